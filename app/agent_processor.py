@@ -1,0 +1,83 @@
+"""Runs one message: its agent, the time limit, the events, and what the end of it means."""
+
+import asyncio
+import logging
+
+from app.agents.base import AgentDrained, AgentTask, Drain, FinalResult
+from app.agents.registry import AgentRegistry
+from app.errors import AgentQueueError, LeaseLost, StoreUnavailable
+from app.models import Claim, Completed, Failed, Lost, Outcome, Released
+from app.store.base import EventLog
+from app.streams import EventWriter
+from app.telemetry import Redactor
+
+logger = logging.getLogger(__name__)
+
+MAX_ERROR_LENGTH = 2_000
+STORE_AWAY_DELAY_SECONDS = 1.0
+
+
+class AgentProcessor:
+    """Turns a claim into an outcome. Never raises but for its own cancellation."""
+
+    def __init__(
+        self, log: EventLog, registry: AgentRegistry, *, timeout_seconds: float, redactor: Redactor
+    ) -> None:
+        self._log = log
+        self._registry = registry
+        self._timeout_seconds = timeout_seconds
+        self._redactor = redactor
+
+    async def process(self, claim: Claim, drain: Drain) -> Outcome:
+        """Run the agent and write its events. When the task is cancelled, the attempt just ends here."""
+        writer = EventWriter(self._log, claim.lease)
+        try:
+            async with asyncio.timeout(self._timeout_seconds) as limit:
+                text = await self._run(claim, drain, writer)
+                await writer.drain()
+        except BaseException as error:
+            await writer.abandon()
+            if not isinstance(error, Exception):
+                raise
+            return self._timed_out(claim) if limit.expired() else self._outcome_of(error, claim)
+        logger.info("Message processed successfully: id=%s", claim.message.id)
+        return Completed(text)
+
+    async def _run(self, claim: Claim, drain: Drain, writer: EventWriter) -> str:
+        message = claim.message
+        task = AgentTask(
+            lease=claim.lease,
+            content=message.content,
+            memory_key=message.memory_key,
+            memory_fence=(message.thread_number, claim.lease.fence),
+            drain=drain,
+        )
+        async for part in self._registry.get(message.agent).run(task):
+            if isinstance(part, FinalResult):
+                return part.text
+            await writer.write(part)
+        return ""
+
+    def _timed_out(self, claim: Claim) -> Outcome:
+        logger.warning("Message failed: id=%s, code=timeout", claim.message.id)
+        return Failed(f"Processing took longer than {self._timeout_seconds:g} seconds.", "timeout")
+
+    def _outcome_of(self, error: Exception, claim: Claim) -> Outcome:
+        """What an exception means for the message. Texts of others' exceptions are shown without secrets."""
+        message_id = claim.message.id
+        match error:
+            case LeaseLost():
+                logger.warning("Message was taken from this worker: id=%s", message_id)
+                return Lost()
+            case AgentDrained():
+                return Released("The worker was stopped.")
+            case StoreUnavailable():
+                logger.warning("Message put back, the store is not available: id=%s, error=%s", message_id, error)
+                return Released(str(error), delay=STORE_AWAY_DELAY_SECONDS)
+            case AgentQueueError():
+                logger.warning("Message failed: id=%s, code=%s", message_id, error.code)
+                return Failed(self._redactor.redact(str(error)), error.code)
+            case _:
+                logger.warning("Message failed: id=%s, code=agent_error", message_id, exc_info=error)
+                text = self._redactor.redact(f"{type(error).__name__}: {error}")
+                return Failed(text[:MAX_ERROR_LENGTH], "agent_error")

@@ -1,0 +1,86 @@
+"""What an agent is to the rest of the system: something that answers a message piece by piece."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from app.models import ChunkType, Lease
+
+
+class Part(NamedTuple):
+    """A piece of an answer. `chunk` is text, or an object for tool calls and their results."""
+
+    type: ChunkType
+    chunk: object
+
+
+class FinalResult(NamedTuple):
+    """The whole answer; an agent gives it once, last."""
+
+    text: str
+
+
+class AgentDrained(Exception):
+    """The run stopped after a step because the worker asked it to; it goes on from there later."""
+
+
+class Drain:
+    """A request to stop after the present step. Safe to ask before anybody listens."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._listeners: list[Callable[[], None]] = []
+
+    def request(self) -> None:
+        """Ask all runs to stop after their present step."""
+        self.requested = True
+        for listener in self._listeners:
+            listener()
+
+    def on_request(self, listener: Callable[[], None]) -> None:
+        """Call the listener when a stop is asked for, at once if it was already."""
+        self._listeners.append(listener)
+        if self.requested:
+            listener()
+
+    def forget(self, listener: Callable[[], None]) -> None:
+        """Undo `on_request`."""
+        self._listeners.remove(listener)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTask:
+    """One attempt at a message.
+
+    `memory_key` names the conversation. `memory_fence` proves the right to write to it: it is higher for each later
+    message of the thread and for each later attempt, compared as a tuple.
+    """
+
+    lease: Lease
+    content: str
+    memory_key: str
+    memory_fence: tuple[int, int]
+    drain: Drain
+
+    @property
+    def message_id(self) -> str:
+        """The id of the message, also that of the human turn in the agent's memory."""
+        return self.lease.message_id
+
+
+class Agent(Protocol):
+    """Answers messages."""
+
+    def run(self, task: AgentTask) -> AsyncIterator[Part | FinalResult]:
+        """The answer in pieces, then the whole.
+
+        A later attempt goes on from the last finished step and gives the pieces of the finished steps again first.
+        Raises AgentDrained, LeaseLost, or whatever the agent's own code raises.
+        """
+
+
+class AgentMemory(Protocol):
+    """What agents remember, by memory key."""
+
+    async def forget(self, memory_keys: list[str]) -> None:
+        """Drop all that is remembered under these keys."""

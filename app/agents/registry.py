@@ -1,0 +1,67 @@
+"""The agents of this process: their names at once, the agents themselves when they are loaded."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from app.agents.base import Agent
+from app.errors import AgentUnavailable, InvalidRequest
+
+logger = logging.getLogger(__name__)
+
+Loader = Callable[[], Awaitable[Agent]]
+
+
+class AgentRegistry:
+    """Agents by name. The first name is the default. Loading may fail for some; the others serve."""
+
+    def __init__(self, loaders: Mapping[str, Loader]) -> None:
+        self._loaders = dict(loaders)
+        self._agents: dict[str, Agent] = {}
+        self._failures: dict[str, str] = {}
+        self.loaded = asyncio.Event()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every configured agent."""
+        return tuple(self._loaders)
+
+    @property
+    def available(self) -> tuple[str, ...]:
+        """The agents that can be run now."""
+        return tuple(self._agents)
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why agents could not be loaded, by name."""
+        return dict(self._failures)
+
+    def resolve(self, name: str | None) -> str:
+        """The name to store with a message. Raises InvalidRequest with the names that exist."""
+        if name is None:
+            return self.names[0]
+        if name not in self._loaders:
+            raise InvalidRequest(
+                f"There is no agent {name!r}. Agents of this server: {', '.join(self.names)}.",
+                field="agent",
+                code="unknown_agent",
+            )
+        return name
+
+    def get(self, name: str) -> Agent:
+        """The loaded agent. Raises AgentUnavailable."""
+        try:
+            return self._agents[name]
+        except KeyError:
+            raise AgentUnavailable(f"Agent {name!r} is not available: {self._failures.get(name, 'unknown')}") from None
+
+    async def load(self) -> None:
+        """Load all agents, one after the other; what fails is logged and reported, and loses no message."""
+        for name, loader in self._loaders.items():
+            try:
+                self._agents[name] = await loader()
+                logger.info("Agent loaded: name=%s", name)
+            except Exception as error:  # whatever a user's module raises must not end the server
+                self._failures[name] = f"{type(error).__name__}: {error}"
+                logger.exception("Agent could not be loaded, its messages stay queued: name=%s", name)
+        self.loaded.set()

@@ -1,0 +1,56 @@
+"""Who is asking. No keys exist yet, so the rule is: this host and nobody else, unless ALLOW_ANONYMOUS says otherwise."""
+
+import ipaddress
+from typing import NamedTuple
+
+from starlette.requests import HTTPConnection
+
+from app.api.errors import Unauthorized
+from app.models import DEFAULT_TENANT
+
+FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+CURE = (
+    "This server has no API keys, so it only answers requests made directly from its own host. To let everybody in, "
+    "start it with ALLOW_ANONYMOUS=true, and only where the network is trusted."
+)
+
+
+class Principal(NamedTuple):
+    """Whose data a request may touch."""
+
+    tenant: str
+
+
+def authenticate(connection: HTTPConnection, *, allow_anonymous: bool) -> Principal:
+    """The principal of a request. Raises Unauthorized.
+
+    A loopback peer alone does not prove the host: a proxy on it passes others through (it says so in a header), and a
+    web page can have its browser call a name that resolves to 127.0.0.1 (the Host header then names that page's host).
+    """
+    if allow_anonymous:
+        return Principal(DEFAULT_TENANT)
+    if connection.client is None or not _is_loopback(connection.client.host):
+        raise Unauthorized(CURE)
+    if any(header in connection.headers for header in FORWARDING_HEADERS):
+        raise Unauthorized(CURE)
+    if not _is_loopback(_host_of(connection.headers.get("host", ""))):
+        raise Unauthorized(f"{CURE} From this host, use the name localhost.")
+    return Principal(DEFAULT_TENANT)
+
+
+def _host_of(header: str) -> str:
+    """The host without port and brackets."""
+    if header.startswith("["):
+        return header[1:].partition("]")[0]
+    return header.partition(":")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower().removesuffix(".") == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

@@ -1,0 +1,90 @@
+"""What endpoints ask for."""
+
+import base64
+import binascii
+import json
+from typing import Annotated, Any, TypeVar
+from urllib.parse import quote, unquote, urlencode
+
+from fastapi import Depends, Path, Query, Request
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.requests import HTTPConnection
+
+from app.api.auth import Principal, authenticate
+from app.api.errors import UnsupportedMediaType
+from app.errors import InvalidRequest
+from app.models import Page, ThreadId
+from app.services import Services
+
+B = TypeVar("B", bound=BaseModel)
+_thread_id = TypeAdapter[str](ThreadId)
+
+
+async def services(connection: HTTPConnection) -> Services:
+    """The bundle of this process."""
+    bundle: Services = connection.app.state.services
+    return bundle
+
+
+ServicesDep = Annotated[Services, Depends(services)]
+
+
+async def principal(connection: HTTPConnection, bundle: ServicesDep) -> Principal:
+    """Whoever asks. Raises Unauthorized."""
+    return authenticate(connection, allow_anonymous=bundle.settings.allow_anonymous)
+
+
+PrincipalDep = Annotated[Principal, Depends(principal)]
+
+
+async def thread_id_in_path(
+    thread_id: Annotated[str, Path(description="The thread's id, percent-encoded: `a/b` is `a%2Fb`.", min_length=1)],
+) -> str:
+    """The thread id as the client meant it. Raises InvalidRequest."""
+    try:
+        return _thread_id.validate_python(unquote(thread_id, errors="strict"))
+    except ValidationError as error:
+        raise InvalidRequest(f"thread_id: {error.errors()[0]['msg']}", field="thread_id") from None
+    except UnicodeDecodeError:
+        raise InvalidRequest("thread_id: expected percent-encoded UTF-8", field="thread_id") from None
+
+
+ThreadIdDep = Annotated[str, Depends(thread_id_in_path)]
+MessageIdDep = Annotated[str, Path(description="The message's id, as the submit gave it.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many entries.")]
+Cursor = Annotated[str | None, Query(max_length=2000, description="Where to go on: from the `Link` of the page before.")]
+
+
+async def body_of(request: Request, model: type[B]) -> B:
+    """The JSON body as this model, parsed from its bytes once. Raises UnsupportedMediaType, ValidationError."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json.")
+    return model.model_validate_json(await request.body())
+
+
+def described_body(model: type[BaseModel]) -> dict[str, Any]:
+    """For the API's description: the body that `body_of` takes."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def decode_cursor(cursor: str | None, limit: int) -> Page:
+    """The page that a cursor of ours means. Raises InvalidRequest."""
+    if cursor is None:
+        return Page(limit)
+    try:
+        number, text = json.loads(base64.urlsafe_b64decode(cursor.encode() + b"=="))
+        if isinstance(number, int) and isinstance(text, str) and abs(number) < 2**63:
+            text.encode()
+            return Page(limit, (number, text))
+    except (ValueError, TypeError, binascii.Error):
+        pass
+    raise InvalidRequest("cursor: expected one from a Link header of this server", field="cursor")
+
+
+def next_link(request: Request, limit: int, number: int, text: str = "") -> dict[str, str]:
+    """The `Link` header to the page behind the entry with this key; a relative reference, right behind any proxy."""
+    cursor = base64.urlsafe_b64encode(json.dumps([number, text]).encode()).rstrip(b"=").decode()
+    path = quote(request.scope["path"], safe="/%:@!$&'()*+,;=~")
+    return {"Link": f'<{path}?{urlencode({"limit": limit, "cursor": cursor})}>; rel="next"'}

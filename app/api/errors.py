@@ -1,0 +1,125 @@
+"""Errors as RFC 9457 problems: the one place that knows which error is which status."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from app.api.schemas import Problem, ProblemError
+from app.errors import (
+    AgentQueueError,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    QueueFull,
+    StoreUnavailable,
+)
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 1
+
+STATUS_BY_ERROR: dict[type[AgentQueueError], int] = {
+    InvalidRequest: 422,
+    NotFound: 404,
+    Conflict: 409,
+    QueueFull: 503,
+    StoreUnavailable: 503,
+}
+
+
+class BodyTooLarge(AgentQueueError):
+    """More bytes than MAX_BODY_BYTES came."""
+
+    code = "body_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The body is larger than the {limit} bytes that this server takes.")
+
+
+class UnsupportedMediaType(AgentQueueError):
+    """A body that does not say that it is JSON."""
+
+    code = "unsupported_media_type"
+
+
+class Unauthorized(AgentQueueError):
+    """The caller may not use this server."""
+
+    code = "authentication_required"
+
+
+STATUS_BY_ERROR |= {BodyTooLarge: 413, UnsupportedMediaType: 415, Unauthorized: 401}
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: Sequence[ProblemError] = (),
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """A problem as a response."""
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, errors=list(errors))
+    return Response(body.model_dump_json(), status, headers, PROBLEM_MEDIA_TYPE)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The declaration of error responses for the API's description."""
+    content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def _of_ours(error: AgentQueueError) -> Response:
+    status = next((s for kind, s in STATUS_BY_ERROR.items() if isinstance(error, kind)), 500)
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
+    if status == 401:
+        headers = {"WWW-Authenticate": "Bearer"}
+    errors = []
+    if isinstance(error, InvalidRequest) and error.field is not None:
+        errors = [ProblemError(field=error.field, detail=str(error))]
+    return problem(status, error.code, str(error), errors=errors, headers=headers)
+
+
+def invalid(errors: Sequence[Any]) -> Response:
+    """Pydantic's errors as one problem; values that came are not repeated."""
+    found = [
+        ProblemError(field=_field(error["loc"]), detail=error["msg"].removeprefix("Value error, ")) for error in errors
+    ]
+    detail = "; ".join(f"{e.field}: {e.detail}" for e in found[:5])
+    return problem(422, "validation_error", detail, errors=found)
+
+
+def _field(location: Sequence[int | str]) -> str:
+    parts = [str(part) for part in location if part not in ("body", "query", "path", "header")]
+    return ".".join(parts) or "body"
+
+
+def install(app: FastAPI) -> None:
+    """Have the application answer every error with a problem."""
+
+    async def of_ours(_: Request, error: Exception) -> Response:
+        assert isinstance(error, AgentQueueError)
+        return _of_ours(error)
+
+    async def of_validation(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError | ValidationError)
+        return invalid(error.errors())
+
+    async def of_http(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        return problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+
+    async def of_anything(_: Request, __: Exception) -> Response:
+        return problem(500, "internal_error", "Something went wrong in the server; its log has the details.")
+
+    app.add_exception_handler(AgentQueueError, of_ours)
+    app.add_exception_handler(RequestValidationError, of_validation)
+    app.add_exception_handler(ValidationError, of_validation)
+    app.add_exception_handler(HTTPException, of_http)
+    app.add_exception_handler(Exception, of_anything)

@@ -1,0 +1,58 @@
+"""Whether this process lives, and whether it should be given work. Open to probes: nothing here is anybody's data."""
+
+from fastapi import APIRouter, Response
+
+from app import __version__
+from app.api.deps import ServicesDep
+from app.api.errors import problems
+from app.api.schemas import Alive, Check, Health
+from app.errors import StoreError
+from app.services import Services
+
+router = APIRouter(prefix="/health", tags=["health"])
+JSON = "application/json"
+
+
+async def _health(services: Services) -> Health:
+    try:
+        await services.store.ping()
+        checks = {"store": Check(ok=True, detail="")}
+    except StoreError as error:
+        checks = {"store": Check(ok=False, detail=str(error))}
+    registry = services.registry
+    starting = not registry.loaded.is_set()
+    problems_found = [f"{name}: {reason}" for name, reason in registry.failures.items()]
+    checks["agents"] = Check(ok=not starting and not problems_found, detail="; ".join(problems_found))
+    if starting:
+        checks["agents"].detail = "still loading"
+    if services.worker.slots:
+        beating = services.worker.beating
+        checks["worker"] = Check(ok=beating, detail="" if beating else "no heartbeat gets through")
+    ok = all(check.ok for check in checks.values())
+    status = "healthy" if ok else "starting" if starting and checks["store"].ok else "degraded"
+    return Health(status=status, version=__version__, checks=checks)
+
+
+@router.get("", operation_id="getHealth", summary="See how the server is", response_model=Health)
+async def get_health(services: ServicesDep) -> Response:
+    """Always 200 while the process answers; `status` and `checks` say how it is."""
+    return Response((await _health(services)).model_dump_json(), media_type=JSON)
+
+
+@router.get("/live", operation_id="getLiveness", summary="Probe the process", response_model=Alive)
+async def get_liveness() -> Response:
+    """200 while the process answers, whatever else is away: restarting it would not help."""
+    return Response(Alive().model_dump_json(), media_type=JSON)
+
+
+@router.get(
+    "/ready",
+    operation_id="getReadiness",
+    summary="Probe for readiness",
+    response_model=Health,
+    responses=problems() | {503: {"model": Health, "description": "Not ready; `checks` says why."}},
+)
+async def get_readiness(services: ServicesDep) -> Response:
+    """200 when the store answers, all agents are loaded and the worker's heart beats; else 503."""
+    health = await _health(services)
+    return Response(health.model_dump_json(), 200 if health.status == "healthy" else 503, media_type=JSON)

@@ -1,0 +1,51 @@
+"""What is done to every request before it is routed, without touching its reply."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.errors import BodyTooLarge, problem
+
+
+class BodyLimit:
+    """Counts the bytes of a body while they come; what Content-Length says is believed only when it is too much."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > self._max_bytes:
+                error = BodyTooLarge(self._max_bytes)
+                refusal = problem(413, error.code, str(error), headers={"Connection": "close"})
+                return await refusal(scope, receive, send)
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_bytes:
+                raise BodyTooLarge(self._max_bytes)
+            return message
+
+        await self._app(scope, counted, send)
+
+
+class RawThreadPaths:
+    """Routes `/threads/…` by the path as it was sent, so that `%2F` in a thread id is no separator.
+
+    The id is decoded by `app.api.deps.thread_id_in_path`.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        raw = scope.get("raw_path")
+        if raw is not None and scope["path"].startswith(f"{scope.get('root_path', '')}/threads/"):
+            scope = {**scope, "path": raw.decode("ascii", "replace")}
+        await self._app(scope, receive, send)

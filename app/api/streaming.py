@@ -1,0 +1,184 @@
+"""Server-sent events: framing, keep-alive and the manners of a long response. What is sent comes from `app.streams`."""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+from starlette.types import Receive, Scope, Send
+
+from app.api.deps import Limit, MessageIdDep, PrincipalDep, ServicesDep
+from app.api.errors import problems
+from app.api.schemas import EventList, StoredEvent
+from app.errors import InvalidRequest
+from app.models import Event
+from app.services import Services
+from app.streams import Idle, News, Reset, Waiting, is_over
+
+router = APIRouter(tags=["streaming"])
+
+SEND_TIMEOUT_SECONDS = 30.0
+"""A reader that takes nothing for so long is sent away; it can come back from its last id."""
+
+RETRY_MILLISECONDS = (1_000, 3_000)
+"""Readers come back after a random time from this range, so that a restart is no stampede."""
+
+MAX_EVENT_ID = 2**63 - 1
+
+EVENT_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Events until the message has ended. `id` is the event's number: send it as `Last-Event-ID` to "
+        "go on behind it.",
+        "content": {
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "example": 'event: waiting\ndata: {"state": "queued", "position": 2, "message": "Waiting in queue"}\n\n'
+                'id: 2\nevent: chunk\ndata: {"type": "content", "chunk": "The capital ", "index": 0}\n\n',
+            }
+        },
+    },
+    204: {"description": "Everything was seen already, and the message has ended."},
+}
+
+
+def frames_of(news: News) -> bytes:
+    """News as one write: all frames that are there go out together."""
+    match news:
+        case Waiting(position):
+            data = json.dumps({"state": "queued", "position": position, "message": "Waiting in queue"})
+            return f"event: waiting\ndata: {data}\n\n".encode()
+        case Reset(state, text):
+            return f"event: reset\ndata: {json.dumps({'state': state, 'text': text})}\n\n".encode()
+        case Idle():
+            return b": keep-alive\n\n"
+        case _:
+            return _event_frames(news)
+
+
+def _event_frames(events: Sequence[Event]) -> bytes:
+    return "".join(f"id: {id}\nevent: {type}\ndata: {data}\n\n" for id, type, data in events).encode("ascii")
+
+
+class EventStreamResponse(Response):
+    """Sends news as they come; ends with them, with the reader, or with a reader that takes nothing."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, news: AsyncIterator[News]) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._news = news
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        sending = asyncio.create_task(self._send_all(send))
+        leaving = asyncio.create_task(_disconnected(receive))
+        try:
+            await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sending.cancel()
+            leaving.cancel()
+            await asyncio.gather(sending, leaving, return_exceptions=True)
+        if not sending.cancelled():
+            sending.result()
+
+    async def _send_all(self, send: Send) -> None:
+        await self._send(send, f"retry: {random.randint(*RETRY_MILLISECONDS)}\n\n".encode())  # noqa: S311  jitter
+        try:
+            async for news in self._news:
+                await self._send(send, frames_of(news))
+        finally:
+            await self._news.aclose()  # type: ignore[attr-defined]  # an async generator
+        await self._send(send, b"", more=False)
+
+    async def _send(self, send: Send, body: bytes, more: bool = True) -> None:
+        async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+            await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _event_id(text: str, field: str) -> int:
+    """An event id from outside. Raises InvalidRequest."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= MAX_EVENT_ID):
+        raise InvalidRequest(f"{field}: expected the id of an event, a whole number", field=field)
+    return int(text)
+
+
+async def resume_point(
+    services: Services, tenant: str, message_id: str, last_event_id: str | None, after: str | None
+) -> int | None:
+    """The id to go on behind; None when nothing can follow. Raises MessageNotFound, InvalidRequest.
+
+    The header wins: EventSource repeats the URL, with its `after`, on every reconnect.
+    """
+    await services.queue.get(tenant, message_id)
+    field, text = ("Last-Event-ID", last_event_id) if last_event_id else ("after", after)
+    if not text:
+        return 0
+    seen = _event_id(text, field)
+    page = await services.log.read(message_id, after=seen, limit=1)
+    if seen and is_over(page, seen):
+        return None
+    if seen > page.last:
+        raise InvalidRequest(f"{field}: the message has no event {seen} yet; its last is {page.last}", field=field)
+    return seen
+
+
+LastEventId = Annotated[str | None, Header(description="The id of the last event that the reader has seen.")]
+After = Annotated[str | None, Query(description="The same as the header `Last-Event-ID`, which wins.")]
+
+
+@router.get(
+    "/messages/{message_id}/stream",
+    operation_id="streamMessage",
+    summary="Stream the answer to a message",
+    response_class=Response,
+    responses=EVENT_STREAM | problems(401, 404, 422, 503),
+)
+async def stream_message(
+    message_id: MessageIdDep,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    last_event_id: LastEventId = None,
+    after: After = None,
+) -> Response:
+    """Server-sent events: the place in the queue while it waits, the answer piece by piece, the end.
+
+    Works at any time, also long after the end, for any number of readers, and leaving it stops nothing.
+    """
+    seen = await resume_point(services, principal.tenant, message_id, last_event_id, after)
+    if seen is None:
+        return Response(status_code=204)
+    news = services.streams.tail(
+        principal.tenant, message_id, after=seen, idle_seconds=services.settings.keepalive_seconds
+    )
+    return EventStreamResponse(news)
+
+
+@router.get(
+    "/messages/{message_id}/events",
+    operation_id="listMessageEvents",
+    summary="List the events of a message",
+    response_model=EventList,
+    responses=problems(401, 404, 422, 503),
+)
+async def list_message_events(
+    message_id: MessageIdDep,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    after: After = None,
+    limit: Limit = 500,
+) -> Response:
+    """The log as JSON: what a stream would send, as far as it is written."""
+    await services.queue.get(principal.tenant, message_id)
+    page = await services.log.read(message_id, after=_event_id(after or "0", "after"), limit=limit)
+    events = [StoredEvent(id=e.id, type=e.type, data=json.loads(e.data)) for e in page.events]
+    body = EventList(message_id=message_id, state=page.state, events=events, last_event_id=page.last)
+    return Response(body.model_dump_json(), media_type="application/json")

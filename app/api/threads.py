@@ -1,0 +1,73 @@
+"""Conversations."""
+
+from fastapi import APIRouter, Request, Response
+from pydantic import TypeAdapter
+
+from app.api.deps import Cursor, Limit, PrincipalDep, ServicesDep, ThreadIdDep, decode_cursor, next_link
+from app.api.errors import problems
+from app.api.schemas import MessageStatus, ThreadDetails, ThreadMessages, ThreadSummary
+
+router = APIRouter(prefix="/threads", tags=["threads"])
+JSON = "application/json"
+_summaries = TypeAdapter(list[ThreadSummary])
+
+
+@router.get(
+    "",
+    operation_id="listThreads",
+    summary="List conversations",
+    response_model=list[ThreadSummary],
+    responses=problems(401, 422, 503),
+)
+async def list_threads(
+    request: Request, services: ServicesDep, principal: PrincipalDep, limit: Limit = 1000, cursor: Cursor = None
+) -> Response:
+    """All threads, the one with the newest activity first. When there are more than `limit`, `Link` leads on."""
+    threads = await services.threads.list(principal.tenant, decode_cursor(cursor, limit))
+    headers = {}
+    if len(threads) == limit:
+        headers = next_link(request, limit, round(threads[-1].last_activity.timestamp() * 1000), threads[-1].thread_id)
+    return Response(_summaries.dump_json([ThreadSummary.of(t) for t in threads]), headers=headers, media_type=JSON)
+
+
+@router.get(
+    "/{thread_id:path}/messages",
+    operation_id="getThreadMessages",
+    summary="Get the messages of a conversation",
+    response_model=ThreadMessages,
+    responses=problems(401, 404, 422, 503),
+)
+async def get_thread_messages(
+    request: Request,
+    thread_id: ThreadIdDep,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    limit: Limit = 200,
+    cursor: Cursor = None,
+) -> Response:
+    """In the order in which they were accepted, which is the order in which they run."""
+    after = decode_cursor(cursor, limit).cursor
+    thread = await services.threads.get(principal.tenant, thread_id)
+    messages = await services.threads.messages(
+        principal.tenant, thread_id, after=after[0] if after else 0, limit=limit
+    )
+    headers = next_link(request, limit, messages[-1].thread_number) if len(messages) == limit else {}
+    page = ThreadMessages.model_construct(
+        thread_id=thread_id,
+        total_messages=thread.message_count,
+        messages=[MessageStatus.of(message) for message in messages],
+    )
+    return Response(page.model_dump_json(), headers=headers, media_type=JSON)
+
+
+@router.get(
+    "/{thread_id:path}",
+    operation_id="getThread",
+    summary="Get a conversation",
+    response_model=ThreadDetails,
+    responses=problems(401, 404, 422, 503),
+)
+async def get_thread(thread_id: ThreadIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
+    """Its times, and its messages counted by state."""
+    thread = await services.threads.get(principal.tenant, thread_id)
+    return Response(ThreadDetails.of(thread).model_dump_json(), media_type=JSON)

@@ -1,0 +1,171 @@
+"""From settings to running parts: the only place that names concrete classes."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.agent_processor import AgentProcessor
+from app.agents.base import Agent, AgentMemory
+from app.agents.registry import AgentRegistry, Loader
+from app.config import Settings
+from app.errors import ConfigurationError
+from app.maintenance import Maintenance
+from app.queue_manager import QueueManager
+from app.services import Services
+from app.store.base import RankPolicy, Store
+from app.store.factory import make_store
+from app.streams import Streams
+from app.telemetry import Redactor, configure_logging
+from app.thread_manager import ThreadManager
+from app.worker import QueueWorker
+
+if TYPE_CHECKING:
+    from app.checkpoints.sqlite import FencedSqliteSaver
+
+logger = logging.getLogger(__name__)
+
+SQLITE = "sqlite:///"
+MAX_EMBEDDED_PARALLEL = 4
+
+
+class Agents:
+    """Loads the agents and their memory. LangGraph is imported here, seconds after the port is open."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._resources = AsyncExitStack()
+        self._saver: FencedSqliteSaver | None = None
+        paths = settings.graph_paths()
+        loaders: dict[str, Loader] = {name: self._loader(path) for name, path in paths.items()}
+        self.registry = AgentRegistry(loaders or {"chat": self._load_chat})
+
+    @property
+    def memory(self) -> AgentMemory | None:
+        """What agents remember; None until the first agent is loaded."""
+        return self._saver
+
+    async def close(self) -> None:
+        """Close the memory."""
+        await self._resources.aclose()
+
+    def _loader(self, path: str) -> Loader:
+        async def load() -> Agent:
+            await asyncio.to_thread(_import_langgraph)
+            from app.agents.langgraph import LangGraphAgent, load_graph
+
+            return LangGraphAgent(await load_graph(path), await self._open_memory())
+
+        return load
+
+    async def _load_chat(self) -> Agent:
+        await asyncio.to_thread(_import_langgraph)
+        from app.agents.builtin import embedded_chat, hosted_chat
+        from app.agents.langgraph import LangGraphAgent
+
+        settings = self._settings
+        if settings.uses_embedded_model:
+            parallel = max(1, min(settings.worker_concurrency, MAX_EMBEDDED_PARALLEL))
+            graph = await embedded_chat(parallel)
+        else:
+            key = settings.openai_api_key
+            graph = await hosted_chat(
+                settings.model_name, key.get_secret_value() if key else None, settings.openai_base_url
+            )
+        return LangGraphAgent(graph, await self._open_memory())
+
+    async def _open_memory(self) -> "FencedSqliteSaver":
+        if self._saver is None:
+            from app.checkpoints.sqlite import open_saver
+
+            self._saver = await self._resources.enter_async_context(open_saver(checkpoint_path(self._settings)))
+        return self._saver
+
+
+def _import_langgraph() -> None:
+    """Off the event loop: it takes seconds."""
+    import app.agents.builtin
+    import app.agents.langgraph
+    import app.checkpoints.sqlite  # noqa: F401
+
+
+def checkpoint_path(settings: Settings) -> Path | None:
+    """The file of the agents' memory, beside the queue's unless CHECKPOINT_URL names another; None for memory."""
+    if settings.checkpoint_url is None:
+        if settings.database_url == "memory://":
+            return None
+        queue = Path(settings.database_url.removeprefix(SQLITE))
+        return queue.with_name(f"{queue.stem}_checkpoints.db")
+    if settings.checkpoint_url == "memory://":
+        return None
+    path = settings.checkpoint_url.removeprefix(SQLITE)
+    if path in ("", settings.checkpoint_url):
+        raise ConfigurationError(
+            f"CHECKPOINT_URL: expected sqlite:///path/to/file.db or memory://, got {settings.checkpoint_url!r}"
+        )
+    if settings.checkpoint_url == settings.database_url:
+        raise ConfigurationError("CHECKPOINT_URL: expected another file than DATABASE_URL, got the same")
+    return Path(path)
+
+
+class Runtime:
+    """All parts of a process, wired; `running` opens and closes them."""
+
+    def __init__(self, settings: Settings, *, store: Store | None = None) -> None:
+        self.settings = settings
+        key = settings.openai_api_key
+        self._redactor = Redactor([key.get_secret_value()] if key else [])
+        configure_logging(settings.log_level, settings.log_format, settings.log_config, self._redactor)
+        checkpoint_path(settings)
+        self._agents = Agents(settings)
+        registry = self._agents.registry
+        self._store = store or make_store(settings.database_url, ranks=RankPolicy(settings.priority_aging_seconds))
+        processor = AgentProcessor(
+            self._store, registry, timeout_seconds=settings.processing_timeout, redactor=self._redactor
+        )
+        self.worker = QueueWorker(self._store, processor, registry, settings)
+        self._maintenance = Maintenance(self._store, lambda: self._agents.memory, settings)
+        self.streams = Streams(self._store)
+        self.services = Services(
+            settings=settings,
+            queue=QueueManager(self._store, registry, max_queue_size=settings.max_queue_size),
+            threads=ThreadManager(self._store),
+            streams=self.streams,
+            log=self._store,
+            store=self._store,
+            registry=registry,
+            worker=self.worker,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Open the store, then claim and load agents in the background; on leaving, drain and close in reverse."""
+        settings = self.settings
+        await self._store.open()
+        promise = self._store.capabilities.promise
+        logger.info("Store opened: kind=%s, a stored message %s", self._store.capabilities.name, promise)
+        if settings.allow_anonymous:
+            logger.warning("ALLOW_ANONYMOUS is on: everybody who reaches this server may use it")
+        loading = asyncio.create_task(self._load_agents(), name="load agents")
+        self.worker.start()
+        self._maintenance.start()
+        try:
+            yield
+        finally:
+            self.streams.close()
+            await self.worker.stop(settings.shutdown_grace_seconds)
+            await self._maintenance.stop()
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
+            await self._agents.close()
+            await self._store.close()
+            logger.info("Stopped")
+
+    async def _load_agents(self) -> None:
+        if self.worker.slots:
+            await self._agents.registry.load()
+        else:
+            self._agents.registry.loaded.set()
+            logger.info("WORKER_CONCURRENCY is 0: this process takes messages and runs none")

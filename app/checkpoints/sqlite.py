@@ -1,0 +1,125 @@
+"""LangGraph's SQLite saver with a fence: only the newest attempt at a conversation may write to it.
+
+The checkpoints are in a file of their own, opened with Python's SQLite; the queue's file is opened with APSW's only.
+So the fence cannot be the queue's row. Instead an attempt first leaves its own fence here, which takes the right from
+every earlier one, and each later write looks for it in its own transaction.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+from app.errors import LeaseLost, StoreUnavailable
+from app.models import MEMORY_FENCE_KEY
+
+CREATE_FENCES = """
+CREATE TABLE IF NOT EXISTS fences (
+    thread_id TEXT PRIMARY KEY, thread_number INTEGER NOT NULL, fence INTEGER NOT NULL
+) WITHOUT ROWID
+"""
+TAKE_FENCE = """
+INSERT INTO fences (thread_id, thread_number, fence) VALUES (?, ?, ?)
+ON CONFLICT (thread_id) DO UPDATE SET thread_number = excluded.thread_number, fence = excluded.fence
+WHERE (excluded.thread_number, excluded.fence) >= (thread_number, fence)
+RETURNING 1
+"""
+FIND_FENCE = "SELECT 1 FROM fences WHERE thread_id = ? AND thread_number = ? AND fence = ?"
+BUSY_TIMEOUT_SECONDS = 5
+
+
+class FencedSqliteSaver(AsyncSqliteSaver):
+    """A saver whose writes carry the attempt's fence in `configurable`. Meets `app.agents.base.AgentMemory`."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        super().__init__(connection, serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None))
+        self._writing = asyncio.Lock()
+
+    async def setup(self) -> None:
+        """Make the tables; `synchronous` FULL, the default of this connection, so that a finished step stays finished."""
+        if not self.is_setup:
+            await super().setup()
+            await self.conn.execute(CREATE_FENCES)
+            await self.conn.commit()
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
+        async with self._fenced(config):
+            await self.conn.commit()
+        return await super().aget_tuple(config)
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Save a checkpoint. Raises LeaseLost when a later attempt has begun."""
+        async with self._fenced(config):
+            return await super().aput(config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
+        async with self._fenced(config):
+            await super().aput_writes(config, writes, task_id, task_path)
+
+    async def forget(self, memory_keys: list[str]) -> None:
+        """See `AgentMemory.forget`."""
+        for key in memory_keys:
+            async with self._writing:
+                await self.adelete_thread(key)
+                await self.conn.execute("DELETE FROM fences WHERE thread_id = ?", (key,))
+                await self.conn.commit()
+
+    @asynccontextmanager
+    async def _fenced(self, config: RunnableConfig) -> AsyncIterator[None]:
+        """One transaction around the saver's own statements and the look at the fence; the saver commits it."""
+        async with self._writing:
+            await self.setup()
+            if MEMORY_FENCE_KEY not in config["configurable"]:
+                yield
+                return
+            try:
+                await self.conn.execute("BEGIN IMMEDIATE")
+                await self._hold(config)
+                yield
+            except sqlite3.OperationalError as error:
+                raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
+            finally:
+                if self.conn.in_transaction:
+                    await self.conn.rollback()
+
+    async def _hold(self, config: RunnableConfig) -> None:
+        """Make sure, inside a transaction, that no later attempt has the memory."""
+        key, fence = config["configurable"]["thread_id"], config["configurable"][MEMORY_FENCE_KEY]
+        if await self._first_row(FIND_FENCE, (key, *fence)):
+            return
+        if not await self._first_row(TAKE_FENCE, (key, *fence)):
+            raise LeaseLost(config["configurable"].get("run_id", key), fence[1])
+
+    async def _first_row(self, query: str, values: tuple[Any, ...]) -> sqlite3.Row | None:
+        async with self.conn.execute(query, values) as rows:
+            return await rows.fetchone()
+
+
+@asynccontextmanager
+async def open_saver(path: Path | None) -> AsyncIterator[FencedSqliteSaver]:
+    """The saver on this file, or in memory for None."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(0o600)
+    async with aiosqlite.connect(path or ":memory:", timeout=BUSY_TIMEOUT_SECONDS) as connection:
+        saver = FencedSqliteSaver(connection)
+        await saver.setup()
+        yield saver

@@ -1,0 +1,149 @@
+"""Settings from the environment and from `.env`. No instance lives here; whoever starts a process loads one."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.errors import ConfigurationError
+
+DEFAULT_MODEL_NAME = "gpt-4"
+EMBEDDED_MODEL_NAME = "embedded"
+PLACEHOLDER_KEY = "your-openai-api-key-here"
+MAX_KEEPALIVE_SECONDS = 15.0
+"""Proxies cut silent connections; no setting makes a stream more silent than this."""
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AgentPaths = Annotated[dict[str, str], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Every setting. The name in the environment is the field's in capitals; README describes them."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = None
+    model_name: str = DEFAULT_MODEL_NAME
+    max_queue_size: int = Field(1000, ge=1)
+    processing_timeout: Seconds = 60
+    keepalive_interval: Seconds = 30
+    host: str = "0.0.0.0"  # noqa: S104  the specification's default; without keys only this host is served (api/auth.py)
+    port: int = Field(8000, ge=0, le=65535)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+
+    database_url: str = "sqlite:///data/agent_queue.db"
+    checkpoint_url: str | None = None
+    agents: AgentPaths = Field(default_factory=dict)
+    langgraph_config: Path | None = None
+    worker_concurrency: int = Field(1, ge=0, le=1000)
+    lease_seconds: Seconds = 30
+    shutdown_grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 25
+    priority_aging_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 0
+    retention_days: Seconds = 30
+    event_retention_hours: Seconds = 24
+    max_body_bytes: int = Field(1024 * 1024, ge=1024)
+    allow_anonymous: bool = False
+    log_format: Literal["text", "json"] = "text"
+    log_config: Path | None = None
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("openai_api_key", mode="after")
+    @classmethod
+    def _no_placeholder(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if value is not None and value.get_secret_value() == PLACEHOLDER_KEY else value
+
+    @field_validator("agents", mode="before")
+    @classmethod
+    def _split_agents(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        agents: dict[str, str] = {}
+        for entry in filter(None, (part.strip() for part in value.split(","))):
+            name, equals, path = entry.partition("=")
+            module, colon, attribute = path.partition(":")
+            if not (name and equals and module and colon and attribute):
+                raise ValueError("expected name=module:attribute, separated by commas")
+            if name in agents:
+                raise ValueError(f"the name {name!r} stands twice")
+            agents[name] = path
+        return agents
+
+    @property
+    def keepalive_seconds(self) -> float:
+        """How long a stream may be silent."""
+        return min(self.keepalive_interval, MAX_KEEPALIVE_SECONDS)
+
+    @property
+    def beat_seconds(self) -> float:
+        """Between two heartbeats of a worker."""
+        return self.lease_seconds / 3
+
+    @property
+    def self_stop_seconds(self) -> float:
+        """A worker that could not beat for so long stops its own runs, before others may take them."""
+        return self.lease_seconds * 2 / 3
+
+    @property
+    def rescue_seconds(self) -> float:
+        """Between two looks for leases that ran out."""
+        return self.lease_seconds / 6
+
+    @property
+    def uses_embedded_model(self) -> bool:
+        """Whether the built-in agent answers from the model that comes with the packages."""
+        if self.model_name == EMBEDDED_MODEL_NAME:
+            return True
+        return self.model_name == DEFAULT_MODEL_NAME and self.openai_api_key is None and self.openai_base_url is None
+
+    def graph_paths(self) -> dict[str, str]:
+        """The user's own graphs: name to `module:attribute` or `file.py:attribute`. Raises ConfigurationError."""
+        return {**_read_langgraph_config(self.langgraph_config), **self.agents}
+
+
+def _read_langgraph_config(path: Path | None) -> dict[str, str]:
+    """The `graphs` of a langgraph.json; relative files are meant from its folder."""
+    if path is None:
+        return {}
+    try:
+        graphs = json.loads(path.read_text("utf-8"))["graphs"]
+        paths = {str(name): spec["path"] if isinstance(spec, dict) else str(spec) for name, spec in graphs.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigurationError(
+            f"LANGGRAPH_CONFIG: expected a langgraph.json with an object `graphs`, got {str(path)!r} "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    return {name: _from_folder(path.resolve().parent, spec) for name, spec in paths.items()}
+
+
+def _from_folder(folder: Path, spec: str) -> str:
+    file, _, attribute = spec.rpartition(":")
+    return f"{folder / file}:{attribute}" if file.endswith(".py") else spec
+
+
+def load_settings(env_file: str | None = ".env") -> Settings:
+    """Settings of this process. Raises ConfigurationError: which variable, what was expected, what came."""
+    try:
+        return Settings(_env_file=env_file)  # type: ignore[call-arg]  # known to BaseSettings at run time only
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_explain(dict(e)) for e in error.errors())) from None
+
+
+def _explain(error: dict[str, object]) -> str:
+    """One line of a validation error, without the value of a secret."""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    location = error["loc"]
+    if not isinstance(location, tuple) or not location:
+        return message
+    name = str(location[0]).upper()
+    shown = "a value that is not shown" if "KEY" in name else repr(os.environ.get(name, error["input"]))
+    return f"{name}: {message[0].lower()}{message[1:]}, got {shown}"

@@ -1,0 +1,128 @@
+"""Everything that can go wrong on purpose.
+
+    AgentQueueError
+    ├── InvalidRequest            the caller sent something that cannot be used
+    ├── NotFound                  no such message or thread (or it belongs to somebody else)
+    │   ├── MessageNotFound
+    │   └── ThreadNotFound
+    ├── Conflict                  the state does not allow it
+    │   └── NotCancellable
+    ├── QueueFull                 MAX_QUEUE_SIZE messages wait already
+    ├── LeaseLost                 a worker wrote with a fence that is no longer the message's
+    ├── AgentUnavailable          an agent that is configured could not be loaded
+    ├── StoreError                the store did something unexpected
+    │   ├── StoreUnavailable      busy, away or out of space: try again later
+    │   └── StoreIncompatible     a database newer than this code, or none of ours
+    └── ConfigurationError        a setting that cannot work
+
+Each class has a stable `code`. What HTTP makes of it is decided in `app.api.errors`.
+"""
+
+
+class AgentQueueError(Exception):
+    """Base of all errors raised on purpose. The text is safe to show to a caller."""
+
+    code = "internal_error"
+
+
+class InvalidRequest(AgentQueueError):
+    """The caller sent something that cannot be used; `field` names where."""
+
+    code = "invalid_request"
+
+    def __init__(self, detail: str, *, field: str | None = None, code: str | None = None) -> None:
+        super().__init__(detail)
+        self.field = field
+        if code is not None:
+            self.code = code
+
+
+class NotFound(AgentQueueError):
+    """No such thing, or it belongs to another tenant."""
+
+    code = "not_found"
+
+
+class MessageNotFound(NotFound):
+    """No message with this id."""
+
+    code = "message_not_found"
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"There is no message with the id {message_id!r}.")
+
+
+class ThreadNotFound(NotFound):
+    """No thread with this id."""
+
+    code = "thread_not_found"
+
+    def __init__(self, thread_id: str) -> None:
+        super().__init__(f"There is no thread with the id {thread_id!r}.")
+
+
+class Conflict(AgentQueueError):
+    """The present state does not allow it."""
+
+    code = "conflict"
+
+
+class NotCancellable(Conflict):
+    """The message is being processed or has ended."""
+
+    code = "not_cancellable"
+
+    def __init__(self, message_id: str, state: str) -> None:
+        super().__init__(f"Only queued messages can be cancelled; message {message_id} is {state}.")
+        self.state = state
+
+
+class QueueFull(AgentQueueError):
+    """`MAX_QUEUE_SIZE` messages are queued already."""
+
+    code = "queue_full"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The queue holds its maximum of {limit} messages. Nothing was stored; send it again later.")
+        self.limit = limit
+
+
+class LeaseLost(AgentQueueError):
+    """The attempt's fence is out of date: another attempt, a rescue or a cancel has taken the message."""
+
+    code = "lease_lost"
+
+    def __init__(self, message_id: str, fence: int) -> None:
+        super().__init__(f"Fence {fence} no longer holds message {message_id}.")
+        self.message_id = message_id
+        self.fence = fence
+
+
+class AgentUnavailable(AgentQueueError):
+    """A configured agent could not be loaded; the text says why."""
+
+    code = "agent_unavailable"
+
+
+class StoreError(AgentQueueError):
+    """The store did something unexpected."""
+
+    code = "store_error"
+
+
+class StoreUnavailable(StoreError):
+    """The store is busy, away or out of space; nothing was stored."""
+
+    code = "store_unavailable"
+
+
+class StoreIncompatible(StoreError):
+    """The database belongs to a newer version, or is not ours."""
+
+    code = "store_incompatible"
+
+
+class ConfigurationError(AgentQueueError):
+    """A setting that cannot work; the text says which, what was expected and what came."""
+
+    code = "configuration_error"

@@ -1,0 +1,144 @@
+"""The HTTP process: `python -m app.main`, or `uvicorn app.main:app`."""
+
+import asyncio
+import signal
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from app import __version__
+from app.api import errors, health, routes, streaming, threads
+from app.api.limits import BodyLimit, RawThreadPaths
+from app.api.schemas import MessageCreate, Problem
+from app.bootstrap import Runtime
+from app.config import Settings, load_settings
+from app.errors import AgentQueueError
+
+SEND_BUFFER_BYTES = 64 * 1024
+"""Of each accepted connection: a reader that does not read costs this much in the kernel, not four megabytes."""
+
+CLOSE_SECONDS = 3
+"""How long open requests may take after SIGTERM; streams end at once by themselves."""
+
+CONFIGURATION_EXIT_CODE = 78
+"""EX_CONFIG of sysexits.h."""
+
+DESCRIPTION = "A durable queue for AI agents: priorities, threads with memory, live answers that resume."
+
+
+def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI:
+    """The application, not yet running. Raises ConfigurationError."""
+    runtime = runtime or Runtime(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with runtime.running():
+            with _on_termination(runtime.streams.close):
+                yield
+
+    app = FastAPI(title="Agent Queue System", version=__version__, description=DESCRIPTION, lifespan=lifespan)
+    app.state.services = runtime.services
+    for module in (routes, streaming, threads, health):
+        app.include_router(module.router)
+    app.add_middleware(RawThreadPaths)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    errors.install(app)
+    _describe_shared_schemas(app)
+    return app
+
+
+def _describe_shared_schemas(app: FastAPI) -> None:
+    """Adds the schemas that endpoints name but do not declare, since they parse and answer by hand."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = generate()
+            shared = schema.setdefault("components", {}).setdefault("schemas", {})
+            for model in (MessageCreate, Problem):
+                described = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                shared.update(described.pop("$defs", {}))
+                shared[model.__name__] = described
+            schema["components"]["schemas"] = dict(sorted(shared.items()))
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the description
+
+
+@contextmanager
+def _on_termination(stop: Callable[[], None]) -> Iterator[None]:
+    """Have SIGTERM and SIGINT call `stop` first: a server waits for its open streams before it tells the application."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stop)
+        if callable(handler := before[signal.Signals(number)]):
+            handler(number, frame)
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    listener.bind((host, port))
+    return listener
+
+
+def serve(settings: Settings) -> None:
+    """Run the server until it is told to stop. Raises AgentQueueError and OSError while starting."""
+    app = create_app(settings)
+    listener = listen(settings.host, settings.port)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=settings.log_level == "DEBUG",
+        timeout_graceful_shutdown=CLOSE_SECONDS,
+        server_header=False,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def main() -> None:
+    """The command."""
+    try:
+        settings = load_settings()
+        serve(settings)
+    except AgentQueueError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(CONFIGURATION_EXIT_CODE)
+    except OSError as error:
+        sys.stderr.write(f"Cannot listen on HOST={settings.host}, PORT={settings.port}: {error.strerror}\n")
+        sys.exit(1)
+
+
+def __getattr__(name: str) -> FastAPI:
+    """`app`, made when a server asks for it, so that importing this module reads no settings."""
+    if name == "app":
+        return create_app(load_settings())
+    raise AttributeError(name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Duties on a timer. Every process may run them at the same time; their guards are in the store's statements."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from app.agents.base import AgentMemory
+from app.config import Settings
+from app.errors import AgentQueueError
+from app.store.base import MessageStore, WorkerStore
+
+logger = logging.getLogger(__name__)
+
+PROMOTE_SECONDS = 1.0
+PRUNE_SECONDS = 60.0
+PRUNE_BATCH = 500
+WORKER_SILENCE_LEASES = 10
+"""A worker not heard of for so many leases is forgotten."""
+
+
+class DutyStore(MessageStore, WorkerStore, Protocol):
+    """What the duties need of the store."""
+
+
+class Maintenance:
+    """Rescue, promote and prune, each in a loop of its own that no error ends."""
+
+    def __init__(self, store: DutyStore, memory: Callable[[], AgentMemory | None], settings: Settings) -> None:
+        self._store = store
+        self._memory = memory
+        self._settings = settings
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin all duties; each is done once at once."""
+        duties: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
+            ("rescue", self._settings.rescue_seconds, self.rescue),
+            ("promote", PROMOTE_SECONDS, self.promote),
+            ("prune", PRUNE_SECONDS, self.prune),
+        ]
+        self._tasks = [asyncio.create_task(self._repeat(*duty), name=duty[0]) for duty in duties]
+
+    async def stop(self) -> None:
+        """End all duties; a second call does nothing."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def rescue(self) -> None:
+        """Take back messages of lost workers, and forget workers that are long gone."""
+        if rescued := await self._store.rescue():
+            logger.warning("Messages taken back from lost workers: count=%d", rescued)
+        await self._store.prune_workers(silent_for_seconds=WORKER_SILENCE_LEASES * self._settings.lease_seconds)
+
+    async def promote(self) -> None:
+        """Make delayed messages ready that are due."""
+        await self._store.promote()
+
+    async def prune(self) -> None:
+        """Drop old event logs, then old messages, with the memory that only they needed, in small transactions."""
+        while True:
+            keys = await self._store.prune_logs(
+                older_than_seconds=self._settings.event_retention_hours * 3600, limit=PRUNE_BATCH
+            )
+            deleted, more_keys = await self._store.prune_messages(
+                older_than_seconds=self._settings.retention_days * 86400, limit=PRUNE_BATCH
+            )
+            memory = self._memory()
+            if memory is not None:
+                await memory.forget(keys + more_keys)
+            if not keys and deleted < PRUNE_BATCH:
+                return
+
+    async def _repeat(self, name: str, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await duty()
+            except AgentQueueError as error:
+                logger.warning("Duty failed, trying again: duty=%s, error=%s", name, error)
+            except Exception:
+                logger.exception("Duty failed, trying again: duty=%s", name)
+            await asyncio.sleep(seconds)

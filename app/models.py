@@ -1,0 +1,307 @@
+"""The words of the domain: messages, threads, leases, events, outcomes. No I/O and no HTTP."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal, NamedTuple, Self
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+from uuid_utils import uuid7
+
+THREAD_ID_MAX_LENGTH = 255
+DEFAULT_TENANT = "default"
+MEMORY_FENCE_KEY = "__attempt_fence"
+"""In a run's `configurable`: the attempt's right to write to the agent's memory. LangGraph does not store `__` keys."""
+
+
+def rfc3339(moment: datetime) -> str:
+    """UTC with milliseconds and `Z`, the form of every time that leaves this system."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def new_message_id() -> str:
+    """A UUIDv7: ids made by one process sort in the order in which they were made."""
+    return str(uuid7())
+
+
+def storable(text: str) -> str:
+    """Refuses what no database and no UTF-8 stream can carry."""
+    if "\x00" in text:
+        raise ValueError("must not contain the NUL character")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("must not contain lone surrogates") from error
+    return text
+
+
+def scrubbed(text: str) -> str:
+    """Text of a model, with what is not storable replaced."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def not_blank(text: str) -> str:
+    """Refuses text of white space only."""
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+Text = Annotated[str, StringConstraints(strict=True), AfterValidator(storable)]
+ThreadId = Annotated[Text, Field(min_length=1, max_length=THREAD_ID_MAX_LENGTH)]
+Moment = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+
+
+class Priority(StrEnum):
+    """How urgent a message is. Within one level, first come, first served."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+    @property
+    def level(self) -> int:
+        """0 for the most urgent; the unit in which ranks are apart."""
+        return _LEVELS[self]
+
+
+_LEVELS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+
+
+class MessageState(StrEnum):
+    """Where a message is in its life; `app.lifecycle` says what may follow what."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class EventType(StrEnum):
+    """Types of stored events. A log has exactly one terminal event, its last."""
+
+    PROCESSING = "processing"
+    CHUNK = "chunk"
+    RETRY = "retry"
+    DONE = "done"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+
+TERMINAL_EVENTS = frozenset({EventType.DONE, EventType.ERROR, EventType.CANCELLED})
+
+
+ChunkType = Literal["content", "reasoning", "tool_call", "tool_result"]
+
+
+class NewMessage(BaseModel):
+    """A message as it is handed to the store, not yet accepted."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    tenant: str
+    thread_id: str | None
+    agent: str
+    content: str
+    priority: Priority
+
+
+class Message(BaseModel):
+    """A stored message. `queue_position` is a figure of the moment, None unless queued."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    tenant: str
+    thread_id: str | None
+    thread_number: int
+    agent: str
+    content: str
+    priority: Priority
+    state: MessageState
+    created_at: Moment
+    started_at: Moment | None
+    completed_at: Moment | None
+    result: str | None
+    error: str | None
+    error_code: str | None
+    attempt: int
+    fence: int
+    queue_position: int | None = None
+
+    @property
+    def memory_key(self) -> str:
+        """See `memory_key_of`."""
+        return self.memory_key_of(self.tenant, self.thread_id, self.id)
+
+    @staticmethod
+    def memory_key_of(tenant: str, thread_id: str | None, message_id: str) -> str:
+        """The name under which the agent's memory of a conversation is kept, never a client's raw value."""
+        return f"{tenant}/message/{message_id}" if thread_id is None else f"{tenant}/thread/{thread_id}"
+
+
+class Thread(BaseModel):
+    """A conversation: its counts and times. `states` has every state as a key."""
+
+    model_config = ConfigDict(frozen=True)
+
+    thread_id: str
+    message_count: int
+    created_at: Moment
+    last_activity: Moment
+    last_message_preview: str
+    states: dict[MessageState, int]
+
+
+class QueueSummary(BaseModel):
+    """The queue at one moment: totals by state, the first queued messages in claim order, what is being processed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    totals: dict[MessageState, int]
+    queued: tuple[Message, ...]
+    processing: tuple[Message, ...]
+
+
+class Lease(NamedTuple):
+    """A worker's right to one attempt. Every write of the attempt carries it; `fence` proves it."""
+
+    message_id: str
+    fence: int
+    attempt: int
+    worker_id: str
+
+
+class Claim(NamedTuple):
+    """A message that a worker has taken, with its right to it."""
+
+    lease: Lease
+    message: Message
+
+
+class NewEvent(NamedTuple):
+    """An event to be appended; `data` is one line of JSON in ASCII, so that no reader can take it for two lines."""
+
+    type: EventType
+    data: str
+
+    @classmethod
+    def of(cls, type: EventType, /, **fields: object) -> Self:
+        """An event of this type with these fields, in this order."""
+        return cls(type, json.dumps(fields))
+
+    @classmethod
+    def processing(cls, attempt: int) -> Self:
+        """A worker has begun this attempt."""
+        return cls.of(EventType.PROCESSING, state=MessageState.PROCESSING, attempt=attempt)
+
+    @classmethod
+    def chunk(cls, type: "ChunkType", chunk: object, index: int) -> Self:
+        """A piece of the answer; `index` counts from 0 within the attempt."""
+        return cls.of(EventType.CHUNK, type=type, chunk=chunk, index=index)
+
+    @classmethod
+    def retry(cls, *, attempt: int, error: str, next_at: datetime, discard_from: int) -> Self:
+        """The attempt is over without a result; readers drop the events from id `discard_from` on."""
+        return cls.of(
+            EventType.RETRY,
+            state=MessageState.QUEUED,
+            attempt=attempt,
+            error=error,
+            next_at=rfc3339(next_at),
+            discard_from=discard_from,
+        )
+
+    @classmethod
+    def done(cls, result: str, completed_at: datetime) -> Self:
+        """The message is completed."""
+        return cls.of(
+            EventType.DONE, state=MessageState.COMPLETED, result=result, completed_at=rfc3339(completed_at)
+        )
+
+    @classmethod
+    def failed(cls, error: str, code: str, completed_at: datetime) -> Self:
+        """The message has failed."""
+        return cls.of(
+            EventType.ERROR, state=MessageState.FAILED, error=error, code=code, completed_at=rfc3339(completed_at)
+        )
+
+    @classmethod
+    def cancelled(cls, completed_at: datetime) -> Self:
+        """The message was cancelled."""
+        return cls.of(EventType.CANCELLED, state=MessageState.CANCELLED, completed_at=rfc3339(completed_at))
+
+
+class Event(NamedTuple):
+    """A stored event; `id` counts 1..n within its message, without gaps."""
+
+    id: int
+    type: EventType
+    data: str
+
+
+class EventPage(NamedTuple):
+    """A part of one message's log and the message's state, read in one snapshot.
+
+    `last` is the id of the newest event (0 for none), `first` the oldest one that is still kept.
+    """
+
+    events: Sequence[Event]
+    first: int
+    last: int
+    state: MessageState
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The agent answered."""
+
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt failed for good. `error` is safe to show, `code` is stable."""
+
+    error: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The worker gives the message back unharmed, to be claimed again in `delay` seconds; the attempt is not counted."""
+
+    reason: str
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The lease went to somebody else; nothing may be written."""
+
+
+Outcome = Completed | Failed | Released | Lost
+
+
+class Worker(BaseModel):
+    """A process that claims messages, as of its last heartbeat."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    host: str
+    pid: int
+    slots: int
+    started_at: Moment
+    last_beat: Moment
+
+
+class Page(NamedTuple):
+    """Where a listing goes on: `limit` rows after `cursor` (None for the start)."""
+
+    limit: int
+    cursor: tuple[int, str] | None = None

@@ -1,0 +1,37 @@
+"""What the HTTP side is given: everything it may call, ready made."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.agents.registry import AgentRegistry
+from app.config import Settings
+from app.queue_manager import QueueManager
+from app.store.base import EventLog, Store
+from app.streams import Streams
+from app.thread_manager import ThreadManager
+
+
+class WorkerStatus(Protocol):
+    """What may be told of this process's worker."""
+
+    @property
+    def slots(self) -> int:
+        """How many messages it runs at a time; 0 for a process without one."""
+
+    @property
+    def beating(self) -> bool:
+        """Whether its heartbeats get through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The bundle of one process."""
+
+    settings: Settings
+    queue: QueueManager
+    threads: ThreadManager
+    streams: Streams
+    log: EventLog
+    store: Store
+    registry: AgentRegistry
+    worker: WorkerStatus

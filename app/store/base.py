@@ -1,0 +1,207 @@
+"""The ports of the store. Their docstrings are the law; `tests/contract` holds every backend to it.
+
+One object meets all of them over one database, so that a change of state and its event are one transaction. Consumers
+ask for the narrow port that they need. Rules that hold for every method:
+
+- A write of a worker carries its `Lease`. Where the fence is no longer the message's, nothing is written and
+  `LeaseLost` is raised (tests/contract/test_fences.py).
+- A method returns after the commit. What it returned survives what the backend promises (DESIGN section 4).
+- Every change of state writes its event in the same transaction; a log ends with its only terminal event
+  (tests/contract/test_events.py).
+- `StoreUnavailable` means that nothing was written and that a later try may succeed.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.models import (
+    Claim,
+    EventPage,
+    Lease,
+    Message,
+    NewEvent,
+    NewMessage,
+    Outcome,
+    Page,
+    QueueSummary,
+    Thread,
+    Worker,
+)
+
+READY = "ready"
+"""Topic of new work: a message became claimable."""
+
+MOVED = "moved"
+"""Topic of the queue as a whole: a message was claimed or left it, so positions changed."""
+
+
+def message_topic(message_id: str) -> str:
+    """Topic of one message: its log or its state has news."""
+    return f"message:{message_id}"
+
+
+EXACT_POSITION_LIMIT = 10_000
+"""Positions up to here are counted, those behind are estimated."""
+
+MAX_CRASHES = 3
+"""After this many lost leases a message fails, so that one which kills its worker cannot do so for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankPolicy:
+    """How priority and time make a rank; the lower one is claimed first.
+
+    With `aging_seconds` 0 the levels are apart by more than any time, which is strict priority. Otherwise a level is
+    a head start of that many seconds, so that nothing waits for ever behind more urgent messages.
+    """
+
+    aging_seconds: float = 0
+
+    def rank(self, level: int, accepted_at: int) -> int:
+        """Rank of a message of this priority level accepted at this time (milliseconds since the epoch)."""
+        if self.aging_seconds == 0:
+            return level * 10**15 + accepted_at
+        return accepted_at + int(level * self.aging_seconds * 1000)
+
+
+class MessageStore(Protocol):
+    """Messages and their way through the queue."""
+
+    async def add(self, new: NewMessage, *, max_queued: int) -> Message:
+        """Store a message as queued, behind all of its thread.
+
+        One transaction takes the next number of the thread, so that the order of a thread is the order in which its
+        messages were accepted. Those ahead in the thread inherit a better rank (tests/contract/test_order.py).
+        Returned with its queue position. Raises QueueFull when `max_queued` messages are queued already.
+        """
+
+    async def get(self, tenant: str, message_id: str) -> Message:
+        """The message, with its queue position while queued. Raises MessageNotFound, also for another tenant's."""
+
+    async def cancel(self, tenant: str, message_id: str) -> Message:
+        """Cancel a queued message; the next one of its thread takes its place. Raises MessageNotFound, NotCancellable."""
+
+    async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
+        """Totals by state, and at most `limit` queued (in claim order) and processing messages (oldest first)."""
+
+    async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
+        """Take up to `limit` ready messages of these agents, lowest rank first, each with attempt and fence raised.
+
+        Only the first unfinished message of a thread is ever ready. Two claims never get the same message. The event
+        `processing` is appended in the same transaction.
+        """
+
+    async def finish(self, lease: Lease, outcome: Outcome) -> None:
+        """End the attempt.
+
+        `Completed` and `Failed` end the message with its terminal event and make the next one of its thread ready.
+        `Released` puts it back as the head of its thread with the attempt refunded, readers are told by a `retry`
+        event, and it is ready again after its delay. Repeating a finish that was applied changes nothing.
+        Raises LeaseLost.
+        """
+
+    async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
+        """Take back messages whose lease ran out: to the queue, or failed after `max_crashes`. Returns how many.
+
+        Safe to run in every process at once: the guard is in the statement.
+        """
+
+    async def promote(self) -> int:
+        """Make delayed messages ready that are due. Returns how many."""
+
+    async def prune_logs(self, *, older_than_seconds: float, limit: int) -> list[str]:
+        """Drop all but the terminal event of messages that ended before. Returns the memory keys that nobody needs."""
+
+    async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
+        """Delete messages that ended before, then threads without any. Returns how many and the memory keys to drop."""
+
+
+class EventLog(Protocol):
+    """The log of each message: ids 1..n, dense, written before they are shown."""
+
+    async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
+        """Append in order; returns the id of the last. Raises LeaseLost, and then none was appended."""
+
+    async def read(self, message_id: str, *, after: int, limit: int) -> EventPage:
+        """Events with an id above `after` and the message's state, as of one moment. Raises MessageNotFound."""
+
+
+class ThreadStore(Protocol):
+    """Threads as their messages made them; metadata changes in the transaction of each change of state."""
+
+    async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
+        """Newest activity first; the cursor is (last activity in milliseconds, thread id) of the last one seen."""
+
+    async def get_thread(self, tenant: str, thread_id: str) -> Thread:
+        """Raises ThreadNotFound, also for another tenant's."""
+
+    async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
+        """In thread order, those numbered above `after`. Raises ThreadNotFound."""
+
+
+class Heart(Protocol):
+    """A connection of its own for heartbeats, used from one thread that agent code cannot block."""
+
+    def beat(self, worker: Worker, *, lease_seconds: float) -> dict[str, int]:
+        """Extend all unexpired leases of the worker and show it as alive. Returns the fences held, by message id."""
+
+    def stop(self, worker_id: str) -> None:
+        """Take the worker off the list of live ones."""
+
+
+class WorkerStore(Protocol):
+    """The processes that claim messages."""
+
+    def open_heart(self) -> AbstractContextManager[Heart]:
+        """A heart for the calling thread; closed on leaving."""
+
+    async def list_workers(self) -> list[Worker]:
+        """Workers as of their last heartbeat, oldest first."""
+
+    async def prune_workers(self, *, silent_for_seconds: float) -> None:
+        """Forget workers that have not been heard of for so long."""
+
+
+class Subscription(Protocol):
+    """Hints on some topics. A hint may be lost or be nothing new: what counts is read from the store."""
+
+    async def wait(self, timeout: float) -> bool:
+        """Return at once when there was a hint since the last call, else at the next hint (True) or the timeout (False)."""
+
+
+class Signals(Protocol):
+    """Wake-ups across tasks and, where the backend can, across processes."""
+
+    def subscribe(self, *topics: str) -> AbstractContextManager[Subscription]:
+        """Hints on these topics from now on."""
+
+    def publish(self, *topics: str) -> None:
+        """Wake this process's subscribers of these topics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do, where callers may care. Nobody asks which one it is."""
+
+    name: str
+    durable: bool
+    promise: str
+
+
+class Store(MessageStore, EventLog, ThreadStore, WorkerStore, Signals, Protocol):
+    """All ports over one database."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this backend promises."""
+
+    async def open(self) -> None:
+        """Connect and migrate. Raises StoreUnavailable, StoreIncompatible."""
+
+    async def close(self) -> None:
+        """Let go of all connections and threads; a second call does nothing."""
+
+    async def ping(self) -> None:
+        """Prove that the store answers. Raises StoreUnavailable."""

@@ -1,0 +1,25 @@
+"""Queries from `.sql` files, by name."""
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from types import MappingProxyType
+
+_HEADING = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_REFERENCE = re.compile(r"\{(\w+)\}")
+
+
+def load_queries(dialect: str) -> Mapping[str, str]:
+    """All entries of `sql/<dialect>/queries.sql`; `{name}` in a query is replaced by the text of that entry."""
+    text = files("app.store").joinpath("sql", dialect, "queries.sql").read_text("utf-8")
+    _, *parts = _HEADING.split(text)
+    raw = {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
+    return MappingProxyType({name: _REFERENCE.sub(lambda m: raw[m[1]], body) for name, body in raw.items()})
+
+
+def load_migrations(dialect: str) -> list[tuple[int, str]]:
+    """(number, script) of each file in `sql/<dialect>/migrations`, ascending from 1 without gaps."""
+    folder = files("app.store").joinpath("sql", dialect, "migrations")
+    scripts = sorted((int(f.name.split("_")[0]), f.read_text("utf-8")) for f in folder.iterdir())
+    assert [number for number, _ in scripts] == list(range(1, len(scripts) + 1)), "migration numbers have a gap"
+    return scripts

@@ -1,0 +1,231 @@
+-- Named queries; `app.store.named_sql` reads them. {name} takes in the text of another entry.
+
+-- name: message_columns
+id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at, completed_at,
+result, error, error_code, attempt, fence
+
+-- name: count_queued
+SELECT coalesce(sum(messages), 0) FROM tallies WHERE state = 'queued'
+
+-- name: next_thread_number
+-- Locks the thread's order for this transaction: two messages cannot get numbers in one order and commit in the other.
+INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, last_message_preview)
+VALUES (:tenant, :thread_id, 1, :now, :now, :preview)
+ON CONFLICT (tenant, thread_id) DO UPDATE SET
+    last_number = last_number + 1,
+    last_activity = max(last_activity, excluded.last_activity),
+    last_message_preview = excluded.last_message_preview
+RETURNING last_number, queued + processing > 0
+
+-- name: add_message
+INSERT INTO messages (
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, place, run_at,
+    created_at, changed_at
+) VALUES (
+    :id, :tenant, :thread_id, :thread_number, :agent, :content, :priority, :rank, :rank, 'queued', :place, :now,
+    :now, :now
+)
+RETURNING number
+
+-- name: lift_thread
+-- Priority inheritance: those ahead in the thread wait no longer than this one would. Ranks never fall along a thread,
+-- so the messages to lift are its tail, and the walk from the end stops at the first one that needs no lifting.
+UPDATE messages SET rank = :rank
+WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number > coalesce((
+    SELECT thread_number FROM messages
+    WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND rank <= :rank
+        AND thread_number < :thread_number
+    ORDER BY thread_number DESC LIMIT 1
+), 0) AND thread_number < :thread_number
+
+-- name: settle_thread
+-- After a message that others had inherited from is gone: ranks from the base ranks anew.
+UPDATE messages SET rank = settled.rank
+FROM (
+    SELECT number, min(base_rank) OVER (ORDER BY thread_number DESC ROWS UNBOUNDED PRECEDING) AS rank
+    FROM messages WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued'
+) AS settled
+WHERE messages.number = settled.number AND messages.rank <> settled.rank
+
+-- name: inherited_ahead
+-- Whether the message just ahead in the thread has its rank from one behind it.
+SELECT rank < base_rank FROM messages
+WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number < :thread_number
+ORDER BY thread_number DESC LIMIT 1
+
+-- name: promote_next
+UPDATE messages SET place = CASE WHEN run_at <= :now THEN 'ready' ELSE 'delayed' END
+WHERE number = (
+    SELECT number FROM messages
+    WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued'
+    ORDER BY thread_number LIMIT 1
+)
+
+-- name: promote_due
+UPDATE messages SET place = 'ready' WHERE place = 'delayed' AND run_at <= :now
+
+-- name: get_message
+SELECT {message_columns} FROM messages WHERE id = :id AND tenant = :tenant
+
+-- name: get_by_number
+SELECT {message_columns} FROM messages WHERE number = :number
+
+-- name: place_in_queue
+SELECT number, rank, place FROM messages WHERE id = :id AND tenant = :tenant AND state = 'queued'
+
+-- name: count_ahead
+SELECT count(*) FROM (
+    SELECT 1 FROM messages
+    WHERE place IN ('ready', 'behind') AND (rank, number) < (:rank, :number)
+    ORDER BY rank, number LIMIT :most
+)
+
+-- name: count_after
+SELECT count(*) FROM (
+    SELECT 1 FROM messages
+    WHERE place IN ('ready', 'behind') AND (rank, number) > (:rank, :number)
+    ORDER BY rank DESC, number DESC LIMIT :most
+)
+
+-- name: list_queued
+SELECT {message_columns} FROM messages
+WHERE place IN ('ready', 'behind') AND tenant = :tenant
+ORDER BY rank, number LIMIT :limit
+
+-- name: list_processing
+SELECT {message_columns} FROM messages
+WHERE state = 'processing' AND tenant = :tenant
+ORDER BY lease_until LIMIT :limit
+
+-- name: tallies
+SELECT state, messages FROM tallies WHERE tenant = :tenant
+
+-- name: list_threads
+SELECT thread_id, created_at, last_activity, last_message_preview, queued, processing, completed, failed, cancelled
+FROM threads
+WHERE tenant = :tenant AND (last_activity, thread_id) < (:last_activity, :thread_id)
+ORDER BY last_activity DESC, thread_id DESC LIMIT :limit
+
+-- name: get_thread
+SELECT thread_id, created_at, last_activity, last_message_preview, queued, processing, completed, failed, cancelled
+FROM threads WHERE tenant = :tenant AND thread_id = :thread_id
+
+-- name: list_thread_messages
+SELECT {message_columns} FROM messages
+WHERE tenant = :tenant AND thread_id = :thread_id AND thread_number > :after
+ORDER BY thread_number LIMIT :limit
+
+-- name: find_ready
+SELECT rank, number FROM messages WHERE place = 'ready' AND agent = :agent ORDER BY rank, number LIMIT :limit
+
+-- name: claim
+UPDATE messages SET
+    state = 'processing', place = NULL, attempt = attempt + 1, fence = fence + 1, worker_id = :worker_id,
+    lease_until = :lease_until, started_at = coalesce(started_at, :now), changed_at = :now
+WHERE number = :number AND place = 'ready'
+
+-- name: find_leased
+-- The guard of every write of an attempt: this row must be there in the same transaction.
+SELECT number FROM messages WHERE id = :id AND fence = :fence AND state = 'processing'
+
+-- name: find_ended
+SELECT 1 FROM messages WHERE id = :id AND fence = :fence AND completed_at IS NOT NULL
+
+-- name: end_message
+UPDATE messages SET
+    state = :state, place = NULL, result = :result, error = :error, error_code = :error_code,
+    fence = fence + :fence_step, crashes = crashes + :crashed, worker_id = NULL, lease_until = NULL,
+    changed_at = :now, completed_at = :now
+WHERE number = :number
+RETURNING tenant, thread_id, thread_number
+
+-- name: requeue
+-- Back to the queue as the head of its thread, with the rank it would have had there all the time.
+UPDATE messages SET
+    state = 'queued', place = CASE WHEN :run_at <= :now THEN 'ready' ELSE 'delayed' END, run_at = :run_at,
+    rank = min(base_rank, coalesce((
+        SELECT waiting.rank FROM messages AS waiting
+        WHERE waiting.tenant = messages.tenant AND waiting.thread_id = messages.thread_id AND waiting.state = 'queued'
+        ORDER BY waiting.thread_number LIMIT 1
+    ), base_rank)),
+    attempt = attempt - :refunded, crashes = crashes + :crashed, fence = fence + 1, worker_id = NULL,
+    lease_until = NULL, changed_at = :now
+WHERE number = :number
+
+-- name: find_expired
+SELECT number, id, attempt, crashes FROM messages
+WHERE state = 'processing' AND (lease_until IS NULL OR lease_until <= :now)
+ORDER BY lease_until LIMIT :limit
+
+-- name: extend_leases
+-- A lease that ran out is not revived: the rescue has it from here on.
+UPDATE messages SET lease_until = :lease_until
+WHERE state = 'processing' AND worker_id = :worker_id AND lease_until > :now
+RETURNING id, fence
+
+-- name: beat_worker
+INSERT INTO workers (id, host, pid, slots, started_at, last_beat)
+VALUES (:id, :host, :pid, :slots, :now, :now)
+ON CONFLICT (id) DO UPDATE SET slots = excluded.slots, last_beat = excluded.last_beat
+
+-- name: remove_worker
+DELETE FROM workers WHERE id = :id
+
+-- name: prune_workers
+DELETE FROM workers WHERE last_beat < :before
+
+-- name: list_workers
+SELECT id, host, pid, slots, started_at, last_beat FROM workers ORDER BY started_at, id
+
+-- name: last_event
+SELECT coalesce(max(id), 0) FROM events WHERE message = :message
+
+-- name: attempt_start
+SELECT coalesce(max(id), 1) FROM events WHERE message = :message AND type = 'processing'
+
+-- name: add_event
+INSERT INTO events (message, id, type, data, created_at) VALUES (:message, :id, :type, :data, :now)
+
+-- name: find_log
+SELECT number, state FROM messages WHERE id = :id
+
+-- name: log_bounds
+SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM events WHERE message = :message
+
+-- name: read_events
+SELECT id, type, data FROM events WHERE message = :message AND id > :after ORDER BY id LIMIT :limit
+
+-- name: find_prunable_logs
+SELECT number, id, tenant, thread_id FROM messages
+WHERE completed_at IS NOT NULL AND log_pruned = 0 AND completed_at < :before
+ORDER BY completed_at LIMIT :limit
+
+-- name: prune_log
+-- The terminal event stays: a late reader is told how it ended.
+DELETE FROM events WHERE message = :message AND id < (SELECT max(id) FROM events WHERE message = :message)
+
+-- name: mark_pruned
+UPDATE messages SET log_pruned = 1 WHERE number = :number
+
+-- name: prune_messages
+DELETE FROM messages WHERE number IN (
+    SELECT number FROM messages WHERE completed_at IS NOT NULL AND completed_at < :before
+    ORDER BY completed_at LIMIT :limit
+)
+
+-- name: prune_threads
+DELETE FROM threads
+WHERE last_activity < :before AND queued + processing + completed + failed + cancelled = 0
+RETURNING tenant, thread_id
+
+-- name: add_hint
+INSERT INTO hints (process, topics) VALUES (:process, :topics)
+
+-- name: read_hints
+SELECT number, process, topics FROM hints WHERE number > :after ORDER BY number
+
+-- name: last_hint
+SELECT coalesce(max(number), 0) FROM hints
+
+-- name: prune_hints
+DELETE FROM hints WHERE number <= :before

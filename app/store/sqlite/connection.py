@@ -1,0 +1,203 @@
+"""Connections to the SQLite file: settings, migrations, error mapping, and the batches that run on them.
+
+APSW brings its own, current SQLite. The one in Python may be older than 3.51.3, which can corrupt a WAL when two
+connections write at once; the same file must never be opened with both.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from app.errors import AgentQueueError, StoreError, StoreIncompatible, StoreUnavailable
+from app.store.lane import Operation, Result
+from app.store.named_sql import load_migrations
+
+APPLICATION_ID = 0x41475451
+"""`AGTQ` in the file's header: tells our databases from others."""
+
+BUSY_TIMEOUT_MILLISECONDS = 5_000
+WAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+@contextmanager
+def mapped_errors() -> Iterator[None]:
+    """Turns what SQLite raises into errors of ours."""
+    try:
+        yield
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise StoreUnavailable("The database is locked by another process; nothing was stored.") from error
+    except apsw.FullError as error:
+        raise StoreUnavailable("The disk or the database is full; nothing was stored.") from error
+    except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
+        raise StoreUnavailable(f"The database file cannot be used: {error}") from error
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        raise StoreIncompatible(f"The file is damaged or is no SQLite database: {error}") from error
+    except apsw.Error as error:
+        raise StoreError(f"SQLite: {error}") from error
+
+
+def connect(path: Path) -> apsw.Connection:
+    """A connection with our settings; the file is made readable to its owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(BUSY_TIMEOUT_MILLISECONDS)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_LIMIT_BYTES}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Bring the schema up to date under the write lock, so that processes starting together do it once."""
+    migrations = load_migrations("sqlite")
+    with transaction(connection, "IMMEDIATE"):
+        application, version, tables = (
+            connection.execute(statement).get
+            for statement in (
+                "PRAGMA application_id",
+                "PRAGMA user_version",
+                "SELECT count(*) FROM sqlite_schema",
+            )
+        )
+        if application != APPLICATION_ID and tables:
+            raise StoreIncompatible("The file is an SQLite database of another program; name another file.")
+        if version > len(migrations):
+            raise StoreIncompatible(
+                f"The database has schema version {version}, this program knows versions up to {len(migrations)}. "
+                "Start the newer version of the program."
+            )
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        for number, script in migrations[version:]:
+            connection.execute(script)
+            connection.execute(f"PRAGMA user_version = {number}")
+
+
+@contextmanager
+def transaction(connection: apsw.Connection, mode: str) -> Iterator[None]:
+    """BEGIN in this mode, COMMIT at the end, ROLLBACK on any exception."""
+    connection.execute(f"BEGIN {mode}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+class Connected:
+    """A batch runner over one connection. Operations reach the connection through `connection`."""
+
+    mode = "DEFERRED"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: apsw.Connection | None = None
+
+    @property
+    def connection(self) -> apsw.Connection:
+        """The open connection; in the lane's thread only."""
+        assert self._connection is not None, "used before open"
+        return self._connection
+
+    def open(self) -> None:
+        """See `BatchRunner`."""
+        with mapped_errors():
+            self._connection = connect(self._path)
+
+    def close(self) -> None:
+        """See `BatchRunner`."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def run(self, batch: list[Operation]) -> list[Result]:
+        """One transaction for the batch. An operation that raises takes back only its own writes."""
+        results: list[Result] = []
+        try:
+            with mapped_errors(), transaction(self.connection, self.mode):
+                results = [self._run_one(operation) for operation in batch]
+                self.before_commit()
+        except AgentQueueError as error:
+            return [Result(operation.future, None, error) for operation in batch]
+        self.after_commit()
+        return results
+
+    def before_commit(self) -> None:
+        """What else belongs into the transaction."""
+
+    def after_commit(self) -> None:
+        """What to tell others of it."""
+
+    def _run_one(self, operation: Operation) -> Result:
+        """Errors of ours are raised before anything was written; any other one ends the batch if SQLite ended it."""
+        try:
+            return Result(operation.future, operation.work(), None)
+        except AgentQueueError as error:
+            return Result(operation.future, None, error)
+
+
+class Reader(Connected):
+    """All reads of a batch see one moment. The file is only read."""
+
+    def open(self) -> None:
+        """See `BatchRunner`."""
+        super().open()
+        self.connection.execute("PRAGMA query_only = ON")
+
+
+class Writer(Connected):
+    """State changes reach the disk before they are answered; a batch of token rows alone may trail it.
+
+    WAL is one log: a durable commit also makes all earlier ones durable, so what is on disk is always a prefix.
+    """
+
+    mode = "IMMEDIATE"
+
+    def __init__(self, path: Path, *, durable: bool) -> None:
+        super().__init__(path)
+        self._durable = durable
+        self._synchronous: str | None = None
+
+    def open(self) -> None:
+        """See `BatchRunner`."""
+        super().open()
+        with mapped_errors():
+            migrate(self.connection)
+
+    def run(self, batch: list[Operation]) -> list[Result]:
+        """See `Connected.run`."""
+        try:
+            with mapped_errors():
+                self._set_synchronous(any(operation.durable for operation in batch))
+        except AgentQueueError as error:
+            return [Result(operation.future, None, error) for operation in batch]
+        return super().run(batch)
+
+    def _set_synchronous(self, wanted: bool) -> None:
+        level = "OFF" if not self._durable else "FULL" if wanted else "NORMAL"
+        if level != self._synchronous:
+            self.connection.execute(f"PRAGMA synchronous = {level}")
+            self._synchronous = level
+
+    def _run_one(self, operation: Operation) -> Result:
+        try:
+            self.connection.execute("SAVEPOINT one")
+            try:
+                value = operation.work()
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK TO one")
+                raise
+            self.connection.execute("RELEASE one")
+            return Result(operation.future, value, None)
+        except apsw.ConstraintError as error:
+            return Result(operation.future, None, StoreError(f"SQLite: {error}"))
+        except apsw.Error:
+            raise
+        except Exception as error:
+            return Result(operation.future, None, error)

@@ -1,0 +1,280 @@
+"""The store on one SQLite file: a writing lane, a reading lane, a heart for each worker, hints between processes.
+
+The same code serves `memory://`, on a private temporary file whose commits never wait for a disk.
+"""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from app.clock import Clock, SystemClock
+from app.models import (
+    Claim,
+    EventPage,
+    Lease,
+    Message,
+    NewEvent,
+    NewMessage,
+    Outcome,
+    Page,
+    QueueSummary,
+    Thread,
+    Worker,
+)
+from app.store.base import MAX_CRASHES, Capabilities, Heart, RankPolicy, Subscription
+from app.store.hub import Hub
+from app.store.lane import Lane
+from app.store.named_sql import load_queries
+from app.store.sqlite.connection import Reader, Writer, connect, mapped_errors, transaction
+from app.store.sqlite.operations import Reads, Writes
+
+T = TypeVar("T")
+
+HINT_POLL_SECONDS = 0.02
+"""How often a process looks whether another one wrote; `PRAGMA data_version` costs microseconds."""
+
+DURABLE = Capabilities("sqlite", durable=True, promise="survives kill -9, a crash of the host and power loss")
+VOLATILE = Capabilities("memory", durable=False, promise="nothing survives the end of this process")
+
+
+class SqliteStore:
+    """Meets `app.store.base.Store`. With `path` None, on a temporary file of its own."""
+
+    def __init__(
+        self, path: Path | None, *, ranks: RankPolicy | None = None, clock: Clock | None = None
+    ) -> None:
+        self._folder = tempfile.mkdtemp(prefix="agent-queue-") if path is None else None
+        self._path = path if path is not None else Path(str(self._folder)) / "queue.db"
+        self._clock = clock or SystemClock()
+        self._queries = load_queries("sqlite")
+        self._ranks = ranks or RankPolicy()
+        self._hub = Hub()
+        self._process = uuid.uuid4().hex
+        self._writer = _HintingWriter(self, self._path, durable=path is not None)
+        self._reader = Reader(self._path)
+        self._writes = self._make_writes(lambda: self._writer.connection)
+        self._reads = Reads(lambda: self._reader.connection, self._queries)
+        self._write_lane = Lane("sqlite-writer", self._writer)
+        self._read_lane = Lane("sqlite-reader", self._reader)
+        self._closing = threading.Event()
+        self._listener: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this backend promises."""
+        return VOLATILE if self._folder else DURABLE
+
+    # Life
+
+    async def open(self) -> None:
+        """See `Store.open`."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            await self._write_lane.open()
+            await self._read_lane.open()
+        except BaseException:
+            await self.close()
+            raise
+        if self.capabilities.durable:
+            self._listener = threading.Thread(target=self._listen, args=(self._loop,), name="sqlite-hints", daemon=True)
+            self._listener.start()
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        self._closing.set()
+        await self._write_lane.close()
+        await self._read_lane.close()
+        if self._listener is not None:
+            await asyncio.to_thread(self._listener.join)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def ping(self) -> None:
+        """See `Store.ping`."""
+        await self._write_lane.run(lambda: None, durable=False)
+
+    # Messages
+
+    async def add(self, new: NewMessage, *, max_queued: int) -> Message:
+        """See `MessageStore.add`."""
+        return await self._write_lane.run(lambda: self._writes.add(new, max_queued))
+
+    async def get(self, tenant: str, message_id: str) -> Message:
+        """See `MessageStore.get`."""
+        return await self._read_lane.run(lambda: self._reads.message(tenant, message_id))
+
+    async def cancel(self, tenant: str, message_id: str) -> Message:
+        """See `MessageStore.cancel`."""
+        return await self._write_lane.run(lambda: self._writes.cancel(tenant, message_id))
+
+    async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
+        """See `MessageStore.summary`."""
+        return await self._read_lane.run(lambda: self._reads.summary(tenant, limit))
+
+    async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
+        """See `MessageStore.claim`."""
+        return await self._write_lane.run(lambda: self._writes.claim(worker_id, agents, limit, lease_seconds))
+
+    async def finish(self, lease: Lease, outcome: Outcome) -> None:
+        """See `MessageStore.finish`."""
+        await self._write_lane.run(lambda: self._writes.finish(lease, outcome))
+
+    async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
+        """See `MessageStore.rescue`."""
+        return await self._write_lane.run(lambda: self._writes.rescue(max_crashes))
+
+    async def promote(self) -> int:
+        """See `MessageStore.promote`."""
+        return await self._write_lane.run(self._writes.promote)
+
+    async def prune_logs(self, *, older_than_seconds: float, limit: int) -> list[str]:
+        """See `MessageStore.prune_logs`."""
+        age = int(older_than_seconds * 1000)
+        return await self._write_lane.run(lambda: self._writes.prune_logs(age, limit), durable=False)
+
+    async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
+        """See `MessageStore.prune_messages`."""
+        age = int(older_than_seconds * 1000)
+        return await self._write_lane.run(lambda: self._writes.prune_messages(age, limit), durable=False)
+
+    # Event log
+
+    async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
+        """See `EventLog.append`. Token rows do not wait for the disk: the finish that follows makes them durable."""
+        return await self._write_lane.run(lambda: self._writes.append(lease, events), durable=False)
+
+    async def read(self, message_id: str, *, after: int, limit: int) -> EventPage:
+        """See `EventLog.read`."""
+        return await self._read_lane.run(lambda: self._reads.read_log(message_id, after, limit))
+
+    # Threads
+
+    async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
+        """See `ThreadStore.list_threads`."""
+        return await self._read_lane.run(lambda: self._reads.threads(tenant, page))
+
+    async def get_thread(self, tenant: str, thread_id: str) -> Thread:
+        """See `ThreadStore.get_thread`."""
+        return await self._read_lane.run(lambda: self._reads.thread(tenant, thread_id))
+
+    async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
+        """See `ThreadStore.list_thread_messages`."""
+        return await self._read_lane.run(lambda: self._reads.thread_messages(tenant, thread_id, after, limit))
+
+    # Workers
+
+    @contextlib.contextmanager
+    def open_heart(self) -> Iterator[Heart]:
+        """See `WorkerStore.open_heart`."""
+        with mapped_errors():
+            connection = connect(self._path)
+        try:
+            yield _SqliteHeart(connection, self._make_writes(lambda: connection))
+        finally:
+            connection.close()
+
+    async def list_workers(self) -> list[Worker]:
+        """See `WorkerStore.list_workers`."""
+        return await self._read_lane.run(self._reads.workers)
+
+    async def prune_workers(self, *, silent_for_seconds: float) -> None:
+        """See `WorkerStore.prune_workers`."""
+        age = int(silent_for_seconds * 1000)
+        await self._write_lane.run(lambda: self._writes.prune_workers(age), durable=False)
+
+    # Signals
+
+    def subscribe(self, *topics: str) -> AbstractContextManager[Subscription]:
+        """See `Signals.subscribe`."""
+        return self._hub.subscribe(*topics)
+
+    def publish(self, *topics: str) -> None:
+        """See `Signals.publish`."""
+        self._hub.publish(*topics)
+
+    def leave_hints(self) -> None:
+        """In the writing transaction: what other processes should look at."""
+        if self._writes.touched and self.capabilities.durable:
+            self._writes.leave_hints(self._process)
+
+    def publish_hints(self) -> None:
+        """After the commit, in the writer's thread: wake this process's own subscribers."""
+        if self._writes.touched and self._loop is not None:
+            topics = tuple(self._writes.touched)
+            self._writes.touched.clear()
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and all subscribers with it
+                self._loop.call_soon_threadsafe(self._hub.publish, *topics)
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Passes on the hints of other processes, in a thread with a connection of its own."""
+        connection = connect(self._path)
+        seen_version, seen_hint = -1, connection.execute(self._queries["last_hint"]).get
+        try:
+            while not self._closing.wait(HINT_POLL_SECONDS):
+                version = connection.execute("PRAGMA data_version").get
+                if version == seen_version:
+                    continue
+                seen_version = version
+                topics: set[str] = set()
+                for seen_hint, process, text in connection.execute(self._queries["read_hints"], {"after": seen_hint}):
+                    if process != self._process:
+                        topics.update(json.loads(text))
+                if topics:
+                    loop.call_soon_threadsafe(self._hub.publish, *topics)
+        except (apsw.Error, RuntimeError):
+            if not self._closing.is_set():
+                raise
+        finally:
+            connection.close()
+
+    def _make_writes(self, connection: Callable[[], apsw.Connection]) -> Writes:
+        return Writes(connection, self._queries, ranks=self._ranks, now=self._now)
+
+    def _now(self) -> int:
+        now = self._clock.now()
+        return SystemClock().now() if now is None else now
+
+
+class _HintingWriter(Writer):
+    """Leaves the hints of a batch in its transaction, and gives them out after the commit."""
+
+    def __init__(self, store: SqliteStore, path: Path, *, durable: bool) -> None:
+        super().__init__(path, durable=durable)
+        self._store = store
+
+    def before_commit(self) -> None:
+        """See `Connected.before_commit`."""
+        self._store.leave_hints()
+
+    def after_commit(self) -> None:
+        """See `Connected.after_commit`."""
+        self._store.publish_hints()
+
+
+class _SqliteHeart:
+    """Meets `app.store.base.Heart`."""
+
+    def __init__(self, connection: apsw.Connection, writes: Writes) -> None:
+        self._connection = connection
+        self._writes = writes
+
+    def beat(self, worker: Worker, *, lease_seconds: float) -> dict[str, int]:
+        """See `Heart.beat`."""
+        with mapped_errors(), transaction(self._connection, "IMMEDIATE"):
+            return self._writes.beat(worker, lease_seconds)
+
+    def stop(self, worker_id: str) -> None:
+        """See `Heart.stop`."""
+        with mapped_errors(), transaction(self._connection, "IMMEDIATE"):
+            self._writes.remove_worker(worker_id)

@@ -1,0 +1,230 @@
+"""Claims messages and runs them, in one process; `python -m app.worker` runs it without the API."""
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from app.agent_processor import AgentProcessor
+from app.agents.base import Drain
+from app.agents.registry import AgentRegistry
+from app.config import Settings
+from app.errors import AgentQueueError, LeaseLost
+from app.models import Claim, Lease, Outcome, Released, Worker, new_message_id
+from app.store.base import READY, Heart, MessageStore, Signals, WorkerStore
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+FINISH_TRIES_SECONDS = 0.5
+
+
+class WorkerPort(MessageStore, WorkerStore, Signals, Protocol):
+    """What a worker needs of the store."""
+
+
+class QueueWorker:
+    """Slots for messages, a claim loop, and a heart on a thread of its own."""
+
+    def __init__(
+        self, store: WorkerPort, processor: AgentProcessor, registry: AgentRegistry, settings: Settings
+    ) -> None:
+        self._store = store
+        self._processor = processor
+        self._registry = registry
+        self._settings = settings
+        self._identity = Worker(
+            id=f"{socket.gethostname()}-{os.getpid()}-{new_message_id()[-12:]}",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            slots=settings.worker_concurrency,
+            started_at=datetime.now(UTC),
+            last_beat=datetime.now(UTC),
+        )
+        self._running: dict[str, Run] = {}
+        self._drain = Drain()
+        self._stopping = asyncio.Event()
+        self._claiming: asyncio.Task[None] | None = None
+        self._heart = Heartbeat(store, self._identity, settings, self)
+
+    @property
+    def id(self) -> str:
+        """Unique among all workers, past ones too."""
+        return self._identity.id
+
+    @property
+    def slots(self) -> int:
+        """How many messages this worker runs at a time."""
+        return self._identity.slots
+
+    @property
+    def beating(self) -> bool:
+        """Whether the last heartbeat is recent enough for the leases to hold."""
+        return self._heart.silent_seconds < self._settings.self_stop_seconds
+
+    def start(self) -> None:
+        """Begin to beat at once, and to claim as soon as the agents are loaded."""
+        if self._claiming is None and self.slots:
+            self._heart.start(asyncio.get_running_loop())
+            self._claiming = asyncio.create_task(self._claim_loop(), name="claim loop")
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Claim no more, let runs reach the end of a step, put back those that do not; a second call does nothing."""
+        if self._claiming is None:
+            return
+        self._stopping.set()
+        self._store.publish(READY)
+        self._drain.request()
+        claiming, self._claiming = self._claiming, None
+        await claiming
+        if tasks := [run.task for run in self._running.values()]:
+            logger.info("Worker draining: messages=%d, grace=%gs", len(tasks), grace_seconds)
+            _, late = await asyncio.wait(tasks, timeout=grace_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.to_thread(self._heart.stop)
+        logger.info("Worker stopped")
+
+    async def _claim_loop(self) -> None:
+        stopping = asyncio.create_task(self._stopping.wait())
+        loaded = asyncio.create_task(self._registry.loaded.wait())
+        await asyncio.wait([stopping, loaded], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        loaded.cancel()
+        if not self._stopping.is_set():
+            logger.info("Worker started: id=%s, slots=%d", self.id, self.slots)
+        with self._store.subscribe(READY) as ready:
+            while not self._stopping.is_set():
+                if free := self.slots - len(self._running):
+                    await self._claim(free)
+                await ready.wait(POLL_SECONDS)
+
+    async def _claim(self, limit: int) -> None:
+        """Start as many messages as could be claimed."""
+        try:
+            claims = await self._store.claim(
+                self.id, self._registry.available, limit, lease_seconds=self._settings.lease_seconds
+            )
+        except AgentQueueError as error:
+            logger.warning("Claiming failed, trying again: %s", error)
+            return
+        for claim in claims:
+            task = asyncio.create_task(self._run(claim), name=f"message {claim.message.id}")
+            self._running[claim.message.id] = Run(claim.lease, task)
+
+    async def _run(self, claim: Claim) -> None:
+        """One message from claim to finish. Whatever happens to it, the worker goes on."""
+        logger.info("Worker processing message: id=%s", claim.message.id)
+        try:
+            try:
+                outcome = await self._processor.process(claim, self._drain)
+            except asyncio.CancelledError:
+                if not self._stopping.is_set():
+                    return  # the leases could not be held; others have the message, or soon will
+                outcome = Released("The worker was stopped.")
+            await self._finish(claim.lease, outcome)
+        except LeaseLost:
+            logger.warning("Message was taken from this worker: id=%s", claim.message.id)
+        except Exception:
+            logger.exception("Message could not be finished, its lease will run out: id=%s", claim.message.id)
+        finally:
+            del self._running[claim.message.id]
+            self._store.publish(READY)
+
+    async def _finish(self, lease: Lease, outcome: Outcome) -> None:
+        """Store the outcome; while the store is away, try for as long as the lease can hold."""
+        deadline = time.monotonic() + self._settings.lease_seconds
+        while True:
+            try:
+                return await self._store.finish(lease, outcome)
+            except LeaseLost:
+                raise
+            except AgentQueueError:
+                if time.monotonic() > deadline or self._stopping.is_set():
+                    raise
+                await asyncio.sleep(FINISH_TRIES_SECONDS)
+
+    def leases(self) -> dict[str, Lease]:
+        """What runs now, by message id; safe to call from any thread."""
+        return {message_id: run.lease for message_id, run in self._running.copy().items()}
+
+    def on_beat(self, asked: dict[str, Lease], held: dict[str, int]) -> None:
+        """Stop the runs whose leases are gone. `asked` is what ran before the beat: later claims are not in `held`."""
+        for message_id, lease in asked.items():
+            run = self._running.get(message_id)
+            if run is not None and run.lease == lease and held.get(message_id) != lease.fence:
+                logger.warning("Lease lost, stopping the run: id=%s", message_id)
+                run.task.cancel()
+
+    def on_silence(self) -> None:
+        """No beat got through for too long: stop all runs before somebody else may take their messages."""
+        for run in self._running.values():
+            logger.warning("No heartbeat got through, stopping the run: id=%s", run.lease.message_id)
+            run.task.cancel()
+
+
+class Run(NamedTuple):
+    """An attempt in progress."""
+
+    lease: Lease
+    task: asyncio.Task[None]
+
+
+class Heartbeat:
+    """Extends the leases from a thread and a connection of its own, so that agent code which blocks loses none."""
+
+    def __init__(self, store: WorkerStore, identity: Worker, settings: Settings, worker: QueueWorker) -> None:
+        self._store = store
+        self._identity = identity
+        self._settings = settings
+        self._worker = worker
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._last_success = float("-inf")
+
+    @property
+    def silent_seconds(self) -> float:
+        """Since the last beat that got through; by a clock that goes on while the host is suspended."""
+        return _boottime() - self._last_success
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to beat."""
+        self._thread = threading.Thread(target=self._work, args=(loop,), name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take the worker off the list and end the thread."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        while not self._stop.is_set():
+            try:
+                with self._store.open_heart() as heart:
+                    self._beat_until_stopped(heart, loop)
+            except AgentQueueError as error:
+                logger.warning("Heartbeat failed, trying again: %s", error)
+                if self.silent_seconds > self._settings.self_stop_seconds:
+                    loop.call_soon_threadsafe(self._worker.on_silence)
+                self._stop.wait(self._settings.beat_seconds / 4)
+
+    def _beat_until_stopped(self, heart: Heart, loop: asyncio.AbstractEventLoop) -> None:
+        while True:
+            asked = self._worker.leases()
+            began = _boottime()
+            held = heart.beat(self._identity, lease_seconds=self._settings.lease_seconds)
+            self._last_success = began
+            loop.call_soon_threadsafe(self._worker.on_beat, asked, held)
+            if self._stop.wait(self._settings.beat_seconds):
+                heart.stop(self._identity.id)
+                return
+
+
+def _boottime() -> float:
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -1,0 +1,97 @@
+import { type StreamEvent, type TerminalEvent, isTerminal } from "./types.js";
+
+/** Follows one message's events and holds them against what the API promises about them. */
+export class StreamAudit {
+  /** The ids of stored events, in the order of arrival. */
+  readonly ids: string[] = [];
+  /** Stored events as `name data`, by id, to compare two readings of the same stream. */
+  readonly stored = new Map<string, string>();
+  readonly terminals: TerminalEvent[] = [];
+  /** The content of the current attempt. */
+  content = "";
+  chunks = 0;
+  attempt = 0;
+  usedTools = false;
+  wasReset = false;
+  wasInterrupted = false;
+  /** What was wrong with chunk indexes; empty when nothing was. */
+  readonly misnumbered: string[] = [];
+  readonly afterTheEnd: string[] = [];
+
+  #nextIndex: number | undefined = 0;
+  #mayRestart = false;
+
+  see(event: StreamEvent): void {
+    if (this.terminals.length > 0) this.afterTheEnd.push(event.event);
+    if (event.id !== undefined) {
+      this.ids.push(event.id);
+      this.stored.set(event.id, `${event.event} ${JSON.stringify(event.data)}`);
+    }
+    switch (event.event) {
+      case "processing":
+        this.attempt = event.data.attempt;
+        this.#mayRestart = true;
+        break;
+      case "retry":
+        this.#restart();
+        break;
+      case "reset":
+        this.#restart();
+        this.wasReset = true;
+        this.content = event.data.text ?? "";
+        this.#nextIndex = undefined; // counted from wherever the log begins now
+        break;
+      case "chunk":
+        this.#number(event.data.index);
+        this.chunks += 1;
+        if (event.data.type === "content") this.content += event.data.chunk;
+        else if (event.data.type !== "reasoning") this.usedTools = true;
+        break;
+      case "interrupted":
+        this.wasInterrupted = true;
+        break;
+      default:
+        if (isTerminal(event)) this.terminals.push(event);
+    }
+  }
+
+  get terminal(): TerminalEvent | undefined {
+    return this.terminals[0];
+  }
+
+  idsAscend(): boolean {
+    return this.ids.every((id, at) => {
+      const before = at === 0 ? 0 : Number(this.ids[at - 1]);
+      return /^\d+$/.test(id) && Number(id) > before;
+    });
+  }
+
+  /** Ids are 1..n, or go on from `after`; a reset is the one excuse for a gap. */
+  idsHaveNoGap(after = 0): boolean {
+    return this.wasReset || this.ids.every((id, at) => Number(id) === after + at + 1);
+  }
+
+  /** With tools the model answers more than once, and the result is the last answer alone. */
+  resultMatches(result: string): boolean {
+    return this.usedTools || this.wasInterrupted
+      ? this.content.endsWith(result)
+      : this.content === result;
+  }
+
+  #number(index: number): void {
+    if (this.#mayRestart && index === 0) this.#restart();
+    this.#mayRestart = false;
+    if (this.#nextIndex !== undefined && index !== this.#nextIndex) {
+      this.misnumbered.push(`${index} instead of ${this.#nextIndex}`);
+    }
+    this.#nextIndex = index + 1;
+  }
+
+  #restart(): void {
+    this.content = "";
+    this.chunks = 0;
+    this.usedTools = false;
+    this.#nextIndex = 0;
+    this.#mayRestart = false;
+  }
+}

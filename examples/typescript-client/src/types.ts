@@ -1,0 +1,197 @@
+/** What travels between a client and the Agent Queue System, under the names used on the wire. */
+
+export type Priority = "high" | "normal" | "low";
+
+export type MessageState =
+  "queued" | "processing" | "completed" | "failed" | "cancelled" | "interrupted";
+
+/** RFC 3339, UTC, with milliseconds: `2024-01-15T10:30:00.000Z`. */
+export type Timestamp = string;
+
+// ---------------------------------------------------------------- requests and replies
+
+export interface SubmitRequest {
+  message: string;
+  priority?: Priority;
+  thread_id?: string;
+}
+
+export interface SubmitReply {
+  message_id: string;
+  state: MessageState;
+  queue_position: number | null;
+  created_at: Timestamp;
+  thread_id: string | null;
+}
+
+export interface MessageStatus {
+  message_id: string;
+  state: MessageState;
+  user_message: string;
+  priority: Priority;
+  created_at: Timestamp;
+  started_at: Timestamp | null;
+  completed_at: Timestamp | null;
+  result: string | null;
+  error: string | null;
+  queue_position: number | null;
+  thread_id: string | null;
+}
+
+export interface CancelReply {
+  message: string;
+  message_id: string;
+}
+
+export interface QueuedMessage {
+  id: string;
+  priority: Priority;
+  created_at: Timestamp;
+  user_message: string;
+}
+
+export interface ProcessingMessage {
+  id: string;
+  priority: Priority;
+  started_at: Timestamp;
+  user_message: string;
+}
+
+export interface QueueSummary {
+  total_queued: number;
+  total_processing: number;
+  total_completed: number;
+  total_failed: number;
+  total_cancelled: number;
+  queued_messages: QueuedMessage[];
+  current_processing: ProcessingMessage | null;
+}
+
+/** Only `status` is relied upon; a server may say more about its parts. */
+export interface Health {
+  status: string;
+  [detail: string]: unknown;
+}
+
+export interface ThreadSummary {
+  thread_id: string;
+  message_count: number;
+  created_at: Timestamp;
+  last_activity: Timestamp;
+  last_message_preview: string;
+}
+
+export type StateCounts = Record<Exclude<MessageState, "interrupted">, number> & {
+  interrupted?: number;
+};
+
+export interface ThreadMetadata {
+  thread_id: string;
+  message_count: number;
+  created_at: Timestamp;
+  last_activity: Timestamp;
+  states: StateCounts;
+}
+
+export interface ThreadMessages {
+  thread_id: string;
+  total_messages: number;
+  messages: MessageStatus[];
+}
+
+/** The cursor of the page after this one, or null on the last page. */
+export interface Paged {
+  next: string | null;
+}
+
+export interface ThreadPage extends Paged {
+  threads: ThreadSummary[];
+}
+
+/** An error body of the type `application/problem+json` (RFC 9457). */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  /** Stays the same between releases: the member to branch on. */
+  code: string;
+  errors?: unknown[];
+}
+
+// ---------------------------------------------------------------- stream events
+
+interface Framed<Name extends string, Data> {
+  readonly event: Name;
+  /** Where to resume from; live-only events such as `waiting` have none. */
+  readonly id?: string;
+  readonly data: Data;
+}
+
+/** Not its turn yet. Sent again whenever the position changes. */
+export type WaitingEvent = Framed<
+  "waiting",
+  { state: MessageState; position: number; message: string; [extra: string]: unknown }
+>;
+
+/** A worker has taken the message. */
+export type ProcessingEvent = Framed<"processing", { state: "processing"; attempt: number }>;
+
+/** A piece of the answer. `index` counts from 0 within an attempt. */
+export type ChunkEvent = Framed<"chunk", TextChunk | ToolChunk>;
+
+export interface TextChunk {
+  type: "content" | "reasoning";
+  chunk: string;
+  index: number;
+}
+
+/** What the agent asked of a tool, or got from it: any JSON value, whole. */
+export interface ToolChunk {
+  type: "tool_call" | "tool_result";
+  chunk: unknown;
+  index: number;
+}
+
+/** The attempt failed and another follows: drop what came under the id `discard_from` and after. */
+export type RetryEvent = Framed<
+  "retry",
+  { attempt: number; error: string; next_at: Timestamp; discard_from: number }
+>;
+
+/** The log no longer reaches back to the id asked for: drop everything, start from `text`. */
+export type ResetEvent = Framed<"reset", { state?: MessageState; text?: string }>;
+
+/** The agent asked a human and rests until it is answered. Not an end. */
+export type InterruptedEvent = Framed<
+  "interrupted",
+  { state?: "interrupted"; [extra: string]: unknown }
+>;
+
+export type DoneEvent = Framed<
+  "done",
+  { state: "completed"; result: string; completed_at: Timestamp }
+>;
+
+export type ErrorEvent = Framed<
+  "error",
+  { state: "failed"; error: string; code: string; completed_at?: Timestamp }
+>;
+
+export type CancelledEvent = Framed<"cancelled", { state: "cancelled"; completed_at?: Timestamp }>;
+
+/** Exactly one of these ends every stream. */
+export type TerminalEvent = DoneEvent | ErrorEvent | CancelledEvent;
+
+export type StreamEvent =
+  | WaitingEvent
+  | ProcessingEvent
+  | ChunkEvent
+  | RetryEvent
+  | ResetEvent
+  | InterruptedEvent
+  | TerminalEvent;
+
+export function isTerminal(event: StreamEvent): event is TerminalEvent {
+  return event.event === "done" || event.event === "error" || event.event === "cancelled";
+}
