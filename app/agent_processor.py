@@ -20,9 +20,7 @@ STORE_AWAY_DELAY_SECONDS = 1.0
 class AgentProcessor:
     """Turns a claim into an outcome. Never raises but for its own cancellation."""
 
-    def __init__(
-        self, log: EventLog, registry: AgentRegistry, *, timeout_seconds: float, redactor: Redactor
-    ) -> None:
+    def __init__(self, log: EventLog, registry: AgentRegistry, *, timeout_seconds: float, redactor: Redactor) -> None:
         self._log = log
         self._registry = registry
         self._timeout_seconds = timeout_seconds
@@ -78,6 +76,7 @@ class AgentProcessor:
                 logger.warning("Message failed: id=%s, code=%s", message_id, error.code)
                 return Failed(self._redactor.redact(str(error)), error.code)
             case _:
-                logger.warning("Message failed: id=%s, code=agent_error", message_id, exc_info=error)
-                text = self._redactor.redact(f"{type(error).__name__}: {error}")
-                return Failed(text[:MAX_ERROR_LENGTH], "agent_error")
+                text = self._redactor.redact(f"{type(error).__name__}: {error}")[:MAX_ERROR_LENGTH]
+                logger.warning("Message failed: id=%s, code=agent_error, error=%s", message_id, text)
+                logger.debug("Traceback of message %s", message_id, exc_info=error)
+                return Failed(text, "agent_error")

@@ -23,6 +23,7 @@ from app.thread_manager import ThreadManager
 from app.worker import QueueWorker
 
 if TYPE_CHECKING:
+    from app.agents.builtin import EmbeddedModel
     from app.checkpoints.sqlite import FencedSqliteSaver
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class Agents:
         self._settings = settings
         self._resources = AsyncExitStack()
         self._saver: FencedSqliteSaver | None = None
+        self._embedded: EmbeddedModel | None = None
         paths = settings.graph_paths()
         loaders: dict[str, Loader] = {name: self._loader(path) for name, path in paths.items()}
         self.registry = AgentRegistry(loaders or {"chat": self._load_chat})
@@ -62,13 +64,14 @@ class Agents:
 
     async def _load_chat(self) -> Agent:
         await asyncio.to_thread(_import_langgraph)
-        from app.agents.builtin import embedded_chat, hosted_chat
+        from app.agents.builtin import EmbeddedModel, embedded_chat, hosted_chat
         from app.agents.langgraph import LangGraphAgent
 
         settings = self._settings
         if settings.uses_embedded_model:
             parallel = max(1, min(settings.worker_concurrency, MAX_EMBEDDED_PARALLEL))
-            graph = await embedded_chat(parallel)
+            self._embedded = EmbeddedModel()
+            graph = await embedded_chat(self._embedded, parallel)
         else:
             key = settings.openai_api_key
             graph = await hosted_chat(
@@ -110,20 +113,28 @@ def checkpoint_path(settings: Settings) -> Path | None:
     return Path(path)
 
 
+def redactor_of(settings: Settings) -> Redactor:
+    """Knows the secrets among the settings."""
+    key = settings.openai_api_key
+    return Redactor([key.get_secret_value()] if key else [])
+
+
+def start_logging(settings: Settings) -> None:
+    """Set up the logging of the process."""
+    configure_logging(settings.log_level, settings.log_format, settings.log_config, redactor_of(settings))
+
+
 class Runtime:
     """All parts of a process, wired; `running` opens and closes them."""
 
     def __init__(self, settings: Settings, *, store: Store | None = None) -> None:
         self.settings = settings
-        key = settings.openai_api_key
-        self._redactor = Redactor([key.get_secret_value()] if key else [])
-        configure_logging(settings.log_level, settings.log_format, settings.log_config, self._redactor)
         checkpoint_path(settings)
         self._agents = Agents(settings)
         registry = self._agents.registry
         self._store = store or make_store(settings.database_url, ranks=RankPolicy(settings.priority_aging_seconds))
         processor = AgentProcessor(
-            self._store, registry, timeout_seconds=settings.processing_timeout, redactor=self._redactor
+            self._store, registry, timeout_seconds=settings.processing_timeout, redactor=redactor_of(settings)
         )
         self.worker = QueueWorker(self._store, processor, registry, settings)
         self._maintenance = Maintenance(self._store, lambda: self._agents.memory, settings)
@@ -138,6 +149,11 @@ class Runtime:
             registry=registry,
             worker=self.worker,
         )
+
+    def begin_stop(self) -> None:
+        """Claim no more and send readers elsewhere, before the rest is closed."""
+        self.streams.close()
+        self.worker.begin_stop()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -154,7 +170,7 @@ class Runtime:
         try:
             yield
         finally:
-            self.streams.close()
+            self.begin_stop()
             await self.worker.stop(settings.shutdown_grace_seconds)
             await self._maintenance.stop()
             loading.cancel()

@@ -16,6 +16,7 @@ class SystemClock:
     """This host's clock. For SQLite it is the database's clock too: all its processes share the host."""
 
     def now(self) -> int:
+        """See `Clock.now`."""
         return time.time_ns() // 1_000_000
 
 

@@ -33,7 +33,9 @@ class Settings(BaseSettings):
     max_queue_size: int = Field(1000, ge=1)
     processing_timeout: Seconds = 60
     keepalive_interval: Seconds = 30
-    host: str = "0.0.0.0"  # noqa: S104  the specification's default; without keys only this host is served (api/auth.py)
+    host: str = (
+        "0.0.0.0"  # noqa: S104  the specification's default; without keys only this host is served (api/auth.py)
+    )
     port: int = Field(8000, ge=0, le=65535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
@@ -133,7 +135,7 @@ def _from_folder(folder: Path, spec: str) -> str:
 def load_settings(env_file: str | None = ".env") -> Settings:
     """Settings of this process. Raises ConfigurationError: which variable, what was expected, what came."""
     try:
-        return Settings(_env_file=env_file)  # type: ignore[call-arg]  # known to BaseSettings at run time only
+        return Settings(_env_file=env_file)
     except ValidationError as error:
         raise ConfigurationError("; ".join(_explain(dict(e)) for e in error.errors())) from None
 

@@ -1,6 +1,7 @@
 """The HTTP process: `python -m app.main`, or `uvicorn app.main:app`."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -17,9 +18,9 @@ from app import __version__
 from app.api import errors, health, routes, streaming, threads
 from app.api.limits import BodyLimit, RawThreadPaths
 from app.api.schemas import MessageCreate, Problem
-from app.bootstrap import Runtime
+from app.bootstrap import Runtime, start_logging
 from app.config import Settings, load_settings
-from app.errors import AgentQueueError
+from app.errors import AgentQueueError, ConfigurationError
 
 SEND_BUFFER_BYTES = 64 * 1024
 """Of each accepted connection: a reader that does not read costs this much in the kernel, not four megabytes."""
@@ -40,7 +41,7 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with runtime.running():
-            with _on_termination(runtime.streams.close):
+            with _on_termination(runtime.begin_stop):
                 yield
 
     app = FastAPI(title="Agent Queue System", version=__version__, description=DESCRIPTION, lifespan=lifespan)
@@ -75,14 +76,22 @@ def _describe_shared_schemas(app: FastAPI) -> None:
 
 @contextmanager
 def _on_termination(stop: Callable[[], None]) -> Iterator[None]:
-    """Have SIGTERM and SIGINT call `stop` first: a server waits for its open streams before it tells the application."""
+    """Have SIGTERM and SIGINT call `stop` before the server's own handler; a second one ends the process at once.
+
+    A server waits for its open streams before it tells the application, so the streams have to be told first. What a
+    process that ends at once had in hand is taken back by the others when its leases run out.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    seen: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
+        if seen:
+            os._exit(128 + number)
+        seen.append(number)
         loop.call_soon_threadsafe(stop)
         if callable(handler := before[signal.Signals(number)]):
             handler(number, frame)
@@ -120,25 +129,59 @@ def serve(settings: Settings) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def main() -> None:
-    """The command."""
+async def _work(settings: Settings) -> None:
+    runtime = Runtime(settings)
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        runtime.begin_stop()
+        stopping.set()
+
+    with _ignoring_defaults(), _on_termination(stop):
+        async with runtime.running():
+            await stopping.wait()
+
+
+@contextmanager
+def _ignoring_defaults() -> Iterator[None]:
+    """Without a server's handlers: the defaults of Python end the process where it is."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def work(settings: Settings) -> None:
+    """Run messages without an API until told to stop. Raises AgentQueueError while starting."""
+    if settings.worker_concurrency == 0:
+        raise ConfigurationError("WORKER_CONCURRENCY: expected at least 1 for a worker, got 0")
+    asyncio.run(_work(settings))
+
+
+def run(command: Callable[[Settings], None]) -> None:
+    """Load the settings, set up logging, run the command; what is wrong at the start is one line and an exit code."""
     try:
         settings = load_settings()
-        serve(settings)
+        start_logging(settings)
+        command(settings)
     except AgentQueueError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"Cannot start. {error}\n")
         sys.exit(CONFIGURATION_EXIT_CODE)
     except OSError as error:
-        sys.stderr.write(f"Cannot listen on HOST={settings.host}, PORT={settings.port}: {error.strerror}\n")
+        sys.stderr.write(f"Cannot start. HOST, PORT: {error}\n")
         sys.exit(1)
 
 
 def __getattr__(name: str) -> FastAPI:
     """`app`, made when a server asks for it, so that importing this module reads no settings."""
-    if name == "app":
-        return create_app(load_settings())
-    raise AttributeError(name)
+    if name != "app":
+        raise AttributeError(name)
+    settings = load_settings()
+    start_logging(settings)
+    return create_app(settings)
 
 
 if __name__ == "__main__":
-    main()
+    run(serve)

@@ -97,6 +97,13 @@ TERMINAL_EVENTS = frozenset({EventType.DONE, EventType.ERROR, EventType.CANCELLE
 ChunkType = Literal["content", "reasoning", "tool_call", "tool_result"]
 
 
+class Part(NamedTuple):
+    """A piece of an answer. `chunk` is text, or an object for tool calls and their results."""
+
+    type: ChunkType
+    chunk: object
+
+
 class NewMessage(BaseModel):
     """A message as it is handed to the store, not yet accepted."""
 
@@ -200,7 +207,7 @@ class NewEvent(NamedTuple):
         return cls.of(EventType.PROCESSING, state=MessageState.PROCESSING, attempt=attempt)
 
     @classmethod
-    def chunk(cls, type: "ChunkType", chunk: object, index: int) -> Self:
+    def chunk(cls, type: ChunkType, chunk: object, index: int) -> Self:
         """A piece of the answer; `index` counts from 0 within the attempt."""
         return cls.of(EventType.CHUNK, type=type, chunk=chunk, index=index)
 
@@ -219,9 +226,7 @@ class NewEvent(NamedTuple):
     @classmethod
     def done(cls, result: str, completed_at: datetime) -> Self:
         """The message is completed."""
-        return cls.of(
-            EventType.DONE, state=MessageState.COMPLETED, result=result, completed_at=rfc3339(completed_at)
-        )
+        return cls.of(EventType.DONE, state=MessageState.COMPLETED, result=result, completed_at=rfc3339(completed_at))
 
     @classmethod
     def failed(cls, error: str, code: str, completed_at: datetime) -> Self:
@@ -273,7 +278,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The worker gives the message back unharmed, to be claimed again in `delay` seconds; the attempt is not counted."""
+    """The worker gives the message back, to be claimed in `delay` seconds; the attempt is not counted."""
 
     reason: str
     delay: float = 0.0

@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.agents.base import Part
-from app.models import TERMINAL_EVENTS, ChunkType, Event, EventPage, EventType, Lease, Message, MessageState, NewEvent
+from app.models import TERMINAL_EVENTS, ChunkType, Event, EventPage, Lease, Message, MessageState, NewEvent, Part
 from app.store.base import MOVED, EventLog, Signals, Subscription, message_topic
 
 PAGE_EVENTS = 500
@@ -77,8 +76,8 @@ class EventWriter:
         while self._pending:
             parts, self._pending = self._pending, []
             events = []
-            for type, chunk in merged(parts):
-                events.append(NewEvent.chunk(type, chunk, self._index))
+            for kind, chunk in merged(parts):
+                events.append(NewEvent.chunk(kind, chunk, self._index))
                 self._index += 1
             await self._log.append(self._lease, events)
 
@@ -86,12 +85,12 @@ class EventWriter:
 def merged(parts: Sequence[Part]) -> list[tuple[ChunkType, object]]:
     """Neighbouring text of one type joined; objects stay apart."""
     joined: list[tuple[ChunkType, list[str] | object]] = []
-    for type, chunk in parts:
-        if isinstance(chunk, str) and joined and joined[-1][0] == type and isinstance(joined[-1][1], list):
+    for kind, chunk in parts:
+        if isinstance(chunk, str) and joined and joined[-1][0] == kind and isinstance(joined[-1][1], list):
             joined[-1][1].append(chunk)
         else:
-            joined.append((type, [chunk] if isinstance(chunk, str) else chunk))
-    return [(type, "".join(chunk) if isinstance(chunk, list) else chunk) for type, chunk in joined]
+            joined.append((kind, [chunk] if isinstance(chunk, str) else chunk))
+    return [(kind, "".join(chunk) if isinstance(chunk, list) else chunk) for kind, chunk in joined]
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,13 +72,18 @@ class QueueWorker:
             self._heart.start(asyncio.get_running_loop())
             self._claiming = asyncio.create_task(self._claim_loop(), name="claim loop")
 
-    async def stop(self, grace_seconds: float) -> None:
-        """Claim no more, let runs reach the end of a step, put back those that do not; a second call does nothing."""
-        if self._claiming is None:
-            return
+    def begin_stop(self) -> None:
+        """Claim no more, and ask the runs to stop after their present step."""
         self._stopping.set()
         self._store.publish(READY)
-        self._drain.request()
+        if not self._drain.requested:
+            self._drain.request()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """After `begin_stop`: wait for the runs, put back those that take too long; a second call does nothing."""
+        self.begin_stop()
+        if self._claiming is None:
+            return
         claiming, self._claiming = self._claiming, None
         await claiming
         if tasks := [run.task for run in self._running.values()]:
@@ -228,3 +233,9 @@ class Heartbeat:
 
 def _boottime() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+if __name__ == "__main__":
+    from app.main import run, work
+
+    run(work)

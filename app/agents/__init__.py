@@ -1,0 +1,1 @@
+"""Agents: what they are, which there are, and how LangGraph runs them."""

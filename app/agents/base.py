@@ -4,14 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from app.models import ChunkType, Lease
-
-
-class Part(NamedTuple):
-    """A piece of an answer. `chunk` is text, or an object for tool calls and their results."""
-
-    type: ChunkType
-    chunk: object
+from app.models import Lease, Part
 
 
 class FinalResult(NamedTuple):

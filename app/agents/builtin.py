@@ -63,7 +63,10 @@ def newest(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
 
 
 class EmbeddedModel:
-    """SmolLM2-135M-Instruct through llama.cpp, in this process, behind a key of its own on a loopback port."""
+    """SmolLM2-135M-Instruct through llama.cpp, in this process, behind a key of its own on a loopback port.
+
+    It serves for as long as this object is kept.
+    """
 
     def __init__(self) -> None:
         self._server: Any = None
@@ -102,9 +105,9 @@ class EmbeddedModel:
         return str(self._server.listening_address)
 
 
-async def embedded_chat(parallel: int) -> Pregel[Any, Any, Any, Any]:
-    """The chat agent on the embedded model."""
-    model = await EmbeddedModel().start(parallel)
+async def embedded_chat(embedded: EmbeddedModel, parallel: int) -> Pregel[Any, Any, Any, Any]:
+    """The chat agent on the embedded model, for `parallel` messages at a time."""
+    model = await embedded.start(parallel)
     logger.info(
         "Answering with the embedded model SmolLM2-135M, good for trying things out. For a real one set OPENAI_API_KEY "
         "(and OPENAI_BASE_URL for a compatible endpoint), or MODEL_NAME=provider:model."
@@ -120,5 +123,6 @@ async def hosted_chat(model_name: str, api_key: str | None, base_url: str | None
             raise AgentUnavailable(f"MODEL_NAME={model_name} needs OPENAI_API_KEY; without one leave MODEL_NAME out.")
         provider_options = {"model_provider": "openai", "api_key": api_key or "none", "base_url": base_url}
         model_name = model_name.removeprefix("openai:")
-    model = await asyncio.to_thread(init_chat_model, model_name, max_retries=0, **provider_options)
-    return create_agent(model, system_prompt=SYSTEM_PROMPT)
+    model: Any = await asyncio.to_thread(init_chat_model, model_name, max_retries=0, **provider_options)
+    graph: Pregel[Any, Any, Any, Any] = create_agent(model, system_prompt=SYSTEM_PROMPT)
+    return graph

@@ -16,9 +16,9 @@ from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 from langgraph.runtime import RunControl
 
-from app.agents.base import AgentDrained, AgentTask, FinalResult, Part
+from app.agents.base import AgentDrained, AgentTask, FinalResult
 from app.errors import AgentQueueError, AgentUnavailable
-from app.models import MEMORY_FENCE_KEY, scrubbed
+from app.models import MEMORY_FENCE_KEY, Part, scrubbed
 
 
 class HumanInputNeeded(AgentQueueError):
@@ -56,7 +56,7 @@ class LangGraphAgent:
 
         task.drain.on_request(drain)
         try:
-            async for part in self._graph.astream(
+            async for streamed in self._graph.astream(
                 graph_input,
                 config,
                 stream_mode=["messages", "updates", "values"],
@@ -65,8 +65,8 @@ class LangGraphAgent:
                 version="v2",
                 control=control,
             ):
-                for piece in answer.read(part):
-                    yield piece
+                for part in answer.read(streamed):
+                    yield part
         except GraphDrained as drained:
             raise AgentDrained from drained
         finally:
@@ -75,7 +75,7 @@ class LangGraphAgent:
 
     async def _finished_steps(self, task: AgentTask, config: RunnableConfig) -> Sequence[AnyMessage] | None:
         """The messages that earlier attempts of this message have left in memory; None when they left nothing."""
-        state = await self._graph.aget_state({"configurable": {"thread_id": task.memory_key}})
+        state = await self._graph.aget_state(config)
         if (state.metadata or {}).get("run_id") != task.message_id:
             return None
         messages = state.values.get("messages", [])
@@ -180,7 +180,9 @@ async def load_graph(path: str) -> Pregel[Any, Any, Any, Any]:
     if isinstance(graph, StateGraph):
         graph = graph.compile()
     if not isinstance(graph, Pregel):
-        raise AgentUnavailable(f"{path} is a {type(graph).__name__}, expected a LangGraph graph or a function making one.")
+        raise AgentUnavailable(
+            f"{path} is a {type(graph).__name__}, expected a LangGraph graph or a function making one."
+        )
     return graph
 
 

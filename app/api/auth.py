@@ -1,4 +1,4 @@
-"""Who is asking. No keys exist yet, so the rule is: this host and nobody else, unless ALLOW_ANONYMOUS says otherwise."""
+"""Who is asking. Without keys the rule is: this host and nobody else, unless ALLOW_ANONYMOUS says otherwise."""
 
 import ipaddress
 from typing import NamedTuple

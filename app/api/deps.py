@@ -52,7 +52,9 @@ async def thread_id_in_path(
 ThreadIdDep = Annotated[str, Depends(thread_id_in_path)]
 MessageIdDep = Annotated[str, Path(description="The message's id, as the submit gave it.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many entries.")]
-Cursor = Annotated[str | None, Query(max_length=2000, description="Where to go on: from the `Link` of the page before.")]
+Cursor = Annotated[
+    str | None, Query(max_length=2000, description="Where to go on: from the `Link` of the page before.")
+]
 
 
 async def body_of(request: Request, model: type[B]) -> B:

@@ -15,12 +15,14 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
+            return
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value) > self._max_bytes:
                 error = BodyTooLarge(self._max_bytes)
                 refusal = problem(413, error.code, str(error), headers={"Connection": "close"})
-                return await refusal(scope, receive, send)
+                await refusal(scope, receive, send)
+                return
         received = 0
 
         async def counted() -> Message:

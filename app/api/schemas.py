@@ -1,6 +1,6 @@
 """What goes over HTTP: bodies and replies. Domain words come from `app.models`."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -53,7 +53,7 @@ class MessageAccepted(BaseModel):
     agent: str
 
     @classmethod
-    def of(cls, message: Message) -> Self:
+    def of(cls, message: Message) -> "MessageAccepted":
         """From the domain's message."""
         return cls.model_construct(
             message_id=message.id,
@@ -101,7 +101,7 @@ class MessageStatus(BaseModel):
     attempt: int
 
     @classmethod
-    def of(cls, message: Message) -> Self:
+    def of(cls, message: Message) -> "MessageStatus":
         """From the domain's message."""
         return cls.model_construct(
             message_id=message.id,
@@ -202,7 +202,7 @@ class QueueState(BaseModel):
     processing_messages: list[ProcessingMessage]
 
     @classmethod
-    def of(cls, summary: QueueSummary) -> Self:
+    def of(cls, summary: QueueSummary) -> "QueueState":
         """From the domain's summary."""
         shared = ("id", "priority", "thread_id", "agent")
         processing = [
@@ -218,7 +218,7 @@ class QueueState(BaseModel):
             for m in summary.queued
         ]
         return cls.model_construct(
-            **{f"total_{state}": count for state, count in summary.totals.items()},
+            **{f"total_{state}": count for state, count in summary.totals.items()},  # type: ignore[arg-type]  # fields
             queued_messages=queued,
             current_processing=processing[0] if processing else None,
             processing_messages=processing,
@@ -243,7 +243,7 @@ class ThreadSummary(BaseModel):
     last_message_preview: str
 
     @classmethod
-    def of(cls, thread: Thread) -> Self:
+    def of(cls, thread: Thread) -> "ThreadSummary":
         """From the domain's thread."""
         return cls.model_construct(**{name: getattr(thread, name) for name in cls.model_fields})
 
@@ -266,7 +266,7 @@ class ThreadDetails(BaseModel):
     states: dict[MessageState, int]
 
     @classmethod
-    def of(cls, thread: Thread) -> Self:
+    def of(cls, thread: Thread) -> "ThreadDetails":
         """From the domain's thread."""
         return cls.model_construct(**{name: getattr(thread, name) for name in cls.model_fields})
 

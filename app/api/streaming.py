@@ -58,7 +58,7 @@ def frames_of(news: News) -> bytes:
 
 
 def _event_frames(events: Sequence[Event]) -> bytes:
-    return "".join(f"id: {id}\nevent: {type}\ndata: {data}\n\n" for id, type, data in events).encode("ascii")
+    return "".join(f"id: {e.id}\nevent: {e.type}\ndata: {e.data}\n\n" for e in events).encode("ascii")
 
 
 class EventStreamResponse(Response):
@@ -71,7 +71,7 @@ class EventStreamResponse(Response):
         del self.headers["content-length"]
         self._news = news
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI
         """See ASGI."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         sending = asyncio.create_task(self._send_all(send))

@@ -23,7 +23,7 @@ async def list_threads(
     request: Request, services: ServicesDep, principal: PrincipalDep, limit: Limit = 1000, cursor: Cursor = None
 ) -> Response:
     """All threads, the one with the newest activity first. When there are more than `limit`, `Link` leads on."""
-    threads = await services.threads.list(principal.tenant, decode_cursor(cursor, limit))
+    threads = await services.threads.list_threads(principal.tenant, decode_cursor(cursor, limit))
     headers = {}
     if len(threads) == limit:
         headers = next_link(request, limit, round(threads[-1].last_activity.timestamp() * 1000), threads[-1].thread_id)
@@ -47,8 +47,8 @@ async def get_thread_messages(
 ) -> Response:
     """In the order in which they were accepted, which is the order in which they run."""
     after = decode_cursor(cursor, limit).cursor
-    thread = await services.threads.get(principal.tenant, thread_id)
-    messages = await services.threads.messages(
+    thread = await services.threads.get_thread(principal.tenant, thread_id)
+    messages = await services.threads.list_messages(
         principal.tenant, thread_id, after=after[0] if after else 0, limit=limit
     )
     headers = next_link(request, limit, messages[-1].thread_number) if len(messages) == limit else {}
@@ -69,5 +69,5 @@ async def get_thread_messages(
 )
 async def get_thread(thread_id: ThreadIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Its times, and its messages counted by state."""
-    thread = await services.threads.get(principal.tenant, thread_id)
+    thread = await services.threads.get_thread(principal.tenant, thread_id)
     return Response(ThreadDetails.of(thread).model_dump_json(), media_type=JSON)

@@ -1,0 +1,1 @@
+"""Savers of the agents' memory, one module a backend."""

@@ -44,7 +44,7 @@ class FencedSqliteSaver(AsyncSqliteSaver):
         self._writing = asyncio.Lock()
 
     async def setup(self) -> None:
-        """Make the tables; `synchronous` FULL, the default of this connection, so that a finished step stays finished."""
+        """Make the tables. `synchronous` is FULL, the default: a finished step stays finished."""
         if not self.is_setup:
             await super().setup()
             await self.conn.execute(CREATE_FENCES)
@@ -117,9 +117,14 @@ class FencedSqliteSaver(AsyncSqliteSaver):
 async def open_saver(path: Path | None) -> AsyncIterator[FencedSqliteSaver]:
     """The saver on this file, or in memory for None."""
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(0o600)
+        await asyncio.to_thread(_create, path)
     async with aiosqlite.connect(path or ":memory:", timeout=BUSY_TIMEOUT_SECONDS) as connection:
         saver = FencedSqliteSaver(connection)
         await saver.setup()
         yield saver
+
+
+def _create(path: Path) -> None:
+    """The file, readable to its owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(0o600)

@@ -1,0 +1,1 @@
+"""Where everything is kept: ports in `base`, one package a backend."""

@@ -81,7 +81,7 @@ class MessageStore(Protocol):
         """The message, with its queue position while queued. Raises MessageNotFound, also for another tenant's."""
 
     async def cancel(self, tenant: str, message_id: str) -> Message:
-        """Cancel a queued message; the next one of its thread takes its place. Raises MessageNotFound, NotCancellable."""
+        """Cancel a queued message; the next of its thread takes its place. Raises MessageNotFound, NotCancellable."""
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
         """Totals by state, and at most `limit` queued (in claim order) and processing messages (oldest first)."""
@@ -168,7 +168,7 @@ class Subscription(Protocol):
     """Hints on some topics. A hint may be lost or be nothing new: what counts is read from the store."""
 
     async def wait(self, timeout: float) -> bool:
-        """Return at once when there was a hint since the last call, else at the next hint (True) or the timeout (False)."""
+        """True at once when there was a hint since the last call, else at the next hint; False at the timeout."""
 
 
 class Signals(Protocol):

@@ -20,5 +20,5 @@ def make_store(url: str, *, ranks: RankPolicy, clock: Clock | None = None) -> St
     if url.startswith(SQLITE) and len(url) > len(SQLITE):
         return SqliteStore(Path(url.removeprefix(SQLITE)), ranks=ranks, clock=clock)
     raise ConfigurationError(
-        f"DATABASE_URL: expected sqlite:///path/to/file.db or memory://, got {url.split('@')[-1]!r}"
+        f"DATABASE_URL: expected sqlite:///path/to/file.db or memory://, got {url.rpartition('@')[2]!r}"
     )

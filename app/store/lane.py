@@ -98,7 +98,7 @@ class Lane:
     def _work(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[None]) -> None:
         try:
             self._runner.open()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  told to whoever opens
             self._runner.close()
             loop.call_soon_threadsafe(opened.set_exception, error)
             return

@@ -199,5 +199,5 @@ class Writer(Connected):
             return Result(operation.future, None, StoreError(f"SQLite: {error}"))
         except apsw.Error:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  told to the one caller whose operation it is
             return Result(operation.future, None, error)

@@ -47,6 +47,10 @@ class Reads:
         """Run a named query."""
         return self._connection().execute(self._queries[query], values)
 
+    def rows(self, query: str, /, **values: Any) -> list[tuple[Any, ...]]:
+        """All rows of a named query; the columns have the types that the schema gives them."""
+        return self.execute(query, **values).fetchall()
+
     def message(self, tenant: str, message_id: str) -> Message:
         """See `MessageStore.get`."""
         row = self.execute("get_message", id=message_id, tenant=tenant).fetchone()
@@ -114,19 +118,17 @@ class Reads:
         found = self.execute("find_log", id=message_id).fetchone()
         if found is None:
             raise MessageNotFound(message_id)
-        number, state = found
-        first, last = self.execute("log_bounds", message=number).fetchone() or (0, 0)
-        rows = () if last <= after else self.execute("read_events", message=number, after=after, limit=limit)
-        events = [Event(id, EventType(type), data) for id, type, data in rows]
+        message, state = found
+        first, last = self.rows("log_bounds", message=message)[0]
+        found_events = self.rows("read_events", message=message, after=after, limit=limit) if last > after else []
+        events = [Event(number, EventType(kind), data) for number, kind, data in found_events]
         return EventPage(events, first, last, MessageState(state))
 
     def workers(self) -> list[Worker]:
         """See `WorkerStore.list_workers`."""
         return [
-            Worker(
-                id=id, host=host, pid=pid, slots=slots, started_at=to_datetime(started), last_beat=to_datetime(beat)
-            )
-            for id, host, pid, slots, started, beat in self.execute("list_workers")
+            Worker(id=name, host=host, pid=pid, slots=slots, started_at=to_datetime(start), last_beat=to_datetime(beat))
+            for name, host, pid, slots, start, beat in self.rows("list_workers")
         ]
 
 
@@ -154,13 +156,13 @@ class Writes(Reads):
         rank = self._ranks.rank(new.priority.level, now)
         thread_number, busy = 0, False
         if new.thread_id is not None:
-            thread_number, busy = self.execute(
+            thread_number, busy = self.rows(
                 "next_thread_number",
                 tenant=new.tenant,
                 thread_id=new.thread_id,
                 now=now,
                 preview=preview(new.content),
-            ).fetchall()[0]
+            )[0]
         values = new.model_dump(mode="json")
         number = self.execute(
             "add_message",
@@ -175,7 +177,7 @@ class Writes(Reads):
                 "lift_thread", tenant=new.tenant, thread_id=new.thread_id, rank=rank, thread_number=thread_number
             )
         self.touched |= {MOVED} if busy else {MOVED, READY}
-        row = self.execute("get_by_number", number=number).fetchall()[0]
+        row = self.rows("get_by_number", number=number)[0]
         return self.placed(row)
 
     def cancel(self, tenant: str, message_id: str) -> Message:
@@ -183,11 +185,10 @@ class Writes(Reads):
         message = self.message(tenant, message_id)
         if message.state is not MessageState.QUEUED:
             raise NotCancellable(message_id, message.state)
-        number, _, place = self.execute("place_in_queue", id=message_id, tenant=tenant).fetchall()[0]
-        thread = {"tenant": tenant, "thread_id": message.thread_id}
+        number, _, place = self.rows("place_in_queue", id=message_id, tenant=tenant)[0]
+        thread: dict[str, Any] = {"tenant": tenant, "thread_id": message.thread_id}
         inherited = (
-            place == "behind"
-            and self.execute("inherited_ahead", **thread, thread_number=message.thread_number).get
+            place == "behind" and self.execute("inherited_ahead", **thread, thread_number=message.thread_number).get
         )
         now = self._now()
         self._end(number, MessageState.CANCELLED, now, NewEvent.cancelled(to_datetime(now)), fence_step=1)
@@ -196,20 +197,20 @@ class Writes(Reads):
         elif inherited:
             self.execute("settle_thread", **thread)
         self.touched |= {MOVED, message_topic(message_id)}
-        return to_message(self.execute("get_by_number", number=number).fetchall()[0])
+        return to_message(self.rows("get_by_number", number=number)[0])
 
     def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
         """See `MessageStore.claim`."""
         found: list[tuple[int, int]] = []
         for agent in agents:
-            found += self.execute("find_ready", agent=agent, limit=limit).fetchall()
+            found += self.rows("find_ready", agent=agent, limit=limit)
         now = self._now()
         claims = []
         for _, number in sorted(found)[:limit]:
             self.execute(
                 "claim", number=number, worker_id=worker_id, lease_until=now + int(lease_seconds * 1000), now=now
             )
-            message = to_message(self.execute("get_by_number", number=number).fetchall()[0])
+            message = to_message(self.rows("get_by_number", number=number)[0])
             self._append(number, [NewEvent.processing(message.attempt)], now)
             claims.append(Claim(Lease(message.id, message.fence, message.attempt, worker_id), message))
             self.touched |= {MOVED, message_topic(message.id)}
@@ -250,7 +251,7 @@ class Writes(Reads):
     def rescue(self, max_crashes: int) -> int:
         """See `MessageStore.rescue`."""
         now = self._now()
-        expired = self.execute("find_expired", now=now, limit=RESCUE_BATCH).fetchall()
+        expired = self.rows("find_expired", now=now, limit=RESCUE_BATCH)
         for number, message_id, attempt, crashes in expired:
             if crashes + 1 >= max_crashes:
                 error = f"The worker was lost {crashes + 1} times while it processed this message."
@@ -276,7 +277,7 @@ class Writes(Reads):
     def prune_logs(self, older_than_ms: int, limit: int) -> list[str]:
         """See `MessageStore.prune_logs`."""
         keys = []
-        found = self.execute("find_prunable_logs", before=self._now() - older_than_ms, limit=limit).fetchall()
+        found = self.rows("find_prunable_logs", before=self._now() - older_than_ms, limit=limit)
         for number, message_id, tenant, thread_id in found:
             self.execute("prune_log", message=number)
             self.execute("mark_pruned", number=number)
@@ -289,17 +290,15 @@ class Writes(Reads):
         before = self._now() - older_than_ms
         self.execute("prune_messages", before=before, limit=limit)
         deleted = self._connection().changes()
-        threads = self.execute("prune_threads", before=before).fetchall()
+        threads = self.rows("prune_threads", before=before)
         return deleted, [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
 
     def beat(self, worker: Worker, lease_seconds: float) -> dict[str, int]:
         """See `Heart.beat`."""
         now = self._now()
-        self.execute(
-            "beat_worker", id=worker.id, host=worker.host, pid=worker.pid, slots=worker.slots, now=now
-        )
+        self.execute("beat_worker", id=worker.id, host=worker.host, pid=worker.pid, slots=worker.slots, now=now)
         until = now + int(lease_seconds * 1000)
-        return dict(self.execute("extend_leases", worker_id=worker.id, lease_until=until, now=now).fetchall())
+        return dict(self.rows("extend_leases", worker_id=worker.id, lease_until=until, now=now))
 
     def remove_worker(self, worker_id: str) -> None:
         """See `Heart.stop`."""
@@ -322,7 +321,8 @@ class Writes(Reads):
 
     def _append(self, number: int, events: Sequence[NewEvent], now: int) -> int:
         last: int = self.execute("last_event", message=number).get
-        for last, event in enumerate(events, start=last + 1):
+        for event in events:
+            last += 1
             self.execute("add_event", message=number, id=last, type=event.type, data=event.data, now=now)
         return last
 
@@ -340,10 +340,10 @@ class Writes(Reads):
         crashed: int = 0,
     ) -> tuple[str, str | None]:
         """A terminal state and its event; returns tenant and thread."""
-        tenant, thread_id, _ = self.execute(
+        tenant, thread_id, _ = self.rows(
             "end_message", number=number, state=state, result=result, error=error, error_code=error_code,
             fence_step=fence_step, crashed=crashed, now=now,
-        ).fetchall()[0]  # fmt: skip
+        )[0]  # fmt: skip
         self._append(number, [event], now)
         return tenant, thread_id
 

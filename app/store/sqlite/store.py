@@ -50,9 +50,7 @@ VOLATILE = Capabilities("memory", durable=False, promise="nothing survives the e
 class SqliteStore:
     """Meets `app.store.base.Store`. With `path` None, on a temporary file of its own."""
 
-    def __init__(
-        self, path: Path | None, *, ranks: RankPolicy | None = None, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, path: Path | None, *, ranks: RankPolicy | None = None, clock: Clock | None = None) -> None:
         self._folder = tempfile.mkdtemp(prefix="agent-queue-") if path is None else None
         self._path = path if path is not None else Path(str(self._folder)) / "queue.db"
         self._clock = clock or SystemClock()
@@ -227,9 +225,11 @@ class SqliteStore:
                     continue
                 seen_version = version
                 topics: set[str] = set()
-                for seen_hint, process, text in connection.execute(self._queries["read_hints"], {"after": seen_hint}):
+                hints = connection.execute(self._queries["read_hints"], {"after": seen_hint}).fetchall()
+                for number, process, text in hints:
+                    seen_hint = number
                     if process != self._process:
-                        topics.update(json.loads(text))
+                        topics.update(json.loads(str(text)))
                 if topics:
                     loop.call_soon_threadsafe(self._hub.publish, *topics)
         except (apsw.Error, RuntimeError):

@@ -1,0 +1,58 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv
+
+.PHONY: help run worker test check format lock docs bench clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: .venv/run ## Serve on port 8000 with everything it needs, the embedded model included
+	$(BIN)/python -m app.main
+
+worker: .venv/run ## Run messages of the same database in another process, without the API
+	$(BIN)/python -m app.worker
+
+test: .venv/dev ## Run all tests
+	$(BIN)/python -m pytest -q
+
+check: .venv/dev ## Formatting, lint, types and the layers
+	$(BIN)/black --check -q app tests bench
+	$(BIN)/ruff check -q app tests bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: .venv/dev ## Format and mend what can be mended by itself
+	$(BIN)/ruff check -q --fix app tests bench
+	$(BIN)/black -q app tests bench
+
+docs: .venv/dev ## Make the generated documents anew
+	$(BIN)/python -m tests.documents
+
+bench: .venv/dev ## Measure; prints a table and writes bench/results
+	$(BIN)/python -m bench
+
+lock: .venv/uv ## Lock the dependencies of pyproject.toml into the requirements files
+	$(UV) lock -q --upgrade
+	$(UV) export -q --no-emit-project --no-default-groups -o requirements.txt
+	$(UV) export -q --no-emit-project --only-group llm -o requirements-model.txt
+	$(UV) export -q --no-emit-project --all-groups -o requirements-dev.txt
+	sed -i '/^#    uv export/d' requirements.txt requirements-model.txt requirements-dev.txt
+
+clean: ## Remove the environment and caches, not the data
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov
+
+.venv/uv:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 run")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@touch $@
+
+.venv/run: .venv/uv requirements.txt requirements-model.txt
+	$(UV) pip install -q --python $(BIN)/python --no-deps --compile-bytecode -r requirements.txt -r requirements-model.txt
+	@touch $@
+
+.venv/dev: .venv/run requirements-dev.txt
+	$(UV) pip install -q --python $(BIN)/python --no-deps --compile-bytecode -r requirements-dev.txt
+	@touch $@

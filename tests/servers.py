@@ -1,0 +1,174 @@
+"""Real servers for tests: the application on a real socket in the test's loop, or as a process that can be killed."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+
+from app.bootstrap import Runtime
+from app.config import Settings
+from app.main import create_app, listen
+
+ROOT = Path(__file__).parent.parent
+DEADLINE_SECONDS = 30.0
+SETTING_NAMES = frozenset(name.upper() for name in Settings.model_fields)
+
+
+async def until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE_SECONDS) -> Any:
+    """Await a condition, sync or async; its first true value. Fails with `what` when the deadline passes."""
+    end = time.monotonic() + deadline
+    while True:
+        value = condition()
+        if asyncio.iscoroutine(value):
+            value = await value
+        if value:
+            return value
+        assert time.monotonic() < end, f"not within {deadline:g} s: {what}"
+        await asyncio.sleep(0.01)
+
+
+def settings_for(folder: Path, **values: Any) -> Settings:
+    """Settings of a test server: small times, a database in the folder, nothing from this environment."""
+    defaults: dict[str, Any] = {
+        "database_url": f"sqlite:///{folder / 'queue.db'}",
+        "host": "127.0.0.1",
+        "port": 0,
+        "lease_seconds": 3,
+        "shutdown_grace_seconds": 2,
+        "log_level": "INFO",
+    }
+    return Settings(_env_file=None, **{**defaults, **values})
+
+
+@dataclass
+class LiveServer:
+    """A running application."""
+
+    url: str
+    runtime: Runtime
+    client: httpx2.AsyncClient
+
+    async def submit(self, message: str = "Hello", **fields: Any) -> dict[str, Any]:
+        """POST /messages; the reply's body."""
+        response = await self.client.post("/messages", json={"message": message, **fields})
+        assert response.status_code == 202, response.text
+        return dict(response.json())
+
+    async def status(self, message_id: str) -> dict[str, Any]:
+        """GET the status."""
+        response = await self.client.get(f"/messages/{message_id}/status")
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+    async def ended(self, message_id: str) -> dict[str, Any]:
+        """The status once the message has ended."""
+
+        async def look() -> dict[str, Any] | None:
+            status = await self.status(message_id)
+            return status if status["completed_at"] else None
+
+        return dict(await until(look, f"message {message_id} ends"))
+
+
+@contextlib.asynccontextmanager
+async def live_server(settings: Settings) -> AsyncIterator[LiveServer]:
+    """The application on a real socket of 127.0.0.1, in this event loop."""
+    runtime = Runtime(settings)
+    app = create_app(settings, runtime=runtime)
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2, lifespan="on")
+    server = uvicorn.Server(config)
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listener])
+    url = f"http://127.0.0.1:{port}"
+    try:
+        async with httpx2.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as client:
+            yield LiveServer(url, runtime, client)
+    finally:
+        runtime.begin_stop()
+        await server.shutdown(sockets=[listener])
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class ServerProcess:
+    """`python -m app.main` or `python -m app.worker` as a process of its own."""
+
+    def __init__(self, folder: Path, module: str = "app.main", **environment: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        inherited = {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
+        ours = {
+            "DATABASE_URL": f"sqlite:///{folder / 'queue.db'}",
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            "LEASE_SECONDS": "1.5",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+        }
+        self.log = folder / f"{module}-{self.port}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                cwd=folder,  # no .env of the checkout
+                env={**inherited, **ours, **environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self, timeout: float = DEADLINE_SECONDS) -> int:
+        """SIGTERM, and wait for the end; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self.log.read_text()
+
+    async def ready(self, path: str = "/health/ready") -> None:
+        """Wait until the probe answers 200."""
+
+        async def look() -> bool:
+            assert self.process.poll() is None, self.output
+            with contextlib.suppress(httpx2.TransportError):
+                return (await client.get(f"{self.url}{path}")).status_code == 200
+            return False
+
+        async with httpx2.AsyncClient(timeout=5) as client:
+            await until(look, f"{path} answers 200; log: {self.output}")
+
+
+@contextlib.contextmanager
+def server_process(folder: Path, module: str = "app.main", **environment: str) -> Iterator[ServerProcess]:
+    """A process that is ended with the test."""
+    server = ServerProcess(folder, module, **environment)
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.kill()
