@@ -34,6 +34,8 @@ from app.store.base import EXACT_POSITION_LIMIT, MOVED, READY, RankPolicy, messa
 from app.store.sqlite.rows import preview, to_message, to_thread
 
 RESCUE_BATCH = 100
+NEAR_END = 200
+"""So far from the end of its level a position is counted from there; new messages are."""
 
 
 class Reads:
@@ -66,20 +68,29 @@ class Reads:
         return message.model_copy(update={"queue_position": self.position(message.tenant, message.id)})
 
     def position(self, tenant: str, message_id: str) -> int | None:
-        """How many would be claimed first; counted from the nearer end, in the middle of a long queue estimated."""
+        """How many would be claimed first; None while delayed or not queued."""
         found = self.execute("place_in_queue", id=message_id, tenant=tenant).fetchone()
         if found is None:
             return None
         number, rank, _ = found
+        return None if rank is None else self.count_before(number, rank)
+
+    def count_before(self, number: int, rank: int) -> int:
+        """How many waiting messages come before this place.
+
+        Levels are counted already; within its own level it is counted from the nearer end, and estimated in the
+        middle of a very long one.
+        """
+        before, level = self.rows("count_levels", rank=rank)[0]
+        near: int = self.execute("count_after", rank=rank, number=number, most=NEAR_END).get
+        if near < NEAR_END:
+            return int(before + level - 1 - near)
         most = EXACT_POSITION_LIMIT + 1
         ahead: int = self.execute("count_ahead", rank=rank, number=number, most=most).get
-        if ahead <= EXACT_POSITION_LIMIT:
-            return ahead
-        queued: int = self.execute("count_queued").get
+        if ahead < most:
+            return int(before + ahead)
         after: int = self.execute("count_after", rank=rank, number=number, most=most).get
-        if after <= EXACT_POSITION_LIMIT:
-            return queued - 1 - after
-        return max(most, queued // 2)
+        return int(before + (level - 1 - after if after < most else level // 2))
 
     def summary(self, tenant: str, limit: int) -> QueueSummary:
         """See `MessageStore.summary`."""
@@ -163,10 +174,14 @@ class Writes(Reads):
                 now=now,
                 preview=preview(new.content),
             )[0]
-        values = new.model_dump(mode="json")
-        number = self.execute(
+        number: int = self.execute(
             "add_message",
-            **values,
+            id=new.id,
+            tenant=new.tenant,
+            thread_id=new.thread_id,
+            agent=new.agent,
+            content=new.content,
+            priority=new.priority,
             thread_number=thread_number,
             rank=rank,
             place="behind" if busy else "ready",
@@ -177,8 +192,20 @@ class Writes(Reads):
                 "lift_thread", tenant=new.tenant, thread_id=new.thread_id, rank=rank, thread_number=thread_number
             )
         self.touched |= {MOVED} if busy else {MOVED, READY}
-        row = self.rows("get_by_number", number=number)[0]
-        return self.placed(row)
+        return Message.model_construct(
+            **new.__dict__,
+            thread_number=thread_number,
+            state=MessageState.QUEUED,
+            created_at=to_datetime(now),
+            started_at=None,
+            completed_at=None,
+            result=None,
+            error=None,
+            error_code=None,
+            attempt=0,
+            fence=0,
+            queue_position=self.count_before(number, rank),
+        )
 
     def cancel(self, tenant: str, message_id: str) -> Message:
         """See `MessageStore.cancel`."""

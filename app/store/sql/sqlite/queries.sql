@@ -54,15 +54,26 @@ WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND threa
 ORDER BY thread_number DESC LIMIT 1
 
 -- name: promote_next
-UPDATE messages SET place = CASE WHEN run_at <= :now THEN 'ready' ELSE 'delayed' END
+UPDATE messages SET
+    place = CASE WHEN run_at <= :now THEN 'ready' ELSE 'delayed' END,
+    rank = CASE WHEN run_at <= :now THEN rank END
 WHERE number = (
     SELECT number FROM messages
     WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued'
     ORDER BY thread_number LIMIT 1
 )
 
+-- name: rank_of_head
+-- The rank that the first unfinished message of a thread has when it waits.
+min(base_rank, coalesce((
+    SELECT behind.rank FROM messages AS behind
+    WHERE behind.tenant = messages.tenant AND behind.thread_id = messages.thread_id
+        AND behind.state = 'queued' AND behind.thread_number > messages.thread_number
+    ORDER BY behind.thread_number LIMIT 1
+), base_rank))
+
 -- name: promote_due
-UPDATE messages SET place = 'ready' WHERE place = 'delayed' AND run_at <= :now
+UPDATE messages SET place = 'ready', rank = {rank_of_head} WHERE place = 'delayed' AND run_at <= :now
 
 -- name: get_message
 SELECT {message_columns} FROM messages WHERE id = :id AND tenant = :tenant
@@ -73,23 +84,31 @@ SELECT {message_columns} FROM messages WHERE number = :number
 -- name: place_in_queue
 SELECT number, rank, place FROM messages WHERE id = :id AND tenant = :tenant AND state = 'queued'
 
+-- name: count_levels
+-- Waiting messages of the levels before this rank's, and of its own level.
+SELECT
+    coalesce(sum(waiting) FILTER (WHERE level < :rank / 1000000000000000), 0),
+    coalesce(sum(waiting) FILTER (WHERE level = :rank / 1000000000000000), 0)
+FROM levels
+
 -- name: count_ahead
 SELECT count(*) FROM (
     SELECT 1 FROM messages
-    WHERE place IN ('ready', 'behind') AND (rank, number) < (:rank, :number)
-    ORDER BY rank, number LIMIT :most
+    WHERE rank >= :rank / 1000000000000000 * 1000000000000000 AND rank <= :rank AND (rank < :rank OR number < :number)
+    LIMIT :most
 )
 
 -- name: count_after
 SELECT count(*) FROM (
     SELECT 1 FROM messages
-    WHERE place IN ('ready', 'behind') AND (rank, number) > (:rank, :number)
-    ORDER BY rank DESC, number DESC LIMIT :most
+    WHERE rank >= :rank AND rank < (:rank / 1000000000000000 + 1) * 1000000000000000
+        AND (rank > :rank OR number > :number)
+    LIMIT :most
 )
 
 -- name: list_queued
 SELECT {message_columns} FROM messages
-WHERE place IN ('ready', 'behind') AND tenant = :tenant
+WHERE rank IS NOT NULL AND tenant = :tenant
 ORDER BY rank, number LIMIT :limit
 
 -- name: list_processing
@@ -120,7 +139,7 @@ SELECT rank, number FROM messages WHERE place = 'ready' AND agent = :agent ORDER
 
 -- name: claim
 UPDATE messages SET
-    state = 'processing', place = NULL, attempt = attempt + 1, fence = fence + 1, worker_id = :worker_id,
+    state = 'processing', place = NULL, rank = NULL, attempt = attempt + 1, fence = fence + 1, worker_id = :worker_id,
     lease_until = :lease_until, started_at = coalesce(started_at, :now), changed_at = :now
 WHERE number = :number AND place = 'ready'
 
@@ -133,7 +152,7 @@ SELECT 1 FROM messages WHERE id = :id AND fence = :fence AND completed_at IS NOT
 
 -- name: end_message
 UPDATE messages SET
-    state = :state, place = NULL, result = :result, error = :error, error_code = :error_code,
+    state = :state, place = NULL, rank = NULL, result = :result, error = :error, error_code = :error_code,
     fence = fence + :fence_step, crashes = crashes + :crashed, worker_id = NULL, lease_until = NULL,
     changed_at = :now, completed_at = :now
 WHERE number = :number
@@ -143,11 +162,7 @@ RETURNING tenant, thread_id, thread_number
 -- Back to the queue as the head of its thread, with the rank it would have had there all the time.
 UPDATE messages SET
     state = 'queued', place = CASE WHEN :run_at <= :now THEN 'ready' ELSE 'delayed' END, run_at = :run_at,
-    rank = min(base_rank, coalesce((
-        SELECT waiting.rank FROM messages AS waiting
-        WHERE waiting.tenant = messages.tenant AND waiting.thread_id = messages.thread_id AND waiting.state = 'queued'
-        ORDER BY waiting.thread_number LIMIT 1
-    ), base_rank)),
+    rank = CASE WHEN :run_at <= :now THEN {rank_of_head} END,
     attempt = attempt - :refunded, crashes = crashes + :crashed, fence = fence + 1, worker_id = NULL,
     lease_until = NULL, changed_at = :now
 WHERE number = :number

@@ -27,7 +27,8 @@ CREATE TABLE messages (
     content TEXT NOT NULL,
     priority TEXT NOT NULL,
     base_rank INTEGER NOT NULL,            -- from its own priority and time, fixed at accept
-    rank INTEGER NOT NULL,                 -- the lowest base_rank among itself and those queued behind it in its thread
+    rank INTEGER,                          -- while it waits: the lowest base_rank of itself and those behind it in its
+                                           -- thread; else NULL, so that the index of waiting messages needs no other term
     state TEXT NOT NULL,
     -- Only while queued. ready: may be claimed; behind: an earlier message of its thread is unfinished;
     -- delayed: the head of its thread, but not before run_at.
@@ -49,7 +50,7 @@ CREATE TABLE messages (
 );
 
 CREATE INDEX messages_ready ON messages (agent, rank) WHERE place = 'ready';
-CREATE INDEX messages_waiting ON messages (rank) WHERE place IN ('ready', 'behind');
+CREATE INDEX messages_waiting ON messages (rank) WHERE rank IS NOT NULL;
 CREATE INDEX messages_delayed ON messages (run_at) WHERE place = 'delayed';
 CREATE UNIQUE INDEX messages_in_thread ON messages (tenant, thread_id, thread_number) WHERE thread_id IS NOT NULL;
 CREATE INDEX messages_queued_in_thread ON messages (tenant, thread_id, thread_number, rank)
@@ -76,6 +77,11 @@ CREATE TABLE tallies (                     -- messages by state, so that no figu
     PRIMARY KEY (state, tenant)
 ) WITHOUT ROWID;
 
+CREATE TABLE levels (                      -- waiting messages by level of rank: what is far ahead need not be counted
+    level INTEGER PRIMARY KEY,             -- rank / 10^15
+    waiting INTEGER NOT NULL
+);
+
 CREATE TABLE workers (
     id TEXT PRIMARY KEY,
     host TEXT NOT NULL,
@@ -92,9 +98,18 @@ CREATE TABLE hints (                       -- what other processes on this file 
 );
 
 CREATE TRIGGER messages_added AFTER INSERT ON messages BEGIN
+    INSERT INTO levels (level, waiting) VALUES (NEW.rank / 1000000000000000, 1)
+    ON CONFLICT (level) DO UPDATE SET waiting = waiting + 1;
     INSERT INTO tallies (tenant, state, messages) VALUES (NEW.tenant, NEW.state, 1)
     ON CONFLICT (state, tenant) DO UPDATE SET messages = messages + 1;
     UPDATE threads SET queued = queued + 1 WHERE tenant = NEW.tenant AND thread_id = NEW.thread_id;
+END;
+
+CREATE TRIGGER messages_reranked AFTER UPDATE OF rank ON messages
+WHEN OLD.rank / 1000000000000000 IS NOT NEW.rank / 1000000000000000 BEGIN
+    UPDATE levels SET waiting = waiting - 1 WHERE level = OLD.rank / 1000000000000000;
+    INSERT INTO levels (level, waiting) SELECT NEW.rank / 1000000000000000, 1 WHERE NEW.rank IS NOT NULL
+    ON CONFLICT (level) DO UPDATE SET waiting = waiting + 1;
 END;
 
 CREATE TRIGGER messages_moved AFTER UPDATE OF state ON messages WHEN OLD.state <> NEW.state BEGIN
