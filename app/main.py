@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from app import __version__
 from app.api import errors, health, routes, streaming, threads
-from app.api.limits import BodyLimit, RawThreadPaths
+from app.api.limits import BodyLimit, HotRoute, RawThreadPaths
 from app.api.schemas import MessageCreate, Problem
 from app.bootstrap import Runtime, start_logging
 from app.config import Settings, load_settings
@@ -46,9 +46,10 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
 
     app = FastAPI(title="Agent Queue System", version=__version__, description=DESCRIPTION, lifespan=lifespan)
     app.state.services = runtime.services
-    for module in (routes, streaming, threads, health):
-        app.include_router(module.router)
+    for router in (routes.router, streaming.router, threads.router, health.router):
+        app.router.routes.extend(router.routes)  # include_router would match every request twice
     app.add_middleware(RawThreadPaths)
+    app.add_middleware(HotRoute, method="POST", path="/messages", endpoint=routes.submit_message, owner=app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     errors.install(app)
     _describe_shared_schemas(app)
@@ -123,6 +124,7 @@ def serve(settings: Settings) -> None:
         app,
         log_config=None,
         access_log=settings.log_level == "DEBUG",
+        proxy_headers=False,
         timeout_graceful_shutdown=CLOSE_SECONDS,
         server_header=False,
     )

@@ -7,25 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.store.base import Store
-from app.store.sqlite.store import SqliteStore
+from tests.clock import ManualClock
+from tests.contract.backends import BACKENDS, StoreFactory
 from tests.openai_stub import StubServer, openai_stub
-
-START = 1_700_000_000_000
-
-
-class ManualClock:
-    """Time that passes when a test says so. Meets `app.clock.Clock`."""
-
-    def __init__(self) -> None:
-        self.milliseconds = START
-
-    def now(self) -> int:
-        """Milliseconds since the epoch."""
-        return self.milliseconds
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        self.milliseconds += round(seconds * 1000)
 
 
 @pytest.fixture
@@ -33,10 +17,16 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncIterator[Store]:
+@pytest.fixture(params=BACKENDS)
+def make_store(request: pytest.FixtureRequest) -> StoreFactory:
+    """The factory of each backend, for tests that need a store with options or more than one."""
+    return BACKENDS[request.param]
+
+
+@pytest.fixture
+async def store(make_store: StoreFactory, tmp_path: Path, clock: ManualClock) -> AsyncIterator[Store]:
     """An open, empty store of each backend; the contract suite runs on all of them."""
-    backend = SqliteStore(None if request.param == "memory" else tmp_path / "queue.db", clock=clock)
+    backend = make_store(tmp_path, clock)
     await backend.open()
     try:
         yield backend

@@ -8,17 +8,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import uvicorn
+from fastapi import FastAPI
 
 from app.bootstrap import Runtime
 from app.config import Settings
 from app.main import create_app, listen
+from app.store.base import Store
 
 ROOT = Path(__file__).parent.parent
 DEADLINE_SECONDS = 30.0
@@ -58,6 +60,8 @@ class LiveServer:
     url: str
     runtime: Runtime
     client: httpx2.AsyncClient
+    app: FastAPI
+    uvicorn: uvicorn.Server
 
     async def submit(self, message: str = "Hello", **fields: Any) -> dict[str, Any]:
         """POST /messages; the reply's body."""
@@ -82,13 +86,21 @@ class LiveServer:
 
 
 @contextlib.asynccontextmanager
-async def live_server(settings: Settings) -> AsyncIterator[LiveServer]:
-    """The application on a real socket of 127.0.0.1, in this event loop."""
-    runtime = Runtime(settings)
+async def live_server(settings: Settings, *, store: Store | None = None) -> AsyncIterator[LiveServer]:
+    """The application on a real socket of `settings.host`, in this event loop; its `url` says 127.0.0.1."""
+    runtime = Runtime(settings, store=store)
     app = create_app(settings, runtime=runtime)
-    listener = listen("127.0.0.1", 0)
+    listener = listen(settings.host, 0)
     port = listener.getsockname()[1]
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2, lifespan="on")
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+        lifespan="on",
+    )
     server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)
@@ -96,7 +108,7 @@ async def live_server(settings: Settings) -> AsyncIterator[LiveServer]:
     url = f"http://127.0.0.1:{port}"
     try:
         async with httpx2.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as client:
-            yield LiveServer(url, runtime, client)
+            yield LiveServer(url, runtime, client, app, server)
     finally:
         runtime.begin_stop()
         await server.shutdown(sockets=[listener])
@@ -111,9 +123,14 @@ def free_port() -> int:
 
 
 class ServerProcess:
-    """`python -m app.main` or `python -m app.worker` as a process of its own."""
+    """`python -m app.main`, `python -m app.worker` or another module as a process of its own.
 
-    def __init__(self, folder: Path, module: str = "app.main", **environment: str) -> None:
+    `{port}` in an argument stands for the port that the process is to listen on.
+    """
+
+    def __init__(
+        self, folder: Path, module: str = "app.main", *, arguments: Sequence[str] = (), **environment: str
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         inherited = {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
@@ -128,7 +145,7 @@ class ServerProcess:
         self.log = folder / f"{module}-{self.port}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                [sys.executable, "-m", module, *(argument.format(port=self.port) for argument in arguments)],
                 cwd=folder,  # no .env of the checkout
                 env={**inherited, **ours, **environment},
                 stdout=log,
@@ -164,9 +181,11 @@ class ServerProcess:
 
 
 @contextlib.contextmanager
-def server_process(folder: Path, module: str = "app.main", **environment: str) -> Iterator[ServerProcess]:
+def server_process(
+    folder: Path, module: str = "app.main", *, arguments: Sequence[str] = (), **environment: str
+) -> Iterator[ServerProcess]:
     """A process that is ended with the test."""
-    server = ServerProcess(folder, module, **environment)
+    server = ServerProcess(folder, module, arguments=arguments, **environment)
     try:
         yield server
     finally:

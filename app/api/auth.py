@@ -1,6 +1,7 @@
 """Who is asking. Without keys the rule is: this host and nobody else, unless ALLOW_ANONYMOUS says otherwise."""
 
 import ipaddress
+from functools import lru_cache
 from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
@@ -45,6 +46,7 @@ def _host_of(header: str) -> str:
     return header.partition(":")[0]
 
 
+@lru_cache(maxsize=1024)
 def _is_loopback(host: str) -> bool:
     if host.lower().removesuffix(".") == "localhost":
         return True

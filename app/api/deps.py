@@ -20,18 +20,28 @@ B = TypeVar("B", bound=BaseModel)
 _thread_id = TypeAdapter[str](ThreadId)
 
 
-async def services(connection: HTTPConnection) -> Services:
+def services_of(connection: HTTPConnection) -> Services:
     """The bundle of this process."""
     bundle: Services = connection.app.state.services
     return bundle
+
+
+def principal_of(connection: HTTPConnection, bundle: Services) -> Principal:
+    """Whoever asks. Raises Unauthorized."""
+    return authenticate(connection, allow_anonymous=bundle.settings.allow_anonymous)
+
+
+async def services(connection: HTTPConnection) -> Services:
+    """`services_of` as a dependency; a coroutine, since FastAPI runs others on threads."""
+    return services_of(connection)
 
 
 ServicesDep = Annotated[Services, Depends(services)]
 
 
 async def principal(connection: HTTPConnection, bundle: ServicesDep) -> Principal:
-    """Whoever asks. Raises Unauthorized."""
-    return authenticate(connection, allow_anonymous=bundle.settings.allow_anonymous)
+    """`principal_of` as a dependency."""
+    return principal_of(connection, bundle)
 
 
 PrincipalDep = Annotated[Principal, Depends(principal)]

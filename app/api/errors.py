@@ -99,27 +99,25 @@ def _field(location: Sequence[int | str]) -> str:
     return ".".join(parts) or "body"
 
 
+def response_to(error: Exception) -> Response:
+    """The problem that tells of this error; what nobody expected is told without its text."""
+    match error:
+        case AgentQueueError():
+            return _of_ours(error)
+        case RequestValidationError() | ValidationError():
+            return invalid(error.errors())
+        case HTTPException():
+            code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+            return problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+        case _:
+            return problem(500, "internal_error", "Something went wrong in the server; its log has the details.")
+
+
 def install(app: FastAPI) -> None:
     """Have the application answer every error with a problem."""
 
-    async def of_ours(_: Request, error: Exception) -> Response:
-        assert isinstance(error, AgentQueueError)
-        return _of_ours(error)
+    async def answer(_: Request, error: Exception) -> Response:
+        return response_to(error)
 
-    async def of_validation(_: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError | ValidationError)
-        return invalid(error.errors())
-
-    async def of_http(_: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-        return problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
-
-    async def of_anything(_: Request, __: Exception) -> Response:
-        return problem(500, "internal_error", "Something went wrong in the server; its log has the details.")
-
-    app.add_exception_handler(AgentQueueError, of_ours)
-    app.add_exception_handler(RequestValidationError, of_validation)
-    app.add_exception_handler(ValidationError, of_validation)
-    app.add_exception_handler(HTTPException, of_http)
-    app.add_exception_handler(Exception, of_anything)
+    for kind in (AgentQueueError, RequestValidationError, ValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, answer)

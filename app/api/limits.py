@@ -1,8 +1,15 @@
 """What is done to every request before it is routed, without touching its reply."""
 
+import logging
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.errors import BodyTooLarge, problem
+from app.api.errors import BodyTooLarge, problem, response_to
+
+logger = logging.getLogger(__name__)
 
 
 class BodyLimit:
@@ -51,3 +58,40 @@ class RawThreadPaths:
         if raw is not None and scope["path"].startswith(f"{scope.get('root_path', '')}/threads/"):
             scope = {**scope, "path": raw.decode("ascii", "replace")}
         await self._app(scope, receive, send)
+
+
+class HotRoute:
+    """Answers one method and path ahead of the framework's stack, which costs more than the rest of a submit.
+
+    The endpoint is registered with the framework as well: that describes it, and serves it should this be taken out.
+    Measured with `python -m bench submit`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        method: str,
+        path: str,
+        endpoint: Callable[[Request], Awaitable[Response]],
+        owner: ASGIApp,
+    ) -> None:
+        self._app = app
+        self._method = method
+        self._path = path
+        self._endpoint = endpoint
+        self._owner = owner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http" or scope["path"] != self._path or scope["method"] != self._method:
+            await self._app(scope, receive, send)
+            return
+        scope["app"] = self._owner
+        try:
+            response = await self._endpoint(Request(scope, receive))
+        except Exception as error:
+            response = response_to(error)
+            if response.status_code == 500:
+                logger.exception("%s %s failed", self._method, self._path)
+        await response(scope, receive, send)

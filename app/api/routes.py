@@ -2,7 +2,16 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.deps import Limit, MessageIdDep, PrincipalDep, ServicesDep, body_of, described_body
+from app.api.deps import (
+    Limit,
+    MessageIdDep,
+    PrincipalDep,
+    ServicesDep,
+    body_of,
+    described_body,
+    principal_of,
+    services_of,
+)
 from app.api.errors import problems
 from app.api.schemas import MessageAccepted, MessageCancelled, MessageCreate, MessageStatus, QueueState
 
@@ -20,8 +29,10 @@ JSON = "application/json"
     responses=problems(401, 413, 415, 422, 503),
     openapi_extra=described_body(MessageCreate),
 )
-async def submit_message(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
+async def submit_message(request: Request) -> Response:
     """Takes a message into the queue. The reply comes after it is stored, with its place in the queue."""
+    services = services_of(request)
+    principal = principal_of(request, services)
     body = await body_of(request, MessageCreate)
     message = await services.queue.submit(
         principal.tenant, body.message, priority=body.priority, thread_id=body.thread_id, agent=body.agent

@@ -1,0 +1,99 @@
+"""The measures. Each gives rows for the table: what, the figure, its goal."""
+
+import statistics
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.processes import free_port, load, process, resident_megabytes, wait_for_port
+
+ROUNDS = 5
+ROUND_SECONDS = 3.0
+
+
+class Row(NamedTuple):
+    """One line of the table. `low` and `high` are the extremes of the rounds."""
+
+    what: str
+    median: float
+    low: float
+    high: float
+    unit: str
+    goal: str
+
+
+def row(what: str, values: list[float], unit: str, goal: str = "") -> Row:
+    """The median of some rounds with their extremes."""
+    return Row(what, statistics.median(values), min(values), max(values), unit, goal)
+
+
+def submit() -> list[Row]:
+    """POST /messages at 64 connections, API only, SQLite FULL, against the endpoint that stores nothing."""
+    ours: list[dict[str, float]] = []
+    theirs: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder, port, noop_port = Path(name), free_port(), free_port()
+        settings = {"PORT": str(port), "WORKER_CONCURRENCY": "0", "MAX_QUEUE_SIZE": "100000000", "LOG_LEVEL": "WARNING"}
+        with (
+            process("-m", "app.main", folder=folder, HOST="127.0.0.1", **settings),
+            process("-m", "bench.noop", str(noop_port), folder=folder),
+        ):
+            for each in (port, noop_port):
+                wait_for_port(each)
+                load(each, 64, 1)
+            for _ in range(ROUNDS):
+                ours.append(load(port, 64, ROUND_SECONDS))
+                theirs.append(load(noop_port, 64, ROUND_SECONDS))
+    ratios = [a["per_second"] / b["per_second"] for a, b in zip(ours, theirs, strict=True)]
+    return [
+        row("submit, 64 connections", [r["per_second"] for r in ours], "1/s"),
+        row("the same, nothing stored", [r["per_second"] for r in theirs], "1/s"),
+        row("ratio", ratios, "", ">= 0.7"),
+        row("submit p50", [r["p50_ms"] for r in ours], "ms"),
+        row("submit p99", [r["p99_ms"] for r in ours], "ms"),
+    ]
+
+
+def _ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def start() -> list[Row]:
+    """From the command to the open port, to ready with the embedded model; memory while idle without that model."""
+    opened, ready, api_only, with_agent = [], [], [], []
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory() as name:
+            folder, port = Path(name), free_port()
+            began = time.perf_counter()
+            with process("-m", "app.main", folder=folder, HOST="127.0.0.1", PORT=str(port)):
+                opened.append(wait_for_port(port))
+                while not _ready(port):
+                    time.sleep(0.02)
+                ready.append(time.perf_counter() - began)
+            for memory, settings in (
+                (api_only, {"WORKER_CONCURRENCY": "0"}),
+                (with_agent, {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}),
+            ):
+                port = free_port()
+                with process("-m", "app.main", folder=folder, HOST="127.0.0.1", PORT=str(port), **settings) as server:
+                    wait_for_port(port)
+                    while not _ready(port):
+                        time.sleep(0.02)
+                    memory.append(resident_megabytes(server.pid))
+    return [
+        row("start: port open", opened, "s", "<= 1.5"),
+        row("start: ready, embedded model", ready, "s", "<= 8"),
+        row("idle memory, API only", api_only, "MB", "<= 200"),
+        row("idle memory, agent on a hosted model", with_agent, "MB", "<= 200"),
+    ]
+
+
+MEASURES: dict[str, Callable[[], list[Row]]] = {"submit": submit, "start": start}

@@ -1,0 +1,81 @@
+"""Servers and loads as processes, each on a core of its own where there are two."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+DEADLINE_SECONDS = 60
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def pin(pid: int, core: int) -> None:
+    """Keep a process on one core; on a machine with a single one, nothing."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) > 1:
+        os.sched_setaffinity(pid, {cores[core]})
+
+
+def wait_for_port(port: int) -> float:
+    """Seconds until somebody listens."""
+    began = time.perf_counter()
+    while time.perf_counter() - began < DEADLINE_SECONDS:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return time.perf_counter() - began
+        time.sleep(0.005)
+    raise TimeoutError(f"nobody listens on port {port}")
+
+
+@contextmanager
+def process(*arguments: str, folder: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`python …` on the first core, ended on leaving."""
+    root = str(Path(__file__).parent.parent)
+    child = subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": root, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        pin(child.pid, 0)
+        yield child
+    finally:
+        child.terminate()
+        try:
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def load(port: int, connections: int, seconds: float) -> dict[str, float]:
+    """One round of load from the second core."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "bench.load", str(port), str(connections), str(seconds)],
+        cwd=Path(__file__).parent.parent,
+        stdout=subprocess.PIPE,
+    )
+    pin(child.pid, 1)
+    output, _ = child.communicate(timeout=seconds + DEADLINE_SECONDS)
+    result: dict[str, float] = json.loads(output)
+    return result
+
+
+def resident_megabytes(pid: int) -> float:
+    """Resident memory of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -1,0 +1,25 @@
+"""The backends that the contract suite runs on, by name. A new one is one entry here."""
+
+from pathlib import Path
+from typing import Protocol
+
+from app.clock import Clock
+from app.store.base import RankPolicy, Store
+from app.store.sqlite.store import SqliteStore
+
+
+class StoreFactory(Protocol):
+    """Makes a store that is not yet open. For each folder it is an empty one of its own."""
+
+    def __call__(self, folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store: ...
+
+
+def memory(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store:
+    return SqliteStore(None, ranks=ranks, clock=clock)
+
+
+def sqlite(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store:
+    return SqliteStore(folder / "queue.db", ranks=ranks, clock=clock)
+
+
+BACKENDS: dict[str, StoreFactory] = {"memory": memory, "sqlite": sqlite}

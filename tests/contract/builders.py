@@ -1,0 +1,146 @@
+"""Short words for what every contract test does: make messages, claim them, end them, look at them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from app.models import (
+    DEFAULT_TENANT,
+    Claim,
+    Completed,
+    Event,
+    EventPage,
+    Failed,
+    Lease,
+    Message,
+    NewEvent,
+    NewMessage,
+    Page,
+    Priority,
+    Released,
+    Thread,
+    Worker,
+    new_message_id,
+)
+from app.store.base import Store
+
+TENANT = DEFAULT_TENANT
+OTHER_TENANT = "somebody else"
+AGENT = "chat"
+WORKER = "worker 1"
+LEASE_SECONDS = 30.0
+ALL = 1_000_000
+"""A limit that nothing in a test reaches."""
+
+DONE = Completed("The answer.")
+FAILED = Failed("It broke.", "agent_error")
+RELEASED = Released("The worker was stopped.")
+OUTCOMES = (DONE, FAILED, RELEASED)
+
+HIGH, NORMAL, LOW = Priority.HIGH, Priority.NORMAL, Priority.LOW
+
+
+def new(
+    content: str = "Hello",
+    *,
+    thread: str | None = None,
+    priority: Priority = NORMAL,
+    agent: str = AGENT,
+    tenant: str = TENANT,
+) -> NewMessage:
+    """A message, not yet accepted."""
+    return NewMessage(
+        id=new_message_id(), tenant=tenant, thread_id=thread, agent=agent, content=content, priority=priority
+    )
+
+
+async def add(store: Store, content: str = "Hello", *, max_queued: int = ALL, **fields: Any) -> Message:
+    """Accept a message with these fields of `new`."""
+    return await store.add(new(content, **fields), max_queued=max_queued)
+
+
+async def claim(
+    store: Store,
+    limit: int = 1,
+    *,
+    worker: str = WORKER,
+    agents: Sequence[str] = (AGENT,),
+    lease_seconds: float = LEASE_SECONDS,
+) -> list[Claim]:
+    """Claim as this worker."""
+    return await store.claim(worker, agents, limit, lease_seconds=lease_seconds)
+
+
+async def claim_one(store: Store, **options: Any) -> Lease:
+    """Claim one message; there has to be one."""
+    (claimed,) = await claim(store, **options)
+    return claimed.lease
+
+
+async def claimed_ids(store: Store, limit: int = ALL, **options: Any) -> list[str]:
+    """The ids of what a claim takes, in its order."""
+    return [taken.message.id for taken in await claim(store, limit, **options)]
+
+
+async def start(store: Store, **fields: Any) -> Lease:
+    """Accept a message into an otherwise empty queue and claim it."""
+    message = await add(store, **fields)
+    lease = await claim_one(store, agents=[message.agent])
+    assert lease.message_id == message.id, "another message was ready"
+    return lease
+
+
+async def drain(store: Store, **options: Any) -> list[str]:
+    """Claim and complete one message after the other until none is ready; their ids in that order."""
+    ids = []
+    while claims := await claim(store, **options):
+        ids.append(claims[0].message.id)
+        await store.finish(claims[0].lease, DONE)
+    return ids
+
+
+def chunk(index: int, text: str = "token ") -> NewEvent:
+    """A piece of an answer."""
+    return NewEvent.chunk("content", text, index)
+
+
+async def page(store: Store, message_id: str, *, after: int = 0, limit: int = ALL) -> EventPage:
+    """A part of a message's log."""
+    return await store.read(message_id, after=after, limit=limit)
+
+
+async def log(store: Store, message_id: str) -> list[Event]:
+    """The whole log of a message."""
+    return list((await page(store, message_id)).events)
+
+
+async def event_types(store: Store, message_id: str) -> list[str]:
+    """The types of a message's log."""
+    return [event.type.value for event in await log(store, message_id)]
+
+
+async def seen(store: Store, message_id: str) -> tuple[Message, EventPage]:
+    """All that a message shows, to be compared with what it shows later."""
+    return await store.get(TENANT, message_id), await page(store, message_id)
+
+
+async def all_threads(store: Store, tenant: str = TENANT) -> list[Thread]:
+    """Every thread of a tenant."""
+    return await store.list_threads(tenant, Page(ALL))
+
+
+async def thread_messages(store: Store, thread: str, tenant: str = TENANT) -> list[Message]:
+    """Every message of a thread."""
+    return await store.list_thread_messages(tenant, thread, after=0, limit=ALL)
+
+
+def worker(id: str = WORKER, slots: int = 1) -> Worker:
+    """A worker as it shows itself."""
+    now = datetime.now(UTC)
+    return Worker(id=id, host="here", pid=1, slots=slots, started_at=now, last_beat=now)
+
+
+def beat(store: Store, id: str = WORKER, *, lease_seconds: float = LEASE_SECONDS) -> dict[str, int]:
+    """One heartbeat of a worker."""
+    with store.open_heart() as heart:
+        return heart.beat(worker(id), lease_seconds=lease_seconds)

@@ -1,0 +1,178 @@
+"""LangGraph graphs that tests run as agents, by `AGENTS=name=tests.graphs:attribute`.
+
+They are steered and watched through `tests.graph_control.GraphControl`.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, TypedDict
+
+from langchain.agents import create_agent
+from langchain.chat_models import init_chat_model
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import interrupt
+
+from tests.graph_control import GraphControl
+
+POLL_SECONDS = 0.01
+HOLD_DEADLINE_SECONDS = 60.0
+FLOOD_CHUNK = "0123456789abcdef" * 256
+FLOOD_CHUNKS = 2_000
+
+Update = dict[str, list[AIMessage]]
+Graph = CompiledStateGraph[Any, Any, Any, Any]
+
+
+async def _hold(control: GraphControl, node: str) -> None:
+    async with asyncio.timeout(HOLD_DEADLINE_SECONDS):
+        while control.held(node):
+            control.wait_begins(node)
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def _block(control: GraphControl, node: str) -> None:
+    end = time.monotonic() + HOLD_DEADLINE_SECONDS
+    while control.held(node) and time.monotonic() < end:
+        control.wait_begins(node)
+        time.sleep(POLL_SECONDS)
+
+
+def _heard(state: MessagesState) -> str:
+    """The human turns that the agent remembers."""
+    return " | ".join(m.text for m in state["messages"] if isinstance(m, HumanMessage))
+
+
+async def _first(state: MessagesState) -> Update:
+    control = GraphControl.of_environment()
+    control.record("first")
+    await _hold(control, "first")
+    return {"messages": [AIMessage("Step one. ")]}
+
+
+async def _second(state: MessagesState) -> Update:
+    control = GraphControl.of_environment()
+    control.record("second")
+    await _hold(control, "second")
+    if control.crash_is_due("second"):
+        os._exit(9)
+    return {"messages": [AIMessage(f"Heard: {_heard(state)}")]}
+
+
+def _blocks(state: MessagesState) -> Update:
+    control = GraphControl.of_environment()
+    control.record("blocks")
+    _block(control, "blocks")
+    return {"messages": [AIMessage("Unblocked.")]}
+
+
+async def _stalls(state: MessagesState) -> Update:
+    """Blocks the event loop, as no async function should."""
+    control = GraphControl.of_environment()
+    control.record("stalls")
+    _block(control, "stalls")
+    return {"messages": [AIMessage("Unblocked.")]}
+
+
+def _raises(state: MessagesState) -> Update:
+    GraphControl.of_environment().record("raises")
+    raise ValueError(f"this graph cannot: {state['messages'][-1].text}")
+
+
+def _asks(state: MessagesState) -> Update:
+    return {"messages": [AIMessage(str(interrupt({"question": "May I?"})))]}
+
+
+def _chain(*nodes: tuple[str, Any]) -> Graph:
+    builder = StateGraph(MessagesState)
+    for (name, node), before in zip(nodes, [START, *(name for name, _ in nodes)], strict=False):
+        builder.add_node(name, node)
+        builder.add_edge(before, name)
+    builder.add_edge(nodes[-1][0], END)
+    return builder.compile()
+
+
+steps = _chain(("first", _first), ("second", _second))
+blocking = _chain(("blocks", _blocks))
+stalling = _chain(("stalls", _stalls))
+failing = _chain(("raises", _raises))
+asking = _chain(("asks", _asks))
+
+
+def _add(a: int, b: int) -> int:
+    """Add two numbers."""
+    GraphControl.of_environment().record("add")
+    return a + b
+
+
+def tools() -> Graph:
+    """An agent with a tool, on the model that OPENAI_BASE_URL names."""
+    return create_agent(init_chat_model("openai:gpt-4", max_retries=0), tools=[_add])
+
+
+def nested() -> Graph:
+    """A graph whose middle node is the agent of `tools`."""
+
+    async def before(state: MessagesState) -> dict[str, Any]:
+        GraphControl.of_environment().record("before")
+        return {}
+
+    return _chain(("before", before), ("inner", tools()))
+
+
+async def made(config: dict[str, Any]) -> StateGraph[Any, Any, Any, Any]:
+    """An async factory that takes a config and gives a graph not yet compiled."""
+    await asyncio.sleep(0)
+    builder = StateGraph(MessagesState)
+    builder.add_node("first", _first)
+    builder.add_edge(START, "first")
+    return builder
+
+
+class Number(TypedDict):
+    """A state without messages."""
+
+    number: int
+
+
+def _count_up(state: Number) -> Number:
+    return {"number": state["number"] + 1}
+
+
+_counting = StateGraph(Number)
+_counting.add_node("count", _count_up)
+_counting.add_edge(START, "count")
+counting = _counting.compile()
+
+not_a_graph = {"messages": []}
+
+
+class FloodModel(BaseChatModel):
+    """Says 8 MB in 2,000 pieces, as fast as they are taken, and then waits if the test holds `flood`."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "flood"
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        raise NotImplementedError
+
+    def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        raise NotImplementedError
+
+    async def _astream(
+        self, messages: list[BaseMessage], *args: Any, **kwargs: Any
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        for _ in range(FLOOD_CHUNKS):
+            yield ChatGenerationChunk(message=AIMessageChunk(FLOOD_CHUNK))
+        await _hold(GraphControl.of_environment(), "flood")
+
+
+def flood() -> Graph:
+    """An agent with a great deal to say."""
+    return create_agent(FloodModel(), tools=[])

@@ -1,0 +1,97 @@
+"""Servers for the integration tests."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx2
+import pytest
+
+from app.store.base import Store
+from tests.graph_control import GraphControl
+from tests.openai_stub import StubServer, openai_stub_in_thread
+from tests.servers import DEADLINE_SECONDS, LiveServer, ServerProcess, live_server, server_process, settings_for
+
+API_KEY = "sk-test-key-123456"
+
+
+class Serve(Protocol):
+    """Starts servers that end with the test."""
+
+    async def __call__(self, *, store: Store | None = None, **settings: Any) -> LiveServer: ...
+
+
+@pytest.fixture
+async def serve(tmp_path: Path, model: StubServer) -> AsyncIterator[Serve]:
+    """Servers on the test's folder, in its event loop; their chat agent talks to the stub."""
+    async with contextlib.AsyncExitStack() as running:
+
+        async def start(*, store: Store | None = None, **values: Any) -> LiveServer:
+            settings = {
+                "openai_base_url": model.base_url,
+                "openai_api_key": API_KEY,
+                "shutdown_grace_seconds": 0.2,
+                **values,
+            }
+            return await running.enter_async_context(live_server(settings_for(tmp_path, **settings), store=store))
+
+        yield start
+
+
+@pytest.fixture
+async def server(serve: Serve) -> LiveServer:
+    """A server as it is by default."""
+    return await serve()
+
+
+@pytest.fixture
+def control(tmp_path: Path, model: StubServer, monkeypatch: pytest.MonkeyPatch) -> GraphControl:
+    """Steers the graphs of `tests.graphs`; those with a model talk to the stub."""
+    control = GraphControl(tmp_path)
+    for name, value in control.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OPENAI_BASE_URL", model.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", API_KEY)
+    return control
+
+
+@dataclass(frozen=True)
+class ChatProcess:
+    """A server process that tests share: `chat` on a stub of its own, logging everything."""
+
+    server: ServerProcess
+    stub: StubServer
+    health_while_starting: list[str]
+    seconds_to_port: float
+
+
+@pytest.fixture(scope="session")
+def chat_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatProcess]:
+    """Starts once, because importing LangGraph takes seconds."""
+    folder = tmp_path_factory.mktemp("chat")
+    with openai_stub_in_thread() as stub:
+        environment = {"OPENAI_BASE_URL": stub.base_url, "OPENAI_API_KEY": "sk-canary-7f3a9c", "LOG_LEVEL": "DEBUG"}
+        began = time.monotonic()
+        with server_process(folder, **environment) as server:
+            seconds, seen = _watch_start(server, began)
+            yield ChatProcess(server, stub, seen, seconds)
+
+
+def _watch_start(server: ServerProcess, began: float) -> tuple[float, list[str]]:
+    """How long until the port answered, and what /health said from then on until it was ready."""
+    answered = None
+    seen: list[str] = []
+    with httpx2.Client(base_url=server.url, timeout=5) as client:
+        while time.monotonic() < began + DEADLINE_SECONDS:
+            assert server.process.poll() is None, server.output
+            with contextlib.suppress(httpx2.TransportError):
+                status = client.get("/health").json()["status"]
+                answered = answered or time.monotonic() - began
+                seen.append(status)
+                if status == "healthy":
+                    return answered, seen
+            time.sleep(0.02)
+    raise AssertionError(f"not ready: {seen}; {server.output}")
