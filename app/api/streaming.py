@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import random
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
@@ -16,6 +17,8 @@ from app.errors import InvalidRequest
 from app.models import Event
 from app.services import Services
 from app.streams import Idle, News, Reset, Waiting, is_over
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["streaming"])
 
@@ -83,7 +86,10 @@ class EventStreamResponse(Response):
             leaving.cancel()
             await asyncio.gather(sending, leaving, return_exceptions=True)
         if not sending.cancelled():
-            sending.result()
+            try:
+                sending.result()
+            except TimeoutError:
+                logger.warning("A reader of a stream took nothing for %g s and was sent away", SEND_TIMEOUT_SECONDS)
 
     async def _send_all(self, send: Send) -> None:
         await self._send(send, f"retry: {random.randint(*RETRY_MILLISECONDS)}\n\n".encode())  # noqa: S311  jitter
