@@ -152,11 +152,12 @@ class Message(BaseModel):
 
 
 class Thread(BaseModel):
-    """A conversation: its counts and times. `states` has every state as a key."""
+    """A conversation: its counts and times. `states` has every state, `last_number` is that of its newest message."""
 
     model_config = ConfigDict(frozen=True)
 
     thread_id: str
+    last_number: int
     message_count: int
     created_at: Moment
     last_activity: Moment

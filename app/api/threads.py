@@ -51,7 +51,8 @@ async def get_thread_messages(
     messages = await services.threads.list_messages(
         principal.tenant, thread_id, after=after[0] if after else 0, limit=limit
     )
-    headers = next_link(request, limit, messages[-1].thread_number) if len(messages) == limit else {}
+    more = bool(messages) and messages[-1].thread_number < thread.last_number
+    headers = next_link(request, limit, messages[-1].thread_number) if more else {}
     page = ThreadMessages.model_construct(
         thread_id=thread_id,
         total_messages=thread.message_count,

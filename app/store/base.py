@@ -45,6 +45,9 @@ def message_topic(message_id: str) -> str:
 EXACT_POSITION_LIMIT = 10_000
 """Positions up to here are counted, those behind are estimated."""
 
+PAGE_TEXT_LENGTH = 4 * 1024 * 1024
+"""Characters of contents and results after which a page of messages ends early."""
+
 MAX_CRASHES = 3
 """After this many lost leases a message fails, so that one which kills its worker cannot do so for ever."""
 
@@ -138,7 +141,10 @@ class ThreadStore(Protocol):
         """Raises ThreadNotFound, also for another tenant's."""
 
     async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
-        """In thread order, those numbered above `after`. Raises ThreadNotFound."""
+        """In thread order, those numbered above `after`. Raises ThreadNotFound.
+
+        Fewer than `limit` also when their texts reach PAGE_TEXT_LENGTH, but at least one when there is one.
+        """
 
 
 class Heart(Protocol):

@@ -30,7 +30,7 @@ from app.models import (
     Thread,
     Worker,
 )
-from app.store.base import EXACT_POSITION_LIMIT, MOVED, READY, RankPolicy, message_topic
+from app.store.base import EXACT_POSITION_LIMIT, MOVED, PAGE_TEXT_LENGTH, READY, RankPolicy, message_topic
 from app.store.sqlite.rows import preview, to_message, to_thread
 
 RESCUE_BATCH = 100
@@ -121,8 +121,14 @@ class Reads:
     def thread_messages(self, tenant: str, thread_id: str, after: int, limit: int) -> list[Message]:
         """See `ThreadStore.list_thread_messages`."""
         self.thread(tenant, thread_id)
-        rows = self.execute("list_thread_messages", tenant=tenant, thread_id=thread_id, after=after, limit=limit)
-        return [self.placed(row) for row in rows.fetchall()]
+        messages: list[Message] = []
+        length = 0
+        for row in self.execute("list_thread_messages", tenant=tenant, thread_id=thread_id, after=after, limit=limit):
+            messages.append(self.placed(row))
+            length += len(messages[-1].content) + len(messages[-1].result or "")
+            if length >= PAGE_TEXT_LENGTH:
+                break
+        return messages
 
     def read_log(self, message_id: str, after: int, limit: int) -> EventPage:
         """See `EventLog.read`."""
@@ -229,7 +235,7 @@ class Writes(Reads):
     def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
         """See `MessageStore.claim`."""
         found: list[tuple[int, int]] = []
-        for agent in agents:
+        for agent in set(agents):
             found += self.rows("find_ready", agent=agent, limit=limit)
         now = self._now()
         claims = []

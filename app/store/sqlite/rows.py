@@ -48,9 +48,10 @@ THREAD_STATES = (
 
 def to_thread(row: tuple[Any, ...]) -> Thread:
     """From the columns of the queries `list_threads` and `get_thread`."""
-    thread_id, created_at, last_activity, last_preview, *counts = row
+    thread_id, last_number, created_at, last_activity, last_preview, *counts = row
     return Thread(
         thread_id=thread_id,
+        last_number=last_number,
         message_count=sum(counts),
         created_at=to_datetime(created_at),
         last_activity=to_datetime(last_activity),

@@ -19,10 +19,10 @@ RETURNING last_number, queued + processing > 0
 
 -- name: add_message
 INSERT INTO messages (
-    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, place, run_at,
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, place,
     created_at, changed_at
 ) VALUES (
-    :id, :tenant, :thread_id, :thread_number, :agent, :content, :priority, :rank, :rank, 'queued', :place, :now,
+    :id, :tenant, :thread_id, :thread_number, :agent, :content, :priority, :rank, :rank, 'queued', :place,
     :now, :now
 )
 RETURNING number
@@ -120,13 +120,13 @@ ORDER BY lease_until LIMIT :limit
 SELECT state, messages FROM tallies WHERE tenant = :tenant
 
 -- name: list_threads
-SELECT thread_id, created_at, last_activity, last_message_preview, queued, processing, completed, failed, cancelled
+SELECT thread_id, last_number, created_at, last_activity, last_message_preview, queued, processing, completed, failed, cancelled
 FROM threads
 WHERE tenant = :tenant AND (last_activity, thread_id) < (:last_activity, :thread_id)
 ORDER BY last_activity DESC, thread_id DESC LIMIT :limit
 
 -- name: get_thread
-SELECT thread_id, created_at, last_activity, last_message_preview, queued, processing, completed, failed, cancelled
+SELECT thread_id, last_number, created_at, last_activity, last_message_preview, queued, processing, completed, failed, cancelled
 FROM threads WHERE tenant = :tenant AND thread_id = :thread_id
 
 -- name: list_thread_messages

@@ -33,7 +33,7 @@ CREATE TABLE messages (
     -- Only while queued. ready: may be claimed; behind: an earlier message of its thread is unfinished;
     -- delayed: the head of its thread, but not before run_at.
     place TEXT CHECK ((place IS NOT NULL) = (state = 'queued')),
-    run_at INTEGER NOT NULL,
+    run_at INTEGER NOT NULL DEFAULT 0,     -- not before; 0 for at once, whatever a clock does
     attempt INTEGER NOT NULL DEFAULT 0,
     crashes INTEGER NOT NULL DEFAULT 0,    -- leases that ran out
     fence INTEGER NOT NULL DEFAULT 0,      -- higher after each claim, rescue, release and cancel
