@@ -124,6 +124,13 @@ def start_logging(settings: Settings) -> None:
     configure_logging(settings.log_level, settings.log_format, settings.log_config, redactor_of(settings))
 
 
+async def check_store(settings: Settings) -> None:
+    """Open and close the store, so that what is wrong with it is known before a server starts. Raises StoreError."""
+    store = make_store(settings.database_url, ranks=RankPolicy())
+    await store.open()
+    await store.close()
+
+
 class Runtime:
     """All parts of a process, wired; `running` opens and closes them."""
 

@@ -18,7 +18,7 @@ from app import __version__
 from app.api import errors, health, routes, streaming, threads
 from app.api.limits import BodyLimit, HotRoute, RawThreadPaths
 from app.api.schemas import MessageCreate, Problem
-from app.bootstrap import Runtime, start_logging
+from app.bootstrap import Runtime, check_store, start_logging
 from app.config import Settings, load_settings
 from app.errors import AgentQueueError, ConfigurationError
 
@@ -119,6 +119,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(settings: Settings) -> None:
     """Run the server until it is told to stop. Raises AgentQueueError and OSError while starting."""
+    asyncio.run(check_store(settings))
     app = create_app(settings)
     listener = listen(settings.host, settings.port)
     config = uvicorn.Config(
@@ -160,6 +161,7 @@ def work(settings: Settings) -> None:
     """Run messages without an API until told to stop. Raises AgentQueueError while starting."""
     if settings.worker_concurrency == 0:
         raise ConfigurationError("WORKER_CONCURRENCY: expected at least 1 for a worker, got 0")
+    asyncio.run(check_store(settings))
     asyncio.run(_work(settings))
 
 

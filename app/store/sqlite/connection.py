@@ -31,7 +31,7 @@ def mapped_errors() -> Iterator[None]:
         raise StoreUnavailable("The database is locked by another process; nothing was stored.") from error
     except apsw.FullError as error:
         raise StoreUnavailable("The disk or the database is full; nothing was stored.") from error
-    except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
+    except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, OSError) as error:
         raise StoreUnavailable(f"The database file cannot be used: {error}") from error
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise StoreIncompatible(f"The file is damaged or is no SQLite database: {error}") from error
