@@ -321,10 +321,14 @@ class Writes(Reads):
     def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str]]:
         """See `MessageStore.prune_messages`."""
         before = self._now() - older_than_ms
-        self.execute("prune_messages", before=before, limit=limit)
-        deleted = self._connection().changes()
+        deleted = self.rows("prune_messages", before=before, limit=limit)
+        keys = [
+            Message.memory_key_of(tenant, None, message_id)
+            for message_id, tenant, thread_id, log_pruned in deleted
+            if thread_id is None and not log_pruned
+        ]
         threads = self.rows("prune_threads", before=before)
-        return deleted, [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
+        return len(deleted), keys + [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
 
     def beat(self, worker: Worker, lease_seconds: float) -> dict[str, int]:
         """See `Heart.beat`."""

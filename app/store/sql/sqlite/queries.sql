@@ -227,6 +227,7 @@ DELETE FROM messages WHERE number IN (
     SELECT number FROM messages WHERE completed_at IS NOT NULL AND completed_at < :before
     ORDER BY completed_at LIMIT :limit
 )
+RETURNING id, tenant, thread_id, log_pruned
 
 -- name: prune_threads
 DELETE FROM threads
