@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from app import __version__
 from app.api import errors, health, routes, streaming, threads
@@ -44,9 +45,9 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
             with _on_termination(runtime.begin_stop):
                 yield
 
-    app = FastAPI(title="Agent Queue System", version=__version__, description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPIOffline(title="Agent Queue System", version=__version__, description=DESCRIPTION, lifespan=lifespan)
     app.state.services = runtime.services
-    for router in (routes.router, streaming.router, threads.router, health.router):
+    for router in (routes.router, routes.queue_router, streaming.router, threads.router, health.router):
         app.router.routes.extend(router.routes)  # include_router would match every request twice
     app.add_middleware(RawThreadPaths)
     app.add_middleware(HotRoute, method="POST", path="/messages", endpoint=routes.submit_message, owner=app)
@@ -57,7 +58,10 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
 
 
 def _describe_shared_schemas(app: FastAPI) -> None:
-    """Adds the schemas that endpoints name but do not declare, since they parse and answer by hand."""
+    """Adds the schemas that endpoints name but do not declare, since they parse and answer by hand.
+
+    FastAPI describes a 422 of its own for every endpoint with parameters; ours are problems, like all errors.
+    """
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -68,6 +72,11 @@ def _describe_shared_schemas(app: FastAPI) -> None:
                 described = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 shared.update(described.pop("$defs", {}))
                 shared[model.__name__] = described
+            for operation in (o for path in schema["paths"].values() for o in path.values()):
+                if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                    operation["responses"]["422"] = errors.problems(422)[422]
+            for unused in ("HTTPValidationError", "ValidationError"):
+                shared.pop(unused, None)
             schema["components"]["schemas"] = dict(sorted(shared.items()))
             app.openapi_schema = schema
         return app.openapi_schema

@@ -16,6 +16,7 @@ from app.api.errors import problems
 from app.api.schemas import MessageAccepted, MessageCancelled, MessageCreate, MessageStatus, QueueState
 
 router = APIRouter(tags=["messages"])
+queue_router = APIRouter(tags=["queue"])
 JSON = "application/json"
 
 
@@ -67,11 +68,10 @@ async def cancel_message(message_id: MessageIdDep, services: ServicesDep, princi
     return Response(MessageCancelled(message_id=message.id).model_dump_json(), media_type=JSON)
 
 
-@router.get(
+@queue_router.get(
     "/queue",
     operation_id="getQueue",
     summary="See the queue",
-    tags=["queue"],
     response_model=QueueState,
     responses=problems(401, 422, 503),
 )
