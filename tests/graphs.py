@@ -36,8 +36,8 @@ async def _hold(control: GraphControl, node: str) -> None:
             await asyncio.sleep(POLL_SECONDS)
 
 
-def _block(control: GraphControl, node: str) -> None:
-    end = time.monotonic() + HOLD_DEADLINE_SECONDS
+def _block(control: GraphControl, node: str, deadline: float = HOLD_DEADLINE_SECONDS) -> None:
+    end = time.monotonic() + deadline
     while control.held(node) and time.monotonic() < end:
         control.wait_begins(node)
         time.sleep(POLL_SECONDS)

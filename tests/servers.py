@@ -24,6 +24,7 @@ from app.store.base import Store
 
 ROOT = Path(__file__).parent.parent
 DEADLINE_SECONDS = 30.0
+CLOSE_SECONDS = 2.0
 SETTING_NAMES = frozenset(name.upper() for name in Settings.model_fields)
 
 
@@ -98,7 +99,6 @@ async def live_server(settings: Settings, *, store: Store | None = None) -> Asyn
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=2,
         lifespan="on",
     )
     server = uvicorn.Server(config)
@@ -107,11 +107,26 @@ async def live_server(settings: Settings, *, store: Store | None = None) -> Asyn
     await server.startup(sockets=[listener])
     url = f"http://127.0.0.1:{port}"
     try:
-        async with httpx2.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS) as client:
+        async with httpx2.AsyncClient(base_url=url, timeout=DEADLINE_SECONDS, trust_env=False, verify=False) as client:
             yield LiveServer(url, runtime, client, app, server)
     finally:
         runtime.begin_stop()
-        await server.shutdown(sockets=[listener])
+        await _shut_down(server, listener)
+
+
+async def _shut_down(server: uvicorn.Server, listener: socket.socket) -> None:
+    """What uvicorn's own shutdown does, without its pauses of 0.1 s."""
+    for accepting in server.servers:
+        accepting.close()
+    listener.close()
+    for connection in list(server.server_state.connections):
+        connection.shutdown()
+    with contextlib.suppress(AssertionError):
+        await until(lambda: not server.server_state.connections, "connections closed", CLOSE_SECONDS)
+    for task in server.server_state.tasks:
+        task.cancel()
+    await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
+    await server.lifespan.shutdown()
 
 
 def free_port() -> int:
@@ -176,7 +191,7 @@ class ServerProcess:
                 return (await client.get(f"{self.url}{path}")).status_code == 200
             return False
 
-        async with httpx2.AsyncClient(timeout=5) as client:
+        async with httpx2.AsyncClient(timeout=5, trust_env=False, verify=False) as client:
             await until(look, f"{path} answers 200; log: {self.output}")
 
 

@@ -2,20 +2,39 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import httpx2
 import pytest
+from langchain_openai.chat_models import _client_utils
 
+from app.config import Settings
 from app.store.base import Store
 from tests.graph_control import GraphControl
 from tests.openai_stub import StubServer, openai_stub_in_thread
 from tests.servers import DEADLINE_SECONDS, LiveServer, ServerProcess, live_server, server_process, settings_for
 
 API_KEY = "sk-test-key-123456"
+
+
+@pytest.fixture(autouse=True)
+async def model_clients_end_with_the_test(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """LangChain keeps its HTTP clients for the whole process; their connections belong to one event loop."""
+    made: list[Any] = []
+    build = _client_utils._build_async_httpx_client
+
+    def build_and_note(*args: Any) -> Any:
+        made.append(build(*args))
+        return made[-1]
+
+    monkeypatch.setattr(_client_utils, "_build_async_httpx_client", build_and_note)
+    yield
+    _client_utils._cached_async_httpx_client.cache_clear()
+    for client in made:
+        await client.aclose()
 
 
 class Serve(Protocol):
@@ -25,18 +44,19 @@ class Serve(Protocol):
 
 
 @pytest.fixture
-async def serve(tmp_path: Path, model: StubServer) -> AsyncIterator[Serve]:
-    """Servers on the test's folder, in its event loop; their chat agent talks to the stub."""
+def settings(tmp_path: Path, model: StubServer) -> Callable[..., Settings]:
+    """Makes settings for servers on the test's folder, whose chat agent talks to the stub."""
+    defaults = {"openai_base_url": model.base_url, "openai_api_key": API_KEY, "shutdown_grace_seconds": 0.2}
+    return lambda **values: settings_for(tmp_path, **{**defaults, **values})
+
+
+@pytest.fixture
+async def serve(settings: Callable[..., Settings]) -> AsyncIterator[Serve]:
+    """Starts servers in the test's event loop."""
     async with contextlib.AsyncExitStack() as running:
 
         async def start(*, store: Store | None = None, **values: Any) -> LiveServer:
-            settings = {
-                "openai_base_url": model.base_url,
-                "openai_api_key": API_KEY,
-                "shutdown_grace_seconds": 0.2,
-                **values,
-            }
-            return await running.enter_async_context(live_server(settings_for(tmp_path, **settings), store=store))
+            return await running.enter_async_context(live_server(settings(**values), store=store))
 
         yield start
 
@@ -84,7 +104,7 @@ def _watch_start(server: ServerProcess, began: float) -> tuple[float, list[str]]
     """How long until the port answered, and what /health said from then on until it was ready."""
     answered = None
     seen: list[str] = []
-    with httpx2.Client(base_url=server.url, timeout=5) as client:
+    with httpx2.Client(base_url=server.url, timeout=5, trust_env=False, verify=False) as client:
         while time.monotonic() < began + DEADLINE_SECONDS:
             assert server.process.poll() is None, server.output
             with contextlib.suppress(httpx2.TransportError):

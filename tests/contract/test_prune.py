@@ -1,0 +1,270 @@
+"""What is forgotten after its time, and that nothing else is."""
+
+import pytest
+
+from app.errors import MessageNotFound, ThreadNotFound
+from app.models import Lease, Message, MessageState, Released
+from app.store.base import Store
+from tests.clock import ManualClock
+from tests.contract.builders import (
+    ALL,
+    DONE,
+    OTHER_TENANT,
+    TENANT,
+    add,
+    all_threads,
+    chunk,
+    claimed_ids,
+    drain,
+    event_types,
+    page,
+    seen,
+    start,
+    thread_messages,
+)
+
+AGE = 1_000.0
+MILLISECOND = 0.001
+
+
+async def run(store: Store, **fields: str) -> Lease:
+    """A message from accept to end, with three chunks: its log has the ids 1 to 5."""
+    lease = await start(store, **fields)
+    await store.append(lease, [chunk(index) for index in range(3)])
+    await store.finish(lease, DONE)
+    return lease
+
+
+async def prune_logs(store: Store, limit: int = ALL) -> list[str]:
+    return await store.prune_logs(older_than_seconds=AGE, limit=limit)
+
+
+async def prune_messages(store: Store, limit: int = ALL) -> tuple[int, list[str]]:
+    return await store.prune_messages(older_than_seconds=AGE, limit=limit)
+
+
+async def unfinished(store: Store) -> list[str]:
+    """One message of each state that is not an end: delayed, running, behind one that runs, ready."""
+    delayed = await start(store)
+    await store.append(delayed, [chunk(0)])
+    await store.finish(delayed, Released("later", delay=10 * AGE))
+    running = await start(store, thread="t")
+    await store.append(running, [chunk(0)])
+    behind = await add(store, thread="t")
+    ready = await add(store)
+    return [delayed.message_id, running.message_id, behind.id, ready.id]
+
+
+# Logs
+
+
+async def test_only_the_terminal_event_of_an_old_log_stays(store: Store, clock: ManualClock) -> None:
+    lease = await run(store)
+    whole = await page(store, lease.message_id)
+    clock.advance(AGE + 1)
+    await prune_logs(store)
+    pruned = await page(store, lease.message_id)
+    assert list(pruned.events) == list(whole.events[-1:])
+    assert (pruned.first, pruned.last, pruned.state) == (5, 5, MessageState.COMPLETED)
+
+
+async def test_the_log_of_a_cancelled_message_keeps_its_event(store: Store, clock: ManualClock) -> None:
+    message = await add(store)
+    await store.cancel(TENANT, message.id)
+    clock.advance(AGE + 1)
+    await prune_logs(store)
+    assert await event_types(store, message.id) == ["cancelled"]
+    assert (await page(store, message.id)).first == 1
+
+
+async def test_the_message_itself_outlives_its_log(store: Store, clock: ManualClock) -> None:
+    lease = await run(store, thread="t")
+    message, thread = await store.get(TENANT, lease.message_id), await store.get_thread(TENANT, "t")
+    clock.advance(AGE + 1)
+    await prune_logs(store)
+    assert await store.get(TENANT, lease.message_id) == message
+    assert await store.get_thread(TENANT, "t") == thread
+
+
+async def test_a_log_is_kept_until_its_age(store: Store, clock: ManualClock) -> None:
+    lease = await run(store)
+    before = await seen(store, lease.message_id)
+    clock.advance(AGE - MILLISECOND)
+    assert await prune_logs(store) == []
+    assert await seen(store, lease.message_id) == before
+
+
+async def test_the_age_of_a_log_counts_from_the_end(store: Store, clock: ManualClock) -> None:
+    lease = await start(store)
+    clock.advance(2 * AGE)
+    await store.finish(lease, DONE)
+    assert await prune_logs(store) == []
+    assert await event_types(store, lease.message_id) == ["processing", "done"]
+
+
+async def test_pruning_logs_names_the_memory_of_messages_without_thread(store: Store, clock: ManualClock) -> None:
+    alone = [await run(store), await run(store, tenant=OTHER_TENANT)]
+    await run(store, thread="t")
+    clock.advance(AGE + 1)
+    keys = [
+        Message.memory_key_of(tenant, None, lease.message_id)
+        for tenant, lease in zip([TENANT, OTHER_TENANT], alone, strict=True)
+    ]
+    assert sorted(await prune_logs(store)) == sorted(keys)
+    assert await prune_logs(store) == []
+
+
+async def test_logs_are_pruned_oldest_first_up_to_the_limit(store: Store, clock: ManualClock) -> None:
+    leases = []
+    for _ in range(5):
+        leases.append(await run(store))
+        clock.advance(1)
+    clock.advance(AGE)
+    assert len(await prune_logs(store, limit=3)) == 3
+    assert [len((await page(store, lease.message_id)).events) for lease in leases] == [1, 1, 1, 5, 5]
+    assert len(await prune_logs(store, limit=3)) == 2
+
+
+async def test_logs_of_unfinished_messages_are_never_pruned(store: Store, clock: ManualClock) -> None:
+    ids = await unfinished(store)
+    before = [await page(store, each) for each in ids]
+    clock.advance(100 * AGE)
+    assert await prune_logs(store) == []
+    assert [await page(store, each) for each in ids] == before
+
+
+# Messages
+
+
+async def test_old_messages_are_deleted_with_their_logs(store: Store, clock: ManualClock) -> None:
+    lease = await run(store)
+    cancelled = await add(store)
+    await store.cancel(TENANT, cancelled.id)
+    clock.advance(AGE + 1)
+    assert (await prune_messages(store))[0] == 2
+    for message_id in (lease.message_id, cancelled.id):
+        with pytest.raises(MessageNotFound):
+            await store.get(TENANT, message_id)
+        with pytest.raises(MessageNotFound):
+            await page(store, message_id)
+        with pytest.raises(MessageNotFound):
+            await store.cancel(TENANT, message_id)
+
+
+async def test_a_message_is_kept_until_its_age(store: Store, clock: ManualClock) -> None:
+    lease = await run(store, thread="t")
+    clock.advance(AGE - MILLISECOND)
+    assert await prune_messages(store) == (0, [])
+    assert (await store.get(TENANT, lease.message_id)).state is MessageState.COMPLETED
+
+
+async def test_totals_follow_what_is_deleted(store: Store, clock: ManualClock) -> None:
+    await run(store)
+    clock.advance(AGE + 1)
+    await run(store)
+    await add(store)
+    await prune_messages(store)
+    totals = (await store.summary(TENANT, limit=1)).totals
+    assert (totals[MessageState.COMPLETED], totals[MessageState.QUEUED]) == (1, 1)
+
+
+async def test_a_thread_follows_what_is_deleted(store: Store, clock: ManualClock) -> None:
+    for _ in range(2):
+        await run(store, thread="t")
+    clock.advance(AGE + 1)
+    kept = await run(store, thread="t")
+    waiting = await add(store, "newest", thread="t")
+    before = await store.get_thread(TENANT, "t")
+    assert await prune_messages(store) == (2, [])
+    after = await store.get_thread(TENANT, "t")
+    assert after == before.model_copy(
+        update={"message_count": 2, "states": before.states | {MessageState.COMPLETED: 1}}
+    )
+    assert [message.id for message in await thread_messages(store, "t")] == [kept.message_id, waiting.id]
+    assert (await add(store, thread="t")).thread_number == 5
+
+
+async def test_a_thread_without_messages_vanishes_and_its_memory_is_named(store: Store, clock: ManualClock) -> None:
+    await run(store, thread="t")
+    await run(store, thread="t", tenant=OTHER_TENANT)
+    clock.advance(AGE + 1)
+    await add(store, thread="young")
+    await prune_logs(store)
+    keys = [Message.memory_key_of(tenant, "t", "") for tenant in (TENANT, OTHER_TENANT)]
+    deleted, named = await prune_messages(store)
+    assert (deleted, sorted(named)) == (2, sorted(keys))
+    with pytest.raises(ThreadNotFound):
+        await store.get_thread(TENANT, "t")
+    with pytest.raises(ThreadNotFound):
+        await thread_messages(store, "t")
+    assert [thread.thread_id for thread in await all_threads(store)] == ["young"]
+    assert await prune_messages(store) == (0, [])
+
+
+async def test_a_thread_that_vanished_can_begin_anew(store: Store, clock: ManualClock) -> None:
+    await run(store, thread="t")
+    clock.advance(AGE + 1)
+    await prune_messages(store)
+    message = await add(store, thread="t")
+    assert (await store.get_thread(TENANT, "t")).message_count == 1
+    assert await claimed_ids(store) == [message.id]
+
+
+async def test_the_memory_of_a_message_whose_log_was_not_pruned_before_is_named(
+    store: Store, clock: ManualClock
+) -> None:
+    lease = await run(store)
+    clock.advance(AGE + 1)
+    assert await prune_messages(store) == (1, [Message.memory_key_of(TENANT, None, lease.message_id)])
+
+
+async def test_the_memory_of_a_message_is_named_once(store: Store, clock: ManualClock) -> None:
+    await run(store)
+    clock.advance(AGE + 1)
+    assert len(await prune_logs(store)) == 1
+    assert await prune_messages(store) == (1, [])
+
+
+async def test_messages_are_deleted_oldest_first_up_to_the_limit(store: Store, clock: ManualClock) -> None:
+    ids = []
+    for _ in range(5):
+        ids.append((await run(store, thread="t")).message_id)
+        clock.advance(1)
+    clock.advance(AGE)
+    assert await prune_messages(store, limit=3) == (3, [])
+    assert [message.id for message in await thread_messages(store, "t")] == ids[3:]
+    assert await prune_messages(store, limit=3) == (2, [Message.memory_key_of(TENANT, "t", "")])
+
+
+async def test_unfinished_messages_are_never_deleted(store: Store, clock: ManualClock) -> None:
+    ids = await unfinished(store)
+    before = [await seen(store, each) for each in ids]
+    clock.advance(100 * AGE)
+    assert await prune_messages(store) == (0, [])
+    assert [await seen(store, each) for each in ids] == before
+    assert (await store.get_thread(TENANT, "t")).message_count == 2
+
+
+async def test_the_queue_goes_on_as_before_after_pruning(store: Store, clock: ManualClock) -> None:
+    for _ in range(3):
+        await run(store, thread="t")
+    clock.advance(AGE + 1)
+    running = await start(store, thread="t")
+    behind = [(await add(store, thread="t")).id for _ in range(2)]
+    await prune_logs(store)
+    await prune_messages(store)
+    await store.append(running, [chunk(0)])
+    await store.finish(running, DONE)
+    assert await event_types(store, running.message_id) == ["processing", "chunk", "done"]
+    assert (await store.get(TENANT, behind[1])).queue_position == 1
+    assert await drain(store) == behind
+
+
+async def test_a_new_message_does_not_inherit_the_log_of_a_deleted_one(store: Store, clock: ManualClock) -> None:
+    await run(store)
+    clock.advance(AGE + 1)
+    await prune_messages(store)
+    lease = await start(store)
+    assert await event_types(store, lease.message_id) == ["processing"]
+    await store.finish(lease, DONE)
+    assert (await page(store, lease.message_id)).last == 2
