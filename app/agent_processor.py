@@ -47,7 +47,7 @@ class AgentProcessor:
             lease=claim.lease,
             content=message.content,
             memory_key=message.memory_key,
-            memory_fence=(message.thread_number, claim.lease.fence),
+            memory_fence=(message.number, claim.lease.fence),
             drain=drain,
         )
         async for part in self._registry.get(message.agent).run(task):

@@ -42,7 +42,7 @@ class Agents:
         self._embedded: EmbeddedModel | None = None
         paths = settings.graph_paths()
         loaders: dict[str, Loader] = {name: self._loader(path) for name, path in paths.items()}
-        self.registry = AgentRegistry(loaders or {"chat": self._load_chat})
+        self.registry = AgentRegistry(loaders or {"chat": self._load_chat}, redactor_of(settings).redact)
 
     @property
     def memory(self) -> AgentMemory | None:
@@ -167,8 +167,7 @@ class Runtime:
         """Open the store, then claim and load agents in the background; on leaving, drain and close in reverse."""
         settings = self.settings
         await self._store.open()
-        promise = self._store.capabilities.promise
-        logger.info("Store opened: kind=%s, a stored message %s", self._store.capabilities.name, promise)
+        logger.info("Store opened: kind=%s, %s", self._store.capabilities.name, self._store.capabilities.promise)
         if settings.allow_anonymous:
             logger.warning("ALLOW_ANONYMOUS is on: everybody who reaches this server may use it")
         loading = asyncio.create_task(self._load_agents(), name="load agents")

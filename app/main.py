@@ -170,6 +170,8 @@ def work(settings: Settings) -> None:
     """Run messages without an API until told to stop. Raises AgentQueueError while starting."""
     if settings.worker_concurrency == 0:
         raise ConfigurationError("WORKER_CONCURRENCY: expected at least 1 for a worker, got 0")
+    if settings.database_url == "memory://":
+        raise ConfigurationError("DATABASE_URL: expected one that other processes can reach, got 'memory://'")
     asyncio.run(check_store(settings))
     asyncio.run(_work(settings))
 

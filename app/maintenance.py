@@ -59,17 +59,19 @@ class Maintenance:
         await self._store.promote()
 
     async def prune(self) -> None:
-        """Drop old event logs, then old messages, with the memory that only they needed, in small transactions."""
-        while True:
+        """Drop old event logs, then old messages, with the memory that only they needed, in small transactions.
+
+        Left to processes that have the agents' memory open: what is forgotten has to be forgotten there too.
+        """
+        memory = self._memory()
+        while memory is not None:
             keys = await self._store.prune_logs(
                 older_than_seconds=self._settings.event_retention_hours * 3600, limit=PRUNE_BATCH
             )
             deleted, more_keys = await self._store.prune_messages(
                 older_than_seconds=self._settings.retention_days * 86400, limit=PRUNE_BATCH
             )
-            memory = self._memory()
-            if memory is not None:
-                await memory.forget(keys + more_keys)
+            await memory.forget(keys + more_keys)
             if not keys and deleted < PRUNE_BATCH:
                 return
 

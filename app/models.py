@@ -118,10 +118,14 @@ class NewMessage(BaseModel):
 
 
 class Message(BaseModel):
-    """A stored message. `queue_position` is a figure of the moment, None unless queued."""
+    """A stored message. `queue_position` is a figure of the moment, None unless queued.
+
+    `number` grows from each accepted message to the next and is never used again; `thread_number` counts in a thread.
+    """
 
     model_config = ConfigDict(frozen=True)
 
+    number: int
     id: str
     tenant: str
     thread_id: str | None

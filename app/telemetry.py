@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from app.errors import ConfigurationError
+
 LINE_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 MASK = "***"
@@ -67,13 +69,25 @@ def logging_config(level: str, format: str) -> dict[str, Any]:
         },
         "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": format}},
         "root": {"level": "WARNING", "handlers": ["stdout"]},
-        "loggers": {"app": {"level": level}, "uvicorn": {"level": level}, "uvicorn.access": {"level": "WARNING"}},
+        "loggers": {
+            "app": {"level": level},
+            "uvicorn": {"level": level},
+            "uvicorn.access": {"level": "INFO" if level == "DEBUG" else "WARNING"},
+        },
     }
 
 
 def configure_logging(level: str, format: str, file: Path | None, redactor: Redactor) -> None:
-    """Set up the process's logging from our configuration or the user's file (JSON, the schema of dictConfig)."""
-    config = logging_config(level, format) if file is None else json.loads(file.read_text("utf-8"))
-    logging.config.dictConfig(config)
+    """Set up the process's logging from our configuration or the user's file (JSON, the schema of dictConfig).
+
+    Raises ConfigurationError.
+    """
+    try:
+        config = logging_config(level, format) if file is None else json.loads(file.read_text("utf-8"))
+        logging.config.dictConfig(config)
+    except (OSError, ValueError, TypeError, AttributeError, ImportError) as error:
+        raise ConfigurationError(
+            f"LOG_CONFIG: expected a JSON file for logging.config.dictConfig, got {str(file)!r} ({error})"
+        ) from error
     for handler in logging.getLogger().handlers:
         handler.addFilter(redactor)

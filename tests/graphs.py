@@ -6,15 +6,18 @@ They are steered and watched through `tests.graph_control.GraphControl`.
 import asyncio
 import os
 import time
+import typing
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, TypedDict
+from typing import Annotated, Any
 
+import typing_extensions
 from langchain.agents import create_agent
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import interrupt
 
@@ -134,7 +137,7 @@ async def made(config: dict[str, Any]) -> StateGraph[Any, Any, Any, Any]:
     return builder
 
 
-class Number(TypedDict):
+class Number(typing_extensions.TypedDict):
     """A state without messages."""
 
     number: int
@@ -148,6 +151,23 @@ _counting = StateGraph(Number)
 _counting.add_node("count", _count_up)
 _counting.add_edge(START, "count")
 counting = _counting.compile()
+
+
+class PlainState(typing.TypedDict):
+    """As many programs have it; Pydantic wants `typing_extensions.TypedDict` before Python 3.12."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    anything: object
+
+
+async def _answer_plainly(state: PlainState) -> dict[str, Any]:
+    return {"messages": [AIMessage(f"Heard: {state['messages'][-1].text}")]}
+
+
+_plain = StateGraph(PlainState)
+_plain.add_node("answer", _answer_plainly)
+_plain.add_edge(START, "answer")
+plain_state = _plain.compile()
 
 not_a_graph = {"messages": []}
 

@@ -15,8 +15,9 @@ Loader = Callable[[], Awaitable[Agent]]
 class AgentRegistry:
     """Agents by name. The first name is the default. Loading may fail for some; the others serve."""
 
-    def __init__(self, loaders: Mapping[str, Loader]) -> None:
+    def __init__(self, loaders: Mapping[str, Loader], redact: Callable[[str], str]) -> None:
         self._loaders = dict(loaders)
+        self._redact = redact
         self._agents: dict[str, Agent] = {}
         self._failures: dict[str, str] = {}
         self.loaded = asyncio.Event()
@@ -33,7 +34,7 @@ class AgentRegistry:
 
     @property
     def failures(self) -> dict[str, str]:
-        """Why agents could not be loaded, by name."""
+        """Why agents could not be loaded, by name; without secrets."""
         return dict(self._failures)
 
     def resolve(self, name: str | None) -> str:
@@ -62,6 +63,6 @@ class AgentRegistry:
                 self._agents[name] = await loader()
                 logger.info("Agent loaded: name=%s", name)
             except Exception as error:  # whatever a user's module raises must not end the server
-                self._failures[name] = f"{type(error).__name__}: {error}"
+                self._failures[name] = self._redact(f"{type(error).__name__}: {error}")
                 logger.exception("Agent could not be loaded, its messages stay queued: name=%s", name)
         self.loaded.set()

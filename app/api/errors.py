@@ -22,6 +22,9 @@ from app.errors import (
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
 
+NEWER_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""RFC 9110's names, which Python has from 3.13 on."""
+
 STATUS_BY_ERROR: dict[type[AgentQueueError], int] = {
     InvalidRequest: 422,
     NotFound: 404,
@@ -55,6 +58,11 @@ class Unauthorized(AgentQueueError):
 STATUS_BY_ERROR |= {BodyTooLarge: 413, UnsupportedMediaType: 415, Unauthorized: 401}
 
 
+def title_of(status: int) -> str:
+    """The name of a status, the same on every Python."""
+    return NEWER_TITLES.get(status) or HTTPStatus(status).phrase
+
+
 def problem(
     status: int,
     code: str,
@@ -64,14 +72,14 @@ def problem(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """A problem as a response."""
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, errors=list(errors))
+    body = Problem(title=title_of(status), status=status, detail=detail, code=code, errors=list(errors))
     return Response(body.model_dump_json(), status, headers, PROBLEM_MEDIA_TYPE)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The declaration of error responses for the API's description."""
     content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    return {status: {"description": title_of(status), "content": content} for status in statuses}
 
 
 def _of_ours(error: AgentQueueError) -> Response:
@@ -107,7 +115,7 @@ def response_to(error: Exception) -> Response:
         case RequestValidationError() | ValidationError():
             return invalid(error.errors())
         case HTTPException():
-            code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+            code = title_of(error.status_code).lower().replace(" ", "_")
             return problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
         case _:
             return problem(500, "internal_error", "Something went wrong in the server; its log has the details.")

@@ -23,16 +23,16 @@ from app.models import MEMORY_FENCE_KEY
 
 CREATE_FENCES = """
 CREATE TABLE IF NOT EXISTS fences (
-    thread_id TEXT PRIMARY KEY, thread_number INTEGER NOT NULL, fence INTEGER NOT NULL
+    thread_id TEXT PRIMARY KEY, message INTEGER NOT NULL, fence INTEGER NOT NULL
 ) WITHOUT ROWID
 """
 TAKE_FENCE = """
-INSERT INTO fences (thread_id, thread_number, fence) VALUES (?, ?, ?)
-ON CONFLICT (thread_id) DO UPDATE SET thread_number = excluded.thread_number, fence = excluded.fence
-WHERE (excluded.thread_number, excluded.fence) >= (thread_number, fence)
+INSERT INTO fences (thread_id, message, fence) VALUES (?, ?, ?)
+ON CONFLICT (thread_id) DO UPDATE SET message = excluded.message, fence = excluded.fence
+WHERE (excluded.message, excluded.fence) >= (message, fence)
 RETURNING 1
 """
-FIND_FENCE = "SELECT 1 FROM fences WHERE thread_id = ? AND thread_number = ? AND fence = ?"
+FIND_FENCE = "SELECT 1 FROM fences WHERE thread_id = ? AND message = ? AND fence = ?"
 BUSY_TIMEOUT_SECONDS = 5
 
 

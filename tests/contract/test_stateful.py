@@ -20,7 +20,18 @@ from hypothesis.stateful import (
 )
 
 from app.errors import LeaseLost, NotCancellable
-from app.models import EventType, Lease, MessageState, Outcome, Priority, Released
+from app.models import (
+    EventPage,
+    EventType,
+    Lease,
+    Message,
+    MessageState,
+    Outcome,
+    Priority,
+    QueueSummary,
+    Released,
+    Thread,
+)
 from tests.clock import ManualClock
 from tests.contract.backends import BACKENDS, StoreFactory
 from tests.contract.builders import (
@@ -35,12 +46,13 @@ from tests.contract.builders import (
     chunk,
     page,
 )
-from tests.contract.model import LeaseIsLost, QueueModel
+from tests.contract.model import LeaseIsLost, ModelMessage, QueueModel
 
 T = TypeVar("T")
 
 AGENTS = ["chat", "other"]
-THREADS = ["a", "b"]
+AGENT_NAMES = st.sampled_from([*AGENTS, AGENTS[0]])
+THREADS = ["a", None, "b"]
 WORKERS = ["worker 1", "worker 2"]
 LEASE_SECONDS = 10.0
 DELAYED = Released("later", delay=5)
@@ -89,14 +101,15 @@ class StoreMachine(RuleBasedStateMachine):
         return messages[choice % len(messages)].id
 
     @rule(
-        thread=st.sampled_from([None, *THREADS, *THREADS]),
-        priority=st.sampled_from(Priority),
-        agent=st.sampled_from([*AGENTS, AGENTS[0]]),
+        news=st.lists(
+            st.tuples(st.sampled_from(THREADS), st.sampled_from(Priority), AGENT_NAMES), min_size=1, max_size=4
+        )
     )
-    def add(self, thread: str | None, priority: Priority, agent: str) -> None:
-        message = self.run(add(self.store, thread=thread, priority=priority, agent=agent))
-        expected = self.model.add(message.id, thread, agent, priority.level, self.clock.now())
-        assert message.thread_number == expected.thread_number
+    def add(self, news: list[tuple[str | None, Priority, str]]) -> None:
+        for thread, priority, agent in news:
+            message = self.run(add(self.store, thread=thread, priority=priority, agent=agent))
+            expected = self.model.add(message.id, thread, agent, priority.level, self.clock.now())
+            assert message.thread_number == expected.thread_number
 
     @rule(
         worker=st.sampled_from(WORKERS),
@@ -112,13 +125,6 @@ class StoreMachine(RuleBasedStateMachine):
             assert lease.fence > message.fence, "the fence is not higher than before"
             message.holder, message.fence = lease, lease.fence
             self.leases.append(lease)
-
-    @rule(worker=st.sampled_from(WORKERS))
-    def beat(self, worker: str) -> None:
-        held = self.model.held_by(worker, self.clock.now())
-        assert beat(self.store, worker, lease_seconds=LEASE_SECONDS) == {m.id: m.fence for m in held}
-        for message in held:
-            message.lease_until = self.clock.now() + round(LEASE_SECONDS * 1000)
 
     @precondition(lambda self: self.leases)
     @rule(choice=CHOICES, zombie=st.booleans(), count=st.integers(0, 3))
@@ -156,17 +162,19 @@ class StoreMachine(RuleBasedStateMachine):
                 self.run(self.store.cancel(TENANT, message_id))
             assert refused.value.state == state
 
-    @rule()
-    def rescue(self) -> None:
-        assert self.run(self.store.rescue()) == self.model.rescue(self.clock.now())
-
-    @rule()
-    def promote(self) -> None:
-        assert self.run(self.store.promote()) == self.model.promote(self.clock.now())
-
-    @rule(seconds=st.sampled_from([0.001, 1, LEASE_SECONDS / 2, LEASE_SECONDS]))
-    def let_time_pass(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0, 0.001, 1, 5, 9.999, 10]), duty=st.sampled_from(["rescue", "promote", *WORKERS]))
+    def let_time_pass_then_do(self, seconds: float, duty: str) -> None:
         self.clock.advance(seconds)
+        now = self.clock.now()
+        if duty == "rescue":
+            assert self.run(self.store.rescue()) == self.model.rescue(now)
+        elif duty == "promote":
+            assert self.run(self.store.promote()) == self.model.promote(now)
+        else:
+            held = self.model.held_by(duty, now)
+            assert beat(self.store, duty, lease_seconds=LEASE_SECONDS) == {m.id: m.fence for m in held}
+            for message in held:
+                message.lease_until = now + round(LEASE_SECONDS * 1000)
 
     @precondition(lambda self: self.model.messages)
     @rule(choice=CHOICES, after=st.integers(0, 8), limit=st.integers(1, 4))
@@ -180,54 +188,60 @@ class StoreMachine(RuleBasedStateMachine):
     # What must hold after every step
 
     @invariant()
-    def messages_are_as_in_the_model(self) -> None:
-        self.run(self._compare_messages())
+    def everything_is_as_in_the_model(self) -> None:
+        self.run(self._compare())
 
-    async def _compare_messages(self) -> None:
+    async def _compare(self) -> None:
         known = list(self.model.messages.values())
-        stored = await asyncio.gather(*(self.store.get(TENANT, message.id) for message in known))
-        logs = await asyncio.gather(*(page(self.store, message.id) for message in known))
-        for message, actual, log in zip(known, stored, logs, strict=True):
-            facts = (actual.state, actual.attempt, actual.thread_number, actual.result, actual.error_code)
-            expected = (message.state, message.attempt, message.thread_number, message.result, message.error_code)
-            assert facts == expected
-            assert (actual.completed_at is None) == message.unfinished
-            assert actual.fence >= message.fence, "a fence fell"
-            assert message.holder is None or actual.fence == message.holder.fence
-            message.fence = actual.fence
-            assert log.state is message.state
-            assert [(event.id, event.type) for event in log.events] == list(enumerate(message.events, 1))
-            retries = [json.loads(event.data) for event in log.events if event.type is EventType.RETRY]
-            assert [retry["discard_from"] for retry in retries] == message.discards
+        messages, logs, summary, threads = await asyncio.gather(
+            asyncio.gather(*(self.store.get(TENANT, message.id) for message in known)),
+            asyncio.gather(*(page(self.store, message.id) for message in known)),
+            self.store.summary(TENANT, limit=ALL),
+            all_threads(self.store),
+        )
+        for expected, message, log in zip(known, messages, logs, strict=True):
+            compare_message(expected, message)
+            compare_log(expected, log)
+        self.compare_order(summary, {message.id: message.queue_position for message in messages})
+        self.compare_threads(threads)
 
-    @invariant()
-    def positions_are_the_order_of_claiming(self) -> None:
-        self.run(self._compare_order())
-
-    async def _compare_order(self) -> None:
+    def compare_order(self, summary: QueueSummary, positions: dict[str, int | None]) -> None:
         order = [message.id for message in self.model.claim_order()]
-        summary = await self.store.summary(TENANT, limit=ALL)
-        listed = [message.id for message in summary.queued]
-        assert [each for each in listed if each in order] == order
+        queued = self.model.in_state(MessageState.QUEUED)
+        assert [message.id for message in summary.queued if message.id in order] == order
         assert summary.totals == {state: len(self.model.in_state(state)) for state in MessageState}
         assert {m.id for m in summary.processing} == {m.id for m in self.model.in_state(MessageState.PROCESSING)}
-        blocked = len(self.model.in_state(MessageState.QUEUED)) - len(order)
-        delayed = sum(message.delayed_until is not None for message in self.model.messages.values())
-        placed = await asyncio.gather(*(self.store.get(TENANT, each) for each in order))
-        for place, message in enumerate(placed):
-            assert message.queue_position is not None
-            # Those behind a delayed message may be counted or not, the delayed ones never are.
-            assert place <= message.queue_position <= place + blocked - delayed
+        # Whether those behind a delayed message are counted is open; the delayed ones are not.
+        behind_delayed = len(queued) - len(order) - sum(message.delayed_until is not None for message in queued)
+        for place, message_id in enumerate(order):
+            position = positions[message_id]
+            assert position is not None
+            assert place <= position <= place + behind_delayed
 
-    @invariant()
-    def threads_count_their_messages(self) -> None:
+    def compare_threads(self, threads: list[Thread]) -> None:
         expected = {}
-        for name in THREADS:
+        for name in filter(None, THREADS):
             if members := self.model.of_thread(name):
-                expected[name] = {s: sum(m.state is s for m in members) for s in MessageState}
-        threads = self.run(all_threads(self.store))
+                expected[name] = {state: sum(m.state is state for m in members) for state in MessageState}
         assert {thread.thread_id: thread.states for thread in threads} == expected
         assert all(thread.message_count == sum(thread.states.values()) for thread in threads)
+
+
+def compare_message(expected: ModelMessage, message: Message) -> None:
+    assert message.state is expected.state
+    assert (message.attempt, message.thread_number) == (expected.attempt, expected.thread_number)
+    assert (message.result, message.error_code) == (expected.result, expected.error_code)
+    assert (message.completed_at is None) == expected.unfinished
+    assert message.fence >= expected.fence, "a fence fell"
+    assert expected.holder is None or message.fence == expected.holder.fence
+    expected.fence = message.fence
+
+
+def compare_log(expected: ModelMessage, log: EventPage) -> None:
+    assert log.state is expected.state
+    assert [(event.id, event.type) for event in log.events] == list(enumerate(expected.events, 1))
+    retries = [json.loads(event.data) for event in log.events if event.type is EventType.RETRY]
+    assert [retry["discard_from"] for retry in retries] == expected.discards
 
 
 @pytest.mark.parametrize("factory", BACKENDS.values(), ids=BACKENDS)

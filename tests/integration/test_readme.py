@@ -131,7 +131,7 @@ async def test_the_tour_works_as_it_is_written(tmp_path: Path) -> None:
 
     assert len(blocks) == README.count("<!-- tested")
     assert any(block.server_is_stopped for block in blocks)
-    assert {path.name for path in (tmp_path / "backup").iterdir()} == {
+    assert {path.name for path in (tmp_path / "data" / "backup").iterdir()} == {
         "agent_queue.db",
         "agent_queue_checkpoints.db",
     }

@@ -2,22 +2,29 @@
 
 import asyncio
 import contextlib
+import json
+import os
 import re
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 
+from app.agents.langgraph import LangGraphAgent, load_graph
+from app.agents.registry import AgentRegistry
 from app.config import Settings
 from tests import wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import ChatProcess
 from tests.openai_stub import Gate, openai_stub_in_thread
-from tests.servers import ServerProcess, live_server, server_process, until
+from tests.servers import ROOT, SETTING_NAMES, ServerProcess, live_server, server_process, until
 
 STEPS = "steps=tests.graphs:steps"
 API_ONLY = {"WORKER_CONCURRENCY": "0"}
@@ -206,10 +213,9 @@ BROKEN_GRAPHS = {
     "syntax error": "def broken(:",
     "missing module": "import a_module_that_is_not_there",
     "no such attribute": "other = 1",
-    "no graph": "graph = 5",
     "no messages": "from tests.graphs import counting as graph",
+    "not a graph": "from tests.graphs import not_a_graph as graph",
     "factory that raises": "def graph(): raise RuntimeError('no such table')",
-    "system exit": "import sys; sys.exit(3)",
 }
 
 
@@ -238,18 +244,42 @@ async def test_a_broken_graph_stops_nothing_and_loses_nothing(
         assert (await server.status(message_id))["state"] == "queued"
 
     file.write_text("from tests.graphs import steps as graph")
+    for name in [name for name in sys.modules if name.startswith("agent_queue_graph_")]:
+        del sys.modules[name]  # the second life is in this process too
     async with live_server(settings(agents=agents)) as server:
         assert (await server.ended(message_id))["result"] == "Heard: Later"
         assert (await server.client.get("/health/ready")).status_code == 200
 
 
+async def test_a_module_that_exits_is_a_broken_graph(tmp_path: Path) -> None:
+    """Such a module must not take the server with it; here it would take the test run."""
+    file = tmp_path / "exits.py"
+    file.write_text("import sys; sys.exit('Set MY_KEY first')")
+
+    async def load() -> LangGraphAgent:
+        return LangGraphAgent(await load_graph(f"{file}:graph"), InMemorySaver())
+
+    registry = AgentRegistry({"mine": load})
+    try:
+        await registry.load()
+    except SystemExit:
+        pytest.fail("SystemExit of a user's module comes out of the loading")
+    assert "Set MY_KEY first" in registry.failures["mine"]
+
+
 async def test_all_kinds_of_graphs_load(settings: Callable[..., Settings], control: GraphControl) -> None:
     agents = ",".join(f"{name}=tests.graphs:{name}" for name in ("steps", "made", "tools", "nested", "blocking"))
     async with live_server(settings(agents=agents)) as server:
-        for name, result in [("made", "Step one. "), ("blocking", "Unblocked.")]:
+        for name, result in [("made", "Step one. "), ("blocking", "Unblocked."), ("steps", "Heard: Hello")]:
             status = await server.ended((await server.submit(agent=name))["message_id"])
             assert status["result"] == result
         assert (await server.client.get("/health/ready")).status_code == 200
+
+
+async def test_a_state_of_the_standard_library_loads(settings: Callable[..., Settings], control: GraphControl) -> None:
+    async with live_server(settings(agents="plain=tests.graphs:plain_state")) as server:
+        status = await server.ended((await server.submit("Hello"))["message_id"])
+        assert status["result"] == "Heard: Hello"
 
 
 async def test_graphs_by_langgraph_json(
@@ -257,7 +287,9 @@ async def test_graphs_by_langgraph_json(
 ) -> None:
     (tmp_path / "agent.py").write_text("from tests.graphs import steps as graph\n")
     file = tmp_path / "langgraph.json"
-    file.write_text('{"dependencies": ["."], "graphs": {"mine": "./agent.py:graph", "blocks": "tests.graphs:blocking"}}')
+    file.write_text(
+        '{"dependencies": ["."], "graphs": {"mine": "./agent.py:graph", "blocks": "tests.graphs:blocking"}}'
+    )
     async with live_server(settings(langgraph_config=file)) as server:
         assert (await server.submit("Hello"))["agent"] == "mine"
         for agent, result in [("mine", "Heard: Hello"), ("blocks", "Unblocked.")]:
@@ -276,43 +308,67 @@ async def test_a_second_server_on_the_same_port_says_so(tmp_path: Path) -> None:
         assert (await get(first, "/health/ready")).status_code == 200
 
 
-@pytest.fixture
-def no_database(tmp_path: Path) -> Iterator[Path]:
-    file = tmp_path / "notes.txt"
-    file.write_text("This is no database. " * 100)
-    yield file
-    assert file.read_text().startswith("This is no database."), "the file was overwritten"
+NONSENSE: list[tuple[str, str, str]] = [
+    ("PORT", "99999", "less than or equal to 65535"),
+    ("PORT", "http", "integer"),
+    ("LOG_LEVEL", "LOUD", "'DEBUG', 'INFO'"),
+    ("LOG_FORMAT", "xml", "'text' or 'json'"),
+    ("PROCESSING_TIMEOUT", "soon", "number"),
+    ("PROCESSING_TIMEOUT", "nan", "number"),
+    ("KEEPALIVE_INTERVAL", "-1", "greater than 0"),
+    ("MAX_QUEUE_SIZE", "0", "greater than or equal to 1"),
+    ("WORKER_CONCURRENCY", "-1", "greater than or equal to 0"),
+    ("LEASE_SECONDS", "0", "greater than 0"),
+    ("ALLOW_ANONYMOUS", "perhaps", "boolean"),
+    ("AGENTS", "just-a-name", "name=module:attribute"),
+    ("AGENTS", "a=m:x,a=m:y", "twice"),
+    ("LANGGRAPH_CONFIG", "{folder}/missing.json", "langgraph.json"),
+    ("LANGGRAPH_CONFIG", "{folder}/half.json", "langgraph.json"),
+    ("LOG_CONFIG", "{folder}/missing.json", "JSON"),
+    ("LOG_CONFIG", "{folder}/half.json", "JSON"),
+    ("LOG_CONFIG", "{folder}/empty.json", "version"),
+    ("CHECKPOINT_URL", "redis://localhost", "sqlite:///"),
+    ("CHECKPOINT_URL", "sqlite:///{folder}/queue.db", "another file"),
+    ("DATABASE_URL", "mysql://root:hunter2@db/queue", "sqlite:///"),
+    ("DATABASE_URL", "sqlite://", "sqlite:///"),
+    ("DATABASE_URL", "sqlite:///{folder}/notes.txt", "SQLite"),
+    ("DATABASE_URL", "sqlite:////proc/nowhere/queue.db", "/proc/nowhere"),
+]
 
 
-async def test_nonsense_settings_are_one_line_and_exit_code_78(tmp_path: Path, no_database: Path) -> None:
-    """All at once, since each start takes a second."""
-    (tmp_path / "broken.json").write_text("{")
-    cases = {
-        "PORT": ("99999", "less than or equal to 65535"),
-        "LOG_LEVEL": ("LOUD", "'DEBUG', 'INFO'"),
-        "PROCESSING_TIMEOUT": ("soon", "number"),
-        "MAX_QUEUE_SIZE": ("0", "greater than or equal to 1"),
-        "AGENTS": ("just-a-name", "name=module:attribute"),
-        "LANGGRAPH_CONFIG": (str(tmp_path / "missing.json"), "langgraph.json"),
-        "LOG_CONFIG": (str(tmp_path / "missing.json"), "JSON"),
-        "LOG_CONFIG ": (str(tmp_path / "broken.json"), "JSON"),
-        "CHECKPOINT_URL": ("redis://localhost", "sqlite:///"),
-        "DATABASE_URL": ("mysql://root:hunter2@db/queue", "sqlite:///"),
-        "DATABASE_URL ": (f"sqlite:///{no_database}", "SQLite"),
-        "DATABASE_URL  ": ("sqlite:////proc/nowhere/queue.db", "/proc/nowhere"),
-    }
-    with contextlib.ExitStack() as stack:
-        processes = {
-            name: stack.enter_context(server_process(tmp_path, **{name.strip(): value}))
-            for name, (value, _) in cases.items()
-        }
-        codes = {name: await asyncio.to_thread(p.process.wait, 30) for name, p in processes.items()}
-        outputs = {name: process.output for name, process in processes.items()}
-    wrong = {}
-    for name, (value, expected) in cases.items():
-        shown = value.replace("root:hunter2@", "")
-        words = (name.strip(), expected, shown)
-        if codes[name] != 78 or outputs[name].count("\n") != 1 or any(word not in outputs[name] for word in words):
-            wrong[f"{name.strip()}={value}"] = (codes[name], outputs[name][-600:])
-        assert not re.search("hunter2|root:", outputs[name])
-    assert not wrong, "\n\n".join(f"{case}: exit code {code}\n{output}" for case, (code, output) in wrong.items())
+@pytest.fixture(scope="module")
+def nonsense(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], tuple[int, str]]:
+    """The exit code and the output of a start with each of these settings."""
+    folder = tmp_path_factory.mktemp("nonsense")
+    (folder / "half.json").write_text('{"version": 1')
+    (folder / "empty.json").write_text("{}")
+    (folder / "notes.txt").write_text("This is no database. " * 100)
+    harmless = {"DATABASE_URL": f"sqlite:///{folder}/queue.db", "HOST": "127.0.0.1", "PORT": "0"}
+    cases = [{**harmless, name: value.format(folder=folder)} for name, value, _ in NONSENSE]
+    environment = {name: value for name, value in os.environ.items() if name not in SETTING_NAMES}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.forked_starts"],
+        cwd=folder,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    assert (folder / "notes.txt").read_text().startswith("This is no database."), "a file of another program"
+    outcomes = [(code, output.replace(str(folder), "{folder}")) for code, output in json.loads(done.stdout)]
+    return dict(zip([(name, value) for name, value, _ in NONSENSE], outcomes, strict=True))
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), NONSENSE)
+def test_a_nonsense_setting_is_one_line_and_exit_code_78(
+    nonsense: dict[tuple[str, str], tuple[int, str]], name: str, value: str, expected: str
+) -> None:
+    code, output = nonsense[name, value]
+    assert (code, output.count("\n")) == (78, 1), output[-1500:]
+    assert name in output
+    assert expected in output
+    shown = value.rpartition("@")[2] if "@" in value else "the same" if expected == "another file" else value
+    assert shown.removeprefix("sqlite:///") in output
+    assert not re.search("hunter2|root", output)

@@ -64,7 +64,9 @@ async def test_others_are_not_disturbed(flooding: tuple[LiveServer, str], contro
         wire.check_log(awake.frames)
 
 
-async def test_a_reader_that_sleeps_costs_little_memory(flooding: tuple[LiveServer, str], control: GraphControl) -> None:
+async def test_a_reader_that_sleeps_costs_little_memory(
+    flooding: tuple[LiveServer, str], control: GraphControl
+) -> None:
     server, message_id = flooding
     control.release("flood")
     await server.ended(message_id)

@@ -172,7 +172,8 @@ async def test_a_subgraph_streams_its_tokens_and_shows_its_tool_calls_once(
 
 
 @pytest.mark.parametrize(
-    ("agent", "code"), [("failing=tests.graphs:failing", "agent_error"), ("asking=tests.graphs:asking", "human_input_needed")]
+    ("agent", "code"),
+    [("failing=tests.graphs:failing", "agent_error"), ("asking=tests.graphs:asking", "human_input_needed")],
 )
 async def test_what_a_graph_cannot_do_is_an_error(serve: Serve, control: GraphControl, agent: str, code: str) -> None:
     server = await serve(agents=agent)

@@ -182,7 +182,9 @@ def lease_of(folder: Path) -> int:
         connection.close()
 
 
-async def test_a_blocking_sync_node_does_not_lose_the_lease(serve: Serve, control: GraphControl, tmp_path: Path) -> None:
+async def test_a_blocking_sync_node_does_not_lose_the_lease(
+    serve: Serve, control: GraphControl, tmp_path: Path
+) -> None:
     server = await serve(agents="blocking=tests.graphs:blocking", lease_seconds=0.4)
     control.hold("blocks")
     message_id = (await server.submit())["message_id"]

@@ -14,6 +14,7 @@ from app.errors import AgentQueueError, Conflict
 from app.main import create_app
 from app.models import EventType
 from app.telemetry import logging_config
+from tests.documents import generated
 
 ROOT = Path(__file__).parent.parent.parent
 README = ROOT / "README.md"
@@ -116,6 +117,11 @@ def test_the_table_of_endpoints_is_the_api(tmp_path: Path) -> None:
     rows = re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", section("API"), re.MULTILINE)
 
     assert sorted(rows) == sorted(served)
+
+
+@pytest.mark.parametrize("path", sorted(generated()), ids=lambda path: path.name)
+def test_the_generated_documents_are_up_to_date(path: Path) -> None:
+    assert path.read_text("utf-8") == generated()[path], "run `make docs`"
 
 
 def test_every_event_is_described() -> None:

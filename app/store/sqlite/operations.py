@@ -97,9 +97,12 @@ class Reads:
         totals = dict.fromkeys(MessageState, 0)
         for state, count in self.execute("tallies", tenant=tenant):
             totals[MessageState(state)] = count
+        queued = self.rows("list_queued", tenant=tenant, limit=limit)
+        if len(queued) < limit:
+            queued += self.rows("list_delayed", tenant=tenant, limit=limit - len(queued))
         return QueueSummary.model_construct(
             totals=totals,
-            queued=tuple(map(to_message, self.execute("list_queued", tenant=tenant, limit=limit))),
+            queued=tuple(map(to_message, queued)),
             processing=tuple(map(to_message, self.execute("list_processing", tenant=tenant, limit=limit))),
         )
 
@@ -200,6 +203,7 @@ class Writes(Reads):
         self.touched |= {MOVED} if busy else {MOVED, READY}
         return Message.model_construct(
             **new.__dict__,
+            number=number,
             thread_number=thread_number,
             state=MessageState.QUEUED,
             created_at=to_datetime(now),

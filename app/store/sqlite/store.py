@@ -43,8 +43,8 @@ T = TypeVar("T")
 HINT_POLL_SECONDS = 0.02
 """How often a process looks whether another one wrote; `PRAGMA data_version` costs microseconds."""
 
-DURABLE = Capabilities("sqlite", durable=True, promise="survives kill -9, a crash of the host and power loss")
-VOLATILE = Capabilities("memory", durable=False, promise="nothing survives the end of this process")
+DURABLE = Capabilities("sqlite", durable=True, promise="messages survive kill -9, a crash of the host and power loss")
+VOLATILE = Capabilities("memory", durable=False, promise="no message survives the end of this process")
 
 
 class SqliteStore:

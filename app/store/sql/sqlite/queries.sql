@@ -1,7 +1,7 @@
 -- Named queries; `app.store.named_sql` reads them. {name} takes in the text of another entry.
 
 -- name: message_columns
-id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at, completed_at,
+number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at, completed_at,
 result, error, error_code, attempt, fence
 
 -- name: count_queued
@@ -36,7 +36,7 @@ WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND threa
     WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND rank <= :rank
         AND thread_number < :thread_number
     ORDER BY thread_number DESC LIMIT 1
-), 0) AND thread_number < :thread_number
+), 0) AND thread_number < :thread_number AND rank > :rank  -- not a delayed head, whose rank is NULL
 
 -- name: settle_thread
 -- After a message that others had inherited from is gone: ranks from the base ranks anew.
@@ -111,10 +111,15 @@ SELECT {message_columns} FROM messages
 WHERE rank IS NOT NULL AND tenant = :tenant
 ORDER BY rank, number LIMIT :limit
 
+-- name: list_delayed
+SELECT {message_columns} FROM messages
+WHERE place = 'delayed' AND tenant = :tenant
+ORDER BY run_at, number LIMIT :limit
+
 -- name: list_processing
 SELECT {message_columns} FROM messages
 WHERE state = 'processing' AND tenant = :tenant
-ORDER BY lease_until LIMIT :limit
+ORDER BY changed_at, number LIMIT :limit
 
 -- name: tallies
 SELECT state, messages FROM tallies WHERE tenant = :tenant

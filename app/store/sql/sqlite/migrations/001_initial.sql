@@ -18,7 +18,8 @@ CREATE TABLE threads (
 CREATE INDEX threads_by_activity ON threads (tenant, last_activity, thread_id);
 
 CREATE TABLE messages (
-    number INTEGER PRIMARY KEY,            -- order of accepting, the tie-break of equal ranks
+    -- Order of accepting, the tie-break of equal ranks. Never used again: the fences of the agents' memory count on it.
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
     tenant TEXT NOT NULL,
     thread_id TEXT,

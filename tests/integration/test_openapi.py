@@ -1,0 +1,163 @@
+"""The description of the API is true: complete, up to date in the documents, and kept by the server under odd requests."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import Case, GenerationMode
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from tests.documents import generated
+from tests.integration.conftest import Serve
+from tests.openai_stub import Status, StubServer
+from tests.servers import ROOT, LiveServer
+
+bounded = hypothesis_settings(
+    max_examples=25,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+async def quiet(serve: Serve) -> LiveServer:
+    """A server that takes messages and runs none."""
+    return await serve(worker_concurrency=0)
+
+
+def operations_of(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def test_the_generated_documents_are_up_to_date() -> None:
+    documents = generated()
+    assert {path.name for path in documents} >= {"openapi.json", "state-machine.md"}
+    for path, text in documents.items():
+        assert path.read_text("utf-8") == text, f"run `make docs`: {path.relative_to(ROOT)}"
+
+
+async def test_the_document_is_what_the_server_tells(quiet: LiveServer) -> None:
+    told = (await quiet.client.get("/openapi.json")).json()
+    assert told == json.loads((ROOT / "docs" / "openapi.json").read_text("utf-8"))
+
+
+async def test_every_operation_is_described(quiet: LiveServer) -> None:
+    schema = (await quiet.client.get("/openapi.json")).json()
+    operations = dict(operations_of(schema))
+    assert set(operations) >= {
+        "POST /messages",
+        "GET /messages/{message_id}/status",
+        "GET /messages/{message_id}/stream",
+        "DELETE /messages/{message_id}",
+        "GET /queue",
+        "GET /health",
+        "GET /threads",
+        "GET /threads/{thread_id}",
+        "GET /threads/{thread_id}/messages",
+    }
+    identifiers = [operation["operationId"] for operation in operations.values()]
+    assert len(set(identifiers)) == len(identifiers)
+    for name, operation in operations.items():
+        assert operation["summary"], name
+        assert operation["description"], name
+        assert operation["tags"], name
+        if name.partition(" ")[2].startswith("/health"):
+            continue
+        declared = operation["responses"]
+        assert {"401", "503"} <= declared.keys(), name
+        if "{" in name:
+            assert "404" in declared, name
+        for status, response in declared.items():
+            if status.startswith(("4", "5")):
+                assert list(response["content"]) == ["application/problem+json"], f"{name} {status}"
+    submit = operations["POST /messages"]["responses"]
+    assert {"202", "401", "413", "415", "422", "503"} <= submit.keys()
+    assert "409" in operations["DELETE /messages/{message_id}"]["responses"]
+    assert "text/event-stream" in operations["GET /messages/{message_id}/stream"]["responses"]["200"]["content"]
+
+
+async def test_every_reference_leads_somewhere_and_every_schema_is_used(quiet: LiveServer) -> None:
+    schema = (await quiet.client.get("/openapi.json")).json()
+    text = json.dumps(schema)
+    for name in schema["components"]["schemas"]:
+        assert f'"#/components/schemas/{name}"' in text, name
+    for part in text.split('"#/components/schemas/')[1:]:
+        assert part.partition('"')[0] in schema["components"]["schemas"]
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+async def test_the_pages_answer_without_a_network(quiet: LiveServer, path: str) -> None:
+    page = await quiet.client.get(path)
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "/openapi.json" in page.text
+    links = [piece.partition('"')[0] for piece in page.text.replace("'", '"').split('"http')[1:]]
+    assert not links, f"fetched from elsewhere: {links}"
+
+
+# The server under odd requests
+
+
+@pytest.fixture
+async def seeded(serve: Serve, model: StubServer) -> AsyncIterator[tuple[LiveServer, dict[str, list[str]]]]:
+    """A server with messages in several states, and ids that exist."""
+    server = await serve()
+    model.replies.extend([Status(500)])
+    sent = [(await server.submit(thread_id=thread))["message_id"] for thread in ("a/b", "a/b", "%2F", None)]
+    for message_id in sent:
+        await server.ended(message_id)
+    yield server, {"message_id": sent, "thread_id": ["a/b", "%2F"]}
+
+
+def ask(url: str, known: dict[str, list[str]], mode: GenerationMode) -> dict[str, str]:
+    """Sends some cases to each operation and checks every reply against the description; the failures by operation.
+
+    A stream of a message that has not ended would not end either. No message that this sends is ever looked at by it:
+    half of the ids are ids of messages that have ended, the others are made up.
+    """
+    failures = {}
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        assert operation is not None
+        sent = 0
+
+        @bounded
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def check(case: Case) -> None:
+            nonlocal sent
+            sent += 1
+            for name, ids in known.items():
+                if name in (case.path_parameters or {}) and sent % 2:
+                    case.path_parameters[name] = ids[sent // 2 % len(ids)]
+            case.call_and_validate(base_url=url, timeout=10, excluded_checks=[positive_data_acceptance])
+
+        try:
+            check()
+        except Unsatisfiable:  # nothing can be wrong about a request without parameters
+            assert mode is GenerationMode.NEGATIVE
+        except FailureGroup as found:
+            failures[operation.label] = "; ".join(str(failure) for failure in found.exceptions)
+    return failures
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value)
+async def test_no_request_breaks_the_server_or_the_description(
+    seeded: tuple[LiveServer, dict[str, list[str]]], mode: GenerationMode
+) -> None:
+    server, known = seeded
+    failures = await asyncio.to_thread(ask, server.url, known, mode)
+    assert not failures, "\n\n".join(f"{operation}: {failure}" for operation, failure in failures.items())
+    assert (await server.client.get("/health")).json()["checks"]["store"]["ok"]
