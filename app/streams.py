@@ -28,6 +28,9 @@ POSITION_SECONDS_PER_READER = 0.0005
 POSITIONS = "positions"
 """Topic within this process: the queue moved, at the pace at which waiting readers are told."""
 
+MAX_CHUNK_LENGTH = 32_768
+"""Characters of one chunk; longer text becomes several, so that no reader has to take a huge event."""
+
 MAX_PENDING_PARTS = 1_000
 """So many pieces may wait for the store; then the agent waits too."""
 
@@ -83,14 +86,21 @@ class EventWriter:
 
 
 def merged(parts: Sequence[Part]) -> list[tuple[ChunkType, object]]:
-    """Neighbouring text of one type joined; objects stay apart."""
+    """Neighbouring text of one type joined and cut into chunks; objects stay apart."""
     joined: list[tuple[ChunkType, list[str] | object]] = []
     for kind, chunk in parts:
         if isinstance(chunk, str) and joined and joined[-1][0] == kind and isinstance(joined[-1][1], list):
             joined[-1][1].append(chunk)
         else:
             joined.append((kind, [chunk] if isinstance(chunk, str) else chunk))
-    return [(kind, "".join(chunk) if isinstance(chunk, list) else chunk) for kind, chunk in joined]
+    chunks: list[tuple[ChunkType, object]] = []
+    for kind, content in joined:
+        if isinstance(content, list):
+            text = "".join(content)
+            chunks += [(kind, text[at : at + MAX_CHUNK_LENGTH]) for at in range(0, len(text), MAX_CHUNK_LENGTH)]
+        else:
+            chunks.append((kind, content))
+    return chunks
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ router = APIRouter(tags=["streaming"])
 SEND_TIMEOUT_SECONDS = 30.0
 """A reader that takes nothing for so long is sent away; it can come back from its last id."""
 
+SLICE_BYTES = 64 * 1024
+
 RETRY_MILLISECONDS = (1_000, 3_000)
 """Readers come back after a random time from this range, so that a restart is no stampede."""
 
@@ -100,9 +102,11 @@ class EventStreamResponse(Response):
             await self._news.aclose()  # type: ignore[attr-defined]  # an async generator
         await self._send(send, b"", more=False)
 
-    async def _send(self, send: Send, body: bytes, more: bool = True) -> None:
-        async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-            await send({"type": "http.response.body", "body": body, "more_body": more})
+    async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        """In slices, each with its own time: a reader that is slow and goes on reading is not sent away."""
+        for at in range(0, len(body) or 1, SLICE_BYTES):
+            async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                await send({"type": "http.response.body", "body": body[at : at + SLICE_BYTES], "more_body": more})
 
 
 async def _disconnected(receive: Receive) -> None:

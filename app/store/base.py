@@ -48,6 +48,9 @@ EXACT_POSITION_LIMIT = 10_000
 PAGE_TEXT_LENGTH = 4 * 1024 * 1024
 """Characters of contents and results after which a page of messages ends early."""
 
+PAGE_LOG_LENGTH = 256 * 1024
+"""Characters of event data after which a page of a log ends early."""
+
 MAX_CRASHES = 3
 """After this many lost leases a message fails, so that one which kills its worker cannot do so for ever."""
 
@@ -128,7 +131,10 @@ class EventLog(Protocol):
         """Append in order; returns the id of the last. Raises LeaseLost, and then none was appended."""
 
     async def read(self, message_id: str, *, after: int, limit: int) -> EventPage:
-        """Events with an id above `after` and the message's state, as of one moment. Raises MessageNotFound."""
+        """Events with an id above `after` and the message's state, as of one moment. Raises MessageNotFound.
+
+        Fewer than `limit` also when their data reach PAGE_LOG_LENGTH, but at least one when there is one.
+        """
 
 
 class ThreadStore(Protocol):

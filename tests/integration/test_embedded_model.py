@@ -25,13 +25,3 @@ async def test_it_answers_and_remembers(tmp_path: Path, caplog: pytest.LogCaptur
         assert (await server.client.get("/health")).json()["status"] == "healthy"
     (line,) = [record.getMessage() for record in caplog.records if "embedded model" in record.getMessage()]
     assert "OPENAI_API_KEY" in line
-
-
-async def test_a_long_conversation_fits_its_context(tmp_path: Path) -> None:
-    async with live_server(settings_for(tmp_path, processing_timeout=120)) as server:
-        long = "word " * 5_000
-        await server.submit(f"{long} What is the capital of France?", thread_id="t")
-        last = await server.submit("What is the capital of France?", thread_id="t")
-        status = await server.ended(last["message_id"])
-        assert status["state"] == "completed"
-        assert status["result"]

@@ -30,7 +30,15 @@ from app.models import (
     Thread,
     Worker,
 )
-from app.store.base import EXACT_POSITION_LIMIT, MOVED, PAGE_TEXT_LENGTH, READY, RankPolicy, message_topic
+from app.store.base import (
+    EXACT_POSITION_LIMIT,
+    MOVED,
+    PAGE_LOG_LENGTH,
+    PAGE_TEXT_LENGTH,
+    READY,
+    RankPolicy,
+    message_topic,
+)
 from app.store.sqlite.rows import preview, to_message, to_thread
 
 RESCUE_BATCH = 100
@@ -140,8 +148,13 @@ class Reads:
             raise MessageNotFound(message_id)
         message, state = found
         first, last = self.rows("log_bounds", message=message)[0]
-        found_events = self.rows("read_events", message=message, after=after, limit=limit) if last > after else []
-        events = [Event(number, EventType(kind), data) for number, kind, data in found_events]
+        events: list[Event] = []
+        length = 0
+        for number, kind, data in self.execute("read_events", message=message, after=after, limit=limit):
+            events.append(Event(int(number), EventType(kind), str(data)))
+            length += len(str(data))
+            if length >= PAGE_LOG_LENGTH:
+                break
         return EventPage(events, first, last, MessageState(state))
 
     def workers(self) -> list[Worker]:
