@@ -1,6 +1,7 @@
 """The HTTP process: `python -m app.main`, or `uvicorn app.main:app`."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ from fastapi_offline import FastAPIOffline
 from app import __version__
 from app.api import errors, health, routes, streaming, threads
 from app.api.limits import BodyLimit, HotRoute, RawThreadPaths
+from app.api.protocol import ConnectedHttpProtocol
 from app.api.schemas import MessageCreate, Problem
 from app.bootstrap import Runtime, check_store, start_logging
 from app.config import Settings, load_settings
@@ -126,20 +128,25 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def server_config(app: FastAPI) -> uvicorn.Config:
+    """How uvicorn serves the application; forwarding headers are not believed, `app.api.auth` refuses them."""
+    return uvicorn.Config(
+        app,
+        http=ConnectedHttpProtocol,
+        log_config=None,
+        access_log=logging.getLogger("uvicorn.access").isEnabledFor(logging.INFO),
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=CLOSE_SECONDS,
+    )
+
+
 def serve(settings: Settings) -> None:
     """Run the server until it is told to stop. Raises AgentQueueError and OSError while starting."""
     asyncio.run(check_store(settings))
     app = create_app(settings)
     listener = listen(settings.host, settings.port)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=settings.log_level == "DEBUG",
-        proxy_headers=False,
-        timeout_graceful_shutdown=CLOSE_SECONDS,
-        server_header=False,
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+    uvicorn.Server(server_config(app)).run(sockets=[listener])
 
 
 async def _work(settings: Settings) -> None:

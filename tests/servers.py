@@ -19,7 +19,7 @@ from fastapi import FastAPI
 
 from app.bootstrap import Runtime
 from app.config import Settings
-from app.main import create_app, listen
+from app.main import create_app, listen, server_config
 from app.store.base import Store
 
 ROOT = Path(__file__).parent.parent
@@ -93,14 +93,7 @@ async def live_server(settings: Settings, *, store: Store | None = None) -> Asyn
     app = create_app(settings, runtime=runtime)
     listener = listen(settings.host, 0)
     port = listener.getsockname()[1]
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        lifespan="on",
-    )
+    config = server_config(app)
     server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.api.deps import Limit, MessageIdDep, PrincipalDep, ServicesDep
 from app.api.errors import problems
+from app.api.protocol import Connection, connection_of
 from app.api.schemas import EventList, StoredEvent
 from app.errors import InvalidRequest
 from app.models import Event
@@ -76,10 +77,11 @@ class EventStreamResponse(Response):
         del self.headers["content-length"]
         self._news = news
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        sending = asyncio.create_task(self._send_all(send))
+        connection = connection_of(scope)
+        sending = asyncio.create_task(self._send_all(send, connection))
         leaving = asyncio.create_task(_disconnected(receive))
         try:
             await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
@@ -92,21 +94,38 @@ class EventStreamResponse(Response):
                 sending.result()
             except TimeoutError:
                 logger.warning("A reader of a stream took nothing for %g s and was sent away", SEND_TIMEOUT_SECONDS)
+                if connection is not None:
+                    connection.abort()
 
-    async def _send_all(self, send: Send) -> None:
-        await self._send(send, f"retry: {random.randint(*RETRY_MILLISECONDS)}\n\n".encode())  # noqa: S311  jitter
+    async def _send_all(self, send: Send, connection: Connection | None) -> None:
+        async def write(body: bytes) -> None:
+            for at in range(0, len(body), SLICE_BYTES):
+                message = {"type": "http.response.body", "body": body[at : at + SLICE_BYTES], "more_body": True}
+                await _send_while_it_moves(send, message, connection)
+
+        await write(f"retry: {random.randint(*RETRY_MILLISECONDS)}\n\n".encode())  # noqa: S311  jitter
         try:
             async for news in self._news:
-                await self._send(send, frames_of(news))
+                await write(frames_of(news))
         finally:
             await self._news.aclose()  # type: ignore[attr-defined]  # an async generator
-        await self._send(send, b"", more=False)
+        await _send_while_it_moves(send, {"type": "http.response.body", "body": b""}, connection)
 
-    async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
-        """In slices, each with its own time: a reader that is slow and goes on reading is not sent away."""
-        for at in range(0, len(body) or 1, SLICE_BYTES):
+
+async def _send_while_it_moves(send: Send, message: Message, connection: Connection | None) -> None:
+    """Wait for the reader as long as it takes something, however little. Raises TimeoutError.
+
+    uvicorn waits before it takes a message, so one whose waiting was cut short is still to be sent.
+    """
+    unsent = connection.get_write_buffer_size() if connection else 0
+    while True:
+        try:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-                await send({"type": "http.response.body", "body": body[at : at + SLICE_BYTES], "more_body": more})
+                return await send(message)
+        except TimeoutError:
+            before, unsent = unsent, connection.get_write_buffer_size() if connection else 0
+            if unsent >= before:
+                raise
 
 
 async def _disconnected(receive: Receive) -> None:
