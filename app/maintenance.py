@@ -65,14 +65,14 @@ class Maintenance:
         """
         memory = self._memory()
         while memory is not None:
-            keys = await self._store.prune_logs(
+            logs, keys = await self._store.prune_logs(
                 older_than_seconds=self._settings.event_retention_hours * 3600, limit=PRUNE_BATCH
             )
             deleted, more_keys = await self._store.prune_messages(
                 older_than_seconds=self._settings.retention_days * 86400, limit=PRUNE_BATCH
             )
             await memory.forget(keys + more_keys)
-            if not keys and deleted < PRUNE_BATCH:
+            if logs < PRUNE_BATCH and deleted < PRUNE_BATCH:
                 return
 
     async def _repeat(self, name: str, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:

@@ -223,7 +223,7 @@ class Heartbeat:
         while True:
             asked = self._worker.leases()
             began = _boottime()
-            held = heart.beat(self._identity, lease_seconds=self._settings.lease_seconds)
+            held = heart.beat(self._identity, asked.values(), lease_seconds=self._settings.lease_seconds)
             self._last_success = began
             loop.call_soon_threadsafe(self._worker.on_beat, asked, held)
             if self._stop.wait(self._settings.beat_seconds):

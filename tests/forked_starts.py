@@ -29,7 +29,7 @@ def start(environment: dict[str, str]) -> tuple[int, str]:
                 run(serve)
             except SystemExit as error:
                 code = error.code if isinstance(error.code, int) else 1
-            except BaseException:
+            except BaseException:  # noqa: BLE001  what Python itself would print
                 sys.excepthook(*sys.exc_info())
                 code = 1
             finally:

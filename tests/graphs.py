@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
 import typing_extensions
-from langchain.agents import create_agent
-from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -115,6 +113,9 @@ def _add(a: int, b: int) -> int:
 
 def tools() -> Graph:
     """An agent with a tool, on the model that OPENAI_BASE_URL names."""
+    from langchain.agents import create_agent  # seconds, for those who want it
+    from langchain.chat_models import init_chat_model
+
     return create_agent(init_chat_model("openai:gpt-4", max_retries=0), tools=[_add])
 
 
@@ -169,7 +170,7 @@ _plain.add_node("answer", _answer_plainly)
 _plain.add_edge(START, "answer")
 plain_state = _plain.compile()
 
-not_a_graph = {"messages": []}
+not_a_graph: dict[str, list[str]] = {"messages": []}
 
 
 class FloodModel(BaseChatModel):
@@ -189,10 +190,12 @@ class FloodModel(BaseChatModel):
         self, messages: list[BaseMessage], *args: Any, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
         for _ in range(FLOOD_CHUNKS):
-            yield ChatGenerationChunk(message=AIMessageChunk(FLOOD_CHUNK))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=FLOOD_CHUNK))
         await _hold(GraphControl.of_environment(), "flood")
 
 
 def flood() -> Graph:
     """An agent with a great deal to say."""
+    from langchain.agents import create_agent
+
     return create_agent(FloodModel(), tools=[])

@@ -11,7 +11,7 @@ ask for the narrow port that they need. Rules that hold for every method:
 - `StoreUnavailable` means that nothing was written and that a later try may succeed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -117,8 +117,11 @@ class MessageStore(Protocol):
     async def promote(self) -> int:
         """Make delayed messages ready that are due. Returns how many."""
 
-    async def prune_logs(self, *, older_than_seconds: float, limit: int) -> list[str]:
-        """Drop all but the terminal event of messages that ended before. Returns the memory keys that nobody needs."""
+    async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
+        """Drop all but the terminal event of messages that ended before.
+
+        Returns of how many, and the memory keys that nobody needs from here on.
+        """
 
     async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """Delete messages that ended before, then threads without any. Returns how many and the memory keys to drop."""
@@ -156,8 +159,12 @@ class ThreadStore(Protocol):
 class Heart(Protocol):
     """A connection of its own for heartbeats, used from one thread that agent code cannot block."""
 
-    def beat(self, worker: Worker, *, lease_seconds: float) -> dict[str, int]:
-        """Extend all unexpired leases of the worker and show it as alive. Returns the fences held, by message id."""
+    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> dict[str, int]:
+        """Show the worker as alive and extend these leases, in one statement.
+
+        Returns the fences that hold, by message id; what is missing is lost. A lease that ran out is not revived, and
+        one that the worker does not name runs out, so that nothing is held for a run that nobody works on.
+        """
 
     def stop(self, worker_id: str) -> None:
         """Take the worker off the list of live ones."""

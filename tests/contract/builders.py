@@ -140,7 +140,9 @@ def worker(id: str = WORKER, slots: int = 1) -> Worker:
     return Worker(id=id, host="here", pid=1, slots=slots, started_at=now, last_beat=now)
 
 
-def beat(store: Store, id: str = WORKER, *, lease_seconds: float = LEASE_SECONDS) -> dict[str, int]:
-    """One heartbeat of a worker."""
+async def beat(store: Store, id: str = WORKER, *, lease_seconds: float = LEASE_SECONDS) -> dict[str, int]:
+    """One heartbeat of a worker that takes everything in progress for its own."""
+    running = (await store.summary(TENANT, limit=ALL)).processing
+    leases = [Lease(message.id, message.fence, message.attempt, id) for message in running]
     with store.open_heart() as heart:
-        return heart.beat(worker(id), lease_seconds=lease_seconds)
+        return heart.beat(worker(id), leases, lease_seconds=lease_seconds)

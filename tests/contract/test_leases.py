@@ -51,7 +51,7 @@ async def test_a_beat_extends_the_leases_of_its_worker(store: Store, clock: Manu
     leases = [each.lease for each in await claim(store, 3)]
     for _ in range(5):
         clock.advance(LEASE_SECONDS * 2 / 3)
-        assert beat(store) == {lease.message_id: lease.fence for lease in leases}
+        assert await beat(store) == {lease.message_id: lease.fence for lease in leases}
         assert await store.rescue() == 0
     clock.advance(LEASE_SECONDS - MILLISECOND)
     assert await store.rescue() == 0
@@ -61,16 +61,16 @@ async def test_a_beat_extends_the_leases_of_its_worker(store: Store, clock: Manu
 
 async def test_a_beat_extends_by_the_time_it_names(store: Store, clock: ManualClock) -> None:
     lease = await start(store)
-    beat(store, lease_seconds=100)
+    await beat(store, lease_seconds=100)
     clock.advance(100 - MILLISECOND)
     assert await store.rescue() == 0
-    assert beat(store) == {lease.message_id: lease.fence}
+    assert await beat(store) == {lease.message_id: lease.fence}
 
 
 async def test_a_beat_of_another_worker_does_not_extend(store: Store, clock: ManualClock) -> None:
     await start(store)
     clock.advance(LEASE_SECONDS / 2)
-    assert beat(store, "worker 2") == {}
+    assert await beat(store, "worker 2") == {}
     clock.advance(LEASE_SECONDS / 2)
     assert await store.rescue() == 1
 
@@ -78,14 +78,14 @@ async def test_a_beat_of_another_worker_does_not_extend(store: Store, clock: Man
 async def test_a_beat_does_not_revive_a_lease_that_ran_out(store: Store, clock: ManualClock) -> None:
     await start(store)
     clock.advance(LEASE_SECONDS)
-    assert beat(store) == {}
+    assert await beat(store) == {}
     assert await store.rescue() == 1
 
 
 async def test_a_beat_in_the_last_moment_of_a_lease_keeps_it(store: Store, clock: ManualClock) -> None:
     lease = await start(store)
     clock.advance(LEASE_SECONDS - MILLISECOND)
-    assert beat(store) == {lease.message_id: lease.fence}
+    assert await beat(store) == {lease.message_id: lease.fence}
     clock.advance(MILLISECOND)
     assert await store.rescue() == 0
 
@@ -97,17 +97,17 @@ async def test_a_beat_tells_only_what_is_held(store: Store, clock: ManualClock) 
     await claim_one(store, worker="worker 2")
     await store.finish(finished, DONE)
     await store.finish(released, Released("later", delay=1_000))
-    assert beat(store) == {lease.message_id: lease.fence for lease in (lost, held)}
+    assert await beat(store) == {lease.message_id: lease.fence for lease in (lost, held)}
     clock.advance(LEASE_SECONDS)
     await store.rescue()
-    assert beat(store) == {}
+    assert await beat(store) == {}
 
 
 async def test_a_beat_tells_the_fence_of_a_new_attempt(store: Store, clock: ManualClock) -> None:
     await add(store)
     await crash(store, clock)
     lease = await claim_one(store)
-    assert beat(store) == {lease.message_id: lease.fence}
+    assert await beat(store) == {lease.message_id: lease.fence}
 
 
 async def test_hearts_beat_at_the_same_time_as_messages_are_written(store: Store) -> None:
@@ -119,7 +119,7 @@ async def test_hearts_beat_at_the_same_time_as_messages_are_written(store: Store
 
     def beats() -> list[dict[str, int]]:
         with store.open_heart() as heart:
-            return [heart.beat(worker(), lease_seconds=LEASE_SECONDS) for _ in range(20)]
+            return [heart.beat(worker(), leases, lease_seconds=LEASE_SECONDS) for _ in range(20)]
 
     told, *_ = await asyncio.gather(asyncio.to_thread(beats), *map(write, leases))
     assert told == [{lease.message_id: lease.fence for lease in leases}] * 20
@@ -229,7 +229,7 @@ async def test_repeated_rescues_take_back_any_number_of_messages(store: Store, c
 
 async def test_only_the_leases_that_ran_out_are_rescued(store: Store, clock: ManualClock) -> None:
     short = await start(store)
-    beat(store, lease_seconds=1)
+    await beat(store, lease_seconds=1)
     await add(store)
     long = await claim_one(store, worker="worker 2")
     clock.advance(1)
@@ -335,9 +335,9 @@ async def test_concurrent_promotes_make_a_message_ready_once(store: Store, clock
 async def test_workers_are_listed_as_of_their_last_beat_oldest_first(store: Store, clock: ManualClock) -> None:
     with store.open_heart() as heart:
         for name, slots in (("b", 1), ("a", 2)):
-            heart.beat(worker(name, slots), lease_seconds=LEASE_SECONDS)
+            heart.beat(worker(name, slots), (), lease_seconds=LEASE_SECONDS)
             clock.advance(5)
-        heart.beat(worker("b", 3), lease_seconds=LEASE_SECONDS)
+        heart.beat(worker("b", 3), (), lease_seconds=LEASE_SECONDS)
     workers = await store.list_workers()
     assert [(each.id, each.slots, each.host, each.pid) for each in workers] == [
         ("b", 3, "here", 1),
@@ -348,8 +348,8 @@ async def test_workers_are_listed_as_of_their_last_beat_oldest_first(store: Stor
 
 
 async def test_a_worker_that_stops_leaves_the_list(store: Store) -> None:
-    beat(store, "a")
-    beat(store, "b")
+    await beat(store, "a")
+    await beat(store, "b")
     with store.open_heart() as heart:
         heart.stop("a")
         heart.stop("a")
@@ -358,9 +358,9 @@ async def test_a_worker_that_stops_leaves_the_list(store: Store) -> None:
 
 
 async def test_workers_that_are_silent_for_long_are_forgotten(store: Store, clock: ManualClock) -> None:
-    beat(store, "silent")
+    await beat(store, "silent")
     clock.advance(60)
-    beat(store, "alive")
+    await beat(store, "alive")
     clock.advance(1)
     await store.prune_workers(silent_for_seconds=62)
     assert len(await store.list_workers()) == 2
@@ -370,15 +370,27 @@ async def test_workers_that_are_silent_for_long_are_forgotten(store: Store, cloc
 
 async def test_a_worker_that_is_forgotten_keeps_its_leases_and_comes_back(store: Store, clock: ManualClock) -> None:
     lease = await start(store)
-    beat(store, lease_seconds=1_000)
+    await beat(store, lease_seconds=1_000)
     clock.advance(500)
     await store.prune_workers(silent_for_seconds=1)
-    assert beat(store) == {lease.message_id: lease.fence}
+    assert await beat(store) == {lease.message_id: lease.fence}
     assert [each.id for each in await store.list_workers()] == [WORKER]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.5])
 async def test_a_worker_that_was_heard_of_just_now_is_not_forgotten(store: Store, seconds: float) -> None:
-    beat(store)
+    await beat(store)
     await store.prune_workers(silent_for_seconds=seconds)
     assert [each.id for each in await store.list_workers()] == [WORKER]
+
+
+async def test_a_lease_that_its_worker_does_not_name_runs_out(store: Store, clock: ManualClock) -> None:
+    """A run that ended without a finish must not be held for ever by the heartbeats of its worker."""
+    forgotten, held = await start(store), await start(store)
+    clock.advance(LEASE_SECONDS - 1)
+    with store.open_heart() as heart:
+        told = heart.beat(worker(), [held], lease_seconds=LEASE_SECONDS)
+    assert told == {held.message_id: held.fence}
+    clock.advance(1)
+    assert await store.rescue() == 1
+    assert (await store.get(TENANT, forgotten.message_id)).state is MessageState.QUEUED

@@ -36,7 +36,8 @@ async def run(store: Store, **fields: str) -> Lease:
 
 
 async def prune_logs(store: Store, limit: int = ALL) -> list[str]:
-    return await store.prune_logs(older_than_seconds=AGE, limit=limit)
+    _, keys = await store.prune_logs(older_than_seconds=AGE, limit=limit)
+    return keys
 
 
 async def prune_messages(store: Store, limit: int = ALL) -> tuple[int, list[str]]:

@@ -96,8 +96,8 @@ async def test_a_beat_does_not_change_the_order_of_what_is_processed(store: Stor
         ids.append((await add(store)).id)
         await claim_one(store, worker=f"worker {number}")
         clock.advance(1)
-    beat(store, "worker 1")
-    beat(store, "worker 0")
+    await beat(store, "worker 1")
+    await beat(store, "worker 0")
     assert [message.id for message in (await store.summary(TENANT, limit=10)).processing] == ids
 
 

@@ -72,7 +72,7 @@ async def test_submit_answers_202_with_the_fields_of_the_specification(quiet: Li
     assert response.headers["content-type"] == "application/json"
     body = response.json()
     assert set(body) >= SUBMIT_FIELDS
-    assert UUID(body["message_id"])
+    assert str(UUID(body["message_id"])) == body["message_id"]
     assert response.headers["location"] == f"/messages/{body['message_id']}/status"
     assert body["state"] == "queued"
     assert body["queue_position"] == 0

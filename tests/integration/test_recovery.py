@@ -1,4 +1,4 @@
-"""Servers that are killed, stopped, started twice or started wrong. Real processes; the life after is often this one."""
+"""Servers that are killed, stopped, started twice or started wrong. Their second life is often in this process."""
 
 import asyncio
 import contextlib
@@ -15,10 +15,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from langgraph.checkpoint.memory import InMemorySaver
 
-from app.agents.langgraph import LangGraphAgent, load_graph
-from app.agents.registry import AgentRegistry
+from app.bootstrap import Runtime
 from app.config import Settings
 from tests import wire
 from tests.graph_control import GraphControl
@@ -57,11 +55,11 @@ async def test_accepted_messages_survive_a_kill(tmp_path: Path, settings: Callab
                 with contextlib.suppress(httpx2.TransportError):  # those after the kill were not accepted
                     response = await client.post("/messages", json=body)
                     accepted[response.json()["message_id"]] = body["message"]
-                    if len(accepted) == 30:
+                    if len(accepted) == 20:
                         server.kill()
 
-            await asyncio.gather(*(send(number) for number in range(60)))
-    assert len(accepted) >= 30
+            await asyncio.gather(*(send(number) for number in range(40)))
+    assert len(accepted) >= 20
     async with live_server(settings(worker_concurrency=4)) as second:
         for message_id, text in accepted.items():
             status = await second.ended(message_id)
@@ -193,6 +191,7 @@ async def test_the_server_answers_while_a_module_of_the_user_is_imported(
         "from tests.graph_control import GraphControl\n"
         "from tests.graphs import _block, steps\n"
         "_block(GraphControl.of_environment(), 'import', 5)\n"
+        "GraphControl.of_environment().record('imported')\n"
     )
     control.hold("import")
     async with live_server(settings(agents=f"slow={module}:steps")) as server:
@@ -203,6 +202,7 @@ async def test_the_server_answers_while_a_module_of_the_user_is_imported(
         assert (await server.client.get("/health/ready")).status_code == 503
         message_id = (await server.submit("Hello"))["message_id"]
         assert (await server.status(message_id))["state"] == "queued"
+        assert control.runs["imported"] == 0, "nothing was answered before the import had ended"
         control.release("import")
         assert (await server.ended(message_id))["result"] == "Heard: Hello"
         assert (await server.client.get("/health/ready")).status_code == 200
@@ -251,15 +251,11 @@ async def test_a_broken_graph_stops_nothing_and_loses_nothing(
         assert (await server.client.get("/health/ready")).status_code == 200
 
 
-async def test_a_module_that_exits_is_a_broken_graph(tmp_path: Path) -> None:
-    """Such a module must not take the server with it; here it would take the test run."""
+async def test_a_module_that_exits_is_a_broken_graph(tmp_path: Path, settings: Callable[..., Settings]) -> None:
+    """Such a module must not take the server with it; in a server of this process it would take the test run."""
     file = tmp_path / "exits.py"
     file.write_text("import sys; sys.exit('Set MY_KEY first')")
-
-    async def load() -> LangGraphAgent:
-        return LangGraphAgent(await load_graph(f"{file}:graph"), InMemorySaver())
-
-    registry = AgentRegistry({"mine": load})
+    registry = Runtime(settings(agents=f"mine={file}:graph")).services.registry
     try:
         await registry.load()
     except SystemExit:

@@ -37,7 +37,7 @@ async def sleeping_reader(server: LiveServer, message_id: str) -> AsyncIterator[
     loop = asyncio.get_running_loop()
     with socket.socket() as reader:
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        reader.setblocking(False)
+        reader.settimeout(0)
         await loop.sock_connect(reader, ("127.0.0.1", int(server.url.rpartition(":")[2])))
         host = server.url.removeprefix("http://")
         await loop.sock_sendall(reader, f"GET /messages/{message_id}/stream HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())

@@ -10,7 +10,7 @@ from tests import wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.test_api import TIME, check_problem
-from tests.openai_stub import Answer, CutOff, Gate, Status, StubServer, ToolCall
+from tests.openai_stub import Answer, CutOff, Gate, StubServer, ToolCall
 from tests.servers import LiveServer, until
 
 ANSWER = "The capital of France is Paris."

@@ -1,4 +1,4 @@
-"""The TypeScript client as its users run it: installed from its lock, checked, tested, and the demo against a server."""
+"""The TypeScript client as its users run it: installed from its lock, checked, tested, its demo run."""
 
 import os
 import shutil

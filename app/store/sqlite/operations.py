@@ -4,7 +4,7 @@ Errors of ours are raised before anything was written.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -324,7 +324,7 @@ class Writes(Reads):
             self.touched |= {READY, MOVED}
         return promoted
 
-    def prune_logs(self, older_than_ms: int, limit: int) -> list[str]:
+    def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str]]:
         """See `MessageStore.prune_logs`."""
         keys = []
         found = self.rows("find_prunable_logs", before=self._now() - older_than_ms, limit=limit)
@@ -333,7 +333,7 @@ class Writes(Reads):
             self.execute("mark_pruned", number=number)
             if thread_id is None:
                 keys.append(Message.memory_key_of(tenant, None, message_id))
-        return keys
+        return len(found), keys
 
     def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str]]:
         """See `MessageStore.prune_messages`."""
@@ -347,12 +347,14 @@ class Writes(Reads):
         threads = self.rows("prune_threads", before=before)
         return len(deleted), keys + [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
 
-    def beat(self, worker: Worker, lease_seconds: float) -> dict[str, int]:
+    def beat(self, worker: Worker, leases: Collection[Lease], lease_seconds: float) -> dict[str, int]:
         """See `Heart.beat`."""
         now = self._now()
         self.execute("beat_worker", id=worker.id, host=worker.host, pid=worker.pid, slots=worker.slots, now=now)
         until = now + int(lease_seconds * 1000)
-        return dict(self.rows("extend_leases", worker_id=worker.id, lease_until=until, now=now))
+        named = json.dumps({lease.message_id: lease.fence for lease in leases})
+        held = self.rows("extend_leases", worker_id=worker.id, leases=named, lease_until=until, now=now)
+        return dict(held)
 
     def remove_worker(self, worker_id: str) -> None:
         """See `Heart.stop`."""

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
@@ -136,7 +136,7 @@ class SqliteStore:
         """See `MessageStore.promote`."""
         return await self._write_lane.run(self._writes.promote)
 
-    async def prune_logs(self, *, older_than_seconds: float, limit: int) -> list[str]:
+    async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """See `MessageStore.prune_logs`."""
         age = int(older_than_seconds * 1000)
         return await self._write_lane.run(lambda: self._writes.prune_logs(age, limit), durable=False)
@@ -269,10 +269,10 @@ class _SqliteHeart:
         self._connection = connection
         self._writes = writes
 
-    def beat(self, worker: Worker, *, lease_seconds: float) -> dict[str, int]:
+    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> dict[str, int]:
         """See `Heart.beat`."""
         with mapped_errors(), transaction(self._connection, "IMMEDIATE"):
-            return self._writes.beat(worker, lease_seconds)
+            return self._writes.beat(worker, leases, lease_seconds)
 
     def stop(self, worker_id: str) -> None:
         """See `Heart.stop`."""

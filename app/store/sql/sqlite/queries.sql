@@ -178,10 +178,12 @@ WHERE state = 'processing' AND (lease_until IS NULL OR lease_until <= :now)
 ORDER BY lease_until LIMIT :limit
 
 -- name: extend_leases
--- A lease that ran out is not revived: the rescue has it from here on.
+-- A lease that ran out is not revived: the rescue has it from here on. :leases is a JSON object, fence by message id.
 UPDATE messages SET lease_until = :lease_until
-WHERE state = 'processing' AND worker_id = :worker_id AND lease_until > :now
-RETURNING id, fence
+FROM json_each(:leases) AS named
+WHERE messages.id = named.key AND messages.fence = named.value AND state = 'processing' AND worker_id = :worker_id
+    AND lease_until > :now
+RETURNING messages.id, messages.fence
 
 -- name: beat_worker
 INSERT INTO workers (id, host, pid, slots, started_at, last_beat)
