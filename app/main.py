@@ -25,11 +25,15 @@ from app.bootstrap import Runtime, check_store, start_logging
 from app.config import Settings, load_settings
 from app.errors import AgentQueueError, ConfigurationError
 
+logger = logging.getLogger("app.main")
+
 SEND_BUFFER_BYTES = 64 * 1024
 """Of each accepted connection: a reader that does not read costs this much in the kernel, not four megabytes."""
 
 CLOSE_SECONDS = 3
 """How long open requests may take after SIGTERM; streams end at once by themselves."""
+
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  addresses to listen on, not to show
 
 CONFIGURATION_EXIT_CODE = 78
 """EX_CONFIG of sysexits.h."""
@@ -146,6 +150,8 @@ def serve(settings: Settings) -> None:
     asyncio.run(check_store(settings))
     app = create_app(settings)
     listener = listen(settings.host, settings.port)
+    host = "localhost" if settings.host in EVERYWHERE else settings.host
+    logger.info("Serving on http://%s:%d, its API described under /docs", host, listener.getsockname()[1])
     uvicorn.Server(server_config(app)).run(sockets=[listener])
 
 

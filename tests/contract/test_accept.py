@@ -10,6 +10,7 @@ from app.models import MessageState, Priority, Released
 from app.store.base import Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
+    HIGH,
     LOW,
     OTHER_TENANT,
     TENANT,
@@ -60,6 +61,11 @@ async def test_messages_without_thread_make_none_and_have_no_number_in_one(store
     messages = [await add(store) for _ in range(3)]
     assert [(m.thread_id, m.thread_number) for m in messages] == [(None, 0)] * 3
     assert await all_threads(store) == []
+
+
+async def test_numbers_grow_in_the_order_of_accepting(store: Store) -> None:
+    numbers = [(await add(store, thread=thread, priority=HIGH if thread else LOW)).number for thread in (None, "t") * 3]
+    assert numbers == sorted(set(numbers))
 
 
 async def test_the_reply_tells_how_many_are_claimed_first(store: Store) -> None:

@@ -20,7 +20,7 @@ from app.models import (
     new_message_id,
     rfc3339,
 )
-from app.store.base import Store
+from app.store.base import PAGE_LOG_LENGTH, Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
     DONE,
@@ -205,6 +205,19 @@ async def test_pages_go_on_behind_any_id(store: Store) -> None:
             assert [event.id for event in part.events] == list(range(after + 1, 12))[:limit]
             assert (part.first, part.last, part.state) == (1, 11, MessageState.PROCESSING)
     assert list((await page(store, lease.message_id, after=1_000)).events) == []
+
+
+async def test_a_page_of_long_events_ends_early_but_not_empty(store: Store) -> None:
+    lease = await start(store)
+    lengths = [PAGE_LOG_LENGTH, 1, PAGE_LOG_LENGTH, 1, 1]
+    await store.append(lease, [chunk(index, "x" * length) for index, length in enumerate(lengths)])
+    found: list[int] = []
+    sizes = []
+    while part := (await page(store, lease.message_id, after=len(found))).events:
+        found += [event.id for event in part]
+        sizes.append(len(part))
+    assert found == [1, 2, 3, 4, 5, 6]
+    assert sizes == [2, 2, 2]
 
 
 async def test_the_page_tells_the_state_of_the_same_moment(store: Store) -> None:

@@ -103,6 +103,17 @@ async def test_a_beat_tells_only_what_is_held(store: Store, clock: ManualClock) 
     assert await beat(store) == {}
 
 
+async def test_a_beat_does_not_extend_by_the_lease_of_an_earlier_attempt(store: Store, clock: ManualClock) -> None:
+    """Also when the same worker has claimed the message again."""
+    await add(store)
+    old = await crash(store, clock)
+    await claim_one(store)
+    with store.open_heart() as heart:
+        assert heart.beat(worker(), [old], lease_seconds=1_000) == {}
+    clock.advance(LEASE_SECONDS)
+    assert await store.rescue() == 1
+
+
 async def test_a_beat_tells_the_fence_of_a_new_attempt(store: Store, clock: ManualClock) -> None:
     await add(store)
     await crash(store, clock)

@@ -69,6 +69,16 @@ async def test_only_the_terminal_event_of_an_old_log_stays(store: Store, clock: 
     assert (pruned.first, pruned.last, pruned.state) == (5, 5, MessageState.COMPLETED)
 
 
+async def test_pruning_logs_tells_of_how_many_messages(store: Store, clock: ManualClock) -> None:
+    """Also of those in threads, whose memory is still needed: the caller goes on while there are more."""
+    for _ in range(3):
+        await run(store, thread="t")
+    clock.advance(AGE + 1)
+    assert await store.prune_logs(older_than_seconds=AGE, limit=2) == (2, [])
+    assert await store.prune_logs(older_than_seconds=AGE, limit=2) == (1, [])
+    assert await store.prune_logs(older_than_seconds=AGE, limit=2) == (0, [])
+
+
 async def test_the_log_of_a_cancelled_message_keeps_its_event(store: Store, clock: ManualClock) -> None:
     message = await add(store)
     await store.cancel(TENANT, message.id)
@@ -200,6 +210,15 @@ async def test_a_thread_without_messages_vanishes_and_its_memory_is_named(store:
         await thread_messages(store, "t")
     assert [thread.thread_id for thread in await all_threads(store)] == ["young"]
     assert await prune_messages(store) == (0, [])
+
+
+async def test_the_number_of_a_deleted_message_is_never_used_again(store: Store, clock: ManualClock) -> None:
+    """The fences of the agents' memory count on it."""
+    await run(store, thread="t")
+    last = (await thread_messages(store, "t"))[-1].number
+    clock.advance(AGE + 1)
+    assert (await prune_messages(store))[0] == 1
+    assert (await add(store, thread="t")).number > last
 
 
 async def test_a_thread_that_vanished_can_begin_anew(store: Store, clock: ManualClock) -> None:
