@@ -11,7 +11,7 @@ from app.agent_processor import AgentProcessor
 from app.agents.base import Agent, AgentMemory
 from app.agents.registry import AgentRegistry, Loader
 from app.config import Settings
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, StoreError
 from app.maintenance import Maintenance
 from app.queue_manager import QueueManager
 from app.services import Services
@@ -127,7 +127,11 @@ def start_logging(settings: Settings) -> None:
 async def check_store(settings: Settings) -> None:
     """Open and close the store, so that what is wrong with it is known before a server starts. Raises StoreError."""
     store = make_store(settings.database_url, ranks=RankPolicy())
-    await store.open()
+    try:
+        await store.open()
+    except StoreError as error:
+        shown = redactor_of(settings).redact(settings.database_url)
+        raise type(error)(f"DATABASE_URL: {str(error).rstrip('.')}, got {shown!r}") from error
     await store.close()
 
 

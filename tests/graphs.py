@@ -24,7 +24,7 @@ from tests.graph_control import GraphControl
 POLL_SECONDS = 0.01
 HOLD_DEADLINE_SECONDS = 60.0
 FLOOD_CHUNK = "0123456789abcdef" * 256
-FLOOD_CHUNKS = 2_000
+FLOOD_CHUNKS = 1_000
 
 Update = dict[str, list[AIMessage]]
 Graph = CompiledStateGraph[Any, Any, Any, Any]
@@ -174,7 +174,7 @@ not_a_graph: dict[str, list[str]] = {"messages": []}
 
 
 class FloodModel(BaseChatModel):
-    """Says 8 MB in 2,000 pieces, as fast as they are taken, and then waits if the test holds `flood`."""
+    """Says 4 MB in 1,000 pieces, as fast as they are taken, and then waits if the test holds `flood`."""
 
     @property
     def _llm_type(self) -> str:

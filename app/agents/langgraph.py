@@ -1,11 +1,13 @@
 """Runs LangGraph graphs: thread memory, resumption from the last finished step, tokens and tool calls as parts."""
 
+import asyncio
 import importlib
 import importlib.util
 import inspect
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, ToolMessage
@@ -31,8 +33,8 @@ class LangGraphAgent:
     """A graph with a `messages` state. Meets `app.agents.base.Agent`."""
 
     def __init__(self, graph: Pregel[Any, Any, Any, Any], checkpointer: BaseCheckpointSaver[Any]) -> None:
-        if "messages" not in graph.get_input_jsonschema().get("properties", {}):
-            raise AgentUnavailable("The graph's input has no `messages`; use MessagesState or a state with that key.")
+        if "messages" not in graph.channels:
+            raise AgentUnavailable("The graph's state has no `messages`; use MessagesState or a state with that key.")
         self._graph = graph.copy(update={"checkpointer": checkpointer})
 
     async def run(self, task: AgentTask) -> AsyncIterator[Part | FinalResult]:
@@ -162,13 +164,14 @@ def _messages_of_update(data: dict[str, Any]) -> Iterator[AnyMessage]:
 
 
 async def load_graph(path: str) -> Pregel[Any, Any, Any, Any]:
-    """The graph at `module:attribute` or `/file.py:attribute`.
+    """The graph at `module:attribute` or `/file.py:attribute`; the module is imported on a thread.
 
     The attribute may be a compiled graph, a StateGraph, or a function (also async) that makes one.
     Raises AgentUnavailable, or whatever the module raises.
     """
     module_name, _, attribute = path.rpartition(":")
-    module = _import_file(Path(module_name)) if module_name.endswith(".py") else importlib.import_module(module_name)
+    is_file = module_name.endswith(".py")
+    module = await asyncio.to_thread(_import_file if is_file else importlib.import_module, module_name)
     try:
         graph = getattr(module, attribute)
     except AttributeError:
@@ -186,8 +189,9 @@ async def load_graph(path: str) -> Pregel[Any, Any, Any, Any]:
     return graph
 
 
-def _import_file(file: Path) -> Any:
+def _import_file(path: str) -> ModuleType:
     """Import a file that need not be on the path, under a name of its own; its folder becomes importable."""
+    file = Path(path)
     name = "agent_queue_graph_" + "_".join(file.with_suffix("").parts[1:])
     if name in sys.modules:
         return sys.modules[name]

@@ -62,7 +62,7 @@ class AgentRegistry:
             try:
                 self._agents[name] = await loader()
                 logger.info("Agent loaded: name=%s", name)
-            except Exception as error:  # whatever a user's module raises must not end the server
+            except (Exception, SystemExit) as error:  # whatever a user's module raises must not end the server
                 self._failures[name] = self._redact(f"{type(error).__name__}: {error}")
                 logger.exception("Agent could not be loaded, its messages stay queued: name=%s", name)
         self.loaded.set()

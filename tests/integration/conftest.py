@@ -86,6 +86,7 @@ class ChatProcess:
     stub: StubServer
     health_while_starting: list[str]
     seconds_to_port: float
+    seconds_to_ready: float
 
 
 @pytest.fixture(scope="session")
@@ -96,12 +97,12 @@ def chat_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatProce
         environment = {"OPENAI_BASE_URL": stub.base_url, "OPENAI_API_KEY": "sk-canary-7f3a9c", "LOG_LEVEL": "DEBUG"}
         began = time.monotonic()
         with server_process(folder, **environment) as server:
-            seconds, seen = _watch_start(server, began)
-            yield ChatProcess(server, stub, seen, seconds)
+            seen, to_port = _watch_start(server, began)
+            yield ChatProcess(server, stub, seen, to_port, time.monotonic() - began)
 
 
-def _watch_start(server: ServerProcess, began: float) -> tuple[float, list[str]]:
-    """How long until the port answered, and what /health said from then on until it was ready."""
+def _watch_start(server: ServerProcess, began: float) -> tuple[list[str], float]:
+    """What /health said until the server was ready, and after how many seconds the port first answered."""
     answered = None
     seen: list[str] = []
     with httpx2.Client(base_url=server.url, timeout=5, trust_env=False, verify=False) as client:
@@ -112,6 +113,6 @@ def _watch_start(server: ServerProcess, began: float) -> tuple[float, list[str]]
                 answered = answered or time.monotonic() - began
                 seen.append(status)
                 if status == "healthy":
-                    return answered, seen
+                    return seen, answered
             time.sleep(0.02)
     raise AssertionError(f"not ready: {seen}; {server.output}")

@@ -65,7 +65,7 @@ async def test_debug_is_more_verbose(chat_process: ChatProcess) -> None:
     message_id = await submit(chat_process.server)
     async with httpx2.AsyncClient(base_url=chat_process.server.url, trust_env=False, verify=False) as client:
         await client.get(f"/messages/{message_id}/status")
-    await until(lambda: f"GET /messages/{message_id}/status" in chat_process.server.output, "requests are logged", 5)
+    await until(lambda: f"GET /messages/{message_id}/status" in chat_process.server.output, "requests are logged")
 
 
 async def test_json_lines_and_the_env_file(tmp_path: Path) -> None:

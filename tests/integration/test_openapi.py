@@ -137,7 +137,7 @@ def ask(url: str, known: dict[str, list[str]], mode: GenerationMode) -> dict[str
 
         @bounded
         @given(case=operation.as_strategy(generation_mode=mode))
-        def check(case: Case[Any, Any]) -> None:
+        def check(case: Case[Any]) -> None:
             nonlocal sent
             sent += 1
             for name, ids in known.items():

@@ -16,12 +16,12 @@ from tests.servers import LiveServer, until
 
 MIB = 1024 * 1024
 ANSWER_BYTES = len(FLOOD_CHUNK) * FLOOD_CHUNKS
-SEND_TIMEOUT = 0.5
+SEND_TIMEOUT = 0.7
 
 
 @pytest.fixture
 async def flooding(serve: Serve, control: GraphControl) -> AsyncIterator[tuple[LiveServer, str]]:
-    """A server that runs a message whose answer of 8 MB is under way, its end held back."""
+    """A server that runs a message whose answer of 4 MB is under way, its end held back."""
     server = await serve(agents="flood=tests.graphs:flood,steps=tests.graphs:steps", worker_concurrency=2)
     control.hold("flood")
     message_id = (await server.submit())["message_id"]

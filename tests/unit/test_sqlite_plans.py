@@ -1,0 +1,297 @@
+"""The hot statements keep their price when the queue, a thread or a log grows: plans and steps on a seeded backlog."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from app.models import Completed, Lease, MessageState, NewEvent, Page, Priority, Released
+from app.store.base import RankPolicy
+from app.store.named_sql import load_queries
+from app.store.sqlite.connection import connect, migrate, transaction
+from app.store.sqlite.operations import Writes
+from tests.contract.builders import ALL, LEASE_SECONDS, TENANT, WORKER, new
+
+QUERIES = load_queries("sqlite")
+AGENTS = ("a", "b", "c")
+
+HOT = {
+    "find_ready": "messages_ready",
+    "count_ahead": "messages_waiting",
+    "count_after": "messages_waiting",
+    "list_queued": "messages_waiting",
+    "find_expired": "messages_leased",
+    "extend_leases": "messages",
+    "promote_due": "messages_delayed",
+    "promote_next": "messages_queued_in_thread",
+    "lift_thread": "messages_queued_in_thread",
+    "settle_thread": "messages_queued_in_thread",
+    "inherited_ahead": "messages_queued_in_thread",
+    "requeue": "messages_queued_in_thread",
+    "list_threads": "threads_by_activity",
+    "get_thread": "threads",
+    "list_thread_messages": "messages_in_thread",
+    "get_message": "messages",
+    "find_log": "messages",
+    "find_leased": "messages",
+    "claim": "messages",
+    "end_message": "messages",
+    "log_bounds": "events",
+    "last_event": "events",
+    "read_events": "events",
+    "attempt_start": "events",
+    "find_prunable_logs": "messages_with_log",
+    "prune_messages": "messages_ended",
+    "prune_log": "events",
+}
+"""What each statement has to search by: an index, or the key of a table."""
+
+SCANS_ITS_INDEX = {"find_expired"}
+"""Walks an index from its beginning and stops at the limit."""
+
+
+SEED = """
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 199)
+INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, last_message_preview)
+SELECT 'default', 't' || i, 100, :now + i / 3, :now + i / 3, 'Hello' FROM n;
+
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 19999)
+INSERT INTO messages (
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, place,
+    created_at, changed_at
+)
+SELECT
+    'm' || i, 'default', iif(i % 10, 't' || (i % 200), NULL), iif(i % 10, 1 + i / 200, 0), char(97 + i % 3), 'Hello',
+    'normal', 1000000000000000 + :now + i, 1000000000000000 + :now + i, 'queued',
+    iif(i % 10 AND i >= 200, 'behind', 'ready'), :now + i, :now + i
+FROM n;
+"""
+"""20,000 queued messages, a tenth of them without a thread, the others in 180 threads."""
+
+
+class Seeded:
+    """A database with a backlog, and the operations on it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.connection = connect(path)
+        migrate(self.connection)
+        self.time = 1_700_000_000_000
+        self.operations = Writes(lambda: self.connection, QUERIES, ranks=RankPolicy(), now=self.now)
+
+    def now(self) -> int:
+        self.time += 1
+        return self.time
+
+    def seed(self) -> None:
+        """Messages of every state: queued, most behind others of their threads, delayed, running, ended."""
+        with transaction(self.connection, "IMMEDIATE"):
+            self.connection.execute(SEED, {"now": self.time - 20_000})
+            for lease in self.claim(500):
+                self.operations.append(lease, [NewEvent.chunk("content", "x", 0)] * 3)
+                self.operations.finish(lease, Completed("done"))
+            for lease in self.claim(350)[:50]:
+                self.operations.finish(lease, Released("later", delay=3_600))
+
+    def claim(self, limit: int) -> list[Lease]:
+        return [each.lease for each in self.operations.claim(WORKER, AGENTS, limit, LEASE_SECONDS)]
+
+    def plan(self, name: str) -> list[str]:
+        """The steps of a named query's plan."""
+        values = dict.fromkeys(re.findall(r":(\w+)", QUERIES[name]), 1)
+        return [row[3] for row in self.connection.execute(f"EXPLAIN QUERY PLAN {QUERIES[name]}", values)]
+
+    def price(self, work: Callable[[], object]) -> int:
+        """How many instructions SQLite runs for this, all statements and triggers together."""
+        steps: dict[str, int] = {}
+
+        def count(event: dict[str, Any]) -> None:
+            steps[event["sql"]] = event["stmt_status"]["SQLITE_STMTSTATUS_VM_STEP"]  # since it was prepared
+
+        used, self.connection = self.connection, connect(self.path)  # on which nothing was prepared before
+        self.connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, count)
+        try:
+            with transaction(self.connection, "IMMEDIATE"):
+                work()
+        finally:
+            self.connection.close()
+            self.connection = used
+        return sum(steps.values())
+
+
+@pytest.fixture(scope="module")
+def backlog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seeded]:
+    seeded = Seeded(tmp_path_factory.mktemp("plans") / "queue.db")
+    seeded.seed()
+    yield seeded
+    seeded.connection.close()
+
+
+@pytest.fixture(params=["without statistics", "analyzed"])
+def plans(request: pytest.FixtureRequest, backlog: Seeded) -> Seeded:
+    """An operator may run ANALYZE at any time."""
+    if request.param == "analyzed":
+        backlog.connection.execute("ANALYZE")
+    return backlog
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Seeded]:
+    seeded = Seeded(tmp_path / "queue.db")
+    yield seeded
+    seeded.connection.close()
+
+
+def test_a_hot_statement_searches_by_its_index(plans: Seeded) -> None:
+    wrong = {}
+    for name, index in HOT.items():
+        plan = [
+            step for step in plans.plan(name) if re.match(r"(SCAN|SEARCH) (messages|behind|threads|events)\b", step)
+        ]
+        wanted = [
+            step for step in plan if re.search(rf"\bINDEX {index}\b|SEARCH {index} .*(PRIMARY KEY|autoindex)", step)
+        ]
+        scans = [step for step in plan if step.startswith("SCAN")]
+        if not wanted or (scans and name not in SCANS_ITS_INDEX):
+            wrong[name] = plans.plan(name)
+    assert wrong == {}
+
+
+def test_a_hot_statement_sorts_nothing(plans: Seeded) -> None:
+    assert [name for name in HOT if any("TEMP B-TREE" in step for step in plans.plan(name))] == []
+
+
+# Prices: each is taken in a small database and in a large one
+
+
+def test_a_claim_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:
+    for thread in ("t1", "t1", "t2", None):
+        empty.operations.add(new(thread=thread, agent="a"), ALL)
+    small = empty.price(lambda: empty.claim(1))
+    assert backlog.price(lambda: backlog.claim(1)) < 2 * small
+
+
+def test_an_empty_claim_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:
+    def claim_for_nobody(seeded: Seeded) -> object:
+        return seeded.operations.claim(WORKER, ["nobody"], 10, LEASE_SECONDS)
+
+    assert backlog.price(lambda: claim_for_nobody(backlog)) <= empty.price(lambda: claim_for_nobody(empty)) + 20
+
+
+def test_an_add_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:
+    small = max(empty.price(lambda: empty.operations.add(new(thread="t1"), ALL)) for _ in range(300))
+    assert backlog.price(lambda: backlog.operations.add(new(thread="t1"), ALL)) < 2 * small
+    assert backlog.price(lambda: backlog.operations.add(new(), ALL)) < 2 * small
+
+
+def test_a_finish_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:
+    for _ in range(3):
+        empty.operations.add(new(thread="t1", agent="a"), ALL)
+
+    def run(seeded: Seeded) -> int:
+        (lease,) = seeded.claim(1)
+        return seeded.price(lambda: seeded.operations.finish(lease, Completed("done")))
+
+    assert run(backlog) < 2 * run(empty)
+
+
+def test_a_promote_that_finds_nothing_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:
+    assert backlog.price(backlog.operations.promote) <= empty.price(empty.operations.promote) + 20
+
+
+def test_a_page_of_threads_costs_the_same_wherever_it_is(backlog: Seeded) -> None:
+    def page(cursor: tuple[int, str] | None) -> int:
+        return backlog.price(lambda: backlog.operations.threads(TENANT, Page(10, cursor)))
+
+    middle = backlog.operations.thread(TENANT, "t101")
+    assert page((round(middle.last_activity.timestamp() * 1000), "t101")) < 2 * page(None)
+
+
+def test_reading_news_costs_the_same_in_any_log(empty: Seeded) -> None:
+    """A reader reads after each hint: were the whole log looked at, a long answer would cost its length squared."""
+    prices = []
+    for length in (10, 5_000):
+        empty.operations.add(new(agent="a"), ALL)
+        (lease,) = empty.claim(1)
+        empty.operations.append(lease, [NewEvent.chunk("content", "x", i) for i in range(length)])
+        prices.append(empty.price(lambda: empty.operations.read_log(lease.message_id, length, 100)))  # noqa: B023
+    assert prices[1] < 2 * prices[0]
+
+
+def test_appending_costs_the_same_in_any_log(empty: Seeded) -> None:
+    prices = []
+    for length in (10, 5_000):
+        empty.operations.add(new(agent="a"), ALL)
+        (lease,) = empty.claim(1)
+        empty.operations.append(lease, [NewEvent.chunk("content", "x", i) for i in range(length)])
+        chunk = NewEvent.chunk("content", "x", length)
+        prices.append(empty.price(lambda: empty.operations.append(lease, [chunk])))  # noqa: B023
+    assert prices[1] < 2 * prices[0]
+
+
+def grown_thread(seeded: Seeded, ended: int) -> None:
+    """A thread with so many messages that have ended, one that runs, and two that wait."""
+    for number in range(ended + 3):
+        seeded.operations.add(new(thread="grown", agent="a"), ALL)
+        if number <= ended:
+            (lease,) = seeded.claim(1)
+            if number < ended:
+                seeded.operations.finish(lease, Completed("done"))
+
+
+def add_urgent(seeded: Seeded, waiting: list[str], lease: Lease) -> None:
+    seeded.operations.add(new(thread="grown", priority=Priority.HIGH), ALL)
+
+
+def cancel(seeded: Seeded, waiting: list[str], lease: Lease) -> None:
+    seeded.operations.cancel(TENANT, waiting[0])
+
+
+def cancel_the_last(seeded: Seeded, waiting: list[str], lease: Lease) -> None:
+    seeded.operations.cancel(TENANT, waiting[-1])
+
+
+def cancel_what_lifts(seeded: Seeded, waiting: list[str], lease: Lease) -> None:
+    urgent = seeded.operations.add(new(thread="grown", priority=Priority.HIGH), ALL)
+    seeded.operations.cancel(TENANT, urgent.id)
+
+
+def finish(seeded: Seeded, waiting: list[str], lease: Lease) -> None:
+    seeded.operations.finish(lease, Completed("done"))
+
+
+def release(seeded: Seeded, waiting: list[str], lease: Lease) -> None:
+    seeded.operations.finish(lease, Released("again"))
+
+
+def rescue(seeded: Seeded, waiting: list[str], lease: Lease) -> None:
+    assert seeded.operations.rescue(3) == 1
+
+
+def read(seeded: Seeded, waiting: list[str], lease: Lease) -> None:
+    seeded.operations.thread(TENANT, "grown")
+
+
+THREAD_CALLS = [add_urgent, cancel, cancel_the_last, cancel_what_lifts, finish, release, rescue, read]
+
+
+@pytest.mark.parametrize("call", THREAD_CALLS, ids=lambda call: call.__name__)
+def test_the_history_of_a_thread_makes_nothing_dearer(
+    call: Callable[[Seeded, list[str], Lease], None], tmp_path: Path
+) -> None:
+    prices = []
+    for ended in (3, 1_000):
+        seeded = Seeded(tmp_path / f"{ended}.db")
+        with transaction(seeded.connection, "IMMEDIATE"):
+            grown_thread(seeded, ended)
+        messages = seeded.operations.thread_messages(TENANT, "grown", ended, ALL)
+        assert [message.state for message in messages] == [MessageState.PROCESSING, *[MessageState.QUEUED] * 2]
+        lease = Lease(messages[0].id, messages[0].fence, messages[0].attempt, WORKER)
+        seeded.time += round(LEASE_SECONDS * 1000)
+        waiting = [message.id for message in messages[1:]]
+        prices.append(seeded.price(lambda: call(seeded, waiting, lease)))  # noqa: B023
+        seeded.connection.close()
+    assert prices[1] < 2 * prices[0]
