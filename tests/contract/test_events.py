@@ -11,6 +11,7 @@ from app.models import (
     TERMINAL_EVENTS,
     Completed,
     Event,
+    EventPage,
     EventType,
     Failed,
     Lease,
@@ -159,7 +160,7 @@ async def test_the_terminal_event_tells_what_is_stored(store: Store, clock: Manu
     message = await store.get(TENANT, lease.message_id)
     assert message.completed_at is not None
     told = json.loads((await log(store, lease.message_id))[-1].data)
-    expected = {"state": message.state, "completed_at": rfc3339(message.completed_at)}
+    expected: dict[str, str | None] = {"state": message.state, "completed_at": rfc3339(message.completed_at)}
     if message.state is MessageState.COMPLETED:
         expected["result"] = message.result
     if message.state is MessageState.FAILED:
@@ -224,9 +225,14 @@ async def test_the_page_tells_the_state_of_the_same_moment(store: Store) -> None
     """A reader who sees a terminal state sees the terminal event too, whenever it looks."""
     for _ in range(20):
         lease = await start(store)
-        looks = [page(store, lease.message_id) for _ in range(3)]
-        first, second, _, third = await asyncio.gather(*looks[:2], store.finish(lease, FAILED), looks[2])
-        for part in (first, second, third):
+        parts: list[EventPage] = []
+
+        async def look(parts: list[EventPage] = parts, lease: Lease = lease) -> None:
+            parts.append(await page(store, lease.message_id))
+
+        await asyncio.gather(look(), look(), store.finish(lease, FAILED), look())
+        assert len(parts) == 3
+        for part in parts:
             ended = part.events[-1].type is EventType.ERROR
             assert ended == (part.state is MessageState.FAILED)
             assert part.last == part.events[-1].id

@@ -23,7 +23,7 @@ from tests.contract.builders import (
 
 SOON = 5.0
 NOW = 0.0
-A_MOMENT = 0.05
+A_MOMENT = 0.03
 """Real time, long enough for a hint that should not come."""
 
 Change = Callable[[Store, ManualClock, Lease], Awaitable[object]]

@@ -1,6 +1,7 @@
 """The commands and the log lines of the specification, on real processes."""
 
 import asyncio
+import importlib
 import json
 import re
 import signal
@@ -8,12 +9,15 @@ import time
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from app.config import Settings
+from app.errors import ConfigurationError
+from app.main import work
 from app.telemetry import logging_config
 from tests import wire
 from tests.integration.conftest import ChatProcess
-from tests.servers import ROOT, ServerProcess, server_process, until
+from tests.servers import ROOT, ServerProcess, server_process, settings_for, until
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - [\w.]+ - (DEBUG|INFO|WARNING|ERROR|CRITICAL) - .+")
 API_ONLY = {"WORKER_CONCURRENCY": "0"}
@@ -130,13 +134,15 @@ async def test_uvicorn_serves_the_application_and_sigterm_ends_it(tmp_path: Path
     assert "Traceback" not in server.output
 
 
-async def test_uvicorn_refuses_nonsense_settings_with_a_reason(tmp_path: Path) -> None:
-    with server_process(tmp_path, "uvicorn", arguments=("app.main:app",), MAX_QUEUE_SIZE="none") as server:
-        assert await asyncio.to_thread(server.process.wait, 30) != 0
-        assert "MAX_QUEUE_SIZE" in server.output
+def test_an_importing_server_is_told_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`uvicorn app.main:app` asks for `app`; importing the module alone reads no settings."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MAX_QUEUE_SIZE", "none")
+    main = importlib.import_module("app.main")
+    with pytest.raises(ConfigurationError, match=r"^MAX_QUEUE_SIZE: .*got 'none'$"):
+        _ = main.app
 
 
-async def test_a_worker_needs_a_slot(tmp_path: Path) -> None:
-    with server_process(tmp_path, "app.worker", **API_ONLY) as worker:
-        assert await asyncio.to_thread(worker.process.wait, 30) == 78
-        assert worker.output == "Cannot start. WORKER_CONCURRENCY: expected at least 1 for a worker, got 0\n"
+def test_a_worker_needs_a_slot(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"^WORKER_CONCURRENCY: expected at least 1 for a worker, got 0$"):
+        work(settings_for(tmp_path, worker_concurrency=0))

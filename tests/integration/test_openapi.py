@@ -9,7 +9,6 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
-from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
 from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
@@ -133,6 +132,8 @@ def ask(url: str, known: dict[str, list[str]], mode: GenerationMode) -> dict[str
     for result in schema.get_all_operations():
         assert isinstance(result, Ok), result
         operation = result.ok()
+        if mode is GenerationMode.NEGATIVE and not (operation.query or operation.body):
+            continue  # nothing can be wrong about it
         sent = 0
 
         @bounded
@@ -147,8 +148,6 @@ def ask(url: str, known: dict[str, list[str]], mode: GenerationMode) -> dict[str
 
         try:
             check()
-        except Unsatisfiable:  # nothing can be wrong about a request without parameters
-            assert mode is GenerationMode.NEGATIVE
         except FailureGroup as found:
             failures[operation.label] = "; ".join(str(failure) for failure in found.exceptions)
     return failures

@@ -111,6 +111,15 @@ async def test_another_parser_reads_the_same(server: LiveServer) -> None:
     assert b"\r" not in raw
 
 
+async def test_a_very_long_token_arrives_whole(server: LiveServer, model: StubServer) -> None:
+    long = "👩‍🚀é" * 40_000
+    model.replies.append(Answer(f"begin {long} end"))
+    message_id = await finished(server)
+    frames = await wire.frames_of(server.url, message_id)
+    wire.check_log(frames)
+    assert wire.text_of(frames) == frames[-1].data["result"] == f"begin {long} end"
+
+
 async def test_a_failed_message_ends_with_an_error(server: LiveServer, model: StubServer) -> None:
     model.replies.append(CutOff("one two three four", after_tokens=2))
     message_id = await finished(server)

@@ -92,6 +92,27 @@ async def test_a_process_without_a_worker_only_accepts(serve: Serve, model: Stub
     assert len(model.requests) == 1
 
 
+async def test_two_workers_share_the_queue(serve: Serve, model: StubServer) -> None:
+    servers = [await serve(worker_concurrency=2) for _ in range(2)]
+    gates = answer_with_gates(model)
+    sent = [(await servers[n % 2].submit(str(n), thread_id=f"t{n % 6}"))["message_id"] for n in range(12)]
+    await model.received(4)  # all slots of both
+    released: set[str] = set()
+    while len(released) < len(sent):
+        await until(lambda: gates.keys() - released, "another message runs")
+        for text in gates.keys() - released:
+            gates[text].release_all()
+            released.add(text)
+    for number, message_id in enumerate(sent):
+        status = await servers[0].ended(message_id)
+        assert (status["result"], status["attempt"]) == (f"re: {number}", 1)
+        wire.check_log(await wire.frames_of(servers[number % 2].url, message_id))
+    assert sorted(request.texts_of_users[-1] for request in model.requests) == sorted(map(str, range(12)))
+    assert all(
+        len(request.texts_of_users) == (1 if int(request.texts_of_users[-1]) < 6 else 2) for request in model.requests
+    )
+
+
 # What ends a run
 
 

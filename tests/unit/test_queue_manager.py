@@ -1,0 +1,182 @@
+"""The producer's side of the queue, over a real store in memory."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.agents.base import Agent, AgentTask, FinalResult
+from app.agents.registry import AgentRegistry
+from app.errors import InvalidRequest, MessageNotFound, NotCancellable, QueueFull
+from app.models import Message, MessageState, Part, Priority
+from app.queue_manager import QueueManager
+from app.store.base import Store
+from app.store.sqlite.store import SqliteStore
+from tests.clock import ManualClock
+from tests.contract.builders import DONE, HIGH, LOW, NORMAL, OTHER_TENANT, TENANT, claim, claim_one, drain
+
+AGENTS = ("chat", "coder")
+MAX_QUEUE_SIZE = 5
+
+
+class SilentAgent:
+    """An agent that nobody runs here."""
+
+    async def run(self, task: AgentTask) -> AsyncIterator[Part | FinalResult]:
+        yield FinalResult("")
+
+
+async def load() -> Agent:
+    return SilentAgent()
+
+
+@pytest.fixture
+async def memory(clock: ManualClock) -> AsyncIterator[Store]:
+    store = SqliteStore(None, clock=clock)
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def registry() -> AgentRegistry:
+    return AgentRegistry(dict.fromkeys(AGENTS, load), redact=str)
+
+
+@pytest.fixture
+def queue(memory: Store, registry: AgentRegistry) -> QueueManager:
+    return QueueManager(memory, registry, max_queue_size=MAX_QUEUE_SIZE)
+
+
+async def submit(
+    queue: QueueManager,
+    content: str = "Hello",
+    *,
+    priority: Priority = NORMAL,
+    thread_id: str | None = None,
+    agent: str | None = None,
+    tenant: str = TENANT,
+) -> Message:
+    """Submit with the defaults of the API."""
+    return await queue.submit(tenant, content, priority=priority, thread_id=thread_id, agent=agent)
+
+
+async def test_a_submitted_message_is_queued_and_can_be_read(queue: QueueManager) -> None:
+    message = await submit(queue, "What is the capital of France?", priority=HIGH, thread_id="t", agent="coder")
+    assert (message.content, message.priority, message.thread_id) == ("What is the capital of France?", HIGH, "t")
+    assert (message.agent, message.state, message.queue_position) == ("coder", MessageState.QUEUED, 0)
+    assert await queue.get(TENANT, message.id) == message
+
+
+async def test_every_message_has_an_id_of_its_own(queue: QueueManager) -> None:
+    messages = await asyncio.gather(*(submit(queue) for _ in range(MAX_QUEUE_SIZE)))
+    assert len({message.id for message in messages}) == MAX_QUEUE_SIZE
+
+
+async def test_without_a_name_the_first_agent_is_meant(queue: QueueManager) -> None:
+    assert (await submit(queue)).agent == AGENTS[0]
+
+
+async def test_an_unknown_agent_is_refused_with_the_names_that_exist(queue: QueueManager) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        await submit(queue, agent="poet")
+    assert (refused.value.field, refused.value.code) == ("agent", "unknown_agent")
+    assert all(name in str(refused.value) for name in ("poet", *AGENTS))
+    assert (await queue.summary(TENANT, limit=10)).totals[MessageState.QUEUED] == 0
+
+
+async def test_messages_are_taken_before_their_agents_are_loaded(queue: QueueManager, registry: AgentRegistry) -> None:
+    assert registry.available == ()
+    assert (await submit(queue, agent="coder")).state is MessageState.QUEUED
+
+
+async def test_a_full_queue_refuses_and_takes_again_when_there_is_room(queue: QueueManager, memory: Store) -> None:
+    for _ in range(MAX_QUEUE_SIZE):
+        await submit(queue)
+    with pytest.raises(QueueFull) as refused:
+        await submit(queue)
+    assert refused.value.limit == MAX_QUEUE_SIZE
+    await claim_one(memory)
+    assert (await submit(queue)).queue_position == MAX_QUEUE_SIZE - 1
+
+
+async def test_first_come_first_served(queue: QueueManager, memory: Store, clock: ManualClock) -> None:
+    ids = []
+    for _ in range(MAX_QUEUE_SIZE):
+        ids.append((await submit(queue)).id)
+        clock.advance(1)
+    assert await drain(memory) == ids
+
+
+async def test_urgent_messages_are_served_first(queue: QueueManager, memory: Store) -> None:
+    by_priority = {priority: (await submit(queue, priority=priority)).id for priority in (LOW, NORMAL, HIGH)}
+    assert await drain(memory) == [by_priority[HIGH], by_priority[NORMAL], by_priority[LOW]]
+
+
+async def test_the_position_counts_down_as_the_queue_moves(queue: QueueManager, memory: Store) -> None:
+    for _ in range(3):
+        await submit(queue)
+    last = await submit(queue)
+    positions = [last.queue_position]
+    while await claim(memory):
+        positions.append((await queue.get(TENANT, last.id)).queue_position)
+    assert positions == [3, 2, 1, 0, None]
+
+
+async def test_a_cancelled_message_is_never_served(queue: QueueManager, memory: Store) -> None:
+    message = await submit(queue)
+    assert (await queue.cancel(TENANT, message.id)).state is MessageState.CANCELLED
+    assert (await queue.get(TENANT, message.id)).state is MessageState.CANCELLED
+    assert await drain(memory) == []
+
+
+async def test_what_is_processed_cannot_be_cancelled(queue: QueueManager, memory: Store) -> None:
+    message = await submit(queue)
+    lease = await claim_one(memory)
+    with pytest.raises(NotCancellable):
+        await queue.cancel(TENANT, message.id)
+    await memory.finish(lease, DONE)
+    with pytest.raises(NotCancellable) as refused:
+        await queue.cancel(TENANT, message.id)
+    assert refused.value.state == "completed"
+
+
+async def test_unknown_messages_and_those_of_others_are_not_found(queue: QueueManager) -> None:
+    message = await submit(queue, tenant=OTHER_TENANT)
+    for message_id in (message.id, "unknown"):
+        with pytest.raises(MessageNotFound):
+            await queue.get(TENANT, message_id)
+        with pytest.raises(MessageNotFound):
+            await queue.cancel(TENANT, message_id)
+
+
+async def test_the_summary_shows_the_queue(queue: QueueManager, memory: Store) -> None:
+    done = await submit(queue)
+    await drain(memory)
+    running = await submit(queue)
+    await claim(memory)
+    low, high = await submit(queue, priority=LOW), await submit(queue, priority=HIGH)
+    summary = await queue.summary(TENANT, limit=10)
+    assert [message.id for message in summary.queued] == [high.id, low.id]
+    assert [message.id for message in summary.processing] == [running.id]
+    assert done.id not in {message.id for message in summary.queued + summary.processing}
+    assert summary.totals == {
+        MessageState.QUEUED: 2,
+        MessageState.PROCESSING: 1,
+        MessageState.COMPLETED: 1,
+        MessageState.FAILED: 0,
+        MessageState.CANCELLED: 0,
+    }
+    assert len((await queue.summary(TENANT, limit=1)).queued) == 1
+
+
+async def test_the_log_tells_of_messages_without_their_content(
+    queue: QueueManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "app.queue_manager"):
+        message = await submit(queue, "a secret", priority=HIGH)
+        await queue.cancel(TENANT, message.id)
+    assert f"Message enqueued: id={message.id}, priority=high" in caplog.text
+    assert f"Message cancelled: id={message.id}" in caplog.text
+    assert "a secret" not in caplog.text
