@@ -7,10 +7,10 @@ every earlier one, and each later write looks for it in its own transaction.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
 from langchain_core.runnables import RunnableConfig
@@ -20,6 +20,8 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
 from app.errors import LeaseLost, StoreUnavailable
 from app.models import MEMORY_FENCE_KEY
+
+T = TypeVar("T")
 
 CREATE_FENCES = """
 CREATE TABLE IF NOT EXISTS fences (
@@ -52,8 +54,8 @@ class FencedSqliteSaver(AsyncSqliteSaver):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
-        async with self._fenced(config):
-            await self.conn.commit()
+        if MEMORY_FENCE_KEY in config["configurable"]:
+            await _to_the_end(self._take(config))
         return await super().aget_tuple(config)
 
     async def aput(
@@ -64,15 +66,23 @@ class FencedSqliteSaver(AsyncSqliteSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Save a checkpoint. Raises LeaseLost when a later attempt has begun."""
-        async with self._fenced(config):
-            return await super().aput(config, checkpoint, metadata, new_versions)
+
+        async def put() -> RunnableConfig:
+            async with self._fenced(config):
+                return await AsyncSqliteSaver.aput(self, config, checkpoint, metadata, new_versions)
+
+        return await _to_the_end(put())
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
-        async with self._fenced(config):
-            await super().aput_writes(config, writes, task_id, task_path)
+
+        async def put() -> None:
+            async with self._fenced(config):
+                await AsyncSqliteSaver.aput_writes(self, config, writes, task_id, task_path)
+
+        await _to_the_end(put())
 
     async def forget(self, memory_keys: list[str]) -> None:
         """See `AgentMemory.forget`."""
@@ -81,6 +91,10 @@ class FencedSqliteSaver(AsyncSqliteSaver):
                 await self.adelete_thread(key)
                 await self.conn.execute("DELETE FROM fences WHERE thread_id = ?", (key,))
                 await self.conn.commit()
+
+    async def _take(self, config: RunnableConfig) -> None:
+        async with self._fenced(config):
+            await self.conn.commit()
 
     @asynccontextmanager
     async def _fenced(self, config: RunnableConfig) -> AsyncIterator[None]:
@@ -111,6 +125,16 @@ class FencedSqliteSaver(AsyncSqliteSaver):
     async def _first_row(self, query: str, values: tuple[Any, ...]) -> sqlite3.Row | None:
         async with self.conn.execute(query, values) as rows:
             return await rows.fetchone()
+
+
+async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await work that must not stop half-way: a cancelled statement runs all the same, and leaves a transaction open."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ class ModelMessage:
     base_rank: int
     state: MessageState = QUEUED
     attempt: int = 0
-    fence: int = -1
+    fence: int = -1  # the stored one is not below
     crashes: int = 0
     delayed_until: int | None = None
     lease_until: int = 0
@@ -46,6 +46,7 @@ class ModelMessage:
         self.discards.append(start)
         self.events.append(EventType.RETRY)
         self.state, self.holder, self.delayed_until = QUEUED, None, until
+        self.fence += 1  # at least
 
     def end(self, state: MessageState, event: EventType) -> None:
         self.state, self.holder, self.delayed_until = state, None, None
