@@ -1,6 +1,7 @@
 """From settings to running parts: the only place that names concrete classes."""
 
 import asyncio
+import importlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -55,7 +56,7 @@ class Agents:
 
     def _loader(self, path: str) -> Loader:
         async def load() -> Agent:
-            await asyncio.to_thread(_import_langgraph)
+            await asyncio.to_thread(_import_all, "app.agents.langgraph", "app.checkpoints.sqlite")
             from app.agents.langgraph import LangGraphAgent, load_graph
 
             return LangGraphAgent(await load_graph(path), await self._open_memory())
@@ -63,7 +64,7 @@ class Agents:
         return load
 
     async def _load_chat(self) -> Agent:
-        await asyncio.to_thread(_import_langgraph)
+        await asyncio.to_thread(_import_all, "app.agents.builtin", "app.agents.langgraph", "app.checkpoints.sqlite")
         from app.agents.builtin import EmbeddedModel, embedded_chat, hosted_chat
         from app.agents.langgraph import LangGraphAgent
 
@@ -87,11 +88,10 @@ class Agents:
         return self._saver
 
 
-def _import_langgraph() -> None:
-    """Off the event loop: it takes seconds."""
-    import app.agents.builtin
-    import app.agents.langgraph
-    import app.checkpoints.sqlite  # noqa: F401
+def _import_all(*modules: str) -> None:
+    """Called off the event loop before the modules are imported by name: LangGraph takes seconds."""
+    for module in modules:
+        importlib.import_module(module)
 
 
 def checkpoint_path(settings: Settings) -> Path | None:

@@ -39,7 +39,11 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
         "go on behind it.",
         "content": {
             "text/event-stream": {
-                "schema": {"type": "string"},
+                "itemSchema": {
+                    "type": "object",
+                    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+                    "required": ["event", "data"],
+                },
                 "example": 'event: waiting\ndata: {"state": "queued", "position": 2, "message": "Waiting in queue"}\n\n'
                 'id: 2\nevent: chunk\ndata: {"type": "content", "chunk": "The capital ", "index": 0}\n\n',
             }

@@ -128,7 +128,7 @@ class FencedSqliteSaver(AsyncSqliteSaver):
 
 
 async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Await work that must not stop half-way: a cancelled statement runs all the same, and leaves a transaction open."""
+    """Await work that must not stop half-way: a cancelled statement runs all the same, and its transaction stays."""
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
