@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-import random
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
@@ -28,7 +28,7 @@ SEND_TIMEOUT_SECONDS = 30.0
 
 SLICE_BYTES = 64 * 1024
 
-RETRY_MILLISECONDS = (1_000, 3_000)
+RETRY_MILLISECONDS = range(1_000, 3_001)
 """Readers come back after a random time from this range, so that a restart is no stampede."""
 
 MAX_EVENT_ID = 2**63 - 1
@@ -107,7 +107,7 @@ class EventStreamResponse(Response):
                 message = {"type": "http.response.body", "body": body[at : at + SLICE_BYTES], "more_body": True}
                 await _send_while_it_moves(send, message, connection)
 
-        await write(f"retry: {random.randint(*RETRY_MILLISECONDS)}\n\n".encode())  # noqa: S311  jitter
+        await write(f"retry: {secrets.choice(RETRY_MILLISECONDS)}\n\n".encode())
         try:
             async for news in self._news:
                 await write(frames_of(news))
