@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+from contextlib import aclosing
 
 from app.agents.base import AgentDrained, AgentTask, Drain, FinalResult
 from app.agents.registry import AgentRegistry
 from app.errors import AgentQueueError, LeaseLost, StoreUnavailable
-from app.models import Claim, Completed, Failed, Lost, Outcome, Released
+from app.models import Claim, Completed, Failed, Outcome, Released, scrubbed
 from app.store.base import EventLog
 from app.streams import EventWriter
 from app.telemetry import Redactor
@@ -18,7 +19,7 @@ STORE_AWAY_DELAY_SECONDS = 1.0
 
 
 class AgentProcessor:
-    """Turns a claim into an outcome. Never raises but for its own cancellation."""
+    """Turns a claim into an outcome."""
 
     def __init__(self, log: EventLog, registry: AgentRegistry, *, timeout_seconds: float, redactor: Redactor) -> None:
         self._log = log
@@ -27,7 +28,7 @@ class AgentProcessor:
         self._redactor = redactor
 
     async def process(self, claim: Claim, drain: Drain) -> Outcome:
-        """Run the agent and write its events. When the task is cancelled, the attempt just ends here."""
+        """Run the agent and write its events. Raises LeaseLost; when the task is cancelled, the attempt ends here."""
         writer = EventWriter(self._log, claim.lease)
         try:
             async with asyncio.timeout(self._timeout_seconds) as limit:
@@ -39,7 +40,7 @@ class AgentProcessor:
                 raise
             return self._timed_out(claim) if limit.expired() else self._outcome_of(error, claim)
         logger.info("Message processed successfully: id=%s", claim.message.id)
-        return Completed(text)
+        return Completed(scrubbed(text))
 
     async def _run(self, claim: Claim, drain: Drain, writer: EventWriter) -> str:
         message = claim.message
@@ -50,11 +51,16 @@ class AgentProcessor:
             memory_fence=(message.number, claim.lease.fence),
             drain=drain,
         )
-        async for part in self._registry.get(message.agent).run(task):
-            if isinstance(part, FinalResult):
-                return part.text
-            await writer.write(part)
+        async with aclosing(self._registry.get(message.agent).run(task)) as parts:
+            async for part in parts:
+                if isinstance(part, FinalResult):
+                    return part.text
+                await writer.write(part)
         return ""
+
+    def _shown(self, text: str) -> str:
+        """An error text as anybody may see it and any store can keep it."""
+        return scrubbed(self._redactor.redact(text))[:MAX_ERROR_LENGTH]
 
     def _timed_out(self, claim: Claim) -> Outcome:
         logger.warning("Message failed: id=%s, code=timeout", claim.message.id)
@@ -65,8 +71,7 @@ class AgentProcessor:
         message_id = claim.message.id
         match error:
             case LeaseLost():
-                logger.warning("Message was taken from this worker: id=%s", message_id)
-                return Lost()
+                raise error
             case AgentDrained():
                 return Released("The worker was stopped.")
             case StoreUnavailable():
@@ -74,9 +79,9 @@ class AgentProcessor:
                 return Released(str(error), delay=STORE_AWAY_DELAY_SECONDS)
             case AgentQueueError():
                 logger.warning("Message failed: id=%s, code=%s", message_id, error.code)
-                return Failed(self._redactor.redact(str(error)), error.code)
+                return Failed(self._shown(str(error)), error.code)
             case _:
-                text = self._redactor.redact(f"{type(error).__name__}: {error}")[:MAX_ERROR_LENGTH]
+                text = self._shown(f"{type(error).__name__}: {error}")
                 logger.warning("Message failed: id=%s, code=agent_error, error=%s", message_id, text)
                 logger.debug("Traceback of message %s", message_id, exc_info=error)
                 return Failed(text, "agent_error")

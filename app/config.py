@@ -16,7 +16,7 @@ PLACEHOLDER_KEY = "your-openai-api-key-here"
 MAX_KEEPALIVE_SECONDS = 15.0
 """Proxies cut silent connections; no setting makes a stream more silent than this."""
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
 AgentPaths = Annotated[dict[str, str], NoDecode]
 
 
@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     langgraph_config: Path | None = None
     worker_concurrency: int = Field(1, ge=0, le=1000)
     lease_seconds: Seconds = 30
-    shutdown_grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 25
+    shutdown_grace_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 25
     priority_aging_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 0
     retention_days: Seconds = 30
     event_retention_hours: Seconds = 24

@@ -30,6 +30,9 @@ logger = logging.getLogger("app.main")
 SEND_BUFFER_BYTES = 64 * 1024
 """Of each accepted connection: a reader that does not read costs this much in the kernel, not four megabytes."""
 
+BACKLOG = 2048
+"""Connections that may wait to be accepted; uvicorn's default."""
+
 CLOSE_SECONDS = 3
 """How long open requests may take after SIGTERM; streams end at once by themselves."""
 
@@ -129,6 +132,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted connections inherit it; tokens go at once
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     listener.bind((host, port))
+    listener.listen(BACKLOG)
     return listener
 
 
@@ -166,6 +170,8 @@ async def _work(settings: Settings) -> None:
     with _ignoring_defaults(), _on_termination(stop):
         async with runtime.running():
             await stopping.wait()
+        logging.shutdown()
+        os._exit(0)  # a thread in which a synchronous node hangs would keep the process; what it writes is fenced off
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The words of the domain: messages, threads, leases, events, outcomes. No I/O and no HTTP."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,6 +41,23 @@ def storable(text: str) -> str:
 def scrubbed(text: str) -> str:
     """Text of a model, with what is not storable replaced."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def storable_json(value: object) -> object:
+    """A value as JSON can carry it to any reader: text scrubbed, no NaN and no infinity, others as their text."""
+    match value:
+        case str():
+            return scrubbed(value)
+        case dict():
+            return {scrubbed(str(key)): storable_json(item) for key, item in value.items()}
+        case list() | tuple():
+            return [storable_json(item) for item in value]
+        case float() if not math.isfinite(value):
+            return None
+        case bool() | int() | float() | None:
+            return value
+        case _:
+            return scrubbed(str(value))
 
 
 def not_blank(text: str) -> str:
@@ -289,12 +307,7 @@ class Released:
     delay: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The lease went to somebody else; nothing may be written."""
-
-
-Outcome = Completed | Failed | Released | Lost
+Outcome = Completed | Failed | Released
 
 
 class Worker(BaseModel):

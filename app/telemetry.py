@@ -16,7 +16,7 @@ TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 MASK = "***"
 
 _SECRET = re.compile(
-    r"\b(sk-[A-Za-z0-9_\-*]{4,}|aqs_[A-Za-z0-9_]{8,}|Bearer\s+[A-Za-z0-9._~+/=\-]{8,})|(?<=//)[^/\s:@]+:[^/\s@]+(?=@)"
+    r"\b(sk-[A-Za-z0-9_\-*]{4,}|aqs_[A-Za-z0-9_]{8,}|Bearer\s+[A-Za-z0-9._~+/=\-]{8,})|(?<=//)[^/\s:@]*:[^/\s@]+(?=@)"
 )
 
 
@@ -35,7 +35,11 @@ class Redactor(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Formats the record here once, so that arguments and tracebacks are redacted as well."""
-        record.msg, record.args = self.redact(record.getMessage()), None
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001  a wrong log call must not fail what it tells of
+            message = f"{record.msg} (logged with arguments that do not fit)"
+        record.msg, record.args = self.redact(message), None
         if record.exc_info and record.exc_info[0] is not None:
             record.exc_text = self.redact(logging.Formatter().formatException(record.exc_info))
             record.exc_info = None

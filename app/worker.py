@@ -1,13 +1,15 @@
 """Claims messages and runs them, in one process; `python -m app.worker` runs it without the API."""
 
 import asyncio
+import functools
 import logging
 import os
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from app.agent_processor import AgentProcessor
 from app.agents.base import Drain
@@ -45,7 +47,7 @@ class QueueWorker:
             started_at=datetime.now(UTC),
             last_beat=datetime.now(UTC),
         )
-        self._running: dict[str, Run] = {}
+        self._running: dict[Lease, asyncio.Task[None]] = {}
         self._drain = Drain()
         self._stopping = asyncio.Event()
         self._claiming: asyncio.Task[None] | None = None
@@ -63,8 +65,12 @@ class QueueWorker:
 
     @property
     def beating(self) -> bool:
-        """Whether the last heartbeat is recent enough for the leases to hold."""
-        return self._heart.silent_seconds < self._settings.self_stop_seconds
+        """Whether it claims, and the last heartbeat is recent enough for its leases to hold."""
+        return (
+            self._claiming is not None
+            and not self._claiming.done()
+            and self._heart.silent_seconds < self._settings.self_stop_seconds
+        )
 
     def start(self) -> None:
         """Begin to beat at once, and to claim as soon as the agents are loaded."""
@@ -85,14 +91,14 @@ class QueueWorker:
         if self._claiming is None:
             return
         claiming, self._claiming = self._claiming, None
-        await claiming
-        if tasks := [run.task for run in self._running.values()]:
+        await asyncio.gather(claiming, return_exceptions=True)
+        if tasks := list(self._running.values()):
             logger.info("Worker draining: messages=%d, grace=%gs", len(tasks), grace_seconds)
             _, late = await asyncio.wait(tasks, timeout=grace_seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.to_thread(self._heart.stop)
+        await self._heart.stop()
         logger.info("Worker stopped")
 
     async def _claim_loop(self) -> None:
@@ -118,9 +124,18 @@ class QueueWorker:
         except AgentQueueError as error:
             logger.warning("Claiming failed, trying again: %s", error)
             return
+        except Exception:  # whatever it was, the next claim may work, and a worker that claims no more is no worker
+            logger.exception("Claiming failed, trying again")
+            return
         for claim in claims:
             task = asyncio.create_task(self._run(claim), name=f"message {claim.message.id}")
-            self._running[claim.message.id] = Run(claim.lease, task)
+            self._running[claim.lease] = task
+            task.add_done_callback(functools.partial(self._ended, claim.lease))
+
+    def _ended(self, lease: Lease, _: asyncio.Task[None]) -> None:
+        """Frees the slot; called however the task ended, also when it was cancelled before its first step."""
+        del self._running[lease]
+        self._store.publish(READY)
 
     async def _run(self, claim: Claim) -> None:
         """One message from claim to finish. Whatever happens to it, the worker goes on."""
@@ -137,9 +152,6 @@ class QueueWorker:
             logger.warning("Message was taken from this worker: id=%s", claim.message.id)
         except Exception:
             logger.exception("Message could not be finished, its lease will run out: id=%s", claim.message.id)
-        finally:
-            del self._running[claim.message.id]
-            self._store.publish(READY)
 
     async def _finish(self, lease: Lease, outcome: Outcome) -> None:
         """Store the outcome; while the store is away, try for as long as the lease can hold."""
@@ -154,30 +166,23 @@ class QueueWorker:
                     raise
                 await asyncio.sleep(FINISH_TRIES_SECONDS)
 
-    def leases(self) -> dict[str, Lease]:
-        """What runs now, by message id; safe to call from any thread."""
-        return {message_id: run.lease for message_id, run in self._running.copy().items()}
+    def leases(self) -> tuple[Lease, ...]:
+        """What runs now; safe to call from any thread."""
+        return tuple(self._running.copy())
 
-    def on_beat(self, asked: dict[str, Lease], held: dict[str, int]) -> None:
+    def on_beat(self, asked: tuple[Lease, ...], held: dict[str, int]) -> None:
         """Stop the runs whose leases are gone. `asked` is what ran before the beat: later claims are not in `held`."""
-        for message_id, lease in asked.items():
-            run = self._running.get(message_id)
-            if run is not None and run.lease == lease and held.get(message_id) != lease.fence:
-                logger.warning("Lease lost, stopping the run: id=%s", message_id)
-                run.task.cancel()
+        for lease in asked:
+            task = self._running.get(lease)
+            if task is not None and held.get(lease.message_id) != lease.fence:
+                logger.warning("Lease lost, stopping the run: id=%s", lease.message_id)
+                task.cancel()
 
     def on_silence(self) -> None:
         """No beat got through for too long: stop all runs before somebody else may take their messages."""
-        for run in self._running.values():
-            logger.warning("No heartbeat got through, stopping the run: id=%s", run.lease.message_id)
-            run.task.cancel()
-
-
-class Run(NamedTuple):
-    """An attempt in progress."""
-
-    lease: Lease
-    task: asyncio.Task[None]
+        for lease, task in self._running.items():
+            logger.warning("No heartbeat got through, stopping the run: id=%s", lease.message_id)
+            task.cancel()
 
 
 class Heartbeat:
@@ -202,19 +207,20 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._work, args=(loop,), name="heartbeat", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Take the worker off the list and end the thread."""
+    async def stop(self) -> None:
+        """Take the worker off the list and end the thread; on a thread of its own, since agents may hold all others."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            with ThreadPoolExecutor(1) as joining:
+                await asyncio.get_running_loop().run_in_executor(joining, self._thread.join)
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stop.is_set():
             try:
                 with self._store.open_heart() as heart:
                     self._beat_until_stopped(heart, loop)
-            except AgentQueueError as error:
-                logger.warning("Heartbeat failed, trying again: %s", error)
+            except Exception as error:  # whatever it was, without a beat all runs would be lost
+                logger.warning("Heartbeat failed, trying again: %s", error, exc_info=not _is_ours(error))
                 if self.silent_seconds > self._settings.self_stop_seconds:
                     loop.call_soon_threadsafe(self._worker.on_silence)
                 self._stop.wait(self._settings.beat_seconds / 4)
@@ -223,12 +229,16 @@ class Heartbeat:
         while True:
             asked = self._worker.leases()
             began = _boottime()
-            held = heart.beat(self._identity, asked.values(), lease_seconds=self._settings.lease_seconds)
+            held = heart.beat(self._identity, asked, lease_seconds=self._settings.lease_seconds)
             self._last_success = began
             loop.call_soon_threadsafe(self._worker.on_beat, asked, held)
             if self._stop.wait(self._settings.beat_seconds):
                 heart.stop(self._identity.id)
                 return
+
+
+def _is_ours(error: Exception) -> bool:
+    return isinstance(error, AgentQueueError)
 
 
 def _boottime() -> float:

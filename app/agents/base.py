@@ -1,6 +1,6 @@
 """What an agent is to the rest of the system: something that answers a message piece by piece."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -64,7 +64,7 @@ class AgentTask:
 class Agent(Protocol):
     """Answers messages."""
 
-    def run(self, task: AgentTask) -> AsyncIterator[Part | FinalResult]:
+    def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
         """The answer in pieces, then the whole.
 
         A later attempt goes on from the last finished step and gives the pieces of the finished steps again first.

@@ -5,10 +5,11 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
@@ -20,7 +21,7 @@ from langgraph.runtime import RunControl
 
 from app.agents.base import AgentDrained, AgentTask, FinalResult
 from app.errors import AgentQueueError, AgentUnavailable
-from app.models import MEMORY_FENCE_KEY, Part, scrubbed
+from app.models import MEMORY_FENCE_KEY, Part, scrubbed, storable_json
 
 
 class HumanInputNeeded(AgentQueueError):
@@ -37,7 +38,7 @@ class LangGraphAgent:
             raise AgentUnavailable("The graph's state has no `messages`; use MessagesState or a state with that key.")
         self._graph = graph.copy(update={"checkpointer": checkpointer})
 
-    async def run(self, task: AgentTask) -> AsyncIterator[Part | FinalResult]:
+    async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
         """See `Agent.run`."""
         config: RunnableConfig = {
             "configurable": {
@@ -46,9 +47,7 @@ class LangGraphAgent:
                 MEMORY_FENCE_KEY: task.memory_fence,
             }
         }
-        finished = await self._finished_steps(task, config) if task.lease.attempt > 1 or task.lease.fence > 1 else None
-        graph_input = {"messages": [HumanMessage(task.content, id=task.message_id)]} if finished is None else None
-        answer = _Answer(finished or ())
+        graph_input, answer = await self._begin(task, config)
         for part in answer.replay():
             yield part
         control = RunControl()
@@ -58,7 +57,7 @@ class LangGraphAgent:
 
         task.drain.on_request(drain)
         try:
-            async for streamed in self._graph.astream(
+            streaming = self._graph.astream(
                 graph_input,
                 config,
                 stream_mode=["messages", "updates", "values"],
@@ -66,31 +65,36 @@ class LangGraphAgent:
                 durability="sync",
                 version="v2",
                 control=control,
-            ):
-                for part in answer.read(streamed):
-                    yield part
+            )
+            async with aclosing(cast(AsyncGenerator[Any], streaming)) as steps:
+                async for streamed in steps:
+                    for part in answer.read(streamed):
+                        yield part
         except GraphDrained as drained:
             raise AgentDrained from drained
         finally:
             task.drain.forget(drain)
-        yield FinalResult(answer.final_text(task.message_id))
+        yield FinalResult(answer.final_text())
 
-    async def _finished_steps(self, task: AgentTask, config: RunnableConfig) -> Sequence[AnyMessage] | None:
-        """The messages that earlier attempts of this message have left in memory; None when they left nothing."""
+    async def _begin(self, task: AgentTask, config: RunnableConfig) -> tuple[dict[str, Any] | None, "_Answer"]:
+        """The graph's input, None to go on behind the steps that earlier attempts of this message have finished."""
         state = await self._graph.aget_state(config)
-        if (state.metadata or {}).get("run_id") != task.message_id:
-            return None
         messages = state.values.get("messages", [])
-        return _after_turn(messages, task.message_id)
+        if (state.metadata or {}).get("run_id") == task.message_id:
+            return None, _Answer(task.message_id, messages)
+        turn = [*_answers_to_open_calls(messages), HumanMessage(task.content, id=task.message_id)]
+        return {"messages": turn}, _Answer(task.message_id, messages)
 
 
 class _Answer:
     """Turns what a graph streams into parts, and remembers what the final text is made of."""
 
-    def __init__(self, finished: Sequence[AnyMessage]) -> None:
-        self._finished = finished
+    def __init__(self, message_id: str, before: Sequence[AnyMessage]) -> None:
+        self._message_id = message_id
+        self._finished = _after_turn(before, message_id)
+        self._ids_before = {_id_of(message) for message in before} - {_id_of(message) for message in self._finished}
         self._shown_tool_messages: set[str] = set()
-        self._state: dict[str, Any] = {"messages": list(finished)} if finished else {}
+        self._state: dict[str, Any] = {"messages": before}
         self._text: list[str] = []
 
     def replay(self) -> Iterator[Part]:
@@ -114,10 +118,10 @@ class _Answer:
             case "values" if part["ns"] == ():
                 self._state = data
 
-    def final_text(self, message_id: str) -> str:
+    def final_text(self) -> str:
         """The text of the last AI message of this turn, else all that was streamed."""
-        for message in reversed(_after_turn(self._state.get("messages", []), message_id)):
-            if isinstance(message, AIMessage) and message.text:
+        for message in reversed(self._state.get("messages", [])):
+            if isinstance(message, AIMessage) and message.text and _id_of(message) not in self._ids_before:
                 return scrubbed(message.text)
         return "".join(self._text)
 
@@ -134,7 +138,9 @@ class _Answer:
         if isinstance(message, AIMessage):
             for call in message.tool_calls:
                 if self._first_sight(f"call {call['id']}"):
-                    yield Part("tool_call", {"id": call["id"], "name": call["name"], "args": call["args"]})
+                    yield Part(
+                        "tool_call", {"id": call["id"], "name": call["name"], "args": storable_json(call["args"])}
+                    )
         elif isinstance(message, ToolMessage) and self._first_sight(f"result {message.tool_call_id}"):
             result = {"id": message.tool_call_id, "name": message.name, "content": scrubbed(message.text)}
             yield Part("tool_result", {**result, "status": message.status})
@@ -147,12 +153,36 @@ class _Answer:
         return True
 
 
+def _id_of(message: Any) -> str | None:
+    """A state without LangGraph's reducer may hold anything in its `messages`."""
+    return getattr(message, "id", None)
+
+
 def _after_turn(messages: Sequence[AnyMessage], message_id: str) -> Sequence[AnyMessage]:
-    """The messages behind this turn's human message."""
+    """The messages behind this turn's human message; none when it is not there yet."""
     for index in range(len(messages) - 1, -1, -1):
-        if messages[index].id == message_id:
+        if _id_of(messages[index]) == message_id:
             return messages[index + 1 :]
-    return messages
+    return ()
+
+
+def _answers_to_open_calls(messages: Sequence[AnyMessage]) -> list[ToolMessage]:
+    """Answers in the place of tools that an earlier turn called and never heard of, because it failed meanwhile.
+
+    Providers refuse a conversation with an unanswered call, so that the thread would fail from there on.
+    """
+    answered = set()
+    for message in reversed(messages):
+        if isinstance(message, ToolMessage):
+            answered.add(message.tool_call_id)
+            continue
+        calls = message.tool_calls if isinstance(message, AIMessage) else []
+        return [
+            ToolMessage("The call was interrupted.", tool_call_id=call["id"] or "", status="error")
+            for call in calls
+            if call["id"] not in answered
+        ]
+    return []
 
 
 def _messages_of_update(data: dict[str, Any]) -> Iterator[AnyMessage]:

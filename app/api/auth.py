@@ -9,7 +9,9 @@ from starlette.requests import HTTPConnection
 from app.api.errors import Unauthorized
 from app.models import DEFAULT_TENANT
 
-FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+FORWARDING_HEADERS = frozenset(
+    ("forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip", "x-original-forwarded-for")
+)
 CURE = (
     "This server has no API keys, so it only answers requests made directly from its own host. To let everybody in, "
     "start it with ALLOW_ANONYMOUS=true, and only where the network is trusted."
@@ -25,14 +27,18 @@ class Principal(NamedTuple):
 def authenticate(connection: HTTPConnection, *, allow_anonymous: bool) -> Principal:
     """The principal of a request. Raises Unauthorized.
 
-    A loopback peer alone does not prove the host: a proxy on it passes others through (it says so in a header), and a
-    web page can have its browser call a name that resolves to 127.0.0.1 (the Host header then names that page's host).
+    A loopback peer alone does not prove the host: a proxy on it passes others through, and a web page can have its
+    browser call a name that resolves to 127.0.0.1 (the Host header then names that page's host). A proxy is known by
+    its headers, or by the HTTP/1.0 that nginx speaks where nothing is configured; one that hides itself, such as a
+    tunnel, cannot be told from this host.
     """
     if allow_anonymous:
         return Principal(DEFAULT_TENANT)
     if connection.client is None or not _is_loopback(connection.client.host):
         raise Unauthorized(CURE)
-    if any(header in connection.headers for header in FORWARDING_HEADERS):
+    if any(name in FORWARDING_HEADERS or name.startswith("x-forwarded") for name in connection.headers):
+        raise Unauthorized(CURE)
+    if connection.scope.get("http_version") == "1.0":
         raise Unauthorized(CURE)
     if not _is_loopback(_host_of(connection.headers.get("host", ""))):
         raise Unauthorized(f"{CURE} From this host, use the name localhost.")

@@ -90,7 +90,7 @@ def decode_cursor(cursor: str | None, limit: int) -> Page:
         if isinstance(number, int) and isinstance(text, str) and abs(number) < 2**63:
             text.encode()
             return Page(limit, (number, text))
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, RecursionError, binascii.Error):
         pass
     raise InvalidRequest("cursor: expected one from a Link header of this server", field="cursor")
 

@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problems: the one place that knows which error is which status."""
 
+import logging
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -19,8 +20,11 @@ from app.errors import (
     StoreUnavailable,
 )
 
+logger = logging.getLogger(__name__)
+
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
+MAX_ERRORS_TOLD = 20
 
 NEWER_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 """RFC 9110's names, which Python has from 3.13 on."""
@@ -84,6 +88,8 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def _of_ours(error: AgentQueueError) -> Response:
     status = next((s for kind, s in STATUS_BY_ERROR.items() if isinstance(error, kind)), 500)
+    if status == 500:
+        logger.error("A request failed: code=%s, error=%s", error.code, error)
     headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
     if status == 401:
         headers = {"WWW-Authenticate": "Bearer"}
@@ -96,7 +102,8 @@ def _of_ours(error: AgentQueueError) -> Response:
 def invalid(errors: Sequence[Any]) -> Response:
     """Pydantic's errors as one problem; values that came are not repeated."""
     found = [
-        ProblemError(field=_field(error["loc"]), detail=error["msg"].removeprefix("Value error, ")) for error in errors
+        ProblemError(field=_field(error["loc"]), detail=error["msg"].removeprefix("Value error, "))
+        for error in errors[:MAX_ERRORS_TOLD]
     ]
     detail = "; ".join(f"{e.field}: {e.detail}" for e in found[:5])
     return problem(422, "validation_error", detail, errors=found)

@@ -4,7 +4,6 @@ from fastapi import APIRouter, Response
 
 from app import __version__
 from app.api.deps import ServicesDep
-from app.api.errors import problems
 from app.api.schemas import Alive, Check, Health
 from app.errors import StoreError
 from app.services import Services
@@ -50,7 +49,7 @@ async def get_liveness() -> Response:
     operation_id="getReadiness",
     summary="Probe for readiness",
     response_model=Health,
-    responses=problems() | {503: {"model": Health, "description": "Not ready; `checks` says why."}},
+    responses={503: {"model": Health, "description": "Not ready; `checks` says why."}},
 )
 async def get_readiness(services: ServicesDep) -> Response:
     """200 when the store answers, all agents are loaded and the worker's heart beats; else 503."""

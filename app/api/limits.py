@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -90,6 +90,8 @@ class HotRoute:
         scope["app"] = self._owner
         try:
             response = await self._endpoint(Request(scope, receive))
+        except ClientDisconnect:
+            return
         except Exception as error:
             response = response_to(error)
             if response.status_code == 500:

@@ -14,7 +14,7 @@ from app.api.deps import Limit, MessageIdDep, PrincipalDep, ServicesDep
 from app.api.errors import problems
 from app.api.protocol import Connection, connection_of
 from app.api.schemas import EventList, StoredEvent
-from app.errors import InvalidRequest
+from app.errors import AgentQueueError, InvalidRequest
 from app.models import Event
 from app.services import Services
 from app.streams import Idle, News, Reset, Waiting, is_over
@@ -100,6 +100,8 @@ class EventStreamResponse(Response):
                 logger.warning("A reader of a stream took nothing for %g s and was sent away", SEND_TIMEOUT_SECONDS)
                 if connection is not None:
                     connection.abort()
+            except AgentQueueError as error:
+                logger.warning("A stream broke off, its reader can come back: %s", error)
 
     async def _send_all(self, send: Send, connection: Connection | None) -> None:
         async def write(body: bytes) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from app.errors import LeaseLost
-from app.models import EventType, Lease, Lost, MessageState, Outcome, new_message_id
+from app.models import EventType, Lease, MessageState, Outcome, new_message_id
 from app.store.base import Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
@@ -134,14 +134,6 @@ async def test_a_message_that_has_ended_takes_no_more_events(store: Store, outco
     before = await seen(store, lease.message_id)
     with pytest.raises(LeaseLost):
         await store.append(lease, [chunk(0)])
-    assert await seen(store, lease.message_id) == before
-
-
-async def test_the_outcome_lost_writes_nothing(store: Store) -> None:
-    lease = await start(store)
-    before = await seen(store, lease.message_id)
-    with pytest.raises(LeaseLost):
-        await store.finish(lease, Lost())
     assert await seen(store, lease.message_id) == before
 
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -133,11 +134,19 @@ class Connected:
     def after_commit(self) -> None:
         """What to tell others of it."""
 
+    def work(self, operation: Operation) -> Any:
+        """Do one operation of a batch."""
+        return operation.work()
+
     def _run_one(self, operation: Operation) -> Result:
-        """Errors of ours are raised before anything was written; any other one ends the batch if SQLite ended it."""
+        """What goes wrong in an operation is told to its caller; what SQLite has trouble with ends the batch."""
         try:
-            return Result(operation.future, operation.work(), None)
-        except AgentQueueError as error:
+            return Result(operation.future, self.work(operation), None)
+        except apsw.ConstraintError as error:
+            return Result(operation.future, None, StoreError(f"SQLite: {error}"))
+        except apsw.Error:
+            raise
+        except Exception as error:  # noqa: BLE001  told to the one caller whose operation it is
             return Result(operation.future, None, error)
 
 
@@ -184,20 +193,14 @@ class Writer(Connected):
             self.connection.execute(f"PRAGMA synchronous = {level}")
             self._synchronous = level
 
-    def _run_one(self, operation: Operation) -> Result:
+    def work(self, operation: Operation) -> Any:
+        """See `Connected.work`."""
+        self.connection.execute("SAVEPOINT one")
         try:
-            self.connection.execute("SAVEPOINT one")
-            try:
-                value = operation.work()
-            except BaseException:
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK TO one")
-                raise
-            self.connection.execute("RELEASE one")
-            return Result(operation.future, value, None)
-        except apsw.ConstraintError as error:
-            return Result(operation.future, None, StoreError(f"SQLite: {error}"))
-        except apsw.Error:
+            value = super().work(operation)
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK TO one")
             raise
-        except Exception as error:  # noqa: BLE001  told to the one caller whose operation it is
-            return Result(operation.future, None, error)
+        self.connection.execute("RELEASE one")
+        return value

@@ -294,8 +294,6 @@ class Writes(Reads):
             case Released(reason, delay):
                 run_at = now + int(delay * 1000)
                 self._requeue(number, now, run_at, attempt=lease.attempt, error=reason, refunded=1)
-            case _:
-                raise LeaseLost(lease.message_id, lease.fence)
         self.touched |= {MOVED, message_topic(lease.message_id)}
 
     def rescue(self, max_crashes: int) -> int:
@@ -396,7 +394,7 @@ class Writes(Reads):
         crashed: int = 0,
     ) -> tuple[str, str | None]:
         """A terminal state and its event; returns tenant and thread."""
-        tenant, thread_id, _ = self.rows(
+        tenant, thread_id = self.rows(
             "end_message", number=number, state=state, result=result, error=error, error_code=error_code,
             fence_step=fence_step, crashed=crashed, now=now,
         )[0]  # fmt: skip

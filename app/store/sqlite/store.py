@@ -6,6 +6,7 @@ The same code serves `memory://`, on a private temporary file whose commits neve
 import asyncio
 import contextlib
 import json
+import logging
 import shutil
 import tempfile
 import threading
@@ -13,11 +14,11 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TypeVar
 
 import apsw
 
 from app.clock import Clock, SystemClock
+from app.errors import StoreError
 from app.models import (
     Claim,
     EventPage,
@@ -38,10 +39,12 @@ from app.store.named_sql import load_queries
 from app.store.sqlite.connection import Reader, Writer, connect, mapped_errors, transaction
 from app.store.sqlite.operations import Reads, Writes
 
-T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 HINT_POLL_SECONDS = 0.02
 """How often a process looks whether another one wrote; `PRAGMA data_version` costs microseconds."""
+
+LISTEN_AGAIN_SECONDS = 1.0
 
 DURABLE = Capabilities("sqlite", durable=True, promise="messages survive kill -9, a crash of the host and power loss")
 VOLATILE = Capabilities("memory", durable=False, promise="no message survives the end of this process")
@@ -51,13 +54,13 @@ class SqliteStore:
     """Meets `app.store.base.Store`. With `path` None, on a temporary file of its own."""
 
     def __init__(self, path: Path | None, *, ranks: RankPolicy | None = None, clock: Clock | None = None) -> None:
-        self._folder = tempfile.mkdtemp(prefix="agent-queue-") if path is None else None
-        self._path = path if path is not None else Path(str(self._folder)) / "queue.db"
+        self._process = uuid.uuid4().hex
+        self._folder = Path(tempfile.gettempdir(), f"agent-queue-{self._process}") if path is None else None
+        self._path = path if self._folder is None and path is not None else Path(str(self._folder)) / "queue.db"
         self._clock = clock or SystemClock()
         self._queries = load_queries("sqlite")
         self._ranks = ranks or RankPolicy()
         self._hub = Hub()
-        self._process = uuid.uuid4().hex
         self._writer = _HintingWriter(self, self._path, durable=path is not None)
         self._reader = Reader(self._path)
         self._writes = self._make_writes(lambda: self._writer.connection)
@@ -215,10 +218,18 @@ class SqliteStore:
                 self._loop.call_soon_threadsafe(self._hub.publish, *topics)
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Passes on the hints of other processes, in a thread with a connection of its own."""
-        connection = connect(self._path)
-        seen_version, seen_hint = -1, connection.execute(self._queries["last_hint"]).get
-        try:
+        """Passes on the hints of other processes, in a thread with a connection of its own, whatever happens to it."""
+        while not self._closing.is_set():
+            try:
+                with mapped_errors():
+                    self._listen_on(connect(self._path), loop)
+            except StoreError as error:
+                logger.warning("Listening for hints of other processes failed, trying again: %s", error)
+                self._closing.wait(LISTEN_AGAIN_SECONDS)
+
+    def _listen_on(self, connection: apsw.Connection, loop: asyncio.AbstractEventLoop) -> None:
+        with contextlib.closing(connection), contextlib.suppress(RuntimeError):  # of a loop that is closed
+            seen_version, seen_hint = -1, connection.execute(self._queries["last_hint"]).get
             while not self._closing.wait(HINT_POLL_SECONDS):
                 version = connection.execute("PRAGMA data_version").get
                 if version == seen_version:
@@ -232,11 +243,6 @@ class SqliteStore:
                         topics.update(json.loads(str(text)))
                 if topics:
                     loop.call_soon_threadsafe(self._hub.publish, *topics)
-        except (apsw.Error, RuntimeError):
-            if not self._closing.is_set():
-                raise
-        finally:
-            connection.close()
 
     def _make_writes(self, connection: Callable[[], apsw.Connection]) -> Writes:
         return Writes(connection, self._queries, ranks=self._ranks, now=self._now)

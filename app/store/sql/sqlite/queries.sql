@@ -161,7 +161,7 @@ UPDATE messages SET
     fence = fence + :fence_step, crashes = crashes + :crashed, worker_id = NULL, lease_until = NULL,
     changed_at = :now, completed_at = :now
 WHERE number = :number
-RETURNING tenant, thread_id, thread_number
+RETURNING tenant, thread_id
 
 -- name: requeue
 -- Back to the queue as the head of its thread, with the rank it would have had there all the time.
