@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import logging
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,13 +32,15 @@ logger = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
 MAX_EMBEDDED_PARALLEL = 4
+SPARE_THREADS = 8
 
 
 class Agents:
     """Loads the agents and their memory. LangGraph is imported here, seconds after the port is open."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
+        self._store = store
         self._resources = AsyncExitStack()
         self._saver: FencedSqliteSaver | None = None
         self._embedded: EmbeddedModel | None = None
@@ -84,7 +87,9 @@ class Agents:
         if self._saver is None:
             from app.checkpoints.sqlite import open_saver
 
-            self._saver = await self._resources.enter_async_context(open_saver(checkpoint_path(self._settings)))
+            self._saver = await self._resources.enter_async_context(
+                open_saver(checkpoint_path(self._settings), await self._store.queue_id())
+            )
         return self._saver
 
 
@@ -141,9 +146,9 @@ class Runtime:
     def __init__(self, settings: Settings, *, store: Store | None = None) -> None:
         self.settings = settings
         checkpoint_path(settings)
-        self._agents = Agents(settings)
-        registry = self._agents.registry
         self._store = store or make_store(settings.database_url, ranks=RankPolicy(settings.priority_aging_seconds))
+        self._agents = Agents(settings, self._store)
+        registry = self._agents.registry
         processor = AgentProcessor(
             self._store, registry, timeout_seconds=settings.processing_timeout, redactor=redactor_of(settings)
         )
@@ -170,6 +175,9 @@ class Runtime:
     async def running(self) -> AsyncIterator[None]:
         """Open the store, then claim and load agents in the background; on leaving, drain and close in reverse."""
         settings = self.settings
+        # Synchronous nodes run on these threads; each message may have one, and our own short work must find one too.
+        executor = ThreadPoolExecutor(settings.worker_concurrency + SPARE_THREADS, thread_name_prefix="agents")
+        asyncio.get_running_loop().set_default_executor(executor)
         await self._store.open()
         logger.info("Store opened: kind=%s, %s", self._store.capabilities.name, self._store.capabilities.promise)
         if settings.allow_anonymous:

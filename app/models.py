@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, NamedTuple, Self
 
@@ -19,7 +19,7 @@ MEMORY_FENCE_KEY = "__attempt_fence"
 
 def rfc3339(moment: datetime) -> str:
     """UTC with milliseconds and `Z`, the form of every time that leaves this system."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def new_message_id() -> str:
@@ -40,16 +40,20 @@ def storable(text: str) -> str:
 
 def scrubbed(text: str) -> str:
     """Text of a model, with what is not storable replaced."""
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    return _without_surrogates(text.replace("\x00", "\ufffd"))
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def storable_json(value: object) -> object:
-    """A value as JSON can carry it to any reader: text scrubbed, no NaN and no infinity, others as their text."""
+    """A value as JSON can carry it to any reader: no lone surrogates, no NaN, no infinity, other kinds as their text."""
     match value:
         case str():
-            return scrubbed(value)
+            return _without_surrogates(value)
         case dict():
-            return {scrubbed(str(key)): storable_json(item) for key, item in value.items()}
+            return {_without_surrogates(str(key)): storable_json(item) for key, item in value.items()}
         case list() | tuple():
             return [storable_json(item) for item in value]
         case float() if not math.isfinite(value):
@@ -57,7 +61,7 @@ def storable_json(value: object) -> object:
         case bool() | int() | float() | None:
             return value
         case _:
-            return scrubbed(str(value))
+            return _without_surrogates(str(value))
 
 
 def not_blank(text: str) -> str:
@@ -232,7 +236,8 @@ class NewEvent(NamedTuple):
     @classmethod
     def chunk(cls, type: ChunkType, chunk: object, index: int) -> Self:
         """A piece of the answer; `index` counts from 0 within the attempt."""
-        return cls.of(EventType.CHUNK, type=type, chunk=chunk, index=index)
+        storable_chunk = chunk if isinstance(chunk, str) else storable_json(chunk)
+        return cls.of(EventType.CHUNK, type=type, chunk=storable_chunk, index=index)
 
     @classmethod
     def retry(cls, *, attempt: int, error: str, next_at: datetime, discard_from: int) -> Self:

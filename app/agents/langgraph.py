@@ -21,7 +21,7 @@ from langgraph.runtime import RunControl
 
 from app.agents.base import AgentDrained, AgentTask, FinalResult
 from app.errors import AgentQueueError, AgentUnavailable
-from app.models import MEMORY_FENCE_KEY, Part, scrubbed, storable_json
+from app.models import MEMORY_FENCE_KEY, Part, scrubbed
 
 
 class HumanInputNeeded(AgentQueueError):
@@ -138,9 +138,7 @@ class _Answer:
         if isinstance(message, AIMessage):
             for call in message.tool_calls:
                 if self._first_sight(f"call {call['id']}"):
-                    yield Part(
-                        "tool_call", {"id": call["id"], "name": call["name"], "args": storable_json(call["args"])}
-                    )
+                    yield Part("tool_call", {"id": call["id"], "name": call["name"], "args": call["args"]})
         elif isinstance(message, ToolMessage) and self._first_sight(f"result {message.tool_call_id}"):
             result = {"id": message.tool_call_id, "name": message.name, "content": scrubbed(message.text)}
             yield Part("tool_result", {**result, "status": message.status})

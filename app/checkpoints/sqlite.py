@@ -2,7 +2,8 @@
 
 The checkpoints are in a file of their own, opened with Python's SQLite; the queue's file is opened with APSW's only.
 So the fence cannot be the queue's row. Instead an attempt first leaves its own fence here, which takes the right from
-every earlier one, and each later write looks for it in its own transaction.
+every earlier one, and each later write looks for it in its own transaction. The queue's id is a part of it: the numbers
+of a queue that was made anew, or restored from a backup of another day, begin lower.
 """
 
 import asyncio
@@ -25,24 +26,25 @@ T = TypeVar("T")
 
 CREATE_FENCES = """
 CREATE TABLE IF NOT EXISTS fences (
-    thread_id TEXT PRIMARY KEY, message INTEGER NOT NULL, fence INTEGER NOT NULL
+    thread_id TEXT PRIMARY KEY, queue TEXT NOT NULL, message INTEGER NOT NULL, fence INTEGER NOT NULL
 ) WITHOUT ROWID
 """
 TAKE_FENCE = """
-INSERT INTO fences (thread_id, message, fence) VALUES (?, ?, ?)
-ON CONFLICT (thread_id) DO UPDATE SET message = excluded.message, fence = excluded.fence
-WHERE (excluded.message, excluded.fence) >= (message, fence)
+INSERT INTO fences (thread_id, queue, message, fence) VALUES (?, ?, ?, ?)
+ON CONFLICT (thread_id) DO UPDATE SET queue = excluded.queue, message = excluded.message, fence = excluded.fence
+WHERE excluded.queue <> queue OR (excluded.message, excluded.fence) >= (message, fence)
 RETURNING 1
 """
-FIND_FENCE = "SELECT 1 FROM fences WHERE thread_id = ? AND message = ? AND fence = ?"
+FIND_FENCE = "SELECT 1 FROM fences WHERE thread_id = ? AND queue = ? AND message = ? AND fence = ?"
 BUSY_TIMEOUT_SECONDS = 5
 
 
 class FencedSqliteSaver(AsyncSqliteSaver):
     """A saver whose writes carry the attempt's fence in `configurable`. Meets `app.agents.base.AgentMemory`."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: aiosqlite.Connection, queue_id: str) -> None:
         super().__init__(connection, serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None))
+        self._queue_id = queue_id
         self._writing = asyncio.Lock()
 
     async def setup(self) -> None:
@@ -56,7 +58,10 @@ class FencedSqliteSaver(AsyncSqliteSaver):
         """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
         if MEMORY_FENCE_KEY in config["configurable"]:
             await _to_the_end(self._take(config))
-        return await super().aget_tuple(config)
+        try:
+            return await super().aget_tuple(config)
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
 
     async def aput(
         self,
@@ -87,10 +92,18 @@ class FencedSqliteSaver(AsyncSqliteSaver):
     async def forget(self, memory_keys: list[str]) -> None:
         """See `AgentMemory.forget`."""
         for key in memory_keys:
-            async with self._writing:
+            await _to_the_end(self._forget(key))
+
+    async def _forget(self, key: str) -> None:
+        async with self._writing:
+            try:
                 await self.adelete_thread(key)
                 await self.conn.execute("DELETE FROM fences WHERE thread_id = ?", (key,))
                 await self.conn.commit()
+            except sqlite3.OperationalError as error:
+                raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
+            finally:
+                await self.conn.rollback()
 
     async def _take(self, config: RunnableConfig) -> None:
         async with self._fenced(config):
@@ -111,15 +124,14 @@ class FencedSqliteSaver(AsyncSqliteSaver):
             except sqlite3.OperationalError as error:
                 raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
             finally:
-                if self.conn.in_transaction:
-                    await self.conn.rollback()
+                await self.conn.rollback()
 
     async def _hold(self, config: RunnableConfig) -> None:
         """Make sure, inside a transaction, that no later attempt has the memory."""
         key, fence = config["configurable"]["thread_id"], config["configurable"][MEMORY_FENCE_KEY]
-        if await self._first_row(FIND_FENCE, (key, *fence)):
+        if await self._first_row(FIND_FENCE, (key, self._queue_id, *fence)):
             return
-        if not await self._first_row(TAKE_FENCE, (key, *fence)):
+        if not await self._first_row(TAKE_FENCE, (key, self._queue_id, *fence)):
             raise LeaseLost(config["configurable"].get("run_id", key), fence[1])
 
     async def _first_row(self, query: str, values: tuple[Any, ...]) -> sqlite3.Row | None:
@@ -138,12 +150,12 @@ async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
 
 
 @asynccontextmanager
-async def open_saver(path: Path | None) -> AsyncIterator[FencedSqliteSaver]:
-    """The saver on this file, or in memory for None."""
+async def open_saver(path: Path | None, queue_id: str) -> AsyncIterator[FencedSqliteSaver]:
+    """The saver on this file, or in memory for None, for the messages of this queue."""
     if path is not None:
         await asyncio.to_thread(_create, path)
     async with aiosqlite.connect(path or ":memory:", timeout=BUSY_TIMEOUT_SECONDS) as connection:
-        saver = FencedSqliteSaver(connection)
+        saver = FencedSqliteSaver(connection, queue_id)
         await saver.setup()
         yield saver
 

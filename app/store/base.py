@@ -90,7 +90,10 @@ class MessageStore(Protocol):
         """Cancel a queued message; the next of its thread takes its place. Raises MessageNotFound, NotCancellable."""
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
-        """Totals by state, and at most `limit` queued (in claim order) and processing messages (oldest first)."""
+        """Totals by state, and at most `limit` queued (in claim order) and processing messages (oldest first).
+
+        Either list ends early when its texts reach PAGE_TEXT_LENGTH.
+        """
 
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
         """Take up to `limit` ready messages of these agents, lowest rank first, each with attempt and fence raised.
@@ -221,6 +224,9 @@ class Store(MessageStore, EventLog, ThreadStore, WorkerStore, Signals, Protocol)
 
     async def close(self) -> None:
         """Let go of all connections and threads; a second call does nothing."""
+
+    async def queue_id(self) -> str:
+        """Tells this queue from every other one, also from one that was made anew in its place."""
 
     async def ping(self) -> None:
         """Prove that the store answers. Raises StoreUnavailable."""

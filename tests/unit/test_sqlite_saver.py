@@ -16,11 +16,12 @@ from app.errors import LeaseLost
 from app.models import MEMORY_FENCE_KEY
 
 KEY = "default/thread/t"
+QUEUE = "this queue"
 
 
 @pytest.fixture
 async def saver(tmp_path: Path) -> AsyncIterator[FencedSqliteSaver]:
-    async with open_saver(tmp_path / "checkpoints.db") as opened:
+    async with open_saver(tmp_path / "checkpoints.db", QUEUE) as opened:
         yield opened
 
 
@@ -45,7 +46,7 @@ async def latest(saver: FencedSqliteSaver) -> str | None:
 async def test_it_keeps_langgraphs_contract(tmp_path: Path) -> None:
     @checkpointer_test(name="fenced sqlite")
     async def make() -> AsyncIterator[FencedSqliteSaver]:
-        async with open_saver(None) as opened:
+        async with open_saver(None, QUEUE) as opened:
             yield opened
 
     report: Any = await validate(make)
@@ -88,6 +89,16 @@ async def test_a_forgotten_conversation_begins_anew(saver: FencedSqliteSaver) ->
     await put(saver, (1, 1))
 
 
+async def test_a_queue_that_was_made_anew_is_not_locked_out(tmp_path: Path) -> None:
+    """Its numbers begin at 1 again, below what the memory has seen."""
+    async with open_saver(tmp_path / "checkpoints.db", QUEUE) as before:
+        await put(before, (7, 2))
+    async with open_saver(tmp_path / "checkpoints.db", "another queue") as after:
+        await put(after, (1, 1))
+        with pytest.raises(LeaseLost):
+            await put(after, (0, 9))
+
+
 async def test_a_cancelled_write_leaves_no_transaction_open(saver: FencedSqliteSaver) -> None:
     """A run may be cancelled at any await; the next write has to work all the same."""
     for turns in range(40):
@@ -110,6 +121,6 @@ async def test_many_runs_write_at_the_same_time(saver: FencedSqliteSaver) -> Non
 
 
 async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
-    async with open_saver(tmp_path / "data" / "checkpoints.db") as opened:
+    async with open_saver(tmp_path / "data" / "checkpoints.db", QUEUE) as opened:
         await put(opened, (1, 1))
         assert (tmp_path / "data" / "checkpoints.db").stat().st_mode & 0o777 == 0o600

@@ -46,6 +46,7 @@ def connect(path: Path) -> apsw.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(BUSY_TIMEOUT_MILLISECONDS)
+    _refuse_foreign(connection)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_LIMIT_BYTES}")
     connection.execute("PRAGMA temp_store = MEMORY")
@@ -56,16 +57,7 @@ def migrate(connection: apsw.Connection) -> None:
     """Bring the schema up to date under the write lock, so that processes starting together do it once."""
     migrations = load_migrations("sqlite")
     with transaction(connection, "IMMEDIATE"):
-        application, version, tables = (
-            connection.execute(statement).get
-            for statement in (
-                "PRAGMA application_id",
-                "PRAGMA user_version",
-                "SELECT count(*) FROM sqlite_schema",
-            )
-        )
-        if application != APPLICATION_ID and tables:
-            raise StoreIncompatible("The file is an SQLite database of another program; name another file.")
+        version = connection.execute("PRAGMA user_version").get
         if version > len(migrations):
             raise StoreIncompatible(
                 f"The database has schema version {version}, this program knows versions up to {len(migrations)}. "
@@ -75,6 +67,15 @@ def migrate(connection: apsw.Connection) -> None:
         for number, script in migrations[version:]:
             connection.execute(script)
             connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _refuse_foreign(connection: apsw.Connection) -> None:
+    """Before anything of the file is changed; at one moment, since another process may be making its tables."""
+    with transaction(connection, "DEFERRED"):
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+        application = connection.execute("PRAGMA application_id").get
+    if tables and application != APPLICATION_ID:
+        raise StoreIncompatible("The file is an SQLite database of another program; name another file.")
 
 
 @contextmanager

@@ -61,16 +61,18 @@ class Reads:
         """All rows of a named query; the columns have the types that the schema gives them."""
         return self.execute(query, **values).fetchall()
 
+    def queue_id(self) -> str:
+        """See `Store.queue_id`."""
+        return str(self.execute("queue_id").get)
+
     def message(self, tenant: str, message_id: str) -> Message:
         """See `MessageStore.get`."""
         row = self.execute("get_message", id=message_id, tenant=tenant).fetchone()
         if row is None:
             raise MessageNotFound(message_id)
-        return self.placed(row)
+        return self._with_position(to_message(row))
 
-    def placed(self, row: tuple[Any, ...]) -> Message:
-        """The message of a row, with its position while it is queued."""
-        message = to_message(row)
+    def _with_position(self, message: Message) -> Message:
         if message.state is not MessageState.QUEUED:
             return message
         return message.model_copy(update={"queue_position": self.position(message.tenant, message.id)})
@@ -105,14 +107,25 @@ class Reads:
         totals = dict.fromkeys(MessageState, 0)
         for state, count in self.execute("tallies", tenant=tenant):
             totals[MessageState(state)] = count
-        queued = self.rows("list_queued", tenant=tenant, limit=limit)
+        queued = self._page("list_queued", tenant=tenant, limit=limit)
         if len(queued) < limit:
-            queued += self.rows("list_delayed", tenant=tenant, limit=limit - len(queued))
+            queued += self._page("list_delayed", tenant=tenant, limit=limit - len(queued))
         return QueueSummary.model_construct(
             totals=totals,
-            queued=tuple(map(to_message, queued)),
-            processing=tuple(map(to_message, self.execute("list_processing", tenant=tenant, limit=limit))),
+            queued=tuple(queued),
+            processing=tuple(self._page("list_processing", tenant=tenant, limit=limit)),
         )
+
+    def _page(self, query: str, /, **values: Any) -> list[Message]:
+        """Messages of a query, until their texts reach the length of a page."""
+        messages: list[Message] = []
+        length = 0
+        for row in self.execute(query, **values):
+            messages.append(to_message(row))
+            length += len(messages[-1].content) + len(messages[-1].result or "")
+            if length >= PAGE_TEXT_LENGTH:
+                break
+        return messages
 
     def threads(self, tenant: str, page: Page) -> list[Thread]:
         """See `ThreadStore.list_threads`."""
@@ -132,14 +145,8 @@ class Reads:
     def thread_messages(self, tenant: str, thread_id: str, after: int, limit: int) -> list[Message]:
         """See `ThreadStore.list_thread_messages`."""
         self.thread(tenant, thread_id)
-        messages: list[Message] = []
-        length = 0
-        for row in self.execute("list_thread_messages", tenant=tenant, thread_id=thread_id, after=after, limit=limit):
-            messages.append(self.placed(row))
-            length += len(messages[-1].content) + len(messages[-1].result or "")
-            if length >= PAGE_TEXT_LENGTH:
-                break
-        return messages
+        found = self._page("list_thread_messages", tenant=tenant, thread_id=thread_id, after=after, limit=limit)
+        return [self._with_position(message) for message in found]
 
     def read_log(self, message_id: str, after: int, limit: int) -> EventPage:
         """See `EventLog.read`."""

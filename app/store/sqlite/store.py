@@ -101,6 +101,10 @@ class SqliteStore:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    async def queue_id(self) -> str:
+        """See `Store.queue_id`."""
+        return await self._read_lane.run(self._reads.queue_id)
+
     async def ping(self) -> None:
         """See `Store.ping`."""
         await self._write_lane.run(lambda: None, durable=False)

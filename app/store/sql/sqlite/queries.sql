@@ -4,6 +4,9 @@
 number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at, completed_at,
 result, error, error_code, attempt, fence
 
+-- name: queue_id
+SELECT id FROM queue
+
 -- name: count_queued
 SELECT coalesce(sum(messages), 0) FROM tallies WHERE state = 'queued'
 
@@ -43,13 +46,14 @@ WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND threa
 UPDATE messages SET rank = settled.rank
 FROM (
     SELECT number, min(base_rank) OVER (ORDER BY thread_number DESC ROWS UNBOUNDED PRECEDING) AS rank
-    FROM messages WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued'
+    FROM messages INDEXED BY messages_queued_in_thread  -- the planner would walk the whole history of the thread
+    WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued'
 ) AS settled
 WHERE messages.number = settled.number AND messages.rank <> settled.rank
 
 -- name: inherited_ahead
 -- Whether the message just ahead in the thread has its rank from one behind it.
-SELECT rank < base_rank FROM messages
+SELECT rank < base_rank FROM messages INDEXED BY messages_queued_in_thread
 WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number < :thread_number
 ORDER BY thread_number DESC LIMIT 1
 
@@ -212,7 +216,10 @@ INSERT INTO events (message, id, type, data, created_at) VALUES (:message, :id, 
 SELECT number, state FROM messages WHERE id = :id
 
 -- name: log_bounds
-SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM events WHERE message = :message
+-- Two queries: SQLite seeks for one minimum or one maximum, and walks the whole log for both in one.
+SELECT
+    coalesce((SELECT min(id) FROM events WHERE message = :message), 0),
+    coalesce((SELECT max(id) FROM events WHERE message = :message), 0)
 
 -- name: read_events
 SELECT id, type, data FROM events WHERE message = :message AND id > :after ORDER BY id LIMIT :limit

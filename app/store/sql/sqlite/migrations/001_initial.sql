@@ -83,6 +83,12 @@ CREATE TABLE levels (                      -- waiting messages by level of rank:
     waiting INTEGER NOT NULL
 );
 
+CREATE TABLE queue (                       -- one row: which queue this is, so that the agents' memory can tell
+    id TEXT PRIMARY KEY
+) WITHOUT ROWID;
+
+INSERT INTO queue (id) VALUES (lower(hex(randomblob(16))));
+
 CREATE TABLE workers (
     id TEXT PRIMARY KEY,
     host TEXT NOT NULL,
