@@ -48,7 +48,7 @@ def _without_surrogates(text: str) -> str:
 
 
 def storable_json(value: object) -> object:
-    """A value as JSON can carry it to any reader: no lone surrogates, no NaN, no infinity, other kinds as their text."""
+    """A value as JSON can carry it to any reader: no lone surrogates, NaN or infinity; other kinds as their text."""
     match value:
         case str():
             return _without_surrogates(value)
