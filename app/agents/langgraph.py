@@ -18,6 +18,7 @@ from langgraph.errors import GraphDrained
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 from langgraph.runtime import RunControl
+from langgraph.types import StateSnapshot
 
 from app.agents.base import AgentDrained, AgentTask, FinalResult
 from app.errors import AgentQueueError, AgentUnavailable
@@ -78,10 +79,10 @@ class LangGraphAgent:
 
     async def _begin(self, task: AgentTask, config: RunnableConfig) -> tuple[dict[str, Any] | None, "_Answer"]:
         """The graph's input, None to go on behind the steps that earlier attempts of this message have finished."""
-        state = await self._graph.aget_state(config)
+        state = await self._graph.aget_state(config, subgraphs=task.lease.fence > 1)
         messages = state.values.get("messages", [])
         if (state.metadata or {}).get("run_id") == task.message_id:
-            return None, _Answer(task.message_id, messages)
+            return None, _Answer(task.message_id, [*messages, *_inside_subgraphs(state, messages)])
         turn = [*_answers_to_open_calls(messages), HumanMessage(task.content, id=task.message_id)]
         return {"messages": turn}, _Answer(task.message_id, messages)
 
@@ -149,6 +150,17 @@ class _Answer:
             return False
         self._shown_tool_messages.add(key)
         return True
+
+
+def _inside_subgraphs(state: StateSnapshot, known: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """What unfinished subgraphs have that the graph around them does not have yet."""
+    ids = {_id_of(message) for message in known}
+    found = []
+    for task in state.tasks:
+        if isinstance(task.state, StateSnapshot):
+            inner = [m for m in task.state.values.get("messages", []) if _id_of(m) not in ids]
+            found += [*inner, *_inside_subgraphs(task.state, [*known, *inner])]
+    return found
 
 
 def _id_of(message: Any) -> str | None:
