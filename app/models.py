@@ -236,8 +236,7 @@ class NewEvent(NamedTuple):
     @classmethod
     def chunk(cls, type: ChunkType, chunk: object, index: int) -> Self:
         """A piece of the answer; `index` counts from 0 within the attempt."""
-        storable_chunk = chunk if isinstance(chunk, str) else storable_json(chunk)
-        return cls.of(EventType.CHUNK, type=type, chunk=storable_chunk, index=index)
+        return cls.of(EventType.CHUNK, type=type, chunk=storable_json(chunk), index=index)
 
     @classmethod
     def retry(cls, *, attempt: int, error: str, next_at: datetime, discard_from: int) -> Self:

@@ -23,6 +23,20 @@ async def test_a_store_says_what_it_promises(store: Store) -> None:
     assert store.capabilities == store.capabilities
 
 
+async def test_a_queue_is_told_from_every_other_one(
+    make_store: StoreFactory, tmp_path: Path, clock: ManualClock, store: Store
+) -> None:
+    other = make_store(tmp_path / "other", clock)
+    await other.open()
+    try:
+        name = await store.queue_id()
+        assert name
+        assert name == await store.queue_id()
+        assert name != await other.queue_id()
+    finally:
+        await other.close()
+
+
 async def test_a_closed_store_is_unavailable(store: Store) -> None:
     lease = await start(store)
     await store.close()

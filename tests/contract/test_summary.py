@@ -3,7 +3,7 @@
 import asyncio
 
 from app.models import MessageState, Released
-from app.store.base import Store
+from app.store.base import PAGE_TEXT_LENGTH, Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,
@@ -108,6 +108,19 @@ async def test_each_list_is_cut_at_the_limit_and_the_totals_are_not(store: Store
     assert [message.id for message in summary.processing] == ids[:3]
     assert [message.id for message in summary.queued] == ids[4:7]
     assert (summary.totals[MessageState.PROCESSING], summary.totals[MessageState.QUEUED]) == (4, 6)
+
+
+async def test_lists_of_long_messages_end_early_and_the_totals_do_not(store: Store) -> None:
+    async def add_long(count: int) -> list[str]:
+        return [(await add(store, "x" * (PAGE_TEXT_LENGTH // 2 + 1))).id for _ in range(count)]
+
+    running = await add_long(3)
+    await claim(store, 3)
+    waiting = await add_long(4)
+    summary = await store.summary(TENANT, limit=10)
+    assert [message.id for message in summary.processing] == running[:2]
+    assert [message.id for message in summary.queued] == waiting[:2]
+    assert (summary.totals[MessageState.PROCESSING], summary.totals[MessageState.QUEUED]) == (3, 4)
 
 
 async def test_each_tenant_sees_its_own_queue(store: Store) -> None:

@@ -28,6 +28,7 @@ from app.models import (
     rfc3339,
     scrubbed,
     storable,
+    storable_json,
 )
 
 MOMENT = datetime(2024, 1, 15, 10, 30, 5, 123_456, UTC)
@@ -205,7 +206,7 @@ def test_the_data_of_an_event_is_one_line_of_ascii_json(chunk: object, index: in
     event = NewEvent.chunk("tool_result", chunk, index)
     assert event.data.isascii()
     assert event.data.isprintable()
-    assert json.loads(event.data) == {"type": "tool_result", "chunk": chunk, "index": index}
+    assert json.loads(event.data) == {"type": "tool_result", "chunk": storable_json(chunk), "index": index}
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
@@ -216,6 +217,19 @@ def test_the_data_of_an_event_can_be_read_by_any_json_parser(number: float) -> N
         pytest.fail(f"{constant} is not JSON")
 
     json.loads(NewEvent.chunk("tool_call", {"args": {"x": number}}, 0).data, parse_constant=refuse)
+
+
+@given(JSON)
+def test_json_values_stay_as_they_are_but_for_lone_surrogates(value: object) -> None:
+    stored = storable_json(value)
+    assert json.dumps(stored, ensure_ascii=False).encode()
+    if json.dumps(value, ensure_ascii=False).isascii():
+        assert stored == value
+
+
+@pytest.mark.parametrize("value", [MOMENT, {1, 2}, b"bytes", object(), Priority.HIGH])
+def test_what_json_does_not_know_is_told_as_text(value: object) -> None:
+    assert json.loads(NewEvent.chunk("tool_result", {"x": [value]}, 0).data)["chunk"] == {"x": [str(value)]}
 
 
 def test_events_have_the_fields_of_the_specification_in_its_order() -> None:

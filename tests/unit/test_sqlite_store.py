@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -142,6 +143,16 @@ async def test_a_file_that_is_opened_again_keeps_everything(path: Path, clock: M
     assert ask(path, "SELECT group_concat(sql, ';') FROM sqlite_schema") == schema
 
 
+async def test_a_queue_keeps_its_name_and_one_made_anew_gets_another(path: Path) -> None:
+    names = []
+    for _ in range(3):
+        async with opened(path) as store:
+            names.append(await store.queue_id())
+        if len(names) == 2:
+            path.unlink()
+    assert names[0] == names[1] != names[2]
+
+
 async def test_an_empty_file_is_a_new_one(path: Path) -> None:
     put(path, b"")
     async with opened(path) as store:
@@ -213,8 +224,10 @@ async def test_the_file_of_a_newer_program_is_refused_and_left_alone(path: Path)
     assert folder_of(path) == before
 
 
-async def test_the_database_of_another_program_is_refused_and_left_alone(path: Path) -> None:
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+async def test_the_database_of_another_program_is_refused_and_left_alone(path: Path, journal: str) -> None:
     put(path, b"")
+    ask(path, f"PRAGMA journal_mode = {journal}")
     ask(path, "CREATE TABLE bookmarks (url); INSERT INTO bookmarks VALUES ('https://example.org')")
     before = folder_of(path)
     assert "another program" in await refused(path, StoreIncompatible)
@@ -287,6 +300,22 @@ async def test_concurrent_calls_share_their_commits(store: SqliteStore, commits:
     await asyncio.gather(*(store.finish(lease, DONE) for lease in leases))
     assert 2 <= len(commits) <= 8
     assert len({message.id for message in messages}) == 64
+
+
+async def test_calls_that_come_while_a_commit_is_under_way_share_the_next_one(
+    store: SqliteStore, commits: list[str]
+) -> None:
+    """Calls of different turns of the event loop too: there is no timer that gathers them."""
+    let_go = threading.Event()
+    busy = store._write_lane.run(let_go.wait)
+    adding = []
+    for _ in range(20):
+        adding.append(asyncio.create_task(add(store)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    let_go.set()
+    await asyncio.gather(busy, *adding)
+    assert len(commits) <= 3
 
 
 async def test_state_changes_wait_for_the_disk_and_tokens_do_not(store: SqliteStore, commits: list[str]) -> None:
@@ -566,6 +595,19 @@ async def test_what_was_told_outlives_a_kill(path: Path) -> None:
 def _words(line: str) -> tuple[str, str]:
     verb, _, message_id = line.strip().partition(" ")
     return verb, message_id
+
+
+# What stays behind
+
+
+async def test_a_deleted_message_leaves_no_rows_behind(store: SqliteStore, path: Path, clock: ManualClock) -> None:
+    lease = await start(store, thread="t")
+    await store.append(lease, [chunk(0)])
+    await store.finish(lease, DONE)
+    clock.advance(10)
+    assert (await store.prune_messages(older_than_seconds=1, limit=ALL))[0] == 1
+    for table in ("messages", "events", "threads"):
+        assert ask(path, f"SELECT count(*) FROM {table}") == 0
 
 
 # Long queues
