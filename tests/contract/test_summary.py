@@ -123,6 +123,14 @@ async def test_lists_of_long_messages_end_early_and_the_totals_do_not(store: Sto
     assert (summary.totals[MessageState.PROCESSING], summary.totals[MessageState.QUEUED]) == (3, 4)
 
 
+async def test_a_list_that_ended_early_leaves_nothing_out_before_its_end(store: Store) -> None:
+    delayed = await start(store)
+    await store.finish(delayed, Released("later", delay=10))
+    ready = [(await add(store, "x" * (PAGE_TEXT_LENGTH // 2 + 1))).id for _ in range(3)]
+    listed = [message.id for message in (await store.summary(TENANT, limit=10)).queued]
+    assert listed == [*ready, delayed.message_id][: len(listed)]
+
+
 async def test_each_tenant_sees_its_own_queue(store: Store) -> None:
     await start(store, tenant=OTHER_TENANT)
     for _ in range(3):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 
@@ -23,7 +23,7 @@ MAX_QUEUE_SIZE = 5
 class SilentAgent:
     """An agent that nobody runs here."""
 
-    async def run(self, task: AgentTask) -> AsyncIterator[Part | FinalResult]:
+    async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult, None]:
         yield FinalResult("")
 
 
