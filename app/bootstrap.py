@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from app.agent_processor import AgentProcessor
 from app.agents.base import Agent, AgentMemory
+from app.agents.embedded import EmbeddedModel
 from app.agents.registry import AgentRegistry, Loader
 from app.config import Settings
 from app.errors import ConfigurationError, StoreError
@@ -25,7 +26,6 @@ from app.thread_manager import ThreadManager
 from app.worker import QueueWorker
 
 if TYPE_CHECKING:
-    from app.agents.builtin import EmbeddedModel
     from app.checkpoints.sqlite import FencedSqliteSaver
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Agents:
         self._store = store
         self._resources = AsyncExitStack()
         self._saver: FencedSqliteSaver | None = None
-        self._embedded: EmbeddedModel | None = None
+        self._embedded = EmbeddedModel()
         paths = settings.graph_paths()
         loaders: dict[str, Loader] = {name: self._loader(path) for name, path in paths.items()}
         self.registry = AgentRegistry(loaders or {"chat": self._load_chat}, redactor_of(settings).redact)
@@ -67,20 +67,26 @@ class Agents:
         return load
 
     async def _load_chat(self) -> Agent:
-        await asyncio.to_thread(_import_all, "app.agents.builtin", "app.agents.langgraph", "app.checkpoints.sqlite")
-        from app.agents.builtin import EmbeddedModel, embedded_chat, hosted_chat
-        from app.agents.langgraph import LangGraphAgent
-
         settings = self._settings
+        importing = asyncio.to_thread(
+            _import_all, "app.agents.builtin", "app.agents.langgraph", "app.checkpoints.sqlite"
+        )
         if settings.uses_embedded_model:
             parallel = max(1, min(settings.worker_concurrency, MAX_EMBEDDED_PARALLEL))
-            self._embedded = EmbeddedModel()
-            graph = await embedded_chat(self._embedded, parallel)
+            endpoint, _ = await asyncio.gather(self._embedded.start(parallel), importing)
+            from app.agents.builtin import embedded_chat
+
+            graph = await embedded_chat(endpoint)
         else:
+            await importing
+            from app.agents.builtin import hosted_chat
+
             key = settings.openai_api_key
             graph = await hosted_chat(
                 settings.model_name, key.get_secret_value() if key else None, settings.openai_base_url
             )
+        from app.agents.langgraph import LangGraphAgent
+
         return LangGraphAgent(graph, await self._open_memory())
 
     async def _open_memory(self) -> "FencedSqliteSaver":

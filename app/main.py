@@ -151,9 +151,9 @@ def server_config(app: FastAPI) -> uvicorn.Config:
 
 def serve(settings: Settings) -> None:
     """Run the server until it is told to stop. Raises AgentQueueError and OSError while starting."""
+    listener = listen(settings.host, settings.port)  # first: who connects from here on waits, and is not refused
     asyncio.run(check_store(settings))
     app = create_app(settings)
-    listener = listen(settings.host, settings.port)
     host = "localhost" if settings.host in EVERYWHERE else settings.host
     logger.info("Serving on http://%s:%d, its API described under /docs", host, listener.getsockname()[1])
     uvicorn.Server(server_config(app)).run(sockets=[listener])

@@ -73,7 +73,7 @@ def start() -> list[Row]:
         with tempfile.TemporaryDirectory() as name:
             folder, port = Path(name), free_port()
             began = time.perf_counter()
-            with process("-m", "app.main", folder=folder, HOST="127.0.0.1", PORT=str(port)):
+            with process("-m", "app.main", folder=folder, pinned=False, HOST="127.0.0.1", PORT=str(port)):
                 opened.append(wait_for_port(port))
                 while not _ready(port):
                     time.sleep(0.02)

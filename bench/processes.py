@@ -40,8 +40,10 @@ def wait_for_port(port: int) -> float:
 
 
 @contextmanager
-def process(*arguments: str, folder: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`python …` on the first core, ended on leaving."""
+def process(
+    *arguments: str, folder: Path, pinned: bool = True, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`python …` on the first core when pinned, ended on leaving."""
     root = str(Path(__file__).parent.parent)
     child = subprocess.Popen(
         [sys.executable, *arguments],
@@ -51,7 +53,8 @@ def process(*arguments: str, folder: Path, **environment: str) -> Iterator[subpr
         stderr=subprocess.DEVNULL,
     )
     try:
-        pin(child.pid, 0)
+        if pinned:
+            pin(child.pid, 0)
         yield child
     finally:
         child.terminate()

