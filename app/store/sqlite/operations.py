@@ -108,7 +108,7 @@ class Reads:
         for state, count in self.execute("tallies", tenant=tenant):
             totals[MessageState(state)] = count
         queued = self._page("list_queued", tenant=tenant, limit=limit)
-        if len(queued) < limit:
+        if len(queued) < limit and _text_length(queued) < PAGE_TEXT_LENGTH:
             queued += self._page("list_delayed", tenant=tenant, limit=limit - len(queued))
         return QueueSummary.model_construct(
             totals=totals,
@@ -122,7 +122,7 @@ class Reads:
         length = 0
         for row in self.execute(query, **values):
             messages.append(to_message(row))
-            length += len(messages[-1].content) + len(messages[-1].result or "")
+            length += _text_length(messages[-1:])
             if length >= PAGE_TEXT_LENGTH:
                 break
         return messages
@@ -170,6 +170,10 @@ class Reads:
             Worker(id=name, host=host, pid=pid, slots=slots, started_at=to_datetime(start), last_beat=to_datetime(beat))
             for name, host, pid, slots, start, beat in self.rows("list_workers")
         ]
+
+
+def _text_length(messages: Sequence[Message]) -> int:
+    return sum(len(message.content) + len(message.result or "") for message in messages)
 
 
 class Writes(Reads):
