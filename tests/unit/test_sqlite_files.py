@@ -14,9 +14,10 @@ from app.errors import StoreIncompatible, StoreUnavailable
 from app.models import MessageState
 from app.store.named_sql import load_migrations
 from app.store.sqlite import connection as sqlite_connection
+from app.store.sqlite.store import SqliteStore
 from tests.clock import ManualClock
 from tests.contract.builders import ALL, DONE, TENANT, add, beat, chunk, log, seen, start
-from tests.unit.sqlite_tools import ask, folder_of, modes_of, opened, put, python, refused
+from tests.unit.sqlite_tools import ask, connected, folder_of, modes_of, opened, put, python, refused
 
 
 @pytest.fixture
@@ -105,6 +106,22 @@ def test_processes_that_open_a_new_file_together_make_it_once(tmp_path: Path) ->
     assert told.splitlines() == ["[0, 0, 0, 0]"] * len(paths)
     for path in paths:
         assert ask(path, "SELECT group_concat(thread_number) FROM messages ORDER BY number") == "1,2,3,4"
+
+
+@pytest.mark.parametrize("lock", ["BEGIN; SELECT count(*) FROM sqlite_schema", "BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+async def test_a_new_file_that_another_process_has_locked_is_waited_for(path: Path, lock: str) -> None:
+    """SQLite itself does not always wait for the lock that turns a new file to a write-ahead log."""
+    put(path, b"")
+    store = SqliteStore(path)
+    with connected(path) as other:
+        other.execute(lock)
+        opening = asyncio.create_task(store.open())
+        await asyncio.wait([opening], timeout=0.1)
+        waited = not opening.done()
+        other.execute("ROLLBACK")
+        await opening
+        await store.close()
+    assert waited
 
 
 async def test_the_file_of_a_newer_program_is_refused_and_left_alone(path: Path) -> None:

@@ -116,15 +116,16 @@ async def test_state_changes_wait_for_the_disk_and_tokens_do_not(store: SqliteSt
 
 async def test_an_operation_that_fails_harms_no_other_of_its_batch(store: SqliteStore, commits: list[str]) -> None:
     known = new("first", thread="t")
-    results = await asyncio.gather(
-        store.add(known, max_queued=ALL),
-        store.add(known.model_copy(update={"content": "the same id again"}), max_queued=ALL),
-        store.add(new("\ud800", thread="t"), max_queued=ALL),
-        store.cancel(TENANT, "unknown"),
-        store.add(new("second", thread="t"), max_queued=ALL),
-        store.add(new(thread="refused"), max_queued=1),
-        return_exceptions=True,
-    )
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(
+            store.add(known, max_queued=ALL),
+            store.add(known.model_copy(update={"content": "the same id again"}), max_queued=ALL),
+            store.add(new("\ud800", thread="t"), max_queued=ALL),
+            store.cancel(TENANT, "unknown"),
+            store.add(new("second", thread="t"), max_queued=ALL),
+            store.add(new(thread="refused"), max_queued=1),
+            return_exceptions=True,
+        )
     assert len(commits) == 1
     kinds = [type(result) for result in results]
     assert kinds[1:4] == [StoreError, UnicodeEncodeError, MessageNotFound]

@@ -5,6 +5,7 @@ connections write at once; the same file must never be opened with both.
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ APPLICATION_ID = 0x41475451
 """`AGTQ` in the file's header: tells our databases from others."""
 
 BUSY_TIMEOUT_MILLISECONDS = 5_000
+WAL_RETRY_SECONDS = 0.01
 WAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 
 
@@ -48,13 +50,26 @@ def connect(path: Path) -> apsw.Connection:
     try:
         connection.set_busy_timeout(BUSY_TIMEOUT_MILLISECONDS)
         _refuse_foreign(connection)
-        connection.execute("PRAGMA journal_mode = WAL")
+        _switch_to_wal(connection)
         connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_LIMIT_BYTES}")
         connection.execute("PRAGMA temp_store = MEMORY")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _switch_to_wal(connection: apsw.Connection) -> None:
+    """SQLite answers this with BUSY at once, whatever the timeout, while another process opens the file."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_MILLISECONDS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(WAL_RETRY_SECONDS)
 
 
 def migrate(connection: apsw.Connection) -> None:
