@@ -6,7 +6,7 @@ now or later, on any process. SSE, WebSocket and the command line all read throu
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -147,11 +147,6 @@ class Streams:
         self._waiting_readers = 0
         self._ticker: asyncio.Task[None] | None = None
 
-    @property
-    def closing(self) -> bool:
-        """Whether this process asks its readers to come back to another one."""
-        return self._closing
-
     def close(self) -> None:
         """End all tails where they are; their readers go on elsewhere from the last id."""
         self._closing = True
@@ -159,7 +154,7 @@ class Streams:
         if self._ticker is not None:
             self._ticker.cancel()
 
-    async def tail(self, tenant: str, message_id: str, *, after: int, idle_seconds: float) -> AsyncIterator[News]:
+    async def tail(self, tenant: str, message_id: str, *, after: int, idle_seconds: float) -> AsyncGenerator[News]:
         """The log from the event behind `after` to its end, in order, without gaps and without doubles.
 
         `Waiting` while the message is queued and its position changes, `Idle` after `idle_seconds` of silence.

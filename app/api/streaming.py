@@ -4,7 +4,8 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
@@ -76,7 +77,7 @@ class EventStreamResponse(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, news: AsyncIterator[News]) -> None:
+    def __init__(self, news: AsyncGenerator[News]) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._news = news
@@ -110,11 +111,9 @@ class EventStreamResponse(Response):
                 await _send_while_it_moves(send, message, connection)
 
         await write(f"retry: {secrets.choice(RETRY_MILLISECONDS)}\n\n".encode())
-        try:
+        async with aclosing(self._news):
             async for news in self._news:
                 await write(frames_of(news))
-        finally:
-            await self._news.aclose()  # type: ignore[attr-defined]  # an async generator
         await _send_while_it_moves(send, {"type": "http.response.body", "body": b""}, connection)
 
 
