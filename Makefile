@@ -35,9 +35,9 @@ bench: .venv/dev ## Measure; prints a table and writes bench/results
 
 lock: .venv/uv ## Lock the dependencies of pyproject.toml into the requirements files
 	$(UV) lock -q --upgrade
-	$(UV) export -q --no-emit-project --no-default-groups -o requirements.txt
+	$(UV) export -q --no-emit-project --all-extras --no-default-groups -o requirements.txt
 	$(UV) export -q --no-emit-project --only-group llm -o requirements-model.txt
-	$(UV) export -q --no-emit-project --all-groups -o requirements-dev.txt
+	$(UV) export -q --no-emit-project --all-extras --all-groups -o requirements-dev.txt
 	sed -i '/^#    uv export/d' requirements.txt requirements-model.txt requirements-dev.txt
 
 clean: ## Remove the environment and caches, not the data

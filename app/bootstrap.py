@@ -18,7 +18,7 @@ from app.errors import ConfigurationError, StoreError
 from app.maintenance import Maintenance
 from app.queue_manager import QueueManager
 from app.services import Services
-from app.store.base import RankPolicy, Store
+from app.store.base import Store
 from app.store.factory import make_store
 from app.streams import Streams
 from app.telemetry import Redactor, configure_logging
@@ -137,7 +137,7 @@ def start_logging(settings: Settings) -> None:
 
 async def check_store(settings: Settings) -> None:
     """Open and close the store, so that what is wrong with it is known before a server starts. Raises StoreError."""
-    store = make_store(settings.database_url, ranks=RankPolicy())
+    store = make_store(settings)
     try:
         await store.open()
     except StoreError as error:
@@ -152,7 +152,7 @@ class Runtime:
     def __init__(self, settings: Settings, *, store: Store | None = None) -> None:
         self.settings = settings
         checkpoint_path(settings)
-        self._store = store or make_store(settings.database_url, ranks=RankPolicy(settings.priority_aging_seconds))
+        self._store = store or make_store(settings)
         self._agents = Agents(settings, self._store)
         registry = self._agents.registry
         processor = AgentProcessor(

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     event_retention_hours: Seconds = 24
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     allow_anonymous: bool = False
+    allow_volatile: bool = False
     log_format: Literal["text", "json"] = "text"
     log_config: Path | None = None
 

@@ -3,22 +3,42 @@
 from pathlib import Path
 
 from app.clock import Clock
+from app.config import Settings
 from app.errors import ConfigurationError
 from app.store.base import RankPolicy, Store
-from app.store.sqlite.store import SqliteStore
 
 SQLITE = "sqlite:///"
+POSTGRES = ("postgresql://", "postgres://")
+REDIS = ("redis://", "rediss://")
 
 
-def make_store(url: str, *, ranks: RankPolicy, clock: Clock | None = None) -> Store:
-    """The store that the URL names, not yet open. Raises ConfigurationError.
-
-    `sqlite:///relative/path.db`, `sqlite:////absolute/path.db` or `memory://`.
-    """
+def make_store(settings: Settings, *, clock: Clock | None = None) -> Store:
+    """The store that DATABASE_URL names, not yet open; its driver is imported here. Raises ConfigurationError."""
+    url = settings.database_url
+    ranks = RankPolicy(settings.priority_aging_seconds)
     if url == "memory://":
+        from app.store.sqlite.store import SqliteStore
+
         return SqliteStore(None, ranks=ranks, clock=clock)
     if url.startswith(SQLITE) and len(url) > len(SQLITE):
+        from app.store.sqlite.store import SqliteStore
+
         return SqliteStore(Path(url.removeprefix(SQLITE)), ranks=ranks, clock=clock)
+    try:
+        if url.startswith(POSTGRES):
+            from app.store.postgres.store import PostgresStore
+
+            return PostgresStore(url, ranks=ranks, clock=clock)
+        if url.startswith(REDIS):
+            from app.store.redis.store import RedisStore
+
+            return RedisStore(url, ranks=ranks, clock=clock, allow_volatile=settings.allow_volatile)
+    except ImportError as error:
+        extra = "postgres" if url.startswith(POSTGRES) else "redis"
+        raise ConfigurationError(
+            f"DATABASE_URL: expected the extra `{extra}` to be installed (agent-queue-system[{extra}]), got {error}"
+        ) from error
     raise ConfigurationError(
-        f"DATABASE_URL: expected sqlite:///path/to/file.db or memory://, got {url.rpartition('@')[2]!r}"
+        "DATABASE_URL: expected sqlite:///path/to/file.db, postgresql://user@host/database, redis://host or memory://, "
+        f"got {url.rpartition('@')[2]!r}"
     )

@@ -39,7 +39,7 @@ from app.store.base import (
     RankPolicy,
     message_topic,
 )
-from app.store.sqlite.rows import preview, to_message, to_thread
+from app.store.rows import preview, to_message, to_thread
 
 RESCUE_BATCH = 100
 NEAR_END = 200
