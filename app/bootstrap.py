@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from app.agent_processor import AgentProcessor
 from app.agents.base import Agent, AgentMemory
@@ -126,8 +127,12 @@ def checkpoint_path(settings: Settings) -> Path | None:
 
 def redactor_of(settings: Settings) -> Redactor:
     """Knows the secrets among the settings."""
-    key = settings.openai_api_key
-    return Redactor([key.get_secret_value()] if key else [])
+    secrets = [] if settings.openai_api_key is None else [settings.openai_api_key.get_secret_value()]
+    for url in filter(None, (settings.database_url, settings.checkpoint_url)):
+        credentials, at, _ = url.partition("://")[2].rpartition("@")
+        if at and (password := credentials.partition(":")[2]):
+            secrets += [password, unquote(password)]
+    return Redactor(secrets)
 
 
 def start_logging(settings: Settings) -> None:

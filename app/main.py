@@ -195,6 +195,12 @@ def work(settings: Settings) -> None:
     asyncio.run(_work(settings))
 
 
+def migrate(settings: Settings) -> None:
+    """Bring the database up to date without serving from it. Raises AgentQueueError."""
+    asyncio.run(check_store(settings))
+    logger.info("The database is up to date")
+
+
 def run(command: Callable[[Settings], None]) -> None:
     """Load the settings, set up logging, run the command; what is wrong at the start is one line and an exit code."""
     try:

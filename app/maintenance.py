@@ -15,8 +15,6 @@ logger = logging.getLogger(__name__)
 PROMOTE_SECONDS = 1.0
 PRUNE_SECONDS = 60.0
 PRUNE_BATCH = 500
-WORKER_SILENCE_LEASES = 10
-"""A worker not heard of for so many leases is forgotten."""
 
 
 class DutyStore(MessageStore, WorkerStore, Protocol):
@@ -49,10 +47,10 @@ class Maintenance:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def rescue(self) -> None:
-        """Take back messages of lost workers, and forget workers that are long gone."""
+        """Take back messages of lost workers, and forget workers that have been silent for a lease."""
         if rescued := await self._store.rescue():
             logger.warning("Messages taken back from lost workers: count=%d", rescued)
-        await self._store.prune_workers(silent_for_seconds=WORKER_SILENCE_LEASES * self._settings.lease_seconds)
+        await self._store.prune_workers(silent_for_seconds=self._settings.lease_seconds)
 
     async def promote(self) -> None:
         """Make delayed messages ready that are due."""

@@ -34,6 +34,12 @@ async def store(make_store: StoreFactory, tmp_path: Path, clock: ManualClock) ->
         await backend.close()
 
 
+@pytest.fixture(params=["sqlite"])
+def database_url(tmp_path: Path) -> str:
+    """DATABASE_URL of an empty database of each backend that processes can share."""
+    return f"sqlite:///{tmp_path / 'queue.db'}"
+
+
 @pytest.fixture
 async def model() -> AsyncIterator[StubServer]:
     """An OpenAI-compatible server that answers what a test tells it to."""

@@ -13,7 +13,7 @@ from app.api.deps import (
     services_of,
 )
 from app.api.errors import problems
-from app.api.schemas import MessageAccepted, MessageCancelled, MessageCreate, MessageStatus, QueueState
+from app.api.schemas import MessageAccepted, MessageCancelled, MessageCreate, MessageStatus, QueueState, WorkerList
 
 router = APIRouter(tags=["messages"])
 queue_router = APIRouter(tags=["queue"])
@@ -79,3 +79,16 @@ async def get_queue(services: ServicesDep, principal: PrincipalDep, limit: Limit
     """Totals by state, what waits (in the order in which it will be taken) and what is being processed."""
     summary = await services.queue.summary(principal.tenant, limit=limit)
     return Response(QueueState.of(summary).model_dump_json(), media_type=JSON)
+
+
+@queue_router.get(
+    "/workers",
+    operation_id="listWorkers",
+    summary="List the workers",
+    response_model=WorkerList,
+    responses=problems(401, 503),
+)
+async def list_workers(services: ServicesDep, principal: PrincipalDep) -> Response:
+    """The live processes that run messages, with how many each runs at a time and when it was last heard of."""
+    workers = await services.store.list_workers()
+    return Response(WorkerList(workers=workers).model_dump_json(), media_type=JSON)

@@ -4,7 +4,18 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from app.models import Message, MessageState, Moment, Priority, QueueSummary, Text, Thread, ThreadId, not_blank
+from app.models import (
+    Message,
+    MessageState,
+    Moment,
+    Priority,
+    QueueSummary,
+    Text,
+    Thread,
+    ThreadId,
+    Worker,
+    not_blank,
+)
 
 MESSAGE_ID = "550e8400-e29b-41d4-a716-446655440000"
 THREAD_ID = "a2e40f10-9f5a-4a54-9fb4-3b9f861fc2c0"
@@ -223,6 +234,25 @@ class QueueState(BaseModel):
             current_processing=processing[0] if processing else None,
             processing_messages=processing,
         )
+
+
+class WorkerList(BaseModel):
+    """Processes that run messages, of all hosts, the oldest first; one that has been silent for a lease is left out."""
+
+    model_config = example(
+        workers=[
+            {
+                "id": "host-1-4711-7c9201dc2f6c",
+                "host": "host-1",
+                "pid": 4711,
+                "slots": 4,
+                "started_at": CREATED,
+                "last_beat": ENDED,
+            }
+        ]
+    )
+
+    workers: list[Worker]
 
 
 class ThreadSummary(BaseModel):

@@ -1,0 +1,30 @@
+"""The command `agentq`: the server and its workers, as many of each as wanted. Settings come from the environment."""
+
+import argparse
+from collections.abc import Callable
+
+from app import __version__
+from app.config import Settings
+from app.main import migrate, run, serve, work
+
+COMMANDS: dict[str, tuple[Callable[[Settings], None], str]] = {
+    "serve": (serve, "take messages, show streams and run messages (WORKER_CONCURRENCY=0: run none)"),
+    "worker": (work, "run messages only, without HTTP"),
+    "migrate": (migrate, "bring the database and the agents' memory up to date, then end"),
+}
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    parser = argparse.ArgumentParser(
+        prog="agentq", description="A durable queue for AI agents.", epilog="README.md lists the settings."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, (_, explanation) in COMMANDS.items():
+        commands.add_parser(name, help=explanation, description=explanation.capitalize())
+    run(COMMANDS[parser.parse_args().command][0])
+
+
+if __name__ == "__main__":
+    main()
