@@ -88,7 +88,7 @@ async def get_queue(services: ServicesDep, principal: PrincipalDep, limit: Limit
     response_model=WorkerList,
     responses=problems(401, 503),
 )
-async def list_workers(services: ServicesDep, principal: PrincipalDep) -> Response:
+async def list_workers(services: ServicesDep, _: PrincipalDep) -> Response:
     """The live processes that run messages, with how many each runs at a time and when it was last heard of."""
     workers = await services.store.list_workers()
     return Response(WorkerList(workers=workers).model_dump_json(), media_type=JSON)
