@@ -78,6 +78,17 @@ def load(port: int, connections: int, seconds: float) -> dict[str, float]:
     return result
 
 
+def read(port: int, messages: int) -> dict[str, list[float]]:
+    """What a reader of so many answers has measured; see `bench.readers`."""
+    output = subprocess.check_output(
+        [sys.executable, "-m", "bench.readers", str(port), str(messages)],
+        cwd=Path(__file__).parent.parent,
+        timeout=DEADLINE_SECONDS,
+    )
+    result: dict[str, list[float]] = json.loads(output)
+    return result
+
+
 def resident_megabytes(pid: int) -> float:
     """Resident memory of a process."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])

@@ -1,0 +1,35 @@
+"""The engines to measure on, each with its durable default: an empty one, and its DATABASE_URL."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from tests.postgres_server import postgres_server
+from tests.valkey_server import valkey_server
+
+
+@contextmanager
+def sqlite(folder: Path) -> Iterator[str]:
+    """A file, with `synchronous=FULL`."""
+    yield f"sqlite:///{folder / 'queue.db'}"
+
+
+@contextmanager
+def postgres(_: Path) -> Iterator[str]:
+    """A real server that waits for its disk at each commit."""
+    with postgres_server(durable=True) as server:
+        yield server.url
+
+
+@contextmanager
+def valkey(_: Path) -> Iterator[str]:
+    """A real server with an append-only file, flushed each second."""
+    with valkey_server() as server:
+        yield server.url
+
+
+BACKENDS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
+    "sqlite": sqlite,
+    "postgres": postgres,
+    "valkey": valkey,
+}
