@@ -207,7 +207,7 @@ def test_the_readme_is_written_in_our_own_words() -> None:
 
 @pytest.mark.parametrize("path", [*files_of_ours("*.yaml"), *files_of_ours("*.yml")], ids=lambda path: path.name)
 def test_yaml_files_can_be_read(path: Path) -> None:
-    assert yaml.safe_load(path.read_text("utf-8"))
+    assert all(yaml.safe_load_all(path.read_text("utf-8")))
 
 
 def test_the_composition_is_closed_to_strangers_and_names_real_settings() -> None:
