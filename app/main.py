@@ -60,6 +60,9 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
         app.router.routes.extend(router.routes)  # include_router would match every request twice
     app.add_middleware(RawThreadPaths)
     app.add_middleware(HotRoute, method="POST", path="/messages", endpoint=routes.submit_message, owner=app)
+    app.add_middleware(
+        HotRoute, method="GET", path="/messages/{message_id}/stream", endpoint=streaming.stream_of_request, owner=app
+    )
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     errors.install(app)
     _describe_shared_schemas(app)

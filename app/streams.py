@@ -5,20 +5,28 @@ now or later, on any process. SSE, WebSocket and the command line all read throu
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import logging
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar
 
+from app.errors import StoreUnavailable
 from app.models import TERMINAL_EVENTS, ChunkType, Event, EventPage, Lease, Message, MessageState, NewEvent, Part
 from app.store.base import MOVED, EventLog, Signals, Subscription, message_topic
 
-PAGE_EVENTS = 500
+logger = logging.getLogger(__name__)
+
+V = TypeVar("V")
+
+PAGE_EVENTS = 2_000
 POLL_SECONDS = 1.0
 """A lost hint makes a reader late by this much, never stuck."""
 
-POLL_SECONDS_PER_READER = 0.005
-"""Many readers poll less often each, so that all together cost the same."""
+READERS_A_POLL = 200
+"""Many readers look less often each, so that all together cost the same."""
 
 POSITION_SECONDS = 0.02
 """Waiting readers are told their positions at most this often, less often when many wait."""
@@ -103,6 +111,18 @@ def merged(parts: Sequence[Part]) -> list[tuple[ChunkType, object]]:
     return chunks
 
 
+class Written:
+    """Stored events, one behind the other. All readers who want them share the object, and so the frames."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.events = events
+
+    @cached_property
+    def frames(self) -> bytes:
+        """As server-sent events: made of the stored text, once for all readers."""
+        return "".join(f"id: {e.id}\nevent: {e.type}\ndata: {e.data}\n\n" for e in self.events).encode("ascii")
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Live news for a reader of a queued message; not stored, without an id."""
@@ -123,7 +143,7 @@ class Idle:
     """Nothing came for the time that the reader asked for."""
 
 
-News = Sequence[Event] | Waiting | Reset | Idle
+News = Written | Waiting | Reset | Idle
 
 
 class Messages(Protocol):
@@ -137,6 +157,54 @@ class Source(EventLog, Messages, Signals, Protocol):
     """The ports that a tail reads from."""
 
 
+class SharedReads(Generic[V]):
+    """Reads once for all who ask for the same in one turn of the event loop, as readers do that one hint has woken.
+
+    Who asks in a later turn has a read of his own: one that had begun before may not show what he was woken for.
+    """
+
+    def __init__(self, read: Callable[..., Coroutine[Any, Any, V]]) -> None:
+        self._read = read
+        self._asked: dict[tuple[object, ...], asyncio.Task[V]] = {}
+
+    async def __call__(self, *key: Any) -> V:
+        """The same as `read(*key)`."""
+        task = self._asked.get(key)
+        if task is None:
+            task = self._asked[key] = asyncio.create_task(self._begin(key), name="shared read")
+            task.add_done_callback(_retrieve)
+        return await asyncio.shield(task)
+
+    async def _begin(self, key: tuple[object, ...]) -> V:
+        del self._asked[key]
+        return await self._read(*key)
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Of a read that nobody waited for to its end, the error is nobody's."""
+    if not task.cancelled():
+        task.exception()
+
+
+class _Silence:
+    """How long a reader has been told nothing."""
+
+    def __init__(self, limit_seconds: float) -> None:
+        self._time = asyncio.get_running_loop().time
+        self._limit_seconds = limit_seconds
+        self.broken()
+
+    def broken(self) -> None:
+        """The reader is being told something."""
+        self._ends_at = self._time() + self._limit_seconds
+
+    async def until_hint(self, hints: Subscription) -> AsyncIterator[Idle]:
+        """`Idle` each time that the silence has become too long, until there is a hint."""
+        while not await hints.wait(max(0.0, self._ends_at - self._time())):
+            self.broken()
+            yield Idle()
+
+
 class Streams:
     """Tails of message logs in this process."""
 
@@ -144,81 +212,123 @@ class Streams:
         self._source = source
         self._closing = False
         self._topics: Counter[str] = Counter()
+        self._poller: asyncio.Task[None] | None = None
         self._waiting_readers = 0
         self._ticker: asyncio.Task[None] | None = None
+        self._pages = SharedReads(self._read)
+        self._positions = SharedReads(self._position)
 
     def close(self) -> None:
         """End all tails where they are; their readers go on elsewhere from the last id."""
         self._closing = True
         self._source.publish(*self._topics)
+        self._stop_polling()
         if self._ticker is not None:
             self._ticker.cancel()
 
     async def tail(self, tenant: str, message_id: str, *, after: int, idle_seconds: float) -> AsyncGenerator[News]:
         """The log from the event behind `after` to its end, in order, without gaps and without doubles.
 
-        `Waiting` while the message is queued and its position changes, `Idle` after `idle_seconds` of silence.
-        Ends behind the terminal event, or when this process closes. Raises MessageNotFound.
+        `Waiting` while the message is queued and its position changes, `Idle` after `idle_seconds` of silence. While
+        the store is away there is silence. Ends behind the terminal event, or when this process closes.
+        Raises MessageNotFound.
         """
-        topic = message_topic(message_id)
-        loop = asyncio.get_running_loop()
-        quiet_until = loop.time() + idle_seconds
+        silence = _Silence(idle_seconds)
+        with self._reader_of(message_topic(message_id)) as hints:
+            while not self._closing:
+                page, written = await self._pages(message_id, after)
+                if after + 1 < page.first:
+                    yield Reset(page.state, await self._text_so_far(tenant, message_id))
+                    after = page.first - 1
+                elif page.events:
+                    silence.broken()
+                    yield written
+                    after = page.events[-1].id
+                    if page.events[-1].type in TERMINAL_EVENTS:
+                        return
+                elif page.state is MessageState.QUEUED:
+                    async for item in self._wait_in_queue(tenant, message_id, after, silence):
+                        yield item
+                elif is_over(page, after):
+                    return
+                else:
+                    async for idle in silence.until_hint(hints):
+                        yield idle
+
+    @contextmanager
+    def _reader_of(self, topic: str) -> Iterator[Subscription]:
+        """Counts a reader for as long as it is there, and has it woken now and then."""
         self._topics[topic] += 1
+        if self._poller is None:
+            self._poller = asyncio.create_task(self._poll(), name="look without a hint")
         try:
             with self._source.subscribe(topic) as hints:
-                while not self._closing:
-                    page = await self._source.read(message_id, after=after, limit=PAGE_EVENTS)
-                    if after + 1 < page.first:
-                        yield Reset(page.state, await self._text_so_far(tenant, message_id))
-                        after = page.first - 1
-                    elif page.events:
-                        yield page.events
-                        quiet_until = loop.time() + idle_seconds
-                        after = page.events[-1].id
-                        if page.events[-1].type in TERMINAL_EVENTS:
-                            return
-                    elif page.state is MessageState.QUEUED:
-                        async for item in self._wait_in_queue(tenant, message_id, after, idle_seconds):
-                            yield item
-                    elif is_over(page, after):
-                        return
-                    elif not await self._hinted(hints, quiet_until):
-                        yield Idle()
-                        quiet_until = loop.time() + idle_seconds
+                yield hints
         finally:
             self._topics[topic] -= 1
             if not self._topics[topic]:
                 del self._topics[topic]
+            if not self._topics:
+                self._stop_polling()
+
+    async def _read(self, message_id: str, after: int) -> tuple[EventPage, Written]:
+        """A page, and its events as they are shared. While the store is away, as if nothing had come yet."""
+        try:
+            page = await self._source.read(message_id, after=after, limit=PAGE_EVENTS)
+        except StoreUnavailable as error:
+            logger.warning("A log could not be read, trying again: id=%s, error=%s", message_id, error)
+            page = EventPage((), after, after, MessageState.PROCESSING)
+        return page, Written(page.events)
 
     async def _wait_in_queue(
-        self, tenant: str, message_id: str, after: int, idle_seconds: float
+        self, tenant: str, message_id: str, after: int, silence: _Silence
     ) -> AsyncIterator[Waiting | Idle]:
         """Positions, until there is an event behind `after` or the message is queued no more."""
         told: int | None = None
-        loop = asyncio.get_running_loop()
-        quiet_until = loop.time() + idle_seconds
         self._waiting_readers += 1
         if self._ticker is None:
             self._ticker = asyncio.create_task(self._tick(), name="queue positions")
         try:
             with self._source.subscribe(message_topic(message_id), POSITIONS) as hints:
                 while not self._closing:
-                    page = await self._source.read(message_id, after=after, limit=1)
+                    page, _ = await self._pages(message_id, after)
                     if page.events or page.state is not MessageState.QUEUED:
                         return
-                    position = (await self._source.get(tenant, message_id)).queue_position
+                    position = await self._positions(tenant, message_id)
                     if position is not None and position != told:
                         told = position
+                        silence.broken()
                         yield Waiting(position)
-                        quiet_until = loop.time() + idle_seconds
-                    if not await self._hinted(hints, quiet_until):
-                        yield Idle()
-                        quiet_until = loop.time() + idle_seconds
+                    async for idle in silence.until_hint(hints):
+                        yield idle
         finally:
             self._waiting_readers -= 1
             if not self._waiting_readers and self._ticker is not None:
                 self._ticker.cancel()
                 self._ticker = None
+
+    async def _position(self, tenant: str, message_id: str) -> int | None:
+        """None also while the store is away."""
+        with suppress(StoreUnavailable):
+            return (await self._source.get(tenant, message_id)).queue_position
+        return None
+
+    async def _poll(self) -> None:
+        """Has readers look without a hint, those of one message together, and only so many each time."""
+        turn: deque[str] = deque()
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            readers = 0
+            turn = turn or deque(self._topics)
+            while turn and readers < READERS_A_POLL:
+                topic = turn.popleft()
+                readers += self._topics[topic]
+                self._source.publish(topic)
+
+    def _stop_polling(self) -> None:
+        if self._poller is not None:
+            self._poller.cancel()
+            self._poller = None
 
     async def _tick(self) -> None:
         """Passes on that the queue moved, no faster than all waiting readers together can be served."""
@@ -227,12 +337,6 @@ class Streams:
                 if await moved.wait(POLL_SECONDS):
                     self._source.publish(POSITIONS)
                     await asyncio.sleep(max(POSITION_SECONDS, self._waiting_readers * POSITION_SECONDS_PER_READER))
-
-    async def _hinted(self, hints: Subscription, quiet_until: float) -> bool:
-        """Wait for a hint, or until it is time to look again; False when nothing was heard until `quiet_until`."""
-        poll = max(POLL_SECONDS, self._topics.total() * POLL_SECONDS_PER_READER)
-        remaining = quiet_until - asyncio.get_running_loop().time()
-        return await hints.wait(max(0.0, min(poll, remaining))) or remaining > poll
 
     async def _text_so_far(self, tenant: str, message_id: str) -> str:
         """What the pruned log would have shown: logs are pruned after the end, so the result has it all."""

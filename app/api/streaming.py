@@ -4,21 +4,20 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.deps import Limit, MessageIdDep, PrincipalDep, ServicesDep
+from app.api.deps import Limit, MessageIdDep, PrincipalDep, ServicesDep, principal_of, services_of
 from app.api.errors import problems
 from app.api.protocol import Connection, connection_of
 from app.api.schemas import EventList, StoredEvent
 from app.errors import AgentQueueError, InvalidRequest
-from app.models import Event
 from app.services import Services
-from app.streams import Idle, News, Reset, Waiting, is_over
+from app.streams import Idle, News, Reset, Waiting, Written, is_over
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +63,8 @@ def frames_of(news: News) -> bytes:
             return f"event: reset\ndata: {json.dumps({'state': state, 'text': text})}\n\n".encode()
         case Idle():
             return b": keep-alive\n\n"
-        case _:
-            return _event_frames(news)
-
-
-def _event_frames(events: Sequence[Event]) -> bytes:
-    return "".join(f"id: {e.id}\nevent: {e.type}\ndata: {e.data}\n\n" for e in events).encode("ascii")
+        case Written():
+            return news.frames
 
 
 class EventStreamResponse(Response):
@@ -123,6 +118,8 @@ async def _send_while_it_moves(send: Send, message: Message, connection: Connect
     uvicorn waits before it takes a message, so one whose waiting was cut short is still to be sent.
     """
     unsent = connection.get_write_buffer_size() if connection else 0
+    if connection is not None and unsent == 0:
+        return await send(message)  # nothing to wait for
     while True:
         try:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
@@ -194,6 +191,18 @@ async def stream_message(
         principal.tenant, message_id, after=seen, idle_seconds=services.settings.keepalive_seconds
     )
     return EventStreamResponse(news)
+
+
+async def stream_of_request(request: Request) -> Response:
+    """`stream_message` without the framework around it, which would keep 10 KiB for as long as the stream is open."""
+    services = services_of(request)
+    return await stream_message(
+        request.path_params["message_id"],
+        services,
+        principal_of(request, services),
+        request.headers.get("last-event-id"),
+        request.query_params.get("after"),
+    )
 
 
 @router.get(

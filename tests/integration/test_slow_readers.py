@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.models import DEFAULT_TENANT, EventType
+from app.streams import Written
 from tests import wire
 from tests.graph_control import GraphControl
 from tests.graphs import FLOOD_CHUNK, FLOOD_CHUNKS
@@ -81,8 +82,8 @@ async def test_what_is_read_for_a_reader_is_bounded(flooding: tuple[LiveServer, 
     await server.ended(message_id)
     read = 0
     async for news in server.runtime.streams.tail(DEFAULT_TENANT, message_id, after=0, idle_seconds=1):
-        assert isinstance(news, list)
-        chunks = sum(len(event.data) for event in news if event.type is EventType.CHUNK)
+        assert isinstance(news, Written)
+        chunks = sum(len(event.data) for event in news.events if event.type is EventType.CHUNK)
         assert chunks <= 2 * MIB
         read += chunks
     assert read > ANSWER_BYTES
