@@ -1,0 +1,227 @@
+"""Connections to the server: what the URL says, error mapping, and what a server must be like to be trusted."""
+
+import re
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import hiredis
+import redis
+import redis.asyncio
+from redis.asyncio.connection import parse_url
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    ClusterDownError,
+    ConnectionError,
+    MovedError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+    TryAgainError,
+)
+
+from app.errors import ConfigurationError, StoreError, StoreIncompatible, StoreUnavailable
+from app.store.base import Capabilities
+
+CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 5.0
+"""How long an answer may take before the connection is given up."""
+
+OLDEST_VERSION = (6, 2)
+
+CUT = (ConnectionError, TimeoutError, OSError)
+"""The connection is of no more use; what was sent on it may have been done."""
+
+_PASSING = re.compile(r"^(MISCONF|BUSY|NOREPLICAS|UNBLOCKED|STALE|MASTERDOWN|TRYAGAIN)\b")
+
+
+def connection_options(url: str, **more: Any) -> dict[str, Any]:
+    """What a connection of redis-py is made with. Raises ConfigurationError."""
+    try:
+        path = urlsplit(url).path.strip("/")
+        if path and not path.isdecimal():
+            raise ValueError(path)
+        options = dict(parse_url(url))
+    except ValueError:
+        # Without the text of the error, which may hold a piece of the password; so for the chain of causes.
+        raise ConfigurationError(
+            "DATABASE_URL: expected redis://user:password@host:6379/0 with special characters as %XX, "
+            "got one whose port, database number or options cannot be read"
+        ) from None
+    return {
+        "decode_responses": True,
+        "protocol": 2,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
+        "socket_keepalive": True,
+        **options,
+        **more,
+    }
+
+
+def unavailable(error: BaseException) -> StoreUnavailable:
+    """What is told when the server is away."""
+    return StoreUnavailable(f"The Redis server does not answer; nothing was stored: {error}")
+
+
+def mapped(error: Exception) -> StoreError | ConfigurationError:
+    """What redis-py raises or the server answers as an error of ours."""
+    match error:
+        case AuthenticationError() | AuthorizationError():
+            return ConfigurationError(f"DATABASE_URL: expected a user and password that the server knows: {error}")
+        case NoPermissionError():
+            return ConfigurationError(f"DATABASE_URL: the user may not do what the program has to: {error}")
+        case BusyLoadingError():
+            return StoreUnavailable("The Redis server is loading its data; nothing was stored.")
+        case OutOfMemoryError():
+            return StoreUnavailable("The Redis server is out of memory (maxmemory); nothing was stored.")
+        case ReadOnlyError():
+            return StoreUnavailable("The Redis server is a read-only replica at the moment; nothing was stored.")
+        case MovedError():
+            return StoreIncompatible(
+                "The keys of the queue are on another node of the Redis Cluster; name that node in DATABASE_URL."
+            )
+        case ClusterDownError() | TryAgainError():
+            return StoreUnavailable(f"The Redis Cluster is not ready; nothing was stored: {error}")
+        case ssl.SSLError():
+            return ConfigurationError(f"DATABASE_URL: no TLS connection: {error}")
+        case ConnectionError() | TimeoutError() | OSError():
+            return unavailable(error)
+        case ResponseError() if _PASSING.match(str(error)):
+            return StoreUnavailable(f"The Redis server refuses writes at the moment; nothing was stored: {error}")
+        case ResponseError() if "DB index is out of range" in str(error):
+            return ConfigurationError(f"DATABASE_URL: expected the number of a database that the server has: {error}")
+        case ResponseError() if str(error).startswith("WRONGTYPE"):
+            return StoreIncompatible(f"A key of the queue's prefix belongs to another program: {error}")
+        case _:
+            return StoreError(f"Redis: {error}")
+
+
+@contextmanager
+def mapped_errors() -> Iterator[None]:
+    """Turns what redis-py raises into errors of ours."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise mapped(error) from error
+
+
+class Link:
+    """One connection of the event loop. Used by one task at a time, which is not cancelled in the middle of an answer."""
+
+    def __init__(self, url: str, **more: Any) -> None:
+        options = connection_options(url, **more)
+        kind = options.pop("connection_class", redis.asyncio.Connection)
+        self._connection: redis.asyncio.Connection = kind(**options)
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return bool(self._connection.is_connected)
+
+    async def connect(self) -> None:
+        """Connect if not connected, log in, select the database."""
+        await self._connection.connect()
+
+    async def disconnect(self) -> None:
+        """Drop the connection and whatever answers are under way on it."""
+        await self._connection.disconnect(nowait=True)
+
+    async def send(self, commands: Sequence[bytes]) -> None:
+        """Write packed commands."""
+        await self._connection.send_packed_command(commands, check_health=False)
+
+    async def receive(self) -> Any:
+        """The next answer; what the server refused is returned, a cut connection is raised."""
+        try:
+            return await self._connection.read_response()
+        except CUT:
+            raise
+        except ResponseError as refused:
+            return refused
+
+    async def ask(self, *command: str | bytes | int) -> Any:
+        """One command and its answer. Raises what redis-py raises."""
+        await self.send([pack(*command)])
+        answer = await self.receive()
+        if isinstance(answer, ResponseError):
+            raise answer
+        return answer
+
+
+def pack(*command: str | bytes | int) -> bytes:
+    """A command as it is sent."""
+    packed: bytes = hiredis.pack_command(command)
+    return packed
+
+
+async def inspect(link: Link, *, allow_volatile: bool) -> Capabilities:
+    """What this server promises. Raises ConfigurationError or StoreIncompatible where that is too little."""
+    try:
+        facts = _facts(await link.ask("INFO"))
+    except NoPermissionError as error:
+        if not allow_volatile:
+            raise ConfigurationError(
+                "Redis: expected the user to be allowed INFO, so that persistence can be checked "
+                "(ACL SETUSER <user> +info, or ALLOW_VOLATILE=true)"
+            ) from error
+        facts = {}
+    _refuse(facts)
+    doubts = _doubts(facts)
+    if doubts and not allow_volatile:
+        raise ConfigurationError(doubts[0] + " (ALLOW_VOLATILE=true starts nevertheless)")
+    name = "valkey" if "valkey_version" in facts else "redis"
+    if doubts or not facts:
+        return Capabilities(name, durable=False, promise="messages may be lost: the server may forget or evict them")
+    return Capabilities(name, durable=True, promise=await _promise(link))
+
+
+def _facts(info: str) -> dict[str, str]:
+    lines = (line.partition(":") for line in info.splitlines() if not line.startswith("#"))
+    return {name: value for name, colon, value in lines if colon}
+
+
+def _refuse(facts: Mapping[str, str]) -> None:
+    """What no setting of ours makes right."""
+    version = facts.get("redis_version")
+    if version and tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST_VERSION:
+        raise StoreIncompatible(f"Redis: expected version 6.2 or newer, got {version}.")
+    if facts.get("role") == "slave":
+        raise ConfigurationError("DATABASE_URL: expected the primary server, got one of its read-only replicas")
+
+
+def _doubts(facts: Mapping[str, str]) -> list[str]:
+    """Why this server may lose what it has accepted, with the cure."""
+    doubts = []
+    if facts.get("aof_enabled") == "0":
+        doubts.append("Redis: expected the append-only file to be on (CONFIG SET appendonly yes), got aof_enabled:0")
+    policy = facts.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction" and facts.get("maxmemory", "0") != "0":
+        doubts.append(
+            f"Redis: expected a server that evicts nothing (CONFIG SET maxmemory-policy noeviction), got {policy}"
+        )
+    return doubts
+
+
+_SYNCED = {
+    "always": "messages survive kill -9 and a crash of the host",
+    "everysec": "messages survive kill -9; a crash of the host loses the last second (appendfsync everysec)",
+    "no": "messages survive kill -9; a crash of the host loses what the system had not written (appendfsync no)",
+}
+_UNKNOWN = "messages survive kill -9; a crash of the host may lose the last seconds"
+
+
+async def _promise(link: Link) -> str:
+    try:
+        answer = await link.ask("CONFIG", "GET", "appendfsync")
+    except ResponseError:
+        answer = []
+    synced = _SYNCED.get(answer[1], _UNKNOWN) if len(answer) == 2 else _UNKNOWN
+    return f"{synced}; a failover to a replica may lose acknowledged ones"
