@@ -25,9 +25,9 @@ local fields = {'number', number, 'tenant', tenant, 'agent', agent, 'priority', 
 -- Priority inheritance: those ahead in the thread wait no longer than this one would. Ranks never fall along a thread,
 -- so the walk from the end stops at the first one that needs no lifting, or at a delayed head, which has no rank.
 local function lift(queue)
-    local walked = 0
+    local walked, step = 0, 1
     while true do
-        local ahead = redis.call('ZREVRANGE', queue, walked, walked + 63)
+        local ahead = redis.call('ZREVRANGE', queue, walked, walked + step - 1)
         if #ahead == 0 then return end
         for _, other in ipairs(ahead) do
             local other_rank = rank_of(other)
@@ -35,7 +35,7 @@ local function lift(queue)
             local f = redis.call('HMGET', message_key(id_of(other)), 'agent', 'place')
             wait({member = other, tenant = tenant, agent = f[1], place = f[2]}, rank)
         end
-        walked = walked + #ahead
+        walked, step = walked + #ahead, 64
     end
 end
 

@@ -8,24 +8,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import hiredis
-import redis
 import redis.asyncio
+from redis import exceptions as errors
 from redis.asyncio.connection import parse_url
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    BusyLoadingError,
-    ClusterDownError,
-    ConnectionError,
-    MovedError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TimeoutError,
-    TryAgainError,
-)
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from app.errors import ConfigurationError, StoreError, StoreIncompatible, StoreUnavailable
 from app.store.base import Capabilities
@@ -36,10 +22,8 @@ ANSWER_SECONDS = 5.0
 
 OLDEST_VERSION = (6, 2)
 
-CUT = (ConnectionError, TimeoutError, OSError)
+CUT = (errors.ConnectionError, errors.TimeoutError, OSError)
 """The connection is of no more use; what was sent on it may have been done."""
-
-_PASSING = re.compile(r"^(MISCONF|BUSY|NOREPLICAS|UNBLOCKED|STALE|MASTERDOWN|TRYAGAIN)\b")
 
 
 def connection_options(url: str, **more: Any) -> dict[str, Any]:
@@ -66,42 +50,49 @@ def connection_options(url: str, **more: Any) -> dict[str, Any]:
     }
 
 
+_AWAY = "The Redis server does not answer; nothing was stored"
+
+_BY_CLASS: tuple[tuple[type[Exception], type[StoreError | ConfigurationError], str], ...] = (
+    (errors.AuthenticationError, ConfigurationError, "DATABASE_URL: the server does not know this user and password"),
+    (errors.AuthorizationError, ConfigurationError, "DATABASE_URL: expected a user whom the server lets in"),
+    (errors.NoPermissionError, ConfigurationError, "DATABASE_URL: the user may not do what the program has to"),
+    (errors.BusyLoadingError, StoreUnavailable, "The Redis server is loading its data; nothing was stored"),
+    (errors.OutOfMemoryError, StoreUnavailable, "The Redis server is out of memory (maxmemory); nothing was stored"),
+    (errors.ReadOnlyError, StoreUnavailable, "The Redis server is a read-only replica by now; nothing was stored"),
+    (errors.MovedError, StoreIncompatible, "The queue is on another node of the Redis Cluster; name that one"),
+    (errors.ClusterDownError, StoreUnavailable, "The Redis Cluster is not ready; nothing was stored"),
+    (errors.TryAgainError, StoreUnavailable, "The Redis Cluster is moving the queue; nothing was stored"),
+    (ssl.SSLError, ConfigurationError, "DATABASE_URL: no TLS connection"),
+    (errors.ConnectionError, StoreUnavailable, _AWAY),
+    (errors.TimeoutError, StoreUnavailable, _AWAY),
+    (OSError, StoreUnavailable, _AWAY),
+)
+
+_BY_TEXT: tuple[tuple[str, type[StoreError | ConfigurationError], str], ...] = (
+    (
+        r"(MISCONF|BUSY|NOREPLICAS|STALE) ",
+        StoreUnavailable,
+        "The Redis server refuses writes at the moment; nothing was stored",
+    ),
+    (r".*DB index is out of range", ConfigurationError, "DATABASE_URL: expected a database number that the server has"),
+    (r".*WRONGTYPE ", StoreIncompatible, "A key of the queue belongs to another program"),
+)
+
+
 def unavailable(error: BaseException) -> StoreUnavailable:
     """What is told when the server is away."""
-    return StoreUnavailable(f"The Redis server does not answer; nothing was stored: {error}")
+    return StoreUnavailable(f"{_AWAY}: {error}")
 
 
 def mapped(error: Exception) -> StoreError | ConfigurationError:
     """What redis-py raises or the server answers as an error of ours."""
-    match error:
-        case AuthenticationError() | AuthorizationError():
-            return ConfigurationError(f"DATABASE_URL: expected a user and password that the server knows: {error}")
-        case NoPermissionError():
-            return ConfigurationError(f"DATABASE_URL: the user may not do what the program has to: {error}")
-        case BusyLoadingError():
-            return StoreUnavailable("The Redis server is loading its data; nothing was stored.")
-        case OutOfMemoryError():
-            return StoreUnavailable("The Redis server is out of memory (maxmemory); nothing was stored.")
-        case ReadOnlyError():
-            return StoreUnavailable("The Redis server is a read-only replica at the moment; nothing was stored.")
-        case MovedError():
-            return StoreIncompatible(
-                "The keys of the queue are on another node of the Redis Cluster; name that node in DATABASE_URL."
-            )
-        case ClusterDownError() | TryAgainError():
-            return StoreUnavailable(f"The Redis Cluster is not ready; nothing was stored: {error}")
-        case ssl.SSLError():
-            return ConfigurationError(f"DATABASE_URL: no TLS connection: {error}")
-        case ConnectionError() | TimeoutError() | OSError():
-            return unavailable(error)
-        case ResponseError() if _PASSING.match(str(error)):
-            return StoreUnavailable(f"The Redis server refuses writes at the moment; nothing was stored: {error}")
-        case ResponseError() if "DB index is out of range" in str(error):
-            return ConfigurationError(f"DATABASE_URL: expected the number of a database that the server has: {error}")
-        case ResponseError() if str(error).startswith("WRONGTYPE"):
-            return StoreIncompatible(f"A key of the queue's prefix belongs to another program: {error}")
-        case _:
-            return StoreError(f"Redis: {error}")
+    for kind, ours, text in _BY_CLASS:
+        if isinstance(error, kind):
+            return ours(f"{text}: {error}")
+    for pattern, ours, text in _BY_TEXT:
+        if re.match(pattern, str(error)):
+            return ours(f"{text}: {error}")
+    return StoreError(f"Redis: {error}")
 
 
 @contextmanager
@@ -114,12 +105,12 @@ def mapped_errors() -> Iterator[None]:
 
 
 class Link:
-    """One connection of the event loop. Used by one task at a time, which is not cancelled in the middle of an answer."""
+    """One connection of the event loop, for one task at a time, which is never cancelled in the middle of an answer."""
 
     def __init__(self, url: str, **more: Any) -> None:
         options = connection_options(url, **more)
         kind = options.pop("connection_class", redis.asyncio.Connection)
-        self._connection: redis.asyncio.Connection = kind(**options)
+        self._connection: Any = kind(**options)  # redis-py has no types here
 
     @property
     def connected(self) -> bool:
@@ -147,7 +138,7 @@ class Link:
         except ResponseError as refused:
             return refused
 
-    async def ask(self, *command: str | bytes | int) -> Any:
+    async def ask(self, *command: str | int) -> Any:
         """One command and its answer. Raises what redis-py raises."""
         await self.send([pack(*command)])
         answer = await self.receive()
@@ -156,7 +147,7 @@ class Link:
         return answer
 
 
-def pack(*command: str | bytes | int) -> bytes:
+def pack(*command: Any) -> bytes:
     """A command as it is sent."""
     packed: bytes = hiredis.pack_command(command)
     return packed

@@ -17,7 +17,7 @@ class RedisHeart:
     def __init__(self, url: str, scripts: Mapping[str, Script], prefix: str, now: Callable[[], int | str]) -> None:
         options = connection_options(url)
         kind = options.pop("connection_class", redis.Connection)
-        self._connection: redis.Connection = kind(**options)
+        self._connection: Any = kind(**options)  # redis-py has no types here
         self._scripts = scripts
         self._prefix = prefix
         self._now = now

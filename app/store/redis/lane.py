@@ -30,7 +30,7 @@ SETTLE_SECONDS = 5.0
 CONNECT_AGAIN_SECONDS = 0.05
 LISTEN_AGAIN_SECONDS = 1.0
 
-Argument = str | bytes | int
+Argument = str | int
 Topics = Callable[[Any], Iterable[str]]
 
 
@@ -94,19 +94,21 @@ class Lane:
         """What is sent before the operations; nobody waits for its answers."""
         return []
 
-    def identify(self, place: int) -> tuple[Argument, ...]:
-        """The first arguments of the operation at this place of the batch."""
-        return ()
+    def pack_batch(self, batch: list[Operation]) -> list[bytes]:
+        """A command for each operation."""
+        return [self.pack_operation(each) for each in batch]
+
+    def pack_operation(self, operation: Operation, *arguments: Argument) -> bytes:
+        """The command of an operation, with these arguments before its own."""
+        script, own, *_ = operation
+        return pack("EVALSHA", script.sha, len(self._keys), *self._keys, *arguments, *own)
 
     def answered(self, operation: Operation, reply: Any) -> None:
         """A reply came."""
 
     async def _run(self, batch: list[Operation]) -> None:
         prologue = self.prologue()
-        commands = [
-            pack("EVALSHA", each.script.sha, len(self._keys), *self._keys, *self.identify(place), *each.arguments)
-            for place, each in enumerate(batch)
-        ]
+        commands = self.pack_batch(batch)
         replies = (await self._exchange(prologue + commands))[len(prologue) :]
         unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
@@ -194,16 +196,16 @@ class WriteLane(Lane):
         return bool(self._touched)
 
     def prologue(self) -> list[bytes]:
-        """See `Lane.prologue`: hints of the batch before. The first call of a turn."""
-        self._turn += 1
+        """See `Lane.prologue`: hints of the batch before."""
         if not self._touched:
             return []
         topics, self._touched = sorted(self._touched), set()
         return [pack("PUBLISH", self._channel, json.dumps([self._process, *topics]))]
 
-    def identify(self, place: int) -> tuple[Argument, ...]:
-        """See `Lane.identify` and `lua/shared/once.lua`."""
-        return (self._turn, place)
+    def pack_batch(self, batch: list[Operation]) -> list[bytes]:
+        """See `Lane.pack_batch`: each with the names by which `lua/shared/once.lua` knows it again."""
+        self._turn += 1
+        return [self.pack_operation(each, self._turn, place) for place, each in enumerate(batch)]
 
     def answered(self, operation: Operation, reply: Any) -> None:
         """See `Lane.answered`: own subscribers are told at once."""
@@ -254,4 +256,3 @@ class Listener:
                 logger.warning("Listening for hints of other processes failed, trying again: %s", error)
                 await self._link.disconnect()
                 await asyncio.sleep(LISTEN_AGAIN_SECONDS)
-

@@ -13,12 +13,13 @@ from app.errors import (
     NotCancellable,
     QueueFull,
     StoreIncompatible,
-    StoreUnavailable,
     ThreadNotFound,
 )
 from app.models import (
     Claim,
+    Completed,
     EventPage,
+    Failed,
     Lease,
     Message,
     MessageState,
@@ -30,8 +31,6 @@ from app.models import (
     Released,
     Thread,
     Worker,
-    Completed,
-    Failed,
 )
 from app.store.base import (
     MAX_CRASHES,
@@ -178,9 +177,7 @@ class RedisStore:
         def topics(reply: Any) -> Iterable[str]:
             return (READY, MOVED, message_topic(message_id)) if isinstance(reply, list) else ()
 
-        reply = await self._writes.run(
-            "cancel", self._now(), tenant, message_id, templates.cancelled(), topics=topics
-        )
+        reply = await self._writes.run("cancel", self._now(), tenant, message_id, templates.cancelled(), topics=topics)
         if reply is None:
             raise MessageNotFound(message_id)
         if isinstance(reply, str):
@@ -221,9 +218,7 @@ class RedisStore:
                     "finish", *held, MessageState.FAILED.value, templates.ended(outcome), error, code, topics=topics
                 )
             case Released(reason, delay):
-                done = self._writes.run(
-                    "release", *held, int(delay * 1000), templates.retry(reason), topics=topics
-                )
+                done = self._writes.run("release", *held, int(delay * 1000), templates.retry(reason), topics=topics)
         if await done is None:
             raise LeaseLost(lease.message_id, lease.fence)
 
