@@ -117,6 +117,11 @@ class Link:
         """Whether there is a connection, as far as is known."""
         return bool(self._connection.is_connected)
 
+    async def check(self) -> None:
+        """Before something is sent: drop a connection that the server has closed meanwhile."""
+        if self.connected and await self._connection.can_read():
+            await self.disconnect()
+
     async def connect(self) -> None:
         """Connect if not connected, log in, select the database."""
         await self._connection.connect()

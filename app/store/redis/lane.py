@@ -24,9 +24,6 @@ from app.store.redis.scripts import Script
 logger = logging.getLogger(__name__)
 
 MAX_BATCH = 256
-SETTLE_SECONDS = 5.0
-"""So long a new connection is tried for when what was sent on the old one may have been done."""
-
 CONNECT_AGAIN_SECONDS = 0.05
 LISTEN_AGAIN_SECONDS = 1.0
 
@@ -45,6 +42,9 @@ class Operation(NamedTuple):
 
 class Lane:
     """One connection and the task that owns it. Opened and used from one event loop."""
+
+    settle_seconds = 0.0
+    """So long a new connection is tried for when what was sent on the old one may have been done."""
 
     def __init__(self, link: Link, scripts: Mapping[str, Script], prefix: str) -> None:
         self._link = link
@@ -134,6 +134,7 @@ class Lane:
         deadline: float | None = None
         while True:
             try:
+                await self._link.check()
                 await self._connect_until(deadline)
             except StoreUnavailable as error:
                 return replies + [error] * (len(commands) - len(replies))
@@ -146,7 +147,7 @@ class Lane:
                 await self._link.disconnect()
                 if deadline is not None:
                     return replies + [unavailable(error)] * (len(commands) - len(replies))
-                deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS
+                deadline = asyncio.get_running_loop().time() + self.settle_seconds
 
     async def _connect_until(self, deadline: float | None) -> None:
         """A connection; tried for once, or until the deadline. Raises StoreUnavailable."""
@@ -172,6 +173,8 @@ class Lane:
 
 class WriteLane(Lane):
     """A lane whose operations are done once; after each batch other processes are told what it touched."""
+
+    settle_seconds = 5.0
 
     def __init__(
         self,
