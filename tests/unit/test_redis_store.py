@@ -613,7 +613,8 @@ end
 local function script()
 %s
 end
-script()
+local reply = script()
+if type(reply) == 'table' and reply.err then return reply end
 return {calls, elements}
 """
 
@@ -630,8 +631,7 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         lease = await claim_one(store)
 
     def cost(script: str, *arguments: str | int) -> list[int]:
-        text = COUNTED % scripts[script].text.replace("KEYS[2] the", "the")
-        return admin.eval(text, len(keys), *keys, *arguments)  # type: ignore[return-value]
+        return admin.eval(COUNTED % scripts[script].text, len(keys), *keys, *arguments)  # type: ignore[return-value]
 
     def write(script: str, *arguments: str | int) -> list[int]:
         return cost(script, next(turns), 0, "", *arguments)
