@@ -3,7 +3,7 @@
 import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ ANSWER_SECONDS = 5.0
 
 OLDEST_VERSION = (6, 2)
 
-CUT = (errors.ConnectionError, errors.TimeoutError, OSError)
+CUT = (RedisError, OSError)
 """The connection is of no more use; what was sent on it may have been done."""
 
 
@@ -119,8 +119,9 @@ class Link:
 
     async def check(self) -> None:
         """Before something is sent: drop a connection that the server has closed meanwhile."""
-        if self.connected and await self._connection.can_read():
-            await self.disconnect()
+        with suppress(*CUT):
+            if self.connected and await self._connection.can_read():
+                await self.disconnect()
 
     async def connect(self) -> None:
         """Connect if not connected, log in, select the database."""
@@ -134,12 +135,13 @@ class Link:
         """Write packed commands."""
         await self._connection.send_packed_command(commands, check_health=False)
 
-    async def receive(self) -> Any:
-        """The next answer; what the server refused is returned, a cut connection is raised."""
+    async def receive(self, *, within: float | None = None) -> Any:
+        """The next answer; what the server refused is returned, a cut connection is raised.
+
+        None when nothing came `within` seconds, for those who can do without.
+        """
         try:
-            return await self._connection.read_response()
-        except CUT:
-            raise
+            return await self._connection.read_response(timeout=within)
         except ResponseError as refused:
             return refused
 

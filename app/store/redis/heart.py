@@ -7,12 +7,12 @@ import redis
 from redis.exceptions import ResponseError
 
 from app.models import Lease, Worker
-from app.store.redis.connection import connection_options, mapped_errors
+from app.store.redis.connection import CUT, connection_options, mapped_errors
 from app.store.redis.scripts import Script
 
 
 class RedisHeart:
-    """Meets `app.store.base.Heart`. Repeating what it does changes nothing, so a lost answer needs no settling."""
+    """Meets `app.store.base.Heart`. Repeating what it does changes nothing, so a lost answer is asked for again."""
 
     def __init__(self, url: str, scripts: Mapping[str, Script], prefix: str, now: Callable[[], int | str]) -> None:
         options = connection_options(url)
@@ -44,13 +44,22 @@ class RedisHeart:
 
     def _run(self, script: str, *arguments: str | int) -> Any:
         """With the script's whole text: a beat is rare, and no server has to know it."""
+        command = ("EVAL", self._scripts[script].text, 1, self._prefix, *arguments)
         with mapped_errors():
             try:
-                self._connection.connect()
-                self._connection.send_command("EVAL", self._scripts[script].text, 1, self._prefix, *arguments)
-                return self._connection.read_response()
+                return self._ask(*command)
             except ResponseError:
                 raise
-            except BaseException:
-                self._connection.disconnect()
-                raise
+            except CUT:
+                return self._ask(*command)
+
+    def _ask(self, *command: str | int) -> Any:
+        try:
+            self._connection.connect()
+            self._connection.send_command(*command)
+            return self._connection.read_response()
+        except ResponseError:
+            raise
+        except BaseException:
+            self._connection.disconnect()
+            raise

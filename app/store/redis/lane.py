@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
-from app.errors import AgentQueueError, StoreUnavailable
+from app.errors import AgentQueueError, StoreError, StoreUnavailable
 from app.store.redis.connection import CUT, Link, mapped, pack, unavailable
 from app.store.redis.scripts import Script
 
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 MAX_BATCH = 256
 CONNECT_AGAIN_SECONDS = 0.05
 LISTEN_AGAIN_SECONDS = 1.0
+PING_SECONDS = 15.0
 
 Argument = str | int
 Topics = Callable[[Any], Iterable[str]]
@@ -72,6 +73,7 @@ class Lane:
         """Have a script run; the future gets its reply or its error."""
         if self._closed or self._task is None:
             raise StoreUnavailable("The store is closed.")
+        pack(script, *arguments)  # what cannot be sent is refused here, where it disturbs nobody else
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._gathering.append(Operation(self._scripts[script], arguments, topics, future))
         self._wanted.set()
@@ -83,7 +85,12 @@ class Lane:
             self._wanted.clear()
             while self._gathering or self.has_news():
                 batch, self._gathering = self._gathering[:MAX_BATCH], self._gathering[MAX_BATCH:]
-                await self._run(batch)
+                try:
+                    await self._run(batch)
+                except Exception as error:  # noqa: BLE001  told to the callers; the lane goes on
+                    await self._link.disconnect()
+                    for operation in batch:
+                        _tell(operation.future, StoreError(f"Redis: {error}"))
                 await asyncio.sleep(0)  # whoever was answered may hand over the next one
 
     def has_news(self) -> bool:
@@ -119,14 +126,10 @@ class Lane:
         if any(isinstance(reply, ReadOnlyError) for reply in replies):
             await self._link.disconnect()  # the name may lead to a new primary by now
         for operation, reply in zip(batch, replies, strict=True):
-            if not isinstance(reply, Exception):
-                self.answered(operation, reply)
-            if operation.future.done():
-                continue
-            if isinstance(reply, Exception):
-                operation.future.set_exception(reply if isinstance(reply, AgentQueueError) else mapped(reply))
-            else:
-                operation.future.set_result(reply)
+            told = mapped(reply) if isinstance(reply, RedisError) else reply
+            if not isinstance(told, AgentQueueError):
+                self.answered(operation, told)
+            _tell(operation.future, told)
 
     async def _exchange(self, commands: list[bytes]) -> list[Any]:
         """Replies and errors, one for each command."""
@@ -169,6 +172,16 @@ class Lane:
             answer = await self._link.receive()
             if isinstance(answer, ResponseError):
                 raise answer
+
+
+def _tell(future: asyncio.Future[Any], reply: Any) -> None:
+    """Unless the caller has left."""
+    if future.done():
+        return
+    if isinstance(reply, AgentQueueError):
+        future.set_exception(reply)
+    else:
+        future.set_result(reply)
 
 
 class WriteLane(Lane):
@@ -250,12 +263,23 @@ class Listener:
             try:
                 if not self._link.connected:
                     await self._subscribe()
-                while True:
-                    _, _, text = await self._link.receive()
-                    process, *topics = json.loads(text)
-                    if process != self._process:
-                        self._publish(*topics)
-            except (RedisError, OSError) as error:
+                await self._pass_on()
+            except Exception as error:  # noqa: BLE001  hints are not worth more than a line in the log
                 logger.warning("Listening for hints of other processes failed, trying again: %s", error)
                 await self._link.disconnect()
                 await asyncio.sleep(LISTEN_AGAIN_SECONDS)
+
+    async def _pass_on(self) -> None:
+        """Ends with an exception only; a connection that died in silence is found out by a ping."""
+        pinged = False
+        while True:
+            answer = await self._link.receive(within=PING_SECONDS)
+            if answer is None:
+                if pinged:
+                    raise StoreUnavailable(f"no answer for {PING_SECONDS} seconds")
+                await self._link.send([pack("PING")])
+            elif answer[0] == "message":
+                process, *topics = json.loads(answer[2])
+                if process != self._process:
+                    self._publish(*topics)
+            pinged = answer is None
