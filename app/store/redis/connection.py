@@ -57,8 +57,6 @@ _BY_CLASS: tuple[tuple[type[Exception], type[StoreError | ConfigurationError], s
     (errors.AuthorizationError, ConfigurationError, "DATABASE_URL: expected a user whom the server lets in"),
     (errors.NoPermissionError, ConfigurationError, "DATABASE_URL: the user may not do what the program has to"),
     (errors.BusyLoadingError, StoreUnavailable, "The Redis server is loading its data; nothing was stored"),
-    (errors.OutOfMemoryError, StoreUnavailable, "The Redis server is out of memory (maxmemory); nothing was stored"),
-    (errors.ReadOnlyError, StoreUnavailable, "The Redis server is a read-only replica by now; nothing was stored"),
     (errors.MovedError, StoreIncompatible, "The queue is on another node of the Redis Cluster; name that one"),
     (errors.ClusterDownError, StoreUnavailable, "The Redis Cluster is not ready; nothing was stored"),
     (errors.TryAgainError, StoreUnavailable, "The Redis Cluster is moving the queue; nothing was stored"),
@@ -68,15 +66,19 @@ _BY_CLASS: tuple[tuple[type[Exception], type[StoreError | ConfigurationError], s
     (OSError, StoreUnavailable, _AWAY),
 )
 
+# Redis 6.2 puts its own words around an error in a script, so what matters is looked for inside of the text.
 _BY_TEXT: tuple[tuple[str, type[StoreError | ConfigurationError], str], ...] = (
-    (
-        r"(MISCONF|BUSY|NOREPLICAS|STALE) ",
-        StoreUnavailable,
-        "The Redis server refuses writes at the moment; nothing was stored",
-    ),
-    (r".*DB index is out of range", ConfigurationError, "DATABASE_URL: expected a database number that the server has"),
-    (r".*WRONGTYPE ", StoreIncompatible, "A key of the queue belongs to another program"),
+    ("when used memory >", StoreUnavailable, "The Redis server is out of memory; nothing was stored"),
+    ("read only replica", StoreUnavailable, "The Redis server is a read-only replica by now; nothing was stored"),
+    (r"\b(MISCONF|BUSY|NOREPLICAS|STALE) ", StoreUnavailable, "The Redis server refuses writes; nothing was stored"),
+    ("DB index is out of range", ConfigurationError, "DATABASE_URL: expected a database number that the server has"),
+    (r"\bWRONGTYPE ", StoreIncompatible, "A key of the queue belongs to another program"),
 )
+
+
+def is_of_replica(error: object) -> bool:
+    """Whether a write was refused because the server follows another one."""
+    return isinstance(error, ResponseError) and "read only replica" in str(error)
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:
@@ -86,11 +88,11 @@ def unavailable(error: BaseException) -> StoreUnavailable:
 
 def mapped(error: Exception) -> StoreError | ConfigurationError:
     """What redis-py raises or the server answers as an error of ours."""
+    for pattern, ours, text in _BY_TEXT:
+        if re.search(pattern, str(error)):
+            return ours(f"{text}: {error}")
     for kind, ours, text in _BY_CLASS:
         if isinstance(error, kind):
-            return ours(f"{text}: {error}")
-    for pattern, ours, text in _BY_TEXT:
-        if re.match(pattern, str(error)):
             return ours(f"{text}: {error}")
     return StoreError(f"Redis: {error}")
 

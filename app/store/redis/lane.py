@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from app.errors import AgentQueueError, StoreError, StoreUnavailable
-from app.store.redis.connection import CUT, Link, mapped, pack, unavailable
+from app.store.redis.connection import CUT, Link, is_of_replica, mapped, pack, unavailable
 from app.store.redis.scripts import Script
 
 logger = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ class Lane:
             again = await self._exchange([commands[place] for place in unknown])
             for place, reply in zip(unknown, again, strict=True):
                 replies[place] = reply
-        if any(isinstance(reply, ReadOnlyError) for reply in replies):
+        if any(map(is_of_replica, replies)):
             await self._link.disconnect()  # the name may lead to a new primary by now
         for operation, reply in zip(batch, replies, strict=True):
             told = mapped(reply) if isinstance(reply, RedisError) else reply

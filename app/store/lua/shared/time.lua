@@ -1,6 +1,7 @@
 -- Milliseconds since the epoch: the server's, unless the caller brings its own.
 local function time(given)
     if given ~= '' then return tonumber(given) end
+    if redis.replicate_commands then redis.replicate_commands() end -- Redis 6.2 may be set to replicate scripts as such
     local clock = redis.call('TIME')
     return tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 end
