@@ -25,18 +25,21 @@ local fields = {'number', number, 'tenant', tenant, 'agent', agent, 'priority', 
 -- Priority inheritance: those ahead in the thread wait no longer than this one would. Ranks never fall along a thread,
 -- so the walk from the end stops at the first one that needs no lifting, or at a delayed head, which has no rank.
 local function lift(queue)
-    local walked, step = 0, 1
+    local walked, step, changed = 0, 1, false
     while true do
         local ahead = redis.call('ZREVRANGE', queue, walked, walked + step - 1)
-        if #ahead == 0 then return end
-        for _, other in ipairs(ahead) do
-            local other_rank = rank_of(other)
-            if not other_rank or other_rank <= rank then return end
-            local f = redis.call('HMGET', message_key(id_of(other)), 'agent', 'place')
-            wait({member = other, tenant = tenant, agent = f[1], place = f[2]}, rank)
+        local old_ranks = #ahead > 0 and redis.call('ZMSCORE', WAITING, unpack(ahead)) or {}
+        local lifted = {}
+        for i, other in ipairs(ahead) do
+            if not old_ranks[i] or tonumber(old_ranks[i]) <= rank then break end
+            lifted[#lifted + 1] = rank
+            lifted[#lifted + 1] = other
         end
-        walked, step = walked + #ahead, 64
+        rerank(tenant, lifted)
+        walked, step, changed = walked + #ahead, 500, changed or #lifted > 0
+        if #lifted < 2 * #ahead or #ahead == 0 then break end
     end
+    if changed then rerank_head(queue) end
 end
 
 if thread ~= '' then

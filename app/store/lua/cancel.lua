@@ -19,15 +19,23 @@ local function settle_ahead()
     local place = redis.call('ZRANK', queue, message.member)
     local behind = redis.call('ZRANGE', queue, place + 1, place + 1)[1]
     local inherited = behind and rank_of(behind) or math.huge
+    local step, changed = 1, false
     while place > 0 do
-        place = place - 1
-        local member = redis.call('ZRANGE', queue, place, place)[1]
-        local f = redis.call('HMGET', message_key(id_of(member)), 'base_rank', 'agent', 'place')
-        inherited = math.min(tonumber(f[1]), inherited)
-        local rank = rank_of(member)
-        if not rank or rank == inherited then return end
-        wait({member = member, tenant = message.tenant, agent = f[2], place = f[3]}, inherited)
+        local first = math.max(place - step, 0)
+        local ahead = redis.call('ZRANGE', queue, first, place - 1)
+        local old_ranks = redis.call('ZMSCORE', WAITING, unpack(ahead))
+        local settled = {}
+        for i = #ahead, 1, -1 do
+            inherited = math.min(tonumber(redis.call('HGET', message_key(id_of(ahead[i])), 'base_rank')), inherited)
+            if not old_ranks[i] or tonumber(old_ranks[i]) == inherited then break end
+            settled[#settled + 1] = inherited
+            settled[#settled + 1] = ahead[i]
+        end
+        rerank(message.tenant, settled)
+        place, step, changed = first, 500, changed or #settled > 0
+        if #settled < 2 * #ahead then break end
     end
+    if changed then rerank_head(queue) end
 end
 
 local now = time(ARGV[3])

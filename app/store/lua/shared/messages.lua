@@ -36,6 +36,20 @@ local function wait(message, rank)
     if message.place == 'ready' then redis.call('ZADD', ready_key(message.agent), rank, message.member) end
 end
 
+-- New ranks of messages of one thread: rank, member, rank, member...
+local function rerank(tenant, ranks)
+    if #ranks == 0 then return end
+    redis.call('ZADD', WAITING, unpack(ranks))
+    redis.call('ZADD', of_tenant('waiting', tenant), unpack(ranks))
+end
+
+-- After that: only the head of the thread can be ready, and then it is claimed by its rank.
+local function rerank_head(queue)
+    local head = redis.call('ZRANGE', queue, 0, 0)[1]
+    local f = redis.call('HMGET', message_key(id_of(head)), 'agent', 'place')
+    if f[2] == 'ready' then redis.call('ZADD', ready_key(f[1]), rank_of(head), head) end
+end
+
 local function wait_no_longer(message)
     if message.place == 'delayed' then
         redis.call('ZREM', DELAYED, message.member)
