@@ -1,7 +1,7 @@
 """A TCP proxy that cuts connections at chosen moments."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from enum import Enum
 
@@ -16,7 +16,10 @@ class Moment(Enum):
 
 
 class Proxy:
-    """Stands between a client and the server on `target`; `cut` and `marker` arm it once."""
+    """Stands between a client and the server on `target`.
+
+    A connection is cut when the marker is sent on it: once after `cut` was set, then as `plan` says for each time.
+    """
 
     def __init__(self, target: int, marker: bytes) -> None:
         self._target = target
@@ -24,6 +27,7 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
         self.cut: Moment | None = None
+        self.plan: Iterator[Moment | None] = iter(())
         self.cuts = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -49,11 +53,12 @@ class Proxy:
 
     async def _up(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter, armed: list[Moment]) -> None:
         while data := await reader.read(65_536):
-            if self.cut and self._marker in data:
-                armed.append(self.cut)
+            moment = (self.cut or next(self.plan, None)) if self._marker in data else None
+            if moment:
+                armed.append(moment)
                 self.cut = None
                 self.cuts += 1
-                if armed[0] is Moment.BEFORE_THE_COMMAND:
+                if moment is Moment.BEFORE_THE_COMMAND:
                     return
             server.write(data)
 

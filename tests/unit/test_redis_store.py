@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,15 +18,19 @@ from app.store.redis import connection
 from app.store.redis.connection import Link
 from app.store.redis.scripts import load_scripts
 from app.store.redis.store import RedisStore
-from tests.clock import ManualClock
+from tests.clock import START, ManualClock
 from tests.contract.builders import (
     DONE,
     FAILED,
+    HIGH,
     LEASE_SECONDS,
+    LOW,
+    NORMAL,
     RELEASED,
     TENANT,
     WORKER,
     add,
+    all_threads,
     chunk,
     claim,
     claim_one,
@@ -47,12 +52,18 @@ PASSWORD = "s3cret"
 
 
 @asynccontextmanager
-async def opened(store: RedisStore) -> AsyncIterator[RedisStore]:
+async def closing(store: RedisStore) -> AsyncIterator[RedisStore]:
     try:
-        await store.open()
         yield store
     finally:
         await store.close()
+
+
+@asynccontextmanager
+async def opened(store: RedisStore) -> AsyncIterator[RedisStore]:
+    async with closing(store):
+        await store.open()
+        yield store
 
 
 async def until_it_works(call: Callable[[], Awaitable[Any]]) -> Any:
@@ -403,12 +414,93 @@ def test_what_arrives_after_its_process_went_on_is_refused(admin: redis.Redis, t
     assert submit(3, "b")[0] == 2
 
 
+async def test_a_repeated_claim_does_not_give_what_another_worker_has_by_now(
+    admin: redis.Redis, tmp_path: Path
+) -> None:
+    clock = ManualClock()
+    keys = [f"{{{tmp_path}}}", f"{{{tmp_path}}}:process:p"]
+    async with opened(RedisStore(shared_server().url, clock=clock, prefix=str(tmp_path))) as store:
+        ids = [(await add(store)).id for _ in range(2)]
+
+        def repeat() -> list[str]:
+            lease_ms = int(LEASE_SECONDS * 1000)
+            rows = admin.eval(load_scripts()["claim"].text, 2, *keys, 1, 0, START, WORKER, 2, lease_ms, "", "chat")
+            return [row[1] for row in rows]  # type: ignore[union-attr]
+
+        assert repeat() == ids
+        assert repeat() == ids
+        clock.advance(LEASE_SECONDS)
+        await store.rescue()
+        assert (await claim_one(store, worker="worker 2")).message_id == ids[0]
+        assert repeat() == []
+
+
+async def test_nothing_is_lost_or_doubled_while_connections_are_cut_all_the_time(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    async with proxied(tmp_path) as (store, proxy):
+        proxy.plan = (chance.choice(CUTS) if number % 3 == 0 else None for number in itertools.count())
+        accepted: list[Message] = []
+        ran: list[str] = []
+
+        async def submit(thread: str) -> None:
+            accepted.extend([await add(store, thread=thread) for _ in range(15)])
+
+        async def work(name: str) -> None:
+            while len(ran) < 60:
+                for lease, _ in await claim(store, 2, worker=name):
+                    assert await store.append(lease, [chunk(0), chunk(1)]) == 3
+                    assert await store.append(lease, [chunk(2)]) == 4
+                    await store.finish(lease, DONE)
+                    ran.append(lease.message_id)
+
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(submit(thread) for thread in "abcd"), *(work(f"worker {i}") for i in range(3)))
+        assert proxy.cuts > 20
+        proxy.plan = iter(())
+        assert sorted(ran) == sorted(message.id for message in accepted)
+        for message in accepted:
+            types = await event_types(store, message.id)
+            assert types == ["processing", "chunk", "chunk", "chunk", "done"]
+        assert {thread.states[MessageState.COMPLETED] for thread in await all_threads(store)} == {15}
+
+
 async def test_an_id_that_is_taken_is_refused(store: RedisStore) -> None:
     given = new("first")
     await store.add(given, max_queued=10)
     with pytest.raises(StoreError, match="taken"):
         await store.add(given.model_copy(update={"content": "second"}), max_queued=10)
     assert (await store.get(TENANT, given.id)).content == "first"
+
+
+# Deep threads, whose ranks change in slices
+
+
+@pytest.mark.parametrize("depth", [1, 2, 500, 501, 502, 1_001, 1_300])
+async def test_a_deep_thread_inherits_as_a_whole_and_gives_back_as_a_whole(store: RedisStore, depth: int) -> None:
+    low = await asyncio.gather(*(add(store, thread="t", priority=LOW) for _ in range(depth)))
+    await add(store, priority=NORMAL)
+    high = await add(store, thread="t", priority=HIGH)
+
+    async def positions() -> list[int | None]:
+        return [message.queue_position for message in await thread_messages(store, "t")]
+
+    assert await positions() == list(range(depth + 1))
+    await store.cancel(TENANT, high.id)
+    assert await positions() == [*range(1, depth + 1), None]
+    assert (await claimed_ids(store, 2))[1] == low[0].id
+
+
+async def test_a_thread_whose_head_waits_for_its_time_inherits_behind_it(store: RedisStore) -> None:
+    lease = await start(store, thread="t", priority=LOW)
+    low = [await add(store, thread="t", priority=LOW) for _ in range(600)]
+    await store.finish(lease, Released("later", delay=1_000))
+    high = await add(store, thread="t", priority=HIGH)
+    assert (await store.get(TENANT, low[-1].id)).queue_position == 599
+    normal = await add(store, priority=NORMAL)
+    assert normal.queue_position == 601
+    await store.cancel(TENANT, high.id)
+    assert (await store.get(TENANT, normal.id)).queue_position == 0
+    assert await claimed_ids(store) == [normal.id]
 
 
 # Hints
@@ -548,6 +640,31 @@ async def test_a_replica_is_refused(server: ValkeyServer) -> None:
     admin.replicaof("127.0.0.1", free_port())
     admin.close()
     assert "replica" in await refused(server.url)
+
+
+async def test_one_node_that_has_the_slot_of_the_queue_is_enough(tmp_path: Path) -> None:
+    with ValkeyServer(cluster_enabled="yes") as server:
+        with pytest.raises(StoreUnavailable, match="Cluster"):
+            async with opened(RedisStore(server.url)):
+                pytest.fail("opened")
+        admin = redis.Redis(port=server.port)
+        slot = admin.execute_command("CLUSTER", "KEYSLOT", "{agent_queue}")
+        admin.execute_command("CONFIG", "SET", "cluster-require-full-coverage", "no")
+        admin.execute_command("CLUSTER", "ADDSLOTS", slot)
+        admin.close()
+
+        async def open_one() -> RedisStore:
+            store = RedisStore(server.url)
+            await store.open()
+            return store
+
+        async with closing(await until_it_works(open_one)) as store:
+            messages = [await add(store, thread="t") for _ in range(2)]
+            lease = await claim_one(store)
+            await store.append(lease, [chunk(0)])
+            await store.finish(lease, DONE)
+            assert await drain(store) == [messages[1].id]
+            assert len(await all_threads(store)) == 1
 
 
 class OldServer(Link):

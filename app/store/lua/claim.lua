@@ -27,7 +27,7 @@ local function take(message, now)
     leave_queue(message)
     local key = message_key(message.id)
     local attempt = redis.call('HINCRBY', key, 'attempt', 1)
-    redis.call('HINCRBY', key, 'fence', 1)
+    local fence = redis.call('HINCRBY', key, 'fence', 1)
     redis.call('HDEL', key, 'place')
     redis.call('HSETNX', key, 'started_at', now)
     local begun = redis.call('RPUSH', log_key(message.id), fill(ARGV[7], {A = attempt}))
@@ -35,19 +35,22 @@ local function take(message, now)
     redis.call('ZADD', LEASES, now + tonumber(ARGV[6]), message.member)
     redis.call('ZADD', of_tenant('processing', message.tenant), now, message.member)
     recount(message, 'queued', 'processing', now)
+    return {message.id, fence}
 end
 
-local ids = recalled
-if not ids then
-    ids = {}
+local taken = recalled
+if not taken then
+    taken = {}
     local now = time(ARGV[3])
     local found = limit > 0 and find() or {}
     for i = 1, math.min(limit, #found) do
-        ids[i] = id_of(found[i].member)
-        take(load(ids[i]), now)
+        taken[i] = take(load(id_of(found[i].member)), now)
     end
-    if #ids > 0 then remember(ids) end
+    if #taken > 0 then remember(taken) end
 end
 local rows = {}
-for i, id in ipairs(ids) do rows[i] = row(id) end
+for _, claimed in ipairs(taken) do
+    -- Not what was lost between the claim and its repetition: the fence may be another worker's by now.
+    if leased(claimed[1], claimed[2]) then rows[#rows + 1] = row(claimed[1]) end
+end
 return rows

@@ -135,7 +135,7 @@ class RedisStore:
 
     async def ping(self) -> None:
         """See `Store.ping`."""
-        await self._writes.run("ping")
+        await self._reads.run("ping")
 
     # Messages
 
