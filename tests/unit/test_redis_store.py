@@ -16,6 +16,7 @@ from app.models import Message, MessageState, Released
 from app.store.base import READY, message_topic
 from app.store.redis import connection
 from app.store.redis.connection import Link
+from app.store.redis.lane import WriteLane
 from app.store.redis.scripts import load_scripts
 from app.store.redis.store import RedisStore
 from tests.clock import START, ManualClock
@@ -149,7 +150,10 @@ async def test_work_goes_on_after_a_restart(server: ValkeyServer, end: Callable[
         assert await drain(store) == [behind.id]
 
 
-async def test_a_killed_server_comes_back_with_all_that_was_acknowledged(server: ValkeyServer) -> None:
+async def test_a_killed_server_comes_back_with_all_that_was_acknowledged(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WriteLane, "settle_seconds", 0.1)
     async with opened(RedisStore(server.url)) as store:
         accepted: list[Message] = []
 
@@ -245,6 +249,24 @@ async def test_a_full_server_is_unavailable_and_recovers(server: ValkeyServer) -
         await store.finish(lease, DONE)
         assert (await add(store, thread="t")).thread_number == 2
     admin.close()
+
+
+async def test_a_server_that_refuses_writes_is_unavailable(server: ValkeyServer) -> None:
+    admin = redis.Redis(port=server.port)
+    async with opened(RedisStore(server.url)) as store:
+        admin.config_set("min-replicas-to-write", 1)
+        with pytest.raises(StoreUnavailable, match="refuses writes"):
+            await add(store)
+        admin.config_set("min-replicas-to-write", 0)
+        await add(store)
+    admin.close()
+
+
+async def test_what_cannot_be_sent_disturbs_nobody_else(store: RedisStore) -> None:
+    contents = ["good", "lone surrogate \ud800", "good too"]
+    results = await asyncio.gather(*(add(store, content) for content in contents), return_exceptions=True)
+    assert isinstance(results[1], UnicodeEncodeError)
+    assert len(await drain(store)) == 2
 
 
 async def test_a_server_that_became_a_replica_is_unavailable(server: ValkeyServer) -> None:
