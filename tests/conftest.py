@@ -1,7 +1,7 @@
 """Fixtures that every tier uses: a clock that stands still, stores, and the model's stand-in."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from app.store.base import Store
 from tests.clock import ManualClock
 from tests.contract.backends import BACKENDS, StoreFactory
 from tests.openai_stub import StubServer, openai_stub
+from tests.valkey_server import stop_shared_server
 
 
 @pytest.fixture
@@ -45,6 +46,13 @@ async def model() -> AsyncIterator[StubServer]:
     """An OpenAI-compatible server that answers what a test tells it to."""
     async with openai_stub() as stub:
         yield stub
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_servers_end() -> Iterator[None]:
+    """A server that a test started for the others too ends with the session."""
+    yield
+    stop_shared_server()
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,9 @@ from typing import Protocol
 
 from app.clock import Clock
 from app.store.base import RankPolicy, Store
+from app.store.redis.store import RedisStore
 from app.store.sqlite.store import SqliteStore
+from tests.valkey_server import shared_server
 
 
 class StoreFactory(Protocol):
@@ -22,4 +24,9 @@ def sqlite(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store
     return SqliteStore(folder / "queue.db", ranks=ranks, clock=clock)
 
 
-BACKENDS: dict[str, StoreFactory] = {"memory": memory, "sqlite": sqlite}
+def valkey(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store:
+    """On one server for all; the folder names the queue."""
+    return RedisStore(shared_server().url, ranks=ranks, clock=clock, prefix=str(folder))
+
+
+BACKENDS: dict[str, StoreFactory] = {"memory": memory, "sqlite": sqlite, "valkey": valkey}

@@ -1,0 +1,29 @@
+-- Shows a worker as alive and extends the leases that it names. A lease that ran out is not revived.
+-- KEYS[1] prefix of all keys, from which the script derives their names
+-- ARGV[1] time or '', ARGV[2] worker, ARGV[3] host, ARGV[4] process id, ARGV[5] slots, ARGV[6] lease in milliseconds,
+-- ARGV[7...] id and fence of each lease
+-- Returns id and fence of each lease that holds.
+-- include: keys
+-- include: time
+
+local now = time(ARGV[1])
+local worker = worker_key(ARGV[2])
+redis.call('ZADD', WORKERS, now, ARGV[2])
+redis.call('HSETNX', worker, 'started_at', now)
+redis.call('HSETNX', worker, 'host', ARGV[3])
+redis.call('HSETNX', worker, 'pid', ARGV[4])
+redis.call('HSET', worker, 'slots', ARGV[5])
+local held = {}
+for i = 7, #ARGV, 2 do
+    local id, fence = ARGV[i], ARGV[i + 1]
+    local f = redis.call('HMGET', message_key(id), 'number', 'state', 'fence', 'worker')
+    if f[2] == 'processing' and f[3] == fence and f[4] == ARGV[2] then
+        local member = member_of(f[1], id)
+        if tonumber(redis.call('ZSCORE', LEASES, member)) > now then
+            redis.call('ZADD', LEASES, now + tonumber(ARGV[6]), member)
+            held[#held + 1] = id
+            held[#held + 1] = tonumber(fence)
+        end
+    end
+end
+return held

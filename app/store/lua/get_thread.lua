@@ -1,0 +1,8 @@
+-- A thread of a tenant.
+-- KEYS[1] prefix of all keys, from which the script derives their names
+-- ARGV[1] tenant, ARGV[2] thread
+-- Returns its row; false when the tenant has no such thread.
+-- include: keys
+-- include: threads
+
+return thread_row(ARGV[1], ARGV[2]) or false

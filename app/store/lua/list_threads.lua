@@ -1,0 +1,40 @@
+-- Threads of a tenant, newest activity first.
+-- KEYS[1] prefix of all keys, from which the script derives their names
+-- ARGV[1] tenant, ARGV[2] how many, ARGV[3] and ARGV[4] last activity and name of the thread behind which to begin, or ''
+-- Returns their rows.
+-- include: keys
+-- include: threads
+
+local threads = of_tenant('threads', ARGV[1])
+
+-- Lua's own comparison goes by the server's locale, that of sorted sets by bytes.
+local function precedes(a, b)
+    for i = 1, math.min(#a, #b) do
+        local x, y = a:byte(i), b:byte(i)
+        if x ~= y then return x < y end
+    end
+    return #a < #b
+end
+
+-- Where the first thread behind the cursor stands. The cursor's own may have moved on, so among those of the same moment
+-- the place is searched by halving.
+local function place_behind(activity, name)
+    local low = redis.call('ZCOUNT', threads, '(' .. activity, '+inf')
+    local high = low + redis.call('ZCOUNT', threads, activity, activity)
+    while low < high do
+        local middle = math.floor((low + high) / 2)
+        if precedes(redis.call('ZREVRANGE', threads, middle, middle)[1], name) then
+            high = middle
+        else
+            low = middle + 1
+        end
+    end
+    return low
+end
+
+local start = ARGV[3] == '' and 0 or place_behind(ARGV[3], ARGV[4])
+local rows = {}
+for i, name in ipairs(redis.call('ZREVRANGE', threads, start, start + tonumber(ARGV[2]) - 1)) do
+    rows[i] = thread_row(ARGV[1], name)
+end
+return rows

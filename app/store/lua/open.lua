@@ -1,0 +1,15 @@
+-- Makes the queue, or says which one is there.
+-- KEYS[1] prefix of all keys, from which the script derives their names
+-- ARGV[1] schema version of this program, ARGV[2] an id for a new queue
+-- Returns the schema version, or false where keys under the prefix are not ours.
+-- include: keys
+
+local kind = redis.call('TYPE', prefix .. 'schema').ok
+if kind == 'string' then return redis.call('GET', prefix .. 'schema') end
+if kind ~= 'none' or redis.call('EXISTS', WAITING, DELAYED, LEASES, ENDED, LOGGED, EMPTY, WORKERS, prefix .. 'number',
+    prefix .. 'queue') > 0 then
+    return false
+end
+redis.call('SET', prefix .. 'queue', ARGV[2])
+redis.call('SET', prefix .. 'schema', ARGV[1])
+return ARGV[1]

@@ -1,0 +1,25 @@
+-- Names of the keys. All of them begin with the hash tag in KEYS[1], so that they are in one slot of a cluster.
+local prefix = KEYS[1] .. ':'
+local WAITING, DELAYED, LEASES = prefix .. 'waiting', prefix .. 'delayed', prefix .. 'leases'
+local ENDED, LOGGED, EMPTY = prefix .. 'ended', prefix .. 'logged', prefix .. 'empty'
+local WORKERS = prefix .. 'workers'
+
+local function message_key(id) return prefix .. 'message:' .. id end
+local function content_key(id) return prefix .. 'content:' .. id end
+local function result_key(id) return prefix .. 'result:' .. id end
+local function log_key(id) return prefix .. 'log:' .. id end
+local function ready_key(agent) return prefix .. 'ready:' .. agent end
+local function worker_key(id) return prefix .. 'worker:' .. id end
+
+-- What a caller can reach is by tenant: waiting, delayed, processing (sorted sets), tallies (hash), threads.
+local function of_tenant(kind, tenant) return prefix .. 'tenant:' .. kind .. ':' .. tenant end
+
+-- The length in front keeps (a, b:c) and (a:b, c) apart.
+local function scope(tenant, thread) return #tenant .. ':' .. tenant .. ':' .. thread end
+local function thread_key(tenant, thread) return prefix .. 'thread:' .. scope(tenant, thread) end
+local function thread_queue_key(tenant, thread) return prefix .. 'thread_queue:' .. scope(tenant, thread) end
+local function thread_messages_key(tenant, thread) return prefix .. 'thread_messages:' .. scope(tenant, thread) end
+
+-- Members of the sorted sets: equal scores are in the order of accepting, which the zero-padded number makes.
+local function member_of(number, id) return string.format('%016d', number) .. id end
+local function id_of(member) return string.sub(member, 17) end

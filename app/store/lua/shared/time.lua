@@ -1,0 +1,30 @@
+-- Milliseconds since the epoch: the server's, unless the caller brings its own.
+local function time(given)
+    if given ~= '' then return tonumber(given) end
+    if redis.replicate_commands then redis.replicate_commands() end -- Redis 6.2 may be set to replicate scripts as such
+    local clock = redis.call('TIME')
+    return tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+end
+
+-- RFC 3339 with milliseconds and Z (days to a civil date as in the proleptic Gregorian calendar).
+local function rfc3339(milliseconds)
+    local days = math.floor(milliseconds / 86400000)
+    local rest = milliseconds - days * 86400000
+    days = days + 719468
+    local era = math.floor(days / 146097)
+    local day_of_era = days - era * 146097
+    local year_of_era = math.floor((day_of_era - math.floor(day_of_era / 1460) + math.floor(day_of_era / 36524)
+        - math.floor(day_of_era / 146096)) / 365)
+    local day_of_year = day_of_era - (365 * year_of_era + math.floor(year_of_era / 4) - math.floor(year_of_era / 100))
+    local shifted = math.floor((5 * day_of_year + 2) / 153)
+    local month = shifted < 10 and shifted + 3 or shifted - 9
+    return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ',
+        year_of_era + era * 400 + (month <= 2 and 1 or 0), month,
+        day_of_year - math.floor((153 * shifted + 2) / 5) + 1,
+        math.floor(rest / 3600000), math.floor(rest / 60000) % 60, math.floor(rest / 1000) % 60, rest % 1000)
+end
+
+-- An event from its template: \1 and a letter stand for what only the script knows.
+local function fill(template, values)
+    return (string.gsub(template, '\1(%a)', values))
+end

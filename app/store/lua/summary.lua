@@ -1,0 +1,18 @@
+-- The queue of a tenant.
+-- KEYS[1] prefix of all keys, from which the script derives their names
+-- ARGV[1] tenant, ARGV[2] how many messages a list has at most, ARGV[3] length of texts after which a list ends
+-- Returns the totals (queued, processing, completed, failed, cancelled) and the rows of what is queued and processing.
+-- include: keys
+-- include: rows
+
+local tenant, limit, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local waiting, delayed = of_tenant('waiting', tenant), of_tenant('delayed', tenant)
+local processing = of_tenant('processing', tenant)
+local ended = redis.call('HMGET', of_tenant('tallies', tenant), 'completed', 'failed', 'cancelled')
+local totals = {redis.call('ZCARD', waiting) + redis.call('ZCARD', delayed), redis.call('ZCARD', processing),
+    tonumber(ended[1] or 0), tonumber(ended[2] or 0), tonumber(ended[3] or 0)}
+local queued, length = page(waiting, limit, most)
+if length < most then
+    for _, columns in ipairs((page(delayed, limit - #queued, most))) do queued[#queued + 1] = columns end
+end
+return {totals, queued, (page(processing, limit, most))}

@@ -1,0 +1,227 @@
+"""Connections to the server: what the URL says, error mapping, and what a server must be like to be trusted."""
+
+import re
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import hiredis
+import redis.asyncio
+from redis import exceptions as errors
+from redis.asyncio.connection import parse_url
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
+
+from app.errors import ConfigurationError, StoreError, StoreIncompatible, StoreUnavailable
+from app.store.base import Capabilities
+
+CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 5.0
+"""How long an answer may take before the connection is given up."""
+
+OLDEST_VERSION = (6, 2)
+
+CUT = (RedisError, OSError)
+"""The connection is of no more use; what was sent on it may have been done."""
+
+
+def connection_options(url: str, **more: Any) -> dict[str, Any]:
+    """What a connection of redis-py is made with. Raises ConfigurationError."""
+    try:
+        path = urlsplit(url).path.strip("/")
+        if path and not path.isdecimal():
+            raise ValueError(path)
+        options = dict(parse_url(url))
+    except ValueError:
+        # Without the text of the error, which may hold a piece of the password; so for the chain of causes.
+        raise ConfigurationError(
+            "DATABASE_URL: expected redis://user:password@host:6379/0 with special characters as %XX, "
+            "got one whose port, database number or options cannot be read"
+        ) from None
+    return {
+        "decode_responses": True,
+        "protocol": 2,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
+        "socket_keepalive": True,
+        **options,
+        **more,
+    }
+
+
+_AWAY = "The Redis server does not answer; nothing was stored"
+
+_BY_CLASS: tuple[tuple[type[Exception], type[StoreError | ConfigurationError], str], ...] = (
+    (errors.AuthenticationError, ConfigurationError, "DATABASE_URL: the server does not know this user and password"),
+    (errors.AuthorizationError, ConfigurationError, "DATABASE_URL: expected a user whom the server lets in"),
+    (errors.NoPermissionError, ConfigurationError, "DATABASE_URL: the user may not do what the program has to"),
+    (errors.BusyLoadingError, StoreUnavailable, "The Redis server is loading its data; nothing was stored"),
+    (errors.MovedError, StoreIncompatible, "The queue is on another node of the Redis Cluster; name that one"),
+    (errors.ClusterDownError, StoreUnavailable, "The Redis Cluster is not ready; nothing was stored"),
+    (errors.TryAgainError, StoreUnavailable, "The Redis Cluster is moving the queue; nothing was stored"),
+    (ssl.SSLError, ConfigurationError, "DATABASE_URL: no TLS connection"),
+    (errors.ConnectionError, StoreUnavailable, _AWAY),
+    (errors.TimeoutError, StoreUnavailable, _AWAY),
+    (OSError, StoreUnavailable, _AWAY),
+)
+
+# Redis 6.2 puts its own words around an error in a script, so what matters is looked for inside of the text.
+_BY_TEXT: tuple[tuple[str, type[StoreError | ConfigurationError], str], ...] = (
+    ("when used memory >", StoreUnavailable, "The Redis server is out of memory; nothing was stored"),
+    ("read only replica", StoreUnavailable, "The Redis server is a read-only replica by now; nothing was stored"),
+    (r"\b(MISCONF|BUSY|NOREPLICAS|STALE) ", StoreUnavailable, "The Redis server refuses writes; nothing was stored"),
+    ("DB index is out of range", ConfigurationError, "DATABASE_URL: expected a database number that the server has"),
+    (r"\bWRONGTYPE ", StoreIncompatible, "A key of the queue belongs to another program"),
+)
+
+
+def is_of_replica(error: object) -> bool:
+    """Whether a write was refused because the server follows another one."""
+    return isinstance(error, ResponseError) and "read only replica" in str(error)
+
+
+def unavailable(error: BaseException) -> StoreUnavailable:
+    """What is told when the server is away."""
+    return StoreUnavailable(f"{_AWAY}: {error}")
+
+
+def mapped(error: Exception) -> StoreError | ConfigurationError:
+    """What redis-py raises or the server answers as an error of ours."""
+    for pattern, ours, text in _BY_TEXT:
+        if re.search(pattern, str(error)):
+            return ours(f"{text}: {error}")
+    for kind, ours, text in _BY_CLASS:
+        if isinstance(error, kind):
+            return ours(f"{text}: {error}")
+    return StoreError(f"Redis: {error}")
+
+
+@contextmanager
+def mapped_errors() -> Iterator[None]:
+    """Turns what redis-py raises into errors of ours."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise mapped(error) from error
+
+
+class Link:
+    """One connection of the event loop, for one task at a time, which is never cancelled in the middle of an answer."""
+
+    def __init__(self, url: str, **more: Any) -> None:
+        options = connection_options(url, **more)
+        kind = options.pop("connection_class", redis.asyncio.Connection)
+        self._connection: Any = kind(**options)  # redis-py has no types here
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return bool(self._connection.is_connected)
+
+    async def check(self) -> None:
+        """Before something is sent: drop a connection that the server has closed meanwhile."""
+        with suppress(*CUT):
+            if self.connected and await self._connection.can_read():
+                await self.disconnect()
+
+    async def connect(self) -> None:
+        """Connect if not connected, log in, select the database."""
+        await self._connection.connect()
+
+    async def disconnect(self) -> None:
+        """Drop the connection and whatever answers are under way on it."""
+        await self._connection.disconnect(nowait=True)
+
+    async def send(self, commands: Sequence[bytes]) -> None:
+        """Write packed commands."""
+        await self._connection.send_packed_command(commands, check_health=False)
+
+    async def receive(self, *, within: float | None = None) -> Any:
+        """The next answer; what the server refused is returned, a cut connection is raised.
+
+        None when nothing came `within` seconds, for those who can do without.
+        """
+        try:
+            return await self._connection.read_response(timeout=within)
+        except ResponseError as refused:
+            return refused
+
+    async def ask(self, *command: str | int) -> Any:
+        """One command and its answer. Raises what redis-py raises."""
+        await self.send([pack(*command)])
+        answer = await self.receive()
+        if isinstance(answer, ResponseError):
+            raise answer
+        return answer
+
+
+def pack(*command: Any) -> bytes:
+    """A command as it is sent."""
+    packed: bytes = hiredis.pack_command(command)
+    return packed
+
+
+async def inspect(link: Link, *, allow_volatile: bool) -> Capabilities:
+    """What this server promises. Raises ConfigurationError or StoreIncompatible where that is too little."""
+    try:
+        facts = _facts(await link.ask("INFO"))
+    except NoPermissionError as error:
+        if not allow_volatile:
+            raise ConfigurationError(
+                "Redis: expected the user to be allowed INFO, so that persistence can be checked "
+                "(ACL SETUSER <user> +info, or ALLOW_VOLATILE=true)"
+            ) from error
+        facts = {}
+    _refuse(facts)
+    doubts = _doubts(facts)
+    if doubts and not allow_volatile:
+        raise ConfigurationError(doubts[0] + " (ALLOW_VOLATILE=true starts nevertheless)")
+    name = "valkey" if "valkey_version" in facts else "redis"
+    if doubts or not facts:
+        return Capabilities(name, durable=False, promise="messages may be lost: the server may forget or evict them")
+    return Capabilities(name, durable=True, promise=await _promise(link))
+
+
+def _facts(info: str) -> dict[str, str]:
+    lines = (line.partition(":") for line in info.splitlines() if not line.startswith("#"))
+    return {name: value for name, colon, value in lines if colon}
+
+
+def _refuse(facts: Mapping[str, str]) -> None:
+    """What no setting of ours makes right."""
+    version = facts.get("redis_version")
+    if version and tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST_VERSION:
+        raise StoreIncompatible(f"Redis: expected version 6.2 or newer, got {version}.")
+    if facts.get("role") == "slave":
+        raise ConfigurationError("DATABASE_URL: expected the primary server, got one of its read-only replicas")
+
+
+def _doubts(facts: Mapping[str, str]) -> list[str]:
+    """Why this server may lose what it has accepted, with the cure."""
+    doubts = []
+    if facts.get("aof_enabled") == "0":
+        doubts.append("Redis: expected the append-only file to be on (CONFIG SET appendonly yes), got aof_enabled:0")
+    policy = facts.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction" and facts.get("maxmemory", "0") != "0":
+        doubts.append(
+            f"Redis: expected a server that evicts nothing (CONFIG SET maxmemory-policy noeviction), got {policy}"
+        )
+    return doubts
+
+
+_SYNCED = {
+    "always": "messages survive kill -9 and a crash of the host",
+    "everysec": "messages survive kill -9; a crash of the host loses the last second (appendfsync everysec)",
+    "no": "messages survive kill -9; a crash of the host loses what the system had not written (appendfsync no)",
+}
+_UNKNOWN = "messages survive kill -9; a crash of the host may lose the last seconds"
+
+
+async def _promise(link: Link) -> str:
+    try:
+        answer = await link.ask("CONFIG", "GET", "appendfsync")
+    except ResponseError:
+        answer = []
+    synced = _SYNCED.get(answer[1], _UNKNOWN) if len(answer) == 2 else _UNKNOWN
+    return f"{synced}; a failover to a replica may lose acknowledged ones"

@@ -1,0 +1,285 @@
+"""Pipelines: the calls of one turn of the event loop are sent together, one pipeline after the other.
+
+While one pipeline is under way the next one gathers; there is no timer, so a lone caller waits for nobody. Each script
+is atomic by itself. A task of the lane's own talks to the server, so that a caller who is cancelled leaves no unread
+answer to somebody else.
+
+When the connection breaks before all answers came, what is unanswered may have been done or not. It is sent once more,
+as it was, on a new connection; `lua/shared/once.lua` answers what was done already without doing it again.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from app.errors import AgentQueueError, StoreError, StoreUnavailable
+from app.store.redis.connection import CUT, Link, is_of_replica, mapped, pack, unavailable
+from app.store.redis.scripts import Script
+
+logger = logging.getLogger(__name__)
+
+MAX_BATCH = 256
+CONNECT_AGAIN_SECONDS = 0.05
+LISTEN_AGAIN_SECONDS = 1.0
+PING_SECONDS = 15.0
+
+Argument = str | int
+Topics = Callable[[Any], Iterable[str]]
+
+
+class Operation(NamedTuple):
+    """One caller's script. `topics` tells from the reply what to hint at."""
+
+    script: Script
+    arguments: tuple[Argument, ...]
+    topics: Topics | None
+    future: asyncio.Future[Any]
+
+
+class Lane:
+    """One connection and the task that owns it. Opened and used from one event loop."""
+
+    settle_seconds = 0.0
+    """So long a new connection is tried for when what was sent on the old one may have been done."""
+
+    def __init__(self, link: Link, scripts: Mapping[str, Script], prefix: str) -> None:
+        self._link = link
+        self._scripts = scripts
+        self._keys: tuple[str, ...] = (prefix,)
+        self._gathering: list[Operation] = []
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def open(self) -> None:
+        """Connect and start the task. Raises what redis-py raises."""
+        await self._connect()
+        self._task = asyncio.create_task(self._work())
+
+    async def close(self) -> None:
+        """Run what was handed over, then disconnect. Later calls of `run` raise StoreUnavailable."""
+        self._closed = True
+        self._wanted.set()
+        if self._task is not None:
+            await self._task
+        await self._link.disconnect()
+
+    def run(self, script: str, *arguments: Argument, topics: Topics | None = None) -> asyncio.Future[Any]:
+        """Have a script run; the future gets its reply or its error."""
+        if self._closed or self._task is None:
+            raise StoreUnavailable("The store is closed.")
+        pack(script, *arguments)  # what cannot be sent is refused here, where it disturbs nobody else
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._gathering.append(Operation(self._scripts[script], arguments, topics, future))
+        self._wanted.set()
+        return future
+
+    async def _work(self) -> None:
+        while not self._closed or self._gathering or self.has_news():
+            await self._wanted.wait()
+            self._wanted.clear()
+            while self._gathering or self.has_news():
+                batch, self._gathering = self._gathering[:MAX_BATCH], self._gathering[MAX_BATCH:]
+                try:
+                    await self._run(batch)
+                except Exception as error:  # noqa: BLE001  told to the callers; the lane goes on
+                    await self._link.disconnect()
+                    for operation in batch:
+                        _tell(operation.future, StoreError(f"Redis: {error}"))
+                await asyncio.sleep(0)  # whoever was answered may hand over the next one
+
+    def has_news(self) -> bool:
+        """Whether there is something to be sent besides operations."""
+        return False
+
+    def prologue(self) -> list[bytes]:
+        """What is sent before the operations; nobody waits for its answers."""
+        return []
+
+    def pack_batch(self, batch: list[Operation]) -> list[bytes]:
+        """A command for each operation."""
+        return [self.pack_operation(each) for each in batch]
+
+    def pack_operation(self, operation: Operation, *arguments: Argument) -> bytes:
+        """The command of an operation, with these arguments before its own."""
+        script, own, *_ = operation
+        return pack("EVALSHA", script.sha, len(self._keys), *self._keys, *arguments, *own)
+
+    def answered(self, operation: Operation, reply: Any) -> None:
+        """A reply came."""
+
+    async def _run(self, batch: list[Operation]) -> None:
+        prologue = self.prologue()
+        commands = self.pack_batch(batch)
+        replies = (await self._exchange(prologue + commands))[len(prologue) :]
+        unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            await self._link.disconnect()  # connecting loads the scripts
+            again = await self._exchange([commands[place] for place in unknown])
+            for place, reply in zip(unknown, again, strict=True):
+                replies[place] = reply
+        if any(map(is_of_replica, replies)):
+            await self._link.disconnect()  # the name may lead to a new primary by now
+        for operation, reply in zip(batch, replies, strict=True):
+            told = mapped(reply) if isinstance(reply, RedisError) else reply
+            if not isinstance(told, AgentQueueError):
+                self.answered(operation, told)
+            _tell(operation.future, told)
+
+    async def _exchange(self, commands: list[bytes]) -> list[Any]:
+        """Replies and errors, one for each command."""
+        replies: list[Any] = []
+        deadline: float | None = None
+        while True:
+            try:
+                await self._link.check()
+                await self._connect_until(deadline)
+            except StoreUnavailable as error:
+                return replies + [error] * (len(commands) - len(replies))
+            try:
+                await self._link.send(commands[len(replies) :])
+                while len(replies) < len(commands):
+                    replies.append(await self._link.receive())
+                return replies
+            except CUT as error:
+                await self._link.disconnect()
+                if deadline is not None:
+                    return replies + [unavailable(error)] * (len(commands) - len(replies))
+                deadline = asyncio.get_running_loop().time() + self.settle_seconds
+
+    async def _connect_until(self, deadline: float | None) -> None:
+        """A connection; tried for once, or until the deadline. Raises StoreUnavailable."""
+        while not self._link.connected:
+            try:
+                await self._connect()
+            except (RedisError, OSError) as error:
+                await self._link.disconnect()
+                if deadline is None or asyncio.get_running_loop().time() > deadline:
+                    told = mapped(error)
+                    raise told if isinstance(told, StoreUnavailable) else unavailable(error) from error
+                await asyncio.sleep(CONNECT_AGAIN_SECONDS)
+
+    async def _connect(self) -> None:
+        """Connect and make the server know all scripts, which it forgets when it restarts."""
+        await self._link.connect()
+        await self._link.send([pack("SCRIPT", "LOAD", script.text) for script in self._scripts.values()])
+        for _ in self._scripts:
+            answer = await self._link.receive()
+            if isinstance(answer, ResponseError):
+                raise answer
+
+
+def _tell(future: asyncio.Future[Any], reply: Any) -> None:
+    """Unless the caller has left."""
+    if future.done():
+        return
+    if isinstance(reply, AgentQueueError):
+        future.set_exception(reply)
+    else:
+        future.set_result(reply)
+
+
+class WriteLane(Lane):
+    """A lane whose operations are done once; after each batch other processes are told what it touched."""
+
+    settle_seconds = 5.0
+
+    def __init__(
+        self,
+        link: Link,
+        scripts: Mapping[str, Script],
+        prefix: str,
+        *,
+        process: str,
+        channel: str,
+        publish: Callable[..., None],
+    ) -> None:
+        super().__init__(link, scripts, prefix)
+        self._keys = (prefix, f"{prefix}:process:{process}")
+        self._process = process
+        self._channel = channel
+        self._publish = publish
+        self._turn = 0
+        self._touched: set[str] = set()
+
+    def has_news(self) -> bool:
+        """See `Lane.has_news`."""
+        return bool(self._touched)
+
+    def prologue(self) -> list[bytes]:
+        """See `Lane.prologue`: hints of the batch before."""
+        if not self._touched:
+            return []
+        topics, self._touched = sorted(self._touched), set()
+        return [pack("PUBLISH", self._channel, json.dumps([self._process, *topics]))]
+
+    def pack_batch(self, batch: list[Operation]) -> list[bytes]:
+        """See `Lane.pack_batch`: each with the names by which `lua/shared/once.lua` knows it again."""
+        self._turn += 1
+        return [self.pack_operation(each, self._turn, place) for place, each in enumerate(batch)]
+
+    def answered(self, operation: Operation, reply: Any) -> None:
+        """See `Lane.answered`: own subscribers are told at once."""
+        if operation.topics is not None:
+            topics = set(operation.topics(reply))
+            self._touched |= topics
+            self._publish(*topics)
+
+
+class Listener:
+    """Passes on the hints of other processes, whatever happens to its connection."""
+
+    def __init__(self, link: Link, channel: str, process: str, publish: Callable[..., None]) -> None:
+        self._link = link
+        self._channel = channel
+        self._process = process
+        self._publish = publish
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Subscribe, then listen. Raises what redis-py raises."""
+        await self._subscribe()
+        self._task = asyncio.create_task(self._listen())
+
+    async def close(self) -> None:
+        """End the task and the connection."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        await self._link.disconnect()
+
+    async def _subscribe(self) -> None:
+        await self._link.connect()
+        await self._link.ask("SUBSCRIBE", self._channel)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                if not self._link.connected:
+                    await self._subscribe()
+                await self._pass_on()
+            except Exception as error:  # noqa: BLE001  hints are not worth more than a line in the log
+                logger.warning("Listening for hints of other processes failed, trying again: %s", error)
+                await self._link.disconnect()
+                await asyncio.sleep(LISTEN_AGAIN_SECONDS)
+
+    async def _pass_on(self) -> None:
+        """Ends with an exception only; a connection that died in silence is found out by a ping."""
+        pinged = False
+        while True:
+            answer = await self._link.receive(within=PING_SECONDS)
+            if answer is None:
+                if pinged:
+                    raise StoreUnavailable(f"no answer for {PING_SECONDS} seconds")
+                await self._link.send([pack("PING")])
+            elif answer[0] == "message":
+                process, *topics = json.loads(answer[2])
+                if process != self._process:
+                    self._publish(*topics)
+            pinged = answer is None

@@ -1,0 +1,65 @@
+"""Replies of scripts to models. Numbers in hashes come as text."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from app.clock import to_datetime
+from app.models import Event, EventPage, EventType, Message, MessageState, QueueSummary, Thread, Worker
+from app.store.rows import THREAD_STATES, to_message, to_thread
+
+MESSAGE_NUMBERS = (0, 4, 9, 10, 11, 15, 16)
+THREAD_NUMBERS = (1, 2, 3, 5, 6, 7, 8, 9)
+
+
+def message(columns: Sequence[Any], position: int | None = None) -> Message:
+    """From the reply of the Lua function `row`."""
+    return to_message(_with_numbers(columns, MESSAGE_NUMBERS), position)
+
+
+def thread(columns: Sequence[Any]) -> Thread:
+    """From the reply of the Lua function `thread_row`."""
+    return to_thread(_with_numbers(columns, THREAD_NUMBERS))
+
+
+def event_page(reply: Sequence[Any]) -> EventPage:
+    """From the reply of the script `read`."""
+    state, first, last, begin, stored = reply
+    events = []
+    for number, text in enumerate(stored, begin):
+        kind, _, data = text.partition(" ")
+        events.append(Event(number, EventType(kind), data))
+    return EventPage(events, first, last, MessageState(state))
+
+
+def summary(reply: Sequence[Any]) -> QueueSummary:
+    """From the reply of the script `summary`, whose totals are in the order of a thread's states."""
+    totals, queued, processing = reply
+    return QueueSummary.model_construct(
+        totals=dict(zip(THREAD_STATES, totals, strict=True)),
+        queued=tuple(map(message, queued)),
+        processing=tuple(map(message, processing)),
+    )
+
+
+def workers(reply: Sequence[Any]) -> list[Worker]:
+    """From the reply of the script `list_workers`, oldest first."""
+    found = [
+        Worker(
+            id=name,
+            host=host,
+            pid=int(pid),
+            slots=int(slots),
+            started_at=to_datetime(int(start)),
+            last_beat=to_datetime(int(beat)),
+        )
+        for name, host, pid, slots, start, beat in reply
+    ]
+    return sorted(found, key=lambda worker: (worker.started_at, worker.id))
+
+
+def _with_numbers(columns: Sequence[Any], places: Sequence[int]) -> tuple[Any, ...]:
+    row = list(columns)
+    for place in places:
+        if row[place] is not None:
+            row[place] = int(row[place])
+    return tuple(row)

@@ -1,0 +1,66 @@
+"""Events of which only the script knows a part: the time, the attempt, where readers have to begin to drop.
+
+Made from the events themselves, so that their shape is said once. In the data of an event a quote inside of a text is
+escaped and a control character never occurs; so a key in quotes is no text, and the marks are the script's alone.
+"""
+
+from datetime import UTC, datetime
+
+from app.models import Completed, Failed, NewEvent, rfc3339
+
+_MOMENT = datetime.fromtimestamp(0, UTC)
+_NUMBER = -1
+
+ATTEMPT, TIME, DISCARD_FROM, CRASHES = "\1A", "\1T", "\1D", "\1C"
+
+_MARKS = {
+    f'"attempt": {_NUMBER}': f'"attempt": {ATTEMPT}',
+    f'"discard_from": {_NUMBER}': f'"discard_from": {DISCARD_FROM}',
+    f'"next_at": "{rfc3339(_MOMENT)}"': f'"next_at": "{TIME}"',
+    f'"completed_at": "{rfc3339(_MOMENT)}"': f'"completed_at": "{TIME}"',
+}
+
+WORKER_LOST_CODE = "worker_lost"
+WORKER_LOST_TOO_OFTEN = f"The worker was lost {CRASHES} times while it processed this message."
+
+
+def processing() -> str:
+    """A worker has begun this attempt."""
+    return _template(NewEvent.processing(_NUMBER))
+
+
+def retry(error: str) -> str:
+    """The attempt is over without a result."""
+    return _template(NewEvent.retry(attempt=_NUMBER, error=error, next_at=_MOMENT, discard_from=_NUMBER))
+
+
+def ended(outcome: Completed | Failed) -> str:
+    """The message has ended."""
+    match outcome:
+        case Completed(result):
+            return _template(NewEvent.done(result, _MOMENT))
+        case Failed(error, code):
+            return _template(NewEvent.failed(error, code, _MOMENT))
+
+
+def cancelled() -> str:
+    """The message was cancelled."""
+    return _template(NewEvent.cancelled(_MOMENT))
+
+
+def worker_lost_too_often() -> str:
+    """The message has failed with its workers."""
+    event = NewEvent.failed(WORKER_LOST_TOO_OFTEN, WORKER_LOST_CODE, _MOMENT)
+    return _template(event).replace("\\u0001C", CRASHES)
+
+
+def stored(event: NewEvent) -> str:
+    """An event as the log keeps it."""
+    return f"{event.type.value} {event.data}"
+
+
+def _template(event: NewEvent) -> str:
+    text = stored(event)
+    for known, mark in _MARKS.items():
+        text = text.replace(known, mark)
+    return text
