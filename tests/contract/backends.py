@@ -5,7 +5,9 @@ from typing import Protocol
 
 from app.clock import Clock
 from app.store.base import RankPolicy, Store
+from app.store.postgres.store import PostgresStore
 from app.store.sqlite.store import SqliteStore
+from tests.postgres_server import database_of
 
 
 class StoreFactory(Protocol):
@@ -22,4 +24,8 @@ def sqlite(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store
     return SqliteStore(folder / "queue.db", ranks=ranks, clock=clock)
 
 
-BACKENDS: dict[str, StoreFactory] = {"memory": memory, "sqlite": sqlite}
+def postgres(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store:
+    return PostgresStore(database_of(folder), ranks=ranks, clock=clock, allow_volatile=True)
+
+
+BACKENDS: dict[str, StoreFactory] = {"memory": memory, "sqlite": sqlite, "postgres": postgres}

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.numeric import Int8Dumper
 
-from app.errors import AgentQueueError, ConfigurationError, StoreError, StoreIncompatible, StoreUnavailable
+from app.errors import ConfigurationError, StoreError, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +132,7 @@ class Session:
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self._name = uuid.uuid4().hex
         self._commits = 0
+        self._discarded = False
         self._backend: tuple[Any, ...] = ()
         self._closing = threading.Event()
 
@@ -175,11 +176,14 @@ class Session:
         yield from self._guarded(rows, self._commit)
 
     @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> Iterator[list[Rows]]:
         """A transaction that only reads, and sees one moment."""
-        self._begin("begin_read", ())
-        for _ in self._guarded([], self._finish_reading):
-            yield
+        rows = self._begin("begin_read", ())
+        yield from self._guarded(rows, self._roll_back)
+
+    def discard(self) -> None:
+        """Have the present transaction end without a commit: there is nothing to keep."""
+        self._discarded = True
 
     @contextmanager
     def statement(self) -> Iterator[None]:
@@ -191,6 +195,11 @@ class Session:
         except StoreError:
             self._drop_if_lost()
             raise
+
+    def notifications(self, timeout: float) -> Iterator[str]:
+        """Payloads as they come, until none has come for so long."""
+        for notification in self._connected.notifies(timeout=timeout):
+            yield notification.payload
 
     @property
     def _connected(self) -> "psycopg.Connection[tuple[Any, ...]]":
@@ -217,7 +226,8 @@ class Session:
                 raise
         raise AssertionError("unreachable")
 
-    def _guarded(self, rows: list[Rows], end: Any) -> Iterator[list[Rows]]:
+    def _guarded(self, rows: list[Rows], end: Callable[[], None]) -> Iterator[list[Rows]]:
+        self._discarded = False
         try:
             with mapped_errors():
                 yield rows
@@ -225,9 +235,6 @@ class Session:
             self._roll_back()
             raise
         end()
-
-    def _finish_reading(self) -> None:
-        self._roll_back()
 
     def _roll_back(self) -> None:
         """Whatever the state of the connection is, it is clean afterwards or gone."""
@@ -241,6 +248,8 @@ class Session:
 
     def _commit(self) -> None:
         """Raises StoreUnavailable only when nothing was stored, and StoreError when that could not be found out."""
+        if self._discarded:
+            return self._roll_back()
         self._commits += 1
         try:
             with mapped_errors():
@@ -250,7 +259,7 @@ class Session:
                 self._roll_back()
                 raise
             if self._was_committed():
-                return
+                return None
             raise StoreUnavailable("PostgreSQL: the connection was lost; nothing was stored.") from error
 
     def _was_committed(self) -> bool:

@@ -18,6 +18,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 def prepare_database(parameters: str, *, allow_volatile: bool) -> bool:
     """Check the server and migrate; whether commits survive a crash of it. Raises StoreIncompatible, StoreUnavailable."""
     with mapped_errors(), connect(parameters) as connection:
+        connection.prepare_threshold = None
         durable = _check_server(connection, allow_volatile=allow_volatile)
         with connection.transaction():
             connection.execute("SET LOCAL lock_timeout = 0")

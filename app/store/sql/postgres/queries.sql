@@ -299,16 +299,17 @@ completed_at, result, error, error_code, attempt, fence
 
 -- name: lock_leased
 -- The guard of every change of an attempt.
-SELECT messages.number, messages.id, messages.tenant, messages.thread_id
+SELECT messages.number, messages.id, messages.tenant, messages.thread_id, messages.fence
 FROM unnest(%(ids)s::text[], %(fences)s::bigint[]) AS lease (id, fence)
 JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND messages.state = 'processing'
 ORDER BY messages.number FOR NO KEY UPDATE OF messages
 
 -- name: lock_queued
-SELECT number, tenant, thread_id FROM messages WHERE id = %(id)s AND state = 'queued' FOR NO KEY UPDATE
+SELECT number, place FROM messages WHERE id = %(id)s AND tenant = %(tenant)s AND state = 'queued' FOR NO KEY UPDATE
 
 -- name: find_ended
-SELECT messages.id FROM unnest(%(ids)s::text[], %(fences)s::bigint[]) AS lease (id, fence)
+-- A finish that is repeated is told by its fence, which only another attempt, a rescue or a release would have raised.
+SELECT messages.id, messages.fence FROM unnest(%(ids)s::text[], %(fences)s::bigint[]) AS lease (id, fence)
 JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND messages.completed_at IS NOT NULL
 
 -- name: find_logs

@@ -133,16 +133,16 @@ CREATE FUNCTION count_changed() RETURNS trigger LANGUAGE plpgsql SET enable_hash
 BEGIN
     INSERT INTO agent_queue.tallies AS tally (backend, tenant, state, messages)
     SELECT pg_backend_pid(), tenant, state, sum(messages) FROM (
-        SELECT tenant, CASE WHEN completed_at IS NULL THEN 'unfinished' ELSE state END AS state, 1 AS messages FROM new
+        SELECT tenant, CASE WHEN completed_at IS NULL THEN 'unfinished' ELSE state END AS state, 1 AS messages FROM later
         UNION ALL
-        SELECT tenant, CASE WHEN completed_at IS NULL THEN 'unfinished' ELSE state END, -1 FROM old
+        SELECT tenant, CASE WHEN completed_at IS NULL THEN 'unfinished' ELSE state END, -1 FROM earlier
     ) AS change GROUP BY tenant, state HAVING sum(messages) <> 0
     ON CONFLICT (backend, tenant, state) DO UPDATE SET messages = tally.messages + excluded.messages;
     INSERT INTO agent_queue.levels AS level (backend, level, waiting)
     SELECT pg_backend_pid(), change.level, sum(waiting) FROM (
-        SELECT rank / 1000000000000000 AS level, 1 AS waiting FROM new WHERE rank IS NOT NULL
+        SELECT rank / 1000000000000000 AS level, 1 AS waiting FROM later WHERE rank IS NOT NULL
         UNION ALL
-        SELECT rank / 1000000000000000, -1 FROM old WHERE rank IS NOT NULL
+        SELECT rank / 1000000000000000, -1 FROM earlier WHERE rank IS NOT NULL
     ) AS change GROUP BY change.level HAVING sum(waiting) <> 0
     ON CONFLICT (backend, level) DO UPDATE SET waiting = level.waiting + excluded.waiting;
     UPDATE agent_queue.threads AS thread SET
@@ -152,20 +152,20 @@ BEGIN
         cancelled = thread.cancelled + change.cancelled,
         last_activity = greatest(last_activity, change.changed_at)
     FROM (
-        SELECT new.tenant, new.thread_id, max(new.changed_at) AS changed_at,
-            count(*) FILTER (WHERE new.state = 'completed') AS completed,
-            count(*) FILTER (WHERE new.state = 'failed') AS failed,
-            count(*) FILTER (WHERE new.state = 'cancelled') AS cancelled
-        FROM new JOIN old ON old.number = new.number
-        WHERE new.thread_id IS NOT NULL AND new.state <> old.state AND new.state <> 'processing'
-        GROUP BY new.tenant, new.thread_id
+        SELECT later.tenant, later.thread_id, max(later.changed_at) AS changed_at,
+            count(*) FILTER (WHERE later.state = 'completed') AS completed,
+            count(*) FILTER (WHERE later.state = 'failed') AS failed,
+            count(*) FILTER (WHERE later.state = 'cancelled') AS cancelled
+        FROM later JOIN earlier ON earlier.number = later.number
+        WHERE later.thread_id IS NOT NULL AND later.state <> earlier.state AND later.state <> 'processing'
+        GROUP BY later.tenant, later.thread_id
     ) AS change
     WHERE thread.tenant = change.tenant AND thread.thread_id = change.thread_id;
     RETURN NULL;
 END $$;
 
 CREATE TRIGGER messages_changed AFTER UPDATE ON messages
-REFERENCING OLD TABLE AS old NEW TABLE AS new FOR EACH STATEMENT EXECUTE FUNCTION count_changed();
+REFERENCING OLD TABLE AS earlier NEW TABLE AS later FOR EACH STATEMENT EXECUTE FUNCTION count_changed();
 
 CREATE FUNCTION count_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
