@@ -45,8 +45,7 @@ class HintSender:
         self._process = process
 
     def open(self) -> None:
-        """See `BatchRunner`."""
-        self._session.open()
+        """See `BatchRunner`. The session connects when there is work."""
 
     def close(self) -> None:
         """See `BatchRunner`."""

@@ -10,13 +10,16 @@ from app.store.postgres.connection import SCHEMA, connect, mapped_errors
 
 OLDEST_SERVER = 140000
 MIGRATION_LOCK = 4_707_202_611_240_001
-"""Key of the advisory lock under which a database is migrated: one process does it, the others wait and find it done."""
+"""Key of the advisory lock under which a database is migrated: one process does it, the others find it done."""
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 def prepare_database(parameters: str, *, allow_volatile: bool) -> bool:
-    """Check the server and migrate; whether commits survive a crash of it. Raises StoreIncompatible, StoreUnavailable."""
+    """Check the server and migrate; whether what is committed survives a crash of the server.
+
+    Raises StoreIncompatible, StoreUnavailable.
+    """
     with mapped_errors(), connect(parameters) as connection:
         connection.prepare_threshold = None
         durable = _check_server(connection, allow_volatile=allow_volatile)
@@ -73,13 +76,11 @@ def _version(connection: Connection) -> int:
         return int(_value(connection, "SELECT coalesce(max(number), 0) FROM agent_queue_migrations"))
     if _value(connection, f"SELECT to_regnamespace('{SCHEMA}')") is None:
         _make_schema(connection)
-    elif _value(connection, f"SELECT 1 FROM pg_class WHERE relnamespace = '{SCHEMA}'::regnamespace LIMIT 1"):
+    elif _value(connection, "SELECT 1 FROM pg_class WHERE relnamespace = current_schema()::regnamespace LIMIT 1"):
         raise StoreIncompatible(
             f"The schema {SCHEMA} of this database belongs to another program; name another database."
         )
-    connection.execute(
-        "CREATE TABLE agent_queue_migrations (number INTEGER PRIMARY KEY, applied_at TIMESTAMPTZ NOT NULL DEFAULT now())"
-    )
+    connection.execute("CREATE TABLE agent_queue_migrations (number INTEGER PRIMARY KEY)")
     return 0
 
 

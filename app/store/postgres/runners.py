@@ -18,8 +18,7 @@ class Runner:
         self.session = session
 
     def open(self) -> None:
-        """See `BatchRunner`."""
-        self.session.open()
+        """See `BatchRunner`. The session connects when there is work."""
 
     def close(self) -> None:
         """See `BatchRunner`."""

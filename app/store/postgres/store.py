@@ -70,8 +70,13 @@ class PostgresStore:
         self._upkeep_lane = self._lane("upkeep", OneByOne(self._upkeep, self._touch))
         self._read_lane = self._lane("read", Reading(self._reads.session))
         self._work_lanes = (
-            self._accept_lane, self._log_lane, self._finish_lane, self._control_lane, self._upkeep_lane, self._read_lane,
-        )  # fmt: skip
+            self._accept_lane,
+            self._log_lane,
+            self._finish_lane,
+            self._control_lane,
+            self._upkeep_lane,
+            self._read_lane,
+        )
         self._hint_lane = Lane("postgres-notify", HintSender(self._session(), self._process))
         self._listener = Listener(self._session(), self._process, self._hear)
 
