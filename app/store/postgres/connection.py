@@ -50,13 +50,6 @@ SET enable_mergejoin = off;
 """Every statement looks for few rows by an index. A plan is made once, perhaps while the tables were empty or their
 statistics old, so it must not depend on how many rows there are: what would be right for few only is ruled out."""
 
-ADVICE = (
-    (psycopg.errors.InvalidPassword, "the password or the user in DATABASE_URL is wrong"),
-    (psycopg.errors.InvalidAuthorizationSpecification, "the user in DATABASE_URL may not log in"),
-    (psycopg.errors.InvalidCatalogName, "create the database that DATABASE_URL names, or name another one"),
-    (psycopg.errors.TooManyConnections, "raise max_connections of the server or run fewer processes"),
-)
-
 
 class Step(NamedTuple):
     """A named query and its values."""
@@ -89,27 +82,31 @@ def mapped_errors() -> Iterator[None]:
 
 
 def told(error: psycopg.Error) -> str:
-    """What the server said, on one line, and what can be done."""
-    text = error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__
-    advice = next((advice for kind, advice in ADVICE if isinstance(error, kind)), None)
-    return f"{text}; {advice}" if advice else text
+    """What the server or the driver said, on one line. Neither ever tells a password."""
+    return error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__
 
 
 def connection_parameters(url: str) -> str:
     """The URL as libpq takes it, with our defaults. Raises ConfigurationError."""
     try:
-        given = conninfo_to_dict(url)
+        given: dict[str, Any] = {**DEFAULTS, **conninfo_to_dict(url)}
+        return make_conninfo(**given)
     except psycopg.Error:
         raise ConfigurationError(
             "DATABASE_URL: expected postgresql://user:password@host:port/database with special characters "
             "percent-encoded, got one that cannot be read"
         ) from None  # the driver's own text may hold a piece of the password
-    return make_conninfo(**{**DEFAULTS, **given})
 
 
 def connect(parameters: str) -> "psycopg.Connection[tuple[Any, ...]]":
-    """A connection with our settings."""
-    connection = psycopg.connect(parameters, autocommit=True, prepare_threshold=0)
+    """A connection with our settings. Raises StoreUnavailable."""
+    try:
+        connection = psycopg.connect(parameters, autocommit=True, prepare_threshold=0)
+    except psycopg.OperationalError as error:
+        raise StoreUnavailable(
+            f"PostgreSQL cannot be used: {told(error)} (Check that it runs and accepts connections, and host, port, "
+            "database, user and password of DATABASE_URL.)"
+        ) from error
     try:
         connection.adapters.register_dumper(int, Int8Dumper)
         connection.execute(SETTINGS, prepare=False)
@@ -217,14 +214,13 @@ class Session:
             try:
                 with mapped_errors():
                     return self.run_all(step(how), *first)[1:]
-            except StoreUnavailable:
-                lost = self._drop_if_lost()
-                if not (lost and again):
+            except StoreError:
+                if not self._drop_if_lost():
+                    self._roll_back()
                     raise
-            except BaseException:
-                self._drop_if_lost()
-                raise
-        raise AssertionError("unreachable")
+                if not again:
+                    raise
+        raise AssertionError("the second time raises")
 
     def _guarded(self, rows: list[Rows], end: Callable[[], None]) -> Iterator[list[Rows]]:
         self._discarded = False
@@ -283,13 +279,9 @@ class Session:
 
     def _drop_if_lost(self) -> bool:
         """Whether there is no connection any more."""
-        if self._connection is not None and not self._connection.closed:
-            if self._connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.UNKNOWN:
-                self._drop()
-                return True
-            return False
-        self._drop()
-        return True
+        if self._connection is not None and self._connection.closed:
+            self._drop()
+        return self._connection is None
 
     def _drop(self) -> None:
         if self._connection is not None:

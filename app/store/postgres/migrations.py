@@ -32,7 +32,7 @@ def prepare_database(parameters: str, *, allow_volatile: bool) -> bool:
 
 
 def _value(connection: Connection, query: str) -> Any:
-    row = connection.execute(query).fetchone()  # type: ignore[call-overload]
+    row = connection.execute(query).fetchone()
     return row[0] if row else None
 
 
@@ -66,7 +66,7 @@ def _migrate(connection: Connection) -> None:
             "Start the newer version of the program."
         )
     for number, script in migrations[version:]:
-        connection.execute(script)  # type: ignore[call-overload]
+        connection.execute(script)
         connection.execute("INSERT INTO agent_queue_migrations (number) VALUES (%s)", [number])
 
 
