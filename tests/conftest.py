@@ -10,7 +10,8 @@ from app.store.base import Store
 from tests.clock import ManualClock
 from tests.contract.backends import BACKENDS, StoreFactory
 from tests.openai_stub import StubServer, openai_stub
-from tests.valkey_server import stop_shared_server
+from tests.postgres_server import database_of
+from tests.valkey_server import ValkeyServer, stop_shared_server
 
 
 @pytest.fixture
@@ -35,10 +36,17 @@ async def store(make_store: StoreFactory, tmp_path: Path, clock: ManualClock) ->
         await backend.close()
 
 
-@pytest.fixture(params=["sqlite"])
-def database_url(tmp_path: Path) -> str:
-    """DATABASE_URL of an empty database of each backend that processes can share."""
-    return f"sqlite:///{tmp_path / 'queue.db'}"
+@pytest.fixture(params=["sqlite", "postgres", "valkey"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of processes on an empty database of each backend that they can share."""
+    match request.param:
+        case "sqlite":
+            yield {"DATABASE_URL": f"sqlite:///{tmp_path / 'queue.db'}"}
+        case "postgres":
+            yield {"DATABASE_URL": database_of(tmp_path), "ALLOW_VOLATILE": "true"}
+        case _:
+            with ValkeyServer() as server:
+                yield {"DATABASE_URL": server.url}
 
 
 @pytest.fixture

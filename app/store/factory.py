@@ -28,7 +28,7 @@ def make_store(settings: Settings, *, clock: Clock | None = None) -> Store:
         if url.startswith(POSTGRES):
             from app.store.postgres.store import PostgresStore
 
-            return PostgresStore(url, ranks=ranks, clock=clock)
+            return PostgresStore(url, ranks=ranks, clock=clock, allow_volatile=settings.allow_volatile)
         if url.startswith(REDIS):
             from app.store.redis.store import RedisStore
 

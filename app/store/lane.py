@@ -23,7 +23,7 @@ MAX_BATCH = 256
 class Operation(NamedTuple):
     """One caller's work. `durable` asks that its commit reaches the disk before the caller is answered."""
 
-    work: Callable[[], Any]
+    work: Any
     durable: bool
     future: asyncio.Future[Any]
 
@@ -61,6 +61,11 @@ class Lane:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether work is taken."""
+        return self._thread is not None and not self._closed
+
     async def open(self) -> None:
         """Start the thread and open its connection; raises what the runner's `open` raises."""
         self._loop = asyncio.get_running_loop()
@@ -82,9 +87,13 @@ class Lane:
 
     def run(self, work: Callable[[], T], *, durable: bool = True) -> asyncio.Future[T]:
         """Have the thread call `work` inside a transaction; the future gets its result or its exception."""
+        return self.submit(work, durable=durable)
+
+    def submit(self, work: object, *, durable: bool = True) -> asyncio.Future[Any]:
+        """As `run`, for a runner that knows what to do with `work`, be it callable or not."""
         if self._closed or self._loop is None:
             raise StoreUnavailable("The store is closed.")
-        future: asyncio.Future[T] = self._loop.create_future()
+        future: asyncio.Future[Any] = self._loop.create_future()
         if not self._gathering:
             self._loop.call_soon(self._hand_over)
         self._gathering.append(Operation(work, durable, future))

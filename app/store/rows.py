@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.clock import to_datetime
-from app.models import Message, MessageState, Priority, Thread
+from app.models import Message, MessageState, NewMessage, Priority, Thread
 
 PREVIEW_LENGTH = 160
 
@@ -34,6 +34,25 @@ def to_message(row: tuple[Any, ...], queue_position: int | None = None) -> Messa
         error_code=row[14],
         attempt=row[15],
         fence=row[16],
+        queue_position=queue_position,
+    )
+
+
+def accepted(new: NewMessage, number: int, thread_number: int, now: int, queue_position: int) -> Message:
+    """A message as it is just after it was stored."""
+    return Message.model_construct(
+        **new.__dict__,
+        number=number,
+        thread_number=thread_number,
+        state=MessageState.QUEUED,
+        created_at=to_datetime(now),
+        started_at=None,
+        completed_at=None,
+        result=None,
+        error=None,
+        error_code=None,
+        attempt=0,
+        fence=0,
         queue_position=queue_position,
     )
 

@@ -5,9 +5,10 @@ from typing import Protocol
 
 from app.clock import Clock
 from app.store.base import RankPolicy, Store
+from app.store.postgres.store import PostgresStore
 from app.store.redis.store import RedisStore
 from app.store.sqlite.store import SqliteStore
-from tests.valkey_server import shared_server
+from tests import postgres_server, valkey_server
 
 
 class StoreFactory(Protocol):
@@ -24,9 +25,14 @@ def sqlite(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store
     return SqliteStore(folder / "queue.db", ranks=ranks, clock=clock)
 
 
+def postgres(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store:
+    """On one server for all; the folder names the database."""
+    return PostgresStore(postgres_server.database_of(folder), ranks=ranks, clock=clock, allow_volatile=True)
+
+
 def valkey(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store:
     """On one server for all; the folder names the queue."""
-    return RedisStore(shared_server().url, ranks=ranks, clock=clock, prefix=str(folder))
+    return RedisStore(valkey_server.shared_server().url, ranks=ranks, clock=clock, prefix=str(folder))
 
 
-BACKENDS: dict[str, StoreFactory] = {"memory": memory, "sqlite": sqlite, "valkey": valkey}
+BACKENDS: dict[str, StoreFactory] = {"memory": memory, "sqlite": sqlite, "postgres": postgres, "valkey": valkey}

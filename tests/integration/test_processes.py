@@ -40,20 +40,20 @@ async def pids_of_workers(server: ServerProcess) -> set[int]:
 
 
 @contextlib.contextmanager
-def agentq(folder: Path, database_url: str, *arguments: str, **environment: str) -> Iterator[ServerProcess]:
+def agentq(folder: Path, database: dict[str, str], *arguments: str, **environment: str) -> Iterator[ServerProcess]:
     """`agentq …` as a process of its own, on this database."""
-    environment = {"DATABASE_URL": database_url, **AGENT, **environment}
+    environment = {**database, **AGENT, **environment}
     with server_process(folder, "app.cli", arguments=arguments, **environment) as process:
         yield process
 
 
-async def test_any_number_of_servers_and_workers_share_one_queue(tmp_path: Path, database_url: str) -> None:
+async def test_any_number_of_servers_and_workers_share_one_queue(tmp_path: Path, database: dict[str, str]) -> None:
     """Submitted here, run there, read elsewhere; a worker that dies is missed, and what it had is run by the other."""
     with (
-        agentq(tmp_path, database_url, "serve", **API_ONLY) as first,
-        agentq(tmp_path, database_url, "serve", **API_ONLY) as second,
-        agentq(tmp_path, database_url, "worker", WORKER_CONCURRENCY="2") as one,
-        agentq(tmp_path, database_url, "worker", WORKER_CONCURRENCY="3") as other,
+        agentq(tmp_path, database, "serve", **API_ONLY) as first,
+        agentq(tmp_path, database, "serve", **API_ONLY) as second,
+        agentq(tmp_path, database, "worker", WORKER_CONCURRENCY="2") as one,
+        agentq(tmp_path, database, "worker", WORKER_CONCURRENCY="3") as other,
     ):
         await asyncio.gather(first.ready(), second.ready())
 
@@ -87,9 +87,9 @@ async def test_any_number_of_servers_and_workers_share_one_queue(tmp_path: Path,
         assert await pids_of_workers(second) == set()
 
 
-async def test_uvicorn_with_several_processes(tmp_path: Path, database_url: str) -> None:
+async def test_uvicorn_with_several_processes(tmp_path: Path, database: dict[str, str]) -> None:
     arguments = ("app.main:app", "--host", "127.0.0.1", "--port", "{port}", "--workers", "2")
-    with server_process(tmp_path, "uvicorn", arguments=arguments, DATABASE_URL=database_url, **AGENT) as server:
+    with server_process(tmp_path, "uvicorn", arguments=arguments, **database, **AGENT) as server:
         await server.ready()
 
         async def both() -> bool:

@@ -10,13 +10,10 @@ from typing import Any
 import apsw
 
 from app.clock import to_datetime
-from app.errors import LeaseLost, MessageNotFound, NotCancellable, QueueFull, ThreadNotFound
+from app.errors import LeaseLost, NotCancellable, QueueFull
 from app.models import (
     Claim,
     Completed,
-    Event,
-    EventPage,
-    EventType,
     Failed,
     Lease,
     Message,
@@ -24,30 +21,19 @@ from app.models import (
     NewEvent,
     NewMessage,
     Outcome,
-    Page,
-    QueueSummary,
     Released,
-    Thread,
     Worker,
 )
-from app.store.base import (
-    EXACT_POSITION_LIMIT,
-    MOVED,
-    PAGE_LOG_LENGTH,
-    PAGE_TEXT_LENGTH,
-    READY,
-    RankPolicy,
-    message_topic,
-)
-from app.store.rows import preview, to_message, to_thread
+from app.store.base import MOVED, READY, RankPolicy, message_topic
+from app.store.endings import Ending, cancelled, ending, worker_lost
+from app.store.reads import Reads
+from app.store.rows import accepted, preview, to_message
 
 RESCUE_BATCH = 100
-NEAR_END = 200
-"""So far from the end of its level a position is counted from there; new messages are."""
 
 
-class Reads:
-    """Operations that change nothing."""
+class SqliteReads(Reads):
+    """The queries on one connection."""
 
     def __init__(self, connection: Callable[[], apsw.Connection], queries: Mapping[str, str]) -> None:
         self._connection = connection
@@ -57,126 +43,12 @@ class Reads:
         """Run a named query."""
         return self._connection().execute(self._queries[query], values)
 
-    def rows(self, query: str, /, **values: Any) -> list[tuple[Any, ...]]:
-        """All rows of a named query; the columns have the types that the schema gives them."""
-        return self.execute(query, **values).fetchall()
-
-    def queue_id(self) -> str:
-        """See `Store.queue_id`."""
-        return str(self.execute("queue_id").get)
-
-    def message(self, tenant: str, message_id: str) -> Message:
-        """See `MessageStore.get`."""
-        row = self.execute("get_message", id=message_id, tenant=tenant).fetchone()
-        if row is None:
-            raise MessageNotFound(message_id)
-        return self._with_position(to_message(row))
-
-    def _with_position(self, message: Message) -> Message:
-        if message.state is not MessageState.QUEUED:
-            return message
-        return message.model_copy(update={"queue_position": self.position(message.tenant, message.id)})
-
-    def position(self, tenant: str, message_id: str) -> int | None:
-        """How many would be claimed first; None while delayed or not queued."""
-        found = self.execute("place_in_queue", id=message_id, tenant=tenant).fetchone()
-        if found is None:
-            return None
-        number, rank, _ = found
-        return None if rank is None else self.count_before(number, rank)
-
-    def count_before(self, number: int, rank: int) -> int:
-        """How many waiting messages come before this place.
-
-        Levels are counted already; within its own level it is counted from the nearer end, and estimated in the
-        middle of a very long one.
-        """
-        before, level = self.rows("count_levels", rank=rank)[0]
-        near: int = self.execute("count_after", rank=rank, number=number, most=NEAR_END).get
-        if near < NEAR_END:
-            return int(before + level - 1 - near)
-        most = EXACT_POSITION_LIMIT + 1
-        ahead: int = self.execute("count_ahead", rank=rank, number=number, most=most).get
-        if ahead < most:
-            return int(before + ahead)
-        after: int = self.execute("count_after", rank=rank, number=number, most=most).get
-        return int(before + (level - 1 - after if after < most else level // 2))
-
-    def summary(self, tenant: str, limit: int) -> QueueSummary:
-        """See `MessageStore.summary`."""
-        totals = dict.fromkeys(MessageState, 0)
-        for state, count in self.execute("tallies", tenant=tenant):
-            totals[MessageState(state)] = count
-        queued = self._page("list_queued", tenant=tenant, limit=limit)
-        if len(queued) < limit and _text_length(queued) < PAGE_TEXT_LENGTH:
-            queued += self._page("list_delayed", tenant=tenant, limit=limit - len(queued))
-        return QueueSummary.model_construct(
-            totals=totals,
-            queued=tuple(queued),
-            processing=tuple(self._page("list_processing", tenant=tenant, limit=limit)),
-        )
-
-    def _page(self, query: str, /, **values: Any) -> list[Message]:
-        """Messages of a query, until their texts reach the length of a page."""
-        messages: list[Message] = []
-        length = 0
-        for row in self.execute(query, **values):
-            messages.append(to_message(row))
-            length += _text_length(messages[-1:])
-            if length >= PAGE_TEXT_LENGTH:
-                break
-        return messages
-
-    def threads(self, tenant: str, page: Page) -> list[Thread]:
-        """See `ThreadStore.list_threads`."""
-        last_activity, thread_id = page.cursor or (2**62, "")
-        rows = self.execute(
-            "list_threads", tenant=tenant, last_activity=last_activity, thread_id=thread_id, limit=page.limit
-        )
-        return [to_thread(row) for row in rows]
-
-    def thread(self, tenant: str, thread_id: str) -> Thread:
-        """See `ThreadStore.get_thread`."""
-        row = self.execute("get_thread", tenant=tenant, thread_id=thread_id).fetchone()
-        if row is None:
-            raise ThreadNotFound(thread_id)
-        return to_thread(row)
-
-    def thread_messages(self, tenant: str, thread_id: str, after: int, limit: int) -> list[Message]:
-        """See `ThreadStore.list_thread_messages`."""
-        self.thread(tenant, thread_id)
-        found = self._page("list_thread_messages", tenant=tenant, thread_id=thread_id, after=after, limit=limit)
-        return [self._with_position(message) for message in found]
-
-    def read_log(self, message_id: str, after: int, limit: int) -> EventPage:
-        """See `EventLog.read`."""
-        found = self.execute("find_log", id=message_id).fetchone()
-        if found is None:
-            raise MessageNotFound(message_id)
-        message, state = found
-        first, last = self.rows("log_bounds", message=message)[0]
-        events: list[Event] = []
-        length = 0
-        for number, kind, data in self.execute("read_events", message=message, after=after, limit=limit):
-            events.append(Event(int(number), EventType(kind), str(data)))
-            length += len(str(data))
-            if length >= PAGE_LOG_LENGTH:
-                break
-        return EventPage(events, first, last, MessageState(state))
-
-    def workers(self) -> list[Worker]:
-        """See `WorkerStore.list_workers`."""
-        return [
-            Worker(id=name, host=host, pid=pid, slots=slots, started_at=to_datetime(start), last_beat=to_datetime(beat))
-            for name, host, pid, slots, start, beat in self.rows("list_workers")
-        ]
+    def each(self, query: str, /, **values: Any) -> apsw.Cursor:
+        """See `Reads.each`."""
+        return self.execute(query, **values)
 
 
-def _text_length(messages: Sequence[Message]) -> int:
-    return sum(len(message.content) + len(message.result or "") for message in messages)
-
-
-class Writes(Reads):
+class Writes(SqliteReads):
     """Operations that change something; `touched` collects the topics to hint at after the commit."""
 
     def __init__(
@@ -225,21 +97,7 @@ class Writes(Reads):
                 "lift_thread", tenant=new.tenant, thread_id=new.thread_id, rank=rank, thread_number=thread_number
             )
         self.touched |= {MOVED} if busy else {MOVED, READY}
-        return Message.model_construct(
-            **new.__dict__,
-            number=number,
-            thread_number=thread_number,
-            state=MessageState.QUEUED,
-            created_at=to_datetime(now),
-            started_at=None,
-            completed_at=None,
-            result=None,
-            error=None,
-            error_code=None,
-            attempt=0,
-            fence=0,
-            queue_position=self.count_before(number, rank),
-        )
+        return accepted(new, number, thread_number, now, self.count_before(number, rank))
 
     def cancel(self, tenant: str, message_id: str) -> Message:
         """See `MessageStore.cancel`."""
@@ -252,7 +110,7 @@ class Writes(Reads):
             place == "behind" and self.execute("inherited_ahead", **thread, thread_number=message.thread_number).get
         )
         now = self._now()
-        self._end(number, MessageState.CANCELLED, now, NewEvent.cancelled(to_datetime(now)), fence_step=1)
+        self._end(number, cancelled(now), now, fence_step=1)
         if place != "behind":
             self._promote_next(**thread, now=now)
         elif inherited:
@@ -294,14 +152,8 @@ class Writes(Reads):
             raise LeaseLost(lease.message_id, lease.fence)
         now = self._now()
         match outcome:
-            case Completed(result):
-                event = NewEvent.done(result, to_datetime(now))
-                ended = self._end(number, MessageState.COMPLETED, now, event, result=result)
-                self._promote_next(*ended, now=now)
-            case Failed(error, code):
-                event = NewEvent.failed(error, code, to_datetime(now))
-                ended = self._end(number, MessageState.FAILED, now, event, error=error, error_code=code)
-                self._promote_next(*ended, now=now)
+            case Completed() | Failed():
+                self._promote_next(*self._end(number, ending(outcome, now), now), now=now)
             case Released(reason, delay):
                 run_at = now + int(delay * 1000)
                 self._requeue(number, now, run_at, attempt=lease.attempt, error=reason, refunded=1)
@@ -313,12 +165,7 @@ class Writes(Reads):
         expired = self.rows("find_expired", now=now, limit=RESCUE_BATCH)
         for number, message_id, attempt, crashes in expired:
             if crashes + 1 >= max_crashes:
-                error = f"The worker was lost {crashes + 1} times while it processed this message."
-                event = NewEvent.failed(error, "worker_lost", to_datetime(now))
-                ended = self._end(
-                    number, MessageState.FAILED, now, event, error=error, error_code="worker_lost",
-                    fence_step=1, crashed=1,
-                )  # fmt: skip
+                ended = self._end(number, worker_lost(crashes + 1, now), now, fence_step=1, crashed=1)
                 self._promote_next(*ended, now=now)
             else:
                 self._requeue(number, now, now, attempt=attempt, error="The worker was lost.", crashed=1)
@@ -392,24 +239,14 @@ class Writes(Reads):
         return last
 
     def _end(
-        self,
-        number: int,
-        state: MessageState,
-        now: int,
-        event: NewEvent,
-        *,
-        result: str | None = None,
-        error: str | None = None,
-        error_code: str | None = None,
-        fence_step: int = 0,
-        crashed: int = 0,
+        self, number: int, end: Ending, now: int, *, fence_step: int = 0, crashed: int = 0
     ) -> tuple[str, str | None]:
         """A terminal state and its event; returns tenant and thread."""
         tenant, thread_id = self.rows(
-            "end_message", number=number, state=state, result=result, error=error, error_code=error_code,
-            fence_step=fence_step, crashed=crashed, now=now,
+            "end_message", number=number, state=end.state, result=end.result, error=end.error,
+            error_code=end.error_code, fence_step=fence_step, crashed=crashed, now=now,
         )[0]  # fmt: skip
-        self._append(number, [event], now)
+        self._append(number, [end.event], now)
         return tenant, thread_id
 
     def _promote_next(self, tenant: str, thread_id: str | None, now: int) -> None:

@@ -37,7 +37,7 @@ from app.store.hub import Hub
 from app.store.lane import Lane
 from app.store.named_sql import load_queries
 from app.store.sqlite.connection import Reader, Writer, connect, mapped_errors, transaction
-from app.store.sqlite.operations import Reads, Writes
+from app.store.sqlite.operations import SqliteReads, Writes
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class SqliteStore:
         self._writer = _HintingWriter(self, self._path, durable=path is not None)
         self._reader = Reader(self._path)
         self._writes = self._make_writes(lambda: self._writer.connection)
-        self._reads = Reads(lambda: self._reader.connection, self._queries)
+        self._reads = SqliteReads(lambda: self._reader.connection, self._queries)
         self._write_lane = Lane("sqlite-writer", self._writer)
         self._read_lane = Lane("sqlite-reader", self._reader)
         self._closing = threading.Event()

@@ -1,0 +1,290 @@
+"""Connections to PostgreSQL: settings, error mapping, and sessions that survive a restart of the server."""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.numeric import Int8Dumper
+
+from app.errors import ConfigurationError, StoreError, StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+SCHEMA = "agent_queue"
+STATEMENT_TIMEOUT_SECONDS = 5.0
+LOCK_TIMEOUT_SECONDS = 2.0
+SETTLE_SECONDS = 15.0
+"""How long the answer to a commit is looked for after its connection was lost."""
+
+SETTLE_AGAIN_SECONDS = 0.1
+
+DEFAULTS = {
+    "application_name": "agent-queue",
+    "connect_timeout": "4",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "5000",
+    "client_encoding": "utf8",
+}
+"""Connection parameters, unless the URL has others."""
+
+SETTINGS = f"""
+SET search_path = {SCHEMA};
+SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS:g}s';
+SET lock_timeout = '{LOCK_TIMEOUT_SECONDS:g}s';
+SET idle_in_transaction_session_timeout = '10s';
+SET jit = off;
+SET plan_cache_mode = force_generic_plan;
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
+"""
+"""Every statement looks for few rows by an index. A plan is made once, perhaps while the tables were empty or their
+statistics old, so it must not depend on how many rows there are: what would be right for few only is ruled out."""
+
+
+class Step(NamedTuple):
+    """A named query and its values."""
+
+    query: str
+    values: Mapping[str, Any]
+
+
+def step(query: str, /, **values: Any) -> Step:
+    """A named query with these values."""
+    return Step(query, values)
+
+
+Rows = list[tuple[Any, ...]]
+
+
+@contextmanager
+def mapped_errors() -> Iterator[None]:
+    """Turns what psycopg raises into errors of ours, whose texts hold no part of the URL but host and user."""
+    try:
+        yield
+    except psycopg.errors.LockNotAvailable as error:
+        raise StoreUnavailable("PostgreSQL: rows are locked by somebody else for too long.") from error
+    except psycopg.errors.DiskFull as error:
+        raise StoreUnavailable("PostgreSQL: the disk is full; nothing was stored.") from error
+    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction) as error:
+        raise StoreUnavailable(f"PostgreSQL: {told(error)}") from error
+    except psycopg.Error as error:
+        raise StoreError(f"PostgreSQL: {told(error)}") from error
+
+
+def told(error: psycopg.Error) -> str:
+    """What the server or the driver said, on one line. Neither ever tells a password."""
+    return error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__
+
+
+def connection_parameters(url: str) -> str:
+    """The URL as libpq takes it, with our defaults. Raises ConfigurationError."""
+    try:
+        given: dict[str, Any] = {**DEFAULTS, **conninfo_to_dict(url)}
+        return make_conninfo(**given)
+    except psycopg.Error:
+        raise ConfigurationError(
+            "DATABASE_URL: expected postgresql://user:password@host:port/database with special characters "
+            "percent-encoded, got one that cannot be read"
+        ) from None  # the driver's own text may hold a piece of the password
+
+
+def connect(parameters: str) -> "psycopg.Connection[tuple[Any, ...]]":
+    """A connection with our settings. Raises StoreUnavailable."""
+    try:
+        connection = psycopg.connect(parameters, autocommit=True, prepare_threshold=0)
+    except psycopg.OperationalError as error:
+        raise StoreUnavailable(
+            f"PostgreSQL cannot be used: {told(error)} (Check that it runs and accepts connections, and host, port, "
+            "database, user and password of DATABASE_URL.)"
+        ) from error
+    try:
+        connection.adapters.register_dumper(int, Int8Dumper)
+        connection.execute(SETTINGS, prepare=False)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class Session:
+    """One connection, used by one thread at a time, that is made anew when it is lost.
+
+    A transaction is given up as a whole when anything in it fails. If the answer to its commit is lost, the session
+    finds out on a new connection what became of it.
+    """
+
+    def __init__(self, parameters: str, queries: Mapping[str, str]) -> None:
+        self._parameters = parameters
+        self._queries = queries
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._name = uuid.uuid4().hex
+        self._commits = 0
+        self._discarded = False
+        self._backend: tuple[Any, ...] = ()
+        self._closing = threading.Event()
+
+    def open(self) -> None:
+        """Connect, unless connected. Raises StoreUnavailable."""
+        if self._connection is not None and not self._connection.closed:
+            return
+        with mapped_errors():
+            self._connection = connect(self._parameters)
+            (self._backend,) = self._run(step("identify_backend"))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._closing.set()
+        self._drop()
+
+    def stop_settling(self) -> None:
+        """From any thread: look no longer for what became of a commit."""
+        self._closing.set()
+
+    def rows(self, query: str, /, **values: Any) -> Rows:
+        """All rows of a named query."""
+        return self._run(Step(query, values))
+
+    def value(self, query: str, /, **values: Any) -> Any:
+        """The first column of the first row; None without a row."""
+        rows = self._run(Step(query, values))
+        return rows[0][0] if rows else None
+
+    def run_all(self, *steps: Step) -> list[Rows]:
+        """The rows of each step; all are sent before the first answer is waited for."""
+        connection = self._connected
+        with connection.pipeline():
+            cursors = [connection.execute(self._queries[each.query], each.values) for each in steps]
+        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+
+    @contextmanager
+    def transaction(self, *first: Step) -> Iterator[list[Rows]]:
+        """A transaction that begins with these steps; their rows are given. Raises errors of ours."""
+        rows = self._begin("begin_write", first)
+        yield from self._guarded(rows, self._commit)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[list[Rows]]:
+        """A transaction that only reads, and sees one moment."""
+        rows = self._begin("begin_read", ())
+        yield from self._guarded(rows, self._roll_back)
+
+    def discard(self) -> None:
+        """Have the present transaction end without a commit: there is nothing to keep."""
+        self._discarded = True
+
+    @contextmanager
+    def statement(self) -> Iterator[None]:
+        """For a single statement that is its own transaction and may be repeated."""
+        self.open()
+        try:
+            with mapped_errors():
+                yield
+        except StoreError:
+            self._drop_if_lost()
+            raise
+
+    def notifications(self, timeout: float) -> Iterator[str]:
+        """Payloads as they come, until none has come for so long."""
+        for notification in self._connected.notifies(timeout=timeout):
+            yield notification.payload
+
+    @property
+    def _connected(self) -> "psycopg.Connection[tuple[Any, ...]]":
+        assert self._connection is not None, "used before open"
+        return self._connection
+
+    def _run(self, each: Step) -> Rows:
+        cursor = self._connected.execute(self._queries[each.query], each.values)
+        return cursor.fetchall() if cursor.description else []
+
+    def _begin(self, how: str, first: tuple[Step, ...]) -> list[Rows]:
+        """On a new connection if the old one turns out to be lost: nothing has been done yet."""
+        for again in (True, False):
+            self.open()
+            try:
+                with mapped_errors():
+                    return self.run_all(step(how), *first)[1:]
+            except StoreError:
+                if not self._drop_if_lost():
+                    self._roll_back()
+                    raise
+                if not again:
+                    raise
+        raise AssertionError("the second time raises")
+
+    def _guarded(self, rows: list[Rows], end: Callable[[], None]) -> Iterator[list[Rows]]:
+        self._discarded = False
+        try:
+            with mapped_errors():
+                yield rows
+        except BaseException:
+            self._roll_back()
+            raise
+        end()
+
+    def _roll_back(self) -> None:
+        """Whatever the state of the connection is, it is clean afterwards or gone."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            connection.execute("ROLLBACK", prepare=False)
+        except psycopg.Error:
+            self._drop()
+
+    def _commit(self) -> None:
+        """Raises StoreUnavailable only when nothing was stored, and StoreError when that could not be found out."""
+        if self._discarded:
+            return self._roll_back()
+        self._commits += 1
+        try:
+            with mapped_errors():
+                self.run_all(step("mark_commit", session=self._name, number=self._commits), step("commit"))
+        except StoreError as error:
+            if not self._drop_if_lost():
+                self._roll_back()
+                raise
+            if self._was_committed():
+                return None
+            raise StoreUnavailable("PostgreSQL: the connection was lost; nothing was stored.") from error
+
+    def _was_committed(self) -> bool:
+        """After the backend has ended, so that its answer is final."""
+        (pid, started), number = self._backend, self._commits
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < deadline and not self._closing.is_set():
+            try:
+                self.open()
+                with mapped_errors():
+                    ended = self.value("end_backend", pid=pid, started=started, milliseconds=2_000)
+                    if ended is not False:
+                        return bool(self.rows("find_commit", session=self._name, number=number))
+            except StoreError:
+                self._drop()
+            self._closing.wait(SETTLE_AGAIN_SECONDS)
+        raise StoreError(
+            "PostgreSQL went away while it stored this, and did not come back in time to tell whether it is stored. "
+            "Look before sending it again."
+        )
+
+    def _drop_if_lost(self) -> bool:
+        """Whether there is no connection any more."""
+        if self._connection is not None and self._connection.closed:
+            self._drop()
+        return self._connection is None
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            with suppress(psycopg.Error):
+                self._connection.close()
+            self._connection = None

@@ -1,0 +1,107 @@
+"""Hints to other processes by NOTIFY, and from them by LISTEN."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+
+from app.errors import StoreError
+from app.store.lane import Operation, Result
+from app.store.postgres.connection import Session, step
+
+logger = logging.getLogger(__name__)
+
+PAYLOAD_LENGTH = 7_500
+"""Less than the 8,000 bytes that a notification may have."""
+
+LISTEN_AGAIN_SECONDS = 0.5
+LISTEN_SECONDS = 1.0
+"""How often the listener looks whether it is to end, should nobody wake it."""
+
+
+def payloads(process: str, topics: Iterable[str]) -> Iterator[str]:
+    """JSON arrays of the sender and topics, as few as hold all of them."""
+    gathered = [process]
+    length = 0
+    for topic in sorted(topics):
+        text_length = len(json.dumps(topic)) + 2
+        if length + text_length > PAYLOAD_LENGTH:
+            yield json.dumps(gathered)
+            gathered, length = [process], 0
+        gathered.append(topic)
+        length += text_length
+    yield json.dumps(gathered)
+
+
+class HintSender:
+    """A batch runner: what gathers while one notification is sent goes into the next one.
+
+    A connection of its own, after the commit of what is hinted at: a transaction that notifies holds a lock of the
+    whole server while it commits, and in that of each insert it would nearly halve the inserts.
+    """
+
+    def __init__(self, session: Session, process: str) -> None:
+        self._session = session
+        self._process = process
+
+    def open(self) -> None:
+        """See `BatchRunner`. The session connects when there is work."""
+
+    def close(self) -> None:
+        """See `BatchRunner`."""
+        self._session.close()
+
+    def run(self, batch: list[Operation]) -> list[Result]:
+        """See `BatchRunner`. A hint that cannot be sent is lost: whoever waits for it also polls."""
+        topics: set[str] = set().union(*(operation.work for operation in batch))
+        try:
+            with self._session.statement():
+                self._session.run_all(*(step("notify", payload=each) for each in payloads(self._process, topics)))
+        except StoreError as error:
+            logger.debug("Hints to other processes were lost: %s", error)
+        return [Result(operation.future, None, None) for operation in batch]
+
+
+class Listener:
+    """Passes on the hints of other processes, in a thread with a connection of its own, whatever happens to it."""
+
+    def __init__(self, session: Session, process: str, publish: Callable[[list[str]], None]) -> None:
+        self._session = session
+        self._process = process
+        self._publish = publish
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread = threading.Thread(target=self._listen, name="postgres-hints", daemon=True)
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """The next notification, of whatever topic, ends the thread."""
+        self._closing.set()
+
+    def join(self) -> None:
+        """Wait for the end of the thread."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _listen(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._pass_on()
+            except StoreError as error:
+                logger.warning("Listening for hints of other processes failed, trying again: %s", error)
+                self._closing.wait(LISTEN_AGAIN_SECONDS)
+        self._session.close()
+
+    def _pass_on(self) -> None:
+        with self._session.statement():
+            self._session.rows("listen")
+            while not self._closing.is_set():
+                for payload in self._session.notifications(LISTEN_SECONDS):
+                    sender, *topics = json.loads(payload)
+                    if sender != self._process:
+                        self._publish(topics)
+                    if self._closing.is_set():
+                        return

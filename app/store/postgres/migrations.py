@@ -1,0 +1,95 @@
+"""The schema of our own: made, brought up to date, and refused where it or the server cannot be used."""
+
+from typing import Any
+
+import psycopg
+
+from app.errors import StoreIncompatible
+from app.store.named_sql import load_migrations
+from app.store.postgres.connection import SCHEMA, connect, mapped_errors
+
+OLDEST_SERVER = 140000
+MIGRATION_LOCK = 4_707_202_611_240_001
+"""Key of the advisory lock under which a database is migrated: one process does it, the others find it done."""
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+def prepare_database(parameters: str, *, allow_volatile: bool) -> bool:
+    """Check the server and migrate; whether what is committed survives a crash of the server.
+
+    Raises StoreIncompatible, StoreUnavailable.
+    """
+    with mapped_errors(), connect(parameters) as connection:
+        connection.prepare_threshold = None
+        durable = _check_server(connection, allow_volatile=allow_volatile)
+        with connection.transaction():
+            connection.execute("SET LOCAL lock_timeout = 0")
+            connection.execute("SET LOCAL statement_timeout = 0")
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
+            _migrate(connection)
+    return durable
+
+
+def _value(connection: Connection, query: str) -> Any:
+    row = connection.execute(query).fetchone()
+    return row[0] if row else None
+
+
+def _check_server(connection: Connection, *, allow_volatile: bool) -> bool:
+    version = connection.info.server_version
+    if version < OLDEST_SERVER:
+        raise StoreIncompatible(
+            f"PostgreSQL {version // 10000} is too old: use a server of version {OLDEST_SERVER // 10000} or newer."
+        )
+    if (encoding := _value(connection, "SHOW server_encoding")) != "UTF8":
+        raise StoreIncompatible(
+            f"The database has the encoding {encoding}: name one that was made with ENCODING 'UTF8'."
+        )
+    for setting in ("fsync", "synchronous_commit"):
+        if _value(connection, f"SHOW {setting}") == "off":
+            if allow_volatile:
+                return False
+            raise StoreIncompatible(
+                f"The server has {setting}=off, so a crash of it would lose accepted messages: switch it on, "
+                "or set ALLOW_VOLATILE=true if they may be lost."
+            )
+    return True
+
+
+def _migrate(connection: Connection) -> None:
+    migrations = load_migrations("postgres")
+    version = _version(connection)
+    if version > len(migrations):
+        raise StoreIncompatible(
+            f"The database has schema version {version}, this program knows versions up to {len(migrations)}. "
+            "Start the newer version of the program."
+        )
+    for number, script in migrations[version:]:
+        connection.execute(script)
+        connection.execute("INSERT INTO agent_queue_migrations (number) VALUES (%s)", [number])
+
+
+def _version(connection: Connection) -> int:
+    """The newest migration that was applied; makes the schema if there is none."""
+    if _value(connection, f"SELECT to_regclass('{SCHEMA}.agent_queue_migrations')") is not None:
+        return int(_value(connection, "SELECT coalesce(max(number), 0) FROM agent_queue_migrations"))
+    if _value(connection, f"SELECT to_regnamespace('{SCHEMA}')") is None:
+        _make_schema(connection)
+    elif _value(connection, "SELECT 1 FROM pg_class WHERE relnamespace = current_schema()::regnamespace LIMIT 1"):
+        raise StoreIncompatible(
+            f"The schema {SCHEMA} of this database belongs to another program; name another database."
+        )
+    connection.execute("CREATE TABLE agent_queue_migrations (number INTEGER PRIMARY KEY)")
+    return 0
+
+
+def _make_schema(connection: Connection) -> None:
+    try:
+        connection.execute(f"CREATE SCHEMA {SCHEMA}")
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise StoreIncompatible(
+            f"The user may not make the schema {SCHEMA}: "
+            f"GRANT CREATE ON DATABASE {connection.info.dbname} TO {connection.info.user}, "
+            f"or CREATE SCHEMA {SCHEMA} AUTHORIZATION {connection.info.user}."
+        ) from error

@@ -1,0 +1,73 @@
+"""What operations have in common: a session, the time, and the topics that were touched."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from app.models import NewEvent
+from app.store.postgres.connection import Rows, Session, Step, step
+from app.store.reads import Reads
+
+
+class PostgresReads(Reads):
+    """The queries on one session."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def each(self, query: str, /, **values: Any) -> Rows:
+        """See `Reads.each`."""
+        return self.session.rows(query, **values)
+
+
+class Writes(PostgresReads):
+    """Base of what changes something, in transactions of its own; `touched` has the topics to hint at afterwards.
+
+    Locks are taken in one order: threads before messages, each sorted by their keys.
+    """
+
+    def __init__(self, session: Session, now: Callable[[], int | None]) -> None:
+        super().__init__(session)
+        self._other_clock = now
+        self.touched: set[str] = set()
+
+    @contextmanager
+    def transaction(self, *first: Step) -> Iterator[tuple[int, list[Rows]]]:
+        """The time, by the server's clock unless another one rules, and the rows of the first steps."""
+        self.touched.clear()
+        try:
+            with self.session.transaction(step("read_clock"), *first) as (clock, *rows):
+                now = self._other_clock()
+                yield (clock[0][0] if now is None else now), rows
+        except BaseException:
+            self.touched.clear()
+            raise
+
+
+class NewRows:
+    """Events to be added in one statement."""
+
+    def __init__(self) -> None:
+        self._messages: list[int] = []
+        self._ids: list[int] = []
+        self._types: list[str] = []
+        self._data: list[str] = []
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to add."""
+        return not self._messages
+
+    def append(self, message: int, last: int, events: Sequence[NewEvent]) -> int:
+        """Events behind the last one of a message; the id of the last is returned."""
+        for event in events:
+            last += 1
+            self._messages.append(message)
+            self._ids.append(last)
+            self._types.append(event.type.value)
+            self._data.append(event.data)
+        return last
+
+    def step(self, now: int) -> Step:
+        """What adds them."""
+        return step("add_events", messages=self._messages, ids=self._ids, types=self._types, data=self._data, now=now)

