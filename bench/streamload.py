@@ -1,7 +1,7 @@
 """Readers of streams: `python -m bench.streamload PORT READERS SECONDS PATH…`, each PATH in turn for a reader.
 
-Opens all readers, waits until each has its first bytes and lines on the standard input say to go on, and prints lines of
-JSON: when all are open, and then how many events came within the seconds, or until all streams ended with SECONDS 0.
+Opens all readers and prints lines of JSON: one when each has its first bytes, and one with the events that came within
+the seconds, or until all streams had ended with SECONDS 0.
 """
 
 import asyncio
