@@ -210,8 +210,8 @@ def _doubts(facts: Mapping[str, str]) -> list[str]:
     return doubts
 
 
-# While a background fsync lags, `everysec` answers before it has written anything, for up to two seconds: then a kill -9
-# of the server loses acknowledged messages too, not only a crash of its host.
+# While a background fsync lags, `everysec` answers before it has written, for up to two seconds: then a kill -9 of the
+# server loses acknowledged messages too, not only a crash of its host.
 _SYNCED = {
     "always": "messages survive kill -9 of every process and a crash of the host (appendfsync always)",
     "everysec": (
