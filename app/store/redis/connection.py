@@ -210,12 +210,20 @@ def _doubts(facts: Mapping[str, str]) -> list[str]:
     return doubts
 
 
+# While a background fsync lags, `everysec` answers before it has written, for up to two seconds: then a kill -9 of the
+# server loses acknowledged messages too, not only a crash of its host.
 _SYNCED = {
-    "always": "messages survive kill -9 and a crash of the host",
-    "everysec": "messages survive kill -9; a crash of the host loses the last second (appendfsync everysec)",
-    "no": "messages survive kill -9; a crash of the host loses what the system had not written (appendfsync no)",
+    "always": "messages survive kill -9 of every process and a crash of the host (appendfsync always)",
+    "everysec": (
+        "messages survive kill -9 of every process but the Redis server; "
+        "a crash of the server or its host may lose the last two seconds (appendfsync everysec)"
+    ),
+    "no": (
+        "messages survive kill -9 of every process; "
+        "a crash of the host loses what its system had not written yet (appendfsync no)"
+    ),
 }
-_UNKNOWN = "messages survive kill -9; a crash of the host may lose the last seconds"
+_UNKNOWN = "messages survive kill -9 of every process but the Redis server, whose crash may lose the last seconds"
 
 
 async def _promise(link: Link) -> str:
