@@ -22,6 +22,9 @@ STOP_SECONDS = 30.0
 KEPT_DATABASES = 12
 """So many of the latest databases are kept, or a session would fill the disk with hundreds of them."""
 
+GUARDED = "guarded"
+"""A role of this name has to give its password; every other one is trusted."""
+
 VOLATILE = ("-F", "-c", "full_page_writes=off")
 """No flush to the disk: what is lost by that needs the host to crash."""
 
@@ -42,6 +45,8 @@ class PostgresServer:
             "initdb", "-D", str(self._folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync",
             "--no-instructions",
         )  # fmt: skip
+        access = self._folder / "data" / "pg_hba.conf"
+        access.write_text(f"host all {GUARDED} 127.0.0.1/32 scram-sha-256\n" + access.read_text())
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]

@@ -1,6 +1,7 @@
 """Connections to PostgreSQL: settings, error mapping, and sessions that survive a restart of the server."""
 
 import logging
+import re
 import threading
 import time
 import uuid
@@ -88,14 +89,19 @@ def told(error: psycopg.Error) -> str:
 
 def connection_parameters(url: str) -> str:
     """The URL as libpq takes it, with our defaults. Raises ConfigurationError."""
+    _, _, rest = url.partition("://")
+    authority, *_ = re.split("[/?]", rest, maxsplit=1)
     try:
         given: dict[str, Any] = {**DEFAULTS, **conninfo_to_dict(url)}
-        return make_conninfo(**given)
+        readable = rest.count("@") == authority.count("@") <= 1 and re.fullmatch(r"[\d,]*", str(given.get("port", "")))
     except psycopg.Error:
+        readable = False
+    if not readable:  # nothing of it is told: what was taken for a host or a port may be a piece of the password
         raise ConfigurationError(
             "DATABASE_URL: expected postgresql://user:password@host:port/database with special characters "
             "percent-encoded, got one that cannot be read"
-        ) from None  # the driver's own text may hold a piece of the password
+        )
+    return make_conninfo(**given)
 
 
 def connect(parameters: str) -> "psycopg.Connection[tuple[Any, ...]]":

@@ -57,11 +57,19 @@ class Logging(Writes):
         return results
 
 
+class ThreadPlace(NamedTuple):
+    """A message's place in its thread."""
+
+    tenant: str
+    thread_id: str
+    number: int
+
+
 class Ended(NamedTuple):
-    """A message that ends, and how; `thread` is where the next one gets ready."""
+    """A message that ends, and how; `head` is its place if that makes the next one of a thread the head."""
 
     number: int
-    thread: tuple[str, str | None]
+    head: ThreadPlace | None
     end: Ending
 
 
@@ -86,7 +94,7 @@ class Changes(Writes):
         events = NewRows()
         for number, _, end in ended:
             events.append(number, logs[number], [end.event])
-        threads = [thread for _, thread, _ in ended if thread[1] is not None]
+        heads = [head for _, head, _ in ended if head is not None]
         steps = [
             step(
                 "end_messages",
@@ -101,15 +109,13 @@ class Changes(Writes):
             ),
             events.step(now),
         ]
-        if threads:
-            steps.append(self.promote_next(threads, now))
+        if heads:
+            self.touched.add(READY)
+            tenants, threads, numbers = zip(*heads, strict=True)
+            steps.append(
+                step("promote_next", tenants=list(tenants), threads=list(threads), ended=list(numbers), now=now)
+            )
         return steps
-
-    def promote_next(self, threads: Iterable[tuple[str, str | None]], now: int) -> Step:
-        """Make the heads of these threads ready."""
-        self.touched.add(READY)
-        keys = list(threads)
-        return step("promote_next", tenants=[key[0] for key in keys], threads=[key[1] for key in keys], now=now)
 
     def put_back(
         self,
@@ -153,9 +159,7 @@ class Finishing(Changes):
         named = _named([(lease.message_id, lease.fence) for lease, _ in given])
         locks = step("lock_threads", ids=named["ids"]), step("lock_leased", **named)
         with self.transaction(*locks, step("find_logs", ids=named["ids"])) as (now, (_, rows, found)):
-            leased = {
-                (message_id, fence): (number, tenant, thread) for number, message_id, tenant, thread, fence in rows
-            }
+            leased = {(message_id, fence): (number, _head(*place)) for number, message_id, *place, fence in rows}
             logs = {number: last for number, last, _ in found}
             starts = {number: start for number, _, start in found}
             ended: list[Ended] = []
@@ -166,11 +170,11 @@ class Finishing(Changes):
                 if held is None:
                     missing.append(index)
                     continue
-                number, tenant, thread_id = held
+                number, head = held
                 if isinstance(outcome, Released):
                     back.append(PutBack(number, lease.attempt, outcome.reason, now + int(outcome.delay * 1000)))
                 else:
-                    ended.append(Ended(number, (tenant, thread_id), ending(outcome, now)))
+                    ended.append(Ended(number, head, ending(outcome, now)))
                 self.touched |= {MOVED, message_topic(lease.message_id)}
             steps = self.end(ended, logs, now) + self.put_back(back, logs, starts, now, refunded=1)
             if steps:
@@ -227,8 +231,8 @@ class Controlling(Changes):
                 "inherited_ahead", **thread, thread_number=message.thread_number
             )
             [(_, last, _)] = self.rows("find_logs", ids=ids)
-            key = (tenant, message.thread_id if place != "behind" else None)
-            steps = self.end([Ended(number, key, cancelled(now))], {number: last}, now, fence_step=1)
+            head = None if place == "behind" else _head(tenant, message.thread_id, message.thread_number)
+            steps = self.end([Ended(number, head, cancelled(now))], {number: last}, now, fence_step=1)
             if inherited:
                 steps.append(step("settle_thread", **thread))
             *_, [after] = self.session.run_all(*steps, step("get_message", id=message_id, tenant=tenant))
@@ -253,9 +257,9 @@ class Upkeep(Changes):
             starts = {number: start for number, _, start in found}
             ended: list[Ended] = []
             back: list[PutBack] = []
-            for number, message_id, tenant, thread_id, attempt, crashes in expired:
+            for number, message_id, *place, attempt, crashes in expired:
                 if crashes + 1 >= max_crashes:
-                    ended.append(Ended(number, (tenant, thread_id), worker_lost(crashes + 1, now)))
+                    ended.append(Ended(number, _head(*place), worker_lost(crashes + 1, now)))
                 else:
                     back.append(PutBack(number, attempt, "The worker was lost.", now))
                 self.touched |= {MOVED, message_topic(message_id)}
@@ -312,6 +316,10 @@ class Upkeep(Changes):
             self.rows("prune_workers", before=now - silent_for_ms)
             if self.value("lock_folding"):
                 self.session.run_all(step("fold_tallies"), step("fold_levels"), step("fold_commits"))
+
+
+def _head(tenant: str, thread_id: str | None, thread_number: int) -> ThreadPlace | None:
+    return None if thread_id is None else ThreadPlace(tenant, thread_id, thread_number)
 
 
 def _named(leases: Iterable[tuple[str, int]]) -> dict[str, list[Any]]:

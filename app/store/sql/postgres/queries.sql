@@ -116,14 +116,16 @@ WHERE (tenant, thread_id) IN (SELECT tenant, thread_id FROM messages WHERE id = 
 ORDER BY tenant, thread_id FOR NO KEY UPDATE
 
 -- name: promote_next
--- Under the locks of their threads.
+-- Under the locks of their threads, whose heads have ended. The search begins behind these: the index holds what has left
+-- the thread until it is vacuumed, and an update that inserts where it searches cannot mark that as dead.
 UPDATE messages SET
     place = CASE WHEN run_at <= %(now)s THEN 'ready' ELSE 'delayed' END,
     rank = CASE WHEN run_at <= %(now)s THEN rank END
-FROM unnest(%(tenants)s::text[], %(threads)s::text[]) AS thread (tenant, thread_id)
+FROM unnest(%(tenants)s::text[], %(threads)s::text[], %(ended)s::bigint[]) AS thread (tenant, thread_id, ended)
 CROSS JOIN LATERAL (
     SELECT number FROM messages
     WHERE tenant = thread.tenant AND thread_id = thread.thread_id AND state = 'queued'
+        AND thread_number > thread.ended
     ORDER BY thread_number LIMIT 1
 ) AS head
 WHERE messages.number = head.number
@@ -299,7 +301,8 @@ completed_at, result, error, error_code, attempt, fence
 
 -- name: lock_leased
 -- The guard of every change of an attempt.
-SELECT messages.number, messages.id, messages.tenant, messages.thread_id, messages.fence
+SELECT messages.number, messages.id, messages.tenant, messages.thread_id,
+    messages.thread_number, messages.fence
 FROM unnest(%(ids)s::text[], %(fences)s::bigint[]) AS lease (id, fence)
 JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND messages.state = 'processing'
 ORDER BY messages.number FOR NO KEY UPDATE OF messages
@@ -351,7 +354,7 @@ ORDER BY coalesce(lease_until, 0), number LIMIT %(limit)s
 
 -- name: lock_expired
 -- Those that a worker is about to finish are left to it.
-SELECT number, id, tenant, thread_id, attempt, crashes FROM messages
+SELECT number, id, tenant, thread_id, thread_number, attempt, crashes FROM messages
 WHERE id = ANY (%(ids)s::text[]) AND state = 'processing' AND coalesce(lease_until, 0) <= %(now)s
 ORDER BY number FOR NO KEY UPDATE SKIP LOCKED
 

@@ -49,7 +49,7 @@ CREATE TABLE messages (
     error TEXT,
     error_code TEXT,
     log_pruned BOOLEAN NOT NULL DEFAULT FALSE
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.02);  -- every message leaves several dead rows on its way
 
 CREATE INDEX messages_ready ON messages (agent, rank, number) WHERE place = 'ready';
 CREATE INDEX messages_waiting ON messages (rank, number) WHERE state = 'queued' AND rank IS NOT NULL;

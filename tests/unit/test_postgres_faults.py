@@ -1,0 +1,332 @@
+"""The PostgreSQL store when the server, the network or a neighbour fails: the truth is told, and work goes on."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.errors import LeaseLost, StoreError, StoreUnavailable
+from app.models import Lease, Message, MessageState, Page
+from app.store.postgres import connection as postgres_connection
+from app.store.postgres.store import PostgresStore
+from tests.clock import ManualClock
+from tests.contract.builders import (
+    ALL,
+    DONE,
+    LEASE_SECONDS,
+    TENANT,
+    add,
+    beat,
+    chunk,
+    claim_one,
+    event_types,
+    start,
+    thread_messages,
+    worker,
+)
+from tests.postgres_server import VOLATILE, PostgresServer, database_of, shared_server
+from tests.servers import until
+from tests.unit.postgres_tools import Wire, ask, connected, opened, tell, wire_to
+
+BACK_SECONDS = 5.0
+"""Within this after the server is back, work goes on."""
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return database_of(tmp_path)
+
+
+@pytest.fixture
+async def store(url: str, clock: ManualClock) -> AsyncIterator[PostgresStore]:
+    async with opened(url, clock) as postgres:
+        yield postgres
+
+
+# The answer to a commit is lost
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    with wire_to(shared_server().port) as cut:
+        yield cut
+
+
+@pytest.fixture
+async def wired(url: str, wire: Wire, clock: ManualClock) -> AsyncIterator[PostgresStore]:
+    """A store that reaches the server by a wire that can be cut."""
+    async with opened(url.replace(f":{shared_server().port}/", f":{wire.port}/"), clock) as store:
+        yield store
+
+
+class Once:
+    """True of the first data that hold the sign."""
+
+    def __init__(self, sign: bytes) -> None:
+        self._sign = sign
+        self._seen = False
+
+    def __call__(self, data: bytes) -> bool:
+        if self._seen or self._sign not in data:
+            return False
+        self._seen = True
+        return True
+
+
+COMMIT_REQUEST = b"COMMIT\0"
+COMMIT_ANSWER = b"C\0\0\0\x0bCOMMIT\0"
+
+
+async def test_a_commit_whose_answer_is_lost_is_told_as_done(wired: PostgresStore, wire: Wire, url: str) -> None:
+    wire.cut_answer = Once(COMMIT_ANSWER)
+    messages = await asyncio.gather(*(add(wired, thread="t") for _ in range(5)))
+    assert wire.cuts == 1
+    assert [message.id for message in await thread_messages(wired, "t")] == [message.id for message in messages]
+
+
+async def test_a_commit_that_does_not_arrive_is_told_as_not_done(wired: PostgresStore, wire: Wire, url: str) -> None:
+    wire.cut_request = Once(COMMIT_REQUEST)
+    results = await asyncio.gather(*(add(wired, thread="t") for _ in range(5)), return_exceptions=True)
+    assert wire.cuts == 1
+    assert [type(result) for result in results] == [StoreUnavailable] * 5
+    assert ask(url, "SELECT count(*) FROM messages") == 0
+    assert (await add(wired, thread="t")).thread_number == 1
+
+
+async def test_each_change_survives_a_lost_answer(wired: PostgresStore, wire: Wire, clock: ManualClock) -> None:
+    message = await add(wired, thread="t")
+    wire.cut_answer = Once(COMMIT_ANSWER)
+    lease = await claim_one(wired)
+    wire.cut_answer = Once(COMMIT_ANSWER)
+    assert await wired.append(lease, [chunk(0)]) == 2
+    wire.cut_answer = Once(COMMIT_ANSWER)
+    await wired.finish(lease, DONE)
+    assert wire.cuts == 3
+    assert await event_types(wired, message.id) == ["processing", "chunk", "done"]
+
+
+async def test_a_connection_that_is_lost_between_calls_is_made_anew(wired: PostgresStore, url: str) -> None:
+    lease = await start(wired)
+    with connected(url) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    await wired.append(lease, [chunk(0)])
+    await wired.finish(lease, DONE)
+    assert await event_types(wired, lease.message_id) == ["processing", "chunk", "done"]
+
+
+async def test_what_cannot_be_found_out_is_not_told_as_not_stored(
+    url: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """StoreUnavailable would promise that it is not stored."""
+    monkeypatch.setattr(postgres_connection, "SETTLE_SECONDS", 0.3)
+    async with opened(url.replace(f":{shared_server().port}/", f":{wire.port}/")) as wired:
+        await add(wired)
+
+        def cut_for_good(data: bytes) -> bool:
+            if COMMIT_ANSWER in data:
+                wire.cut_request = lambda _: True
+            return COMMIT_ANSWER in data
+
+        wire.cut_answer = cut_for_good
+        with pytest.raises(StoreError, match="Look before sending it again") as raised:
+            await add(wired)
+        assert not isinstance(raised.value, StoreUnavailable)
+        assert ask(url, "SELECT count(*) FROM messages") == 2
+
+
+# The server restarts
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """A server that a test may stop."""
+    server = PostgresServer(*VOLATILE)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+async def test_a_crash_of_the_server_loses_nothing_that_was_told_as_stored(own_server: PostgresServer) -> None:
+    url = own_server.make_database("queue")
+    stored: list[Message] = []
+    refusals: list[str] = []
+    leaving = asyncio.Event()
+
+    async def add_for_ever(store: PostgresStore, thread: str) -> None:
+        while not leaving.is_set():
+            try:
+                stored.append(await add(store, thread=thread))
+            except StoreUnavailable as error:
+                refusals.append(str(error))
+                await asyncio.sleep(0.01)
+
+    async with opened(url) as store:
+        adding = [asyncio.create_task(add_for_ever(store, f"t{number}")) for number in range(8)]
+        for _ in range(2):
+            before = len(stored)
+            await until(lambda before=before: len(stored) > before + 50, "messages are stored")
+            await asyncio.to_thread(own_server.crash)
+            refused = len(refusals)
+            await until(lambda refused=refused: len(refusals) > refused, "the store tells that the server is away")
+            await asyncio.to_thread(own_server.start)
+            back, after = time.monotonic(), len(stored)
+            await until(lambda after=after: len(stored) > after + 8, "work goes on", BACK_SECONDS)
+            assert time.monotonic() - back < BACK_SECONDS
+        leaving.set()
+        await asyncio.gather(*adding)
+        kept = [m.id for number in range(8) for m in await thread_messages(store, f"t{number}")]
+        assert sorted(kept) == sorted(message.id for message in stored), "told as stored and stored are not the same"
+        assert (await store.summary(TENANT, limit=1)).totals[MessageState.QUEUED] == len(stored)
+
+
+async def test_all_kinds_of_work_go_on_after_a_restart(own_server: PostgresServer) -> None:
+    async with opened(own_server.make_database("queue")) as store:
+        lease = await start(store, thread="t")
+        await store.append(lease, [chunk(0)])
+        with store.open_heart() as heart:
+            heart.beat(worker(), [lease], lease_seconds=60)
+            await asyncio.to_thread(own_server.stop)
+            for call in (store.ping(), add(store), store.append(lease, [chunk(1)]), store.finish(lease, DONE)):
+                with pytest.raises(StoreUnavailable, match="cannot be used"):
+                    await call
+            with pytest.raises(StoreUnavailable):
+                heart.beat(worker(), [lease], lease_seconds=60)
+            await asyncio.to_thread(own_server.start)
+            assert heart.beat(worker(), [lease], lease_seconds=60) == {lease.message_id: lease.fence}
+        await store.ping()
+        assert await store.append(lease, [chunk(1)]) == 3
+        await store.finish(lease, DONE)
+        assert await event_types(store, lease.message_id) == ["processing", "chunk", "chunk", "done"]
+        assert await store.rescue() == 0
+
+
+# Neighbours
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions made in this test wait for a lock for a moment only."""
+    monkeypatch.setattr(postgres_connection, "SETTINGS", postgres_connection.SETTINGS + "SET lock_timeout = '100ms';")
+
+
+async def test_locked_rows_refuse_those_who_need_them_and_nobody_else(
+    impatient: None, url: str, clock: ManualClock
+) -> None:
+    async with opened(url, clock) as store:
+        lease = await start(store, thread="locked")
+        running = await start(store)
+        with connected(url) as other, other.transaction():
+            other.execute("SELECT 1 FROM threads FOR UPDATE")
+            with pytest.raises(StoreUnavailable, match="locked"):
+                await add(store, thread="locked")
+            with pytest.raises(StoreUnavailable, match="locked"):
+                await store.finish(lease, DONE)
+            await add(store)
+            await store.append(lease, [chunk(0)])
+            assert await beat(store) == {lease.message_id: lease.fence, running.message_id: running.fence}
+        await store.finish(lease, DONE)
+        assert (await add(store, thread="locked")).thread_number == 2
+
+
+async def test_a_worker_cannot_write_while_its_message_is_being_taken_back(
+    store: PostgresStore, url: str, clock: ManualClock
+) -> None:
+    """Its guard was true when it began to look: it has to wait for the rescue, and to look again."""
+    lease = await start(store, thread="t")
+    with connected(url) as other:
+        with other.transaction():
+            other.execute("UPDATE messages SET fence = fence + 1, state = 'queued', place = 'ready'")
+            writing = asyncio.create_task(store.append(lease, [chunk(0)]))
+            finishing = asyncio.create_task(store.finish(lease, DONE))
+
+            async def both_wait() -> bool:
+                query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                return await asyncio.to_thread(ask, url, query + " AND datname = current_database()") == 2
+
+            await until(both_wait, "the worker waits")
+        with pytest.raises(LeaseLost):
+            await writing
+        with pytest.raises(LeaseLost):
+            await finishing
+    assert await event_types(store, lease.message_id) == ["processing"]
+
+
+async def test_a_database_that_may_only_be_read_is_unavailable(url: str, clock: ManualClock) -> None:
+    """As a server is that stands by for another one."""
+    async with opened(url, clock) as store:
+        message = await add(store)
+    name = url.rpartition("/")[2]
+    tell(url, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    async with opened(url, clock) as store:
+        assert await store.get(TENANT, message.id) == message
+        with pytest.raises(StoreUnavailable):
+            await add(store)
+
+
+async def test_a_statement_that_takes_too_long_is_given_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = postgres_connection.SETTINGS + "SET statement_timeout = '100ms'; SET lock_timeout = 0;"
+    monkeypatch.setattr(postgres_connection, "SETTINGS", settings)
+    async with opened(url) as store:
+        await add(store, thread="t")
+        with connected(url) as other, other.transaction():
+            other.execute("SELECT 1 FROM threads FOR UPDATE")
+            with pytest.raises(StoreUnavailable, match="statement timeout"):
+                await add(store, thread="t")
+        assert (await add(store, thread="t")).thread_number == 2
+
+
+async def test_callers_that_are_cancelled_leave_every_connection_clean(store: PostgresStore, url: str) -> None:
+    for _ in range(5):
+        calls = [asyncio.create_task(add(store, thread=f"t{number % 3}")) for number in range(20)]
+        calls += [asyncio.create_task(store.summary(TENANT, limit=5)) for _ in range(5)]  # type: ignore[arg-type]
+        await asyncio.sleep(0.001)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+    await add(store)
+    await store.ping()
+    states = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%' AND datname = current_database()"
+    assert ask(url, states) == 0
+
+
+async def test_changes_of_shared_threads_never_deadlock(url: str, clock: ManualClock) -> None:
+    """Adds, claims, finishes, cancels, rescues and beats of two processes, on the same few threads."""
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    async with opened(url, clock) as first, opened(url, clock) as second:
+        stores = (first, second)
+        ended: set[str] = set()
+
+        async def produce(store: PostgresStore) -> None:
+            for _ in range(15):
+                added = await asyncio.gather(*(add(store, thread=f"t{number}") for number in (3, 1, 2, 0, 1)))
+                await asyncio.gather(*(store.cancel(TENANT, m.id) for m in added[::2]), return_exceptions=True)
+
+        async def consume(store: PostgresStore, name: str) -> None:
+            for _ in range(25):
+                claims = await store.claim(name, ["chat"], 3, lease_seconds=LEASE_SECONDS)
+                leases = [each.lease for each in claims]
+                calls = [*(store.append(lease, [chunk(0)]) for lease in leases), store.rescue()]
+                await asyncio.gather(*calls, asyncio.to_thread(beats, store, name, leases))
+                await asyncio.gather(*(store.finish(lease, DONE) for lease in reversed(leases)))
+                ended.update(lease.message_id for lease in leases)
+
+        def beats(store: PostgresStore, name: str, leases: list[Lease]) -> None:
+            with store.open_heart() as heart:
+                heart.beat(worker(name), leases, lease_seconds=LEASE_SECONDS)
+
+        work = [produce(store) for store in stores for _ in range(2)]
+        await asyncio.gather(*work, *(consume(store, f"w{number}") for number, store in enumerate(stores)))
+        totals = (await first.summary(TENANT, limit=1)).totals
+        assert totals[MessageState.COMPLETED] == len(ended)
+        assert sum(totals.values()) == ask(url, "SELECT count(*) FROM messages") == 300
+        for thread in await first.list_threads(TENANT, Page(ALL)):
+            messages = await thread_messages(first, thread.thread_id)
+            assert thread.states == {state: sum(m.state is state for m in messages) for state in MessageState}
+        assert ask(url, deadlocks) == 0

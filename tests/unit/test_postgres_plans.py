@@ -1,0 +1,257 @@
+"""The hot statements of the PostgreSQL store keep their price when the queue, a thread or a log grows."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from app.models import Lease, NewEvent, Released
+from app.store.base import RankPolicy
+from app.store.named_sql import load_queries
+from app.store.postgres.accepting import Accepting, Add
+from app.store.postgres.connection import SETTINGS, Session, connection_parameters
+from app.store.postgres.migrations import prepare_database
+from app.store.postgres.running import Append, Controlling, Finish, Finishing, Logging
+from tests.contract.builders import DONE, LEASE_SECONDS, WORKER, new
+from tests.postgres_server import database_of
+
+QUERIES = load_queries("postgres")
+AGENTS = ("a", "b", "c")
+NOW = 1_700_000_000_000
+MESSAGES = 30_000
+
+HOT = {
+    "claim": {"messages_ready", "messages_pkey"},
+    "count_ahead": {"messages_waiting"},
+    "count_after": {"messages_waiting"},
+    "places_from": {"messages_waiting"},
+    "list_queued": {"messages_waiting"},
+    "list_processing": {"messages_leased"},
+    "count_queued": {"messages_leased", "tallies_pkey"},
+    "find_expired": {"messages_leased"},
+    "lock_expired": {"messages_id_key"},
+    "beat": {"messages_id_key", "messages_pkey"},
+    "find_due": {"messages_delayed"},
+    "promote_due": {"messages_pkey", "messages_queued_in_thread"},
+    "promote_next": {"messages_queued_in_thread", "messages_pkey"},
+    "lift_threads": {"messages_queued_in_thread"},
+    "settle_thread": {"messages_queued_in_thread", "messages_pkey"},
+    "inherited_ahead": {"messages_queued_in_thread"},
+    "requeue_messages": {"messages_pkey", "messages_queued_in_thread"},
+    "end_messages": {"messages_pkey"},
+    "lock_threads": {"messages_id_key", "threads_pkey"},
+    "lock_leased": {"messages_id_key"},
+    "share_leased": {"messages_id_key"},
+    "lock_queued": {"messages_id_key"},
+    "find_ended": {"messages_id_key"},
+    "find_logs": {"messages_id_key", "events_pkey", "events_attempts"},
+    "get_message": {"messages_id_key"},
+    "find_log": {"messages_id_key"},
+    "log_bounds": {"events_pkey"},
+    "read_events": {"events_pkey"},
+    "list_threads": {"threads_by_activity", "threads_pkey", "messages_one_running"},
+    "get_thread": {"threads_pkey", "messages_one_running"},
+    "list_thread_messages": {"messages_in_thread"},
+    "find_prunable_logs": {"messages_with_log"},
+    "prune_logs": {"events_pkey"},
+    "find_prunable_messages": {"messages_ended"},
+    "prune_threads": {"threads_empty", "threads_pkey"},
+}
+"""The indexes that each statement has to search by."""
+
+SEED = f"""
+INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, last_message_preview, unfinished)
+SELECT 'default', 't' || i, {MESSAGES}, {NOW} + i / 3, {NOW} + i / 3, 'Hello', 100 FROM generate_series(0, 199) AS i;
+
+INSERT INTO messages (
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, place,
+    created_at, changed_at
+)
+SELECT
+    'm' || i, 'default', CASE WHEN i % 10 > 0 THEN 't' || (i % 200) END,
+    CASE WHEN i % 10 > 0 THEN 1 + i / 200 ELSE 0 END,
+    chr(97 + i % 3), 'Hello', 'normal', 1000000000000000 + {NOW} + i, 1000000000000000 + {NOW} + i, 'queued',
+    CASE WHEN i % 10 > 0 AND i >= 200 THEN 'behind' ELSE 'ready' END, {NOW} + i, {NOW} + i
+FROM generate_series(0, {MESSAGES} - 1) AS i;
+"""
+"""Queued messages, a tenth of them without a thread, the others in 180 threads."""
+
+ENDED = f"""
+UPDATE messages SET state = 'completed', place = NULL, rank = NULL, completed_at = {NOW}, changed_at = {NOW}
+WHERE thread_id IN (SELECT 't' || i FROM generate_series(1, 99) AS i) AND thread_number < 140
+"""
+"""Long histories: most of what was in half of the threads has ended."""
+
+
+class Seeded:
+    """A database with the operations on it, and another connection to it with the same settings."""
+
+    def __init__(self, url: str) -> None:
+        parameters = connection_parameters(url)
+        prepare_database(parameters, allow_volatile=True)
+        self.session = Session(parameters, QUERIES)
+        self.accepting = Accepting(self.session, self.now, RankPolicy())
+        self.logging = Logging(self.session, self.now)
+        self.finishing = Finishing(self.session, self.now)
+        self.controlling = Controlling(self.session, self.now)
+        self.time = NOW + MESSAGES
+        self.connection = psycopg.connect(parameters, autocommit=True)
+        self.connection.execute(SETTINGS)
+
+    def now(self) -> int:
+        self.time += 1
+        return self.time
+
+    def claim(self, limit: int) -> list[Lease]:
+        return [each.lease for each in self.controlling.claim(WORKER, AGENTS, limit, LEASE_SECONDS)]
+
+    def close(self) -> None:
+        self.session.close()
+        self.connection.close()
+
+    def plan(self, name: str) -> list[dict[str, Any]]:
+        """The nodes of a named query's generic plan, which is the one that is used."""
+        numbers: dict[str, str] = {}
+        query = re.sub(r"%\((\w+)\)s", lambda m: numbers.setdefault(m[1], f"${len(numbers) + 1}"), QUERIES[name])
+        row = self.connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {query}").fetchone()  # type: ignore[call-overload]
+        assert row is not None
+        return list(nodes(row[0][0]["Plan"]))
+
+    def price(self, name: str, **values: Any) -> int:
+        """How many pages a named query looks at, with all its triggers. It is undone again."""
+        with self.connection.transaction(force_rollback=True), psycopg.ClientCursor(self.connection) as cursor:
+            cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {QUERIES[name]}", values)  # type: ignore[arg-type]
+            row = cursor.fetchone()
+        assert row is not None
+        plan = row[0][0]["Plan"]
+        return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)
+
+
+@pytest.fixture(scope="module", params=["without statistics", "analyzed"])
+def backlog(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seeded]:
+    """Messages of every state: queued, most behind others of their threads, delayed, running, ended."""
+    seeded = Seeded(database_of(tmp_path_factory.mktemp("plans")))
+    for table in ("messages", "threads", "events", "tallies", "levels"):
+        seeded.connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")  # type: ignore[call-overload]
+    seeded.connection.execute("SET statement_timeout = 0; SET enable_hashjoin = on")
+    seeded.connection.execute(SEED)
+    for lease in seeded.claim(150):
+        seeded.logging.append([Append(lease, [NewEvent.chunk("content", "x", 0)] * 3)])
+        seeded.finishing.finish([Finish(lease, DONE)])
+    seeded.finishing.finish([Finish(lease, Released("later", delay=3_600)) for lease in seeded.claim(350)[:50]])
+    seeded.connection.execute(ENDED)
+    if request.param == "analyzed":
+        seeded.connection.execute("VACUUM ANALYZE")
+    seeded.connection.execute(SETTINGS)
+    yield seeded
+    seeded.close()
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Seeded]:
+    seeded = Seeded(database_of(tmp_path))
+    yield seeded
+    seeded.close()
+
+
+OURS = {"messages", "threads", "events"}
+BY_PREDICATE = {
+    "messages_ready",
+    "messages_leased",
+    "messages_delayed",
+    "messages_one_running",
+    "threads_empty",
+    "tallies_pkey",
+}
+"""Indexes that hold only what is looked for, or little, so that they may be walked from their beginning."""
+
+IN_CLAIM_ORDER = {"list_queued"}
+"""Walks the queue from its head, over the messages of other tenants."""
+
+
+def test_a_hot_statement_searches_by_its_indexes(backlog: Seeded) -> None:
+    wrong = {}
+    for name, indexes in HOT.items():
+        plan = backlog.plan(name)
+        used = {node["Index Name"] for node in plan if "Index Name" in node}
+        walked = {
+            node.get("Index Name") or node["Relation Name"]
+            for node in plan
+            if (node["Node Type"] == "Seq Scan" and node["Relation Name"] in OURS)
+            or (node["Node Type"].startswith("Index") and not is_bounded(node) and name not in IN_CLAIM_ORDER)
+        }
+        if used != indexes or walked:
+            wrong[name] = (used, walked)
+    assert wrong == {}
+
+
+def is_bounded(node: dict[str, Any]) -> bool:
+    return "Index Cond" in node or node["Index Name"] in BY_PREDICATE
+
+
+# Prices: each is taken in a small database and in a large one
+
+CLAIM = {"agents": ["a"], "limit": 1, "worker_id": WORKER, "now": NOW, "lease_until": NOW}
+
+
+def test_a_claim_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:
+    empty.accepting.add([Add(new(thread=thread, agent="a"), 100) for thread in ("t1", "t1", "t2", None)])
+    for seeded in (backlog, empty):
+        seeded.price("claim", **CLAIM)  # what others have claimed leaves the index with the first look
+    assert backlog.price("claim", **CLAIM) < 2 * empty.price("claim", **CLAIM)
+
+
+@pytest.mark.parametrize("nothing", [("find_expired", {}), ("find_due", {}), ("claim", {"agents": ["nobody"]})])
+def test_looking_for_what_is_not_there_costs_next_to_nothing(
+    backlog: Seeded, nothing: tuple[str, dict[str, Any]]
+) -> None:
+    name, values = nothing
+    given = {**CLAIM, "now": 0, "limit": 100, **values}
+    backlog.price(name, **given)
+    assert backlog.price(name, **given) < 20
+
+
+THREAD_CALLS: dict[str, dict[str, Any]] = {
+    "promote_next": {"tenants": ["default"], "threads": ["{}"], "ended": [139], "now": NOW},
+    "lift_threads": {"tenants": ["default"], "threads": ["{}"], "ranks": [10**15 + NOW + MESSAGES], "firsts": [500]},
+    "inherited_ahead": {"tenant": "default", "thread_id": "{}", "thread_number": 500},
+    "get_thread": {"tenant": "default", "thread_id": "{}"},
+}
+
+
+@pytest.mark.parametrize("name", THREAD_CALLS)
+def test_the_history_of_a_thread_makes_nothing_dearer(backlog: Seeded, name: str) -> None:
+    """Of `t11`, 139 messages have ended and 11 wait; of `t111`, one runs and the others wait."""
+
+    def price(thread: str) -> int:
+        values = json.loads(json.dumps(THREAD_CALLS[name]).replace("{}", thread))
+        backlog.price(name, **values)
+        return backlog.price(name, **values)
+
+    assert price("t11") < 1.5 * price("t111") + 5
+
+
+def test_news_of_a_log_cost_the_same_in_any_log(empty: Seeded) -> None:
+    """Were the whole log looked at, a long answer would cost its length squared."""
+
+    def prices(length: int) -> list[int]:
+        empty.accepting.add([Add(new(agent="a"), 100)])
+        (lease,) = empty.claim(1)
+        empty.logging.append([Append(lease, [NewEvent.chunk("content", "x", index) for index in range(length)])])
+        number = empty.logging.value("find_log", id=lease.message_id)
+        reading = empty.price("read_events", message=number, after=length, limit=100)
+        bounds = empty.price("log_bounds", message=number)
+        return [reading, bounds, empty.price("find_logs", ids=[lease.message_id])]
+
+    for short, long in zip(prices(10), prices(5_000), strict=True):
+        assert long < 2 * short + 5
