@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from tests.postgres_server import postgres_server
-from tests.valkey_server import valkey_server
+from tests.postgres_server import PostgresServer
+from tests.valkey_server import ValkeyServer
 
 
 @contextmanager
@@ -17,14 +17,14 @@ def sqlite(folder: Path) -> Iterator[str]:
 @contextmanager
 def postgres(_: Path) -> Iterator[str]:
     """A real server that waits for its disk at each commit."""
-    with postgres_server(durable=True) as server:
+    with PostgresServer() as server:
         yield server.url
 
 
 @contextmanager
 def valkey(_: Path) -> Iterator[str]:
     """A real server with an append-only file, flushed each second."""
-    with valkey_server() as server:
+    with ValkeyServer() as server:
         yield server.url
 
 

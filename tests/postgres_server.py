@@ -13,7 +13,8 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import psycopg
 
@@ -53,9 +54,14 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._databases: list[str] = []
 
-    def url(self, database: str = "postgres", *, user: str = "postgres", port: int | None = None) -> str:
+    @property
+    def url(self) -> str:
+        """How a client names the database that every server has."""
+        return self.url_of("postgres")
+
+    def url_of(self, database: str, *, user: str = "postgres") -> str:
         """How a client names a database."""
-        return f"postgresql://{user}@127.0.0.1:{port or self.port}/{database}"
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
         """Start, and wait until it answers."""
@@ -72,7 +78,7 @@ class PostgresServer:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                return psycopg.connect(self.url(), connect_timeout=5).close()
+                return psycopg.connect(self.url, connect_timeout=5).close()
             except psycopg.OperationalError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError((self._folder / "log").read_text()) from None
@@ -82,7 +88,7 @@ class PostgresServer:
         """Fast shutdown: what is under way is aborted, what is committed is kept."""
         self._end(signal.SIGINT)
 
-    def crash(self) -> None:
+    def kill(self) -> None:
         """Immediate shutdown: as if it were killed, but without shared memory left behind; it recovers at its start."""
         self._end(signal.SIGQUIT)
 
@@ -91,9 +97,22 @@ class PostgresServer:
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
     def execute(self, query: str, database: str = "postgres", *, user: str = "postgres") -> list[tuple[Any, ...]]:
         """What another client gets."""
-        with psycopg.connect(self.url(database, user=user), autocommit=True) as connection:
+        with psycopg.connect(self.url_of(database, user=user), autocommit=True) as connection:
             cursor = connection.execute(query)  # type: ignore[call-overload]
             return cursor.fetchall() if cursor.description else []
 
@@ -104,7 +123,7 @@ class PostgresServer:
                 self._drop_unused()
             self.execute(f'CREATE DATABASE "{name}"')
             self._databases.append(name)
-        return self.url(name)
+        return self.url_of(name)
 
     def _drop_unused(self) -> None:
         used = {name for (name,) in self.execute("SELECT DISTINCT datname FROM pg_stat_activity")}

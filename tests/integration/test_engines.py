@@ -119,12 +119,8 @@ def test_what_is_wrong_with_an_engine_is_one_line_at_the_start(
 
 @contextlib.contextmanager
 def postgres() -> Iterator[tuple[Engine, dict[str, str]]]:
-    server = postgres_server.PostgresServer(*postgres_server.VOLATILE)
-    try:
-        server.start()
+    with postgres_server.PostgresServer(*postgres_server.VOLATILE) as server:
         yield server, {"DATABASE_URL": server.url, "ALLOW_VOLATILE": "true"}
-    finally:
-        server.remove()
 
 
 @contextlib.contextmanager
@@ -146,7 +142,10 @@ async def test_an_engine_that_goes_away_and_comes_back_loses_nothing(
     control = GraphControl(tmp_path)
     control.hold("second")
     agent = {"AGENTS": "steps=tests.graphs:steps", **control.environment}
-    with engine() as (database, settings), server_process(tmp_path, "app.cli", arguments=("serve",), **settings, **agent) as server:
+    with (
+        engine() as (database, settings),
+        server_process(tmp_path, "app.cli", arguments=("serve",), **settings, **agent) as server,
+    ):
         await server.ready()
         running = (await submit(server, thread_id="t")).json()["message_id"]
         waiting = (await submit(server, thread_id="t")).json()["message_id"]

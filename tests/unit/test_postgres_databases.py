@@ -212,9 +212,7 @@ async def test_a_server_that_does_not_flush_is_refused_unless_that_is_allowed(ur
 
 
 async def test_a_role_that_does_not_wait_for_the_disk_is_refused(tmp_path: Path) -> None:
-    server = PostgresServer()
-    try:
-        server.start()
+    with PostgresServer() as server:
         url = server.make_database("queue")
         async with opened(url, allow_volatile=False) as store:
             assert store.capabilities.durable
@@ -222,8 +220,6 @@ async def test_a_role_that_does_not_wait_for_the_disk_is_refused(tmp_path: Path)
         server.execute("ALTER ROLE postgres SET synchronous_commit = off")
         told = await refused(url, StoreIncompatible, allow_volatile=False)
         assert_one_clear_line(told, "synchronous_commit=off", "ALLOW_VOLATILE")
-    finally:
-        server.remove()
 
 
 async def test_a_server_that_is_too_old_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,6 +232,6 @@ async def test_a_database_that_cannot_hold_every_text_is_refused(tmp_path: Path)
     server = shared_server()
     server.execute("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'")
     try:
-        assert_one_clear_line(await refused(server.url("ascii"), StoreIncompatible), "SQL_ASCII", "UTF8")
+        assert_one_clear_line(await refused(server.url_of("ascii"), StoreIncompatible), "SQL_ASCII", "UTF8")
     finally:
         server.execute("DROP DATABASE ascii")

@@ -145,12 +145,8 @@ async def test_what_cannot_be_found_out_is_not_told_as_not_stored(
 @pytest.fixture
 def own_server() -> Iterator[PostgresServer]:
     """A server that a test may stop."""
-    server = PostgresServer(*VOLATILE)
-    try:
-        server.start()
+    with PostgresServer(*VOLATILE) as server:
         yield server
-    finally:
-        server.remove()
 
 
 async def test_a_crash_of_the_server_loses_nothing_that_was_told_as_stored(own_server: PostgresServer) -> None:
@@ -172,7 +168,7 @@ async def test_a_crash_of_the_server_loses_nothing_that_was_told_as_stored(own_s
         for _ in range(2):
             before = len(stored)
             await until(lambda before=before: len(stored) > before + 50, "messages are stored")
-            await asyncio.to_thread(own_server.crash)
+            await asyncio.to_thread(own_server.kill)
             refused = len(refusals)
             await until(lambda refused=refused: len(refusals) > refused, "the store tells that the server is away")
             await asyncio.to_thread(own_server.start)
