@@ -1,15 +1,23 @@
 """Fixtures that every tier uses: a clock that stands still, stores, and the model's stand-in."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+import redis
+from langgraph.checkpoint.base import BaseCheckpointSaver
 
+from app.checkpoints.factory import open_saver
 from app.store.base import Store
 from tests.clock import ManualClock
 from tests.contract.backends import BACKENDS, StoreFactory
 from tests.openai_stub import StubServer, openai_stub
+from tests.postgres_server import PostgresServer, postgres_server
+from tests.valkey_server import ValkeyServer, valkey_server
+
+QUEUE = "this queue"
 
 
 @pytest.fixture
@@ -32,6 +40,41 @@ async def store(make_store: StoreFactory, tmp_path: Path, clock: ManualClock) ->
         yield backend
     finally:
         await backend.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[ValkeyServer]:
+    with valkey_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres", "redis"])
+def memory_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty memory of agents is, of each kind."""
+    if request.param == "postgres":
+        server = request.getfixturevalue("postgres")
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA IF EXISTS agent_queue CASCADE")
+        return str(server.url)
+    if request.param == "redis":
+        server = request.getfixturevalue("valkey")
+        with redis.Redis.from_url(server.url) as client:
+            client.flushdb()
+        return str(server.url)
+    return f"sqlite:///{tmp_path}/checkpoints.db"
+
+
+@pytest.fixture
+async def saver(memory_url: str) -> AsyncIterator[BaseCheckpointSaver[str]]:
+    """An open, empty memory of agents."""
+    async with open_saver(memory_url, QUEUE) as opened:
+        yield opened
 
 
 @pytest.fixture
