@@ -1,16 +1,12 @@
-"""What the savers share: whose write it is, what they read, and writes that do not stop half-way."""
+"""What the savers share: whose write it is, and which classes they read."""
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from app.errors import LeaseLost
 from app.models import MEMORY_FENCE_KEY
-
-T = TypeVar("T")
 
 
 class Mark(NamedTuple):
@@ -38,13 +34,3 @@ def lease_lost(config: RunnableConfig, mark: Mark) -> LeaseLost:
 def strict_serializer() -> JsonPlusSerializer:
     """Refuses to build any class that LangGraph does not know as safe: a forged row must not run code."""
     return JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None)
-
-
-async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Await work that must not stop half-way: a cancelled statement runs all the same, and its transaction stays."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

@@ -8,19 +8,25 @@ LangGraph's saver lets one statement of a process through at a time. So each cal
 connection of its own from the pool.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 import psycopg
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+)
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg import AsyncConnection, errors
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from app.checkpoints.fence import Mark, lease_lost, mark_of, strict_serializer, to_the_end
+from app.checkpoints.fence import Mark, lease_lost, mark_of, strict_serializer
 from app.errors import StoreError, StoreUnavailable
 
 T = TypeVar("T")
@@ -74,7 +80,7 @@ class FencedPostgresSaver(AsyncPostgresSaver):
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
         if mark := mark_of(config, self._queue_id):
-            await to_the_end(self._take(config, mark))
+            await self._take(config, mark)
         async with self._saver() as saver:
             return await saver.aget_tuple(config)
 
@@ -88,8 +94,9 @@ class FencedPostgresSaver(AsyncPostgresSaver):
     ) -> AsyncIterator[CheckpointTuple]:
         """The checkpoints that match, newest first."""
         async with self._saver() as saver:
-            async for found in saver.alist(config, filter=filter, before=before, limit=limit):
-                yield found
+            matches = [found async for found in saver.alist(config, filter=filter, before=before, limit=limit)]
+        for found in matches:
+            yield found
 
     async def aput(
         self,
@@ -99,30 +106,37 @@ class FencedPostgresSaver(AsyncPostgresSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Save a checkpoint. Raises LeaseLost when a later attempt has begun."""
-        return await to_the_end(
-            self._write(config, lambda saver: saver.aput(config, checkpoint, metadata, new_versions))
-        )
+        return await self._write(config, lambda saver: saver.aput(config, checkpoint, metadata, new_versions))
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
-        await to_the_end(self._write(config, lambda saver: saver.aput_writes(config, writes, task_id, task_path)))
+        await self._write(config, lambda saver: saver.aput_writes(config, writes, task_id, task_path))
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete all checkpoints of a conversation."""
         async with self._transaction() as connection:
             await AsyncPostgresSaver(connection).adelete_thread(thread_id)
 
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Keep the newest checkpoint of each namespace, or none with the strategy `delete`."""
+        async with self._saver() as saver:
+            await saver.aprune(thread_ids, strategy=strategy)
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """What the ancestors of a checkpoint wrote to these channels."""
+        async with self._saver() as saver:
+            return await saver.aget_delta_channel_history(config=config, channels=channels)
+
     async def forget(self, memory_keys: list[str]) -> None:
         """See `AgentMemory.forget`."""
         for key in memory_keys:
-            await to_the_end(self._forget(key))
-
-    async def _forget(self, key: str) -> None:
-        async with self._transaction() as connection:
-            await AsyncPostgresSaver(connection).adelete_thread(key)
-            await connection.execute(FORGET_FENCE, (key,))
+            async with self._transaction() as connection:
+                await AsyncPostgresSaver(connection).adelete_thread(key)
+                await connection.execute(FORGET_FENCE, (key,))
 
     async def _write(self, config: RunnableConfig, write: Callable[[AsyncPostgresSaver], Awaitable[T]]) -> T:
         """Write in the transaction that holds the attempt's mark."""
@@ -201,6 +215,7 @@ async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedPostgresSav
             "application_name": "agent queue memory",
         },
         configure=_configure,
+        reset=_reset,
         check=AsyncConnectionPool.check_connection,
         min_size=0,
         max_size=MAX_CONNECTIONS,
@@ -216,3 +231,10 @@ async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedPostgresSav
 async def _configure(connection: Connection) -> None:
     await connection.execute(SET_SCHEMA)
     await connection.execute(f"SET statement_timeout TO '{STATEMENT_SECONDS}s'".encode())
+
+
+async def _reset(connection: Connection) -> None:
+    """Nothing is left to do, the pool has rolled back. With a reset it takes connections back in tasks of its own.
+
+    Without one it does so in the task of the run, and a run that is cancelled there keeps its connection for ever.
+    """

@@ -252,9 +252,7 @@ class FencedRedisSaver(CalledFromThreads):
     def _row(self, name: bytes, row: bytes) -> _Row:
         namespace, checkpoint_id = _parts(name)
         header, body = self._unpacked(row)
-        return _Row(
-            namespace, checkpoint_id, header["parent"], header["values"], body["checkpoint"], body["metadata"]
-        )
+        return _Row(namespace, checkpoint_id, header["parent"], header["values"], body["checkpoint"], body["metadata"])
 
     def _packed(self, header: dict[str, Any], value: Any) -> bytes:
         kind, dumped = self.serde.dumps_typed(value)

@@ -8,18 +8,20 @@ of a queue that was made anew, or restored from a backup of another day, begin l
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from app.checkpoints.fence import Mark, lease_lost, mark_of, strict_serializer, to_the_end
+from app.checkpoints.fence import Mark, lease_lost, mark_of, strict_serializer
 from app.errors import StoreUnavailable
+
+T = TypeVar("T")
 
 CREATE_FENCES = """
 CREATE TABLE IF NOT EXISTS fences (
@@ -54,7 +56,7 @@ class FencedSqliteSaver(AsyncSqliteSaver):
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
         if mark_of(config, self._queue_id):
-            await to_the_end(self._take(config))
+            await _to_the_end(self._take(config))
         with mapped_errors():
             return await super().aget_tuple(config)
 
@@ -84,7 +86,7 @@ class FencedSqliteSaver(AsyncSqliteSaver):
             async with self._fenced(config):
                 return await AsyncSqliteSaver.aput(self, config, checkpoint, metadata, new_versions)
 
-        return await to_the_end(put())
+        return await _to_the_end(put())
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
@@ -95,12 +97,12 @@ class FencedSqliteSaver(AsyncSqliteSaver):
             async with self._fenced(config):
                 await AsyncSqliteSaver.aput_writes(self, config, writes, task_id, task_path)
 
-        await to_the_end(put())
+        await _to_the_end(put())
 
     async def forget(self, memory_keys: list[str]) -> None:
         """See `AgentMemory.forget`."""
         for key in memory_keys:
-            await to_the_end(self._forget(key))
+            await _to_the_end(self._forget(key))
 
     async def _forget(self, key: str) -> None:
         async with self._writing:
@@ -138,6 +140,16 @@ class FencedSqliteSaver(AsyncSqliteSaver):
     async def _first_row(self, query: str, values: tuple[Any, ...]) -> sqlite3.Row | None:
         async with self.conn.execute(query, values) as rows:
             return await rows.fetchone()
+
+
+async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await work that must not stop half-way: a cancelled statement runs all the same, and its transaction stays."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 @contextmanager
