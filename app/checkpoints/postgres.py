@@ -57,6 +57,8 @@ FORGET_FENCE = "DELETE FROM checkpoint_fences WHERE thread_id = %s"
 
 MAX_CONNECTIONS = 8
 CONNECT_SECONDS = 5
+WAIT_SECONDS = 3
+"""For a connection: as long as all are in use, or the server is away."""
 RECONNECT_SECONDS = 2
 """How long the pool itself tries again; after that whoever needs a connection makes it try at once."""
 STATEMENT_SECONDS = 10
@@ -219,7 +221,7 @@ async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedPostgresSav
         check=AsyncConnectionPool.check_connection,
         min_size=0,
         max_size=MAX_CONNECTIONS,
-        timeout=CONNECT_SECONDS,
+        timeout=WAIT_SECONDS,
         reconnect_timeout=RECONNECT_SECONDS,
         name="checkpoints",
         open=False,

@@ -1,7 +1,7 @@
 """What is special about the agents' memory on PostgreSQL; the rest is in tests/contract/test_savers.py."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import psycopg
@@ -30,11 +30,9 @@ async def saver(postgres: PostgresServer) -> AsyncIterator[FencedPostgresSaver]:
 
 
 @pytest.fixture
-async def connection(postgres: PostgresServer) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+def connection(postgres: PostgresServer) -> Iterator[psycopg.Connection[Any]]:
     """Another process."""
-    async with await psycopg.AsyncConnection.connect(
-        postgres.url, autocommit=True, options="-c search_path=agent_queue"
-    ) as opened:
+    with psycopg.connect(postgres.url, autocommit=True, options="-c search_path=agent_queue") as opened:
         yield opened
 
 
@@ -48,51 +46,47 @@ async def put(saver: FencedPostgresSaver, fence: tuple[int, int], key: str = KEY
     return checkpoint["id"]
 
 
-async def count(connection: psycopg.AsyncConnection[Any], query: str) -> int:
-    row = await (await connection.execute(query.encode())).fetchone()
+def count(connection: psycopg.Connection[Any], query: str) -> int:
+    row = connection.execute(query.encode()).fetchone()
     assert row is not None
     return int(row[0])
 
 
+async def until_waiting(connection: psycopg.Connection[Any], number: int) -> None:
+    await until(lambda: count(connection, WAITS_FOR_LOCK) == number, f"{number} wait for a lock")
+
+
 async def test_a_write_waits_for_a_taking_that_is_under_way_and_is_then_refused(
-    saver: FencedPostgresSaver, postgres: PostgresServer, connection: psycopg.AsyncConnection[Any]
+    saver: FencedPostgresSaver, postgres: PostgresServer, connection: psycopg.Connection[Any]
 ) -> None:
     await put(saver, (7, 1))
-    async with await psycopg.AsyncConnection.connect(postgres.url, options="-c search_path=agent_queue") as later:
-        await later.execute(TAKE_FENCE.encode(), (KEY, QUEUE, 7, 2))
+    with psycopg.connect(postgres.url, options="-c search_path=agent_queue") as later:
+        later.execute(TAKE_FENCE.encode(), (KEY, QUEUE, 7, 2))
         writing = asyncio.create_task(put(saver, (7, 1)))
-        await until_waiting(connection)
+        await until_waiting(connection, 1)
         assert not writing.done()
-        await later.commit()
     with pytest.raises(LeaseLost):
         await writing
 
 
 async def test_a_taking_waits_for_a_write_that_is_under_way_and_then_reads_it(
-    saver: FencedPostgresSaver, postgres: PostgresServer, connection: psycopg.AsyncConnection[Any]
+    saver: FencedPostgresSaver, postgres: PostgresServer, connection: psycopg.Connection[Any]
 ) -> None:
     await put(saver, (7, 1))
-    async with await psycopg.AsyncConnection.connect(postgres.url, options="-c search_path=agent_queue") as other:
-        await other.execute("LOCK TABLE checkpoints IN EXCLUSIVE MODE")
+    with psycopg.connect(postgres.url, options="-c search_path=agent_queue") as other:
+        other.execute("LOCK TABLE checkpoints IN EXCLUSIVE MODE")
         writing = asyncio.create_task(put(saver, (7, 1)))
-        await until_waiting(connection)
+        await until_waiting(connection, 1)
         reading = asyncio.create_task(saver.aget_tuple(config((7, 2))))
         await until_waiting(connection, 2)
         assert not reading.done()
-        await other.commit()
     written, read = await writing, await reading
     assert read is not None
     assert read.checkpoint["id"] == written
 
 
-async def until_waiting(connection: psycopg.AsyncConnection[Any], expected: int = 1) -> None:
-    async with asyncio.timeout(10):
-        while await count(connection, WAITS_FOR_LOCK) < expected:
-            await asyncio.sleep(0.01)
-
-
 async def test_cancelled_calls_give_their_connections_back(
-    saver: FencedPostgresSaver, connection: psycopg.AsyncConnection[Any]
+    saver: FencedPostgresSaver, connection: psycopg.Connection[Any]
 ) -> None:
     """More calls than connections, so that they are cancelled while they wait, write, and give back."""
     await put(saver, (1, 1))
@@ -115,17 +109,17 @@ async def test_cancelled_calls_give_their_connections_back(
         return 0 < stats["pool_available"] == stats["pool_size"] <= MAX_CONNECTIONS
 
     await until(all_are_back, "all connections are in the pool again")
-    assert await count(connection, LEFT_OPEN) == 0
+    assert count(connection, LEFT_OPEN) == 0
 
 
 async def test_its_tables_are_in_the_schema_of_the_queue(
-    saver: FencedPostgresSaver, connection: psycopg.AsyncConnection[Any]
+    saver: FencedPostgresSaver, connection: psycopg.Connection[Any]
 ) -> None:
     await put(saver, (1, 1))
-    rows = await connection.execute(
+    rows = connection.execute(
         "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
     )
-    assert sorted(await rows.fetchall()) == [
+    assert sorted(rows.fetchall()) == [
         ("agent_queue", "checkpoint_blobs"),
         ("agent_queue", "checkpoint_fences"),
         ("agent_queue", "checkpoint_migrations"),
@@ -133,14 +127,14 @@ async def test_its_tables_are_in_the_schema_of_the_queue(
         ("agent_queue", "checkpoints"),
     ]
     invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
-    assert await count(connection, invalid) == 0
+    assert count(connection, invalid) == 0
 
 
-async def test_forgetting_leaves_no_row(saver: FencedPostgresSaver, connection: psycopg.AsyncConnection[Any]) -> None:
+async def test_forgetting_leaves_no_row(saver: FencedPostgresSaver, connection: psycopg.Connection[Any]) -> None:
     saved = await put(saver, (1, 1))
     with_id = config((1, 1))
     with_id["configurable"]["checkpoint_id"] = saved
     await saver.aput_writes(with_id, [("answer", ["yes"])], "task")
     await saver.forget([KEY])
     for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "checkpoint_fences"):
-        assert await count(connection, f"SELECT count(*) FROM {table}") == 0
+        assert count(connection, f"SELECT count(*) FROM {table}") == 0
