@@ -8,6 +8,7 @@ LangGraph's saver lets one statement of a process through at a time. So each cal
 connection of its own from the pool.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
@@ -62,7 +63,9 @@ WAIT_SECONDS = 3
 RECONNECT_SECONDS = 2
 """How long the pool itself tries again; after that whoever needs a connection makes it try at once."""
 STATEMENT_SECONDS = 10
-"""Beyond this a write that waits for a lock is given up; the message comes again."""
+"""Beyond this the server gives up a statement that waits for a lock; the message comes again."""
+ANSWER_SECONDS = 15
+"""Beyond this the server is taken for one that is away."""
 
 
 class FencedPostgresSaver(AsyncPostgresSaver):
@@ -170,7 +173,7 @@ class FencedPostgresSaver(AsyncPostgresSaver):
     async def _connection(self) -> AsyncIterator[Connection]:
         """A connection; the first one makes the tables, whenever the server is there."""
         with mapped_errors():
-            async with self._pool.connection() as connection:
+            async with asyncio.timeout(ANSWER_SECONDS), self._pool.connection() as connection:
                 if not self._is_set_up:
                     async with connection.transaction():
                         await self._set_up(connection)
@@ -199,6 +202,8 @@ def mapped_errors() -> Iterator[None]:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction) as error:
         raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
+    except TimeoutError as error:
+        raise StoreUnavailable("The agents' memory cannot be used: the server does not answer") from error
     except psycopg.Error as error:
         raise StoreError(f"The agents' memory: {error}") from error
 
@@ -213,6 +218,8 @@ async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedPostgresSav
             "row_factory": dict_row,
             "connect_timeout": CONNECT_SECONDS,
             "keepalives_idle": CONNECT_SECONDS,
+            "keepalives_interval": CONNECT_SECONDS,
+            "keepalives_count": 2,
             "tcp_user_timeout": STATEMENT_SECONDS * 1000,
             "application_name": "agent queue memory",
         },

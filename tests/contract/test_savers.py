@@ -252,6 +252,18 @@ async def test_a_server_that_is_away_is_told_as_such_and_needed_again(make_serve
             assert found == [checkpoint["id"] for checkpoint in saved]
 
 
+@pytest.mark.parametrize("make_server", [postgres_server, valkey_server])
+async def test_a_restart_between_two_calls_is_not_noticed(make_server: Any) -> None:
+    """The connections in the pool are broken then; no message is put back for that."""
+    keys = [f"{KEY}/{number}" for number in range(10)]
+    with make_server() as server:
+        async with open_saver(server.url, QUEUE) as saver:
+            await asyncio.gather(*(put(saver, (7, 1), key) for key in keys))
+            server.stop()
+            server.start()
+            await asyncio.gather(*(put(saver, (7, 1), key) for key in keys))
+
+
 async def expect_unavailable(saver: Saver) -> None:
     with_id = config((7, 1))
     with_id["configurable"]["checkpoint_id"] = "any"

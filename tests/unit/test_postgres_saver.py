@@ -95,7 +95,7 @@ async def test_cancelled_calls_give_their_connections_back(
         await saver.aget_tuple(config((1, 1), key))
         await put(saver, (1, 1), key)
 
-    for turns in (50, 200, 500, 900, 1400, 2000):
+    for turns in range(0, 2000, 40):
         calls = [asyncio.create_task(use(f"default/message/{number}")) for number in range(30)]
         for _ in range(turns):
             await asyncio.sleep(0)
