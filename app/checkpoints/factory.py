@@ -1,7 +1,7 @@
 """The saver of the agents' memory by its URL."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,49 +24,58 @@ REDIS = ("redis://", "rediss://")
 
 def checkpoint_url(settings: Settings) -> str:
     """Where the agents' memory is: CHECKPOINT_URL, or beside the queue. Raises ConfigurationError."""
-    if settings.checkpoint_url is None:
-        url = settings.database_url
-        if url.startswith(SQLITE):
-            queue = Path(url.removeprefix(SQLITE))
-            url = f"{SQLITE}{queue.with_name(f'{queue.stem}_checkpoints.db')}"
-    elif settings.checkpoint_url.startswith(SQLITE) and settings.checkpoint_url == settings.database_url:
+    url = settings.checkpoint_url
+    if url is None:
+        _check("DATABASE_URL", settings.database_url)
+        return _beside(settings.database_url)
+    _check("CHECKPOINT_URL", url)
+    if url.startswith(SQLITE) and url == settings.database_url:
         raise ConfigurationError("CHECKPOINT_URL: expected another file than DATABASE_URL, got the same")
-    else:
-        url = settings.checkpoint_url
-    _check(url)
     return url
 
 
-def _check(url: str) -> None:
+def _beside(url: str) -> str:
+    """For a file the one beside it, otherwise the same."""
+    if not url.startswith(SQLITE):
+        return url
+    queue = Path(url.removeprefix(SQLITE))
+    return f"{SQLITE}{queue.with_name(f'{queue.stem}_checkpoints.db')}"
+
+
+def _check(variable: str, url: str) -> None:
     """Refuse what no driver could open, without a word of what may be a password."""
-    expected = "sqlite:///path/to/file.db, postgresql://user@host/database, redis://host or memory://"
+    got = "a URL that cannot be read"
     if url.startswith(POSTGRES):
-        with _extra("postgres"):
+        with _extra("postgres", variable):
             from psycopg import ProgrammingError
             from psycopg.conninfo import conninfo_to_dict
-        try:
+        with suppress(ProgrammingError):
             conninfo_to_dict(url)
-        except ProgrammingError:
-            raise ConfigurationError(f"CHECKPOINT_URL: expected {expected}, got a URL that cannot be read") from None
+            return
     elif url.startswith(REDIS):
-        with _extra("redis"):
+        with _extra("redis", variable):
             from redis.asyncio.connection import parse_url
-        try:
+        with suppress(ValueError):
             parse_url(url)
-        except ValueError:
-            raise ConfigurationError(f"CHECKPOINT_URL: expected {expected}, got a URL that cannot be read") from None
-    elif url != MEMORY and url.removeprefix(SQLITE) in ("", url):
-        raise ConfigurationError(f"CHECKPOINT_URL: expected {expected}, got {url.rpartition('@')[2]!r}")
+            return
+    elif url == MEMORY or url.removeprefix(SQLITE) not in ("", url):
+        return
+    else:
+        got = repr(url.rpartition("@")[2])
+    raise ConfigurationError(
+        f"{variable}: expected sqlite:///path/to/file.db, postgresql://user@host/database, redis://host or memory://, "
+        f"got {got}"
+    )
 
 
 @contextmanager
-def _extra(name: str) -> Iterator[None]:
+def _extra(name: str, variable: str = "CHECKPOINT_URL") -> Iterator[None]:
     """Around the imports of drivers that are an optional part of the installation."""
     try:
         yield
     except ImportError as error:
         raise ConfigurationError(
-            f"CHECKPOINT_URL: expected the extra `{name}` to be installed (agent-queue-system[{name}]), got {error}"
+            f"{variable}: expected the extra `{name}` to be installed (agent-queue-system[{name}]), got {error}"
         ) from error
 
 

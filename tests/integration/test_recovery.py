@@ -68,10 +68,10 @@ async def test_accepted_messages_survive_a_kill(tmp_path: Path, settings: Callab
 
 
 async def test_a_message_cut_off_goes_on_from_its_last_finished_step(
-    tmp_path: Path, settings: Callable[..., Settings], control: GraphControl
+    tmp_path: Path, settings: Callable[..., Settings], control: GraphControl, memory_url: str
 ) -> None:
     control.hold("second")
-    with server_process(tmp_path, AGENTS=STEPS, **control.environment) as server:
+    with server_process(tmp_path, AGENTS=STEPS, CHECKPOINT_URL=memory_url, **control.environment) as server:
         await server.ready()
         message_id = await submit(server, "Hello", thread_id="t")
         behind = await submit(server, "Bye", thread_id="t")
@@ -84,7 +84,7 @@ async def test_a_message_cut_off_goes_on_from_its_last_finished_step(
             assert not stream.ended_cleanly
     control.release("second")
 
-    async with live_server(settings(agents=STEPS, lease_seconds=1.5)) as second:
+    async with live_server(settings(agents=STEPS, lease_seconds=1.5, checkpoint_url=memory_url)) as second:
         rest = await wire.frames_of(second.url, message_id, last_event_id=step_one.id)
         whole = await wire.frames_of(second.url, message_id)
         status = await second.ended(message_id)
@@ -323,7 +323,7 @@ NONSENSE: list[tuple[str, str, str]] = [
     ("LOG_CONFIG", "{folder}/missing.json", "JSON"),
     ("LOG_CONFIG", "{folder}/half.json", "JSON"),
     ("LOG_CONFIG", "{folder}/empty.json", "version"),
-    ("CHECKPOINT_URL", "redis://localhost", "sqlite:///"),
+    ("CHECKPOINT_URL", "mysql://root:hunter2@db/memory", "sqlite:///"),
     ("CHECKPOINT_URL", "sqlite:///{folder}/queue.db", "another file"),
     ("DATABASE_URL", "mysql://root:hunter2@db/queue", "sqlite:///"),
     ("DATABASE_URL", "sqlite://", "sqlite:///"),

@@ -61,6 +61,11 @@ def test_nonsense_is_refused_in_one_line(nonsense: str) -> None:
     assert refused.value.__cause__ is None
 
 
+def test_what_is_wrong_with_the_queues_url_is_said_of_that() -> None:
+    with pytest.raises(ConfigurationError, match=r"^DATABASE_URL: expected .*, got a URL that cannot be read$"):
+        url_of("postgresql://db/name?nonsense=1")
+
+
 @pytest.mark.parametrize(
     ("url", "driver", "extra"), [(QUEUES[2], "psycopg", "postgres"), (QUEUES[3], "redis", "redis")]
 )

@@ -1,5 +1,6 @@
 """What an attempt shows that goes on behind an earlier one, and what a thread keeps of a turn that failed."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
@@ -13,6 +14,7 @@ from app.agents.base import AgentDrained, AgentTask, Drain
 from app.agents.langgraph import LangGraphAgent
 from app.checkpoints.factory import open_saver
 from app.models import Lease
+from tests.servers import until
 
 Saver = BaseCheckpointSaver[str]
 CALL = {"id": "call 1", "name": "add", "args": {"a": 1}}
@@ -85,6 +87,30 @@ async def test_a_later_attempt_shows_the_finished_steps_again_as_they_were(saver
     assert (await run(agent, 1, 1, nodes.drain))[-1] == "drained"
     nodes.at = None
     assert await run(agent, 1, 3) == undisturbed
+
+
+async def test_a_step_that_was_cut_off_is_done_again_and_none_before_it(saver: Saver) -> None:
+    """The human turn is there once."""
+    runs: list[str] = []
+
+    async def first(_: MessagesState) -> dict[str, Any]:
+        runs.append("first")
+        return {"messages": [AIMessage("[first]")]}
+
+    async def second(state: MessagesState) -> dict[str, Any]:
+        runs.append("second")
+        if len(runs) == 2:
+            await asyncio.Event().wait()
+        return {"messages": [AIMessage(" | ".join(message.text for message in state["messages"]))]}
+
+    agent = LangGraphAgent(chain(first=first, second=second), saver)
+    cut_off = asyncio.create_task(run(agent, 1, 1))
+    await until(lambda: len(runs) == 2, "the second step runs")
+    cut_off.cancel()
+    await asyncio.gather(cut_off, return_exceptions=True)
+    shown = await run(agent, 1, 3)
+    assert runs == ["first", "second", "second"]
+    assert shown[-1].text == "question 1 | [first]"
 
 
 async def test_an_attempt_that_ended_before_its_first_step_leaves_nothing_to_show(saver: Saver) -> None:
