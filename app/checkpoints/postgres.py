@@ -84,10 +84,10 @@ class FencedPostgresSaver(AsyncPostgresSaver):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
-        if mark := mark_of(config, self._queue_id):
-            await self._take(config, mark)
-        async with self._saver() as saver:
-            return await saver.aget_tuple(config)
+        async with self._connection() as connection:
+            if mark := mark_of(config, self._queue_id):
+                await _take(connection, config, mark)
+            return await AsyncPostgresSaver(connection, serde=self.serde).aget_tuple(config)
 
     async def alist(
         self,
@@ -151,13 +151,9 @@ class FencedPostgresSaver(AsyncPostgresSaver):
                 return await write(AsyncPostgresSaver(connection, serde=self.serde))
         # The attempt writes before it has read. Taken in a transaction of its own: two that hold the row would wait
         # for each other.
-        await self._take(config, mark)
+        async with self._connection() as connection:
+            await _take(connection, config, mark)
         return await self._write(config, write)
-
-    async def _take(self, config: RunnableConfig, mark: Mark) -> None:
-        async with self._transaction() as connection:
-            if not await _first_row(connection, TAKE_FENCE, mark):
-                raise lease_lost(config, mark)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:
@@ -189,6 +185,11 @@ class FencedPostgresSaver(AsyncPostgresSaver):
         saver.MIGRATIONS = MIGRATIONS
         await saver.setup()
         await connection.execute(CREATE_FENCES)
+
+
+async def _take(connection: Connection, config: RunnableConfig, mark: Mark) -> None:
+    if not await _first_row(connection, TAKE_FENCE, mark):
+        raise lease_lost(config, mark)
 
 
 async def _first_row(connection: Connection, query: str, values: Sequence[Any]) -> DictRow | None:

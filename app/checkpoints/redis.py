@@ -213,10 +213,10 @@ class FencedRedisSaver(CalledFromThreads):
         with mapped_errors():
             return await cast(Any, self._client).execute_command(*command)
 
-    async def _threads(self) -> Sequence[str]:
+    async def _threads(self) -> Iterable[str]:
         first = _keys("")[1]
         with mapped_errors():
-            return [key.decode()[len(first) :] async for key in self._client.scan_iter(f"{first}*", SCAN_COUNT)]
+            return {key.decode()[len(first) :] async for key in self._client.scan_iter(f"{first}*", SCAN_COUNT)}
 
     async def _names(self, thread_id: str) -> Sequence[tuple[str, str]]:
         """Namespace and id of all checkpoints."""

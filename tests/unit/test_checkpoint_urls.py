@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from app.checkpoints.factory import checkpoint_url
+from app import checkpoints
+from app.checkpoints.factory import checkpoint_url, saver_opener
 from app.config import Settings
 from app.errors import ConfigurationError
 
@@ -74,3 +75,20 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, url: str, dri
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ConfigurationError, match=rf"agent-queue-system\[{extra}\]"):
         url_of("memory://", url)
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "missing", "extra"),
+    [
+        (QUEUES[2], "postgres", "langgraph.checkpoint.postgres.aio", "postgres"),
+        (QUEUES[3], "redis", "redis.asyncio", "redis"),
+    ],
+)
+def test_half_an_extra_is_named_when_the_saver_is_imported(
+    monkeypatch: pytest.MonkeyPatch, url: str, module: str, missing: str, extra: str
+) -> None:
+    monkeypatch.delattr(checkpoints, module, raising=False)
+    monkeypatch.delitem(sys.modules, f"app.checkpoints.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ConfigurationError, match=rf"agent-queue-system\[{extra}\]"):
+        saver_opener(url)

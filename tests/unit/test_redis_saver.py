@@ -1,6 +1,8 @@
 """What is special about the agents' memory on Redis; the rest is in tests/contract/test_savers.py."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from langgraph.checkpoint.conformance.capabilities import Capability
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from redis.asyncio import Redis
 
-from app.checkpoints.redis import PREFIX, FencedRedisSaver, open_saver
+from app.checkpoints.redis import PREFIX, FencedRedisSaver, _newest, open_saver
 from app.errors import StoreUnavailable
 from app.models import MEMORY_FENCE_KEY
 from tests.valkey_server import ValkeyServer
@@ -102,6 +104,29 @@ async def test_pruning_leaves_the_newest_of_each_namespace_with_all_that_it_need
     assert found is not None
     assert found.checkpoint["channel_values"] == {"question": "new", "answer": ["new"]}
     assert found.pending_writes == [("task", "answer", "yes")]
+
+
+async def test_what_is_saved_while_it_prunes_is_kept(
+    saver: FencedRedisSaver, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins anew with what is there then."""
+    saved = [await put(saver)]
+    saved.append(await put(saver, saved[0]))
+
+    async def save_another() -> None:
+        async with open_saver(valkey.url, QUEUE) as other:
+            saved.append(await put(other, saved[-1], question=version))
+
+    def choose(rows: Any) -> Any:
+        if len(saved) == 2:
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(asyncio.run, save_another()).result()
+        return _newest(rows)
+
+    monkeypatch.setattr("app.checkpoints.redis._newest", choose)
+    await saver.aprune([KEY])
+    left = [found.config["configurable"] async for found in saver.alist({"configurable": {"thread_id": KEY}})]
+    assert left == [saved[2]["configurable"]]
 
 
 async def test_pruning_refuses_a_channel_that_needs_the_earlier_checkpoints(saver: FencedRedisSaver) -> None:
