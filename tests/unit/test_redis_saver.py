@@ -115,7 +115,7 @@ async def test_what_is_saved_while_it_prunes_is_kept(
 
     async def save_another() -> None:
         async with open_saver(valkey.url, QUEUE) as other:
-            saved.append(await put(other, saved[-1], question=version))
+            saved.append(await put(other, saved[1], question="new"))
 
     def choose(rows: Any) -> Any:
         if len(saved) == 2:
