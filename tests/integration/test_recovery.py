@@ -22,7 +22,9 @@ from tests import wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import ChatProcess
 from tests.openai_stub import Gate, openai_stub_in_thread
+from tests.postgres_server import postgres_server
 from tests.servers import ROOT, SETTING_NAMES, ServerProcess, live_server, server_process, until
+from tests.valkey_server import valkey_server
 
 STEPS = "steps=tests.graphs:steps"
 API_ONLY = {"WORKER_CONCURRENCY": "0"}
@@ -100,6 +102,27 @@ async def test_a_message_cut_off_goes_on_from_its_last_finished_step(
     assert done.data["result"] == "Heard: Hello"
     assert (status["attempt"], status["error"]) == (2, None)
     assert control.runs == {"first": 3, "second": 4}  # three messages; only the step that was cut off ran twice
+
+
+@pytest.mark.parametrize("make_server", [postgres_server, valkey_server])
+async def test_a_message_waits_for_a_memory_that_is_away(
+    settings: Callable[..., Settings], control: GraphControl, make_server: Any
+) -> None:
+    """It is put back, without losing an attempt or its place, and then goes on behind its last finished step."""
+    control.hold("second")
+    with make_server() as memory:
+        async with live_server(settings(agents=STEPS, checkpoint_url=memory.url)) as server:
+            message_id = (await server.submit("Hello", thread_id="t"))["message_id"]
+            await until(lambda: control.waits("second"), "the second step runs")
+            async with wire.stream(server.url, message_id) as stream:
+                memory.stop()
+                control.release("second")
+                retry = await stream.until("retry")
+                memory.start()
+                status = await server.ended(message_id)
+    assert retry.data["state"] == "queued"
+    assert (status["state"], status["result"], status["attempt"]) == ("completed", "Heard: Hello", 1)
+    assert control.runs["first"] == 1
 
 
 async def test_a_step_that_kills_its_process_loses_nothing(
