@@ -6,7 +6,6 @@ import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -14,8 +13,9 @@ from app.agent_processor import AgentProcessor
 from app.agents.base import Agent, AgentMemory
 from app.agents.embedded import EmbeddedModel
 from app.agents.registry import AgentRegistry, Loader
+from app.checkpoints.factory import checkpoint_url, open_saver, saver_opener
 from app.config import Settings
-from app.errors import ConfigurationError, StoreError
+from app.errors import StoreError
 from app.maintenance import Maintenance
 from app.queue_manager import QueueManager
 from app.services import Services
@@ -27,11 +27,10 @@ from app.thread_manager import ThreadManager
 from app.worker import QueueWorker
 
 if TYPE_CHECKING:
-    from app.checkpoints.sqlite import FencedSqliteSaver
+    from app.checkpoints.factory import Saver
 
 logger = logging.getLogger(__name__)
 
-SQLITE = "sqlite:///"
 MAX_EMBEDDED_PARALLEL = 4
 SPARE_THREADS = 8
 
@@ -41,9 +40,10 @@ class Agents:
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
+        self._checkpoint_url = checkpoint_url(settings)
         self._store = store
         self._resources = AsyncExitStack()
-        self._saver: FencedSqliteSaver | None = None
+        self._saver: Saver | None = None
         self._embedded = EmbeddedModel()
         paths = settings.graph_paths()
         loaders: dict[str, Loader] = {name: self._loader(path) for name, path in paths.items()}
@@ -60,7 +60,7 @@ class Agents:
 
     def _loader(self, path: str) -> Loader:
         async def load() -> Agent:
-            await asyncio.to_thread(_import_all, "app.agents.langgraph", "app.checkpoints.sqlite")
+            await asyncio.to_thread(self._import, "app.agents.langgraph")
             from app.agents.langgraph import LangGraphAgent, load_graph
 
             return LangGraphAgent(await load_graph(path), await self._open_memory())
@@ -69,9 +69,7 @@ class Agents:
 
     async def _load_chat(self) -> Agent:
         settings = self._settings
-        importing = asyncio.to_thread(
-            _import_all, "app.agents.builtin", "app.agents.langgraph", "app.checkpoints.sqlite"
-        )
+        importing = asyncio.to_thread(self._import, "app.agents.builtin", "app.agents.langgraph")
         if settings.uses_embedded_model:
             parallel = max(1, min(settings.worker_concurrency, MAX_EMBEDDED_PARALLEL))
             endpoint, _ = await asyncio.gather(self._embedded.start(parallel), importing)
@@ -90,39 +88,18 @@ class Agents:
 
         return LangGraphAgent(graph, await self._open_memory())
 
-    async def _open_memory(self) -> "FencedSqliteSaver":
-        if self._saver is None:
-            from app.checkpoints.sqlite import open_saver
+    def _import(self, *modules: str) -> None:
+        """Called off the event loop before the modules and the saver are imported by name: LangGraph takes seconds."""
+        for module in modules:
+            importlib.import_module(module)
+        saver_opener(self._checkpoint_url)
 
+    async def _open_memory(self) -> "Saver":
+        if self._saver is None:
             self._saver = await self._resources.enter_async_context(
-                open_saver(checkpoint_path(self._settings), await self._store.queue_id())
+                open_saver(self._checkpoint_url, await self._store.queue_id())
             )
         return self._saver
-
-
-def _import_all(*modules: str) -> None:
-    """Called off the event loop before the modules are imported by name: LangGraph takes seconds."""
-    for module in modules:
-        importlib.import_module(module)
-
-
-def checkpoint_path(settings: Settings) -> Path | None:
-    """The file of the agents' memory, beside the queue's unless CHECKPOINT_URL names another; None for memory."""
-    if settings.checkpoint_url is None:
-        if settings.database_url == "memory://":
-            return None
-        queue = Path(settings.database_url.removeprefix(SQLITE))
-        return queue.with_name(f"{queue.stem}_checkpoints.db")
-    if settings.checkpoint_url == "memory://":
-        return None
-    path = settings.checkpoint_url.removeprefix(SQLITE)
-    if path in ("", settings.checkpoint_url):
-        raise ConfigurationError(
-            f"CHECKPOINT_URL: expected sqlite:///path/to/file.db or memory://, got {settings.checkpoint_url!r}"
-        )
-    if settings.checkpoint_url == settings.database_url:
-        raise ConfigurationError("CHECKPOINT_URL: expected another file than DATABASE_URL, got the same")
-    return Path(path)
 
 
 def redactor_of(settings: Settings) -> Redactor:
@@ -156,7 +133,6 @@ class Runtime:
 
     def __init__(self, settings: Settings, *, store: Store | None = None) -> None:
         self.settings = settings
-        checkpoint_path(settings)
         self._store = store or make_store(settings)
         self._agents = Agents(settings, self._store)
         registry = self._agents.registry

@@ -4,14 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+import redis
+from langgraph.checkpoint.base import BaseCheckpointSaver
 
+from app.checkpoints.factory import open_saver
 from app.store.base import Store
 from tests.clock import ManualClock
 from tests.contract.backends import BACKENDS, StoreFactory
 from tests.openai_stub import StubServer, openai_stub
-from tests.postgres_server import database_of
-from tests.valkey_server import ValkeyServer, stop_shared_server
+from tests import postgres_server, valkey_server
+from tests.postgres_server import PostgresServer
+from tests.valkey_server import ValkeyServer
+
+QUEUE = "this queue"
 
 
 @pytest.fixture
@@ -43,10 +50,43 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[st
         case "sqlite":
             yield {"DATABASE_URL": f"sqlite:///{tmp_path / 'queue.db'}"}
         case "postgres":
-            yield {"DATABASE_URL": database_of(tmp_path), "ALLOW_VOLATILE": "true"}
+            yield {"DATABASE_URL": postgres_server.database_of(tmp_path), "ALLOW_VOLATILE": "true"}
         case _:
             with ValkeyServer() as server:
                 yield {"DATABASE_URL": server.url}
+
+
+@pytest.fixture
+def postgres() -> PostgresServer:
+    """The server for all; its own database has nothing of ours."""
+    server = postgres_server.shared_server()
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS agent_queue_memory CASCADE")
+    return server
+
+
+@pytest.fixture
+def valkey() -> ValkeyServer:
+    """The server for all, empty."""
+    server = valkey_server.shared_server()
+    with redis.Redis.from_url(server.url) as client:
+        client.flushdb()
+    return server
+
+
+@pytest.fixture(params=["sqlite", "postgres", "valkey"])
+def memory_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty memory of agents is, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/checkpoints.db"
+    return str(request.getfixturevalue(request.param).url)
+
+
+@pytest.fixture
+async def saver(memory_url: str) -> AsyncIterator[BaseCheckpointSaver[str]]:
+    """An open, empty memory of agents."""
+    async with open_saver(memory_url, QUEUE) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -54,13 +94,6 @@ async def model() -> AsyncIterator[StubServer]:
     """An OpenAI-compatible server that answers what a test tells it to."""
     async with openai_stub() as stub:
         yield stub
-
-
-@pytest.fixture(scope="session", autouse=True)
-def shared_servers_end() -> Iterator[None]:
-    """A server that a test started for the others too ends with the session."""
-    yield
-    stop_shared_server()
 
 
 @pytest.fixture(autouse=True)

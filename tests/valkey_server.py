@@ -1,5 +1,6 @@
 """A real Valkey server on a free port: started when first asked for, restarted and killed with its data kept."""
 
+import atexit
 import socket
 from functools import cache
 from pathlib import Path
@@ -55,14 +56,8 @@ class ValkeyServer:
 
 @cache
 def shared_server() -> ValkeyServer:
-    """The one of this test session; `stop_shared_server` ends it."""
+    """The one that most tests of a session use."""
     server = ValkeyServer()
+    atexit.register(server.__exit__, None, None, None)
     server.start()
     return server
-
-
-def stop_shared_server() -> None:
-    """End the shared server, if a test asked for it."""
-    if shared_server.cache_info().currsize:
-        shared_server().__exit__(None, None, None)
-        shared_server.cache_clear()

@@ -8,19 +8,18 @@ of a queue that was made anew, or restored from a backup of another day, begin l
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import aiosqlite
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from app.errors import LeaseLost, StoreUnavailable
-from app.models import MEMORY_FENCE_KEY
+from app.checkpoints.fence import Mark, lease_lost, mark_of, strict_serializer
+from app.errors import StoreUnavailable
 
 T = TypeVar("T")
 
@@ -43,7 +42,7 @@ class FencedSqliteSaver(AsyncSqliteSaver):
     """A saver whose writes carry the attempt's fence in `configurable`. Meets `app.agents.base.AgentMemory`."""
 
     def __init__(self, connection: aiosqlite.Connection, queue_id: str) -> None:
-        super().__init__(connection, serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=None))
+        super().__init__(connection, serde=strict_serializer())
         self._queue_id = queue_id
         self._writing = asyncio.Lock()
 
@@ -56,12 +55,23 @@ class FencedSqliteSaver(AsyncSqliteSaver):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
-        if MEMORY_FENCE_KEY in config["configurable"]:
+        if mark_of(config, self._queue_id):
             await _to_the_end(self._take(config))
-        try:
+        with mapped_errors():
             return await super().aget_tuple(config)
-        except sqlite3.OperationalError as error:
-            raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """The checkpoints that match, newest first."""
+        with mapped_errors():
+            async for found in super().alist(config, filter=filter, before=before, limit=limit):
+                yield found
 
     async def aput(
         self,
@@ -97,11 +107,10 @@ class FencedSqliteSaver(AsyncSqliteSaver):
     async def _forget(self, key: str) -> None:
         async with self._writing:
             try:
-                await self.adelete_thread(key)
-                await self.conn.execute("DELETE FROM fences WHERE thread_id = ?", (key,))
-                await self.conn.commit()
-            except sqlite3.OperationalError as error:
-                raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
+                with mapped_errors():
+                    await self.adelete_thread(key)
+                    await self.conn.execute("DELETE FROM fences WHERE thread_id = ?", (key,))
+                    await self.conn.commit()
             finally:
                 await self.conn.rollback()
 
@@ -113,26 +122,20 @@ class FencedSqliteSaver(AsyncSqliteSaver):
     async def _fenced(self, config: RunnableConfig) -> AsyncIterator[None]:
         """One transaction around the saver's own statements and the look at the fence; the saver commits it."""
         async with self._writing:
-            await self.setup()
-            if MEMORY_FENCE_KEY not in config["configurable"]:
-                yield
-                return
             try:
-                await self.conn.execute("BEGIN IMMEDIATE")
-                await self._hold(config)
-                yield
-            except sqlite3.OperationalError as error:
-                raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
+                with mapped_errors():
+                    await self.setup()
+                    if mark := mark_of(config, self._queue_id):
+                        await self.conn.execute("BEGIN IMMEDIATE")
+                        await self._hold(config, mark)
+                    yield
             finally:
                 await self.conn.rollback()
 
-    async def _hold(self, config: RunnableConfig) -> None:
+    async def _hold(self, config: RunnableConfig, mark: Mark) -> None:
         """Make sure, inside a transaction, that no later attempt has the memory."""
-        key, fence = config["configurable"]["thread_id"], config["configurable"][MEMORY_FENCE_KEY]
-        if await self._first_row(FIND_FENCE, (key, self._queue_id, *fence)):
-            return
-        if not await self._first_row(TAKE_FENCE, (key, self._queue_id, *fence)):
-            raise LeaseLost(config["configurable"].get("run_id", key), fence[1])
+        if not await self._first_row(FIND_FENCE, mark) and not await self._first_row(TAKE_FENCE, mark):
+            raise lease_lost(config, mark)
 
     async def _first_row(self, query: str, values: tuple[Any, ...]) -> sqlite3.Row | None:
         async with self.conn.execute(query, values) as rows:
@@ -147,6 +150,15 @@ async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
+
+
+@contextmanager
+def mapped_errors() -> Iterator[None]:
+    """Turns what SQLite raises into errors of ours."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
 
 
 @asynccontextmanager

@@ -22,7 +22,9 @@ from tests import wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import ChatProcess
 from tests.openai_stub import Gate, openai_stub_in_thread
+from tests.postgres_server import postgres_server
 from tests.servers import ROOT, SETTING_NAMES, ServerProcess, live_server, server_process, until
+from tests.valkey_server import valkey_server
 
 STEPS = "steps=tests.graphs:steps"
 API_ONLY = {"WORKER_CONCURRENCY": "0"}
@@ -68,10 +70,10 @@ async def test_accepted_messages_survive_a_kill(tmp_path: Path, settings: Callab
 
 
 async def test_a_message_cut_off_goes_on_from_its_last_finished_step(
-    tmp_path: Path, settings: Callable[..., Settings], control: GraphControl
+    tmp_path: Path, settings: Callable[..., Settings], control: GraphControl, memory_url: str
 ) -> None:
     control.hold("second")
-    with server_process(tmp_path, AGENTS=STEPS, **control.environment) as server:
+    with server_process(tmp_path, AGENTS=STEPS, CHECKPOINT_URL=memory_url, **control.environment) as server:
         await server.ready()
         message_id = await submit(server, "Hello", thread_id="t")
         behind = await submit(server, "Bye", thread_id="t")
@@ -84,7 +86,7 @@ async def test_a_message_cut_off_goes_on_from_its_last_finished_step(
             assert not stream.ended_cleanly
     control.release("second")
 
-    async with live_server(settings(agents=STEPS, lease_seconds=1.5)) as second:
+    async with live_server(settings(agents=STEPS, lease_seconds=1.5, checkpoint_url=memory_url)) as second:
         rest = await wire.frames_of(second.url, message_id, last_event_id=step_one.id)
         whole = await wire.frames_of(second.url, message_id)
         status = await second.ended(message_id)
@@ -100,6 +102,27 @@ async def test_a_message_cut_off_goes_on_from_its_last_finished_step(
     assert done.data["result"] == "Heard: Hello"
     assert (status["attempt"], status["error"]) == (2, None)
     assert control.runs == {"first": 3, "second": 4}  # three messages; only the step that was cut off ran twice
+
+
+@pytest.mark.parametrize("make_server", [postgres_server, valkey_server])
+async def test_a_message_waits_for_a_memory_that_is_away(
+    settings: Callable[..., Settings], control: GraphControl, make_server: Any
+) -> None:
+    """It is put back, without losing an attempt or its place, and then goes on behind its last finished step."""
+    control.hold("second")
+    with make_server() as memory:
+        async with live_server(settings(agents=STEPS, checkpoint_url=memory.url)) as server:
+            message_id = (await server.submit("Hello", thread_id="t"))["message_id"]
+            await until(lambda: control.waits("second"), "the second step runs")
+            async with wire.stream(server.url, message_id) as stream:
+                memory.stop()
+                control.release("second")
+                retry = await stream.until("retry")
+                memory.start()
+                status = await server.ended(message_id)
+    assert retry.data["state"] == "queued"
+    assert (status["state"], status["result"], status["attempt"]) == ("completed", "Heard: Hello", 1)
+    assert control.runs["first"] == 1
 
 
 async def test_a_step_that_kills_its_process_loses_nothing(
@@ -323,7 +346,7 @@ NONSENSE: list[tuple[str, str, str]] = [
     ("LOG_CONFIG", "{folder}/missing.json", "JSON"),
     ("LOG_CONFIG", "{folder}/half.json", "JSON"),
     ("LOG_CONFIG", "{folder}/empty.json", "version"),
-    ("CHECKPOINT_URL", "redis://localhost", "sqlite:///"),
+    ("CHECKPOINT_URL", "mysql://root:hunter2@db/memory", "sqlite:///"),
     ("CHECKPOINT_URL", "sqlite:///{folder}/queue.db", "another file"),
     ("DATABASE_URL", "mysql://root:hunter2@db/queue", "sqlite:///"),
     ("DATABASE_URL", "sqlite://", "sqlite:///"),

@@ -1,18 +1,22 @@
 """What an attempt shows that goes on behind an earlier one, and what a thread keeps of a turn that failed."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from app.agents.base import AgentDrained, AgentTask, Drain
 from app.agents.langgraph import LangGraphAgent
-from app.checkpoints.sqlite import FencedSqliteSaver, open_saver
+from app.checkpoints.factory import open_saver
 from app.models import Lease
+from tests.servers import until
 
+Saver = BaseCheckpointSaver[str]
 CALL = {"id": "call 1", "name": "add", "args": {"a": 1}}
 Node = Callable[[MessagesState], Any]
 
@@ -55,12 +59,6 @@ class Interrupting:
         return chain(before=self.node("before"), inner=inner, after=self.node("after"))
 
 
-@pytest.fixture
-async def saver() -> AsyncIterator[FencedSqliteSaver]:
-    async with open_saver(None, "this queue") as opened:
-        yield opened
-
-
 async def run(agent: LangGraphAgent, number: int, fence: int, drain: Drain | None = None) -> list[Any]:
     """All that one attempt at message `number` of the thread shows; `drained` last when it was."""
     task = AgentTask(
@@ -81,8 +79,8 @@ async def run(agent: LangGraphAgent, number: int, fence: int, drain: Drain | Non
 
 
 @pytest.mark.parametrize("at", ["before", "call", "answer"])
-async def test_a_later_attempt_shows_the_finished_steps_again_as_they_were(saver: FencedSqliteSaver, at: str) -> None:
-    async with open_saver(None, "another queue") as other:
+async def test_a_later_attempt_shows_the_finished_steps_again_as_they_were(saver: Saver, at: str) -> None:
+    async with open_saver("memory://", "another queue") as other:
         undisturbed = await run(LangGraphAgent(Interrupting(None).graph(), other), 1, 1)
     nodes = Interrupting(at)
     agent = LangGraphAgent(nodes.graph(), saver)
@@ -91,7 +89,31 @@ async def test_a_later_attempt_shows_the_finished_steps_again_as_they_were(saver
     assert await run(agent, 1, 3) == undisturbed
 
 
-async def test_an_attempt_that_ended_before_its_first_step_leaves_nothing_to_show(saver: FencedSqliteSaver) -> None:
+async def test_a_step_that_was_cut_off_is_done_again_and_none_before_it(saver: Saver) -> None:
+    """The human turn is there once."""
+    runs: list[str] = []
+
+    async def first(_: MessagesState) -> dict[str, Any]:
+        runs.append("first")
+        return {"messages": [AIMessage("[first]")]}
+
+    async def second(state: MessagesState) -> dict[str, Any]:
+        runs.append("second")
+        if len(runs) == 2:
+            await asyncio.Event().wait()
+        return {"messages": [AIMessage(" | ".join(message.text for message in state["messages"]))]}
+
+    agent = LangGraphAgent(chain(first=first, second=second), saver)
+    cut_off = asyncio.create_task(run(agent, 1, 1))
+    await until(lambda: len(runs) == 2, "the second step runs")
+    cut_off.cancel()
+    await asyncio.gather(cut_off, return_exceptions=True)
+    shown = await run(agent, 1, 3)
+    assert runs == ["first", "second", "second"]
+    assert shown[-1].text == "question 1 | [first]"
+
+
+async def test_an_attempt_that_ended_before_its_first_step_leaves_nothing_to_show(saver: Saver) -> None:
     """Its checkpoint has only the input; the answers before it are not this message's."""
     agent = LangGraphAgent(chain(only=Interrupting(None).node("only")), saver)
     first = await run(agent, 1, 1)
@@ -101,7 +123,7 @@ async def test_an_attempt_that_ended_before_its_first_step_leaves_nothing_to_sho
     assert await run(agent, 2, 3) == first
 
 
-async def test_a_tool_call_that_was_never_answered_does_not_poison_its_thread(saver: FencedSqliteSaver) -> None:
+async def test_a_tool_call_that_was_never_answered_does_not_poison_its_thread(saver: Saver) -> None:
     """Providers refuse a conversation in which a call is followed by a human turn."""
     heard: list[list[Any]] = []
 

@@ -1,0 +1,101 @@
+"""The saver of the agents' memory by its URL."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.config import Settings
+from app.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from app.checkpoints.postgres import FencedPostgresSaver
+    from app.checkpoints.redis import FencedRedisSaver
+    from app.checkpoints.sqlite import FencedSqliteSaver
+
+    Saver = FencedSqliteSaver | FencedPostgresSaver | FencedRedisSaver
+
+MEMORY = "memory://"
+SQLITE = "sqlite:///"
+POSTGRES = ("postgresql://", "postgres://")
+REDIS = ("redis://", "rediss://")
+
+
+def checkpoint_url(settings: Settings) -> str:
+    """Where the agents' memory is: CHECKPOINT_URL, or beside the queue. Raises ConfigurationError."""
+    url = settings.checkpoint_url
+    if url is None:
+        _check("DATABASE_URL", settings.database_url)
+        return _beside(settings.database_url)
+    _check("CHECKPOINT_URL", url)
+    if url.startswith(SQLITE) and url == settings.database_url:
+        raise ConfigurationError("CHECKPOINT_URL: expected another file than DATABASE_URL, got the same")
+    return url
+
+
+def _beside(url: str) -> str:
+    """For a file the one beside it, otherwise the same."""
+    if not url.startswith(SQLITE):
+        return url
+    queue = Path(url.removeprefix(SQLITE))
+    return f"{SQLITE}{queue.with_name(f'{queue.stem}_checkpoints.db')}"
+
+
+def _check(variable: str, url: str) -> None:
+    """Refuse what no driver could open, without a word of what may be a password."""
+    got = "a URL that cannot be read"
+    if url.startswith(POSTGRES):
+        with _extra("postgres", variable):
+            from psycopg import ProgrammingError
+            from psycopg.conninfo import conninfo_to_dict
+        with suppress(ProgrammingError):
+            conninfo_to_dict(url)
+            return
+    elif url.startswith(REDIS):
+        with _extra("redis", variable):
+            from redis.asyncio.connection import parse_url
+        with suppress(ValueError):
+            parse_url(url)
+            return
+    elif url == MEMORY or url.removeprefix(SQLITE) not in ("", url):
+        return
+    else:
+        got = repr(url.rpartition("@")[2])
+    raise ConfigurationError(
+        f"{variable}: expected sqlite:///path/to/file.db, postgresql://user@host/database, redis://host or memory://, "
+        f"got {got}"
+    )
+
+
+@contextmanager
+def _extra(name: str, variable: str = "CHECKPOINT_URL") -> Iterator[None]:
+    """Around the imports of drivers that are an optional part of the installation."""
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{variable}: expected the extra `{name}` to be installed (agent-queue-system[{name}]), got {error}"
+        ) from error
+
+
+def saver_opener(url: str) -> "Callable[[str], AbstractAsyncContextManager[Saver]]":
+    """What opens the saver for a queue's id. Imports LangGraph and the driver, which takes seconds."""
+    if url.startswith(POSTGRES):
+        with _extra("postgres"):
+            from app.checkpoints import postgres
+        return partial(postgres.open_saver, url)
+    if url.startswith(REDIS):
+        with _extra("redis"):
+            from app.checkpoints import redis
+        return partial(redis.open_saver, url)
+    from app.checkpoints import sqlite
+
+    return partial(sqlite.open_saver, None if url == MEMORY else Path(url.removeprefix(SQLITE)))
+
+
+@asynccontextmanager
+async def open_saver(url: str, queue_id: str) -> "AsyncIterator[Saver]":
+    """The saver at this URL, for the messages of the queue with this id."""
+    async with saver_opener(url)(queue_id) as saver:
+        yield saver

@@ -1,0 +1,250 @@
+"""LangGraph's PostgreSQL saver with a fence: only the newest attempt at a conversation may write to it.
+
+The rule is that of `app.checkpoints.sqlite`. Here many processes write at once, so the attempt's mark is held with a
+row lock while its checkpoint is written, in one transaction: a later attempt that takes the memory waits for the
+writes that found the mark, and a write waits for a taking that is under way, and then finds its mark gone.
+
+LangGraph's saver lets one statement of a process through at a time. So each call here has a saver of its own, on a
+connection of its own from the pool.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+)
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from psycopg import AsyncConnection, errors
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from app.checkpoints.fence import Mark, lease_lost, mark_of, strict_serializer
+from app.errors import StoreError, StoreUnavailable
+
+T = TypeVar("T")
+Connection = AsyncConnection[DictRow]
+
+MIGRATIONS = [script.replace(" CONCURRENTLY", "") for script in AsyncPostgresSaver.MIGRATIONS]
+"""LangGraph's, all in one transaction: an index that is made beside it and cut off would stay behind, invalid."""
+
+LOCK_SETUP = "SELECT pg_advisory_xact_lock(hashtext('agent_queue checkpoints'))"
+SCHEMA_IS_MISSING = "SELECT 1 WHERE to_regnamespace('agent_queue_memory') IS NULL"
+CREATE_SCHEMA = "CREATE SCHEMA agent_queue_memory"
+SET_SCHEMA = "SET search_path TO agent_queue_memory"
+CREATE_FENCES = """
+CREATE TABLE IF NOT EXISTS checkpoint_fences (
+    thread_id text PRIMARY KEY, queue text NOT NULL, message bigint NOT NULL, fence bigint NOT NULL
+)
+"""
+TAKE_FENCE = """
+INSERT INTO checkpoint_fences AS newest (thread_id, queue, message, fence) VALUES (%s, %s, %s, %s)
+ON CONFLICT (thread_id) DO UPDATE SET queue = excluded.queue, message = excluded.message, fence = excluded.fence
+WHERE excluded.queue <> newest.queue OR (excluded.message, excluded.fence) >= (newest.message, newest.fence)
+RETURNING 1
+"""
+HOLD_FENCE = """
+SELECT 1 FROM checkpoint_fences WHERE thread_id = %s AND queue = %s AND message = %s AND fence = %s FOR SHARE
+"""
+FORGET_FENCE = "DELETE FROM checkpoint_fences WHERE thread_id = %s"
+
+MAX_CONNECTIONS = 8
+CONNECT_SECONDS = 5
+WAIT_SECONDS = 3
+"""For a connection: as long as all are in use, or the server is away."""
+RECONNECT_SECONDS = 2
+"""How long the pool itself tries again; after that whoever needs a connection makes it try at once."""
+STATEMENT_SECONDS = 10
+"""Beyond this the server gives up a statement that waits for a lock; the message comes again."""
+ANSWER_SECONDS = 15
+"""Beyond this the server is taken for one that is away."""
+
+
+class FencedPostgresSaver(AsyncPostgresSaver):
+    """A saver whose writes carry the attempt's fence in `configurable`. Meets `app.agents.base.AgentMemory`."""
+
+    def __init__(self, pool: AsyncConnectionPool[Connection], queue_id: str) -> None:
+        super().__init__(pool, serde=strict_serializer())
+        self._pool = pool
+        self._queue_id = queue_id
+        self._is_set_up = False
+
+    async def setup(self) -> None:
+        """Make the schema and the tables, as the first connection does anyway."""
+        async with self._connection():
+            pass
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
+        async with self._connection() as connection:
+            if mark := mark_of(config, self._queue_id):
+                await _take(connection, config, mark)
+            return await AsyncPostgresSaver(connection, serde=self.serde).aget_tuple(config)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """The checkpoints that match, newest first."""
+        async with self._saver() as saver:
+            matches = [found async for found in saver.alist(config, filter=filter, before=before, limit=limit)]
+        for found in matches:
+            yield found
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Save a checkpoint. Raises LeaseLost when a later attempt has begun."""
+        return await self._write(config, lambda saver: saver.aput(config, checkpoint, metadata, new_versions))
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
+        await self._write(config, lambda saver: saver.aput_writes(config, writes, task_id, task_path))
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Delete all checkpoints of a conversation."""
+        async with self._transaction() as connection:
+            await AsyncPostgresSaver(connection).adelete_thread(thread_id)
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Keep the newest checkpoint of each namespace, or none with the strategy `delete`."""
+        async with self._saver() as saver:
+            await saver.aprune(thread_ids, strategy=strategy)
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """What the ancestors of a checkpoint wrote to these channels."""
+        async with self._saver() as saver:
+            return await saver.aget_delta_channel_history(config=config, channels=channels)
+
+    async def forget(self, memory_keys: list[str]) -> None:
+        """See `AgentMemory.forget`."""
+        for key in memory_keys:
+            async with self._transaction() as connection:
+                await AsyncPostgresSaver(connection).adelete_thread(key)
+                await connection.execute(FORGET_FENCE, (key,))
+
+    async def _write(self, config: RunnableConfig, write: Callable[[AsyncPostgresSaver], Awaitable[T]]) -> T:
+        """Write in the transaction that holds the attempt's mark."""
+        mark = mark_of(config, self._queue_id)
+        async with self._transaction() as connection:
+            if mark is None or await _first_row(connection, HOLD_FENCE, mark):
+                return await write(AsyncPostgresSaver(connection, serde=self.serde))
+        # The attempt writes before it has read. Taken in a transaction of its own: two that hold the row would wait
+        # for each other.
+        async with self._connection() as connection:
+            await _take(connection, config, mark)
+        return await self._write(config, write)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Connection]:
+        async with self._connection() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def _saver(self) -> AsyncIterator[AsyncPostgresSaver]:
+        async with self._connection() as connection:
+            yield AsyncPostgresSaver(connection, serde=self.serde)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """A connection; the first one makes the tables, whenever the server is there."""
+        with mapped_errors():
+            async with asyncio.timeout(ANSWER_SECONDS), self._pool.connection() as connection:
+                if not self._is_set_up:
+                    async with connection.transaction():
+                        await self._set_up(connection)
+                    self._is_set_up = True
+                yield connection
+
+    async def _set_up(self, connection: Connection) -> None:
+        """In a transaction; processes that start together wait for each other."""
+        await connection.execute(LOCK_SETUP)
+        if await _first_row(connection, SCHEMA_IS_MISSING, ()):
+            await connection.execute(CREATE_SCHEMA)
+        saver = AsyncPostgresSaver(connection)
+        saver.MIGRATIONS = MIGRATIONS
+        await saver.setup()
+        await connection.execute(CREATE_FENCES)
+
+
+async def _take(connection: Connection, config: RunnableConfig, mark: Mark) -> None:
+    if not await _first_row(connection, TAKE_FENCE, mark):
+        raise lease_lost(config, mark)
+
+
+async def _first_row(connection: Connection, query: str, values: Sequence[Any]) -> DictRow | None:
+    return await (await connection.execute(query.encode(), values)).fetchone()
+
+
+@contextmanager
+def mapped_errors() -> Iterator[None]:
+    """Turns what psycopg raises into errors of ours."""
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction) as error:
+        raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
+    except TimeoutError as error:
+        raise StoreUnavailable("The agents' memory cannot be used: the server does not answer") from error
+    except psycopg.Error as error:
+        raise StoreError(f"The agents' memory: {error}") from error
+
+
+@asynccontextmanager
+async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedPostgresSaver]:
+    """The saver in this database, for the messages of this queue. The server is asked when it is needed."""
+    pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+        url,
+        kwargs={
+            "autocommit": True,
+            "row_factory": dict_row,
+            "connect_timeout": CONNECT_SECONDS,
+            "keepalives_idle": CONNECT_SECONDS,
+            "keepalives_interval": CONNECT_SECONDS,
+            "keepalives_count": 2,
+            "tcp_user_timeout": STATEMENT_SECONDS * 1000,
+            "application_name": "agent queue memory",
+        },
+        configure=_configure,
+        reset=_reset,
+        check=AsyncConnectionPool.check_connection,
+        min_size=0,
+        max_size=MAX_CONNECTIONS,
+        timeout=WAIT_SECONDS,
+        reconnect_timeout=RECONNECT_SECONDS,
+        name="checkpoints",
+        open=False,
+    )
+    async with pool:
+        yield FencedPostgresSaver(pool, queue_id)
+
+
+async def _configure(connection: Connection) -> None:
+    await connection.execute(SET_SCHEMA)
+    await connection.execute(f"SET statement_timeout TO '{STATEMENT_SECONDS}s'".encode())
+
+
+async def _reset(connection: Connection) -> None:
+    """Nothing is left to do, the pool has rolled back. With a reset it takes connections back in tasks of its own.
+
+    Without one it does so in the task of the run, and a run that is cancelled there keeps its connection for ever.
+    """

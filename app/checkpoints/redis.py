@@ -1,0 +1,364 @@
+"""A LangGraph saver on plain Redis or Valkey, no modules, with a fence as in `app.checkpoints.sqlite`.
+
+A conversation has three keys. `fence` is a hash with the mark of its newest attempt. `rows` is a hash of all that is
+saved, by name, and `index` a sorted set of the names of checkpoints and writes, all with score 0, so in the order of
+the names. The parts of a name are joined by NUL:
+
+    c  namespace  checkpoint id                       a checkpoint without its values, and its metadata
+    w  namespace  checkpoint id  task id  number      a write of a task that belongs to a checkpoint
+    v  namespace  channel  version                    a channel's value, once for all checkpoints that have this version
+
+A row is a header in JSON, a NUL, and what the serializer made. Each write is one script that looks at the fence first.
+"""
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from importlib.resources import files
+from typing import Any, NamedTuple, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    PendingWrite,
+    get_checkpoint_id,
+    get_serializable_checkpoint_metadata,
+    writes_sort_key,
+)
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
+from redis import exceptions
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from app.checkpoints.fence import lease_lost, mark_of, strict_serializer
+from app.checkpoints.threads import CalledFromThreads
+from app.errors import StoreError, StoreUnavailable
+
+PREFIX = "{agent_queue}:checkpoint:"
+NUL = "\0"
+SCAN_COUNT = 1000
+TIMEOUT_SECONDS = 5
+AWAY = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.ReadOnlyError,
+    exceptions.OutOfMemoryError,
+    exceptions.MasterDownError,
+    OSError,
+)
+AWAY_CODES = ("MISCONF", "BUSY", "LOADING", "NOREPLICAS")
+"""How the texts of errors begin that have no class of their own."""
+
+
+class _Row(NamedTuple):
+    """A checkpoint as it is stored."""
+
+    namespace: str
+    id: str
+    parent_id: str | None
+    values: list[str]
+    checkpoint: Checkpoint
+    metadata: CheckpointMetadata
+
+    @property
+    def name(self) -> str:
+        return NUL.join(("c", self.namespace, self.id))
+
+
+class FencedRedisSaver(CalledFromThreads):
+    """A saver whose writes carry the attempt's fence in `configurable`. Meets `app.agents.base.AgentMemory`."""
+
+    def __init__(self, client: Redis, queue_id: str) -> None:
+        super().__init__(strict_serializer())
+        self._client = client
+        self._queue_id = queue_id
+        self._take = client.register_script(_lua("fence", "take"))
+        self._save = client.register_script(_lua("fence", "save"))
+        self._read = client.register_script(_lua("read"))
+
+    def get_next_version(self, current: str | None, channel: None) -> str:  # noqa: ARG002  LangGraph's
+        """Versions in the order of their texts; two branches of a conversation never make the same one."""
+        number = 1 if current is None else int(current.partition(".")[0]) + 1
+        return f"{number:020}.{secrets.token_hex(8)}"
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
+        if mark_of(config, self._queue_id):
+            await self._fenced(self._take, config)
+        configurable = config["configurable"]
+        return await self._tuple(
+            configurable["thread_id"], configurable.get("checkpoint_ns", ""), get_checkpoint_id(config) or ""
+        )
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """The checkpoints that match, newest first."""
+        configurable = config["configurable"] if config else {}
+        names = []
+        for thread_id in [configurable["thread_id"]] if config else await self._threads():
+            names += [(checkpoint_id, thread_id, ns) for ns, checkpoint_id in await self._names(thread_id)]
+        wanted_ns, wanted_id = configurable.get("checkpoint_ns"), configurable.get("checkpoint_id")
+        end = get_checkpoint_id(before) if before else None
+        count = 0
+        for checkpoint_id, thread_id, ns in sorted(names, reverse=True):
+            if limit is not None and count >= limit:
+                return
+            if wanted_ns not in (None, ns) or wanted_id not in (None, checkpoint_id) or (end and checkpoint_id >= end):
+                continue
+            found = await self._tuple(thread_id, ns, checkpoint_id)
+            if found and all(found.metadata.get(key) == value for key, value in (filter or {}).items()):
+                count += 1
+                yield found
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Save a checkpoint. Raises LeaseLost when a later attempt has begun."""
+        thread_id, namespace = config["configurable"]["thread_id"], config["configurable"]["checkpoint_ns"]
+        values = checkpoint["channel_values"]
+        header = {
+            "parent": get_checkpoint_id(config),
+            "values": [_value_name(namespace, *item) for item in checkpoint["channel_versions"].items()],
+        }
+        body = {
+            "checkpoint": {key: value for key, value in checkpoint.items() if key != "channel_values"},
+            "metadata": get_serializable_checkpoint_metadata(config, metadata),
+        }
+        rows = {
+            _value_name(namespace, channel, version): self._packed({}, values[channel])
+            for channel, version in new_versions.items()
+            if channel in values
+        }
+        rows[NUL.join(("c", namespace, checkpoint["id"]))] = self._packed(header, body)
+        await self._fenced(self._save, config, "0", *_flat(rows))
+        return {"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}}
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
+        configurable = config["configurable"]
+        first = NUL.join(("w", configurable.get("checkpoint_ns", ""), configurable["checkpoint_id"], task_id))
+        rows = {
+            f"{first}{NUL}{WRITES_IDX_MAP.get(channel, number)}": self._packed(
+                {"channel": channel, "path": task_path}, value
+            )
+            for number, (channel, value) in enumerate(writes)
+        }
+        keep = any(channel not in WRITES_IDX_MAP for channel, _ in writes)
+        await self._fenced(self._save, config, "1" if keep else "0", *_flat(rows))
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Delete all checkpoints of a conversation."""
+        await self._call("UNLINK", *_keys(thread_id)[1:])
+
+    async def forget(self, memory_keys: list[str]) -> None:
+        """See `AgentMemory.forget`."""
+        for key in memory_keys:
+            await self._call("UNLINK", *_keys(key))
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy all that a conversation has, over what the other one had."""
+        with mapped_errors():
+            async with self._client.pipeline(transaction=True) as transaction:
+                for source, target in list(zip(_keys(source_thread_id), _keys(target_thread_id), strict=True))[1:]:
+                    transaction.copy(source, target, replace=True)
+                await transaction.execute()
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Delete the checkpoints of these runs. Looks through all conversations."""
+        for thread_id in await self._threads() if run_ids else ():
+            await self._keep(thread_id, lambda rows: [row for row in rows if row.metadata.get("run_id") not in run_ids])
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Keep the newest checkpoint of each namespace, or none with the strategy `delete`.
+
+        Raises NotImplementedError to keep only the newest where a DeltaChannel needs the others.
+        """
+        if strategy not in ("keep_latest", "delete"):
+            raise ValueError(f"Unknown prune strategy: {strategy!r}")
+        for thread_id in thread_ids:
+            if strategy == "delete":
+                await self.adelete_thread(thread_id)
+            else:
+                await self._refuse_deltas(thread_id)
+                await self._keep(thread_id, _newest)
+
+    async def _fenced(self, script: Callable[..., Any], config: RunnableConfig, *arguments: Any) -> None:
+        """Run a script that begins with the look at the fence."""
+        mark = mark_of(config, self._queue_id)
+        attempt = (mark.queue, mark.message, mark.fence) if mark else ("", "", "")
+        with mapped_errors():
+            applied = await script(keys=_keys(config["configurable"]["thread_id"]), args=[*attempt, *arguments])
+        if mark and not applied:
+            raise lease_lost(config, mark)
+
+    async def _call(self, *command: Any) -> Any:
+        with mapped_errors():
+            return await cast(Any, self._client).execute_command(*command)
+
+    async def _threads(self) -> Iterable[str]:
+        first = _keys("")[1]
+        with mapped_errors():
+            return {key.decode()[len(first) :] async for key in self._client.scan_iter(f"{first}*", SCAN_COUNT)}
+
+    async def _names(self, thread_id: str) -> Sequence[tuple[str, str]]:
+        """Namespace and id of all checkpoints."""
+        found = await self._call("ZRANGEBYLEX", _keys(thread_id)[1], "[c\0", "(c\1")
+        return [(namespace, checkpoint_id) for namespace, checkpoint_id in map(_parts, found)]
+
+    async def _tuple(self, thread_id: str, namespace: str, checkpoint_id: str) -> CheckpointTuple | None:
+        """The checkpoint of this id, the newest of the namespace for none."""
+        with mapped_errors():
+            found = await self._read(keys=_keys(thread_id)[1:], args=[namespace, checkpoint_id])
+        if found is None:
+            return None
+        name, row, values, writes = found
+        stored = self._row(name, row)
+        channel_values = {
+            value_name.split(NUL)[2]: self._unpacked(value)[1]
+            for value_name, value in zip(stored.values, values, strict=True)
+            if value is not None
+        }
+        checkpoint = cast(Checkpoint, {**stored.checkpoint, "channel_values": channel_values})
+        parent = _config(thread_id, namespace, stored.parent_id) if stored.parent_id else None
+        config = _config(thread_id, namespace, stored.id)
+        return CheckpointTuple(config, checkpoint, stored.metadata, parent, self._writes(writes))
+
+    def _writes(self, found: Iterable[tuple[bytes, bytes]]) -> Any:
+        writes: dict[tuple[str, str, int], PendingWrite] = {}
+        for name, row in found:
+            *_, task_id, number = _parts(name)
+            header, value = self._unpacked(row)
+            writes[writes_sort_key(header["path"], task_id, int(number))] = (task_id, header["channel"], value)
+        return [write for _, write in sorted(writes.items())]
+
+    def _row(self, name: bytes, row: bytes) -> _Row:
+        namespace, checkpoint_id = _parts(name)
+        header, body = self._unpacked(row)
+        return _Row(namespace, checkpoint_id, header["parent"], header["values"], body["checkpoint"], body["metadata"])
+
+    def _packed(self, header: dict[str, Any], value: Any) -> bytes:
+        kind, dumped = self.serde.dumps_typed(value)
+        return json.dumps({**header, "type": kind}).encode() + b"\0" + dumped
+
+    def _unpacked(self, row: bytes) -> tuple[dict[str, Any], Any]:
+        header, _, dumped = row.partition(b"\0")
+        fields: dict[str, Any] = json.loads(header)
+        return fields, self.serde.loads_typed((fields["type"], dumped))
+
+    async def _refuse_deltas(self, thread_id: str) -> None:
+        async for found in self.alist({"configurable": {"thread_id": thread_id}}):
+            values = found.checkpoint["channel_values"].values()
+            if "counters_since_delta_snapshot" in found.metadata or any(isinstance(v, _DeltaSnapshot) for v in values):
+                raise NotImplementedError(f"A DeltaChannel needs the earlier checkpoints of {thread_id!r}.")
+
+    async def _keep(self, thread_id: str, choose: Callable[[Sequence[_Row]], Iterable[_Row]]) -> None:
+        """Keep the chosen checkpoints with their writes and values; done again if the conversation moved meanwhile."""
+        _, index, rows = _keys(thread_id)
+        with mapped_errors():
+            async with cast(Any, self._client).pipeline() as transaction:
+                while True:
+                    await transaction.watch(rows)
+                    saved: dict[bytes, bytes] = await transaction.hgetall(rows)
+                    checkpoints = [self._row(n, row) for n, row in saved.items() if n.startswith(b"c\0")]
+                    gone = _unneeded(map(bytes.decode, saved), checkpoints, choose(checkpoints))
+                    if not gone:
+                        return
+                    transaction.multi()
+                    transaction.hdel(rows, *gone)
+                    transaction.zrem(index, *gone)
+                    try:
+                        await transaction.execute()
+                    except exceptions.WatchError:
+                        continue
+                    return
+
+
+def _newest(rows: Sequence[_Row]) -> Iterable[_Row]:
+    """The newest of each namespace."""
+    return {row.namespace: row for row in sorted(rows, key=lambda row: row.id)}.values()
+
+
+def _unneeded(names: Iterable[str], rows: Iterable[_Row], kept_rows: Iterable[_Row]) -> Sequence[str]:
+    """What goes with the checkpoints that are not kept; a write may be there before its checkpoint, and stays."""
+    kept = {name for row in kept_rows for name in (row.name, *row.values)}
+    removed = {row.name for row in rows} - kept
+
+    def goes(name: str) -> bool:
+        kind, *parts = name.split(NUL)
+        return name not in kept if kind == "v" else NUL.join(("c", *parts[:2])) in removed
+
+    return [name for name in names if goes(name)]
+
+
+def _keys(thread_id: str) -> Sequence[str]:
+    """Fence, index and rows of a conversation."""
+    return [f"{PREFIX}{kind}:{thread_id}" for kind in ("fence", "index", "rows")]
+
+
+def _parts(name: bytes) -> Sequence[str]:
+    """The parts of a name behind its kind."""
+    return name.decode().split(NUL)[1:]
+
+
+def _value_name(namespace: str, channel: str, version: Any) -> str:
+    return NUL.join(("v", namespace, channel, str(version)))
+
+
+def _flat(rows: dict[str, bytes]) -> Iterator[str | bytes]:
+    for item in rows.items():
+        yield from item
+
+
+def _config(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}}
+
+
+def _lua(*names: str) -> str:
+    folder = files("app.checkpoints").joinpath("lua")
+    return "\n".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
+
+
+@contextmanager
+def mapped_errors() -> Iterator[None]:
+    """Turns what redis-py raises into errors of ours."""
+    try:
+        yield
+    except AWAY as error:
+        raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
+    except exceptions.RedisError as error:
+        if str(error).startswith(AWAY_CODES):
+            raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
+        raise StoreError(f"The agents' memory: {error}") from error
+
+
+@asynccontextmanager
+async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedRedisSaver]:
+    """The saver on this server, for the messages of this queue. The server is asked when it is needed."""
+    client = Redis.from_url(
+        url,
+        protocol=2,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 1),  # every script may run twice; a pooled connection may be from before a restart
+        client_name="agent-queue-memory",
+    )
+    async with client:
+        yield FencedRedisSaver(client, queue_id)
