@@ -11,10 +11,10 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from app.checkpoints.factory import open_saver
 from app.store.base import Store
+from tests import postgres_server, valkey_server
 from tests.clock import ManualClock
 from tests.contract.backends import BACKENDS, StoreFactory
 from tests.openai_stub import StubServer, openai_stub
-from tests import postgres_server, valkey_server
 from tests.postgres_server import PostgresServer
 from tests.valkey_server import ValkeyServer
 

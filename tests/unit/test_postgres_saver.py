@@ -120,11 +120,11 @@ async def test_its_tables_are_in_the_schema_of_the_queue(
         "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
     )
     assert sorted(rows.fetchall()) == [
-        ("agent_queue", "checkpoint_blobs"),
-        ("agent_queue", "checkpoint_fences"),
-        ("agent_queue", "checkpoint_migrations"),
-        ("agent_queue", "checkpoint_writes"),
-        ("agent_queue", "checkpoints"),
+        ("agent_queue_memory", "checkpoint_blobs"),
+        ("agent_queue_memory", "checkpoint_fences"),
+        ("agent_queue_memory", "checkpoint_migrations"),
+        ("agent_queue_memory", "checkpoint_writes"),
+        ("agent_queue_memory", "checkpoints"),
     ]
     invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
     assert count(connection, invalid) == 0
