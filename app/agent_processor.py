@@ -15,7 +15,8 @@ from app.telemetry import Redactor
 logger = logging.getLogger(__name__)
 
 MAX_ERROR_LENGTH = 2_000
-STORE_AWAY_DELAY_SECONDS = 1.0
+MAX_AWAY_DELAY_SECONDS = 30.0
+"""While the store or the agents' memory is away, messages come again after 1, 2, 4 … seconds, and this at most."""
 
 
 class AgentProcessor:
@@ -26,6 +27,7 @@ class AgentProcessor:
         self._registry = registry
         self._timeout_seconds = timeout_seconds
         self._redactor = redactor
+        self._away_in_a_row = 0
 
     async def process(self, claim: Claim, drain: Drain) -> Outcome:
         """Run the agent and write its events. Raises LeaseLost; when the task is cancelled, the attempt ends here."""
@@ -39,6 +41,7 @@ class AgentProcessor:
             if not isinstance(error, Exception):
                 raise
             return self._timed_out(claim) if limit.expired() else self._outcome_of(error, claim)
+        self._away_in_a_row = 0
         logger.info("Message processed successfully: id=%s", claim.message.id)
         return Completed(scrubbed(text))
 
@@ -76,7 +79,9 @@ class AgentProcessor:
                 return Released("The worker was stopped.")
             case StoreUnavailable():
                 logger.warning("Message put back, the store is not available: id=%s, error=%s", message_id, error)
-                return Released(str(error), delay=STORE_AWAY_DELAY_SECONDS)
+                delay = min(MAX_AWAY_DELAY_SECONDS, 2.0 ** min(self._away_in_a_row, 10))
+                self._away_in_a_row += 1
+                return Released(self._shown(str(error)), delay=delay)
             case AgentQueueError():
                 logger.warning("Message failed: id=%s, code=%s", message_id, error.code)
                 return Failed(self._shown(str(error)), error.code)

@@ -5,9 +5,11 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from app.agents.base import Agent
-from app.errors import AgentUnavailable, InvalidRequest
+from app.errors import AgentUnavailable, InvalidRequest, StoreUnavailable
 
 logger = logging.getLogger(__name__)
+
+LOAD_AGAIN_SECONDS = 1.0
 
 Loader = Callable[[], Awaitable[Agent]]
 
@@ -60,9 +62,19 @@ class AgentRegistry:
         """Load all agents, one after the other; what fails is logged and reported, and loses no message."""
         for name, loader in self._loaders.items():
             try:
-                self._agents[name] = await loader()
+                self._agents[name] = await self._load_when_possible(loader)
                 logger.info("Agent loaded: name=%s", name)
             except (Exception, SystemExit) as error:  # whatever a user's module raises must not end the server
                 self._failures[name] = self._redact(f"{type(error).__name__}: {error}")
                 logger.exception("Agent could not be loaded, its messages stay queued: name=%s", name)
         self.loaded.set()
+
+    @staticmethod
+    async def _load_when_possible(loader: Loader) -> Agent:
+        """The agent; while the store that its memory belongs to is away, later."""
+        while True:
+            try:
+                return await loader()
+            except StoreUnavailable as error:
+                logger.warning("Agent not loaded yet, trying again: %s", error)
+                await asyncio.sleep(LOAD_AGAIN_SECONDS)

@@ -1,0 +1,72 @@
+"""What becomes of agents and their messages while the store or the memory is away."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from app.agent_processor import AgentProcessor
+from app.agents import registry as registry_module
+from app.agents.base import Agent, AgentTask, Drain, FinalResult
+from app.agents.registry import AgentRegistry
+from app.errors import StoreUnavailable
+from app.models import Claim, Completed, Outcome, Released
+from app.store.base import Store
+from app.telemetry import Redactor
+from tests.contract.builders import claim, new
+
+AWAY = 8
+
+
+class ForgetfulAgent:
+    """Its memory is away for a number of runs."""
+
+    def __init__(self, away: int = 0) -> None:
+        self.away = away
+
+    async def run(self, task: AgentTask) -> AsyncGenerator[FinalResult]:
+        """See `Agent.run`."""
+        self.away -= 1
+        if self.away >= 0:
+            raise StoreUnavailable("The memory at postgresql://u:hunter2@host/db is away.")
+        yield FinalResult("remembered")
+
+
+async def outcome_of(store: Store, processor: AgentProcessor) -> Outcome:
+    await store.add(new(), max_queued=1_000)
+    taken: Claim = (await claim(store, limit=1))[0]
+    return await processor.process(taken, Drain())
+
+
+async def loaded(agent: Agent, failures: int = 0) -> AgentRegistry:
+    left = failures
+
+    async def load() -> Agent:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            raise StoreUnavailable("The store is away.")
+        return agent
+
+    registry = AgentRegistry({"chat": load}, redact=str)
+    await registry.load()
+    return registry
+
+
+async def test_messages_come_back_ever_later_while_the_memory_is_away(store: Store) -> None:
+    agent = ForgetfulAgent(AWAY)
+    processor = AgentProcessor(store, await loaded(agent), timeout_seconds=60, redactor=Redactor())
+    outcomes = [await outcome_of(store, processor) for _ in range(AWAY)]
+    delays = [outcome.delay for outcome in outcomes if isinstance(outcome, Released)]
+    assert delays == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert all("hunter2" not in outcome.reason for outcome in outcomes if isinstance(outcome, Released))
+    assert await outcome_of(store, processor) == Completed("remembered")
+    agent.away = 1
+    assert isinstance(again := await outcome_of(store, processor), Released)
+    assert again.delay == 1, "it begins anew after a success"
+
+
+async def test_an_agent_is_loaded_as_soon_as_the_store_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry_module, "LOAD_AGAIN_SECONDS", 0)
+    registry = await loaded(ForgetfulAgent(), failures=3)
+    assert registry.available == ("chat",)
+    assert registry.failures == {}
