@@ -159,7 +159,7 @@ class Lane:
                 await self._connect()
             except (RedisError, OSError) as error:
                 await self._link.disconnect()
-                if deadline is None or asyncio.get_running_loop().time() > deadline:
+                if deadline is None or self._closed or asyncio.get_running_loop().time() > deadline:
                     told = mapped(error)
                     raise told if isinstance(told, StoreUnavailable) else unavailable(error) from error
                 await asyncio.sleep(CONNECT_AGAIN_SECONDS)
