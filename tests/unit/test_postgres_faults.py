@@ -309,6 +309,7 @@ async def test_callers_that_are_cancelled_leave_every_connection_clean(store: Po
 async def test_changes_of_shared_threads_never_deadlock(url: str, clock: ManualClock) -> None:
     """Adds, claims, finishes, cancels, rescues and beats of two processes, on the same few threads."""
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    before = ask(url, deadlocks)
     async with opened(url, clock) as first, opened(url, clock) as second:
         stores = (first, second)
         ended: set[str] = set()
@@ -339,4 +340,4 @@ async def test_changes_of_shared_threads_never_deadlock(url: str, clock: ManualC
         for thread in await first.list_threads(TENANT, Page(ALL)):
             messages = await thread_messages(first, thread.thread_id)
             assert thread.states == {state: sum(m.state is state for m in messages) for state in MessageState}
-        assert ask(url, deadlocks) == 0
+        assert ask(url, deadlocks) == before
