@@ -22,9 +22,9 @@ from tests import wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import ChatProcess
 from tests.openai_stub import Gate, openai_stub_in_thread
-from tests.postgres_server import postgres_server
+from tests.postgres_server import PostgresServer
 from tests.servers import ROOT, SETTING_NAMES, ServerProcess, live_server, server_process, until
-from tests.valkey_server import valkey_server
+from tests.valkey_server import ValkeyServer
 
 STEPS = "steps=tests.graphs:steps"
 API_ONLY = {"WORKER_CONCURRENCY": "0"}
@@ -104,7 +104,7 @@ async def test_a_message_cut_off_goes_on_from_its_last_finished_step(
     assert control.runs == {"first": 3, "second": 4}  # three messages; only the step that was cut off ran twice
 
 
-@pytest.mark.parametrize("make_server", [postgres_server, valkey_server])
+@pytest.mark.parametrize("make_server", [PostgresServer, ValkeyServer])
 async def test_a_message_waits_for_a_memory_that_is_away(
     settings: Callable[..., Settings], control: GraphControl, make_server: Any
 ) -> None:

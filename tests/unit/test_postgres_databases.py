@@ -128,6 +128,7 @@ async def test_other_schemas_of_the_database_are_left_alone(url: str) -> None:
     async with opened(url) as store:
         await add(store)
     assert ask(url, "SELECT count(*) FROM public.messages") == 0
+    tell(url, "DROP TABLE public.messages")
 
 
 async def test_a_schema_that_was_made_for_us_is_used(url: str) -> None:

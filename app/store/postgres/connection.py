@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 SCHEMA = "agent_queue"
 STATEMENT_TIMEOUT_SECONDS = 5.0
 LOCK_TIMEOUT_SECONDS = 2.0
-SETTLE_SECONDS = 15.0
+SETTLE_SECONDS = 10.0
 """How long the answer to a commit is looked for after its connection was lost."""
 
 SETTLE_AGAIN_SECONDS = 0.1
@@ -50,6 +50,10 @@ SET enable_mergejoin = off;
 """
 """Every statement looks for few rows by an index. A plan is made once, perhaps while the tables were empty or their
 statistics old, so it must not depend on how many rows there are: what would be right for few only is ruled out."""
+
+
+class CommitUnknown(StoreError):
+    """Whether a transaction was committed could not be found out. It must not be tried again."""
 
 
 class Step(NamedTuple):
@@ -145,7 +149,11 @@ class Session:
             return
         with mapped_errors():
             self._connection = connect(self._parameters)
-            (self._backend,) = self._run(step("identify_backend"))
+            try:
+                (self._backend,) = self._run(step("identify_backend"))
+            except BaseException:
+                self._drop()
+                raise
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -220,11 +228,11 @@ class Session:
             try:
                 with mapped_errors():
                     return self.run_all(step(how), *first)[1:]
-            except StoreError:
-                if not self._drop_if_lost():
+            except BaseException as error:
+                lost = self._drop_if_lost()
+                if not lost:
                     self._roll_back()
-                    raise
-                if not again:
+                if not (lost and again and isinstance(error, StoreUnavailable)):
                     raise
         raise AssertionError("the second time raises")
 
@@ -249,7 +257,7 @@ class Session:
             self._drop()
 
     def _commit(self) -> None:
-        """Raises StoreUnavailable only when nothing was stored, and StoreError when that could not be found out."""
+        """Raises StoreUnavailable only when nothing was stored, and CommitUnknown when that was not to be found out."""
         if self._discarded:
             return self._roll_back()
         self._commits += 1
@@ -278,7 +286,7 @@ class Session:
             except StoreError:
                 self._drop()
             self._closing.wait(SETTLE_AGAIN_SECONDS)
-        raise StoreError(
+        raise CommitUnknown(
             "PostgreSQL went away while it stored this, and did not come back in time to tell whether it is stored. "
             "Look before sending it again."
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.errors import NotFound, StoreUnavailable
 from app.store.lane import Operation, Result
-from app.store.postgres.connection import Session
+from app.store.postgres.connection import CommitUnknown, Session
 from app.store.postgres.operations import Writes
 
 Publish = Callable[[set[str]], None]
@@ -29,7 +29,7 @@ class Runner:
         try:
             values = self.together([operation.work for operation in batch])
         except Exception as error:  # noqa: BLE001  told to the callers whose operations they are
-            if len(batch) == 1 or isinstance(error, StoreUnavailable):
+            if len(batch) == 1 or isinstance(error, StoreUnavailable | CommitUnknown):
                 return [Result(operation.future, None, error) for operation in batch]
             return [result for operation in batch for result in self.run([operation])]
         return [
