@@ -20,7 +20,7 @@ from langgraph.graph.state import CompiledStateGraph
 from tests.chaos.history import RECITE
 
 PROCESS_VARIABLE = "CHAOS_PROCESS"
-TOKEN_SECONDS = 0.02
+TOKEN_SECONDS = 0.01
 
 
 class Speaker(BaseChatModel):
@@ -75,6 +75,6 @@ def _graph(length: int) -> CompiledStateGraph[Any, Any, Any, Any]:
 
 
 brief = _graph(5)
-lengthy = _graph(30)
+lengthy = _graph(60)
 
 AGENTS = "brief=tests.chaos.agent:brief,lengthy=tests.chaos.agent:lengthy"

@@ -1,4 +1,4 @@
-"""Clients of a chaos run: they submit, cancel, follow and look, on whichever API process answers, and note everything."""
+"""Clients of a chaos run: they submit, cancel, follow and look, on any API process, and note what they see."""
 
 import asyncio
 import contextlib
@@ -12,8 +12,10 @@ from typing import Any
 import httpx2
 
 from tests.chaos.history import TERMINAL_STATES, Cancel, Event, Reading, Reply, Seen, Sighting, Submit
+from tests.chaos.processes import ChaosProcess
+from tests.servers import until
 
-THREADS = 6
+THREADS = 8
 PRIORITIES = ("low", "normal", "normal", "high")
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout)
 TIMEOUT = httpx2.Timeout(8.0, connect=2.0)
@@ -27,9 +29,20 @@ class Clients:
     def __init__(self, urls: Sequence[str], seed: str) -> None:
         self.seen = Seen()
         self.closing = asyncio.Event()
-        self._urls = urls
+        self.urls = urls
         self._seed = seed
         self._http = httpx2.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=False, limits=httpx2.Limits())
+
+    async def answered_by(self, api: ChaosProcess) -> None:
+        """Wait until this process answers."""
+
+        async def look() -> bool:
+            assert api.exit_code is None, api.log.read_text()
+            with contextlib.suppress(httpx2.TransportError):
+                return (await self._http.get(f"{api.url}/health/live")).is_success
+            return False
+
+        await until(look, f"{api.name} answers; its log: {api.log}")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -62,7 +75,7 @@ class Clients:
         random = Random(f"{self._seed} watcher")
         while not self.closing.is_set():
             with contextlib.suppress(httpx2.TransportError):
-                response = await self._http.get(f"{random.choice(self._urls)}/queue", params={"limit": 1000})
+                response = await self._http.get(f"{random.choice(self.urls)}/queue", params={"limit": 1000})
                 if self._expected(response, {200, 503}):
                     running = [m["thread_id"] for m in response.json()["processing_messages"]]
                     self.seen.running.append(tuple(thread for thread in running if thread is not None))
@@ -70,7 +83,7 @@ class Clients:
 
     async def submit(self, content: str, thread: str | None, *, random: Random, **fields: str) -> str | None:
         """POST; the id if it is known."""
-        url, began = random.choice(self._urls), time.monotonic()
+        url, began = random.choice(self.urls), time.monotonic()
         reply, message_id = Reply.UNKNOWN, None
         try:
             body = {"message": content, "thread_id": thread, **fields}
@@ -91,7 +104,7 @@ class Clients:
         await asyncio.sleep(after)
         reply = Reply.UNKNOWN
         try:
-            response = await self._http.delete(f"{random.choice(self._urls)}/messages/{message_id}")
+            response = await self._http.delete(f"{random.choice(self.urls)}/messages/{message_id}")
             if self._expected(response, {200, 409, 503}, message_id):
                 reply = Reply.DONE
             elif response.status_code in (409, 503):
@@ -107,14 +120,14 @@ class Clients:
         last = 0
         while True:
             leave_after = random.choice([None, None, random.randint(1, 20)])
-            events = await self.read(random.choice(self._urls), message_id, after=last, at_most=leave_after)
+            events = await self.read(random.choice(self.urls), message_id, after=last, at_most=leave_after)
             if events:
                 last = events[-1].id
                 if events[-1].type in TERMINAL_STATES:
                     break
             await asyncio.sleep(random.uniform(0, 0.2))
         with contextlib.suppress(httpx2.TransportError):
-            response = await self._http.get(f"{random.choice(self._urls)}/messages/{message_id}/status")
+            response = await self._http.get(f"{random.choice(self.urls)}/messages/{message_id}/status")
             if self._expected(response, {200, 503}, message_id):
                 status = response.json()
                 self.seen.sightings.append(Sighting(message_id, status["state"], status["result"]))

@@ -6,6 +6,7 @@ from typing import Any
 
 from app import bootstrap
 from app.config import Settings
+from app.store import factory
 from app.store.base import Store
 
 EXIT_CODE = 9
@@ -32,17 +33,16 @@ def arm(spot: str) -> None:
             memory.aput = _deadly_checkpoint(memory.aput)
             return memory
 
-        bootstrap.Agents._open_memory = open_armed  # type: ignore[method-assign]
+        bootstrap.Agents._open_memory = open_armed  # type: ignore[method-assign, assignment]
         return
     method, after = SPOTS[spot]
-    make_store = bootstrap.make_store
 
     def make_armed(settings: Settings) -> Store:
-        store = make_store(settings)
+        store = factory.make_store(settings)
         setattr(store, method, _deadly(getattr(store, method), after=after))
         return store
 
-    bootstrap.make_store = make_armed  # type: ignore[assignment]
+    bootstrap.make_store = make_armed  # type: ignore[attr-defined]
 
 
 def _deadly(method: Callable[..., Awaitable[Any]], *, after: bool) -> Callable[..., Awaitable[Any]]:

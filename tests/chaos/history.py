@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -83,6 +83,8 @@ class Seen:
     """Replies that the API never gives, by message."""
     kills: dict[str, float] = field(default_factory=dict)
     """When a process was killed, in seconds since the epoch."""
+    pauses: list[tuple[float, float]] = field(default_factory=list)
+    """When something stood still that may hold up all others: the database, or a process that has it locked."""
 
 
 @dataclass
@@ -257,11 +259,12 @@ def one_running(history: History) -> Found:
         for thread, count in Counter(running).items():
             if count > 1:
                 yield None, f"{count} messages of {thread} were being processed at a time"
+    messages = history.stored.messages
     for ids in history.stored.threads.values():
-        started = [history.stored.messages[i] for i in ids if history.stored.messages[i]["started_at"]]
-        for before, after in pairwise(sorted(started, key=lambda message: message["started_at"])):
-            if after["started_at"] < (before["completed_at"] or "9"):
-                yield after["message_id"], f"began at {after['started_at']}, inside the time of {before}"
+        started = sorted((i for i in ids if messages[i]["started_at"]), key=lambda i: messages[i]["started_at"])
+        for before, after in pairwise(started):
+            if messages[after]["started_at"] < (messages[before]["completed_at"] or "9"):
+                yield after, f"began at {messages[after]['started_at']}, inside the time of {messages[before]}"
 
 
 def thread_order(history: History) -> Found:
@@ -312,17 +315,35 @@ def cancelled_stays(history: History) -> Found:
 
 
 def recovered_in_time(history: History) -> Found:
-    """I12: what a killed process was at work on is back in the queue soon."""
-    for seconds, message_id in recoveries(history):
+    """I12: what a killed process was at work on is back in the queue soon, unless something stood still meanwhile."""
+    for message_id, killed, back in recoveries(history):
+        seconds = back - killed
+        for since, until in _joined(history.seen.pauses):
+            seconds -= max(0.0, min(until, back) - max(since, killed))
         if seconds > history.recovery_limit:
             yield message_id, f"back {seconds:.2f} s after the kill; the limit is {history.recovery_limit:.2f} s"
 
 
-def recoveries(history: History) -> list[tuple[float, str]]:
-    """Seconds from a kill to the end of an attempt that was at work then, by the server's time, and whose it was.
+def _joined(intervals: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    joined: list[tuple[float, float]] = []
+    for since, until in sorted(intervals):
+        if joined and since <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], until))
+        else:
+            joined.append((since, until))
+    return joined
 
-    Only an attempt that was cut off inside a block says for certain which process it was on.
-    """
+
+class Recovery(NamedTuple):
+    """When the process of a message was killed, and when, by the server, the message was back in the queue."""
+
+    message_id: str
+    killed: float
+    back: float
+
+
+def recoveries(history: History) -> list[Recovery]:
+    """Of attempts that were cut off inside a block of text: only they say for certain which process they were on."""
     found = []
     for message_id, log in history.stored.logs.items():
         text = ""
@@ -332,9 +353,10 @@ def recoveries(history: History) -> list[tuple[float, str]]:
             elif event.type == "chunk":
                 text += str(event.data["chunk"])
             elif event.type == "retry" and event.data["error"] == LOST and (cut := OPEN_BLOCK.search(text)):
-                if (killed := history.seen.kills.get(cut[1])) is not None:
-                    back = datetime.fromisoformat(event.data["next_at"]).timestamp()
-                    found.append((back - killed, message_id))
+                killed = history.seen.kills.get(cut[1])
+                back = datetime.fromisoformat(event.data["next_at"]).timestamp()
+                if killed is not None:
+                    found.append(Recovery(message_id, killed, back))
     return found
 
 
@@ -361,7 +383,10 @@ def story(history: History, message_id: str | None) -> str:
     if message_id is None:
         return ""
     seen, stored = history.seen, history.stored
-    requests = [r for r in (*seen.submits, *seen.cancels, *seen.sightings) if r.message_id == message_id]
-    readings = [f"read behind {r.after}: {[e.id for e in r.events]}" for r in seen.readings if r.message_id == message_id]
-    log = [event.raw.decode() for event in stored.logs.get(message_id, [])]
-    return "\n".join(map(str, [*requests, *readings, stored.messages.get(message_id), *log]))
+    requests: list[Submit | Cancel | Sighting] = [*seen.submits, *seen.cancels, *seen.sightings]
+    requests = [request for request in requests if request.message_id == message_id]
+    readings = [
+        f"read behind {r.after}: {[e.id for e in r.events]}" for r in seen.readings if r.message_id == message_id
+    ]
+    log = [f"{e.id} {e.data.get('chunk') or (e.type, e.data)}" for e in stored.logs.get(message_id, [])]
+    return "\n".join(map(str, [*requests, *readings, stored.messages.get(message_id), " ".join(log)]))

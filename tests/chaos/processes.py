@@ -13,7 +13,13 @@ from app.main import run, serve, work
 from tests.chaos.agent import AGENTS, PROCESS_VARIABLE
 from tests.servers import SETTING_NAMES, free_port, until
 
-PRELOADED = ["app.main", "app.agents.langgraph", "app.checkpoints.sqlite", "app.store.sqlite.store", "tests.chaos.agent"]
+PRELOADED = [
+    "app.main",
+    "app.agents.langgraph",
+    "app.checkpoints.sqlite",
+    "app.store.sqlite.store",
+    "tests.chaos.agent",
+]
 
 Tampering = Callable[[], None]
 
@@ -44,7 +50,9 @@ def _live(kind: str, environment: dict[str, str], log: Path, tamper: Tampering) 
 class ChaosProcess:
     """An API or worker process through all its lives; `life` names the present one."""
 
-    def __init__(self, kind: str, name: str, folder: Path, *, tamper: Tampering = untouched, **environment: str) -> None:
+    def __init__(
+        self, kind: str, name: str, folder: Path, *, tamper: Tampering = untouched, **environment: str
+    ) -> None:
         self.kind = kind
         self.name = name
         self.log = folder / f"{name}.log"

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import struct
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +18,8 @@ class Proxy:
         self._passing = asyncio.Event()
         self._passing.set()
         self._budget: int | None = None
+        self.held = 0
+        """How many have something that waits for `release`."""
         self._pairs: dict[asyncio.Task[None], tuple[asyncio.StreamWriter, ...]] = {}
         self._server: asyncio.Server | None = None
 
@@ -23,7 +27,9 @@ class Proxy:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         assert self._server is not None
         self._server.close()
         self.release()
@@ -42,7 +48,7 @@ class Proxy:
         self._budget = None
         for writers in self._pairs.values():
             for writer in writers:
-                writer.transport.abort()
+                _reset(writer)
 
     def cut_after(self, size: int) -> None:
         """Let so many bytes pass, all connections together, then cut."""
@@ -56,12 +62,19 @@ class Proxy:
         """Pass on what was held."""
         self._passing.set()
 
+    async def _until_passing(self) -> None:
+        self.held += 1
+        try:
+            await self._passing.wait()
+        finally:
+            self.held -= 1
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._pairs[task] = (writer,)
         try:
-            await self._passing.wait()
+            await self._until_passing()
             with contextlib.suppress(OSError):
                 far_reader, far_writer = await asyncio.open_connection(*self._target)
                 self._pairs[task] = (writer, far_writer)
@@ -76,7 +89,7 @@ class Proxy:
         """One direction, to its end; then both are closed, as databases leave nothing half open."""
         with contextlib.suppress(OSError):
             while data := await reader.read(SLICE):
-                await self._passing.wait()
+                await self._until_passing()
                 writer.write(data if self._budget is None else data[: self._budget])
                 await writer.drain()
                 if self._budget is not None:
@@ -84,3 +97,9 @@ class Proxy:
                     if self._budget <= 0:
                         self.cut()
         writer.close()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close with RST, as a connection that broke, not with FIN."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

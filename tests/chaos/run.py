@@ -2,35 +2,33 @@
 
 import asyncio
 import contextlib
-import functools
 import json
 import logging
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from tests.chaos.backends import BACKENDS, Database
 from tests.chaos.clients import Clients
+from tests.chaos.cluster import LEASE_SECONDS, Cluster, cluster
 from tests.chaos.history import RECITE, TERMINAL_STATES, History, Stored, Violation, check, recoveries, story
 from tests.chaos.processes import ChaosProcess, Tampering, untouched
 from tests.servers import until
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS = 1.0
 RECOVERY_LIMIT_SECONDS = LEASE_SECONDS + LEASE_SECONDS / 6 + 1
-CLIENTS = 16
+WORKERS = 3
+CLIENTS = 24
 CALM_SECONDS = 0.4
 """Mean time between two faults."""
 
 DRAIN_SECONDS = 60.0
 SHOWN_VIOLATIONS = 5
 
-Fault = Callable[[], Awaitable[None]]
 PROCESS_FAULTS = ("kill", "kill", "stop", "stop", "terminate")
 DATABASE_FAULTS = ("restart", "cut", "cut_after", "hold")
 
@@ -48,7 +46,7 @@ class Report:
     @property
     def slowest_recovery(self) -> float:
         """Seconds from a kill until its message was back in the queue; 0 when no kill hit one."""
-        return max((seconds for seconds, _ in recoveries(self.history)), default=0.0)
+        return max((r.back - r.killed for r in recoveries(self.history)), default=0.0)
 
     def __str__(self) -> str:
         seen = self.history.seen
@@ -59,65 +57,18 @@ class Report:
         return "\n".join(lines)
 
 
-@dataclass
-class Cluster:
-    """The processes and the database of a run."""
-
-    database: Database
-    apis: list[ChaosProcess]
-    workers: list[ChaosProcess]
-
-    @property
-    def all(self) -> list[ChaosProcess]:
-        """Every process."""
-        return [*self.apis, *self.workers]
-
-
-@contextlib.asynccontextmanager
-async def cluster(
-    backend: str, folder: Path, *, workers: int, tamper: Tampering = untouched, **environment: str
-) -> AsyncIterator[Cluster]:
-    """An API process that only takes messages, one that also runs them, and workers; started, maybe not yet ready."""
-    async with BACKENDS[backend](folder) as database:
-        shared = {
-            "DATABASE_URL": database.url,
-            "LEASE_SECONDS": str(LEASE_SECONDS),
-            "SHUTDOWN_GRACE_SECONDS": "1",
-            **environment,
-        }
-        running = Cluster(
-            database,
-            [
-                ChaosProcess("api", f"api{slots}", folder, tamper=tamper, WORKER_CONCURRENCY=slots, **shared)
-                for slots in ("0", "2")
-            ],
-            [
-                ChaosProcess("worker", f"worker{n}", folder, tamper=tamper, WORKER_CONCURRENCY="2", **shared)
-                for n in range(workers)
-            ],
-        )
-        try:
-            for process in running.all:
-                process.start()
-            yield running
-        finally:
-            for process in running.all:
-                process.close()
-
-
 class Faults:
     """Breaks things, one after the other, in an order that the seed decides. Holds no connection to the database."""
 
     def __init__(self, cluster: Cluster, clients: Clients, seed: str, kinds: Sequence[str] | None = None) -> None:
         self.counts: Counter[str] = Counter()
         self._cluster = cluster
-        self._kills = clients.seen.kills
+        self._seen = clients.seen
         self._random = Random(f"{seed} faults")
         self._broken: set[object] = set()
         self._kinds = kinds or [
             *PROCESS_FAULTS * 2,
-            *(("restart",) if cluster.database.server else ()),
-            *(("cut", "cut_after", "hold") if cluster.database.proxy else ()),
+            *(DATABASE_FAULTS if cluster.database.server else ()),
         ]
 
     async def work(self, seconds: float) -> None:
@@ -126,7 +77,7 @@ class Faults:
         async with asyncio.TaskGroup() as tasks:
             while time.monotonic() < end:
                 kind = self._random.choice(self._kinds)
-                target = None if kind in DATABASE_FAULTS else self._random.choice(self._cluster.all)
+                target = None if kind in DATABASE_FAULTS else self._random.choice(self._cluster.processes)
                 length = self._random.uniform(0, 1)
                 if target not in self._broken:
                     self._broken.add(target)
@@ -144,12 +95,13 @@ class Faults:
 
     async def _break_process(self, kind: str, process: ChaosProcess, length: float) -> None:
         if kind == "stop":
-            process.send(signal.SIGSTOP)
-            await asyncio.sleep(LEASE_SECONDS * (0.5 + 2 * length))
-            process.send(signal.SIGCONT)
+            with self._pause():
+                process.send(signal.SIGSTOP)
+                await asyncio.sleep(LEASE_SECONDS * (0.5 + 2 * length))
+                process.send(signal.SIGCONT)
             return
         if kind == "kill":
-            self._kills[process.life] = time.time()
+            self._seen.kills[process.life] = time.time()
             await process.kill()
         else:
             process.send(signal.SIGTERM)
@@ -159,18 +111,26 @@ class Faults:
 
     async def _break_database(self, kind: str, length: float) -> None:
         database = self._cluster.database
-        if kind == "restart":
-            await database.restart(length)
-            return
         assert database.proxy is not None
+        if kind == "restart":
+            with self._pause():
+                await database.restart(length)
+            return
         if kind == "cut":
             database.proxy.cut()
         elif kind == "cut_after":
             database.proxy.cut_after(int(length * 20_000))
         else:
-            database.proxy.hold()
-            await asyncio.sleep(LEASE_SECONDS * (0.2 + 1.5 * length))
-            database.proxy.release()
+            with self._pause():
+                database.proxy.hold()
+                await asyncio.sleep(LEASE_SECONDS * (0.2 + 1.5 * length))
+                database.proxy.release()
+
+    @contextlib.contextmanager
+    def _pause(self) -> Iterator[None]:
+        since = time.time()
+        yield
+        self._seen.pauses.append((since, time.time()))
 
 
 async def run(
@@ -184,11 +144,14 @@ async def run(
     drain_seconds: float = DRAIN_SECONDS,
 ) -> Report:
     """Load and faults for so long, then peace until all is done, then the checks."""
-    async with cluster(backend, folder, workers=2, tamper=tamper) as running:
-        clients = Clients([api.url for api in running.apis], seed)
+    async with cluster(backend, folder) as running:
+        apis = [running.add("api", "taker", slots=0, tamper=tamper), running.add("api", "both", slots=2, tamper=tamper)]
+        for number in range(WORKERS):
+            running.add("worker", f"worker{number}", slots=2, tamper=tamper)
+        clients = Clients([api.url for api in apis], seed)
         try:
-            for api in running.apis:
-                await until(functools.partial(_answers, clients, api), f"{api.name} answers; its log: {api.log}")
+            for api in apis:
+                await clients.answered_by(api)
             faults = Faults(running, clients, seed, kinds)
             async with asyncio.TaskGroup() as tasks:
                 working = [tasks.create_task(clients.work(number)) for number in range(CLIENTS)]
@@ -198,27 +161,20 @@ async def run(
                 _, late = await asyncio.wait(working, timeout=drain_seconds)
                 for task in late:
                     task.cancel()
-            stored = await collect(clients, running.apis, drain_seconds)
+            stored = await collect(clients, drain_seconds)
         finally:
             await clients.close()
     history = History(clients.seen, stored, RECOVERY_LIMIT_SECONDS)
     return Report(backend, seed, history, faults.counts, check(history))
 
 
-async def _answers(clients: Clients, api: ChaosProcess) -> bool:
-    assert api.exit_code is None, api.log.read_text()
-    with contextlib.suppress(Exception):
-        return bool(await clients.get(api.url, "/health/live"))
-    return False
-
-
-async def collect(clients: Clients, apis: Sequence[ChaosProcess], drain_seconds: float) -> Stored:
+async def collect(clients: Clients, drain_seconds: float = DRAIN_SECONDS) -> Stored:
     """The server's side once nothing waits and nothing runs; the agents are asked for what they remember."""
-    url, stored = apis[0].url, Stored()
+    url, stored = clients.urls[0], Stored()
 
     async def drained() -> bool:
         queue = await clients.get(url, "/queue", limit=1)
-        return queue["total_queued"] + queue["total_processing"] == 0
+        return bool(queue["total_queued"] + queue["total_processing"] == 0)
 
     with contextlib.suppress(AssertionError):  # what is not done by then, the checks will name
         await until(drained, "all messages end", drain_seconds)
@@ -237,8 +193,8 @@ async def collect(clients: Clients, apis: Sequence[ChaosProcess], drain_seconds:
         stored.messages[message_id] = status = await clients.get(url, f"/messages/{message_id}/status")
         if status["completed_at"] is not None:
             stored.logs[message_id] = await clients.read(url, message_id, after=0)
-            await clients.read(apis[1].url, message_id, after=random.randrange(len(stored.logs[message_id]) or 1))
-    for thread, message_id in recitals.items():
-        if message_id is not None and (result := stored.messages[message_id]["result"]):
+            await clients.read(clients.urls[-1], message_id, after=random.randrange(len(stored.logs[message_id]) or 1))
+    for thread, recital in recitals.items():
+        if recital is not None and (result := stored.messages[recital]["result"]):
             stored.memories[thread] = [(kind, text) for kind, text in json.loads(result)]
     return stored
