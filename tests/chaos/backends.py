@@ -12,10 +12,9 @@ from tests.chaos.proxy import Proxy
 
 
 class Server(Protocol):
-    """A database server of our own, as `tests/postgres_server.py` and `tests/valkey_server.py` start them."""
+    """A database server of our own on 127.0.0.1, from `tests/postgres_server.py` or `tests/valkey_server.py`."""
 
     url: str
-    host: str
     port: int
 
     def kill(self) -> None:
@@ -49,26 +48,26 @@ async def sqlite(folder: Path) -> AsyncIterator[Database]:
 
 @contextlib.asynccontextmanager
 async def postgres(folder: Path) -> AsyncIterator[Database]:
-    from tests.postgres_server import postgres_server
+    from tests.postgres_server import PostgresServer
 
-    with postgres_server(folder) as server:
+    with PostgresServer() as server:
         async with _proxied(server) as database:
             yield database
 
 
 @contextlib.asynccontextmanager
 async def redis(folder: Path) -> AsyncIterator[Database]:
-    from tests.valkey_server import valkey_server
+    from tests.valkey_server import ValkeyServer
 
-    with valkey_server(folder) as server:
+    with ValkeyServer() as server:
         async with _proxied(server) as database:
             yield database
 
 
 @contextlib.asynccontextmanager
 async def _proxied(server: Server) -> AsyncIterator[Database]:
-    async with Proxy(server.host, server.port) as proxy:
-        yield Database(server.url.replace(f"{server.host}:{server.port}", f"127.0.0.1:{proxy.port}"), server, proxy)
+    async with Proxy("127.0.0.1", server.port) as proxy:
+        yield Database(server.url.replace(f":{server.port}", f":{proxy.port}"), server, proxy)
 
 
 BACKENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Database]]] = {"sqlite": sqlite}

@@ -15,7 +15,10 @@ from tests.chaos.history import TERMINAL_STATES, Cancel, Event, Reading, Reply, 
 from tests.chaos.processes import ChaosProcess
 from tests.servers import until
 
-THREADS = 8
+THREADS = 6
+THREAD_MESSAGES = 20
+"""Of each client, of all that it sends; then it goes on in a new thread."""
+
 PRIORITIES = ("low", "normal", "normal", "high")
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout)
 TIMEOUT = httpx2.Timeout(8.0, connect=2.0)
@@ -55,7 +58,9 @@ class Clients:
             for count in itertools.count():
                 if self.closing.is_set():
                     return
-                thread = random.choice([None, *(f"t{n}" for n in range(THREADS)), f"own {number}"])
+                thread = random.choice([None, f"own-{number}", *(f"shared-{n}" for n in range(THREADS))])
+                if thread is not None:
+                    thread += f"-{count // THREAD_MESSAGES}"
                 agent = random.choice(["brief", "brief", "lengthy"])
                 message_id = await self.submit(
                     f"c{number}-{count}", thread, random=random, agent=agent, priority=random.choice(PRIORITIES)

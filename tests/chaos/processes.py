@@ -40,7 +40,7 @@ def _live(kind: str, environment: dict[str, str], log: Path, tamper: Tampering) 
         os.environ.pop(name, None)
     os.environ.update(environment)
     os.chdir(log.parent)  # no .env of the checkout
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(file, 1)
     os.dup2(file, 2)
     tamper()

@@ -27,6 +27,7 @@ CALM_SECONDS = 0.4
 """Mean time between two faults."""
 
 DRAIN_SECONDS = 60.0
+MOST_THREADS = MOST_MESSAGES = 1000
 SHOWN_VIOLATIONS = 5
 
 PROCESS_FAULTS = ("kill", "kill", "stop", "stop", "terminate")
@@ -179,14 +180,15 @@ async def collect(clients: Clients, drain_seconds: float = DRAIN_SECONDS) -> Sto
     with contextlib.suppress(AssertionError):  # what is not done by then, the checks will name
         await until(drained, "all messages end", drain_seconds)
     random = Random(0)
-    threads = [thread["thread_id"] for thread in await clients.get(url, "/threads")]
+    threads = [thread["thread_id"] for thread in await clients.get(url, "/threads", limit=MOST_THREADS)]
+    assert len(threads) < MOST_THREADS, "more threads than one page: let clients stay in theirs for longer"
     recitals = {thread: await clients.submit(RECITE, thread, random=random, agent="brief") for thread in threads}
     with contextlib.suppress(AssertionError):
         await until(drained, "all recitals end", drain_seconds)
     queue = await clients.get(url, "/queue", limit=1)
     stored.total = sum(queue[f"total_{state}"] for state in ("queued", "processing", *TERMINAL_STATES.values()))
     for thread in threads:
-        listed = (await clients.get(url, f"/threads/{thread}/messages", limit=1000))["messages"]
+        listed = (await clients.get(url, f"/threads/{thread}/messages", limit=MOST_MESSAGES))["messages"]
         stored.threads[thread] = [message["message_id"] for message in listed]
     ids = {s.message_id for s in clients.seen.submits if s.message_id is not None}
     for message_id in sorted(ids.union(*stored.threads.values())):

@@ -27,6 +27,6 @@ async def test_nothing_breaks_while_processes_are_killed_stopped_and_drained(bac
 async def test_the_checker_finds_what_workers_without_fences_break(backend: str, tmp_path: Path) -> None:
     """The control. Workers are stopped for longer than their leases and woken, and write on."""
     report = await run(
-        backend, tmp_path, seconds=CONTROL_SECONDS, seed=SEED, tamper=remove_fences, kinds=["stop"], drain_seconds=8
+        backend, tmp_path, seconds=CONTROL_SECONDS, seed=SEED, tamper=remove_fences, kinds=["stop"], drain_seconds=4
     )
     assert {"I3", "I4"} <= {violation.invariant for violation in report.violations}, str(report)
