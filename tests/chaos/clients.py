@@ -32,18 +32,22 @@ class Clients:
     def __init__(self, urls: Sequence[str], seed: str) -> None:
         self.seen = Seen()
         self.closing = asyncio.Event()
-        self.urls = urls
+        self.urls = list(urls)
         self._seed = seed
         self._http = httpx2.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=False, limits=httpx2.Limits())
+
+    async def is_answered_by(self, api: ChaosProcess, probe: str = "/health/live") -> bool:
+        """Whether this process answers the probe with 200."""
+        with contextlib.suppress(httpx2.TransportError):
+            return (await self._http.get(f"{api.url}{probe}")).is_success
+        return False
 
     async def answered_by(self, api: ChaosProcess) -> None:
         """Wait until this process answers."""
 
         async def look() -> bool:
             assert api.exit_code is None, api.log.read_text()
-            with contextlib.suppress(httpx2.TransportError):
-                return (await self._http.get(f"{api.url}/health/live")).is_success
-            return False
+            return await self.is_answered_by(api)
 
         await until(look, f"{api.name} answers; its log: {api.log}")
 

@@ -42,7 +42,7 @@ def arm(spot: str) -> None:
         setattr(store, method, _deadly(getattr(store, method), after=after))
         return store
 
-    bootstrap.make_store = make_armed  # type: ignore[attr-defined]
+    bootstrap.make_store = make_armed  # type: ignore[attr-defined, assignment]
 
 
 def _deadly(method: Callable[..., Awaitable[Any]], *, after: bool) -> Callable[..., Awaitable[Any]]:

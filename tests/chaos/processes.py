@@ -1,6 +1,7 @@
 """Processes of the real application that can be killed, stopped, drained and started again, for the price of a fork."""
 
 import contextlib
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -11,15 +12,22 @@ from pathlib import Path
 
 from app.main import run, serve, work
 from tests.chaos.agent import AGENTS, PROCESS_VARIABLE
-from tests.servers import SETTING_NAMES, free_port, until
+from tests.servers import DEADLINE_SECONDS, SETTING_NAMES, free_port, until
 
 PRELOADED = [
     "app.main",
     "app.agents.langgraph",
     "app.checkpoints.sqlite",
+    "app.checkpoints.postgres",
+    "app.checkpoints.redis",
     "app.store.sqlite.store",
+    "app.store.postgres.store",
+    "app.store.redis.store",
     "tests.chaos.agent",
 ]
+
+TELL_STACKS = signal.SIGUSR1
+"""Has a process write into its log what its threads are at."""
 
 Tampering = Callable[[], None]
 
@@ -43,6 +51,7 @@ def _live(kind: str, environment: dict[str, str], log: Path, tamper: Tampering) 
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(file, 1)
     os.dup2(file, 2)
+    faulthandler.register(TELL_STACKS, all_threads=True)
     tamper()
     run(serve if kind == "api" else work)
 
@@ -97,9 +106,9 @@ class ChaosProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, number)
 
-    async def gone(self) -> int:
+    async def gone(self, deadline: float = DEADLINE_SECONDS) -> int:
         """Wait for its end; the exit code."""
-        await until(lambda: self.exit_code is not None, f"{self.name} ends; its log: {self.log}")
+        await until(lambda: self.exit_code is not None, f"{self.life} ends; its log: {self.log}", deadline)
         assert self.exit_code is not None
         return self.exit_code
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import signal
@@ -15,7 +16,7 @@ from random import Random
 from tests.chaos.clients import Clients
 from tests.chaos.cluster import LEASE_SECONDS, Cluster, cluster
 from tests.chaos.history import RECITE, TERMINAL_STATES, History, Stored, Violation, check, recoveries, story
-from tests.chaos.processes import ChaosProcess, Tampering, untouched
+from tests.chaos.processes import TELL_STACKS, ChaosProcess, Tampering, untouched
 from tests.servers import until
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,10 @@ CALM_SECONDS = 0.4
 """Mean time between two faults."""
 
 DRAIN_SECONDS = 60.0
+HEAL_SECONDS = 20.0
+EXIT_SECONDS = 15.0
+"""After SIGTERM: 3 for open requests, 1 for runs, and time for a database that is away."""
+
 MOST_THREADS = MOST_MESSAGES = 1000
 SHOWN_VIOLATIONS = 5
 
@@ -105,10 +110,19 @@ class Faults:
             self._seen.kills[process.life] = time.time()
             await process.kill()
         else:
-            process.send(signal.SIGTERM)
-            await process.gone()
+            await self._terminate(process)
         await asyncio.sleep(length / 2)
         process.start()
+
+    async def _terminate(self, process: ChaosProcess) -> None:
+        process.send(signal.SIGTERM)
+        try:
+            await process.gone(EXIT_SECONDS)
+        except AssertionError as error:
+            self._seen.surprises.append((None, str(error)))
+            process.send(TELL_STACKS)
+            await asyncio.sleep(1)
+            await process.kill()
 
     async def _break_database(self, kind: str, length: float) -> None:
         database = self._cluster.database
@@ -158,6 +172,7 @@ async def run(
                 working = [tasks.create_task(clients.work(number)) for number in range(CLIENTS)]
                 tasks.create_task(clients.watch_queue())
                 await faults.work(seconds)
+                await heal(running, clients)
                 clients.closing.set()
                 _, late = await asyncio.wait(working, timeout=drain_seconds)
                 for task in late:
@@ -167,6 +182,24 @@ async def run(
             await clients.close()
     history = History(clients.seen, stored, RECOVERY_LIMIT_SECONDS)
     return Report(backend, seed, history, faults.counts, check(history))
+
+
+async def heal(cluster: Cluster, clients: Clients) -> None:
+    """Start what has ended, as a supervisor would; who does not get well is noted and asked no more."""
+    for process in cluster.processes:
+        try:
+            await until(functools.partial(_is_well, process, clients), f"{process.name} gets well", HEAL_SECONDS)
+        except AssertionError as error:
+            clients.seen.surprises.append((None, f"{error}; its log: {process.log}"))
+            process.send(TELL_STACKS)
+            if process.url in clients.urls:
+                clients.urls.remove(process.url)
+
+
+async def _is_well(process: ChaosProcess, clients: Clients) -> bool:
+    if process.exit_code is not None:
+        process.start()
+    return process.kind == "worker" or await clients.is_answered_by(process, "/health/ready")
 
 
 async def collect(clients: Clients, drain_seconds: float = DRAIN_SECONDS) -> Stored:

@@ -3,9 +3,11 @@
 `remove_fences` is called in a process before the application starts in it; it changes what is loaded there.
 """
 
+import hashlib
+import os
 import sys
 from collections.abc import Mapping
-from typing import Any
+from types import FunctionType
 
 import app.agents.langgraph
 from app.store import named_sql
@@ -27,11 +29,22 @@ GUARDS = {
 
 def remove_fences() -> None:
     """From the store, from the agents' memory, and from the worker, which no longer stops what it has lost."""
-    load_queries = named_sql.load_queries
-    _replace_everywhere(load_queries, lambda dialect: _unguarded(load_queries(dialect), dialect))
+    if os.environ["DATABASE_URL"].startswith("redis"):
+        _unguard_scripts()
+    else:
+        load_queries = named_sql.load_queries
+        _replace_everywhere(load_queries, lambda dialect: _unguarded(load_queries(dialect), dialect))
     app.agents.langgraph.MEMORY_FENCE_KEY = "__no_fence"  # type: ignore[attr-defined]
     for method in ("on_beat", "on_silence"):
         setattr(QueueWorker, method, lambda *_: None)
+
+
+def _unguard_scripts() -> None:
+    from app.store.redis.scripts import Script, load_scripts
+
+    texts = _unguarded({name: script.text for name, script in load_scripts().items()}, "redis")
+    scripts = {name: Script(text, hashlib.sha1(text.encode()).hexdigest()) for name, text in texts.items()}
+    _replace_everywhere(load_scripts, lambda: scripts)
 
 
 def _unguarded(texts: Mapping[str, str], dialect: str) -> Mapping[str, str]:
@@ -42,7 +55,7 @@ def _unguarded(texts: Mapping[str, str], dialect: str) -> Mapping[str, str]:
     return found
 
 
-def _replace_everywhere(function: Any, other: Any) -> None:
+def _replace_everywhere(function: FunctionType, other: object) -> None:
     """Also in modules that imported it by name."""
     for module in list(sys.modules.values()):
         if getattr(module, function.__name__, None) is function:
