@@ -129,7 +129,7 @@ class Clients:
         last = 0
         while True:
             leave_after = random.choice([None, None, random.randint(1, 20)])
-            events = await self.read(random.choice(self.urls), message_id, after=last, at_most=leave_after)
+            events = await self.read(random.choice(self.urls), message_id, last, at_most=leave_after)
             if events:
                 last = events[-1].id
                 if events[-1].type in TERMINAL_STATES:
@@ -141,7 +141,7 @@ class Clients:
                 status = response.json()
                 self.seen.sightings.append(Sighting(message_id, status["state"], status["result"]))
 
-    async def read(self, url: str, message_id: str, *, after: int, at_most: int | None = None) -> list[Event]:
+    async def read(self, url: str, message_id: str, after: int, *, at_most: int | None = None) -> list[Event]:
         """One connection to the stream; what came of it until it ended, however that was."""
         events: list[Event] = []
         headers = {"Last-Event-ID": str(after)} if after else {}
@@ -160,8 +160,10 @@ class Clients:
         return events
 
     async def get(self, url: str, path: str, **parameters: Any) -> Any:
-        """A reply that has to be 200, as JSON; for a system that is whole again."""
+        """A reply as JSON, None if there is no such thing; for a system that is whole again."""
         response = await self._http.get(f"{url}{path}", params=parameters)
+        if response.status_code == 404:
+            return None
         assert response.status_code == 200, response.text
         return response.json()
 

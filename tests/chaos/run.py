@@ -33,6 +33,7 @@ EXIT_SECONDS = 15.0
 """After SIGTERM: 3 for open requests, 1 for runs, and time for a database that is away."""
 
 MOST_THREADS = MOST_MESSAGES = 1000
+AT_A_TIME = 8
 SHOWN_VIOLATIONS = 5
 
 PROCESS_FAULTS = ("kill", "kill", "stop", "stop", "terminate")
@@ -223,12 +224,18 @@ async def collect(clients: Clients, drain_seconds: float = DRAIN_SECONDS) -> Sto
     for thread in threads:
         listed = (await clients.get(url, f"/threads/{thread}/messages", limit=MOST_MESSAGES))["messages"]
         stored.threads[thread] = [message["message_id"] for message in listed]
-    ids = {s.message_id for s in clients.seen.submits if s.message_id is not None}
-    for message_id in sorted(ids.union(*stored.threads.values())):
-        stored.messages[message_id] = status = await clients.get(url, f"/messages/{message_id}/status")
-        if status["completed_at"] is not None:
-            stored.logs[message_id] = await clients.read(url, message_id, after=0)
-            await clients.read(clients.urls[-1], message_id, after=random.randrange(len(stored.logs[message_id]) or 1))
+        stored.messages |= {message["message_id"]: message for message in listed}
+    accepted = {submit.message_id for submit in clients.seen.submits if submit.message_id is not None}
+    for message_id in accepted - stored.messages.keys():
+        if (status := await clients.get(url, f"/messages/{message_id}/status")) is not None:
+            stored.messages[message_id] = status
+    ended = [message_id for message_id, message in stored.messages.items() if message["completed_at"] is not None]
+    for first in range(0, len(ended), AT_A_TIME):
+        some = ended[first : first + AT_A_TIME]
+        logs = await asyncio.gather(*(clients.read(url, message_id, 0) for message_id in some))
+        stored.logs.update(zip(some, logs, strict=True))
+        starts = [random.randrange(len(log) or 1) for log in logs]
+        await asyncio.gather(*(clients.read(clients.urls[-1], *each) for each in zip(some, starts, strict=True)))
     for thread, recital in recitals.items():
         if recital is not None and (result := stored.messages[recital]["result"]):
             stored.memories[thread] = [(kind, text) for kind, text in json.loads(result)]

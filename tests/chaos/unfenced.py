@@ -7,7 +7,6 @@ import hashlib
 import os
 import sys
 from collections.abc import Mapping
-from types import FunctionType
 
 import app.agents.langgraph
 from app.store import named_sql
@@ -33,7 +32,7 @@ def remove_fences() -> None:
         _unguard_scripts()
     else:
         load_queries = named_sql.load_queries
-        _replace_everywhere(load_queries, lambda dialect: _unguarded(load_queries(dialect), dialect))
+        _replace_everywhere("load_queries", load_queries, lambda dialect: _unguarded(load_queries(dialect), dialect))
     app.agents.langgraph.MEMORY_FENCE_KEY = "__no_fence"  # type: ignore[attr-defined]
     for method in ("on_beat", "on_silence"):
         setattr(QueueWorker, method, lambda *_: None)
@@ -44,7 +43,7 @@ def _unguard_scripts() -> None:
 
     texts = _unguarded({name: script.text for name, script in load_scripts().items()}, "redis")
     scripts = {name: Script(text, hashlib.sha1(text.encode()).hexdigest()) for name, text in texts.items()}
-    _replace_everywhere(load_scripts, lambda: scripts)
+    _replace_everywhere("load_scripts", load_scripts, lambda: scripts)
 
 
 def _unguarded(texts: Mapping[str, str], dialect: str) -> Mapping[str, str]:
@@ -55,8 +54,8 @@ def _unguarded(texts: Mapping[str, str], dialect: str) -> Mapping[str, str]:
     return found
 
 
-def _replace_everywhere(function: FunctionType, other: object) -> None:
+def _replace_everywhere(name: str, function: object, other: object) -> None:
     """Also in modules that imported it by name."""
     for module in list(sys.modules.values()):
-        if getattr(module, function.__name__, None) is function:
-            setattr(module, function.__name__, other)
+        if getattr(module, name, None) is function:
+            setattr(module, name, other)
