@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.chaos.backends import BACKENDS
 from tests.chaos.history import Reply
-from tests.chaos.run import Report, run
+from tests.chaos.run import RECOVERY_LIMIT_SECONDS, Report, run
 
 COLUMNS = (
     "backend",
@@ -59,7 +59,8 @@ def main() -> int:
     reports = []
     for name in names:
         folder = Path(tempfile.mkdtemp(prefix=f"chaos-{name}-"))
-        reports.append(asyncio.run(run(name, folder, seconds=seconds, seed=seed)))
+        running = run(name, folder, seconds=seconds, seed=seed, recovery_limit=RECOVERY_LIMIT_SECONDS)
+        reports.append(asyncio.run(running))
         if reports[-1].violations:
             show(f"{reports[-1]}\nDatabase and logs: {folder}")
     rows = [COLUMNS, *map(row, reports)]

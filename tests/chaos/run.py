@@ -5,6 +5,7 @@ import contextlib
 import functools
 import json
 import logging
+import math
 import signal
 import time
 from collections import Counter
@@ -22,6 +23,8 @@ from tests.servers import until
 logger = logging.getLogger(__name__)
 
 RECOVERY_LIMIT_SECONDS = LEASE_SECONDS + LEASE_SECONDS / 6 + 1
+"""Lease, rescue interval and a second; for a machine that has nothing else to do."""
+
 WORKERS = 3
 CLIENTS = 24
 CALM_SECONDS = 0.4
@@ -158,6 +161,7 @@ async def run(
     tamper: Tampering = untouched,
     kinds: Sequence[str] | None = None,
     drain_seconds: float = DRAIN_SECONDS,
+    recovery_limit: float = math.inf,
 ) -> Report:
     """Load and faults for so long, then peace until all is done, then the checks."""
     async with cluster(backend, folder) as running:
@@ -181,7 +185,7 @@ async def run(
             stored = await collect(clients, drain_seconds)
         finally:
             await clients.close()
-    history = History(clients.seen, stored, RECOVERY_LIMIT_SECONDS)
+    history = History(clients.seen, stored, recovery_limit)
     return Report(backend, seed, history, faults.counts, check(history))
 
 
