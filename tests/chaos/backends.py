@@ -1,4 +1,4 @@
-"""The databases of a chaos run: one class each. `server` and `proxy` are None where there is nothing to restart."""
+"""The databases of a chaos run. A new one is a function and an entry in BACKENDS."""
 
 import asyncio
 import contextlib
@@ -6,39 +6,27 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from tests.chaos.proxy import Proxy
 
 
-class Server(Protocol):
-    """A database server of our own on 127.0.0.1, from `tests/postgres_server.py` or `tests/valkey_server.py`."""
-
-    url: str
-    port: int
-
-    def kill(self) -> None:
-        """End it without a warning; what it promised to keep, it keeps."""
-
-    def start(self) -> None:
-        """Start it again, on the same port and data; returns when it answers."""
-
-
 @dataclass
 class Database:
-    """What a run needs of its database."""
+    """What a run needs of its database. With `proxy` there is a server of our own behind it."""
 
     url: str
     """For the application; leads through the proxy."""
-    server: Server | None = None
     proxy: Proxy | None = None
+    crash: Callable[[], None] = lambda: None
+    """Ends the server without a warning; what it promised to keep, it keeps."""
+    start: Callable[[], None] = lambda: None
+    """Starts it again; returns when it answers."""
 
     async def restart(self, down_seconds: float) -> None:
-        """Kill the server, and start it after a while."""
-        assert self.server is not None
-        await asyncio.to_thread(self.server.kill)
+        """Crash the server, and start it after a while."""
+        await asyncio.to_thread(self.crash)
         await asyncio.sleep(down_seconds)
-        await asyncio.to_thread(self.server.start)
+        await asyncio.to_thread(self.start)
 
 
 @contextlib.asynccontextmanager
@@ -50,24 +38,24 @@ async def sqlite(folder: Path) -> AsyncIterator[Database]:
 async def postgres(folder: Path) -> AsyncIterator[Database]:
     from tests.postgres_server import PostgresServer
 
-    with PostgresServer() as server:
-        async with _proxied(server) as database:
-            yield database
+    server = PostgresServer()
+    try:
+        server.start()
+        server.make_database("chaos")
+        async with Proxy("127.0.0.1", server.port) as proxy:
+            yield Database(server.url("chaos", port=proxy.port), proxy, server.crash, server.start)
+    finally:
+        server.remove()
 
 
 @contextlib.asynccontextmanager
 async def redis(folder: Path) -> AsyncIterator[Database]:
+    """With `appendfsync always`: less may have answered before it wrote, when it is killed."""
     from tests.valkey_server import ValkeyServer
 
-    with ValkeyServer() as server:
-        async with _proxied(server) as database:
-            yield database
-
-
-@contextlib.asynccontextmanager
-async def _proxied(server: Server) -> AsyncIterator[Database]:
-    async with Proxy("127.0.0.1", server.port) as proxy:
-        yield Database(server.url.replace(f":{server.port}", f":{proxy.port}"), server, proxy)
+    with ValkeyServer(appendfsync="always") as server:
+        async with Proxy("127.0.0.1", server.port) as proxy:
+            yield Database(server.url.replace(f":{server.port}", f":{proxy.port}"), proxy, server.kill, server.start)
 
 
 BACKENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Database]]] = {"sqlite": sqlite}

@@ -78,7 +78,7 @@ class Faults:
         self._broken: set[object] = set()
         self._kinds = kinds or [
             *PROCESS_FAULTS * 2,
-            *(DATABASE_FAULTS if cluster.database.server else ()),
+            *(DATABASE_FAULTS if cluster.database.proxy else ()),
         ]
 
     async def work(self, seconds: float) -> None:
