@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 
-.PHONY: help run worker test check format lock docs bench clean
+.PHONY: help run worker test chaos check format lock docs bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,6 +16,9 @@ worker: .venv/run ## Run messages of the same database in another process, witho
 
 test: .venv/dev ## Run all tests
 	$(BIN)/python -m pytest -q
+
+chaos: .venv/dev ## Kill, stop and cut everything for 10 minutes a backend (CHAOS_SECONDS, CHAOS_SEED), and check
+	@$(BIN)/python -m tests.chaos
 
 check: .venv/dev ## Formatting, lint, types and the layers
 	$(BIN)/black --check -q app tests bench

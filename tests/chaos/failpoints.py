@@ -1,0 +1,69 @@
+"""Processes that die at an exact spot. `arm` is called in a process before the application starts in it."""
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from app import bootstrap
+from app.config import Settings
+from app.store import factory
+from app.store.base import Store
+
+EXIT_CODE = 9
+SPOTS = {
+    "before_add": ("add", False),
+    "after_add_commit": ("add", True),
+    "after_claim_commit": ("claim", True),
+    "before_finish": ("finish", False),
+    "after_finish_commit": ("finish", True),
+}
+"""A method of the store, and whether the process dies behind its commit rather than before the call."""
+
+CHECKPOINT_SPOT = "between_checkpoint_and_event"
+FIRST_NODE_STEP = 1
+
+
+def arm(spot: str) -> None:
+    """Have this process die at the spot, the first time that something happens there."""
+    if spot == CHECKPOINT_SPOT:
+        open_memory = bootstrap.Agents._open_memory
+
+        async def open_armed(agents: bootstrap.Agents) -> Any:
+            memory: Any = await open_memory(agents)
+            memory.aput = _deadly_checkpoint(memory.aput)
+            return memory
+
+        bootstrap.Agents._open_memory = open_armed  # type: ignore[method-assign, assignment]
+        return
+    method, after = SPOTS[spot]
+
+    def make_armed(settings: Settings) -> Store:
+        store = factory.make_store(settings)
+        setattr(store, method, _deadly(getattr(store, method), after=after))
+        return store
+
+    bootstrap.make_store = make_armed  # type: ignore[attr-defined, assignment]
+
+
+def _deadly(method: Callable[..., Awaitable[Any]], *, after: bool) -> Callable[..., Awaitable[Any]]:
+    async def call_and_die(*args: Any, **kwargs: Any) -> Any:
+        if not after:
+            os._exit(EXIT_CODE)
+        result = await method(*args, **kwargs)
+        if result != []:  # a claim that found nothing
+            os._exit(EXIT_CODE)
+        return result
+
+    return call_and_die
+
+
+def _deadly_checkpoint(aput: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """After the checkpoint of the first node, before anything behind it is written to the log."""
+
+    async def put_and_die(config: Any, checkpoint: Any, metadata: Any, versions: Any) -> Any:
+        result = await aput(config, checkpoint, metadata, versions)
+        if metadata["step"] == FIRST_NODE_STEP:
+            os._exit(EXIT_CODE)
+        return result
+
+    return put_and_die

@@ -1,0 +1,128 @@
+"""Crashes at exact spots, and a process that is stopped while it has the database locked."""
+
+import asyncio
+import functools
+import os
+import re
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from app.store.sqlite.operations import Writes
+from tests.chaos import failpoints
+from tests.chaos.backends import BACKENDS
+from tests.chaos.clients import Clients
+from tests.chaos.cluster import Cluster, cluster
+from tests.chaos.history import RECITE, History, Reply, Stored, check, last_text
+from tests.chaos.processes import untouched
+from tests.chaos.run import collect
+from tests.servers import until
+
+SIGNED = re.compile(r"\[(\w+) (\w+)\.\d+/")
+WORKER_SPOTS = {
+    "after_claim_commit": (2, [("plan", "healthy"), ("answer", "healthy")]),
+    "between_checkpoint_and_event": (2, [("plan", "doomed"), ("answer", "healthy")]),
+    "before_finish": (2, [("plan", "doomed"), ("answer", "doomed")]),
+    "after_finish_commit": (1, [("plan", "doomed"), ("answer", "doomed")]),
+}
+"""How many attempts there are in the end, and whose text each node's is."""
+
+
+@pytest.fixture(params=BACKENDS)
+async def running(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with cluster(request.param, tmp_path) as started:
+        yield started
+
+
+async def submit(clients: Clients, content: str) -> str | None:
+    return await clients.submit(content, "t", random=Random(0), agent="brief")
+
+
+async def end_of(clients: Clients) -> Stored:
+    """What is stored when all is done, with nothing wrong about it."""
+    stored = await collect(clients)
+    assert check(History(clients.seen, stored)) == []
+    return stored
+
+
+@pytest.mark.parametrize("spot", WORKER_SPOTS)
+async def test_a_worker_that_dies_at_this_spot_breaks_nothing(running: Cluster, spot: str) -> None:
+    api = running.add("api", "api", slots=0)
+    doomed = running.add("worker", "doomed", slots=1, tamper=functools.partial(failpoints.arm, spot))
+    clients = Clients([api.url], spot)
+    try:
+        await clients.answered_by(api)
+        first, second = await submit(clients, "first"), await submit(clients, "second")
+        assert await doomed.gone() == failpoints.EXIT_CODE
+        running.add("worker", "healthy", slots=1)
+        stored = await end_of(clients)
+    finally:
+        await clients.close()
+    assert [first, second] == stored.threads["t"][:2]
+    assert first is not None
+    attempts, signed = WORKER_SPOTS[spot]
+    assert stored.messages[first]["attempt"] == attempts
+    assert SIGNED.findall(last_text(stored.logs[first])) == signed
+    assert {stored.messages[i]["state"] for i in stored.threads["t"]} == {"completed"}
+
+
+@pytest.mark.parametrize(("spot", "kept"), [("before_add", []), ("after_add_commit", ["first"])])
+async def test_an_api_process_that_dies_at_this_spot_breaks_nothing(
+    running: Cluster, spot: str, kept: list[str]
+) -> None:
+    api = running.add("api", "api", slots=1, tamper=functools.partial(failpoints.arm, spot))
+    clients = Clients([api.url], spot)
+    try:
+        await clients.answered_by(api)
+        assert await submit(clients, "first") is None
+        assert clients.seen.submits[0].reply is Reply.UNKNOWN
+        assert await api.gone() == failpoints.EXIT_CODE
+        api.tamper = untouched
+        api.start()
+        await clients.answered_by(api)
+        assert await submit(clients, "second") is not None
+        stored = await end_of(clients)
+    finally:
+        await clients.close()
+    assert [stored.messages[i]["user_message"] for i in stored.threads["t"]] == [*kept, "second", RECITE]
+
+
+def _stop_inside_a_transaction() -> None:
+    """Have the process stop, all of it, when it has added a message and not committed."""
+    add = Writes.add
+
+    def add_and_stop(*args: object) -> object:
+        added = add(*args)  # type: ignore[arg-type]
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return added
+
+    Writes.add = add_and_stop  # type: ignore[assignment,method-assign]
+
+
+async def test_others_are_refused_while_a_process_is_stopped_inside_a_transaction_of_sqlite(tmp_path: Path) -> None:
+    async with cluster("sqlite", tmp_path) as running:
+        stopping = running.add("api", "stopping", slots=0, tamper=_stop_inside_a_transaction)
+        healthy = running.add("api", "healthy", slots=2)
+        to_stopping, clients = Clients([stopping.url], "stopping"), Clients([healthy.url], "healthy")
+        try:
+            await asyncio.gather(to_stopping.answered_by(stopping), clients.answered_by(healthy))
+            held = asyncio.create_task(submit(to_stopping, "held"))
+
+            async def refused() -> bool:
+                await submit(clients, f"before {len(clients.seen.submits)}")
+                return clients.seen.submits[-1].reply is Reply.REFUSED
+
+            await until(refused, "the database is locked")
+            stopping.send(signal.SIGCONT)
+            assert await held is not None
+            assert await submit(clients, "behind") is not None
+            clients.seen.submits += to_stopping.seen.submits
+            stored = await end_of(clients)
+        finally:
+            await clients.close()
+            await to_stopping.close()
+    contents = [stored.messages[i]["user_message"] for i in stored.threads["t"]]
+    assert contents[-3:] == ["held", "behind", RECITE]
