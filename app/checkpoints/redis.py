@@ -39,6 +39,7 @@ from redis.backoff import NoBackoff
 from app.checkpoints.fence import lease_lost, mark_of, strict_serializer
 from app.checkpoints.threads import CalledFromThreads
 from app.errors import StoreError, StoreUnavailable
+from app.store.redis.connection import cut_when_closed
 
 PREFIX = "{agent_queue}:checkpoint:"
 NUL = "\0"
@@ -360,5 +361,7 @@ async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedRedisSaver]
         retry=Retry(NoBackoff(), 1),  # every script may run twice; a pooled connection may be from before a restart
         client_name="agent-queue-memory",
     )
+    pool = client.connection_pool
+    pool.connection_class = cut_when_closed(pool.connection_class)
     async with client:
         yield FencedRedisSaver(client, queue_id)

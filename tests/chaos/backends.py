@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos.proxy import Proxy
+from tests.postgres_server import PostgresServer
+from tests.valkey_server import ValkeyServer
 
 
 @dataclass
@@ -36,26 +38,25 @@ async def sqlite(folder: Path) -> AsyncIterator[Database]:
 
 @contextlib.asynccontextmanager
 async def postgres(folder: Path) -> AsyncIterator[Database]:
-    from tests.postgres_server import PostgresServer
-
-    server = PostgresServer()
-    try:
-        server.start()
-        server.make_database("chaos")
+    with PostgresServer() as server:
         async with Proxy("127.0.0.1", server.port) as proxy:
-            yield Database(server.url("chaos", port=proxy.port), proxy, server.crash, server.start)
-    finally:
-        server.remove()
+            yield Database(_through(proxy, server.url, server.port), proxy, server.kill, server.start)
 
 
 @contextlib.asynccontextmanager
-async def redis(folder: Path) -> AsyncIterator[Database]:
+async def valkey(folder: Path) -> AsyncIterator[Database]:
     """With `appendfsync always`: less may have answered before it wrote, when it is killed."""
-    from tests.valkey_server import ValkeyServer
-
     with ValkeyServer(appendfsync="always") as server:
         async with Proxy("127.0.0.1", server.port) as proxy:
-            yield Database(server.url.replace(f":{server.port}", f":{proxy.port}"), proxy, server.kill, server.start)
+            yield Database(_through(proxy, server.url, server.port), proxy, server.kill, server.start)
 
 
-BACKENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Database]]] = {"sqlite": sqlite}
+def _through(proxy: Proxy, url: str, port: int) -> str:
+    return url.replace(f":{port}", f":{proxy.port}")
+
+
+BACKENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Database]]] = {
+    "sqlite": sqlite,
+    "postgres": postgres,
+    "valkey": valkey,
+}

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 import redis
+import uvloop
+from langchain_core.runnables import RunnableConfig
 
+from app.checkpoints.redis import open_saver
 from app.errors import NotCancellable, StoreUnavailable
 from app.models import Message, MessageState, Released
 from app.store.redis import connection
@@ -411,3 +414,29 @@ async def test_nothing_is_lost_or_doubled_while_connections_are_cut_all_the_time
             types = await event_types(store, message.id)
             assert types == ["processing", "chunk", "chunk", "chunk", "done"]
         assert {thread.states[MessageState.COMPLETED] for thread in await all_threads(store)} == {15}
+
+
+def test_under_uvloop_a_connection_that_died_is_cut() -> None:
+    """uvloop raises RuntimeError for a write to a closed transport, where asyncio's own loop says nothing."""
+
+    async def write_to_the_dead() -> None:
+        link = connection.Link(shared_server().url)
+        await link.connect()
+        link._connection._writer.transport.abort()
+        await asyncio.sleep(0)
+        with pytest.raises(redis.ConnectionError):
+            await link.send([connection.pack("PING")])
+
+    uvloop.run(write_to_the_dead())
+
+
+def test_under_uvloop_the_memory_survives_connections_that_died() -> None:
+    async def use() -> None:
+        async with open_saver(shared_server().url, "queue") as saver:
+            reading: RunnableConfig = {"configurable": {"thread_id": "nobody", "checkpoint_ns": ""}}
+            assert await saver.aget_tuple(reading) is None
+            for each in saver._client.connection_pool._available_connections:
+                each._writer.transport.abort()
+            assert await saver.aget_tuple(reading) is None
+
+    uvloop.run(use())

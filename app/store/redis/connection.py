@@ -106,13 +106,33 @@ def mapped_errors() -> Iterator[None]:
         raise mapped(error) from error
 
 
+class CutWhenClosed:
+    """A mixin for connections of redis-py.
+
+    To write to a connection that was closed meanwhile is a RuntimeError under uvloop, which redis-py does not know as
+    the loss of the connection that it is.
+    """
+
+    async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
+        """See redis-py. Raises ConnectionError."""
+        try:
+            await super().send_packed_command(*arguments, **options)  # type: ignore[misc]  # of the class mixed with
+        except RuntimeError as error:
+            raise errors.ConnectionError(str(error)) from error
+
+
+def cut_when_closed(kind: type[Any]) -> type[Any]:
+    """This class of connections, with the above."""
+    return type(kind.__name__, (CutWhenClosed, kind), {})
+
+
 class Link:
     """One connection of the event loop, for one task at a time, which is never cancelled in the middle of an answer."""
 
     def __init__(self, url: str, **more: Any) -> None:
         options = connection_options(url, **more)
         kind = options.pop("connection_class", redis.asyncio.Connection)
-        self._connection: Any = kind(**options)  # redis-py has no types here
+        self._connection: Any = cut_when_closed(kind)(**options)  # redis-py has no types here
 
     @property
     def connected(self) -> bool:
@@ -173,6 +193,8 @@ async def inspect(link: Link, *, allow_volatile: bool) -> Capabilities:
                 "(ACL SETUSER <user> +info, or ALLOW_VOLATILE=true)"
             ) from error
         facts = {}
+    if facts.get("loading", "0") != "0":
+        raise StoreUnavailable("The Redis server is loading its data; try again when it is done.")
     _refuse(facts)
     doubts = _doubts(facts)
     if doubts and not allow_volatile:
