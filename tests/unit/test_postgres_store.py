@@ -10,7 +10,9 @@ import pytest
 
 from app.errors import LeaseLost, MessageNotFound, QueueFull, StoreError
 from app.models import MessageState
+from app.store import reads
 from app.store.base import MOVED, READY, message_topic
+from app.store.postgres import accepting
 from app.store.postgres.hints import payloads
 from app.store.postgres.store import PostgresStore
 from tests.clock import ManualClock
@@ -169,6 +171,31 @@ async def test_counts_are_what_is_there(store: PostgresStore, url: str, clock: M
     counted = "SELECT sum(messages) FROM tallies WHERE state = 'completed'"
     assert ask(url, counted) == ask(url, "SELECT count(*) FROM messages WHERE state = 'completed'")
     assert ask(url, "SELECT sum(waiting) FROM levels") == ask(url, "SELECT count(rank) FROM messages")
+
+
+async def test_positions_are_exact_from_either_end_and_estimated_between(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "EXACT_POSITION_LIMIT", 20)
+    monkeypatch.setattr(reads, "NEAR_END", 5)
+    messages = await asyncio.gather(*(add(store) for _ in range(100)))
+    assert [message.queue_position for message in messages] == list(range(100))
+    read = await asyncio.gather(*(store.get(TENANT, message.id) for message in messages))
+    positions = [message.queue_position for message in read]
+    assert positions[:21] == list(range(21))
+    assert positions[79:] == list(range(79, 100))
+    assert all(position is not None and 20 < position < 80 for position in positions[21:79])
+
+
+async def test_a_message_that_is_not_the_last_of_its_level_is_counted_too(
+    store: PostgresStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that was set back makes new messages that go before many others."""
+    monkeypatch.setattr(accepting, "NEAR_END", 5)
+    await asyncio.gather(*(add(store) for _ in range(30)))
+    clock.advance(-1)
+    messages = await asyncio.gather(*(add(store) for _ in range(3)))
+    assert [message.queue_position for message in messages] == [0, 1, 2]
 
 
 # Several stores on one database

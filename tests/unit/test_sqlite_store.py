@@ -11,9 +11,9 @@ import pytest
 
 from app.errors import LeaseLost, MessageNotFound, QueueFull, StoreError, StoreUnavailable
 from app.models import Completed, MessageState
+from app.store import reads
 from app.store.base import MOVED, READY, message_topic
 from app.store.sqlite import connection as sqlite_connection
-from app.store.sqlite import operations
 from app.store.sqlite.store import SqliteStore
 from tests.clock import ManualClock
 from tests.contract.builders import (
@@ -334,8 +334,8 @@ async def test_a_deleted_message_leaves_no_rows_behind(store: SqliteStore, path:
 async def test_positions_are_exact_from_either_end_and_estimated_between(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operations, "EXACT_POSITION_LIMIT", 20)
-    monkeypatch.setattr(operations, "NEAR_END", 5)
+    monkeypatch.setattr(reads, "EXACT_POSITION_LIMIT", 20)
+    monkeypatch.setattr(reads, "NEAR_END", 5)
     messages = await asyncio.gather(*(add(store) for _ in range(100)))
     read = await asyncio.gather(*(store.get(TENANT, message.id) for message in messages))
     positions = [message.queue_position for message in read]

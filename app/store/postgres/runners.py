@@ -1,5 +1,6 @@
 """What the lanes' threads do with a batch: read at one moment, change one by one, or change together."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,13 +12,13 @@ from app.store.postgres.operations import Writes
 Publish = Callable[[set[str]], None]
 
 
-class Runner:
+class Runner(ABC):
     """A batch runner over one session."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def open(self) -> None:
+    def open(self) -> None:  # noqa: B027
         """See `BatchRunner`. The session connects when there is work."""
 
     def close(self) -> None:
@@ -41,9 +42,9 @@ class Runner:
             for operation, value in zip(batch, values, strict=True)
         ]
 
+    @abstractmethod
     def together(self, works: Sequence[Any]) -> Sequence[Any]:
         """The results of a batch, or errors in their places; raises what the whole batch fails by."""
-        raise NotImplementedError
 
 
 class Reading(Runner):
