@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from app.agents.base import AgentDrained, AgentTask, Drain, FinalResult
 from app.agents.registry import AgentRegistry
-from app.errors import AgentQueueError, LeaseLost, StoreUnavailable
+from app.errors import AgentQueueError, CommitUnknown, LeaseLost, StoreUnavailable
 from app.models import Claim, Completed, Failed, Outcome, Released, scrubbed
 from app.store.base import EventLog
 from app.streams import EventWriter
@@ -77,7 +77,7 @@ class AgentProcessor:
                 raise error
             case AgentDrained():
                 return Released("The worker was stopped.")
-            case StoreUnavailable():
+            case StoreUnavailable() | CommitUnknown():
                 logger.warning("Message put back, the store is not available: id=%s, error=%s", message_id, error)
                 delay = min(MAX_AWAY_DELAY_SECONDS, 2.0 ** min(self._away_in_a_row, 10))
                 self._away_in_a_row += 1

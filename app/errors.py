@@ -12,6 +12,7 @@
     ├── AgentUnavailable          an agent that is configured could not be loaded
     ├── StoreError                the store did something unexpected
     │   ├── StoreUnavailable      busy, away or out of space: try again later
+    │   ├── CommitUnknown         the store went away while it wrote: nobody knows whether it did
     │   └── StoreIncompatible     a database newer than this code, or none of ours
     └── ConfigurationError        a setting that cannot work
 
@@ -114,6 +115,18 @@ class StoreUnavailable(StoreError):
     """The store is busy, away or out of space; nothing was stored."""
 
     code = "store_unavailable"
+
+
+class CommitUnknown(StoreError):
+    """The store went away while it wrote, and did not come back in time to tell whether it had."""
+
+    code = "commit_unknown"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(
+            "The database went away while it stored this, and did not come back in time to tell whether it is stored. "
+            f"Look before you send it again. {detail}".rstrip()
+        )
 
 
 class StoreIncompatible(StoreError):

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from app.api.schemas import Problem, ProblemError
 from app.errors import (
     AgentQueueError,
+    CommitUnknown,
     Conflict,
     InvalidRequest,
     NotFound,
@@ -35,6 +36,7 @@ STATUS_BY_ERROR: dict[type[AgentQueueError], int] = {
     Conflict: 409,
     QueueFull: 503,
     StoreUnavailable: 503,
+    CommitUnknown: 504,
 }
 
 

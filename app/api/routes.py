@@ -27,7 +27,7 @@ JSON = "application/json"
     status_code=202,
     response_model=MessageAccepted,
     response_description="Stored; it survives a crash of the server from here on.",
-    responses=problems(401, 413, 415, 422, 503),
+    responses=problems(401, 413, 415, 422, 503, 504),
     openapi_extra=described_body(MessageCreate),
 )
 async def submit_message(request: Request) -> Response:
@@ -60,7 +60,7 @@ async def get_message_status(message_id: MessageIdDep, services: ServicesDep, pr
     operation_id="cancelMessage",
     summary="Cancel a queued message",
     response_model=MessageCancelled,
-    responses=problems(401, 404, 409, 503),
+    responses=problems(401, 404, 409, 503, 504),
 )
 async def cancel_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Works while the message is queued; later it is 409."""

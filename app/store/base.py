@@ -8,7 +8,8 @@ ask for the narrow port that they need. Rules that hold for every method:
 - A method returns after the commit. What it returned survives what the backend promises (DESIGN section 4).
 - Every change of state writes its event in the same transaction; a log ends with its only terminal event
   (tests/contract/test_events.py).
-- `StoreUnavailable` means that nothing was written and that a later try may succeed.
+- `StoreUnavailable` means that nothing was written and that a later try may succeed. Where a store went away while it
+  wrote, and did not come back in time to tell what became of that, `CommitUnknown` says so.
 """
 
 from collections.abc import Collection, Sequence

@@ -97,7 +97,7 @@ class Clients:
         try:
             body = {"message": content, "thread_id": thread, **fields}
             response = await self._http.post(f"{url}/messages", json=body)
-            if self._expected(response, {202, 503}):
+            if self._expected(response, {202, 503, 504}):
                 reply, message_id = Reply.DONE, str(response.json()["message_id"])
             elif response.status_code == 503:
                 reply = Reply.REFUSED
@@ -114,7 +114,7 @@ class Clients:
         reply = Reply.UNKNOWN
         try:
             response = await self._http.delete(f"{random.choice(self.urls)}/messages/{message_id}")
-            if self._expected(response, {200, 409, 503}, message_id):
+            if self._expected(response, {200, 409, 503, 504}, message_id):
                 reply = Reply.DONE
             elif response.status_code in (409, 503):
                 reply = Reply.REFUSED

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import LeaseLost, StoreUnavailable
+from app.errors import CommitUnknown, LeaseLost, StoreUnavailable
 from app.models import Lease, Message, MessageState, Page
 from app.store.postgres import connection as postgres_connection
-from app.store.postgres.connection import CommitUnknown
 from app.store.postgres.store import PostgresStore
 from tests.clock import ManualClock
 from tests.contract.builders import (

@@ -13,7 +13,7 @@ import uvloop
 from langchain_core.runnables import RunnableConfig
 
 from app.checkpoints.redis import open_saver
-from app.errors import NotCancellable, StoreUnavailable
+from app.errors import CommitUnknown, NotCancellable, StoreUnavailable
 from app.models import Message, MessageState, Released
 from app.store.redis import connection
 from app.store.redis.lane import WriteLane
@@ -100,7 +100,7 @@ async def test_a_killed_server_comes_back_with_all_that_was_acknowledged(
             while True:
                 try:
                     accepted.append(await add(store, thread="t"))
-                except StoreUnavailable:
+                except (StoreUnavailable, CommitUnknown):
                     return
 
         submitting = [asyncio.create_task(submit()) for _ in range(8)]
@@ -414,6 +414,18 @@ async def test_nothing_is_lost_or_doubled_while_connections_are_cut_all_the_time
             types = await event_types(store, message.id)
             assert types == ["processing", "chunk", "chunk", "chunk", "done"]
         assert {thread.states[MessageState.COMPLETED] for thread in await all_threads(store)} == {15}
+
+
+async def test_a_write_that_is_never_answered_is_not_told_as_not_done(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (store, proxy):
+        await add(store)
+        proxy.plan = itertools.repeat(Moment.BEFORE_THE_ANSWER)
+        proxy.cut = Moment.BEFORE_THE_ANSWER
+        with pytest.raises(CommitUnknown, match="Look before you send it again"):
+            await add(store)
+        proxy.plan, proxy.cut = iter(()), None
+        queue = await until_it_works(lambda: store.summary(TENANT, limit=10))
+        assert queue.totals[MessageState.QUEUED] == 2, "it was done, once"
 
 
 def test_under_uvloop_a_connection_that_died_is_cut() -> None:

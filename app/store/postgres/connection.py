@@ -13,7 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.numeric import Int8Dumper
 
-from app.errors import ConfigurationError, StoreError, StoreUnavailable
+from app.errors import CommitUnknown, ConfigurationError, StoreError, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +50,6 @@ SET enable_mergejoin = off;
 """
 """Every statement looks for few rows by an index. A plan is made once, perhaps while the tables were empty or their
 statistics old, so it must not depend on how many rows there are: what would be right for few only is ruled out."""
-
-
-class CommitUnknown(StoreError):
-    """Whether a transaction was committed could not be found out. It must not be tried again."""
 
 
 class Step(NamedTuple):
@@ -286,10 +282,7 @@ class Session:
             except StoreError:
                 self._drop()
             self._closing.wait(SETTLE_AGAIN_SECONDS)
-        raise CommitUnknown(
-            "PostgreSQL went away while it stored this, and did not come back in time to tell whether it is stored. "
-            "Look before sending it again."
-        )
+        raise CommitUnknown
 
     def _drop_if_lost(self) -> bool:
         """Whether there is no connection any more."""

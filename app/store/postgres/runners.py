@@ -4,9 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.errors import NotFound, StoreUnavailable
+from app.errors import CommitUnknown, NotFound, StoreUnavailable
 from app.store.lane import Operation, Result
-from app.store.postgres.connection import CommitUnknown, Session
+from app.store.postgres.connection import Session
 from app.store.postgres.operations import Writes
 
 Publish = Callable[[set[str]], None]

@@ -50,7 +50,7 @@ def connection_options(url: str, **more: Any) -> dict[str, Any]:
     }
 
 
-_AWAY = "The Redis server does not answer; nothing was stored"
+_AWAY = "The Redis server does not answer"
 
 _BY_CLASS: tuple[tuple[type[Exception], type[StoreError | ConfigurationError], str], ...] = (
     (errors.AuthenticationError, ConfigurationError, "DATABASE_URL: the server does not know this user and password"),

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from app.errors import AgentQueueError, StoreError, StoreUnavailable
+from app.errors import AgentQueueError, CommitUnknown, StoreError, StoreUnavailable
 from app.store.redis.connection import CUT, Link, is_of_replica, mapped, pack, unavailable
 from app.store.redis.scripts import Script
 
@@ -113,6 +113,10 @@ class Lane:
     def answered(self, operation: Operation, reply: Any) -> None:
         """A reply came."""
 
+    def unanswered(self, error: StoreUnavailable) -> AgentQueueError:
+        """What callers are told whose operations were sent and never answered."""
+        return error
+
     async def _run(self, batch: list[Operation]) -> None:
         prologue = self.prologue()
         commands = self.pack_batch(batch)
@@ -140,7 +144,8 @@ class Lane:
                 await self._link.check()
                 await self._connect_until(deadline)
             except StoreUnavailable as error:
-                return replies + [error] * (len(commands) - len(replies))
+                told = error if deadline is None else self.unanswered(error)
+                return replies + [told] * (len(commands) - len(replies))
             try:
                 await self._link.send(commands[len(replies) :])
                 while len(replies) < len(commands):
@@ -149,7 +154,7 @@ class Lane:
             except CUT as error:
                 await self._link.disconnect()
                 if deadline is not None:
-                    return replies + [unavailable(error)] * (len(commands) - len(replies))
+                    return replies + [self.unanswered(unavailable(error))] * (len(commands) - len(replies))
                 deadline = asyncio.get_running_loop().time() + self.settle_seconds
 
     async def _connect_until(self, deadline: float | None) -> None:
@@ -222,6 +227,10 @@ class WriteLane(Lane):
         """See `Lane.pack_batch`: each with the names by which `lua/shared/once.lua` knows it again."""
         self._turn += 1
         return [self.pack_operation(each, self._turn, place) for place, each in enumerate(batch)]
+
+    def unanswered(self, error: StoreUnavailable) -> AgentQueueError:
+        """See `Lane.unanswered`."""
+        return CommitUnknown(str(error))
 
     def answered(self, operation: Operation, reply: Any) -> None:
         """See `Lane.answered`: own subscribers are told at once."""
