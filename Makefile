@@ -15,7 +15,7 @@ worker: .venv/run ## Run messages of the same database in another process, witho
 	@$(BIN)/python -m app.worker
 
 test: .venv/dev ## Run all tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
 
 chaos: .venv/dev ## Kill, stop and cut everything for 10 minutes a backend (CHAOS_SECONDS, CHAOS_SEED), and check
 	@$(BIN)/python -m tests.chaos

@@ -10,7 +10,7 @@ from tests.chaos.backends import BACKENDS
 from tests.chaos.run import run
 from tests.chaos.unfenced import remove_fences
 
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "15"))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "60"))
 CONTROL_SECONDS = 5.0
 SEED = os.environ.get("CHAOS_SEED") or str(time.time_ns())
 
