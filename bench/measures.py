@@ -1,5 +1,6 @@
 """The measures. Each gives rows for the table: what, the figure, its goal."""
 
+import asyncio
 import statistics
 import tempfile
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.backends import BACKENDS
+from bench.claims import CLAIMS, DEPTH, SHALLOW, measure
 from bench.processes import free_port, load, process, read, resident_megabytes, wait_for_port
 
 ROUNDS = 5
@@ -19,7 +21,7 @@ MESSAGES_A_ROUND = 5
 
 
 class Row(NamedTuple):
-    """One line of the table. `low` and `high` are the extremes of the rounds."""
+    """One line of the table. `low` and `high` are the extremes of the rounds; of claims, the best one and the p99."""
 
     what: str
     median: float
@@ -95,6 +97,22 @@ def _tokens(name: str) -> list[Row]:
     ]
 
 
+def claims() -> list[Row]:
+    """A claim with few and with very many messages queued."""
+    return [row for name in BACKENDS for row in _claims(name)]
+
+
+def _claims(name: str) -> list[Row]:
+    with _database(name) as (_, url):
+        shallow, deep = asyncio.run(measure(url))
+    p99 = int(CLAIMS * 0.99)
+    return [
+        Row(f"claim at {SHALLOW:,}, {name}", statistics.median(shallow), shallow[0], shallow[p99], "ms", ""),
+        Row(f"  at {DEPTH:,}", statistics.median(deep), deep[0], deep[p99], "ms", "p99 <= 10"),
+        Row("  p99 against the shallow one", deep[p99] / shallow[p99], 0, 0, "", "<= 2"),
+    ]
+
+
 @contextmanager
 def _database(name: str) -> Iterator[tuple[Path, str]]:
     with tempfile.TemporaryDirectory() as folder, BACKENDS[name](Path(folder)) as url:
@@ -150,4 +168,9 @@ def start() -> list[Row]:
     ]
 
 
-MEASURES: dict[str, Callable[[], list[Row]]] = {"submit": submit, "tokens": tokens, "start": start}
+MEASURES: dict[str, Callable[[], list[Row]]] = {
+    "submit": submit,
+    "tokens": tokens,
+    "claims": claims,
+    "start": start,
+}
