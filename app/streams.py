@@ -167,13 +167,13 @@ class SharedReads(Generic[V]):
         self._read = read
         self._asked: dict[tuple[object, ...], asyncio.Task[V]] = {}
 
-    async def __call__(self, *key: Any) -> V:
-        """The same as `read(*key)`."""
+    def __call__(self, *key: Any) -> asyncio.Task[V]:
+        """`read(*key)`, under way. It is not the caller's alone: not to be cancelled."""
         task = self._asked.get(key)
         if task is None:
             task = self._asked[key] = asyncio.create_task(self._begin(key), name="shared read")
             task.add_done_callback(_retrieve)
-        return await asyncio.shield(task)
+        return task
 
     async def _begin(self, key: tuple[object, ...]) -> V:
         del self._asked[key]
@@ -200,9 +200,24 @@ class _Silence:
 
     async def until_hint(self, hints: Subscription) -> AsyncIterator[Idle]:
         """`Idle` each time that the silence has become too long, until there is a hint."""
-        while not await hints.wait(max(0.0, self._ends_at - self._time())):
-            self.broken()
-            yield Idle()
+        hinted = False
+        while not hinted:
+            hinted = await hints.wait(self._left)
+            if not self._left:
+                self.broken()
+                yield Idle()
+
+    async def until_done(self, read: asyncio.Task[Any]) -> AsyncIterator[Idle]:
+        """The same, until a read is done, which takes long when the store is away."""
+        while not read.done():
+            await asyncio.wait([read], timeout=self._left)
+            if not self._left:
+                self.broken()
+                yield Idle()
+
+    @property
+    def _left(self) -> float:
+        return max(0.0, self._ends_at - self._time())
 
 
 class Streams:
@@ -236,7 +251,10 @@ class Streams:
         silence = _Silence(idle_seconds)
         with self._reader_of(message_topic(message_id)) as hints:
             while not self._closing:
-                page, written = await self._pages(message_id, after)
+                read = self._pages(message_id, after)
+                async for idle in silence.until_done(read):
+                    yield idle
+                page, written = read.result()
                 if after + 1 < page.first:
                     yield Reset(page.state, await self._text_so_far(tenant, message_id))
                     after = page.first - 1
@@ -291,10 +309,16 @@ class Streams:
         try:
             with self._source.subscribe(message_topic(message_id), POSITIONS) as hints:
                 while not self._closing:
-                    page, _ = await self._pages(message_id, after)
+                    read = self._pages(message_id, after)
+                    async for idle in silence.until_done(read):
+                        yield idle
+                    page, _ = read.result()
                     if page.events or page.state is not MessageState.QUEUED:
                         return
-                    position = await self._positions(tenant, message_id)
+                    asked = self._positions(tenant, message_id)
+                    async for idle in silence.until_done(asked):
+                        yield idle
+                    position = asked.result()
                     if position is not None and position != told:
                         told = position
                         silence.broken()

@@ -18,15 +18,18 @@ LONG = 1_000.0
 
 
 class CountingStore(SqliteStore):
-    """Counts the reads of logs, and can be away."""
+    """Counts the reads of logs, and can be away or slow."""
 
     def __init__(self) -> None:
         super().__init__(None)
         self.reads = 0
         self.away = False
+        self.answering = asyncio.Event()
+        self.answering.set()
 
     async def read(self, message_id: str, *, after: int, limit: int) -> EventPage:
         self.reads += 1
+        await self.answering.wait()
         if self.away:
             raise StoreUnavailable("The store is away.")
         return await super().read(message_id, after=after, limit=limit)
@@ -89,6 +92,36 @@ async def test_while_the_store_is_away_a_tail_is_silent_and_goes_on_afterwards(
         counting.away = False
         await counting.finish(lease, Completed("token"))
     assert ids(seen) == [1, 2, 3]
+
+
+async def test_a_reader_is_told_of_silence_while_a_read_takes_long(
+    counting: CountingStore, tails: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "POLL_SECONDS", 0.01)
+    lease = await start(counting)
+    seen: list[News] = []
+    async with asyncio.TaskGroup() as reading:
+        reading.create_task(collect(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=0.02), seen))
+        await until(lambda: ids(seen) == [1], "the beginning is there")
+        counting.answering.clear()
+        told = len(seen)
+        await until(lambda: len(seen) > told + 3, "the reader is told that there is silence")
+        counting.answering.set()
+        await counting.finish(lease, Completed(""))
+    assert ids(seen) == [1, 2]
+
+
+async def test_hints_that_bring_nothing_do_not_hide_the_silence(
+    counting: CountingStore, tails: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "POLL_SECONDS", 0.002)
+    lease = await start(counting)
+    seen: list[News] = []
+    async with asyncio.TaskGroup() as reading:
+        reading.create_task(collect(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=0.03), seen))
+        await until(lambda: sum(isinstance(news, Idle) for news in seen) >= 3, "the reader is told of the silence")
+        await counting.finish(lease, Completed(""))
+    assert ids(seen) == [1, 2]
 
 
 async def test_without_any_hint_readers_look_after_a_while(
