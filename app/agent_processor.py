@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 from contextlib import aclosing
 
 from app.agents.base import AgentDrained, AgentTask, Drain, FinalResult
@@ -15,19 +17,29 @@ from app.telemetry import Redactor
 logger = logging.getLogger(__name__)
 
 MAX_ERROR_LENGTH = 2_000
-MAX_AWAY_DELAY_SECONDS = 30.0
-"""While the store or the agents' memory is away, messages come again after 1, 2, 4 … seconds, and this at most."""
+AWAY_DELAY_SECONDS = (1.0, 30.0)
+"""While the store or the agents' memory is away, messages come again after as long as it has been away by then, within
+these bounds."""
 
 
 class AgentProcessor:
     """Turns a claim into an outcome."""
 
-    def __init__(self, log: EventLog, registry: AgentRegistry, *, timeout_seconds: float, redactor: Redactor) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        registry: AgentRegistry,
+        *,
+        timeout_seconds: float,
+        redactor: Redactor,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._log = log
         self._registry = registry
         self._timeout_seconds = timeout_seconds
         self._redactor = redactor
-        self._away_in_a_row = 0
+        self._monotonic = monotonic
+        self._away_since: float | None = None
 
     async def process(self, claim: Claim, drain: Drain) -> Outcome:
         """Run the agent and write its events. Raises LeaseLost; when the task is cancelled, the attempt ends here."""
@@ -41,7 +53,7 @@ class AgentProcessor:
             if not isinstance(error, Exception):
                 raise
             return self._timed_out(claim) if limit.expired() else self._outcome_of(error, claim)
-        self._away_in_a_row = 0
+        self._away_since = None
         logger.info("Message processed successfully: id=%s", claim.message.id)
         return Completed(scrubbed(text))
 
@@ -69,19 +81,25 @@ class AgentProcessor:
         logger.warning("Message failed: id=%s, code=timeout", claim.message.id)
         return Failed(f"Processing took longer than {self._timeout_seconds:g} seconds.", "timeout")
 
+    def _away_delay(self) -> float:
+        now = self._monotonic()
+        if self._away_since is None:
+            self._away_since = now
+        least, most = AWAY_DELAY_SECONDS
+        return min(most, max(least, now - self._away_since))
+
     def _outcome_of(self, error: Exception, claim: Claim) -> Outcome:
         """What an exception means for the message. Texts of others' exceptions are shown without secrets."""
         message_id = claim.message.id
+        if isinstance(error, StoreUnavailable | CommitUnknown):
+            logger.warning("Message put back, the store is not available: id=%s, error=%s", message_id, error)
+            return Released(self._shown(str(error)), delay=self._away_delay())
+        self._away_since = None
         match error:
             case LeaseLost():
                 raise error
             case AgentDrained():
                 return Released("The worker was stopped.")
-            case StoreUnavailable() | CommitUnknown():
-                logger.warning("Message put back, the store is not available: id=%s, error=%s", message_id, error)
-                delay = min(MAX_AWAY_DELAY_SECONDS, 2.0 ** min(self._away_in_a_row, 10))
-                self._away_in_a_row += 1
-                return Released(self._shown(str(error)), delay=delay)
             case AgentQueueError():
                 logger.warning("Message failed: id=%s, code=%s", message_id, error.code)
                 return Failed(self._shown(str(error)), error.code)

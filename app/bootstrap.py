@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from app.agent_processor import AgentProcessor
 from app.agents.base import Agent, AgentMemory
 from app.agents.embedded import EmbeddedModel
 from app.agents.registry import AgentRegistry, Loader
 from app.checkpoints.factory import checkpoint_url, open_saver, saver_opener
-from app.config import Settings
+from app.config import Settings, place_of
 from app.errors import StoreError
 from app.maintenance import Maintenance
 from app.queue_manager import QueueManager
@@ -107,8 +107,13 @@ def redactor_of(settings: Settings) -> Redactor:
     secrets = [] if settings.openai_api_key is None else [settings.openai_api_key.get_secret_value()]
     for url in filter(None, (settings.database_url, settings.checkpoint_url)):
         credentials, at, _ = url.partition("://")[2].rpartition("@")
-        if at and (password := credentials.partition(":")[2]):
-            secrets += [password, unquote(password)]
+        options = parse_qs(url.partition("?")[2])
+        passwords = [
+            credentials.partition(":")[2] if at else "",
+            *options.get("password", ()),
+            *options.get("sslpassword", ()),
+        ]
+        secrets += [each for password in filter(None, passwords) for each in (password, unquote(password))]
     return Redactor(secrets)
 
 
@@ -123,8 +128,8 @@ async def check_store(settings: Settings) -> None:
     try:
         await store.open()
     except StoreError as error:
-        shown = redactor_of(settings).redact(settings.database_url)
-        raise type(error)(f"DATABASE_URL: {str(error).rstrip('.')}, got {shown!r}") from error
+        told = redactor_of(settings).redact(str(error)).rstrip(".")
+        raise type(error)(f"DATABASE_URL: {told}, got {place_of(settings.database_url)}") from None
     await store.close()
 
 

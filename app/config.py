@@ -133,6 +133,14 @@ def _from_folder(folder: Path, spec: str) -> str:
     return f"{folder / file}:{attribute}" if file.endswith(".py") else spec
 
 
+def place_of(url: str) -> str:
+    """A database's URL as it may be shown: of a server nothing but its kind, since the rest may hold a password."""
+    scheme, colon, _ = url.partition("://")
+    if not colon:
+        return "one without ://"
+    return repr(url) if scheme in ("sqlite", "memory") else f"{scheme}://…"
+
+
 def load_settings(env_file: str | None = ".env") -> Settings:
     """Settings of this process. Raises ConfigurationError: which variable, what was expected, what came."""
     try:

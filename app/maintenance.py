@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 PROMOTE_SECONDS = 1.0
 PRUNE_SECONDS = 60.0
 PRUNE_BATCH = 500
+NOBODY = ""
+"""A memory key that no conversation has."""
 
 
 class DutyStore(MessageStore, WorkerStore, Protocol):
@@ -59,10 +61,12 @@ class Maintenance:
     async def prune(self) -> None:
         """Drop old event logs, then old messages, with the memory that only they needed, in small transactions.
 
-        Left to processes that have the agents' memory open: what is forgotten has to be forgotten there too.
+        Left to processes that have the agents' memory open: what is forgotten has to be forgotten there too. So nothing
+        is pruned while the memory is away.
         """
         memory = self._memory()
         while memory is not None:
+            await memory.forget([NOBODY])  # raises StoreUnavailable while it is away
             logs, keys = await self._store.prune_logs(
                 older_than_seconds=self._settings.event_retention_hours * 3600, limit=PRUNE_BATCH
             )

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.config import Settings
+from app.config import Settings, place_of
 from app.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -47,21 +47,20 @@ def _check(variable: str, url: str) -> None:
     got = "a URL that cannot be read"
     if url.startswith(POSTGRES):
         with _extra("postgres", variable):
-            from psycopg import ProgrammingError
-            from psycopg.conninfo import conninfo_to_dict
-        with suppress(ProgrammingError):
-            conninfo_to_dict(url)
+            from app.store.postgres.connection import connection_parameters
+        with suppress(ConfigurationError):
+            connection_parameters(url)
             return
     elif url.startswith(REDIS):
         with _extra("redis", variable):
-            from redis.asyncio.connection import parse_url
-        with suppress(ValueError):
-            parse_url(url)
+            from app.store.redis.connection import connection_options
+        with suppress(ConfigurationError):
+            connection_options(url)
             return
     elif url == MEMORY or url.removeprefix(SQLITE) not in ("", url):
         return
     else:
-        got = repr(url.rpartition("@")[2])
+        got = place_of(url)
     raise ConfigurationError(
         f"{variable}: expected sqlite:///path/to/file.db, postgresql://user@host/database, redis://host or memory://, "
         f"got {got}"

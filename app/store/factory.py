@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from app.clock import Clock
-from app.config import Settings
+from app.config import Settings, place_of
 from app.errors import ConfigurationError
 from app.store.base import RankPolicy, Store
 
@@ -40,5 +40,5 @@ def make_store(settings: Settings, *, clock: Clock | None = None) -> Store:
         ) from error
     raise ConfigurationError(
         "DATABASE_URL: expected sqlite:///path/to/file.db, postgresql://user@host/database, redis://host or memory://, "
-        f"got {url.rpartition('@')[2]!r}"
+        f"got {place_of(url)}"
     )

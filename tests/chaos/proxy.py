@@ -101,5 +101,6 @@ class Proxy:
 
 def _reset(writer: asyncio.StreamWriter) -> None:
     """Close with RST, as a connection that broke, not with FIN."""
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with contextlib.suppress(OSError):  # closed already
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

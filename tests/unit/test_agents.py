@@ -1,6 +1,7 @@
 """What becomes of agents and their messages while the store or the memory is away."""
 
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import pytest
 
@@ -9,12 +10,13 @@ from app.agents import registry as registry_module
 from app.agents.base import Agent, AgentTask, Drain, FinalResult
 from app.agents.registry import AgentRegistry
 from app.errors import StoreUnavailable
-from app.models import Claim, Completed, Outcome, Released
+from app.maintenance import Maintenance
+from app.models import Claim, Completed, MessageState, Outcome, Released
 from app.store.base import Store
 from app.telemetry import Redactor
-from tests.contract.builders import claim, new
-
-AWAY = 8
+from tests.clock import ManualClock
+from tests.contract.builders import DONE, TENANT, claim, new, start
+from tests.servers import settings_for
 
 
 class ForgetfulAgent:
@@ -53,12 +55,19 @@ async def loaded(agent: Agent, failures: int = 0) -> AgentRegistry:
 
 
 async def test_messages_come_back_ever_later_while_the_memory_is_away(store: Store) -> None:
-    agent = ForgetfulAgent(AWAY)
-    processor = AgentProcessor(store, await loaded(agent), timeout_seconds=60, redactor=Redactor())
-    outcomes = [await outcome_of(store, processor) for _ in range(AWAY)]
-    delays = [outcome.delay for outcome in outcomes if isinstance(outcome, Released)]
-    assert delays == [1, 2, 4, 8, 16, 30, 30, 30]
-    assert all("hunter2" not in outcome.reason for outcome in outcomes if isinstance(outcome, Released))
+    agent, now = ForgetfulAgent(away=1_000), 100.0
+    processor = AgentProcessor(
+        store, await loaded(agent), timeout_seconds=60, redactor=Redactor(), monotonic=lambda: now
+    )
+    delays = []
+    for seconds in (0, 0, 1, 2, 4, 8, 16, 32):
+        now += seconds
+        outcome = await outcome_of(store, processor)
+        assert isinstance(outcome, Released)
+        assert "hunter2" not in outcome.reason
+        delays.append(outcome.delay)
+    assert delays == [1, 1, 1, 3, 7, 15, 30, 30], "after as long as it has been away, whatever the number of messages"
+    agent.away = 0
     assert await outcome_of(store, processor) == Completed("remembered")
     agent.away = 1
     assert isinstance(again := await outcome_of(store, processor), Released)
@@ -70,3 +79,22 @@ async def test_an_agent_is_loaded_as_soon_as_the_store_is_there(monkeypatch: pyt
     registry = await loaded(ForgetfulAgent(), failures=3)
     assert registry.available == ("chat",)
     assert registry.failures == {}
+
+
+class AwayMemory:
+    """Cannot forget."""
+
+    async def forget(self, memory_keys: list[str]) -> None:
+        """See `AgentMemory.forget`."""
+        raise StoreUnavailable("The memory is away.")
+
+
+async def test_nothing_is_pruned_while_the_memory_is_away(store: Store, clock: ManualClock, tmp_path: Path) -> None:
+    """What was pruned meanwhile would be remembered for ever."""
+    lease = await start(store)
+    await store.finish(lease, DONE)
+    clock.advance(400 * 86_400)
+    maintenance = Maintenance(store, AwayMemory, settings_for(tmp_path))
+    with pytest.raises(StoreUnavailable):
+        await maintenance.prune()
+    assert (await store.get(TENANT, lease.message_id)).state is MessageState.COMPLETED

@@ -52,6 +52,9 @@ def test_any_queue_goes_with_any_memory(database: str, checkpoint: str) -> None:
         f"postgresql://u:{SECRET}@db/name?nonsense=1",
         f"redis://:{SECRET}@cache:port",
         f"redis://:{SECRET}@cache?socket_timeout={SECRET}",
+        f"redis:///cache?password={SECRET}",
+        f"mongodb://cache?password={SECRET}",
+        f"postgresql://u:{SECRET}@{SECRET}@db/name",
     ],
 )
 def test_nonsense_is_refused_in_one_line(nonsense: str) -> None:
@@ -73,6 +76,7 @@ def test_what_is_wrong_with_the_queues_url_is_said_of_that() -> None:
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, url: str, driver: str, extra: str) -> None:
     for module in [name for name in sys.modules if name.partition(".")[0] == driver]:
         monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.delitem(sys.modules, f"app.store.{extra}.connection", raising=False)
     with pytest.raises(ConfigurationError, match=rf"agent-queue-system\[{extra}\]"):
         url_of("memory://", url)
 
