@@ -3,7 +3,8 @@
 import logging
 
 from app.agents.registry import AgentRegistry
-from app.models import Message, NewMessage, Priority, QueueSummary, new_message_id
+from app.errors import MessageNotFound
+from app.models import Message, NewMessage, Priority, QueueSummary, new_message_id, storable
 from app.store.base import MessageStore
 
 logger = logging.getLogger(__name__)
@@ -37,14 +38,22 @@ class QueueManager:
 
     async def get(self, tenant: str, message_id: str) -> Message:
         """The message as it is now. Raises MessageNotFound."""
-        return await self._store.get(tenant, message_id)
+        return await self._store.get(tenant, _possible(message_id))
 
     async def cancel(self, tenant: str, message_id: str) -> Message:
         """Cancel a queued message. Raises MessageNotFound, NotCancellable."""
-        message = await self._store.cancel(tenant, message_id)
+        message = await self._store.cancel(tenant, _possible(message_id))
         logger.info("Message cancelled: id=%s", message_id)
         return message
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
         """The queue at this moment, with at most `limit` messages of each kind."""
         return await self._store.summary(tenant, limit=limit)
+
+
+def _possible(message_id: str) -> str:
+    """The id, unless no store could hold it. Raises MessageNotFound."""
+    try:
+        return storable(message_id)
+    except ValueError:
+        raise MessageNotFound(message_id) from None

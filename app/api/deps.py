@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from app.api.auth import Principal, authenticate
 from app.api.errors import UnsupportedMediaType
 from app.errors import InvalidRequest
-from app.models import Page, ThreadId
+from app.models import Page, ThreadId, storable
 from app.services import Services
 
 B = TypeVar("B", bound=BaseModel)
@@ -88,8 +88,7 @@ def decode_cursor(cursor: str | None, limit: int) -> Page:
     try:
         number, text = json.loads(base64.urlsafe_b64decode(cursor.encode() + b"=="))
         if isinstance(number, int) and isinstance(text, str) and abs(number) < 2**63:
-            text.encode()
-            return Page(limit, (number, text))
+            return Page(limit, (number, storable(text)))
     except (ValueError, TypeError, RecursionError, binascii.Error):
         pass
     raise InvalidRequest("cursor: expected one from a Link header of this server", field="cursor")

@@ -1,6 +1,7 @@
 """The whole application on a database server that is wrong, goes away, and comes back."""
 
 import asyncio
+import base64
 import contextlib
 import subprocess
 import sys
@@ -12,9 +13,11 @@ import httpx2
 import pytest
 from redis import Redis
 
+from app.clock import SystemClock
 from tests import postgres_server, wire
+from tests.contract.backends import StoreFactory
 from tests.graph_control import GraphControl
-from tests.servers import ROOT, ServerProcess, free_port, server_process, until
+from tests.servers import ROOT, ServerProcess, free_port, live_server, server_process, settings_for, until
 from tests.valkey_server import ValkeyServer
 
 SECRET = "hunter2hunter2"
@@ -171,3 +174,20 @@ async def test_an_engine_that_goes_away_and_comes_back_loses_nothing(
         frames = await wire.frames_of(server.url, waiting)
         assert frames[-1].data["result"] == "Heard: Hello | Hello"
         await server.ready()
+
+
+async def test_what_a_database_cannot_hold_is_not_found(make_store: StoreFactory, tmp_path: Path) -> None:
+    """PostgreSQL refuses NUL in a text, and SQLite and Redis take it; nobody may notice."""
+    store = make_store(tmp_path, SystemClock())
+    async with live_server(settings_for(tmp_path, worker_concurrency=0), store=store) as server:
+        for method, path in (
+            ("GET", "/messages/%00/status"),
+            ("GET", "/messages/a%00b/stream"),
+            ("GET", "/messages/%00/events"),
+            ("DELETE", "/messages/a%00"),
+        ):
+            answer = await wire.request(server.url, method, path)
+            assert (answer.status, answer.json()["code"]) == (404, "message_not_found"), path
+        cursor = base64.urlsafe_b64encode(b'[1, "\\u0000"]').decode()
+        answer = await wire.request(server.url, "GET", f"/threads?cursor={cursor}")
+        assert (answer.status, answer.json()["code"]) == (422, "invalid_request")
