@@ -93,7 +93,7 @@ class AgentProcessor:
         message_id = claim.message.id
         if isinstance(error, StoreUnavailable | CommitUnknown):
             logger.warning("Message put back, the store is not available: id=%s, error=%s", message_id, error)
-            return Released(self._shown(str(error)), delay=self._away_delay())
+            return Released(error.public, delay=self._away_delay())
         self._away_since = None
         match error:
             case LeaseLost():

@@ -60,6 +60,7 @@ class Agents:
 
     def _loader(self, path: str) -> Loader:
         async def load() -> Agent:
+            await self._store.queue_id()
             await asyncio.to_thread(self._import, "app.agents.langgraph")
             from app.agents.langgraph import LangGraphAgent, load_graph
 
@@ -68,6 +69,7 @@ class Agents:
         return load
 
     async def _load_chat(self) -> Agent:
+        await self._store.queue_id()  # raises while the store is away, before anything is begun that is begun once
         settings = self._settings
         importing = asyncio.to_thread(self._import, "app.agents.builtin", "app.agents.langgraph")
         if settings.uses_embedded_model:

@@ -10,7 +10,7 @@ from app.main import migrate, run, serve, work
 COMMANDS: dict[str, tuple[Callable[[Settings], None], str]] = {
     "serve": (serve, "take messages, show streams and run messages (WORKER_CONCURRENCY=0: run none)"),
     "worker": (work, "run messages only, without HTTP"),
-    "migrate": (migrate, "bring the database and the agents' memory up to date, then end"),
+    "migrate": (migrate, "bring the database up to date, then end"),
 }
 
 

@@ -21,7 +21,7 @@ Each class has a stable `code`. What HTTP makes of it is decided in `app.api.err
 
 
 class AgentQueueError(Exception):
-    """Base of all errors raised on purpose. The text is safe to show to a caller."""
+    """Base of all errors raised on purpose. Unless it is a StoreError, the text is safe to show to a caller."""
 
     code = "internal_error"
 
@@ -106,27 +106,30 @@ class AgentUnavailable(AgentQueueError):
 
 
 class StoreError(AgentQueueError):
-    """The store did something unexpected."""
+    """The store did something unexpected. The text is for the log: it may name hosts; callers are told `public`."""
 
     code = "store_error"
+    public = "The database did something unexpected; the server's log has more."
 
 
 class StoreUnavailable(StoreError):
     """The store is busy, away or out of space; nothing was stored."""
 
     code = "store_unavailable"
+    public = "The database is busy, away or out of space. Nothing was stored; send it again later."
 
 
 class CommitUnknown(StoreError):
     """The store went away while it wrote, and did not come back in time to tell whether it had."""
 
     code = "commit_unknown"
+    public = (
+        "The database went away while it stored this, and did not come back in time to tell whether it is stored. "
+        "Look before you send it again."
+    )
 
     def __init__(self, detail: str = "") -> None:
-        super().__init__(
-            "The database went away while it stored this, and did not come back in time to tell whether it is stored. "
-            f"Look before you send it again. {detail}".rstrip()
-        )
+        super().__init__(f"{self.public} {detail}".rstrip())
 
 
 class StoreIncompatible(StoreError):

@@ -18,6 +18,7 @@ from app.errors import (
     InvalidRequest,
     NotFound,
     QueueFull,
+    StoreError,
     StoreUnavailable,
 )
 
@@ -90,7 +91,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def _of_ours(error: AgentQueueError) -> Response:
     status = next((s for kind, s in STATUS_BY_ERROR.items() if isinstance(error, kind)), 500)
-    if status == 500:
+    if status == 500 or isinstance(error, StoreError):
         logger.error("A request failed: code=%s, error=%s", error.code, error)
     headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
     if status == 401:
@@ -98,7 +99,8 @@ def _of_ours(error: AgentQueueError) -> Response:
     errors = []
     if isinstance(error, InvalidRequest) and error.field is not None:
         errors = [ProblemError(field=error.field, detail=str(error))]
-    return problem(status, error.code, str(error), errors=errors, headers=headers)
+    detail = error.public if isinstance(error, StoreError) else str(error)
+    return problem(status, error.code, detail, errors=errors, headers=headers)
 
 
 def invalid(errors: Sequence[Any]) -> Response:

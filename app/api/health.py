@@ -1,5 +1,7 @@
 """Whether this process lives, and whether it should be given work. Open to probes: nothing here is anybody's data."""
 
+import logging
+
 from fastapi import APIRouter, Response
 
 from app import __version__
@@ -7,6 +9,8 @@ from app.api.deps import ServicesDep
 from app.api.schemas import Alive, Check, Health
 from app.errors import StoreError
 from app.services import Services
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/health", tags=["health"])
 JSON = "application/json"
@@ -17,7 +21,8 @@ async def _health(services: Services) -> Health:
         await services.store.ping()
         checks = {"store": Check(ok=True, detail="")}
     except StoreError as error:
-        checks = {"store": Check(ok=False, detail=str(error))}
+        logger.warning("The store does not answer: %s", error)
+        checks = {"store": Check(ok=False, detail=error.public)}
     registry = services.registry
     starting = not registry.loaded.is_set()
     problems_found = [f"{name}: {reason}" for name, reason in registry.failures.items()]

@@ -10,6 +10,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from app.errors import StoreUnavailable
@@ -49,6 +50,12 @@ class BatchRunner(Protocol):
         """Called last, in the lane's thread."""
 
 
+async def joined(thread: threading.Thread) -> None:
+    """Wait for the end of a thread, on a thread of its own: agents that hang may hold all those of the loop."""
+    with ThreadPoolExecutor(1) as joining:
+        await asyncio.get_running_loop().run_in_executor(joining, thread.join)
+
+
 class Lane:
     """One thread and its queue. Opened and used from one event loop."""
 
@@ -83,7 +90,7 @@ class Lane:
             return
         self._hand_over()
         self._inbox.put(None)
-        await self._loop.run_in_executor(None, self._thread.join)
+        await joined(self._thread)
 
     def run(self, work: Callable[[], T], *, durable: bool = True) -> asyncio.Future[T]:
         """Have the thread call `work` inside a transaction; the future gets its result or its exception."""

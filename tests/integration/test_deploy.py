@@ -64,7 +64,7 @@ def nginx(folder: Path, **upstreams: str) -> Iterator[str]:
     """The real server with the configuration of `deploy`; its URL."""
     port = free_port()
     template = string.Template((DEPLOY / "nginx.conf").read_text("utf-8"))
-    text = template.safe_substitute(upstreams, LISTEN=f"127.0.0.1:{port}")
+    text = template.safe_substitute(upstreams, RESOLVER="", LISTEN=f"127.0.0.1:{port}")
     (folder / "nginx.conf").write_text(f"pid {folder}/nginx.pid; daemon off; error_log stderr;\n{text}")
     process = subprocess.Popen(["nginx", "-p", folder, "-c", "nginx.conf"])
     try:

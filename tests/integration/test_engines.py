@@ -159,6 +159,7 @@ async def test_an_engine_that_goes_away_and_comes_back_loses_nothing(
             refused = await submit(server)
             assert (refused.status_code, refused.json()["code"]) == (503, "store_unavailable")
             assert int(refused.headers["retry-after"]) >= 1
+            assert "127.0.0.1" not in refused.text + (await wire.request(server.url, "GET", "/health")).body.decode()
             assert (await wire.request(server.url, "GET", "/health/live")).status == 200
             assert (await wire.request(server.url, "GET", "/health/ready")).status == 503
             await asyncio.to_thread(database.start)

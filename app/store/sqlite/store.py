@@ -34,7 +34,7 @@ from app.models import (
 )
 from app.store.base import MAX_CRASHES, Capabilities, Heart, RankPolicy, Subscription
 from app.store.hub import Hub
-from app.store.lane import Lane
+from app.store.lane import Lane, joined
 from app.store.named_sql import load_queries
 from app.store.sqlite.connection import Reader, Writer, connect, mapped_errors, transaction
 from app.store.sqlite.operations import SqliteReads, Writes
@@ -97,7 +97,7 @@ class SqliteStore:
         await self._write_lane.close()
         await self._read_lane.close()
         if self._listener is not None:
-            await asyncio.to_thread(self._listener.join)
+            await joined(self._listener)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
