@@ -46,7 +46,7 @@ from app.store.base import (
 )
 from app.store.hub import Hub
 from app.store.redis import replies, templates
-from app.store.redis.connection import Link, inspect, mapped_errors
+from app.store.redis.connection import Link, inspect, mapped_errors, refusal
 from app.store.redis.heart import RedisHeart
 from app.store.redis.lane import Lane, Listener, WriteLane
 from app.store.redis.scripts import load_scripts
@@ -95,7 +95,7 @@ class RedisStore:
     async def open(self) -> None:
         """See `Store.open`."""
         try:
-            with mapped_errors():
+            with mapped_errors(refusal):
                 await self._write_link.connect()
                 self._capabilities = await inspect(self._write_link, allow_volatile=self._allow_volatile)
                 await self._open_queue()
