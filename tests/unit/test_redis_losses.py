@@ -1,11 +1,12 @@
 """A Redis or Valkey server that forgot its last second, as after a crash or a failover, or all that it had."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 import redis
 
-from app.errors import LeaseLost
+from app.errors import LeaseLost, StoreUnavailable
 from app.models import Completed, Lease
 from app.store.redis.scripts import load_scripts
 from app.store.redis.store import RedisStore
@@ -24,6 +25,7 @@ from tests.contract.builders import (
     claimed_ids,
     drain,
     event_types,
+    start,
     worker,
 )
 from tests.unit.redis_tools import opened
@@ -185,3 +187,44 @@ async def test_a_repeated_claim_knows_its_fences_again(server: ValkeyServer, adm
         first = repeat()
         assert len(first) == 1  # type: ignore[arg-type]
         assert repeat() == first
+
+
+# All that it had
+
+
+async def test_a_queue_whose_database_was_emptied_takes_nothing_until_the_next_start(
+    server: ValkeyServer, admin: redis.Redis
+) -> None:
+    async with opened(RedisStore(server.url)) as store:
+        lease = await start(store)
+        admin.flushall()
+        with store.open_heart() as heart:
+            calls = [
+                lambda: add(store),
+                store.ping,
+                lambda: asyncio.to_thread(heart.beat, worker(), [lease], lease_seconds=LEASE_SECONDS),
+            ]
+            for call in calls:
+                with pytest.raises(StoreUnavailable, match=r"emptied.*Start the program again"):
+                    await call()
+        with pytest.raises(LeaseLost):
+            await store.append(lease, [chunk(0)])
+        with pytest.raises(LeaseLost):
+            await store.finish(lease, DONE)
+        assert await claimed_ids(store) == []
+        assert (await store.rescue(), await store.promote()) == (0, 0)
+        assert admin.keys("*") == [], "nothing that the next start would take for another program's"
+        async with opened(RedisStore(server.url)) as other:
+            message = await add(other)
+            await other.ping()
+            assert await drain(other) == [message.id]
+
+
+async def test_a_server_that_comes_back_empty_says_so() -> None:
+    with ValkeyServer(appendonly="no", save="") as server:
+        async with opened(RedisStore(server.url, allow_volatile=True)) as store:
+            await add(store)
+            server.kill()
+            server.start()
+            with pytest.raises(StoreUnavailable, match="emptied"):
+                await add(store)

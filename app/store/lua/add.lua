@@ -4,6 +4,7 @@
 -- ARGV[7] thread or '', ARGV[8] agent, ARGV[9] content, ARGV[10] priority, ARGV[11] rank at time 0, ARGV[12] preview
 -- Returns number, thread number, time, position, whether it is ready; false when the queue is full.
 -- include: keys
+-- include: queue
 -- include: once
 -- include: time
 -- include: messages

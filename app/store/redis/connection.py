@@ -73,6 +73,7 @@ _BY_TEXT: tuple[tuple[str, type[StoreError | ConfigurationError], str], ...] = (
     ("when used memory >", StoreUnavailable, "The Redis server is out of memory; nothing was stored"),
     ("read only replica", StoreUnavailable, "The Redis server is a read-only replica by now; nothing was stored"),
     (r"\b(MISCONF|BUSY|NOREPLICAS|STALE) ", StoreUnavailable, "The Redis server refuses writes; nothing was stored"),
+    (r"\bGONE ", StoreUnavailable, "The queue is gone: its database was emptied. Start the program again"),
     ("DB index is out of range", ConfigurationError, "DATABASE_URL: expected a database number that the server has"),
     (r"\bWRONGTYPE ", StoreIncompatible, "A key of the queue belongs to another program"),
     ("ACL failure in script|user executing the script can't", ConfigurationError, _FORBIDDEN),

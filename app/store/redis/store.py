@@ -128,9 +128,7 @@ class RedisStore:
 
     async def queue_id(self) -> str:
         """See `Store.queue_id`."""
-        name: str | None = await self._reads.run("queue_id")
-        if name is None:
-            raise StoreIncompatible("The queue is gone: its database was emptied. Start the program again.")
+        name: str = await self._reads.run("queue_id")
         return name
 
     async def ping(self) -> None:
