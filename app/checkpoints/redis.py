@@ -14,7 +14,7 @@ A row is a header in JSON, a NUL, and what the serializer made. Each write is on
 import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from importlib.resources import files
 from typing import Any, NamedTuple, cast
 
@@ -38,23 +38,13 @@ from redis.backoff import NoBackoff
 
 from app.checkpoints.fence import lease_lost, mark_of, strict_serializer
 from app.checkpoints.threads import CalledFromThreads
-from app.errors import StoreError, StoreUnavailable
-from app.store.redis.connection import cut_when_closed
+from app.errors import StoreError
+from app.store.redis import connection
 
 PREFIX = "{agent_queue}:checkpoint:"
 NUL = "\0"
 SCAN_COUNT = 1000
 TIMEOUT_SECONDS = 5
-AWAY = (
-    exceptions.ConnectionError,
-    exceptions.TimeoutError,
-    exceptions.ReadOnlyError,
-    exceptions.OutOfMemoryError,
-    exceptions.MasterDownError,
-    OSError,
-)
-AWAY_CODES = ("MISCONF", "BUSY", "LOADING", "NOREPLICAS")
-"""How the texts of errors begin that have no class of their own."""
 
 
 class _Row(NamedTuple):
@@ -337,17 +327,13 @@ def _lua(*names: str) -> str:
     return "\n".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
 
 
-@contextmanager
-def mapped_errors() -> Iterator[None]:
+def mapped_errors() -> AbstractContextManager[None]:
     """Turns what redis-py raises into errors of ours."""
-    try:
-        yield
-    except AWAY as error:
-        raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
-    except exceptions.RedisError as error:
-        if str(error).startswith(AWAY_CODES):
-            raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
-        raise StoreError(f"The agents' memory: {error}") from error
+    return connection.mapped_errors(_memory_error)
+
+
+def _memory_error(error: Exception) -> StoreError:
+    return type(connection.mapped(error))(f"The agents' memory cannot be used: {error}")
 
 
 @asynccontextmanager
@@ -362,6 +348,6 @@ async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedRedisSaver]
         client_name="agent-queue-memory",
     )
     pool = client.connection_pool
-    pool.connection_class = cut_when_closed(pool.connection_class)
+    pool.connection_class = connection.cut_when_closed(pool.connection_class)
     async with client:
         yield FencedRedisSaver(client, queue_id)

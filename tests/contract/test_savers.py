@@ -111,6 +111,16 @@ async def test_fences_are_compared_as_numbers(saver: Saver) -> None:
         await put(saver, (9, 11))
 
 
+async def test_numbers_and_fences_as_high_as_microseconds_are_told_apart(saver: Saver) -> None:
+    number, fence = 4_102_444_800_000_001, 4_102_444_800_000_003
+    for mark in ((number - 1, fence + 1), (number, fence - 1), (number, fence)):
+        await put(saver, mark)
+    for mark in ((number, fence - 1), (number - 1, fence + 1)):
+        with pytest.raises(LeaseLost):
+            await put(saver, mark)
+    await put(saver, (number, fence))
+
+
 async def test_what_a_new_attempt_has_read_stays_the_newest_until_it_writes(memory_url: str) -> None:
     """Whether the write of the earlier one comes first or last, it is either read or refused."""
     refused = 0

@@ -351,6 +351,7 @@ async def test_callers_that_are_cancelled_leave_no_answer_to_others(store: Redis
     assert await asyncio.gather(*(store.get(TENANT, message.id) for message in messages)) == messages
 
 
+@pytest.mark.usefixtures("store")
 def test_what_arrives_after_its_process_went_on_is_refused(admin: redis.Redis, tmp_path: Path) -> None:
     """As from a connection that was given up while the server hung."""
     keys = [f"{{{tmp_path}}}", f"{{{tmp_path}}}:process:p"]
@@ -359,11 +360,11 @@ def test_what_arrives_after_its_process_went_on_is_refused(admin: redis.Redis, t
         fields = (TENANT, "", "chat", "", "normal", 10**15, "")
         return admin.eval(load_scripts()["add"].text, 2, *keys, turn, 0, "", 10, name, *fields)
 
-    assert submit(2, "a")[0] == 1
-    assert submit(2, "a")[0] == 1, "once"
+    first = submit(2, "a")
+    assert submit(2, "a") == first, "once"
     with pytest.raises(redis.ResponseError, match="STALE"):
         submit(1, "b")
-    assert submit(3, "b")[0] == 2
+    assert submit(3, "b")[0] > first[0]
 
 
 async def test_a_repeated_claim_does_not_give_what_another_worker_has_by_now(

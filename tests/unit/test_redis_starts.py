@@ -216,7 +216,7 @@ async def test_the_queue_is_the_same_after_the_next_start_and_another_one_in_an_
         admin = redis.Redis(port=server.port)
         admin.flushall()
         admin.close()
-        with pytest.raises(StoreIncompatible, match="emptied"):
+        with pytest.raises(StoreUnavailable, match="emptied"):
             await store.queue_id()
     async with opened(RedisStore(server.url)) as store:
         assert await store.queue_id() != name

@@ -4,6 +4,7 @@
 -- ARGV[7] thread or '', ARGV[8] agent, ARGV[9] content, ARGV[10] priority, ARGV[11] rank at time 0, ARGV[12] preview
 -- Returns number, thread number, time, position, whether it is ready; false when the queue is full.
 -- include: keys
+-- include: queue
 -- include: once
 -- include: time
 -- include: messages
@@ -13,9 +14,10 @@ local id, tenant, thread, agent = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 if redis.call('EXISTS', message_key(id)) == 1 then return redis.error_reply('ERR this message id is taken') end
 if redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED) >= tonumber(ARGV[4]) then return false end
 
-local now = time(ARGV[3])
+local now, microseconds = clock(ARGV[3])
 local rank = tonumber(ARGV[11]) + now
-local number = redis.call('INCR', prefix .. 'number')
+local number = above(redis.call('GET', prefix .. 'number'), microseconds)
+redis.call('SET', prefix .. 'number', number)
 local member = member_of(number, id)
 local message = {id = id, member = member, tenant = tenant, agent = agent, place = 'ready'}
 local thread_number = 0
@@ -60,4 +62,5 @@ end
 redis.call('HSET', message_key(id), 'place', message.place, unpack(fields))
 redis.call('SET', content_key(id), ARGV[9])
 wait(message, rank)
-return remember({number, thread_number, now, redis.call('ZRANK', WAITING, member), message.place == 'ready' and 1 or 0})
+return remember({tonumber(number), thread_number, now, redis.call('ZRANK', WAITING, member),
+    message.place == 'ready' and 1 or 0})

@@ -4,6 +4,7 @@
 -- ARGV[7...] id and fence of each lease
 -- Returns id and fence of each lease that holds.
 -- include: keys
+-- include: queue
 -- include: time
 
 local now = time(ARGV[1])

@@ -38,9 +38,9 @@ local function settle_ahead()
     if changed then rerank_head(queue) end
 end
 
-local now = time(ARGV[3])
+local now, microseconds = clock(ARGV[3])
 if message.place == 'behind' then settle_ahead() end
-redis.call('HINCRBY', message_key(message.id), 'fence', 1)
+redis.call('HSET', message_key(message.id), 'fence', above(message.fence, microseconds))
 finish(message, 'cancelled', now, fill(ARGV[6], {T = rfc3339(now)}))
 if message.place ~= 'behind' then promote_next(message) end
 remember(true)

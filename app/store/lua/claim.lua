@@ -23,15 +23,15 @@ local function find()
     return found
 end
 
-local function take(message, now)
+local function take(message, now, microseconds)
     leave_queue(message)
     local key = message_key(message.id)
     local attempt = redis.call('HINCRBY', key, 'attempt', 1)
-    local fence = redis.call('HINCRBY', key, 'fence', 1)
+    local fence = above(message.fence, microseconds)
     redis.call('HDEL', key, 'place')
     redis.call('HSETNX', key, 'started_at', now)
     local begun = redis.call('RPUSH', log_key(message.id), fill(ARGV[7], {A = attempt}))
-    redis.call('HSET', key, 'state', 'processing', 'worker', ARGV[4], 'begun', begun)
+    redis.call('HSET', key, 'state', 'processing', 'fence', fence, 'worker', ARGV[4], 'begun', begun)
     redis.call('ZADD', LEASES, now + tonumber(ARGV[6]), message.member)
     redis.call('ZADD', of_tenant('processing', message.tenant), now, message.member)
     recount(message, 'queued', 'processing', now)
@@ -41,10 +41,10 @@ end
 local taken = recalled
 if not taken then
     taken = {}
-    local now = time(ARGV[3])
+    local now, microseconds = clock(ARGV[3])
     local found = limit > 0 and find() or {}
     for i = 1, math.min(limit, #found) do
-        taken[i] = take(load(id_of(found[i].member)), now)
+        taken[i] = take(load(id_of(found[i].member)), now, microseconds)
     end
     if #taken > 0 then remember(taken) end
 end

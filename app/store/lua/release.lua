@@ -14,8 +14,9 @@ if not message then
     local f = redis.call('HMGET', message_key(ARGV[4]), 'fence', 'completed_at')
     return f[2] and f[1] == ARGV[5] and 1 or false
 end
-local now = time(ARGV[3])
+local now, microseconds = clock(ARGV[3])
 local run_at = now + tonumber(ARGV[6])
 redis.call('HINCRBY', message_key(message.id), 'attempt', -1)
-requeue(message, now, run_at, fill(ARGV[7], {A = message.attempt, T = rfc3339(run_at), D = message.begun}))
+requeue(message, above(message.fence, microseconds), now, run_at,
+    fill(ARGV[7], {A = message.attempt, T = rfc3339(run_at), D = message.begun}))
 return remember(1)

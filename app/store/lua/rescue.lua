@@ -10,20 +10,19 @@
 -- include: messages
 
 if recalled then return recalled end
-local now = time(ARGV[3])
+local now, microseconds = clock(ARGV[3])
 local ids = {}
 for i, member in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, ARGV[5])) do
     ids[i] = id_of(member)
     local message = load(ids[i])
-    local key = message_key(message.id)
+    local key, fence = message_key(message.id), above(message.fence, microseconds)
     local crashes = redis.call('HINCRBY', key, 'crashes', 1)
     if crashes >= tonumber(ARGV[4]) then
-        redis.call('HINCRBY', key, 'fence', 1)
-        redis.call('HSET', key, 'error', fill(ARGV[8], {C = crashes}), 'error_code', ARGV[9])
+        redis.call('HSET', key, 'fence', fence, 'error', fill(ARGV[8], {C = crashes}), 'error_code', ARGV[9])
         finish(message, 'failed', now, fill(ARGV[7], {C = crashes, T = rfc3339(now)}))
         promote_next(message)
     else
-        requeue(message, now, now, fill(ARGV[6], {A = message.attempt, T = rfc3339(now), D = message.begun}))
+        requeue(message, fence, now, now, fill(ARGV[6], {A = message.attempt, T = rfc3339(now), D = message.begun}))
     end
 end
 if #ids > 0 then remember(ids) end

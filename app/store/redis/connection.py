@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from redis import exceptions as errors
 from redis.asyncio.connection import parse_url
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from app.errors import ConfigurationError, StoreError, StoreIncompatible, StoreUnavailable
+from app.errors import AgentQueueError, ConfigurationError, StoreError, StoreIncompatible, StoreUnavailable
 from app.store.base import Capabilities
 
 CONNECT_SECONDS = 2.0
@@ -51,15 +51,17 @@ def connection_options(url: str, **more: Any) -> dict[str, Any]:
 
 
 _AWAY = "The Redis server does not answer"
+_FORBIDDEN = "DATABASE_URL: the user may not do what the program has to"
 
 _BY_CLASS: tuple[tuple[type[Exception], type[StoreError | ConfigurationError], str], ...] = (
     (errors.AuthenticationError, ConfigurationError, "DATABASE_URL: the server does not know this user and password"),
     (errors.AuthorizationError, ConfigurationError, "DATABASE_URL: expected a user whom the server lets in"),
-    (errors.NoPermissionError, ConfigurationError, "DATABASE_URL: the user may not do what the program has to"),
+    (errors.NoPermissionError, ConfigurationError, _FORBIDDEN),
     (errors.BusyLoadingError, StoreUnavailable, "The Redis server is loading its data; nothing was stored"),
-    (errors.MovedError, StoreIncompatible, "The queue is on another node of the Redis Cluster; name that one"),
+    (errors.AskError, ConfigurationError, "DATABASE_URL: the queue is on another node of the Redis Cluster, name that"),
     (errors.ClusterDownError, StoreUnavailable, "The Redis Cluster is not ready; nothing was stored"),
     (errors.TryAgainError, StoreUnavailable, "The Redis Cluster is moving the queue; nothing was stored"),
+    (errors.MasterDownError, StoreUnavailable, "The Redis server is a replica without its primary; nothing was stored"),
     (ssl.SSLError, ConfigurationError, "DATABASE_URL: no TLS connection"),
     (errors.ConnectionError, StoreUnavailable, _AWAY),
     (errors.TimeoutError, StoreUnavailable, _AWAY),
@@ -71,8 +73,10 @@ _BY_TEXT: tuple[tuple[str, type[StoreError | ConfigurationError], str], ...] = (
     ("when used memory >", StoreUnavailable, "The Redis server is out of memory; nothing was stored"),
     ("read only replica", StoreUnavailable, "The Redis server is a read-only replica by now; nothing was stored"),
     (r"\b(MISCONF|BUSY|NOREPLICAS|STALE) ", StoreUnavailable, "The Redis server refuses writes; nothing was stored"),
+    (r"\bGONE ", StoreUnavailable, "The queue is gone: its database was emptied. Start the program again"),
     ("DB index is out of range", ConfigurationError, "DATABASE_URL: expected a database number that the server has"),
     (r"\bWRONGTYPE ", StoreIncompatible, "A key of the queue belongs to another program"),
+    ("ACL failure in script|user executing the script can't", ConfigurationError, _FORBIDDEN),
 )
 
 
@@ -86,8 +90,8 @@ def unavailable(error: BaseException) -> StoreUnavailable:
     return StoreUnavailable(f"{_AWAY}: {error}")
 
 
-def mapped(error: Exception) -> StoreError | ConfigurationError:
-    """What redis-py raises or the server answers as an error of ours."""
+def refusal(error: Exception) -> StoreError | ConfigurationError:
+    """What redis-py raises or the server answers as an error of ours, when the program starts."""
     for pattern, ours, text in _BY_TEXT:
         if re.search(pattern, str(error)):
             return ours(f"{text}: {error}")
@@ -97,13 +101,19 @@ def mapped(error: Exception) -> StoreError | ConfigurationError:
     return StoreError(f"Redis: {error}")
 
 
+def mapped(error: Exception) -> StoreError:
+    """The same while the program runs: what a start refuses was right before, and may be put right again."""
+    told = refusal(error)
+    return told if isinstance(told, StoreError) else StoreUnavailable(str(told))
+
+
 @contextmanager
-def mapped_errors() -> Iterator[None]:
+def mapped_errors(mapping: Callable[[Exception], AgentQueueError] = mapped) -> Iterator[None]:
     """Turns what redis-py raises into errors of ours."""
     try:
         yield
     except (RedisError, OSError) as error:
-        raise mapped(error) from error
+        raise mapping(error) from error
 
 
 class CutWhenClosed:

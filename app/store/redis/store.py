@@ -46,7 +46,7 @@ from app.store.base import (
 )
 from app.store.hub import Hub
 from app.store.redis import replies, templates
-from app.store.redis.connection import Link, inspect, mapped_errors
+from app.store.redis.connection import Link, inspect, mapped_errors, refusal
 from app.store.redis.heart import RedisHeart
 from app.store.redis.lane import Lane, Listener, WriteLane
 from app.store.redis.scripts import load_scripts
@@ -95,7 +95,7 @@ class RedisStore:
     async def open(self) -> None:
         """See `Store.open`."""
         try:
-            with mapped_errors():
+            with mapped_errors(refusal):
                 await self._write_link.connect()
                 self._capabilities = await inspect(self._write_link, allow_volatile=self._allow_volatile)
                 await self._open_queue()
@@ -128,9 +128,7 @@ class RedisStore:
 
     async def queue_id(self) -> str:
         """See `Store.queue_id`."""
-        name: str | None = await self._reads.run("queue_id")
-        if name is None:
-            raise StoreIncompatible("The queue is gone: its database was emptied. Start the program again.")
+        name: str = await self._reads.run("queue_id")
         return name
 
     async def ping(self) -> None:

@@ -21,5 +21,5 @@ local function thread_queue_key(tenant, thread) return prefix .. 'thread_queue:'
 local function thread_messages_key(tenant, thread) return prefix .. 'thread_messages:' .. scope(tenant, thread) end
 
 -- Members of the sorted sets: equal scores are in the order of accepting, which the zero-padded number makes.
-local function member_of(number, id) return string.format('%016d', number) .. id end
+local function member_of(number, id) return string.format('%016.0f', number) .. id end
 local function id_of(member) return string.sub(member, 17) end

@@ -109,11 +109,10 @@ local function finish(message, state, now, event)
     recount(message, message.state, state, now)
 end
 
-local function requeue(message, now, run_at, event)
+local function requeue(message, fence, now, run_at, event)
     leave_worker(message)
     local key = message_key(message.id)
-    redis.call('HSET', key, 'state', 'queued')
-    redis.call('HINCRBY', key, 'fence', 1)
+    redis.call('HSET', key, 'state', 'queued', 'fence', fence)
     if run_at <= now then
         ready_as_head(message, 0)
     else

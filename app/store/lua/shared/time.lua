@@ -1,9 +1,18 @@
--- Milliseconds since the epoch: the server's, unless the caller brings its own.
-local function time(given)
-    if given ~= '' then return tonumber(given) end
+-- Milliseconds and microseconds since the epoch: the server's, unless the caller brings its own milliseconds.
+local function clock(given)
+    if given ~= '' then return tonumber(given), tonumber(given) * 1000 end
     if redis.replicate_commands then redis.replicate_commands() end -- Redis 6.2 may be set to replicate scripts as such
-    local clock = redis.call('TIME')
-    return tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+    local read = redis.call('TIME')
+    local microseconds = tonumber(read[1]) * 1000000 + tonumber(read[2])
+    return math.floor(microseconds / 1000), microseconds
+end
+
+local function time(given) return (clock(given)) end
+
+-- What follows this number or fence, as text (by itself Lua writes it with an exponent). A server that crashed or failed
+-- over may have forgotten the newest ones; taken from the clock, those that follow are above them nevertheless.
+local function above(last, microseconds)
+    return string.format('%.0f', math.max(tonumber(last or 0) + 1, microseconds))
 end
 
 -- RFC 3339 with milliseconds and Z (days to a civil date as in the proleptic Gregorian calendar).
