@@ -10,6 +10,7 @@ import pytest
 from app.errors import CommitUnknown, LeaseLost, StoreUnavailable
 from app.models import Lease, Message, MessageState, Page
 from app.store.postgres import connection as postgres_connection
+from app.store.postgres import watchdog
 from app.store.postgres.store import PostgresStore
 from tests.clock import ManualClock
 from tests.contract.builders import (
@@ -198,6 +199,64 @@ async def test_all_kinds_of_work_go_on_after_a_restart(own_server: PostgresServe
         await store.finish(lease, DONE)
         assert await event_types(store, lease.message_id) == ["processing", "chunk", "chunk", "done"]
         assert await store.rescue() == 0
+
+
+# The server hangs
+
+
+@pytest.fixture
+def alert(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers are waited for a moment only, and lost commits are looked for briefly."""
+    monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "EXCHANGE_SECONDS", 1)
+    monkeypatch.setattr(postgres_connection, "SETTLE_SECONDS", 0.5)
+    monkeypatch.setitem(postgres_connection.DEFAULTS, "connect_timeout", "2")
+
+
+async def test_a_server_that_hangs_leaves_nobody_waiting(alert: None, own_server: PostgresServer) -> None:
+    async with opened(own_server.make_database("queue")) as store:
+        lease = await start(store, thread="t")
+        await store.append(lease, [chunk(0)])
+        await store.ping()
+        with store.open_heart() as heart:
+            heart.beat(worker(), [lease], lease_seconds=60)
+            own_server.freeze()
+            calls = (
+                store.ping(), add(store), store.append(lease, [chunk(1)]), store.cancel(TENANT, "m"),
+                store.finish(lease, DONE), asyncio.to_thread(heart.beat, worker(), [lease], lease_seconds=60),
+            )  # fmt: skip
+            results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 30)
+            assert [type(result) for result in results] == [StoreUnavailable] * len(calls)
+            own_server.thaw()
+            assert heart.beat(worker(), [lease], lease_seconds=60) == {lease.message_id: lease.fence}
+        await store.finish(lease, DONE)
+        assert await event_types(store, lease.message_id) == ["processing", "chunk", "done"]
+
+
+async def test_a_store_can_be_closed_while_the_server_hangs(alert: None, own_server: PostgresServer) -> None:
+    async with opened(own_server.make_database("queue")) as store:
+        await add(store)
+        own_server.freeze()
+        adding = asyncio.create_task(add(store))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(store.close(), 30)
+        assert isinstance(adding.exception(), StoreUnavailable)
+
+
+async def test_a_commit_that_hangs_is_settled_or_told_as_unknown(alert: None, own_server: PostgresServer) -> None:
+    """As one does whose synchronous standby is away."""
+    url = own_server.make_database("queue")
+    async with opened(url) as store:
+        await add(store)
+        tell(url, "ALTER SYSTEM SET synchronous_standby_names = 'away'")
+        tell(url, "SELECT pg_reload_conf()")
+        await until(lambda: ask(url, "SHOW synchronous_standby_names") == "away", "it waits for the standby")
+        with pytest.raises(CommitUnknown):
+            await asyncio.wait_for(add(store), 30)
+        tell(url, "ALTER SYSTEM RESET synchronous_standby_names")
+        tell(url, "SELECT pg_reload_conf()")
+        await until(lambda: ask(url, "SHOW synchronous_standby_names") == "", "it waits no more")
+        await asyncio.wait_for(add(store), 30)
 
 
 # Neighbours

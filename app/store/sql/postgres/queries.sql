@@ -33,8 +33,9 @@ ON CONFLICT (session) DO UPDATE SET number = excluded.number, committed_at = exc
 SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()
 
 -- name: end_backend
--- No row when it has ended already; false when it would not end in time.
-SELECT pg_terminate_backend(pid, %(milliseconds)s) FROM pg_stat_activity
+-- No row when it has ended already; false when it would not end in time. Then, whether its commit is done here and only
+-- waits for a synchronous standby.
+SELECT pg_terminate_backend(pid, %(milliseconds)s), coalesce(wait_event = 'SyncRep', FALSE) FROM pg_stat_activity
 WHERE pid = %(pid)s AND backend_start = %(started)s
 
 -- name: find_commit
