@@ -34,6 +34,7 @@ DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "5000",
     "client_encoding": "utf8",
+    "target_session_attrs": "read-write",  # after a failover the old primary may still be there
 }
 """Connection parameters, unless the URL has others."""
 
@@ -51,6 +52,17 @@ SET enable_mergejoin = off;
 """
 """Every statement looks for few rows by an index. A plan is made once, perhaps while the tables were empty or their
 statistics old, so it must not depend on how many rows there are: what would be right for few only is ruled out."""
+
+
+FATAL = ("FATAL", "PANIC")
+"""Severities of errors with which the server ends the connection, whatever their class."""
+
+
+class ReadOnly(StoreUnavailable):
+    """This server takes no writes, now; a new connection may find one that does."""
+
+    def __init__(self) -> None:
+        super().__init__("PostgreSQL: the server takes no writes.")
 
 
 class Step(NamedTuple):
@@ -77,9 +89,13 @@ def mapped_errors() -> Iterator[None]:
         raise StoreUnavailable("PostgreSQL: rows are locked by somebody else for too long.") from error
     except psycopg.errors.DiskFull as error:
         raise StoreUnavailable("PostgreSQL: the disk is full; nothing was stored.") from error
-    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction) as error:
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise ReadOnly from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise StoreUnavailable(f"PostgreSQL: {told(error)}") from error
     except psycopg.Error as error:
+        if error.diag.severity_nonlocalized in FATAL:
+            raise StoreUnavailable(f"PostgreSQL: {told(error)}") from error
         raise StoreError(f"PostgreSQL: {told(error)}") from error
 
 
@@ -204,8 +220,8 @@ class Session:
         try:
             with mapped_errors():
                 yield
-        except StoreError:
-            self._drop_if_lost()
+        except StoreError as error:
+            self._drop_if_lost(error)
             raise
 
     def notifications(self, timeout: float) -> Iterator[str]:
@@ -234,7 +250,7 @@ class Session:
                 with mapped_errors():
                     return self.run_all(step(how), *first)[1:]
             except BaseException as error:
-                lost = self._drop_if_lost()
+                lost = self._drop_if_lost(error)
                 if not lost:
                     self._roll_back()
                 if not (lost and again and isinstance(error, StoreUnavailable)):
@@ -246,8 +262,9 @@ class Session:
         try:
             with mapped_errors():
                 yield rows
-        except BaseException:
-            self._roll_back()
+        except BaseException as error:
+            if not self._drop_if_lost(error):
+                self._roll_back()
             raise
         end()
 
@@ -271,8 +288,10 @@ class Session:
             with mapped_errors():
                 self.run_all(step("mark_commit", session=self._name, number=self._commits), step("commit"))
         except StoreError as error:
-            if not self._drop_if_lost():
+            if not self._drop_if_lost(error):
                 self._roll_back()
+                raise
+            if isinstance(error, ReadOnly):
                 raise
             if self._was_committed():
                 return None
@@ -299,9 +318,9 @@ class Session:
             self._closing.wait(SETTLE_AGAIN_SECONDS)
         raise CommitUnknown
 
-    def _drop_if_lost(self) -> bool:
-        """Whether there is no connection any more."""
-        if self._connection is not None and self._connection.closed:
+    def _drop_if_lost(self, error: BaseException) -> bool:
+        """Whether there is no connection any more, or none of use."""
+        if isinstance(error, ReadOnly) or (self._connection is not None and self._connection.closed):
             self._drop()
         return self._connection is None
 

@@ -132,8 +132,8 @@ class PostgresStore:
         return await self._read_lane.run(self._reads.queue_id)
 
     async def ping(self) -> None:
-        """See `Store.ping`."""
-        await self._read_lane.run(self._reads.queue_id)
+        """See `Store.ping`. A server that takes no writes does not answer as it should."""
+        await self._read_lane.run(self._reads.prove_writable)
 
     # Messages
 

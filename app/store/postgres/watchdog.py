@@ -1,6 +1,7 @@
 """An end to the wait for a server that hangs.
 
-Where the server is frozen, its disk is stuck or its standby is away, its kernel still acknowledges what we send: the settings of TCP nor a timeout that the server itself has to keep ends the wait. Only this end can.
+Where the server is frozen, its disk is stuck or its standby is away, its kernel still acknowledges what we send: the
+settings of TCP end no wait, nor does a timeout that the server itself has to keep. Only this end can.
 """
 
 import os
