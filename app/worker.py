@@ -51,6 +51,7 @@ class QueueWorker:
         self._drain = Drain()
         self._stopping = asyncio.Event()
         self._claiming: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
         self._heart = Heartbeat(store, self._identity, settings, self)
 
     @property
@@ -76,6 +77,7 @@ class QueueWorker:
         """Begin to beat at once, and to claim as soon as the agents are loaded."""
         if self._claiming is None and self.slots:
             self._heart.start(asyncio.get_running_loop())
+            self._listening = asyncio.create_task(self._listen_to_heart(), name="silence")
             self._claiming = asyncio.create_task(self._claim_loop(), name="claim loop")
 
     def begin_stop(self) -> None:
@@ -99,7 +101,16 @@ class QueueWorker:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         await self._heart.stop()
+        if self._listening is not None:
+            self._listening.cancel()
         logger.info("Worker stopped")
+
+    async def _listen_to_heart(self) -> None:
+        """Apart from the heart's own thread, which may wait for a store that never answers."""
+        while True:
+            await asyncio.sleep(self._settings.beat_seconds / 4)
+            if self._heart.lost:
+                self.on_silence()
 
     async def _claim_loop(self) -> None:
         stopping = asyncio.create_task(self._stopping.wait())
@@ -111,7 +122,8 @@ class QueueWorker:
             logger.info("Worker started: id=%s, slots=%d", self.id, self.slots)
         with self._store.subscribe(READY) as ready:
             while not self._stopping.is_set():
-                if free := self.slots - len(self._running):
+                free = self.slots - len(self._running)
+                if free and not self._heart.lost:
                     await self._claim(free)
                 await ready.wait(POLL_SECONDS)
 
@@ -195,6 +207,7 @@ class Heartbeat:
         self._worker = worker
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._began = float("inf")
         self._last_success = float("-inf")
 
     @property
@@ -202,8 +215,15 @@ class Heartbeat:
         """Since the last beat that got through; by a clock that goes on while the host is suspended."""
         return _boottime() - self._last_success
 
+    @property
+    def lost(self) -> bool:
+        """Whether it is silent, or without a first beat, for so long that the leases may run out."""
+        heard = max(self._last_success, self._began)
+        return _boottime() - heard > self._settings.self_stop_seconds
+
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to beat."""
+        self._began = _boottime()
         self._thread = threading.Thread(target=self._work, args=(loop,), name="heartbeat", daemon=True)
         self._thread.start()
 
@@ -221,8 +241,6 @@ class Heartbeat:
                     self._beat_until_stopped(heart, loop)
             except Exception as error:  # whatever it was, without a beat all runs would be lost
                 logger.warning("Heartbeat failed, trying again: %s", error, exc_info=not _is_ours(error))
-                if self.silent_seconds > self._settings.self_stop_seconds:
-                    loop.call_soon_threadsafe(self._worker.on_silence)
                 self._stop.wait(self._settings.beat_seconds / 4)
 
     def _beat_until_stopped(self, heart: Heart, loop: asyncio.AbstractEventLoop) -> None:

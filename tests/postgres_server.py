@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -51,6 +52,7 @@ class PostgresServer:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
+        self._frozen: list[int] = []
         self._databases: dict[str, str] = {}
 
     @property
@@ -90,6 +92,19 @@ class PostgresServer:
     def kill(self) -> None:
         """Immediate shutdown: as if it were killed, but without shared memory left behind; it recovers at its start."""
         self._end(signal.SIGQUIT)
+
+    def freeze(self) -> None:
+        """As a stuck host does: connections are taken and data acknowledged by the kernel, and nobody answers."""
+        self._frozen = self._processes()
+        for process in self._frozen:
+            os.kill(process, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on after `freeze`."""
+        for process in self._frozen:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
+        self._frozen = []
 
     def remove(self) -> None:
         """Stop, and leave nothing behind."""
@@ -132,7 +147,15 @@ class PostgresServer:
         self.execute("DROP SCHEMA IF EXISTS agent_queue, agent_queue_memory CASCADE", database)
         return database
 
+    def _processes(self) -> list[int]:
+        """The server's own and that of each connection."""
+        assert self._process is not None
+        main = self._process.pid
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        return [main, *(int(child) for child in children)]
+
     def _end(self, how: signal.Signals) -> None:
+        self.thaw()
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait(STOP_SECONDS)

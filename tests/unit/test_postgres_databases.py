@@ -7,11 +7,25 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError, StoreIncompatible, StoreUnavailable
+from app.models import MessageState, Page, Released
 from app.store.named_sql import load_migrations
 from app.store.postgres import migrations
 from app.store.postgres.store import PostgresStore
 from tests.clock import ManualClock
-from tests.contract.builders import DONE, add, chunk, seen, start
+from tests.contract.builders import (
+    ALL,
+    DONE,
+    LEASE_SECONDS,
+    TENANT,
+    add,
+    beat,
+    chunk,
+    claim_one,
+    log,
+    seen,
+    start,
+    thread_messages,
+)
 from tests.postgres_server import GUARDED, PostgresServer, database_of, shared_server
 from tests.unit.postgres_tools import ask, opened, refused, tell
 from tests.unit.sqlite_tools import python
@@ -236,3 +250,46 @@ async def test_a_database_that_cannot_hold_every_text_is_refused(tmp_path: Path)
         assert_one_clear_line(await refused(server.url_of("ascii"), StoreIncompatible), "SQL_ASCII", "UTF8")
     finally:
         server.execute("DROP DATABASE ascii")
+
+
+async def test_a_column_that_a_newer_version_adds_breaks_no_older_process(url: str, clock: ManualClock) -> None:
+    tables = "SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = 'agent_queue'"
+    async with opened(url, clock) as running:
+        await use(running, clock)
+        for table in ask(url, tables).split():
+            tell(url, f"ALTER TABLE {table} ADD COLUMN added_later TEXT DEFAULT 'x'")
+        await use(running, clock)
+        async with opened(url, clock) as started:
+            await use(started, clock)
+
+
+async def use(store: PostgresStore, clock: ManualClock) -> None:
+    """All that a store can do."""
+    behind = [await add(store, thread="t") for _ in range(3)]
+    lease = await claim_one(store)
+    await store.append(lease, [chunk(0)])
+    assert await beat(store) == {lease.message_id: lease.fence}
+    await store.finish(lease, Released("Again.", delay=1))
+    lone = await add(store)
+    running = await claim_one(store)
+    assert running.message_id == lone.id
+    summary = await store.summary(TENANT, limit=ALL)
+    assert [len(summary.queued), len(summary.processing)] == [3, 1]
+    clock.advance(2)
+    assert await store.promote() == 1
+    in_thread = await claim_one(store)
+    assert [thread.thread_id for thread in await store.list_threads(TENANT, Page(ALL))] == ["t"]
+    assert (await store.get_thread(TENANT, "t")).states[MessageState.PROCESSING] == 1
+    assert [m.id for m in await thread_messages(store, "t")] == [m.id for m in behind]
+    assert len(await log(store, in_thread.message_id)) == 4
+    clock.advance(LEASE_SECONDS + 1)
+    assert await store.rescue() == 2
+    for message in (*behind, lone):
+        await store.cancel(TENANT, message.id)
+    assert len(await store.list_workers()) == 1
+    clock.advance(10)
+    assert (await store.prune_logs(older_than_seconds=1, limit=ALL))[0] == 4
+    assert (await store.prune_messages(older_than_seconds=1, limit=ALL))[0] == 4
+    await store.prune_workers(silent_for_seconds=1)
+    assert await store.list_threads(TENANT, Page(ALL)) == []
+    await store.ping()

@@ -9,8 +9,12 @@ import pytest
 
 from app.errors import CommitUnknown, LeaseLost, StoreUnavailable
 from app.models import Lease, Message, MessageState, Page
+from app.store.named_sql import load_queries
 from app.store.postgres import connection as postgres_connection
+from app.store.postgres import watchdog
+from app.store.postgres.connection import Session, connection_parameters
 from app.store.postgres.store import PostgresStore
+from app.store.postgres.watchdog import Watchdog
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,
@@ -28,7 +32,7 @@ from tests.contract.builders import (
 )
 from tests.postgres_server import VOLATILE, PostgresServer, database_of, shared_server
 from tests.servers import until
-from tests.unit.postgres_tools import Wire, ask, connected, opened, tell, wire_to
+from tests.unit.postgres_tools import Wire, ask, connected, opened, refused, tell, wire_to
 
 BACK_SECONDS = 5.0
 """Within this after the server is back, work goes on."""
@@ -200,8 +204,70 @@ async def test_all_kinds_of_work_go_on_after_a_restart(own_server: PostgresServe
         assert await store.rescue() == 0
 
 
+# The server hangs
+
+
+@pytest.fixture
+def alert(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers are waited for a moment only, and lost commits are looked for briefly."""
+    monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "EXCHANGE_SECONDS", 1)
+    monkeypatch.setattr(postgres_connection, "SETTLE_SECONDS", 0.5)
+    monkeypatch.setitem(postgres_connection.DEFAULTS, "connect_timeout", "2")
+
+
+async def test_a_server_that_hangs_leaves_nobody_waiting(alert: None, own_server: PostgresServer) -> None:
+    async with opened(own_server.make_database("queue")) as store:
+        lease = await start(store, thread="t")
+        await store.append(lease, [chunk(0)])
+        await store.ping()
+        with store.open_heart() as heart:
+            heart.beat(worker(), [lease], lease_seconds=60)
+            own_server.freeze()
+            calls = (
+                store.ping(), add(store), store.append(lease, [chunk(1)]), store.cancel(TENANT, "m"),
+                store.finish(lease, DONE), asyncio.to_thread(heart.beat, worker(), [lease], lease_seconds=60),
+            )  # fmt: skip
+            results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 30)
+            assert [type(result) for result in results] == [StoreUnavailable] * len(calls)
+            own_server.thaw()
+            assert heart.beat(worker(), [lease], lease_seconds=60) == {lease.message_id: lease.fence}
+        await store.finish(lease, DONE)
+        assert await event_types(store, lease.message_id) == ["processing", "chunk", "done"]
+
+
+async def test_a_store_can_be_closed_while_the_server_hangs(alert: None, own_server: PostgresServer) -> None:
+    async with opened(own_server.make_database("queue")) as store:
+        await add(store)
+        own_server.freeze()
+        adding = asyncio.create_task(add(store))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(store.close(), 30)
+        assert isinstance(adding.exception(), StoreUnavailable)
+
+
+async def test_a_commit_that_hangs_is_settled_or_told_as_unknown(alert: None, own_server: PostgresServer) -> None:
+    """As one does whose synchronous standby is away."""
+    url = own_server.make_database("queue")
+    async with opened(url) as store:
+        await add(store)
+        tell(url, "ALTER SYSTEM SET synchronous_standby_names = 'away'")
+        tell(url, "SELECT pg_reload_conf()")
+        await until(lambda: ask(url, "SHOW synchronous_standby_names") == "away", "it waits for the standby")
+        with pytest.raises(CommitUnknown):
+            await asyncio.wait_for(add(store), 30)
+        tell(url, "ALTER SYSTEM RESET synchronous_standby_names")
+        tell(url, "SELECT pg_reload_conf()")
+        await until(lambda: ask(url, "SHOW synchronous_standby_names") == "", "it waits no more")
+        await asyncio.wait_for(add(store), 30)
+
+
 # Neighbours
 
+QUERIES = load_queries("postgres")
+IMPATIENT = """
+SELECT pg_backend_pid() FROM set_config('idle_in_transaction_session_timeout', '100ms', TRUE)
+"""
 IN_TRANSACTION = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%' AND datname = current_database()"
 
 
@@ -253,16 +319,94 @@ async def test_a_worker_cannot_write_while_its_message_is_being_taken_back(
     assert await event_types(store, lease.message_id) == ["processing"]
 
 
-async def test_a_database_that_may_only_be_read_is_unavailable(url: str, clock: ManualClock) -> None:
+async def test_a_database_that_may_only_be_read_is_unavailable(url: str) -> None:
     """As a server is that stands by for another one."""
-    async with opened(url, clock) as store:
-        message = await add(store)
+    async with opened(url):
+        pass
     name = url.rpartition("/")[2]
     tell(url, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-    async with opened(url, clock) as store:
+    assert "read-only" in await refused(url, StoreUnavailable)
+
+
+async def test_a_server_that_takes_no_writes_is_left(own_server: PostgresServer) -> None:
+    """As the old primary is after a failover: what it still answers must not keep anybody with it."""
+    url = own_server.make_database("queue")
+    async with opened(url) as store:
+        message = await add(store)
+        lease = await claim_one(store)
+        await store.append(lease, [chunk(0)])
+        with store.open_heart() as heart:
+            heart.beat(worker(), [lease], lease_seconds=60)
+            tell(url, "ALTER SYSTEM SET default_transaction_read_only = on")
+            tell(url, "SELECT pg_reload_conf()")
+            await until(lambda: ask(url, "SHOW default_transaction_read_only") == "on", "it takes no writes")
+            for told in (None, "cannot be used"):  # on the connection of before, and where there is none
+                for call in (store.ping(), add(store), store.append(lease, [chunk(1)]), store.finish(lease, DONE)):
+                    with pytest.raises(StoreUnavailable, match=told):
+                        await call
+                with pytest.raises(StoreUnavailable, match=told):
+                    heart.beat(worker(), [lease], lease_seconds=60)
+            tell(url, "ALTER SYSTEM RESET default_transaction_read_only")
+            tell(url, "SELECT pg_reload_conf()")
+            await until(lambda: ask(url, "SHOW default_transaction_read_only") == "off", "it takes writes again")
+            assert heart.beat(worker(), [lease], lease_seconds=60) == {lease.message_id: lease.fence}
+        await store.ping()
+        await store.append(lease, [chunk(1)])
+        await store.finish(lease, DONE)
+        assert await event_types(store, message.id) == ["processing", "chunk", "chunk", "done"]
+
+
+async def test_a_fence_does_not_come_again_when_a_failover_loses_a_claim(url: str) -> None:
+    """The new primary does not have what the old one had not sent it; the worker goes on with what it was told."""
+    async with opened(url) as store:
+        message = await add(store)
+        lost = await claim_one(store, worker="a")
+        await store.append(lost, [chunk(0)])
+        tell(url, "DELETE FROM events")
+        tell(
+            url,
+            "UPDATE messages SET state = 'queued', place = 'ready', attempt = 0, fence = 0, worker_id = NULL, "
+            "lease_until = NULL, started_at = NULL",
+        )
+        held = await claim_one(store, worker="b")
+        assert (held.message_id, held.attempt) == (lost.message_id, lost.attempt)
+        with pytest.raises(LeaseLost):
+            await store.append(lost, [chunk(1)])
+        with pytest.raises(LeaseLost):
+            await store.finish(lost, DONE)
+        assert await event_types(store, message.id) == ["processing"]
+        await store.finish(held, DONE)
+        with pytest.raises(LeaseLost):
+            await store.finish(lost, DONE)
+
+
+async def test_a_url_may_ask_for_any_server(url: str) -> None:
+    name = url.rpartition("/")[2]
+    async with opened(url) as store:
+        message = await add(store)
+    tell(url, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    async with opened(f"{url}?target_session_attrs=any") as store:
         assert await store.get(TENANT, message.id) == message
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailable, match="takes no writes"):
             await add(store)
+        with pytest.raises(StoreUnavailable, match="takes no writes"):
+            await store.ping()
+
+
+async def test_a_transaction_that_the_server_gives_up_is_unavailable(url: str) -> None:
+    """A process that is stopped for a while in the middle of one."""
+    session = Session(connection_parameters(url), {"impatient": IMPATIENT, **QUERIES}, Watchdog())
+    ended = "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = "
+
+    async def stop_in_the_middle() -> None:
+        with session.transaction():
+            [(backend,)] = session.rows("impatient")
+            await until(lambda: ask(url, f"{ended}{backend}"), "the server ended it")
+            session.rows("read_clock")
+
+    with pytest.raises(StoreUnavailable):
+        await stop_in_the_middle()
+    session.close()
 
 
 async def test_a_statement_that_takes_too_long_is_given_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

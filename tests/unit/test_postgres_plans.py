@@ -16,6 +16,7 @@ from app.store.postgres.accepting import Accepting, Add
 from app.store.postgres.connection import SETTINGS, Session, connection_parameters
 from app.store.postgres.migrations import prepare_database
 from app.store.postgres.running import Append, Controlling, Finish, Finishing, Logging
+from app.store.postgres.watchdog import Watchdog
 from tests.contract.builders import DONE, LEASE_SECONDS, WORKER, new
 from tests.postgres_server import database_of
 
@@ -93,7 +94,7 @@ class Seeded:
     def __init__(self, url: str) -> None:
         parameters = connection_parameters(url)
         prepare_database(parameters, allow_volatile=True)
-        self.session = Session(parameters, QUERIES)
+        self.session = Session(parameters, QUERIES, Watchdog())
         self.accepting = Accepting(self.session, self.now, RankPolicy())
         self.logging = Logging(self.session, self.now)
         self.finishing = Finishing(self.session, self.now)

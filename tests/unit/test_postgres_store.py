@@ -238,6 +238,18 @@ async def test_hints_reach_the_other_processes(store: PostgresStore, neighbour: 
             assert not await stranger.wait(0)
 
 
+@pytest.mark.parametrize(
+    "payload", ["hello", "", "5", '""', "{}", "[]", "[5]", '["x", {}]', '["x", ["y"]]', "[" * 7_000]
+)
+async def test_what_others_say_on_the_channel_deafens_nobody(
+    store: PostgresStore, neighbour: PostgresStore, url: str, payload: str
+) -> None:
+    tell(url, f"SELECT pg_notify('agent_queue', '{payload}')")
+    with neighbour.subscribe(READY) as ready:
+        await add(store)
+        assert await ready.wait(SOON)
+
+
 async def test_a_store_does_not_hear_its_own_hints_twice(store: PostgresStore, neighbour: PostgresStore) -> None:
     lease = await start(store)
     with store.subscribe(message_topic(lease.message_id)) as own, neighbour.subscribe(READY) as other:

@@ -1,7 +1,9 @@
 """A worker's bookkeeping of its runs when leases are lost and things go wrong around it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,14 @@ import pytest
 from app.agent_processor import AgentProcessor
 from app.agents.base import Agent, AgentTask, FinalResult
 from app.agents.registry import AgentRegistry
-from app.models import Claim, MessageState
+from app.models import Claim, Lease, MessageState, Worker
+from app.store.base import Heart
 from app.store.sqlite.store import SqliteStore
 from app.telemetry import Redactor
 from app.worker import QueueWorker
 from tests.clock import ManualClock
 from tests.contract.builders import TENANT, add
-from tests.servers import settings_for, until
+from tests.servers import DEADLINE_SECONDS, settings_for, until
 
 LEASE_SECONDS = 1_000.0
 
@@ -46,6 +49,40 @@ class FailingOnce(SqliteStore):
             self.failures += 1
             raise ValueError("nobody expected this")
         return await super().claim(*args, **options)
+
+
+class Hanging:
+    """A heart that beats once; then the store does not answer until it is let."""
+
+    def __init__(self, heart: Heart, answering: threading.Event) -> None:
+        self._heart = heart
+        self._answering = answering
+        self._beats = 0
+
+    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> dict[str, int]:
+        """See `Heart.beat`."""
+        self._beats += 1
+        if self._beats > 1:
+            assert self._answering.wait(DEADLINE_SECONDS)
+        return self._heart.beat(worker, leases, lease_seconds=lease_seconds)
+
+    def stop(self, worker_id: str) -> None:
+        """See `Heart.stop`."""
+        self._heart.stop(worker_id)
+
+
+class WithHangingHeart(SqliteStore):
+    """A store that answers everybody but the heart."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.answering = threading.Event()
+
+    @contextmanager
+    def open_heart(self) -> Iterator[Heart]:
+        """See `WorkerStore.open_heart`."""
+        with super().open_heart() as heart:
+            yield Hanging(heart, self.answering)
 
 
 async def registry_of(agent: GatedAgent) -> AgentRegistry:
@@ -79,6 +116,28 @@ async def worker(store: SqliteStore, agent: GatedAgent, tmp_path: Path) -> Async
     started.start()
     yield started
     await started.stop(0)
+
+
+async def test_runs_are_stopped_when_a_beat_does_not_return(agent: GatedAgent, tmp_path: Path) -> None:
+    store = WithHangingHeart(tmp_path / "queue.db")
+    await store.open()
+    settings = settings_for(tmp_path, worker_concurrency=1, lease_seconds=1)
+    registry = await registry_of(agent)
+    worker = QueueWorker(
+        store, AgentProcessor(store, registry, timeout_seconds=60, redactor=Redactor()), registry, settings
+    )
+    worker.start()
+    first, second = await add(store), await add(store)
+    try:
+        await until(lambda: agent.gates, "the first message runs")
+        await until(lambda: not worker.beating and not worker.leases(), "it is stopped")
+        await until(store.rescue, "another worker takes it")
+        assert await state(store, first.id) is await state(store, second.id) is MessageState.QUEUED
+    finally:
+        store.answering.set()
+    await until(lambda: len(agent.gates) == 2, "the worker goes on when the heart does")
+    await worker.stop(0)
+    await store.close()
 
 
 async def state(store: SqliteStore, message_id: str) -> MessageState:

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.numeric import Int8Dumper
 
 from app.errors import CommitUnknown, ConfigurationError, StoreError, StoreUnavailable
+from app.store.postgres.watchdog import Line, Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "5000",
     "client_encoding": "utf8",
+    "target_session_attrs": "read-write",  # after a failover the old primary may still be there
 }
 """Connection parameters, unless the URL has others."""
 
@@ -50,6 +52,17 @@ SET enable_mergejoin = off;
 """
 """Every statement looks for few rows by an index. A plan is made once, perhaps while the tables were empty or their
 statistics old, so it must not depend on how many rows there are: what would be right for few only is ruled out."""
+
+
+FATAL = ("FATAL", "PANIC")
+"""Severities of errors with which the server ends the connection, whatever their class."""
+
+
+class ReadOnly(StoreUnavailable):
+    """This server takes no writes, now; a new connection may find one that does."""
+
+    def __init__(self) -> None:
+        super().__init__("PostgreSQL: the server takes no writes.")
 
 
 class Step(NamedTuple):
@@ -76,9 +89,13 @@ def mapped_errors() -> Iterator[None]:
         raise StoreUnavailable("PostgreSQL: rows are locked by somebody else for too long.") from error
     except psycopg.errors.DiskFull as error:
         raise StoreUnavailable("PostgreSQL: the disk is full; nothing was stored.") from error
-    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction) as error:
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise ReadOnly from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise StoreUnavailable(f"PostgreSQL: {told(error)}") from error
     except psycopg.Error as error:
+        if error.diag.severity_nonlocalized in FATAL:
+            raise StoreUnavailable(f"PostgreSQL: {told(error)}") from error
         raise StoreError(f"PostgreSQL: {told(error)}") from error
 
 
@@ -105,34 +122,35 @@ def connection_parameters(url: str) -> str:
 
 
 def connect(parameters: str) -> "psycopg.Connection[tuple[Any, ...]]":
-    """A connection with our settings. Raises StoreUnavailable."""
+    """A connection, still without our settings. Raises StoreUnavailable."""
     try:
-        connection = psycopg.connect(parameters, autocommit=True, prepare_threshold=0)
+        return psycopg.connect(parameters, autocommit=True, prepare_threshold=0)
     except psycopg.OperationalError as error:
         raise StoreUnavailable(
             f"PostgreSQL cannot be used: {told(error)} (Check that it runs and accepts connections, and host, port, "
             "database, user and password of DATABASE_URL.)"
         ) from error
-    try:
-        connection.adapters.register_dumper(int, Int8Dumper)
-        connection.execute(SETTINGS, prepare=False)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+
+
+def configure(connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
+    """Our settings, on a new connection."""
+    connection.adapters.register_dumper(int, Int8Dumper)
+    connection.execute(SETTINGS, prepare=False)
 
 
 class Session:
     """One connection, used by one thread at a time, that is made anew when it is lost.
 
     A transaction is given up as a whole when anything in it fails. If the answer to its commit is lost, the session
-    finds out on a new connection what became of it.
+    finds out on a new connection what became of it. An answer that the watchdog does not see come is a lost one.
     """
 
-    def __init__(self, parameters: str, queries: Mapping[str, str]) -> None:
+    def __init__(self, parameters: str, queries: Mapping[str, str], watchdog: Watchdog) -> None:
         self._parameters = parameters
         self._queries = queries
+        self._watchdog = watchdog
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._line: Line | None = None
         self._name = uuid.uuid4().hex
         self._commits = 0
         self._discarded = False
@@ -146,6 +164,9 @@ class Session:
         with mapped_errors():
             self._connection = connect(self._parameters)
             try:
+                self._line = self._watchdog.watch(self._connection.fileno())
+                with self._line.exchange():
+                    configure(self._connection)
                 (self._backend,) = self._run(step("identify_backend"))
             except BaseException:
                 self._drop()
@@ -171,8 +192,8 @@ class Session:
 
     def run_all(self, *steps: Step) -> list[Rows]:
         """The rows of each step; all are sent before the first answer is waited for."""
-        connection = self._connected
-        with connection.pipeline():
+        connection, line = self._connected
+        with line.exchange(), connection.pipeline():
             cursors = [connection.execute(self._queries[each.query], each.values) for each in steps]
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
@@ -199,22 +220,26 @@ class Session:
         try:
             with mapped_errors():
                 yield
-        except StoreError:
-            self._drop_if_lost()
+        except StoreError as error:
+            self._drop_if_lost(error)
             raise
 
     def notifications(self, timeout: float) -> Iterator[str]:
         """Payloads as they come, until none has come for so long."""
-        for notification in self._connected.notifies(timeout=timeout):
+        connection, _ = self._connected
+        for notification in connection.notifies(timeout=timeout):
             yield notification.payload
 
     @property
-    def _connected(self) -> "psycopg.Connection[tuple[Any, ...]]":
+    def _connected(self) -> "tuple[psycopg.Connection[tuple[Any, ...]], Line]":
         assert self._connection is not None, "used before open"
-        return self._connection
+        assert self._line is not None
+        return self._connection, self._line
 
     def _run(self, each: Step) -> Rows:
-        cursor = self._connected.execute(self._queries[each.query], each.values)
+        connection, line = self._connected
+        with line.exchange():
+            cursor = connection.execute(self._queries[each.query], each.values)
         return cursor.fetchall() if cursor.description else []
 
     def _begin(self, how: str, first: tuple[Step, ...]) -> list[Rows]:
@@ -225,7 +250,7 @@ class Session:
                 with mapped_errors():
                     return self.run_all(step(how), *first)[1:]
             except BaseException as error:
-                lost = self._drop_if_lost()
+                lost = self._drop_if_lost(error)
                 if not lost:
                     self._roll_back()
                 if not (lost and again and isinstance(error, StoreUnavailable)):
@@ -237,18 +262,20 @@ class Session:
         try:
             with mapped_errors():
                 yield rows
-        except BaseException:
-            self._roll_back()
+        except BaseException as error:
+            if not self._drop_if_lost(error):
+                self._roll_back()
             raise
         end()
 
     def _roll_back(self) -> None:
         """Whatever the state of the connection is, it is clean afterwards or gone."""
-        connection = self._connection
-        if connection is None:
+        if self._connection is None:
             return
+        connection, line = self._connected
         try:
-            connection.execute("ROLLBACK", prepare=False)
+            with line.exchange():
+                connection.execute("ROLLBACK", prepare=False)
         except psycopg.Error:
             self._drop()
 
@@ -261,8 +288,10 @@ class Session:
             with mapped_errors():
                 self.run_all(step("mark_commit", session=self._name, number=self._commits), step("commit"))
         except StoreError as error:
-            if not self._drop_if_lost():
+            if not self._drop_if_lost(error):
                 self._roll_back()
+                raise
+            if isinstance(error, ReadOnly):
                 raise
             if self._was_committed():
                 return None
@@ -276,17 +305,22 @@ class Session:
             try:
                 self.open()
                 with mapped_errors():
-                    ended = self.value("end_backend", pid=pid, started=started, milliseconds=2_000)
-                    if ended is not False:
-                        return bool(self.rows("find_commit", session=self._name, number=number))
+                    backends = self.rows("end_backend", pid=pid, started=started, milliseconds=2_000)
+                    if all(ended for ended, _ in backends):
+                        committed = bool(self.rows("find_commit", session=self._name, number=number))
+                        if committed and any(awaited_standby for _, awaited_standby in backends):
+                            raise CommitUnknown("Its standby has not confirmed it.")
+                        return committed
+            except CommitUnknown:
+                raise
             except StoreError:
                 self._drop()
             self._closing.wait(SETTLE_AGAIN_SECONDS)
         raise CommitUnknown
 
-    def _drop_if_lost(self) -> bool:
-        """Whether there is no connection any more."""
-        if self._connection is not None and self._connection.closed:
+    def _drop_if_lost(self, error: BaseException) -> bool:
+        """Whether there is no connection any more, or none of use."""
+        if isinstance(error, ReadOnly) or (self._connection is not None and self._connection.closed):
             self._drop()
         return self._connection is None
 
@@ -295,3 +329,6 @@ class Session:
             with suppress(psycopg.Error):
                 self._connection.close()
             self._connection = None
+        if self._line is not None:
+            self._watchdog.forget(self._line)
+            self._line = None

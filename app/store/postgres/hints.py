@@ -33,6 +33,17 @@ def payloads(process: str, topics: Iterable[str]) -> Iterator[str]:
     yield json.dumps(gathered)
 
 
+def _read(payload: str) -> tuple[str, list[str]]:
+    """Sender and topics; none where it is not from `payloads`: any role of the database may notify on any channel."""
+    try:
+        heard = json.loads(payload)
+    except (ValueError, RecursionError):
+        return "", []
+    if not isinstance(heard, list) or not heard or not all(isinstance(each, str) for each in heard):
+        return "", []
+    return heard[0], heard[1:]
+
+
 class HintSender:
     """A batch runner: what gathers while one notification is sent goes into the next one.
 
@@ -87,21 +98,24 @@ class Listener:
             self._thread.join()
 
     def _listen(self) -> None:
-        while not self._closing.is_set():
-            try:
-                self._pass_on()
-            except StoreError as error:
-                logger.warning("Listening for hints of other processes failed, trying again: %s", error)
-                self._closing.wait(LISTEN_AGAIN_SECONDS)
-        self._session.close()
+        try:
+            while not self._closing.is_set():
+                try:
+                    self._pass_on()
+                except Exception as error:  # whatever it was, hints are to be heard again
+                    ours = isinstance(error, StoreError)
+                    logger.warning("Listening for hints failed, trying again: %s", error, exc_info=not ours)
+                    self._closing.wait(LISTEN_AGAIN_SECONDS)
+        finally:
+            self._session.close()
 
     def _pass_on(self) -> None:
         with self._session.statement():
             self._session.rows("listen")
             while not self._closing.is_set():
                 for payload in self._session.notifications(LISTEN_SECONDS):
-                    sender, *topics = json.loads(payload)
-                    if sender != self._process:
+                    sender, topics = _read(payload)
+                    if topics and sender != self._process:
                         self._publish(topics)
                     if self._closing.is_set():
                         return

@@ -6,7 +6,7 @@ import psycopg
 
 from app.errors import StoreIncompatible
 from app.store.named_sql import load_migrations
-from app.store.postgres.connection import SCHEMA, connect, mapped_errors
+from app.store.postgres.connection import SCHEMA, configure, connect, mapped_errors
 
 OLDEST_SERVER = 140000
 MIGRATION_LOCK = 4_707_202_611_240_001
@@ -21,6 +21,7 @@ def prepare_database(parameters: str, *, allow_volatile: bool) -> bool:
     Raises StoreIncompatible, StoreUnavailable.
     """
     with mapped_errors(), connect(parameters) as connection:
+        configure(connection)
         connection.prepare_threshold = None
         durable = _check_server(connection, allow_volatile=allow_volatile)
         with connection.transaction():

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from app.models import NewEvent
-from app.store.postgres.connection import Rows, Session, Step, step
+from app.store.postgres.connection import ReadOnly, Rows, Session, Step, step
 from app.store.reads import Reads
 
 
@@ -18,6 +18,11 @@ class PostgresReads(Reads):
     def each(self, query: str, /, **values: Any) -> Rows:
         """See `Reads.each`."""
         return self.session.rows(query, **values)
+
+    def prove_writable(self) -> None:
+        """Raises ReadOnly, of which the session lets go of its connection."""
+        if self.value("is_read_only"):
+            raise ReadOnly
 
 
 class Writes(PostgresReads):

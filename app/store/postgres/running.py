@@ -86,7 +86,7 @@ class Changes(Writes):
     """What ends attempts or puts messages back, under the locks of their threads and then of themselves."""
 
     def end(
-        self, ended: Sequence[Ended], logs: Mapping[int, int], now: int, *, fence_step: int = 0, crashed: int = 0
+        self, ended: Sequence[Ended], logs: Mapping[int, int], now: int, *, taken: bool = False, crashed: int = 0
     ) -> list[Step]:
         """Terminal states, their events, and the next of each thread."""
         if not ended:
@@ -103,7 +103,7 @@ class Changes(Writes):
                 results=[each.end.result for each in ended],
                 errors=[each.end.error for each in ended],
                 error_codes=[each.end.error_code for each in ended],
-                fence_step=fence_step,
+                taken=taken,
                 crashed=crashed,
                 now=now,
             ),
@@ -232,7 +232,7 @@ class Controlling(Changes):
             )
             [(_, last, _)] = self.rows("find_logs", ids=ids)
             head = None if place == "behind" else _head(tenant, message.thread_id, message.thread_number)
-            steps = self.end([Ended(number, head, cancelled(now))], {number: last}, now, fence_step=1)
+            steps = self.end([Ended(number, head, cancelled(now))], {number: last}, now, taken=True)
             if inherited:
                 steps.append(step("settle_thread", **thread))
             *_, [after] = self.session.run_all(*steps, step("get_message", id=message_id, tenant=tenant))
@@ -264,7 +264,7 @@ class Upkeep(Changes):
                     back.append(PutBack(number, attempt, "The worker was lost.", now))
                 self.touched |= {MOVED, message_topic(message_id)}
             steps = self.put_back(back, logs, starts, now, crashed=1)
-            steps += self.end(ended, logs, now, fence_step=1, crashed=1)
+            steps += self.end(ended, logs, now, taken=True, crashed=1)
             if steps:
                 self.session.run_all(*steps)
         return len(expired)

@@ -31,6 +31,7 @@ from app.store.postgres.migrations import prepare_database
 from app.store.postgres.operations import PostgresReads
 from app.store.postgres.runners import OneByOne, Reading, Runner, Together
 from app.store.postgres.running import PROMOTE_BATCH, Append, Controlling, Finish, Finishing, Logging, Upkeep
+from app.store.postgres.watchdog import Watchdog
 
 DURABLE = Capabilities("postgres", durable=True, promise="messages survive kill -9 and a crash of the database server")
 VOLATILE = Capabilities(
@@ -57,6 +58,7 @@ class PostgresStore:
         self._process = uuid.uuid4().hex
         self._hub = Hub()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._watchdog = Watchdog()
         self._sessions: list[Session] = []
         accepting = Accepting(self._session(), self._now, ranks or RankPolicy())
         logging, finishing = Logging(self._session(), self._now), Finishing(self._session(), self._now)
@@ -86,7 +88,7 @@ class PostgresStore:
         return self._capabilities
 
     def _session(self) -> Session:
-        self._sessions.append(Session(self._parameters, self._queries))
+        self._sessions.append(Session(self._parameters, self._queries, self._watchdog))
         return self._sessions[-1]
 
     @staticmethod
@@ -103,6 +105,7 @@ class PostgresStore:
         self._loop = asyncio.get_running_loop()
         durable = await asyncio.to_thread(prepare_database, self._parameters, allow_volatile=self._allow_volatile)
         self._capabilities = DURABLE if durable else VOLATILE
+        self._watchdog.start()
         try:
             for lane in (*self._work_lanes, self._hint_lane):
                 await lane.open()
@@ -122,14 +125,15 @@ class PostgresStore:
             await self._hint_lane.submit({"closing"})
         await self._hint_lane.close()
         await asyncio.to_thread(self._listener.join)
+        await asyncio.to_thread(self._watchdog.stop)
 
     async def queue_id(self) -> str:
         """See `Store.queue_id`."""
         return await self._read_lane.run(self._reads.queue_id)
 
     async def ping(self) -> None:
-        """See `Store.ping`."""
-        await self._read_lane.run(self._reads.queue_id)
+        """See `Store.ping`. A server that takes no writes does not answer as it should."""
+        await self._read_lane.run(self._reads.prove_writable)
 
     # Messages
 
@@ -210,7 +214,7 @@ class PostgresStore:
     @contextlib.contextmanager
     def open_heart(self) -> Iterator[Heart]:
         """See `WorkerStore.open_heart`."""
-        session = Session(self._parameters, self._queries)
+        session = Session(self._parameters, self._queries, self._watchdog)
         try:
             session.open()
             yield _PostgresHeart(session, self._now)

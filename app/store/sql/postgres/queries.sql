@@ -10,6 +10,10 @@ result, error, error_code, attempt, fence
 -- name: server_time
 (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 
+-- name: next_fence
+-- From the clock: a row that a failover took back to an earlier state must not give out the same fence a second time.
+greatest(fence + 1, %(now)s * 1000 + mod(extract(microseconds FROM clock_timestamp())::bigint, 1000))
+
 -- name: read_clock
 SELECT {server_time}
 
@@ -33,12 +37,17 @@ ON CONFLICT (session) DO UPDATE SET number = excluded.number, committed_at = exc
 SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()
 
 -- name: end_backend
--- No row when it has ended already; false when it would not end in time.
-SELECT pg_terminate_backend(pid, %(milliseconds)s) FROM pg_stat_activity
+-- No row when it has ended already; false when it would not end in time. Then, whether its commit is done here and only
+-- waits for a synchronous standby.
+SELECT pg_terminate_backend(pid, %(milliseconds)s), coalesce(wait_event = 'SyncRep', FALSE) FROM pg_stat_activity
 WHERE pid = %(pid)s AND backend_start = %(started)s
 
 -- name: find_commit
 SELECT 1 FROM commits WHERE session = %(session)s AND number = %(number)s
+
+-- name: is_read_only
+-- Of the server: the transactions of reads always are.
+SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean FROM queue
 
 -- name: queue_id
 SELECT id FROM queue
@@ -192,8 +201,8 @@ ORDER BY rank, number LIMIT %(most)s
 -- name: list_queued
 -- Ends early, here and below, so that no page is larger in memory than its texts may be.
 SELECT {message_columns} FROM (
-    SELECT *, sum(octet_length(content)) OVER (ORDER BY rank, number ROWS UNBOUNDED PRECEDING) - octet_length(content)
-        AS before
+    SELECT {message_columns}, rank, sum(octet_length(content)) OVER (ORDER BY rank, number ROWS UNBOUNDED PRECEDING)
+        - octet_length(content) AS before
     FROM messages
     WHERE state = 'queued' AND rank IS NOT NULL AND tenant = %(tenant)s
     ORDER BY rank, number LIMIT %(limit)s
@@ -205,8 +214,8 @@ SELECT {message_columns} FROM (
 
 -- name: list_delayed
 SELECT {message_columns} FROM (
-    SELECT *, sum(octet_length(content)) OVER (ORDER BY run_at, number ROWS UNBOUNDED PRECEDING) - octet_length(content)
-        AS before
+    SELECT {message_columns}, run_at, sum(octet_length(content)) OVER (ORDER BY run_at, number ROWS UNBOUNDED PRECEDING)
+        - octet_length(content) AS before
     FROM messages
     WHERE place = 'delayed' AND tenant = %(tenant)s
     ORDER BY run_at, number LIMIT %(limit)s
@@ -214,8 +223,9 @@ SELECT {message_columns} FROM (
 
 -- name: list_processing
 SELECT {message_columns} FROM (
-    SELECT *, sum(octet_length(content)) OVER (ORDER BY changed_at, number ROWS UNBOUNDED PRECEDING)
-        - octet_length(content) AS before
+    SELECT {message_columns}, changed_at,
+        sum(octet_length(content)) OVER (ORDER BY changed_at, number ROWS UNBOUNDED PRECEDING) - octet_length(content)
+        AS before
     FROM messages
     WHERE state = 'processing' AND tenant = %(tenant)s
     ORDER BY changed_at, number LIMIT %(limit)s
@@ -223,7 +233,7 @@ SELECT {message_columns} FROM (
 
 -- name: list_thread_messages
 SELECT {message_columns} FROM (
-    SELECT *, sum(octet_length(content) + coalesce(octet_length(result), 0))
+    SELECT {message_columns}, sum(octet_length(content) + coalesce(octet_length(result), 0))
         OVER (ORDER BY thread_number ROWS UNBOUNDED PRECEDING)
         - octet_length(content) - coalesce(octet_length(result), 0) AS before
     FROM messages
@@ -249,23 +259,28 @@ SELECT thread_id, last_number, created_at, last_activity, last_message_preview, 
     failed, cancelled
 FROM (
     (
-        SELECT *, 0 AS running FROM threads
+        SELECT thread_id, last_number, created_at, last_activity, last_message_preview, unfinished, 0 AS running,
+            completed, failed, cancelled
+        FROM threads
         WHERE tenant = %(tenant)s AND (last_activity, thread_id) < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
             AND NOT EXISTS (SELECT FROM running WHERE running.thread_id = threads.thread_id)
         ORDER BY last_activity DESC, thread_id DESC LIMIT %(limit)s
     )
     UNION ALL
-    SELECT tenant, threads.thread_id, last_number, created_at, greatest(last_activity, changed_at),
-        last_message_preview, unfinished, completed, failed, cancelled, 1
+    SELECT threads.thread_id, threads.last_number, threads.created_at,
+        greatest(threads.last_activity, running.changed_at), threads.last_message_preview, threads.unfinished, 1,
+        threads.completed, threads.failed, threads.cancelled
     FROM running JOIN threads ON threads.tenant = %(tenant)s AND threads.thread_id = running.thread_id
-    WHERE (greatest(last_activity, changed_at), threads.thread_id)
+    WHERE (greatest(threads.last_activity, running.changed_at), threads.thread_id)
         < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
 ) AS page
 ORDER BY last_activity DESC, thread_id DESC LIMIT %(limit)s
 
 -- name: get_thread
-SELECT threads.thread_id, last_number, threads.created_at, greatest(last_activity, running.changed_at),
-    last_message_preview, unfinished - count(running.number), count(running.number), completed, failed, cancelled
+SELECT threads.thread_id, threads.last_number, threads.created_at,
+    greatest(threads.last_activity, running.changed_at), threads.last_message_preview,
+    threads.unfinished - count(running.number), count(running.number), threads.completed, threads.failed,
+    threads.cancelled
 FROM threads LEFT JOIN messages AS running
     ON running.tenant = threads.tenant AND running.thread_id = threads.thread_id AND running.state = 'processing'
 WHERE threads.tenant = %(tenant)s AND threads.thread_id = %(thread_id)s
@@ -290,7 +305,7 @@ WITH quota AS (
     ) AS ready
 )
 UPDATE messages SET
-    state = 'processing', place = NULL, attempt = attempt + 1, fence = fence + 1, worker_id = %(worker_id)s,
+    state = 'processing', place = NULL, attempt = attempt + 1, fence = {next_fence}, worker_id = %(worker_id)s,
     lease_until = %(lease_until)s, started_at = coalesce(started_at, %(now)s), changed_at = %(now)s
 FROM picked WHERE messages.number = picked.number
 RETURNING {claimed_columns}, rank
@@ -328,10 +343,11 @@ LEFT JOIN LATERAL (
 WHERE messages.id = ANY (%(ids)s::text[])
 
 -- name: end_messages
+-- `taken`: not by who holds the lease, whose fence stays, so that a finish that is repeated can be told.
 UPDATE messages SET
     state = given.state, place = NULL, rank = NULL, result = given.result, error = given.error,
-    error_code = given.error_code, fence = fence + %(fence_step)s, crashes = crashes + %(crashed)s, worker_id = NULL,
-    lease_until = NULL, changed_at = %(now)s, completed_at = %(now)s
+    error_code = given.error_code, fence = CASE WHEN %(taken)s THEN {next_fence} ELSE fence END,
+    crashes = crashes + %(crashed)s, worker_id = NULL, lease_until = NULL, changed_at = %(now)s, completed_at = %(now)s
 FROM unnest(
     %(numbers)s::bigint[], %(states)s::text[], %(results)s::text[], %(errors)s::text[], %(error_codes)s::text[]
 ) AS given (number, state, result, error, error_code)
@@ -342,7 +358,7 @@ WHERE messages.number = given.number
 UPDATE messages SET
     state = 'queued', place = CASE WHEN given.run_at <= %(now)s THEN 'ready' ELSE 'delayed' END,
     run_at = given.run_at, rank = CASE WHEN given.run_at <= %(now)s THEN {rank_of_head} END,
-    attempt = attempt - %(refunded)s, crashes = crashes + %(crashed)s, fence = fence + 1, worker_id = NULL,
+    attempt = attempt - %(refunded)s, crashes = crashes + %(crashed)s, fence = {next_fence}, worker_id = NULL,
     lease_until = NULL, changed_at = %(now)s
 FROM unnest(%(numbers)s::bigint[], %(run_ats)s::bigint[]) AS given (number, run_at)
 WHERE messages.number = given.number
