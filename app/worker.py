@@ -7,7 +7,6 @@ import os
 import socket
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -18,6 +17,7 @@ from app.config import Settings
 from app.errors import AgentQueueError, LeaseLost
 from app.models import Claim, Lease, Outcome, Released, Worker, new_message_id
 from app.store.base import READY, Heart, MessageStore, Signals, WorkerStore
+from app.store.lane import joined
 
 logger = logging.getLogger(__name__)
 
@@ -231,8 +231,7 @@ class Heartbeat:
         """Take the worker off the list and end the thread; on a thread of its own, since agents may hold all others."""
         self._stop.set()
         if self._thread is not None:
-            with ThreadPoolExecutor(1) as joining:
-                await asyncio.get_running_loop().run_in_executor(joining, self._thread.join)
+            await joined(self._thread)
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stop.is_set():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from app.clock import Clock, to_datetime
+from app.clock import Clock
 from app.errors import (
     LeaseLost,
     MessageNotFound,
@@ -50,7 +50,7 @@ from app.store.redis.connection import Link, inspect, mapped_errors, refusal
 from app.store.redis.heart import RedisHeart
 from app.store.redis.lane import Lane, Listener, WriteLane
 from app.store.redis.scripts import load_scripts
-from app.store.rows import preview
+from app.store.rows import accepted, preview
 
 SCHEMA_VERSION = 1
 RESCUE_BATCH = 100
@@ -146,21 +146,7 @@ class RedisStore:
         if reply is None:
             raise QueueFull(max_queued)
         number, thread_number, now, position, _ = reply
-        return Message.model_construct(
-            **new.__dict__,
-            number=number,
-            thread_number=thread_number,
-            state=MessageState.QUEUED,
-            created_at=to_datetime(now),
-            started_at=None,
-            completed_at=None,
-            result=None,
-            error=None,
-            error_code=None,
-            attempt=0,
-            fence=0,
-            queue_position=position,
-        )
+        return accepted(new, number, thread_number, now, position)
 
     async def get(self, tenant: str, message_id: str) -> Message:
         """See `MessageStore.get`."""
