@@ -29,6 +29,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from app.checkpoints.fence import Mark, lease_lost, mark_of, strict_serializer
 from app.errors import StoreError, StoreUnavailable
+from app.store.postgres.connection import connection_parameters
 
 T = TypeVar("T")
 Connection = AsyncConnection[DictRow]
@@ -57,7 +58,6 @@ SELECT 1 FROM checkpoint_fences WHERE thread_id = %s AND queue = %s AND message 
 FORGET_FENCE = "DELETE FROM checkpoint_fences WHERE thread_id = %s"
 
 MAX_CONNECTIONS = 8
-CONNECT_SECONDS = 5
 WAIT_SECONDS = 3
 """For a connection: as long as all are in use, or the server is away."""
 RECONNECT_SECONDS = 2
@@ -213,17 +213,8 @@ def mapped_errors() -> Iterator[None]:
 async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedPostgresSaver]:
     """The saver in this database, for the messages of this queue. The server is asked when it is needed."""
     pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-        url,
-        kwargs={
-            "autocommit": True,
-            "row_factory": dict_row,
-            "connect_timeout": CONNECT_SECONDS,
-            "keepalives_idle": CONNECT_SECONDS,
-            "keepalives_interval": CONNECT_SECONDS,
-            "keepalives_count": 2,
-            "tcp_user_timeout": STATEMENT_SECONDS * 1000,
-            "application_name": "agent queue memory",
-        },
+        connection_parameters(url),
+        kwargs={"autocommit": True, "row_factory": dict_row, "application_name": "agent-queue-memory"},
         configure=_configure,
         reset=_reset,
         check=AsyncConnectionPool.check_connection,
