@@ -18,6 +18,7 @@ import pytest
 
 from app.bootstrap import Runtime
 from app.config import Settings
+from app.store.sqlite.store import SqliteStore
 from tests import wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import ChatProcess
@@ -278,11 +279,15 @@ async def test_a_module_that_exits_is_a_broken_graph(tmp_path: Path, settings: C
     """Such a module must not take the server with it; in a server of this process it would take the test run."""
     file = tmp_path / "exits.py"
     file.write_text("import sys; sys.exit('Set MY_KEY first')")
-    registry = Runtime(settings(agents=f"mine={file}:graph")).services.registry
+    store = SqliteStore(None)
+    await store.open()
+    registry = Runtime(settings(agents=f"mine={file}:graph"), store=store).services.registry
     try:
         await registry.load()
     except SystemExit:
         pytest.fail("SystemExit of a user's module comes out of the loading")
+    finally:
+        await store.close()
     assert "Set MY_KEY first" in registry.failures["mine"]
 
 
