@@ -117,7 +117,7 @@ async def test_two_workers_share_the_queue(serve: Serve, model: StubServer) -> N
 
 
 async def test_the_time_limit_fails_the_message_and_hangs_up_on_the_model(serve: Serve, model: StubServer) -> None:
-    server = await serve(processing_timeout=0.3)
+    server = await serve(processing_timeout=3)
     model.replies.append(Hang())
     message_id = (await server.submit())["message_id"]
     status = await server.ended(message_id)
@@ -130,7 +130,7 @@ async def test_the_time_limit_fails_the_message_and_hangs_up_on_the_model(serve:
 
 
 async def test_the_time_limit_keeps_what_was_shown(serve: Serve, model: StubServer) -> None:
-    server = await serve(processing_timeout=1)
+    server = await serve(processing_timeout=3)
     gate = Gate("one two")
     gate.release()
     model.replies.append(gate)
@@ -142,7 +142,7 @@ async def test_the_time_limit_keeps_what_was_shown(serve: Serve, model: StubServ
 
 
 async def test_the_time_limit_of_a_blocking_node(serve: Serve, control: GraphControl) -> None:
-    server = await serve(agents=f"blocking=tests.graphs:blocking,{STEPS}", processing_timeout=0.3)
+    server = await serve(agents=f"blocking=tests.graphs:blocking,{STEPS}", processing_timeout=3)
     control.hold("blocks")
     message_id = (await server.submit())["message_id"]
     assert (await server.ended(message_id))["error_code"] == "timeout"
