@@ -29,12 +29,12 @@ SILENCE = httpx2.Timeout(2.5, connect=2.0)
 class Clients:
     """All clients of a run. They share what they have seen, and go on whatever the servers do."""
 
-    def __init__(self, urls: Sequence[str], seed: str) -> None:
+    def __init__(self, urls: Sequence[str], seed: str, *, timeout: httpx2.Timeout = TIMEOUT) -> None:
         self.seen = Seen()
         self.closing = asyncio.Event()
         self.urls = list(urls)
         self._seed = seed
-        self._http = httpx2.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=False, limits=httpx2.Limits())
+        self._http = httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=False, limits=httpx2.Limits())
 
     async def is_answered_by(self, api: ChaosProcess, probe: str = "/health/live") -> bool:
         """Whether this process answers the probe with 200."""

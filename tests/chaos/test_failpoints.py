@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
 
+import httpx2
 import pytest
 
 from app.store.sqlite.operations import Writes
@@ -69,6 +70,10 @@ async def test_a_worker_that_dies_at_this_spot_breaks_nothing(running: Cluster, 
     assert {stored.messages[i]["state"] for i in stored.threads["t"]} == {"completed"}
 
 
+AS_LONG_AS_IT_TAKES = httpx2.Timeout(60.0)
+"""Longer than the others need to be refused: each of them waits its turn behind duties that wait for the lock too."""
+
+
 @pytest.mark.parametrize(("spot", "kept"), [("before_add", []), ("after_add_commit", ["first"])])
 async def test_an_api_process_that_dies_at_this_spot_breaks_nothing(
     running: Cluster, spot: str, kept: list[str]
@@ -106,7 +111,8 @@ async def test_others_are_refused_while_a_process_is_stopped_inside_a_transactio
     async with cluster("sqlite", tmp_path) as running:
         stopping = running.add("api", "stopping", slots=0, tamper=_stop_inside_a_transaction)
         healthy = running.add("api", "healthy", slots=2)
-        to_stopping, clients = Clients([stopping.url], "stopping"), Clients([healthy.url], "healthy")
+        clients = Clients([healthy.url], "healthy")
+        to_stopping = Clients([stopping.url], "stopping", timeout=AS_LONG_AS_IT_TAKES)
         try:
             await asyncio.gather(to_stopping.answered_by(stopping), clients.answered_by(healthy))
             held = asyncio.create_task(submit(to_stopping, "held"))
