@@ -33,7 +33,7 @@ def arm(spot: str) -> None:
             memory.aput = _deadly_checkpoint(memory.aput)
             return memory
 
-        bootstrap.Agents._open_memory = open_armed  # type: ignore[method-assign, assignment]
+        bootstrap.Agents._open_memory = open_armed  # type: ignore[method-assign, assignment]  # replaced on purpose
         return
     method, after = SPOTS[spot]
 
@@ -42,7 +42,7 @@ def arm(spot: str) -> None:
         setattr(store, method, _deadly(getattr(store, method), after=after))
         return store
 
-    bootstrap.make_store = make_armed  # type: ignore[attr-defined, assignment]
+    bootstrap.make_store = make_armed  # type: ignore[attr-defined, assignment]  # replaced on purpose
 
 
 def _deadly(method: Callable[..., Awaitable[Any]], *, after: bool) -> Callable[..., Awaitable[Any]]:

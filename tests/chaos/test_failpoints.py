@@ -100,11 +100,11 @@ def _stop_inside_a_transaction() -> None:
     add = Writes.add
 
     def add_and_stop(*args: object) -> object:
-        added = add(*args)  # type: ignore[arg-type]
+        added = add(*args)  # type: ignore[arg-type]  # replaced on purpose
         os.kill(os.getpid(), signal.SIGSTOP)
         return added
 
-    Writes.add = add_and_stop  # type: ignore[assignment,method-assign]
+    Writes.add = add_and_stop  # type: ignore[assignment,method-assign]  # replaced on purpose
 
 
 async def test_others_are_refused_while_a_process_is_stopped_inside_a_transaction_of_sqlite(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def remove_fences() -> None:
     else:
         load_queries = named_sql.load_queries
         _replace_everywhere("load_queries", load_queries, lambda dialect: _unguarded(load_queries(dialect), dialect))
-    app.agents.langgraph.MEMORY_FENCE_KEY = "__no_fence"  # type: ignore[attr-defined]
+    app.agents.langgraph.MEMORY_FENCE_KEY = "__no_fence"  # type: ignore[attr-defined]  # replaced on purpose
     for method in ("on_beat", "on_silence"):
         setattr(QueueWorker, method, lambda *_: None)
 

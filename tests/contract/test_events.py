@@ -188,7 +188,7 @@ async def test_a_failure_is_stored_with_its_code(store: Store) -> None:
 async def test_an_end_is_as_late_as_the_clock_says(store: Store, clock: ManualClock, outcome: object) -> None:
     lease = await start(store)
     clock.advance(7)
-    await store.finish(lease, outcome)  # type: ignore[arg-type]
+    await store.finish(lease, outcome)  # type: ignore[arg-type]  # each outcome in turn
     message = await store.get(TENANT, lease.message_id)
     if isinstance(outcome, Released):
         assert message.completed_at is None

@@ -149,7 +149,7 @@ async def test_the_end_of_a_message_makes_the_next_of_its_thread_ready(store: St
     lease = await start(store, thread="t")
     following = [(await add(store, thread="t")).id for _ in range(2)]
     assert await claimed_ids(store) == []
-    await store.finish(lease, outcome)  # type: ignore[arg-type]
+    await store.finish(lease, outcome)  # type: ignore[arg-type]  # each outcome in turn
     assert await claimed_ids(store) == [following[0]]
 
 

@@ -42,7 +42,7 @@ async def put(saver: Saver, fence: tuple[int, int], key: str = KEY, **values: An
     versions = dict.fromkeys(values, saver.get_next_version(None, None))
     checkpoint = {**empty_checkpoint(), "channel_values": values, "channel_versions": versions}
     await saver.aput(config(fence, key), checkpoint, {}, versions)
-    return checkpoint  # type: ignore[return-value]
+    return checkpoint  # type: ignore[return-value]  # a checkpoint as a plain dict
 
 
 async def latest(saver: Saver, key: str = KEY) -> str | None:
@@ -341,7 +341,7 @@ async def test_the_history_of_a_delta_channel_is_whole(saver: Saver) -> None:
         checkpoint = empty_checkpoint()
         version = saver.get_next_version(None, None)
         values = {"deltas": ["seed"]} if step == 0 else {}
-        checkpoint |= {"channel_values": values, "channel_versions": {"deltas": version}}  # type: ignore[assignment]
+        checkpoint |= {"channel_values": values, "channel_versions": {"deltas": version}}  # type: ignore[assignment]  # a checkpoint as a plain dict
         parent = await saver.aput(
             {"configurable": {**parent["configurable"], "checkpoint_ns": ""}}, checkpoint, {}, {"deltas": version}
         )

@@ -291,4 +291,4 @@ def compare_log(expected: ModelMessage, log: EventPage) -> None:
 @pytest.mark.parametrize("examples", [SHORT, LONG], ids=["short", "long"])
 @pytest.mark.parametrize("factory", BACKENDS.values(), ids=BACKENDS)
 def test_every_sequence_of_calls_does_what_the_model_does(factory: StoreFactory, examples: settings) -> None:
-    run_state_machine_as_test(lambda: StoreMachine(factory), settings=examples)  # type: ignore[arg-type]
+    run_state_machine_as_test(lambda: StoreMachine(factory), settings=examples)  # type: ignore[arg-type]  # Hypothesis takes a factory too

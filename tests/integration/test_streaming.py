@@ -260,7 +260,7 @@ async def test_an_impossible_event_id_is_422(server: LiveServer, resume: str) ->
         response = await server.client.get(f"/messages/{message_id}/{path}", params={"after": resume})
         check_problem(response, 422, "invalid_request", "after")
     header = {"Last-Event-ID": resume.encode("latin-1", "replace").decode("latin-1")}
-    response = await wire.request(server.url, "GET", f"/messages/{message_id}/stream", headers=header)  # type: ignore[assignment]
+    response = await wire.request(server.url, "GET", f"/messages/{message_id}/stream", headers=header)  # type: ignore[assignment]  # a header as the case has it
     check_problem(response, 422, "invalid_request", "Last-Event-ID")
 
 
@@ -306,7 +306,7 @@ async def test_a_hundred_readers_that_reconnect_see_the_same_bytes(server: LiveS
     readers = [asyncio.create_task(read(random.Random(number))) for number in range(100)]
     for token in range(words):
         gate.release()
-        await until(lambda shown=token + 1: under_way > shown // 2, f"token {token} is shown")  # type: ignore[misc]
+        await until(lambda shown=token + 1: under_way > shown // 2, f"token {token} is shown")  # type: ignore[misc]  # the default binds the loop's value
     logs = await asyncio.gather(*readers)
     truth = wire.stored(await wire.frames_of(server.url, message_id))
     assert len(truth) > words // 2

@@ -174,7 +174,7 @@ def test_a_message_is_told_in_json_with_the_words_of_the_api() -> None:
 
 def test_a_message_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        message().state = MessageState.COMPLETED  # type: ignore[misc]
+        message().state = MessageState.COMPLETED  # type: ignore[misc]  # frozen, which is the point
 
 
 def test_priorities_have_levels_from_the_most_urgent_on() -> None:

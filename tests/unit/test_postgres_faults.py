@@ -435,7 +435,7 @@ async def test_what_cannot_be_sent_leaves_every_connection_clean(store: Postgres
 async def test_callers_that_are_cancelled_leave_every_connection_clean(store: PostgresStore, url: str) -> None:
     for _ in range(5):
         calls = [asyncio.create_task(add(store, thread=f"t{number % 3}")) for number in range(20)]
-        calls += [asyncio.create_task(store.summary(TENANT, limit=5)) for _ in range(5)]  # type: ignore[arg-type]
+        calls += [asyncio.create_task(store.summary(TENANT, limit=5)) for _ in range(5)]  # type: ignore[arg-type]  # tasks of several results
         await asyncio.sleep(0.001)
         for call in calls:
             call.cancel()

@@ -105,7 +105,7 @@ async def test_cancelled_calls_give_their_connections_back(
         await asyncio.gather(*calls, return_exceptions=True)
 
     def all_are_back() -> bool:
-        stats = saver.conn.get_stats()  # type: ignore[union-attr]
+        stats = saver.conn.get_stats()  # type: ignore[union-attr]  # it is the pool here
         return 0 < stats["pool_available"] == stats["pool_size"] <= MAX_CONNECTIONS
 
     await until(all_are_back, "all connections are in the pool again")

@@ -69,13 +69,13 @@ AWAY = [
 @pytest.mark.parametrize("error", AWAY, ids=lambda error: str(error)[:100])
 @pytest.mark.parametrize("mapped_errors", [connection.mapped_errors, memory.mapped_errors], ids=["queue", "memory"])
 def test_what_may_pass_is_a_server_that_is_away(mapped_errors: Callable[[], object], error: Exception) -> None:
-    with pytest.raises(StoreUnavailable), mapped_errors():  # type: ignore[attr-defined]
+    with pytest.raises(StoreUnavailable), mapped_errors():  # type: ignore[attr-defined]  # imported by name there
         raise error
 
 
 @pytest.mark.parametrize("mapped_errors", [connection.mapped_errors, memory.mapped_errors], ids=["queue", "memory"])
 def test_a_command_that_is_wrong_stays_wrong(mapped_errors: Callable[[], object]) -> None:
-    with pytest.raises(StoreError) as raised, mapped_errors():  # type: ignore[attr-defined]
+    with pytest.raises(StoreError) as raised, mapped_errors():  # type: ignore[attr-defined]  # imported by name there
         raise exceptions.ResponseError("ERR wrong number of arguments for 'hset' command")
     assert not isinstance(raised.value, StoreUnavailable)
 
@@ -154,7 +154,7 @@ async def test_the_least_that_a_user_needs_is_enough_for_the_memory(url: str, ad
         for _ in range(2):
             version = saver.get_next_version(None, None)
             checkpoint = {**empty_checkpoint(), "channel_values": {"a": 1}, "channel_versions": {"a": version}}
-            saved = await saver.aput(config, checkpoint, {}, {"a": version})  # type: ignore[arg-type,typeddict-item]
+            saved = await saver.aput(config, checkpoint, {}, {"a": version})  # type: ignore[arg-type,typeddict-item]  # a checkpoint as a plain dict
             await saver.aput_writes(saved, [("answer", "yes")], "task")
         assert await saver.aget_tuple(config) is not None
         await saver.acopy_thread("t", "copy")

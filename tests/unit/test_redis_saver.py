@@ -44,7 +44,7 @@ async def put(
     versions = dict.fromkeys(values, saver.get_next_version(None, None))
     checkpoint = {**empty_checkpoint(), "channel_values": values, "channel_versions": versions}
     config: RunnableConfig = {"configurable": {**parent["configurable"], "checkpoint_ns": namespace}}
-    saved = await saver.aput(config, checkpoint, {}, versions)  # type: ignore[arg-type]
+    saved = await saver.aput(config, checkpoint, {}, versions)  # type: ignore[arg-type]  # a checkpoint as a plain dict
     await saver.aput_writes(saved, [("answer", "yes")], "task")
     return saved
 
@@ -69,7 +69,7 @@ async def test_a_value_is_stored_once_for_all_checkpoints_that_have_it(saver: Fe
     values, versions = {"messages": ["a long story"]}, {"messages": version}
     for new_versions in (versions, {}, {}):
         checkpoint = {**empty_checkpoint(), "channel_values": values, "channel_versions": versions}
-        saved = await saver.aput(CONFIG, checkpoint, {}, new_versions)  # type: ignore[arg-type]
+        saved = await saver.aput(CONFIG, checkpoint, {}, new_versions)  # type: ignore[arg-type]  # a checkpoint as a plain dict
     assert len([name for name in await names(server) if name.startswith(b"v\0")]) == 1
     found = await saver.aget_tuple(saved)
     assert found is not None

@@ -52,7 +52,7 @@ async def store(tmp_path: Path) -> AsyncIterator[RedisStore]:
 
 
 async def test_the_servers_clock_decides(store: RedisStore, admin: redis.Redis) -> None:
-    seconds, microseconds = admin.time()  # type: ignore[misc]
+    seconds, microseconds = admin.time()  # type: ignore[misc]  # redis-py types one reply for both of its clients
     message = await add(store)
     assert abs(message.created_at.timestamp() - (seconds + microseconds / 1_000_000)) < 60
 
@@ -184,7 +184,7 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         lease = await claim_one(store)
 
     def cost(script: str, *arguments: str | int) -> list[int]:
-        return admin.eval(COUNTED % scripts[script].text, len(keys), *keys, *arguments)  # type: ignore[return-value]
+        return admin.eval(COUNTED % scripts[script].text, len(keys), *keys, *arguments)  # type: ignore[return-value]  # redis-py types one reply for both of its clients
 
     def write(script: str, *arguments: str | int) -> list[int]:
         return cost(script, next(turns), 0, "", *arguments)

@@ -69,7 +69,7 @@ async def commits(store: SqliteStore) -> list[str]:
         before_commit()
         levels.append({1: "NORMAL", 2: "FULL"}.get(store._writer.connection.execute("PRAGMA synchronous").get, "OFF"))
 
-    store._writer.before_commit = count  # type: ignore[method-assign]
+    store._writer.before_commit = count  # type: ignore[method-assign]  # replaced on purpose
     return levels
 
 

@@ -18,7 +18,7 @@ class Runner(ABC):
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def open(self) -> None:  # noqa: B027
+    def open(self) -> None:  # noqa: B027  nothing to do is the rule here
         """See `BatchRunner`. The session connects when there is work."""
 
     def close(self) -> None:
