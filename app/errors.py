@@ -2,11 +2,17 @@
 
     AgentQueueError
     ├── InvalidRequest            the caller sent something that cannot be used
+    │   └── KeyReused                 the Idempotency-Key stands for another request
     ├── NotFound                  no such message or thread (or it belongs to somebody else)
     │   ├── MessageNotFound
     │   └── ThreadNotFound
     ├── Conflict                  the state does not allow it
-    │   └── NotCancellable
+    │   ├── NotCancellable
+    │   ├── NotQueued
+    │   ├── NotInterrupted
+    │   ├── NotFailed
+    │   ├── ThreadBusy
+    │   └── SelectionMoved            a filter means other messages than the caller expected
     ├── QueueFull                 MAX_QUEUE_SIZE messages wait already
     ├── LeaseLost                 a worker wrote with a fence that is no longer the message's
     ├── AgentUnavailable          an agent that is configured could not be loaded
@@ -38,6 +44,18 @@ class InvalidRequest(AgentQueueError):
             self.code = code
 
 
+class KeyReused(InvalidRequest):
+    """An Idempotency-Key came again with another request."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Idempotency-Key: this key was used for another request within the last day. Use a new key for each one.",
+            field="Idempotency-Key",
+        )
+
+
 class NotFound(AgentQueueError):
     """No such thing, or it belongs to another tenant."""
 
@@ -63,19 +81,70 @@ class ThreadNotFound(NotFound):
 
 
 class Conflict(AgentQueueError):
-    """The present state does not allow it."""
+    """The present state does not allow it; `state` is that of the message, None where it is not about one."""
 
     code = "conflict"
 
+    def __init__(self, detail: str, *, state: str | None = None) -> None:
+        super().__init__(detail)
+        self.state = state
+
 
 class NotCancellable(Conflict):
-    """The message is being processed or has ended."""
+    """The message has ended, or has begun where only a queued one is to be cancelled."""
 
     code = "not_cancellable"
 
+    def __init__(self, message_id: str, state: str, *, running: bool = False) -> None:
+        allowed = "Messages that have ended cannot" if running else "Only queued messages can"
+        super().__init__(f"{allowed} be cancelled; message {message_id} is {state}.", state=state)
+
+
+class NotQueued(Conflict):
+    """The message waits no more."""
+
+    code = "not_queued"
+
     def __init__(self, message_id: str, state: str) -> None:
-        super().__init__(f"Only queued messages can be cancelled; message {message_id} is {state}.")
-        self.state = state
+        super().__init__(
+            f"Only queued messages have a priority to change; message {message_id} is {state}.", state=state
+        )
+
+
+class NotInterrupted(Conflict):
+    """The message asks nothing, or asks something else by now."""
+
+    code = "not_interrupted"
+
+    def __init__(self, message_id: str, state: str) -> None:
+        super().__init__(f"Message {message_id} does not wait for this answer; it is {state}.", state=state)
+
+
+class NotFailed(Conflict):
+    """The message is no dead letter."""
+
+    code = "not_failed"
+
+    def __init__(self, message_id: str, state: str) -> None:
+        super().__init__(f"Only failed messages are dead letters; message {message_id} is {state}.", state=state)
+
+
+class ThreadBusy(Conflict):
+    """The thread has unfinished messages, and the new one was to be accepted only without any."""
+
+    code = "thread_busy"
+
+    def __init__(self, thread_id: str) -> None:
+        super().__init__(f"Thread {thread_id!r} has unfinished messages. Nothing was stored; send it again later.")
+
+
+class SelectionMoved(Conflict):
+    """A filter means another number of messages than the caller expected."""
+
+    code = "selection_moved"
+
+    def __init__(self, expected: int, found: int) -> None:
+        super().__init__(f"The filter means {found} messages, not {expected}. Nothing was changed; look again first.")
 
 
 class QueueFull(AgentQueueError):

@@ -12,6 +12,7 @@ PROCESSING = MessageState.PROCESSING
 COMPLETED = MessageState.COMPLETED
 FAILED = MessageState.FAILED
 CANCELLED = MessageState.CANCELLED
+INTERRUPTED = MessageState.INTERRUPTED
 
 
 class Transition(NamedTuple):
@@ -27,8 +28,14 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(QUEUED, PROCESSING, "claimed by a worker"),
     Transition(QUEUED, CANCELLED, "cancelled before it started"),
     Transition(PROCESSING, COMPLETED, "the agent finished"),
-    Transition(PROCESSING, FAILED, "the agent failed, or its workers were lost too often"),
-    Transition(PROCESSING, QUEUED, "the worker was drained, or its lease ran out"),
+    Transition(PROCESSING, FAILED, "the agent failed for good or too often, or its workers were lost too often"),
+    Transition(PROCESSING, QUEUED, "the attempt failed, the worker was drained, or its lease ran out"),
+    Transition(PROCESSING, CANCELLED, "cancelled while it ran"),
+    Transition(PROCESSING, INTERRUPTED, "the agent asks a human"),
+    Transition(INTERRUPTED, QUEUED, "resumed with an answer"),
+    Transition(INTERRUPTED, CANCELLED, "cancelled before an answer came"),
+    Transition(INTERRUPTED, FAILED, "no answer came in time"),
+    Transition(FAILED, QUEUED, "requeued by an operator"),
 )
 
 TERMINAL = frozenset({COMPLETED, FAILED, CANCELLED})

@@ -100,6 +100,18 @@ class MessageState(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+class Place(StrEnum):
+    """Where a queued message is. Only those that are ready may be claimed."""
+
+    READY = "ready"
+    BEHIND = "behind"
+    """An earlier message of its thread is unfinished."""
+
+    DELAYED = "delayed"
+    """The first unfinished one of its thread, but not before its time."""
 
 
 class EventType(StrEnum):
@@ -108,6 +120,8 @@ class EventType(StrEnum):
     PROCESSING = "processing"
     CHUNK = "chunk"
     RETRY = "retry"
+    INTERRUPTED = "interrupted"
+    RESUMED = "resumed"
     DONE = "done"
     ERROR = "error"
     CANCELLED = "cancelled"
@@ -126,8 +140,36 @@ class Part(NamedTuple):
     chunk: object
 
 
+class IfBusy(StrEnum):
+    """What a message does that finds unfinished messages in its thread."""
+
+    ENQUEUE = "enqueue"
+    """It waits behind them."""
+
+    REJECT = "reject"
+    """It is not accepted."""
+
+    INTERRUPT = "interrupt"
+    """They are cancelled; what the running one has finished stays in the agent's memory."""
+
+    ROLLBACK = "rollback"
+    """They are cancelled, and the agent forgets all that they did."""
+
+
+class MessageOptions(BaseModel):
+    """What only whoever runs a message has to know. None: as the settings say. Stores keep it as one JSON text."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_attempts: int | None = None
+    timeout_seconds: float | None = None
+
+
 class NewMessage(BaseModel):
-    """A message as it is handed to the store, not yet accepted."""
+    """A message as it is handed to the store, not yet accepted.
+
+    It is not run before `run_at`, or `delay_seconds` from now by the clock of the store; at most one is given.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -137,12 +179,29 @@ class NewMessage(BaseModel):
     agent: str
     content: str
     priority: Priority
+    options: MessageOptions | None = None
+    run_at: datetime | None = None
+    delay_seconds: float = 0.0
+    if_busy: IfBusy = IfBusy.ENQUEUE
+
+
+class RequestKey(NamedTuple):
+    """Names a request of a tenant, so that it is carried out once; `fingerprint` tells another request from it."""
+
+    tenant: str
+    key: str
+    fingerprint: str
 
 
 class Message(BaseModel):
     """A stored message. `queue_position` is a figure of the moment, None unless queued.
 
-    `number` grows from each accepted message to the next and is never used again; `thread_number` counts in a thread.
+    `number` grows from each accepted or requeued message to the next and is never used again; `thread_number` counts in
+    a thread. `run_at` is set where a message was not to run before. `fingerprint` is the same for failures of one kind.
+
+    `interrupt` is what a human is asked, kept until the message ends or asks again: a JSON array of `{"id", "value"}`.
+    `resume_value` is the answer, a JSON object of values by those ids, None while there is none. `rollback` has the ids
+    of messages whose steps the agent forgets before it begins.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -164,6 +223,16 @@ class Message(BaseModel):
     error_code: str | None
     attempt: int
     fence: int
+    options: MessageOptions = MessageOptions()
+    place: Place | None = None
+    run_at: Moment | None = None
+    crashes: int = 0
+    cancel_requested: bool = False
+    fingerprint: str | None = None
+    interrupt: str | None = None
+    interrupt_expires_at: Moment | None = None
+    resume_value: str | None = None
+    rollback: tuple[str, ...] = ()
     queue_position: int | None = None
 
     @property
@@ -189,6 +258,62 @@ class Thread(BaseModel):
     last_activity: Moment
     last_message_preview: str
     states: dict[MessageState, int]
+
+
+class Accepted(NamedTuple):
+    """What a request stored, in its order; `replayed` when an earlier request with the same key had stored it."""
+
+    messages: list[Message]
+    replayed: bool
+
+
+class FailedAttempt(BaseModel):
+    """An attempt that ended without a result."""
+
+    model_config = ConfigDict(frozen=True)
+
+    attempt: int
+    worker_id: str
+    started_at: Moment
+    ended_at: Moment
+    error: str
+    error_code: str
+
+
+class DeadLetterGroup(BaseModel):
+    """Failed messages of one kind; `error` is that of the newest."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fingerprint: str
+    count: int
+    error: str
+    error_code: str
+    first_failed_at: Moment
+    last_failed_at: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Which messages are meant: those that have all of what is given."""
+
+    states: frozenset[MessageState] | None = None
+    thread_id: str | None = None
+    agent: str | None = None
+    priority: Priority | None = None
+    error_code: str | None = None
+    fingerprint: str | None = None
+
+
+class Pace(NamedTuple):
+    """How fast the queue moves: the slots of all live workers, and how long the newest completed messages took.
+
+    `run_seconds` is None while nothing was completed.
+    """
+
+    paused: bool
+    slots: int
+    run_seconds: float | None
 
 
 class QueueSummary(BaseModel):
@@ -251,6 +376,22 @@ class NewEvent(NamedTuple):
         )
 
     @classmethod
+    def interrupted(cls, *, attempt: int, interrupts: str, expires_at: datetime) -> Self:
+        """The agent asks a human; `interrupts` as in `Message.interrupt`."""
+        return cls.of(
+            EventType.INTERRUPTED,
+            state=MessageState.INTERRUPTED,
+            attempt=attempt,
+            interrupts=json.loads(interrupts),
+            expires_at=rfc3339(expires_at),
+        )
+
+    @classmethod
+    def resumed(cls, *, discard_from: int) -> Self:
+        """The answer came. The step that asked is run again, so readers drop the events from id `discard_from` on."""
+        return cls.of(EventType.RESUMED, state=MessageState.QUEUED, discard_from=discard_from)
+
+    @classmethod
     def done(cls, result: str, completed_at: datetime) -> Self:
         """The message is completed."""
         return cls.of(EventType.DONE, state=MessageState.COMPLETED, result=result, completed_at=rfc3339(completed_at))
@@ -297,10 +438,36 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The attempt failed for good. `error` is safe to show, `code` is stable."""
+    """The message failed for good. `error` is safe to show, `code` is stable, `fingerprint` is that of its kind."""
 
     error: str
     code: str
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The attempt failed; the next one is in `delay` seconds. The words are those of `Failed`."""
+
+    error: str
+    code: str
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The agent asks a human, who has `ttl_seconds` to answer; the attempt is not counted.
+
+    `interrupts` as in `Message.interrupt`.
+    """
+
+    interrupts: str
+    ttl_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The run was stopped because somebody cancelled the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +478,14 @@ class Released:
     delay: float = 0.0
 
 
-Outcome = Completed | Failed | Released
+Outcome = Completed | Failed | Retry | Interrupted | Cancelled | Released
+
+
+class Beat(NamedTuple):
+    """The answer to a heartbeat: the fences that hold, by message id, and which of these messages are cancelled."""
+
+    held: dict[str, int]
+    cancelled: frozenset[str]
 
 
 class Worker(BaseModel):

@@ -18,15 +18,23 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.models import (
+    Accepted,
+    Beat,
     Claim,
+    DeadLetterGroup,
     EventPage,
+    FailedAttempt,
     Lease,
     Message,
+    MessageFilter,
     NewEvent,
     NewMessage,
     Outcome,
+    Pace,
     Page,
+    Priority,
     QueueSummary,
+    RequestKey,
     Thread,
     Worker,
 )
@@ -36,6 +44,10 @@ READY = "ready"
 
 MOVED = "moved"
 """Topic of the queue as a whole: a message was claimed or left it, so positions changed."""
+
+
+CANCELS = "cancels"
+"""Topic of cancels: a message that runs is to be stopped."""
 
 
 def message_topic(message_id: str) -> str:
@@ -51,6 +63,12 @@ PAGE_TEXT_LENGTH = 4 * 1024 * 1024
 
 PAGE_LOG_LENGTH = 256 * 1024
 """Characters of event data after which a page of a log ends early."""
+
+KEY_SECONDS = 24 * 3600
+"""So long an Idempotency-Key stands for the request that it came with first."""
+
+PACE_MESSAGES = 50
+"""The newest completed messages, whose times tell how long the next ones will take."""
 
 MAX_CRASHES = 3
 """After this many lost leases a message fails, so that one which kills its worker cannot do so for ever."""
@@ -76,25 +94,92 @@ class RankPolicy:
 class MessageStore(Protocol):
     """Messages and their way through the queue."""
 
-    async def add(self, new: NewMessage, *, max_queued: int) -> Message:
-        """Store a message as queued, behind all of its thread.
+    async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
+        """Store messages as queued, in this order, each behind all of its thread; all of them or none.
 
         One transaction takes the next number of the thread, so that the order of a thread is the order in which its
-        messages were accepted. Those ahead in the thread inherit a better rank (tests/contract/test_order.py).
-        Returned with its queue position. Raises QueueFull when `max_queued` messages are queued already.
+        messages were accepted. Those ahead in the thread inherit a better rank (tests/contract/test_order.py). One that
+        is not to run before a time is not ready before that, also when it has become the head of its thread.
+        Returned with their queue positions, None for one that is delayed. Raises QueueFull when more than `max_queued`
+        messages would be queued then.
+
+        With a `key` that came within KEY_SECONDS, nothing is stored and the answer of then is given, its messages as
+        they were accepted. Raises KeyReused when the key came with another fingerprint
+        (tests/contract/test_request_keys.py).
+
+        A message finds its thread busy when it has unfinished messages, those before it in `new` included. Its
+        `if_busy` says what it does then: REJECT raises ThreadBusy; INTERRUPT and ROLLBACK cancel them as `cancel` does
+        with `running`, and ROLLBACK stores their ids, oldest first, as the message's `rollback`
+        (tests/contract/test_double_texting.py).
         """
 
     async def get(self, tenant: str, message_id: str) -> Message:
         """The message, with its queue position while queued. Raises MessageNotFound, also for another tenant's."""
 
-    async def cancel(self, tenant: str, message_id: str) -> Message:
-        """Cancel a queued message; the next of its thread takes its place. Raises MessageNotFound, NotCancellable."""
+    async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
+        """The newest first, without positions; the cursor is (number, "") of the last one seen.
+
+        Fewer than `limit` also when their texts reach PAGE_TEXT_LENGTH, but at least one when there is one.
+        """
+
+    async def get_head(self, tenant: str, thread_id: str) -> Message | None:
+        """The first unfinished message of a thread, without its position; None without one."""
+
+    async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
+        """Cancel a queued message; the next of its thread takes its place. Raises MessageNotFound, NotCancellable.
+
+        With `running`, also one that is interrupted, at once, and one that is being processed: from here on it ends as
+        cancelled, whatever its worker makes of it, and its worker is told by its next heartbeat. Subscribers of CANCELS
+        are hinted at it. A second cancel changes nothing (tests/contract/test_cancel.py).
+        """
+
+    async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
+        """Give a queued message another priority, with the rank that it would have had from its acceptance on.
+
+        Those ahead in its thread inherit anew. Raises MessageNotFound, NotQueued.
+        """
+
+    async def resume(
+        self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
+    ) -> Accepted:
+        """Answer what an interrupted message asks: it is queued again, as the head of its thread, with `resume_value`.
+
+        `fence` is that of the message as the caller saw it, so that an answer meets the question it was given to; of
+        several answers the first counts. The event `resumed` is appended. The `key` is as in `add`; its replay gives
+        the message as it is now, without position. Raises MessageNotFound, NotInterrupted, KeyReused.
+        """
+
+    async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
+        """Put failed messages back into the queue, each at the tail of its thread; all of them or none.
+
+        Each has a new number, thread number and rank, as if it were accepted now, and no attempts, crashes or failure;
+        its failed attempts stay listed. Its log goes on with one event `retry`, before which all others are dropped, as
+        if they were pruned: ids are not used again. Raises MessageNotFound, NotFailed.
+        """
+
+    async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
+        """Delete failed messages, all of them or none; the memory keys that nobody needs from here on.
+
+        Raises MessageNotFound, NotFailed.
+        """
+
+    async def list_attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
+        """The failed attempts of these messages, oldest first; those of lost workers are among them."""
+
+    async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
+        """Failed messages by fingerprint, the kind that failed last first."""
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
         """Totals by state, and at most `limit` queued (in claim order) and processing messages (oldest first).
 
         Either list ends early when its texts reach PAGE_TEXT_LENGTH.
         """
+
+    async def pause(self, paused: bool) -> None:
+        """While the queue is paused, claims get nothing; what runs goes on, and messages are accepted."""
+
+    async def pace(self) -> Pace:
+        """How fast the queue moves; the time is the mean of the PACE_MESSAGES newest completed messages."""
 
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
         """Take up to `limit` ready messages of these agents, lowest rank first, each with attempt and fence raised.
@@ -106,20 +191,27 @@ class MessageStore(Protocol):
     async def finish(self, lease: Lease, outcome: Outcome) -> None:
         """End the attempt.
 
-        `Completed` and `Failed` end the message with its terminal event and make the next one of its thread ready.
-        `Released` puts it back as the head of its thread with the attempt refunded, readers are told by a `retry`
-        event, and it is ready again after its delay. Repeating a finish that was applied changes nothing.
-        Raises LeaseLost.
+        `Completed`, `Failed` and `Cancelled` end the message with its terminal event and make the next one of its
+        thread ready. `Retry` puts it back as the head of its thread, to be ready again after its delay; `Released` too,
+        with the attempt refunded; readers are told by a `retry` event. `Interrupted` refunds the attempt too and leaves
+        the message as the head of its thread until `resume` or its time is over, with the event `interrupted`; an
+        answer to an earlier question is forgotten. A message that was cancelled ends as cancelled by any outcome.
+        `Failed` and `Retry` list the attempt as failed.
+        Repeating a finish that ended the message changes nothing. Raises LeaseLost.
         """
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
         """Take back messages whose lease ran out: to the queue, or failed after `max_crashes`. Returns how many.
 
+        One that was cancelled ends as cancelled. The others list the attempt as failed.
         Safe to run in every process at once: the guard is in the statement.
         """
 
     async def promote(self) -> int:
         """Make delayed messages ready that are due. Returns how many."""
+
+    async def expire_interrupts(self) -> int:
+        """Fail interrupted messages that nobody has answered in time; the next of each thread is ready. How many."""
 
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """Drop all but the terminal event of messages that ended before.
@@ -129,6 +221,9 @@ class MessageStore(Protocol):
 
     async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """Delete messages that ended before, then threads without any. Returns how many and the memory keys to drop."""
+
+    async def prune_keys(self) -> None:
+        """Forget the keys of requests that are older than KEY_SECONDS."""
 
 
 class EventLog(Protocol):
@@ -163,10 +258,10 @@ class ThreadStore(Protocol):
 class Heart(Protocol):
     """A connection of its own for heartbeats, used from one thread that agent code cannot block."""
 
-    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> dict[str, int]:
+    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
         """Show the worker as alive and extend these leases, in one statement.
 
-        Returns the fences that hold, by message id; what is missing is lost. A lease that ran out is not revived, and
+        What is missing among the answer's fences is lost. A lease that ran out is not revived, and
         one that the worker does not name runs out, so that nothing is held for a run that nobody works on.
         """
 

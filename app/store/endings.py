@@ -3,7 +3,12 @@
 from typing import NamedTuple
 
 from app.clock import to_datetime
-from app.models import Completed, Failed, MessageState, NewEvent
+from app.models import Cancelled, Completed, Failed, MessageState, NewEvent
+
+WORKER_LOST = "The worker was lost."
+WORKER_LOST_CODE = "worker_lost"
+REQUEUED = "Requeued by an operator."
+NOT_ANSWERED = Failed("No answer came in time.", "interrupt_expired", "interrupt_expired")
 
 
 class Ending(NamedTuple):
@@ -14,23 +19,22 @@ class Ending(NamedTuple):
     result: str | None = None
     error: str | None = None
     error_code: str | None = None
+    fingerprint: str | None = None
 
 
-def ending(outcome: Completed | Failed, now: int) -> Ending:
+def ending(outcome: Completed | Failed | Cancelled, now: int) -> Ending:
     """What an attempt came to."""
     match outcome:
         case Completed(result):
             return Ending(MessageState.COMPLETED, NewEvent.done(result, to_datetime(now)), result=result)
-        case Failed(error, code):
+        case Failed(error, code, fingerprint):
             event = NewEvent.failed(error, code, to_datetime(now))
-            return Ending(MessageState.FAILED, event, error=error, error_code=code)
+            # What a caller did not sort is a kind by its code.
+            return Ending(MessageState.FAILED, event, error=error, error_code=code, fingerprint=fingerprint or code)
+        case Cancelled():
+            return Ending(MessageState.CANCELLED, NewEvent.cancelled(to_datetime(now)))
 
 
-def cancelled(now: int) -> Ending:
-    """A message that was not begun."""
-    return Ending(MessageState.CANCELLED, NewEvent.cancelled(to_datetime(now)))
-
-
-def worker_lost(crashes: int, now: int) -> Ending:
+def worker_lost(crashes: int) -> Failed:
     """A message whose workers were lost so many times."""
-    return ending(Failed(f"The worker was lost {crashes} times while it processed this message.", "worker_lost"), now)
+    return Failed(f"The worker was lost {crashes} times while it processed this message.", WORKER_LOST_CODE)

@@ -1,13 +1,28 @@
 """Operations that change nothing, the same for every SQL database: each has the named queries in its own dialect."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from app.clock import to_datetime
 from app.errors import MessageNotFound, ThreadNotFound
-from app.models import Event, EventPage, EventType, Message, MessageState, Page, QueueSummary, Thread, Worker
-from app.store.base import EXACT_POSITION_LIMIT, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH
+from app.models import (
+    DeadLetterGroup,
+    Event,
+    EventPage,
+    EventType,
+    FailedAttempt,
+    Message,
+    MessageFilter,
+    MessageState,
+    Pace,
+    Page,
+    QueueSummary,
+    Thread,
+    Worker,
+)
+from app.store.base import EXACT_POSITION_LIMIT, PACE_MESSAGES, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH
 from app.store.rows import to_message, to_thread
 
 NEAR_END = 200
@@ -99,6 +114,65 @@ class Reads(ABC):
             if length >= PAGE_TEXT_LENGTH:
                 break
         return messages
+
+    def messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
+        """See `MessageStore.list_messages`. The query takes all of the filter, None for what does not matter."""
+        return self._page(
+            "list_messages",
+            tenant=tenant,
+            states=None if chosen.states is None else json.dumps(sorted(chosen.states)),
+            thread_id=chosen.thread_id,
+            agent=chosen.agent,
+            priority=chosen.priority,
+            error_code=chosen.error_code,
+            fingerprint=chosen.fingerprint,
+            before=2**62 if page.cursor is None else page.cursor[0],
+            limit=page.limit,
+        )
+
+    def head(self, tenant: str, thread_id: str) -> Message | None:
+        """See `MessageStore.get_head`."""
+        row = self.row("get_head", tenant=tenant, thread_id=thread_id)
+        return None if row is None else to_message(row)
+
+    def attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
+        """See `MessageStore.list_attempts`."""
+        found: dict[str, list[FailedAttempt]] = {message_id: [] for message_id in message_ids}
+        for message_id, attempt, worker_id, started_at, ended_at, error, error_code in self.each(
+            "list_attempts", ids=json.dumps(list(message_ids))
+        ):
+            found[message_id].append(
+                FailedAttempt(
+                    attempt=attempt,
+                    worker_id=worker_id,
+                    started_at=to_datetime(started_at),
+                    ended_at=to_datetime(ended_at),
+                    error=error,
+                    error_code=error_code,
+                )
+            )
+        return found
+
+    def dead_letter_groups(self, tenant: str, limit: int) -> list[DeadLetterGroup]:
+        """See `MessageStore.group_dead_letters`."""
+        return [
+            DeadLetterGroup(
+                fingerprint=fingerprint,
+                count=count,
+                error=error,
+                error_code=error_code,
+                first_failed_at=to_datetime(first),
+                last_failed_at=to_datetime(last),
+            )
+            for fingerprint, count, error, error_code, first, last in self.each(
+                "group_dead_letters", tenant=tenant, limit=limit
+            )
+        ]
+
+    def pace(self) -> Pace:
+        """See `MessageStore.pace`."""
+        paused, slots, run_ms = self.rows("pace", limit=PACE_MESSAGES)[0]
+        return Pace(bool(paused), int(slots), None if run_ms is None else float(run_ms) / 1000)
 
     def threads(self, tenant: str, page: Page) -> list[Thread]:
         """See `ThreadStore.list_threads`."""

@@ -1,9 +1,11 @@
 """Rows to models."""
 
-from typing import Any
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from app.clock import to_datetime
-from app.models import Message, MessageState, NewMessage, Priority, Thread
+from app.models import Message, MessageOptions, MessageState, NewMessage, Place, Priority, Thread
 
 PREVIEW_LENGTH = 160
 
@@ -34,18 +36,58 @@ def to_message(row: tuple[Any, ...], queue_position: int | None = None) -> Messa
         error_code=row[14],
         attempt=row[15],
         fence=row[16],
+        options=MessageOptions() if row[17] is None else MessageOptions.model_validate_json(row[17]),
+        place=None if row[18] is None else Place(row[18]),
+        run_at=to_datetime(row[19]) if row[19] else None,
+        crashes=row[20],
+        cancel_requested=bool(row[21]),
+        fingerprint=row[22],
+        interrupt=row[23],
+        interrupt_expires_at=None if row[24] is None else to_datetime(row[24]),
+        resume_value=row[25],
+        rollback=() if row[26] is None else tuple(json.loads(row[26])),
         queue_position=queue_position,
     )
 
 
-def accepted(new: NewMessage, number: int, thread_number: int, now: int, queue_position: int) -> Message:
+def run_at_of(new: NewMessage, now: int) -> int:
+    """When it may run, in milliseconds; 0 for at once."""
+    if new.run_at is not None:
+        return int(new.run_at.timestamp() * 1000)
+    return now + int(new.delay_seconds * 1000) if new.delay_seconds > 0 else 0
+
+
+def options_of(new: NewMessage) -> str | None:
+    """Its options as they are stored."""
+    return None if new.options is None else new.options.model_dump_json(exclude_none=True)
+
+
+class Receipt(NamedTuple):
+    """What the store decided of a message as it accepted it; a key keeps these, so that its replay gives them again."""
+
+    id: str
+    number: int
+    thread_number: int
+    created_at: int
+    place: str
+    run_at: int
+    position: int | None
+    rollback: Sequence[str] = ()
+
+
+def accepted(new: NewMessage, receipt: Receipt) -> Message:
     """A message as it is just after it was stored."""
     return Message.model_construct(
-        **new.__dict__,
-        number=number,
-        thread_number=thread_number,
+        id=receipt.id,
+        tenant=new.tenant,
+        thread_id=new.thread_id,
+        agent=new.agent,
+        content=new.content,
+        priority=new.priority,
+        number=receipt.number,
+        thread_number=receipt.thread_number,
         state=MessageState.QUEUED,
-        created_at=to_datetime(now),
+        created_at=to_datetime(receipt.created_at),
         started_at=None,
         completed_at=None,
         result=None,
@@ -53,7 +95,11 @@ def accepted(new: NewMessage, number: int, thread_number: int, now: int, queue_p
         error_code=None,
         attempt=0,
         fence=0,
-        queue_position=queue_position,
+        options=new.options or MessageOptions(),
+        place=Place(receipt.place),
+        run_at=to_datetime(receipt.run_at) if receipt.run_at else None,
+        rollback=tuple(receipt.rollback),
+        queue_position=receipt.position,
     )
 
 
@@ -63,6 +109,7 @@ THREAD_STATES = (
     MessageState.COMPLETED,
     MessageState.FAILED,
     MessageState.CANCELLED,
+    MessageState.INTERRUPTED,
 )
 
 

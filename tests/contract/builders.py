@@ -6,11 +6,14 @@ from typing import Any
 
 from app.models import (
     DEFAULT_TENANT,
+    Beat,
+    Cancelled,
     Claim,
     Completed,
     Event,
     EventPage,
     Failed,
+    Interrupted,
     Lease,
     Message,
     NewEvent,
@@ -18,6 +21,7 @@ from app.models import (
     Page,
     Priority,
     Released,
+    Retry,
     Thread,
     Worker,
     new_message_id,
@@ -35,7 +39,10 @@ ALL = 1_000_000
 DONE = Completed("The answer.")
 FAILED = Failed("It broke.", "agent_error")
 RELEASED = Released("The worker was stopped.")
-OUTCOMES = (DONE, FAILED, RELEASED)
+RETRIED = Retry("It broke for now.", "agent_error", 5.0)
+INTERRUPTED = Interrupted('[{"id": "question", "value": "Shall I?"}]', 3600.0)
+CANCELLED = Cancelled()
+OUTCOMES = (DONE, FAILED, RELEASED, RETRIED, INTERRUPTED, CANCELLED)
 
 HIGH, NORMAL, LOW = Priority.HIGH, Priority.NORMAL, Priority.LOW
 
@@ -47,16 +54,17 @@ def new(
     priority: Priority = NORMAL,
     agent: str = AGENT,
     tenant: str = TENANT,
+    **fields: Any,
 ) -> NewMessage:
     """A message, not yet accepted."""
     return NewMessage(
-        id=new_message_id(), tenant=tenant, thread_id=thread, agent=agent, content=content, priority=priority
+        id=new_message_id(), tenant=tenant, thread_id=thread, agent=agent, content=content, priority=priority, **fields
     )
 
 
 async def add(store: Store, content: str = "Hello", *, max_queued: int = ALL, **fields: Any) -> Message:
     """Accept a message with these fields of `new`."""
-    return await store.add(new(content, **fields), max_queued=max_queued)
+    return (await store.add([new(content, **fields)], max_queued=max_queued)).messages[0]
 
 
 async def claim(
@@ -140,7 +148,7 @@ def worker(id: str = WORKER, slots: int = 1) -> Worker:
     return Worker(id=id, host="here", pid=1, slots=slots, started_at=now, last_beat=now)
 
 
-async def beat(store: Store, id: str = WORKER, *, lease_seconds: float = LEASE_SECONDS) -> dict[str, int]:
+async def beat(store: Store, id: str = WORKER, *, lease_seconds: float = LEASE_SECONDS) -> Beat:
     """One heartbeat of a worker that takes everything in progress for its own."""
     running = (await store.summary(TENANT, limit=ALL)).processing
     leases = [Lease(message.id, message.fence, message.attempt, id) for message in running]
