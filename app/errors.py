@@ -5,7 +5,8 @@
     │   └── KeyReused                 the Idempotency-Key stands for another request
     ├── NotFound                  no such message or thread (or it belongs to somebody else)
     │   ├── MessageNotFound
-    │   └── ThreadNotFound
+    │   ├── ThreadNotFound
+    │   └── DeliveryNotFound
     ├── Conflict                  the state does not allow it
     │   ├── NotCancellable
     │   ├── NotQueued
@@ -78,6 +79,15 @@ class ThreadNotFound(NotFound):
 
     def __init__(self, thread_id: str) -> None:
         super().__init__(f"There is no thread with the id {thread_id!r}.")
+
+
+class DeliveryNotFound(NotFound):
+    """No delivery with this id."""
+
+    code = "delivery_not_found"
+
+    def __init__(self, delivery_id: str) -> None:
+        super().__init__(f"There is no delivery with the id {delivery_id!r}.")
 
 
 class Conflict(AgentQueueError):

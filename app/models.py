@@ -183,6 +183,7 @@ class NewMessage(BaseModel):
     run_at: datetime | None = None
     delay_seconds: float = 0.0
     if_busy: IfBusy = IfBusy.ENQUEUE
+    webhook_url: str | None = None
 
 
 class RequestKey(NamedTuple):
@@ -233,6 +234,7 @@ class Message(BaseModel):
     interrupt_expires_at: Moment | None = None
     resume_value: str | None = None
     rollback: tuple[str, ...] = ()
+    webhook_url: str | None = None
     queue_position: int | None = None
 
     @property
@@ -303,6 +305,46 @@ class MessageFilter:
     priority: Priority | None = None
     error_code: str | None = None
     fingerprint: str | None = None
+
+
+class DeliveryState(StrEnum):
+    """What became of the news of a message's end."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class DeliveryAttempt(BaseModel):
+    """One try at a delivery: the status that the receiver answered with, or why there is none."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: Moment
+    status: int | None
+    error: str | None
+
+
+class Delivery(BaseModel):
+    """The news of a message's end, for the URL that was given with it.
+
+    `id` is the same for all tries. `event` is the data of the terminal event. `tries` counts those since the last
+    replay and is the fence of a try: it is higher after each claim. `attempts` has them all, oldest first.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    tenant: str
+    message_id: str
+    thread_id: str | None
+    url: str
+    event: str
+    state: DeliveryState
+    tries: int
+    created_at: Moment
+    next_at: Moment | None
+    attempts: tuple[DeliveryAttempt, ...]
 
 
 class Pace(NamedTuple):

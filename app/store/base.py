@@ -22,6 +22,8 @@ from app.models import (
     Beat,
     Claim,
     DeadLetterGroup,
+    Delivery,
+    DeliveryAttempt,
     EventPage,
     FailedAttempt,
     Lease,
@@ -255,6 +257,32 @@ class ThreadStore(Protocol):
         """
 
 
+class WebhookStore(Protocol):
+    """Deliveries: news of messages that ended, to be told to the URLs that were given with them.
+
+    Whatever ends a message that has a `webhook_url` adds the delivery in the same transaction, with the id
+    `{message id}.{number}`; it is deleted with its message. See tests/contract/test_deliveries.py.
+    """
+
+    async def claim_deliveries(self, limit: int, *, lease_seconds: float) -> list[Delivery]:
+        """Take pending deliveries that are due, the most overdue first, with `tries` raised.
+
+        They are due again when the lease is over, so that a process which dies with them loses none.
+        """
+
+    async def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
+        """Note what became of a try: due again in `next_in` seconds, else ended; delivered if it has no `error`.
+
+        False when `taken` is no longer the newest claim: then nothing is written.
+        """
+
+    async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
+        """Those of a message, oldest first; none for another tenant's."""
+
+    async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
+        """Make a delivery due at once, with no tries. Raises DeliveryNotFound, also for another tenant's."""
+
+
 class Heart(Protocol):
     """A connection of its own for heartbeats, used from one thread that agent code cannot block."""
 
@@ -308,7 +336,7 @@ class Capabilities:
     promise: str
 
 
-class Store(MessageStore, EventLog, ThreadStore, WorkerStore, Signals, Protocol):
+class Store(MessageStore, EventLog, ThreadStore, WorkerStore, WebhookStore, Signals, Protocol):
     """All ports over one database."""
 
     @property

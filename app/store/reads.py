@@ -9,6 +9,7 @@ from app.clock import to_datetime
 from app.errors import MessageNotFound, ThreadNotFound
 from app.models import (
     DeadLetterGroup,
+    Delivery,
     Event,
     EventPage,
     EventType,
@@ -23,7 +24,7 @@ from app.models import (
     Worker,
 )
 from app.store.base import EXACT_POSITION_LIMIT, PACE_MESSAGES, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH
-from app.store.rows import to_message, to_thread
+from app.store.rows import to_delivery, to_message, to_thread
 
 NEAR_END = 200
 """So far from the end of its level a position is counted from there; new messages are."""
@@ -168,6 +169,10 @@ class Reads(ABC):
                 "group_dead_letters", tenant=tenant, limit=limit
             )
         ]
+
+    def deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
+        """See `WebhookStore.list_deliveries`."""
+        return [to_delivery(row) for row in self.each("list_deliveries", tenant=tenant, message_id=message_id)]
 
     def pace(self) -> Pace:
         """See `MessageStore.pace`."""

@@ -4,8 +4,21 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
+
 from app.clock import to_datetime
-from app.models import Message, MessageOptions, MessageState, NewMessage, Place, Priority, Thread
+from app.models import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryState,
+    Message,
+    MessageOptions,
+    MessageState,
+    NewMessage,
+    Place,
+    Priority,
+    Thread,
+)
 
 PREVIEW_LENGTH = 160
 
@@ -46,7 +59,28 @@ def to_message(row: tuple[Any, ...], queue_position: int | None = None) -> Messa
         interrupt_expires_at=None if row[24] is None else to_datetime(row[24]),
         resume_value=row[25],
         rollback=() if row[26] is None else tuple(json.loads(row[26])),
+        webhook_url=row[27],
         queue_position=queue_position,
+    )
+
+
+_attempts = TypeAdapter(tuple[DeliveryAttempt, ...])
+
+
+def to_delivery(row: tuple[Any, ...]) -> Delivery:
+    """From the columns of the query `delivery_columns`."""
+    return Delivery(
+        id=row[0],
+        tenant=row[1],
+        message_id=row[2],
+        thread_id=row[3],
+        url=row[4],
+        event=row[5],
+        state=DeliveryState(row[6]),
+        tries=row[7],
+        created_at=to_datetime(row[8]),
+        next_at=None if row[9] is None else to_datetime(row[9]),
+        attempts=_attempts.validate_json(row[10]),
     )
 
 
@@ -99,6 +133,7 @@ def accepted(new: NewMessage, receipt: Receipt) -> Message:
         place=Place(receipt.place),
         run_at=to_datetime(receipt.run_at) if receipt.run_at else None,
         rollback=tuple(receipt.rollback),
+        webhook_url=new.webhook_url,
         queue_position=receipt.position,
     )
 
