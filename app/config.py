@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     model_name: str = DEFAULT_MODEL_NAME
     max_queue_size: int = Field(1000, ge=1)
     processing_timeout: Seconds = 60
+    max_attempts: int = Field(3, ge=1)
+    retry_base_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 2
+    retry_max_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 300
     keepalive_interval: Seconds = 30
     host: str = (
         "0.0.0.0"  # noqa: S104  the specification's default; without keys only this host is served (api/auth.py)
@@ -49,6 +52,9 @@ class Settings(BaseSettings):
     priority_aging_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 0
     retention_days: Seconds = 30
     event_retention_hours: Seconds = 24
+    interrupt_ttl_hours: Annotated[float, Field(gt=0, le=10**6, allow_inf_nan=False)] = 72
+    webhook_secret: SecretStr | None = None
+    webhook_allow_private: bool = False
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     allow_anonymous: bool = False
     allow_volatile: bool = False
@@ -156,5 +162,7 @@ def _explain(error: dict[str, object]) -> str:
     if not isinstance(location, tuple) or not location:
         return message
     name = str(location[0]).upper()
-    shown = "a value that is not shown" if "KEY" in name else repr(os.environ.get(name, error["input"]))
+    shown = (
+        "a value that is not shown" if "KEY" in name or "SECRET" in name else repr(os.environ.get(name, error["input"]))
+    )
     return f"{name}: {message[0].lower()}{message[1:]}, got {shown}"
