@@ -20,15 +20,25 @@ import apsw
 from app.clock import Clock, SystemClock
 from app.errors import StoreError
 from app.models import (
+    Accepted,
+    Beat,
     Claim,
+    DeadLetterGroup,
+    Delivery,
+    DeliveryAttempt,
     EventPage,
+    FailedAttempt,
     Lease,
     Message,
+    MessageFilter,
     NewEvent,
     NewMessage,
     Outcome,
+    Pace,
     Page,
+    Priority,
     QueueSummary,
+    RequestKey,
     Thread,
     Worker,
 )
@@ -36,8 +46,9 @@ from app.store.base import MAX_CRASHES, Capabilities, Heart, RankPolicy, Subscri
 from app.store.hub import Hub
 from app.store.lane import Lane, joined
 from app.store.named_sql import load_queries
+from app.store.sqlite.changes import SqliteReads
 from app.store.sqlite.connection import Reader, Writer, connect, mapped_errors, transaction
-from app.store.sqlite.operations import SqliteReads, Writes
+from app.store.sqlite.operations import Writes
 
 logger = logging.getLogger(__name__)
 
@@ -111,21 +122,63 @@ class SqliteStore:
 
     # Messages
 
-    async def add(self, new: NewMessage, *, max_queued: int) -> Message:
+    async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
         """See `MessageStore.add`."""
-        return await self._write_lane.run(lambda: self._writes.add(new, max_queued))
+        return await self._write_lane.run(lambda: self._writes.add(new, max_queued, key))
 
     async def get(self, tenant: str, message_id: str) -> Message:
         """See `MessageStore.get`."""
         return await self._read_lane.run(lambda: self._reads.message(tenant, message_id))
 
-    async def cancel(self, tenant: str, message_id: str) -> Message:
+    async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
+        """See `MessageStore.list_messages`."""
+        return await self._read_lane.run(lambda: self._reads.messages(tenant, chosen, page))
+
+    async def get_head(self, tenant: str, thread_id: str) -> Message | None:
+        """See `MessageStore.get_head`."""
+        return await self._read_lane.run(lambda: self._reads.head(tenant, thread_id))
+
+    async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
         """See `MessageStore.cancel`."""
-        return await self._write_lane.run(lambda: self._writes.cancel(tenant, message_id))
+        return await self._write_lane.run(lambda: self._writes.cancel(tenant, message_id, running))
+
+    async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
+        """See `MessageStore.reprioritize`."""
+        return await self._write_lane.run(lambda: self._writes.reprioritize(tenant, message_id, priority))
+
+    async def resume(
+        self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
+    ) -> Accepted:
+        """See `MessageStore.resume`."""
+        return await self._write_lane.run(lambda: self._writes.resume(tenant, message_id, fence, value, key))
+
+    async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
+        """See `MessageStore.requeue`."""
+        return await self._write_lane.run(lambda: self._writes.requeue(tenant, message_ids))
+
+    async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
+        """See `MessageStore.purge`."""
+        return await self._write_lane.run(lambda: self._writes.purge(tenant, message_ids))
+
+    async def list_attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
+        """See `MessageStore.list_attempts`."""
+        return await self._read_lane.run(lambda: self._reads.attempts(message_ids))
+
+    async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
+        """See `MessageStore.group_dead_letters`."""
+        return await self._read_lane.run(lambda: self._reads.dead_letter_groups(tenant, limit))
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
         """See `MessageStore.summary`."""
         return await self._read_lane.run(lambda: self._reads.summary(tenant, limit))
+
+    async def pause(self, paused: bool) -> None:
+        """See `MessageStore.pause`."""
+        await self._write_lane.run(lambda: self._writes.pause(paused))
+
+    async def pace(self) -> Pace:
+        """See `MessageStore.pace`."""
+        return await self._read_lane.run(self._reads.pace)
 
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
         """See `MessageStore.claim`."""
@@ -142,6 +195,14 @@ class SqliteStore:
     async def promote(self) -> int:
         """See `MessageStore.promote`."""
         return await self._write_lane.run(self._writes.promote)
+
+    async def expire_interrupts(self) -> int:
+        """See `MessageStore.expire_interrupts`."""
+        return await self._write_lane.run(self._writes.expire_interrupts)
+
+    async def prune_keys(self) -> None:
+        """See `MessageStore.prune_keys`."""
+        await self._write_lane.run(self._writes.prune_keys, durable=False)
 
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """See `MessageStore.prune_logs`."""
@@ -176,6 +237,25 @@ class SqliteStore:
     async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
         """See `ThreadStore.list_thread_messages`."""
         return await self._read_lane.run(lambda: self._reads.thread_messages(tenant, thread_id, after, limit))
+
+    # Webhooks
+
+    async def claim_deliveries(self, limit: int, *, lease_seconds: float) -> list[Delivery]:
+        """See `WebhookStore.claim_deliveries`."""
+        return await self._write_lane.run(lambda: self._writes.claim_deliveries(limit, int(lease_seconds * 1000)))
+
+    async def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
+        """See `WebhookStore.settle_delivery`."""
+        next_in_ms = None if next_in is None else int(next_in * 1000)
+        return await self._write_lane.run(lambda: self._writes.settle_delivery(taken, attempt, next_in_ms))
+
+    async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
+        """See `WebhookStore.list_deliveries`."""
+        return await self._read_lane.run(lambda: self._reads.deliveries(tenant, message_id))
+
+    async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
+        """See `WebhookStore.replay_delivery`."""
+        return await self._write_lane.run(lambda: self._writes.replay_delivery(tenant, delivery_id))
 
     # Workers
 
@@ -279,7 +359,7 @@ class _SqliteHeart:
         self._connection = connection
         self._writes = writes
 
-    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> dict[str, int]:
+    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
         """See `Heart.beat`."""
         with mapped_errors(), transaction(self._connection, "IMMEDIATE"):
             return self._writes.beat(worker, leases, lease_seconds)

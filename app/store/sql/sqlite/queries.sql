@@ -2,7 +2,8 @@
 
 -- name: message_columns
 number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at, completed_at,
-result, error, error_code, attempt, fence
+result, error, error_code, attempt, fence, options, place, run_at, crashes, cancel_requested, fingerprint, interrupt,
+interrupt_expires_at, resume_value, rollback, webhook_url
 
 -- name: queue_id
 SELECT id FROM queue
@@ -18,17 +19,56 @@ ON CONFLICT (tenant, thread_id) DO UPDATE SET
     last_number = last_number + 1,
     last_activity = max(last_activity, excluded.last_activity),
     last_message_preview = excluded.last_message_preview
-RETURNING last_number, queued + processing > 0
+RETURNING last_number, queued + processing + interrupted > 0
 
 -- name: add_message
 INSERT INTO messages (
-    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, place,
-    created_at, changed_at
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, place, run_at, options,
+    rollback, webhook_url, created_at, changed_at
 ) VALUES (
-    :id, :tenant, :thread_id, :thread_number, :agent, :content, :priority, :rank, :rank, 'queued', :place,
-    :now, :now
+    :id, :tenant, :thread_id, :thread_number, :agent, :content, :priority, :base_rank,
+    CASE WHEN :place <> 'delayed' THEN :base_rank END, 'queued', :place, :run_at, :options,
+    :rollback, :webhook_url, :now, :now
 )
 RETURNING number
+
+-- name: list_unfinished
+-- Three queries, each on an index of its state.
+SELECT number FROM (
+    SELECT number, thread_number FROM messages
+    WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'processing'
+    UNION ALL
+    SELECT number, thread_number FROM messages
+    WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'interrupted'
+    UNION ALL
+    SELECT number, thread_number FROM messages INDEXED BY messages_queued_in_thread
+    WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued'
+)
+ORDER BY thread_number
+
+-- name: get_head
+SELECT {message_columns} FROM (
+    SELECT * FROM messages WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'processing'
+    UNION ALL
+    SELECT * FROM messages WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'interrupted'
+    UNION ALL
+    SELECT * FROM (
+        SELECT * FROM messages INDEXED BY messages_queued_in_thread
+        WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued'
+        ORDER BY thread_number LIMIT 1
+    )
+)
+ORDER BY thread_number LIMIT 1
+
+-- name: find_key
+SELECT fingerprint, receipts FROM request_keys WHERE tenant = :tenant AND key = :key AND created_at > :after
+
+-- name: keep_key
+INSERT OR REPLACE INTO request_keys (tenant, key, fingerprint, receipts, created_at)
+VALUES (:tenant, :key, :fingerprint, :receipts, :now)
+
+-- name: prune_keys
+DELETE FROM request_keys WHERE created_at <= :before
 
 -- name: lift_thread
 -- Priority inheritance: those ahead in the thread wait no longer than this one would. Ranks never fall along a thread,
@@ -88,6 +128,9 @@ SELECT {message_columns} FROM messages WHERE number = :number
 -- name: place_in_queue
 SELECT number, rank, place FROM messages WHERE id = :id AND tenant = :tenant AND state = 'queued'
 
+-- name: place_by_number
+SELECT rank FROM messages WHERE number = :number AND state = 'queued'
+
 -- name: count_levels
 -- Waiting messages of the levels before this rank's, and of its own level.
 SELECT
@@ -110,6 +153,61 @@ SELECT count(*) FROM (
     LIMIT :most
 )
 
+-- name: list_messages
+SELECT {message_columns} FROM messages
+WHERE tenant = :tenant AND number < :before AND {chosen}
+ORDER BY number DESC LIMIT :limit
+
+-- name: list_failed
+-- As list_messages, on the index of the few that failed.
+SELECT {message_columns} FROM messages
+WHERE tenant = :tenant AND number < :before AND state = 'failed' AND {chosen}
+ORDER BY number DESC LIMIT :limit
+
+-- name: chosen
+(:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+AND (:thread_id IS NULL OR thread_id = :thread_id) AND (:agent IS NULL OR agent = :agent)
+AND (:priority IS NULL OR priority = :priority) AND (:error_code IS NULL OR error_code = :error_code)
+AND (:fingerprint IS NULL OR fingerprint = :fingerprint)
+
+-- name: list_attempts
+SELECT messages.id, attempts.attempt, attempts.worker_id, attempts.started_at, attempts.ended_at, attempts.error,
+    attempts.error_code
+FROM json_each(:ids) AS named
+JOIN messages ON messages.id = named.value
+JOIN attempts ON attempts.message = messages.number
+ORDER BY attempts.rowid
+
+-- name: group_dead_letters
+-- With one `max` and no `min`, SQLite takes the other columns from the row that has the maximum.
+SELECT
+    fingerprint, count(*), error, error_code,
+    (
+        SELECT min(completed_at) FROM messages AS first
+        WHERE first.tenant = :tenant AND first.fingerprint = kind.fingerprint AND first.state = 'failed'
+    ),
+    max(completed_at) AS last
+FROM messages AS kind INDEXED BY messages_failed_by_kind
+WHERE tenant = :tenant AND state = 'failed'
+GROUP BY fingerprint ORDER BY last DESC, fingerprint LIMIT :limit
+
+-- name: pace
+-- Not far back: where few of the newest were completed, a few have to do.
+SELECT
+    (SELECT paused FROM queue), (SELECT coalesce(sum(slots), 0) FROM workers),
+    (SELECT avg(completed_at - started_at) FROM (
+        SELECT completed_at, started_at FROM (
+            SELECT completed_at, started_at, state FROM messages WHERE completed_at IS NOT NULL
+            ORDER BY completed_at DESC LIMIT 20 * :limit
+        ) WHERE state = 'completed' LIMIT :limit
+    ))
+
+-- name: is_paused
+SELECT paused FROM queue
+
+-- name: pause
+UPDATE queue SET paused = :paused
+
 -- name: list_queued
 SELECT {message_columns} FROM messages
 WHERE rank IS NOT NULL AND tenant = :tenant
@@ -129,13 +227,15 @@ ORDER BY changed_at, number LIMIT :limit
 SELECT state, messages FROM tallies WHERE tenant = :tenant
 
 -- name: list_threads
-SELECT thread_id, last_number, created_at, last_activity, last_message_preview, queued, processing, completed, failed, cancelled
+SELECT thread_id, last_number, created_at, last_activity, last_message_preview, queued, processing, completed, failed, cancelled,
+    interrupted
 FROM threads
 WHERE tenant = :tenant AND (last_activity, thread_id) < (:last_activity, :thread_id)
 ORDER BY last_activity DESC, thread_id DESC LIMIT :limit
 
 -- name: get_thread
-SELECT thread_id, last_number, created_at, last_activity, last_message_preview, queued, processing, completed, failed, cancelled
+SELECT thread_id, last_number, created_at, last_activity, last_message_preview, queued, processing, completed, failed, cancelled,
+    interrupted
 FROM threads WHERE tenant = :tenant AND thread_id = :thread_id
 
 -- name: list_thread_messages
@@ -154,7 +254,7 @@ WHERE number = :number AND place = 'ready'
 
 -- name: find_leased
 -- The guard of every write of an attempt: this row must be there in the same transaction.
-SELECT number FROM messages WHERE id = :id AND fence = :fence AND state = 'processing'
+SELECT number, cancel_requested FROM messages WHERE id = :id AND fence = :fence AND state = 'processing'
 
 -- name: find_ended
 SELECT 1 FROM messages WHERE id = :id AND fence = :fence AND completed_at IS NOT NULL
@@ -162,12 +262,13 @@ SELECT 1 FROM messages WHERE id = :id AND fence = :fence AND completed_at IS NOT
 -- name: end_message
 UPDATE messages SET
     state = :state, place = NULL, rank = NULL, result = :result, error = :error, error_code = :error_code,
-    fence = fence + :fence_step, crashes = crashes + :crashed, worker_id = NULL, lease_until = NULL,
-    changed_at = :now, completed_at = :now
+    fingerprint = :fingerprint, interrupt = NULL, interrupt_expires_at = NULL, resume_value = NULL,
+    cancel_requested = 0, fence = fence + :fence_step, crashes = crashes + :crashed, worker_id = NULL,
+    lease_until = NULL, changed_at = :now, completed_at = :now
 WHERE number = :number
-RETURNING tenant, thread_id
+RETURNING id, tenant, thread_id, webhook_url
 
--- name: requeue
+-- name: put_back
 -- Back to the queue as the head of its thread, with the rank it would have had there all the time.
 UPDATE messages SET
     state = 'queued', place = CASE WHEN :run_at <= :now THEN 'ready' ELSE 'delayed' END, run_at = :run_at,
@@ -176,8 +277,61 @@ UPDATE messages SET
     lease_until = NULL, changed_at = :now
 WHERE number = :number
 
+-- name: interrupt_message
+UPDATE messages SET
+    state = 'interrupted', interrupt = :interrupts, interrupt_expires_at = :expires_at, resume_value = NULL,
+    attempt = attempt - 1, fence = fence + 1, worker_id = NULL, lease_until = NULL, changed_at = :now
+WHERE number = :number
+
+-- name: resume_message
+UPDATE messages SET
+    state = 'queued', place = 'ready', run_at = 0, rank = {rank_of_head}, resume_value = :value,
+    interrupt_expires_at = NULL, changed_at = :now
+WHERE number = :number
+
+-- name: find_expired_interrupts
+SELECT number FROM messages WHERE state = 'interrupted' AND interrupt_expires_at <= :now
+ORDER BY interrupt_expires_at LIMIT :limit
+
+-- name: request_cancel
+UPDATE messages SET cancel_requested = 1 WHERE number = :number
+
+-- name: note_attempt
+INSERT INTO attempts (message, attempt, worker_id, started_at, ended_at, error, error_code)
+SELECT number, attempt, worker_id, changed_at, :now, :error, :error_code FROM messages WHERE number = :number
+
+-- name: next_number
+-- What AUTOINCREMENT counts with.
+UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'messages' RETURNING seq
+
+-- name: drop_log
+DELETE FROM events WHERE message = :message
+
+-- name: renumber_attempts
+UPDATE attempts SET message = :new_number WHERE message = :number
+
+-- name: requeue
+UPDATE messages SET
+    number = :new_number, thread_number = :thread_number, state = 'queued', place = :place, run_at = 0,
+    base_rank = :rank, rank = :rank, attempt = 0, crashes = 0, fence = fence + 1, changed_at = :now,
+    completed_at = NULL, error = NULL, error_code = NULL, fingerprint = NULL, log_pruned = 0
+WHERE number = :number
+
+-- name: delete_message
+DELETE FROM messages WHERE number = :number
+
+-- name: reprioritize
+UPDATE messages SET priority = :priority, base_rank = :rank WHERE number = :number
+RETURNING base_rank
+
+-- name: rerank
+UPDATE messages SET rank = base_rank WHERE number = :number AND rank IS NOT NULL
+
+-- name: base_rank
+SELECT base_rank FROM messages WHERE number = :number
+
 -- name: find_expired
-SELECT number, id, attempt, crashes FROM messages
+SELECT number, id, attempt, crashes, cancel_requested FROM messages
 WHERE state = 'processing' AND (lease_until IS NULL OR lease_until <= :now)
 ORDER BY lease_until LIMIT :limit
 
@@ -187,7 +341,7 @@ UPDATE messages SET lease_until = :lease_until
 FROM json_each(:leases) AS named
 WHERE messages.id = named.key AND messages.fence = named.value AND state = 'processing' AND worker_id = :worker_id
     AND lease_until > :now
-RETURNING messages.id, messages.fence
+RETURNING messages.id, messages.fence, cancel_requested
 
 -- name: beat_worker
 INSERT INTO workers (id, host, pid, slots, started_at, last_beat)
@@ -245,7 +399,7 @@ RETURNING id, tenant, thread_id, log_pruned
 
 -- name: prune_threads
 DELETE FROM threads
-WHERE last_activity < :before AND queued + processing + completed + failed + cancelled = 0
+WHERE last_activity < :before AND queued + processing + interrupted + completed + failed + cancelled = 0
 RETURNING tenant, thread_id
 
 -- name: add_hint
@@ -259,3 +413,29 @@ SELECT coalesce(max(number), 0) FROM hints
 
 -- name: prune_hints
 DELETE FROM hints WHERE number <= :before
+
+-- name: delivery_columns
+id, tenant, message_id, thread_id, url, event, state, tries, created_at, next_at, attempts
+
+-- name: add_delivery
+INSERT INTO deliveries (id, tenant, message_id, thread_id, url, event, state, created_at, next_at)
+VALUES (:id, :tenant, :message_id, :thread_id, :url, :event, 'pending', :now, :now)
+
+-- name: claim_deliveries
+UPDATE deliveries SET tries = tries + 1, next_at = :until WHERE id IN (
+    SELECT id FROM deliveries WHERE state = 'pending' AND next_at <= :now ORDER BY next_at LIMIT :limit
+)
+RETURNING {delivery_columns}
+
+-- name: settle_delivery
+UPDATE deliveries SET
+    state = :state, next_at = :next_at, attempts = json_insert(attempts, '$[#]', json(:attempt))
+WHERE id = :id AND tries = :tries AND next_at = :taken_until AND state = 'pending'
+RETURNING 1
+
+-- name: list_deliveries
+SELECT {delivery_columns} FROM deliveries WHERE message_id = :message_id AND tenant = :tenant ORDER BY created_at, id
+
+-- name: replay_delivery
+UPDATE deliveries SET state = 'pending', tries = 0, next_at = :now WHERE id = :id AND tenant = :tenant
+RETURNING {delivery_columns}

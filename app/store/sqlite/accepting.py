@@ -1,0 +1,99 @@
+"""Accepting messages, and the keys of requests."""
+
+import json
+from collections.abc import Sequence
+
+from app.errors import KeyReused, QueueFull, ThreadBusy
+from app.models import Accepted, IfBusy, NewMessage, Place, RequestKey
+from app.store.base import KEY_SECONDS, MOVED, READY
+from app.store.rows import Receipt, accepted, options_of, preview, run_at_of
+from app.store.sqlite.changes import Changes
+
+
+class Accepting(Changes):
+    """See `MessageStore.add`."""
+
+    def add(self, new: Sequence[NewMessage], max_queued: int, key: RequestKey | None) -> Accepted:
+        """See `MessageStore.add`."""
+        now = self._now()
+        if key is not None and (known := self._receipts_of(key, now)) is not None:
+            return Accepted([accepted(each, receipt) for each, receipt in zip(new, known, strict=True)], replayed=True)
+        if self.execute("count_queued").get + len(new) > max_queued:
+            raise QueueFull(max_queued)
+        receipts = [self._add(each, now) for each in new]
+        receipts = [each._replace(position=self._position(each)) for each in receipts]
+        if key is not None:
+            self._keep_key(key, receipts, now)
+        return Accepted([accepted(each, receipt) for each, receipt in zip(new, receipts, strict=True)], replayed=False)
+
+    def _add(self, new: NewMessage, now: int) -> Receipt:
+        rollback: list[str] = []
+        thread_number, busy = 0, False
+        if new.thread_id is not None:
+            if new.if_busy is not IfBusy.ENQUEUE:
+                rollback = self._make_way(new, now)
+            thread_number, busy = self.rows(
+                "next_thread_number",
+                tenant=new.tenant,
+                thread_id=new.thread_id,
+                now=now,
+                preview=preview(new.content),
+            )[0]
+        base_rank = self._ranks.rank(new.priority.level, now)
+        run_at = run_at_of(new, now)
+        place = Place.BEHIND if busy else Place.DELAYED if run_at > now else Place.READY
+        number: int = self.execute(
+            "add_message",
+            id=new.id,
+            tenant=new.tenant,
+            thread_id=new.thread_id,
+            agent=new.agent,
+            content=new.content,
+            priority=new.priority,
+            thread_number=thread_number,
+            base_rank=base_rank,
+            place=place,
+            run_at=run_at,
+            options=options_of(new),
+            rollback=json.dumps(rollback) if rollback else None,
+            webhook_url=new.webhook_url,
+            now=now,
+        ).get
+        if busy:
+            self.execute(
+                "lift_thread", tenant=new.tenant, thread_id=new.thread_id, rank=base_rank, thread_number=thread_number
+            )
+        self.touched |= {MOVED, READY} if place is Place.READY else {MOVED}
+        return Receipt(new.id, number, thread_number, now, place, run_at, None, rollback)
+
+    def _make_way(self, new: NewMessage, now: int) -> list[str]:
+        """Do with the unfinished messages of the thread as the new one says; the ids to be forgotten."""
+        numbers = self.rows("list_unfinished", tenant=new.tenant, thread_id=new.thread_id)
+        if numbers and new.if_busy is IfBusy.REJECT:
+            raise ThreadBusy(new.thread_id or "")
+        # The last first, so that none of them becomes ready meanwhile.
+        for (number,) in reversed(numbers):
+            self._cancel(self._by_number(number), now, running=True)
+        return [self._by_number(number).id for (number,) in numbers] if new.if_busy is IfBusy.ROLLBACK else []
+
+    def _position(self, receipt: Receipt) -> int | None:
+        """As `Reads.position`; a message of the same call may have cancelled it."""
+        found = self.row("place_by_number", number=receipt.number)
+        return None if found is None or found[0] is None else self.count_before(receipt.number, found[0])
+
+    def _receipts_of(self, key: RequestKey, now: int) -> list[Receipt] | None:
+        """What was answered to an earlier request with this key; None without one. Raises KeyReused."""
+        found = self.row("find_key", tenant=key.tenant, key=key.key, after=now - KEY_SECONDS * 1000)
+        if found is None:
+            return None
+        fingerprint, receipts = found
+        if fingerprint != key.fingerprint:
+            raise KeyReused
+        return [Receipt(*fields) for fields in json.loads(receipts)]
+
+    def _keep_key(self, key: RequestKey, receipts: Sequence[Receipt], now: int) -> None:
+        self.execute("keep_key", **key._asdict(), receipts=json.dumps(receipts), now=now)
+
+    def prune_keys(self) -> None:
+        """See `MessageStore.prune_keys`."""
+        self.execute("prune_keys", before=self._now() - KEY_SECONDS * 1000)

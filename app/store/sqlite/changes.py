@@ -1,0 +1,125 @@
+"""What operations inside a transaction are made of, on the lane's thread. None commits.
+
+Each operation has a savepoint of its own: one that raises takes back what it wrote.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import apsw
+
+from app.clock import to_datetime
+from app.errors import MessageNotFound, NotCancellable
+from app.models import Cancelled, Completed, Failed, Message, MessageState, NewEvent, Place
+from app.store.base import CANCELS, MOVED, READY, RankPolicy, message_topic
+from app.store.endings import ending
+from app.store.reads import Reads
+from app.store.rows import to_message
+
+
+class SqliteReads(Reads):
+    """The queries on one connection."""
+
+    def __init__(self, connection: Callable[[], apsw.Connection], queries: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._queries = queries
+
+    def execute(self, query: str, /, **values: Any) -> apsw.Cursor:
+        """Run a named query."""
+        return self._connection().execute(self._queries[query], values)
+
+    def each(self, query: str, /, **values: Any) -> apsw.Cursor:
+        """See `Reads.each`."""
+        return self.execute(query, **values)
+
+
+class Changes(SqliteReads):
+    """Changes of state; `touched` collects the topics to hint at after the commit."""
+
+    def __init__(
+        self,
+        connection: Callable[[], apsw.Connection],
+        queries: Mapping[str, str],
+        *,
+        ranks: RankPolicy,
+        now: Callable[[], int],
+    ) -> None:
+        super().__init__(connection, queries)
+        self._ranks = ranks
+        self._now = now
+        self.touched: set[str] = set()
+
+    def _by_number(self, number: int) -> Message:
+        return to_message(self.rows("get_by_number", number=number)[0])
+
+    def _owned(self, tenant: str, message_id: str) -> Message:
+        """A tenant's message, without its position. Raises MessageNotFound."""
+        row = self.row("get_message", id=message_id, tenant=tenant)
+        if row is None:
+            raise MessageNotFound(message_id)
+        return to_message(row)
+
+    def _append(self, number: int, events: Sequence[NewEvent], now: int) -> int:
+        last: int = self.execute("last_event", message=number).get
+        for event in events:
+            last += 1
+            self.execute("add_event", message=number, id=last, type=event.type, data=event.data, now=now)
+        return last
+
+    def _end(
+        self,
+        number: int,
+        outcome: Completed | Failed | Cancelled,
+        now: int,
+        *,
+        fence_step: int = 0,
+        crashed: int = 0,
+        was_head: bool = True,
+    ) -> None:
+        """A terminal state, its event and delivery; where it was the head of its thread, the next one is."""
+        end = ending(outcome, now)
+        message_id, tenant, thread_id, webhook_url = self.rows(
+            "end_message", number=number, state=end.state, result=end.result, error=end.error,
+            error_code=end.error_code, fingerprint=end.fingerprint, fence_step=fence_step, crashed=crashed, now=now,
+        )[0]  # fmt: skip
+        self._append(number, [end.event], now)
+        if webhook_url is not None:
+            self.execute(
+                "add_delivery", id=f"{message_id}.{number}", tenant=tenant, message_id=message_id,
+                thread_id=thread_id, url=webhook_url, event=end.event.data, now=now,
+            )  # fmt: skip
+        if was_head and thread_id is not None:
+            self.execute("promote_next", tenant=tenant, thread_id=thread_id, now=now)
+            self.touched.add(READY)
+        self.touched |= {MOVED, message_topic(message_id)}
+
+    def _put_back(
+        self, number: int, now: int, run_at: int, *, attempt: int, error: str, refunded: int = 0, crashed: int = 0
+    ) -> None:
+        """To the queue as the head of its thread; readers are told what to drop."""
+        discard_from = self.execute("attempt_start", message=number).get
+        self.execute("put_back", number=number, now=now, run_at=run_at, refunded=refunded, crashed=crashed)
+        retry = NewEvent.retry(attempt=attempt, error=error, next_at=to_datetime(run_at), discard_from=discard_from)
+        self._append(number, [retry], now)
+        self.touched |= {READY, MOVED}
+
+    def _cancel(self, message: Message, now: int, *, running: bool) -> None:
+        """See `MessageStore.cancel`."""
+        match message.state:
+            case MessageState.QUEUED:
+                self._cancel_queued(message, now)
+            case MessageState.INTERRUPTED if running:
+                self._end(message.number, Cancelled(), now, fence_step=1)
+            case MessageState.PROCESSING if running:
+                self.execute("request_cancel", number=message.number)
+                self.touched |= {CANCELS, message_topic(message.id)}
+            case _:
+                raise NotCancellable(message.id, message.state, running=running)
+
+    def _cancel_queued(self, message: Message, now: int) -> None:
+        behind = message.place is Place.BEHIND
+        thread: dict[str, Any] = {"tenant": message.tenant, "thread_id": message.thread_id}
+        inherited = behind and self.execute("inherited_ahead", **thread, thread_number=message.thread_number).get
+        self._end(message.number, Cancelled(), now, fence_step=1, was_head=not behind)
+        if inherited:
+            self.execute("settle_thread", **thread)

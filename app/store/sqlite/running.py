@@ -1,0 +1,143 @@
+"""Attempts at messages: claiming, logging, ending, and taking back what was lost."""
+
+import json
+from collections.abc import Collection, Sequence
+
+from app.clock import to_datetime
+from app.errors import LeaseLost
+from app.models import (
+    Beat,
+    Cancelled,
+    Claim,
+    Completed,
+    Failed,
+    Interrupted,
+    Lease,
+    NewEvent,
+    Outcome,
+    Released,
+    Retry,
+    Worker,
+)
+from app.store.base import MOVED, READY, message_topic
+from app.store.endings import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, worker_lost
+from app.store.sqlite.changes import Changes
+
+BATCH = 100
+"""So many messages are taken back or failed in one transaction."""
+
+
+class Running(Changes):
+    """See `MessageStore`, `EventLog` and `Heart`."""
+
+    def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
+        """See `MessageStore.claim`."""
+        if self.execute("is_paused").get:
+            return []
+        found: list[tuple[int, int]] = []
+        for agent in set(agents):
+            found += self.rows("find_ready", agent=agent, limit=limit)
+        now = self._now()
+        claims = []
+        for _, number in sorted(found)[:limit]:
+            self.execute(
+                "claim", number=number, worker_id=worker_id, lease_until=now + int(lease_seconds * 1000), now=now
+            )
+            message = self._by_number(number)
+            self._append(number, [NewEvent.processing(message.attempt)], now)
+            claims.append(Claim(Lease(message.id, message.fence, message.attempt, worker_id), message))
+            self.touched |= {MOVED, message_topic(message.id)}
+        return claims
+
+    def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
+        """See `EventLog.append`."""
+        found = self.row("find_leased", id=lease.message_id, fence=lease.fence)
+        if found is None:
+            raise LeaseLost(lease.message_id, lease.fence)
+        self.touched.add(message_topic(lease.message_id))
+        return self._append(found[0], events, self._now())
+
+    def finish(self, lease: Lease, outcome: Outcome) -> None:
+        """See `MessageStore.finish`."""
+        found = self.row("find_leased", id=lease.message_id, fence=lease.fence)
+        if found is None:
+            if self.execute("find_ended", id=lease.message_id, fence=lease.fence).get:
+                return
+            raise LeaseLost(lease.message_id, lease.fence)
+        number, cancel_requested = found
+        now = self._now()
+        self.touched |= {MOVED, message_topic(lease.message_id)}
+        match Cancelled() if cancel_requested else outcome:
+            case Failed(error, code) as failed:
+                self._note_attempt(number, error, code, now)
+                self._end(number, failed, now)
+            case Completed() | Cancelled() as ended:
+                self._end(number, ended, now)
+            case Retry(error, code, delay):
+                self._note_attempt(number, error, code, now)
+                self._put_back(number, now, now + int(delay * 1000), attempt=lease.attempt, error=error)
+            case Released(reason, delay):
+                run_at = now + int(delay * 1000)
+                self._put_back(number, now, run_at, attempt=lease.attempt, error=reason, refunded=1)
+            case Interrupted() as interrupted:
+                self._interrupt(number, lease.attempt, interrupted, now)
+
+    def _interrupt(self, number: int, attempt: int, outcome: Interrupted, now: int) -> None:
+        expires_at = now + int(outcome.ttl_seconds * 1000)
+        self.execute("interrupt_message", number=number, interrupts=outcome.interrupts, expires_at=expires_at, now=now)
+        event = NewEvent.interrupted(attempt=attempt, interrupts=outcome.interrupts, expires_at=to_datetime(expires_at))
+        self._append(number, [event], now)
+
+    def _note_attempt(self, number: int, error: str, error_code: str, now: int) -> None:
+        """Lists the attempt as failed; before the change of state, from which on it is not known when it began."""
+        self.execute("note_attempt", number=number, error=error, error_code=error_code, now=now)
+
+    def rescue(self, max_crashes: int) -> int:
+        """See `MessageStore.rescue`."""
+        now = self._now()
+        expired = self.rows("find_expired", now=now, limit=BATCH)
+        for number, message_id, attempt, crashes, cancel_requested in expired:
+            self.touched |= {MOVED, message_topic(message_id)}
+            if cancel_requested:
+                self._end(number, Cancelled(), now, fence_step=1, crashed=1)
+                continue
+            self._note_attempt(number, WORKER_LOST, WORKER_LOST_CODE, now)
+            if crashes + 1 >= max_crashes:
+                self._end(number, worker_lost(crashes + 1), now, fence_step=1, crashed=1)
+            else:
+                self._put_back(number, now, now, attempt=attempt, error=WORKER_LOST, crashed=1)
+        return len(expired)
+
+    def promote(self) -> int:
+        """See `MessageStore.promote`."""
+        self.execute("promote_due", now=self._now())
+        promoted = self._connection().changes()
+        if promoted:
+            self.touched |= {READY, MOVED}
+        return promoted
+
+    def expire_interrupts(self) -> int:
+        """See `MessageStore.expire_interrupts`."""
+        now = self._now()
+        expired = self.rows("find_expired_interrupts", now=now, limit=BATCH)
+        for (number,) in expired:
+            self._end(number, NOT_ANSWERED, now, fence_step=1)
+        return len(expired)
+
+    def beat(self, worker: Worker, leases: Collection[Lease], lease_seconds: float) -> Beat:
+        """See `Heart.beat`."""
+        now = self._now()
+        self.execute("beat_worker", id=worker.id, host=worker.host, pid=worker.pid, slots=worker.slots, now=now)
+        until = now + int(lease_seconds * 1000)
+        named = json.dumps({lease.message_id: lease.fence for lease in leases})
+        held = self.rows("extend_leases", worker_id=worker.id, leases=named, lease_until=until, now=now)
+        cancelled = frozenset(message_id for message_id, _, cancel_requested in held if cancel_requested)
+        return Beat({message_id: fence for message_id, fence, _ in held}, cancelled)
+
+    def remove_worker(self, worker_id: str) -> None:
+        """See `Heart.stop`."""
+        self.execute("remove_worker", id=worker_id)
+
+    def prune_workers(self, silent_for_ms: int) -> None:
+        """See `WorkerStore.prune_workers`."""
+        self.execute("prune_workers", before=self._now() - silent_for_ms)
