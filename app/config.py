@@ -1,5 +1,7 @@
 """Settings from the environment and from `.env`. No instance lives here; whoever starts a process loads one."""
 
+import base64
+import binascii
 import json
 import os
 from pathlib import Path
@@ -13,6 +15,7 @@ from app.errors import ConfigurationError
 DEFAULT_MODEL_NAME = "gpt-4"
 EMBEDDED_MODEL_NAME = "embedded"
 PLACEHOLDER_KEY = "your-openai-api-key-here"
+SIGNING_PREFIX = "whsec_"
 MAX_KEEPALIVE_SECONDS = 15.0
 """Proxies cut silent connections; no setting makes a stream more silent than this."""
 
@@ -71,6 +74,13 @@ class Settings(BaseSettings):
     def _no_placeholder(cls, value: SecretStr | None) -> SecretStr | None:
         return None if value is not None and value.get_secret_value() == PLACEHOLDER_KEY else value
 
+    @field_validator("webhook_secret", mode="after")
+    @classmethod
+    def _secrets_of_webhooks(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _webhook_keys(value)
+        return value
+
     @field_validator("agents", mode="before")
     @classmethod
     def _split_agents(cls, value: object) -> object:
@@ -114,9 +124,29 @@ class Settings(BaseSettings):
             return True
         return self.model_name == DEFAULT_MODEL_NAME and self.openai_api_key is None and self.openai_base_url is None
 
+    @property
+    def webhook_keys(self) -> tuple[bytes, ...]:
+        """What webhooks are signed with; two while receivers go over from one to the other, none without a secret."""
+        return () if self.webhook_secret is None else _webhook_keys(self.webhook_secret)
+
     def graph_paths(self) -> dict[str, str]:
         """The user's own graphs: name to `module:attribute` or `file.py:attribute`. Raises ConfigurationError."""
         return {**_read_langgraph_config(self.langgraph_config), **self.agents}
+
+
+def _webhook_keys(secret: SecretStr) -> tuple[bytes, ...]:
+    """The bytes of one secret, or of two with a space between them. Raises ValueError."""
+    expected = f"expected {SIGNING_PREFIX} and 24 to 64 bytes in base64, at most two of these with a space between"
+    secrets = secret.get_secret_value().split()
+    if not (1 <= len(secrets) <= 2 and all(each.startswith(SIGNING_PREFIX) for each in secrets)):
+        raise ValueError(expected)
+    try:
+        keys = tuple(base64.b64decode(each.removeprefix(SIGNING_PREFIX), validate=True) for each in secrets)
+    except binascii.Error:
+        raise ValueError(expected) from None
+    if not all(24 <= len(key) <= 64 for key in keys):
+        raise ValueError(expected)
+    return keys
 
 
 def _read_langgraph_config(path: Path | None) -> dict[str, str]:

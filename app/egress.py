@@ -1,0 +1,278 @@
+"""The calls that this server makes to URLs of its users: only to hosts that everybody could call.
+
+A URL is taken apart once, its host is resolved once, all of its addresses are checked, and the connection goes to one
+of those. So neither a second reading of the URL nor a second answer of the name server leads anywhere else. TLS and the
+`Host` header keep the name. Proxies of the environment are not asked, and redirects are not followed.
+"""
+
+import asyncio
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+import httpcore2
+
+from app.errors import InvalidRequest
+
+MAX_URL_LENGTH = 2048
+MAX_REPLY_BYTES = 64 * 1024
+RESOLVE_SECONDS = 5.0
+PORTS = frozenset({443, 8443})
+FIELD = "webhook_url"
+UNKNOWN_HOST = "an unknown host"
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""The addresses of a host as text, in the order in which they are to be tried. Raises OSError."""
+
+Address = IPv4Address | IPv6Address
+
+# `is_global` of Python 3.11 is true for some of these, and what it knows changes with Python's version.
+NOT_PUBLIC = tuple(
+    ip_network(network)
+    for network in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",
+        "2001::/23",  # Teredo and other tunnels among them
+        "2001:db8::/32",
+        "2002::/16",  # an IPv4 address within
+        "3fff::/20",
+    )
+)
+GLOBAL_UNICAST = ip_network("2000::/3")
+"""All IPv6 that was ever given out. Outside are site-local addresses, and those of NAT64 with IPv4 ones within."""
+
+_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?", re.IGNORECASE)
+_NUMBER = re.compile(r"([0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)
+
+
+class Destination(NamedTuple):
+    """A URL that may be called, with the addresses that were checked for it."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+    authority: str
+    addresses: tuple[str, ...]
+
+
+class CallFailed(Exception):
+    """A call got no answer; the text is safe to show to whoever gave the URL."""
+
+
+async def resolve_host(host: str, port: int) -> Sequence[str]:
+    """Ask the system's resolver, on a thread of its own: one that hangs keeps no thread from anybody else."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[str]] = loop.create_future()
+
+    def settle(addresses: list[str], error: Exception | None) -> None:
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(addresses)
+        else:
+            answer.set_exception(error)
+
+    def ask() -> None:
+        addresses: list[str] = []
+        failure: Exception | None = None
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = [str(address[0]) for *_, address in found]
+        except (OSError, UnicodeError) as error:
+            failure = error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, addresses, failure)
+
+    threading.Thread(target=ask, name="resolve", daemon=True).start()
+    return await answer
+
+
+def is_public(address: Address) -> bool:
+    """Whether everybody on the internet means the same host by it."""
+    address = _unmapped(address)
+    if isinstance(address, IPv6Address) and address not in GLOBAL_UNICAST:
+        return False
+    return address.is_global and not any(address in network for network in NOT_PUBLIC)
+
+
+async def check_webhook_url(url: str, *, allow_private: bool, resolve: Resolve = resolve_host) -> None:
+    """Refuse what this server must not call. Raises InvalidRequest."""
+    await find_destination(url, allow_private=allow_private, resolve=resolve)
+
+
+async def find_destination(url: str, *, allow_private: bool, resolve: Resolve = resolve_host) -> Destination:
+    """Take the URL apart and look up where it leads. Raises InvalidRequest.
+
+    With `allow_private`, addresses of this host and of its networks will do, and so will `http` and any port. Those of
+    one link never will: clouds show their machines' secrets there.
+    """
+    parts, host, port = _checked_parts(url, allow_private)
+    addresses = _literal(host)
+    if not addresses:
+        try:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                addresses = tuple(await resolve(host, port))
+        except (OSError, UnicodeError):  # a TimeoutError is an OSError
+            addresses = ()
+    if not addresses:
+        raise _refused("the host has no address. Give one that can be found")
+    if not all(_may_be_called(address, allow_private) for address in addresses):
+        raise _refused("the host is not a public one")
+    return Destination(
+        scheme=parts.scheme,
+        host=host.removesuffix("."),  # no certificate has it
+        port=port,
+        target=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
+        authority=parts.netloc,
+        addresses=tuple(dict.fromkeys(addresses)),
+    )
+
+
+def host_of(url: str) -> str:
+    """What may be logged of a URL: paths and queries may hold secrets."""
+    try:
+        return urlsplit(url).hostname or UNKNOWN_HOST
+    except ValueError:
+        return UNKNOWN_HOST
+
+
+def certificate_checks() -> ssl.SSLContext:
+    """Trusts what the system trusts, or `SSL_CERT_FILE` and `SSL_CERT_DIR`. Reads files, so make one and keep it."""
+    return httpcore2.default_ssl_context()
+
+
+async def post(destination: Destination, body: bytes, headers: Mapping[str, str], checks: ssl.SSLContext) -> int:
+    """POST to one of the checked addresses, at most MAX_REPLY_BYTES of the answer are read; its status.
+
+    Raises CallFailed. Sets no time limit.
+    """
+    url = httpcore2.URL(
+        scheme=destination.scheme.encode(),
+        host=destination.host.encode(),
+        port=destination.port,
+        target=destination.target.encode(),
+    )
+    pinned = _PinnedBackend(destination.addresses)
+    try:
+        async with (
+            httpcore2.AsyncConnectionPool(ssl_context=checks, network_backend=pinned) as pool,
+            pool.stream(
+                "POST", url, headers=[("Host", destination.authority), *headers.items()], content=body
+            ) as response,
+        ):
+            read = 0
+            async for part in response.aiter_stream():
+                read += len(part)
+                if read >= MAX_REPLY_BYTES:
+                    break
+            return int(response.status)
+    except httpcore2.ConnectError as error:
+        reason = error.__cause__ or error.__context__
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            raise CallFailed(f"The certificate is not valid: {reason.verify_message.rstrip('.')}.") from error
+        raise CallFailed("No connection could be made.") from error
+    except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException) as error:
+        raise CallFailed("The connection broke, or the answer was not HTTP.") from error
+
+
+class _PinnedBackend(httpcore2.AnyIOBackend):
+    """Connects to the addresses that it was given, whatever name is asked for."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._addresses = addresses
+
+    async def connect_tcp(
+        self,
+        host: str,  # noqa: ARG002  the library's name for what is replaced here
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """The first address that can be reached. Nothing was sent before, so the next one may be tried."""
+        *others, last = self._addresses
+        for address in others:
+            with suppress(httpcore2.ConnectError):
+                return await super().connect_tcp(address, port, timeout, local_address, socket_options)
+        return await super().connect_tcp(last, port, timeout, local_address, socket_options)
+
+
+def _refused(why: str) -> InvalidRequest:
+    return InvalidRequest(f"{FIELD}: {why}.", field=FIELD)
+
+
+def _checked_parts(url: str, allow_private: bool) -> tuple[SplitResult, str, int]:
+    """What can be told from the text alone. Two readers of one URL must not differ, so odd ones are refused."""
+    if len(url) > MAX_URL_LENGTH:
+        raise _refused(f"at most {MAX_URL_LENGTH} characters are allowed")
+    if not all("!" <= character <= "~" and character != "\\" for character in url):
+        raise _refused("only visible ASCII characters are allowed. Write others as %XX, in the host as xn--")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise _refused("this is not a URL") from None
+    if parts.scheme != "https" and not (allow_private and parts.scheme == "http"):
+        raise _refused("only https:// is allowed")
+    if "@" in parts.netloc:
+        raise _refused("a user name or a password in it is not allowed")
+    host = parts.hostname or ""
+    written = f"[{host}]" if ":" in host else host
+    if not _is_host(host) or not re.fullmatch(re.escape(written) + "(:[0-9]+)?", parts.netloc, re.IGNORECASE):
+        raise _refused("expected the name of a host, or its address in the usual form")
+    if port is None:
+        port = 443 if parts.scheme == "https" else 80
+    if port == 0 or (port not in PORTS and not allow_private):
+        raise _refused("only the ports 443 and 8443 are allowed")
+    return parts, host, port
+
+
+def _is_host(host: str) -> bool:
+    """Whether it is a name or an address in the usual form.
+
+    The system's resolver takes `2130706433`, `0177.1` and `0x7f.1` for addresses; so does nobody who means well.
+    """
+    if ":" in host or _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]):
+        return bool(_literal(host))
+    return len(host) <= 253 and _NAME.fullmatch(host) is not None
+
+
+def _literal(host: str) -> tuple[str, ...]:
+    """The host if it is an address itself, without a zone."""
+    try:
+        return () if "%" in host else (str(ip_address(host)),)
+    except ValueError:
+        return ()
+
+
+def _unmapped(address: Address) -> Address:
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _may_be_called(text: str, allow_private: bool) -> bool:
+    try:
+        address = _unmapped(ip_address(text))
+    except ValueError:
+        return False
+    if allow_private:
+        return not (address.is_link_local or address.is_multicast or address.is_unspecified)
+    return is_public(address)
