@@ -209,18 +209,19 @@ SELECT paused FROM queue
 UPDATE queue SET paused = :paused
 
 -- name: list_queued
+-- `+` keeps the planner from the index of a tenant's messages, of which few wait.
 SELECT {message_columns} FROM messages
-WHERE rank IS NOT NULL AND tenant = :tenant
+WHERE rank IS NOT NULL AND +tenant = :tenant
 ORDER BY rank, number LIMIT :limit
 
 -- name: list_delayed
 SELECT {message_columns} FROM messages
-WHERE place = 'delayed' AND tenant = :tenant
+WHERE place = 'delayed' AND +tenant = :tenant
 ORDER BY run_at, number LIMIT :limit
 
 -- name: list_processing
 SELECT {message_columns} FROM messages
-WHERE state = 'processing' AND tenant = :tenant
+WHERE state = 'processing' AND +tenant = :tenant
 ORDER BY changed_at, number LIMIT :limit
 
 -- name: tallies
