@@ -1,5 +1,6 @@
 """Short words for what every contract test does: make messages, claim them, end them, look at them."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,15 +13,19 @@ from app.models import (
     Completed,
     Event,
     EventPage,
+    EventType,
     Failed,
     Interrupted,
     Lease,
     Message,
+    MessageFilter,
+    MessageState,
     NewEvent,
     NewMessage,
     Page,
     Priority,
     Released,
+    RequestKey,
     Retry,
     Thread,
     Worker,
@@ -43,6 +48,11 @@ RETRIED = Retry("It broke for now.", "agent_error", 5.0)
 INTERRUPTED = Interrupted('[{"id": "question", "value": "Shall I?"}]', 3600.0)
 CANCELLED = Cancelled()
 OUTCOMES = (DONE, FAILED, RELEASED, RETRIED, INTERRUPTED, CANCELLED)
+ENDS = (DONE, FAILED, CANCELLED)
+"""The outcomes that end a message."""
+
+ANSWER = '{"question": true}'
+"""To what INTERRUPTED asks."""
 
 HIGH, NORMAL, LOW = Priority.HIGH, Priority.NORMAL, Priority.LOW
 
@@ -65,6 +75,18 @@ def new(
 async def add(store: Store, content: str = "Hello", *, max_queued: int = ALL, **fields: Any) -> Message:
     """Accept a message with these fields of `new`."""
     return (await store.add([new(content, **fields)], max_queued=max_queued)).messages[0]
+
+
+async def add_all(
+    store: Store, *news: NewMessage, max_queued: int = ALL, key: RequestKey | None = None
+) -> list[Message]:
+    """Accept these in one call."""
+    return (await store.add(news, max_queued=max_queued, key=key)).messages
+
+
+def request_key(name: str = "key", fingerprint: str = "this request", tenant: str = TENANT) -> RequestKey:
+    """The key of a request."""
+    return RequestKey(tenant, name, fingerprint)
 
 
 async def claim(
@@ -107,6 +129,45 @@ async def drain(store: Store, **options: Any) -> list[str]:
     return ids
 
 
+async def cancel_running(store: Store, message_id: str, tenant: str = TENANT) -> Message:
+    """Cancel a message whatever it is doing."""
+    return await store.cancel(tenant, message_id, running=True)
+
+
+async def interrupt(store: Store, **fields: Any) -> Message:
+    """A message, into an otherwise empty queue, whose agent asks a human."""
+    lease = await start(store, **fields)
+    await store.finish(lease, INTERRUPTED)
+    return await store.get(fields.get("tenant", TENANT), lease.message_id)
+
+
+async def resume(store: Store, asking: Message, value: str = ANSWER, *, key: RequestKey | None = None) -> Message:
+    """Answer what this message asks."""
+    return (await store.resume(asking.tenant, asking.id, asking.fence, value, key=key)).messages[0]
+
+
+async def dead_letter(store: Store, outcome: Failed = FAILED, **fields: Any) -> Message:
+    """A message, into an otherwise empty queue, that has failed."""
+    lease = await start(store, **fields)
+    await store.finish(lease, outcome)
+    return await store.get(fields.get("tenant", TENANT), lease.message_id)
+
+
+async def requeue(store: Store, *message_ids: str, tenant: str = TENANT) -> list[Message]:
+    """Put these back into the queue."""
+    return await store.requeue(tenant, message_ids)
+
+
+async def state_of(store: Store, message_id: str, tenant: str = TENANT) -> MessageState:
+    """The state of a message."""
+    return (await store.get(tenant, message_id)).state
+
+
+async def listed(store: Store, tenant: str = TENANT, **fields: Any) -> list[str]:
+    """The ids of all messages with these fields of a filter, the newest first."""
+    return [message.id for message in await store.list_messages(tenant, MessageFilter(**fields), Page(ALL))]
+
+
 def chunk(index: int, text: str = "token ") -> NewEvent:
     """A piece of an answer."""
     return NewEvent.chunk("content", text, index)
@@ -120,6 +181,11 @@ async def page(store: Store, message_id: str, *, after: int = 0, limit: int = AL
 async def log(store: Store, message_id: str) -> list[Event]:
     """The whole log of a message."""
     return list((await page(store, message_id)).events)
+
+
+async def told(store: Store, message_id: str, type: EventType) -> list[dict[str, Any]]:
+    """The data of a message's events of this type."""
+    return [json.loads(event.data) for event in await log(store, message_id) if event.type is type]
 
 
 async def event_types(store: Store, message_id: str) -> list[str]:

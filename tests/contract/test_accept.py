@@ -6,16 +6,18 @@ import pytest
 
 from app.clock import to_datetime
 from app.errors import QueueFull, ThreadNotFound
-from app.models import MessageState, Priority, Released
+from app.models import MessageOptions, MessageState, Place, Priority, Released
 from app.store.base import Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
+    DONE,
     HIGH,
     LOW,
     OTHER_TENANT,
     TENANT,
     add,
     all_threads,
+    claim,
     claim_one,
     drain,
     new,
@@ -38,17 +40,51 @@ ODD_TEXTS = {
 
 
 async def test_a_message_is_stored_as_it_was_given(store: Store) -> None:
-    given = new("What is the capital of France?", thread="t", priority=Priority.HIGH, agent="geographer")
-    stored = await store.add(given, max_queued=1)
-    assert stored.model_dump(include=set(type(given).model_fields)) == given.model_dump()
+    given = new(
+        "What is the capital of France?",
+        thread="t",
+        priority=Priority.HIGH,
+        agent="geographer",
+        options=MessageOptions(max_attempts=2, timeout_seconds=1.5),
+        webhook_url="https://example.com/hook?a=b&c=d",
+    )
+    (stored,), replayed = await store.add([given], max_queued=1)
+    assert not replayed
+    same = {"id", "tenant", "thread_id", "agent", "content", "priority", "options", "webhook_url"}
+    assert stored.model_dump(include=same) == given.model_dump(include=same)
     assert stored.state is MessageState.QUEUED
     assert stored.created_at == to_datetime(START)
     assert stored.thread_number == 1
     assert stored.attempt == 0
     assert stored.queue_position == 0
     assert (stored.started_at, stored.completed_at) == (None, None)
-    assert (stored.result, stored.error, stored.error_code) == (None, None, None)
+    assert (stored.result, stored.error, stored.error_code, stored.fingerprint) == (None, None, None, None)
+    assert (stored.place, stored.run_at, stored.crashes, stored.rollback) == (Place.READY, None, 0, ())
+    assert (stored.cancel_requested, stored.interrupt, stored.resume_value) == (False, None, None)
     assert await store.get(TENANT, given.id) == stored
+
+
+async def test_a_message_without_options_has_none_set(store: Store) -> None:
+    message = await add(store)
+    assert (message.options, message.webhook_url) == (MessageOptions(), None)
+    assert await store.get(TENANT, message.id) == message
+
+
+async def test_a_claim_tells_the_options(store: Store) -> None:
+    options = MessageOptions(max_attempts=7)
+    await add(store, options=options)
+    (claimed,) = await claim(store)
+    assert claimed.message.options == options
+
+
+async def test_the_place_of_a_message_tells_why_it_waits(store: Store) -> None:
+    head, behind = await add(store, thread="t"), await add(store, thread="t")
+    assert (head.place, behind.place) == (Place.READY, Place.BEHIND)
+    assert await store.get(TENANT, behind.id) == behind
+    lease = await claim_one(store)
+    assert (await store.get(TENANT, head.id)).place is None
+    await store.finish(lease, DONE)
+    assert (await store.get(TENANT, behind.id)).place is Place.READY
 
 
 async def test_the_log_of_a_queued_message_is_empty(store: Store) -> None:

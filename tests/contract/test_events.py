@@ -14,6 +14,7 @@ from app.models import (
     EventPage,
     EventType,
     Failed,
+    IfBusy,
     Lease,
     MessageState,
     NewEvent,
@@ -24,17 +25,23 @@ from app.models import (
 from app.store.base import PAGE_LOG_LENGTH, Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
+    CANCELLED,
     DONE,
+    ENDS,
     FAILED,
+    INTERRUPTED,
     LEASE_SECONDS,
     OUTCOMES,
+    RETRIED,
     TENANT,
     add,
+    cancel_running,
     chunk,
     claim,
     claim_one,
     log,
     page,
+    resume,
     start,
 )
 
@@ -67,7 +74,66 @@ async def completed_at_the_second_attempt(store: Store, clock: ManualClock, leas
     await store.finish(await claim_one(store), DONE)
 
 
-ENDINGS: list[Ending] = [completed, failed, worker_lost, cancelled, completed_at_the_second_attempt]
+async def cancelled_by_its_worker(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, CANCELLED)
+
+
+async def cancelled_while_it_ran(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await cancel_running(store, lease.message_id)
+    await store.finish(lease, DONE)
+
+
+async def cancelled_by_the_rescue(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await cancel_running(store, lease.message_id)
+    clock.advance(LEASE_SECONDS)
+    await store.rescue()
+
+
+async def cancelled_as_it_asked(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, INTERRUPTED)
+    await cancel_running(store, lease.message_id)
+
+
+async def never_answered(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, INTERRUPTED)
+    clock.advance(INTERRUPTED.ttl_seconds)
+    await store.expire_interrupts()
+
+
+async def completed_after_an_answer(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, INTERRUPTED)
+    await resume(store, await store.get(TENANT, lease.message_id))
+    await store.finish(await claim_one(store), DONE)
+
+
+async def completed_after_a_retry(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, RETRIED)
+    clock.advance(RETRIED.delay)
+    await store.promote()
+    await store.finish(await claim_one(store), DONE)
+
+
+async def cancelled_by_a_message_behind_it(store: Store, clock: ManualClock, lease: Lease) -> None:
+    thread = (await store.get(TENANT, lease.message_id)).thread_id
+    await add(store, thread=thread, if_busy=IfBusy.INTERRUPT)
+    await store.finish(lease, DONE)
+
+
+ENDINGS: list[Ending] = [
+    completed,
+    failed,
+    worker_lost,
+    cancelled,
+    completed_at_the_second_attempt,
+    cancelled_by_its_worker,
+    cancelled_while_it_ran,
+    cancelled_by_the_rescue,
+    cancelled_as_it_asked,
+    never_answered,
+    completed_after_an_answer,
+    completed_after_a_retry,
+    cancelled_by_a_message_behind_it,
+]
 for_each_ending = pytest.mark.parametrize("end", ENDINGS, ids=lambda ending: ending.__name__)
 
 
@@ -141,7 +207,7 @@ async def test_concurrent_appends_to_one_message_stay_together_and_leave_no_gap(
 
 @for_each_ending
 async def test_a_log_ends_with_its_only_terminal_event(store: Store, clock: ManualClock, end: Ending) -> None:
-    lease = await start(store)
+    lease = await start(store, thread="t")
     await store.append(lease, [chunk(0)])
     assert not TERMINAL_EVENTS & {event.type for event in await log(store, lease.message_id)}
     await end(store, clock, lease)
@@ -154,7 +220,7 @@ async def test_a_log_ends_with_its_only_terminal_event(store: Store, clock: Manu
 
 @for_each_ending
 async def test_the_terminal_event_tells_what_is_stored(store: Store, clock: ManualClock, end: Ending) -> None:
-    lease = await start(store)
+    lease = await start(store, thread="t")
     clock.advance(1.234)
     await end(store, clock, lease)
     message = await store.get(TENANT, lease.message_id)
@@ -190,7 +256,7 @@ async def test_an_end_is_as_late_as_the_clock_says(store: Store, clock: ManualCl
     clock.advance(7)
     await store.finish(lease, outcome)  # type: ignore[arg-type]  # each outcome in turn
     message = await store.get(TENANT, lease.message_id)
-    if isinstance(outcome, Released):
+    if outcome not in ENDS:
         assert message.completed_at is None
     else:
         assert message.completed_at is not None

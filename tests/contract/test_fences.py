@@ -6,24 +6,31 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from app.errors import LeaseLost
-from app.models import EventType, Lease, MessageState, Outcome, new_message_id
+from app.models import EventType, Lease, MessageState, Outcome, Retry, new_message_id
 from app.store.base import Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
     DONE,
+    ENDS,
     FAILED,
+    INTERRUPTED,
     LEASE_SECONDS,
     OUTCOMES,
     RELEASED,
+    RETRIED,
     TENANT,
     WORKER,
     add,
+    cancel_running,
     chunk,
     claim_one,
     event_types,
     log,
+    requeue,
+    resume,
     seen,
     start,
+    state_of,
 )
 
 Loss = Callable[[Store, ManualClock, Lease], Awaitable[None]]
@@ -68,6 +75,64 @@ async def released_and_cancelled(store: Store, clock: ManualClock, lease: Lease)
     await store.cancel(TENANT, lease.message_id)
 
 
+async def cancelled_and_rescued(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await cancel_running(store, lease.message_id)
+    await rescued(store, clock, lease)
+    assert await state_of(store, lease.message_id) is MessageState.CANCELLED
+
+
+async def retried(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, RETRIED)
+
+
+async def retried_and_claimed_again(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, Retry("It broke for now.", "agent_error", 0.0))
+    await claim_one(store)
+
+
+async def interrupted(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, INTERRUPTED)
+
+
+async def interrupted_and_resumed(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, INTERRUPTED)
+    await resume(store, await store.get(TENANT, lease.message_id))
+
+
+async def resumed_and_claimed_again(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await interrupted_and_resumed(store, clock, lease)
+    await claim_one(store)
+
+
+async def interrupted_and_cancelled(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, INTERRUPTED)
+    await cancel_running(store, lease.message_id)
+
+
+async def interrupted_and_expired(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, INTERRUPTED)
+    clock.advance(INTERRUPTED.ttl_seconds)
+    assert await store.expire_interrupts() == 1
+
+
+async def failed_and_requeued_by_another(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await rescued(store, clock, lease)
+    await store.finish(await claim_one(store, worker="worker 2"), FAILED)
+    await requeue(store, lease.message_id)
+
+
+async def failed_and_requeued(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, FAILED)
+    await requeue(store, lease.message_id)
+
+
+async def requeued_and_claimed_again(store: Store, clock: ManualClock, lease: Lease) -> None:
+    """As the first attempt, like the one that is lost."""
+    await failed_and_requeued(store, clock, lease)
+    await store.finish(await claim_one(store), DONE)  # of the one that was behind
+    assert (await claim_one(store)).message_id == lease.message_id
+
+
 LOSSES: list[Loss] = [
     rescued,
     rescued_and_claimed_by_another,
@@ -77,14 +142,27 @@ LOSSES: list[Loss] = [
     released,
     released_and_claimed_again,
     released_and_cancelled,
+    cancelled_and_rescued,
+    retried,
+    retried_and_claimed_again,
+    interrupted,
+    interrupted_and_resumed,
+    resumed_and_claimed_again,
+    interrupted_and_cancelled,
+    interrupted_and_expired,
+    failed_and_requeued_by_another,
+    failed_and_requeued,
+    requeued_and_claimed_again,
 ]
 after_each_loss = pytest.mark.parametrize("lose", LOSSES, ids=lambda loss: loss.__name__)
+with_each_outcome_first = pytest.mark.parametrize("first", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
 with_each_outcome = pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
 
 
 @after_each_loss
 async def test_a_lost_lease_appends_nothing(store: Store, clock: ManualClock, lose: Loss) -> None:
     lease = await start(store, thread="t")
+    await add(store, thread="t")
     await lose(store, clock, lease)
     before = await seen(store, lease.message_id)
     with pytest.raises(LeaseLost) as refused:
@@ -107,7 +185,20 @@ async def test_a_lost_lease_ends_nothing(store: Store, clock: ManualClock, lose:
 
 
 @with_each_outcome
-@pytest.mark.parametrize("first", [DONE, FAILED], ids=lambda outcome: type(outcome).__name__)
+@with_each_outcome_first
+async def test_a_finish_that_is_repeated_after_a_cancel_changes_nothing(
+    store: Store, first: Outcome, outcome: Outcome
+) -> None:
+    lease = await start(store, thread="t")
+    await cancel_running(store, lease.message_id)
+    await store.finish(lease, first)
+    before = await seen(store, lease.message_id), await store.get_thread(TENANT, "t")
+    await store.finish(lease, outcome)
+    assert (await seen(store, lease.message_id), await store.get_thread(TENANT, "t")) == before
+
+
+@with_each_outcome
+@pytest.mark.parametrize("first", ENDS, ids=lambda outcome: type(outcome).__name__)
 async def test_a_finish_that_is_repeated_changes_nothing(store: Store, first: Outcome, outcome: Outcome) -> None:
     lease = await start(store, thread="t")
     await store.finish(lease, first)
@@ -116,7 +207,7 @@ async def test_a_finish_that_is_repeated_changes_nothing(store: Store, first: Ou
     assert (await seen(store, lease.message_id), await store.get_thread(TENANT, "t")) == before
 
 
-@pytest.mark.parametrize("outcome", [DONE, FAILED], ids=lambda outcome: type(outcome).__name__)
+@pytest.mark.parametrize("outcome", ENDS, ids=lambda outcome: type(outcome).__name__)
 async def test_a_finish_that_is_repeated_leaves_the_next_of_the_thread_alone(store: Store, outcome: Outcome) -> None:
     lease = await start(store, thread="t")
     await add(store, thread="t")
@@ -127,7 +218,7 @@ async def test_a_finish_that_is_repeated_leaves_the_next_of_the_thread_alone(sto
     assert await seen(store, following.message_id) == before
 
 
-@pytest.mark.parametrize("outcome", [DONE, FAILED], ids=lambda outcome: type(outcome).__name__)
+@pytest.mark.parametrize("outcome", ENDS, ids=lambda outcome: type(outcome).__name__)
 async def test_a_message_that_has_ended_takes_no_more_events(store: Store, outcome: Outcome) -> None:
     lease = await start(store)
     await store.finish(lease, outcome)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from app.clock import to_datetime
-from app.models import EventType, Lease, MessageState, Released, rfc3339
+from app.models import Beat, EventType, Lease, MessageState, Released, rfc3339
 from app.store.base import MAX_CRASHES, Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
@@ -51,7 +51,7 @@ async def test_a_beat_extends_the_leases_of_its_worker(store: Store, clock: Manu
     leases = [each.lease for each in await claim(store, 3)]
     for _ in range(5):
         clock.advance(LEASE_SECONDS * 2 / 3)
-        assert await beat(store) == {lease.message_id: lease.fence for lease in leases}
+        assert (await beat(store)).held == {lease.message_id: lease.fence for lease in leases}
         assert await store.rescue() == 0
     clock.advance(LEASE_SECONDS - MILLISECOND)
     assert await store.rescue() == 0
@@ -64,13 +64,13 @@ async def test_a_beat_extends_by_the_time_it_names(store: Store, clock: ManualCl
     await beat(store, lease_seconds=100)
     clock.advance(100 - MILLISECOND)
     assert await store.rescue() == 0
-    assert await beat(store) == {lease.message_id: lease.fence}
+    assert (await beat(store)).held == {lease.message_id: lease.fence}
 
 
 async def test_a_beat_of_another_worker_does_not_extend(store: Store, clock: ManualClock) -> None:
     await start(store)
     clock.advance(LEASE_SECONDS / 2)
-    assert await beat(store, "worker 2") == {}
+    assert (await beat(store, "worker 2")).held == {}
     clock.advance(LEASE_SECONDS / 2)
     assert await store.rescue() == 1
 
@@ -78,14 +78,14 @@ async def test_a_beat_of_another_worker_does_not_extend(store: Store, clock: Man
 async def test_a_beat_does_not_revive_a_lease_that_ran_out(store: Store, clock: ManualClock) -> None:
     await start(store)
     clock.advance(LEASE_SECONDS)
-    assert await beat(store) == {}
+    assert (await beat(store)).held == {}
     assert await store.rescue() == 1
 
 
 async def test_a_beat_in_the_last_moment_of_a_lease_keeps_it(store: Store, clock: ManualClock) -> None:
     lease = await start(store)
     clock.advance(LEASE_SECONDS - MILLISECOND)
-    assert await beat(store) == {lease.message_id: lease.fence}
+    assert (await beat(store)).held == {lease.message_id: lease.fence}
     clock.advance(MILLISECOND)
     assert await store.rescue() == 0
 
@@ -97,10 +97,10 @@ async def test_a_beat_tells_only_what_is_held(store: Store, clock: ManualClock) 
     await claim_one(store, worker="worker 2")
     await store.finish(finished, DONE)
     await store.finish(released, Released("later", delay=1_000))
-    assert await beat(store) == {lease.message_id: lease.fence for lease in (lost, held)}
+    assert (await beat(store)).held == {lease.message_id: lease.fence for lease in (lost, held)}
     clock.advance(LEASE_SECONDS)
     await store.rescue()
-    assert await beat(store) == {}
+    assert (await beat(store)).held == {}
 
 
 async def test_a_beat_does_not_extend_by_the_lease_of_an_earlier_attempt(store: Store, clock: ManualClock) -> None:
@@ -109,7 +109,7 @@ async def test_a_beat_does_not_extend_by_the_lease_of_an_earlier_attempt(store: 
     old = await crash(store, clock)
     await claim_one(store)
     with store.open_heart() as heart:
-        assert heart.beat(worker(), [old], lease_seconds=1_000) == {}
+        assert heart.beat(worker(), [old], lease_seconds=1_000).held == {}
     clock.advance(LEASE_SECONDS)
     assert await store.rescue() == 1
 
@@ -118,7 +118,7 @@ async def test_a_beat_tells_the_fence_of_a_new_attempt(store: Store, clock: Manu
     await add(store)
     await crash(store, clock)
     lease = await claim_one(store)
-    assert await beat(store) == {lease.message_id: lease.fence}
+    assert (await beat(store)).held == {lease.message_id: lease.fence}
 
 
 async def test_hearts_beat_at_the_same_time_as_messages_are_written(store: Store) -> None:
@@ -130,7 +130,7 @@ async def test_hearts_beat_at_the_same_time_as_messages_are_written(store: Store
 
     def beats() -> list[dict[str, int]]:
         with store.open_heart() as heart:
-            return [heart.beat(worker(), leases, lease_seconds=LEASE_SECONDS) for _ in range(20)]
+            return [heart.beat(worker(), leases, lease_seconds=LEASE_SECONDS).held for _ in range(20)]
 
     told, *_ = await asyncio.gather(asyncio.to_thread(beats), *map(write, leases))
     assert told == [{lease.message_id: lease.fence for lease in leases}] * 20
@@ -384,7 +384,7 @@ async def test_a_worker_that_is_forgotten_keeps_its_leases_and_comes_back(store:
     await beat(store, lease_seconds=1_000)
     clock.advance(500)
     await store.prune_workers(silent_for_seconds=1)
-    assert await beat(store) == {lease.message_id: lease.fence}
+    assert (await beat(store)).held == {lease.message_id: lease.fence}
     assert [each.id for each in await store.list_workers()] == [WORKER]
 
 
@@ -401,7 +401,7 @@ async def test_a_lease_that_its_worker_does_not_name_runs_out(store: Store, cloc
     clock.advance(LEASE_SECONDS - 1)
     with store.open_heart() as heart:
         told = heart.beat(worker(), [held], lease_seconds=LEASE_SECONDS)
-    assert told == {held.message_id: held.fence}
+    assert told == Beat({held.message_id: held.fence}, frozenset())
     clock.advance(1)
     assert await store.rescue() == 1
     assert (await store.get(TENANT, forgotten.message_id)).state is MessageState.QUEUED

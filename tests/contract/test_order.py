@@ -16,7 +16,7 @@ from tests.contract.backends import StoreFactory
 from tests.contract.builders import (
     ALL,
     DONE,
-    FAILED,
+    ENDS,
     HIGH,
     LOW,
     NORMAL,
@@ -144,7 +144,7 @@ async def test_a_thread_runs_in_the_order_of_accepting_whatever_the_priorities(s
         assert [each for each in drained if each in ids] == ids
 
 
-@pytest.mark.parametrize("outcome", [DONE, FAILED])
+@pytest.mark.parametrize("outcome", ENDS)
 async def test_the_end_of_a_message_makes_the_next_of_its_thread_ready(store: Store, outcome: object) -> None:
     lease = await start(store, thread="t")
     following = [(await add(store, thread="t")).id for _ in range(2)]

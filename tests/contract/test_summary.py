@@ -10,6 +10,7 @@ from tests.contract.builders import (
     DONE,
     FAILED,
     HIGH,
+    INTERRUPTED,
     LOW,
     OTHER_TENANT,
     TENANT,
@@ -29,20 +30,23 @@ async def test_an_empty_queue_has_every_total_at_zero(store: Store) -> None:
 
 
 async def test_totals_count_the_messages_of_each_state(store: Store) -> None:
-    messages = [await add(store) for _ in range(15)]
+    messages = [await add(store) for _ in range(17)]
     for message in messages[:5]:
         await store.cancel(TENANT, message.id)
-    leases = [each.lease for each in await claim(store, 6)]
+    leases = [each.lease for each in await claim(store, 8)]
     for lease in leases[:3]:
         await store.finish(lease, DONE)
     for lease in leases[3:5]:
         await store.finish(lease, FAILED)
+    for lease in leases[5:7]:
+        await store.finish(lease, INTERRUPTED)
     assert (await store.summary(TENANT, limit=1)).totals == {
         MessageState.QUEUED: 4,
         MessageState.PROCESSING: 1,
         MessageState.COMPLETED: 3,
         MessageState.FAILED: 2,
         MessageState.CANCELLED: 5,
+        MessageState.INTERRUPTED: 2,
     }
 
 

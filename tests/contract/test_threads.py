@@ -15,6 +15,7 @@ from tests.contract.builders import (
     ALL,
     DONE,
     FAILED,
+    INTERRUPTED,
     LEASE_SECONDS,
     OTHER_TENANT,
     TENANT,
@@ -23,6 +24,8 @@ from tests.contract.builders import (
     chunk,
     claim_one,
     drain,
+    requeue,
+    resume,
     start,
     thread_messages,
 )
@@ -74,8 +77,9 @@ async def test_a_thread_follows_every_change_of_its_messages(store: Store, clock
         actual.append((thread.states, thread.last_activity))
         clock.advance(10)
 
+    message_ids = []
     for number in range(1, 5):
-        message = await add(store, thread="t")
+        message_ids.append((await add(store, thread="t")).id)
         await look(queued=number)
     lease = await claim_one(store)
     await look(queued=3, processing=1)
@@ -83,7 +87,7 @@ async def test_a_thread_follows_every_change_of_its_messages(store: Store, clock
     await look(queued=3, completed=1)
     await store.finish(await claim_one(store), FAILED)
     await look(queued=2, completed=1, failed=1)
-    await store.cancel(TENANT, message.id)
+    await store.cancel(TENANT, message_ids[3])
     await look(queued=1, completed=1, failed=1, cancelled=1)
     await store.finish(await claim_one(store), Released("again"))
     await look(queued=1, completed=1, failed=1, cancelled=1)
@@ -95,6 +99,19 @@ async def test_a_thread_follows_every_change_of_its_messages(store: Store, clock
     clock.advance(LEASE_SECONDS)
     await store.rescue(max_crashes=1)
     await look(completed=1, failed=2, cancelled=1)
+    await requeue(store, message_ids[2])
+    await look(queued=1, completed=1, failed=1, cancelled=1)
+    await store.finish(await claim_one(store), INTERRUPTED)
+    await look(completed=1, failed=1, cancelled=1, interrupted=1)
+    await resume(store, await store.get(TENANT, message_ids[2]))
+    await look(queued=1, completed=1, failed=1, cancelled=1)
+    await store.finish(await claim_one(store), INTERRUPTED)
+    clock.advance(INTERRUPTED.ttl_seconds)
+    await store.expire_interrupts()
+    await look(completed=1, failed=2, cancelled=1)
+    await store.purge(TENANT, [message_ids[1]])
+    thread = await store.get_thread(TENANT, "t")
+    assert (thread.states, thread.message_count) == (states(completed=1, failed=1, cancelled=1), 3)
     assert actual == expected
 
 
