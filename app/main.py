@@ -17,9 +17,9 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
-from app.api import errors, health, routes, streaming, threads
+from app.api import errors, health, routes, streaming, threads, websocket
 from app.api.limits import BodyLimit, HotRoute, RawThreadPaths
-from app.api.protocol import ConnectedHttpProtocol
+from app.api.protocol import ConnectedHttpProtocol, ConnectedWebSocketProtocol
 from app.api.schemas import MessageCreate, Problem
 from app.bootstrap import Runtime, check_store, start_logging
 from app.config import Settings, load_settings
@@ -35,6 +35,9 @@ BACKLOG = 2048
 
 CLOSE_SECONDS = 3
 """How long open requests may take after SIGTERM; streams end at once by themselves."""
+
+PING_SECONDS = 20.0
+"""How often a WebSocket is pinged, and how long its client may take to answer."""
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  addresses to listen on, not to show
 
@@ -58,6 +61,7 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
     app.state.services = runtime.services
     for router in (routes.router, routes.queue_router, streaming.router, threads.router, health.router):
         app.router.routes.extend(router.routes)  # include_router would match every request twice
+    app.router.routes.extend(websocket.routes)
     app.add_middleware(RawThreadPaths)
     app.add_middleware(HotRoute, method="POST", path="/messages", endpoint=routes.submit_message, owner=app)
     app.add_middleware(
@@ -144,6 +148,11 @@ def server_config(app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=ConnectedHttpProtocol,
+        ws=ConnectedWebSocketProtocol,
+        ws_max_size=app.state.services.settings.max_body_bytes,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PING_SECONDS,
+        ws_per_message_deflate=False,
         log_config=None,
         access_log=logging.getLogger("uvicorn.access").isEnabledFor(logging.INFO),
         proxy_headers=False,

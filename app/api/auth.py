@@ -3,7 +3,9 @@
 import ipaddress
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from app.api.errors import Unauthorized
@@ -43,6 +45,24 @@ def authenticate(connection: HTTPConnection, *, allow_anonymous: bool) -> Princi
     if not _is_loopback(_host_of(connection.headers.get("host", ""))):
         raise Unauthorized(f"{CURE} From this host, use the name localhost.")
     return Principal(DEFAULT_TENANT)
+
+
+def refuse_foreign_pages(connection: HTTPConnection) -> None:
+    """Keep pages of other sites from using a reader's browser for a WebSocket. Raises HTTPException.
+
+    Browsers let any page connect anywhere and say in `Origin` which one it is; other programs send none. Pages of this
+    host may use a server on this host, whatever their ports.
+    """
+    host = _host_of(connection.headers.get("host", "")).lower().removesuffix(".")
+    for origin in connection.headers.getlist("origin"):
+        try:
+            page = (urlsplit(origin).hostname or "").removesuffix(".")
+        except ValueError:
+            page = ""
+        if not page or (page != host and not (_is_loopback(page) and _is_loopback(host))):
+            raise HTTPException(
+                403, "A page of another site may not connect; only pages of this server's own host may."
+            )
 
 
 def _host_of(header: str) -> str:

@@ -1,11 +1,21 @@
 """What a response may ask of its connection, which ASGI has no words for."""
 
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
 
 EXTENSION = "agent_queue.connection"
+
+SERVICE_RESTART = 1012
+"""The code of RFC 6455's registry with which a server that stops closes a WebSocket."""
+
+FAREWELL_SECONDS = 5.0
+"""How long a WebSocket that is closed may take to read what is left for it."""
 
 
 class Connection(Protocol):
@@ -25,6 +35,41 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         """See HttpToolsProtocol."""
         super().on_message_begin()
         cast(Scope, self.scope)["extensions"] = {EXTENSION: self.transport}
+
+
+class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's protocol, which shows the connection too, and whose end does not wait for a client that does not read.
+
+    uvicorn's own would send no close frame to such a client, and keep its connection for as long as the peer likes.
+    """
+
+    async def run_asgi(self) -> None:
+        """See WebSocketsSansIOProtocol."""
+        cast(Scope, self.scope)["extensions"][EXTENSION] = self.transport
+        await super().run_asgi()
+
+    async def send(self, message: "ASGISendEvent") -> None:
+        """See WebSocketsSansIOProtocol."""
+        if message["type"] != "websocket.close":
+            await super().send(message)
+            return
+        self.writable.set()
+        await super().send(message)
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
+
+    def keepalive_timeout(self) -> None:
+        """See WebSocketsSansIOProtocol."""
+        super().keepalive_timeout()
+        self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
+
+    def shutdown(self) -> None:
+        """The application answers what it has taken, then closes; uvicorn waits for it, within its limit."""
+        if self.handshake_complete and not self.close_sent:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": SERVICE_RESTART})
+        else:
+            super().shutdown()
 
 
 def connection_of(scope: Scope) -> Connection | None:

@@ -53,18 +53,26 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
 }
 
 
+def live_event(news: Waiting | Reset) -> tuple[str, str]:
+    """News that are not stored: the event and its data."""
+    match news:
+        case Waiting(position):
+            data: dict[str, object] = {"state": "queued", "position": position, "message": "Waiting in queue"}
+            return "waiting", json.dumps(data)
+        case Reset(state, text):
+            return "reset", json.dumps({"state": state, "text": text})
+
+
 def frames_of(news: News) -> bytes:
     """News as one write: all frames that are there go out together."""
     match news:
-        case Waiting(position):
-            data = json.dumps({"state": "queued", "position": position, "message": "Waiting in queue"})
-            return f"event: waiting\ndata: {data}\n\n".encode()
-        case Reset(state, text):
-            return f"event: reset\ndata: {json.dumps({'state': state, 'text': text})}\n\n".encode()
         case Idle():
             return b": keep-alive\n\n"
         case Written():
             return news.frames
+        case _:
+            event, data = live_event(news)
+            return f"event: {event}\ndata: {data}\n\n".encode()
 
 
 class EventStreamResponse(Response):
@@ -103,16 +111,16 @@ class EventStreamResponse(Response):
         async def write(body: bytes) -> None:
             for at in range(0, len(body), SLICE_BYTES):
                 message = {"type": "http.response.body", "body": body[at : at + SLICE_BYTES], "more_body": True}
-                await _send_while_it_moves(send, message, connection)
+                await send_while_it_moves(send, message, connection)
 
         await write(f"retry: {secrets.choice(RETRY_MILLISECONDS)}\n\n".encode())
         async with aclosing(self._news):
             async for news in self._news:
                 await write(frames_of(news))
-        await _send_while_it_moves(send, {"type": "http.response.body", "body": b""}, connection)
+        await send_while_it_moves(send, {"type": "http.response.body", "body": b""}, connection)
 
 
-async def _send_while_it_moves(send: Send, message: Message, connection: Connection | None) -> None:
+async def send_while_it_moves(send: Send, message: Message, connection: Connection | None) -> None:
     """Wait for the reader as long as it takes something, however little. Raises TimeoutError.
 
     uvicorn waits before it takes a message, so one whose waiting was cut short is still to be sent.

@@ -1,0 +1,303 @@
+"""WebSocket: the events of many messages over one connection. The frames are in `app.api.frames`."""
+
+import asyncio
+import logging
+from contextlib import aclosing
+from typing import NamedTuple, assert_never
+
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import WebSocketRoute
+from starlette.types import Message
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from app.api.auth import refuse_foreign_pages
+from app.api.deps import principal_of, services_of
+from app.api.errors import response_to
+from app.api.frames import (
+    Accepted,
+    Answer,
+    Cancel,
+    Cancelled,
+    Cancelling,
+    Ended,
+    Ping,
+    Pong,
+    Request,
+    Submit,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+    Unsubscribed,
+    error_text,
+    event_text,
+    malformed,
+    parse,
+    request_id_of,
+)
+from app.api.protocol import SERVICE_RESTART, connection_of
+from app.api.schemas import MessageAccepted
+from app.api.streaming import live_event, resume_point, send_while_it_moves
+from app.errors import Conflict
+from app.models import TERMINAL_EVENTS, MessageState
+from app.services import Services
+from app.streams import Idle, Written
+
+logger = logging.getLogger(__name__)
+
+MAX_SUBSCRIPTIONS = 1_000
+"""Of one connection."""
+
+MAX_REQUESTS = 100
+"""So many frames of one connection may wait for their turn."""
+
+FRAMES_A_TURN = 64
+"""After so many events of one message the others have a turn."""
+
+DRAIN_SECONDS = 1.0
+"""So long a closing connection waits for events that are under way."""
+
+
+class Ending(NamedTuple):
+    """How a connection ends. A `code` of None: the client is gone."""
+
+    code: int | None
+    reason: str = ""
+
+
+GONE = Ending(None)
+RESTART = Ending(SERVICE_RESTART, "The server restarts; come back in a second or three and subscribe again.")
+TOO_SLOW = Ending(1013, "Nothing was read for too long; come back and subscribe behind the last event.")
+BINARY = Ending(1003, "Frames are JSON text.")
+
+
+async def talk(websocket: WebSocket) -> None:
+    """The endpoint: whoever may not connect gets the answer that HTTP would give."""
+    services = services_of(websocket)
+    try:
+        principal = principal_of(websocket, services)
+        refuse_foreign_pages(websocket)
+    except Exception as error:
+        response = response_to(error)
+        if response.status_code == 500:
+            logger.exception("A WebSocket could not be opened")
+        if "websocket.http.response" in websocket.scope.get("extensions", {}):
+            await websocket.send_denial_response(response)
+        else:
+            await websocket.close()
+        return
+    await websocket.accept()
+    await Session(websocket, services, principal.tenant).run()
+
+
+routes = [WebSocketRoute("/ws", talk)]
+
+
+class Session:
+    """One connection: its requests, carried out one after another as they came, and its subscriptions."""
+
+    def __init__(self, websocket: WebSocket, services: Services, tenant: str) -> None:
+        self._websocket = websocket
+        self._connection = connection_of(websocket.scope)
+        self._services = services
+        self._tenant = tenant
+        self._requests: asyncio.Queue[Request | None] = asyncio.Queue(MAX_REQUESTS)
+        self._tails: dict[str, asyncio.Task[None]] = {}
+        self._turn = asyncio.Lock()
+        self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Talk until one side ends it. Requests that were taken are carried out all the same."""
+        reading = asyncio.create_task(self._read(), name="websocket reader")
+        working = asyncio.create_task(self._work(), name="websocket requests")
+        try:
+            await asyncio.wait([reading, self._ending], return_when=asyncio.FIRST_COMPLETED)
+            self._end(reading.result() if reading.done() else GONE)
+            ending = self._ending.result()
+            reading.cancel()
+            await self._requests.put(None)
+            await working
+            if ending is RESTART and self._tails:
+                await asyncio.wait(self._tails.values(), timeout=DRAIN_SECONDS)
+            await self._close(ending)
+        finally:
+            tasks = [reading, working, *self._tails.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _end(self, ending: Ending) -> None:
+        """The first reason counts."""
+        if not self._ending.done():
+            self._ending.set_result(ending)
+
+    async def _close(self, ending: Ending) -> None:
+        if ending.code is None:
+            return
+        async with self._turn:
+            try:
+                await self._websocket.close(ending.code, ending.reason)
+            except (WebSocketDisconnect, RuntimeError):  # it is closed already, by the client or by uvicorn
+                return
+
+    # What comes
+
+    async def _read(self) -> Ending:
+        limit = self._services.settings.max_body_bytes
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return RESTART if message.get("code") == SERVICE_RESTART else GONE
+            text = message.get("text")
+            if text is None:
+                return BINARY
+            if len(text) > limit or (4 * len(text) > limit and len(text.encode()) > limit):
+                return Ending(1009, f"A frame may have {limit} bytes.")
+            await self._take(text)
+
+    async def _take(self, text: str) -> None:
+        """Have a frame carried out when its turn comes; what is wrong with it is told at once."""
+        try:
+            request = parse(text)
+        except ValidationError as error:
+            await self._write(error_text(malformed(error), request_id=request_id_of(text)))
+            return
+        if isinstance(request, Ping):
+            await self._answer(Pong(request_id=request.request_id))
+            return
+        try:
+            self._requests.put_nowait(request)
+        except asyncio.QueueFull:
+            full = HTTPException(
+                429, f"{MAX_REQUESTS} frames wait for their turn already. Wait for answers, then send."
+            )
+            await self._write(error_text(response_to(full), request_id=request.request_id))
+
+    async def _work(self) -> None:
+        while (request := await self._requests.get()) is not None:
+            try:
+                await self._carry_out(request)
+            except Exception as error:
+                response = response_to(error)
+                if response.status_code == 500:
+                    logger.exception("A frame %s failed", request.type)
+                await self._write(error_text(response, request_id=request.request_id))
+
+    async def _carry_out(self, request: Request) -> None:
+        match request:
+            case Submit():
+                await self._submit(request)
+            case Subscribe():
+                await self._subscribe(request)
+            case Unsubscribe():
+                await self._unsubscribe(request)
+            case Cancel():
+                await self._cancel(request)
+            case Ping():
+                raise AssertionError("answered by the reader")
+            case _:
+                assert_never(request)
+
+    async def _submit(self, request: Submit) -> None:
+        if request.subscribe:
+            self._refuse_too_many()
+        accepted = await self._services.queue.submit(self._tenant, [request.submission()], key=request.idempotency_key)
+        (message,) = accepted.messages
+        answer = MessageAccepted.of(message).model_dump()
+        await self._answer(
+            Accepted(**answer, request_id=request.request_id, replayed=accepted.replayed, subscribed=request.subscribe)
+        )
+        if request.subscribe and message.id not in self._tails:
+            self._follow(message.id, 0)
+
+    async def _subscribe(self, request: Subscribe) -> None:
+        message_id = request.message_id
+        if message_id in self._tails:
+            raise Conflict(f"This connection has a subscription to message {message_id!r} already.")
+        self._refuse_too_many()
+        after = await resume_point(self._services, self._tenant, message_id, None, str(request.after))
+        await self._answer(Subscribed(request_id=request.request_id, message_id=message_id, after=request.after))
+        if after is None:
+            await self._answer(Ended(message_id=message_id))
+        else:
+            self._follow(message_id, after)
+
+    async def _unsubscribe(self, request: Unsubscribe) -> None:
+        tail = self._tails.get(request.message_id)
+        if tail is None:
+            raise Conflict(f"This connection has no subscription to message {request.message_id!r}, or it has ended.")
+        tail.cancel()
+        await asyncio.wait([tail])
+        await self._answer(Unsubscribed(request_id=request.request_id, message_id=request.message_id))
+
+    async def _cancel(self, request: Cancel) -> None:
+        message = await self._services.queue.cancel(self._tenant, request.message_id, running=True)
+        kind = Cancelled if message.state is MessageState.CANCELLED else Cancelling
+        await self._answer(kind(request_id=request.request_id, message_id=message.id, state=message.state))
+
+    def _refuse_too_many(self) -> None:
+        if len(self._tails) >= MAX_SUBSCRIPTIONS:
+            raise HTTPException(
+                429, f"This connection has {MAX_SUBSCRIPTIONS} subscriptions already. Open another one, or end some."
+            )
+
+    # What goes
+
+    def _follow(self, message_id: str, after: int) -> None:
+        self._tails[message_id] = asyncio.create_task(self._tail(message_id, after), name="websocket subscription")
+
+    async def _tail(self, message_id: str, after: int) -> None:
+        """Sends the events of a message; tells when they are over, or why they broke off."""
+        try:
+            if await self._send_events(message_id, after):
+                await self._answer(Ended(message_id=message_id))
+            else:
+                self._end(RESTART)
+        except Exception as error:
+            response = response_to(error)
+            if response.status_code == 500:
+                logger.exception("A subscription broke off: id=%s", message_id)
+            await self._write(error_text(response, message_id=message_id))
+        finally:
+            del self._tails[message_id]
+
+    async def _send_events(self, message_id: str, after: int) -> bool:
+        """Whether the last one was sent; if not, this process stops."""
+        settings = self._services.settings
+        sent = 0
+        tail = self._services.streams.tail(
+            self._tenant, message_id, after=after, idle_seconds=settings.keepalive_seconds
+        )
+        async with aclosing(tail):
+            async for news in tail:
+                match news:
+                    case Idle():
+                        continue
+                    case Written():
+                        for event in news.events:
+                            await self._write(event_text(message_id, event.id, event.type, event.data))
+                            sent += 1
+                            if sent % FRAMES_A_TURN == 0:
+                                await asyncio.sleep(0)
+                        if news.events[-1].type in TERMINAL_EVENTS:
+                            return True
+                    case _:
+                        await self._write(event_text(message_id, None, *live_event(news)))
+        return False
+
+    async def _answer(self, answer: Answer) -> None:
+        await self._write(answer.model_dump_json())
+
+    async def _write(self, text: str) -> None:
+        """Send a frame behind those before it. Waits for a client that reads; one that does not is sent away."""
+        message: Message = {"type": "websocket.send", "text": text}
+        async with self._turn:
+            if self._ending.done() and self._ending.result() in (GONE, TOO_SLOW):
+                return
+            try:
+                await send_while_it_moves(self._websocket.send, message, self._connection)
+            except TimeoutError:
+                logger.warning("A WebSocket took nothing for too long and was sent away")
+                self._end(TOO_SLOW)
+            except (WebSocketDisconnect, RuntimeError):  # closed, by the client or by uvicorn
+                self._end(GONE)
