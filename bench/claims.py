@@ -25,17 +25,15 @@ async def fill(store: Store, count: int) -> None:
 
     async def add() -> None:
         for number in numbers:
-            await store.add(
-                NewMessage(
-                    id=new_message_id(),
-                    tenant="default",
-                    thread_id="long" if number % 5 == 0 else None,
-                    agent="chat",
-                    content="What is the capital of France?",
-                    priority=Priority.NORMAL,
-                ),
-                max_queued=10**9,
+            message = NewMessage(
+                id=new_message_id(),
+                tenant="default",
+                thread_id="long" if number % 5 == 0 else None,
+                agent="chat",
+                content="What is the capital of France?",
+                priority=Priority.NORMAL,
             )
+            await store.add([message], max_queued=10**9)
 
     await asyncio.gather(*(add() for _ in range(CALLERS)))
 

@@ -34,7 +34,7 @@ class ForgetfulAgent:
 
 
 async def outcome_of(store: Store, processor: AgentProcessor) -> Outcome:
-    await store.add(new(), max_queued=1_000)
+    await store.add([new()], max_queued=1_000)
     taken: Claim = (await claim(store, limit=1))[0]
     return await processor.process(taken, Drain())
 
