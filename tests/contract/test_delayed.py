@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ async def promoted_after(store: Store, clock: ManualClock, seconds: float) -> in
 
 @pytest.mark.parametrize("when", [{"run_at": at(DELAY)}, {"delay_seconds": DELAY}], ids=["run_at", "delay"])
 async def test_a_delayed_message_is_ready_at_its_time_and_not_before(
-    store: Store, clock: ManualClock, when: dict[str, datetime | float]
+    store: Store, clock: ManualClock, when: dict[str, Any]
 ) -> None:
     message = await add(store, **when)
     assert (message.state, message.place) == (MessageState.QUEUED, Place.DELAYED)

@@ -1,0 +1,95 @@
+"""How fast the queue moves: what estimates are made of."""
+
+import pytest
+
+from app.models import Pace
+from app.store.base import PACE_MESSAGES, Store
+from tests.clock import ManualClock
+from tests.contract.builders import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    LEASE_SECONDS,
+    OTHER_TENANT,
+    RELEASED,
+    RETRIED,
+    add,
+    start,
+    worker,
+)
+
+
+async def run_for(store: Store, clock: ManualClock, seconds: float, **fields: str) -> None:
+    """A message that takes so long from its claim to its end."""
+    lease = await start(store, **fields)
+    clock.advance(seconds)
+    await store.finish(lease, DONE)
+
+
+async def test_an_empty_queue_has_no_pace(store: Store) -> None:
+    assert await store.pace() == Pace(paused=False, slots=0, run_seconds=None)
+
+
+async def test_the_slots_are_those_of_all_live_workers(store: Store, clock: ManualClock) -> None:
+    with store.open_heart() as heart:
+        heart.beat(worker("a", 2), (), lease_seconds=LEASE_SECONDS)
+        heart.beat(worker("b", 3), (), lease_seconds=LEASE_SECONDS)
+        assert (await store.pace()).slots == 5
+        heart.beat(worker("b", 1), (), lease_seconds=LEASE_SECONDS)
+        assert (await store.pace()).slots == 3
+        heart.stop("a")
+    assert (await store.pace()).slots == 1
+    clock.advance(60)
+    await store.prune_workers(silent_for_seconds=30)
+    assert (await store.pace()).slots == 0
+
+
+async def test_the_time_is_the_mean_of_what_was_completed(store: Store, clock: ManualClock) -> None:
+    for seconds in (1, 2, 6):
+        await run_for(store, clock, seconds)
+    assert (await store.pace()).run_seconds == pytest.approx(3.0)
+
+
+async def test_the_time_in_the_queue_does_not_count(store: Store, clock: ManualClock) -> None:
+    lease = await start(store, thread="t")
+    await add(store, thread="t")
+    clock.advance(4)
+    await store.finish(lease, DONE)
+    assert (await store.pace()).run_seconds == pytest.approx(4.0)
+
+
+async def test_a_run_of_no_time_is_a_time(store: Store, clock: ManualClock) -> None:
+    await run_for(store, clock, 0)
+    assert (await store.pace()).run_seconds == 0.0
+
+
+async def test_only_the_newest_count(store: Store, clock: ManualClock) -> None:
+    for _ in range(5):
+        await run_for(store, clock, 1_000)
+    for _ in range(PACE_MESSAGES):
+        await run_for(store, clock, 2)
+    assert (await store.pace()).run_seconds == pytest.approx(2.0)
+
+
+async def test_only_completed_messages_count(store: Store, clock: ManualClock) -> None:
+    await run_for(store, clock, 3)
+    for outcome in (FAILED, CANCELLED, RETRIED, INTERRUPTED, RELEASED):
+        lease = await start(store)
+        clock.advance(1_000)
+        await store.finish(lease, outcome)
+    assert (await store.pace()).run_seconds == pytest.approx(3.0)
+
+
+async def test_the_pace_is_of_all_tenants_together(store: Store, clock: ManualClock) -> None:
+    await run_for(store, clock, 1)
+    await run_for(store, clock, 3, tenant=OTHER_TENANT)
+    assert (await store.pace()).run_seconds == pytest.approx(2.0)
+
+
+async def test_the_pace_is_known_after_old_messages_were_deleted(store: Store, clock: ManualClock) -> None:
+    await run_for(store, clock, 100)
+    clock.advance(1_000)
+    await run_for(store, clock, 4)
+    await store.prune_messages(older_than_seconds=500, limit=100)
+    assert (await store.pace()).run_seconds is not None
