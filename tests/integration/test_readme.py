@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand there, against a server with the embedded model."""
+"""The commands of README and guides, run as they stand there, against a server."""
 
 import asyncio
 import contextlib
@@ -18,10 +18,11 @@ from tests.servers import DEADLINE_SECONDS, ROOT, SETTING_NAMES, ServerProcess, 
 BLOCK_SECONDS = 120
 DATABASE_URL = "sqlite:///data/agent_queue.db"
 README = (ROOT / "README.md").read_text("utf-8")
+CONTROL = (ROOT / "docs" / "CONTROL.md").read_text("utf-8")
 
 
 class Block(NamedTuple):
-    """Commands of the README, and what its comment says that they show."""
+    """Commands of a document, and what its comment says that they show."""
 
     code: str
     server_is_stopped: bool
@@ -35,10 +36,10 @@ class Ran(NamedTuple):
     failures: list[str]
 
 
-def blocks_of_the_tour() -> list[Block]:
+def blocks_of(document: str) -> list[Block]:
     """Those behind a comment like `<!-- tested, the server is stopped | shows: text | matches: a pattern -->`."""
     blocks = []
-    found = re.findall(r"^<!-- tested([^\n]*) -->\n```bash\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^<!-- tested([^\n]*) -->\n```bash\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
     for notes, code in found:
         first, *rest = notes.split(" | ")
         expected = []
@@ -107,8 +108,17 @@ async def test_the_shell_notices_every_command_that_fails(tmp_path: Path) -> Non
     assert then == ("kept\n\n", [])
 
 
+async def check(bash: Shell, block: Block, server: ServerProcess) -> None:
+    """Run a block against this server, and look that it shows what its document says."""
+    ran = await bash.run(block.code.replace("http://localhost:8000", server.url))
+    told = f"\n{block.code}\nprinted\n{ran.output}"
+    assert not ran.failures, told
+    missing = [pattern.pattern for pattern in block.expected if not pattern.search(ran.output)]
+    assert not missing, f"not shown: {missing}{told}"
+
+
 async def test_the_tour_works_as_it_is_written(tmp_path: Path) -> None:
-    blocks = blocks_of_the_tour()
+    blocks = blocks_of(README)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     with server_process(tmp_path, DATABASE_URL=DATABASE_URL) as server:
         await server.ready()
@@ -122,12 +132,7 @@ async def test_the_tour_works_as_it_is_written(tmp_path: Path) -> None:
             for block in blocks:
                 if block.server_is_stopped:
                     await asyncio.to_thread(server.terminate)
-                ran = await bash.run(block.code.replace("http://localhost:8000", server.url))
-
-                told = f"\n{block.code}\nprinted\n{ran.output}"
-                assert not ran.failures, told
-                missing = [pattern.pattern for pattern in block.expected if not pattern.search(ran.output)]
-                assert not missing, f"not shown: {missing}{told}"
+                await check(bash, block, server)
 
     assert len(blocks) == README.count("<!-- tested")
     assert any(block.server_is_stopped for block in blocks)
@@ -137,8 +142,17 @@ async def test_the_tour_works_as_it_is_written(tmp_path: Path) -> None:
     }
 
 
-def example_graph() -> str:
-    found = re.search(r"^<!-- file: my_agents\.py -->\n```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+async def test_the_guide_to_control_works_as_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "desk.py").write_text(example_graph("desk.py", CONTROL))
+    with server_process(tmp_path, DATABASE_URL=DATABASE_URL, AGENTS="desk=desk:graph", MAX_ATTEMPTS="1") as server:
+        await server.ready()
+        async with shell(tmp_path) as bash:
+            for block in blocks_of(CONTROL):
+                await check(bash, block, server)
+
+
+def example_graph(name: str, document: str) -> str:
+    found = re.search(rf"^<!-- file: {re.escape(name)} -->\n```python\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
     assert found is not None
     return found[1]
 
@@ -154,7 +168,7 @@ async def answer_of(server: ServerProcess, message: str) -> str:
 
 @pytest.mark.parametrize("setting", ["AGENTS", "LANGGRAPH_CONFIG"])
 async def test_the_example_of_a_graph_works(setting: str, tmp_path: Path) -> None:
-    (tmp_path / "my_agents.py").write_text(example_graph())
+    (tmp_path / "my_agents.py").write_text(example_graph("my_agents.py", README))
     (tmp_path / "langgraph.json").write_text('{"graphs": {"shopping": "./my_agents.py:graph"}}')
     values = {"AGENTS": "shopping=my_agents:graph", "LANGGRAPH_CONFIG": "langgraph.json"}
 
