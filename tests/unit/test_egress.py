@@ -93,7 +93,7 @@ async def test_a_host_that_readers_understand_differently_is_refused_before_it_i
 
 @pytest.mark.parametrize("host", ["localhost", "localhost.", "LOCALHOST", "127.0.0.1", "[::1]"])
 async def test_this_host_is_refused_by_the_systems_resolver_too(host: str) -> None:
-    with pytest.raises(InvalidRequest, match="the host (is not a public one|has no address)"):
+    with pytest.raises(InvalidRequest, match=r"the host (is not a public one|has no address)"):
         await check_webhook_url(f"https://{host}/", allow_private=False)
 
 
