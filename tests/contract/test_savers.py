@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID, uuid5
 
 import pytest
 from langchain_core.runnables import RunnableConfig
+from langgraph._internal._constants import INPUT
 from langgraph.checkpoint.base import BaseCheckpointSaver, Checkpoint, empty_checkpoint
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -198,6 +200,77 @@ async def test_savers_that_open_at_once_make_their_tables_once(memory_url: str) 
     await asyncio.gather(*(use(number) for number in range(6)))
 
 
+# Messages that are forgotten
+
+
+async def put_step(saver: Saver, parent: RunnableConfig, message_id: str, namespace: str = "", **values: Any) -> Any:
+    """Save a step of this message behind another one."""
+    run = {"thread_id": KEY, "checkpoint_ns": namespace, "run_id": message_id, MEMORY_FENCE_KEY: (7, 1)}
+    behind = {**parent["configurable"], **run}
+    versions = dict.fromkeys(values, saver.get_next_version(None, None))
+    checkpoint = {**empty_checkpoint(), "channel_values": values, "channel_versions": versions}
+    saved = await saver.aput({"configurable": behind}, checkpoint, {"source": "loop", "step": 1}, versions)
+    await saver.aput_writes({"configurable": {**run, **saved["configurable"]}}, [("answer", message_id)], "task")
+    return saved
+
+
+async def listed(saver: Saver, namespace: str = "") -> list[Any]:
+    """Who wrote each checkpoint, the newest first."""
+    place = {"configurable": {"thread_id": KEY, "checkpoint_ns": namespace}}
+    return [found.metadata["run_id"] async for found in saver.alist(place)]
+
+
+async def test_the_steps_of_a_forgotten_message_are_gone_and_those_before_it_are_the_newest(saver: Saver) -> None:
+    first = await put_step(saver, without_fence(), "m1", answer="one")
+    kept = await put_step(saver, first, "m1", answer="two")
+    parent = kept
+    for message_id in ("m2", "m3"):
+        parent = await put_step(saver, parent, message_id, answer=message_id)
+        await put_step(saver, without_fence(), message_id, "inner:1", answer=message_id)
+    await saver.forget_messages(KEY, (8, 1), ["m2", "m3"])
+    assert await listed(saver) == ["m1", "m1"]
+    assert await listed(saver, "inner:1") == []
+    found = await saver.aget_tuple(without_fence())
+    assert found.config["configurable"]["checkpoint_id"] == kept["configurable"]["checkpoint_id"]
+    assert found.checkpoint["channel_values"] == {"answer": "two"}
+    assert found.pending_writes == [("task", "answer", "m1")]
+    assert found.parent_config["configurable"]["checkpoint_id"] == first["configurable"]["checkpoint_id"]
+    behind = config((8, 1))
+    behind["configurable"] |= {"run_id": "m4", "checkpoint_id": kept["configurable"]["checkpoint_id"]}
+    await saver.aput(behind, empty_checkpoint(), {}, {})
+    assert await listed(saver) == ["m4", "m1", "m1"]
+
+
+async def test_what_a_forgotten_message_gave_to_a_delta_channel_is_gone(saver: Saver) -> None:
+    """LangGraph saves it with the step before, under a task of its own, and would keep the first of two."""
+    kept = await put_step(saver, without_fence(), "m1")
+    place = {"configurable": {**config((7, 1))["configurable"], **kept["configurable"]}}
+    task = str(uuid5(UUID(kept["configurable"]["checkpoint_id"]), INPUT))
+    await saver.aput_writes(place, [("messages", "forgotten")], task)
+    await put_step(saver, kept, "m2")
+    await saver.forget_messages(KEY, (8, 1), ["m2"])
+    assert (await saver.aget_tuple(without_fence())).pending_writes == [("task", "answer", "m1")]
+
+
+async def test_forgetting_again_and_forgetting_nothing_change_nothing(saver: Saver) -> None:
+    kept = await put_step(saver, without_fence(), "m1", answer="one")
+    other = await put(saver, (7, 2), "default/thread/u", answer="!")
+    for message_ids in (["m"], ["m"], []):
+        await saver.forget_messages(KEY, (8, 1), message_ids)
+    assert await latest(saver) == kept["configurable"]["checkpoint_id"]
+    assert await latest(saver, "default/thread/u") == other["id"]  # of the message `m`, in another conversation
+
+
+async def test_who_forgets_has_the_right_to_write(saver: Saver) -> None:
+    kept = await put_step(saver, without_fence(), "m1", answer="one")
+    await saver.forget_messages(KEY, (8, 2), ["m0"])
+    with pytest.raises(LeaseLost):
+        await put_step(saver, without_fence(), "m1")
+    with pytest.raises(LeaseLost):
+        await saver.forget_messages(KEY, (8, 1), ["m1"])
+    assert await latest(saver) == kept["configurable"]["checkpoint_id"]
+
+
 # Calls at the same time, and calls that are cancelled
 
 
@@ -284,6 +357,7 @@ async def expect_unavailable(saver: Saver) -> None:
         saver.aput_writes(with_id, [("answer", "yes")], "task"),
         anext(saver.alist(without_fence())),
         saver.forget([KEY]),
+        saver.forget_messages(KEY, (7, 1), ["m"]),
         saver.adelete_thread(KEY),
         return_exceptions=True,
     )
