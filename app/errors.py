@@ -19,6 +19,7 @@
     ├── AgentUnavailable          an agent that is configured could not be loaded
     ├── StoreError                the store did something unexpected
     │   ├── StoreUnavailable      busy, away or out of space: try again later
+    │   │   └── MemoryClosed          what agents remember is not open in this process
     │   ├── CommitUnknown         the store went away while it wrote: nobody knows whether it did
     │   └── StoreIncompatible     a database newer than this code, or none of ours
     └── ConfigurationError        a setting that cannot work
@@ -196,6 +197,19 @@ class StoreUnavailable(StoreError):
 
     code = "store_unavailable"
     public = "The database is busy, away or out of space. Nothing was stored; send it again later."
+
+
+class MemoryClosed(StoreUnavailable):
+    """What agents remember is not open in this process: it runs none, or has not loaded them yet."""
+
+    code = "memory_closed"
+    public = (
+        "What agents remember is deleted with these messages, and this process does not have it open. Nothing was "
+        "deleted; ask a process that runs agents, once it is ready."
+    )
+
+    def __init__(self) -> None:
+        super().__init__(self.public)
 
 
 class CommitUnknown(StoreError):

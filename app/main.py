@@ -17,10 +17,11 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
-from app.api import errors, health, routes, streaming, threads, websocket
+from app.api import admin, errors, health, routes, streaming, threads, websocket
 from app.api.limits import BodyLimit, HotRoute, RawThreadPaths
+from app.api.operation_schemas import DeadLetterSelection, UnfinishedSelection
 from app.api.protocol import ConnectedHttpProtocol, ConnectedWebSocketProtocol
-from app.api.schemas import MessageCreate, Problem
+from app.api.schemas import MessageAnswer, MessageBatch, MessageChange, MessageCreate, Problem
 from app.bootstrap import Runtime, check_store, start_logging
 from app.config import Settings, load_settings
 from app.errors import AgentQueueError, ConfigurationError
@@ -44,6 +45,9 @@ EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  addresses to listen on, not to sho
 CONFIGURATION_EXIT_CODE = 78
 """EX_CONFIG of sysexits.h."""
 
+HAND_READ = (MessageCreate, MessageBatch, MessageChange, MessageAnswer, UnfinishedSelection, DeadLetterSelection)
+"""Bodies that endpoints read by themselves, which FastAPI so does not know of."""
+
 DESCRIPTION = "A durable queue for AI agents: priorities, threads with memory, live answers that resume."
 
 
@@ -59,7 +63,7 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
 
     app = FastAPIOffline(title="Agent Queue System", version=__version__, description=DESCRIPTION, lifespan=lifespan)
     app.state.services = runtime.services
-    for router in (routes.router, routes.queue_router, streaming.router, threads.router, health.router):
+    for router in (routes.router, admin.router, streaming.router, threads.router, health.router):
         app.router.routes.extend(router.routes)  # include_router would match every request twice
     app.router.routes.extend(websocket.routes)
     app.add_middleware(RawThreadPaths)
@@ -84,7 +88,7 @@ def _describe_shared_schemas(app: FastAPI) -> None:
         if app.openapi_schema is None:
             schema = generate()
             shared = schema.setdefault("components", {}).setdefault("schemas", {})
-            for model in (MessageCreate, Problem):
+            for model in (*HAND_READ, Problem):
                 described = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 shared.update(described.pop("$defs", {}))
                 shared[model.__name__] = described

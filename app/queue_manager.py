@@ -1,54 +1,411 @@
 """The producer's and the operator's side of the queue."""
 
+import json
 import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, Protocol
 
+from app.agents.base import AgentMemory
 from app.agents.registry import AgentRegistry
-from app.errors import MessageNotFound
-from app.models import Message, NewMessage, Priority, QueueSummary, new_message_id, storable
-from app.store.base import MessageStore
+from app.egress import check_webhook_url
+from app.errors import (
+    DeliveryNotFound,
+    InvalidRequest,
+    MemoryClosed,
+    MessageNotFound,
+    NotCancellable,
+    NotInterrupted,
+    QueueFull,
+    SelectionMoved,
+)
+from app.lifecycle import TERMINAL
+from app.models import (
+    Accepted,
+    DeadLetterGroup,
+    Delivery,
+    FailedAttempt,
+    IfBusy,
+    Message,
+    MessageFilter,
+    MessageOptions,
+    MessageState,
+    NewMessage,
+    Pace,
+    Page,
+    Priority,
+    QueueSummary,
+    RequestKey,
+    new_message_id,
+    storable,
+)
+from app.outlook import Outlook, Outlooks, outlook
+from app.store.base import MessageStore, WebhookStore
 
 logger = logging.getLogger(__name__)
 
+MAX_SELECTED = 1_000
+"""So many messages may be changed at once."""
+
+MAX_RUN_AHEAD = timedelta(days=366)
+"""So far ahead may a message be put off."""
+
+UNFINISHED = frozenset(MessageState) - TERMINAL
+FAILED = frozenset({MessageState.FAILED})
+NO_FENCE = -1
+"""The fence of no message: what comes with it is answered only if it was carried out before."""
+
+NOBODY = ""
+"""A memory key that no conversation has."""
+
+Key = tuple[str, str]
+"""An Idempotency-Key, and the fingerprint of the request that it came with."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A message as a caller wants it. At most one of `run_at` and `delay_seconds` is given."""
+
+    content: str
+    priority: Priority = Priority.NORMAL
+    thread_id: str | None = None
+    agent: str | None = None
+    options: MessageOptions | None = None
+    run_at: datetime | None = None
+    delay_seconds: float = 0.0
+    if_busy: IfBusy = IfBusy.ENQUEUE
+    webhook_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Messages by their ids, or by what they have and how many the caller believes them to be."""
+
+    message_ids: tuple[str, ...] | None = None
+    chosen: MessageFilter = field(default_factory=MessageFilter)
+    expected_count: int | None = None
+
+
+class Answer(NamedTuple):
+    """To what an interrupted message asks: a value for its only question, or one for each question by its id."""
+
+    value: object = None
+    values: dict[str, object] | None = None
+
+
+class CancelledMessages(NamedTuple):
+    """What became of many: those that have ended, and those that are being stopped."""
+
+    ended: list[str]
+    stopping: list[str]
+
+
+class ManagedStore(MessageStore, WebhookStore, Protocol):
+    """The ports that the manager needs."""
+
 
 class QueueManager:
-    """Takes messages in, tells of them, cancels them."""
+    """Takes messages in, tells of them, and changes what becomes of them."""
 
-    def __init__(self, store: MessageStore, registry: AgentRegistry, *, max_queue_size: int) -> None:
+    def __init__(
+        self,
+        store: ManagedStore,
+        registry: AgentRegistry,
+        *,
+        max_queue_size: int,
+        allow_private_webhooks: bool = False,
+        memory: Callable[[], AgentMemory | None] = lambda: None,
+    ) -> None:
         self._store = store
         self._registry = registry
         self._max_queue_size = max_queue_size
+        self._allow_private_webhooks = allow_private_webhooks
+        self._memory = memory
+        self._outlooks = Outlooks(store)
+
+    # Producers
 
     async def submit(
-        self, tenant: str, content: str, *, priority: Priority, thread_id: str | None, agent: str | None
-    ) -> Message:
-        """Accept a message; it is stored when this returns. Raises InvalidRequest, QueueFull, StoreUnavailable."""
-        message = await self._store.add(
-            NewMessage(
-                id=new_message_id(),
-                tenant=tenant,
-                thread_id=thread_id,
-                agent=self._registry.resolve(agent),
-                content=content,
-                priority=priority,
-            ),
-            max_queued=self._max_queue_size,
+        self, tenant: str, submissions: Sequence[Submission], *, key: Key | None = None, batch: bool = False
+    ) -> Accepted:
+        """Accept messages, all of them or none; they are stored when this returns.
+
+        With a key that came before, the answer of then. In a `batch` a wrong field is named with its message's place.
+        Raises InvalidRequest, KeyReused, ThreadBusy, QueueFull, StoreUnavailable.
+        """
+        request = None if key is None else RequestKey(tenant, *key)
+        new = [self._new(tenant, each, batch, at) for at, each in enumerate(submissions)]
+        try:
+            await self._check(submissions, batch)
+        except InvalidRequest:
+            # What was right when it came first may be wrong by now, such as a time: it is answered as it was then.
+            if request is None or (replayed := await self._replay(new, request)) is None:
+                raise
+            return replayed
+        accepted = await self._store.add(new, max_queued=self._max_queue_size, key=request)
+        if not accepted.replayed:
+            for message in accepted.messages:
+                logger.info("Message enqueued: id=%s, priority=%s", message.id, message.priority)
+        return accepted
+
+    def _new(self, tenant: str, wanted: Submission, batch: bool, at: int) -> NewMessage:
+        try:
+            agent = self._registry.resolve(wanted.agent)
+        except InvalidRequest as error:
+            raise _placed(error, batch, at) from None
+        return NewMessage(
+            id=new_message_id(),
+            tenant=tenant,
+            thread_id=wanted.thread_id,
+            agent=agent,
+            content=wanted.content,
+            priority=wanted.priority,
+            options=wanted.options,
+            run_at=wanted.run_at,
+            delay_seconds=wanted.delay_seconds,
+            if_busy=wanted.if_busy,
+            webhook_url=wanted.webhook_url,
         )
-        logger.info("Message enqueued: id=%s, priority=%s", message.id, message.priority)
-        return message
+
+    async def _check(self, submissions: Sequence[Submission], batch: bool) -> None:
+        """Whether they can be accepted now. Raises InvalidRequest."""
+        checked = set()
+        now = datetime.now(UTC)
+        for at, wanted in enumerate(submissions):
+            name = f"{_within(batch, at)}run_at"
+            if wanted.run_at is not None and wanted.run_at < now:
+                raise InvalidRequest(f"{name}: expected a time to come", field=name)
+            if wanted.run_at is not None and wanted.run_at > now + MAX_RUN_AHEAD:
+                raise InvalidRequest(f"{name}: expected a time within a year", field=name)
+            url = wanted.webhook_url
+            if url is not None and url not in checked:
+                checked.add(url)
+                try:
+                    await check_webhook_url(url, allow_private=self._allow_private_webhooks)
+                except InvalidRequest as error:
+                    raise _placed(error, batch, at) from None
+
+    async def _replay(self, new: Sequence[NewMessage], request: RequestKey) -> Accepted | None:
+        """The answer of the request that came first with this key; None when this is the first. Raises KeyReused."""
+        asking = [each.model_copy(update={"if_busy": IfBusy.ENQUEUE}) for each in new]
+        try:
+            return await self._store.add(asking, max_queued=0, key=request)
+        except QueueFull:  # nothing is ever accepted into a queue for none
+            return None
+
+    # Readers
 
     async def get(self, tenant: str, message_id: str) -> Message:
         """The message as it is now. Raises MessageNotFound."""
         return await self._store.get(tenant, _possible(message_id))
 
-    async def cancel(self, tenant: str, message_id: str) -> Message:
-        """Cancel a queued message. Raises MessageNotFound, NotCancellable."""
-        message = await self._store.cancel(tenant, _possible(message_id))
-        logger.info("Message cancelled: id=%s", message_id)
-        return message
+    async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
+        """See `MessageStore.list_messages`."""
+        return await self._store.list_messages(tenant, chosen, page)
+
+    async def list_attempts(self, messages: Sequence[Message]) -> dict[str, list[FailedAttempt]]:
+        """The failed attempts of these messages by their ids, oldest first."""
+        found = await self._store.list_attempts([message.id for message in messages])
+        return {message.id: found.get(message.id, []) for message in messages}
+
+    async def outlook(self, message: Message) -> Outlook:
+        """When a queued message is likely to begin, and what it waits for."""
+        return await self._outlooks.of(message)
+
+    async def outlooks(self, messages: Sequence[Message], *, keyed: bool = False) -> list[Outlook]:
+        """Those of messages just accepted; `keyed` ones are told only what a replay can tell again."""
+        if keyed:
+            now = datetime.now(UTC)
+            return [outlook(message, None, None, now) for message in messages]
+        return await self._outlooks.of_each(messages)
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
         """The queue at this moment, with at most `limit` messages of each kind."""
         return await self._store.summary(tenant, limit=limit)
+
+    # Operators
+
+    async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
+        """Cancel a queued message; with `running` any that has not ended. Raises MessageNotFound, NotCancellable."""
+        message = await self._store.cancel(tenant, _possible(message_id), running=running)
+        logger.info("Message cancelled: id=%s", message_id)
+        return message
+
+    async def cancel_many(self, tenant: str, selection: Selection) -> CancelledMessages:
+        """Cancel unfinished messages in any state. Those that end by themselves meanwhile are in neither list.
+
+        Raises InvalidRequest, SelectionMoved.
+        """
+        states = selection.chosen.states or UNFINISHED
+        found = await self._select(tenant, replace(selection, chosen=replace(selection.chosen, states=states)))
+        cancelled = CancelledMessages([], [])
+        for message_id in found:
+            try:
+                message = await self.cancel(tenant, message_id, running=True)
+            except (MessageNotFound, NotCancellable):
+                continue
+            ended = message.state is MessageState.CANCELLED
+            (cancelled.ended if ended else cancelled.stopping).append(message_id)
+        return cancelled
+
+    async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
+        """See `MessageStore.reprioritize`."""
+        message = await self._store.reprioritize(tenant, _possible(message_id), priority)
+        logger.info("Message reprioritized: id=%s, priority=%s", message_id, priority)
+        return message
+
+    async def resume(self, tenant: str, message_id: str, answer: Answer, *, key: Key | None = None) -> Accepted:
+        """Answer what a message asks. Raises MessageNotFound, NotInterrupted, InvalidRequest, KeyReused."""
+        request = None if key is None else RequestKey(tenant, *key)
+        message = await self.get(tenant, message_id)
+        try:
+            value = resume_value(message, answer)
+        except (InvalidRequest, NotInterrupted):
+            # The answer may have been taken already, and the message be elsewhere or ask something else by now.
+            if request is None:
+                raise
+            try:
+                return await self._store.resume(tenant, message_id, NO_FENCE, "{}", key=request)
+            except NotInterrupted:
+                pass
+            raise
+        accepted = await self._store.resume(tenant, message_id, message.fence, value, key=request)
+        logger.info("Message resumed: id=%s", message_id)
+        return accepted
+
+    async def requeue(self, tenant: str, selection: Selection) -> list[Message]:
+        """Put dead letters back, each at the tail of its thread; all or none.
+
+        Raises InvalidRequest, SelectionMoved, MessageNotFound, NotFailed.
+        """
+        ids = await self._select(tenant, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
+        messages = await self._store.requeue(tenant, ids) if ids else []
+        for message in messages:
+            logger.info("Message requeued: id=%s", message.id)
+        return messages
+
+    async def purge(self, tenant: str, selection: Selection) -> list[str]:
+        """Delete dead letters with what only they needed of the agents' memory; all or none. Returns their ids.
+
+        Raises InvalidRequest, SelectionMoved, MessageNotFound, NotFailed, MemoryClosed.
+        """
+        memory = self._memory()
+        if memory is None:
+            raise MemoryClosed
+        ids = await self._select(tenant, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
+        if ids:
+            await memory.forget([NOBODY])  # raises StoreUnavailable while it is away
+            await memory.forget(await self._store.purge(tenant, ids))
+        for message_id in ids:
+            logger.info("Message purged: id=%s", message_id)
+        return ids
+
+    async def _select(self, tenant: str, selection: Selection) -> list[str]:
+        """The ids that are meant, each once. Raises InvalidRequest, SelectionMoved."""
+        if selection.message_ids is not None:
+            return list(dict.fromkeys(_possible(message_id) for message_id in selection.message_ids))
+        found: list[Message] = []
+        while page := await self._store.list_messages(
+            tenant, selection.chosen, Page(MAX_SELECTED + 1 - len(found), (found[-1].number, "") if found else None)
+        ):
+            found += page
+            if len(found) > MAX_SELECTED:
+                raise InvalidRequest(
+                    f"filter: it means more than {MAX_SELECTED} messages, which is too many at once. Narrow it.",
+                    field="filter",
+                )
+        if selection.expected_count is not None and selection.expected_count != len(found):
+            raise SelectionMoved(selection.expected_count, len(found))
+        return [message.id for message in found]
+
+    async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
+        """See `MessageStore.group_dead_letters`."""
+        return await self._store.group_dead_letters(tenant, limit=limit)
+
+    async def pause(self) -> None:
+        """Begin no message from here on, for all tenants."""
+        await self._store.pause(paused=True)
+        self._outlooks.forget()
+        logger.info("Queue paused")
+
+    async def unpause(self) -> None:
+        """Begin messages again."""
+        await self._store.pause(paused=False)
+        self._outlooks.forget()
+        logger.info("Queue resumed")
+
+    async def pace(self) -> Pace:
+        """How fast the queue moves, as of now."""
+        return await self._store.pace()
+
+    # Webhooks
+
+    async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
+        """The deliveries of a message, oldest first. Raises MessageNotFound."""
+        await self.get(tenant, message_id)
+        return await self._store.list_deliveries(tenant, message_id)
+
+    async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
+        """Have a delivery made again. Raises DeliveryNotFound."""
+        try:
+            delivery = await self._store.replay_delivery(tenant, storable(delivery_id))
+        except ValueError:
+            raise DeliveryNotFound(delivery_id) from None
+        logger.info("Delivery to be made again: id=%s", delivery_id)
+        return delivery
+
+
+def resume_value(message: Message, answer: Answer) -> str:
+    """An answer as the store takes it: JSON, a value by the id of each question.
+
+    Raises NotInterrupted when nothing is asked, InvalidRequest when the answer is not one to what is asked.
+    """
+    if message.state is not MessageState.INTERRUPTED or message.interrupt is None:
+        raise NotInterrupted(message.id, message.state)
+    asked = [str(question["id"]) for question in json.loads(message.interrupt)]
+    if answer.values is None:
+        if len(asked) != 1:
+            raise InvalidRequest(
+                f"value: the message asks {len(asked)} questions. Answer each by its id, in `values`.", field="value"
+            )
+        return _as_json({asked[0]: answer.value}, "value")
+    if unknown := [each for each in answer.values if each not in asked]:
+        raise InvalidRequest(f"values: the message asks nothing with the id {unknown[0]!r}", field="values")
+    if missing := [each for each in asked if each not in answer.values]:
+        raise InvalidRequest(f"values: there is no answer to the question with the id {missing[0]!r}", field="values")
+    return _as_json(answer.values, "values")
+
+
+def _as_json(values: dict[str, object], name: str) -> str:
+    """Raises InvalidRequest for what JSON, or a database, cannot carry."""
+    left: list[object] = [values]
+    try:
+        while left:
+            match left.pop():
+                case str(text):
+                    storable(text)
+                case dict(entries):
+                    left += [*entries, *entries.values()]
+                case list(items):
+                    left += items
+        return json.dumps(values, allow_nan=False)
+    except ValueError as error:
+        raise InvalidRequest(f"{name}: {error}", field=name) from None
+
+
+def _within(batch: bool, at: int) -> str:
+    """What comes before the name of a message's field."""
+    return f"messages.{at}." if batch else ""
+
+
+def _placed(error: InvalidRequest, batch: bool, at: int) -> InvalidRequest:
+    """The error, with the place of the message in its batch before the name of the field."""
+    if not batch:
+        return error
+    name = f"{_within(batch, at)}{error.field}"
+    text = str(error).removeprefix(f"{error.field}: ")
+    return InvalidRequest(f"{name}: {text}", field=name, code=error.code)
 
 
 def _possible(message_id: str) -> str:

@@ -8,13 +8,15 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 from app.errors import StoreUnavailable
+from app.lifecycle import TERMINAL
 from app.models import TERMINAL_EVENTS, ChunkType, Event, EventPage, Lease, Message, MessageState, NewEvent, Part
+from app.outlook import NOTHING, Outlook, Outlooks, Sight
 from app.store.base import MOVED, EventLog, Signals, Subscription, message_topic
 
 logger = logging.getLogger(__name__)
@@ -125,9 +127,10 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Live news for a reader of a queued message; not stored, without an id."""
+    """Live news for a reader of a queued message; not stored, without an id. No position while it is delayed."""
 
-    position: int
+    position: int | None
+    outlook: Outlook = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ class Messages(Protocol):
         """See `MessageStore.get`."""
 
 
-class Source(EventLog, Messages, Signals, Protocol):
+class Source(EventLog, Messages, Sight, Signals, Protocol):
     """The ports that a tail reads from."""
 
 
@@ -231,7 +234,8 @@ class Streams:
         self._waiting_readers = 0
         self._ticker: asyncio.Task[None] | None = None
         self._pages = SharedReads(self._read)
-        self._positions = SharedReads(self._position)
+        self._outlooks = Outlooks(source)
+        self._places = SharedReads(self._place)
 
     def close(self) -> None:
         """End all tails where they are; their readers go on elsewhere from the last id."""
@@ -244,8 +248,9 @@ class Streams:
     async def tail(self, tenant: str, message_id: str, *, after: int, idle_seconds: float) -> AsyncGenerator[News]:
         """The log from the event behind `after` to its end, in order, without gaps and without doubles.
 
-        `Waiting` while the message is queued and its position changes, `Idle` after `idle_seconds` of silence. While
-        the store is away there is silence. Ends behind the terminal event, or when this process closes.
+        `Waiting` while the message is queued and its position or what it waits for changes, `Idle` after `idle_seconds`
+        of silence. While the store is away there is silence. Ends behind the terminal event, or when this process
+        closes.
         Raises MessageNotFound.
         """
         silence = _Silence(idle_seconds)
@@ -272,6 +277,16 @@ class Streams:
                 else:
                     async for idle in silence.until_hint(hints):
                         yield idle
+
+    async def await_end(self, tenant: str, message_id: str, seconds: float) -> None:
+        """Return when the message has ended, after these seconds, or when this process closes."""
+        with suppress(TimeoutError):
+            async with (
+                asyncio.timeout(seconds),
+                aclosing(self.tail(tenant, message_id, after=0, idle_seconds=seconds)) as news,
+            ):
+                async for _ in news:
+                    pass
 
     @contextmanager
     def _reader_of(self, topic: str) -> Iterator[Subscription]:
@@ -301,8 +316,8 @@ class Streams:
     async def _wait_in_queue(
         self, tenant: str, message_id: str, after: int, silence: _Silence
     ) -> AsyncIterator[Waiting | Idle]:
-        """Positions, until there is an event behind `after` or the message is queued no more."""
-        told: int | None = None
+        """Positions and reasons, until there is an event behind `after` or the message is queued no more."""
+        told: tuple[object, ...] | None = None
         self._waiting_readers += 1
         if self._ticker is None:
             self._ticker = asyncio.create_task(self._tick(), name="queue positions")
@@ -315,14 +330,14 @@ class Streams:
                     page, _ = read.result()
                     if page.events or page.state is not MessageState.QUEUED:
                         return
-                    asked = self._positions(tenant, message_id)
+                    asked = self._places(tenant, message_id)
                     async for idle in silence.until_done(asked):
                         yield idle
-                    position = asked.result()
-                    if position is not None and position != told:
-                        told = position
+                    place = asked.result()
+                    if place is not None and (place.position, place.outlook.reason) != told:
+                        told = (place.position, place.outlook.reason)
                         silence.broken()
-                        yield Waiting(position)
+                        yield place
                     async for idle in silence.until_hint(hints):
                         yield idle
         finally:
@@ -331,10 +346,12 @@ class Streams:
                 self._ticker.cancel()
                 self._ticker = None
 
-    async def _position(self, tenant: str, message_id: str) -> int | None:
-        """None also while the store is away."""
+    async def _place(self, tenant: str, message_id: str) -> Waiting | None:
+        """None when it is queued no more, and while the store is away."""
         with suppress(StoreUnavailable):
-            return (await self._source.get(tenant, message_id)).queue_position
+            message = await self._source.get(tenant, message_id)
+            if message.state is MessageState.QUEUED:
+                return Waiting(message.queue_position, await self._outlooks.of(message))
         return None
 
     async def _poll(self) -> None:
@@ -369,4 +386,4 @@ class Streams:
 
 def is_over(page: EventPage, after: int) -> bool:
     """Whether a reader who has seen `after` has seen all of a log that has ended."""
-    return after >= page.last and page.state not in (MessageState.QUEUED, MessageState.PROCESSING)
+    return after >= page.last and page.state in TERMINAL

@@ -2,7 +2,9 @@
 
 import base64
 import binascii
+import hashlib
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, unquote, urlencode
 
@@ -13,8 +15,10 @@ from starlette.requests import HTTPConnection
 from app.api.auth import Principal, authenticate
 from app.api.errors import UnsupportedMediaType
 from app.errors import InvalidRequest
-from app.models import Page, ThreadId, storable
+from app.models import Accepted, Message, MessageFilter, MessageState, Page, Priority, Text, ThreadId, storable
+from app.queue_manager import Key
 from app.services import Services
+from app.store.base import PAGE_TEXT_LENGTH
 
 B = TypeVar("B", bound=BaseModel)
 _thread_id = TypeAdapter[str](ThreadId)
@@ -75,10 +79,40 @@ async def body_of(request: Request, model: type[B]) -> B:
     return model.model_validate_json(await request.body())
 
 
-def described_body(model: type[BaseModel]) -> dict[str, Any]:
-    """For the API's description: the body that `body_of` takes."""
+def described_body(model: type[BaseModel], *headers: dict[str, Any]) -> dict[str, Any]:
+    """For the API's description: the body that `body_of` takes, and headers that are looked at by hand."""
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    described: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return {**described, "parameters": list(headers)} if headers else described
+
+
+MAX_KEY_LENGTH = 255
+
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Names this request, so that it is carried out once however often it is sent within a day.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[!-~]+$"},
+}
+
+
+async def key_of(request: Request) -> Key | None:
+    """The request's Idempotency-Key with the fingerprint of all that was sent. Raises InvalidRequest."""
+    found = request.headers.getlist("idempotency-key")
+    if not found:
+        return None
+    if len(found) > 1 or not (0 < len(found[0]) <= MAX_KEY_LENGTH and all("!" <= char <= "~" for char in found[0])):
+        raise InvalidRequest(
+            f"Idempotency-Key: expected 1 to {MAX_KEY_LENGTH} visible ASCII characters", field="Idempotency-Key"
+        )
+    sent = hashlib.sha256(f"{request.method} {request.scope['path']}\n".encode())
+    sent.update(await request.body())
+    return found[0], sent.hexdigest()
+
+
+def replay_headers(accepted: Accepted) -> dict[str, str]:
+    """What tells an answer of before from a new one."""
+    return {"Idempotent-Replayed": "true"} if accepted.replayed else {}
 
 
 def decode_cursor(cursor: str | None, limit: int) -> Page:
@@ -98,4 +132,33 @@ def next_link(request: Request, limit: int, number: int, text: str = "") -> dict
     """The `Link` header to the page behind the entry with this key; a relative reference, right behind any proxy."""
     cursor = base64.urlsafe_b64encode(json.dumps([number, text]).encode()).rstrip(b"=").decode()
     path = quote(request.scope["path"], safe="/%:@!$&'()*+,;=~")
-    return {"Link": f'<{path}?{urlencode({"limit": limit, "cursor": cursor})}>; rel="next"'}
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("limit", "cursor")]
+    return {"Link": f'<{path}?{urlencode([*kept, ("limit", limit), ("cursor", cursor)])}>; rel="next"'}
+
+
+def link_behind(request: Request, page: Sequence[Message], limit: int) -> dict[str, str]:
+    """`next_link` behind these messages, unless they are surely the last ones: a page may end early by its texts."""
+    texts = sum(len(message.content) + len(message.result or message.error or "") for message in page)
+    if len(page) < limit and texts < PAGE_TEXT_LENGTH // 4:
+        return {}
+    return next_link(request, limit, page[-1].number) if page else {}
+
+
+Name = Annotated[Text, Query(min_length=1, max_length=255)]
+
+
+async def filter_of_query(
+    thread_id: Annotated[ThreadId | None, Query(description="Of this conversation only.")] = None,
+    agent: Annotated[Name | None, Query(description="For this agent only.")] = None,
+    priority: Annotated[Priority | None, Query(description="Of this priority only.")] = None,
+    error_code: Annotated[Name | None, Query(description="Failed with this code only.")] = None,
+    fingerprint: Annotated[Name | None, Query(description="Failed in this way only.")] = None,
+) -> MessageFilter:
+    """Which messages are listed."""
+    return MessageFilter(
+        thread_id=thread_id, agent=agent, priority=priority, error_code=error_code, fingerprint=fingerprint
+    )
+
+
+FilterDep = Annotated[MessageFilter, Depends(filter_of_query)]
+StateQuery = Annotated[list[MessageState] | None, Query(description="In one of these states only.")]

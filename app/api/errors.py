@@ -21,6 +21,7 @@ from app.errors import (
     StoreError,
     StoreUnavailable,
 )
+from app.models import MessageState
 
 logger = logging.getLogger(__name__)
 
@@ -76,11 +77,19 @@ def problem(
     detail: str,
     *,
     errors: Sequence[ProblemError] = (),
+    state: str | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
     """A problem as a response."""
-    body = Problem(title=title_of(status), status=status, detail=detail, code=code, errors=list(errors))
-    return Response(body.model_dump_json(), status, headers, PROBLEM_MEDIA_TYPE)
+    body = Problem(
+        title=title_of(status),
+        status=status,
+        detail=detail,
+        code=code,
+        errors=list(errors),
+        state=None if state is None else MessageState(state),
+    )
+    return Response(body.model_dump_json(exclude_none=True), status, headers, PROBLEM_MEDIA_TYPE)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -100,7 +109,8 @@ def _of_ours(error: AgentQueueError) -> Response:
     if isinstance(error, InvalidRequest) and error.field is not None:
         errors = [ProblemError(field=error.field, detail=str(error))]
     detail = error.public if isinstance(error, StoreError) else str(error)
-    return problem(status, error.code, detail, errors=errors, headers=headers)
+    state = error.state if isinstance(error, Conflict) else None
+    return problem(status, error.code, detail, errors=errors, state=state, headers=headers)
 
 
 def invalid(errors: Sequence[Any]) -> Response:

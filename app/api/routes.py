@@ -1,23 +1,76 @@
-"""Messages and the queue."""
+"""Messages: submitting them, reading them, and changing what becomes of one."""
+
+import re
+from dataclasses import replace
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from app.api.deps import (
+    IDEMPOTENCY_KEY,
+    Cursor,
+    FilterDep,
     Limit,
     MessageIdDep,
     PrincipalDep,
     ServicesDep,
+    StateQuery,
     body_of,
+    decode_cursor,
     described_body,
+    key_of,
+    link_behind,
     principal_of,
+    replay_headers,
     services_of,
 )
 from app.api.errors import problems
-from app.api.schemas import MessageAccepted, MessageCancelled, MessageCreate, MessageStatus, QueueState, WorkerList
+from app.api.operation_schemas import DeliveryList, DeliveryView, MessageRequeued
+from app.api.schemas import (
+    BatchAccepted,
+    CancelReply,
+    MessageAccepted,
+    MessageAnswer,
+    MessageBatch,
+    MessageCancelled,
+    MessageChange,
+    MessageCreate,
+    MessageDetails,
+    MessageList,
+    MessageResumed,
+    MessageStatus,
+)
+from app.api.streaming import EVENT_STREAM, EventStreamResponse, tail_of
+from app.lifecycle import TERMINAL
+from app.models import Message, MessageState
+from app.queue_manager import Selection
+from app.services import Services
 
 router = APIRouter(tags=["messages"])
-queue_router = APIRouter(tags=["queue"])
 JSON = "application/json"
+
+MAX_WAIT_SECONDS = 60
+WAIT = re.compile(r"\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:;.*)?", re.IGNORECASE)
+
+PREFER: dict[str, Any] = {
+    "name": "Prefer",
+    "in": "header",
+    "description": f"`wait=N` holds the reply until the message has ended, for at most N seconds (1 to "
+    f"{MAX_WAIT_SECONDS}): then it is 200 with the status, else the 202.",
+    "schema": {"type": "string"},
+}
+ENDED_OR_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": MessageStatus,
+        "description": "With `Prefer: wait=N`: the message has ended. With `Accept: text/event-stream`: its events, as "
+        "its stream has them.",
+        "content": EVENT_STREAM[200]["content"],
+    }
+}
+
+STOPPING: dict[int | str, dict[str, Any]] = {
+    202: {"model": CancelReply, "description": "It runs and is being stopped; it will end as cancelled."}
+}
 
 
 @router.post(
@@ -27,19 +80,110 @@ JSON = "application/json"
     status_code=202,
     response_model=MessageAccepted,
     response_description="Stored; it survives a crash of the server from here on.",
-    responses=problems(401, 413, 415, 422, 503, 504),
-    openapi_extra=described_body(MessageCreate),
+    responses=ENDED_OR_STREAM | problems(401, 409, 413, 415, 422, 503, 504),
+    openapi_extra=described_body(MessageCreate, IDEMPOTENCY_KEY, PREFER),
 )
 async def submit_message(request: Request) -> Response:
-    """Takes a message into the queue. The reply comes after it is stored, with its place in the queue."""
+    """Takes a message into the queue. The reply comes after it is stored, with its place in the queue.
+
+    Sent again with the same `Idempotency-Key`, it is not stored again, and the reply is the same; so that it can be,
+    the reply to a request with a key has no estimate.
+    """
     services = services_of(request)
     principal = principal_of(request, services)
     body = await body_of(request, MessageCreate)
-    message = await services.queue.submit(
-        principal.tenant, body.message, priority=body.priority, thread_id=body.thread_id, agent=body.agent
-    )
-    location = {"Location": f"/messages/{message.id}/status"}
-    return Response(MessageAccepted.of(message).model_dump_json(), 202, location, JSON)
+    key = await key_of(request)
+    accepted = await services.queue.submit(principal.tenant, [body.submission()], key=key)
+    (message,) = accepted.messages
+    headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
+    if _wants_stream(request):
+        return EventStreamResponse(tail_of(services, principal.tenant, message.id, 0), headers)
+    if (seconds := _seconds_to_wait(request)) is not None:
+        headers["Preference-Applied"] = f"wait={seconds}"
+        await services.streams.await_end(principal.tenant, message.id, seconds)
+        latest = await services.queue.get(principal.tenant, message.id)
+        if latest.state in TERMINAL:
+            return Response(MessageStatus.of(latest).model_dump_json(), 200, headers, JSON)
+    (outlook,) = await services.queue.outlooks(accepted.messages, keyed=key is not None)
+    return Response(MessageAccepted.of(message, outlook).model_dump_json(), 202, headers, JSON)
+
+
+def _wants_stream(request: Request) -> bool:
+    """Whether events are asked for and JSON is not; a client that takes both is answered once."""
+    accepted = request.headers.get("accept", "")
+    return "text/event-stream" in accepted and JSON not in accepted
+
+
+def _seconds_to_wait(request: Request) -> int | None:
+    """What `Prefer: wait=N` asks for, as far as it is granted; None without it, or when it cannot be understood."""
+    for preference in ",".join(request.headers.getlist("prefer")).split(","):
+        if found := WAIT.fullmatch(preference):
+            return max(1, min(MAX_WAIT_SECONDS, int(found[1])))
+    return None
+
+
+@router.post(
+    "/messages/batch",
+    operation_id="submitMessages",
+    summary="Submit many messages",
+    status_code=202,
+    response_model=BatchAccepted,
+    response_description="All of them are stored.",
+    responses=problems(401, 409, 413, 415, 422, 503, 504),
+    openapi_extra=described_body(MessageBatch, IDEMPOTENCY_KEY),
+)
+async def submit_messages(request: Request) -> Response:
+    """Takes up to 1,000 messages into the queue in one transaction: all of them, in this order, or none."""
+    services = services_of(request)
+    principal = principal_of(request, services)
+    body = await body_of(request, MessageBatch)
+    key = await key_of(request)
+    submissions = [each.submission() for each in body.messages]
+    accepted = await services.queue.submit(principal.tenant, submissions, key=key, batch=True)
+    outlooks = await services.queue.outlooks(accepted.messages, keyed=key is not None)
+    told = [MessageAccepted.of(*each) for each in zip(accepted.messages, outlooks, strict=True)]
+    reply = BatchAccepted.model_construct(messages=told)
+    return Response(reply.model_dump_json(), 202, replay_headers(accepted), JSON)
+
+
+@router.get(
+    "/messages",
+    operation_id="listMessages",
+    summary="List messages",
+    response_model=MessageList,
+    responses=problems(401, 422, 503),
+)
+async def list_messages(
+    request: Request,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    chosen: FilterDep,
+    state: StateQuery = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """The newest first, those that have all of what is asked for. `Link` leads on to older ones."""
+    page = decode_cursor(cursor, limit)
+    chosen = replace(chosen, states=frozenset(state) if state else None)
+    messages = await services.queue.list_messages(principal.tenant, chosen, page)
+    reply = MessageList.model_construct(messages=[MessageStatus.of(message) for message in messages])
+    return Response(reply.model_dump_json(), headers=link_behind(request, messages, limit), media_type=JSON)
+
+
+@router.get(
+    "/messages/{message_id}",
+    operation_id="getMessage",
+    summary="Get a message",
+    response_model=MessageDetails,
+    responses=problems(401, 404, 503),
+)
+async def get_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
+    """Its status, each attempt that failed, and what was asked for with it."""
+    message = await services.queue.get(principal.tenant, message_id)
+    attempts = await services.queue.list_attempts([message])
+    outlook = await services.queue.outlook(message)
+    reply = MessageDetails.with_attempts(message, outlook, attempts[message.id])
+    return Response(reply.model_dump_json(), media_type=JSON)
 
 
 @router.get(
@@ -50,9 +194,30 @@ async def submit_message(request: Request) -> Response:
     responses=problems(401, 404, 503),
 )
 async def get_message_status(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """Everything about a message; while it is queued, how many are before it."""
-    message = await services.queue.get(principal.tenant, message_id)
-    return Response(MessageStatus.of(message).model_dump_json(), media_type=JSON)
+    """Everything about a message; while it is queued, how many are before it, why it waits, and when it may begin."""
+    return await _status(services, await services.queue.get(principal.tenant, message_id))
+
+
+async def _status(services: Services, message: Message) -> Response:
+    outlook = await services.queue.outlook(message)
+    return Response(MessageStatus.of(message, outlook).model_dump_json(), media_type=JSON)
+
+
+@router.patch(
+    "/messages/{message_id}",
+    operation_id="changeMessage",
+    summary="Change the priority of a queued message",
+    response_model=MessageStatus,
+    responses=problems(401, 404, 409, 413, 415, 422, 503, 504),
+    openapi_extra=described_body(MessageChange),
+)
+async def change_message(
+    request: Request, message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep
+) -> Response:
+    """It stands where it would had it come with this priority. Works while the message is queued; later it is 409."""
+    body = await body_of(request, MessageChange)
+    await services.queue.reprioritize(principal.tenant, message_id, body.priority)
+    return await _status(services, await services.queue.get(principal.tenant, message_id))
 
 
 @router.delete(
@@ -68,27 +233,71 @@ async def cancel_message(message_id: MessageIdDep, services: ServicesDep, princi
     return Response(MessageCancelled(message_id=message.id).model_dump_json(), media_type=JSON)
 
 
-@queue_router.get(
-    "/queue",
-    operation_id="getQueue",
-    summary="See the queue",
-    response_model=QueueState,
-    responses=problems(401, 422, 503),
+@router.post(
+    "/messages/{message_id}/cancel",
+    operation_id="stopMessage",
+    summary="Cancel a message in any state",
+    response_model=CancelReply,
+    response_description="The message has ended as cancelled.",
+    responses=STOPPING | problems(401, 404, 409, 503, 504),
 )
-async def get_queue(services: ServicesDep, principal: PrincipalDep, limit: Limit = 100) -> Response:
-    """Totals by state, what waits (in the order in which it will be taken) and what is being processed."""
-    summary = await services.queue.summary(principal.tenant, limit=limit)
-    return Response(QueueState.of(summary).model_dump_json(), media_type=JSON)
+async def stop_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
+    """At once while it is queued or asks a human; one that runs is stopped. Never `completed` afterwards."""
+    message = await services.queue.cancel(principal.tenant, message_id, running=True)
+    ended = message.state is MessageState.CANCELLED
+    text = "The message is cancelled." if ended else "The message is being stopped."
+    reply = CancelReply(message_id=message.id, state=message.state, message=text)
+    return Response(reply.model_dump_json(), 200 if ended else 202, media_type=JSON)
 
 
-@queue_router.get(
-    "/workers",
-    operation_id="listWorkers",
-    summary="List the workers",
-    response_model=WorkerList,
-    responses=problems(401, 503),
+@router.post(
+    "/messages/{message_id}/resume",
+    operation_id="resumeMessage",
+    summary="Answer what a message asks",
+    status_code=202,
+    response_model=MessageResumed,
+    response_description="The answer is stored.",
+    responses=problems(401, 404, 409, 413, 415, 422, 503, 504),
+    openapi_extra=described_body(MessageAnswer, IDEMPOTENCY_KEY),
 )
-async def list_workers(services: ServicesDep, _: PrincipalDep) -> Response:
-    """The live processes that run messages, with how many each runs at a time and when it was last heard of."""
-    workers = await services.store.list_workers()
-    return Response(WorkerList(workers=workers).model_dump_json(), media_type=JSON)
+async def resume_message(
+    request: Request, message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep
+) -> Response:
+    """An interrupted message goes on with the answer. Of several answers to a question the first one counts."""
+    answer = (await body_of(request, MessageAnswer)).answer()
+    accepted = await services.queue.resume(principal.tenant, message_id, answer, key=await key_of(request))
+    (message,) = accepted.messages
+    reply = MessageResumed(message_id=message.id, thread_id=message.thread_id)
+    headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
+    return Response(reply.model_dump_json(), 202, headers, JSON)
+
+
+@router.post(
+    "/messages/{message_id}/retry",
+    operation_id="retryMessage",
+    summary="Queue a failed message again",
+    status_code=202,
+    response_model=MessageRequeued,
+    response_description="It is queued, with as many attempts before it as a new one.",
+    responses=problems(401, 404, 409, 503, 504),
+)
+async def retry_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
+    """It stands at the tail of its thread, as if it were submitted now. Its stream goes on with the event `retry`."""
+    (message,) = await services.queue.requeue(principal.tenant, Selection((message_id,)))
+    outlook = await services.queue.outlook(message)
+    headers = {"Location": f"/messages/{message.id}/status"}
+    return Response(MessageRequeued.of(message, outlook).model_dump_json(), 202, headers, JSON)
+
+
+@router.get(
+    "/messages/{message_id}/deliveries",
+    operation_id="listDeliveries",
+    summary="List the deliveries to a message's webhook",
+    response_model=DeliveryList,
+    responses=problems(401, 404, 503),
+)
+async def list_deliveries(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
+    """One for each time that the message has ended, with every try and what the receiver answered."""
+    deliveries = await services.queue.list_deliveries(principal.tenant, message_id)
+    reply = DeliveryList.model_construct(deliveries=[DeliveryView.of(delivery) for delivery in deliveries])
+    return Response(reply.model_dump_json(), media_type=JSON)

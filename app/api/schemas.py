@@ -1,30 +1,86 @@
 """What goes over HTTP: bodies and replies. Domain words come from `app.models`."""
 
+import json
+import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic_core.core_schema import ValidationInfo
 
+from app.errors import InvalidRequest
 from app.models import (
+    FailedAttempt,
+    IfBusy,
     Message,
+    MessageOptions,
     MessageState,
     Moment,
     Priority,
-    QueueSummary,
     Text,
     Thread,
     ThreadId,
-    Worker,
     not_blank,
 )
+from app.outlook import NOTHING, Outlook, WaitingCode
+from app.queue_manager import Answer, Submission
 
 MESSAGE_ID = "550e8400-e29b-41d4-a716-446655440000"
 THREAD_ID = "a2e40f10-9f5a-4a54-9fb4-3b9f861fc2c0"
+MAX_BATCH = 1_000
+MAX_DELAY_SECONDS = 31_536_000
+MAX_TIMEOUT_SECONDS = 86_400
+MAX_ATTEMPTS = 100
+MAX_URL_LENGTH = 2048
 CREATED, STARTED, ENDED = "2024-01-15T10:30:00.000Z", "2024-01-15T10:30:05.000Z", "2024-01-15T10:30:15.000Z"
+
+
+SOON = {"code": "starting_soon", "message": "It is the next to be taken."}
+
+ACCEPTED_EXAMPLE: dict[str, Any] = {
+    "message_id": MESSAGE_ID,
+    "state": "queued",
+    "queue_position": 0,
+    "created_at": CREATED,
+    "thread_id": THREAD_ID,
+    "agent": "chat",
+    "estimated_start_at": CREATED,
+    "waiting_reason": SOON,
+}
+STATUS_EXAMPLE: dict[str, Any] = {
+    "message_id": MESSAGE_ID,
+    "state": "completed",
+    "user_message": "What is the capital of France?",
+    "priority": "normal",
+    "created_at": CREATED,
+    "started_at": STARTED,
+    "completed_at": ENDED,
+    "result": "The capital of France is Paris.",
+    "error": None,
+    "error_code": None,
+    "queue_position": None,
+    "thread_id": THREAD_ID,
+    "agent": "chat",
+    "attempt": 1,
+    "estimated_start_at": None,
+    "waiting_reason": None,
+    "run_at": None,
+    "cancel_requested": False,
+    "fingerprint": None,
+    "interrupts": [],
+    "interrupt_expires_at": None,
+}
 
 
 def example(**fields: Any) -> ConfigDict:
     """The configuration of a reply with this example in the API's description."""
     return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
+def _rfc3339(value: object) -> object:
+    """Refuse the other forms of a time that Pydantic takes, such as numbers."""
+    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d", value):
+        raise ValueError("expected a time of RFC 3339, such as 2030-01-31T09:00:00Z")
+    return value
 
 
 class MessageCreate(BaseModel):
@@ -47,14 +103,114 @@ class MessageCreate(BaseModel):
     agent: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
         None, description="The agent's name; the server's first one by default."
     )
+    max_attempts: Annotated[int, Field(strict=True, ge=1, le=MAX_ATTEMPTS)] | None = Field(
+        None, description="Tries before it fails for good; the server's setting by default."
+    )
+    timeout: Annotated[float, Field(strict=True, gt=0, le=MAX_TIMEOUT_SECONDS, allow_inf_nan=False)] | None = Field(
+        None, description="Seconds that one try may take; the server's setting by default."
+    )
+    run_at: Annotated[AwareDatetime, BeforeValidator(_rfc3339)] | None = Field(
+        None, description="Not to be run before this time, which is to come and within a year."
+    )
+    delay_seconds: Annotated[float, Field(strict=True, ge=0, le=MAX_DELAY_SECONDS, allow_inf_nan=False)] | None = Field(
+        None, description="Not to be run before so many seconds from now. Not together with `run_at`."
+    )
+    if_busy: IfBusy = Field(
+        IfBusy.ENQUEUE,
+        description="What to do when its thread has unfinished messages: `enqueue` has it wait behind them, `reject` "
+        "refuses it with 409, `interrupt` cancels them and keeps their finished steps in the agent's memory, "
+        "`rollback` cancels them and has the agent forget all that they did. All but `enqueue` need a `thread_id`.",
+    )
+    webhook_url: Annotated[Text, Field(min_length=1, max_length=MAX_URL_LENGTH)] | None = Field(
+        None, description="Told when the message has ended, with a signed POST of its last event."
+    )
+
+    @field_validator("delay_seconds")
+    @classmethod
+    def _one_time(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("run_at") is not None:
+            raise ValueError("give either run_at or delay_seconds")
+        return value
+
+    @field_validator("if_busy")
+    @classmethod
+    def _of_a_thread(cls, value: IfBusy, info: ValidationInfo) -> IfBusy:
+        if value is not IfBusy.ENQUEUE and "thread_id" in info.data and info.data["thread_id"] is None:
+            raise ValueError(f"{value} needs a thread_id")
+        return value
+
+    def submission(self) -> Submission:
+        """What the queue is asked to accept."""
+        options = None
+        if self.max_attempts is not None or self.timeout is not None:
+            options = MessageOptions(max_attempts=self.max_attempts, timeout_seconds=self.timeout)
+        return Submission(
+            content=self.message,
+            priority=self.priority,
+            thread_id=self.thread_id,
+            agent=self.agent,
+            options=options,
+            run_at=self.run_at,
+            delay_seconds=self.delay_seconds or 0.0,
+            if_busy=self.if_busy,
+            webhook_url=self.webhook_url,
+        )
+
+
+class MessageBatch(BaseModel):
+    """Messages to be accepted together, in this order: all of them or none."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"messages": [{"message": "One"}, {"message": "Two", "priority": "low"}]}]},
+    )
+
+    messages: Annotated[list[MessageCreate], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class MessageChange(BaseModel):
+    """What may be changed of a queued message."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"priority": "high"}]})
+
+    priority: Priority
+
+
+class MessageAnswer(BaseModel):
+    """The answer to an interrupted message: `value` when it asks one question, else `values` by the questions' ids."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"value": "yes"}, {"values": {"6c53cbb3d1a5": True}}]}
+    )
+
+    value: Any = Field(None, description="Any JSON.")
+    values: dict[str, Any] | None = Field(None, description="Any JSON for each question.")
+
+    def answer(self) -> Answer:
+        """What the queue is told. Raises InvalidRequest unless just one of both was given."""
+        if (self.values is not None) == ("value" in self.model_fields_set):
+            raise InvalidRequest("value: expected either value or values", field="value")
+        return Answer(self.value, self.values)
+
+
+class WaitingFor(BaseModel):
+    """Why a queued message waits: a stable code and a sentence."""
+
+    code: WaitingCode
+    message: str
+
+    @classmethod
+    def of(cls, outlook: Outlook) -> "WaitingFor | None":
+        """From the domain's reason."""
+        if outlook.reason is None:
+            return None
+        return cls.model_construct(code=outlook.reason.code, message=outlook.reason.message)
 
 
 class MessageAccepted(BaseModel):
-    """A stored message. `queue_position` counts the messages that will be taken before it."""
+    """A stored message. `queue_position` counts the messages that will be taken before it; none while it is delayed."""
 
-    model_config = example(
-        message_id=MESSAGE_ID, state="queued", queue_position=0, created_at=CREATED, thread_id=THREAD_ID, agent="chat"
-    )
+    model_config = example(**ACCEPTED_EXAMPLE)
 
     message_id: str
     state: MessageState
@@ -62,9 +218,11 @@ class MessageAccepted(BaseModel):
     created_at: Moment
     thread_id: str | None
     agent: str
+    estimated_start_at: Moment | None = None
+    waiting_reason: WaitingFor | None = None
 
     @classmethod
-    def of(cls, message: Message) -> "MessageAccepted":
+    def of(cls, message: Message, outlook: Outlook = NOTHING) -> "MessageAccepted":
         """From the domain's message."""
         return cls.model_construct(
             message_id=message.id,
@@ -73,28 +231,28 @@ class MessageAccepted(BaseModel):
             created_at=message.created_at,
             thread_id=message.thread_id,
             agent=message.agent,
+            estimated_start_at=outlook.estimated_start_at,
+            waiting_reason=WaitingFor.of(outlook),
         )
 
 
-class MessageStatus(BaseModel):
-    """Everything about a message."""
+class BatchAccepted(BaseModel):
+    """The stored messages of a batch, in its order."""
 
-    model_config = example(
-        message_id=MESSAGE_ID,
-        state="completed",
-        user_message="What is the capital of France?",
-        priority="normal",
-        created_at=CREATED,
-        started_at=STARTED,
-        completed_at=ENDED,
-        result="The capital of France is Paris.",
-        error=None,
-        error_code=None,
-        queue_position=None,
-        thread_id=THREAD_ID,
-        agent="chat",
-        attempt=1,
-    )
+    messages: list[MessageAccepted]
+
+
+class Question(BaseModel):
+    """What an agent asks a human; `value` is whatever the agent gave."""
+
+    id: str
+    value: Any
+
+
+class MessageStatus(BaseModel):
+    """Everything about a message. `interrupts` are the questions of one that waits for a human."""
+
+    model_config = example(**STATUS_EXAMPLE)
 
     message_id: str
     state: MessageState
@@ -110,26 +268,93 @@ class MessageStatus(BaseModel):
     thread_id: str | None
     agent: str
     attempt: int
+    estimated_start_at: Moment | None = None
+    waiting_reason: WaitingFor | None = None
+    run_at: Moment | None = None
+    cancel_requested: bool = False
+    fingerprint: str | None = None
+    interrupts: list[Question] = []
+    interrupt_expires_at: Moment | None = None
 
     @classmethod
-    def of(cls, message: Message) -> "MessageStatus":
+    def of(cls, message: Message, outlook: Outlook = NOTHING) -> "MessageStatus":
+        """From the domain's message."""
+        return cls.model_construct(**status_fields(message, outlook))
+
+
+def status_fields(message: Message, outlook: Outlook) -> dict[str, Any]:
+    """The fields of `MessageStatus`."""
+    asks = message.state is MessageState.INTERRUPTED and message.interrupt is not None
+    same = (
+        "state", "priority", "created_at", "started_at", "completed_at", "result", "error", "error_code",
+        "queue_position", "thread_id", "agent", "attempt", "run_at", "cancel_requested", "fingerprint",
+    )  # fmt: skip
+    return {
+        "message_id": message.id,
+        "user_message": message.content,
+        **{name: getattr(message, name) for name in same},
+        "estimated_start_at": outlook.estimated_start_at,
+        "waiting_reason": WaitingFor.of(outlook),
+        "interrupts": [Question(**each) for each in json.loads(message.interrupt or "[]")] if asks else [],
+        "interrupt_expires_at": message.interrupt_expires_at if asks else None,
+    }
+
+
+class MessageDetails(MessageStatus):
+    """The status, how it came to it, and what was asked for with the message."""
+
+    model_config = example(
+        **STATUS_EXAMPLE,
+        attempts=[],
+        crashes=0,
+        max_attempts=None,
+        timeout=None,
+        webhook_url=None,
+    )
+
+    attempts: list[FailedAttempt]
+    crashes: int
+    max_attempts: int | None
+    timeout: float | None
+    webhook_url: str | None
+
+    @classmethod
+    def with_attempts(cls, message: Message, outlook: Outlook, attempts: list[FailedAttempt]) -> "MessageDetails":
         """From the domain's message."""
         return cls.model_construct(
-            message_id=message.id,
-            state=message.state,
-            user_message=message.content,
-            priority=message.priority,
-            created_at=message.created_at,
-            started_at=message.started_at,
-            completed_at=message.completed_at,
-            result=message.result,
-            error=message.error,
-            error_code=message.error_code,
-            queue_position=message.queue_position,
-            thread_id=message.thread_id,
-            agent=message.agent,
-            attempt=message.attempt,
+            **status_fields(message, outlook),
+            attempts=attempts,
+            crashes=message.crashes,
+            max_attempts=message.options.max_attempts,
+            timeout=message.options.timeout_seconds,
+            webhook_url=message.webhook_url,
         )
+
+
+class MessageList(BaseModel):
+    """Messages, the newest first; their queue positions are left out."""
+
+    messages: list[MessageStatus]
+
+
+class CancelReply(BaseModel):
+    """`cancelled`: the message has ended. `processing`: it is being stopped, and will end as cancelled."""
+
+    model_config = example(message_id=MESSAGE_ID, state="processing", message="The message is being stopped.")
+
+    message_id: str
+    state: MessageState
+    message: str
+
+
+class MessageResumed(BaseModel):
+    """The answer is taken; the message is queued again, at the head of its thread."""
+
+    model_config = example(message_id=MESSAGE_ID, state="queued", thread_id=THREAD_ID)
+
+    message_id: str
+    state: MessageState = MessageState.QUEUED
+    thread_id: str | None
 
 
 class MessageCancelled(BaseModel):
@@ -156,103 +381,6 @@ class EventList(BaseModel):
     state: MessageState
     events: list[StoredEvent]
     last_event_id: int
-
-
-class QueuedMessage(BaseModel):
-    """A message that waits."""
-
-    id: str
-    priority: Priority
-    created_at: Moment
-    user_message: str
-    thread_id: str | None
-    agent: str
-
-
-class ProcessingMessage(BaseModel):
-    """A message that a worker has."""
-
-    id: str
-    priority: Priority
-    started_at: Moment | None
-    user_message: str
-    thread_id: str | None
-    agent: str
-
-
-class QueueState(BaseModel):
-    """The queue at one moment. The lists hold the first `limit` messages; the totals count all."""
-
-    model_config = example(
-        total_queued=1,
-        total_processing=1,
-        total_completed=23,
-        total_failed=2,
-        total_cancelled=1,
-        queued_messages=[
-            {
-                "id": MESSAGE_ID,
-                "priority": "high",
-                "created_at": CREATED,
-                "user_message": "Urgent request...",
-                "thread_id": None,
-                "agent": "chat",
-            }
-        ],
-        current_processing=None,
-        processing_messages=[],
-    )
-
-    total_queued: int
-    total_processing: int
-    total_completed: int
-    total_failed: int
-    total_cancelled: int
-    queued_messages: list[QueuedMessage]
-    current_processing: ProcessingMessage | None
-    processing_messages: list[ProcessingMessage]
-
-    @classmethod
-    def of(cls, summary: QueueSummary) -> "QueueState":
-        """From the domain's summary."""
-        shared = ("id", "priority", "thread_id", "agent")
-        processing = [
-            ProcessingMessage.model_construct(
-                **{name: getattr(m, name) for name in shared}, started_at=m.started_at, user_message=m.content
-            )
-            for m in summary.processing
-        ]
-        queued = [
-            QueuedMessage.model_construct(
-                **{name: getattr(m, name) for name in shared}, created_at=m.created_at, user_message=m.content
-            )
-            for m in summary.queued
-        ]
-        return cls.model_construct(
-            **{f"total_{state}": count for state, count in summary.totals.items()},  # type: ignore[arg-type]  # fields
-            queued_messages=queued,
-            current_processing=processing[0] if processing else None,
-            processing_messages=processing,
-        )
-
-
-class WorkerList(BaseModel):
-    """Processes that run messages, of all hosts, the oldest first; one that has been silent for a lease is left out."""
-
-    model_config = example(
-        workers=[
-            {
-                "id": "host-1-4711-7c9201dc2f6c",
-                "host": "host-1",
-                "pid": 4711,
-                "slots": 4,
-                "started_at": CREATED,
-                "last_beat": ENDED,
-            }
-        ]
-    )
-
-    workers: list[Worker]
 
 
 class ThreadSummary(BaseModel):
@@ -286,7 +414,7 @@ class ThreadDetails(BaseModel):
         message_count=2,
         created_at=CREATED,
         last_activity=ENDED,
-        states={"queued": 0, "processing": 0, "completed": 2, "failed": 0, "cancelled": 0},
+        states={"queued": 0, "processing": 0, "completed": 2, "failed": 0, "cancelled": 0, "interrupted": 0},
     )
 
     thread_id: str
@@ -340,7 +468,7 @@ class ProblemError(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457. `code` is stable, `detail` says what to do."""
+    """RFC 9457. `code` is stable, `detail` says what to do, `state` is that of the message where it is in the way."""
 
     model_config = example(
         type="about:blank",
@@ -357,3 +485,4 @@ class Problem(BaseModel):
     detail: str
     code: str
     errors: list[ProblemError] = []
+    state: MessageState | None = None

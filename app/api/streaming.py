@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ from app.api.errors import problems
 from app.api.protocol import Connection, connection_of
 from app.api.schemas import EventList, StoredEvent
 from app.errors import AgentQueueError, InvalidRequest
+from app.models import MessageState, rfc3339
 from app.services import Services
 from app.streams import Idle, News, Reset, Waiting, Written, is_over
 
@@ -44,7 +45,9 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
                     "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
                     "required": ["event", "data"],
                 },
-                "example": 'event: waiting\ndata: {"state": "queued", "position": 2, "message": "Waiting in queue"}\n\n'
+                "example": 'event: waiting\ndata: {"state": "queued", "position": 2, "message": "Waiting in queue", '
+                '"estimated_start_at": "2024-01-15T10:30:05.000Z", "waiting_reason": {"code": "ahead_in_queue", '
+                '"message": "2 messages are ahead of it."}}\n\n'
                 'id: 2\nevent: chunk\ndata: {"type": "content", "chunk": "The capital ", "index": 0}\n\n',
             }
         },
@@ -61,6 +64,18 @@ def live_event(news: Waiting | Reset) -> tuple[str, str]:
             return "waiting", json.dumps(data)
         case Reset(state, text):
             return "reset", json.dumps({"state": state, "text": text})
+
+
+def waiting_data(news: Waiting) -> dict[str, Any]:
+    """The data of the event `waiting`."""
+    start, reason = news.outlook
+    return {
+        "state": MessageState.QUEUED,
+        "position": news.position,
+        "message": "Waiting in queue",
+        "estimated_start_at": None if start is None else rfc3339(start),
+        "waiting_reason": None if reason is None else {"code": reason.code, "message": reason.message},
+    }
 
 
 def frames_of(news: News) -> bytes:
@@ -80,8 +95,8 @@ class EventStreamResponse(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, news: AsyncGenerator[News]) -> None:
-        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    def __init__(self, news: AsyncGenerator[News], headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})})
         del self.headers["content-length"]
         self._news = news
 
@@ -170,6 +185,11 @@ async def resume_point(
     return seen
 
 
+def tail_of(services: Services, tenant: str, message_id: str, after: int) -> AsyncGenerator[News]:
+    """The news of a message, with the keep-alive of the settings."""
+    return services.streams.tail(tenant, message_id, after=after, idle_seconds=services.settings.keepalive_seconds)
+
+
 LastEventId = Annotated[str | None, Header(description="The id of the last event that the reader has seen.")]
 After = Annotated[str | None, Query(description="The same as the header `Last-Event-ID`, which wins.")]
 
@@ -195,10 +215,7 @@ async def stream_message(
     seen = await resume_point(services, principal.tenant, message_id, last_event_id, after)
     if seen is None:
         return Response(status_code=204)
-    news = services.streams.tail(
-        principal.tenant, message_id, after=seen, idle_seconds=services.settings.keepalive_seconds
-    )
-    return EventStreamResponse(news)
+    return EventStreamResponse(tail_of(services, principal.tenant, message_id, seen))
 
 
 async def stream_of_request(request: Request) -> Response:

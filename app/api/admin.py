@@ -1,0 +1,209 @@
+"""The queue as a whole, many messages at once, dead letters, workers, deliveries."""
+
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+
+from app.api.deps import (
+    Cursor,
+    FilterDep,
+    Limit,
+    PrincipalDep,
+    ServicesDep,
+    body_of,
+    decode_cursor,
+    described_body,
+    link_behind,
+)
+from app.api.errors import problems
+from app.api.operation_schemas import (
+    DeadLetter,
+    DeadLetterGroups,
+    DeadLetterList,
+    DeadLetterSelection,
+    DeliveryView,
+    MessageRequeued,
+    MessagesCancelled,
+    MessagesPurged,
+    MessagesRequeued,
+    QueuePaused,
+    QueueState,
+    UnfinishedSelection,
+    WorkerList,
+)
+from app.queue_manager import FAILED
+
+router = APIRouter()
+JSON = "application/json"
+
+
+@router.get(
+    "/queue",
+    tags=["queue"],
+    operation_id="getQueue",
+    summary="See the queue",
+    response_model=QueueState,
+    responses=problems(401, 422, 503),
+)
+async def get_queue(services: ServicesDep, principal: PrincipalDep, limit: Limit = 100) -> Response:
+    """Totals by state, what waits (in the order in which it will be taken) and what is being processed."""
+    summary = await services.queue.summary(principal.tenant, limit=limit)
+    pace = await services.queue.pace()
+    return Response(QueueState.of(summary, paused=pace.paused).model_dump_json(), media_type=JSON)
+
+
+@router.post(
+    "/queue/pause",
+    tags=["queue"],
+    operation_id="pauseQueue",
+    summary="Pause the queue",
+    response_model=QueuePaused,
+    responses=problems(401, 503, 504),
+)
+async def pause_queue(services: ServicesDep, _: PrincipalDep) -> Response:
+    """No message is begun from here on. What runs goes on, and messages are accepted."""
+    await services.queue.pause()
+    return Response(QueuePaused(paused=True).model_dump_json(), media_type=JSON)
+
+
+@router.post(
+    "/queue/resume",
+    tags=["queue"],
+    operation_id="resumeQueue",
+    summary="Resume the queue",
+    response_model=QueuePaused,
+    responses=problems(401, 503, 504),
+)
+async def resume_queue(services: ServicesDep, _: PrincipalDep) -> Response:
+    """Messages are begun again."""
+    await services.queue.unpause()
+    return Response(QueuePaused(paused=False).model_dump_json(), media_type=JSON)
+
+
+@router.get(
+    "/workers",
+    tags=["queue"],
+    operation_id="listWorkers",
+    summary="List the workers",
+    response_model=WorkerList,
+    responses=problems(401, 503),
+)
+async def list_workers(services: ServicesDep, _: PrincipalDep) -> Response:
+    """The live processes that run messages, with how many each runs at a time and when it was last heard of."""
+    workers = await services.store.list_workers()
+    return Response(WorkerList(workers=workers).model_dump_json(), media_type=JSON)
+
+
+@router.post(
+    "/messages/cancel",
+    tags=["queue"],
+    operation_id="cancelMessages",
+    summary="Cancel many messages",
+    response_model=MessagesCancelled,
+    responses=problems(401, 409, 413, 415, 422, 503, 504),
+    openapi_extra=described_body(UnfinishedSelection),
+)
+async def cancel_messages(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
+    """Those that have all of what the filter says and have not ended, up to 1,000.
+
+    Each is cancelled for itself: one that ends by itself meanwhile is left out of the reply. When the database goes
+    away in between, send it again.
+    """
+    body = await body_of(request, UnfinishedSelection)
+    cancelled = await services.queue.cancel_many(principal.tenant, body.selection())
+    reply = MessagesCancelled(cancelled=cancelled.ended, stopping=cancelled.stopping)
+    return Response(reply.model_dump_json(), media_type=JSON)
+
+
+@router.get(
+    "/dead-letters",
+    tags=["dead letters"],
+    operation_id="listDeadLetters",
+    summary="List dead letters",
+    response_model=DeadLetterList,
+    responses=problems(401, 422, 503),
+)
+async def list_dead_letters(
+    request: Request,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    chosen: FilterDep,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """Messages that have failed for good, the newest first, with every attempt. `Link` leads on to older ones."""
+    page = decode_cursor(cursor, limit)
+    messages = await services.queue.list_messages(principal.tenant, replace(chosen, states=FAILED), page)
+    attempts = await services.queue.list_attempts(messages)
+    told = [DeadLetter.of(message, attempts[message.id]) for message in messages]
+    reply = DeadLetterList.model_construct(dead_letters=told)
+    return Response(reply.model_dump_json(), headers=link_behind(request, messages, limit), media_type=JSON)
+
+
+@router.get(
+    "/dead-letters/groups",
+    tags=["dead letters"],
+    operation_id="groupDeadLetters",
+    summary="Group dead letters by their failure",
+    response_model=DeadLetterGroups,
+    responses=problems(401, 422, 503),
+)
+async def group_dead_letters(services: ServicesDep, principal: PrincipalDep, limit: Limit = 100) -> Response:
+    """How many failed in the same way: what stands for one cause. The fingerprint is a filter elsewhere."""
+    groups = await services.queue.group_dead_letters(principal.tenant, limit=limit)
+    return Response(DeadLetterGroups(groups=groups).model_dump_json(), media_type=JSON)
+
+
+@router.post(
+    "/dead-letters/requeue",
+    tags=["dead letters"],
+    operation_id="requeueDeadLetters",
+    summary="Queue dead letters again",
+    response_model=MessagesRequeued,
+    responses=problems(401, 404, 409, 413, 415, 422, 503, 504),
+    openapi_extra=described_body(DeadLetterSelection),
+)
+async def requeue_dead_letters(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
+    """Up to 1,000, all of them or none, each at the tail of its thread with all of its attempts before it."""
+    body = await body_of(request, DeadLetterSelection)
+    messages = await services.queue.requeue(principal.tenant, body.selection())
+    outlooks = await services.queue.outlooks(messages)
+    told = [MessageRequeued.of(*each) for each in zip(messages, outlooks, strict=True)]
+    return Response(MessagesRequeued.model_construct(requeued=told).model_dump_json(), media_type=JSON)
+
+
+@router.post(
+    "/dead-letters/purge",
+    tags=["dead letters"],
+    operation_id="purgeDeadLetters",
+    summary="Delete dead letters",
+    response_model=MessagesPurged,
+    responses=problems(401, 404, 409, 413, 415, 422, 503, 504),
+    openapi_extra=described_body(DeadLetterSelection),
+)
+async def purge_dead_letters(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
+    """Up to 1,000, all of them or none, for good. Answered by processes that run agents: their memory goes too."""
+    body = await body_of(request, DeadLetterSelection)
+    purged = await services.queue.purge(principal.tenant, body.selection())
+    return Response(MessagesPurged(purged=purged).model_dump_json(), media_type=JSON)
+
+
+@router.post(
+    "/deliveries/{delivery_id}/replay",
+    tags=["deliveries"],
+    operation_id="replayDelivery",
+    summary="Make a delivery again",
+    status_code=202,
+    response_model=DeliveryView,
+    response_description="It is due.",
+    responses=problems(401, 404, 503, 504),
+)
+async def replay_delivery(
+    delivery_id: Annotated[str, Path(description="The delivery's id, as the list of the message has it.")],
+    services: ServicesDep,
+    principal: PrincipalDep,
+) -> Response:
+    """It is tried at once, and as often as a new one, with the same id as before."""
+    delivery = await services.queue.replay_delivery(principal.tenant, delivery_id)
+    return Response(DeliveryView.of(delivery).model_dump_json(), 202, media_type=JSON)
