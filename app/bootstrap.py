@@ -151,7 +151,13 @@ class Runtime:
         self.streams = Streams(self._store)
         self.services = Services(
             settings=settings,
-            queue=QueueManager(self._store, registry, max_queue_size=settings.max_queue_size),
+            queue=QueueManager(
+                self._store,
+                registry,
+                max_queue_size=settings.max_queue_size,
+                allow_private_webhooks=settings.webhook_allow_private,
+                memory=lambda: self._agents.memory,
+            ),
             threads=ThreadManager(self._store),
             streams=self.streams,
             log=self._store,
