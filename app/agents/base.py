@@ -1,8 +1,8 @@
 """What an agent is to the rest of the system: something that answers a message piece by piece."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from app.models import Lease, Part
 
@@ -15,6 +15,17 @@ class FinalResult(NamedTuple):
 
 class AgentDrained(Exception):
     """The run stopped after a step because the worker asked it to; it goes on from there later."""
+
+
+class AgentInterrupted(Exception):
+    """The run ended with questions to a human; it goes on from there with the answers.
+
+    `interrupts` as in `app.models.Message.interrupt`.
+    """
+
+    def __init__(self, interrupts: str) -> None:
+        super().__init__("The agent asks a human.")
+        self.interrupts = interrupts
 
 
 class Drain:
@@ -46,7 +57,8 @@ class AgentTask:
     """One attempt at a message.
 
     `memory_key` names the conversation. `memory_fence` proves the right to write to it: it is higher for each later
-    message of the thread and for each later attempt, compared as a tuple.
+    message of the thread and for each later attempt, compared as a tuple. `resume` has a human's answers by the ids of
+    the interrupts. `rollback` has the ids of messages whose steps are forgotten before this one begins.
     """
 
     lease: Lease
@@ -54,6 +66,8 @@ class AgentTask:
     memory_key: str
     memory_fence: tuple[int, int]
     drain: Drain
+    resume: dict[str, Any] | None = None
+    rollback: tuple[str, ...] = ()
 
     @property
     def message_id(self) -> str:
@@ -68,7 +82,10 @@ class Agent(Protocol):
         """The answer in pieces, then the whole.
 
         A later attempt goes on from the last finished step and gives the pieces of the finished steps again first.
-        Raises AgentDrained, LeaseLost, or whatever the agent's own code raises.
+        A message that is not the newest of its conversation, because it failed and was put back behind others, becomes
+        a new turn at the end.
+
+        Raises AgentDrained, AgentInterrupted, LeaseLost, or whatever the agent's own code raises.
         """
 
 
@@ -77,3 +94,9 @@ class AgentMemory(Protocol):
 
     async def forget(self, memory_keys: list[str]) -> None:
         """Drop all that is remembered under these keys."""
+
+    async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
+        """Drop the steps of these messages, so that the newest of the others is the end of the conversation.
+
+        Takes the right to write as any step of the attempt does. Raises LeaseLost.
+        """

@@ -4,35 +4,46 @@ import asyncio
 import importlib
 import importlib.util
 import inspect
+import json
 import sys
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, NamedTuple, Never, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.channels import LastValue
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import GraphDrained
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 from langgraph.runtime import RunControl
-from langgraph.types import StateSnapshot
+from langgraph.types import Command, Interrupt, Overwrite, StateSnapshot
 
-from app.agents.base import AgentDrained, AgentTask, FinalResult
+from app.agents.base import AgentDrained, AgentInterrupted, AgentMemory, AgentTask, FinalResult
 from app.errors import AgentQueueError, AgentUnavailable
-from app.models import MEMORY_FENCE_KEY, Part, scrubbed
+from app.models import MEMORY_FENCE_KEY, Part, scrubbed, storable_json
 
 
-class HumanInputNeeded(AgentQueueError):
-    """The graph asked a human, which this version cannot pass on."""
+class StaticBreakpoint(AgentQueueError):
+    """The graph stopped where it was compiled to stop, without a question that could be answered."""
 
-    code = "human_input_needed"
+    code = "static_breakpoint"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The graph stopped at `interrupt_before` or `interrupt_after`, which ask nothing. "
+            "Call `interrupt()` in a node to ask a human."
+        )
 
 
 class LangGraphAgent:
-    """A graph with a `messages` state. Meets `app.agents.base.Agent`."""
+    """A graph with a `messages` state. Meets `app.agents.base.Agent`.
+
+    The checkpointer is one of `app.checkpoints`, which meet `app.agents.base.AgentMemory` too.
+    """
 
     def __init__(self, graph: Pregel[Any, Any, Any, Any], checkpointer: BaseCheckpointSaver[Any]) -> None:
         if "messages" not in graph.channels:
@@ -48,9 +59,12 @@ class LangGraphAgent:
                 MEMORY_FENCE_KEY: task.memory_fence,
             }
         }
-        graph_input, answer = await self._begin(task, config)
+        begin = await self._begin(task, config)
+        answer = begin.answer
         for part in answer.replay():
             yield part
+        if begin.asked is not None:
+            raise AgentInterrupted(begin.asked)
         control = RunControl()
 
         def drain() -> None:
@@ -59,7 +73,7 @@ class LangGraphAgent:
         task.drain.on_request(drain)
         try:
             streaming = self._graph.astream(
-                graph_input,
+                begin.graph_input,
                 config,
                 stream_mode=["messages", "updates", "values"],
                 subgraphs=True,
@@ -75,23 +89,61 @@ class LangGraphAgent:
             raise AgentDrained from drained
         finally:
             task.drain.forget(drain)
+        if answer.interrupted:
+            await self._ask(config)
         yield FinalResult(answer.final_text())
 
-    async def _begin(self, task: AgentTask, config: RunnableConfig) -> tuple[dict[str, Any] | None, "_Answer"]:
-        """The graph's input, None to go on behind the steps that earlier attempts of this message have finished."""
+    async def _ask(self, config: RunnableConfig) -> Never:
+        """End the run with all that the graph asks: branches that run side by side may ask at the same time."""
+        state = await self._graph.aget_state(config)
+        if not state.interrupts:
+            raise StaticBreakpoint
+        raise AgentInterrupted(_asked(state.interrupts))
+
+    async def _begin(self, task: AgentTask, config: RunnableConfig) -> "_Begin":
+        """Where the run begins: with a turn, with a human's answers, or behind the steps of earlier attempts."""
+        if task.rollback:
+            memory = cast(AgentMemory, self._graph.checkpointer)
+            await memory.forget_messages(task.memory_key, task.memory_fence, task.rollback)
         state = await self._graph.aget_state(config, subgraphs=task.lease.fence > 1)
         messages = state.values.get("messages", [])
-        if (state.metadata or {}).get("run_id") == task.message_id:
-            return None, _Answer(task.message_id, [*messages, *_inside_subgraphs(state, messages)])
-        turn = [*_answers_to_open_calls(messages), HumanMessage(task.content, id=task.message_id)]
-        return {"messages": turn}, _Answer(task.message_id, messages)
+        if (state.metadata or {}).get("run_id") != task.message_id:
+            return _Begin({"messages": self._turn(task, messages)}, _Answer(task.message_id, messages))
+        answer = _Answer(task.message_id, [*messages, *_inside_subgraphs(state, messages)])
+        if not state.interrupts:
+            return _Begin(None, answer)
+        # What an earlier attempt has passed on to the graph is not pending any more. What it has not, comes again.
+        pending = {each.id for each in state.interrupts}
+        answers = {key: value for key, value in (task.resume or {}).items() if key in pending}
+        if not answers:
+            return _Begin(None, answer, asked=_asked(state.interrupts))
+        return _Begin(Command(resume=answers), answer)
+
+    def _turn(self, task: AgentTask, messages: Sequence[AnyMessage]) -> list[AnyMessage] | Overwrite:
+        """The message as a new turn at the end of the conversation."""
+        earlier = _without_turn(messages, task.message_id)
+        turn: list[AnyMessage] = [*_answers_to_open_calls(earlier), HumanMessage(task.content, id=task.message_id)]
+        if len(earlier) == len(messages) or isinstance(self._graph.channels["messages"], LastValue):
+            return turn
+        return Overwrite([*earlier, *turn])  # a reducer would put a message with a known id in the place of the old one
+
+
+class _Begin(NamedTuple):
+    """How a run begins. `asked` has questions that no answer has come to, and then nothing is run."""
+
+    graph_input: dict[str, Any] | Command[Any] | None
+    answer: "_Answer"
+    asked: str | None = None
 
 
 class _Answer:
-    """Turns what a graph streams into parts, and remembers what the final text is made of."""
+    """Turns what a graph streams into parts, and remembers what the final text is made of.
+
+    `interrupted` tells that the graph has stopped to ask, so that there is no final text.
+    """
 
     def __init__(self, message_id: str, before: Sequence[AnyMessage]) -> None:
-        self._message_id = message_id
+        self.interrupted = False
         self._finished = _after_turn(before, message_id)
         self._ids_before = {_id_of(message) for message in before} - {_id_of(message) for message in self._finished}
         self._shown_tool_messages: set[str] = set()
@@ -113,7 +165,8 @@ class _Answer:
                 yield from self._content(data[0])
             case "updates":
                 if "__interrupt__" in data:
-                    raise HumanInputNeeded("The agent asked for human input, which this version cannot pass on.")
+                    self.interrupted = True
+                    return
                 for message in _messages_of_update(data):
                     yield from self._tools(message)
             case "values" if part["ns"] == ():
@@ -174,6 +227,21 @@ def _after_turn(messages: Sequence[AnyMessage], message_id: str) -> Sequence[Any
         if _id_of(messages[index]) == message_id:
             return messages[index + 1 :]
     return ()
+
+
+def _without_turn(messages: Sequence[AnyMessage], message_id: str) -> Sequence[AnyMessage]:
+    """The conversation without a turn that failed, should it be there: its message and what was answered to that."""
+    for start, message in enumerate(messages):
+        if _id_of(message) == message_id:
+            behind = range(start + 1, len(messages))
+            end = next((index for index in behind if isinstance(messages[index], HumanMessage)), len(messages))
+            return [*messages[:start], *messages[end:]]
+    return messages
+
+
+def _asked(interrupts: Sequence[Interrupt]) -> str:
+    """As in `Message.interrupt`."""
+    return json.dumps([{"id": each.id, "value": storable_json(each.value)} for each in interrupts])
 
 
 def _answers_to_open_calls(messages: Sequence[AnyMessage]) -> list[ToolMessage]:

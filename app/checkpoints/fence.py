@@ -1,6 +1,7 @@
 """What the savers share: whose write it is, and which classes they read."""
 
 from typing import NamedTuple
+from uuid import UUID, uuid5
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -24,6 +25,19 @@ def mark_of(config: RunnableConfig, queue: str) -> Mark | None:
     if MEMORY_FENCE_KEY not in configurable:
         return None
     return Mark(configurable["thread_id"], queue, *configurable[MEMORY_FENCE_KEY])
+
+
+def config_of(memory_key: str, memory_fence: tuple[int, int]) -> RunnableConfig:
+    """What a call of this attempt carries."""
+    return {"configurable": {"thread_id": memory_key, MEMORY_FENCE_KEY: memory_fence}}
+
+
+def input_task_of(checkpoint_id: str) -> str:
+    """The task that stands at a checkpoint for the input of the run that follows it.
+
+    LangGraph writes there what a DeltaChannel gets, and of two inputs the first would stay.
+    """
+    return str(uuid5(UUID(checkpoint_id), "__input__"))
 
 
 def lease_lost(config: RunnableConfig, mark: Mark) -> LeaseLost:

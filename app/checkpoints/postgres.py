@@ -11,7 +11,7 @@ connection of its own from the pool.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import psycopg
 from langchain_core.runnables import RunnableConfig
@@ -27,7 +27,7 @@ from psycopg import AsyncConnection, errors
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from app.checkpoints.fence import Mark, lease_lost, mark_of, strict_serializer
+from app.checkpoints.fence import Mark, config_of, input_task_of, lease_lost, mark_of, strict_serializer
 from app.errors import StoreError, StoreUnavailable
 from app.store.postgres.connection import connection_parameters
 
@@ -56,6 +56,19 @@ HOLD_FENCE = """
 SELECT 1 FROM checkpoint_fences WHERE thread_id = %s AND queue = %s AND message = %s AND fence = %s FOR SHARE
 """
 FORGET_FENCE = "DELETE FROM checkpoint_fences WHERE thread_id = %s"
+
+DROP_CHECKPOINTS_OF_RUNS = """
+DELETE FROM checkpoints WHERE thread_id = %s AND metadata ->> 'run_id' = ANY(%s)
+RETURNING checkpoint_ns, checkpoint_id, parent_checkpoint_id
+"""
+DROP_WRITES = "DELETE FROM checkpoint_writes WHERE thread_id = %s AND checkpoint_ns = %s AND checkpoint_id = %s"
+DROP_INPUT = f"{DROP_WRITES} AND task_id = %s"
+DROP_UNUSED_VALUES = """
+DELETE FROM checkpoint_blobs AS b WHERE thread_id = %s AND NOT EXISTS (
+    SELECT 1 FROM checkpoints AS c WHERE c.thread_id = b.thread_id AND c.checkpoint_ns = b.checkpoint_ns
+    AND c.checkpoint -> 'channel_versions' ->> b.channel = b.version
+)
+"""
 
 MAX_CONNECTIONS = 8
 WAIT_SECONDS = 3
@@ -143,6 +156,13 @@ class FencedPostgresSaver(AsyncPostgresSaver):
                 await AsyncPostgresSaver(connection).adelete_thread(key)
                 await connection.execute(FORGET_FENCE, (key,))
 
+    async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
+        """See `AgentMemory.forget_messages`."""
+        await self._write(
+            config_of(memory_key, memory_fence),
+            lambda saver: _forget_runs(cast(Connection, saver.conn), memory_key, message_ids),
+        )
+
     async def _write(self, config: RunnableConfig, write: Callable[[AsyncPostgresSaver], Awaitable[T]]) -> T:
         """Write in the transaction that holds the attempt's mark."""
         mark = mark_of(config, self._queue_id)
@@ -185,6 +205,16 @@ class FencedPostgresSaver(AsyncPostgresSaver):
         saver.MIGRATIONS = MIGRATIONS
         await saver.setup()
         await connection.execute(CREATE_FENCES)
+
+
+async def _forget_runs(connection: Connection, thread_id: str, run_ids: Sequence[str]) -> None:
+    dropped = await connection.execute(DROP_CHECKPOINTS_OF_RUNS, (thread_id, list(run_ids)))
+    for row in await dropped.fetchall():
+        namespace, checkpoint_id, parent_id = row.values()
+        await connection.execute(DROP_WRITES, (thread_id, namespace, checkpoint_id))
+        if parent_id is not None:
+            await connection.execute(DROP_INPUT.encode(), (thread_id, namespace, parent_id, input_task_of(parent_id)))
+    await connection.execute(DROP_UNUSED_VALUES, (thread_id,))
 
 
 async def _take(connection: Connection, config: RunnableConfig, mark: Mark) -> None:

@@ -36,7 +36,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from app.checkpoints.fence import lease_lost, mark_of, strict_serializer
+from app.checkpoints.fence import config_of, input_task_of, lease_lost, mark_of, strict_serializer
 from app.checkpoints.threads import CalledFromThreads
 from app.errors import StoreError
 from app.store.redis import connection
@@ -177,6 +177,14 @@ class FencedRedisSaver(CalledFromThreads):
         for thread_id in await self._threads() if run_ids else ():
             await self._keep(thread_id, lambda rows: [row for row in rows if row.metadata.get("run_id") not in run_ids])
 
+    async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
+        """See `AgentMemory.forget_messages`."""
+        config = config_of(memory_key, memory_fence)
+        await self._fenced(self._take, config)
+        await self._keep(
+            memory_key, lambda rows: [row for row in rows if row.metadata.get("run_id") not in message_ids], config
+        )
+
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Keep the newest checkpoint of each namespace, or none with the strategy `delete`.
 
@@ -198,6 +206,14 @@ class FencedRedisSaver(CalledFromThreads):
         with mapped_errors():
             applied = await script(keys=_keys(config["configurable"]["thread_id"]), args=[*attempt, *arguments])
         if mark and not applied:
+            raise lease_lost(config, mark)
+
+    def _check(self, stored: dict[bytes, bytes], config: RunnableConfig) -> None:
+        """Make sure that the mark at the conversation is still that of the attempt."""
+        mark = mark_of(config, self._queue_id)
+        if mark and stored != {
+            name.encode(): str(getattr(mark, name)).encode() for name in ("queue", "message", "fence")
+        }:
             raise lease_lost(config, mark)
 
     async def _call(self, *command: Any) -> Any:
@@ -260,13 +276,23 @@ class FencedRedisSaver(CalledFromThreads):
             if "counters_since_delta_snapshot" in found.metadata or any(isinstance(v, _DeltaSnapshot) for v in values):
                 raise NotImplementedError(f"A DeltaChannel needs the earlier checkpoints of {thread_id!r}.")
 
-    async def _keep(self, thread_id: str, choose: Callable[[Sequence[_Row]], Iterable[_Row]]) -> None:
-        """Keep the chosen checkpoints with their writes and values; done again if the conversation moved meanwhile."""
-        _, index, rows = _keys(thread_id)
+    async def _keep(
+        self,
+        thread_id: str,
+        choose: Callable[[Sequence[_Row]], Iterable[_Row]],
+        config: RunnableConfig | None = None,
+    ) -> None:
+        """Keep the chosen checkpoints with their writes and values; done again if the conversation moved meanwhile.
+
+        Of an attempt it has the `config`, and raises LeaseLost when a later one has begun.
+        """
+        fence, index, rows = _keys(thread_id)
         with mapped_errors():
             async with cast(Any, self._client).pipeline() as transaction:
                 while True:
-                    await transaction.watch(rows)
+                    await transaction.watch(fence, rows)
+                    if config is not None:
+                        self._check(await transaction.hgetall(fence), config)
                     saved: dict[bytes, bytes] = await transaction.hgetall(rows)
                     checkpoints = [self._row(n, row) for n, row in saved.items() if n.startswith(b"c\0")]
                     gone = _unneeded(map(bytes.decode, saved), checkpoints, choose(checkpoints))
@@ -290,11 +316,14 @@ def _newest(rows: Sequence[_Row]) -> Iterable[_Row]:
 def _unneeded(names: Iterable[str], rows: Iterable[_Row], kept_rows: Iterable[_Row]) -> Sequence[str]:
     """What goes with the checkpoints that are not kept; a write may be there before its checkpoint, and stays."""
     kept = {name for row in kept_rows for name in (row.name, *row.values)}
-    removed = {row.name for row in rows} - kept
+    removed = {row.name: row for row in rows if row.name not in kept}
+    inputs = {(row.namespace, row.parent_id, input_task_of(row.parent_id)) for row in removed.values() if row.parent_id}
 
     def goes(name: str) -> bool:
         kind, *parts = name.split(NUL)
-        return name not in kept if kind == "v" else NUL.join(("c", *parts[:2])) in removed
+        if kind == "v":
+            return name not in kept
+        return NUL.join(("c", *parts[:2])) in removed or tuple(parts[:3]) in inputs
 
     return [name for name in names if goes(name)]
 

@@ -7,6 +7,7 @@ of a queue that was made anew, or restored from a backup of another day, begin l
 """
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -18,7 +19,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-from app.checkpoints.fence import Mark, lease_lost, mark_of, strict_serializer
+from app.checkpoints.fence import Mark, config_of, input_task_of, lease_lost, mark_of, strict_serializer
 from app.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -35,6 +36,13 @@ WHERE excluded.queue <> queue OR (excluded.message, excluded.fence) >= (message,
 RETURNING 1
 """
 FIND_FENCE = "SELECT 1 FROM fences WHERE thread_id = ? AND queue = ? AND message = ? AND fence = ?"
+CHECKPOINTS_OF_RUNS = """
+SELECT checkpoint_ns, checkpoint_id, parent_checkpoint_id FROM checkpoints
+WHERE thread_id = ? AND json_extract(CAST(metadata AS TEXT), '$.run_id') IN (SELECT value FROM json_each(?))
+"""
+DROP_CHECKPOINT = "DELETE FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
+DROP_WRITES = "DELETE FROM writes WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
+DROP_INPUT = f"{DROP_WRITES} AND task_id = ?"
 BUSY_TIMEOUT_SECONDS = 5
 
 
@@ -103,6 +111,25 @@ class FencedSqliteSaver(AsyncSqliteSaver):
         """See `AgentMemory.forget`."""
         for key in memory_keys:
             await _to_the_end(self._forget(key))
+
+    async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
+        """See `AgentMemory.forget_messages`."""
+
+        async def forget() -> None:
+            async with self._fenced(config_of(memory_key, memory_fence)):
+                query = self.conn.execute(CHECKPOINTS_OF_RUNS, (memory_key, json.dumps(message_ids)))
+                async with query as rows:
+                    for namespace, checkpoint_id, parent_id in await rows.fetchall():
+                        place = (memory_key, namespace, checkpoint_id)
+                        await self.conn.execute(DROP_CHECKPOINT, place)
+                        await self.conn.execute(DROP_WRITES, place)
+                        if parent_id is not None:
+                            await self.conn.execute(
+                                DROP_INPUT, (memory_key, namespace, parent_id, input_task_of(parent_id))
+                            )
+                await self.conn.commit()
+
+        await _to_the_end(forget())
 
     async def _forget(self, key: str) -> None:
         async with self._writing:
