@@ -1,17 +1,21 @@
 """What an attempt shows that goes on behind an earlier one, and what a thread keeps of a turn that failed."""
 
 import asyncio
+import json
+import operator
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.types import interrupt
+from typing_extensions import TypedDict
 
-from app.agents.base import AgentDrained, AgentTask, Drain
-from app.agents.langgraph import LangGraphAgent
+from app.agents.base import AgentDrained, AgentInterrupted, AgentTask, Drain, FinalResult
+from app.agents.langgraph import LangGraphAgent, StaticBreakpoint
 from app.checkpoints.factory import open_saver
 from app.models import Lease
 from tests.servers import until
@@ -59,14 +63,20 @@ class Interrupting:
         return chain(before=self.node("before"), inner=inner, after=self.node("after"))
 
 
-async def run(agent: LangGraphAgent, number: int, fence: int, drain: Drain | None = None) -> list[Any]:
-    """All that one attempt at message `number` of the thread shows; `drained` last when it was."""
+async def run(
+    agent: LangGraphAgent, number: int, fence: int, drain: Drain | None = None, place: int | None = None, **given: Any
+) -> list[Any]:
+    """All that one attempt at message `number` shows, at this place in the thread.
+
+    Last, `drained` when it was, or what it asks.
+    """
     task = AgentTask(
         lease=Lease(f"message {number}", fence, 1, "worker"),
         content=f"question {number}",
         memory_key="default/thread/t",
-        memory_fence=(number, fence),
+        memory_fence=(place or number, fence),
         drain=drain or Drain(),
+        **given,
     )
     shown: list[Any] = []
     try:
@@ -75,6 +85,8 @@ async def run(agent: LangGraphAgent, number: int, fence: int, drain: Drain | Non
                 shown.append(part)  # noqa: PERF401  what came before a drain counts
     except AgentDrained:
         shown.append("drained")
+    except AgentInterrupted as interrupted:
+        shown.append(json.loads(interrupted.interrupts))
     return shown
 
 
@@ -142,3 +154,227 @@ async def test_a_tool_call_that_was_never_answered_does_not_poison_its_thread(sa
     await run(agent, 2, 1)
     assert [type(message) for message in heard[1]] == [HumanMessage, AIMessage, ToolMessage, HumanMessage]
     assert heard[1][2].tool_call_id == CALL["id"]
+
+
+# Interrupts
+
+
+class Asking:
+    """first → asks twice → last. Counts what was run."""
+
+    def __init__(self) -> None:
+        self.runs: list[str] = []
+
+    def node(self, name: str, *questions: object) -> Node:
+        """A node that says its name and what it was answered."""
+
+        async def run(_: MessagesState) -> dict[str, Any]:
+            self.runs.append(name)
+            answers = [str(interrupt(question)) for question in questions]
+            return {"messages": [AIMessage(" ".join([f"[{name}]", *answers]))]}
+
+        return run
+
+    def graph(self) -> Any:
+        """In a subgraph, so that the questions come from within."""
+        inner = chain(asks=self.node("asks", {"ask": float("nan")}, "and"))
+        return chain(first=self.node("first"), inner=inner, last=self.node("last"))
+
+
+def texts(shown: list[Any]) -> list[str]:
+    return [part.text if isinstance(part, FinalResult) else part.chunk for part in shown]
+
+
+async def test_a_run_that_asks_ends_with_the_question_and_goes_on_with_the_answer(saver: Saver) -> None:
+    nodes = Asking()
+    agent = LangGraphAgent(nodes.graph(), saver)
+    *shown, asked = await run(agent, 1, 1)
+    assert texts(shown) == ["[first]"]
+    assert [each["value"] for each in asked] == [{"ask": None}]
+    *shown, asked_next = await run(agent, 1, 2, resume={asked[0]["id"]: 7})
+    assert texts(shown) == ["[first]"]
+    assert [each["value"] for each in asked_next] == ["and"]
+    assert asked_next[0]["id"] != asked[0]["id"]
+    shown = await run(agent, 1, 3, resume={asked_next[0]["id"]: {"b": [8]}})
+    assert texts(shown) == ["[first]", "[asks] 7 {'b': [8]}", "[last]", "[last]"]
+    assert nodes.runs == ["first", "asks", "asks", "asks", "last"]
+
+
+async def test_a_question_that_was_not_told_is_asked_again_without_running(saver: Saver) -> None:
+    """The worker may be lost after the graph has asked and before the message is interrupted."""
+    nodes = Asking()
+    agent = LangGraphAgent(nodes.graph(), saver)
+    shown = await run(agent, 1, 1)
+    assert await run(agent, 1, 2) == shown
+    asked = shown[-1]
+    told = await run(agent, 1, 3, resume={asked[0]["id"]: 7})
+    assert await run(agent, 1, 4, resume={asked[0]["id"]: 7}) == told  # an answer to an earlier question
+    assert nodes.runs == ["first", "asks", "asks"]
+
+
+async def test_an_answer_outlives_a_run_that_was_cut_off_behind_it(saver: Saver) -> None:
+    runs = 0
+    cut_off = asyncio.Event()
+
+    async def asks(_: MessagesState) -> dict[str, Any]:
+        nonlocal runs
+        runs += 1
+        answer = interrupt("?")
+        if runs == 2:
+            cut_off.set()
+            await asyncio.Event().wait()
+        return {"messages": [AIMessage(answer)]}
+
+    agent = LangGraphAgent(chain(asks=asks), saver)
+    (asked,) = (await run(agent, 1, 1))[-1]
+    first = asyncio.create_task(run(agent, 1, 2, resume={asked["id"]: "yes"}))
+    await cut_off.wait()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert texts(await run(agent, 1, 3, resume={asked["id"]: "yes"})) == ["yes", "yes"]
+    assert runs == 3
+
+
+async def test_branches_that_ask_at_the_same_time_are_answered_one_by_one_or_together(saver: Saver) -> None:
+    nodes = Asking()
+    graph = StateGraph(MessagesState)
+    for name in ("left", "right", "third"):
+        graph.add_node(name, nodes.node(name, f"{name}?"))
+        graph.add_edge(START, name)
+        graph.add_edge(name, END)
+    agent = LangGraphAgent(graph.compile(), saver)
+    asked = {each["value"]: each["id"] for each in (await run(agent, 1, 1))[-1]}
+    assert set(asked) == {"left?", "right?", "third?"}
+    left = (await run(agent, 1, 2, resume={asked["left?"]: 1}))[-1]
+    assert {each["value"]: each["id"] for each in left} == {name: asked[name] for name in ("right?", "third?")}
+    shown = await run(agent, 1, 3, resume={asked["right?"]: 2, asked["third?"]: 3, "0" * 32: 4})
+    assert {"[right] 2", "[third] 3"} <= set(texts(shown))
+
+
+async def test_a_question_of_a_message_that_ended_is_not_the_next_ones(saver: Saver) -> None:
+    agent = LangGraphAgent(chain(first=Asking().node("first"), asks=Asking().node("asks", "?")), saver)
+    (asked,) = (await run(agent, 1, 1))[-1]
+    *shown, (asked_next,) = await run(agent, 2, 1)
+    assert texts(shown) == ["[first]"]
+    assert asked_next["id"] != asked["id"]
+    assert texts(await run(agent, 2, 2, resume={asked_next["id"]: "yes"}))[-1] == "[asks] yes"
+
+
+@pytest.mark.parametrize("where", ["interrupt_before", "interrupt_after"])
+async def test_a_static_breakpoint_asks_nothing_and_is_told(saver: Saver, where: str) -> None:
+    graph = StateGraph(MessagesState)
+    graph.add_node("first", Asking().node("first"))
+    graph.add_node("second", Asking().node("second"))
+    graph.add_edge(START, "first")
+    graph.add_edge("first", "second")
+    agent = LangGraphAgent(graph.compile(**{where: ["first"]}), saver)  # type: ignore[arg-type]  # the name is a parameter
+    with pytest.raises(StaticBreakpoint):
+        await run(agent, 1, 1)
+
+
+# Messages that are put back, and messages that are forgotten
+
+
+class Hearing:
+    """first → hears, which fails for the messages that are named."""
+
+    def __init__(self, *failing: str) -> None:
+        self.failing = set(failing)
+        self.heard: list[list[str]] = []
+
+    async def first(self, _: MessagesState) -> dict[str, Any]:
+        """The node before, whose step is finished when the next one fails."""
+        return {"messages": [AIMessage("[first]", tool_calls=[CALL])]}
+
+    async def hears(self, state: MessagesState) -> dict[str, Any]:
+        """Notes the conversation."""
+        self.heard.append([message.text for message in state["messages"]])
+        asked = [message.text for message in state["messages"] if isinstance(message, HumanMessage)]
+        if asked[-1] in self.failing:
+            raise RuntimeError("not yet")
+        return {"messages": [ToolMessage("42", tool_call_id=CALL["id"]), AIMessage("[heard]")]}
+
+    def agent(self, saver: Saver) -> LangGraphAgent:
+        """As an agent."""
+        return LangGraphAgent(chain(first=self.first, hears=self.hears), saver)
+
+
+async def test_a_failed_message_whose_thread_moved_on_becomes_a_new_turn_at_the_end(saver: Saver) -> None:
+    nodes = Hearing("question 1")
+    agent = nodes.agent(saver)
+    with pytest.raises(RuntimeError):
+        await run(agent, 1, 1)
+    await run(agent, 2, 1)
+    with pytest.raises(RuntimeError):
+        await run(agent, 1, 2, place=3)
+    nodes.failing.clear()
+    assert texts([(await run(agent, 1, 3, place=3))[-1]]) == ["[heard]"]
+    turn = ["question 2", "[first]", "42", "[heard]"]
+    assert nodes.heard == [
+        ["question 1", "[first]"],
+        ["question 1", "[first]", "The call was interrupted.", "question 2", "[first]"],
+        [*turn, "question 1", "[first]"],
+        [*turn, "question 1", "[first]"],
+    ]
+    await run(agent, 4, 1)
+    assert nodes.heard[-1] == [*turn, "question 1", "[first]", "42", "[heard]", "question 4", "[first]"]
+
+
+async def test_a_failed_message_whose_thread_waits_goes_on_behind_its_last_step(saver: Saver) -> None:
+    nodes = Hearing("question 1")
+    agent = nodes.agent(saver)
+    with pytest.raises(RuntimeError):
+        await run(agent, 1, 1)
+    nodes.failing.clear()
+    await run(agent, 1, 2, place=3)
+    assert nodes.heard == [["question 1", "[first]"]] * 2
+
+
+class AddedUp(TypedDict):
+    """A state whose reducer knows no ids."""
+
+    messages: Annotated[list[Any], operator.add]
+
+
+async def test_a_turn_is_put_at_the_end_also_by_a_reducer_that_knows_no_ids(saver: Saver) -> None:
+    heard: list[list[str]] = []
+
+    async def hears(state: AddedUp) -> AddedUp:
+        heard.append([message.text for message in state["messages"]])
+        return {"messages": [AIMessage("[heard]")]}
+
+    graph = StateGraph(AddedUp)
+    graph.add_node("hears", hears)
+    graph.add_edge(START, "hears")
+    agent = LangGraphAgent(graph.compile(), saver)
+    await run(agent, 1, 1)
+    await run(agent, 2, 1)
+    await run(agent, 1, 2, place=3)
+    assert heard[-1] == ["question 2", "[heard]", "question 1"]
+
+
+async def test_a_message_forgets_those_that_it_rolls_back(saver: Saver) -> None:
+    nodes = Hearing("question 2", "question 3")
+    agent = nodes.agent(saver)
+    await run(agent, 1, 1)
+    for number in (2, 3):
+        with pytest.raises(RuntimeError):
+            await run(agent, number, 1)
+    nodes.failing.add("question 4")
+    for fence in (1, 2):
+        with pytest.raises(RuntimeError):
+            await run(agent, 4, fence, rollback=("message 2", "message 3", "never run"))
+    nodes.failing.clear()
+    shown = await run(agent, 4, 3, rollback=("message 2", "message 3", "never run"))
+    assert texts(shown)[-1] == "[heard]"
+    assert nodes.heard[-1] == ["question 1", "[first]", "42", "[heard]", "question 4", "[first]"]
+    assert nodes.heard[-3:] == [nodes.heard[-1]] * 3
+
+
+async def test_the_first_message_of_a_thread_is_forgotten_too(saver: Saver) -> None:
+    nodes = Hearing("question 1")
+    agent = nodes.agent(saver)
+    with pytest.raises(RuntimeError):
+        await run(agent, 1, 1)
+    await run(agent, 2, 1, rollback=("message 1",))
+    assert nodes.heard[-1] == ["question 2", "[first]"]
