@@ -19,6 +19,8 @@ THREADS = 6
 THREAD_MESSAGES = 20
 """Of each client, of all that it sends; then it goes on in a new thread."""
 
+SUBMIT_TRIES = 4
+
 PRIORITIES = ("low", "normal", "normal", "high")
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout)
 TIMEOUT = httpx2.Timeout(8.0, connect=2.0)
@@ -91,30 +93,39 @@ class Clients:
             await asyncio.sleep(0.1)
 
     async def submit(self, content: str, thread: str | None, *, random: Random, **fields: str) -> str | None:
-        """POST; the id if it is known."""
-        url, began = random.choice(self.urls), time.monotonic()
-        reply, message_id = Reply.UNKNOWN, None
-        try:
-            body = {"message": content, "thread_id": thread, **fields}
-            response = await self._http.post(f"{url}/messages", json=body)
-            if self._expected(response, {202, 503, 504}):
-                reply, message_id = Reply.DONE, str(response.json()["message_id"])
-            elif response.status_code == 503:
-                reply = Reply.REFUSED
-        except NOT_SENT:
-            reply = Reply.REFUSED
-        except httpx2.TransportError:
-            pass  # stored or not: nobody will ever know
+        """POST; the id if it is known. Whoever hears nothing asks again, with the same key, elsewhere."""
+        began = time.monotonic()
+        headers = {"Idempotency-Key": f"{content}-{random.getrandbits(64):x}"}
+        body = {"message": content, "thread_id": thread, **fields}
+        reply, message_id = Reply.REFUSED, None
+        for _ in range(SUBMIT_TRIES):
+            answer, message_id = await self._submit_once(random.choice(self.urls), body, headers)
+            if answer is not Reply.REFUSED:
+                reply = answer
+            if answer is not Reply.UNKNOWN:
+                break
         self.seen.submits.append(Submit(content, thread, began, time.monotonic(), reply, message_id))
         return message_id
 
-    async def cancel(self, message_id: str, random: Random, *, after: float) -> None:
-        """DELETE, once."""
-        await asyncio.sleep(after)
-        reply = Reply.UNKNOWN
+    async def _submit_once(self, url: str, body: dict[str, Any], headers: dict[str, str]) -> tuple[Reply, str | None]:
         try:
-            response = await self._http.delete(f"{random.choice(self.urls)}/messages/{message_id}")
-            if self._expected(response, {200, 409, 503, 504}, message_id):
+            response = await self._http.post(f"{url}/messages", json=body, headers=headers)
+        except NOT_SENT:
+            return Reply.REFUSED, None
+        except httpx2.TransportError:
+            return Reply.UNKNOWN, None
+        if self._expected(response, {202, 503, 504}):
+            return Reply.DONE, str(response.json()["message_id"])
+        return Reply.REFUSED if response.status_code == 503 else Reply.UNKNOWN, None
+
+    async def cancel(self, message_id: str, random: Random, *, after: float) -> None:
+        """Once: by DELETE what is queued, or in any state."""
+        await asyncio.sleep(after)
+        url, reply = f"{random.choice(self.urls)}/messages/{message_id}", Reply.UNKNOWN
+        try:
+            running = random.random() < 0.5
+            response = await (self._http.post(f"{url}/cancel") if running else self._http.delete(url))
+            if self._expected(response, {200, 202, 409, 503, 504}, message_id):
                 reply = Reply.DONE
             elif response.status_code in (409, 503):
                 reply = Reply.REFUSED

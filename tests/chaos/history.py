@@ -36,7 +36,7 @@ class Event(NamedTuple):
 
 
 class Submit(NamedTuple):
-    """A POST. `began` and `ended` are times of the client's own clock."""
+    """A POST, with all its repetitions under one key. `began` and `ended` are times of the client's own clock."""
 
     content: str
     thread: str | None
@@ -47,7 +47,7 @@ class Submit(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """A DELETE."""
+    """A DELETE, or a POST that cancels in any state."""
 
     message_id: str
     reply: Reply
@@ -182,8 +182,8 @@ def one_writer(history: History) -> Found:
                     yield message_id, f"event {event.id} begins an attempt inside that of event {begun}"
                 begun, index = event.id, 0
                 continue
-            if (event.type == "cancelled") != (begun is None):
-                yield message_id, f"event {event.id}, {event.type}, {'inside' if begun else 'outside'} an attempt"
+            if event.type != "cancelled" and begun is None:  # a cancel may come at any time
+                yield message_id, f"event {event.id}, {event.type}, outside of an attempt"
             if event.type == "chunk":
                 if event.data["index"] != index:
                     yield message_id, f"event {event.id} has index {event.data['index']}, expected {index}"

@@ -70,7 +70,7 @@ def good() -> History:
         "1": log_of(*attempt(1, PLAN_A, ANSWER_A), done(ANSWER_A)),
         "2": log_of(*attempt(1, PLAN_B, CUT_B), retry(1), *attempt(2, PLAN_B, ANSWER_B), done(ANSWER_B)),
         "3": log_of(("cancelled", {})),
-        "4": log_of(("cancelled", {})),
+        "4": log_of(*attempt(1), ("cancelled", {})),
         "5": log_of(*attempt(1, RECITAL), done(RECITAL)),
     }
     history.stored.threads = {"t": ["1", "2", "3", "5"]}
@@ -185,8 +185,8 @@ def discards_too_little(history: History) -> None:
     set_log(history, "1", *attempt(1, PLAN_A), retry(2), *attempt(2, PLAN_A, ANSWER_A), done(ANSWER_A))
 
 
-def cancelled_while_it_ran(history: History) -> None:
-    set_log(history, "4", *attempt(1), ("cancelled", {}))
+def ended_outside_an_attempt(history: History) -> None:
+    set_log(history, "1", *attempt(1, PLAN_A), retry(1), done(ANSWER_A))
 
 
 def result_of_another_attempt(history: History) -> None:
@@ -285,7 +285,7 @@ FORGERIES: dict[str, list[Callable[[History], None]]] = {
     "I2": [never_sent, stored_twice, refused_but_stored, too_many, cancelled_by_nobody],
     "I3": [two_ends, another_state, another_result, an_end_taken_back, failed_without_losses],
     "I4": [
-        attempt_within_attempt, chunk_of_another, chunk_after_retry, discards_too_little, cancelled_while_it_ran,
+        attempt_within_attempt, chunk_of_another, chunk_after_retry, discards_too_little, ended_outside_an_attempt,
         result_of_another_attempt, a_token_twice, tokens_of_two_runs, a_memory_of_another_attempt,
         a_recital_of_another_attempt,
     ],
