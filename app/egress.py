@@ -24,6 +24,7 @@ MAX_URL_LENGTH = 2048
 MAX_REPLY_BYTES = 64 * 1024
 RESOLVE_SECONDS = 5.0
 PORTS = frozenset({443, 8443})
+DEFAULT_PORTS = {"https": 443, "http": 80}
 FIELD = "webhook_url"
 UNKNOWN_HOST = "an unknown host"
 
@@ -137,12 +138,14 @@ async def find_destination(url: str, *, allow_private: bool, resolve: Resolve = 
         raise _refused("the host has no address. Give one that can be found")
     if not all(_may_be_called(address, allow_private) for address in addresses):
         raise _refused("the host is not a public one")
+    name = host.removesuffix(".")  # no certificate has it
+    written = _written(name)
     return Destination(
         scheme=parts.scheme,
-        host=host.removesuffix("."),  # no certificate has it
+        host=name,
         port=port,
         target=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
-        authority=parts.netloc,
+        authority=written if port == DEFAULT_PORTS[parts.scheme] else f"{written}:{port}",
         addresses=tuple(dict.fromkeys(addresses)),
     )
 
@@ -236,11 +239,10 @@ def _checked_parts(url: str, allow_private: bool) -> tuple[SplitResult, str, int
     if "@" in parts.netloc:
         raise _refused("a user name or a password in it is not allowed")
     host = parts.hostname or ""
-    written = f"[{host}]" if ":" in host else host
-    if not _is_host(host) or not re.fullmatch(re.escape(written) + "(:[0-9]+)?", parts.netloc, re.IGNORECASE):
+    if not _is_host(host) or not re.fullmatch(re.escape(_written(host)) + "(:[0-9]+)?", parts.netloc, re.IGNORECASE):
         raise _refused("expected the name of a host, or its address in the usual form")
     if port is None:
-        port = 443 if parts.scheme == "https" else 80
+        port = DEFAULT_PORTS[parts.scheme]
     if port == 0 or (port not in PORTS and not allow_private):
         raise _refused("only the ports 443 and 8443 are allowed")
     return parts, host, port
@@ -254,6 +256,11 @@ def _is_host(host: str) -> bool:
     if ":" in host or _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]):
         return bool(_literal(host))
     return len(host) <= 253 and _NAME.fullmatch(host) is not None
+
+
+def _written(host: str) -> str:
+    """As it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _literal(host: str) -> tuple[str, ...]:

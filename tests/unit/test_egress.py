@@ -228,6 +228,26 @@ async def test_the_connection_goes_to_the_address_that_was_checked_and_keeps_the
     assert (got.headers["host"], got.headers["x-name"]) == (NAME, "value")
 
 
+@pytest.mark.parametrize(
+    ("url", "authority"),
+    [
+        (f"http://{NAME.upper()}.:80/", NAME),
+        (f"http://{NAME}:443/", f"{NAME}:443"),
+        ("http://[FD00::1]/", "[fd00::1]"),
+        ("http://[::1]:5000/", "[::1]:5000"),
+    ],
+)
+async def test_the_receiver_is_told_its_name_in_the_usual_form(
+    url: str, authority: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with receiver() as there:
+        Wires(monkeypatch, there.port)
+        destination = await find_destination(url, allow_private=True, resolve=Names([PUBLIC]))
+        await post(destination, b"{}", {}, certificate_checks())
+
+    assert there.requests[0].headers["host"] == authority
+
+
 async def test_a_certificate_of_another_name_is_not_accepted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     certificate = certificate_for("other.example", tmp_path)
     async with receiver(tls=certificate.server) as there:
