@@ -281,7 +281,7 @@ async def test_a_message_is_requeued_again_and_again(store: Store, clock: Manual
         assert [attempt.ended_at for attempt in attempts] == sorted(attempt.ended_at for attempt in attempts)
     assert numbers == sorted(set(numbers))
     assert fences == sorted(set(fences))
-    assert [event.id for event in await log(store, failed.id)] == [11, 12, 13]
+    assert [event.id for event in await log(store, failed.id)] == [12, 13, 14]
     assert (await store.get_thread(TENANT, "t")).message_count == 1
 
 

@@ -28,7 +28,7 @@ async def run_for(store: Store, clock: ManualClock, seconds: float, **fields: st
 
 
 async def test_an_empty_queue_has_no_pace(store: Store) -> None:
-    assert await store.pace() == Pace(paused=False, slots=0, run_seconds=None)
+    assert await store.pace() == Pace(paused=False, slots=0, running=0, run_seconds=None)
 
 
 async def test_the_slots_are_those_of_all_live_workers(store: Store, clock: ManualClock) -> None:
@@ -49,6 +49,15 @@ async def test_the_time_is_the_mean_of_what_was_completed(store: Store, clock: M
     for seconds in (1, 2, 6):
         await run_for(store, clock, seconds)
     assert (await store.pace()).run_seconds == pytest.approx(3.0)
+
+
+async def test_what_runs_is_counted_until_it_has_ended(store: Store) -> None:
+    lease = await start(store, thread="t")
+    await start(store, tenant=OTHER_TENANT)
+    await add(store, thread="t")
+    assert (await store.pace()).running == 2
+    await store.finish(lease, DONE)
+    assert (await store.pace()).running == 1
 
 
 async def test_the_time_in_the_queue_does_not_count(store: Store, clock: ManualClock) -> None:
