@@ -24,6 +24,7 @@ from app.store.factory import make_store
 from app.streams import Streams
 from app.telemetry import Redactor, configure_logging
 from app.thread_manager import ThreadManager
+from app.webhooks import WebhookSender
 from app.worker import QueueWorker
 
 if TYPE_CHECKING:
@@ -106,7 +107,9 @@ class Agents:
 
 def redactor_of(settings: Settings) -> Redactor:
     """Knows the secrets among the settings."""
-    secrets = [] if settings.openai_api_key is None else [settings.openai_api_key.get_secret_value()]
+    ours = filter(None, (settings.openai_api_key, settings.webhook_secret))
+    secrets = [secret.get_secret_value() for secret in ours]
+    secrets += [] if settings.webhook_secret is None else settings.webhook_secret.get_secret_value().split()
     for url in filter(None, (settings.database_url, settings.checkpoint_url)):
         credentials, at, _ = url.partition("://")[2].rpartition("@")
         options = parse_qs(url.partition("?")[2])
@@ -143,11 +146,10 @@ class Runtime:
         self._store = store or make_store(settings)
         self._agents = Agents(settings, self._store)
         registry = self._agents.registry
-        processor = AgentProcessor(
-            self._store, registry, timeout_seconds=settings.processing_timeout, redactor=redactor_of(settings)
-        )
+        processor = AgentProcessor(self._store, registry, settings, redactor=redactor_of(settings))
         self.worker = QueueWorker(self._store, processor, registry, settings)
         self._maintenance = Maintenance(self._store, lambda: self._agents.memory, settings)
+        self._webhooks = WebhookSender(self._store, settings)
         self.streams = Streams(self._store)
         self.services = Services(
             settings=settings,
@@ -155,6 +157,7 @@ class Runtime:
                 self._store,
                 registry,
                 max_queue_size=settings.max_queue_size,
+                sends_webhooks=self._webhooks.enabled,
                 allow_private_webhooks=settings.webhook_allow_private,
                 memory=lambda: self._agents.memory,
             ),
@@ -185,11 +188,13 @@ class Runtime:
         loading = asyncio.create_task(self._load_agents(), name="load agents")
         self.worker.start()
         self._maintenance.start()
+        self._webhooks.start()
         try:
             yield
         finally:
             self.begin_stop()
             await self.worker.stop(settings.shutdown_grace_seconds)
+            await self._webhooks.stop()
             await self._maintenance.stop()
             loading.cancel()
             await asyncio.gather(loading, return_exceptions=True)

@@ -107,6 +107,18 @@ async def resolve_host(host: str, port: int) -> Sequence[str]:
     return await answer
 
 
+def remembering(resolve: Resolve) -> Resolve:
+    """Asks for each host only once: for checks of many URLs at a time."""
+    answers: dict[tuple[str, int], Sequence[str]] = {}
+
+    async def remembered(host: str, port: int) -> Sequence[str]:
+        if (host, port) not in answers:
+            answers[host, port] = await resolve(host, port)
+        return answers[host, port]
+
+    return remembered
+
+
 def is_public(address: Address) -> bool:
     """Whether everybody on the internet means the same host by it."""
     address = _unmapped(address)

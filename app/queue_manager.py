@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from app.agents.base import AgentMemory
 from app.agents.registry import AgentRegistry
-from app.egress import check_webhook_url
+from app.egress import Resolve, check_webhook_url, remembering, resolve_host
 from app.errors import (
     DeliveryNotFound,
     InvalidRequest,
@@ -114,12 +114,14 @@ class QueueManager:
         registry: AgentRegistry,
         *,
         max_queue_size: int,
+        sends_webhooks: bool = False,
         allow_private_webhooks: bool = False,
         memory: Callable[[], AgentMemory | None] = lambda: None,
     ) -> None:
         self._store = store
         self._registry = registry
         self._max_queue_size = max_queue_size
+        self._sends_webhooks = sends_webhooks
         self._allow_private_webhooks = allow_private_webhooks
         self._memory = memory
         self._outlooks = Outlooks(store)
@@ -171,6 +173,7 @@ class QueueManager:
     async def _check(self, submissions: Sequence[Submission], batch: bool) -> None:
         """Whether they can be accepted now. Raises InvalidRequest."""
         checked = set()
+        resolve = remembering(resolve_host)
         now = datetime.now(UTC)
         for at, wanted in enumerate(submissions):
             name = f"{_within(batch, at)}run_at"
@@ -182,9 +185,17 @@ class QueueManager:
             if url is not None and url not in checked:
                 checked.add(url)
                 try:
-                    await check_webhook_url(url, allow_private=self._allow_private_webhooks)
+                    await self._check_webhook(url, resolve)
                 except InvalidRequest as error:
                     raise _placed(error, batch, at) from None
+
+    async def _check_webhook(self, url: str, resolve: Resolve) -> None:
+        if not self._sends_webhooks:
+            raise InvalidRequest(
+                "webhook_url: this server sends no webhooks. Its operator has to set WEBHOOK_SECRET",
+                field="webhook_url",
+            )
+        await check_webhook_url(url, allow_private=self._allow_private_webhooks, resolve=resolve)
 
     async def _replay(self, new: Sequence[NewMessage], request: RequestKey) -> Accepted | None:
         """The answer of the request that came first with this key; None when this is the first. Raises KeyReused."""
