@@ -348,13 +348,15 @@ class Delivery(BaseModel):
 
 
 class Pace(NamedTuple):
-    """How fast the queue moves: the slots of all live workers, and how long the newest completed messages took.
+    """How fast the queue moves: the slots of all live workers, how many messages they run, and how long the newest
+    completed ones took.
 
     `run_seconds` is None while nothing was completed.
     """
 
     paused: bool
     slots: int
+    running: int
     run_seconds: float | None
 
 

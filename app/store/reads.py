@@ -176,8 +176,8 @@ class Reads(ABC):
 
     def pace(self) -> Pace:
         """See `MessageStore.pace`."""
-        paused, slots, run_ms = self.rows("pace", limit=PACE_MESSAGES)[0]
-        return Pace(bool(paused), int(slots), None if run_ms is None else float(run_ms) / 1000)
+        paused, slots, running, run_ms = self.rows("pace", limit=PACE_MESSAGES)[0]
+        return Pace(bool(paused), int(slots), int(running), None if run_ms is None else float(run_ms) / 1000)
 
     def threads(self, tenant: str, page: Page) -> list[Thread]:
         """See `ThreadStore.list_threads`."""

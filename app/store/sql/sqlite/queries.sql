@@ -195,6 +195,7 @@ GROUP BY fingerprint ORDER BY last DESC, fingerprint LIMIT :limit
 -- Not far back: where few of the newest were completed, a few have to do.
 SELECT
     (SELECT paused FROM queue), (SELECT coalesce(sum(slots), 0) FROM workers),
+    (SELECT coalesce(sum(messages), 0) FROM tallies WHERE state = 'processing'),
     (SELECT avg(completed_at - started_at) FROM (
         SELECT completed_at, started_at FROM (
             SELECT completed_at, started_at, state FROM messages WHERE completed_at IS NOT NULL
