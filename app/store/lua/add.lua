@@ -1,66 +1,113 @@
--- Accepts a message as queued, behind all of its thread.
+-- Accepts messages as queued, each behind all of its thread; all of them or none.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] turn, ARGV[2] operation, ARGV[3] time or '', ARGV[4] how many may be queued, ARGV[5] id, ARGV[6] tenant,
--- ARGV[7] thread or '', ARGV[8] agent, ARGV[9] content, ARGV[10] priority, ARGV[11] rank at time 0, ARGV[12] preview
--- Returns number, thread number, time, position, whether it is ready; false when the queue is full.
+-- ARGV[1] turn, ARGV[2] operation, ARGV[3] time or '', ARGV[4] how many may be queued, ARGV[5] tenant of the request's
+-- key, ARGV[6] that key or '', ARGV[7] its fingerprint, ARGV[8] for how many milliseconds it holds, ARGV[9] template of
+-- the event `cancelled` (\1T time) or '', then of each message: id, tenant, thread or '', agent, content, priority, rank
+-- at time 0, preview, options or '', time before which it is not to run or '', that as milliseconds from now or '', what
+-- it does when its thread is busy, webhook or ''
+-- Returns whether an earlier request was answered, the receipts (as in `app.store.rows`), whether one of them is ready,
+-- ids of the messages that were cancelled, ids of those that are to be; 'reused' for a key of another request, 'full' for
+-- the queue; 'busy' and the thread when one of them is.
 -- include: keys
 -- include: queue
 -- include: once
 -- include: time
 -- include: messages
+-- include: endings
+-- include: ranks
+-- include: accepting
+-- include: cancels
+-- include: requests
 
 if recalled then return recalled end
-local id, tenant, thread, agent = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-if redis.call('EXISTS', message_key(id)) == 1 then return redis.error_reply('ERR this message id is taken') end
-if redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED) >= tonumber(ARGV[4]) then return false end
-
+local FIRST, WIDTH = 10, 13
 local now, microseconds = clock(ARGV[3])
-local rank = tonumber(ARGV[11]) + now
-local number = above(redis.call('GET', prefix .. 'number'), microseconds)
-redis.call('SET', prefix .. 'number', number)
-local member = member_of(number, id)
-local message = {id = id, member = member, tenant = tenant, agent = agent, place = 'ready'}
-local thread_number = 0
-local fields = {'number', number, 'tenant', tenant, 'agent', agent, 'priority', ARGV[10], 'base_rank', rank,
-    'state', 'queued', 'created_at', now}
+local request = ARGV[6] ~= '' and request_key(ARGV[5], ARGV[6])
+local earlier = request and recall_request(request, ARGV[7], now - tonumber(ARGV[8]))
+if earlier == 'reused' then return earlier end
+if earlier then return {1, earlier, 0, {}, {}} end
 
--- Priority inheritance: those ahead in the thread wait no longer than this one would. Ranks never fall along a thread,
--- so the walk from the end stops at the first one that needs no lifting, or at a delayed head, which has no rank.
-local function lift(queue)
-    local walked, step, changed = 0, 1, false
-    while true do
-        local ahead = redis.call('ZREVRANGE', queue, walked, walked + step - 1)
-        local old_ranks = #ahead > 0 and redis.call('ZMSCORE', WAITING, unpack(ahead)) or {}
-        local lifted = {}
-        for i, other in ipairs(ahead) do
-            if not old_ranks[i] or tonumber(old_ranks[i]) <= rank then break end
-            lifted[#lifted + 1] = rank
-            lifted[#lifted + 1] = other
+-- Nothing is written before it is known that all can be.
+local function refusal()
+    local count = (#ARGV - FIRST + 1) / WIDTH
+    if redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED) + count > tonumber(ARGV[4]) then return 'full' end
+    local threads, ids = {}, {}
+    for i = FIRST, #ARGV, WIDTH do
+        local id, tenant, thread = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+        if ids[id] or redis.call('EXISTS', message_key(id)) == 1 then
+            return redis.error_reply('ERR this message id is taken')
         end
-        rerank(tenant, lifted)
-        walked, step, changed = walked + #ahead, 500, changed or #lifted > 0
-        if #lifted < 2 * #ahead or #ahead == 0 then break end
+        ids[id] = true
+        if thread ~= '' then
+            local name = scope(tenant, thread)
+            if ARGV[i + 11] == 'reject' and (threads[name] or is_busy(tenant, thread)) then return {'busy', thread} end
+            threads[name] = true
+        end
     end
-    if changed then rerank_head(queue) end
 end
 
-if thread ~= '' then
-    local key, queue = thread_key(tenant, thread), thread_queue_key(tenant, thread)
-    thread_number = redis.call('HINCRBY', key, 'last_number', 1)
-    if thread_number == 1 then redis.call('HSET', key, 'created_at', now) end
-    redis.call('HSET', key, 'preview', ARGV[12])
-    local running = tonumber(redis.call('HGET', key, 'processing') or 0)
-    if running > 0 or redis.call('ZCARD', queue) > 0 then message.place = 'behind' end
-    redis.call('HINCRBY', key, 'queued', 1)
-    redis.call('ZADD', of_tenant('threads', tenant), 'GT', now, thread)
-    redis.call('ZREM', EMPTY, scope(tenant, thread))
-    lift(queue)
-    redis.call('ZADD', queue, thread_number, member)
-    redis.call('ZADD', thread_messages_key(tenant, thread), thread_number, id)
-    for _, field in ipairs({'thread', thread, 'thread_number', thread_number}) do fields[#fields + 1] = field end
+local refused = refusal()
+if refused then return refused end
+local any_ready, cancelled, to_cancel = 0, {}, {}
+
+-- Cancels what is unfinished in a thread, the last first, so that none of it becomes ready meanwhile. Returns the ids,
+-- oldest first.
+local function make_way(tenant, thread)
+    local members = redis.call('ZRANGE', thread_queue_key(tenant, thread), 0, -1)
+    local f = redis.call('HMGET', thread_key(tenant, thread), 'processing', 'interrupted', 'head')
+    local ids = {}
+    if tonumber(f[1] or 0) + tonumber(f[2] or 0) > 0 then ids[1] = f[3] end
+    for _, member in ipairs(members) do ids[#ids + 1] = id_of(member) end
+    for i = #ids, 1, -1 do
+        local message = load(ids[i])
+        local told = message.state == 'processing' and to_cancel or cancelled
+        told[#told + 1] = message.id
+        cancel(message, now, microseconds, ARGV[9])
+    end
+    return ids
 end
-redis.call('HSET', message_key(id), 'place', message.place, unpack(fields))
-redis.call('SET', content_key(id), ARGV[9])
-wait(message, rank)
-return remember({tonumber(number), thread_number, now, redis.call('ZRANK', WAITING, member),
-    message.place == 'ready' and 1 or 0})
+
+local function store(i, number)
+    local id, tenant, content = ARGV[i], ARGV[i + 1], ARGV[i + 4]
+    local thread, run_at = ARGV[i + 2] ~= '' and ARGV[i + 2], tonumber(ARGV[i + 9] ~= '' and ARGV[i + 9] or 0)
+    if ARGV[i + 10] ~= '' then run_at = now + tonumber(ARGV[i + 10]) end
+    local gone = {}
+    if thread and (ARGV[i + 11] == 'interrupt' or ARGV[i + 11] == 'rollback') then
+        gone = make_way(tenant, thread)
+        if ARGV[i + 11] == 'interrupt' then gone = {} end
+    end
+    local message = {id = id, number = number, member = member_of(number, id), tenant = tenant, thread = thread,
+        agent = ARGV[i + 3], run_at = run_at}
+    local rank = tonumber(ARGV[i + 6]) + now
+    enqueue(message, rank, now, ARGV[i + 7])
+    local fields = {'number', number, 'tenant', tenant, 'agent', message.agent, 'priority', ARGV[i + 5], 'base_rank', rank,
+        'state', 'queued', 'created_at', now, 'place', message.place}
+    local function keep(name, value)
+        fields[#fields + 1] = name
+        fields[#fields + 1] = value
+    end
+    if thread then
+        keep('thread', thread)
+        keep('thread_number', message.thread_number)
+    end
+    if ARGV[i + 8] ~= '' then keep('options', ARGV[i + 8]) end
+    if run_at ~= 0 then keep('run_at', run_at) end
+    if #gone > 0 then keep('rollback', cjson.encode(gone)) end
+    if ARGV[i + 12] ~= '' then keep('webhook_url', ARGV[i + 12]) end
+    redis.call('HSET', message_key(id), unpack(fields))
+    redis.call('SET', content_key(id), content)
+    if message.place == 'ready' then any_ready = 1 end
+    return {id, tonumber(number), message.thread_number, now, message.place, run_at, false, gone}
+end
+
+local receipts, number = {}, redis.call('GET', prefix .. 'number')
+for i = FIRST, #ARGV, WIDTH do
+    number = above(number, microseconds)
+    receipts[#receipts + 1] = store(i, number)
+end
+if number then redis.call('SET', prefix .. 'number', number) end
+for _, receipt in ipairs(receipts) do
+    receipt[7] = redis.call('ZRANK', WAITING, member_of(receipt[2], receipt[1]))
+end
+if request then keep_request(request, ARGV[7], now, receipts) end
+return remember({0, receipts, any_ready, cancelled, to_cancel})

@@ -6,12 +6,12 @@
 -- include: once
 
 if recalled then return recalled end
-local held = redis.call('HMGET', message_key(ARGV[3]), 'state', 'fence')
+local held = redis.call('HMGET', message_key(ARGV[3]), 'state', 'fence', 'dropped')
 if held[1] ~= 'processing' or held[2] ~= ARGV[4] then return false end
-local log = log_key(ARGV[3])
-if #ARGV == 4 then return redis.call('LLEN', log) end
+local log, dropped = log_key(ARGV[3]), tonumber(held[3] or 0)
+if #ARGV == 4 then return dropped + redis.call('LLEN', log) end
 local last
 for first = 5, #ARGV, 1000 do
     last = redis.call('RPUSH', log, unpack(ARGV, first, math.min(first + 999, #ARGV)))
 end
-return remember(last)
+return remember(dropped + last)

@@ -2,7 +2,7 @@
 -- KEYS[1] prefix of all keys, from which the script derives their names
 -- ARGV[1] time or '', ARGV[2] worker, ARGV[3] host, ARGV[4] process id, ARGV[5] slots, ARGV[6] lease in milliseconds,
 -- ARGV[7...] id and fence of each lease
--- Returns id and fence of each lease that holds.
+-- Returns id and fence of each lease that holds, and whether its message was cancelled.
 -- include: keys
 -- include: queue
 -- include: time
@@ -17,13 +17,12 @@ redis.call('HSET', worker, 'slots', ARGV[5])
 local held = {}
 for i = 7, #ARGV, 2 do
     local id, fence = ARGV[i], ARGV[i + 1]
-    local f = redis.call('HMGET', message_key(id), 'number', 'state', 'fence', 'worker')
+    local f = redis.call('HMGET', message_key(id), 'number', 'state', 'fence', 'worker', 'cancel')
     if f[2] == 'processing' and f[3] == fence and f[4] == ARGV[2] then
         local member = member_of(f[1], id)
         if tonumber(redis.call('ZSCORE', LEASES, member)) > now then
             redis.call('ZADD', LEASES, now + tonumber(ARGV[6]), member)
-            held[#held + 1] = id
-            held[#held + 1] = tonumber(fence)
+            held[#held + 1] = {id, tonumber(fence), f[5] and 1 or 0}
         end
     end
 end

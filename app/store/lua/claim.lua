@@ -1,4 +1,4 @@
--- Takes ready messages of some agents, lowest rank first.
+-- Takes ready messages of some agents, lowest rank first; none while the queue is paused.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
 -- ARGV[1] turn, ARGV[2] operation, ARGV[3] time or '', ARGV[4] worker, ARGV[5] how many, ARGV[6] lease in milliseconds,
 -- ARGV[7] template of the event (\1A attempt), ARGV[8...] agents, each once
@@ -30,10 +30,11 @@ local function take(message, now, microseconds)
     local fence = above(message.fence, microseconds)
     redis.call('HDEL', key, 'place')
     redis.call('HSETNX', key, 'started_at', now)
-    local begun = redis.call('RPUSH', log_key(message.id), fill(ARGV[7], {A = attempt}))
+    local begun = message.dropped + redis.call('RPUSH', log_key(message.id), fill(ARGV[7], {A = attempt}))
     redis.call('HSET', key, 'state', 'processing', 'fence', fence, 'worker', ARGV[4], 'begun', begun)
     redis.call('ZADD', LEASES, now + tonumber(ARGV[6]), message.member)
     redis.call('ZADD', of_tenant('processing', message.tenant), now, message.member)
+    if message.thread then redis.call('HSET', thread_key(message.tenant, message.thread), 'head', message.id) end
     recount(message, 'queued', 'processing', now)
     return {message.id, fence}
 end
@@ -42,7 +43,7 @@ local taken = recalled
 if not taken then
     taken = {}
     local now, microseconds = clock(ARGV[3])
-    local found = limit > 0 and find() or {}
+    local found = limit > 0 and redis.call('EXISTS', PAUSED) == 0 and find() or {}
     for i = 1, math.min(limit, #found) do
         taken[i] = take(load(id_of(found[i].member)), now, microseconds)
     end

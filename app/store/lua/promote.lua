@@ -1,6 +1,6 @@
 -- Makes delayed messages ready that are due.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] turn, ARGV[2] operation, ARGV[3] time or ''
+-- ARGV[1] turn, ARGV[2] operation, ARGV[3] time or '', ARGV[4] how many
 -- Returns how many.
 -- include: keys
 -- include: once
@@ -8,7 +8,7 @@
 -- include: messages
 
 if recalled then return recalled end
-local due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', time(ARGV[3]))
+local due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', time(ARGV[3]), 'LIMIT', 0, ARGV[4])
 for _, member in ipairs(due) do
     local message = load(id_of(member))
     wait_no_longer(message)

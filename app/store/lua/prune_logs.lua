@@ -15,7 +15,7 @@ for _, member in ipairs(found) do
     local key, log = message_key(id), log_key(id)
     local events = redis.call('LLEN', log)
     redis.call('LTRIM', log, -1, -1)
-    redis.call('HSET', key, 'dropped', events - 1)
+    redis.call('HINCRBY', key, 'dropped', events - 1)
     redis.call('ZREM', LOGGED, member)
     local f = redis.call('HMGET', key, 'tenant', 'thread')
     if not f[2] then alone[#alone + 1] = {f[1], id} end

@@ -5,33 +5,17 @@
 -- include: keys
 -- include: once
 -- include: time
+-- include: messages
+-- include: endings
 
 if recalled then return recalled end
 local before = '(' .. string.format('%d', time(ARGV[3]) - tonumber(ARGV[4]))
 
-local function leave_thread(tenant, thread, id, state)
-    local key, messages = thread_key(tenant, thread), thread_messages_key(tenant, thread)
-    redis.call('HINCRBY', key, state, -1)
-    redis.call('ZREM', messages, id)
-    if redis.call('ZCARD', messages) == 0 then
-        redis.call('ZADD', EMPTY, redis.call('ZSCORE', of_tenant('threads', tenant), thread), scope(tenant, thread))
-    end
-end
-
 local found = redis.call('ZRANGEBYSCORE', ENDED, '-inf', before, 'LIMIT', 0, ARGV[5])
 local alone, threads = {}, {}
 for _, member in ipairs(found) do
-    local id = id_of(member)
-    local f = redis.call('HMGET', message_key(id), 'tenant', 'thread', 'state')
-    redis.call('ZREM', ENDED, member)
-    local was_whole = redis.call('ZREM', LOGGED, member) == 1
-    redis.call('UNLINK', message_key(id), content_key(id), result_key(id), log_key(id))
-    redis.call('HINCRBY', of_tenant('tallies', f[1]), f[3], -1)
-    if f[2] then
-        leave_thread(f[1], f[2], id, f[3])
-    elseif was_whole then
-        alone[#alone + 1] = {f[1], id}
-    end
+    local message = load(id_of(member))
+    if erase(message) and not message.thread then alone[#alone + 1] = {message.tenant, message.id} end
 end
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', EMPTY, '-inf', before)) do
     local length, rest = name:match('^(%d+):(.*)$')

@@ -1,7 +1,7 @@
 -- The queue of a tenant.
 -- KEYS[1] prefix of all keys, from which the script derives their names
 -- ARGV[1] tenant, ARGV[2] how many messages a list has at most, ARGV[3] length of texts after which a list ends
--- Returns the totals (queued, processing, completed, failed, cancelled) and the rows of what is queued and processing.
+-- Returns the totals (queued, processing, completed, failed, cancelled, interrupted) and the rows of what is queued and processing.
 -- include: keys
 -- include: rows
 
@@ -10,7 +10,8 @@ local waiting, delayed = of_tenant('waiting', tenant), of_tenant('delayed', tena
 local processing = of_tenant('processing', tenant)
 local ended = redis.call('HMGET', of_tenant('tallies', tenant), 'completed', 'failed', 'cancelled')
 local totals = {redis.call('ZCARD', waiting) + redis.call('ZCARD', delayed), redis.call('ZCARD', processing),
-    tonumber(ended[1] or 0), tonumber(ended[2] or 0), tonumber(ended[3] or 0)}
+    tonumber(ended[1] or 0), tonumber(ended[2] or 0), tonumber(ended[3] or 0),
+    redis.call('ZCARD', of_tenant('interrupted', tenant))}
 local queued, length = page(waiting, limit, most)
 if length < most then
     for _, columns in ipairs((page(delayed, limit - #queued, most))) do queued[#queued + 1] = columns end

@@ -6,7 +6,7 @@ from typing import Any
 import redis
 from redis.exceptions import ResponseError
 
-from app.models import Lease, Worker
+from app.models import Beat, Lease, Worker
 from app.store.redis.connection import CUT, connection_options, mapped_errors
 from app.store.redis.scripts import Script
 
@@ -31,12 +31,15 @@ class RedisHeart:
         """Let go of the connection."""
         self._connection.disconnect()
 
-    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> dict[str, int]:
+    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
         """See `Heart.beat`."""
         named = [part for lease in leases for part in (lease.message_id, lease.fence)]
         lease_ms = int(lease_seconds * 1000)
         held = self._run("beat", self._now(), worker.id, worker.host, worker.pid, worker.slots, lease_ms, *named)
-        return dict(zip(held[::2], held[1::2], strict=True))
+        return Beat(
+            {message_id: fence for message_id, fence, _ in held},
+            frozenset(message_id for message_id, _, cancelled in held if cancelled),
+        )
 
     def stop(self, worker_id: str) -> None:
         """See `Heart.stop`."""

@@ -4,11 +4,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.clock import to_datetime
-from app.models import Event, EventPage, EventType, Message, MessageState, QueueSummary, Thread, Worker
-from app.store.rows import THREAD_STATES, to_message, to_thread
+from app.models import (
+    DeadLetterGroup,
+    Delivery,
+    Event,
+    EventPage,
+    EventType,
+    FailedAttempt,
+    Message,
+    MessageState,
+    Pace,
+    QueueSummary,
+    Thread,
+    Worker,
+)
+from app.store.rows import THREAD_STATES, to_delivery, to_message, to_thread
 
-MESSAGE_NUMBERS = (0, 4, 9, 10, 11, 15, 16)
-THREAD_NUMBERS = (1, 2, 3, 5, 6, 7, 8, 9)
+MESSAGE_NUMBERS = (0, 4, 9, 10, 11, 15, 16, 19, 20, 21, 24)
+THREAD_NUMBERS = (1, 2, 3, 5, 6, 7, 8, 9, 10)
+DELIVERY_NUMBERS = (7, 8, 9)
 
 
 def message(columns: Sequence[Any], position: int | None = None) -> Message:
@@ -19,6 +33,43 @@ def message(columns: Sequence[Any], position: int | None = None) -> Message:
 def thread(columns: Sequence[Any]) -> Thread:
     """From the reply of the Lua function `thread_row`."""
     return to_thread(_with_numbers(columns, THREAD_NUMBERS))
+
+
+def delivery(columns: Sequence[Any]) -> Delivery:
+    """From the reply of the Lua function `delivery_row`."""
+    return to_delivery(_with_numbers(columns, DELIVERY_NUMBERS))
+
+
+def failed_attempt(columns: Sequence[Any]) -> FailedAttempt:
+    """From an item of the reply of the script `list_attempts`."""
+    attempt, worker_id, start, end, error, error_code = columns
+    return FailedAttempt(
+        attempt=attempt,
+        worker_id=worker_id,
+        started_at=to_datetime(start),
+        ended_at=to_datetime(end),
+        error=error,
+        error_code=error_code,
+    )
+
+
+def dead_letter_group(columns: Sequence[Any]) -> DeadLetterGroup:
+    """From an item of the reply of the script `group_dead_letters`."""
+    fingerprint, count, error, error_code, first, last = columns
+    return DeadLetterGroup(
+        fingerprint=fingerprint,
+        count=count,
+        error=error,
+        error_code=error_code,
+        first_failed_at=to_datetime(first),
+        last_failed_at=to_datetime(last),
+    )
+
+
+def pace(reply: Sequence[Any]) -> Pace:
+    """From the reply of the script `pace`."""
+    paused, slots, running, took = reply
+    return Pace(bool(paused), slots, running, sum(map(int, took)) / len(took) / 1000 if took else None)
 
 
 def event_page(reply: Sequence[Any]) -> EventPage:

@@ -4,9 +4,11 @@ Made from the events themselves, so that their shape is said once. In the data o
 escaped and a control character never occurs; so a key in quotes is no text, and the marks are the script's alone.
 """
 
+import json
 from datetime import UTC, datetime
 
 from app.models import Completed, Failed, NewEvent, rfc3339
+from app.store.endings import WORKER_LOST_CODE
 
 _MOMENT = datetime.fromtimestamp(0, UTC)
 _NUMBER = -1
@@ -17,10 +19,10 @@ _MARKS = {
     f'"attempt": {_NUMBER}': f'"attempt": {ATTEMPT}',
     f'"discard_from": {_NUMBER}': f'"discard_from": {DISCARD_FROM}',
     f'"next_at": "{rfc3339(_MOMENT)}"': f'"next_at": "{TIME}"',
+    f'"expires_at": "{rfc3339(_MOMENT)}"': f'"expires_at": "{TIME}"',
     f'"completed_at": "{rfc3339(_MOMENT)}"': f'"completed_at": "{TIME}"',
 }
 
-WORKER_LOST_CODE = "worker_lost"
 WORKER_LOST_TOO_OFTEN = f"The worker was lost {CRASHES} times while it processed this message."
 
 
@@ -34,12 +36,23 @@ def retry(error: str) -> str:
     return _template(NewEvent.retry(attempt=_NUMBER, error=error, next_at=_MOMENT, discard_from=_NUMBER))
 
 
+def interrupted(interrupts: str) -> str:
+    """The agent asks a human. What it asks may have any keys, also such as the marks stand for."""
+    template = _template(NewEvent.interrupted(attempt=_NUMBER, interrupts="[]", expires_at=_MOMENT))
+    return template.replace('"interrupts": []', f'"interrupts": {json.dumps(json.loads(interrupts))}')
+
+
+def resumed() -> str:
+    """The answer came."""
+    return _template(NewEvent.resumed(discard_from=_NUMBER))
+
+
 def ended(outcome: Completed | Failed) -> str:
     """The message has ended."""
     match outcome:
         case Completed(result):
             return _template(NewEvent.done(result, _MOMENT))
-        case Failed(error, code):
+        case Failed(error=error, code=code):
             return _template(NewEvent.failed(error, code, _MOMENT))
 
 

@@ -2,16 +2,21 @@
 local prefix = KEYS[1] .. ':'
 local WAITING, DELAYED, LEASES = prefix .. 'waiting', prefix .. 'delayed', prefix .. 'leases'
 local ENDED, LOGGED, EMPTY = prefix .. 'ended', prefix .. 'logged', prefix .. 'empty'
-local WORKERS = prefix .. 'workers'
+local WORKERS, INTERRUPTED, DUE = prefix .. 'workers', prefix .. 'interrupted', prefix .. 'due'
+local PAUSED, PACE = prefix .. 'paused', prefix .. 'pace'
 
 local function message_key(id) return prefix .. 'message:' .. id end
 local function content_key(id) return prefix .. 'content:' .. id end
 local function result_key(id) return prefix .. 'result:' .. id end
 local function log_key(id) return prefix .. 'log:' .. id end
+local function attempts_key(id) return prefix .. 'attempts:' .. id end
+local function deliveries_key(id) return prefix .. 'deliveries:' .. id end
+local function delivery_key(id) return prefix .. 'delivery:' .. id end
 local function ready_key(agent) return prefix .. 'ready:' .. agent end
 local function worker_key(id) return prefix .. 'worker:' .. id end
 
--- What a caller can reach is by tenant: waiting, delayed, processing (sorted sets), tallies (hash), threads.
+-- What a caller can reach is by tenant: waiting, delayed, processing, threads (sorted sets), tallies (hash); messages,
+-- failed, interrupted (ids by number); kinds (fingerprints of the failed by the time of the newest, below zero).
 local function of_tenant(kind, tenant) return prefix .. 'tenant:' .. kind .. ':' .. tenant end
 
 -- The length in front keeps (a, b:c) and (a:b, c) apart.
@@ -19,6 +24,8 @@ local function scope(tenant, thread) return #tenant .. ':' .. tenant .. ':' .. t
 local function thread_key(tenant, thread) return prefix .. 'thread:' .. scope(tenant, thread) end
 local function thread_queue_key(tenant, thread) return prefix .. 'thread_queue:' .. scope(tenant, thread) end
 local function thread_messages_key(tenant, thread) return prefix .. 'thread_messages:' .. scope(tenant, thread) end
+local function kind_key(tenant, fingerprint) return prefix .. 'kind:' .. scope(tenant, fingerprint) end
+local function request_key(tenant, key) return prefix .. 'request:' .. scope(tenant, key) end
 
 -- Members of the sorted sets: equal scores are in the order of accepting, which the zero-padded number makes.
 local function member_of(number, id) return string.format('%016.0f', number) .. id end

@@ -1,13 +1,23 @@
 -- Changes of state. Each moves the message between the sorted sets, counts it in its thread and writes its event.
 local function load(id)
-    local f = redis.call('HMGET', message_key(id), 'number', 'tenant', 'thread', 'thread_number', 'agent', 'base_rank',
-        'state', 'place', 'attempt', 'crashes', 'fence', 'begun')
+    local f = redis.call('HMGET', message_key(id), 'number', 'tenant', 'thread', 'agent', 'base_rank', 'state', 'place',
+        'attempt', 'fence', 'begun', 'run_at', 'worker', 'started_at', 'cancel', 'webhook_url', 'thread_number', 'priority',
+        'dropped')
     if not f[1] then return nil end
     return {
-        id = id, member = member_of(f[1], id), tenant = f[2], thread = f[3], thread_number = f[4], agent = f[5],
-        base_rank = tonumber(f[6]), state = f[7], place = f[8], attempt = tonumber(f[9] or 0),
-        crashes = tonumber(f[10] or 0), fence = tonumber(f[11] or 0), begun = f[12] or '1',
+        id = id, number = f[1], member = member_of(f[1], id), tenant = f[2], thread = f[3], agent = f[4],
+        base_rank = tonumber(f[5]), state = f[6], place = f[7], attempt = tonumber(f[8] or 0), fence = tonumber(f[9] or 0),
+        begun = f[10] or '1', run_at = tonumber(f[11] or 0), worker = f[12], started_at = tonumber(f[13] or 0),
+        cancelled = f[14], webhook_url = f[15], thread_number = f[16], priority = f[17],
+        dropped = tonumber(f[18] or 0),
     }
+end
+
+-- A tenant's message; nil for another's.
+local function load_of(tenant, id)
+    local message = load(id)
+    if message and message.tenant == tenant then return message end
+    return nil
 end
 
 -- The guard of every write of an attempt: the message, if this fence holds it.
@@ -36,18 +46,9 @@ local function wait(message, rank)
     if message.place == 'ready' then redis.call('ZADD', ready_key(message.agent), rank, message.member) end
 end
 
--- New ranks of messages of one thread: rank, member, rank, member...
-local function rerank(tenant, ranks)
-    if #ranks == 0 then return end
-    redis.call('ZADD', WAITING, unpack(ranks))
-    redis.call('ZADD', of_tenant('waiting', tenant), unpack(ranks))
-end
-
--- After that: only the head of the thread can be ready, and then it is claimed by its rank.
-local function rerank_head(queue)
-    local head = redis.call('ZRANGE', queue, 0, 0)[1]
-    local f = redis.call('HMGET', message_key(id_of(head)), 'agent', 'place')
-    if f[2] == 'ready' then redis.call('ZADD', ready_key(f[1]), rank_of(head), head) end
+local function delay(tenant, member, run_at)
+    redis.call('ZADD', DELAYED, run_at, member)
+    redis.call('ZADD', of_tenant('delayed', tenant), run_at, member)
 end
 
 local function wait_no_longer(message)
@@ -71,7 +72,11 @@ end
 local function leave_worker(message)
     redis.call('ZREM', LEASES, message.member)
     redis.call('ZREM', of_tenant('processing', message.tenant), message.member)
-    redis.call('HDEL', message_key(message.id), 'worker')
+end
+
+local function leave_question(message)
+    redis.call('ZREM', INTERRUPTED, message.member)
+    redis.call('ZREM', of_tenant('interrupted', message.tenant), message.id)
 end
 
 -- A head becomes ready with the best rank of itself and those behind it; `next_place` is where the next one stands in
@@ -88,41 +93,43 @@ local function ready_as_head(message, next_place)
     wait(message, rank)
 end
 
-local function promote_next(message)
+-- After the head of a thread has gone: the next one is ready, or it has no rank until its time has come.
+local function promote_next(message, now)
     if not message.thread then return end
     local member = redis.call('ZRANGE', thread_queue_key(message.tenant, message.thread), 0, 0)[1]
     if not member then return end
     local key = message_key(id_of(member))
-    redis.call('HSET', key, 'place', 'ready')
-    redis.call('ZADD', ready_key(redis.call('HGET', key, 'agent')), rank_of(member), member)
+    local f = redis.call('HMGET', key, 'agent', 'run_at')
+    if tonumber(f[2] or 0) > now then
+        redis.call('ZREM', WAITING, member)
+        redis.call('ZREM', of_tenant('waiting', message.tenant), member)
+        redis.call('HSET', key, 'place', 'delayed')
+        delay(message.tenant, member, f[2])
+    else
+        redis.call('HSET', key, 'place', 'ready')
+        redis.call('ZADD', ready_key(f[1]), rank_of(member), member)
+    end
 end
 
-local function finish(message, state, now, event)
-    if message.state == 'processing' then leave_worker(message) else leave_queue(message) end
-    local key = message_key(message.id)
-    redis.call('HSET', key, 'state', state, 'completed_at', now)
-    redis.call('HDEL', key, 'place')
-    redis.call('RPUSH', log_key(message.id), event)
-    redis.call('ZADD', ENDED, now, message.member)
-    redis.call('ZADD', LOGGED, now, message.member)
-    redis.call('HINCRBY', of_tenant('tallies', message.tenant), state, 1)
-    recount(message, message.state, state, now)
-end
-
-local function requeue(message, fence, now, run_at, event)
-    leave_worker(message)
-    local key = message_key(message.id)
-    redis.call('HSET', key, 'state', 'queued', 'fence', fence)
+-- Back among those that wait, as the head of its thread.
+local function rejoin(message, now, run_at, event)
     if run_at <= now then
         ready_as_head(message, 0)
     else
-        redis.call('HSET', key, 'place', 'delayed')
-        redis.call('ZADD', DELAYED, run_at, message.member)
-        redis.call('ZADD', of_tenant('delayed', message.tenant), run_at, message.member)
+        redis.call('HSET', message_key(message.id), 'place', 'delayed')
+        delay(message.tenant, message.member, run_at)
     end
     if message.thread then
         redis.call('ZADD', thread_queue_key(message.tenant, message.thread), message.thread_number, message.member)
     end
     redis.call('RPUSH', log_key(message.id), event)
-    recount(message, 'processing', 'queued', now)
+    recount(message, message.state, 'queued', now)
+end
+
+-- The attempt is over without a result, and another one is to be.
+local function put_back(message, fence, now, run_at, event)
+    leave_worker(message)
+    redis.call('HSET', message_key(message.id), 'state', 'queued', 'fence', fence, 'run_at', run_at)
+    redis.call('HDEL', message_key(message.id), 'worker')
+    rejoin(message, now, run_at, event)
 end

@@ -1,0 +1,14 @@
+-- Failed messages of a tenant by fingerprint, the kind that failed last first.
+-- KEYS[1] prefix of all keys, from which the script derives their names
+-- ARGV[1] tenant, ARGV[2] how many kinds
+-- Returns fingerprint, how many, error and its code of the newest, times of the first and the last one of each.
+-- include: keys
+
+local groups = {}
+for i, fingerprint in ipairs(redis.call('ZRANGE', of_tenant('kinds', ARGV[1]), 0, tonumber(ARGV[2]) - 1)) do
+    local kind = kind_key(ARGV[1], fingerprint)
+    local first, last = redis.call('ZRANGE', kind, 0, 0, 'WITHSCORES'), redis.call('ZRANGE', kind, -1, -1, 'WITHSCORES')
+    local f = redis.call('HMGET', message_key(id_of(last[1])), 'error', 'error_code')
+    groups[i] = {fingerprint, redis.call('ZCARD', kind), f[1], f[2], tonumber(first[2]), tonumber(last[2])}
+end
+return groups

@@ -1,0 +1,65 @@
+-- Messages of a tenant that have all of what is given, the newest first.
+-- KEYS[1] prefix of all keys, from which the script derives their names
+-- ARGV[1] tenant, ARGV[2] number before which to begin or '', ARGV[3] how many, ARGV[4] length of texts after which to end,
+-- ARGV[5] how many to look at, ARGV[6] states with a space around each or '', ARGV[7] thread, ARGV[8] agent, ARGV[9] priority,
+-- ARGV[10] code of the error, ARGV[11] fingerprint, each '' where it does not matter
+-- Returns the rows, the length of their texts, and the number before which to go on, false after the last one.
+-- include: keys
+-- include: rows
+
+local tenant, limit, most = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local left = tonumber(ARGV[5])
+
+local function fits(id)
+    local f = redis.call('HMGET', message_key(id), 'state', 'thread', 'agent', 'priority', 'error_code', 'fingerprint')
+    if ARGV[6] ~= '' and not string.find(ARGV[6], ' ' .. f[1] .. ' ', 1, true) then return false end
+    for i = 2, 6 do
+        if ARGV[i + 5] ~= '' and f[i] ~= ARGV[i + 5] then return false end
+    end
+    return true
+end
+
+local function number_of(id) return redis.call('HGET', message_key(id), 'number') end
+
+-- A thread has its messages in the order of their numbers too; where those before one begin is found by halving.
+local function place_before(key, number)
+    local low, high = 0, redis.call('ZCARD', key)
+    while low < high do
+        local middle = math.floor((low + high) / 2)
+        if tonumber(number_of(redis.call('ZREVRANGE', key, middle, middle)[1])) < number then
+            high = middle
+        else
+            low = middle + 1
+        end
+    end
+    return low
+end
+
+local function source()
+    if ARGV[6] == ' failed ' or ARGV[10] ~= '' or ARGV[11] ~= '' then return of_tenant('failed', tenant) end
+    if ARGV[6] == ' interrupted ' then return of_tenant('interrupted', tenant) end
+    if ARGV[7] ~= '' then return thread_messages_key(tenant, ARGV[7]) end
+    return of_tenant('messages', tenant)
+end
+
+local key = source()
+local start = 0
+if ARGV[2] ~= '' then
+    start = key == thread_messages_key(tenant, ARGV[7]) and place_before(key, tonumber(ARGV[2]))
+        or redis.call('ZCOUNT', key, ARGV[2], '+inf')
+end
+local rows, length, last = {}, 0, nil
+while left > 0 do
+    local ids = redis.call('ZREVRANGE', key, start, start + math.min(64, left) - 1)
+    if #ids == 0 then return {rows, length, false} end
+    for _, id in ipairs(ids) do
+        if #rows == limit or length >= most then return {rows, length, last} end
+        if fits(id) then
+            rows[#rows + 1] = row(id)
+            length = length + row_length(rows[#rows])
+        end
+        last = number_of(id)
+    end
+    start, left = start + #ids, left - #ids
+end
+return {rows, length, last}

@@ -1,0 +1,31 @@
+-- Whether a thread has unfinished messages.
+local function is_busy(tenant, thread)
+    local f = redis.call('HMGET', thread_key(tenant, thread), 'processing', 'interrupted')
+    return tonumber(f[1] or 0) + tonumber(f[2] or 0) > 0 or redis.call('ZCARD', thread_queue_key(tenant, thread)) > 0
+end
+
+-- Puts a queued message behind all of its thread, with a number of its own there and a place.
+local function enqueue(message, rank, now, preview)
+    message.thread_number, message.place = 0, 'ready'
+    if message.thread then
+        local tenant, thread = message.tenant, message.thread
+        local key, queue = thread_key(tenant, thread), thread_queue_key(tenant, thread)
+        message.thread_number = redis.call('HINCRBY', key, 'last_number', 1)
+        if message.thread_number == 1 then redis.call('HSET', key, 'created_at', now) end
+        redis.call('HSET', key, 'preview', preview)
+        if is_busy(tenant, thread) then message.place = 'behind' end
+        redis.call('HINCRBY', key, 'queued', 1)
+        redis.call('ZADD', of_tenant('threads', tenant), 'GT', now, thread)
+        redis.call('ZREM', EMPTY, scope(tenant, thread))
+        lift(tenant, queue, rank)
+        redis.call('ZADD', queue, message.thread_number, message.member)
+        redis.call('ZADD', thread_messages_key(tenant, thread), message.thread_number, message.id)
+    end
+    redis.call('ZADD', of_tenant('messages', message.tenant), message.number, message.id)
+    if message.place == 'ready' and message.run_at > now then
+        message.place = 'delayed'
+        delay(message.tenant, message.member, message.run_at)
+    else
+        wait(message, rank)
+    end
+end

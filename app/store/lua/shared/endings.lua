@@ -1,0 +1,88 @@
+-- How messages end: the terminal state with its event and its delivery, failed attempts, dead letters by kind.
+local function deliver(message, now, event)
+    local id = message.id .. '.' .. message.number
+    redis.call('HSET', delivery_key(id), 'tenant', message.tenant, 'message_id', message.id, 'url', message.webhook_url,
+        'event', string.sub(event, string.find(event, ' ', 1, true) + 1), 'state', 'pending', 'created_at', now,
+        'next_at', now)
+    if message.thread then redis.call('HSET', delivery_key(id), 'thread', message.thread) end
+    redis.call('RPUSH', deliveries_key(message.id), id)
+    redis.call('ZADD', DUE, now, id)
+end
+
+local function finish(message, state, now, event)
+    if message.state == 'processing' then
+        leave_worker(message)
+    elseif message.state == 'interrupted' then
+        leave_question(message)
+    else
+        leave_queue(message)
+    end
+    local key = message_key(message.id)
+    redis.call('HSET', key, 'state', state, 'completed_at', now)
+    redis.call('HDEL', key, 'place', 'worker', 'cancel', 'interrupt', 'interrupt_expires_at', 'resume_value')
+    redis.call('RPUSH', log_key(message.id), event)
+    redis.call('ZADD', ENDED, now, message.member)
+    redis.call('ZADD', LOGGED, now, message.member)
+    redis.call('HINCRBY', of_tenant('tallies', message.tenant), state, 1)
+    recount(message, message.state, state, now)
+    if message.webhook_url then deliver(message, now, event) end
+end
+
+local function bury(tenant, id, number, fingerprint, at)
+    redis.call('ZADD', of_tenant('failed', tenant), number, id)
+    redis.call('ZADD', kind_key(tenant, fingerprint), at, member_of(number, id))
+    redis.call('ZADD', of_tenant('kinds', tenant), 'LT', -at, fingerprint)
+end
+
+local function fail(message, now, event, error, code, fingerprint)
+    redis.call('HSET', message_key(message.id), 'error', error, 'error_code', code, 'fingerprint', fingerprint)
+    finish(message, 'failed', now, event)
+    bury(message.tenant, message.id, message.number, fingerprint, now)
+end
+
+-- A failed message is no dead letter any more.
+local function unbury(tenant, id, number, fingerprint)
+    local kinds, kind = of_tenant('kinds', tenant), kind_key(tenant, fingerprint)
+    redis.call('ZREM', of_tenant('failed', tenant), id)
+    redis.call('ZREM', kind, member_of(number, id))
+    local newest = redis.call('ZRANGE', kind, -1, -1, 'WITHSCORES')
+    if #newest == 0 then
+        redis.call('ZREM', kinds, fingerprint)
+    else
+        redis.call('ZADD', kinds, '-' .. newest[2], fingerprint)
+    end
+end
+
+-- Lists the attempt as failed; before the change of state, from which on it is not known when it began.
+local function note_attempt(message, now, error, code)
+    local began = redis.call('ZSCORE', of_tenant('processing', message.tenant), message.member)
+    redis.call('RPUSH', attempts_key(message.id),
+        cmsgpack.pack({message.attempt, message.worker, tonumber(began), now, error, code}))
+end
+
+-- Deletes an ended message; whether its log was whole.
+local function erase(message)
+    redis.call('ZREM', ENDED, message.member)
+    local was_whole = redis.call('ZREM', LOGGED, message.member) == 1
+    redis.call('ZREM', of_tenant('messages', message.tenant), message.id)
+    if message.state == 'failed' then
+        unbury(message.tenant, message.id, message.number, redis.call('HGET', message_key(message.id), 'fingerprint'))
+    end
+    for _, id in ipairs(redis.call('LRANGE', deliveries_key(message.id), 0, -1)) do
+        redis.call('ZREM', DUE, id)
+        redis.call('UNLINK', delivery_key(id))
+    end
+    redis.call('UNLINK', message_key(message.id), content_key(message.id), result_key(message.id), log_key(message.id),
+        attempts_key(message.id), deliveries_key(message.id))
+    redis.call('HINCRBY', of_tenant('tallies', message.tenant), message.state, -1)
+    if message.thread then
+        local messages = thread_messages_key(message.tenant, message.thread)
+        redis.call('HINCRBY', thread_key(message.tenant, message.thread), message.state, -1)
+        redis.call('ZREM', messages, message.id)
+        if redis.call('ZCARD', messages) == 0 then
+            redis.call('ZADD', EMPTY, redis.call('ZSCORE', of_tenant('threads', message.tenant), message.thread),
+                scope(message.tenant, message.thread))
+        end
+    end
+    return was_whole
+end

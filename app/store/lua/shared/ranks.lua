@@ -1,0 +1,59 @@
+-- Priority inheritance: those ahead in a thread wait no longer than those behind them would. So ranks never fall along a
+-- thread, and a walk to its beginning stops at the first one that stays as it is, or at a delayed head, which has no
+-- rank. It takes slices, one message first: most often that is all.
+
+-- New ranks of messages of one thread: rank, member, rank, member...
+local function rerank(tenant, ranks)
+    if #ranks == 0 then return end
+    redis.call('ZADD', WAITING, unpack(ranks))
+    redis.call('ZADD', of_tenant('waiting', tenant), unpack(ranks))
+end
+
+-- After that: only the head of the thread can be ready, and then it is claimed by its rank.
+local function rerank_head(queue)
+    local head = redis.call('ZRANGE', queue, 0, 0)[1]
+    local f = redis.call('HMGET', message_key(id_of(head)), 'agent', 'place')
+    if f[2] == 'ready' then redis.call('ZADD', ready_key(f[1]), rank_of(head), head) end
+end
+
+-- For one with this rank that comes behind all of the queue.
+local function lift(tenant, queue, rank)
+    local walked, step, changed = 0, 1, false
+    while true do
+        local ahead = redis.call('ZREVRANGE', queue, walked, walked + step - 1)
+        local old_ranks = #ahead > 0 and redis.call('ZMSCORE', WAITING, unpack(ahead)) or {}
+        local lifted = {}
+        for i, other in ipairs(ahead) do
+            if not old_ranks[i] or tonumber(old_ranks[i]) <= rank then break end
+            lifted[#lifted + 1] = rank
+            lifted[#lifted + 1] = other
+        end
+        rerank(tenant, lifted)
+        walked, step, changed = walked + #ahead, 500, changed or #lifted > 0
+        if #lifted < 2 * #ahead or #ahead == 0 then break end
+    end
+    if changed then rerank_head(queue) end
+end
+
+-- Of those before `place`, anew from their base ranks, with what the one at `behind` hands on.
+local function settle(tenant, queue, place, behind)
+    local member = redis.call('ZRANGE', queue, behind, behind)[1]
+    local inherited = member and rank_of(member) or math.huge
+    local step, changed = 1, false
+    while place > 0 do
+        local first = math.max(place - step, 0)
+        local ahead = redis.call('ZRANGE', queue, first, place - 1)
+        local old_ranks = redis.call('ZMSCORE', WAITING, unpack(ahead))
+        local settled = {}
+        for i = #ahead, 1, -1 do
+            inherited = math.min(tonumber(redis.call('HGET', message_key(id_of(ahead[i])), 'base_rank')), inherited)
+            if not old_ranks[i] or tonumber(old_ranks[i]) == inherited then break end
+            settled[#settled + 1] = inherited
+            settled[#settled + 1] = ahead[i]
+        end
+        rerank(tenant, settled)
+        place, step, changed = first, 500, changed or #settled > 0
+        if #settled < 2 * #ahead then break end
+    end
+    if changed then rerank_head(queue) end
+end

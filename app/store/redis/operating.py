@@ -1,0 +1,116 @@
+"""What an operator does: dead letters, the pause; and the deliveries of webhooks."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from app.errors import DeliveryNotFound, MessageNotFound, NotFailed
+from app.models import (
+    DeadLetterGroup,
+    Delivery,
+    DeliveryAttempt,
+    DeliveryState,
+    FailedAttempt,
+    Message,
+    MessageState,
+    Pace,
+)
+from app.store.base import MOVED, PACE_MESSAGES, READY, message_topic
+from app.store.endings import REQUEUED
+from app.store.redis import replies, templates
+from app.store.redis.accepting import Accepting
+from app.store.rows import PREVIEW_LENGTH, preview
+
+BEGINNING_BYTES = 2 * PREVIEW_LENGTH * 4
+"""So much of a content is enough for its preview."""
+
+
+class Operating(Accepting):
+    """See `app.store.base.MessageStore` and `WebhookStore`."""
+
+    async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
+        """See `MessageStore.requeue`. Contents never change, so their previews are made before."""
+        each = list(dict.fromkeys(message_ids))
+        beginnings = await self._reads.run("beginnings", tenant, BEGINNING_BYTES, *each)
+        named = [
+            part
+            for message_id, text in zip(each, beginnings, strict=True)
+            for part in (message_id, preview(text or ""))
+        ]
+
+        def topics(reply: Any) -> Iterable[str]:
+            return (READY, MOVED, *map(message_topic, each)) if reply[0] else ()
+
+        reply = await self._writes.run(
+            "requeue", self._now(), tenant, templates.retry(REQUEUED), *self._rank_of_each(), *named, topics=topics
+        )
+        _refuse(reply)
+        return [replies.message(*row) for row in reply[1]]
+
+    async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
+        """See `MessageStore.purge`."""
+        each = list(dict.fromkeys(message_ids))
+
+        def topics(reply: Any) -> Iterable[str]:
+            return map(message_topic, each) if reply[0] else ()
+
+        reply = await self._writes.run("purge", tenant, *each, topics=topics)
+        _refuse(reply)
+        return [Message.memory_key_of(tenant, None, message_id) for message_id in reply[1]]
+
+    async def list_attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
+        """See `MessageStore.list_attempts`."""
+        reply = await self._reads.run("list_attempts", *message_ids)
+        return {
+            message_id: list(map(replies.failed_attempt, rows))
+            for message_id, rows in zip(message_ids, reply, strict=True)
+        }
+
+    async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
+        """See `MessageStore.group_dead_letters`."""
+        return list(map(replies.dead_letter_group, await self._reads.run("group_dead_letters", tenant, limit)))
+
+    async def pause(self, paused: bool) -> None:
+        """See `MessageStore.pause`."""
+        await self._writes.run("pause", int(paused), topics=lambda _: (READY, MOVED))
+
+    async def pace(self) -> Pace:
+        """See `MessageStore.pace`."""
+        return replies.pace(await self._reads.run("pace", PACE_MESSAGES))
+
+    # Webhooks
+
+    async def claim_deliveries(self, limit: int, *, lease_seconds: float) -> list[Delivery]:
+        """See `WebhookStore.claim_deliveries`."""
+        reply = await self._writes.run("claim_deliveries", self._now(), limit, int(lease_seconds * 1000))
+        return list(map(replies.delivery, reply))
+
+    async def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
+        """See `WebhookStore.settle_delivery`."""
+        assert taken.next_at is not None, "it was claimed"
+        ended = DeliveryState.DELIVERED if attempt.error is None else DeliveryState.FAILED
+        reply = await self._writes.run(
+            "settle_delivery", self._now(), taken.id, taken.tries, round(taken.next_at.timestamp() * 1000),
+            ended.value if next_in is None else DeliveryState.PENDING.value,
+            "" if next_in is None else int(next_in * 1000), attempt.model_dump_json(),
+        )  # fmt: skip
+        return bool(reply)
+
+    async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
+        """See `WebhookStore.list_deliveries`."""
+        return list(map(replies.delivery, await self._reads.run("list_deliveries", tenant, message_id)))
+
+    async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
+        """See `WebhookStore.replay_delivery`."""
+        reply = await self._writes.run("replay_delivery", self._now(), tenant, delivery_id)
+        if reply is None:
+            raise DeliveryNotFound(delivery_id)
+        return replies.delivery(reply)
+
+
+def _refuse(reply: Any) -> None:
+    """Raises what kept a script from its work, if something did."""
+    match reply:
+        case [0, message_id, None]:
+            raise MessageNotFound(message_id)
+        case [0, message_id, state]:
+            raise NotFailed(message_id, MessageState(state))

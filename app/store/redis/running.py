@@ -1,0 +1,132 @@
+"""Attempts at messages: claiming, logging, ending, taking back what was lost; and upkeep."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from app.errors import LeaseLost
+from app.models import (
+    Cancelled,
+    Claim,
+    Completed,
+    Failed,
+    Interrupted,
+    Lease,
+    Message,
+    MessageState,
+    NewEvent,
+    Outcome,
+    Released,
+    Retry,
+)
+from app.store.base import MAX_CRASHES, MOVED, PACE_MESSAGES, READY, message_topic
+from app.store.endings import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE
+from app.store.redis import replies, templates
+from app.store.redis.calls import Calls
+
+BATCH = 100
+"""So many messages are taken back or failed by one script."""
+
+PROMOTE_BATCH = 1_000
+
+
+class Running(Calls):
+    """See `app.store.base.MessageStore` and `EventLog`."""
+
+    async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
+        """See `MessageStore.claim`."""
+
+        def topics(reply: Any) -> Iterable[str]:
+            return (MOVED, *(message_topic(columns[1]) for columns in reply)) if reply else ()
+
+        reply = await self._writes.run(
+            "claim", self._now(), worker_id, limit, int(lease_seconds * 1000), templates.processing(),
+            *sorted(set(agents)), topics=topics,
+        )  # fmt: skip
+        messages = map(replies.message, reply)
+        return [Claim(Lease(each.id, each.fence, each.attempt, worker_id), each) for each in messages]
+
+    async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
+        """See `EventLog.append`."""
+
+        def topics(reply: Any) -> Iterable[str]:
+            return (message_topic(lease.message_id),) if reply else ()
+
+        last: int | None = await self._writes.run(
+            "append", lease.message_id, lease.fence, *map(templates.stored, events), topics=topics
+        )
+        if last is None:
+            raise LeaseLost(lease.message_id, lease.fence)
+        return last
+
+    async def finish(self, lease: Lease, outcome: Outcome) -> None:
+        """See `MessageStore.finish`."""
+
+        def topics(reply: Any) -> Iterable[str]:
+            return (READY, MOVED, message_topic(lease.message_id)) if reply else ()
+
+        held = (self._now(), lease.message_id, lease.fence, templates.cancelled())
+        script, *arguments = _script_of(outcome)
+        if await self._writes.run(str(script), *held, *arguments, topics=topics) is None:
+            raise LeaseLost(lease.message_id, lease.fence)
+
+    async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
+        """See `MessageStore.rescue`."""
+        reply = await self._writes.run(
+            "rescue", self._now(), max_crashes, BATCH, templates.cancelled(), templates.retry(WORKER_LOST), WORKER_LOST,
+            WORKER_LOST_CODE, templates.worker_lost_too_often(), templates.WORKER_LOST_TOO_OFTEN, WORKER_LOST_CODE,
+            topics=_topics_of_ids,
+        )  # fmt: skip
+        return len(reply)
+
+    async def promote(self) -> int:
+        """See `MessageStore.promote`."""
+        promoted = 0
+        while True:
+            count: int = await self._writes.run(
+                "promote", self._now(), PROMOTE_BATCH, topics=lambda count: (READY, MOVED) if count else ()
+            )
+            promoted += count
+            if count < PROMOTE_BATCH:
+                return promoted
+
+    async def expire_interrupts(self) -> int:
+        """See `MessageStore.expire_interrupts`."""
+        reply = await self._writes.run(
+            "expire_interrupts", self._now(), BATCH, templates.ended(NOT_ANSWERED), NOT_ANSWERED.error,
+            NOT_ANSWERED.code, NOT_ANSWERED.fingerprint, topics=_topics_of_ids,
+        )  # fmt: skip
+        return len(reply)
+
+    async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
+        """See `MessageStore.prune_logs`."""
+        count, alone = await self._writes.run("prune_logs", self._now(), int(older_than_seconds * 1000), limit)
+        return count, [Message.memory_key_of(tenant, None, message_id) for tenant, message_id in alone]
+
+    async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
+        """See `MessageStore.prune_messages`."""
+        age = int(older_than_seconds * 1000)
+        count, alone, threads = await self._writes.run("prune_messages", self._now(), age, limit)
+        keys = [Message.memory_key_of(tenant, None, message_id) for tenant, message_id in alone]
+        return count, keys + [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
+
+
+def _script_of(outcome: Outcome) -> tuple[str | int, ...]:
+    """The script that ends an attempt so, with what only this outcome tells."""
+    match outcome:
+        case Completed(result):
+            return "finish", MessageState.COMPLETED.value, templates.ended(outcome), result, PACE_MESSAGES
+        case Failed(error, code, fingerprint):
+            ended = templates.ended(outcome)
+            return "finish", MessageState.FAILED.value, ended, error, code, fingerprint or code
+        case Cancelled():
+            return "finish", MessageState.CANCELLED.value
+        case Retry(error, code, delay):
+            return "put_back", int(delay * 1000), templates.retry(error), error, code
+        case Released(reason, delay):
+            return "put_back", int(delay * 1000), templates.retry(reason)
+        case Interrupted(interrupts, ttl_seconds):
+            return "interrupt", int(ttl_seconds * 1000), templates.interrupted(interrupts), interrupts
+
+
+def _topics_of_ids(reply: Any) -> Iterable[str]:
+    return (READY, MOVED, *map(message_topic, reply)) if reply else ()
