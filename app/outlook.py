@@ -23,6 +23,7 @@ class WaitingCode(StrEnum):
     NO_WORKER = "no_worker"
     THREAD_BUSY = "thread_busy"
     AHEAD_IN_QUEUE = "ahead_in_queue"
+    SLOTS_BUSY = "slots_busy"
     STARTING_SOON = "starting_soon"
 
 
@@ -63,11 +64,13 @@ def _reason(message: Message, pace: Pace | None, head: Message | None) -> Waitin
         return WaitingReason(WaitingCode.NO_WORKER, "No worker is running.")
     if message.place is Place.BEHIND:
         return WaitingReason(WaitingCode.THREAD_BUSY, _in_the_way(message, head))
-    return None if message.queue_position is None else _ahead(message.queue_position)
+    return None if message.queue_position is None else _ahead(message.queue_position, pace)
 
 
-def _ahead(position: int) -> WaitingReason:
+def _ahead(position: int, pace: Pace | None) -> WaitingReason:
     match position:
+        case 0 if pace is not None and pace.running >= pace.slots:
+            return WaitingReason(WaitingCode.SLOTS_BUSY, "It is the next to be taken, and all workers are busy.")
         case 0:
             return WaitingReason(WaitingCode.STARTING_SOON, "It is the next to be taken.")
         case 1:
@@ -84,7 +87,7 @@ def _in_the_way(message: Message, head: Message | None) -> str:
 
 
 def _start(message: Message, pace: Pace | None, head: Message | None, now: datetime) -> datetime | None:
-    """The turns of all slots that have to end before, by the time that one takes."""
+    """The turns of slots that have to end before, by the time that one takes; who finds a free slot begins at once."""
     if pace is None or pace.paused or pace.slots == 0:
         return None
     due = message.run_at
@@ -92,7 +95,8 @@ def _start(message: Message, pace: Pace | None, head: Message | None, now: datet
         return None if due is None else max(due, now)
     if message.queue_position is None:
         return None
-    turns = math.ceil(message.queue_position / pace.slots)
+    free = max(0, pace.slots - pace.running)
+    turns = max(0, math.ceil((message.queue_position + 1 - free) / pace.slots))
     begin = now
     if message.place is Place.BEHIND:
         if head is None or head.state is MessageState.INTERRUPTED:

@@ -59,9 +59,8 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
 def live_event(news: Waiting | Reset) -> tuple[str, str]:
     """News that are not stored: the event and its data."""
     match news:
-        case Waiting(position):
-            data: dict[str, object] = {"state": "queued", "position": position, "message": "Waiting in queue"}
-            return "waiting", json.dumps(data)
+        case Waiting():
+            return "waiting", json.dumps(waiting_data(news))
         case Reset(state, text):
             return "reset", json.dumps({"state": state, "text": text})
 

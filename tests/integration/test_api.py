@@ -432,7 +432,7 @@ async def test_an_unknown_route_is_a_problem(quiet: LiveServer, path: str) -> No
     ("method", "path"),
     [
         ("PUT", "/messages"),
-        ("GET", "/messages"),
+        ("DELETE", "/messages"),
         ("POST", "/messages/x/status"),
         ("PATCH", "/queue"),
         ("POST", "/health"),

@@ -78,7 +78,7 @@ async def test_thread_metadata_and_messages(server: LiveServer, model: StubServe
         "thread_id": thread_id,
         "message_count": 2,
         "created_at": first["created_at"],
-        "states": {"queued": 0, "processing": 0, "completed": 1, "failed": 1, "cancelled": 0},
+        "states": {"queued": 0, "processing": 0, "completed": 1, "failed": 1, "cancelled": 0, "interrupted": 0},
     }
     assert TIME.fullmatch(thread["last_activity"])
     status = await server.status(second["message_id"])
@@ -120,11 +120,25 @@ async def test_states_are_counted_as_they_change(server: LiveServer, model: Stub
     await model.received()
     await server.client.delete(f"/messages/{cancelled['message_id']}")
     before = (await server.client.get("/threads/t")).json()
-    assert before["states"] == {"queued": 1, "processing": 1, "completed": 0, "failed": 0, "cancelled": 1}
+    assert before["states"] == {
+        "queued": 1,
+        "processing": 1,
+        "completed": 0,
+        "failed": 0,
+        "cancelled": 1,
+        "interrupted": 0,
+    }
     gate.release_all()
     await server.ended(queued["message_id"])
     after = (await server.client.get("/threads/t")).json()
-    assert after["states"] == {"queued": 0, "processing": 0, "completed": 2, "failed": 0, "cancelled": 1}
+    assert after["states"] == {
+        "queued": 0,
+        "processing": 0,
+        "completed": 2,
+        "failed": 0,
+        "cancelled": 1,
+        "interrupted": 0,
+    }
     assert after["last_activity"] >= before["last_activity"]
     assert (await server.status(running["message_id"]))["state"] == "completed"
 

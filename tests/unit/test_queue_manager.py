@@ -10,7 +10,7 @@ from app.agents.base import Agent, AgentTask, FinalResult
 from app.agents.registry import AgentRegistry
 from app.errors import InvalidRequest, MessageNotFound, NotCancellable, QueueFull
 from app.models import Message, MessageState, Part, Priority
-from app.queue_manager import QueueManager
+from app.queue_manager import QueueManager, Submission
 from app.store.base import Store
 from app.store.sqlite.store import SqliteStore
 from tests.clock import ManualClock
@@ -59,7 +59,8 @@ async def submit(
     tenant: str = TENANT,
 ) -> Message:
     """Submit with the defaults of the API."""
-    return await queue.submit(tenant, content, priority=priority, thread_id=thread_id, agent=agent)
+    submission = Submission(content, priority, thread_id, agent)
+    return (await queue.submit(tenant, [submission])).messages[0]
 
 
 async def test_a_submitted_message_is_queued_and_can_be_read(queue: QueueManager) -> None:
@@ -167,6 +168,7 @@ async def test_the_summary_shows_the_queue(queue: QueueManager, memory: Store) -
         MessageState.COMPLETED: 1,
         MessageState.FAILED: 0,
         MessageState.CANCELLED: 0,
+        MessageState.INTERRUPTED: 0,
     }
     assert len((await queue.summary(TENANT, limit=1)).queued) == 1
 

@@ -5,12 +5,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 import pytest
 
-from app import streams
+from app import outlook, streams
 from app.errors import StoreUnavailable
-from app.models import Completed, EventPage, NewEvent
+from app.models import Completed, EventPage, MessageState, NewEvent, rfc3339
 from app.store.sqlite.store import SqliteStore
-from app.streams import Idle, News, Streams, Waiting, Written
-from tests.contract.builders import TENANT, add, claim_one, start
+from app.streams import Idle, News, Reset, Streams, Waiting, Written
+from tests.contract.builders import FAILED, INTERRUPTED, TENANT, add, beat, claim_one, start
 from tests.servers import until
 
 READERS = 50
@@ -186,15 +186,108 @@ async def test_a_reader_that_leaves_during_a_shared_read_disturbs_nobody(
     assert not tails._topics
 
 
-async def test_positions_are_told_as_they_change(counting: CountingStore, tails: Streams) -> None:
+def places(seen: Sequence[News]) -> list[tuple[int | None, str | None]]:
+    """The positions that were told, each with why the message waits."""
+    told = [news for news in seen if isinstance(news, Waiting)]
+    return [(each.position, each.outlook.reason and each.outlook.reason.code) for each in told]
+
+
+async def test_positions_are_told_as_they_change(
+    counting: CountingStore, tails: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outlook, "PACE_SECONDS", 0.0)
+    await beat(counting)
     for _ in range(2):
         await add(counting)
     last = (await add(counting)).id
     seen: list[News] = []
     async with asyncio.TaskGroup() as reading:
         reader = reading.create_task(collect(tails.tail(TENANT, last, after=0, idle_seconds=LONG), seen))
-        await until(lambda: seen == [Waiting(2)], "the first position is told")
-        await claim_one(counting)
-        await until(lambda: seen[-1] == Waiting(1), "the next position is told")
+        await until(lambda: places(seen) == [(2, "ahead_in_queue")], "the first position is told")
+        for _ in range(2):
+            await claim_one(counting)
+        await until(lambda: places(seen)[-1] == (0, "slots_busy"), "the last position is told")
         reader.cancel()
-    assert seen == [Waiting(2), Waiting(1)]
+    positions = [position for position, _ in places(seen)]
+    assert positions in ([2, 1, 0], [2, 0])
+
+
+async def test_a_change_of_the_reason_alone_is_told(
+    counting: CountingStore, tails: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(outlook, "PACE_SECONDS", 0.0)
+    message_id = (await add(counting)).id
+    seen: list[News] = []
+    async with asyncio.TaskGroup() as reading:
+        reader = reading.create_task(collect(tails.tail(TENANT, message_id, after=0, idle_seconds=LONG), seen))
+        await until(lambda: places(seen) == [(0, "no_worker")], "nobody is there")
+        await beat(counting)
+        await until(lambda: places(seen)[-1] == (0, "starting_soon"), "a worker has come")
+        await counting.pause(paused=True)
+        await until(lambda: places(seen)[-1] == (0, "paused"), "the queue is paused")
+        reader.cancel()
+    assert len(seen) == 3, "and nothing is told twice"
+
+
+async def test_a_delayed_message_tells_until_when(counting: CountingStore, tails: Streams) -> None:
+    message = await add(counting, delay_seconds=60.0)
+    assert message.run_at is not None
+    seen: list[News] = []
+    async with asyncio.TaskGroup() as reading:
+        reader = reading.create_task(collect(tails.tail(TENANT, message.id, after=0, idle_seconds=LONG), seen))
+        await until(lambda: seen, "it is told")
+        reader.cancel()
+    assert places(seen) == [(None, "delayed")]
+    (told,) = seen
+    assert isinstance(told, Waiting)
+    assert told.outlook.reason is not None
+    assert rfc3339(message.run_at) in told.outlook.reason.message
+
+
+async def test_a_question_does_not_end_the_stream(counting: CountingStore, tails: Streams) -> None:
+    lease = await start(counting)
+    seen: list[News] = []
+    async with asyncio.TaskGroup() as reading:
+        reading.create_task(collect(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=LONG), seen))
+        await counting.finish(lease, INTERRUPTED)
+        await until(lambda: ids(seen) == [1, 2], "the question is told")
+        message = await counting.get(TENANT, lease.message_id)
+        assert message.state is MessageState.INTERRUPTED
+        await counting.resume(TENANT, lease.message_id, message.fence, '{"question": "yes"}')
+        await counting.finish(await claim_one(counting), Completed("Done."))
+    assert ids(seen) == [1, 2, 3, 4, 5]
+    types = [event.type for news in seen if isinstance(news, Written) for event in news.events]
+    assert types == ["processing", "interrupted", "resumed", "processing", "done"]
+
+
+async def test_a_reader_who_saw_the_end_goes_on_when_the_message_is_requeued(
+    counting: CountingStore, tails: Streams
+) -> None:
+    lease = await start(counting)
+    await counting.finish(lease, FAILED)
+    first: list[News] = []
+    await collect(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=LONG), first)
+    assert ids(first) == [1, 2]
+    await counting.requeue(TENANT, [lease.message_id])
+    second: list[News] = []
+    late: list[News] = []
+    async with asyncio.TaskGroup() as reading:
+        reading.create_task(collect(tails.tail(TENANT, lease.message_id, after=2, idle_seconds=LONG), second))
+        reading.create_task(collect(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=LONG), late))
+        await until(lambda: ids(second) == [3] and ids(late) == [3], "the requeue is told")
+        await counting.finish(await claim_one(counting), Completed("At last."))
+    for seen in (second, late):
+        types = [event.type for news in seen if isinstance(news, Written) for event in news.events]
+        assert types == ["retry", "processing", "done"]
+    assert Reset(MessageState.QUEUED, "") not in second
+    assert late[0] == Reset(MessageState.QUEUED, ""), "who was not there is told that the log begins later"
+
+
+async def test_waiting_for_the_end_returns_with_it_and_in_time(counting: CountingStore, tails: Streams) -> None:
+    lease = await start(counting)
+    await tails.await_end(TENANT, lease.message_id, 0.01)
+    assert (await counting.get(TENANT, lease.message_id)).state is MessageState.PROCESSING
+    async with asyncio.timeout(30), asyncio.TaskGroup() as waiting:
+        waiting.create_task(tails.await_end(TENANT, lease.message_id, LONG))
+        await counting.finish(lease, Completed("Done."))

@@ -8,7 +8,7 @@ from app.agents.registry import AgentRegistry
 from app.clock import to_datetime
 from app.errors import ThreadNotFound
 from app.models import Message, MessageState, Page, Released, Thread
-from app.queue_manager import QueueManager
+from app.queue_manager import QueueManager, Submission
 from app.store.base import Store
 from app.store.sqlite.store import SqliteStore
 from app.thread_manager import ThreadManager
@@ -36,7 +36,7 @@ def threads(memory: Store) -> ThreadManager:
 
 
 async def submit(queue: QueueManager, content: str, thread: str | None, tenant: str = TENANT) -> Message:
-    return await queue.submit(tenant, content, priority=NORMAL, thread_id=thread, agent=None)
+    return (await queue.submit(tenant, [Submission(content, NORMAL, thread)])).messages[0]
 
 
 def counts(thread: Thread) -> dict[str, int]:
