@@ -1,15 +1,20 @@
 """Runs one message: its agent, the time limit, the events, and what the end of it means."""
 
 import asyncio
+import json
 import logging
+import random
 import time
 from collections.abc import Callable
 from contextlib import aclosing
+from datetime import UTC, datetime
 
-from app.agents.base import AgentDrained, AgentTask, Drain, FinalResult
+from app.agents.base import AgentDrained, AgentInterrupted, AgentTask, Drain, FinalResult
 from app.agents.registry import AgentRegistry
-from app.errors import AgentQueueError, CommitUnknown, LeaseLost, StoreUnavailable
-from app.models import Claim, Completed, Failed, Outcome, Released, scrubbed
+from app.config import Settings
+from app.errors import AgentQueueError, CommitUnknown, LeaseLost, StoreError, StoreUnavailable
+from app.models import Claim, Completed, Failed, Interrupted, Message, Outcome, Released, Retry, scrubbed
+from app.retry import TIMEOUT, Backoff, Verdict, fingerprint, judge, node_of
 from app.store.base import EventLog
 from app.streams import EventWriter
 from app.telemetry import Redactor
@@ -29,14 +34,16 @@ class AgentProcessor:
         self,
         log: EventLog,
         registry: AgentRegistry,
+        settings: Settings,
         *,
-        timeout_seconds: float,
         redactor: Redactor,
         monotonic: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._log = log
         self._registry = registry
-        self._timeout_seconds = timeout_seconds
+        self._settings = settings
+        self._backoff = Backoff(settings.retry_base_seconds, settings.retry_max_seconds, uniform)
         self._redactor = redactor
         self._monotonic = monotonic
         self._away_since: float | None = None
@@ -44,20 +51,28 @@ class AgentProcessor:
     async def process(self, claim: Claim, drain: Drain) -> Outcome:
         """Run the agent and write its events. Raises LeaseLost; when the task is cancelled, the attempt ends here."""
         writer = EventWriter(self._log, claim.lease)
+        seconds = self._time_limit(claim.message)
         try:
-            async with asyncio.timeout(self._timeout_seconds) as limit:
-                text = await self._run(claim, drain, writer)
+            async with asyncio.timeout(seconds) as limit:
+                outcome = await self._run(claim, drain, writer)
                 await writer.drain()
         except BaseException as error:
             await writer.abandon()
             if not isinstance(error, Exception):
                 raise
-            return self._timed_out(claim) if limit.expired() else self._outcome_of(error, claim)
+            if limit.expired():
+                return self._ended(
+                    claim,
+                    Verdict(permanent=False, code=TIMEOUT),
+                    f"Processing took longer than {seconds:g} seconds.",
+                    fingerprint(TIMEOUT, None, ""),
+                )
+            return self._outcome_of(error, claim)
         self._away_since = None
-        logger.info("Message processed successfully: id=%s", claim.message.id)
-        return Completed(scrubbed(text))
+        logger.info("%s: id=%s", _NEWS[type(outcome)], claim.message.id)
+        return outcome
 
-    async def _run(self, claim: Claim, drain: Drain, writer: EventWriter) -> str:
+    async def _run(self, claim: Claim, drain: Drain, writer: EventWriter) -> Completed | Interrupted:
         message = claim.message
         task = AgentTask(
             lease=claim.lease,
@@ -65,21 +80,30 @@ class AgentProcessor:
             memory_key=message.memory_key,
             memory_fence=(message.number, claim.lease.fence),
             drain=drain,
+            resume=None if message.resume_value is None else json.loads(message.resume_value),
+            rollback=message.rollback,
         )
-        async with aclosing(self._registry.get(message.agent).run(task)) as parts:
-            async for part in parts:
-                if isinstance(part, FinalResult):
-                    return part.text
-                await writer.write(part)
-        return ""
+        try:
+            async with aclosing(self._registry.get(message.agent).run(task)) as parts:
+                async for part in parts:
+                    if isinstance(part, FinalResult):
+                        return Completed(scrubbed(part.text))
+                    await writer.write(part)
+        except AgentInterrupted as interrupted:
+            return Interrupted(interrupted.interrupts, self._settings.interrupt_ttl_hours * 3600)
+        return Completed("")
+
+    def _time_limit(self, message: Message) -> float:
+        given = message.options.timeout_seconds
+        return self._settings.processing_timeout if given is None else given
+
+    def _max_attempts(self, message: Message) -> int:
+        given = message.options.max_attempts
+        return self._settings.max_attempts if given is None else given
 
     def _shown(self, text: str) -> str:
         """An error text as anybody may see it and any store can keep it."""
         return scrubbed(self._redactor.redact(text))[:MAX_ERROR_LENGTH]
-
-    def _timed_out(self, claim: Claim) -> Outcome:
-        logger.warning("Message failed: id=%s, code=timeout", claim.message.id)
-        return Failed(f"Processing took longer than {self._timeout_seconds:g} seconds.", "timeout")
 
     def _away_delay(self) -> float:
         now = self._monotonic()
@@ -100,11 +124,34 @@ class AgentProcessor:
                 raise error
             case AgentDrained():
                 return Released("The worker was stopped.")
+            case StoreError():
+                logger.warning("The store failed: id=%s, error=%s", message_id, error)
+                return self._ended(claim, Verdict(permanent=False, code=error.code), error.public, error.code)
             case AgentQueueError():
-                logger.warning("Message failed: id=%s, code=%s", message_id, error.code)
-                return Failed(self._shown(str(error)), error.code)
+                verdict = Verdict(permanent=True, code=error.code)
+                return self._ended(claim, verdict, self._shown(str(error)), error.code)
             case _:
                 text = self._shown(f"{type(error).__name__}: {error}")
-                logger.warning("Message failed: id=%s, code=agent_error, error=%s", message_id, text)
                 logger.debug("Traceback of message %s", message_id, exc_info=error)
-                return Failed(text, "agent_error")
+                kind = fingerprint(type(error).__name__, node_of(error), self._shown(str(error)))
+                return self._ended(claim, judge(error, datetime.now(UTC)), text, kind)
+
+    def _ended(self, claim: Claim, verdict: Verdict, text: str, kind: str) -> Failed | Retry:
+        """Whether the message fails with this attempt, or is tried again. `kind` is the fingerprint."""
+        attempt, message_id = claim.lease.attempt, claim.message.id
+        if verdict.permanent or attempt >= self._max_attempts(claim.message):
+            logger.warning("Message failed: id=%s, code=%s, error=%s", message_id, verdict.code, text)
+            return Failed(text, verdict.code, kind)
+        delay = self._backoff.pause_after(attempt) if verdict.pause is None else verdict.pause
+        logger.warning(
+            "Attempt failed, trying again: id=%s, attempt=%d, code=%s, delay=%.1fs, error=%s",
+            message_id,
+            attempt,
+            verdict.code,
+            delay,
+            text,
+        )
+        return Retry(text, verdict.code, delay)
+
+
+_NEWS = {Completed: "Message processed successfully", Interrupted: "Message asks a human"}

@@ -55,15 +55,18 @@ class Maintenance:
         await self._store.prune_workers(silent_for_seconds=self._settings.lease_seconds)
 
     async def promote(self) -> None:
-        """Make delayed messages ready that are due."""
+        """Make delayed messages ready that are due, and fail those whose question nobody has answered in time."""
         await self._store.promote()
+        if expired := await self._store.expire_interrupts():
+            logger.warning("Messages failed because no answer came in time: count=%d", expired)
 
     async def prune(self) -> None:
-        """Drop old event logs, then old messages, with the memory that only they needed, in small transactions.
+        """Drop old request keys, event logs and messages, with the memory that only they needed, in small transactions.
 
-        Left to processes that have the agents' memory open: what is forgotten has to be forgotten there too. So nothing
-        is pruned while the memory is away.
+        Logs and messages are left to processes that have the agents' memory open: what is forgotten has to be
+        forgotten there too. So none are pruned while the memory is away.
         """
+        await self._store.prune_keys()
         memory = self._memory()
         while memory is not None:
             await memory.forget([NOBODY])  # raises StoreUnavailable while it is away

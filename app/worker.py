@@ -15,14 +15,16 @@ from app.agents.base import Drain
 from app.agents.registry import AgentRegistry
 from app.config import Settings
 from app.errors import AgentQueueError, LeaseLost
-from app.models import Claim, Lease, Outcome, Released, Worker, new_message_id
-from app.store.base import READY, Heart, MessageStore, Signals, WorkerStore
+from app.models import Beat, Cancelled, Claim, Lease, Outcome, Released, Worker, new_message_id
+from app.store.base import CANCELS, READY, Heart, MessageStore, Signals, WorkerStore
 from app.store.lane import joined
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 FINISH_TRIES_SECONDS = 0.5
+CANCELS_SECONDS = 0.05
+"""So far apart are the beats that hints at cancels call for, however many are cancelled at once."""
 
 
 class WorkerPort(MessageStore, WorkerStore, Signals, Protocol):
@@ -48,10 +50,13 @@ class QueueWorker:
             last_beat=datetime.now(UTC),
         )
         self._running: dict[Lease, asyncio.Task[None]] = {}
+        self._cancelled: set[Lease] = set()
+        self._finishing: set[Lease] = set()
+        self._cancel_hints = 0
         self._drain = Drain()
         self._stopping = asyncio.Event()
         self._claiming: asyncio.Task[None] | None = None
-        self._listening: asyncio.Task[None] | None = None
+        self._listening: list[asyncio.Task[None]] = []
         self._heart = Heartbeat(store, self._identity, settings, self)
 
     @property
@@ -77,7 +82,10 @@ class QueueWorker:
         """Begin to beat at once, and to claim as soon as the agents are loaded."""
         if self._claiming is None and self.slots:
             self._heart.start(asyncio.get_running_loop())
-            self._listening = asyncio.create_task(self._listen_to_heart(), name="silence")
+            self._listening = [
+                asyncio.create_task(self._listen_to_heart(), name="silence"),
+                asyncio.create_task(self._listen_for_cancels(), name="cancels"),
+            ]
             self._claiming = asyncio.create_task(self._claim_loop(), name="claim loop")
 
     def begin_stop(self) -> None:
@@ -101,8 +109,9 @@ class QueueWorker:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         await self._heart.stop()
-        if self._listening is not None:
-            self._listening.cancel()
+        for task in self._listening:
+            task.cancel()
+        await asyncio.gather(*self._listening, return_exceptions=True)
         logger.info("Worker stopped")
 
     async def _listen_to_heart(self) -> None:
@@ -111,6 +120,16 @@ class QueueWorker:
             await asyncio.sleep(self._settings.beat_seconds / 4)
             if self._heart.lost:
                 self.on_silence()
+
+    async def _listen_for_cancels(self) -> None:
+        """Which messages are cancelled is told by the next beat, so that has to be at once."""
+        with self._store.subscribe(CANCELS) as cancels:
+            while True:
+                if await cancels.wait(POLL_SECONDS):
+                    self._cancel_hints += 1
+                    if self._running:
+                        self._heart.beat_now()
+                    await asyncio.sleep(CANCELS_SECONDS)
 
     async def _claim_loop(self) -> None:
         stopping = asyncio.create_task(self._stopping.wait())
@@ -129,6 +148,7 @@ class QueueWorker:
 
     async def _claim(self, limit: int) -> None:
         """Start as many messages as could be claimed."""
+        hints = self._cancel_hints
         try:
             claims = await self._store.claim(
                 self.id, self._registry.available, limit, lease_seconds=self._settings.lease_seconds
@@ -143,10 +163,14 @@ class QueueWorker:
             task = asyncio.create_task(self._run(claim), name=f"message {claim.message.id}")
             self._running[claim.lease] = task
             task.add_done_callback(functools.partial(self._ended, claim.lease))
+        if claims and hints != self._cancel_hints:  # it may have meant one of these, which no beat asked for yet
+            self._heart.beat_now()
 
     def _ended(self, lease: Lease, _: asyncio.Task[None]) -> None:
         """Frees the slot; called however the task ended, also when it was cancelled before its first step."""
         del self._running[lease]
+        self._cancelled.discard(lease)
+        self._finishing.discard(lease)
         self._store.publish(READY)
 
     async def _run(self, claim: Claim) -> None:
@@ -156,9 +180,13 @@ class QueueWorker:
             try:
                 outcome = await self._processor.process(claim, self._drain)
             except asyncio.CancelledError:
-                if not self._stopping.is_set():
+                if claim.lease in self._cancelled:
+                    outcome = Cancelled()
+                elif self._stopping.is_set():
+                    outcome = Released("The worker was stopped.")
+                else:
                     return  # the leases could not be held; others have the message, or soon will
-                outcome = Released("The worker was stopped.")
+            self._finishing.add(claim.lease)
             await self._finish(claim.lease, outcome)
         except LeaseLost:
             logger.warning("Message was taken from this worker: id=%s", claim.message.id)
@@ -182,13 +210,22 @@ class QueueWorker:
         """What runs now; safe to call from any thread."""
         return tuple(self._running.copy())
 
-    def on_beat(self, asked: tuple[Lease, ...], held: dict[str, int]) -> None:
-        """Stop the runs whose leases are gone. `asked` is what ran before the beat: later claims are not in `held`."""
+    def on_beat(self, asked: tuple[Lease, ...], beat: Beat) -> None:
+        """Stop the runs whose leases are gone and those of cancelled messages.
+
+        `asked` is what ran before the beat, whose answer does not know later claims.
+        """
         for lease in asked:
-            task = self._running.get(lease)
-            if task is not None and held.get(lease.message_id) != lease.fence:
+            if lease not in self._running:
+                continue
+            if beat.held.get(lease.message_id) != lease.fence:
                 logger.warning("Lease lost, stopping the run: id=%s", lease.message_id)
-                task.cancel()
+                self._running[lease].cancel()
+            elif lease.message_id in beat.cancelled and lease not in self._cancelled | self._finishing:
+                # A run that has come to its finish ends as cancelled by that.
+                logger.info("Message cancelled, stopping the run: id=%s", lease.message_id)
+                self._cancelled.add(lease)
+                self._running[lease].cancel()
 
     def on_silence(self) -> None:
         """No beat got through for too long: stop all runs before somebody else may take their messages."""
@@ -206,6 +243,7 @@ class Heartbeat:
         self._settings = settings
         self._worker = worker
         self._stop = threading.Event()
+        self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._began = float("inf")
         self._last_success = float("-inf")
@@ -227,9 +265,14 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._work, args=(loop,), name="heartbeat", daemon=True)
         self._thread.start()
 
+    def beat_now(self) -> None:
+        """Do not wait for the time of the next beat."""
+        self._wake.set()
+
     async def stop(self) -> None:
         """Take the worker off the list and end the thread; on a thread of its own, since agents may hold all others."""
         self._stop.set()
+        self._wake.set()
         if self._thread is not None:
             await joined(self._thread)
 
@@ -246,10 +289,12 @@ class Heartbeat:
         while True:
             asked = self._worker.leases()
             began = _boottime()
-            held = heart.beat(self._identity, asked, lease_seconds=self._settings.lease_seconds)
+            beat = heart.beat(self._identity, asked, lease_seconds=self._settings.lease_seconds)
             self._last_success = began
-            loop.call_soon_threadsafe(self._worker.on_beat, asked, held)
-            if self._stop.wait(self._settings.beat_seconds):
+            loop.call_soon_threadsafe(self._worker.on_beat, asked, beat)
+            self._wake.wait(self._settings.beat_seconds)
+            self._wake.clear()
+            if self._stop.is_set():
                 heart.stop(self._identity.id)
                 return
 

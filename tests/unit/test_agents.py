@@ -1,6 +1,6 @@
 """What becomes of agents and their messages while the store or the memory is away."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 import pytest
@@ -54,10 +54,10 @@ async def loaded(agent: Agent, failures: int = 0) -> AgentRegistry:
     return registry
 
 
-async def test_messages_come_back_ever_later_while_the_memory_is_away(store: Store) -> None:
+async def test_messages_come_back_ever_later_while_the_memory_is_away(store: Store, tmp_path: Path) -> None:
     agent, now = ForgetfulAgent(away=1_000), 100.0
     processor = AgentProcessor(
-        store, await loaded(agent), timeout_seconds=60, redactor=Redactor(), monotonic=lambda: now
+        store, await loaded(agent), settings_for(tmp_path), redactor=Redactor(), monotonic=lambda: now
     )
     delays = []
     for seconds in (0, 0, 1, 2, 4, 8, 16, 32):
@@ -87,6 +87,10 @@ class AwayMemory:
     async def forget(self, memory_keys: list[str]) -> None:
         """See `AgentMemory.forget`."""
         raise StoreUnavailable("The memory is away.")
+
+    async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
+        """See `AgentMemory.forget_messages`."""
+        raise NotImplementedError
 
 
 async def test_nothing_is_pruned_while_the_memory_is_away(store: Store, clock: ManualClock, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ class Asking:
     def __init__(self) -> None:
         self.runs: list[str] = []
 
-    def node(self, name: str, *questions: object) -> Node:
+    def node(self, name: str, *questions: object) -> Any:
         """A node that says its name and what it was answered."""
 
         async def run(_: MessagesState) -> dict[str, Any]:

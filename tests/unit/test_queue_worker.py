@@ -12,7 +12,7 @@ import pytest
 from app.agent_processor import AgentProcessor
 from app.agents.base import Agent, AgentTask, FinalResult
 from app.agents.registry import AgentRegistry
-from app.models import Claim, Lease, MessageState, Worker
+from app.models import Beat, Claim, Lease, MessageState, Worker
 from app.store.base import Heart
 from app.store.sqlite.store import SqliteStore
 from app.telemetry import Redactor
@@ -59,7 +59,7 @@ class Hanging:
         self._answering = answering
         self._beats = 0
 
-    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> dict[str, int]:
+    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
         """See `Heart.beat`."""
         self._beats += 1
         if self._beats > 1:
@@ -111,7 +111,7 @@ async def store(tmp_path: Path, clock: ManualClock) -> AsyncIterator[SqliteStore
 async def worker(store: SqliteStore, agent: GatedAgent, tmp_path: Path) -> AsyncIterator[QueueWorker]:
     settings = settings_for(tmp_path, worker_concurrency=2, lease_seconds=LEASE_SECONDS)
     registry = await registry_of(agent)
-    processor = AgentProcessor(store, registry, timeout_seconds=60, redactor=Redactor())
+    processor = AgentProcessor(store, registry, settings, redactor=Redactor())
     started = QueueWorker(store, processor, registry, settings)
     started.start()
     yield started
@@ -123,9 +123,7 @@ async def test_runs_are_stopped_when_a_beat_does_not_return(agent: GatedAgent, t
     await store.open()
     settings = settings_for(tmp_path, worker_concurrency=1, lease_seconds=1)
     registry = await registry_of(agent)
-    worker = QueueWorker(
-        store, AgentProcessor(store, registry, timeout_seconds=60, redactor=Redactor()), registry, settings
-    )
+    worker = QueueWorker(store, AgentProcessor(store, registry, settings, redactor=Redactor()), registry, settings)
     worker.start()
     first, second = await add(store), await add(store)
     try:
