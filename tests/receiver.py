@@ -36,7 +36,7 @@ class Receiver:
     requests: list[Received] = field(default_factory=list)
     answers: list[bytes] = field(default_factory=list)
     open: asyncio.Event = field(default_factory=asyncio.Event)
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    connections: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
 
     def url(self, path: str = "/hook", host: str = "127.0.0.1") -> str:
         """Where it listens."""
@@ -46,7 +46,7 @@ class Receiver:
         """One connection, one request."""
         task = asyncio.current_task()
         assert task is not None
-        self.tasks.add(task)
+        self.connections[task] = writer
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -60,7 +60,7 @@ class Receiver:
                 await writer.drain()
         finally:
             writer.close()
-            self.tasks.discard(task)
+            del self.connections[task]
 
 
 @asynccontextmanager
@@ -74,9 +74,10 @@ async def receiver(*, answers: Iterable[bytes] = (), tls: ssl.SSLContext | None 
         yield receiving
     finally:
         server.close()
-        for task in list(receiving.tasks):
-            task.cancel()
-        await asyncio.gather(*receiving.tasks, return_exceptions=True)
+        receiving.open.set()
+        for writer in receiving.connections.values():
+            writer.transport.abort()
+        await asyncio.gather(*receiving.connections)
 
 
 class Certificate(NamedTuple):

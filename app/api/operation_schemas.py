@@ -397,7 +397,7 @@ class DeliveryView(BaseModel):
     tries: int
     created_at: Moment
     next_at: Moment | None
-    attempts: list[DeliveryAttempt]
+    attempts: tuple[DeliveryAttempt, ...]
 
     @classmethod
     def of(cls, delivery: Delivery) -> "DeliveryView":
