@@ -227,13 +227,6 @@ async def test_a_full_queue_cancels_nothing(store: Store, if_busy: IfBusy) -> No
     assert await drain(store) == [other.id]
 
 
-@by_each_cancel
-async def test_what_is_cancelled_makes_room_in_the_queue(store: Store, if_busy: IfBusy) -> None:
-    await add(store, thread="t", max_queued=1)
-    message = await add(store, thread="t", if_busy=if_busy, max_queued=1)
-    assert await drain(store) == [message.id]
-
-
 # In batches
 
 
@@ -242,7 +235,7 @@ async def test_those_before_it_in_the_same_call_are_cancelled_too(store: Store, 
     waiting = await add(store, thread="t")
     news = [new(thread="t"), new(thread="other"), new(thread="t", if_busy=if_busy), new(thread="t")]
     messages = await add_all(store, *news)
-    states = [await state_of(store, each.id) for each in (waiting, *news)]
+    states = [await state_of(store, message_id) for message_id in (waiting.id, *(each.id for each in news))]
     gone, kept = MessageState.CANCELLED, MessageState.QUEUED
     assert states == [gone, gone, kept, kept, kept]
     assert [each.thread_number for each in messages] == [2, 1, 3, 4]

@@ -1,0 +1,386 @@
+"""News of ends for webhooks: written with the end, tried until they are delivered, told to their tenant only."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from app.clock import to_datetime
+from app.errors import DeliveryNotFound
+from app.models import Completed, Delivery, DeliveryAttempt, DeliveryState, IfBusy, Lease
+from app.store.base import Store
+from tests.clock import START, ManualClock
+from tests.contract.builders import (
+    ALL,
+    CANCELLED,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    LEASE_SECONDS,
+    OTHER_TENANT,
+    RELEASED,
+    RETRIED,
+    TENANT,
+    add,
+    cancel_running,
+    claim_one,
+    dead_letter,
+    log,
+    requeue,
+    resume,
+    start,
+)
+
+URL = "https://example.com/hook?a=b"
+TRY_SECONDS = 30.0
+MILLISECOND = 0.001
+
+Ending = Callable[[Store, ManualClock, Lease], Awaitable[object]]
+
+
+async def completed(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, Completed('👍 "quotes" \\ \n'))
+
+
+async def failed(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, FAILED)
+
+
+async def cancelled_by_its_worker(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, CANCELLED)
+
+
+async def cancelled_while_it_ran(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await cancel_running(store, lease.message_id)
+    await store.finish(lease, DONE)
+
+
+async def cancelled_while_queued(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, RELEASED)
+    await store.cancel(TENANT, lease.message_id)
+
+
+async def cancelled_as_it_asked(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, INTERRUPTED)
+    await cancel_running(store, lease.message_id)
+
+
+async def cancelled_by_the_rescue(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await cancel_running(store, lease.message_id)
+    clock.advance(LEASE_SECONDS)
+    await store.rescue()
+
+
+async def cancelled_by_a_message_behind(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, RELEASED)
+    await add(store, thread="t", if_busy=IfBusy.INTERRUPT)
+
+
+async def worker_lost(store: Store, clock: ManualClock, lease: Lease) -> None:
+    clock.advance(LEASE_SECONDS)
+    await store.rescue(max_crashes=1)
+
+
+async def never_answered(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, INTERRUPTED)
+    clock.advance(INTERRUPTED.ttl_seconds)
+    await store.expire_interrupts()
+
+
+ENDINGS: list[Ending] = [
+    completed,
+    failed,
+    cancelled_by_its_worker,
+    cancelled_while_it_ran,
+    cancelled_while_queued,
+    cancelled_as_it_asked,
+    cancelled_by_the_rescue,
+    cancelled_by_a_message_behind,
+    worker_lost,
+    never_answered,
+]
+
+
+async def of(store: Store, message_id: str, tenant: str = TENANT) -> list[Delivery]:
+    return await store.list_deliveries(tenant, message_id)
+
+
+async def ended(store: Store, **fields: str) -> Delivery:
+    """The delivery of a message that has just ended."""
+    lease = await start(store, **{"webhook_url": URL, **fields})
+    await store.finish(lease, DONE)
+    (delivery,) = await of(store, lease.message_id, fields.get("tenant", TENANT))
+    return delivery
+
+
+async def take(store: Store, limit: int = ALL) -> list[Delivery]:
+    return await store.claim_deliveries(limit, lease_seconds=TRY_SECONDS)
+
+
+async def take_one(store: Store) -> Delivery:
+    (taken,) = await take(store)
+    return taken
+
+
+def tried(clock: ManualClock, status: int | None = 200, error: str | None = None) -> DeliveryAttempt:
+    return DeliveryAttempt(at=to_datetime(clock.now()), status=status, error=error)
+
+
+# The outbox
+
+
+@pytest.mark.parametrize("end", ENDINGS, ids=lambda end: end.__name__)
+async def test_every_end_leaves_one_delivery_with_its_event(store: Store, clock: ManualClock, end: Ending) -> None:
+    lease = await start(store, thread="t", webhook_url=URL)
+    assert await of(store, lease.message_id) == []
+    clock.advance(7)
+    await end(store, clock, lease)
+    (delivery,) = await of(store, lease.message_id)
+    message = await store.get(TENANT, lease.message_id)
+    assert delivery == Delivery(
+        id=f"{message.id}.{message.number}",
+        tenant=TENANT,
+        message_id=message.id,
+        thread_id="t",
+        url=URL,
+        event=(await log(store, message.id))[-1].data,
+        state=DeliveryState.PENDING,
+        tries=0,
+        created_at=to_datetime(clock.now()),
+        next_at=to_datetime(clock.now()),
+        attempts=(),
+    )
+
+
+async def test_a_message_without_a_url_leaves_none(store: Store) -> None:
+    lease = await start(store)
+    await store.finish(lease, DONE)
+    assert (await of(store, lease.message_id), await take(store)) == ([], [])
+
+
+@pytest.mark.parametrize("outcome", [RELEASED, RETRIED, INTERRUPTED], ids=lambda outcome: type(outcome).__name__)
+async def test_what_is_no_end_leaves_none(store: Store, outcome: object) -> None:
+    lease = await start(store, webhook_url=URL)
+    await store.finish(lease, outcome)  # type: ignore[arg-type]  # each outcome in turn
+    assert (await of(store, lease.message_id), await take(store)) == ([], [])
+
+
+async def test_a_rescue_that_puts_back_leaves_none(store: Store, clock: ManualClock) -> None:
+    lease = await start(store, webhook_url=URL)
+    clock.advance(LEASE_SECONDS)
+    await store.rescue()
+    assert await of(store, lease.message_id) == []
+
+
+async def test_a_finish_that_is_repeated_leaves_no_second_one(store: Store) -> None:
+    lease = await start(store, webhook_url=URL)
+    await asyncio.gather(*(store.finish(lease, DONE) for _ in range(5)))
+    assert len(await of(store, lease.message_id)) == 1
+
+
+async def test_an_answered_message_leaves_one_at_its_end(store: Store) -> None:
+    lease = await start(store, webhook_url=URL)
+    await store.finish(lease, INTERRUPTED)
+    await resume(store, await store.get(TENANT, lease.message_id))
+    await store.finish(await claim_one(store), DONE)
+    assert len(await of(store, lease.message_id)) == 1
+
+
+async def test_every_end_of_a_requeued_message_is_news(store: Store, clock: ManualClock) -> None:
+    message = await dead_letter(store, webhook_url=URL)
+    clock.advance(5)
+    await requeue(store, message.id)
+    await store.finish(await claim_one(store), DONE)
+    first, second = await of(store, message.id)
+    assert (first.created_at, second.created_at) == (to_datetime(START), to_datetime(START + 5_000))
+    assert first.id == f"{message.id}.{message.number}"
+    assert second.id == f"{message.id}.{(await store.get(TENANT, message.id)).number}"
+    assert '"failed"' in first.event
+    assert '"completed"' in second.event
+    assert [taken.id for taken in await take(store)] == [first.id, second.id]
+
+
+# Tries
+
+
+async def test_a_claim_takes_what_is_due_with_a_try_more(store: Store, clock: ManualClock) -> None:
+    delivery = await ended(store)
+    taken = await take_one(store)
+    assert taken.model_dump(exclude={"next_at"}) == delivery.model_copy(update={"tries": 1}).model_dump(
+        exclude={"next_at"}
+    )
+    assert (await of(store, delivery.message_id))[0].tries == 1
+    assert await take(store) == []
+
+
+async def test_what_was_claimed_by_a_process_that_died_is_due_again(store: Store, clock: ManualClock) -> None:
+    await ended(store)
+    first = await take_one(store)
+    clock.advance(TRY_SECONDS - MILLISECOND)
+    assert await take(store) == []
+    clock.advance(MILLISECOND)
+    second = await take_one(store)
+    assert (second.id, first.tries, second.tries) == (first.id, 1, 2)
+
+
+async def test_a_claim_takes_no_more_than_its_limit_the_most_overdue_first(store: Store, clock: ManualClock) -> None:
+    deliveries = []
+    for _ in range(5):
+        deliveries.append(await ended(store))
+        clock.advance(1)
+    retried = (await take(store, 1))[0]
+    assert retried.id == deliveries[0].id
+    assert await store.settle_delivery(retried, tried(clock, 500, "status 500"), next_in=60)
+    assert [taken.id for taken in await take(store, 2)] == [deliveries[1].id, deliveries[2].id]
+    clock.advance(60)
+    overdue = [taken.id for taken in await take(store)]
+    assert overdue[:2] == [deliveries[3].id, deliveries[4].id]
+    assert sorted(overdue) == sorted(delivery.id for delivery in deliveries)
+    assert await take(store, 0) == []
+
+
+async def test_a_claim_takes_the_news_of_all_tenants(store: Store) -> None:
+    ours = await ended(store)
+    theirs = await ended(store, tenant=OTHER_TENANT)
+    assert [(taken.id, taken.tenant) for taken in await take(store)] == [
+        (ours.id, TENANT),
+        (theirs.id, OTHER_TENANT),
+    ]
+
+
+async def test_concurrent_claims_never_share_a_delivery(store: Store) -> None:
+    ids = [(await ended(store)).id for _ in range(20)]
+    taken = await asyncio.gather(*(take(store, 3) for _ in range(10)))
+    assert sorted(each.id for part in taken for each in part) == sorted(ids)
+
+
+async def test_what_was_delivered_is_never_tried_again(store: Store, clock: ManualClock) -> None:
+    await ended(store)
+    taken = await take_one(store)
+    clock.advance(1)
+    attempt = tried(clock, 204)
+    assert await store.settle_delivery(taken, attempt, next_in=None)
+    (delivery,) = await of(store, taken.message_id)
+    assert (delivery.state, delivery.next_at) == (DeliveryState.DELIVERED, None)
+    assert (delivery.tries, delivery.attempts) == (1, (attempt,))
+    clock.advance(10 * TRY_SECONDS)
+    assert await take(store) == []
+
+
+async def test_what_failed_is_tried_again_in_its_time(store: Store, clock: ManualClock) -> None:
+    message_id = (await ended(store)).message_id
+    attempt = tried(clock, None, "no connection")
+    assert await store.settle_delivery(await take_one(store), attempt, next_in=5)
+    (delivery,) = await of(store, message_id)
+    assert (delivery.state, delivery.attempts) == (DeliveryState.PENDING, (attempt,))
+    assert delivery.next_at == to_datetime(START + 5_000)
+    clock.advance(5 - MILLISECOND)
+    assert await take(store) == []
+    clock.advance(MILLISECOND)
+    second = await take_one(store)
+    assert (second.tries, second.attempts) == (2, (attempt,))
+    assert await store.settle_delivery(second, tried(clock), next_in=None)
+    (done,) = await of(store, second.message_id)
+    assert (done.state, done.attempts) == (DeliveryState.DELIVERED, (attempt, tried(clock)))
+
+
+async def test_what_failed_for_good_is_told_as_failed(store: Store, clock: ManualClock) -> None:
+    message_id = (await ended(store)).message_id
+    attempt = tried(clock, 410, "status 410: é 👍")
+    assert await store.settle_delivery(await take_one(store), attempt, next_in=None)
+    (delivery,) = await of(store, message_id)
+    assert (delivery.state, delivery.next_at, delivery.attempts) == (DeliveryState.FAILED, None, (attempt,))
+    clock.advance(10 * TRY_SECONDS)
+    assert await take(store) == []
+
+
+async def test_a_stale_try_settles_nothing(store: Store, clock: ManualClock) -> None:
+    await ended(store)
+    first = await take_one(store)
+    clock.advance(TRY_SECONDS)
+    second = await take_one(store)
+    before = await of(store, first.message_id)
+    assert not await store.settle_delivery(first, tried(clock), next_in=None)
+    assert await of(store, first.message_id) == before
+    assert await store.settle_delivery(second, tried(clock, 500, "status 500"), next_in=1)
+
+
+async def test_a_try_settles_once(store: Store, clock: ManualClock) -> None:
+    await ended(store)
+    taken = await take_one(store)
+    assert await store.settle_delivery(taken, tried(clock), next_in=None)
+    before = await of(store, taken.message_id)
+    assert not await store.settle_delivery(taken, tried(clock, 500, "status 500"), next_in=None)
+    assert await of(store, taken.message_id) == before
+
+
+# Replays
+
+
+async def test_a_replay_makes_a_delivery_due_at_once_with_no_tries(store: Store, clock: ManualClock) -> None:
+    await ended(store)
+    attempt = tried(clock)
+    taken = await take_one(store)
+    await store.settle_delivery(taken, attempt, next_in=None)
+    clock.advance(100)
+    replayed = await store.replay_delivery(TENANT, taken.id)
+    assert (replayed.id, replayed.state, replayed.tries) == (taken.id, DeliveryState.PENDING, 0)
+    assert (replayed.next_at, replayed.attempts) == (to_datetime(clock.now()), (attempt,))
+    assert await of(store, taken.message_id) == [replayed]
+    again = await take_one(store)
+    assert (again.id, again.tries, again.event) == (taken.id, 1, taken.event)
+    await store.settle_delivery(again, tried(clock), next_in=None)
+    assert len((await of(store, taken.message_id))[0].attempts) == 2
+
+
+async def test_what_waits_for_its_next_try_can_be_replayed(store: Store, clock: ManualClock) -> None:
+    await ended(store)
+    taken = await take_one(store)
+    await store.settle_delivery(taken, tried(clock, 500, "status 500"), next_in=3600)
+    await store.replay_delivery(TENANT, taken.id)
+    assert (await take_one(store)).id == taken.id
+
+
+async def test_an_unknown_delivery_is_not_found(store: Store) -> None:
+    delivery = await ended(store)
+    for unknown in (delivery.message_id, "", "no id", delivery.id + "0"):
+        with pytest.raises(DeliveryNotFound):
+            await store.replay_delivery(TENANT, unknown)
+
+
+# Whose they are, and how long
+
+
+async def test_deliveries_are_told_to_their_own_tenant_only(store: Store, clock: ManualClock) -> None:
+    delivery = await ended(store)
+    await store.settle_delivery(await take_one(store), tried(clock), next_in=None)
+    before = await of(store, delivery.message_id)
+    assert await of(store, delivery.message_id, OTHER_TENANT) == []
+    with pytest.raises(DeliveryNotFound):
+        await store.replay_delivery(OTHER_TENANT, delivery.id)
+    assert await of(store, delivery.message_id) == before
+    assert await take(store) == []
+
+
+async def test_a_message_that_does_not_exist_has_no_deliveries(store: Store) -> None:
+    assert await of(store, "no id") == []
+
+
+async def test_deliveries_are_deleted_with_their_message(store: Store, clock: ManualClock) -> None:
+    delivery = await ended(store)
+    taken = await take_one(store)
+    clock.advance(60)
+    kept = await ended(store)
+    assert (await store.prune_messages(older_than_seconds=30, limit=10))[0] == 1
+    assert await of(store, delivery.message_id) == []
+    assert [each.id for each in await take(store)] == [kept.id]
+    assert not await store.settle_delivery(taken, tried(clock), next_in=None)
+    with pytest.raises(DeliveryNotFound):
+        await store.replay_delivery(TENANT, delivery.id)
+
+
+async def test_pruning_a_log_keeps_the_deliveries(store: Store, clock: ManualClock) -> None:
+    delivery = await ended(store)
+    clock.advance(60)
+    await store.prune_logs(older_than_seconds=30, limit=10)
+    assert await of(store, delivery.message_id) == [delivery]

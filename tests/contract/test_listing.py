@@ -1,0 +1,286 @@
+"""How messages are found: by filter and cursor, and the head of a thread."""
+
+import pytest
+
+from app.models import Message, MessageFilter, MessageState, Outcome, Page, Priority
+from app.store.base import PAGE_TEXT_LENGTH, Store
+from tests.clock import ManualClock
+from tests.contract.builders import (
+    CANCELLED,
+    DONE,
+    ENDS,
+    FAILED,
+    HIGH,
+    INTERRUPTED,
+    LOW,
+    NORMAL,
+    OTHER_TENANT,
+    OUTCOMES,
+    TENANT,
+    add,
+    add_all,
+    cancel_running,
+    claim_one,
+    dead_letter,
+    drain,
+    interrupt,
+    listed,
+    new,
+    requeue,
+    resume,
+    start,
+)
+
+EVERYTHING = MessageFilter()
+
+
+async def paged(store: Store, chosen: MessageFilter, limit: int) -> list[Message]:
+    """All that is meant, page by page with the cursor of the last one seen."""
+    found: list[Message] = []
+    cursor = None
+    while part := await store.list_messages(TENANT, chosen, Page(limit, cursor)):
+        assert len(part) <= limit
+        found += part
+        cursor = (part[-1].number, "")
+    return found
+
+
+async def one_of_each_state(store: Store) -> dict[MessageState, str]:
+    """A message in each state, in this order of accepting."""
+    ids = {}
+    for state, outcome in (
+        (MessageState.COMPLETED, DONE),
+        (MessageState.FAILED, FAILED),
+        (MessageState.CANCELLED, CANCELLED),
+        (MessageState.INTERRUPTED, INTERRUPTED),
+    ):
+        lease = await start(store, thread=state.value)
+        await store.finish(lease, outcome)
+        ids[state] = lease.message_id
+    ids[MessageState.PROCESSING] = (await start(store, thread="processing")).message_id
+    ids[MessageState.QUEUED] = (await add(store, thread="queued")).id
+    return ids
+
+
+# Lists
+
+
+async def test_an_empty_queue_has_nothing_to_list(store: Store) -> None:
+    assert await store.list_messages(TENANT, EVERYTHING, Page(10)) == []
+
+
+async def test_messages_are_listed_newest_first_whatever_their_times(store: Store, clock: ManualClock) -> None:
+    ids = []
+    for number in range(6):
+        ids.append((await add(store, thread="t" if number % 2 else None, priority=list(Priority)[number % 3])).id)
+        clock.advance(-1)
+    assert await listed(store) == ids[::-1]
+
+
+async def test_listed_messages_are_as_they_are_read_but_without_positions(store: Store) -> None:
+    ids = await one_of_each_state(store)
+    for message in await store.list_messages(TENANT, EVERYTHING, Page(10)):
+        assert message.queue_position is None
+        single = await store.get(TENANT, ids[message.state])
+        assert message.model_dump(exclude={"queue_position"}) == single.model_dump(exclude={"queue_position"})
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
+async def test_pages_have_no_gap_and_no_double(store: Store, limit: int) -> None:
+    await add_all(store, *[new(str(number)) for number in range(20)])
+    found = await paged(store, EVERYTHING, limit)
+    assert [message.content for message in found] == [str(number) for number in reversed(range(20))]
+
+
+async def test_new_messages_do_not_disturb_the_pages_behind(store: Store) -> None:
+    ids = [(await add(store)).id for _ in range(6)]
+    first = await store.list_messages(TENANT, EVERYTHING, Page(3))
+    await add(store)
+    rest = await store.list_messages(TENANT, EVERYTHING, Page(10, (first[-1].number, "")))
+    assert [message.id for message in first + rest] == ids[::-1]
+
+
+async def test_a_page_of_long_messages_ends_early_but_not_empty(store: Store) -> None:
+    lengths = [1, PAGE_TEXT_LENGTH // 2, PAGE_TEXT_LENGTH // 2, 1, PAGE_TEXT_LENGTH + 1]
+    ids = [(await add(store, "x" * length)).id for length in lengths]
+    found: list[Message] = []
+    sizes = []
+    cursor = None
+    while part := await store.list_messages(TENANT, EVERYTHING, Page(100, cursor)):
+        found += part
+        sizes.append(len(part))
+        cursor = (part[-1].number, "")
+    assert [message.id for message in found] == ids[::-1]
+    assert sizes == [1, 3, 1]
+
+
+async def test_messages_are_chosen_by_state(store: Store) -> None:
+    ids = await one_of_each_state(store)
+    for state, message_id in ids.items():
+        assert await listed(store, states=frozenset({state})) == [message_id]
+    two = frozenset({MessageState.QUEUED, MessageState.COMPLETED})
+    assert await listed(store, states=two) == [ids[MessageState.QUEUED], ids[MessageState.COMPLETED]]
+    assert await listed(store, states=frozenset(MessageState)) == await listed(store)
+    assert await listed(store, states=frozenset()) == []
+
+
+async def test_messages_are_chosen_by_thread_agent_and_priority(store: Store) -> None:
+    given = [
+        new(thread="a", agent="chat", priority=LOW),
+        new(thread="a", agent="other", priority=HIGH),
+        new(thread="b", agent="chat", priority=HIGH),
+        new(agent="chat", priority=NORMAL),
+    ]
+    first, second, third, fourth = [message.id for message in await add_all(store, *given)]
+    assert await listed(store, thread_id="a") == [second, first]
+    assert await listed(store, agent="chat") == [fourth, third, first]
+    assert await listed(store, priority=HIGH) == [third, second]
+    assert await listed(store, thread_id="a", agent="chat") == [first]
+    assert await listed(store, thread_id="a", agent="chat", priority=HIGH) == []
+    assert await listed(store, thread_id="c") == []
+    assert await listed(store, thread_id="") == []
+
+
+async def test_the_parts_of_a_filter_have_all_to_be_met(store: Store) -> None:
+    failed = await dead_letter(store, thread="a")
+    await add(store, thread="a")
+    await dead_letter(store, thread="b")
+    chosen = {"states": frozenset({MessageState.FAILED}), "error_code": "agent_error", "thread_id": "a"}
+    assert await listed(store, **chosen) == [failed.id]
+    assert await listed(store, **chosen, fingerprint="another") == []
+    assert await listed(store, error_code="agent_error", states=frozenset({MessageState.COMPLETED})) == []
+
+
+async def test_a_chosen_list_is_paged_like_the_whole(store: Store) -> None:
+    ids = []
+    for number in range(30):
+        message = await add(store, thread=f"t{number % 3}")
+        if number % 3 == 1:
+            ids.append(message.id)
+    for limit in (1, 3, 10, 100):
+        found = await paged(store, MessageFilter(thread_id="t1"), limit)
+        assert [message.id for message in found] == ids[::-1]
+
+
+async def test_many_failed_among_many_others_are_paged(store: Store) -> None:
+    failed = []
+    for number in range(12):
+        lease = await start(store)
+        await store.finish(lease, FAILED if number % 3 else DONE)
+        if number % 3:
+            failed.append(lease.message_id)
+    for limit in (1, 3, 100):
+        found = await paged(store, MessageFilter(states=frozenset({MessageState.FAILED})), limit)
+        assert [message.id for message in found] == failed[::-1]
+
+
+async def test_a_filter_follows_every_change(store: Store) -> None:
+    async def where(message_id: str) -> list[str]:
+        return [state for state in MessageState if message_id in await listed(store, states=frozenset({state}))]
+
+    message = await add(store)
+    assert await where(message.id) == ["queued"]
+    lease = await claim_one(store)
+    assert await where(message.id) == ["processing"]
+    await store.finish(lease, INTERRUPTED)
+    assert await where(message.id) == ["interrupted"]
+    await resume(store, await store.get(TENANT, message.id))
+    assert await where(message.id) == ["queued"]
+    await store.finish(await claim_one(store), FAILED)
+    assert await where(message.id) == ["failed"]
+    await requeue(store, message.id)
+    assert await where(message.id) == ["queued"]
+    await store.reprioritize(TENANT, message.id, HIGH)
+    assert (await listed(store, priority=HIGH), await listed(store, priority=NORMAL)) == ([message.id], [])
+    await cancel_running(store, message.id)
+    assert await where(message.id) == ["cancelled"]
+
+
+async def test_a_requeued_message_is_listed_where_its_new_number_is(store: Store) -> None:
+    failed = await dead_letter(store)
+    other = await add(store)
+    assert await listed(store) == [other.id, failed.id]
+    await requeue(store, failed.id)
+    assert await listed(store) == [failed.id, other.id]
+
+
+async def test_deleted_messages_are_listed_no_more(store: Store, clock: ManualClock) -> None:
+    await drain(store)
+    old = await dead_letter(store)
+    purged = await dead_letter(store)
+    await store.purge(TENANT, [purged.id])
+    clock.advance(60)
+    young = await add(store)
+    await store.prune_messages(older_than_seconds=1, limit=10)
+    assert old.id not in await listed(store)
+    assert await listed(store) == [young.id]
+    assert await listed(store, states=frozenset({MessageState.FAILED})) == []
+
+
+async def test_each_tenant_lists_its_own(store: Store) -> None:
+    ours = await dead_letter(store, thread="t")
+    theirs = await dead_letter(store, thread="t", tenant=OTHER_TENANT)
+    for fields in ({}, {"thread_id": "t"}, {"states": frozenset({MessageState.FAILED})}, {"error_code": "agent_error"}):
+        assert await listed(store, **fields) == [ours.id]
+        assert await listed(store, OTHER_TENANT, **fields) == [theirs.id]
+    assert await listed(store, "nobody") == []
+    behind = Page(10, (2**60, ""))
+    assert [m.id for m in await store.list_messages(TENANT, EVERYTHING, behind)] == [ours.id]
+
+
+# The head of a thread
+
+
+async def test_a_thread_without_unfinished_messages_has_no_head(store: Store) -> None:
+    assert await store.get_head(TENANT, "t") is None
+    for outcome in ENDS:
+        await store.finish(await start(store, thread="t"), outcome)
+    assert await store.get_head(TENANT, "t") is None
+
+
+@pytest.mark.parametrize("outcome", [None, *OUTCOMES], ids=lambda outcome: type(outcome).__name__)
+async def test_the_head_is_the_first_that_is_unfinished(store: Store, outcome: Outcome | None) -> None:
+    first = await add(store, thread="t")
+    second = await add(store, thread="t", priority=HIGH)
+    await add(store, thread="t", priority=HIGH)
+    assert await head_id(store) == first.id
+    lease = await claim_one(store)
+    if outcome is not None:
+        await store.finish(lease, outcome)
+    assert await head_id(store) == (second.id if outcome in ENDS else first.id)
+
+
+async def head_id(store: Store, tenant: str = TENANT) -> str | None:
+    head = await store.get_head(tenant, "t")
+    return None if head is None else head.id
+
+
+async def test_the_head_is_told_as_it_is_but_without_its_position(store: Store) -> None:
+    message = await add(store, thread="t", delay_seconds=60)
+    assert await store.get_head(TENANT, "t") == message
+    await store.cancel(TENANT, message.id)
+    message = await add(store, thread="t")
+    assert await store.get_head(TENANT, "t") == message.model_copy(update={"queue_position": None})
+    await claim_one(store)
+    assert await store.get_head(TENANT, "t") == await store.get(TENANT, message.id)
+
+
+async def test_the_head_follows_cancels_and_requeues(store: Store) -> None:
+    asking = await interrupt(store, thread="t")
+    behind = await add(store, thread="t")
+    assert await head_id(store) == asking.id
+    await cancel_running(store, asking.id)
+    assert await head_id(store) == behind.id
+    await store.finish(await claim_one(store), FAILED)
+    last = await add(store, thread="t")
+    await requeue(store, behind.id)
+    assert await head_id(store) == last.id
+    await drain(store)
+    assert await head_id(store) is None
+
+
+async def test_each_tenant_has_its_own_head(store: Store) -> None:
+    ours = await add(store, thread="t")
+    theirs = await add(store, thread="t", tenant=OTHER_TENANT)
+    assert (await head_id(store), await head_id(store, OTHER_TENANT)) == (ours.id, theirs.id)
+    assert await head_id(store, "nobody") is None
