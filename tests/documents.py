@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from app import lifecycle
+from app.api import frames
 from app.config import Settings
 from app.main import create_app
 
@@ -26,10 +27,16 @@ def openapi() -> str:
     return json.dumps(create_app(settings).openapi(), indent=2, ensure_ascii=False) + "\n"
 
 
+def websocket_schema() -> str:
+    """JSON Schema of the frames of `/ws`."""
+    return json.dumps(frames.json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
 def generated() -> dict[Path, str]:
     """Every generated document and its text."""
     return {
         DOCS / "openapi.json": openapi(),
+        DOCS / "websocket.schema.json": websocket_schema(),
         DOCS / "state-machine.md": STATE_MACHINE.format(diagram=lifecycle.as_mermaid()),
     }
 

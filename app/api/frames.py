@@ -3,6 +3,7 @@
 Clients write frames by `docs/WEBSOCKET.md` and its JSON Schema, which is made of these models by `make docs`.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias
@@ -12,16 +13,25 @@ from pydantic.json_schema import JsonSchemaMode
 from pydantic_core import from_json
 from starlette.responses import Response
 
+from app.api.deps import MAX_KEY_LENGTH
 from app.api.errors import invalid
 from app.api.schemas import MESSAGE_ID, THREAD_ID, MessageAccepted, MessageCreate, Problem
 from app.api.streaming import MAX_EVENT_ID
 from app.models import MessageState, Text
+from app.queue_manager import Key
 
 RequestId = Annotated[
     Text, Field(min_length=1, max_length=128, description="Chosen by the client; the answer to the frame has it too.")
 ]
 IdempotencyKey = Annotated[
-    Text, Field(min_length=1, max_length=255, description="As the header `Idempotency-Key` of `POST /messages`.")
+    str,
+    Field(
+        strict=True,
+        min_length=1,
+        max_length=MAX_KEY_LENGTH,
+        pattern="^[!-~]+$",
+        description="Names the message, so that it is stored once however often it is sent within a day.",
+    ),
 ]
 MessageId = Annotated[str, Field(strict=True, description="The message's id, as `accepted` gave it.")]
 
@@ -41,6 +51,13 @@ class Submit(MessageCreate):
     request_id: RequestId | None = None
     idempotency_key: IdempotencyKey | None = None
     subscribe: StrictBool = Field(default=True, description="Send the events of the message as well.")
+
+    def key(self) -> Key | None:
+        """The key with the fingerprint of the message; what belongs to the connection is no part of it."""
+        if self.idempotency_key is None:
+            return None
+        sent = self.model_dump_json(include=self.model_fields_set & MessageCreate.model_fields.keys())
+        return self.idempotency_key, hashlib.sha256(f"submit\n{sent}".encode()).hexdigest()
 
 
 class Subscribe(BaseModel):

@@ -201,12 +201,13 @@ class Session:
     async def _submit(self, request: Submit) -> None:
         if request.subscribe:
             self._refuse_too_many()
-        accepted = await self._services.queue.submit(self._tenant, [request.submission()], key=request.idempotency_key)
+        key = request.key()
+        accepted = await self._services.queue.submit(self._tenant, [request.submission()], key=key)
         (message,) = accepted.messages
-        answer = MessageAccepted.of(message).model_dump()
-        await self._answer(
-            Accepted(**answer, request_id=request.request_id, replayed=accepted.replayed, subscribed=request.subscribe)
-        )
+        (outlook,) = await self._services.queue.outlooks(accepted.messages, keyed=key is not None)
+        fields = MessageAccepted.of(message, outlook).model_dump()
+        ours = {"request_id": request.request_id, "replayed": accepted.replayed, "subscribed": request.subscribe}
+        await self._answer(Accepted(**fields, **ours))
         if request.subscribe and message.id not in self._tails:
             self._follow(message.id, 0)
 
