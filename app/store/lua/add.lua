@@ -27,23 +27,27 @@ local earlier = request and recall_request(request, ARGV[7], now - tonumber(ARGV
 if earlier == 'reused' then return earlier end
 if earlier then return {1, earlier, 0, {}, {}} end
 
--- Nothing is written before it is known that all can be.
+-- Nothing is written before it is known that all can be. What is cancelled waits no more then.
 local function refusal()
-    local count = (#ARGV - FIRST + 1) / WIDTH
-    if redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED) + count > tonumber(ARGV[4]) then return 'full' end
-    local threads, ids = {}, {}
+    local queued = redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED)
+    local ids, added, cleared = {}, {}, {}
     for i = FIRST, #ARGV, WIDTH do
-        local id, tenant, thread = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+        local id, tenant, thread, if_busy = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 11]
         if ids[id] or redis.call('EXISTS', message_key(id)) == 1 then
             return redis.error_reply('ERR this message id is taken')
         end
-        ids[id] = true
+        ids[id], queued = true, queued + 1
         if thread ~= '' then
             local name = scope(tenant, thread)
-            if ARGV[i + 11] == 'reject' and (threads[name] or is_busy(tenant, thread)) then return {'busy', thread} end
-            threads[name] = true
+            if if_busy == 'reject' and (added[name] or is_busy(tenant, thread)) then return {'busy', thread} end
+            if if_busy == 'interrupt' or if_busy == 'rollback' then
+                if not cleared[name] then queued = queued - redis.call('ZCARD', thread_queue_key(tenant, thread)) end
+                queued, added[name], cleared[name] = queued - (added[name] or 0), 0, true
+            end
+            added[name] = (added[name] or 0) + 1
         end
     end
+    return queued > tonumber(ARGV[4]) and 'full'
 end
 
 local refused = refusal()

@@ -12,7 +12,7 @@ if recalled then return recalled end
 local messages, alone = {}, {}
 for i = 4, #ARGV do
     local message = load_of(ARGV[3], ARGV[i])
-    if not message or message.state ~= 'failed' then return {0, ARGV[i], message and message.state} end
+    if not message or message.state ~= 'failed' then return {0, ARGV[i], message and message.state or false} end
     messages[#messages + 1] = message
     if not message.thread then alone[#alone + 1] = message.id end
 end

@@ -30,7 +30,7 @@ local now, microseconds = clock(ARGV[3])
 local messages, ranks = {}, {}
 for i = FIRST, #ARGV, 2 do
     local message = load_of(ARGV[4], ARGV[i])
-    if not message or message.state ~= 'failed' then return {0, ARGV[i], message and message.state} end
+    if not message or message.state ~= 'failed' then return {0, ARGV[i], message and message.state or false} end
     messages[#messages + 1] = message
 end
 for i = 6, FIRST - 1, 2 do ranks[ARGV[i]] = tonumber(ARGV[i + 1]) + now end
