@@ -15,7 +15,7 @@ from tests import wire
 from tests.clock import ManualClock
 from tests.graph_control import GraphControl
 from tests.integration.conftest import API_KEY, Serve
-from tests.openai_stub import Answer, CutOff, Gate, Hang, Outcome, ReceivedRequest, Status, StubServer
+from tests.openai_stub import Answer, CutOff, Gate, Hang, Outcome, ReceivedRequest, Status, Step, StubServer
 from tests.servers import LiveServer, live_server, until
 
 STEPS = "steps=tests.graphs:steps"
@@ -116,25 +116,26 @@ async def test_two_workers_share_the_queue(serve: Serve, model: StubServer) -> N
 # What ends a run
 
 
-async def test_the_time_limit_fails_the_message_and_hangs_up_on_the_model(serve: Serve, model: StubServer) -> None:
-    server = await serve(processing_timeout=3)
+async def test_the_time_limit_fails_the_message_and_hangs_up_on_the_model(
+    server: LiveServer, model: StubServer
+) -> None:
     model.replies.append(Hang())
-    message_id = (await server.submit())["message_id"]
+    message_id = (await server.submit(timeout=0.5, max_attempts=1))["message_id"]
     status = await server.ended(message_id)
     assert (status["state"], status["error_code"]) == ("failed", "timeout")
-    assert "3 seconds" in status["error"]
+    assert "0.5 seconds" in status["error"]
     await model.closed(0)
     frames = await wire.frames_of(server.url, message_id)
     assert (frames[-1].event, frames[-1].data["code"]) == ("error", "timeout")
     assert (await server.ended((await server.submit("next"))["message_id"]))["state"] == "completed"
 
 
-async def test_the_time_limit_keeps_what_was_shown(serve: Serve, model: StubServer) -> None:
-    server = await serve(processing_timeout=3)
+async def test_the_time_limit_keeps_what_was_shown(server: LiveServer, model: StubServer) -> None:
     gate = Gate("one two")
     gate.release()
+    await server.ended((await server.submit("the first call of a model takes longer"))["message_id"])
     model.replies.append(gate)
-    message_id = (await server.submit())["message_id"]
+    message_id = (await server.submit(timeout=1, max_attempts=1))["message_id"]
     assert (await server.ended(message_id))["error_code"] == "timeout"
     frames = await wire.frames_of(server.url, message_id)
     wire.check_log(frames)
@@ -142,9 +143,9 @@ async def test_the_time_limit_keeps_what_was_shown(serve: Serve, model: StubServ
 
 
 async def test_the_time_limit_of_a_blocking_node(serve: Serve, control: GraphControl) -> None:
-    server = await serve(agents=f"blocking=tests.graphs:blocking,{STEPS}", processing_timeout=3)
+    server = await serve(agents=f"blocking=tests.graphs:blocking,{STEPS}")
     control.hold("blocks")
-    message_id = (await server.submit())["message_id"]
+    message_id = (await server.submit(timeout=0.5, max_attempts=1))["message_id"]
     assert (await server.ended(message_id))["error_code"] == "timeout"
     log = await wire.frames_of(server.url, message_id)
     other = await server.ended((await server.submit("next", agent="steps"))["message_id"])
@@ -153,11 +154,23 @@ async def test_the_time_limit_of_a_blocking_node(serve: Serve, control: GraphCon
     assert await wire.frames_of(server.url, message_id) == log
 
 
-@pytest.mark.parametrize("step", [Status(400), Status(401), Status(429), Status(500), CutOff("one two", 1)], ids=repr)
-async def test_a_failing_message_does_not_stop_the_worker(server: LiveServer, model: StubServer, step: Status) -> None:
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [
+        (Status(400), "provider_refused"),
+        (Status(401), "provider_refused"),
+        (Status(429), "rate_limited"),
+        (Status(500), "provider_unavailable"),
+        (CutOff("one two", 1), "provider_unavailable"),
+    ],
+    ids=repr,
+)
+async def test_a_failing_message_does_not_stop_the_worker(
+    server: LiveServer, model: StubServer, step: Step, code: str
+) -> None:
     model.replies.append(step)
-    failed = await server.ended((await server.submit("fails"))["message_id"])
-    assert (failed["state"], failed["error_code"], failed["result"]) == ("failed", "agent_error", None)
+    failed = await server.ended((await server.submit("fails", max_attempts=1))["message_id"])
+    assert (failed["state"], failed["error_code"], failed["result"]) == ("failed", code, None)
     assert failed["attempt"] == 1
     assert (await server.ended((await server.submit("works"))["message_id"]))["result"] == "You said: works"
 
