@@ -18,6 +18,7 @@ from app.egress import (
     host_of,
     is_public,
     post,
+    remembering,
 )
 from app.errors import InvalidRequest
 from tests.receiver import answer, certificate_for, receiver
@@ -183,6 +184,17 @@ async def test_a_name_server_that_does_not_answer_is_not_waited_for(monkeypatch:
 
     with pytest.raises(InvalidRequest, match="the host has no address"):
         await check_webhook_url(f"https://{NAME}/", allow_private=False, resolve=silent)
+
+
+async def test_the_checks_of_one_request_ask_for_a_host_once() -> None:
+    names = Names([PUBLIC], ["127.0.0.1"])
+    resolve = remembering(names)
+
+    for path in ("a", "b"):
+        await check_webhook_url(f"https://{NAME}/{path}", allow_private=False, resolve=resolve)
+    await check_webhook_url(f"https://{NAME}:8443/", allow_private=True, resolve=resolve)
+
+    assert names.asked == [(NAME, 443), (NAME, 8443)]
 
 
 def test_of_a_url_only_the_host_is_told() -> None:

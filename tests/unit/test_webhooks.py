@@ -13,6 +13,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app import webhooks
+from app.bootstrap import redactor_of
 from app.config import load_settings
 from app.errors import ConfigurationError, StoreUnavailable
 from app.models import Cancelled, Completed, Delivery, DeliveryAttempt, DeliveryState, Failed
@@ -434,6 +435,12 @@ async def test_neither_urls_nor_secrets_nor_answers_are_logged(
     assert "host=127.0.0.1" in caplog.text
     assert not [secret for secret in ["canary", *secrets] if secret in caplog.text]
     assert SECRET.removeprefix("whsec_") not in repr(settings_for(Path(), webhook_secret=SECRET))
+
+
+def test_the_secrets_are_replaced_in_whatever_is_logged() -> None:
+    redactor = redactor_of(settings_for(Path(), webhook_secret=f"{SECRET} {NEXT_SECRET}"))
+
+    assert redactor.redact(f"one {SECRET}, another {NEXT_SECRET}") == "one ***, another ***"
 
 
 def key_of(size: int) -> str:
