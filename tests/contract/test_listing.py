@@ -1,5 +1,7 @@
 """How messages are found: by filter and cursor, and the head of a thread."""
 
+from typing import Any
+
 import pytest
 
 from app.models import Message, MessageFilter, MessageState, Outcome, Page, Priority
@@ -143,9 +145,9 @@ async def test_messages_are_chosen_by_thread_agent_and_priority(store: Store) ->
 
 async def test_the_parts_of_a_filter_have_all_to_be_met(store: Store) -> None:
     failed = await dead_letter(store, thread="a")
-    await add(store, thread="a")
     await dead_letter(store, thread="b")
-    chosen = {"states": frozenset({MessageState.FAILED}), "error_code": "agent_error", "thread_id": "a"}
+    await add(store, thread="a")
+    chosen: dict[str, Any] = {"states": frozenset({MessageState.FAILED}), "error_code": "agent_error", "thread_id": "a"}
     assert await listed(store, **chosen) == [failed.id]
     assert await listed(store, **chosen, fingerprint="another") == []
     assert await listed(store, error_code="agent_error", states=frozenset({MessageState.COMPLETED})) == []

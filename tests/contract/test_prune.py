@@ -15,8 +15,10 @@ from tests.contract.builders import (
     all_threads,
     chunk,
     claimed_ids,
+    dead_letter,
     drain,
     event_types,
+    interrupt,
     page,
     seen,
     start,
@@ -45,15 +47,16 @@ async def prune_messages(store: Store, limit: int = ALL) -> tuple[int, list[str]
 
 
 async def unfinished(store: Store) -> list[str]:
-    """One message of each state that is not an end: delayed, running, behind one that runs, ready."""
+    """One message of each kind that has not ended: delayed, running, behind one that runs, interrupted, ready."""
     delayed = await start(store)
     await store.append(delayed, [chunk(0)])
     await store.finish(delayed, Released("later", delay=10 * AGE))
     running = await start(store, thread="t")
     await store.append(running, [chunk(0)])
     behind = await add(store, thread="t")
+    asking = await interrupt(store)
     ready = await add(store)
-    return [delayed.message_id, running.message_id, behind.id, ready.id]
+    return [delayed.message_id, running.message_id, behind.id, asking.id, ready.id]
 
 
 # Logs
@@ -263,6 +266,36 @@ async def test_unfinished_messages_are_never_deleted(store: Store, clock: Manual
     assert await prune_messages(store) == (0, [])
     assert [await seen(store, each) for each in ids] == before
     assert (await store.get_thread(TENANT, "t")).message_count == 2
+
+
+async def test_a_requeued_message_has_not_ended(store: Store, clock: ManualClock) -> None:
+    failed = await dead_letter(store, thread="t")
+    clock.advance(AGE + 1)
+    await store.requeue(TENANT, [failed.id])
+    before = await seen(store, failed.id)
+    assert (await prune_logs(store), await prune_messages(store)) == ([], (0, []))
+    assert await seen(store, failed.id) == before
+    assert await drain(store) == [failed.id]
+    assert await prune_messages(store) == (0, [])
+
+
+async def test_the_memory_of_a_requeued_message_is_named_after_its_next_end(store: Store, clock: ManualClock) -> None:
+    failed = await dead_letter(store)
+    clock.advance(AGE + 1)
+    assert await prune_logs(store) == [failed.memory_key]
+    await store.requeue(TENANT, [failed.id])
+    await drain(store)
+    clock.advance(AGE + 1)
+    assert await prune_logs(store) == [failed.memory_key]
+
+
+async def test_the_attempts_of_a_deleted_message_are_deleted_too(store: Store, clock: ManualClock) -> None:
+    failed = await dead_letter(store)
+    clock.advance(AGE + 1)
+    await prune_logs(store)
+    assert len((await store.list_attempts([failed.id]))[failed.id]) == 1
+    await prune_messages(store)
+    assert not (await store.list_attempts([failed.id])).get(failed.id)
 
 
 async def test_the_queue_goes_on_as_before_after_pruning(store: Store, clock: ManualClock) -> None:

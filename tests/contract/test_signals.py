@@ -11,13 +11,17 @@ from tests.clock import ManualClock
 from tests.contract.builders import (
     DONE,
     FAILED,
+    INTERRUPTED,
     LEASE_SECONDS,
     RELEASED,
+    RETRIED,
     TENANT,
     add,
+    cancel_running,
     chunk,
     claim,
     claim_one,
+    dead_letter,
     start,
 )
 
@@ -60,6 +64,25 @@ async def worker_lost(store: Store, clock: ManualClock, lease: Lease) -> None:
     await store.rescue(max_crashes=1)
 
 
+async def retried(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, RETRIED)
+
+
+async def interrupted(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await store.finish(lease, INTERRUPTED)
+
+
+async def cancelled(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await cancel_running(store, lease.message_id)
+    await store.finish(lease, DONE)
+
+
+async def cancelled_by_the_rescue(store: Store, clock: ManualClock, lease: Lease) -> None:
+    await cancel_running(store, lease.message_id)
+    clock.advance(LEASE_SECONDS)
+    await store.rescue()
+
+
 async def settle(hints: Subscription) -> None:
     """Take the hints of what a test did to get ready."""
     for _ in range(100):
@@ -68,7 +91,19 @@ async def settle(hints: Subscription) -> None:
     pytest.fail("hints come without end")
 
 
-CHANGES: list[Change] = [claimed, appended, completed, failed, released, rescued, worker_lost]
+CHANGES: list[Change] = [
+    claimed,
+    appended,
+    completed,
+    failed,
+    released,
+    rescued,
+    worker_lost,
+    retried,
+    interrupted,
+    cancelled,
+    cancelled_by_the_rescue,
+]
 for_each_change = pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 
 
@@ -93,6 +128,14 @@ async def test_readers_of_a_queued_message_are_woken_by_its_cancel(store: Store)
     message = await add(store)
     with store.subscribe(message_topic(message.id)) as hints:
         await store.cancel(TENANT, message.id)
+        assert await hints.wait(SOON)
+
+
+async def test_readers_of_a_failed_message_are_woken_by_its_requeue(store: Store) -> None:
+    failed = await dead_letter(store)
+    with store.subscribe(message_topic(failed.id)) as hints:
+        await settle(hints)
+        await store.requeue(TENANT, [failed.id])
         assert await hints.wait(SOON)
 
 
@@ -121,7 +164,7 @@ async def test_workers_are_woken_by_a_new_message(store: Store) -> None:
         assert await hints.wait(SOON)
 
 
-READYING: list[Change] = [completed, failed, rescued, worker_lost]
+READYING: list[Change] = [completed, failed, rescued, worker_lost, cancelled, cancelled_by_the_rescue]
 
 
 @pytest.mark.parametrize("change", READYING, ids=lambda change: change.__name__)
