@@ -333,7 +333,7 @@ async def test_a_cancel_races_the_rescue(store: Store, clock: ManualClock) -> No
         lease = await start(store)
         clock.advance(LEASE_SECONDS)
         cancelled, rescued = await asyncio.gather(cancel_running(store, lease.message_id), store.rescue())
-        assert rescued == 1
+        assert rescued + await store.rescue() == 1  # the first may leave what is locked at that moment to the next
         assert isinstance(cancelled, Message)
         assert await state_of(store, lease.message_id) is MessageState.CANCELLED
         assert not await told(store, lease.message_id, EventType.DONE)

@@ -1,162 +1,225 @@
 """Accepting messages: what many callers hand in is stored by a few statements."""
 
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from app.errors import QueueFull
-from app.models import Message, NewMessage
-from app.store.base import MOVED, READY, RankPolicy
-from app.store.postgres.connection import Rows, Session, step
-from app.store.postgres.operations import Writes
-from app.store.reads import NEAR_END
-from app.store.rows import accepted, preview
+from app.errors import AgentQueueError, QueueFull, ThreadBusy
+from app.models import Accepted, IfBusy, MessageState, NewMessage, RequestKey
+from app.store.lane import Operation
+from app.store.postgres.changes import Locked
+from app.store.postgres.connection import step
+from app.store.postgres.keys import Keyed, KeyName, KnownKey, check_fingerprint, name_of
+from app.store.postgres.placing import Placed, Placing, ThreadKey, in_order, thread_of
+from app.store.rows import Receipt, accepted
 
-LEVEL = 10**15
-"""Ranks are counted by multiples of this."""
+PART_LENGTH = 1_000
+"""Messages of one transaction, unless one caller hands in more."""
 
 
 class Add(NamedTuple):
-    """A caller's message."""
+    """A caller's messages."""
 
-    new: NewMessage
+    new: Sequence[NewMessage]
     max_queued: int
+    key: RequestKey | None = None
+
+    @property
+    def looks_at_threads(self) -> bool:
+        """Whether what is in a thread already decides about a message."""
+        return any(map(_looks_at_thread, self.new))
 
 
-class Placed(NamedTuple):
-    """Where a message was put: its thread's number, its ranks, and whether others of its thread are before it."""
+def parts_of(batch: Sequence[Operation]) -> Iterator[list[Operation]]:
+    """What is stored in one transaction each, in order.
 
-    new: NewMessage
-    thread_number: int
-    base_rank: int
-    rank: int
-    busy: bool
+    Alone are those that look at their threads, as they may take everything back; and a key is in a part only once.
+    """
+    part: list[Operation] = []
+    length = 0
+    keys: set[KeyName] = set()
+    for operation in batch:
+        add: Add = operation.work
+        alone = add.looks_at_threads
+        again = add.key is not None and name_of(add.key) in keys
+        if part and (alone or again or length + len(add.new) > PART_LENGTH):
+            yield part
+            part, length, keys = [], 0, set()
+        part.append(operation)
+        length += PART_LENGTH if alone else len(add.new)
+        if add.key is not None:
+            keys.add(name_of(add.key))
+    if part:
+        yield part
 
 
-class Accepting(Writes):
+class Stored(NamedTuple):
+    """A message that was stored."""
+
+    placed: Placed
+    number: int
+    rollback: Sequence[str]
+
+
+class Accepting(Placing, Keyed):
     """See `MessageStore.add`."""
 
-    def __init__(self, session: Session, now: Callable[[], int | None], ranks: RankPolicy) -> None:
-        super().__init__(session, now)
-        self._ranks = ranks
-
-    def add(self, given: Sequence[Add]) -> list[Message | BaseException]:
-        """All in one transaction; in the place of a message that finds the queue full is the error."""
+    def add(self, given: Sequence[Add]) -> list[Accepted | BaseException]:
+        """All of a part in one transaction; in the place of what is refused is the error."""
         with self.transaction(step("count_queued")) as (now, [[(queued,)]]):
-            results: list[Message | BaseException] = [QueueFull(max_queued) for _, max_queued in given]
+            known = self.enter_keys([add.key for add in given if add.key is not None], now)
+            results: list[Accepted | BaseException] = []
             fitting: list[int] = []
-            for index, (_, max_queued) in enumerate(given):
-                if queued + len(fitting) < max_queued:
+            after = queued
+            for index, add in enumerate(given):
+                if add.key is not None and name_of(add.key) in known:
+                    results.append(_replay(add, add.key, known[name_of(add.key)]))
+                    continue
+                results.append(QueueFull(add.max_queued))
+                if after + len(add.new) <= add.max_queued:
+                    after += len(add.new)
                     fitting.append(index)
             if not fitting:
                 self.session.discard()
                 return results
-            stored = self._store([given[index].new for index in fitting], now)
-        for index, message in zip(fitting, stored, strict=True):
-            results[index] = message
+            receipts = self._store([each for index in fitting for each in given[index].new], now)
+            kept: dict[KeyName, str] = {}
+            for index in fitting:
+                add = given[index]
+                own, receipts = receipts[: len(add.new)], receipts[len(add.new) :]
+                results[index] = _answer(add, own, replayed=False)
+                if add.key is not None:
+                    kept[name_of(add.key)] = json.dumps(own)
+            self.keep_receipts(kept)
+            named = {name_of(add.key) for add in given if add.key is not None}
+            self.drop_keys(sorted(named - kept.keys() - known.keys()))
         return results
 
-    def _store(self, taken: list[NewMessage], now: int) -> list[Message]:
-        placed = self._place(taken, now)
-        numbers: dict[str, int] = dict(
-            self.rows(
-                "add_messages",
-                ids=[each.new.id for each in placed],
-                tenants=[each.new.tenant for each in placed],
-                threads=[each.new.thread_id for each in placed],
-                thread_numbers=[each.thread_number for each in placed],
-                agents=[each.new.agent for each in placed],
-                contents=[each.new.content for each in placed],
-                priorities=[each.new.priority.value for each in placed],
-                base_ranks=[each.base_rank for each in placed],
-                ranks=[each.rank for each in placed],
-                places=["behind" if each.busy else "ready" for each in placed],
-                now=now,
-            )
-        )
-        self._lift(placed)
-        positions = self._positions([(each.rank, numbers[each.new.id]) for each in placed])
-        self.touched.add(MOVED)
-        if not all(each.busy for each in placed):
-            self.touched.add(READY)
+    def _store(self, new: Sequence[NewMessage], now: int) -> list[Receipt]:
+        ranks: dict[int, int | None]
+        if any(map(_looks_at_thread, new)):
+            stored = self._store_in_turn(new, now)
+            ranks = dict(self.rows("find_ranks", numbers=[each.number for each in stored]))
+        else:
+            stored = self._store_together(new, {}, now)
+            ranks = {each.number: each.placed.rank for each in stored}
+        positions = self.positions([(ranks.get(each.number), each.number) for each in stored])
         return [
-            accepted(each.new, numbers[each.new.id], each.thread_number, now, position)
-            for each, position in zip(placed, positions, strict=True)
+            Receipt(
+                placed.new.id, number, placed.thread_number, now, placed.place, placed.run_at, position, tuple(rollback)
+            )
+            for (placed, number, rollback), position in zip(stored, positions, strict=True)
         ]
 
-    def _place(self, taken: list[NewMessage], now: int) -> list[Placed]:
-        """Numbers in their threads, under the locks of these; ranks as those behind them in this batch lift them."""
-        threads: dict[tuple[str, str], list[NewMessage]] = {}
-        for new in taken:
-            if new.thread_id is not None:
-                threads.setdefault((new.tenant, new.thread_id), []).append(new)
-        entered = self._enter(threads, now)
-        placed: dict[str, Placed] = {}
-        for key, members in threads.items():
-            last, unfinished = entered[key]
-            lowest: int | None = None
-            for behind, new in enumerate(reversed(members)):
-                base = self._ranks.rank(new.priority.level, now)
-                lowest = base if lowest is None else min(base, lowest)
-                placed[new.id] = Placed(new, last - behind, base, lowest, busy=unfinished > behind + 1)
-        for new in taken:
-            if new.thread_id is None:
-                base = self._ranks.rank(new.priority.level, now)
-                placed[new.id] = Placed(new, 0, base, base, busy=False)
-        return [placed[new.id] for new in taken]
+    def _store_together(self, new: Sequence[NewMessage], rollbacks: dict[str, Sequence[str]], now: int) -> list[Stored]:
+        placed = self.place(new, now)
+        numbers = self.insert(placed, rollbacks, now)
+        return [Stored(each, numbers[each.new.id], rollbacks.get(each.new.id, ())) for each in placed]
 
-    def _enter(
-        self, threads: dict[tuple[str, str], list[NewMessage]], now: int
-    ) -> dict[tuple[str, str], tuple[int, int]]:
-        """The last number of each thread and its unfinished messages, with these."""
-        if not threads:
-            return {}
-        keys = sorted(threads, key=lambda key: (key[0].encode(), key[1].encode()))
-        rows = self.rows(
-            "enter_threads",
-            tenants=[tenant for tenant, _ in keys],
-            threads=[thread_id for _, thread_id in keys],
-            added=[len(threads[key]) for key in keys],
-            previews=[preview(threads[key][-1].content) for key in keys],
-            now=now,
-        )
-        return {(tenant, thread_id): (last, unfinished) for tenant, thread_id, last, unfinished in rows}
+    def _store_in_turn(self, new: Sequence[NewMessage], now: int) -> list[Stored]:
+        """Each does with its thread what it says, those before it included.
 
-    def _lift(self, placed: list[Placed]) -> None:
-        """Those who were in the threads before inherit the best rank of the new ones."""
-        first: dict[tuple[str, str], Placed] = {}
-        for each in placed:
-            if each.new.thread_id is not None:
-                first.setdefault((each.new.tenant, each.new.thread_id), each)
-        lifting = [each for each in first.values() if each.busy]
-        if lifting:
-            self.rows(
-                "lift_threads",
-                tenants=[each.new.tenant for each in lifting],
-                threads=[each.new.thread_id for each in lifting],
-                ranks=[each.rank for each in lifting],
-                firsts=[each.thread_number for each in lifting],
+        All threads are locked before all messages in them, so that nobody waits in a circle.
+        """
+        threads: dict[ThreadKey, list[NewMessage]] = {}
+        for each in new:
+            if (key := thread_of(each)) is not None:
+                threads.setdefault(key, []).append(each)
+        entered = self.enter_threads(threads, now, only_lock=True)
+        counts = {key: unfinished for key, (_, unfinished) in entered.items()}
+        unfinished = self._lock_unfinished(threads, counts)
+        stored: list[Stored] = []
+        turn: list[NewMessage] = []
+        rollbacks: dict[str, Sequence[str]] = {}
+        for each in new:
+            key = thread_of(each)
+            if key is not None and _looks_at_thread(each) and counts[key]:
+                if each.if_busy is IfBusy.REJECT:
+                    raise ThreadBusy(key[1])
+                stored += self._take_turn(turn, rollbacks, unfinished, now)
+                turn = []
+                if each.if_busy is IfBusy.ROLLBACK:
+                    rollbacks[each.id] = [one.id for one in unfinished[key]]
+                unfinished[key] = self._make_way(unfinished[key], now)
+                counts[key] = len(unfinished[key])
+            turn.append(each)
+            if key is not None:
+                counts[key] += 1
+        return stored + self._take_turn(turn, rollbacks, unfinished, now)
+
+    def _lock_unfinished(
+        self, threads: dict[ThreadKey, list[NewMessage]], counts: dict[ThreadKey, int]
+    ) -> dict[ThreadKey, list[Locked]]:
+        """What has to make way, in the order of the threads."""
+        unfinished: dict[ThreadKey, list[Locked]] = {key: [] for key in threads}
+        yielding = {
+            key: members
+            for key, members in threads.items()
+            if counts[key] and any(each.if_busy in {IfBusy.INTERRUPT, IfBusy.ROLLBACK} for each in members)
+        }
+        if yielding:
+            keys = in_order(yielding)
+            rows = self.rows(
+                "lock_unfinished",
+                tenants=[tenant for tenant, _ in keys],
+                threads=[thread_id for _, thread_id in keys],
             )
+            for locked in map(Locked._make, rows):
+                unfinished[locked.tenant, locked.thread_id or ""].append(locked)
+        return unfinished
 
-    def _positions(self, places: list[tuple[int, int]]) -> list[int]:
-        """How many wait before each place. New messages are the end of their level, so that is looked at once."""
-        levels: dict[int, tuple[int, int]] = {}
-        for place in places:
-            level = place[0] // LEVEL
-            levels[level] = min(place, levels.get(level, place))
-        steps = []
-        most = NEAR_END + len(places)
-        for rank, number in levels.values():
-            steps += [step("count_levels", rank=rank), step("places_from", rank=rank, number=number, most=most)]
-        answers = self.session.run_all(*steps)
-        counted: dict[int, tuple[int, int, Rows]] = {}
-        for level, [(before, waiting)], tail in zip(levels, answers[::2], answers[1::2], strict=True):
-            counted[level] = before, waiting, tail
-        positions = []
-        for place in places:
-            before, waiting, tail = counted[place[0] // LEVEL]
-            if len(tail) < most:
-                positions.append(max(before + waiting - len(tail) + bisect_left(tail, place), 0))
-            else:
-                positions.append(self.count_before(place[1], place[0]))
-        return positions
+    def _take_turn(
+        self,
+        turn: list[NewMessage],
+        rollbacks: dict[str, Sequence[str]],
+        unfinished: dict[ThreadKey, list[Locked]],
+        now: int,
+    ) -> list[Stored]:
+        if not turn:
+            return []
+        stored = self._store_together(turn, rollbacks, now)
+        for placed, number, _ in stored:
+            if (key := thread_of(placed.new)) is not None:
+                unfinished[key].append(_just_stored(placed, number))
+        return stored
+
+    def _make_way(self, unfinished: Sequence[Locked], now: int) -> list[Locked]:
+        """Cancel all unfinished messages of a thread; those that still run are left."""
+        steps = self.cancel_all(unfinished, now, are_thread=True)
+        if steps:
+            self.session.run_all(*steps)
+        return [each._replace(cancel_requested=True) for each in unfinished if each.state == MessageState.PROCESSING]
+
+
+def _looks_at_thread(new: NewMessage) -> bool:
+    return new.thread_id is not None and new.if_busy is not IfBusy.ENQUEUE
+
+
+def _replay(add: Add, key: RequestKey, known: KnownKey) -> Accepted | AgentQueueError:
+    try:
+        check_fingerprint(key, known)
+    except AgentQueueError as error:
+        return error
+    return _answer(add, [Receipt(*fields) for fields in json.loads(known.receipts)], replayed=True)
+
+
+def _answer(add: Add, receipts: Sequence[Receipt], *, replayed: bool) -> Accepted:
+    return Accepted([accepted(*each) for each in zip(add.new, receipts, strict=True)], replayed)
+
+
+def _just_stored(placed: Placed, number: int) -> Locked:
+    new = placed.new
+    return Locked(
+        number=number,
+        id=new.id,
+        tenant=new.tenant,
+        thread_id=new.thread_id,
+        thread_number=placed.thread_number,
+        state=MessageState.QUEUED,
+        place=placed.place,
+        attempt=0,
+        crashes=0,
+        fence=0,
+        cancel_requested=False,
+        webhook_url=new.webhook_url,
+    )

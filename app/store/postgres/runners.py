@@ -1,7 +1,7 @@
 """What the lanes' threads do with a batch: read at one moment, change one by one, or change together."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from app.errors import CommitUnknown, NotFound, StoreUnavailable
@@ -76,13 +76,27 @@ class OneByOne(Runner):
 
 
 class Together(Runner):
-    """All operations of a batch are one transaction, of few statements."""
+    """All operations of a batch are one transaction, of few statements; or those of each part of it."""
 
-    def __init__(self, writes: Writes, apply: Callable[[Sequence[Any]], Sequence[Any]], publish: Publish) -> None:
+    def __init__(
+        self,
+        writes: Writes,
+        apply: Callable[[Sequence[Any]], Sequence[Any]],
+        publish: Publish,
+        *,
+        parts: Callable[[Sequence[Operation]], Iterable[list[Operation]]] | None = None,
+    ) -> None:
         super().__init__(writes.session)
         self._writes = writes
         self._apply = apply
         self._publish = publish
+        self._parts = parts
+
+    def run(self, batch: list[Operation]) -> list[Result]:
+        """See `BatchRunner`."""
+        if self._parts is None or len(batch) == 1:
+            return super().run(batch)
+        return [result for part in self._parts(batch) for result in super(Together, self).run(part)]
 
     def together(self, works: Sequence[Any]) -> Sequence[Any]:
         """See `Runner.together`."""

@@ -8,15 +8,25 @@ from contextlib import AbstractContextManager
 
 from app.clock import Clock
 from app.models import (
+    Accepted,
+    Beat,
     Claim,
+    DeadLetterGroup,
+    Delivery,
+    DeliveryAttempt,
     EventPage,
+    FailedAttempt,
     Lease,
     Message,
+    MessageFilter,
     NewEvent,
     NewMessage,
     Outcome,
+    Pace,
     Page,
+    Priority,
     QueueSummary,
+    RequestKey,
     Thread,
     Worker,
 )
@@ -24,13 +34,16 @@ from app.store.base import MAX_CRASHES, Capabilities, Heart, RankPolicy, Subscri
 from app.store.hub import Hub
 from app.store.lane import Lane
 from app.store.named_sql import load_queries
-from app.store.postgres.accepting import Accepting, Add
+from app.store.postgres.accepting import Accepting, Add, parts_of
 from app.store.postgres.connection import Session, connection_parameters
+from app.store.postgres.controlling import Controlling
+from app.store.postgres.delivering import Delivering
 from app.store.postgres.hints import HintSender, Listener
 from app.store.postgres.migrations import prepare_database
 from app.store.postgres.operations import PostgresReads
 from app.store.postgres.runners import OneByOne, Reading, Runner, Together
-from app.store.postgres.running import PROMOTE_BATCH, Append, Controlling, Finish, Finishing, Logging, Upkeep
+from app.store.postgres.running import Append, Finish, Finishing, Logging
+from app.store.postgres.upkeep import PROMOTE_BATCH, Upkeep
 from app.store.postgres.watchdog import Watchdog
 
 DURABLE = Capabilities("postgres", durable=True, promise="messages survive kill -9 and a crash of the database server")
@@ -60,15 +73,18 @@ class PostgresStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watchdog = Watchdog()
         self._sessions: list[Session] = []
-        accepting = Accepting(self._session(), self._now, ranks or RankPolicy())
+        ranks = ranks or RankPolicy()
+        accepting = Accepting(self._session(), self._now, ranks)
         logging, finishing = Logging(self._session(), self._now), Finishing(self._session(), self._now)
-        self._controls = Controlling(self._session(), self._now)
+        self._controls = Controlling(self._session(), self._now, ranks)
+        self._deliveries = Delivering(self._session(), self._now)
         self._upkeep = Upkeep(self._session(), self._now)
         self._reads = PostgresReads(self._session())
-        self._accept_lane = self._lane("accept", Together(accepting, accepting.add, self._touch))
+        self._accept_lane = self._lane("accept", Together(accepting, accepting.add, self._touch, parts=parts_of))
         self._log_lane = self._lane("log", Together(logging, logging.append, self._touch))
         self._finish_lane = self._lane("finish", Together(finishing, finishing.finish, self._touch))
         self._control_lane = self._lane("control", OneByOne(self._controls, self._touch))
+        self._delivery_lane = self._lane("deliver", OneByOne(self._deliveries, self._touch))
         self._upkeep_lane = self._lane("upkeep", OneByOne(self._upkeep, self._touch))
         self._read_lane = self._lane("read", Reading(self._reads.session))
         self._work_lanes = (
@@ -76,6 +92,7 @@ class PostgresStore:
             self._log_lane,
             self._finish_lane,
             self._control_lane,
+            self._delivery_lane,
             self._upkeep_lane,
             self._read_lane,
         )
@@ -137,22 +154,64 @@ class PostgresStore:
 
     # Messages
 
-    async def add(self, new: NewMessage, *, max_queued: int) -> Message:
+    async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
         """See `MessageStore.add`."""
-        message: Message = await self._accept_lane.submit(Add(new, max_queued))
-        return message
+        accepted: Accepted = await self._accept_lane.submit(Add(new, max_queued, key))
+        return accepted
 
     async def get(self, tenant: str, message_id: str) -> Message:
         """See `MessageStore.get`."""
         return await self._read_lane.run(lambda: self._reads.message(tenant, message_id))
 
-    async def cancel(self, tenant: str, message_id: str) -> Message:
+    async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
+        """See `MessageStore.list_messages`."""
+        return await self._read_lane.run(lambda: self._reads.messages(tenant, chosen, page))
+
+    async def get_head(self, tenant: str, thread_id: str) -> Message | None:
+        """See `MessageStore.get_head`."""
+        return await self._read_lane.run(lambda: self._reads.head(tenant, thread_id))
+
+    async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
         """See `MessageStore.cancel`."""
-        return await self._control_lane.run(lambda: self._controls.cancel(tenant, message_id))
+        return await self._control_lane.run(lambda: self._controls.cancel(tenant, message_id, running))
+
+    async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
+        """See `MessageStore.reprioritize`."""
+        return await self._control_lane.run(lambda: self._controls.reprioritize(tenant, message_id, priority))
+
+    async def resume(
+        self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
+    ) -> Accepted:
+        """See `MessageStore.resume`."""
+        return await self._control_lane.run(lambda: self._controls.resume(tenant, message_id, fence, value, key))
+
+    async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
+        """See `MessageStore.requeue`."""
+        return await self._control_lane.run(lambda: self._controls.requeue(tenant, message_ids))
+
+    async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
+        """See `MessageStore.purge`."""
+        return await self._control_lane.run(lambda: self._controls.purge(tenant, message_ids))
+
+    async def list_attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
+        """See `MessageStore.list_attempts`."""
+        return await self._read_lane.run(lambda: self._reads.attempts(message_ids))
+
+    async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
+        """See `MessageStore.group_dead_letters`."""
+        return await self._read_lane.run(lambda: self._reads.dead_letter_groups(tenant, limit))
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
         """See `MessageStore.summary`."""
         return await self._read_lane.run(lambda: self._reads.summary(tenant, limit))
+
+    async def pause(self, paused: bool) -> None:
+        """See `MessageStore.pause`."""
+        await self._control_lane.run(lambda: self._controls.pause(paused))
+
+    async def pace(self) -> Pace:
+        """See `MessageStore.pace`."""
+        return await self._read_lane.run(self._reads.pace)
 
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
         """See `MessageStore.claim`."""
@@ -173,6 +232,14 @@ class PostgresStore:
             count = await self._upkeep_lane.run(self._upkeep.promote)
             promoted += count
         return promoted
+
+    async def expire_interrupts(self) -> int:
+        """See `MessageStore.expire_interrupts`."""
+        return await self._upkeep_lane.run(self._upkeep.expire_interrupts)
+
+    async def prune_keys(self) -> None:
+        """See `MessageStore.prune_keys`."""
+        await self._upkeep_lane.run(self._upkeep.prune_keys)
 
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """See `MessageStore.prune_logs`."""
@@ -208,6 +275,27 @@ class PostgresStore:
     async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
         """See `ThreadStore.list_thread_messages`."""
         return await self._read_lane.run(lambda: self._reads.thread_messages(tenant, thread_id, after, limit))
+
+    # Webhooks
+
+    async def claim_deliveries(self, limit: int, *, lease_seconds: float) -> list[Delivery]:
+        """See `WebhookStore.claim_deliveries`."""
+        return await self._delivery_lane.run(
+            lambda: self._deliveries.claim_deliveries(limit, int(lease_seconds * 1000))
+        )
+
+    async def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
+        """See `WebhookStore.settle_delivery`."""
+        next_in_ms = None if next_in is None else int(next_in * 1000)
+        return await self._delivery_lane.run(lambda: self._deliveries.settle_delivery(taken, attempt, next_in_ms))
+
+    async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
+        """See `WebhookStore.list_deliveries`."""
+        return await self._read_lane.run(lambda: self._reads.deliveries(tenant, message_id))
+
+    async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
+        """See `WebhookStore.replay_delivery`."""
+        return await self._delivery_lane.run(lambda: self._deliveries.replay_delivery(tenant, delivery_id))
 
     # Workers
 
@@ -267,7 +355,7 @@ class _PostgresHeart:
         self._session = session
         self._now = now
 
-    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> dict[str, int]:
+    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
         """See `Heart.beat`."""
         with self._session.statement():
             rows = self._session.rows(
@@ -281,7 +369,8 @@ class _PostgresHeart:
                 fences=[lease.fence for lease in leases],
                 lease_milliseconds=int(lease_seconds * 1000),
             )
-        return dict(rows)
+        cancelled = frozenset(message_id for message_id, _, cancel_requested in rows if cancel_requested)
+        return Beat({message_id: fence for message_id, fence, _ in rows}, cancelled)
 
     def stop(self, worker_id: str) -> None:
         """See `Heart.stop`."""

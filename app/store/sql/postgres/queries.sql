@@ -1,11 +1,12 @@
 -- Named queries; `app.store.named_sql` reads them. {name} takes in the text of another entry.
 --
--- Who locks several rows locks threads before messages, both in the order of their keys, so that nobody waits in a
--- circle. A message that is queued but not ready is changed under the lock of its thread only.
+-- Who locks several rows locks keys of requests before threads before messages, each in the order of their keys, so that
+-- nobody waits in a circle. A message that is queued but not ready is changed under the lock of its thread only.
 
 -- name: message_columns
 number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at, completed_at,
-result, error, error_code, attempt, fence
+result, error, error_code, attempt, fence, options, place, run_at, crashes, cancel_requested, fingerprint, interrupt,
+interrupt_expires_at, resume_value, rollback, webhook_url
 
 -- name: server_time
 (extract(epoch FROM clock_timestamp()) * 1000)::bigint
@@ -76,17 +77,51 @@ RETURNING tenant, thread_id, last_number, unfinished
 
 -- name: add_messages
 INSERT INTO messages (
-    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, place, created_at, changed_at
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, place, run_at, options,
+    rollback, webhook_url, created_at, changed_at
 )
-SELECT id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, 'queued', place,
-    %(now)s, %(now)s
+SELECT id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, 'queued', place, run_at, options,
+    rollback, webhook_url, %(now)s, %(now)s
 FROM unnest(
     %(ids)s::text[], %(tenants)s::text[], %(threads)s::text[], %(thread_numbers)s::bigint[], %(agents)s::text[],
-    %(contents)s::text[], %(priorities)s::text[], %(base_ranks)s::bigint[], %(ranks)s::bigint[], %(places)s::text[]
-) WITH ORDINALITY
-    AS given (id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, place, ordinal)
+    %(contents)s::text[], %(priorities)s::text[], %(base_ranks)s::bigint[], %(ranks)s::bigint[], %(places)s::text[],
+    %(run_ats)s::bigint[], %(options)s::text[], %(rollbacks)s::text[], %(webhook_urls)s::text[]
+) WITH ORDINALITY AS given (
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, place, run_at, options, rollback,
+    webhook_url, ordinal
+)
 ORDER BY ordinal
 RETURNING id, number
+
+-- name: enter_keys
+-- Those that stand for no request yet are taken; two transactions cannot both take one. The caller gives them sorted.
+INSERT INTO request_keys AS known (tenant, key, fingerprint, receipts, created_at)
+SELECT tenant, key, fingerprint, '', %(now)s
+FROM unnest(%(tenants)s::text[], %(keys)s::text[], %(fingerprints)s::text[]) AS given (tenant, key, fingerprint)
+ON CONFLICT (tenant, key) DO UPDATE SET
+    fingerprint = excluded.fingerprint, receipts = excluded.receipts, created_at = excluded.created_at
+WHERE known.created_at <= %(before)s
+RETURNING tenant, key
+
+-- name: find_keys
+SELECT known.tenant, known.key, known.fingerprint, known.receipts
+FROM unnest(%(tenants)s::text[], %(keys)s::text[]) AS given (tenant, key)
+JOIN request_keys AS known ON known.tenant = given.tenant AND known.key = given.key
+
+-- name: keep_receipts
+UPDATE request_keys AS known SET receipts = given.receipts
+FROM unnest(%(tenants)s::text[], %(keys)s::text[], %(receipts)s::text[]) AS given (tenant, key, receipts)
+WHERE known.tenant = given.tenant AND known.key = given.key
+
+-- name: drop_keys
+DELETE FROM request_keys AS known USING unnest(%(tenants)s::text[], %(keys)s::text[]) AS given (tenant, key)
+WHERE known.tenant = given.tenant AND known.key = given.key
+
+-- name: prune_keys
+DELETE FROM request_keys WHERE (tenant, key) IN (
+    SELECT tenant, key FROM request_keys WHERE created_at <= %(before)s
+    ORDER BY tenant, key FOR UPDATE SKIP LOCKED
+)
 
 -- name: lift_threads
 -- Priority inheritance: those ahead in the thread wait no longer than these would. Ranks never fall along a thread, so
@@ -161,8 +196,94 @@ UPDATE messages SET place = 'ready', rank = {rank_of_head} WHERE number = ANY (%
 -- name: get_message
 SELECT {message_columns} FROM messages WHERE id = %(id)s AND tenant = %(tenant)s
 
+-- name: get_messages
+SELECT {message_columns} FROM messages WHERE id = ANY (%(ids)s::text[]) AND tenant = %(tenant)s
+
+-- name: get_head
+SELECT {message_columns} FROM messages WHERE number = coalesce(
+    (SELECT number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'processing'),
+    (SELECT number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'interrupted'),
+    (
+        SELECT number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'queued'
+        ORDER BY thread_number LIMIT 1
+    )
+)
+
+-- name: chosen
+(%(states)s::text IS NULL OR state = ANY (ARRAY(SELECT json_array_elements_text(%(states)s::json))))
+AND (%(agent)s::text IS NULL OR agent = %(agent)s) AND (%(priority)s::text IS NULL OR priority = %(priority)s)
+AND (%(error_code)s::text IS NULL OR error_code = %(error_code)s)
+AND (%(fingerprint)s::text IS NULL OR fingerprint = %(fingerprint)s)
+
+-- name: list_messages
+-- Two ways, one of which finds nothing at once: within the tenant, or within a thread.
+SELECT {message_columns} FROM (
+    SELECT {message_columns}, sum(octet_length(content) + coalesce(octet_length(result), 0))
+        OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
+        - octet_length(content) - coalesce(octet_length(result), 0) AS before
+    FROM (
+        (
+            SELECT * FROM messages
+            WHERE %(thread_id)s::text IS NULL AND tenant = %(tenant)s AND number < %(before)s AND {chosen}
+            ORDER BY number DESC LIMIT %(limit)s
+        )
+        UNION ALL
+        (
+            SELECT * FROM messages
+            WHERE thread_id = %(thread_id)s AND tenant = %(tenant)s AND number < %(before)s AND {chosen}
+            ORDER BY thread_number DESC LIMIT %(limit)s
+        )
+    ) AS chosen
+) AS page WHERE before < {page_octets} ORDER BY number DESC
+
+-- name: list_failed
+-- As list_messages, on the index of the few that failed.
+SELECT {message_columns} FROM (
+    SELECT {message_columns}, sum(octet_length(content) + coalesce(octet_length(result), 0))
+        OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
+        - octet_length(content) - coalesce(octet_length(result), 0) AS before
+    FROM messages
+    WHERE tenant = %(tenant)s AND number < %(before)s AND state = 'failed' AND {chosen}
+        AND (%(thread_id)s::text IS NULL OR thread_id = %(thread_id)s)
+    ORDER BY number DESC LIMIT %(limit)s
+) AS page WHERE before < {page_octets} ORDER BY number DESC
+
+-- name: list_attempts
+SELECT messages.id, attempts.attempt, attempts.worker_id, attempts.started_at, attempts.ended_at, attempts.error,
+    attempts.error_code
+FROM json_array_elements_text(%(ids)s::json) AS named (id)
+JOIN messages ON messages.id = named.id
+JOIN attempts ON attempts.message = messages.number
+ORDER BY messages.number, attempts.fence
+
+-- name: group_dead_letters
+SELECT fingerprint, count(*), (array_agg(error ORDER BY completed_at DESC, number DESC))[1],
+    (array_agg(error_code ORDER BY completed_at DESC, number DESC))[1], min(completed_at), max(completed_at)
+FROM messages
+WHERE tenant = %(tenant)s AND state = 'failed'
+GROUP BY fingerprint ORDER BY max(completed_at) DESC, fingerprint LIMIT %(limit)s
+
+-- name: pace
+-- Not far back: where few of the newest were completed, a few have to do.
+SELECT paused, (SELECT coalesce(sum(slots), 0)::bigint FROM workers), ({count_processing}), (
+    SELECT count(*) FROM messages WHERE state = 'processing'
+), (
+    SELECT avg(completed_at - started_at)::float8 FROM (
+        SELECT completed_at, started_at FROM (
+            SELECT completed_at, started_at, state FROM messages WHERE completed_at IS NOT NULL
+            ORDER BY completed_at DESC, number DESC LIMIT 20 * %(limit)s
+        ) AS ended WHERE state = 'completed' LIMIT %(limit)s
+    ) AS completed
+) FROM queue
+
+-- name: pause
+UPDATE queue SET paused = %(paused)s
+
 -- name: place_in_queue
 SELECT number, rank, place FROM messages WHERE id = %(id)s AND tenant = %(tenant)s AND state = 'queued'
+
+-- name: find_ranks
+SELECT number, rank FROM messages WHERE number = ANY (%(numbers)s::bigint[]) AND state = 'queued'
 
 -- name: count_levels
 -- Waiting messages of the levels before this rank's, and of its own level.
@@ -214,7 +335,7 @@ SELECT {message_columns} FROM (
 
 -- name: list_delayed
 SELECT {message_columns} FROM (
-    SELECT {message_columns}, run_at, sum(octet_length(content)) OVER (ORDER BY run_at, number ROWS UNBOUNDED PRECEDING)
+    SELECT {message_columns}, sum(octet_length(content)) OVER (ORDER BY run_at, number ROWS UNBOUNDED PRECEDING)
         - octet_length(content) AS before
     FROM messages
     WHERE place = 'delayed' AND tenant = %(tenant)s
@@ -255,12 +376,12 @@ WITH running AS (
     SELECT thread_id, changed_at FROM messages
     WHERE state = 'processing' AND tenant = %(tenant)s AND thread_id IS NOT NULL
 )
-SELECT thread_id, last_number, created_at, last_activity, last_message_preview, unfinished - running, running, completed,
-    failed, cancelled
+SELECT thread_id, last_number, created_at, last_activity, last_message_preview, unfinished - interrupted - running,
+    running, completed, failed, cancelled, interrupted
 FROM (
     (
         SELECT thread_id, last_number, created_at, last_activity, last_message_preview, unfinished, 0 AS running,
-            completed, failed, cancelled
+            completed, failed, cancelled, interrupted
         FROM threads
         WHERE tenant = %(tenant)s AND (last_activity, thread_id) < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
             AND NOT EXISTS (SELECT FROM running WHERE running.thread_id = threads.thread_id)
@@ -269,7 +390,7 @@ FROM (
     UNION ALL
     SELECT threads.thread_id, threads.last_number, threads.created_at,
         greatest(threads.last_activity, running.changed_at), threads.last_message_preview, threads.unfinished, 1,
-        threads.completed, threads.failed, threads.cancelled
+        threads.completed, threads.failed, threads.cancelled, threads.interrupted
     FROM running JOIN threads ON threads.tenant = %(tenant)s AND threads.thread_id = running.thread_id
     WHERE (greatest(threads.last_activity, running.changed_at), threads.thread_id)
         < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
@@ -279,8 +400,8 @@ ORDER BY last_activity DESC, thread_id DESC LIMIT %(limit)s
 -- name: get_thread
 SELECT threads.thread_id, threads.last_number, threads.created_at,
     greatest(threads.last_activity, running.changed_at), threads.last_message_preview,
-    threads.unfinished - count(running.number), count(running.number), threads.completed, threads.failed,
-    threads.cancelled
+    threads.unfinished - threads.interrupted - count(running.number), count(running.number), threads.completed,
+    threads.failed, threads.cancelled, threads.interrupted
 FROM threads LEFT JOIN messages AS running
     ON running.tenant = threads.tenant AND running.thread_id = threads.thread_id AND running.state = 'processing'
 WHERE threads.tenant = %(tenant)s AND threads.thread_id = %(thread_id)s
@@ -291,7 +412,8 @@ GROUP BY threads.tenant, threads.thread_id, running.changed_at
 -- without being taken; one agent alone takes what it finds.
 WITH quota AS (
     SELECT agent, count(*) AS most FROM (
-        SELECT named.agent FROM unnest(%(agents)s::text[]) AS named (agent)
+        SELECT named.agent FROM (SELECT FROM queue WHERE NOT paused) AS working
+        CROSS JOIN unnest(%(agents)s::text[]) AS named (agent)
         CROSS JOIN LATERAL (
             SELECT rank, number FROM messages WHERE place = 'ready' AND agent = named.agent
             ORDER BY rank, number LIMIT %(limit)s
@@ -312,18 +434,44 @@ RETURNING {claimed_columns}, rank
 
 -- name: claimed_columns
 messages.number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at,
-completed_at, result, error, error_code, attempt, fence
+completed_at, result, error, error_code, attempt, fence, options, place, run_at, crashes, cancel_requested, fingerprint,
+interrupt, interrupt_expires_at, resume_value, rollback, webhook_url
+
+-- name: locked_columns
+messages.number, messages.id, messages.tenant, messages.thread_id, messages.thread_number, messages.state,
+messages.place, messages.attempt, messages.crashes, messages.fence, messages.cancel_requested, messages.webhook_url
 
 -- name: lock_leased
 -- The guard of every change of an attempt.
-SELECT messages.number, messages.id, messages.tenant, messages.thread_id,
-    messages.thread_number, messages.fence
+SELECT {locked_columns}
 FROM unnest(%(ids)s::text[], %(fences)s::bigint[]) AS lease (id, fence)
 JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND messages.state = 'processing'
 ORDER BY messages.number FOR NO KEY UPDATE OF messages
 
--- name: lock_queued
-SELECT number, place FROM messages WHERE id = %(id)s AND tenant = %(tenant)s AND state = 'queued' FOR NO KEY UPDATE
+-- name: lock_message
+SELECT {locked_columns} FROM messages WHERE id = %(id)s AND tenant = %(tenant)s FOR NO KEY UPDATE
+
+-- name: lock_messages
+-- Also for a new number, which is a key.
+SELECT {locked_columns} FROM messages WHERE id = ANY (%(ids)s::text[]) AND tenant = %(tenant)s
+ORDER BY number FOR UPDATE
+
+-- name: lock_unfinished
+-- Under the locks of their threads: until then only a claim changes their states.
+SELECT {locked_columns} FROM messages WHERE number = ANY (ARRAY(
+    SELECT open.number FROM unnest(%(tenants)s::text[], %(threads)s::text[]) AS thread (tenant, thread_id)
+    CROSS JOIN LATERAL (
+        SELECT number FROM messages
+        WHERE tenant = thread.tenant AND thread_id = thread.thread_id AND state = 'processing'
+        UNION ALL
+        SELECT number FROM messages
+        WHERE tenant = thread.tenant AND thread_id = thread.thread_id AND state = 'interrupted'
+        UNION ALL
+        SELECT number FROM messages
+        WHERE tenant = thread.tenant AND thread_id = thread.thread_id AND state = 'queued'
+    ) AS open
+)) AND completed_at IS NULL
+ORDER BY number FOR NO KEY UPDATE
 
 -- name: find_ended
 -- A finish that is repeated is told by its fence, which only another attempt, a rescue or a release would have raised.
@@ -346,21 +494,91 @@ WHERE messages.id = ANY (%(ids)s::text[])
 -- `taken`: not by who holds the lease, whose fence stays, so that a finish that is repeated can be told.
 UPDATE messages SET
     state = given.state, place = NULL, rank = NULL, result = given.result, error = given.error,
-    error_code = given.error_code, fence = CASE WHEN %(taken)s THEN {next_fence} ELSE fence END,
+    error_code = given.error_code, fingerprint = given.fingerprint, interrupt = NULL, interrupt_expires_at = NULL,
+    resume_value = NULL, cancel_requested = FALSE, fence = CASE WHEN %(taken)s THEN {next_fence} ELSE fence END,
     crashes = crashes + %(crashed)s, worker_id = NULL, lease_until = NULL, changed_at = %(now)s, completed_at = %(now)s
 FROM unnest(
-    %(numbers)s::bigint[], %(states)s::text[], %(results)s::text[], %(errors)s::text[], %(error_codes)s::text[]
-) AS given (number, state, result, error, error_code)
+    %(numbers)s::bigint[], %(states)s::text[], %(results)s::text[], %(errors)s::text[], %(error_codes)s::text[],
+    %(fingerprints)s::text[]
+) AS given (number, state, result, error, error_code, fingerprint)
 WHERE messages.number = given.number
 
+-- name: note_attempts
+-- Before the change of state, from which on it is not known who made the attempt and when it began.
+INSERT INTO attempts (message, fence, attempt, worker_id, started_at, ended_at, error, error_code)
+SELECT messages.number, messages.fence, messages.attempt, coalesce(messages.worker_id, ''), messages.changed_at,
+    %(now)s, given.error, given.error_code
+FROM unnest(%(numbers)s::bigint[], %(errors)s::text[], %(error_codes)s::text[]) AS given (number, error, error_code)
+JOIN messages ON messages.number = given.number
+
+-- name: interrupt_messages
+UPDATE messages SET
+    state = 'interrupted', rank = NULL, interrupt = given.interrupt, interrupt_expires_at = given.expires_at,
+    resume_value = NULL, attempt = attempt - 1, fence = {next_fence}, worker_id = NULL, lease_until = NULL,
+    changed_at = %(now)s
+FROM unnest(%(numbers)s::bigint[], %(interrupts)s::text[], %(expire_at)s::bigint[])
+    AS given (number, interrupt, expires_at)
+WHERE messages.number = given.number
+
+-- name: resume_message
+UPDATE messages SET
+    state = 'queued', place = 'ready', run_at = 0, rank = {rank_of_head}, resume_value = %(value)s,
+    interrupt_expires_at = NULL, changed_at = %(now)s
+WHERE number = %(number)s
+
+-- name: find_unanswered
+SELECT id FROM messages WHERE state = 'interrupted' AND interrupt_expires_at <= %(now)s
+ORDER BY interrupt_expires_at, number LIMIT %(limit)s
+
+-- name: lock_unanswered
+SELECT {locked_columns} FROM messages
+WHERE id = ANY (%(ids)s::text[]) AND state = 'interrupted' AND interrupt_expires_at <= %(now)s
+ORDER BY number FOR NO KEY UPDATE
+
+-- name: request_cancels
+UPDATE messages SET cancel_requested = TRUE WHERE number = ANY (%(numbers)s::bigint[])
+
+-- name: reprioritize
+-- In a thread, the rank follows by `settle_thread`.
+UPDATE messages SET
+    priority = %(priority)s, base_rank = base_rank + %(step)s,
+    rank = CASE WHEN thread_id IS NULL THEN rank + %(step)s ELSE rank END
+WHERE number = %(number)s
+
+-- name: next_numbers
+SELECT nextval('agent_queue.messages_number_seq') FROM generate_series(1, %(count)s)
+
 -- name: requeue_messages
+-- As if they were accepted now.
+UPDATE messages SET
+    number = given.new_number, thread_number = given.thread_number, state = 'queued', place = given.place, run_at = 0,
+    base_rank = given.base_rank, rank = given.rank, attempt = 0, crashes = 0, fence = {next_fence},
+    changed_at = %(now)s, completed_at = NULL, error = NULL, error_code = NULL, fingerprint = NULL, log_pruned = FALSE
+FROM unnest(
+    %(numbers)s::bigint[], %(new_numbers)s::bigint[], %(thread_numbers)s::bigint[], %(places)s::text[],
+    %(base_ranks)s::bigint[], %(ranks)s::bigint[]
+) AS given (number, new_number, thread_number, place, base_rank, rank)
+WHERE messages.number = given.number
+
+-- name: drop_logs
+DELETE FROM events WHERE message = ANY (%(numbers)s::bigint[])
+
+-- name: renumber_attempts
+UPDATE attempts SET message = given.new_number
+FROM unnest(%(numbers)s::bigint[], %(new_numbers)s::bigint[]) AS given (number, new_number)
+WHERE attempts.message = given.number
+
+-- name: delete_messages
+DELETE FROM messages WHERE number = ANY (%(numbers)s::bigint[])
+
+-- name: put_back_messages
 -- Back to the queue as the heads of their threads, with the ranks they would have had there all the time.
 UPDATE messages SET
     state = 'queued', place = CASE WHEN given.run_at <= %(now)s THEN 'ready' ELSE 'delayed' END,
     run_at = given.run_at, rank = CASE WHEN given.run_at <= %(now)s THEN {rank_of_head} END,
-    attempt = attempt - %(refunded)s, crashes = crashes + %(crashed)s, fence = {next_fence}, worker_id = NULL,
+    attempt = attempt - given.refunded, crashes = crashes + %(crashed)s, fence = {next_fence}, worker_id = NULL,
     lease_until = NULL, changed_at = %(now)s
-FROM unnest(%(numbers)s::bigint[], %(run_ats)s::bigint[]) AS given (number, run_at)
+FROM unnest(%(numbers)s::bigint[], %(run_ats)s::bigint[], %(refunds)s::bigint[]) AS given (number, run_at, refunded)
 WHERE messages.number = given.number
 
 -- name: find_expired
@@ -370,7 +588,7 @@ ORDER BY coalesce(lease_until, 0), number LIMIT %(limit)s
 
 -- name: lock_expired
 -- Those that a worker is about to finish are left to it.
-SELECT number, id, tenant, thread_id, thread_number, attempt, crashes FROM messages
+SELECT {locked_columns} FROM messages
 WHERE id = ANY (%(ids)s::text[]) AND state = 'processing' AND coalesce(lease_until, 0) <= %(now)s
 ORDER BY number FOR NO KEY UPDATE SKIP LOCKED
 
@@ -390,7 +608,7 @@ shown AS (
 )
 UPDATE messages SET lease_until = held.now + %(lease_milliseconds)s
 FROM held WHERE messages.number = held.number
-RETURNING messages.id, messages.fence
+RETURNING messages.id, messages.fence, messages.cancel_requested
 
 -- name: remove_worker
 DELETE FROM workers WHERE id = %(id)s
@@ -482,6 +700,41 @@ DELETE FROM threads WHERE (tenant, thread_id) IN (
     ORDER BY tenant, thread_id FOR UPDATE SKIP LOCKED
 )
 RETURNING tenant, thread_id
+
+-- name: delivery_columns
+deliveries.id, tenant, message_id, thread_id, url, event, state, tries, created_at, deliveries.next_at,
+'[' || array_to_string(attempts, ',') || ']'
+
+-- name: add_deliveries
+INSERT INTO deliveries (id, tenant, message_id, thread_id, url, event, state, created_at, next_at)
+SELECT id, tenant, message_id, thread_id, url, event, 'pending', %(now)s, %(now)s
+FROM unnest(
+    %(ids)s::text[], %(tenants)s::text[], %(message_ids)s::text[], %(threads)s::text[], %(urls)s::text[],
+    %(events)s::text[]
+) AS given (id, tenant, message_id, thread_id, url, event)
+
+-- name: claim_deliveries
+WITH due AS MATERIALIZED (
+    SELECT id, next_at FROM deliveries WHERE state = 'pending' AND next_at <= %(now)s
+    ORDER BY next_at, id LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE deliveries SET tries = tries + 1, next_at = %(until)s
+FROM due WHERE deliveries.id = due.id
+RETURNING {delivery_columns}, due.next_at
+
+-- name: settle_delivery
+UPDATE deliveries SET
+    state = %(state)s, next_at = %(next_at)s, attempts = array_append(attempts, %(attempt)s::text)
+WHERE id = %(id)s AND tries = %(tries)s AND next_at = %(taken_until)s AND state = 'pending'
+RETURNING 1
+
+-- name: list_deliveries
+SELECT {delivery_columns} FROM deliveries WHERE message_id = %(message_id)s AND tenant = %(tenant)s
+ORDER BY created_at, id
+
+-- name: replay_delivery
+UPDATE deliveries SET state = 'pending', tries = 0, next_at = %(now)s WHERE id = %(id)s AND tenant = %(tenant)s
+RETURNING {delivery_columns}
 
 -- name: notify
 SELECT pg_notify('agent_queue', %(payload)s)

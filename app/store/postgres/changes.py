@@ -1,0 +1,221 @@
+"""Changes of state: what ends messages or puts them back, under the locks of their threads and then of themselves."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from app.clock import to_datetime
+from app.errors import MessageNotFound
+from app.models import Cancelled, Interrupted, Message, MessageState, NewEvent, Place
+from app.store.base import CANCELS, MOVED, READY, message_topic
+from app.store.endings import Ending, ending
+from app.store.postgres.connection import Rows, Step, step
+from app.store.postgres.operations import NewRows, Writes
+from app.store.rows import to_message
+
+
+class Locked(NamedTuple):
+    """A message whose row is locked, from the columns of the query `locked_columns`."""
+
+    number: int
+    id: str
+    tenant: str
+    thread_id: str | None
+    thread_number: int
+    state: str
+    place: str | None
+    attempt: int
+    crashes: int
+    fence: int
+    cancel_requested: bool
+    webhook_url: str | None
+
+
+class Ended(NamedTuple):
+    """A message that ends, and how; `was_head` if that makes the next one of its thread the head."""
+
+    locked: Locked
+    end: Ending
+    was_head: bool = True
+
+
+class PutBack(NamedTuple):
+    """A message that goes back to the queue; `refunded` attempts are not counted."""
+
+    number: int
+    attempt: int
+    error: str
+    run_at: int
+    refunded: int = 0
+
+
+class FailedNow(NamedTuple):
+    """An attempt that failed."""
+
+    number: int
+    error: str
+    error_code: str
+
+
+class Asking(NamedTuple):
+    """A message whose agent asks a human."""
+
+    number: int
+    attempt: int
+    outcome: Interrupted
+
+
+class Logs:
+    """The logs of some messages: the id of the last event of each, and where its present attempt begins."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.last: dict[int, int] = {number: last for number, last, _ in rows}
+        self.start: dict[int, int] = {number: start for number, _, start in rows}
+
+
+class Changes(Writes):
+    """The steps of changes of state, to be run together."""
+
+    def end(self, ended: Sequence[Ended], logs: Logs, now: int, *, taken: bool = False, crashed: int = 0) -> list[Step]:
+        """Terminal states, their events and deliveries, and the next of each thread."""
+        if not ended:
+            return []
+        events = NewRows()
+        for locked, end, _ in ended:
+            events.append(locked.number, logs.last[locked.number], [end.event])
+            self.touched |= {MOVED, message_topic(locked.id)}
+        return [
+            step(
+                "end_messages",
+                numbers=[each.locked.number for each in ended],
+                states=[each.end.state.value for each in ended],
+                results=[each.end.result for each in ended],
+                errors=[each.end.error for each in ended],
+                error_codes=[each.end.error_code for each in ended],
+                fingerprints=[each.end.fingerprint for each in ended],
+                taken=taken,
+                crashed=crashed,
+                now=now,
+            ),
+            events.step(now),
+            *_deliver([each for each in ended if each.locked.webhook_url is not None], now),
+            *self._promote_next([each.locked for each in ended if each.was_head], now),
+        ]
+
+    def _promote_next(self, heads: Sequence[Locked], now: int) -> list[Step]:
+        in_threads = [head for head in heads if head.thread_id is not None]
+        if not in_threads:
+            return []
+        self.touched.add(READY)
+        return [
+            step(
+                "promote_next",
+                tenants=[head.tenant for head in in_threads],
+                threads=[head.thread_id for head in in_threads],
+                ended=[head.thread_number for head in in_threads],
+                now=now,
+            )
+        ]
+
+    def put_back(self, back: Sequence[PutBack], logs: Logs, now: int, *, crashed: int = 0) -> list[Step]:
+        """To the queue as heads of their threads; readers are told what to drop."""
+        if not back:
+            return []
+        self.touched |= {READY, MOVED}
+        events = NewRows()
+        for number, attempt, error, run_at, _ in back:
+            retry = NewEvent.retry(
+                attempt=attempt, error=error, next_at=to_datetime(run_at), discard_from=logs.start[number]
+            )
+            events.append(number, logs.last[number], [retry])
+        return [
+            step(
+                "put_back_messages",
+                numbers=[each.number for each in back],
+                run_ats=[each.run_at for each in back],
+                refunds=[each.refunded for each in back],
+                crashed=crashed,
+                now=now,
+            ),
+            events.step(now),
+        ]
+
+    def interrupt(self, asking: Sequence[Asking], logs: Logs, now: int) -> list[Step]:
+        """Until an answer comes or its time is over; the thread stays closed."""
+        if not asking:
+            return []
+        events = NewRows()
+        expire_at: list[int] = []
+        for number, attempt, outcome in asking:
+            expire_at.append(now + int(outcome.ttl_seconds * 1000))
+            event = NewEvent.interrupted(
+                attempt=attempt, interrupts=outcome.interrupts, expires_at=to_datetime(expire_at[-1])
+            )
+            events.append(number, logs.last[number], [event])
+        return [
+            step(
+                "interrupt_messages",
+                numbers=[each.number for each in asking],
+                interrupts=[each.outcome.interrupts for each in asking],
+                expire_at=expire_at,
+                now=now,
+            ),
+            events.step(now),
+        ]
+
+    def note_attempts(self, failed: Sequence[FailedNow], now: int) -> list[Step]:
+        """Lists attempts as failed; to be run before their messages are changed."""
+        if not failed:
+            return []
+        return [
+            step(
+                "note_attempts",
+                numbers=[each.number for each in failed],
+                errors=[each.error for each in failed],
+                error_codes=[each.error_code for each in failed],
+                now=now,
+            )
+        ]
+
+    def cancel_all(self, locked: Sequence[Locked], now: int, *, are_thread: bool = False) -> list[Step]:
+        """As `cancel` with `running` does; `are_thread` if they are all unfinished ones of their threads."""
+        running = [each for each in locked if each.state == MessageState.PROCESSING and not each.cancel_requested]
+        waiting = [each for each in locked if each.state != MessageState.PROCESSING]
+        steps: list[Step] = []
+        if waiting:
+            logs = Logs(self.rows("find_logs", ids=[each.id for each in waiting]))
+            end = ending(Cancelled(), now)
+            ended = [Ended(each, end, was_head=not are_thread and each.place != Place.BEHIND) for each in waiting]
+            steps += self.end(ended, logs, now, taken=True)
+        if running:
+            self.touched |= {CANCELS, *(message_topic(each.id) for each in running)}
+            steps.append(step("request_cancels", numbers=[each.number for each in running]))
+        return steps
+
+    def owned(self, tenant: str, message_id: str) -> Message:
+        """A tenant's message, without its position. Raises MessageNotFound."""
+        row = self.row("get_message", id=message_id, tenant=tenant)
+        if row is None:
+            raise MessageNotFound(message_id)
+        return to_message(row)
+
+
+def _deliver(ended: Sequence[Ended], now: int) -> list[Step]:
+    if not ended:
+        return []
+    return [
+        step(
+            "add_deliveries",
+            ids=[f"{each.locked.id}.{each.locked.number}" for each in ended],
+            tenants=[each.locked.tenant for each in ended],
+            message_ids=[each.locked.id for each in ended],
+            threads=[each.locked.thread_id for each in ended],
+            urls=[each.locked.webhook_url for each in ended],
+            events=[each.end.event.data for each in ended],
+            now=now,
+        )
+    ]
+
+
+def locked_by_id(rows: Iterable[tuple[Any, ...]]) -> Mapping[str, Locked]:
+    """Locked rows by the ids of their messages."""
+    return {locked.id: locked for locked in map(Locked._make, rows)}

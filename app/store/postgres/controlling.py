@@ -1,0 +1,206 @@
+"""Claims, and what callers and operators do with messages that were accepted; one at a time."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from app.clock import to_datetime
+from app.errors import AgentQueueError, MessageNotFound, NotCancellable, NotFailed, NotInterrupted, NotQueued
+from app.models import (
+    Accepted,
+    Claim,
+    Lease,
+    Message,
+    MessageState,
+    NewEvent,
+    NewMessage,
+    Priority,
+    RequestKey,
+)
+from app.store.base import MOVED, READY, message_topic
+from app.store.endings import REQUEUED
+from app.store.postgres.changes import Locked, Logs, locked_by_id
+from app.store.postgres.connection import Rows, step
+from app.store.postgres.keys import Keyed, check_fingerprint, name_of
+from app.store.postgres.operations import NewRows
+from app.store.postgres.placing import Placing
+from app.store.rows import to_message
+
+WAITING = (MessageState.QUEUED,)
+UNFINISHED = (MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED)
+Refusal = Callable[[str, str], AgentQueueError]
+
+
+class Controlling(Placing, Keyed):
+    """See `MessageStore`."""
+
+    def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
+        """See `MessageStore.claim`."""
+        with self.transaction() as (now, _):
+            rows = self.rows(
+                "claim", agents=sorted(set(agents)), limit=limit, worker_id=worker_id, now=now,
+                lease_until=now + int(lease_seconds * 1000),
+            )  # fmt: skip
+            if not rows:
+                self.session.discard()
+                return []
+            messages = [to_message(row) for row in sorted(rows, key=lambda row: (row[-1], row[0]))]
+            logs = Logs(self.rows("find_logs", ids=[each.id for each in messages]))
+            events = NewRows()
+            for message in messages:
+                events.append(message.number, logs.last[message.number], [NewEvent.processing(message.attempt)])
+                self.touched |= {MOVED, message_topic(message.id)}
+            self.session.run_all(events.step(now))
+        return [Claim(Lease(each.id, each.fence, each.attempt, worker_id), each) for each in messages]
+
+    def cancel(self, tenant: str, message_id: str, running: bool) -> Message:
+        """See `MessageStore.cancel`."""
+        with self.transaction(
+            step("lock_threads", ids=[message_id]), step("lock_message", id=message_id, tenant=tenant)
+        ) as (now, (_, rows)):
+            locked = _only(rows, message_id)
+            if locked.state not in (UNFINISHED if running else WAITING):
+                raise NotCancellable(message_id, locked.state, running=running)
+            thread = {"tenant": tenant, "thread_id": locked.thread_id}
+            inherited = locked.place == "behind" and self.value(
+                "inherited_ahead", **thread, thread_number=locked.thread_number
+            )
+            steps = self.cancel_all([locked], now)
+            if inherited:
+                steps.append(step("settle_thread", **thread))
+            if steps:
+                self.session.run_all(*steps)
+            else:
+                self.session.discard()
+            return self.owned(tenant, message_id)
+
+    def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
+        """See `MessageStore.reprioritize`."""
+        with self.transaction(
+            step("lock_threads", ids=[message_id]), step("lock_message", id=message_id, tenant=tenant)
+        ) as (_, (_, rows)):
+            locked = _only(rows, message_id)
+            _refuse_unless([locked], MessageState.QUEUED, NotQueued)
+            before = self.owned(tenant, message_id).priority
+            apart = self.ranks.rank(priority.level, 0) - self.ranks.rank(before.level, 0)
+            steps = [step("reprioritize", number=locked.number, priority=priority.value, step=apart)]
+            if locked.thread_id is not None:
+                steps.append(step("settle_thread", tenant=tenant, thread_id=locked.thread_id))
+            self.session.run_all(*steps)
+            self.touched |= {MOVED, message_topic(message_id)}
+            return self.message(tenant, message_id)
+
+    def resume(self, tenant: str, message_id: str, fence: int, value: str, key: RequestKey | None) -> Accepted:
+        """See `MessageStore.resume`."""
+        ids = [message_id]
+        with self.transaction() as (now, _):
+            if key is not None and (known := self.enter_keys([key], now).get(name_of(key))) is not None:
+                check_fingerprint(key, known)
+                self.session.discard()
+                return Accepted([self.owned(tenant, message_id)], replayed=True)
+            _, rows, found = self.session.run_all(
+                step("lock_threads", ids=ids),
+                step("lock_message", id=message_id, tenant=tenant),
+                step("find_logs", ids=ids),
+            )
+            locked = _only(rows, message_id)
+            _refuse_unless([locked], MessageState.INTERRUPTED, NotInterrupted)
+            if locked.fence != fence:
+                raise NotInterrupted(message_id, locked.state)
+            logs, events = Logs(found), NewRows()
+            resumed = NewEvent.resumed(discard_from=logs.start[locked.number])
+            events.append(locked.number, logs.last[locked.number], [resumed])
+            self.session.run_all(step("resume_message", number=locked.number, value=value, now=now), events.step(now))
+            if key is not None:
+                self.keep_receipts({name_of(key): "[]"})
+            self.touched |= {READY, MOVED, message_topic(message_id)}
+            return Accepted([self.message(tenant, message_id)], replayed=False)
+
+    def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
+        """See `MessageStore.requeue`."""
+        ids = list(dict.fromkeys(message_ids))
+        with self.transaction(
+            step("lock_threads", ids=ids), step("lock_messages", ids=ids, tenant=tenant), step("find_logs", ids=ids)
+        ) as (now, (_, rows, found)):
+            dead = _dead_letters(rows, ids)
+            given = {row[1]: to_message(row) for row in self.rows("get_messages", ids=ids, tenant=tenant)}
+            placed = self.place([_again(given[each.id]) for each in dead], now)
+            numbers = [each.number for each in dead]
+            new_numbers = [number for (number,) in self.rows("next_numbers", count=len(dead))]
+            logs, events = Logs(found), NewRows()
+            for each, number in zip(dead, new_numbers, strict=True):
+                retry = NewEvent.retry(attempt=each.attempt, error=REQUEUED, next_at=to_datetime(now), discard_from=1)
+                events.append(number, logs.last[each.number], [retry])
+                self.touched.add(message_topic(each.id))
+            self.session.run_all(
+                step("drop_logs", numbers=numbers),
+                step("renumber_attempts", numbers=numbers, new_numbers=new_numbers),
+                step(
+                    "requeue_messages",
+                    numbers=numbers,
+                    new_numbers=new_numbers,
+                    thread_numbers=[each.thread_number for each in placed],
+                    places=[each.place.value for each in placed],
+                    base_ranks=[each.base_rank for each in placed],
+                    ranks=[each.rank for each in placed],
+                    now=now,
+                ),
+                events.step(now),
+            )
+            self.lift(placed)
+            places = self.positions([(each.rank, number) for each, number in zip(placed, new_numbers, strict=True)])
+            positions = dict(zip(ids, places, strict=True))
+            after = {row[1]: row for row in self.rows("get_messages", ids=ids, tenant=tenant)}
+            return [to_message(after[each], positions[each]) for each in ids]
+
+    def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
+        """See `MessageStore.purge`."""
+        ids = list(dict.fromkeys(message_ids))
+        with self.transaction(step("lock_threads", ids=ids), step("lock_messages", ids=ids, tenant=tenant)) as (
+            _,
+            (_, rows),
+        ):
+            dead = _dead_letters(rows, ids)
+            self.rows("delete_messages", numbers=[each.number for each in dead])
+            self.touched |= set(map(message_topic, ids))
+        return [Message.memory_key_of(tenant, None, each.id) for each in dead if each.thread_id is None]
+
+    def pause(self, paused: bool) -> None:
+        """See `MessageStore.pause`."""
+        with self.transaction():
+            self.rows("pause", paused=paused)
+            self.touched |= {READY, MOVED}
+
+
+def _only(rows: Rows, message_id: str) -> Locked:
+    if not rows:
+        raise MessageNotFound(message_id)
+    return Locked._make(rows[0])
+
+
+def _refuse_unless(messages: Sequence[Locked], state: MessageState, refusal: Refusal) -> None:
+    for each in messages:
+        if each.state != state:
+            raise refusal(each.id, each.state)
+
+
+def _dead_letters(rows: Rows, ids: Sequence[str]) -> list[Locked]:
+    """In the order of the ids. Raises MessageNotFound, NotFailed."""
+    locked: Mapping[str, Locked] = locked_by_id(rows)
+    found: list[Locked] = []
+    for message_id in ids:
+        if message_id not in locked:
+            raise MessageNotFound(message_id)
+        found.append(locked[message_id])
+        _refuse_unless(found[-1:], MessageState.FAILED, NotFailed)
+    return found
+
+
+def _again(message: Message) -> NewMessage:
+    """As it is handed in to be placed anew, at once."""
+    return NewMessage.model_construct(
+        id=message.id,
+        tenant=message.tenant,
+        thread_id=message.thread_id,
+        agent=message.agent,
+        content=message.content,
+        priority=message.priority,
+    )

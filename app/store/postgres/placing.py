@@ -1,0 +1,169 @@
+"""Places of messages: their numbers in their threads, their ranks, and what is before them."""
+
+import json
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from app.models import NewMessage, Place
+from app.store.base import MOVED, READY, RankPolicy
+from app.store.postgres.changes import Changes
+from app.store.postgres.connection import Rows, Session, step
+from app.store.reads import NEAR_END
+from app.store.rows import options_of, preview, run_at_of
+
+LEVEL = 10**15
+"""Ranks are counted by multiples of this."""
+
+ThreadKey = tuple[str, str]
+"""Tenant and thread id."""
+
+
+class Placed(NamedTuple):
+    """Where a message was put: its number in its thread, its rank while it waits (None for one that is delayed)."""
+
+    new: NewMessage
+    thread_number: int
+    base_rank: int
+    rank: int | None
+    place: Place
+    run_at: int
+
+
+def thread_of(new: NewMessage) -> ThreadKey | None:
+    """The thread of a message that has one."""
+    return None if new.thread_id is None else (new.tenant, new.thread_id)
+
+
+def in_order(threads: Mapping[ThreadKey, object]) -> list[ThreadKey]:
+    """In the order in which they are locked."""
+    return sorted(threads, key=lambda key: (key[0].encode(), key[1].encode()))
+
+
+class Placing(Changes):
+    """Puts messages at the tails of their threads."""
+
+    def __init__(self, session: Session, now: Callable[[], int | None], ranks: RankPolicy) -> None:
+        super().__init__(session, now)
+        self.ranks = ranks
+
+    def place(self, taken: Sequence[NewMessage], now: int) -> list[Placed]:
+        """Numbers in their threads, under the locks of these; ranks as those behind them in this batch lift them."""
+        threads: dict[ThreadKey, list[NewMessage]] = {}
+        for new in taken:
+            if (key := thread_of(new)) is not None:
+                threads.setdefault(key, []).append(new)
+        entered = self.enter_threads(threads, now)
+        placed: dict[str, Placed] = {}
+        for key, members in threads.items():
+            last, unfinished = entered[key]
+            lowest: int | None = None
+            for behind, new in enumerate(reversed(members)):
+                base = self.ranks.rank(new.priority.level, now)
+                lowest = base if lowest is None else min(base, lowest)
+                busy = unfinished > behind + 1
+                placed[new.id] = _placed(new, last - behind, base, lowest, busy=busy, now=now)
+        for new in taken:
+            if new.thread_id is None:
+                base = self.ranks.rank(new.priority.level, now)
+                placed[new.id] = _placed(new, 0, base, base, busy=False, now=now)
+        self.touched.add(MOVED)
+        if any(each.place is Place.READY for each in placed.values()):
+            self.touched.add(READY)
+        return [placed[new.id] for new in taken]
+
+    def enter_threads(
+        self, threads: Mapping[ThreadKey, Sequence[NewMessage]], now: int, *, only_lock: bool = False
+    ) -> dict[ThreadKey, tuple[int, int]]:
+        """The last number of each thread and its unfinished messages, with these."""
+        if not threads:
+            return {}
+        keys = in_order(threads)
+        rows = self.rows(
+            "enter_threads",
+            tenants=[tenant for tenant, _ in keys],
+            threads=[thread_id for _, thread_id in keys],
+            added=[0 if only_lock else len(threads[key]) for key in keys],
+            previews=[preview(threads[key][-1].content) for key in keys],
+            now=now,
+        )
+        return {(tenant, thread_id): (last, unfinished) for tenant, thread_id, last, unfinished in rows}
+
+    def insert(self, placed: Sequence[Placed], rollbacks: Mapping[str, Sequence[str]], now: int) -> dict[str, int]:
+        """Store them; their numbers by their ids. `rollbacks` has the ids to be forgotten for some of them."""
+        numbers: dict[str, int] = dict(
+            self.rows(
+                "add_messages",
+                ids=[each.new.id for each in placed],
+                tenants=[each.new.tenant for each in placed],
+                threads=[each.new.thread_id for each in placed],
+                thread_numbers=[each.thread_number for each in placed],
+                agents=[each.new.agent for each in placed],
+                contents=[each.new.content for each in placed],
+                priorities=[each.new.priority.value for each in placed],
+                base_ranks=[each.base_rank for each in placed],
+                ranks=[each.rank for each in placed],
+                places=[each.place.value for each in placed],
+                run_ats=[each.run_at for each in placed],
+                options=[options_of(each.new) for each in placed],
+                rollbacks=[
+                    json.dumps(rollbacks[each.new.id]) if rollbacks.get(each.new.id) else None for each in placed
+                ],
+                webhook_urls=[each.new.webhook_url for each in placed],
+                now=now,
+            )
+        )
+        self.lift(placed)
+        return numbers
+
+    def lift(self, placed: Sequence[Placed]) -> None:
+        """Those who were in the threads before inherit the best rank of the new ones."""
+        first: dict[ThreadKey, Placed] = {}
+        for each in placed:
+            if (key := thread_of(each.new)) is not None:
+                first.setdefault(key, each)
+        lifting = [each for each in first.values() if each.place is Place.BEHIND]
+        if lifting:
+            self.rows(
+                "lift_threads",
+                tenants=[each.new.tenant for each in lifting],
+                threads=[each.new.thread_id for each in lifting],
+                ranks=[each.rank for each in lifting],
+                firsts=[each.thread_number for each in lifting],
+            )
+
+    def positions(self, places: Sequence[tuple[int | None, int]]) -> list[int | None]:
+        """How many wait before each place (rank and number); None for one without a rank.
+
+        New messages are the end of their level, so that is looked at once.
+        """
+        ranked = [(rank, number) for rank, number in places if rank is not None]
+        if not ranked:
+            return [None] * len(places)
+        levels: dict[int, tuple[int, int]] = {}
+        for place in ranked:
+            level = place[0] // LEVEL
+            levels[level] = min(place, levels.get(level, place))
+        steps = []
+        most = NEAR_END + len(ranked)
+        for rank, number in levels.values():
+            steps += [step("count_levels", rank=rank), step("places_from", rank=rank, number=number, most=most)]
+        answers = self.session.run_all(*steps)
+        counted: dict[int, tuple[int, int, Rows]] = {}
+        for level, [(before, waiting)], tail in zip(levels, answers[::2], answers[1::2], strict=True):
+            counted[level] = before, waiting, tail
+        found: dict[tuple[int, int], int] = {}
+        for place in ranked:
+            before, waiting, tail = counted[place[0] // LEVEL]
+            if len(tail) < most:
+                found[place] = max(before + waiting - len(tail) + bisect_left(tail, place), 0)
+            else:
+                found[place] = self.count_before(place[1], place[0])
+        return [None if rank is None else found[rank, number] for rank, number in places]
+
+
+def _placed(new: NewMessage, thread_number: int, base_rank: int, rank: int, *, busy: bool, now: int) -> Placed:
+    run_at = run_at_of(new, now)
+    if not busy and run_at > now:
+        return Placed(new, thread_number, base_rank, None, Place.DELAYED, run_at)
+    return Placed(new, thread_number, base_rank, rank, Place.BEHIND if busy else Place.READY, run_at)

@@ -1,0 +1,115 @@
+"""The duties that every process does from time to time."""
+
+from app.models import Cancelled, Message
+from app.store.base import MOVED, READY, message_topic
+from app.store.endings import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
+from app.store.postgres.changes import Changes, Ended, FailedNow, Locked, Logs, PutBack
+from app.store.postgres.connection import step
+from app.store.postgres.keys import KEY_MS
+
+RESCUE_BATCH = 100
+PROMOTE_BATCH = 1_000
+EXPIRE_BATCH = 100
+
+
+class Upkeep(Changes):
+    """Each is safe in every process at once: its guard is in its statements."""
+
+    def rescue(self, max_crashes: int) -> int:
+        """See `MessageStore.rescue`."""
+        with self.transaction() as (now, _):
+            ids = [found for (found,) in self.rows("find_expired", now=now, limit=RESCUE_BATCH)]
+            if not ids:
+                self.session.discard()
+                return 0
+            _, expired, found = self.session.run_all(
+                step("lock_threads", ids=ids), step("lock_expired", ids=ids, now=now), step("find_logs", ids=ids)
+            )
+            ended: list[Ended] = []
+            back: list[PutBack] = []
+            failed: list[FailedNow] = []
+            for locked in map(Locked._make, expired):
+                self.touched |= {MOVED, message_topic(locked.id)}
+                if locked.cancel_requested:
+                    ended.append(Ended(locked, ending(Cancelled(), now)))
+                    continue
+                failed.append(FailedNow(locked.number, WORKER_LOST, WORKER_LOST_CODE))
+                if locked.crashes + 1 >= max_crashes:
+                    ended.append(Ended(locked, ending(worker_lost(locked.crashes + 1), now)))
+                else:
+                    back.append(PutBack(locked.number, locked.attempt, WORKER_LOST, now))
+            logs = Logs(found)
+            steps = self.note_attempts(failed, now) + self.put_back(back, logs, now, crashed=1)
+            steps += self.end(ended, logs, now, taken=True, crashed=1)
+            if steps:
+                self.session.run_all(*steps)
+        return len(expired)
+
+    def expire_interrupts(self) -> int:
+        """See `MessageStore.expire_interrupts`."""
+        with self.transaction() as (now, _):
+            ids = [found for (found,) in self.rows("find_unanswered", now=now, limit=EXPIRE_BATCH)]
+            if not ids:
+                self.session.discard()
+                return 0
+            _, expired, found = self.session.run_all(
+                step("lock_threads", ids=ids), step("lock_unanswered", ids=ids, now=now), step("find_logs", ids=ids)
+            )
+            ended = [Ended(locked, ending(NOT_ANSWERED, now)) for locked in map(Locked._make, expired)]
+            steps = self.end(ended, Logs(found), now, taken=True)
+            if steps:
+                self.session.run_all(*steps)
+        return len(expired)
+
+    def prune_keys(self) -> None:
+        """See `MessageStore.prune_keys`."""
+        with self.transaction() as (now, _):
+            self.rows("prune_keys", before=now - KEY_MS)
+
+    def promote(self) -> int:
+        """See `MessageStore.promote`. Called again while it returns PROMOTE_BATCH."""
+        with self.transaction() as (now, _):
+            ids = [found for (found,) in self.rows("find_due", now=now, limit=PROMOTE_BATCH)]
+            if not ids:
+                self.session.discard()
+                return 0
+            _, due = self.session.run_all(step("lock_threads", ids=ids), step("lock_due", ids=ids, now=now))
+            self.rows("promote_due", numbers=[number for (number,) in due])
+            self.touched |= {READY, MOVED}
+        return len(due)
+
+    def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str]]:
+        """See `MessageStore.prune_logs`."""
+        with self.transaction() as (now, _):
+            found = self.rows("find_prunable_logs", before=now - older_than_ms, limit=limit)
+            if not found:
+                self.session.discard()
+                return 0, []
+            numbers = [number for number, *_ in found]
+            self.session.run_all(step("prune_logs", numbers=numbers), step("mark_pruned", numbers=numbers))
+        alone = [(tenant, message_id) for _, message_id, tenant, thread_id in found if thread_id is None]
+        return len(found), [Message.memory_key_of(tenant, None, message_id) for tenant, message_id in alone]
+
+    def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str]]:
+        """See `MessageStore.prune_messages`."""
+        with self.transaction() as (now, _):
+            before = now - older_than_ms
+            ids = [found for (found,) in self.rows("find_prunable_messages", before=before, limit=limit)]
+            _, deleted, threads = self.session.run_all(
+                step("lock_threads", ids=ids), step("prune_messages", ids=ids), step("prune_threads", before=before)
+            )
+            if not deleted and not threads:
+                self.session.discard()
+        keys = [
+            Message.memory_key_of(tenant, None, message_id)
+            for message_id, tenant, thread_id, log_pruned in deleted
+            if thread_id is None and not log_pruned
+        ]
+        return len(deleted), keys + [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
+
+    def prune_workers(self, silent_for_ms: int) -> None:
+        """See `WorkerStore.prune_workers`. What connections that are gone have counted is added up, too."""
+        with self.transaction() as (now, _):
+            self.rows("prune_workers", before=now - silent_for_ms)
+            if self.value("lock_folding"):
+                self.session.run_all(step("fold_tallies"), step("fold_levels"), step("fold_commits"))
