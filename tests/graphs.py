@@ -86,7 +86,17 @@ def _raises(state: MessagesState) -> Update:
 
 
 def _asks(state: MessagesState) -> Update:
+    GraphControl.of_environment().record("asks")
     return {"messages": [AIMessage(str(interrupt({"question": "May I?"})))]}
+
+
+def _flaky(state: MessagesState) -> Update:
+    """Raises once if it is to crash, and says where."""
+    control = GraphControl.of_environment()
+    control.record("flaky")
+    if control.crash_is_due("flaky"):
+        raise ValueError(f"request {os.urandom(8).hex()} broke")
+    return {"messages": [AIMessage("It works.")]}
 
 
 def _chain(*nodes: tuple[str, Any]) -> Graph:
@@ -103,6 +113,8 @@ blocking = _chain(("blocks", _blocks))
 stalling = _chain(("stalls", _stalls))
 failing = _chain(("raises", _raises))
 asking = _chain(("asks", _asks))
+approving = _chain(("first", _first), ("asks", _asks), ("second", _second))
+flaky = _chain(("first", _first), ("flaky", _flaky))
 
 
 def _add(a: int, b: int) -> int:
