@@ -58,9 +58,13 @@ class Talk:
         """Send a frame; its answer, which has its `request_id`."""
         number = f"{type} {len(self.frames)}"
         await self.send(type, request_id=number, **fields)
+        return await self.until_answered(number)
+
+    async def until_answered(self, request_id: str) -> dict[str, Any]:
+        """Read up to the answer to a frame."""
         while True:
             frame = await self.next()
-            if frame.get("request_id") == number:
+            if frame.get("request_id") == request_id:
                 return frame
 
     async def submit(self, message: str = "Hello", **fields: Any) -> str:

@@ -104,6 +104,7 @@ class Session:
         self._requests: asyncio.Queue[Request | None] = asyncio.Queue(MAX_REQUESTS)
         self._tails: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Lock()
+        self._deaf = False
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
@@ -224,7 +225,7 @@ class Session:
             self._follow(message_id, after)
 
     async def _unsubscribe(self, request: Unsubscribe) -> None:
-        tail = self._tails.get(request.message_id)
+        tail = self._tails.pop(request.message_id, None)
         if tail is None:
             raise Conflict(f"This connection has no subscription to message {request.message_id!r}, or it has ended.")
         tail.cancel()
@@ -260,7 +261,7 @@ class Session:
                 logger.exception("A subscription broke off: id=%s", message_id)
             await self._write(error_text(response, message_id=message_id))
         finally:
-            del self._tails[message_id]
+            self._tails.pop(message_id, None)
 
     async def _send_events(self, message_id: str, after: int) -> bool:
         """Whether the last one was sent; if not, this process stops."""
@@ -293,12 +294,14 @@ class Session:
         """Send a frame behind those before it. Waits for a client that reads; one that does not is sent away."""
         message: Message = {"type": "websocket.send", "text": text}
         async with self._turn:
-            if self._ending.done() and self._ending.result() in (GONE, TOO_SLOW):
+            if self._deaf:
                 return
             try:
                 await send_while_it_moves(self._websocket.send, message, self._connection)
             except TimeoutError:
                 logger.warning("A WebSocket took nothing for too long and was sent away")
+                self._deaf = True
                 self._end(TOO_SLOW)
             except (WebSocketDisconnect, RuntimeError):  # closed, by the client or by uvicorn
+                self._deaf = True
                 self._end(GONE)

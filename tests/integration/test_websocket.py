@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from app.api.frames import KINDS, Submit
 from app.config import Settings
 from app.main import create_app, server_config
 from tests import wire
@@ -174,6 +175,19 @@ async def test_unsubscribing_ends_the_events_and_not_the_message(server: LiveSer
         assert [frame["type"] for frame in client.frames[before:]] == ["pong"]
         again = await client.ask("unsubscribe", message_id=message_id)
         assert (again["problem"]["status"], again["problem"]["code"]) == (409, "conflict")
+        await client.ask("subscribe", message_id=message_id)
+        await client.until("ended")
+
+
+async def test_subscribing_and_unsubscribing_need_not_wait_for_answers(quiet: LiveServer) -> None:
+    async with talk(quiet.url) as client:
+        message_id = await client.submit(subscribe=False)
+        for number in range(10):
+            for kind in ("subscribe", "unsubscribe"):
+                await client.send(kind, request_id=f"{kind} {number}", message_id=message_id)
+        await client.until("unsubscribed", request_id="unsubscribe 9")
+        assert not any(frame["type"] == "error" for frame in client.frames)
+        await quiet.client.delete(f"/messages/{message_id}")
         await client.ask("subscribe", message_id=message_id)
         await client.until("ended")
 
@@ -349,6 +363,30 @@ async def test_a_wrong_submit_is_told_as_http_tells_it(quiet: LiveServer) -> Non
         refused = await client.next()
     assert refused["request_id"] == "7"
     assert refused["problem"] == response.json()
+
+
+ODD = [None, True, 0, -1, 2**63, 1.5, "", " ", "x", "x" * 300, "\x00", "é", "high", "enqueue", [], {}, [1], {"a": "b"}]
+
+
+async def test_every_frame_gets_one_answer_whatever_is_in_it(quiet: LiveServer) -> None:
+    chance = random.Random(4711)
+    fields = [*Submit.model_fields, "message_id", "after", "colour"]
+    async with talk(quiet.url) as client:
+        known = await client.submit(subscribe=False)
+        for number in range(1000):
+            chosen = {name: chance.choice([*ODD, known]) for name in chance.sample(fields, chance.randrange(6))}
+            frame = {"message": "Hi", **chosen, "type": chance.choice([*KINDS, "x"]), "request_id": str(number)}
+            if chance.random() < 0.5 and frame["type"] in KINDS[1:]:
+                frame = {"type": frame["type"], "request_id": str(number)}
+                if frame["type"] != "ping":
+                    frame["message_id"] = chance.choice([known, "x"])
+            await client.connection.send(json.dumps(frame))
+            await client.until_answered(str(number))
+        answers = [frame for frame in client.frames if frame.get("request_id") is not None]
+        assert [answer["request_id"] for answer in answers[1:]] == [str(number) for number in range(1000)]
+        assert {answer["type"] for answer in answers} >= {"accepted", "subscribed", "unsubscribed", "cancelled", "pong"}
+        problems = [answer["problem"] for answer in answers if answer["type"] == "error"]
+        assert {problem["status"] for problem in problems} == {404, 409, 422}
 
 
 async def test_a_full_queue_and_an_unknown_agent_are_errors_of_the_frame(serve: Serve) -> None:
