@@ -14,12 +14,16 @@ from tests.clock import ManualClock
 from tests.contract.builders import (
     DONE,
     FAILED,
+    INTERRUPTED,
     LEASE_SECONDS,
+    OUTCOMES,
     RELEASED,
+    RETRIED,
     TENANT,
     WORKER,
     add,
     beat,
+    cancel_running,
     chunk,
     claim_one,
     claimed_ids,
@@ -74,13 +78,13 @@ async def test_a_claim_that_the_server_forgot_has_another_fence_than_the_next(
         restore()
         lease = await claim_one(store, worker="worker 2")
         assert lease.fence > forgotten.fence
-        for outcome in (DONE, FAILED, RELEASED):
+        for outcome in OUTCOMES:
             with pytest.raises(LeaseLost):
                 await store.finish(forgotten, outcome)
         with pytest.raises(LeaseLost):
             await store.append(forgotten, [chunk(0, "of the forgotten attempt")])
         with store.open_heart() as heart:
-            assert heart.beat(worker(), [forgotten], lease_seconds=LEASE_SECONDS) == {}
+            assert heart.beat(worker(), [forgotten], lease_seconds=LEASE_SECONDS).held == {}
         assert await event_types(store, message.id) == ["processing"]
         await store.finish(lease, Completed("of worker 2"))
         assert (await store.get(TENANT, message.id)).result == "of worker 2"
@@ -103,7 +107,37 @@ async def failed_after_too_many_crashes(store: RedisStore, lease: Lease) -> None
     assert await store.rescue(max_crashes=1) == 1
 
 
-@pytest.mark.parametrize("loss", [released, released_and_cancelled, rescued, failed_after_too_many_crashes])
+async def retried(store: RedisStore, lease: Lease) -> None:
+    await store.finish(lease, RETRIED)
+
+
+async def interrupted(store: RedisStore, lease: Lease) -> None:
+    await store.finish(lease, INTERRUPTED)
+
+
+async def interrupted_and_cancelled(store: RedisStore, lease: Lease) -> None:
+    await store.finish(lease, INTERRUPTED)
+    await cancel_running(store, lease.message_id)
+
+
+async def failed_and_requeued(store: RedisStore, lease: Lease) -> None:
+    await store.finish(lease, FAILED)
+    await store.requeue(TENANT, [lease.message_id])
+
+
+LOSSES = [
+    released,
+    released_and_cancelled,
+    rescued,
+    failed_after_too_many_crashes,
+    retried,
+    interrupted,
+    interrupted_and_cancelled,
+    failed_and_requeued,
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 async def test_every_fence_is_above_those_that_the_server_forgot(
     server: ValkeyServer, admin: redis.Redis, loss: Loss
 ) -> None:
@@ -147,7 +181,7 @@ async def test_high_numbers_come_back_as_they_were_made(server: ValkeyServer, ad
         lease = await claim_one(store)
         assert message.number < lease.fence < message.number + 60 * 10**6
         assert (await store.get(TENANT, message.id)).fence == lease.fence
-        assert await beat(store) == {message.id: lease.fence}
+        assert (await beat(store)).held == {message.id: lease.fence}
         await store.append(lease, [chunk(0)])
         await store.finish(lease, DONE)
         await store.finish(lease, DONE)

@@ -23,8 +23,11 @@ from tests.clock import START, ManualClock
 from tests.contract.builders import (
     DONE,
     FAILED,
+    INTERRUPTED,
     LEASE_SECONDS,
+    OUTCOMES,
     RELEASED,
+    RETRIED,
     TENANT,
     WORKER,
     add,
@@ -83,7 +86,7 @@ async def test_work_goes_on_after_a_restart(server: ValkeyServer, end: Callable[
         server.start()
         assert await until_it_works(lambda: store.append(lease, [chunk(1)])) == 3
         with store.open_heart() as heart:
-            assert heart.beat(worker(), [lease], lease_seconds=30) == {lease.message_id: lease.fence}
+            assert heart.beat(worker(), [lease], lease_seconds=30).held == {lease.message_id: lease.fence}
         await store.finish(lease, DONE)
         assert await event_types(store, lease.message_id) == ["processing", "chunk", "chunk", "done"]
         assert await drain(store) == [behind.id]
@@ -135,7 +138,7 @@ async def test_a_heart_goes_on_after_a_restart(server: ValkeyServer) -> None:
             with pytest.raises(StoreUnavailable):
                 heart.beat(worker(), [lease], lease_seconds=30)
             server.start()
-            assert heart.beat(worker(), [lease], lease_seconds=30) == {lease.message_id: lease.fence}
+            assert heart.beat(worker(), [lease], lease_seconds=30).held == {lease.message_id: lease.fence}
 
 
 async def test_without_a_server_no_heart_opens(store: RedisStore) -> None:
@@ -249,7 +252,7 @@ async def test_an_append_is_done_once(tmp_path: Path, moment: Moment) -> None:
 
 
 @at_each_moment
-@pytest.mark.parametrize("outcome", [DONE, FAILED, RELEASED], ids=lambda outcome: type(outcome).__name__)
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
 async def test_a_finish_is_done_once(tmp_path: Path, moment: Moment, outcome: Any) -> None:
     async with proxied(tmp_path) as (store, proxy):
         lease = await start(store, thread="t")
@@ -258,7 +261,11 @@ async def test_a_finish_is_done_once(tmp_path: Path, moment: Moment, outcome: An
         await store.finish(lease, outcome)
         assert proxy.cuts == 1
         assert len(await event_types(store, lease.message_id)) == 2
-        assert await drain(store) == ([lease.message_id] if outcome is RELEASED else []) + [behind.id]
+        if outcome in (RETRIED, INTERRUPTED):
+            assert await drain(store) == [], "the head of its thread is unfinished"
+        else:
+            assert await drain(store) == ([lease.message_id] if outcome is RELEASED else []) + [behind.id]
+        assert len((await store.list_attempts([lease.message_id]))[lease.message_id]) == (outcome in (FAILED, RETRIED))
 
 
 @at_each_moment
@@ -357,14 +364,15 @@ def test_what_arrives_after_its_process_went_on_is_refused(admin: redis.Redis, t
     keys = [f"{{{tmp_path}}}", f"{{{tmp_path}}}:process:p"]
 
     def submit(turn: int, name: str) -> Any:
-        fields = (TENANT, "", "chat", "", "normal", 10**15, "")
-        return admin.eval(load_scripts()["add"].text, 2, *keys, turn, 0, "", 10, name, *fields)
+        request = ("", "", "", 0, "")
+        fields = (TENANT, "", "chat", "", "normal", 10**15, "", "", "", "", "enqueue", "")
+        return admin.eval(load_scripts()["add"].text, 2, *keys, turn, 0, "", 10, *request, name, *fields)
 
     first = submit(2, "a")
     assert submit(2, "a") == first, "once"
     with pytest.raises(redis.ResponseError, match="STALE"):
         submit(1, "b")
-    assert submit(3, "b")[0] > first[0]
+    assert submit(3, "b")[1][0][1] > first[1][0][1], "a later number"
 
 
 async def test_a_repeated_claim_does_not_give_what_another_worker_has_by_now(

@@ -15,6 +15,7 @@ from app.store.redis.scripts import load_scripts
 from app.store.redis.store import RedisStore
 from tests.clock import ManualClock
 from tests.contract.builders import (
+    FAILED,
     HIGH,
     LOW,
     NORMAL,
@@ -22,8 +23,11 @@ from tests.contract.builders import (
     WORKER,
     add,
     chunk,
+    claim,
     claim_one,
     claimed_ids,
+    interrupt,
+    listed,
     log,
     new,
     start,
@@ -80,9 +84,12 @@ async def test_times_of_events_are_those_of_the_calendar(tmp_path: Path, millise
 
 async def test_an_id_that_is_taken_is_refused(store: RedisStore) -> None:
     given = new("first")
-    await store.add(given, max_queued=10)
+    await store.add([given], max_queued=10)
     with pytest.raises(StoreError, match="taken"):
-        await store.add(given.model_copy(update={"content": "second"}), max_queued=10)
+        await store.add([new("other"), given.model_copy(update={"content": "second"})], max_queued=10)
+    with pytest.raises(StoreError, match="taken"):
+        await store.add([other := new("twice"), other], max_queued=10)
+    assert await listed(store) == [given.id]
     assert (await store.get(TENANT, given.id)).content == "first"
 
 
@@ -179,9 +186,15 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
     turns = itertools.count(1)
     async with opened(RedisStore(shared_server().url, prefix=str(folder))) as store:
         await asyncio.gather(*(add(store, thread="t" if i % 3 else None) for i in range(depth)))
+        await asyncio.gather(*(add(store, agent="broken", webhook_url="https://a.example") for _ in range(depth)))
+        claims = await claim(store, depth, agents=["broken"])
+        await asyncio.gather(*(store.finish(each.lease, FAILED) for each in claims))
+        requeued, purged = (each.message.id for each in claims[:2])
+        delivery, *_ = await store.claim_deliveries(1, lease_seconds=30)
         urgent = (await add(store, thread="t")).id
         last = (await add(store)).id
-        lease = await claim_one(store)
+        asking = await interrupt(store, thread="asking", agent="asking")
+        running, retried, lease = [each.lease for each in await claim(store, 3)]
 
     def cost(script: str, *arguments: str | int) -> list[int]:
         return admin.eval(COUNTED % scripts[script].text, len(keys), *keys, *arguments)  # type: ignore[return-value]  # redis-py types one reply for both of its clients
@@ -189,21 +202,46 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
     def write(script: str, *arguments: str | int) -> list[int]:
         return cost(script, next(turns), 0, "", *arguments)
 
-    fields = ("chat", "Hello", "normal", 10**15, "Hello")
+    def listing(*states: str) -> list[int]:
+        return cost("list_messages", TENANT, "", 5, 10**6, 1_000, "".join(states), "", "", "", "", "")
+
+    assert delivery.next_at is not None
+    taken_until = round(delivery.next_at.timestamp() * 1000)
+    request = (TENANT, "a key", "a request", 10**6, "")
+    fields = ("chat", "Hello", "normal", 10**15, "Hello", "", "", "", "enqueue", "https://a.example")
+    ranks = ("high", 0, "normal", 10**15, "low", 2 * 10**15)
     return {
-        "add": write("add", 10**9, "alone", TENANT, "", *fields),
-        "add to a thread": write("add", 10**9, "in a thread", TENANT, "t", *fields),
+        "add": write("add", 10**9, *request, "alone", TENANT, "", *fields),
+        "add again": write("add", 10**9, *request, "alone", TENANT, "", *fields),
+        "add to a thread": write("add", 10**9, "", "", "", 0, "", "in a thread", TENANT, "t", *fields),
         "claim": write("claim", WORKER, 2, 30_000, "", "chat", "other"),
-        "cancel": write("cancel", TENANT, urgent, ""),
+        "cancel": write("cancel", TENANT, urgent, "", 0),
+        "cancel what runs": write("cancel", TENANT, running.message_id, "", 1),
+        "reprioritize": cost("reprioritize", next(turns), 0, TENANT, last, "high", *ranks),
+        "resume": write("resume", TENANT, asking.id, asking.fence, "{}", "", "", "", "", 0),
+        "requeue": write("requeue", TENANT, "", *ranks, requeued, "Hello"),
+        "purge": cost("purge", next(turns), 0, TENANT, purged),
         "get": cost("get", TENANT, last),
+        "get_head": cost("get_head", TENANT, "t"),
+        "list_messages": listing(),
+        "list_messages that failed": listing(" failed "),
+        "list_messages that are interrupted": listing(" interrupted "),
+        "list_attempts": cost("list_attempts", requeued),
+        "group_dead_letters": cost("group_dead_letters", TENANT, 10),
+        "pace": cost("pace", 50),
         "read": cost("read", last, 0, 10, 10**6),
         "summary": cost("summary", TENANT, 5, 10**6),
         "list_threads": cost("list_threads", TENANT, 2, "", ""),
         "list_thread_messages": cost("list_thread_messages", TENANT, "t", 5, 5, 10**6),
-        "rescue": write("rescue", 3, 100, "", "", "", ""),
-        "promote": write("promote"),
+        "rescue": write("rescue", 3, 100, "", "", "", "", "", "", ""),
+        "promote": write("promote", 100),
+        "expire_interrupts": write("expire_interrupts", 100, "", "", "", ""),
         "append": cost("append", next(turns), 0, lease.message_id, lease.fence, "chunk {}"),
-        "finish": write("finish", lease.message_id, lease.fence, "completed", "", ""),
+        "put_back": write("put_back", retried.message_id, retried.fence, "", 1_000, "", "It broke.", "agent_error"),
+        "finish": write("finish", lease.message_id, lease.fence, "", "completed", "", "", 50),
+        "claim_deliveries": write("claim_deliveries", 5, 30_000),
+        "settle_delivery": write("settle_delivery", delivery.id, delivery.tries, taken_until, "delivered", "", "{}"),
+        "list_deliveries": cost("list_deliveries", TENANT, delivery.message_id),
     }
 
 
