@@ -286,7 +286,7 @@ async def test_status_tells_the_life_of_a_message(busy: tuple[LiveServer, dict[s
 
 
 async def test_status_of_a_failed_message(server: LiveServer, model: StubServer) -> None:
-    model.replies.append(Status(500))
+    model.replies.append(Status(400))
     submitted = await server.submit()
     status = await server.ended(submitted["message_id"])
     assert (status["state"], status["result"]) == ("failed", None)
@@ -372,7 +372,7 @@ async def test_the_queue_summary(busy: tuple[LiveServer, dict[str, Any], Gate], 
     assert current["user_message"] == "What is the capital of France?"
     assert TIME.fullmatch(current["started_at"])
 
-    model.replies.append(Status(500))
+    model.replies.append(Status(400))
     gate.release_all()
     await server.ended(urgent["message_id"])
     queue = (await server.client.get("/queue")).json()

@@ -114,7 +114,7 @@ async def test_the_pages_answer_without_a_network(quiet: LiveServer, path: str) 
 async def seeded(serve: Serve, model: StubServer) -> tuple[LiveServer, dict[str, list[str]]]:
     """A server with messages in several states, and ids that exist."""
     server = await serve()
-    model.replies.extend([Status(500)])
+    model.replies.extend([Status(400)])
     sent = [(await server.submit(thread_id=thread))["message_id"] for thread in ("a/b", "a/b", "%2F", None)]
     for message_id in sent:
         await server.ended(message_id)

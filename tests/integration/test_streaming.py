@@ -127,7 +127,7 @@ async def test_a_very_long_token_arrives_whole(server: LiveServer, model: StubSe
 
 async def test_a_failed_message_ends_with_an_error(server: LiveServer, model: StubServer) -> None:
     model.replies.append(CutOff("one two three four", after_tokens=2))
-    message_id = await finished(server)
+    message_id = await finished(server, max_attempts=1)
     frames = await wire.frames_of(server.url, message_id)
     wire.check_log(frames)
     assert wire.text_of(frames) == "one two"
@@ -136,7 +136,7 @@ async def test_a_failed_message_ends_with_an_error(server: LiveServer, model: St
     assert frames[-1].data == {
         "state": "failed",
         "error": status["error"],
-        "code": "agent_error",
+        "code": "provider_unavailable",
         "completed_at": status["completed_at"],
     }
 

@@ -67,7 +67,7 @@ async def get(server: LiveServer, target: str) -> wire.RawResponse:
 
 
 async def test_thread_metadata_and_messages(server: LiveServer, model: StubServer) -> None:
-    model.replies.extend([Status(500)])
+    model.replies.extend([Status(400)])
     thread_id = "a2e40f10-9f5a-4a54-9fb4-3b9f861fc2c0"
     first = await server.submit("What is the capital of France?", thread_id=thread_id)
     second = await server.submit("Follow-up: What's its population?", thread_id=thread_id, priority="high")
