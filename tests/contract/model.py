@@ -6,11 +6,26 @@ No indexes, no stored ranks, no places: who is ready, who inherits and who is ne
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.models import Completed, EventType, Failed, Lease, MessageState, Outcome, Released
+from app.models import (
+    Cancelled,
+    Completed,
+    EventType,
+    Failed,
+    IfBusy,
+    Interrupted,
+    Lease,
+    MessageState,
+    Outcome,
+    Priority,
+    Released,
+    Retry,
+)
 from app.store.base import MAX_CRASHES, RankPolicy
 
-QUEUED, PROCESSING, COMPLETED = MessageState.QUEUED, MessageState.PROCESSING, MessageState.COMPLETED
-FAILED, CANCELLED = MessageState.FAILED, MessageState.CANCELLED
+QUEUED, PROCESSING, INTERRUPTED = MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED
+COMPLETED, FAILED, CANCELLED = MessageState.COMPLETED, MessageState.FAILED, MessageState.CANCELLED
+
+LAST_EVENTS = {COMPLETED: EventType.DONE, FAILED: EventType.ERROR, CANCELLED: EventType.CANCELLED}
 
 
 @dataclass
@@ -22,55 +37,124 @@ class ModelMessage:
     thread: str | None
     thread_number: int
     agent: str
+    priority: Priority
+    accepted_at: int
     base_rank: int
+    run_at: int | None = None
+    rollback: tuple[str, ...] = ()
     state: MessageState = QUEUED
     attempt: int = 0
     fence: int = -1  # the stored one is not below
     crashes: int = 0
+    was_head: bool = False
     delayed_until: int | None = None
     lease_until: int = 0
     holder: Lease | None = None
     ended_by: Lease | None = None
+    cancel_requested: bool = False
+    interrupt: str | None = None
+    expires_at: int = 0
+    resume_value: str | None = None
     result: str | None = None
     error_code: str | None = None
     events: list[EventType] = field(default_factory=list)
+    dropped: int = 0
     discards: list[int] = field(default_factory=list)
+    failures: list[int] | None = field(default_factory=list)
+    """The attempts that are listed as failed; None where the law leaves it open."""
 
     @property
     def unfinished(self) -> bool:
-        return self.state in (QUEUED, PROCESSING)
+        return self.state in (QUEUED, PROCESSING, INTERRUPTED)
 
-    def retry(self, until: int | None) -> None:
-        """Back to the queue; readers drop what came since the last `processing`."""
+    def discard(self, event: EventType) -> None:
+        """Readers drop what came since the last `processing`."""
         start = max(number for number, kind in enumerate(self.events, 1) if kind is EventType.PROCESSING)
         self.discards.append(start)
-        self.events.append(EventType.RETRY)
+        self.events.append(event)
+
+    def put_back(self, until: int | None) -> None:
+        """Back to the queue, as the head of its thread."""
+        self.discard(EventType.RETRY)
         self.state, self.holder, self.delayed_until = QUEUED, None, until
         self.fence += 1  # at least
 
-    def end(self, state: MessageState, event: EventType) -> None:
-        self.state, self.holder, self.delayed_until = state, None, None
-        self.events.append(event)
+    def fail_attempt(self) -> None:
+        if self.failures is not None:
+            self.failures.append(self.attempt)
+
+    def ask(self, interrupts: str, expires_at: int) -> None:
+        self.events.append(EventType.INTERRUPTED)
+        self.state, self.holder, self.attempt = INTERRUPTED, None, self.attempt - 1
+        self.interrupt, self.expires_at, self.resume_value = interrupts, expires_at, None
+        self.fence += 1  # at least
+
+    def end(self, state: MessageState) -> None:
+        self.state, self.holder, self.delayed_until, self.interrupt = state, None, None, None
+        self.events.append(LAST_EVENTS[state])
 
 
 class LeaseIsLost(Exception):
     """The model's LeaseLost."""
 
 
+class IsBusy(Exception):
+    """The model's ThreadBusy."""
+
+
 class QueueModel:
-    """All messages in the order of accepting."""
+    """All messages."""
 
     def __init__(self) -> None:
         self.messages: dict[str, ModelMessage] = {}
+        self.last_number = 0
+        self.last_in_thread: dict[str | None, int] = {}
+        self.paused = False
         self.ranks = RankPolicy()
 
-    def add(self, message_id: str, thread: str | None, agent: str, level: int, now: int) -> ModelMessage:
-        thread_number = 1 + len(self.of_thread(thread)) if thread is not None else 0
+    def add(
+        self,
+        message_id: str,
+        thread: str | None,
+        agent: str,
+        priority: Priority,
+        now: int,
+        *,
+        delay: float = 0,
+        if_busy: IfBusy = IfBusy.ENQUEUE,
+    ) -> ModelMessage:
+        ahead = [m for m in self.of_thread(thread) if m.unfinished] if thread is not None else []
+        ahead.sort(key=lambda message: message.number)
+        if ahead and if_busy is IfBusy.REJECT:
+            raise IsBusy
+        if if_busy in (IfBusy.INTERRUPT, IfBusy.ROLLBACK):
+            for message in ahead:
+                self.cancel(message.id, now, running=True)
         message = ModelMessage(
-            message_id, len(self.messages), thread, thread_number, agent, self.ranks.rank(level, now)
+            message_id,
+            self._next_number(),
+            thread,
+            self._next_in_thread(thread),
+            agent,
+            priority,
+            now,
+            self.ranks.rank(priority.level, now),
+            run_at=now + round(delay * 1000) if delay else None,
+            rollback=tuple(m.id for m in ahead) if if_busy is IfBusy.ROLLBACK else (),
         )
         self.messages[message_id] = message
+        self._look_for_heads(now)
         return message
+
+    def _next_number(self) -> int:
+        self.last_number += 1
+        return self.last_number
+
+    def _next_in_thread(self, thread: str | None) -> int:
+        if thread is None:
+            return 0
+        self.last_in_thread[thread] = self.last_in_thread.get(thread, 0) + 1
+        return self.last_in_thread[thread]
 
     def of_thread(self, thread: str) -> list[ModelMessage]:
         return [message for message in self.messages.values() if message.thread == thread]
@@ -88,6 +172,13 @@ class QueueModel:
     def heads(self, among: Sequence[ModelMessage]) -> list[ModelMessage]:
         """The first of each thread, and all without one."""
         return [m for m in among if not any(m.thread == o.thread is not None and o.number < m.number for o in among)]
+
+    def _look_for_heads(self, now: int) -> None:
+        """Whoever is the first of its thread from now on is delayed if its time has not come."""
+        for message in self.heads([message for message in self.messages.values() if message.unfinished]):
+            if not message.was_head:
+                message.was_head = True
+                message.delayed_until = message.run_at if message.run_at is not None and message.run_at > now else None
 
     def claimable(self, agents: Sequence[str]) -> list[ModelMessage]:
         """Who is ready, best first."""
@@ -109,10 +200,10 @@ class QueueModel:
             left.remove(best)
         return order
 
-    # The verbs
+    # The verbs of workers
 
     def claim(self, agents: Sequence[str], limit: int, until: int) -> list[ModelMessage]:
-        taken = self.claimable(agents)[:limit]
+        taken = [] if self.paused else self.claimable(agents)[:limit]
         for message in taken:
             message.state, message.lease_until = PROCESSING, until
             message.attempt += 1
@@ -125,8 +216,8 @@ class QueueModel:
         return [m for m in running if m.holder and m.holder.worker_id == worker and m.lease_until > now]
 
     def held(self, lease: Lease) -> ModelMessage:
-        message = self.messages[lease.message_id]
-        if message.holder != lease:
+        message = self.messages.get(lease.message_id)
+        if message is None or message.holder != lease:
             raise LeaseIsLost
         return message
 
@@ -136,36 +227,106 @@ class QueueModel:
         return len(message.events)
 
     def finish(self, lease: Lease, outcome: Outcome, now: int) -> None:
-        if self.messages[lease.message_id].ended_by == lease:
+        ended = self.messages.get(lease.message_id)
+        if ended is not None and ended.ended_by == lease:
             return
         message = self.held(lease)
+        if message.cancel_requested:
+            message.end(CANCELLED)
+            if isinstance(outcome, Failed | Retry):
+                message.failures = None
+        else:
+            self._carry_out(message, outcome, now)
+        if not message.unfinished:
+            message.ended_by = lease
+        self._look_for_heads(now)
+
+    def _carry_out(self, message: ModelMessage, outcome: Outcome, now: int) -> None:
         match outcome:
             case Completed(result):
-                message.end(COMPLETED, EventType.DONE)
-                message.result, message.ended_by = result, lease
+                message.end(COMPLETED)
+                message.result = result
             case Failed(_, code):
-                message.end(FAILED, EventType.ERROR)
-                message.error_code, message.ended_by = code, lease
+                message.fail_attempt()
+                message.end(FAILED)
+                message.error_code = code
+            case Cancelled():
+                message.end(CANCELLED)
+            case Interrupted(interrupts, seconds):
+                message.ask(interrupts, now + round(seconds * 1000))
+            case Retry(_, _, delay):
+                message.fail_attempt()
+                message.put_back(now + round(delay * 1000) if delay else None)
             case Released(_, delay):
-                message.retry(now + round(delay * 1000) if delay else None)
+                message.put_back(now + round(delay * 1000) if delay else None)
                 message.attempt -= 1
 
-    def cancel(self, message_id: str) -> bool:
+    # The verbs of callers
+
+    def cancel(self, message_id: str, now: int, *, running: bool = False) -> bool:
+        message = self.messages[message_id]
+        if message.state is QUEUED or (running and message.state is INTERRUPTED):
+            message.end(CANCELLED)
+            self._look_for_heads(now)
+            return True
+        if running and message.state is PROCESSING:
+            message.cancel_requested = True
+            return True
+        return False
+
+    def reprioritize(self, message_id: str, priority: Priority) -> bool:
         message = self.messages[message_id]
         if message.state is not QUEUED:
             return False
-        message.end(CANCELLED, EventType.CANCELLED)
+        message.priority = priority
+        message.base_rank = self.ranks.rank(priority.level, message.accepted_at)
         return True
+
+    def resume(self, message_id: str, fence: int, value: str) -> bool:
+        message = self.messages[message_id]
+        if message.state is not INTERRUPTED or message.fence != fence:
+            return False
+        message.discard(EventType.RESUMED)
+        message.state, message.resume_value = QUEUED, value
+        return True
+
+    def requeue(self, message_ids: Sequence[str], now: int) -> bool:
+        messages = [self.messages[message_id] for message_id in message_ids]
+        if any(message.state is not FAILED for message in messages):
+            return False
+        for message in messages:
+            message.number, message.thread_number = self._next_number(), self._next_in_thread(message.thread)
+            message.accepted_at, message.base_rank = now, self.ranks.rank(message.priority.level, now)
+            message.state, message.was_head, message.run_at = QUEUED, False, None
+            message.attempt, message.crashes, message.error_code, message.ended_by = 0, 0, None, None
+            message.dropped, message.discards = len(message.events), [1]
+            message.events.append(EventType.RETRY)
+        self._look_for_heads(now)
+        return True
+
+    def purge(self, message_ids: Sequence[str]) -> bool:
+        if any(self.messages[message_id].state is not FAILED for message_id in message_ids):
+            return False
+        for message_id in message_ids:
+            del self.messages[message_id]
+        return True
+
+    # What comes with time
 
     def rescue(self, now: int) -> int:
         expired = [message for message in self.in_state(PROCESSING) if message.lease_until <= now]
         for message in expired:
+            if message.cancel_requested:
+                message.end(CANCELLED)
+                continue
             message.crashes += 1
+            message.fail_attempt()
             if message.crashes >= MAX_CRASHES:
-                message.end(FAILED, EventType.ERROR)
+                message.end(FAILED)
                 message.error_code = "worker_lost"
             else:
-                message.retry(None)
+                message.put_back(None)
+        self._look_for_heads(now)
         return len(expired)
 
     def promote(self, now: int) -> int:
@@ -173,3 +334,11 @@ class QueueModel:
         for message in due:
             message.delayed_until = None
         return len(due)
+
+    def expire_interrupts(self, now: int) -> int:
+        expired = [message for message in self.in_state(INTERRUPTED) if message.expires_at <= now]
+        for message in expired:
+            message.end(FAILED)
+            message.error_code = "interrupt_expired"
+        self._look_for_heads(now)
+        return len(expired)

@@ -1,6 +1,7 @@
 """Any sequence of calls, by workers that live and workers that should be dead, does what the model does."""
 
 import asyncio
+import copy
 import json
 import os
 import tempfile
@@ -20,48 +21,73 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from app.errors import LeaseLost, NotCancellable
+from app.errors import LeaseLost, NotCancellable, NotFailed, NotInterrupted, NotQueued, ThreadBusy
 from app.models import (
+    Beat,
     EventPage,
     EventType,
+    FailedAttempt,
+    IfBusy,
+    Interrupted,
     Lease,
     Message,
     MessageState,
     Outcome,
+    Place,
     Priority,
     QueueSummary,
     Released,
+    Retry,
     Thread,
 )
 from tests.clock import ManualClock
 from tests.contract.backends import BACKENDS, StoreFactory
 from tests.contract.builders import (
     ALL,
+    ANSWER,
+    CANCELLED,
     DONE,
     FAILED,
     RELEASED,
+    RETRIED,
     TENANT,
-    add,
+    add_all,
     all_threads,
     beat,
     chunk,
+    new,
     page,
 )
-from tests.contract.model import LeaseIsLost, ModelMessage, QueueModel
+from tests.contract.model import IsBusy, LeaseIsLost, ModelMessage, QueueModel
 
 T = TypeVar("T")
+
+QUEUED, PROCESSING, INTERRUPTED = MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED
 
 AGENTS = ["chat", "other"]
 AGENT_LISTS = [AGENTS[:1], AGENTS[1:]]
 THREADS = ["a", None, "b"]
 NEWS = st.lists(
-    st.tuples(st.sampled_from(THREADS), st.sampled_from(Priority), st.sampled_from([*AGENTS, AGENTS[0]])),
+    st.fixed_dictionaries(
+        {
+            "thread": st.sampled_from(THREADS),
+            "priority": st.sampled_from(Priority),
+            "agent": st.sampled_from([*AGENTS, AGENTS[0]]),
+            "delay_seconds": st.sampled_from([0.0, 0.0, 0.0, 5.0]),
+            "if_busy": st.sampled_from([*[IfBusy.ENQUEUE] * 7, IfBusy.REJECT, IfBusy.INTERRUPT, IfBusy.ROLLBACK]),
+        }
+    ),
     min_size=1,
     max_size=4,
 )
+News = list[dict[str, Any]]
 WORKERS = ["worker 1", "worker 2"]
 LEASE_SECONDS = 10.0
 DELAYED = Released("later", delay=5)
+RETRIED_AT_ONCE = Retry("It broke for now.", "agent_error", 0.0)
+ASKED = Interrupted("[]", 10.0)
+ENDINGS = [DONE, FAILED, FAILED, CANCELLED]
+PUT_BACKS = [RELEASED, DELAYED, RETRIED, RETRIED_AT_ONCE]
 CHOICES = st.integers(0, 30)
 ENOUGH_QUEUED = 12
 
@@ -76,7 +102,7 @@ SHORT, LONG = (
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    for examples, steps in ((15, 12), (25, 40))
+    for examples, steps in ((20, 15), (30, 50))
 )
 
 
@@ -110,16 +136,35 @@ class StoreMachine(RuleBasedStateMachine):
     # What is accepted and claimed. Hypothesis takes the rules about equally often, hence the two claims.
 
     @initialize(news=NEWS)
-    def begin(self, news: list[tuple[str | None, Priority, str]]) -> None:
+    def begin(self, news: News) -> None:
         self.add(news)
 
     @precondition(lambda self: len(self.model.in_state(MessageState.QUEUED)) < ENOUGH_QUEUED)
     @rule(news=NEWS)
-    def add(self, news: list[tuple[str | None, Priority, str]]) -> None:
-        for thread, priority, agent in news:
-            message = self.run(add(self.store, thread=thread, priority=priority, agent=agent))
-            expected = self.model.add(message.id, thread, agent, priority.level, self.clock.now())
-            assert message.thread_number == expected.thread_number
+    def add(self, news: News) -> None:
+        """In one call, so that one which is refused takes the others with it."""
+        given = [new(**fields) for fields in news]
+        trial = copy.deepcopy(self.model)
+        try:
+            expected = [
+                trial.add(
+                    each.id,
+                    each.thread_id,
+                    each.agent,
+                    each.priority,
+                    self.clock.now(),
+                    delay=each.delay_seconds,
+                    if_busy=each.if_busy,
+                )
+                for each in given
+            ]
+        except IsBusy:
+            with pytest.raises(ThreadBusy):
+                self.run(add_all(self.store, *given))
+            return
+        self.model = trial
+        for message, stored in zip(expected, self.run(add_all(self.store, *given)), strict=True):
+            assert (stored.thread_number, stored.rollback) == (message.thread_number, message.rollback)
 
     @rule(worker=st.sampled_from(WORKERS))
     def claim_all(self, worker: str) -> None:
@@ -139,14 +184,19 @@ class StoreMachine(RuleBasedStateMachine):
     # What is done with a lease that holds
 
     @precondition(lambda self: self.model.in_state(MessageState.PROCESSING))
-    @rule(choice=CHOICES, outcome=st.sampled_from([DONE, FAILED]))
+    @rule(choice=CHOICES, outcome=st.sampled_from(ENDINGS))
     def end(self, choice: int, outcome: Outcome) -> None:
         self.finish(self.holding(choice), outcome)
 
     @precondition(lambda self: self.model.in_state(MessageState.PROCESSING))
-    @rule(choice=CHOICES, outcome=st.sampled_from([RELEASED, DELAYED]))
+    @rule(choice=CHOICES, outcome=st.sampled_from(PUT_BACKS))
     def put_back(self, choice: int, outcome: Outcome) -> None:
         self.finish(self.holding(choice), outcome)
+
+    @precondition(lambda self: self.model.in_state(MessageState.PROCESSING))
+    @rule(choice=CHOICES)
+    def ask(self, choice: int) -> None:
+        self.finish(self.holding(choice), ASKED)
 
     @precondition(lambda self: self.model.in_state(MessageState.PROCESSING))
     @rule(choice=CHOICES, count=st.integers(0, 3))
@@ -161,7 +211,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.append(self.leases[choice % len(self.leases)], count)
 
     @precondition(lambda self: self.leases)
-    @rule(choice=CHOICES, outcome=st.sampled_from([DONE, FAILED, RELEASED, DELAYED]))
+    @rule(choice=CHOICES, outcome=st.sampled_from([*ENDINGS, *PUT_BACKS, ASKED]))
     def finish_with_any_lease(self, choice: int, outcome: Outcome) -> None:
         self.finish(self.leases[choice % len(self.leases)], outcome)
 
@@ -186,19 +236,88 @@ class StoreMachine(RuleBasedStateMachine):
 
     # What others do
 
-    @precondition(lambda self: self.model.messages)
-    @rule(choice=CHOICES, queued=st.sampled_from([True, True, True, False]))
-    def cancel(self, choice: int, queued: bool) -> None:
-        found = self.model.in_state(MessageState.QUEUED) if queued else []
+    def one(self, choice: int, *states: MessageState) -> ModelMessage:
+        """A message in one of these states; any other where there is none."""
+        found = [message for message in self.model.messages.values() if message.state in states]
         messages = found or list(self.model.messages.values())
-        message = messages[choice % len(messages)]
+        return messages[choice % len(messages)]
+
+    @precondition(lambda self: self.model.messages)
+    @rule(
+        choice=CHOICES,
+        running=st.booleans(),
+        states=st.sampled_from([[QUEUED], [PROCESSING], [INTERRUPTED], list(MessageState)]),
+    )
+    def cancel(self, choice: int, running: bool, states: list[MessageState]) -> None:
+        message = self.one(choice, *states)
         state = message.state
-        if self.model.cancel(message.id):
-            assert self.run(self.store.cancel(TENANT, message.id)).state is MessageState.CANCELLED
+        cancel = self.store.cancel(TENANT, message.id, running=running)
+        if self.model.cancel(message.id, self.clock.now(), running=running):
+            cancelled = self.run(cancel)
+            assert (cancelled.state, cancelled.cancel_requested) == (message.state, message.cancel_requested)
         else:
             with pytest.raises(NotCancellable) as refused:
-                self.run(self.store.cancel(TENANT, message.id))
+                self.run(cancel)
             assert refused.value.state == state
+
+    @precondition(lambda self: self.model.messages)
+    @rule(choice=CHOICES, priority=st.sampled_from(Priority))
+    def reprioritize(self, choice: int, priority: Priority) -> None:
+        message = self.one(choice, QUEUED)
+        if self.model.reprioritize(message.id, priority):
+            assert self.run(self.store.reprioritize(TENANT, message.id, priority)).priority is priority
+        else:
+            with pytest.raises(NotQueued):
+                self.run(self.store.reprioritize(TENANT, message.id, priority))
+
+    @precondition(lambda self: self.model.messages)
+    @rule(choice=CHOICES, step=st.sampled_from([0, 0, 0, -1]))
+    def resume(self, choice: int, step: int) -> None:
+        message = self.one(choice, INTERRUPTED)
+        fence = message.fence + step
+        if self.model.resume(message.id, fence, ANSWER):
+            (resumed,) = self.run(self.store.resume(TENANT, message.id, fence, ANSWER)).messages
+            assert (resumed.state, resumed.resume_value) == (QUEUED, ANSWER)
+        else:
+            with pytest.raises(NotInterrupted):
+                self.run(self.store.resume(TENANT, message.id, fence, ANSWER))
+
+    @precondition(lambda self: self.model.messages)
+    @rule(choice=CHOICES, others=st.booleans())
+    def requeue(self, choice: int, others: bool) -> None:
+        """One that has failed, or all of them."""
+        failed = [message.id for message in self.model.in_state(MessageState.FAILED)]
+        ids = failed if others and failed else [self.one(choice, MessageState.FAILED).id]
+        if self.model.requeue(ids, self.clock.now()):
+            requeued = self.run(self.store.requeue(TENANT, ids))
+            assert [message.id for message in requeued] == ids
+        else:
+            with pytest.raises(NotFailed):
+                self.run(self.store.requeue(TENANT, ids))
+
+    @precondition(lambda self: self.model.messages)
+    @rule(choice=CHOICES)
+    def purge(self, choice: int) -> None:
+        """Not the last one of its thread: whether that begins anew is open."""
+        message = self.one(choice, MessageState.FAILED)
+        if message.thread is not None and len(self.model.of_thread(message.thread)) == 1:
+            return
+        if self.model.purge([message.id]):
+            keys = self.run(self.store.purge(TENANT, [message.id]))
+            assert keys == ([] if message.thread else [Message.memory_key_of(TENANT, None, message.id)])
+        else:
+            with pytest.raises(NotFailed):
+                self.run(self.store.purge(TENANT, [message.id]))
+
+    @rule(paused=st.sampled_from([True, False, False, False]))
+    def pause(self, paused: bool) -> None:
+        self.model.paused = paused
+        self.run(self.store.pause(paused=paused))
+
+    @rule(seconds=st.sampled_from([0, 5, 9.999, 10]))
+    def expire_after(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        assert self.run(self.store.expire_interrupts()) == self.model.expire_interrupts(self.clock.now())
 
     @rule(seconds=st.sampled_from([0, 5, 9.999, 10]))
     def rescue_after(self, seconds: float) -> None:
@@ -214,7 +333,9 @@ class StoreMachine(RuleBasedStateMachine):
     def beat_after(self, seconds: float, worker: str) -> None:
         self.clock.advance(seconds)
         held = self.model.held_by(worker, self.clock.now())
-        assert self.run(beat(self.store, worker, lease_seconds=LEASE_SECONDS)) == {m.id: m.fence for m in held}
+        cancelled = frozenset(message.id for message in held if message.cancel_requested)
+        told = self.run(beat(self.store, worker, lease_seconds=LEASE_SECONDS))
+        assert told == Beat({message.id: message.fence for message in held}, cancelled)
         for message in held:
             message.lease_until = self.clock.now() + round(LEASE_SECONDS * 1000)
 
@@ -222,10 +343,11 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(choice=CHOICES, after=st.integers(0, 8), limit=st.integers(1, 4))
     def read(self, choice: int, after: int, limit: int) -> None:
         message = list(self.model.messages.values())[choice % len(self.model.messages)]
-        expected = list(enumerate(message.events, 1))
+        expected = list(enumerate(message.events, 1))[message.dropped :]
+        wanted = [(number, kind) for number, kind in expected if number > after][:limit]
         part = self.run(page(self.store, message.id, after=after, limit=limit))
-        assert [(event.id, event.type) for event in part.events] == expected[after : after + limit]
-        assert part.last == len(expected)
+        assert [(event.id, event.type) for event in part.events] == wanted
+        assert part.last == len(message.events)
 
     # What must hold after every step
 
@@ -237,15 +359,17 @@ class StoreMachine(RuleBasedStateMachine):
         """What has ended is looked at from time to time only, for it is most of it."""
         self.steps += 1
         known = [message for message in self.model.messages.values() if message.unfinished or self.steps % 8 == 0]
-        messages, logs, summary, threads = await asyncio.gather(
+        messages, logs, attempts, summary, threads = await asyncio.gather(
             asyncio.gather(*(self.store.get(TENANT, message.id) for message in known)),
             asyncio.gather(*(page(self.store, message.id) for message in known)),
+            self.store.list_attempts([message.id for message in known]),
             self.store.summary(TENANT, limit=ALL),
             all_threads(self.store),
         )
         for expected, message, log in zip(known, messages, logs, strict=True):
             compare_message(expected, message)
             compare_log(expected, log)
+            compare_attempts(expected, attempts[expected.id])
         self.compare_order(summary, {message.id: message.queue_position for message in messages})
         self.compare_threads(threads)
 
@@ -275,17 +399,31 @@ def compare_message(expected: ModelMessage, message: Message) -> None:
     assert message.state is expected.state
     assert (message.attempt, message.thread_number) == (expected.attempt, expected.thread_number)
     assert (message.result, message.error_code) == (expected.result, expected.error_code)
+    assert (message.priority, message.rollback, message.interrupt) == (
+        expected.priority,
+        expected.rollback,
+        expected.interrupt,
+    )
+    if expected.unfinished:
+        assert (message.crashes, message.resume_value) == (expected.crashes, expected.resume_value)
+        assert message.cancel_requested == expected.cancel_requested
+        assert (message.place is Place.DELAYED) == (expected.delayed_until is not None)
     assert (message.completed_at is None) == expected.unfinished
     assert message.fence >= expected.fence, "a fence fell"
     assert expected.holder is None or message.fence == expected.holder.fence
     expected.fence = message.fence
 
 
+def compare_attempts(expected: ModelMessage, attempts: list[FailedAttempt]) -> None:
+    if expected.failures is not None:
+        assert [attempt.attempt for attempt in attempts] == expected.failures
+
+
 def compare_log(expected: ModelMessage, log: EventPage) -> None:
     assert log.state is expected.state
-    assert [(event.id, event.type) for event in log.events] == list(enumerate(expected.events, 1))
-    retries = [json.loads(event.data) for event in log.events if event.type is EventType.RETRY]
-    assert [retry["discard_from"] for retry in retries] == expected.discards
+    assert [(event.id, event.type) for event in log.events] == list(enumerate(expected.events, 1))[expected.dropped :]
+    told = [json.loads(event.data) for event in log.events if event.type in (EventType.RETRY, EventType.RESUMED)]
+    assert [retry["discard_from"] for retry in told] == expected.discards
 
 
 @pytest.mark.parametrize("examples", [SHORT, LONG], ids=["short", "long"])
