@@ -1,0 +1,149 @@
+"""The Idempotency-Key: a request that is sent again is carried out once, and answered as before."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+
+from app.models import MessageState
+from tests.contract.builders import claim
+from tests.integration.conftest import Serve
+from tests.integration.states import QUESTION, bring, end
+from tests.integration.test_api import check_problem
+from tests.integration.test_control_api import in_seconds
+from tests.servers import LiveServer, until
+
+
+@pytest.fixture
+async def quiet(serve: Serve) -> LiveServer:
+    """A server that takes messages and runs none."""
+    return await serve(worker_concurrency=0)
+
+
+async def send(server: LiveServer, key: str, body: Any, path: str = "/messages", **headers: str) -> httpx2.Response:
+    return await server.client.post(path, json=body, headers={"Idempotency-Key": key, **headers})
+
+
+async def queued(server: LiveServer) -> int:
+    return int((await server.client.get("/queue")).json()["total_queued"])
+
+
+async def test_a_repeated_submit_is_stored_once_and_answered_the_same(quiet: LiveServer) -> None:
+    await quiet.submit()
+    first = await send(quiet, "k", {"message": "Hello", "thread_id": "t"})
+    assert first.status_code == 202
+    assert "idempotent-replayed" not in first.headers
+    await claim(quiet.runtime.services.store, 2)
+    again = await send(quiet, "k", {"message": "Hello", "thread_id": "t"})
+    assert (again.status_code, again.content) == (202, first.content)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.headers["location"] == first.headers["location"]
+    assert len((await quiet.client.get("/messages")).json()["messages"]) == 2
+
+
+async def test_many_at_once_store_one(quiet: LiveServer) -> None:
+    responses = await asyncio.gather(*(send(quiet, "k", {"message": "Hello"}) for _ in range(20)))
+    assert {response.status_code for response in responses} == {202}
+    assert len({response.content for response in responses}) == 1
+    assert sum("idempotent-replayed" not in response.headers for response in responses) == 1
+    assert await queued(quiet) == 1
+
+
+async def test_a_key_for_another_request_is_422(quiet: LiveServer) -> None:
+    await send(quiet, "k", {"message": "Hello"})
+    check_problem(await send(quiet, "k", {"message": "Bye"}), 422, "idempotency_key_reused", "Idempotency-Key")
+    batch = await send(quiet, "k", {"messages": [{"message": "Hello"}]}, "/messages/batch")
+    check_problem(batch, 422, "idempotency_key_reused", "Idempotency-Key")
+    assert await queued(quiet) == 1
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "two words", "k\u00e9".encode().decode("latin-1")])
+async def test_a_key_of_other_characters_is_422(quiet: LiveServer, key: str) -> None:
+    response = await quiet.client.post(
+        "/messages", json={"message": "Hello"}, headers=[(b"Idempotency-Key", key.encode("latin-1"))]
+    )
+    check_problem(response, 422, "invalid_request", "Idempotency-Key")
+    assert await queued(quiet) == 0
+
+
+async def test_two_keys_are_422(quiet: LiveServer) -> None:
+    headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+    response = await quiet.client.post("/messages", json={"message": "Hello"}, headers=headers)
+    check_problem(response, 422, "invalid_request", "Idempotency-Key")
+
+
+async def test_the_longest_key_will_do(quiet: LiveServer) -> None:
+    key = "!" + "~" * 254
+    assert [(await send(quiet, key, {"message": "Hello"})).status_code for _ in range(2)] == [202, 202]
+    assert await queued(quiet) == 1
+
+
+async def test_a_refused_request_leaves_its_key_free(quiet: LiveServer) -> None:
+    assert (await send(quiet, "k", {"message": ""})).status_code == 422
+    assert (await send(quiet, "k", {"message": "Hello", "agent": "poet"})).status_code == 422
+    response = await send(quiet, "k", {"message": "Hello"})
+    assert response.status_code == 202
+    assert "idempotent-replayed" not in response.headers
+
+
+async def test_a_full_queue_still_answers_what_it_took(serve: Serve) -> None:
+    quiet = await serve(worker_concurrency=0, max_queue_size=1)
+    first = await send(quiet, "k", {"message": "Hello"})
+    check_problem(await send(quiet, "other", {"message": "Hello"}), 503, "queue_full")
+    assert (await send(quiet, "k", {"message": "Hello"})).content == first.content
+
+
+async def test_a_time_that_has_come_meanwhile_is_no_reason_to_refuse(quiet: LiveServer) -> None:
+    at = in_seconds(0.3)
+    first = await send(quiet, "k", {"message": "Hello", "run_at": at})
+    assert first.status_code == 202
+
+    async def is_past() -> bool:
+        return (await quiet.client.post("/messages", json={"message": "x", "run_at": at})).status_code == 422
+
+    await until(is_past, "the time has come")
+    again = await send(quiet, "k", {"message": "Hello", "run_at": at})
+    assert (again.status_code, again.content) == (202, first.content)
+    check_problem(await send(quiet, "new", {"message": "Hello", "run_at": at}), 422, "invalid_request", "run_at")
+
+
+async def test_a_batch_is_repeated_as_a_whole(quiet: LiveServer) -> None:
+    body = {"messages": [{"message": f"{n}", "thread_id": "t"} for n in range(3)]}
+    first = await send(quiet, "k", body, "/messages/batch")
+    again = await send(quiet, "k", body, "/messages/batch")
+    assert (again.status_code, again.content) == (202, first.content)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert await queued(quiet) == 3
+
+
+async def test_an_answer_is_taken_once(quiet: LiveServer) -> None:
+    message_id = await bring(quiet, MessageState.INTERRUPTED)
+    path = f"/messages/{message_id}/resume"
+    first = await send(quiet, "k", {"value": "yes"}, path)
+    assert first.status_code == 202
+    for outcome in (QUESTION, None):  # it asks again; then it has been answered again
+        again = await send(quiet, "k", {"value": "yes"}, path)
+        assert (again.status_code, again.content) == (202, first.content)
+        assert again.headers["idempotent-replayed"] == "true"
+        if outcome is not None:
+            await end(quiet, message_id, outcome)
+            assert (await quiet.status(message_id))["state"] == "interrupted"
+    assert (await quiet.status(message_id))["state"] == "interrupted", "the old answer is none to the new question"
+    check_problem(await send(quiet, "k", {"value": "no"}, path), 422, "idempotency_key_reused", "Idempotency-Key")
+    assert (await send(quiet, "k2", {"values": {"question": "no"}}, path)).status_code == 202
+
+
+async def test_a_repeated_stream_shows_the_same_message(server: LiveServer) -> None:
+    first = await send(server, "k", {"message": "Hello"}, Accept="text/event-stream")
+    again = await send(server, "k", {"message": "Hello"}, Accept="text/event-stream")
+    assert again.headers["location"] == first.headers["location"]
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.text[again.text.index("id: 1\n") :] == first.text[first.text.index("id: 1\n") :]
+
+
+async def test_a_repeated_request_may_wait_for_the_result(server: LiveServer) -> None:
+    first = await send(server, "k", {"message": "Hello"})
+    held = await send(server, "k", {"message": "Hello"}, Prefer="wait=30")
+    assert (held.status_code, held.json()["message_id"]) == (200, first.json()["message_id"])
+    assert held.json()["state"] == "completed"
