@@ -1,6 +1,7 @@
 """Which errors of Redis are told as one that is away, so that what was to be done is tried again."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -11,22 +12,32 @@ from redis import exceptions
 from app.checkpoints import redis as memory
 from app.checkpoints.redis import open_saver
 from app.errors import ConfigurationError, StoreError, StoreUnavailable
-from app.models import MEMORY_FENCE_KEY
+from app.models import MEMORY_FENCE_KEY, DeliveryAttempt, IfBusy
 from app.store.redis import connection
 from app.store.redis.store import RedisStore
 from tests.contract.builders import (
     ALL,
     DONE,
+    HIGH,
     LEASE_SECONDS,
     RELEASED,
     TENANT,
     add,
+    add_all,
     all_threads,
     beat,
     chunk,
     claim,
     claim_one,
+    dead_letter,
+    drain,
     event_types,
+    interrupt,
+    listed,
+    new,
+    request_key,
+    requeue,
+    resume,
     start,
     thread_messages,
     worker,
@@ -120,6 +131,34 @@ def denied(admin: redis.Redis) -> list[object]:
     return [entry["object"] for entry in admin.acl_log()]
 
 
+async def control(store: RedisStore) -> None:
+    """What operators do, with two messages that end and are left."""
+    options: dict[str, Any] = {"agent": "controlled", "webhook_url": "https://receiver.example/"}
+    failed, purged = [await dead_letter(store, **options) for _ in range(2)]
+    assert len(await listed(store, agent="controlled")) == 2
+    assert len(await store.group_dead_letters(TENANT, limit=ALL)) == 1
+    assert len((await store.list_attempts([failed.id]))[failed.id]) == 1
+    await requeue(store, failed.id)
+    await store.purge(TENANT, [purged.id])
+    await store.reprioritize(TENANT, failed.id, HIGH)
+    await store.pause(paused=True)
+    await store.pace()
+    await store.pause(paused=False)
+    await drain(store, agents=["controlled"])
+    taken, *_ = await store.claim_deliveries(ALL, lease_seconds=LEASE_SECONDS)
+    tried = DeliveryAttempt(at=failed.created_at, status=200, error=None)
+    assert await store.settle_delivery(taken, tried, next_in=None)
+    await store.replay_delivery(TENANT, taken.id)
+    assert len(await store.list_deliveries(TENANT, failed.id)) == 2
+    asking = await interrupt(store, thread="asking", agent="controlled")
+    await resume(store, asking, key=request_key())
+    assert await store.get_head(TENANT, "asking") is not None
+    await add_all(store, new(thread="asking", if_busy=IfBusy.ROLLBACK, delay_seconds=60), key=request_key("another"))
+    await interrupt(store, agent="asking", thread="unanswered")
+    assert await store.expire_interrupts() == 0
+    await store.prune_keys()
+
+
 async def test_the_least_that_a_user_needs_is_enough_for_the_queue(url: str, admin: redis.Redis) -> None:
     async with opened(RedisStore(url)) as store, opened(RedisStore(url)) as other:
         assert "everysec" in store.capabilities.promise
@@ -142,9 +181,10 @@ async def test_the_least_that_a_user_needs_is_enough_for_the_queue(url: str, adm
         await store.rescue()
         assert running.id == first.id
         await store.promote()
+        await control(store)
         await store.prune_workers(silent_for_seconds=0)
         await store.prune_logs(older_than_seconds=-1, limit=ALL)
-        assert (await store.prune_messages(older_than_seconds=-1, limit=ALL))[0] == 1
+        assert (await store.prune_messages(older_than_seconds=-1, limit=ALL))[0] == 3
     assert denied(admin) == []
 
 
