@@ -268,7 +268,7 @@ async def use(store: PostgresStore, clock: ManualClock) -> None:
     behind = [await add(store, thread="t") for _ in range(3)]
     lease = await claim_one(store)
     await store.append(lease, [chunk(0)])
-    assert await beat(store) == {lease.message_id: lease.fence}
+    assert (await beat(store)).held == {lease.message_id: lease.fence}
     await store.finish(lease, Released("Again.", delay=1))
     lone = await add(store)
     running = await claim_one(store)

@@ -196,7 +196,7 @@ async def test_all_kinds_of_work_go_on_after_a_restart(own_server: PostgresServe
             with pytest.raises(StoreUnavailable):
                 heart.beat(worker(), [lease], lease_seconds=60)
             await asyncio.to_thread(own_server.start)
-            assert heart.beat(worker(), [lease], lease_seconds=60) == {lease.message_id: lease.fence}
+            assert heart.beat(worker(), [lease], lease_seconds=60).held == {lease.message_id: lease.fence}
         await store.ping()
         assert await store.append(lease, [chunk(1)]) == 3
         await store.finish(lease, DONE)
@@ -231,7 +231,7 @@ async def test_a_server_that_hangs_leaves_nobody_waiting(alert: None, own_server
             results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 30)
             assert [type(result) for result in results] == [StoreUnavailable] * len(calls)
             own_server.thaw()
-            assert heart.beat(worker(), [lease], lease_seconds=60) == {lease.message_id: lease.fence}
+            assert heart.beat(worker(), [lease], lease_seconds=60).held == {lease.message_id: lease.fence}
         await store.finish(lease, DONE)
         assert await event_types(store, lease.message_id) == ["processing", "chunk", "done"]
 
@@ -291,7 +291,7 @@ async def test_locked_rows_refuse_those_who_need_them_and_nobody_else(
                 await store.finish(lease, DONE)
             await add(store)
             await store.append(lease, [chunk(0)])
-            assert await beat(store) == {lease.message_id: lease.fence, running.message_id: running.fence}
+            assert (await beat(store)).held == {lease.message_id: lease.fence, running.message_id: running.fence}
         await store.finish(lease, DONE)
         assert (await add(store, thread="locked")).thread_number == 2
 
@@ -349,7 +349,7 @@ async def test_a_server_that_takes_no_writes_is_left(own_server: PostgresServer)
             tell(url, "ALTER SYSTEM RESET default_transaction_read_only")
             tell(url, "SELECT pg_reload_conf()")
             await until(lambda: ask(url, "SHOW default_transaction_read_only") == "off", "it takes writes again")
-            assert heart.beat(worker(), [lease], lease_seconds=60) == {lease.message_id: lease.fence}
+            assert heart.beat(worker(), [lease], lease_seconds=60).held == {lease.message_id: lease.fence}
         await store.ping()
         await store.append(lease, [chunk(1)])
         await store.finish(lease, DONE)

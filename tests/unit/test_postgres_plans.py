@@ -9,13 +9,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.models import Lease, NewEvent, Released
+from app.models import Failed, Interrupted, Lease, NewEvent, Released
 from app.store.base import RankPolicy
 from app.store.named_sql import load_queries
 from app.store.postgres.accepting import Accepting, Add
 from app.store.postgres.connection import SETTINGS, Session, connection_parameters
+from app.store.postgres.controlling import Controlling
 from app.store.postgres.migrations import prepare_database
-from app.store.postgres.running import Append, Controlling, Finish, Finishing, Logging
+from app.store.postgres.running import Append, Finish, Finishing, Logging
 from app.store.postgres.watchdog import Watchdog
 from tests.contract.builders import DONE, LEASE_SECONDS, WORKER, new
 from tests.postgres_server import database_of
@@ -42,15 +43,52 @@ HOT = {
     "lift_threads": {"messages_queued_in_thread"},
     "settle_thread": {"messages_queued_in_thread", "messages_pkey"},
     "inherited_ahead": {"messages_queued_in_thread"},
-    "requeue_messages": {"messages_pkey", "messages_queued_in_thread"},
+    "put_back_messages": {"messages_pkey", "messages_queued_in_thread"},
     "end_messages": {"messages_pkey"},
+    "note_attempts": {"messages_pkey"},
+    "interrupt_messages": {"messages_pkey"},
+    "resume_message": {"messages_pkey", "messages_queued_in_thread"},
+    "find_unanswered": {"messages_interrupted"},
+    "lock_unanswered": {"messages_id_key"},
+    "requeue_messages": {"messages_pkey"},
+    "renumber_attempts": {"attempts_pkey"},
+    "drop_logs": {"events_pkey"},
+    "delete_messages": {"messages_pkey"},
     "lock_threads": {"messages_id_key", "threads_pkey"},
     "lock_leased": {"messages_id_key"},
     "share_leased": {"messages_id_key"},
-    "lock_queued": {"messages_id_key"},
+    "lock_message": {"messages_id_key"},
+    "lock_messages": {"messages_id_key"},
+    "lock_unfinished": {
+        "messages_pkey",
+        "messages_one_running",
+        "messages_interrupted_in_thread",
+        "messages_queued_in_thread",
+    },
+    "find_ranks": {"messages_pkey"},
+    "enter_keys": set(),
+    "find_keys": {"request_keys_pkey"},
+    "keep_receipts": {"request_keys_pkey"},
+    "drop_keys": {"request_keys_pkey"},
     "find_ended": {"messages_id_key"},
     "find_logs": {"messages_id_key", "events_pkey", "events_attempts"},
     "get_message": {"messages_id_key"},
+    "get_messages": {"messages_id_key"},
+    "get_head": {
+        "messages_pkey",
+        "messages_one_running",
+        "messages_interrupted_in_thread",
+        "messages_queued_in_thread",
+    },
+    "list_messages": {"messages_of_tenant", "messages_in_thread"},
+    "list_failed": {"messages_failed"},
+    "list_attempts": {"messages_id_key", "attempts_pkey"},
+    "group_dead_letters": {"messages_failed_by_kind"},
+    "pace": {"messages_ended", "messages_leased"},
+    "claim_deliveries": {"deliveries_due", "deliveries_pkey"},
+    "settle_delivery": {"deliveries_due"},
+    "list_deliveries": {"deliveries_of_message"},
+    "replay_delivery": {"deliveries_pkey"},
     "find_log": {"messages_id_key"},
     "log_bounds": {"events_pkey"},
     "read_events": {"events_pkey"},
@@ -78,6 +116,18 @@ SELECT
     chr(97 + i % 3), 'Hello', 'normal', 1000000000000000 + {NOW} + i, 1000000000000000 + {NOW} + i, 'queued',
     CASE WHEN i % 10 > 0 AND i >= 200 THEN 'behind' ELSE 'ready' END, {NOW} + i, {NOW} + i
 FROM generate_series(0, {MESSAGES} - 1) AS i;
+
+INSERT INTO request_keys (tenant, key, fingerprint, receipts, created_at)
+SELECT 'default', 'k' || i, 'this request', '[]', {NOW} + i FROM generate_series(1, 10000) AS i;
+
+INSERT INTO deliveries (id, tenant, message_id, url, event, state, created_at, next_at)
+SELECT
+    'm' || i || '.1', 'default', 'm' || i, 'https://example.com/', '{{}}',
+    CASE i % 10 WHEN 0 THEN 'pending' ELSE 'delivered' END, {NOW} + i, CASE i % 10 WHEN 0 THEN {NOW} + i END
+FROM generate_series(1, 10000) AS i;
+
+INSERT INTO attempts (message, fence, attempt, worker_id, started_at, ended_at, error, error_code)
+SELECT number, 1, 1, 'worker 1', {NOW}, {NOW}, 'It broke.', 'agent_error' FROM messages;
 """
 """Queued messages, a tenth of them without a thread, the others in 180 threads."""
 
@@ -98,7 +148,7 @@ class Seeded:
         self.accepting = Accepting(self.session, self.now, RankPolicy())
         self.logging = Logging(self.session, self.now)
         self.finishing = Finishing(self.session, self.now)
-        self.controlling = Controlling(self.session, self.now)
+        self.controlling = Controlling(self.session, self.now, RankPolicy())
         self.time = NOW + MESSAGES
         self.connection = psycopg.connect(parameters, autocommit=True)
         self.connection.execute(SETTINGS)
@@ -149,7 +199,10 @@ def backlog(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     for lease in seeded.claim(150):
         seeded.logging.append([Append(lease, [NewEvent.chunk("content", "x", 0)] * 3)])
         seeded.finishing.finish([Finish(lease, DONE)])
-    seeded.finishing.finish([Finish(lease, Released("later", delay=3_600)) for lease in seeded.claim(350)[:50]])
+    held = seeded.claim(450)
+    seeded.finishing.finish([Finish(lease, Released("later", delay=3_600)) for lease in held[:50]])
+    seeded.finishing.finish([Finish(lease, Interrupted("[]", ttl_seconds=3_600)) for lease in held[50:100]])
+    seeded.finishing.finish([Finish(lease, Failed("It broke.", "agent_error")) for lease in held[100:150]])
     seeded.connection.execute(ENDED)
     if request.param == "analyzed":
         seeded.connection.execute("VACUUM ANALYZE")
@@ -171,6 +224,8 @@ BY_PREDICATE = {
     "messages_leased",
     "messages_delayed",
     "messages_one_running",
+    "messages_interrupted",
+    "messages_ended",
     "threads_empty",
     "tallies_pkey",
 }
@@ -206,7 +261,7 @@ CLAIM = {"agents": ["a"], "limit": 1, "worker_id": WORKER, "now": NOW, "lease_un
 
 
 def test_a_claim_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:
-    empty.accepting.add([Add(new(thread=thread, agent="a"), 100) for thread in ("t1", "t1", "t2", None)])
+    empty.accepting.add([Add([new(thread=thread, agent="a")], 100) for thread in ("t1", "t1", "t2", None)])
     for seeded in (backlog, empty):
         seeded.price("claim", **CLAIM)  # what others have claimed leaves the index with the first look
     assert backlog.price("claim", **CLAIM) < 2 * empty.price("claim", **CLAIM)
@@ -246,7 +301,7 @@ def test_news_of_a_log_cost_the_same_in_any_log(empty: Seeded) -> None:
     """Were the whole log looked at, a long answer would cost its length squared."""
 
     def prices(length: int) -> list[int]:
-        empty.accepting.add([Add(new(agent="a"), 100)])
+        empty.accepting.add([Add([new(agent="a")], 100)])
         (lease,) = empty.claim(1)
         empty.logging.append([Append(lease, [NewEvent.chunk("content", "x", index) for index in range(length)])])
         number = empty.logging.value("find_log", id=lease.message_id)

@@ -12,7 +12,7 @@ from app.errors import LeaseLost, MessageNotFound, QueueFull, StoreError
 from app.models import MessageState
 from app.store import reads
 from app.store.base import MOVED, READY, message_topic
-from app.store.postgres import accepting
+from app.store.postgres import placing
 from app.store.postgres.hints import payloads
 from app.store.postgres.store import PostgresStore
 from tests.clock import ManualClock
@@ -91,13 +91,13 @@ async def test_an_operation_that_fails_harms_no_other_of_its_batch(store: Postgr
     known = new("first", thread="t")
     async with asyncio.timeout(10):
         results = await asyncio.gather(
-            store.add(known, max_queued=ALL),
-            store.add(known.model_copy(update={"content": "the same id again"}), max_queued=ALL),
-            store.add(new("\ud800", thread="t"), max_queued=ALL),
-            store.add(new("nul \x00", thread="t"), max_queued=ALL),
+            store.add([known], max_queued=ALL),
+            store.add([known.model_copy(update={"content": "the same id again"})], max_queued=ALL),
+            store.add([new("\ud800", thread="t")], max_queued=ALL),
+            store.add([new("nul \x00", thread="t")], max_queued=ALL),
             store.cancel(TENANT, "unknown"),
-            store.add(new("second", thread="t"), max_queued=ALL),
-            store.add(new(thread="refused"), max_queued=1),
+            store.add([new("second", thread="t")], max_queued=ALL),
+            store.add([new(thread="refused")], max_queued=1),
             return_exceptions=True,
         )
     kinds = [type(result) for result in results]
@@ -191,7 +191,7 @@ async def test_a_message_that_is_not_the_last_of_its_level_is_counted_too(
     store: PostgresStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A clock that was set back makes new messages that go before many others."""
-    monkeypatch.setattr(accepting, "NEAR_END", 5)
+    monkeypatch.setattr(placing, "NEAR_END", 5)
     await asyncio.gather(*(add(store) for _ in range(30)))
     clock.advance(-1)
     messages = await asyncio.gather(*(add(store) for _ in range(3)))
