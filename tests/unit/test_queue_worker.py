@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import pytest
 from app.agent_processor import AgentProcessor
 from app.agents.base import Agent, AgentTask, FinalResult
 from app.agents.registry import AgentRegistry
-from app.models import Beat, Claim, Lease, MessageState, Worker
-from app.store.base import Heart
+from app.models import Beat, Cancelled, Claim, Completed, Lease, MessageState, Outcome, Worker
+from app.store.base import CANCELS, Heart
 from app.store.sqlite.store import SqliteStore
 from app.telemetry import Redactor
 from app.worker import QueueWorker
@@ -22,6 +23,8 @@ from tests.contract.builders import TENANT, add
 from tests.servers import DEADLINE_SECONDS, settings_for, until
 
 LEASE_SECONDS = 1_000.0
+TURNS = 20
+"""Of the event loop, after which a hint has long come."""
 
 
 class GatedAgent:
@@ -49,6 +52,50 @@ class FailingOnce(SqliteStore):
             self.failures += 1
             raise ValueError("nobody expected this")
         return await super().claim(*args, **options)
+
+
+class WithSlowEnds(FailingOnce):
+    """A store that takes its time to end a message."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.ending: list[Outcome] = []
+        self.may_end = asyncio.Event()
+        self.beats = 0
+
+    def beaten(self, before: int) -> bool:
+        """Whether there was another beat."""
+        return self.beats > before
+
+    async def finish(self, lease: Lease, outcome: Outcome) -> None:
+        """See `MessageStore.finish`."""
+        self.ending.append(outcome)
+        await self.may_end.wait()
+        await super().finish(lease, outcome)
+
+    @contextmanager
+    def open_heart(self) -> Iterator[Heart]:
+        """See `WorkerStore.open_heart`; counts the beats."""
+        with super().open_heart() as heart:
+            yield Counted(heart, self)
+
+
+class Counted:
+    """A heart whose beats are counted."""
+
+    def __init__(self, heart: Heart, store: WithSlowEnds) -> None:
+        self._heart = heart
+        self._store = store
+
+    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
+        """See `Heart.beat`."""
+        beat = self._heart.beat(worker, leases, lease_seconds=lease_seconds)
+        self._store.beats += 1
+        return beat
+
+    def stop(self, worker_id: str) -> None:
+        """See `Heart.stop`."""
+        self._heart.stop(worker_id)
 
 
 class Hanging:
@@ -101,7 +148,8 @@ def agent() -> GatedAgent:
 
 @pytest.fixture
 async def store(tmp_path: Path, clock: ManualClock) -> AsyncIterator[SqliteStore]:
-    opened = FailingOnce(tmp_path / "queue.db", clock=clock)
+    opened = WithSlowEnds(tmp_path / "queue.db", clock=clock)
+    opened.may_end.set()
     await opened.open()
     yield opened
     await opened.close()
@@ -184,3 +232,78 @@ async def test_a_run_that_is_cancelled_before_its_first_step_frees_its_slot(
     await until(worker.leases, "the message is claimed")
     worker.on_silence()
     await until(lambda: not worker.leases(), "the slot is free")
+
+
+async def test_a_cancelled_message_stops_its_run_at_once_and_no_other(
+    store: WithSlowEnds, worker: QueueWorker, agent: GatedAgent
+) -> None:
+    """The beats are minutes apart; the hint calls for one."""
+    cancelled, other = await add(store), await add(store)
+    await until(lambda: len(agent.gates) == 2, "both run")
+    await store.cancel(TENANT, cancelled.id, running=True)
+    await until(lambda: len(worker.leases()) == 1, "one run has ended")
+    assert await state(store, cancelled.id) is MessageState.CANCELLED
+    assert await state(store, other.id) is MessageState.PROCESSING
+    assert store.ending == [Cancelled()]
+    agent.gates[1].set()
+    await until(lambda: not worker.leases(), "the other run has ended")
+    assert await state(store, other.id) is MessageState.COMPLETED
+
+
+async def test_a_cancel_that_meets_the_end_of_a_run_does_not_break_it_off(
+    store: WithSlowEnds, worker: QueueWorker, agent: GatedAgent
+) -> None:
+    """Else the message would be left to the rescue, after a lease."""
+    store.may_end.clear()
+    message = await add(store)
+    await until(lambda: agent.gates, "it runs")
+    agent.gates[0].set()
+    await until(lambda: store.ending, "the end is under way")
+    await store.cancel(TENANT, message.id, running=True)
+    beats = store.beats
+    await until(lambda: store.beats > beats, "the worker is told")
+    store.may_end.set()
+    await until(lambda: not worker.leases(), "the run has ended")
+    assert store.ending == [Completed("attempt 1")]
+    assert await state(store, message.id) is MessageState.CANCELLED
+
+
+async def test_a_second_beat_does_not_break_off_a_run_that_is_being_stopped(
+    store: WithSlowEnds, worker: QueueWorker, agent: GatedAgent
+) -> None:
+    store.may_end.clear()
+    message = await add(store)
+    await until(lambda: agent.gates, "it runs")
+    for _ in range(3):
+        await store.cancel(TENANT, message.id, running=True)
+        beats = store.beats
+        store.publish(CANCELS)
+        await until(partial(store.beaten, beats), "the worker is told")
+    store.may_end.set()
+    await until(lambda: not worker.leases(), "the run has ended")
+    assert store.ending == [Cancelled()]
+    assert await state(store, message.id) is MessageState.CANCELLED
+
+
+async def test_a_hint_that_comes_before_the_claim_does_is_not_lost(
+    store: WithSlowEnds, worker: QueueWorker, agent: GatedAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message may be cancelled after the store has given it out, and before the worker knows that it runs it."""
+    claim = store.claim
+
+    async def claim_and_cancel(*args: Any, **options: Any) -> list[Claim]:
+        claims = await claim(*args, **options)
+        for each in claims:
+            await store.cancel(TENANT, each.message.id, running=True)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+        return claims
+
+    await until(lambda: store.failures, "the first claim has failed")
+    monkeypatch.setattr(store, "claim", claim_and_cancel)
+    message = await add(store)
+
+    async def cancelled() -> bool:
+        return await state(store, message.id) is MessageState.CANCELLED
+
+    await until(cancelled, "the message has ended")
