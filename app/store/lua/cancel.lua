@@ -1,8 +1,8 @@
 -- Cancels a queued message; the next of its thread takes its place. Also one that is interrupted or being processed, if
 -- that is asked for.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] turn, ARGV[2] operation, ARGV[3] time or '', ARGV[4] tenant, ARGV[5] id, ARGV[6] template of the event (\1T time),
--- ARGV[7] 1 for those that are not queued too
+-- ARGV[1] turn, ARGV[2] operation, ARGV[3] time or '', ARGV[4] tenant, ARGV[5] id, ARGV[6] template of the event (\1T
+-- time), ARGV[7] 1 for those that are not queued too
 -- Returns its row; its state when it cannot be cancelled; false when the tenant has no such message.
 -- include: keys
 -- include: once

@@ -1,8 +1,8 @@
 -- Messages of a tenant that have all of what is given, the newest first.
 -- KEYS[1] prefix of all keys, from which the script derives their names
--- ARGV[1] tenant, ARGV[2] number before which to begin or '', ARGV[3] how many, ARGV[4] length of texts after which to end,
--- ARGV[5] how many to look at, ARGV[6] states with a space around each or '', ARGV[7] thread, ARGV[8] agent, ARGV[9] priority,
--- ARGV[10] code of the error, ARGV[11] fingerprint, each '' where it does not matter
+-- ARGV[1] tenant, ARGV[2] number before which to begin or '', ARGV[3] how many, ARGV[4] length of texts after which to
+-- end, ARGV[5] how many to look at, ARGV[6] states with a space around each or '', ARGV[7] thread, ARGV[8] agent,
+-- ARGV[9] priority, ARGV[10] code of the error, ARGV[11] fingerprint, each with = before it or '' where it does not matter
 -- Returns the rows, the length of their texts, and the number before which to go on, false after the last one.
 -- include: keys
 -- include: rows
@@ -14,7 +14,7 @@ local function fits(id)
     local f = redis.call('HMGET', message_key(id), 'state', 'thread', 'agent', 'priority', 'error_code', 'fingerprint')
     if ARGV[6] ~= '' and not string.find(ARGV[6], ' ' .. f[1] .. ' ', 1, true) then return false end
     for i = 2, 6 do
-        if ARGV[i + 5] ~= '' and f[i] ~= ARGV[i + 5] then return false end
+        if ARGV[i + 5] ~= '' and (not f[i] or '=' .. f[i] ~= ARGV[i + 5]) then return false end
     end
     return true
 end
@@ -35,17 +35,19 @@ local function place_before(key, number)
     return low
 end
 
+local of_thread = ARGV[7] ~= '' and thread_messages_key(tenant, ARGV[7]:sub(2))
+
 local function source()
     if ARGV[6] == ' failed ' or ARGV[10] ~= '' or ARGV[11] ~= '' then return of_tenant('failed', tenant) end
     if ARGV[6] == ' interrupted ' then return of_tenant('interrupted', tenant) end
-    if ARGV[7] ~= '' then return thread_messages_key(tenant, ARGV[7]) end
+    if of_thread then return of_thread end
     return of_tenant('messages', tenant)
 end
 
 local key = source()
 local start = 0
 if ARGV[2] ~= '' then
-    start = key == thread_messages_key(tenant, ARGV[7]) and place_before(key, tonumber(ARGV[2]))
+    start = key == of_thread and place_before(key, tonumber(ARGV[2]))
         or redis.call('ZCOUNT', key, ARGV[2], '+inf')
 end
 local rows, length, last = {}, 0, nil

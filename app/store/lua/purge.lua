@@ -1,8 +1,8 @@
 -- Deletes failed messages, all of them or none.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
 -- ARGV[1] turn, ARGV[2] operation, ARGV[3] tenant, ARGV[4...] ids, each once
--- Returns 1 and the ids of those without a thread; 0, the id of one that is no dead letter, and its state, or false when the
--- tenant has no such message.
+-- Returns 1 and the ids of those without a thread; 0, the id of one that is no dead letter, and its state, or false when
+-- the tenant has no such message.
 -- include: keys
 -- include: once
 -- include: messages

@@ -27,7 +27,8 @@ local function take_back(message)
     note_attempt(message, now, ARGV[8], ARGV[9])
     if crashes >= tonumber(ARGV[4]) then
         redis.call('HSET', key, 'fence', fence)
-        fail(message, now, fill(ARGV[10], {C = crashes, T = rfc3339(now)}), fill(ARGV[11], {C = crashes}), ARGV[9], ARGV[12])
+        local event, error = fill(ARGV[10], {C = crashes, T = rfc3339(now)}), fill(ARGV[11], {C = crashes})
+        fail(message, now, event, error, ARGV[9], ARGV[12])
         promote_next(message, now)
     else
         put_back(message, fence, now, now, fill(ARGV[7], {A = message.attempt, T = rfc3339(now), D = message.begun}))

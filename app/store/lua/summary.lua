@@ -1,7 +1,8 @@
 -- The queue of a tenant.
 -- KEYS[1] prefix of all keys, from which the script derives their names
 -- ARGV[1] tenant, ARGV[2] how many messages a list has at most, ARGV[3] length of texts after which a list ends
--- Returns the totals (queued, processing, completed, failed, cancelled, interrupted) and the rows of what is queued and processing.
+-- Returns the totals (queued, processing, completed, failed, cancelled, interrupted) and the rows of what is queued and
+-- processing.
 -- include: keys
 -- include: rows
 

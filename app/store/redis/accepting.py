@@ -82,10 +82,8 @@ class Accepting(Calls):
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
         """See `MessageStore.list_messages`. In several scripts where a filter passes over many, so none takes long."""
         states = "" if chosen.states is None else f" {' '.join(sorted(chosen.states))} "
-        meant = (
-            states, chosen.thread_id or "", chosen.agent or "", chosen.priority or "", chosen.error_code or "",
-            chosen.fingerprint or "",
-        )  # fmt: skip
+        fields = (chosen.thread_id, chosen.agent, chosen.priority, chosen.error_code, chosen.fingerprint)
+        meant = (states, *("" if field is None else f"={field}" for field in fields))
         found: list[Message] = []
         length = 0
         before: int | str | None = "" if page.cursor is None else page.cursor[0]
