@@ -1,0 +1,164 @@
+"""What a queued message waits for, and when it may begin."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app.errors import StoreUnavailable
+from app.models import Message, MessageState, Pace, Place, Priority
+from app.outlook import NOTHING, PACE_SECONDS, Outlooks, WaitingCode, outlook
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+S, P, C = MessageState, Place, WaitingCode
+
+
+def message(state: MessageState = S.QUEUED, **fields: Any) -> Message:
+    """A message; ready, and the next one, unless told otherwise."""
+    given = {
+        "number": 1,
+        "id": "this",
+        "tenant": "default",
+        "thread_id": "t",
+        "thread_number": 1,
+        "agent": "chat",
+        "content": "Hello",
+        "priority": Priority.NORMAL,
+        "state": state,
+        "created_at": NOW,
+        **dict.fromkeys(("started_at", "completed_at", "result", "error", "error_code")),
+        "attempt": 0,
+        "fence": 0,
+        "place": P.READY,
+        "queue_position": 0,
+    }
+    return Message(**{**given, **fields})
+
+
+def pace(*, paused: bool = False, slots: int = 2, running: int = 0, run_seconds: float | None = 10.0) -> Pace:
+    return Pace(paused=paused, slots=slots, running=running, run_seconds=run_seconds)
+
+
+def behind(thread_number: int = 2, **fields: Any) -> Message:
+    return message(place=P.BEHIND, thread_number=thread_number, **fields)
+
+
+def delayed(run_at: datetime = LATER, **fields: Any) -> Message:
+    return message(place=P.DELAYED, run_at=run_at, queue_position=None, **fields)
+
+
+HEAD = message(S.PROCESSING, id="head", place=None, queue_position=None)
+ASKS = message(S.INTERRUPTED, id="head", place=None, queue_position=None)
+
+REASONS: list[tuple[Message, Pace | None, Message | None, WaitingCode, str]] = [
+    (delayed(), pace(), None, C.DELAYED, "2030-01-01T01:00:00.000Z"),
+    (delayed(), pace(paused=True, slots=0), None, C.DELAYED, "Not to be run before"),
+    (message(), pace(paused=True, slots=0), None, C.PAUSED, "paused"),
+    (message(), pace(slots=0), None, C.NO_WORKER, "No worker"),
+    (behind(), pace(), HEAD, C.THREAD_BUSY, "Message head of its thread is processing."),
+    (behind(), pace(), ASKS, C.THREAD_BUSY, "Message head of its thread asks a human."),
+    (behind(), None, None, C.THREAD_BUSY, "An earlier message"),
+    (message(queue_position=1), pace(), None, C.AHEAD_IN_QUEUE, "1 message is ahead of it."),
+    (message(queue_position=7), None, None, C.AHEAD_IN_QUEUE, "7 messages are ahead of it."),
+    (message(), pace(running=2), None, C.SLOTS_BUSY, "busy"),
+    (message(), pace(running=1), None, C.STARTING_SOON, "next"),
+    (message(), None, None, C.STARTING_SOON, "next"),
+]
+
+
+@pytest.mark.parametrize(("waits", "now", "head", "code", "text"), REASONS)
+def test_the_reason(waits: Message, now: Pace | None, head: Message | None, code: WaitingCode, text: str) -> None:
+    reason = outlook(waits, now, head, NOW).reason
+    assert reason is not None
+    assert reason.code is code
+    assert text in reason.message
+
+
+STARTS: list[tuple[Message, Pace | None, Message | None, float | None]] = [
+    (message(), pace(), None, 0),
+    (message(), pace(run_seconds=None), None, 0),
+    (message(), pace(running=2), None, 10),
+    (message(), pace(running=2, run_seconds=None), None, None),
+    (message(queue_position=3), pace(), None, 10),
+    (message(queue_position=3), pace(running=2), None, 20),
+    (message(queue_position=9), pace(slots=1, running=1), None, 100),
+    (message(queue_position=None), pace(), None, None),
+    (message(), pace(paused=True), None, None),
+    (message(), pace(slots=0), None, None),
+    (message(), None, None, None),
+    (delayed(), pace(), None, 3600),
+    (delayed(), pace(paused=True), None, None),
+    (delayed(run_at=NOW - timedelta(seconds=1)), pace(), None, 0),
+    (behind(5), pace(), HEAD, 40),
+    (behind(), pace(), ASKS, None),
+    (behind(), pace(), None, None),
+    (behind(run_at=LATER), pace(), HEAD, 3600),
+    (behind(), pace(), delayed(id="head"), 3610),
+]
+
+
+@pytest.mark.parametrize(("waits", "now", "head", "seconds"), STARTS)
+def test_the_start(waits: Message, now: Pace | None, head: Message | None, seconds: float | None) -> None:
+    start = outlook(waits, now, head, NOW).estimated_start_at
+    assert start == (None if seconds is None else NOW + timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize("state", [state for state in S if state is not S.QUEUED])
+def test_who_is_not_queued_waits_for_nothing(state: MessageState) -> None:
+    assert outlook(message(state), pace(), None, NOW) == NOTHING
+
+
+class CountingSight:
+    """Counts what it is asked, and can be away."""
+
+    def __init__(self) -> None:
+        self.paces = 0
+        self.heads = 0
+        self.away = False
+
+    async def pace(self) -> Pace:
+        self.paces += 1
+        if self.away:
+            raise StoreUnavailable("away")
+        return pace(running=2)
+
+    async def get_head(self, tenant: str, thread_id: str) -> Message | None:
+        self.heads += 1
+        return HEAD
+
+
+async def test_the_pace_is_looked_at_once_a_second() -> None:
+    sight, time = CountingSight(), 0.0
+    outlooks = Outlooks(sight, lambda: time)
+    for _ in range(3):
+        await outlooks.of(message())
+    assert sight.paces == 1
+    time += PACE_SECONDS
+    await outlooks.of(message())
+    assert sight.paces == 2
+    outlooks.forget()
+    await outlooks.of(message())
+    assert sight.paces == 3
+
+
+async def test_a_thread_is_looked_at_once_for_all_of_its_messages() -> None:
+    sight = CountingSight()
+    found = await Outlooks(sight).of_each([message(thread_id="u"), *(behind(number) for number in range(2, 9))])
+    assert (sight.heads, len(found)) == (1, 8)
+    assert [each.reason and each.reason.code for each in found] == [C.SLOTS_BUSY, *[C.THREAD_BUSY] * 7]
+
+
+async def test_nothing_is_asked_for_messages_that_have_ended() -> None:
+    sight = CountingSight()
+    assert await Outlooks(sight).of(message(S.COMPLETED)) == NOTHING
+    assert (sight.paces, sight.heads) == (0, 0)
+
+
+async def test_while_the_store_is_away_the_message_still_tells_its_reason() -> None:
+    sight = CountingSight()
+    sight.away = True
+    start, reason = await Outlooks(sight).of(message(queue_position=3))
+    assert start is None
+    assert reason is not None
+    assert reason.code is C.AHEAD_IN_QUEUE
