@@ -266,8 +266,6 @@ GROUP BY fingerprint ORDER BY max(completed_at) DESC, fingerprint LIMIT %(limit)
 -- name: pace
 -- Not far back: where few of the newest were completed, a few have to do.
 SELECT paused, (SELECT coalesce(sum(slots), 0)::bigint FROM workers), ({count_processing}), (
-    SELECT count(*) FROM messages WHERE state = 'processing'
-), (
     SELECT avg(completed_at - started_at)::float8 FROM (
         SELECT completed_at, started_at FROM (
             SELECT completed_at, started_at, state FROM messages WHERE completed_at IS NOT NULL
