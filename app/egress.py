@@ -23,6 +23,9 @@ from app.errors import InvalidRequest
 MAX_URL_LENGTH = 2048
 MAX_REPLY_BYTES = 64 * 1024
 RESOLVE_SECONDS = 5.0
+CONNECT_SECONDS = 5.0
+"""For an address behind which there are others to be tried."""
+
 PORTS = frozenset({443, 8443})
 DEFAULT_PORTS = {"https": 443, "http": 80}
 FIELD = "webhook_url"
@@ -205,7 +208,7 @@ async def post(destination: Destination, body: bytes, headers: Mapping[str, str]
         if isinstance(reason, ssl.SSLCertVerificationError):
             raise CallFailed(f"The certificate is not valid: {reason.verify_message.rstrip('.')}.") from error
         raise CallFailed("No connection could be made.") from error
-    except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException) as error:
+    except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException, OSError) as error:
         raise CallFailed("The connection broke, or the answer was not HTTP.") from error
 
 
@@ -226,8 +229,8 @@ class _PinnedBackend(httpcore2.AnyIOBackend):
         """The first address that can be reached. Nothing was sent before, so the next one may be tried."""
         *others, last = self._addresses
         for address in others:
-            with suppress(httpcore2.ConnectError):
-                return await super().connect_tcp(address, port, timeout, local_address, socket_options)
+            with suppress(httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                return await super().connect_tcp(address, port, CONNECT_SECONDS, local_address, socket_options)
         return await super().connect_tcp(last, port, timeout, local_address, socket_options)
 
 

@@ -101,7 +101,7 @@ class WebhookSender:
     async def _send(self, delivery: Delivery, checks: ssl.SSLContext) -> None:
         """One try and the note of it."""
         try:
-            attempt = await self._try(delivery, checks)
+            attempt = await self._attempt(delivery, checks)
             next_in = self._next_in(delivery, attempt)
             if not await self._store.settle_delivery(delivery, attempt, next_in=next_in):
                 logger.warning("Webhook was taken by another process meanwhile: id=%s", delivery.id)
@@ -112,7 +112,7 @@ class WebhookSender:
             )
             return
         except Exception:
-            logger.exception("Webhook's try broke, it will be made again: id=%s", delivery.id)
+            logger.exception("Webhook's try could not be noted, it will be made again: id=%s", delivery.id)
             return
         host = host_of(delivery.url)
         if attempt.error is None:
@@ -127,27 +127,34 @@ class WebhookSender:
                 "no more tries" if next_in is None else f"next in {next_in:g} s",
             )
 
-    async def _try(self, delivery: Delivery, checks: ssl.SSLContext) -> DeliveryAttempt:
-        """POST it. Errors of the call become the attempt's text, which the tenant may read."""
+    async def _attempt(self, delivery: Delivery, checks: ssl.SSLContext) -> DeliveryAttempt:
+        """One try. Errors become the attempt's text, which the tenant may read."""
         at = datetime.now(UTC)
+        status = None
+        try:
+            async with asyncio.timeout(TRY_SECONDS):
+                status = await self._call(delivery, at, checks)
+            error = None if 200 <= status < 300 else f"The receiver answered {status}."
+        except TimeoutError:
+            error = f"No answer within {TRY_SECONDS:g} s."
+        except (CallFailed, InvalidRequest) as failure:
+            error = str(failure)
+        except Exception:
+            # It has to be noted like any other, or it would be tried for ever.
+            logger.exception("Webhook's try broke: id=%s", delivery.id)
+            error = "Something went wrong in the server that sends it; its log has the details."
+        return DeliveryAttempt(at=at, status=status, error=error)
+
+    async def _call(self, delivery: Delivery, at: datetime, checks: ssl.SSLContext) -> int:
+        """POST it; the status of the answer."""
         body = body_of(delivery)
         headers = {
             "Content-Type": CONTENT_TYPE,
             "User-Agent": USER_AGENT,
             **signed(delivery.id, at, body, self._keys),
         }
-        try:
-            async with asyncio.timeout(TRY_SECONDS):
-                destination = await find_destination(
-                    delivery.url, allow_private=self._allow_private, resolve=self._resolve
-                )
-                status = await post(destination, body, headers, checks)
-        except TimeoutError:
-            return DeliveryAttempt(at=at, status=None, error=f"No answer within {TRY_SECONDS:g} s.")
-        except (CallFailed, InvalidRequest) as error:
-            return DeliveryAttempt(at=at, status=None, error=str(error))
-        good = 200 <= status < 300
-        return DeliveryAttempt(at=at, status=status, error=None if good else f"The receiver answered {status}.")
+        destination = await find_destination(delivery.url, allow_private=self._allow_private, resolve=self._resolve)
+        return await post(destination, body, headers, checks)
 
     @staticmethod
     def _next_in(delivery: Delivery, attempt: DeliveryAttempt) -> float | None:

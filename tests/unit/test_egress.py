@@ -314,6 +314,18 @@ async def test_a_host_that_cannot_be_reached_is_told_in_one_sentence(monkeypatch
         await post(destination, b"{}", {}, certificate_checks())
 
 
+async def test_a_receiver_without_tls_behind_https_is_a_failure() -> None:
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 not TLS\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        destination = await find_destination(f"https://127.0.0.1:{port}/", allow_private=True)
+        with pytest.raises(CallFailed, match="No connection could be made"):
+            await post(destination, b"{}", {}, certificate_checks())
+
+
 async def test_a_redirect_is_an_answer_like_any_other() -> None:
     async with receiver(answers=[answer(302, "Location: /elsewhere")]) as there:
         destination = await find_destination(there.url(), allow_private=True)

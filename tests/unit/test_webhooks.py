@@ -368,6 +368,23 @@ async def test_a_receiver_that_is_not_there_is_tried_again(store: SqliteStore) -
     assert delivery.state is DeliveryState.PENDING
 
 
+async def test_a_mistake_of_our_own_is_noted_like_any_other_failure(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object) -> int:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(webhooks, "post", broken)
+    async with sender(store) as sending:
+        message_id = await ended(store, "http://127.0.0.1/")
+        await sending.send_due()
+        delivery = await tried(store, message_id, 1)
+
+    assert noted(delivery) == [(None, "Something went wrong in the server that sends it; its log has the details.")]
+    assert delivery.state is DeliveryState.PENDING
+    assert "a mistake" in caplog.text
+
+
 async def test_a_delivery_that_was_given_up_can_be_replayed(store: SqliteStore) -> None:
     async with receiver(answers=[answer(410), answer(500)]) as there, sender(store) as sending:
         message_id = await ended(store, there.url())
