@@ -1,5 +1,6 @@
 """The producer's and the operator's side of the queue."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -250,14 +251,19 @@ class QueueManager:
         """
         states = selection.chosen.states or UNFINISHED
         found = await self._select(tenant, replace(selection, chosen=replace(selection.chosen, states=states)))
+        tried = await asyncio.gather(
+            *(self.cancel(tenant, message_id, running=True) for message_id in found), return_exceptions=True
+        )
         cancelled = CancelledMessages([], [])
-        for message_id in found:
-            try:
-                message = await self.cancel(tenant, message_id, running=True)
-            except (MessageNotFound, NotCancellable):
-                continue
-            ended = message.state is MessageState.CANCELLED
-            (cancelled.ended if ended else cancelled.stopping).append(message_id)
+        for message_id, message in zip(found, tried, strict=True):
+            match message:
+                case Message():
+                    ended = message.state is MessageState.CANCELLED
+                    (cancelled.ended if ended else cancelled.stopping).append(message_id)
+                case MessageNotFound() | NotCancellable():
+                    pass
+                case BaseException():
+                    raise message
         return cancelled
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:

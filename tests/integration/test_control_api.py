@@ -7,16 +7,17 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.models import MessageState, Released
+from app.models import Interrupted, MessageState, Released
 from tests.contract.builders import claim
 from tests.integration.conftest import Serve
-from tests.integration.states import QUESTION, bring, end
+from tests.integration.states import bring, end
 from tests.integration.test_api import TIME, check_problem
 from tests.openai_stub import Gate, StubServer
 from tests.servers import LiveServer, until
 
 S = MessageState
 STATES = tuple(MessageState)
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @pytest.fixture
@@ -216,7 +217,7 @@ async def test_an_answer_that_is_no_json_is_422(quiet: LiveServer) -> None:
 
 async def test_several_questions_are_answered_by_their_ids(quiet: LiveServer) -> None:
     message_id = (await quiet.submit())["message_id"]
-    await end(quiet, message_id, QUESTION.__class__('[{"id": "a", "value": 1}, {"id": "b", "value": 2}]', 60.0))
+    await end(quiet, message_id, Interrupted('[{"id": "a", "value": 1}, {"id": "b", "value": 2}]', 60.0))
     path = f"/messages/{message_id}/resume"
     check_problem(await quiet.client.post(path, json={"value": 1}), 422, "invalid_request", "value")
     check_problem(await quiet.client.post(path, json={"values": {"a": 1}}), 422, "invalid_request", "values")
@@ -266,7 +267,7 @@ async def test_a_delayed_message_waits_for_its_time(quiet: LiveServer) -> None:
     ],
 )
 async def test_a_wrong_wish_is_422_and_nothing_is_stored(serve: Serve, fields: dict[str, Any], field: str) -> None:
-    quiet = await serve(worker_concurrency=0, webhook_secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    quiet = await serve(worker_concurrency=0, webhook_secret=SECRET)
     message = {"message": "Hello", **fields}
     single = await quiet.client.post("/messages", json=message)
     assert single.status_code == 422, single.text
@@ -394,7 +395,7 @@ async def test_a_paused_queue_takes_messages_and_runs_none(server: LiveServer, m
     assert (await server.client.get("/queue")).json()["paused"]
     submitted = await server.submit()
     assert (submitted["waiting_reason"]["code"], submitted["estimated_start_at"]) == ("paused", None)
-    await asyncio.sleep(0.2)  # long enough for a worker to take it
+    assert await claim(server.runtime.services.store) == [], "nobody gets it"
     assert (await server.status(submitted["message_id"]))["state"] == "queued"
     assert (await server.client.post("/queue/resume")).json() == {"paused": False}
     assert not (await server.client.get("/queue")).json()["paused"]
@@ -521,3 +522,32 @@ async def test_cancelled_is_an_end_for_a_held_reply(quiet: LiveServer) -> None:
         quiet.client.post("/messages", json={"message": "Hello"}, headers={"Prefer": "wait=30"}), cancel()
     )
     assert (held.status_code, held.json()["state"]) == (200, "cancelled")
+
+
+# Deliveries
+
+
+async def test_deliveries_are_listed_and_made_again(serve: Serve) -> None:
+    quiet = await serve(worker_concurrency=0, webhook_secret=SECRET, webhook_allow_private=True)
+    url = "http://127.0.0.1:9/hook"
+    message_id = await bring(quiet, S.COMPLETED, webhook_url=url, thread_id="t")
+    assert (await quiet.client.get(f"/messages/{message_id}")).json()["webhook_url"] == url
+
+    async def tried() -> Any:
+        (delivery,) = (await quiet.client.get(f"/messages/{message_id}/deliveries")).json()["deliveries"]
+        return delivery if delivery["attempts"] else None
+
+    delivery = await until(tried, "nobody listens there, which is noted")
+    assert (delivery["message_id"], delivery["thread_id"], delivery["url"]) == (message_id, "t", url)
+    assert (delivery["state"], delivery["attempts"][0]["status"]) == ("pending", None)
+    assert delivery["attempts"][0]["error"]
+    replayed = await quiet.client.post(f"/deliveries/{delivery['id']}/replay")
+    assert (replayed.status_code, replayed.json()["id"], replayed.json()["state"]) == (202, delivery["id"], "pending")
+
+
+async def test_unknown_deliveries_are_404(quiet: LiveServer) -> None:
+    message_id = await bring(quiet, S.COMPLETED)
+    assert (await quiet.client.get(f"/messages/{message_id}/deliveries")).json() == {"deliveries": []}
+    check_problem(await quiet.client.get("/messages/unknown/deliveries"), 404, "message_not_found")
+    for unknown in ("unknown", f"{message_id}.1", "%00"):
+        check_problem(await quiet.client.post(f"/deliveries/{unknown}/replay"), 404, "delivery_not_found")

@@ -66,6 +66,22 @@ async def test_every_operation_is_described(quiet: LiveServer) -> None:
         "GET /threads",
         "GET /threads/{thread_id}",
         "GET /threads/{thread_id}/messages",
+        "POST /messages/batch",
+        "GET /messages",
+        "GET /messages/{message_id}",
+        "PATCH /messages/{message_id}",
+        "POST /messages/{message_id}/cancel",
+        "POST /messages/{message_id}/resume",
+        "POST /messages/{message_id}/retry",
+        "POST /messages/cancel",
+        "POST /queue/pause",
+        "POST /queue/resume",
+        "GET /dead-letters",
+        "GET /dead-letters/groups",
+        "POST /dead-letters/requeue",
+        "POST /dead-letters/purge",
+        "GET /messages/{message_id}/deliveries",
+        "POST /deliveries/{delivery_id}/replay",
     }
     identifiers = [operation["operationId"] for operation in operations.values()]
     assert len(set(identifiers)) == len(identifiers)

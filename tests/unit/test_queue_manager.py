@@ -8,13 +8,34 @@ import pytest
 
 from app.agents.base import Agent, AgentTask, FinalResult
 from app.agents.registry import AgentRegistry
-from app.errors import InvalidRequest, MessageNotFound, NotCancellable, QueueFull
-from app.models import Message, MessageState, Part, Priority
-from app.queue_manager import QueueManager, Submission
+from app.errors import (
+    InvalidRequest,
+    MemoryClosed,
+    MessageNotFound,
+    NotCancellable,
+    NotInterrupted,
+    QueueFull,
+    StoreUnavailable,
+)
+from app.models import Message, MessageFilter, MessageState, Page, Part, Priority
+from app.queue_manager import Answer, QueueManager, Selection, Submission
+from app.store import reads
 from app.store.base import Store
 from app.store.sqlite.store import SqliteStore
 from tests.clock import ManualClock
-from tests.contract.builders import DONE, HIGH, LOW, NORMAL, OTHER_TENANT, TENANT, claim, claim_one, drain
+from tests.contract.builders import (
+    DONE,
+    FAILED,
+    HIGH,
+    INTERRUPTED,
+    LOW,
+    NORMAL,
+    OTHER_TENANT,
+    TENANT,
+    claim,
+    claim_one,
+    drain,
+)
 
 AGENTS = ("chat", "coder")
 MAX_QUEUE_SIZE = 5
@@ -182,3 +203,86 @@ async def test_the_log_tells_of_messages_without_their_content(
     assert f"Message enqueued: id={message.id}, priority=high" in caplog.text
     assert f"Message cancelled: id={message.id}" in caplog.text
     assert "a secret" not in caplog.text
+
+
+class Forgetful:
+    """A memory that notes what it is told to forget, and can be away."""
+
+    def __init__(self) -> None:
+        self.forgotten: list[str] = []
+        self.away = False
+
+    async def forget(self, memory_keys: list[str]) -> None:
+        if self.away:
+            raise StoreUnavailable("away")
+        self.forgotten += filter(None, memory_keys)
+
+
+async def fail(memory: Store) -> None:
+    await memory.finish(await claim_one(memory), FAILED)
+
+
+async def test_purged_messages_are_forgotten(memory: Store, registry: AgentRegistry) -> None:
+    remembers = Forgetful()
+    queue = QueueManager(memory, registry, max_queue_size=MAX_QUEUE_SIZE, memory=lambda: remembers)
+    message = await submit(queue)
+    await fail(memory)
+    remembers.away = True
+    with pytest.raises(StoreUnavailable):
+        await queue.purge(TENANT, Selection((message.id,)))
+    assert (await queue.get(TENANT, message.id)).state is MessageState.FAILED
+    remembers.away = False
+    assert await queue.purge(TENANT, Selection((message.id,))) == [message.id]
+    assert remembers.forgotten == [message.memory_key]
+    with pytest.raises(MessageNotFound):
+        await queue.get(TENANT, message.id)
+
+
+async def test_without_a_memory_nothing_is_purged(queue: QueueManager, memory: Store) -> None:
+    message = await submit(queue)
+    await fail(memory)
+    with pytest.raises(MemoryClosed):
+        await queue.purge(TENANT, Selection((message.id,)))
+    assert (await queue.get(TENANT, message.id)).state is MessageState.FAILED
+
+
+async def test_messages_of_others_are_never_selected(queue: QueueManager, memory: Store) -> None:
+    theirs = await submit(queue, tenant=OTHER_TENANT)
+    await fail(memory)
+    assert await queue.requeue(TENANT, Selection(expected_count=0)) == []
+    with pytest.raises(MessageNotFound):
+        await queue.requeue(TENANT, Selection((theirs.id,)))
+    assert (await queue.get(OTHER_TENANT, theirs.id)).state is MessageState.FAILED
+
+
+async def test_a_selection_is_read_to_its_end(
+    queue: QueueManager, memory: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages end early by their texts."""
+    monkeypatch.setattr(reads, "PAGE_TEXT_LENGTH", 1)
+    ids = {(await submit(queue)).id for _ in range(MAX_QUEUE_SIZE)}
+    assert len(await queue.list_messages(TENANT, MessageFilter(), Page(10))) == 1
+    cancelled = await queue.cancel_many(TENANT, Selection(expected_count=MAX_QUEUE_SIZE))
+    assert (set(cancelled.ended), cancelled.stopping) == (ids, [])
+
+
+async def test_a_wrong_message_of_a_batch_is_named(queue: QueueManager) -> None:
+    submissions = [Submission("one"), Submission("two", agent="poet")]
+    with pytest.raises(InvalidRequest) as refused:
+        await queue.submit(TENANT, submissions, batch=True)
+    assert (refused.value.field, refused.value.code) == ("messages.1.agent", "unknown_agent")
+    assert str(refused.value).startswith("messages.1.agent: There is no agent")
+    assert (await queue.summary(TENANT, limit=10)).totals[MessageState.QUEUED] == 0
+
+
+async def test_an_answer_with_a_key_is_never_given_to_another_question(queue: QueueManager, memory: Store) -> None:
+    message = await submit(queue)
+    key = ("k", "fingerprint")
+    with pytest.raises(NotInterrupted):
+        await queue.resume(TENANT, message.id, Answer("yes"), key=key)
+    await memory.finish(await claim_one(memory), INTERRUPTED)
+    with pytest.raises(InvalidRequest):
+        await queue.resume(TENANT, message.id, Answer(values={"another": 1}), key=key)
+    assert (await queue.get(TENANT, message.id)).state is MessageState.INTERRUPTED
+    assert not (await queue.resume(TENANT, message.id, Answer("yes"), key=key)).replayed
+    assert (await queue.resume(TENANT, message.id, Answer("yes"), key=key)).replayed
