@@ -271,9 +271,13 @@ async def test_a_key_that_comes_again_gives_the_same_message(quiet: LiveServer) 
         assert again["message_id"] == first["message_id"]
         other = await client.ask("submit", message="twice", idempotency_key="k1")
         assert (other["problem"]["status"], other["problem"]["code"]) == (422, "idempotency_key_reused")
+        await quiet.client.delete(f"/messages/{first['message_id']}")
+        await client.until("ended")
         no_key = await client.ask("submit", message="once", subscribe=False)
         assert no_key["message_id"] != first["message_id"]
-    assert (await quiet.client.get("/queue")).json()["total_queued"] == 2
+        events = [frame["event"] for frame in client.frames if frame["type"] == "event" and frame["id"] is not None]
+        assert events == ["cancelled"]
+    assert (await quiet.client.get("/queue")).json()["total_queued"] == 1
 
 
 async def test_a_queued_message_is_cancelled_at_once(quiet: LiveServer) -> None:
@@ -650,6 +654,23 @@ async def test_a_server_that_stops_sends_its_readers_elsewhere(server: LiveServe
         assert await client.closed() == 1012
         assert not any(frame["type"] == "ended" for frame in client.frames)
     gate.release_all()
+
+
+async def test_what_was_taken_is_answered_before_the_server_stops(quiet: LiveServer, tmp_path: Path) -> None:
+    async with talk(quiet.url) as client:
+        database = sqlite3.connect(tmp_path / "queue.db", isolation_level=None)
+        database.execute("BEGIN IMMEDIATE")  # the store waits
+        for number in ("1", "2"):
+            await client.send("submit", request_id=number, message="x")
+        await client.ask("ping")
+        quiet.runtime.begin_stop()
+        for connection in quiet.uvicorn.server_state.connections:
+            connection.shutdown()
+        database.execute("ROLLBACK")
+        database.close()
+        assert await client.closed() == 1012
+        answers = [frame["request_id"] for frame in client.frames if frame["type"] == "accepted"]
+        assert answers == ["1", "2"]
 
 
 API_ONLY = {"WORKER_CONCURRENCY": "0", "LANGGRAPH_CONFIG": "", "MAX_BODY_BYTES": "2000"}
