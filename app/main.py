@@ -57,8 +57,8 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None) -> FastAPI
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with runtime.running():
-            with _on_termination(runtime.begin_stop):
+        with _on_termination(runtime.begin_stop):  # around the drain too: it is what a second signal cuts short
+            async with runtime.running():
                 yield
 
     app = FastAPIOffline(title="Agent Queue System", version=__version__, description=DESCRIPTION, lifespan=lifespan)

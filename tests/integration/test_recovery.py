@@ -198,6 +198,44 @@ async def test_sigterm_closes_idle_streams_and_ends_within_5_seconds(tmp_path: P
     assert "Traceback" not in server.output
 
 
+@pytest.mark.parametrize("module", ["app.main", "app.worker"])
+async def test_a_run_gets_the_grace_for_its_step_and_a_second_sigterm_ends_at_once(
+    tmp_path: Path, settings: Callable[..., Settings], control: GraphControl, module: str
+) -> None:
+    """Drained, it is released behind that step without an attempt spent; ended at once, it is taken back later."""
+    environment = {"AGENTS": STEPS, "SHUTDOWN_GRACE_SECONDS": "60", **control.environment}
+    control.hold("first")
+    async with live_server(settings(worker_concurrency=0, agents=STEPS, lease_seconds=1.5)) as api:
+        message_id = (await api.submit("Hello"))["message_id"]
+        waiting = (await api.submit("Waits"))["message_id"]
+        with server_process(tmp_path, module, **environment) as process:
+            await until(lambda: control.waits("first"), "the first step runs")
+            process.process.send_signal(signal.SIGTERM)
+            await until(lambda: "draining" in process.output, "it drains")
+            control.release("first")
+            code = await asyncio.to_thread(process.process.wait, 10)
+            assert code == (-signal.SIGTERM if module == "app.main" else 0)
+        status = await api.status(message_id)
+        assert (status["state"], status["attempt"]) == ("queued", 0)
+        assert (await api.status(waiting))["state"] == "queued"
+        assert control.runs == {"first": 1}
+        control.hold("second")
+        with server_process(tmp_path, module, **environment) as process:
+            await until(lambda: control.waits("second"), "the second step runs")
+            process.process.send_signal(signal.SIGTERM)
+            await until(lambda: "draining" in process.output, "it drains")
+            began = time.monotonic()
+            process.process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(process.process.wait, 10) == 128 + signal.SIGTERM
+            assert time.monotonic() - began < 2
+        assert control.runs == {"first": 1, "second": 1}
+        control.release("second")
+        with server_process(tmp_path, module, **environment):
+            assert (await api.ended(message_id))["result"] == "Heard: Hello"
+            assert (await api.ended(waiting))["result"] == "Heard: Waits"
+    assert control.runs == {"first": 2, "second": 3}
+
+
 # Starting
 
 
