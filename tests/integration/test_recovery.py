@@ -157,7 +157,8 @@ async def test_the_api_streams_what_another_process_makes(tmp_path: Path, settin
                 async with wire.stream(api.url, first) as one, wire.stream(api.url, second) as two:
                     assert (await two.until("waiting")).data["position"] == 1
                     await one.until("processing")
-                    assert (await two.until("waiting")).data["position"] == 0
+                    while (await two.until("waiting")).data["position"] != 0:
+                        pass  # the reason is news too
                     for token in ("one", " two", " three"):
                         gate.release()
                         assert (await one.until("chunk")).data["chunk"] == token
