@@ -16,9 +16,9 @@ from tests.servers import LiveServer, until
 
 
 @pytest.fixture
-async def quiet(serve: Serve) -> LiveServer:
-    """A server that takes messages and runs none."""
-    return await serve(worker_concurrency=0)
+async def quiet(serve: Serve, database: dict[str, str]) -> LiveServer:
+    """A server that takes messages and runs none, on each backend."""
+    return await serve(worker_concurrency=0, **{name.lower(): value for name, value in database.items()})
 
 
 async def send(server: LiveServer, key: str, body: Any, path: str = "/messages", **headers: str) -> httpx2.Response:
