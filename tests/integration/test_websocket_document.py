@@ -18,7 +18,7 @@ from tests.talk import frame_schema, talk
 
 DOCUMENT = (DOCS / "WEBSOCKET.md").read_text("utf-8")
 ID = "0199f2f4-…"
-DIFFERENT_EACH_TIME = frozenset({"created_at", "completed_at", "estimated_start_at", "detail"})
+DIFFERENT_EACH_TIME = frozenset({"created_at", "completed_at", "estimated_start_at", "detail", "waiting_reason"})
 EXAMPLE_SECONDS = 30
 
 
