@@ -1,5 +1,6 @@
 """Messages in the state that a test wants, on a server without a worker: the test is the worker."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.models import Cancelled, Completed, Failed, Interrupted, MessageState, Outcome
@@ -8,6 +9,9 @@ from tests.servers import LiveServer
 
 QUESTION = Interrupted('[{"id": "question", "value": {"text": "May I?"}}]', 3600.0)
 REFUSED = Failed("The model refused.", "provider_refused", "refused")
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+"""Webhooks are signed with it."""
 
 OUTCOMES: dict[MessageState, Outcome] = {
     MessageState.COMPLETED: Completed("The answer."),
@@ -40,3 +44,8 @@ async def dead_letter(server: LiveServer, outcome: Failed = REFUSED, **fields: A
     message_id: str = (await server.submit(**fields))["message_id"]
     await end(server, message_id, outcome)
     return message_id
+
+
+def in_seconds(seconds: float) -> str:
+    """A time as a client sends it."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()

@@ -9,9 +9,8 @@ import pytest
 from app.models import MessageState
 from tests.contract.builders import claim
 from tests.integration.conftest import Serve
-from tests.integration.states import QUESTION, bring, end
+from tests.integration.states import QUESTION, bring, end, in_seconds
 from tests.integration.test_api import check_problem
-from tests.integration.test_control_api import in_seconds
 from tests.servers import LiveServer, until
 
 
