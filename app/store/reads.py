@@ -119,7 +119,7 @@ class Reads(ABC):
     def messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
         """See `MessageStore.list_messages`. The query takes all of the filter, None for what does not matter."""
         return self._page(
-            "list_failed" if chosen.states == {MessageState.FAILED} else "list_messages",
+            "list_failed" if chosen.states == frozenset({MessageState.FAILED}) else "list_messages",
             tenant=tenant,
             states=None if chosen.states is None else json.dumps(sorted(chosen.states)),
             thread_id=chosen.thread_id,

@@ -7,21 +7,29 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError, StoreIncompatible, StoreUnavailable
-from app.models import MessageState, Page, Released
+from app.models import DeliveryAttempt, IfBusy, MessageFilter, MessageState, Page, Released
 from app.store.named_sql import load_migrations
 from app.store.postgres import migrations
 from app.store.postgres.store import PostgresStore
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,
+    ANSWER,
     DONE,
+    FAILED,
+    HIGH,
+    INTERRUPTED,
     LEASE_SECONDS,
+    RETRIED,
     TENANT,
     add,
+    add_all,
     beat,
     chunk,
     claim_one,
     log,
+    new,
+    request_key,
     seen,
     start,
     thread_messages,
@@ -292,4 +300,51 @@ async def use(store: PostgresStore, clock: ManualClock) -> None:
     assert (await store.prune_messages(older_than_seconds=1, limit=ALL))[0] == 4
     await store.prune_workers(silent_for_seconds=1)
     assert await store.list_threads(TENANT, Page(ALL)) == []
+    await use_control(store, clock)
+    assert await store.list_threads(TENANT, Page(ALL)) == []
     await store.ping()
+
+
+async def use_control(store: PostgresStore, clock: ManualClock) -> None:
+    """All that operators and humans can do; nothing is left."""
+    failing = await start(store, webhook_url="https://example.com/")
+    await store.finish(failing, RETRIED)
+    clock.advance(10)
+    await store.promote()
+    await store.finish(await claim_one(store), FAILED)
+    (taken,) = await store.claim_deliveries(1, lease_seconds=60)
+    tried = DeliveryAttempt(at=taken.created_at, status=500, error="It broke.")
+    assert await store.settle_delivery(taken, tried, next_in=60)
+    await store.replay_delivery(TENANT, taken.id)
+    (delivery,) = await store.list_deliveries(TENANT, failing.message_id)
+    assert delivery.attempts == (tried,)
+    assert len((await store.list_attempts([failing.message_id]))[failing.message_id]) == 2
+    for states in (None, frozenset({MessageState.FAILED})):
+        chosen = MessageFilter(states=states, error_code=FAILED.code)
+        assert [m.id for m in await store.list_messages(TENANT, chosen, Page(ALL))] == [failing.message_id]
+    assert [kind.count for kind in await store.group_dead_letters(TENANT, limit=1)] == [1]
+    await store.requeue(TENANT, [failing.message_id])
+    await store.reprioritize(TENANT, failing.message_id, HIGH)
+    await store.pause(paused=True)
+    assert (await store.pace()).paused
+    await store.pause(paused=False)
+    await store.finish(await claim_one(store), INTERRUPTED)
+    asking = await store.get(TENANT, failing.message_id)
+    key = request_key(asking.id)
+    assert not (await store.resume(TENANT, asking.id, asking.fence, ANSWER, key=key)).replayed
+    assert (await store.resume(TENANT, asking.id, asking.fence, ANSWER, key=key)).replayed
+    await store.finish(await claim_one(store), INTERRUPTED)
+    clock.advance(INTERRUPTED.ttl_seconds)
+    assert await store.expire_interrupts() == 1
+    await store.purge(TENANT, [asking.id])
+    running = await start(store, thread="control")
+    (behind,) = await add_all(
+        store, new(thread="control", if_busy=IfBusy.ROLLBACK), key=request_key(running.message_id)
+    )
+    head = await store.get_head(TENANT, "control")
+    assert head is not None
+    assert behind.rollback == (head.id,)
+    await store.cancel(TENANT, behind.id)
+    await store.finish(running, DONE)
+    await store.prune_keys()
+    await store.prune_messages(older_than_seconds=-1, limit=ALL)

@@ -551,7 +551,8 @@ SELECT nextval('agent_queue.messages_number_seq') FROM generate_series(1, %(coun
 UPDATE messages SET
     number = given.new_number, thread_number = given.thread_number, state = 'queued', place = given.place, run_at = 0,
     base_rank = given.base_rank, rank = given.rank, attempt = 0, crashes = 0, fence = {next_fence},
-    changed_at = %(now)s, completed_at = NULL, error = NULL, error_code = NULL, fingerprint = NULL, log_pruned = FALSE
+    changed_at = %(now)s, started_at = NULL, completed_at = NULL, error = NULL, error_code = NULL, fingerprint = NULL,
+    log_pruned = FALSE
 FROM unnest(
     %(numbers)s::bigint[], %(new_numbers)s::bigint[], %(thread_numbers)s::bigint[], %(places)s::text[],
     %(base_ranks)s::bigint[], %(ranks)s::bigint[]
