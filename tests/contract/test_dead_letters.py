@@ -157,7 +157,7 @@ async def test_a_requeued_message_is_queued_as_if_it_were_new(store: Store) -> N
     assert (message.id, message.state, message.place) == (failed.id, MessageState.QUEUED, Place.READY)
     assert (message.attempt, message.crashes, message.run_at) == (0, 0, None)
     assert (message.error, message.error_code, message.fingerprint) == (None, None, None)
-    assert (message.completed_at, message.result) == (None, None)
+    assert (message.started_at, message.completed_at, message.result) == (None, None, None)
     same = {"tenant", "thread_id", "agent", "content", "priority", "options", "created_at", "webhook_url"}
     assert message.model_dump(include=same) == failed.model_dump(include=same)
     now = await store.get(TENANT, failed.id)

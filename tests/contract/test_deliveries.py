@@ -337,6 +337,20 @@ async def test_what_waits_for_its_next_try_can_be_replayed(store: Store, clock: 
     assert (await take_one(store)).id == taken.id
 
 
+async def test_a_try_from_before_a_replay_settles_nothing(store: Store, clock: ManualClock) -> None:
+    await ended(store)
+    stale = await take_one(store)
+    await store.replay_delivery(TENANT, stale.id)
+    before = await of(store, stale.message_id)
+    assert not await store.settle_delivery(stale, tried(clock), next_in=None)
+    assert await of(store, stale.message_id) == before
+    clock.advance(1)
+    taken = await take_one(store)
+    assert taken.tries == stale.tries == 1
+    assert not await store.settle_delivery(stale, tried(clock), next_in=None)
+    assert await store.settle_delivery(taken, tried(clock), next_in=None)
+
+
 async def test_an_unknown_delivery_is_not_found(store: Store) -> None:
     delivery = await ended(store)
     for unknown in (delivery.message_id, "", "no id", delivery.id + "0"):

@@ -15,6 +15,9 @@ from tests.contract.builders import (
     RELEASED,
     RETRIED,
     add,
+    claim_one,
+    dead_letter,
+    requeue,
     start,
     worker,
 )
@@ -88,6 +91,16 @@ async def test_only_completed_messages_count(store: Store, clock: ManualClock) -
         clock.advance(1_000)
         await store.finish(lease, outcome)
     assert (await store.pace()).run_seconds == pytest.approx(3.0)
+
+
+async def test_the_time_that_a_message_was_dead_does_not_count(store: Store, clock: ManualClock) -> None:
+    failed = await dead_letter(store)
+    clock.advance(1_000)
+    await requeue(store, failed.id)
+    lease = await claim_one(store)
+    clock.advance(2)
+    await store.finish(lease, DONE)
+    assert (await store.pace()).run_seconds == pytest.approx(2.0)
 
 
 async def test_the_pace_is_of_all_tenants_together(store: Store, clock: ManualClock) -> None:

@@ -49,7 +49,7 @@ local function requeue(message, number, preview)
     redis.call('HSET', key, 'number', number, 'state', 'queued', 'place', message.place, 'base_rank', rank, 'attempt', 0,
         'fence', above(message.fence, microseconds), 'dropped', message.dropped + redis.call('LLEN', log))
     if message.thread then redis.call('HSET', key, 'thread_number', message.thread_number) end
-    redis.call('HDEL', key, 'completed_at', 'error', 'error_code', 'fingerprint', 'crashes', 'run_at', 'begun')
+    redis.call('HDEL', key, 'started_at', 'completed_at', 'error', 'error_code', 'fingerprint', 'crashes', 'run_at', 'begun')
     redis.call('DEL', log)
     redis.call('RPUSH', log, fill(ARGV[5], {A = message.attempt, T = rfc3339(now), D = '1'}))
 end

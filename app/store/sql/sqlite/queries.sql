@@ -316,7 +316,7 @@ UPDATE attempts SET message = :new_number WHERE message = :number
 UPDATE messages SET
     number = :new_number, thread_number = :thread_number, state = 'queued', place = :place, run_at = 0,
     base_rank = :rank, rank = :rank, attempt = 0, crashes = 0, fence = fence + 1, changed_at = :now,
-    completed_at = NULL, error = NULL, error_code = NULL, fingerprint = NULL, log_pruned = 0
+    started_at = NULL, completed_at = NULL, error = NULL, error_code = NULL, fingerprint = NULL, log_pruned = 0
 WHERE number = :number
 
 -- name: delete_message
