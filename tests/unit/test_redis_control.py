@@ -10,6 +10,7 @@ import redis
 
 from app.errors import NotFailed, NotInterrupted
 from app.models import DeliveryAttempt, EventType, Interrupted, Message, MessageFilter, MessageState, Page, Released
+from app.store.base import KEY_SECONDS, PACE_MESSAGES
 from app.store.redis import accepting, running
 from app.store.redis.store import RedisStore
 from tests.clock import ManualClock
@@ -267,7 +268,23 @@ async def test_more_is_promoted_than_one_script_does(store: RedisStore, monkeypa
     assert len(await claim(store, 20)) == 10
 
 
-# What only Lua makes
+# What only the server or Lua does
+
+
+async def test_the_server_forgets_the_key_of_a_request_after_it_has_lost_its_meaning(
+    store: RedisStore, admin: redis.Redis, tmp_path: Path
+) -> None:
+    await store.add([new()], max_queued=10, key=request_key())
+    (kept,) = admin.scan_iter(f"{{{tmp_path}}}:request:*")
+    assert KEY_SECONDS < admin.ttl(kept) <= 2 * KEY_SECONDS
+
+
+async def test_no_more_run_times_are_kept_than_twice_what_counts(
+    store: RedisStore, admin: redis.Redis, tmp_path: Path
+) -> None:
+    for _ in range(5 * PACE_MESSAGES):
+        await store.finish(await start(store), DONE)
+        assert admin.llen(f"{{{tmp_path}}}:pace") < 2 * PACE_MESSAGES
 
 
 async def test_a_question_may_have_the_words_of_its_event(store: RedisStore) -> None:
