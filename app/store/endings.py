@@ -38,8 +38,3 @@ def ending(outcome: Completed | Failed | Cancelled, now: int) -> Ending:
 def worker_lost(crashes: int) -> Failed:
     """A message whose workers were lost so many times."""
     return Failed(f"The worker was lost {crashes} times while it processed this message.", WORKER_LOST_CODE)
-
-
-def cancelled(now: int) -> Ending:
-    """Until the PostgreSQL store calls `ending`."""
-    return ending(Cancelled(), now)

@@ -38,7 +38,7 @@ HOT = {
     "find_expired_interrupts": "messages_interrupted",
     "find_key": "request_keys",
     "prune_keys": "request_keys_by_age",
-    "claim_deliveries": "deliveries_due",
+    "find_due_deliveries": "deliveries_due",
     "list_threads": "threads_by_activity",
     "get_thread": "threads",
     "list_thread_messages": "messages_in_thread",

@@ -111,8 +111,9 @@ class Changes(SqliteReads):
             case MessageState.INTERRUPTED if running:
                 self._end(message.number, Cancelled(), now, fence_step=1)
             case MessageState.PROCESSING if running:
-                self.execute("request_cancel", number=message.number)
-                self.touched |= {CANCELS, message_topic(message.id)}
+                if not message.cancel_requested:
+                    self.execute("request_cancel", number=message.number)
+                    self.touched |= {CANCELS, message_topic(message.id)}
             case _:
                 raise NotCancellable(message.id, message.state, running=running)
 

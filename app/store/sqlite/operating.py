@@ -125,8 +125,10 @@ class Operating(Accepting):
     def claim_deliveries(self, limit: int, lease_ms: int) -> list[Delivery]:
         """See `WebhookStore.claim_deliveries`."""
         now = self._now()
-        rows = self.rows("claim_deliveries", now=now, until=now + lease_ms, limit=limit)
-        return sorted(map(to_delivery, rows), key=lambda delivery: (delivery.created_at, delivery.id))
+        due = self.rows("find_due_deliveries", now=now, limit=limit)
+        return [
+            to_delivery(self.rows("claim_delivery", id=delivery_id, until=now + lease_ms)[0]) for (delivery_id,) in due
+        ]
 
     def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None) -> bool:
         """See `WebhookStore.settle_delivery`."""

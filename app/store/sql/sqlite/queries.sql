@@ -423,10 +423,11 @@ id, tenant, message_id, thread_id, url, event, state, tries, created_at, next_at
 INSERT INTO deliveries (id, tenant, message_id, thread_id, url, event, state, created_at, next_at)
 VALUES (:id, :tenant, :message_id, :thread_id, :url, :event, 'pending', :now, :now)
 
--- name: claim_deliveries
-UPDATE deliveries SET tries = tries + 1, next_at = :until WHERE id IN (
-    SELECT id FROM deliveries WHERE state = 'pending' AND next_at <= :now ORDER BY next_at LIMIT :limit
-)
+-- name: find_due_deliveries
+SELECT id FROM deliveries WHERE state = 'pending' AND next_at <= :now ORDER BY next_at LIMIT :limit
+
+-- name: claim_delivery
+UPDATE deliveries SET tries = tries + 1, next_at = :until WHERE id = :id
 RETURNING {delivery_columns}
 
 -- name: settle_delivery

@@ -13,6 +13,8 @@ ALTER TABLE messages ADD COLUMN resume_value TEXT;                       -- the 
 ALTER TABLE messages ADD COLUMN rollback TEXT;                           -- ids to be forgotten first: a JSON array
 ALTER TABLE messages ADD COLUMN webhook_url TEXT;
 
+UPDATE messages SET fingerprint = error_code WHERE state = 'failed';
+
 CREATE INDEX messages_of_tenant ON messages (tenant, number);
 CREATE INDEX messages_failed ON messages (tenant, number) WHERE state = 'failed';
 CREATE INDEX messages_failed_by_kind ON messages (tenant, fingerprint, completed_at) WHERE state = 'failed';
