@@ -1,6 +1,7 @@
 """An Idempotency-Key: a request that comes again is answered again, and carried out once."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 
 import pytest
@@ -19,6 +20,7 @@ from tests.contract.builders import (
     add,
     claim,
     claim_one,
+    claimed_ids,
     drain,
     interrupt,
     listed,
@@ -29,6 +31,10 @@ from tests.contract.builders import (
 )
 
 KEY = request_key()
+
+RACED_KEYS = int(os.environ.get("RACE_TRIES", "300")) // 10
+RACE_WIDTH = 10
+"""So many keys are raced for at once, each by five callers."""
 
 
 async def send(store: Store, *news: NewMessage, key: RequestKey = KEY, max_queued: int = ALL) -> Accepted:
@@ -198,11 +204,14 @@ async def test_of_fifty_callers_at_once_one_stores_and_all_get_its_answer(store:
 
 
 async def test_many_keys_raced_by_many_callers_store_one_each(store: Store) -> None:
-    keys = [request_key(f"key {number}") for number in range(20)]
-    replies = await asyncio.gather(*(send(store, new(), key=key) for _ in range(5) for key in keys))
-    assert [reply.replayed for reply in replies].count(False) == 20
-    assert len({reply.messages[0].id for reply in replies}) == 20
-    assert len(await listed(store)) == 20
+    for turn in range(0, RACED_KEYS, RACE_WIDTH):
+        keys = [request_key(f"key {turn + number}") for number in range(RACE_WIDTH)]
+        replies = await asyncio.gather(*(send(store, new(), key=key) for _ in range(5) for key in keys))
+        assert [reply.replayed for reply in replies].count(False) == RACE_WIDTH
+        ids = [reply.messages[0].id for reply in replies]
+        assert ids == ids[:RACE_WIDTH] * 5
+        assert len(set(ids)) == RACE_WIDTH
+        assert sorted(await claimed_ids(store)) == sorted(ids[:RACE_WIDTH])
 
 
 async def test_of_different_requests_with_one_key_at_once_one_is_stored(store: Store) -> None:
