@@ -103,7 +103,7 @@ class MessageStore(Protocol):
         messages were accepted. Those ahead in the thread inherit a better rank (tests/contract/test_order.py). One that
         is not to run before a time is not ready before that, also when it has become the head of its thread.
         Returned with their queue positions, None for one that is delayed. Raises QueueFull when more than `max_queued`
-        messages would be queued then.
+        messages would be queued then; those that it would cancel count.
 
         With a `key` that came within KEY_SECONDS, nothing is stored and the answer of then is given, its messages as
         they were accepted. Raises KeyReused when the key came with another fingerprint

@@ -227,6 +227,16 @@ async def test_a_full_queue_cancels_nothing(store: Store, if_busy: IfBusy) -> No
     assert await drain(store) == [other.id]
 
 
+@by_each_cancel
+async def test_what_it_would_cancel_makes_no_room(store: Store, if_busy: IfBusy) -> None:
+    waiting = await add(store, thread="t")
+    with pytest.raises(QueueFull):
+        await add(store, thread="t", if_busy=if_busy, max_queued=1)
+    assert await state_of(store, waiting.id) is MessageState.QUEUED
+    await add(store, thread="t", if_busy=if_busy, max_queued=2)
+    assert await state_of(store, waiting.id) is MessageState.CANCELLED
+
+
 # In batches
 
 

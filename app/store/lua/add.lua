@@ -27,10 +27,10 @@ local earlier = request and recall_request(request, ARGV[7], now - tonumber(ARGV
 if earlier == 'reused' then return earlier end
 if earlier then return {1, earlier, 0, {}, {}} end
 
--- Nothing is written before it is known that all can be. What is cancelled waits no more then.
+-- Nothing is written before it is known that all can be.
 local function refusal()
     local queued = redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED)
-    local ids, added, cleared = {}, {}, {}
+    local ids, added = {}, {}
     for i = FIRST, #ARGV, WIDTH do
         local id, tenant, thread, if_busy = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 11]
         if ids[id] or redis.call('EXISTS', message_key(id)) == 1 then
@@ -40,11 +40,7 @@ local function refusal()
         if thread ~= '' then
             local name = scope(tenant, thread)
             if if_busy == 'reject' and (added[name] or is_busy(tenant, thread)) then return {'busy', thread} end
-            if if_busy == 'interrupt' or if_busy == 'rollback' then
-                if not cleared[name] then queued = queued - redis.call('ZCARD', thread_queue_key(tenant, thread)) end
-                queued, added[name], cleared[name] = queued - (added[name] or 0), 0, true
-            end
-            added[name] = (added[name] or 0) + 1
+            added[name] = true
         end
     end
     return queued > tonumber(ARGV[4]) and 'full'
