@@ -329,9 +329,11 @@ async def test_workers_are_woken_by_a_requeue(store: Store) -> None:
         assert await hints.wait(5)
 
 
-async def test_of_concurrent_requeues_one_counts(store: Store) -> None:
+async def test_of_concurrent_requeues_one_counts(store: Store, other_store: Store) -> None:
     failed = [(await dead_letter(store, thread="t")).id for _ in range(3)]
-    replies = await asyncio.gather(*(requeue(store, *failed) for _ in range(6)), return_exceptions=True)
+    replies = await asyncio.gather(
+        *(requeue(each, *failed) for each in [store, other_store] * 3), return_exceptions=True
+    )
     assert sum(isinstance(reply, NotFailed) for reply in replies) == 5
     assert await drain(store) == failed
 
@@ -443,10 +445,10 @@ async def test_none_are_no_trouble(store: Store, verb: type) -> None:
     assert await state_of(store, failed.id) is MessageState.FAILED
 
 
-async def test_a_requeue_and_a_purge_at_the_same_moment_have_one_winner(store: Store) -> None:
+async def test_a_requeue_and_a_purge_at_the_same_moment_have_one_winner(store: Store, other_store: Store) -> None:
     for turn in range(20):
         failed = await dead_letter(store, priority=list(Priority)[turn % 3])
-        calls = [put_back(store, [failed.id]), delete(store, [failed.id])]
+        calls = [put_back(store, [failed.id]), delete(other_store, [failed.id])]
         requeued, purged = await asyncio.gather(*calls, return_exceptions=True)
         if requeued is None:
             assert isinstance(purged, NotFailed)

@@ -266,16 +266,17 @@ async def test_several_in_one_call_leave_the_last(store: Store) -> None:
 # Races
 
 
-async def test_of_many_that_reject_at_once_one_is_accepted(store: Store) -> None:
-    calls = (add(store, thread="t", if_busy=REJECT) for _ in range(20))
+async def test_of_many_that_reject_at_once_one_is_accepted(store: Store, other_store: Store) -> None:
+    calls = (add(each, thread="t", if_busy=REJECT) for each in [store, other_store] * 10)
     replies = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(isinstance(reply, ThreadBusy) for reply in replies) == 19
     assert len(await drain(store)) == 1
 
 
-async def test_of_many_that_interrupt_at_once_the_last_runs(store: Store) -> None:
+async def test_of_many_that_interrupt_at_once_the_last_runs(store: Store, other_store: Store) -> None:
     lease = await start(store, thread="t")
-    messages = await asyncio.gather(*(add(store, thread="t", if_busy=INTERRUPT) for _ in range(20)))
+    calls = (add(each, thread="t", if_busy=INTERRUPT) for each in [store, other_store] * 10)
+    messages = await asyncio.gather(*calls)
     last = max(messages, key=lambda message: message.thread_number)
     await store.finish(lease, DONE)
     assert await drain(store) == [last.id]
@@ -284,13 +285,15 @@ async def test_of_many_that_interrupt_at_once_the_last_runs(store: Store) -> Non
 
 
 @by_each_cancel
-async def test_an_interrupt_and_the_end_of_what_runs_at_the_same_moment(store: Store, if_busy: IfBusy) -> None:
+async def test_an_interrupt_and_the_end_of_what_runs_at_the_same_moment(
+    store: Store, other_store: Store, if_busy: IfBusy
+) -> None:
     async def finish(lease: Lease) -> None:
         await store.finish(lease, DONE)
 
     for turn in range(30):
         lease = await start(store, thread="t")
-        calls: list[Awaitable[object]] = [add(store, thread="t", if_busy=if_busy), finish(lease)]
+        calls: list[Awaitable[object]] = [add(other_store, thread="t", if_busy=if_busy), finish(lease)]
         await asyncio.gather(*calls if turn % 2 else reversed(calls))
         (claimed,) = await claim(store)
         ended = await state_of(store, lease.message_id)
@@ -302,10 +305,10 @@ async def test_an_interrupt_and_the_end_of_what_runs_at_the_same_moment(store: S
         await store.finish(claimed.lease, DONE)
 
 
-async def test_a_claim_and_an_interrupt_at_the_same_moment(store: Store) -> None:
+async def test_a_claim_and_an_interrupt_at_the_same_moment(store: Store, other_store: Store) -> None:
     for turn in range(30):
         first = await add(store, thread="t")
-        calls: list[Awaitable[object]] = [add(store, thread="t", if_busy=INTERRUPT), claim(store)]
+        calls: list[Awaitable[object]] = [add(other_store, thread="t", if_busy=INTERRUPT), claim(store)]
         await asyncio.gather(*calls if turn % 2 else reversed(calls))
         message = await store.get(TENANT, first.id)
         if message.state is MessageState.PROCESSING:

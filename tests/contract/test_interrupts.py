@@ -307,11 +307,13 @@ async def test_a_message_that_does_not_exist_is_not_found(store: Store) -> None:
     assert await state_of(store, asking.id) is MessageState.INTERRUPTED
 
 
-async def test_of_two_answers_at_the_same_moment_the_first_counts(store: Store) -> None:
+async def test_of_two_answers_at_the_same_moment_the_first_counts(store: Store, other_store: Store) -> None:
     for _ in range(20):
         asking = await interrupt(store)
         answers = [f'{{"question": {number}}}' for number in range(4)]
-        replies = await asyncio.gather(*(resume(store, asking, each) for each in answers), return_exceptions=True)
+        callers = [store, other_store, store, other_store]
+        calls = (resume(caller, asking, answer) for caller, answer in zip(callers, answers, strict=True))
+        replies = await asyncio.gather(*calls, return_exceptions=True)
         (won,) = [reply for reply in replies if isinstance(reply, Message)]
         assert sum(isinstance(reply, NotInterrupted) for reply in replies) == 3
         (claimed,) = await claim(store)
@@ -395,12 +397,12 @@ async def test_concurrent_expiries_fail_each_message_once(store: Store, clock: M
 
 
 async def test_an_answer_and_the_end_of_its_time_at_the_same_moment_have_one_winner(
-    store: Store, clock: ManualClock
+    store: Store, other_store: Store, clock: ManualClock
 ) -> None:
     for turn in range(20):
         asking = await interrupt(store)
         clock.advance(TTL)
-        calls = [resume(store, asking), store.expire_interrupts()]
+        calls = [resume(store, asking), other_store.expire_interrupts()]
         results = await asyncio.gather(*calls if turn % 2 else reversed(calls), return_exceptions=True)
         answered, expired = results if turn % 2 else reversed(results)
         state = await state_of(store, asking.id)
@@ -414,10 +416,10 @@ async def test_an_answer_and_the_end_of_its_time_at_the_same_moment_have_one_win
             pytest.fail("neither of the two did anything")
 
 
-async def test_an_answer_and_a_cancel_at_the_same_moment_end_as_cancelled(store: Store) -> None:
+async def test_an_answer_and_a_cancel_at_the_same_moment_end_as_cancelled(store: Store, other_store: Store) -> None:
     for turn in range(20):
         asking = await interrupt(store)
-        calls = [resume(store, asking), cancel_running(store, asking.id)]
+        calls = [resume(store, asking), cancel_running(other_store, asking.id)]
         results = await asyncio.gather(*calls if turn % 2 else reversed(calls), return_exceptions=True)
         answered, cancelled = results if turn % 2 else reversed(results)
         assert isinstance(cancelled, Message)

@@ -195,18 +195,19 @@ async def test_a_replay_does_not_make_a_key_last_longer(store: Store, clock: Man
 # Races
 
 
-async def test_of_fifty_callers_at_once_one_stores_and_all_get_its_answer(store: Store) -> None:
+async def test_of_fifty_callers_at_once_one_stores_and_all_get_its_answer(store: Store, other_store: Store) -> None:
     given = [new(thread="t"), new()]
-    replies = await asyncio.gather(*(send(store, *again(given)) for _ in range(50)))
+    replies = await asyncio.gather(*(send(each, *again(given)) for each in [store, other_store] * 25))
     assert [reply.replayed for reply in replies].count(False) == 1
     assert all(reply.messages == replies[0].messages for reply in replies)
     assert sorted(await listed(store)) == sorted(message.id for message in replies[0].messages)
 
 
-async def test_many_keys_raced_by_many_callers_store_one_each(store: Store) -> None:
+async def test_many_keys_raced_by_many_callers_store_one_each(store: Store, other_store: Store) -> None:
     for turn in range(0, RACED_KEYS, RACE_WIDTH):
         keys = [request_key(f"key {turn + number}") for number in range(RACE_WIDTH)]
-        replies = await asyncio.gather(*(send(store, new(), key=key) for _ in range(5) for key in keys))
+        callers = [store, other_store, store, other_store, store]
+        replies = await asyncio.gather(*(send(caller, new(), key=key) for caller in callers for key in keys))
         assert [reply.replayed for reply in replies].count(False) == RACE_WIDTH
         ids = [reply.messages[0].id for reply in replies]
         assert ids == ids[:RACE_WIDTH] * 5
@@ -288,9 +289,12 @@ async def test_an_answer_that_is_refused_stores_no_key(store: Store) -> None:
     assert not (await store.resume(TENANT, asking.id, asking.fence, ANSWER, key=KEY)).replayed
 
 
-async def test_of_fifty_answers_with_one_key_at_once_one_counts_and_none_is_refused(store: Store) -> None:
+async def test_of_fifty_answers_with_one_key_at_once_one_counts_and_none_is_refused(
+    store: Store, other_store: Store
+) -> None:
     asking = await interrupt(store)
-    answers = (store.resume(TENANT, asking.id, asking.fence, ANSWER, key=KEY) for _ in range(50))
+    callers = [store, other_store] * 25
+    answers = (each.resume(TENANT, asking.id, asking.fence, ANSWER, key=KEY) for each in callers)
     replies = await asyncio.gather(*answers)
     assert [reply.replayed for reply in replies].count(False) == 1
     assert len(await claim(store, ALL)) == 1

@@ -1,0 +1,26 @@
+"""What only the contract suite uses."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.store.base import Store
+from tests.clock import ManualClock
+from tests.contract.backends import StoreFactory
+
+
+@pytest.fixture
+async def other_store(
+    make_store: StoreFactory, tmp_path: Path, clock: ManualClock, store: Store
+) -> AsyncIterator[Store]:
+    """The same queue as another process has it, for races that one store alone would line up.
+
+    Where the queue is in the memory of one process, it is the same store.
+    """
+    other = make_store(tmp_path, clock)
+    await other.open()
+    try:
+        yield other if await other.queue_id() == await store.queue_id() else store
+    finally:
+        await other.close()
