@@ -257,7 +257,7 @@ def is_bounded(node: dict[str, Any]) -> bool:
 
 # Prices: each is taken in a small database and in a large one
 
-CLAIM = {"agents": ["a"], "limit": 1, "worker_id": WORKER, "now": NOW, "lease_until": NOW}
+CLAIM = {"agents": ["a"], "limit": 1, "worker_id": WORKER, "now": NOW, "lease_until": NOW, "other_clock": None}
 
 
 def test_a_claim_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:

@@ -37,7 +37,7 @@ class Controlling(Placing, Keyed):
         with self.transaction() as (now, _):
             rows = self.rows(
                 "claim", agents=sorted(set(agents)), limit=limit, worker_id=worker_id, now=now,
-                lease_until=now + int(lease_seconds * 1000),
+                lease_until=now + int(lease_seconds * 1000), other_clock=self._other_clock(),
             )  # fmt: skip
             if not rows:
                 self.session.discard()

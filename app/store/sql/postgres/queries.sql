@@ -408,6 +408,7 @@ GROUP BY threads.tenant, threads.thread_id, running.changed_at
 -- name: claim
 -- How many of each agent are among the first of all is looked up before any is locked, so that no message is locked
 -- without being taken; one agent alone takes what it finds.
+-- A message starts by the clock of this statement: the transaction's was read before the one ahead in its thread ended.
 WITH quota AS (
     SELECT agent, count(*) AS most FROM (
         SELECT named.agent FROM (SELECT FROM queue WHERE NOT paused) AS working
@@ -426,7 +427,8 @@ WITH quota AS (
 )
 UPDATE messages SET
     state = 'processing', place = NULL, attempt = attempt + 1, fence = {next_fence}, worker_id = %(worker_id)s,
-    lease_until = %(lease_until)s, started_at = coalesce(started_at, %(now)s), changed_at = %(now)s
+    lease_until = %(lease_until)s, started_at = coalesce(started_at, %(other_clock)s::bigint, {server_time}),
+    changed_at = %(now)s
 FROM picked WHERE messages.number = picked.number
 RETURNING {claimed_columns}, rank
 
