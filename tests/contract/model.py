@@ -90,7 +90,8 @@ class ModelMessage:
         self.fence += 1  # at least
 
     def end(self, state: MessageState) -> None:
-        self.state, self.holder, self.delayed_until, self.interrupt = state, None, None, None
+        self.state, self.holder, self.delayed_until = state, None, None
+        self.interrupt, self.resume_value = None, None
         self.events.append(LAST_EVENTS[state])
 
 

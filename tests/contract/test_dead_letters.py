@@ -35,6 +35,7 @@ from tests.contract.builders import (
     log,
     page,
     requeue,
+    resume,
     seen,
     start,
     state_of,
@@ -304,6 +305,17 @@ async def test_a_requeued_message_asks_nothing_any_more(store: Store, clock: Man
     await store.expire_interrupts()
     (message,) = await requeue(store, asking.id)
     assert (message.interrupt, message.interrupt_expires_at, message.resume_value) == (None, None, None)
+
+
+async def test_a_requeued_message_has_no_answer_any_more(store: Store) -> None:
+    """It would be one to a question that the new run has not asked."""
+    asking = await interrupt(store)
+    await resume(store, asking)
+    await store.finish(await claim_one(store), FAILED)
+    (message,) = await requeue(store, asking.id)
+    assert (message.interrupt, message.resume_value) == (None, None)
+    (claimed,) = await claim(store)
+    assert (claimed.message.interrupt, claimed.message.resume_value) == (None, None)
 
 
 async def test_a_requeued_message_runs_though_its_last_run_was_to_be_cancelled(store: Store) -> None:
