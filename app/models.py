@@ -348,10 +348,10 @@ class Delivery(BaseModel):
 
 
 class Pace(NamedTuple):
-    """How fast the queue moves: the slots of all live workers, how many messages they run, and how long the newest
-    completed ones took.
+    """How fast the queue moves.
 
-    `run_seconds` is None while nothing was completed.
+    The slots of all live workers, how many messages run in them, and how long the newest completed ones took; that is
+    None while nothing was completed.
     """
 
     paused: bool
