@@ -13,11 +13,12 @@ from app.agents.base import AgentDrained, AgentInterrupted, AgentTask, Drain, Fi
 from app.agents.registry import AgentRegistry
 from app.config import Settings
 from app.errors import AgentQueueError, CommitUnknown, LeaseLost, StoreError, StoreUnavailable
-from app.models import Claim, Completed, Failed, Interrupted, Message, Outcome, Released, Retry, scrubbed
+from app.models import Claim, Completed, Failed, Interrupted, Message, Outcome, Released, Retry
 from app.retry import TIMEOUT, Backoff, Verdict, fingerprint, judge, node_of
 from app.store.base import EventLog
 from app.streams import EventWriter
 from app.telemetry import Redactor
+from app.text import scrubbed
 
 logger = logging.getLogger(__name__)
 

@@ -1,15 +1,16 @@
 """The words of the domain: messages, threads, leases, events, outcomes. No I/O and no HTTP."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
 from uuid_utils import uuid7
+
+from app.text import rfc3339, storable, storable_json
 
 THREAD_ID_MAX_LENGTH = 255
 DEFAULT_TENANT = "default"
@@ -17,58 +18,9 @@ MEMORY_FENCE_KEY = "__attempt_fence"
 """In a run's `configurable`: the attempt's right to write to the agent's memory. LangGraph does not store `__` keys."""
 
 
-def rfc3339(moment: datetime) -> str:
-    """UTC with milliseconds and `Z`, the form of every time that leaves this system."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def new_message_id() -> str:
     """A UUIDv7: ids made by one process sort in the order in which they were made."""
     return str(uuid7())
-
-
-def storable(text: str) -> str:
-    """Refuses what no database and no UTF-8 stream can carry."""
-    if "\x00" in text:
-        raise ValueError("must not contain the NUL character")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("must not contain lone surrogates") from error
-    return text
-
-
-def scrubbed(text: str) -> str:
-    """Text of a model, with what is not storable replaced."""
-    return _without_surrogates(text.replace("\x00", "\ufffd"))
-
-
-def _without_surrogates(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
-
-
-def storable_json(value: object) -> object:
-    """A value as JSON can carry it to any reader: no lone surrogates, NaN or infinity; other kinds as their text."""
-    match value:
-        case str():
-            return _without_surrogates(value)
-        case dict():
-            return {_without_surrogates(str(key)): storable_json(item) for key, item in value.items()}
-        case list() | tuple():
-            return [storable_json(item) for item in value]
-        case float() if not math.isfinite(value):
-            return None
-        case bool() | int() | float() | None:
-            return value
-        case _:
-            return _without_surrogates(str(value))
-
-
-def not_blank(text: str) -> str:
-    """Refuses text of white space only."""
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text
 
 
 Text = Annotated[str, StringConstraints(strict=True), AfterValidator(storable)]
@@ -104,14 +56,15 @@ class MessageState(StrEnum):
 
 
 class Place(StrEnum):
-    """Where a queued message is. Only those that are ready may be claimed."""
+    """Where a queued message is. Only those that are ready may be claimed.
+
+    Behind: an earlier message of its thread is unfinished. Delayed: it is the first unfinished one, but not before its
+    time.
+    """
 
     READY = "ready"
     BEHIND = "behind"
-    """An earlier message of its thread is unfinished."""
-
     DELAYED = "delayed"
-    """The first unfinished one of its thread, but not before its time."""
 
 
 class EventType(StrEnum):
@@ -141,19 +94,16 @@ class Part(NamedTuple):
 
 
 class IfBusy(StrEnum):
-    """What a message does that finds unfinished messages in its thread."""
+    """What a message does that finds unfinished messages in its thread.
+
+    It waits behind them; it is not accepted; or they are cancelled, and what the running one has finished stays in the
+    agent's memory, or the agent forgets all that they did.
+    """
 
     ENQUEUE = "enqueue"
-    """It waits behind them."""
-
     REJECT = "reject"
-    """It is not accepted."""
-
     INTERRUPT = "interrupt"
-    """They are cancelled; what the running one has finished stays in the agent's memory."""
-
     ROLLBACK = "rollback"
-    """They are cancelled, and the agent forgets all that they did."""
 
 
 class MessageOptions(BaseModel):

@@ -9,7 +9,8 @@ from time import monotonic
 from typing import NamedTuple, Protocol
 
 from app.errors import StoreError
-from app.models import Message, MessageState, Pace, Place, rfc3339
+from app.models import Message, MessageState, Pace, Place
+from app.text import rfc3339
 
 PACE_SECONDS = 1.0
 """So old may the pace be by which times are estimated."""

@@ -39,10 +39,10 @@ from app.models import (
     QueueSummary,
     RequestKey,
     new_message_id,
-    storable,
 )
 from app.outlook import Outlook, Outlooks, outlook
 from app.store.base import MessageStore, WebhookStore
+from app.text import storable
 
 logger = logging.getLogger(__name__)
 

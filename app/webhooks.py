@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from app.config import Settings
 from app.egress import CallFailed, Resolve, certificate_checks, find_destination, host_of, post, resolve_host
 from app.errors import AgentQueueError, InvalidRequest
-from app.models import Delivery, DeliveryAttempt, rfc3339
+from app.models import Delivery, DeliveryAttempt
 from app.store.base import WebhookStore
+from app.text import rfc3339
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,8 @@ from langgraph.types import Command, Interrupt, Overwrite, StateSnapshot
 
 from app.agents.base import AgentDrained, AgentInterrupted, AgentMemory, AgentTask, FinalResult
 from app.errors import AgentQueueError, AgentUnavailable
-from app.models import MEMORY_FENCE_KEY, Part, scrubbed, storable_json
+from app.models import MEMORY_FENCE_KEY, Part
+from app.text import scrubbed, storable_json
 
 
 class StaticBreakpoint(AgentQueueError):

@@ -15,10 +15,11 @@ from starlette.requests import HTTPConnection
 from app.api.auth import Principal, authenticate
 from app.api.errors import UnsupportedMediaType
 from app.errors import InvalidRequest
-from app.models import Accepted, Message, MessageFilter, MessageState, Page, Priority, Text, ThreadId, storable
+from app.models import Accepted, Message, MessageFilter, MessageState, Page, Priority, Text, ThreadId
 from app.queue_manager import Key
 from app.services import Services
 from app.store.base import PAGE_TEXT_LENGTH
+from app.text import storable
 
 B = TypeVar("B", bound=BaseModel)
 _thread_id = TypeAdapter[str](ThreadId)

@@ -19,10 +19,10 @@ from app.models import (
     Text,
     Thread,
     ThreadId,
-    not_blank,
 )
 from app.outlook import NOTHING, Outlook, WaitingCode
 from app.queue_manager import Answer, Submission
+from app.text import not_blank
 
 MESSAGE_ID = "550e8400-e29b-41d4-a716-446655440000"
 THREAD_ID = "a2e40f10-9f5a-4a54-9fb4-3b9f861fc2c0"

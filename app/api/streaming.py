@@ -16,9 +16,10 @@ from app.api.errors import problems
 from app.api.protocol import Connection, connection_of
 from app.api.schemas import EventList, StoredEvent
 from app.errors import AgentQueueError, InvalidRequest
-from app.models import MessageState, rfc3339
+from app.models import MessageState
 from app.services import Services
 from app.streams import Idle, News, Reset, Waiting, Written, is_over
+from app.text import rfc3339
 
 logger = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from app.models import (
     NewEvent,
     Released,
     new_message_id,
-    rfc3339,
 )
 from app.store.base import PAGE_LOG_LENGTH, Store
+from app.text import rfc3339
 from tests.clock import ManualClock
 from tests.contract.builders import (
     CANCELLED,

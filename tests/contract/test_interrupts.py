@@ -7,8 +7,9 @@ import pytest
 
 from app.clock import to_datetime
 from app.errors import LeaseLost, MessageNotFound, NotInterrupted
-from app.models import EventType, Interrupted, Message, MessageState, Outcome, Place, Retry, new_message_id, rfc3339
+from app.models import EventType, Interrupted, Message, MessageState, Outcome, Place, Retry, new_message_id
 from app.store.base import READY, Store, message_topic
+from app.text import rfc3339
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
     ANSWER,

@@ -3,8 +3,9 @@
 import pytest
 
 from app.clock import to_datetime
-from app.models import EventType, MessageState, Place, Released, Retry, rfc3339
+from app.models import EventType, MessageState, Place, Released, Retry
 from app.store.base import READY, Store
+from app.text import rfc3339
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
     DONE,

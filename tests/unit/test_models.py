@@ -24,12 +24,8 @@ from app.models import (
     Text,
     ThreadId,
     new_message_id,
-    not_blank,
-    rfc3339,
-    scrubbed,
-    storable,
-    storable_json,
 )
+from app.text import not_blank, rfc3339, scrubbed, storable, storable_json
 
 MOMENT = datetime(2024, 1, 15, 10, 30, 5, 123_456, UTC)
 ANY_TEXT = st.text(st.characters(categories=None))

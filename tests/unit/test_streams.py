@@ -7,9 +7,10 @@ import pytest
 
 from app import outlook, streams
 from app.errors import StoreUnavailable
-from app.models import Completed, EventPage, MessageState, NewEvent, rfc3339
+from app.models import Completed, EventPage, MessageState, NewEvent
 from app.store.sqlite.store import SqliteStore
 from app.streams import Idle, News, Reset, Streams, Waiting, Written
+from app.text import rfc3339
 from tests.contract.builders import FAILED, INTERRUPTED, TENANT, add, beat, claim_one, start
 from tests.servers import until
 
