@@ -298,11 +298,7 @@ class Delivery(BaseModel):
 
 
 class Pace(NamedTuple):
-    """How fast the queue moves.
-
-    The slots of all live workers, how many messages run in them, and how long the newest completed ones took; that is
-    None while nothing was completed.
-    """
+    """The slots of all live workers, how many messages run, and how long the newest completed ones took, if any."""
 
     paused: bool
     slots: int
