@@ -11,7 +11,9 @@ import jsonschema_rs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests import wire
 from tests.documents import DOCS
+from tests.servers import LiveServer
 from tests.wire import DEADLINE_SECONDS
 
 
@@ -100,3 +102,15 @@ async def talk(url: str, **options: Any) -> AsyncIterator[Talk]:
     settings: dict[str, Any] = {"proxy": None, "max_size": None, "close_timeout": 1, **options}
     async with connect(f"{url.replace('http', 'ws', 1)}/ws", **settings) as connection:
         yield Talk(connection)
+
+
+async def finished(server: LiveServer, text: str = "Hello") -> str:
+    """The id of a message that has ended."""
+    message_id: str = (await server.submit(text))["message_id"]
+    await server.ended(message_id)
+    return message_id
+
+
+async def stream_of(server: LiveServer, message_id: str) -> list[bytes]:
+    """What server-sent events show of a message that has ended."""
+    return wire.stored(await wire.frames_of(server.url, message_id))

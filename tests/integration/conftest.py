@@ -116,3 +116,9 @@ def _watch_start(server: ServerProcess, began: float) -> tuple[list[str], float]
                     return seen, answered
             time.sleep(0.02)
     raise AssertionError(f"not ready: {seen}; {server.output}")
+
+
+@pytest.fixture
+async def quiet(serve: Serve) -> LiveServer:
+    """A server that takes messages and runs none."""
+    return await serve(worker_concurrency=0)

@@ -26,12 +26,6 @@ QUEUE_FIELDS = {
 
 
 @pytest.fixture
-async def quiet(serve: Serve) -> LiveServer:
-    """A server that takes messages and runs none."""
-    return await serve(worker_concurrency=0)
-
-
-@pytest.fixture
 async def busy(server: LiveServer, model: StubServer) -> AsyncIterator[tuple[LiveServer, dict[str, Any], Gate]]:
     """A server that is processing one message, held by the gate."""
     gate = Gate("The capital of France is Paris.")

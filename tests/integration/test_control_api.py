@@ -17,12 +17,6 @@ S = MessageState
 STATES = tuple(MessageState)
 
 
-@pytest.fixture
-async def quiet(serve: Serve) -> LiveServer:
-    """A server that takes messages and runs none."""
-    return await serve(worker_concurrency=0)
-
-
 # Every request in every state
 
 REQUESTS: dict[str, tuple[str, str, Any]] = {

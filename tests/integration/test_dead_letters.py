@@ -17,12 +17,6 @@ BROKEN = Failed("It broke.", "agent_error", "broken")
 LOST = Failed("The worker was lost 3 times while it processed this message.", "worker_lost")
 
 
-@pytest.fixture
-async def quiet(serve: Serve) -> LiveServer:
-    """A server that takes messages and runs none."""
-    return await serve(worker_concurrency=0)
-
-
 async def letters(server: LiveServer, **wanted: Any) -> list[dict[str, Any]]:
     response = await server.client.get("/dead-letters", params=wanted)
     assert response.status_code == 200, response.text

@@ -29,12 +29,6 @@ bounded = hypothesis_settings(
 )
 
 
-@pytest.fixture
-async def quiet(serve: Serve) -> LiveServer:
-    """A server that takes messages and runs none."""
-    return await serve(worker_concurrency=0)
-
-
 def operations_of(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():

@@ -31,12 +31,6 @@ GUARDED = [
 OPEN = ["/health", "/health/live", "/health/ready"]
 
 
-@pytest.fixture
-async def quiet(serve: Serve) -> LiveServer:
-    """A server that takes messages and runs none."""
-    return await serve(worker_concurrency=0)
-
-
 async def send(server: LiveServer, method: str, path: str, **headers: str) -> wire.RawResponse:
     """A request that would be served but for its headers."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
