@@ -44,6 +44,7 @@ DROP_CHECKPOINT = "DELETE FROM checkpoints WHERE thread_id = ? AND checkpoint_ns
 DROP_WRITES = "DELETE FROM writes WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
 DROP_INPUT = f"{DROP_WRITES} AND task_id = ?"
 BUSY_TIMEOUT_SECONDS = 5
+WAL_RETRY_SECONDS = 0.01
 
 
 class FencedSqliteSaver(AsyncSqliteSaver):
@@ -57,9 +58,21 @@ class FencedSqliteSaver(AsyncSqliteSaver):
     async def setup(self) -> None:
         """Make the tables. `synchronous` is FULL, the default: a finished step stays finished."""
         if not self.is_setup:
-            await super().setup()
+            await self._make_tables()
             await self.conn.execute(CREATE_FENCES)
             await self.conn.commit()
+
+    async def _make_tables(self) -> None:
+        """SQLite answers a switch to WAL with BUSY at once, whatever the timeout, while another process does the same."""
+        time = asyncio.get_running_loop().time
+        deadline = time() + BUSY_TIMEOUT_SECONDS
+        while True:
+            try:
+                return await super().setup()
+            except sqlite3.OperationalError:
+                if time() > deadline:
+                    raise
+                await asyncio.sleep(WAL_RETRY_SECONDS)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
@@ -197,7 +210,8 @@ async def open_saver(path: Path | None, queue_id: str) -> AsyncIterator[FencedSq
         await asyncio.to_thread(_create, path)
     async with aiosqlite.connect(path or ":memory:", timeout=BUSY_TIMEOUT_SECONDS) as connection:
         saver = FencedSqliteSaver(connection, queue_id)
-        await saver.setup()
+        with mapped_errors():
+            await saver.setup()
         yield saver
 
 

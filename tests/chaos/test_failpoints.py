@@ -111,7 +111,7 @@ async def test_others_are_refused_while_a_process_is_stopped_inside_a_transactio
     async with cluster("sqlite", tmp_path) as running:
         stopping = running.add("api", "stopping", slots=0, tamper=_stop_inside_a_transaction)
         healthy = running.add("api", "healthy", slots=2)
-        clients = Clients([healthy.url], "healthy")
+        clients = Clients([healthy.url], "healthy", timeout=AS_LONG_AS_IT_TAKES)
         to_stopping = Clients([stopping.url], "stopping", timeout=AS_LONG_AS_IT_TAKES)
         try:
             await asyncio.gather(to_stopping.answered_by(stopping), clients.answered_by(healthy))
