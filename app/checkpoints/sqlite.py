@@ -63,7 +63,7 @@ class FencedSqliteSaver(AsyncSqliteSaver):
             await self.conn.commit()
 
     async def _make_tables(self) -> None:
-        """SQLite answers a switch to WAL with BUSY at once, whatever the timeout, while another process does the same."""
+        """SQLite answers a switch to WAL with BUSY at once, whatever the timeout, while others open the file too."""
         time = asyncio.get_running_loop().time
         deadline = time() + BUSY_TIMEOUT_SECONDS
         while True:

@@ -95,7 +95,7 @@ class Clients:
     async def submit(self, content: str, thread: str | None, *, random: Random, **fields: str) -> str | None:
         """POST; the id if it is known. Whoever hears nothing asks again, with the same key, elsewhere."""
         began = time.monotonic()
-        headers = {"Idempotency-Key": f"{content}-{random.getrandbits(64):x}"}
+        headers = {"Idempotency-Key": f"{content.replace(' ', '-')}-{random.getrandbits(64):x}"}
         body = {"message": content, "thread_id": thread, **fields}
         reply, message_id = Reply.REFUSED, None
         for _ in range(SUBMIT_TRIES):

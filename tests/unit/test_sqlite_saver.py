@@ -1,8 +1,6 @@
 """What is special about the agents' memory on SQLite; the rest is in tests/contract/test_savers.py."""
 
 import asyncio
-import contextlib
-import sqlite3
 from pathlib import Path
 
 from langgraph.checkpoint.base import empty_checkpoint
@@ -29,20 +27,3 @@ async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     async with open_saver(file, "this queue") as opened:
         await opened.aput(CONFIG, empty_checkpoint(), {}, {})
         assert file.stat().st_mode & 0o777 == 0o600
-
-
-async def test_who_opens_the_file_while_another_process_makes_it_waits(tmp_path: Path) -> None:
-    """Switching to WAL is refused at once then, whatever the timeout."""
-    file = tmp_path / "checkpoints.db"
-
-    async def use() -> None:
-        async with open_saver(file, "this queue") as opened:
-            await opened.aput(CONFIG, empty_checkpoint(), {}, {})
-
-    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        opening = asyncio.create_task(use())
-        done, _ = await asyncio.wait([opening], timeout=0.2)
-        other.execute("COMMIT")
-    assert not done
-    await opening
