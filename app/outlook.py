@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from time import monotonic
@@ -28,8 +29,9 @@ class WaitingCode(StrEnum):
     STARTING_SOON = "starting_soon"
 
 
-class WaitingReason(NamedTuple):
-    """The code with one plain sentence."""
+@dataclass(frozen=True, slots=True)
+class WaitingReason:
+    """Why a queued message waits: a stable code and a sentence."""
 
     code: WaitingCode
     message: str
@@ -141,11 +143,12 @@ class Outlooks:
 
     async def of_each(self, messages: Sequence[Message]) -> list[Outlook]:
         """Of messages of one tenant. While the store is away, what the messages themselves tell."""
+        if all(message.state is not MessageState.QUEUED for message in messages):
+            return [NOTHING] * len(messages)
         pace: Pace | None = None
         heads: dict[str, Message | None] = {}
         try:
-            if any(message.state is MessageState.QUEUED for message in messages):
-                pace = await self._latest_pace()
+            pace = await self._latest_pace()
             for message in messages:
                 if message.place is Place.BEHIND and message.thread_id and message.thread_id not in heads:
                     heads[message.thread_id] = await self._sight.get_head(message.tenant, message.thread_id)

@@ -64,8 +64,7 @@ Key = tuple[str, str]
 """An Idempotency-Key, and the fingerprint of the request that it came with."""
 
 
-@dataclass(frozen=True)
-class Submission:
+class Submission(NamedTuple):
     """A message as a caller wants it. At most one of `run_at` and `delay_seconds` is given."""
 
     content: str
@@ -173,6 +172,8 @@ class QueueManager:
 
     async def _check(self, submissions: Sequence[Submission], batch: bool) -> None:
         """Whether they can be accepted now. Raises InvalidRequest."""
+        if all(each.run_at is None and each.webhook_url is None for each in submissions):
+            return
         checked = set()
         resolve = remembering(resolve_host)
         now = datetime.now(UTC)

@@ -20,7 +20,7 @@ from app.models import (
     Thread,
     ThreadId,
 )
-from app.outlook import NOTHING, Outlook, WaitingCode
+from app.outlook import NOTHING, Outlook, WaitingReason
 from app.queue_manager import Answer, Submission
 from app.text import not_blank
 
@@ -193,20 +193,6 @@ class MessageAnswer(BaseModel):
         return Answer(self.value, self.values)
 
 
-class WaitingFor(BaseModel):
-    """Why a queued message waits: a stable code and a sentence."""
-
-    code: WaitingCode
-    message: str
-
-    @classmethod
-    def of(cls, outlook: Outlook) -> "WaitingFor | None":
-        """From the domain's reason."""
-        if outlook.reason is None:
-            return None
-        return cls.model_construct(code=outlook.reason.code, message=outlook.reason.message)
-
-
 class MessageAccepted(BaseModel):
     """A stored message. `queue_position` counts the messages that will be taken before it; none while it is delayed."""
 
@@ -219,7 +205,7 @@ class MessageAccepted(BaseModel):
     thread_id: str | None
     agent: str
     estimated_start_at: Moment | None = None
-    waiting_reason: WaitingFor | None = None
+    waiting_reason: WaitingReason | None = None
 
     @classmethod
     def of(cls, message: Message, outlook: Outlook = NOTHING) -> "MessageAccepted":
@@ -232,7 +218,7 @@ class MessageAccepted(BaseModel):
             thread_id=message.thread_id,
             agent=message.agent,
             estimated_start_at=outlook.estimated_start_at,
-            waiting_reason=WaitingFor.of(outlook),
+            waiting_reason=outlook.reason,
         )
 
 
@@ -269,7 +255,7 @@ class MessageStatus(BaseModel):
     agent: str
     attempt: int
     estimated_start_at: Moment | None = None
-    waiting_reason: WaitingFor | None = None
+    waiting_reason: WaitingReason | None = None
     run_at: Moment | None = None
     cancel_requested: bool = False
     fingerprint: str | None = None
@@ -294,7 +280,7 @@ def status_fields(message: Message, outlook: Outlook) -> dict[str, Any]:
         "user_message": message.content,
         **{name: getattr(message, name) for name in same},
         "estimated_start_at": outlook.estimated_start_at,
-        "waiting_reason": WaitingFor.of(outlook),
+        "waiting_reason": outlook.reason,
         "interrupts": [Question(**each) for each in json.loads(message.interrupt or "[]")] if asks else [],
         "interrupt_expires_at": message.interrupt_expires_at if asks else None,
     }

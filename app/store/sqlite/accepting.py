@@ -21,7 +21,10 @@ class Accepting(Changes):
         if self.execute("count_queued").get + len(new) > max_queued:
             raise QueueFull(max_queued)
         receipts = [self._add(each, now) for each in new]
-        receipts = [each._replace(position=self._position(each)) for each in receipts]
+        if len(new) == 1:
+            receipts = [receipts[0]._replace(position=self._position(new[0], receipts[0]))]
+        else:
+            receipts = [each._replace(position=self._position_among(each)) for each in receipts]
         if key is not None:
             self._keep_key(key, receipts, now)
         return Accepted([accepted(each, receipt) for each, receipt in zip(new, receipts, strict=True)], replayed=False)
@@ -76,10 +79,16 @@ class Accepting(Changes):
             self._cancel(self._by_number(number), now, running=True)
         return [self._by_number(number).id for (number,) in numbers] if new.if_busy is IfBusy.ROLLBACK else []
 
-    def _position(self, receipt: Receipt) -> int | None:
-        """As `Reads.position`; a message of the same call may have cancelled it."""
-        found = self.row("place_by_number", number=receipt.number)
-        return None if found is None or found[0] is None else self.count_before(receipt.number, found[0])
+    def _position(self, new: NewMessage, receipt: Receipt) -> int | None:
+        """Of the newest message, whose rank is still its own."""
+        if receipt.place == Place.DELAYED:
+            return None
+        return self.count_before(receipt.number, self._ranks.rank(new.priority.level, receipt.created_at))
+
+    def _position_among(self, receipt: Receipt) -> int | None:
+        """Of one of many, which those behind it may have lifted or cancelled."""
+        rank = self.value("place_by_number", number=receipt.number)
+        return None if rank is None else self.count_before(receipt.number, rank)
 
     def _receipts_of(self, key: RequestKey, now: int) -> list[Receipt] | None:
         """What was answered to an earlier request with this key; None without one. Raises KeyReused."""
