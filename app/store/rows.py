@@ -49,7 +49,7 @@ def to_message(row: tuple[Any, ...], queue_position: int | None = None) -> Messa
         error_code=row[14],
         attempt=row[15],
         fence=row[16],
-        options=MessageOptions() if row[17] is None else MessageOptions.model_validate_json(row[17]),
+        options=_NO_OPTIONS if row[17] is None else MessageOptions.model_validate_json(row[17]),
         place=None if row[18] is None else Place(row[18]),
         run_at=to_datetime(row[19]) if row[19] else None,
         crashes=row[20],
@@ -109,32 +109,41 @@ class Receipt(NamedTuple):
     rollback: Sequence[str] = ()
 
 
+_NO_OPTIONS = MessageOptions()
+
+_ACCEPTED = Message.model_construct(
+    state=MessageState.QUEUED,
+    started_at=None,
+    completed_at=None,
+    result=None,
+    error=None,
+    error_code=None,
+    attempt=0,
+    fence=0,
+)
+"""What all messages have in common that were just accepted: a copy costs half of making it anew."""
+
+
 def accepted(new: NewMessage, receipt: Receipt) -> Message:
     """A message as it is just after it was stored."""
-    return Message.model_construct(
-        id=receipt.id,
-        tenant=new.tenant,
-        thread_id=new.thread_id,
-        agent=new.agent,
-        content=new.content,
-        priority=new.priority,
-        number=receipt.number,
-        thread_number=receipt.thread_number,
-        state=MessageState.QUEUED,
-        created_at=to_datetime(receipt.created_at),
-        started_at=None,
-        completed_at=None,
-        result=None,
-        error=None,
-        error_code=None,
-        attempt=0,
-        fence=0,
-        options=new.options or MessageOptions(),
-        place=Place(receipt.place),
-        run_at=to_datetime(receipt.run_at) if receipt.run_at else None,
-        rollback=tuple(receipt.rollback),
-        webhook_url=new.webhook_url,
-        queue_position=receipt.position,
+    return _ACCEPTED.model_copy(
+        update={
+            "id": receipt.id,
+            "tenant": new.tenant,
+            "thread_id": new.thread_id,
+            "agent": new.agent,
+            "content": new.content,
+            "priority": new.priority,
+            "number": receipt.number,
+            "thread_number": receipt.thread_number,
+            "created_at": to_datetime(receipt.created_at),
+            "options": new.options or _NO_OPTIONS,
+            "place": Place(receipt.place),
+            "run_at": to_datetime(receipt.run_at) if receipt.run_at else None,
+            "rollback": tuple(receipt.rollback),
+            "webhook_url": new.webhook_url,
+            "queue_position": receipt.position,
+        }
     )
 
 
