@@ -41,6 +41,6 @@ async def test_restarts_under_load_lose_and_double_nothing_and_spend_no_attempt(
 async def test_the_checker_finds_what_workers_without_fences_break(backend: str, tmp_path: Path) -> None:
     """The control. Workers are stopped for longer than their leases and woken, and write on."""
     report = await run(
-        backend, tmp_path, seconds=CONTROL_SECONDS, seed=SEED, tamper=remove_fences, kinds=["stop"], drain_seconds=4
+        backend, tmp_path, seconds=CONTROL_SECONDS, seed=SEED, tamper=remove_fences, kinds=["freeze"], drain_seconds=4
     )
     assert {"I3", "I4"} <= {violation.invariant for violation in report.violations}, str(report)
