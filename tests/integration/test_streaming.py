@@ -35,6 +35,10 @@ async def test_a_stream_from_the_queue_to_the_end(server: LiveServer, model: Stu
     watched = await server.submit("What is the capital of France?")
     assert watched["queue_position"] == 2
 
+    async def listed() -> bool:
+        return bool((await server.client.get("/workers")).json()["workers"])
+
+    await until(listed, "the worker's first heartbeat is through")
     async with wire.stream(server.url, watched["message_id"]) as stream:
         for position, gate in zip((2, 1, 0), gates, strict=True):
             waiting = await stream.next()
