@@ -71,7 +71,10 @@ async def test_a_worker_that_dies_at_this_spot_breaks_nothing(running: Cluster, 
 
 
 AS_LONG_AS_IT_TAKES = httpx2.Timeout(60.0)
-"""Longer than the others need to be refused: each of them waits its turn behind duties that wait for the lock too."""
+"""Longer than the others need to be refused: each of them waits its turn behind duties that wait for the lock too.
+
+That is up to twice the store's 5 s, and a client that hung up after 8 would not know that it was refused.
+"""
 
 
 @pytest.mark.parametrize("spot", ["before_add", "after_add_commit"])
