@@ -1,5 +1,6 @@
 """The engines to measure on, each with its durable default: an empty one, and its DATABASE_URL."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -33,3 +34,10 @@ BACKENDS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
     "postgres": postgres,
     "valkey": valkey,
 }
+
+
+@contextmanager
+def database(name: str) -> Iterator[tuple[Path, str]]:
+    """An empty folder to run in, and the URL of an empty database of this backend."""
+    with tempfile.TemporaryDirectory() as folder, BACKENDS[name](Path(folder)) as url:
+        yield Path(folder), url

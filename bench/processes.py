@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,16 +39,28 @@ def wait_for_port(port: int) -> float:
     raise TimeoutError(f"nobody listens on port {port}")
 
 
+def settings(url: str, port: int, **values: str) -> dict[str, str]:
+    """The environment of a server of ours."""
+    return {
+        "DATABASE_URL": url,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "MAX_QUEUE_SIZE": "100000000",
+        "LOG_LEVEL": "WARNING",
+        **values,
+    }
+
+
 @contextmanager
 def process(
-    *arguments: str, folder: Path, pinned: bool = True, **environment: str
+    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None, pinned: bool = True
 ) -> Iterator[subprocess.Popen[bytes]]:
     """`python …` on the first core when pinned, ended on leaving."""
     root = str(Path(__file__).parent.parent)
     child = subprocess.Popen(
         [sys.executable, *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": root, **environment},
+        env={**os.environ, "PYTHONPATH": root, **(environment or {})},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -68,7 +80,7 @@ def process(
 def load(port: int, connections: int, seconds: float) -> dict[str, float]:
     """One round of load from the second core."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "bench.load", str(port), str(connections), str(seconds)],
+        [sys.executable, "-m", "bench.programs.load", str(port), str(connections), str(seconds)],
         cwd=Path(__file__).parent.parent,
         stdout=subprocess.PIPE,
     )
@@ -79,9 +91,9 @@ def load(port: int, connections: int, seconds: float) -> dict[str, float]:
 
 
 def read(port: int, messages: int) -> dict[str, list[float]]:
-    """What a reader of so many answers has measured; see `bench.readers`."""
+    """What a reader of so many answers has measured; see `bench.programs.readers`."""
     output = subprocess.check_output(
-        [sys.executable, "-m", "bench.readers", str(port), str(messages)],
+        [sys.executable, "-m", "bench.programs.readers", str(port), str(messages)],
         cwd=Path(__file__).parent.parent,
         timeout=DEADLINE_SECONDS,
     )
@@ -93,3 +105,9 @@ def resident_megabytes(pid: int) -> float:
     """Resident memory of a process."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used of the processor, in user and system mode; less noisy than a rate on a busy machine."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")

@@ -18,7 +18,7 @@ TOKENS = 250
 PAUSE_SECONDS = 0.02
 CUT_SECONDS = (0.2, 2.0)
 CLOCK = {
-    "AGENTS": "clock=bench.agents:clock",
+    "AGENTS": "clock=bench.programs.agents:clock",
     "BENCH_TOKENS": str(TOKENS),
     "BENCH_PAUSE_SECONDS": str(PAUSE_SECONDS),
     "LEASE_SECONDS": "30",

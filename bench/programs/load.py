@@ -1,6 +1,7 @@
-"""A load of one request over and over on many kept-alive connections: `python -m bench.load PORT CONNECTIONS SECONDS`.
+"""A load of one request over and over on many kept-alive connections.
 
-Runs in a process of its own, so that it and the server do not share a core, and prints one line of JSON.
+`python -m bench.programs.load PORT CONNECTIONS SECONDS`. Runs in a process of its own, so that it and the server do not
+share a core, and prints one line of JSON.
 """
 
 import asyncio

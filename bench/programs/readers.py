@@ -1,6 +1,8 @@
-"""A reader of streams: `python -m bench.readers PORT MESSAGES`; submits, reads each answer, prints one line of JSON.
+"""A reader of streams, which submits, reads each answer, and prints one line of JSON.
 
-Tokens say when they were made (`bench.agents.ClockModel`); the reader notes how old they are when they arrive.
+`python -m bench.programs.readers PORT MESSAGES`.
+
+Tokens say when they were made (`bench.programs.agents.ClockModel`); the reader notes how old they are when they arrive.
 """
 
 import http.client

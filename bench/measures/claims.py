@@ -6,17 +6,31 @@
 import asyncio
 import os
 import time
+from collections.abc import Iterator, Sequence
 
 from app.config import Settings
 from app.models import Completed, NewMessage, Priority, new_message_id
 from app.store.base import Store
 from app.store.factory import make_store
+from bench.backends import database
+from bench.report import Row, percentile, row
 
 SHALLOW = 1_000
 DEPTH = int(os.environ.get("BENCH_DEPTH", "100000"))
 CLAIMS = 300
 CALLERS = 256
 LEASE_SECONDS = 3600.0
+
+
+def depth(backends: Sequence[str]) -> Iterator[Row]:
+    """A claim with few and with very many messages queued."""
+    for name in backends:
+        with database(name) as (_, url):
+            shallow, deep = asyncio.run(measure(url))
+        yield row(f"claim at {SHALLOW:,}, {name}", shallow, "ms")
+        yield row(f"  at {DEPTH:,}", deep, "ms")
+        yield row("  p99", [percentile(deep, 0.99)], "ms", most=10)
+        yield row("  p99 against the shallow one", [percentile(deep, 0.99) / percentile(shallow, 0.99)], most=2)
 
 
 async def fill(store: Store, count: int) -> None:

@@ -1,10 +1,11 @@
-"""Readers of streams: `python -m bench.streamload PORT READERS SECONDS PATH…`, each PATH in turn for a reader.
+"""Readers of streams: `python -m bench.programs.streamload PORT READERS SECONDS PATH…`, each PATH in turn for a reader.
 
 Opens all readers and prints lines of JSON: one when each has its first bytes, and one with the events that came within
 the seconds, or until all streams had ended with SECONDS 0.
 """
 
 import asyncio
+import functools
 import json
 import sys
 import time
@@ -45,7 +46,7 @@ async def run(port: int, readers: int, seconds: float, paths: list[str]) -> None
     opened: list[Reader] = []
     for number in range(readers):
         head = f"GET {paths[number % len(paths)]} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
-        _, reader = await loop.create_connection(lambda head=head: Reader(head), "127.0.0.1", port)
+        _, reader = await loop.create_connection(functools.partial(Reader, head), "127.0.0.1", port)
         opened.append(reader)
         if number % 100 == 99:
             await asyncio.gather(*(each.opened for each in opened[-100:]))

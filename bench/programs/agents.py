@@ -1,4 +1,4 @@
-"""Agents to measure with, by `AGENTS=name=bench.agents:attribute`."""
+"""Agents to measure with, by `AGENTS=name=bench.programs.agents:attribute`."""
 
 import asyncio
 import os

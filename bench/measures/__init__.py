@@ -1,0 +1,18 @@
+"""The measures by name. Each yields rows for the backends it is asked for, as soon as they are known."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from bench.measures.claims import depth
+from bench.measures.start import start
+from bench.measures.submit import submit
+from bench.measures.tokens import tokens
+from bench.report import Row
+
+Measure = Callable[[Sequence[str]], Iterator[Row]]
+
+MEASURES: dict[str, Measure] = {
+    "submit": submit,
+    "tokens": tokens,
+    "depth": depth,
+    "start": start,
+}

@@ -1,0 +1,99 @@
+"""Figures of measures: the rows of the table, and the file that keeps them."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("fastapi", "uvicorn", "pydantic", "langgraph", "apsw", "asyncpg", "redis")
+COLUMNS = f"{'measure':<58} {'median':>11} {'low':>11} {'high':>11} unit  goal"
+
+
+class Row(NamedTuple):
+    """One line of the table: the median of some rounds with their extremes. `met` is None for a row without a goal."""
+
+    what: str
+    median: float
+    low: float
+    high: float
+    unit: str = ""
+    goal: str = ""
+    met: bool | None = None
+
+    def __str__(self) -> str:
+        told = {None: "", True: "", False: "  MISSED"}[self.met]
+        return (
+            f"{self.what:<58} {self.median:>11,.2f} {self.low:>11,.2f} {self.high:>11,.2f} "
+            f"{self.unit:<5} {self.goal}{told}"
+        )
+
+
+def row(
+    what: str, rounds: Sequence[float], unit: str = "", *, least: float | None = None, most: float | None = None
+) -> Row:
+    """A row of rounds, whose median has to be at least, or at most, so much."""
+    median = statistics.median(rounds)
+    goal, met = "", None
+    if least is not None:
+        goal, met = f">= {least:g}", median >= least
+    elif most is not None:
+        goal, met = f"<= {most:g}", median <= most
+    return Row(what, median, min(rounds), max(rounds), unit, goal, met)
+
+
+def ratios(ours: Iterable[float], theirs: Iterable[float]) -> list[float]:
+    """Ours through theirs, round by round: both of a round were measured one after the other."""
+    return [one / other for one, other in zip(ours, theirs, strict=True)]
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """The value that so large a share of all is not above; of an empty set, not a number."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
+
+
+def save(rows: dict[str, list[Row]], seconds: dict[str, float]) -> Path:
+    """Write the rows by measure, with what they were measured on, to `bench/results`; the path."""
+    RESULTS.mkdir(exist_ok=True)
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    report = {
+        "at": at,
+        "commit": _commit(),
+        "machine": {"cores": os.cpu_count(), "memory_mb": _memory_megabytes(), "system": platform.system()},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "measures": {
+            name: {"seconds": round(seconds[name], 1), "rows": [each._asdict() for each in found]}
+            for name, found in rows.items()
+        },
+    }
+    path = RESULTS / f"{at.replace(':', '')}.json"
+    path.write_text(json.dumps(report, indent=2) + "\n")
+    return path
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=RESULTS.parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
+
+
+def _memory_megabytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
