@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from bench.measures.claims import depth
+from bench.measures.claims import claims, depth
 from bench.measures.start import start
 from bench.measures.submit import submit
 from bench.measures.tokens import tokens
@@ -13,6 +13,7 @@ Measure = Callable[[Sequence[str]], Iterator[Row]]
 MEASURES: dict[str, Measure] = {
     "submit": submit,
     "tokens": tokens,
+    "claims": claims,
     "depth": depth,
     "start": start,
 }

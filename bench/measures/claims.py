@@ -1,6 +1,6 @@
-"""How long a claim takes, with a few and with very many messages queued, a fifth of them in one thread.
+"""How much work the store passes on, against plain loops over its driver; and how a claim takes with many queued.
 
-`BENCH_DEPTH` says how many; a million takes some minutes to fill.
+`BENCH_DEPTH` says how many.
 """
 
 import asyncio
@@ -13,17 +13,80 @@ from app.models import Completed, NewMessage, Priority, new_message_id
 from app.store.base import Store
 from app.store.factory import make_store
 from bench.backends import database
-from bench.report import Row, percentile, row
+from bench.plain import AGENT, Plain, plain
+from bench.report import Row, percentile, ratios, row
+
+ROUNDS = 7
+CALLERS = 16
+LIMIT = 16
+ROUND_MESSAGES = 8 * CALLERS * LIMIT
+LEAST_RATIO = 0.8
 
 SHALLOW = 1_000
 DEPTH = int(os.environ.get("BENCH_DEPTH", "100000"))
 CLAIMS = 300
-CALLERS = 256
+FILL_BATCH = 1_000
 LEASE_SECONDS = 3600.0
 
 
+def claims(backends: Sequence[str]) -> Iterator[Row]:
+    """Claim and finish of messages, 16 callers that claim 16 each, against the same statements from a plain loop.
+
+    A caller finishes its 16 together and claims again. The loop does what the store makes of 16 such callers at best:
+    16 claims, then the 256 finishes in one transaction or pipeline. Both work on the same queue in turn.
+    """
+    for name in backends:
+        with database(name) as (_, url):
+            ours, theirs = asyncio.run(_against_plain(url))
+        yield row(f"claims and finishes, {name}", ours, "1/s")
+        yield row("  the same statements from a plain loop", theirs, "1/s")
+        yield row("  ratio", ratios(ours, theirs), least=LEAST_RATIO)
+
+
+async def _against_plain(url: str) -> tuple[list[float], list[float]]:
+    """Messages a second of each round."""
+    ours, theirs = [], []
+    store = make_store(Settings(_env_file=None, database_url=url))
+    await store.open()
+    try:
+        await fill(store, 2 * (ROUNDS + 1) * ROUND_MESSAGES)
+        with plain(url) as loop:
+            for _ in range(ROUNDS + 1):
+                ours.append(await _by_store(store))
+                theirs.append(_by_plain(loop))
+        left = await store.claim("bench", [AGENT], 1, lease_seconds=LEASE_SECONDS)
+        assert not left, "both have to pass on all that they claim"
+    finally:
+        await store.close()
+    return ours[1:], theirs[1:]  # the first round warms connections, plans and caches
+
+
+async def _by_store(store: Store) -> float:
+    """Messages a second through the store."""
+    began = time.perf_counter()
+
+    async def work(name: str) -> None:
+        for _ in range(ROUND_MESSAGES // (CALLERS * LIMIT)):
+            claimed = await store.claim(name, [AGENT], LIMIT, lease_seconds=LEASE_SECONDS)
+            assert len(claimed) == LIMIT
+            await asyncio.gather(*(store.finish(claim.lease, Completed("")) for claim in claimed))
+
+    await asyncio.gather(*(work(f"bench-{number}") for number in range(CALLERS)))
+    return ROUND_MESSAGES / (time.perf_counter() - began)
+
+
+def _by_plain(loop: Plain) -> float:
+    """Messages a second from the plain loop."""
+    began = time.perf_counter()
+    for _ in range(ROUND_MESSAGES // (CALLERS * LIMIT)):
+        held = loop.claim(CALLERS, LIMIT)
+        assert len(held) == CALLERS * LIMIT
+        loop.finish(held)
+    return ROUND_MESSAGES / (time.perf_counter() - began)
+
+
 def depth(backends: Sequence[str]) -> Iterator[Row]:
-    """A claim with few and with very many messages queued."""
+    """A claim with few and with very many messages queued, a fifth of them in one thread."""
     for name in backends:
         with database(name) as (_, url):
             shallow, deep = asyncio.run(measure(url))
@@ -33,23 +96,24 @@ def depth(backends: Sequence[str]) -> Iterator[Row]:
         yield row("  p99 against the shallow one", [percentile(deep, 0.99) / percentile(shallow, 0.99)], most=2)
 
 
-async def fill(store: Store, count: int) -> None:
-    """Add so many messages, each fifth one to the long thread."""
-    numbers = iter(range(count))
-
-    async def add() -> None:
-        for number in numbers:
-            message = NewMessage(
-                id=new_message_id(),
-                tenant="default",
-                thread_id="long" if number % 5 == 0 else None,
-                agent="chat",
-                content="What is the capital of France?",
-                priority=Priority.NORMAL,
-            )
-            await store.add([message], max_queued=10**9)
-
-    await asyncio.gather(*(add() for _ in range(CALLERS)))
+async def fill(store: Store, count: int, *, in_thread: int = 0) -> None:
+    """Add so many messages; of each so many, one to the long thread."""
+    for first in range(0, count, FILL_BATCH):
+        numbers = range(first, min(first + FILL_BATCH, count))
+        await store.add(
+            [
+                NewMessage(
+                    id=new_message_id(),
+                    tenant="default",
+                    thread_id="long" if in_thread and number % in_thread == 0 else None,
+                    agent=AGENT,
+                    content="What is the capital of France?",
+                    priority=Priority.NORMAL,
+                )
+                for number in numbers
+            ],
+            max_queued=10**9,
+        )
 
 
 async def claim_and_finish(store: Store) -> list[float]:
@@ -57,7 +121,7 @@ async def claim_and_finish(store: Store) -> list[float]:
     took = []
     for _ in range(CLAIMS):
         began = time.perf_counter()
-        (claim,) = await store.claim("bench", ["chat"], 1, lease_seconds=LEASE_SECONDS)
+        (claim,) = await store.claim("bench", [AGENT], 1, lease_seconds=LEASE_SECONDS)
         took.append((time.perf_counter() - began) * 1000)
         await store.finish(claim.lease, Completed(""))
     return sorted(took)
@@ -68,10 +132,10 @@ async def measure(url: str) -> tuple[list[float], list[float]]:
     store = make_store(Settings(_env_file=None, database_url=url))
     await store.open()
     try:
-        await fill(store, SHALLOW)
+        await fill(store, SHALLOW, in_thread=5)
         await claim_and_finish(store)  # connections, plans and caches are warm from here on
         shallow = await claim_and_finish(store)
-        await fill(store, DEPTH - SHALLOW)
+        await fill(store, DEPTH - SHALLOW, in_thread=5)
         return shallow, await claim_and_finish(store)
     finally:
         await store.close()

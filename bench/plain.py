@@ -1,0 +1,236 @@
+"""The statements of claims and finishes from plain loops: no lane, no event loop, no models, nobody to be told.
+
+Each sends what the store sends for messages without a thread, from the same files, in the same transactions. The texts
+of events, which the store has to make, are constants here.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from app.store.named_sql import load_queries
+
+WORKER = "plain"
+AGENT = "chat"
+LEASE_MILLISECONDS = 3_600_000
+PROCESSING = '{"state": "processing", "attempt": 1}'
+DONE = '{"state": "completed", "result": "", "completed_at": "2026-01-01T00:00:00.000Z"}'
+
+Held = tuple[str, int]
+"""Id and fence of a message that was claimed."""
+
+
+class Plain(Protocol):
+    """A loop over a driver."""
+
+    def claim(self, calls: int, limit: int) -> list[Held]:
+        """So many claims of up to `limit` messages each."""
+
+    def finish(self, held: Sequence[Held]) -> None:
+        """Complete what is held; as many together as the store would."""
+
+
+@contextmanager
+def plain(url: str) -> Iterator[Plain]:
+    """The loop for a database that the store has opened before."""
+    kind, _, rest = url.partition("://")
+    if kind == "sqlite":
+        with PlainSqlite.on(Path(rest.removeprefix("/"))) as sqlite:
+            yield sqlite
+    elif kind == "postgresql":
+        with PlainPostgres.on(url) as postgres:
+            yield postgres
+    else:
+        with PlainRedis.on(url) as redis:
+            yield redis
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class PlainSqlite:
+    """APSW. The claims that came together are one transaction, and so are the finishes."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._queries = load_queries("sqlite")
+
+    @classmethod
+    @contextmanager
+    def on(cls, path: Path) -> Iterator["PlainSqlite"]:
+        """On this file, with the store's settings."""
+        from app.store.sqlite.connection import connect
+
+        with closing(connect(path)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            yield cls(connection)
+
+    def _run(self, query: str, **values: Any) -> Any:
+        return self._connection.execute(self._queries[query], values)
+
+    def claim(self, calls: int, limit: int) -> list[Held]:
+        """See `Plain`."""
+        execute, held = self._connection.execute, []
+        execute("BEGIN IMMEDIATE")
+        for _ in range(calls):
+            execute("SAVEPOINT one")
+            assert not self._run("is_paused").get
+            found = self._run("find_ready", agent=AGENT, limit=limit).fetchall()
+            now = _now()
+            for _, number in found:
+                until = now + LEASE_MILLISECONDS
+                self._run("claim", number=number, worker_id=WORKER, lease_until=until, now=now)
+                (row,) = self._run("get_by_number", number=number)
+                self._append(number, "processing", PROCESSING, now)
+                held.append((row[1], row[16]))
+            execute("RELEASE one")
+        self._hint()
+        execute("COMMIT")
+        return held
+
+    def finish(self, held: Sequence[Held]) -> None:
+        """See `Plain`."""
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        for message_id, fence in held:
+            execute("SAVEPOINT one")
+            ((number, _),) = self._run("find_leased", id=message_id, fence=fence)
+            now = _now()
+            self._run(
+                "end_message", number=number, state="completed", result="", error=None, error_code=None,
+                fingerprint=None, fence_step=0, crashed=0, now=now,
+            ).fetchall()  # fmt: skip
+            self._append(number, "done", DONE, now)
+            execute("RELEASE one")
+        self._hint()
+        execute("COMMIT")
+
+    def _append(self, number: int, kind: str, data: str, now: int) -> None:
+        last = self._run("last_event", message=number).get
+        self._run("add_event", message=number, id=last + 1, type=kind, data=data, now=now)
+
+    def _hint(self) -> None:
+        self._run("add_hint", process=WORKER, topics="[]")
+
+
+class PlainPostgres:
+    """psycopg with pipelines, a connection for claims and one for finishes.
+
+    Each claim is a transaction of its own; the finishes that came together are one.
+    """
+
+    def __init__(self, claiming: Any, finishing: Any) -> None:
+        self._claiming = claiming
+        self._finishing = finishing
+        self._queries = load_queries("postgres")
+        self._commits = 0
+
+    @classmethod
+    @contextmanager
+    def on(cls, url: str) -> Iterator["PlainPostgres"]:
+        """With the store's settings."""
+        from app.store.postgres.connection import configure, connect, connection_parameters
+
+        parameters = connection_parameters(url)
+        with connect(parameters) as claiming, connect(parameters) as finishing:
+            configure(claiming)
+            configure(finishing)
+            yield cls(claiming, finishing)
+
+    def _run(self, connection: Any, *steps: tuple[str, dict[str, Any]]) -> list[Any]:
+        with connection.pipeline():
+            cursors = [connection.execute(self._queries[query], values) for query, values in steps]
+        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+
+    def _commit(self, connection: Any, session: str) -> None:
+        self._commits += 1
+        self._run(connection, ("mark_commit", {"session": session, "number": self._commits}), ("commit", {}))
+
+    def claim(self, calls: int, limit: int) -> list[Held]:
+        """See `Plain`."""
+        held = []
+        for _ in range(calls):
+            _, [(now,)] = self._run(self._claiming, ("begin_write", {}), ("read_clock", {}))
+            until = now + LEASE_MILLISECONDS
+            values = {"agents": [AGENT], "limit": limit, "worker_id": WORKER, "lease_until": until, "other_clock": None}
+            (rows,) = self._run(self._claiming, ("claim", {**values, "now": now}))
+            (logs,) = self._run(self._claiming, ("find_logs", {"ids": [row[1] for row in rows]}))
+            self._run(self._claiming, self._events(logs, "processing", PROCESSING, now))
+            self._commit(self._claiming, "plain claims")
+            held += [(row[1], row[16]) for row in rows]
+        return held
+
+    def finish(self, held: Sequence[Held]) -> None:
+        """See `Plain`."""
+        ids, fences = [each for each, _ in held], [fence for _, fence in held]
+        _, [(now,)], _, rows, logs = self._run(
+            self._finishing, ("begin_write", {}), ("read_clock", {}), ("lock_threads", {"ids": ids}),
+            ("lock_leased", {"ids": ids, "fences": fences}), ("find_logs", {"ids": ids}),
+        )  # fmt: skip
+        nothing = [None] * len(rows)
+        values = {
+            "numbers": [row[0] for row in rows], "states": ["completed"] * len(rows), "results": [""] * len(rows),
+            "errors": nothing, "error_codes": nothing, "fingerprints": nothing, "taken": False, "crashed": 0,
+            "now": now,
+        }  # fmt: skip
+        self._run(self._finishing, ("end_messages", values), self._events(logs, "done", DONE, now))
+        self._commit(self._finishing, "plain finishes")
+
+    def _events(
+        self, logs: Sequence[tuple[int, int, int]], kind: str, data: str, now: int
+    ) -> tuple[str, dict[str, Any]]:
+        return "add_events", {
+            "messages": [number for number, _, _ in logs], "ids": [last + 1 for _, last, _ in logs],
+            "types": [kind] * len(logs), "data": [data] * len(logs), "now": now,
+        }  # fmt: skip
+
+
+class PlainRedis:
+    """redis-py, with hiredis. The claims that came together are one pipeline, and so are the finishes."""
+
+    def __init__(self, client: Any) -> None:
+        from app.store.redis import templates
+        from app.store.redis.scripts import load_scripts
+
+        self._client = client
+        self._turn = 0
+        self._scripts = load_scripts()
+        self._processing, self._cancelled = templates.processing(), templates.cancelled()
+        for script in self._scripts.values():
+            client.script_load(script.text)
+
+    @classmethod
+    @contextmanager
+    def on(cls, url: str) -> Iterator["PlainRedis"]:
+        """With the store's options."""
+        import redis
+
+        from app.store.redis.connection import connection_options
+
+        with redis.Redis(**connection_options(url)) as client:
+            yield cls(client)
+
+    def _run(self, script: str, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        self._turn += 1
+        keys = ("{agent_queue}", f"{{agent_queue}}:process:{WORKER}")
+        pipeline = self._client.pipeline(transaction=False)
+        for place, arguments in enumerate(calls):
+            pipeline.evalsha(self._scripts[script].sha, len(keys), *keys, self._turn, place, *arguments)
+        replies: list[Any] = pipeline.execute()
+        return replies
+
+    def claim(self, calls: int, limit: int) -> list[Held]:
+        """See `Plain`."""
+        call = ("", WORKER, limit, LEASE_MILLISECONDS, self._processing, AGENT)
+        return [(row[1], int(row[16])) for rows in self._run("claim", [call] * calls) for row in rows]
+
+    def finish(self, held: Sequence[Held]) -> None:
+        """See `Plain`."""
+        from app.store.base import PACE_MESSAGES
+
+        how = (self._cancelled, "completed", f"done {DONE}", "", PACE_MESSAGES)
+        replies = self._run("finish", [("", message_id, fence, *how) for message_id, fence in held])
+        assert all(reply == 1 for reply in replies), replies
