@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from bench.measures.backlog import backlog
 from bench.measures.claims import claims, depth
 from bench.measures.start import start
 from bench.measures.submit import submit
@@ -13,6 +14,7 @@ Measure = Callable[[Sequence[str]], Iterator[Row]]
 MEASURES: dict[str, Measure] = {
     "submit": submit,
     "tokens": tokens,
+    "backlog": backlog,
     "claims": claims,
     "depth": depth,
     "start": start,

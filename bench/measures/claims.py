@@ -25,7 +25,8 @@ LEAST_RATIO = 0.8
 SHALLOW = 1_000
 DEPTH = int(os.environ.get("BENCH_DEPTH", "100000"))
 CLAIMS = 300
-FILL_BATCH = 1_000
+FILL_CALLERS = 64
+FILL_BATCH = 16
 LEASE_SECONDS = 3600.0
 
 
@@ -98,22 +99,25 @@ def depth(backends: Sequence[str]) -> Iterator[Row]:
 
 async def fill(store: Store, count: int, *, in_thread: int = 0) -> None:
     """Add so many messages; of each so many, one to the long thread."""
-    for first in range(0, count, FILL_BATCH):
-        numbers = range(first, min(first + FILL_BATCH, count))
-        await store.add(
-            [
-                NewMessage(
-                    id=new_message_id(),
-                    tenant="default",
-                    thread_id="long" if in_thread and number % in_thread == 0 else None,
-                    agent=AGENT,
-                    content="What is the capital of France?",
-                    priority=Priority.NORMAL,
-                )
-                for number in numbers
-            ],
-            max_queued=10**9,
-        )
+
+    async def add(numbers: range) -> None:
+        new = [
+            NewMessage(
+                id=new_message_id(),
+                tenant="default",
+                thread_id="long" if in_thread and number % in_thread == 0 else None,
+                agent=AGENT,
+                content="What is the capital of France?",
+                priority=Priority.NORMAL,
+            )
+            for number in numbers
+        ]
+        await store.add(new, max_queued=10**9)
+
+    for first in range(0, count, FILL_CALLERS * FILL_BATCH):
+        last = min(first + FILL_CALLERS * FILL_BATCH, count)
+        batches = (range(each, min(each + FILL_BATCH, last)) for each in range(first, last, FILL_BATCH))
+        await asyncio.gather(*map(add, batches))
 
 
 async def claim_and_finish(store: Store) -> list[float]:
