@@ -3,15 +3,18 @@
 import asyncio
 import importlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, unquote
 
 from app.agent_processor import AgentProcessor
+from app.agents.attributes import load_attribute
 from app.agents.base import Agent, AgentMemory
 from app.agents.embedded import EmbeddedModel
+from app.agents.functions import FunctionAgent, is_answering
+from app.agents.memory import LateMemory
 from app.agents.registry import AgentRegistry, Loader
 from app.checkpoints.factory import checkpoint_url, open_saver, saver_opener
 from app.config import Settings, place_of
@@ -45,6 +48,8 @@ class Agents:
         self._store = store
         self._resources = AsyncExitStack()
         self._saver: Saver | None = None
+        self._opening = asyncio.Lock()
+        self._late_memory = LateMemory(self._open_memory)
         self._embedded = EmbeddedModel()
         paths = settings.graph_paths()
         loaders: dict[str, Loader] = {name: self._loader(path) for name, path in paths.items()}
@@ -53,7 +58,7 @@ class Agents:
     @property
     def memory(self) -> AgentMemory | None:
         """What agents remember; None until the first agent is loaded."""
-        return self._saver
+        return self._late_memory if self._saver is None and self.registry.available else self._saver
 
     async def close(self) -> None:
         """Close the memory."""
@@ -62,17 +67,20 @@ class Agents:
     def _loader(self, path: str) -> Loader:
         async def load() -> Agent:
             await self._store.queue_id()
-            await asyncio.to_thread(self._import, "app.agents.langgraph")
-            from app.agents.langgraph import LangGraphAgent, load_graph
+            found = await load_attribute(path)
+            if is_answering(found):
+                return FunctionAgent(cast(Callable[..., Any], found))
+            await asyncio.to_thread(_import, "app.agents.langgraph")
+            from app.agents.langgraph import LangGraphAgent, graph_of
 
-            return LangGraphAgent(await load_graph(path), await self._open_memory())
+            return LangGraphAgent(await graph_of(found, path), await self._open_memory())
 
         return load
 
     async def _load_chat(self) -> Agent:
         await self._store.queue_id()  # raises while the store is away, before anything is begun that is begun once
         settings = self._settings
-        importing = asyncio.to_thread(self._import, "app.agents.builtin", "app.agents.langgraph")
+        importing = asyncio.to_thread(_import, "app.agents.builtin", "app.agents.langgraph")
         if settings.uses_embedded_model:
             parallel = max(1, min(settings.worker_concurrency, MAX_EMBEDDED_PARALLEL))
             endpoint, _ = await asyncio.gather(self._embedded.start(parallel), importing)
@@ -91,18 +99,20 @@ class Agents:
 
         return LangGraphAgent(graph, await self._open_memory())
 
-    def _import(self, *modules: str) -> None:
-        """Called off the event loop before the modules and the saver are imported by name: LangGraph takes seconds."""
-        for module in modules:
-            importlib.import_module(module)
-        saver_opener(self._checkpoint_url)
-
     async def _open_memory(self) -> "Saver":
-        if self._saver is None:
-            self._saver = await self._resources.enter_async_context(
-                open_saver(self._checkpoint_url, await self._store.queue_id())
-            )
-        return self._saver
+        async with self._opening:
+            if self._saver is None:
+                await asyncio.to_thread(saver_opener, self._checkpoint_url)
+                self._saver = await self._resources.enter_async_context(
+                    open_saver(self._checkpoint_url, await self._store.queue_id())
+                )
+            return self._saver
+
+
+def _import(*modules: str) -> None:
+    """Called off the event loop before the modules are imported by name: LangGraph takes seconds."""
+    for module in modules:
+        importlib.import_module(module)
 
 
 def redactor_of(settings: Settings) -> Redactor:

@@ -1,15 +1,9 @@
 """Runs LangGraph graphs: thread memory, resumption from the last finished step, tokens and tool calls as parts."""
 
-import asyncio
-import importlib
-import importlib.util
 import inspect
 import json
-import sys
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
-from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple, Never, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, ToolMessage
@@ -272,19 +266,12 @@ def _messages_of_update(data: dict[str, Any]) -> Iterator[AnyMessage]:
                 yield from found if isinstance(found, list) else [found]
 
 
-async def load_graph(path: str) -> Pregel[Any, Any, Any, Any]:
-    """The graph at `module:attribute` or `/file.py:attribute`; the module is imported on a thread.
+async def graph_of(found: object, path: str) -> Pregel[Any, Any, Any, Any]:
+    """The graph that was found at a path: a compiled graph, a StateGraph, or a function (also async) that makes one.
 
-    The attribute may be a compiled graph, a StateGraph, or a function (also async) that makes one.
-    Raises AgentUnavailable, or whatever the module raises.
+    Raises AgentUnavailable, or whatever the function raises.
     """
-    module_name, _, attribute = path.rpartition(":")
-    is_file = module_name.endswith(".py")
-    module = await asyncio.to_thread(_import_file if is_file else importlib.import_module, module_name)
-    try:
-        graph = getattr(module, attribute)
-    except AttributeError:
-        raise AgentUnavailable(f"{module_name} has no attribute {attribute!r}.") from None
+    graph: Any = found
     if not isinstance(graph, Pregel | StateGraph) and callable(graph):
         graph = graph({}) if inspect.signature(graph).parameters else graph()
         if inspect.isawaitable(graph):
@@ -292,29 +279,8 @@ async def load_graph(path: str) -> Pregel[Any, Any, Any, Any]:
     if isinstance(graph, StateGraph):
         graph = graph.compile()
     if not isinstance(graph, Pregel):
+        hint = " An async function that answers by itself has to say so: `-> str`." if isinstance(graph, str) else ""
         raise AgentUnavailable(
-            f"{path} is a {type(graph).__name__}, expected a LangGraph graph or a function making one."
+            f"{path} is a {type(graph).__name__}, expected a LangGraph graph or a function making one.{hint}"
         )
     return graph
-
-
-def _import_file(path: str) -> ModuleType:
-    """Import a file that need not be on the path, under a name of its own; its folder becomes importable."""
-    file = Path(path)
-    name = "agent_queue_graph_" + "_".join(file.with_suffix("").parts[1:])
-    if name in sys.modules:
-        return sys.modules[name]
-    folder = str(file.parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None or not file.exists():
-        raise AgentUnavailable(f"There is no file {file.name} in {file.parent.name}.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module

@@ -1,0 +1,56 @@
+"""Agents that are plain functions: they remember nothing, and nothing of LangGraph is imported for them."""
+
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, cast
+
+from app.agents.base import AgentTask, FinalResult
+from app.models import Part
+from app.text import scrubbed
+
+MESSAGE_ID = "message_id"
+"""A function with a parameter of this name is given the message's id."""
+
+
+def is_answering(found: object) -> bool:
+    """Whether it answers messages itself: an async generator, or a coroutine function annotated to return `str`.
+
+    The annotation tells it from a function that makes a graph.
+    """
+    if inspect.isasyncgenfunction(found):
+        return True
+    return inspect.iscoroutinefunction(found) and inspect.signature(found).return_annotation in (str, "str")
+
+
+class FunctionAgent:
+    """Such a function, called with the text of the message. Meets `app.agents.base.Agent`."""
+
+    def __init__(self, answer: Callable[..., Any]) -> None:
+        self._answer = answer
+        self._streams = inspect.isasyncgenfunction(answer)
+        self._takes_id = MESSAGE_ID in inspect.signature(answer).parameters
+
+    async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
+        """See `Agent.run`. A later attempt begins anew."""
+        given = {MESSAGE_ID: task.message_id} if self._takes_id else {}
+        answer = self._answer(task.content, **given)
+        if not self._streams:
+            text = _text(await cast(Awaitable[object], answer))
+            if text:
+                yield Part("content", text)
+            yield FinalResult(text)
+            return
+        pieces = []
+        async with aclosing(cast(AsyncGenerator[object], answer)) as answering:
+            async for piece in answering:
+                text = _text(piece)
+                pieces.append(text)
+                yield Part("content", text)
+        yield FinalResult("".join(pieces))
+
+
+def _text(given: object) -> str:
+    if not isinstance(given, str):
+        raise TypeError(f"The agent answered with a {type(given).__name__}, expected str.")
+    return scrubbed(given)
