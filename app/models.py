@@ -115,13 +115,11 @@ class MessageOptions(BaseModel):
     timeout_seconds: float | None = None
 
 
-class NewMessage(BaseModel):
+class NewMessage(NamedTuple):
     """A message as it is handed to the store, not yet accepted.
 
     It is not run before `run_at`, or `delay_seconds` from now by the clock of the store; at most one is given.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     tenant: str
@@ -144,7 +142,7 @@ class RequestKey(NamedTuple):
     fingerprint: str
 
 
-class Message(BaseModel):
+class Message(NamedTuple):
     """A stored message. `queue_position` is a figure of the moment, None unless queued.
 
     `number` grows from each accepted or requeued message to the next and is never used again; `thread_number` counts in
@@ -155,8 +153,6 @@ class Message(BaseModel):
     of messages whose steps the agent forgets before it begins.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     number: int
     id: str
     tenant: str
@@ -166,9 +162,9 @@ class Message(BaseModel):
     content: str
     priority: Priority
     state: MessageState
-    created_at: Moment
-    started_at: Moment | None
-    completed_at: Moment | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
     result: str | None
     error: str | None
     error_code: str | None
@@ -176,12 +172,12 @@ class Message(BaseModel):
     fence: int
     options: MessageOptions = MessageOptions()
     place: Place | None = None
-    run_at: Moment | None = None
+    run_at: datetime | None = None
     crashes: int = 0
     cancel_requested: bool = False
     fingerprint: str | None = None
     interrupt: str | None = None
-    interrupt_expires_at: Moment | None = None
+    interrupt_expires_at: datetime | None = None
     resume_value: str | None = None
     rollback: tuple[str, ...] = ()
     webhook_url: str | None = None
@@ -306,10 +302,8 @@ class Pace(NamedTuple):
     run_seconds: float | None
 
 
-class QueueSummary(BaseModel):
+class QueueSummary(NamedTuple):
     """The queue at one moment: totals by state, the first queued messages in claim order, what is being processed."""
-
-    model_config = ConfigDict(frozen=True)
 
     totals: dict[MessageState, int]
     queued: tuple[Message, ...]

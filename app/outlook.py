@@ -148,7 +148,7 @@ class Outlooks:
         pace: Pace | None = None
         heads: dict[str, Message | None] = {}
         try:
-            pace = await self._latest_pace()
+            pace = self._pace if self._time() < self._stale_at else await self._new_pace()
             for message in messages:
                 if message.place is Place.BEHIND and message.thread_id and message.thread_id not in heads:
                     heads[message.thread_id] = await self._sight.get_head(message.tenant, message.thread_id)
@@ -157,10 +157,9 @@ class Outlooks:
         now = datetime.now(UTC)
         return [outlook(message, pace, heads.get(message.thread_id or ""), now) for message in messages]
 
-    async def _latest_pace(self) -> Pace | None:
-        if self._time() >= self._stale_at:
-            async with self._asking:
-                if self._time() >= self._stale_at:
-                    self._pace = await self._sight.pace()
-                    self._stale_at = self._time() + PACE_SECONDS
+    async def _new_pace(self) -> Pace | None:
+        async with self._asking:
+            if self._time() >= self._stale_at:
+                self._pace = await self._sight.pace()
+                self._stale_at = self._time() + PACE_SECONDS
         return self._pace

@@ -201,7 +201,7 @@ class QueueManager:
 
     async def _replay(self, new: Sequence[NewMessage], request: RequestKey) -> Accepted | None:
         """The answer of the request that came first with this key; None when this is the first. Raises KeyReused."""
-        asking = [each.model_copy(update={"if_busy": IfBusy.ENQUEUE}) for each in new]
+        asking = [each._replace(if_busy=IfBusy.ENQUEUE) for each in new]
         try:
             return await self._store.add(asking, max_queued=0, key=request)
         except QueueFull:  # nothing is ever accepted into a queue for none

@@ -105,7 +105,7 @@ async def submit_message(request: Request) -> Response:
         if latest.state in TERMINAL:
             return Response(MessageStatus.of(latest).model_dump_json(), 200, headers, JSON)
     (outlook,) = await services.queue.outlooks(accepted.messages, keyed=key is not None)
-    return Response(MessageAccepted.of(message, outlook).model_dump_json(), 202, headers, JSON)
+    return Response(MessageAccepted.json_of(message, outlook), 202, headers, JSON)
 
 
 def _wants_stream(request: Request) -> bool:

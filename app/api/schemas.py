@@ -5,6 +5,7 @@ import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic_core import to_json
 from pydantic_core.core_schema import ValidationInfo
 
 from app.errors import InvalidRequest
@@ -22,7 +23,7 @@ from app.models import (
 )
 from app.outlook import NOTHING, Outlook, WaitingReason
 from app.queue_manager import Answer, Submission
-from app.text import not_blank
+from app.text import not_blank, rfc3339
 
 MESSAGE_ID = "550e8400-e29b-41d4-a716-446655440000"
 THREAD_ID = "a2e40f10-9f5a-4a54-9fb4-3b9f861fc2c0"
@@ -219,6 +220,36 @@ class MessageAccepted(BaseModel):
             agent=message.agent,
             estimated_start_at=outlook.estimated_start_at,
             waiting_reason=outlook.reason,
+        )
+
+    @staticmethod
+    def json_of(message: Message, outlook: Outlook = NOTHING) -> bytes:
+        """What `of` is as JSON, written without the model: making and dumping that takes a twentieth of a submit."""
+        start, reason, thread_id = outlook.estimated_start_at, outlook.reason, message.thread_id
+        return b"".join(
+            (
+                b'{"message_id":"',
+                message.id.encode(),
+                b'","state":"',
+                message.state.encode(),
+                b'","queue_position":',
+                b"null" if message.queue_position is None else b"%d" % message.queue_position,
+                b',"created_at":"',
+                rfc3339(message.created_at).encode(),
+                b'","thread_id":',
+                b"null" if thread_id is None else to_json(thread_id),
+                b',"agent":',
+                to_json(message.agent),
+                b',"estimated_start_at":',
+                b"null" if start is None else b'"%b"' % rfc3339(start).encode(),
+                b',"waiting_reason":',
+                (
+                    b"null"
+                    if reason is None
+                    else b'{"code":"%b","message":%b}' % (reason.code.encode(), to_json(reason.message))
+                ),
+                b"}",
+            )
         )
 
 

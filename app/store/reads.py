@@ -64,7 +64,7 @@ class Reads(ABC):
     def _with_position(self, message: Message) -> Message:
         if message.state is not MessageState.QUEUED:
             return message
-        return message.model_copy(update={"queue_position": self.position(message.tenant, message.id)})
+        return message._replace(queue_position=self.position(message.tenant, message.id))
 
     def position(self, tenant: str, message_id: str) -> int | None:
         """How many would be claimed first; None while delayed or not queued."""
@@ -99,7 +99,7 @@ class Reads(ABC):
         queued = self._page("list_queued", tenant=tenant, limit=limit)
         if len(queued) < limit and _text_length(queued) < PAGE_TEXT_LENGTH:
             queued += self._page("list_delayed", tenant=tenant, limit=limit - len(queued))
-        return QueueSummary.model_construct(
+        return QueueSummary(
             totals=totals,
             queued=tuple(queued),
             processing=tuple(self._page("list_processing", tenant=tenant, limit=limit)),

@@ -31,7 +31,7 @@ def preview(text: str) -> str:
 
 def to_message(row: tuple[Any, ...], queue_position: int | None = None) -> Message:
     """From the columns of the query `message_columns`."""
-    return Message.model_construct(
+    return Message(
         number=row[0],
         id=row[1],
         tenant=row[2],
@@ -111,31 +111,33 @@ class Receipt(NamedTuple):
 
 _NO_OPTIONS = MessageOptions()
 
-_NOTHING_YET: dict[str, Any] = dict.fromkeys(("started_at", "completed_at", "result", "error", "error_code"))
-_ACCEPTED = Message.model_construct(state=MessageState.QUEUED, attempt=0, fence=0, **_NOTHING_YET)
-"""What all messages have in common that were just accepted: a copy costs half of making it anew."""
-
 
 def accepted(new: NewMessage, receipt: Receipt) -> Message:
     """A message as it is just after it was stored."""
-    return _ACCEPTED.model_copy(
-        update={
-            "id": receipt.id,
-            "tenant": new.tenant,
-            "thread_id": new.thread_id,
-            "agent": new.agent,
-            "content": new.content,
-            "priority": new.priority,
-            "number": receipt.number,
-            "thread_number": receipt.thread_number,
-            "created_at": to_datetime(receipt.created_at),
-            "options": new.options or _NO_OPTIONS,
-            "place": Place(receipt.place),
-            "run_at": to_datetime(receipt.run_at) if receipt.run_at else None,
-            "rollback": tuple(receipt.rollback),
-            "webhook_url": new.webhook_url,
-            "queue_position": receipt.position,
-        }
+    return Message(
+        number=receipt.number,
+        id=receipt.id,
+        tenant=new.tenant,
+        thread_id=new.thread_id,
+        thread_number=receipt.thread_number,
+        agent=new.agent,
+        content=new.content,
+        priority=new.priority,
+        state=MessageState.QUEUED,
+        created_at=to_datetime(receipt.created_at),
+        started_at=None,
+        completed_at=None,
+        result=None,
+        error=None,
+        error_code=None,
+        attempt=0,
+        fence=0,
+        options=new.options or _NO_OPTIONS,
+        place=Place(receipt.place),
+        run_at=to_datetime(receipt.run_at) if receipt.run_at else None,
+        rollback=tuple(receipt.rollback),
+        webhook_url=new.webhook_url,
+        queue_position=receipt.position,
     )
 
 

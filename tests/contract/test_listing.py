@@ -84,7 +84,7 @@ async def test_listed_messages_are_as_they_are_read_but_without_positions(store:
     for message in await store.list_messages(TENANT, EVERYTHING, Page(10)):
         assert message.queue_position is None
         single = await store.get(TENANT, ids[message.state])
-        assert message.model_dump(exclude={"queue_position"}) == single.model_dump(exclude={"queue_position"})
+        assert message._replace(queue_position=None) == single._replace(queue_position=None)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
@@ -262,7 +262,7 @@ async def test_the_head_is_told_as_it_is_but_without_its_position(store: Store) 
     assert await store.get_head(TENANT, "t") == message
     await store.cancel(TENANT, message.id)
     message = await add(store, thread="t")
-    assert await store.get_head(TENANT, "t") == message.model_copy(update={"queue_position": None})
+    assert await store.get_head(TENANT, "t") == message._replace(queue_position=None)
     await claim_one(store)
     assert await store.get_head(TENANT, "t") == await store.get(TENANT, message.id)
 

@@ -43,7 +43,7 @@ async def send(store: Store, *news: NewMessage, key: RequestKey = KEY, max_queue
 
 def again(news: Sequence[NewMessage]) -> list[NewMessage]:
     """The same request once more: the caller makes new ids for it."""
-    return [each.model_copy(update={"id": new().id}) for each in news]
+    return [each._replace(id=new().id) for each in news]
 
 
 async def test_a_request_that_comes_again_is_stored_once_and_answered_the_same(store: Store) -> None:

@@ -82,7 +82,7 @@ async def test_listed_messages_are_as_they_are_read_one_by_one(store: Store) -> 
     summary = await store.summary(TENANT, limit=10)
     for message in summary.queued + summary.processing:
         single = await store.get(TENANT, message.id)
-        assert message.model_dump(exclude={"queue_position"}) == single.model_dump(exclude={"queue_position"})
+        assert message._replace(queue_position=None) == single._replace(queue_position=None)
 
 
 async def test_messages_being_processed_are_listed_oldest_first(store: Store, clock: ManualClock) -> None:

@@ -9,7 +9,17 @@ import pytest
 import redis
 
 from app.errors import NotFailed, NotInterrupted
-from app.models import DeliveryAttempt, EventType, Interrupted, Message, MessageFilter, MessageState, Page, Released
+from app.models import (
+    DeliveryAttempt,
+    EventType,
+    IfBusy,
+    Interrupted,
+    Message,
+    MessageFilter,
+    MessageState,
+    Page,
+    Released,
+)
 from app.store.base import KEY_SECONDS, PACE_MESSAGES
 from app.store.redis import accepting, running
 from app.store.redis.store import RedisStore
@@ -73,7 +83,7 @@ async def store(tmp_path: Path) -> AsyncIterator[RedisStore]:
 async def test_messages_of_one_call_are_accepted_once(tmp_path: Path, moment: Moment, key: Any) -> None:
     async with proxied(tmp_path) as (store, proxy):
         await add(store, thread="t")
-        news = [new(thread="t", if_busy="rollback"), new(thread="t"), new(delay_seconds=60)]
+        news = [new(thread="t", if_busy=IfBusy.ROLLBACK), new(thread="t"), new(delay_seconds=60)]
         proxy.cut = moment
         accepted = await store.add(news, max_queued=10, key=key)
         assert proxy.cuts == 1

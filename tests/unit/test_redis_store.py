@@ -86,7 +86,7 @@ async def test_an_id_that_is_taken_is_refused(store: RedisStore) -> None:
     given = new("first")
     await store.add([given], max_queued=10)
     with pytest.raises(StoreError, match="taken"):
-        await store.add([new("other"), given.model_copy(update={"content": "second"})], max_queued=10)
+        await store.add([new("other"), given._replace(content="second")], max_queued=10)
     with pytest.raises(StoreError, match="taken"):
         await store.add([other := new("twice"), other], max_queued=10)
     assert await listed(store) == [given.id]

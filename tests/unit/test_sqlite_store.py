@@ -119,7 +119,7 @@ async def test_an_operation_that_fails_harms_no_other_of_its_batch(store: Sqlite
     async with asyncio.timeout(5):
         results = await asyncio.gather(
             store.add([known], max_queued=ALL),
-            store.add([known.model_copy(update={"content": "the same id again"})], max_queued=ALL),
+            store.add([known._replace(content="the same id again")], max_queued=ALL),
             store.add([new("\ud800", thread="t")], max_queued=ALL),
             store.cancel(TENANT, "unknown"),
             store.add([new("second", thread="t")], max_queued=ALL),

@@ -196,7 +196,7 @@ def _dead_letters(rows: Rows, ids: Sequence[str]) -> list[Locked]:
 
 def _again(message: Message) -> NewMessage:
     """As it is handed in to be placed anew, at once."""
-    return NewMessage.model_construct(
+    return NewMessage(
         id=message.id,
         tenant=message.tenant,
         thread_id=message.thread_id,

@@ -85,7 +85,7 @@ def event_page(reply: Sequence[Any]) -> EventPage:
 def summary(reply: Sequence[Any]) -> QueueSummary:
     """From the reply of the script `summary`, whose totals are in the order of a thread's states."""
     totals, queued, processing = reply
-    return QueueSummary.model_construct(
+    return QueueSummary(
         totals=dict(zip(THREAD_STATES, totals, strict=True)),
         queued=tuple(map(message, queued)),
         processing=tuple(map(message, processing)),
