@@ -4,22 +4,33 @@ The checkpoints are in a file of their own, opened with Python's SQLite; the que
 So the fence cannot be the queue's row. Instead an attempt first leaves its own fence here, which takes the right from
 every earlier one, and each later write looks for it in its own transaction. The queue's id is a part of it: the numbers
 of a queue that was made anew, or restored from a backup of another day, begin lower.
+
+One thread has the connection. Each call goes there once and does there all that it has to, for a change of threads
+costs more than a statement. Whoever is cancelled meanwhile still waits for its end.
 """
 
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import aiosqlite
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+)
+from langgraph.checkpoint.sqlite import SqliteSaver
 
 from app.checkpoints.fence import Mark, config_of, input_task_of, lease_lost, mark_of, strict_serializer
+from app.checkpoints.threads import CalledFromThreads
 from app.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -36,6 +47,7 @@ WHERE excluded.queue <> queue OR (excluded.message, excluded.fence) >= (message,
 RETURNING 1
 """
 FIND_FENCE = "SELECT 1 FROM fences WHERE thread_id = ? AND queue = ? AND message = ? AND fence = ?"
+FORGET_FENCE = "DELETE FROM fences WHERE thread_id = ?"
 CHECKPOINTS_OF_RUNS = """
 SELECT checkpoint_ns, checkpoint_id, parent_checkpoint_id FROM checkpoints
 WHERE thread_id = ? AND json_extract(CAST(metadata AS TEXT), '$.run_id') IN (SELECT value FROM json_each(?))
@@ -43,43 +55,53 @@ WHERE thread_id = ? AND json_extract(CAST(metadata AS TEXT), '$.run_id') IN (SEL
 DROP_CHECKPOINT = "DELETE FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
 DROP_WRITES = "DELETE FROM writes WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
 DROP_INPUT = f"{DROP_WRITES} AND task_id = ?"
+SOON = "PRAGMA synchronous = NORMAL"
+AT_ONCE = "PRAGMA synchronous = FULL"
+"""How soon a commit is on the disk. FULL is the default: a finished step stays finished."""
+
 BUSY_TIMEOUT_SECONDS = 5
 WAL_RETRY_SECONDS = 0.01
 
 
-class FencedSqliteSaver(AsyncSqliteSaver):
+class _Statements(SqliteSaver):
+    """LangGraph's statements, in the transaction of whoever calls and on one thread only."""
+
+    @contextmanager
+    def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:  # noqa: ARG002  LangGraph's
+        """A cursor; nothing is committed."""
+        with closing(self.conn.cursor()) as cursor:
+            yield cursor
+
+
+class FencedSqliteSaver(CalledFromThreads):
     """A saver whose writes carry the attempt's fence in `configurable`. Meets `app.agents.base.AgentMemory`."""
 
-    def __init__(self, connection: aiosqlite.Connection, queue_id: str) -> None:
-        super().__init__(connection, serde=strict_serializer())
+    def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor, queue_id: str) -> None:
+        super().__init__(strict_serializer())
+        self.conn = connection
+        self._thread = thread
         self._queue_id = queue_id
-        self._writing = asyncio.Lock()
+        self._statements = _Statements(connection, serde=self.serde)
+        self._is_set_up = False
+
+    def get_next_version(self, current: str | None, channel: None) -> str:
+        """As LangGraph's saver makes them."""
+        return self._statements.get_next_version(current, channel)
 
     async def setup(self) -> None:
-        """Make the tables. `synchronous` is FULL, the default: a finished step stays finished."""
-        if not self.is_setup:
-            await self._make_tables()
-            await self.conn.execute(CREATE_FENCES)
-            await self.conn.commit()
-
-    async def _make_tables(self) -> None:
-        """SQLite answers a switch to WAL with BUSY at once, whatever the timeout, while others open the file too."""
-        time = asyncio.get_running_loop().time
-        deadline = time() + BUSY_TIMEOUT_SECONDS
-        while True:
-            try:
-                return await super().setup()
-            except sqlite3.OperationalError:
-                if time() > deadline:
-                    raise
-                await asyncio.sleep(WAL_RETRY_SECONDS)
+        """Make the tables, as the first call does anyway."""
+        await self._call(lambda: None)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
-        if mark_of(config, self._queue_id):
-            await _to_the_end(self._take(config))
-        with mapped_errors():
-            return await super().aget_tuple(config)
+
+        def get() -> CheckpointTuple | None:
+            mark = mark_of(config, self._queue_id)
+            if mark and not self._first_row(FIND_FENCE, mark):
+                self._take(config, mark)
+            return self._statements.get_tuple(config)
+
+        return await self._call(get)
 
     async def alist(
         self,
@@ -90,9 +112,10 @@ class FencedSqliteSaver(AsyncSqliteSaver):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """The checkpoints that match, newest first."""
-        with mapped_errors():
-            async for found in super().alist(config, filter=filter, before=before, limit=limit):
-                yield found
+        for found in await self._call(
+            lambda: list(self._statements.list(config, filter=filter, before=before, limit=limit))
+        ):
+            yield found
 
     async def aput(
         self,
@@ -102,96 +125,117 @@ class FencedSqliteSaver(AsyncSqliteSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Save a checkpoint. Raises LeaseLost when a later attempt has begun."""
-
-        async def put() -> RunnableConfig:
-            async with self._fenced(config):
-                return await AsyncSqliteSaver.aput(self, config, checkpoint, metadata, new_versions)
-
-        return await _to_the_end(put())
+        return await self._write(config, lambda: self._statements.put(config, checkpoint, metadata, new_versions))
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
+        await self._write(config, lambda: self._statements.put_writes(config, writes, task_id, task_path))
 
-        async def put() -> None:
-            async with self._fenced(config):
-                await AsyncSqliteSaver.aput_writes(self, config, writes, task_id, task_path)
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Delete all checkpoints of a conversation."""
+        await self._write({"configurable": {}}, lambda: self._statements.delete_thread(thread_id))
 
-        await _to_the_end(put())
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """What the ancestors of a checkpoint wrote to these channels."""
+        return await self._call(lambda: self._statements.get_delta_channel_history(config=config, channels=channels))
 
     async def forget(self, memory_keys: list[str]) -> None:
         """See `AgentMemory.forget`."""
-        for key in memory_keys:
-            await _to_the_end(self._forget(key))
+
+        def forget() -> None:
+            for key in memory_keys:
+                self._statements.delete_thread(key)
+                self.conn.execute(FORGET_FENCE, (key,))
+
+        await self._write({"configurable": {}}, forget)
 
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
         """See `AgentMemory.forget_messages`."""
 
-        async def forget() -> None:
-            async with self._fenced(config_of(memory_key, memory_fence)):
-                query = self.conn.execute(CHECKPOINTS_OF_RUNS, (memory_key, json.dumps(message_ids)))
-                async with query as rows:
-                    for namespace, checkpoint_id, parent_id in await rows.fetchall():
-                        place = (memory_key, namespace, checkpoint_id)
-                        await self.conn.execute(DROP_CHECKPOINT, place)
-                        await self.conn.execute(DROP_WRITES, place)
-                        if parent_id is not None:
-                            await self.conn.execute(
-                                DROP_INPUT, (memory_key, namespace, parent_id, input_task_of(parent_id))
-                            )
-                await self.conn.commit()
+        def forget() -> None:
+            found = self.conn.execute(CHECKPOINTS_OF_RUNS, (memory_key, json.dumps(message_ids))).fetchall()
+            for namespace, checkpoint_id, parent_id in found:
+                place = (memory_key, namespace, checkpoint_id)
+                self.conn.execute(DROP_CHECKPOINT, place)
+                self.conn.execute(DROP_WRITES, place)
+                if parent_id is not None:
+                    self.conn.execute(DROP_INPUT, (memory_key, namespace, parent_id, input_task_of(parent_id)))
 
-        await _to_the_end(forget())
+        await self._write(config_of(memory_key, memory_fence), forget)
 
-    async def _forget(self, key: str) -> None:
-        async with self._writing:
+    async def _write(self, config: RunnableConfig, write: Callable[[], T]) -> T:
+        """Write in one transaction with the look at the fence."""
+
+        def written() -> T:
+            mark = mark_of(config, self._queue_id)
+            self.conn.execute("BEGIN IMMEDIATE")
+            if mark:
+                self._hold(config, mark)
+            result = write()
+            self.conn.commit()
+            return result
+
+        return await self._call(written)
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        """Have the thread do this; what it leaves uncommitted is undone."""
+
+        def called() -> T:
+            with mapped_errors():
+                try:
+                    if not self._is_set_up:
+                        self._set_up()
+                    return work()
+                finally:
+                    self.conn.rollback()
+
+        calling = asyncio.get_running_loop().run_in_executor(self._thread, called)
+        try:
+            return await asyncio.shield(calling)
+        except asyncio.CancelledError:
+            await asyncio.wait([calling])
+            if not calling.cancelled():
+                calling.exception()  # nobody is left to be told
+            raise
+
+    def _set_up(self) -> None:
+        """SQLite answers a switch to WAL with BUSY at once, whatever the timeout, while others open the file too."""
+        deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+        while not self._is_set_up:
             try:
-                with mapped_errors():
-                    await self.adelete_thread(key)
-                    await self.conn.execute("DELETE FROM fences WHERE thread_id = ?", (key,))
-                    await self.conn.commit()
-            finally:
-                await self.conn.rollback()
+                self._statements.setup()
+                self.conn.execute(CREATE_FENCES)
+                self._is_set_up = True
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(WAL_RETRY_SECONDS)
 
-    async def _take(self, config: RunnableConfig) -> None:
-        async with self._fenced(config):
-            await self.conn.commit()
+    def _take(self, config: RunnableConfig, mark: Mark) -> None:
+        """Take the right to write. The commit need not wait for the disk.
 
-    @asynccontextmanager
-    async def _fenced(self, config: RunnableConfig) -> AsyncIterator[None]:
-        """One transaction around the saver's own statements and the look at the fence; the saver commits it."""
-        async with self._writing:
-            try:
-                with mapped_errors():
-                    await self.setup()
-                    if mark := mark_of(config, self._queue_id):
-                        await self.conn.execute("BEGIN IMMEDIATE")
-                        await self._hold(config, mark)
-                    yield
-            finally:
-                await self.conn.rollback()
+        All attempts with this file are of this machine: a loss of power that takes back the mark has ended the others.
+        """
+        self.conn.execute(SOON)
+        try:
+            self.conn.execute("BEGIN IMMEDIATE")
+            self._hold(config, mark)
+            self.conn.commit()
+        finally:
+            self.conn.rollback()
+            self.conn.execute(AT_ONCE)
 
-    async def _hold(self, config: RunnableConfig, mark: Mark) -> None:
+    def _hold(self, config: RunnableConfig, mark: Mark) -> None:
         """Make sure, inside a transaction, that no later attempt has the memory."""
-        if not await self._first_row(FIND_FENCE, mark) and not await self._first_row(TAKE_FENCE, mark):
+        if not self._first_row(FIND_FENCE, mark) and not self._first_row(TAKE_FENCE, mark):
             raise lease_lost(config, mark)
 
-    async def _first_row(self, query: str, values: tuple[Any, ...]) -> sqlite3.Row | None:
-        async with self.conn.execute(query, values) as rows:
-            return await rows.fetchone()
-
-
-async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Await work that must not stop half-way: a cancelled statement runs all the same, and its transaction stays."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # nobody is left to be told
-        raise
+    def _first_row(self, query: str, values: tuple[Any, ...]) -> Any:
+        return self.conn.execute(query, values).fetchone()
 
 
 @contextmanager
@@ -206,16 +250,21 @@ def mapped_errors() -> Iterator[None]:
 @asynccontextmanager
 async def open_saver(path: Path | None, queue_id: str) -> AsyncIterator[FencedSqliteSaver]:
     """The saver on this file, or in memory for None, for the messages of this queue."""
-    if path is not None:
-        await asyncio.to_thread(_create, path)
-    async with aiosqlite.connect(path or ":memory:", timeout=BUSY_TIMEOUT_SECONDS) as connection:
-        saver = FencedSqliteSaver(connection, queue_id)
-        with mapped_errors():
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1, thread_name_prefix="sqlite-memory") as thread:
+        connection = await loop.run_in_executor(thread, _connect, path)
+        try:
+            saver = FencedSqliteSaver(connection, thread, queue_id)
             await saver.setup()
-        yield saver
+            yield saver
+        finally:
+            await loop.run_in_executor(thread, connection.close)
 
 
-def _create(path: Path) -> None:
-    """The file, readable to its owner only."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.touch(0o600)
+def _connect(path: Path | None) -> sqlite3.Connection:
+    """The file is readable to its owner only."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(0o600)
+    with mapped_errors():
+        return sqlite3.connect(path or ":memory:", timeout=BUSY_TIMEOUT_SECONDS, check_same_thread=False)
