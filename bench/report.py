@@ -59,8 +59,32 @@ def percentile(values: Iterable[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
 
 
+def markdown(rows: Sequence[Row]) -> str:
+    """The rows of a measure as a table for a document."""
+    lines = ["| | median | lowest–highest | goal |", "|---|---|---|---|"]
+    for each in rows:
+        unit = f" {each.unit}" if each.unit else ""
+        goal = "" if each.met is None else f"{each.goal.replace('>=', '≥').replace('<=', '≤')}, {_told(each.met)}"
+        extremes = f"{_figure(each.low)}–{_figure(each.high)}"
+        what = each.what.replace("  ", "– ", 1) if each.what.startswith("  ") else each.what
+        lines.append(f"| {what} | {_figure(each.median)}{unit} | {extremes} | {goal or each.goal} |")
+    return "\n".join(lines) + "\n"
+
+
+def _told(met: bool) -> str:
+    return "met" if met else "**missed**"
+
+
+def _figure(value: float) -> str:
+    """Three digits that count, more where a number is large."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def save(rows: dict[str, list[Row]], seconds: dict[str, float]) -> Path:
-    """Write the rows by measure, with what they were measured on, to `bench/results`; the path."""
+    """Write the rows by measure, with what they were measured on, to `bench/results`; the path.
+
+    Beside the file lies one with the same name and tables for a document.
+    """
     RESULTS.mkdir(exist_ok=True)
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     report = {
@@ -75,6 +99,7 @@ def save(rows: dict[str, list[Row]], seconds: dict[str, float]) -> Path:
     }
     path = RESULTS / f"{at.replace(':', '')}.json"
     path.write_text(json.dumps(report, indent=2) + "\n")
+    path.with_suffix(".md").write_text("\n".join(f"## {name}\n\n{markdown(found)}" for name, found in rows.items()))
     return path
 
 
