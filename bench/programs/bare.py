@@ -1,6 +1,7 @@
 """What streams are compared with: Starlette's StreamingResponse on the same server settings, storing nothing.
 
-`/idle` sends one comment and sleeps; `/events/{count}` sends so many ready frames, one a send.
+`/idle` sends one comment and sleeps; `/events/{count}` sends so many ready frames, one a send. `/live` sends what
+`POST /broadcast/{events}/{burst}/{pause}` puts into a queue for each reader, as one would write it by hand.
 """
 
 import asyncio
@@ -12,6 +13,15 @@ from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 
 app = FastAPI()
+queues: set[asyncio.Queue[bytes | None]] = set()
+
+
+def frames_of(count: int) -> list[bytes]:
+    """The frames that a message with so many chunks has."""
+    return [
+        f'id: {n + 2}\nevent: chunk\ndata: {{"type": "content", "chunk": "token {n} ", "index": {n}}}\n\n'.encode()
+        for n in range(count)
+    ]
 
 
 @app.get("/idle")
@@ -25,16 +35,43 @@ async def idle() -> StreamingResponse:
 
 @app.get("/events/{count}")
 async def events(count: int) -> StreamingResponse:
-    frames = [
-        f'id: {n}\nevent: chunk\ndata: {{"type": "content", "chunk": "token {n} ", "index": {n}}}\n\n'.encode()
-        for n in range(count)
-    ]
+    frames = frames_of(count)
 
     async def send() -> AsyncIterator[bytes]:
         for frame in frames:
             yield frame
 
     return StreamingResponse(send(), media_type="text/event-stream")
+
+
+@app.get("/live")
+async def live() -> StreamingResponse:
+    queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+    queues.add(queue)
+
+    async def send() -> AsyncIterator[bytes]:
+        yield b": open\n\n"
+        while (frame := await queue.get()) is not None:
+            yield frame
+        queues.remove(queue)
+
+    return StreamingResponse(send(), media_type="text/event-stream")
+
+
+@app.post("/broadcast/{count}/{burst}/{pause}")
+async def broadcast(count: int, burst: int, pause: float) -> None:
+    """To all that read now; ends their streams."""
+    loop = asyncio.get_running_loop()
+    frames = frames_of(count)
+    due = loop.time()
+    for at in range(0, count, burst):
+        for queue in queues:
+            for frame in frames[at : at + burst]:
+                queue.put_nowait(frame)
+        due += pause
+        await asyncio.sleep(due - loop.time())
+    for queue in queues:
+        queue.put_nowait(None)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,41 @@
-"""Readers of streams: `python -m bench.programs.streamload PORT READERS SECONDS PATH…`, each PATH in turn for a reader.
+"""Readers of streams: `python -m bench.programs.streamload`, which reads one line of JSON, its `Load`.
 
-Opens all readers and prints lines of JSON: one when each has its first bytes, and one with the events that came within
-the seconds, or until all streams had ended with SECONDS 0.
+Opens all readers, says so with a line of JSON, reads until all streams have ended and says what came. When its input is
+closed it ends.
 """
 
 import asyncio
 import functools
+import itertools
 import json
 import sys
 import time
+from collections.abc import Sequence
+from typing import cast
+
+import uvloop
+
+AT_ONCE = 100
+"""So many connections are opened together."""
 
 
 class Reader(asyncio.Protocol):
-    """Counts events by their empty lines, and bytes."""
+    """Counts events by their lines of data."""
 
     def __init__(self, payload: bytes) -> None:
         self._payload = payload
+        self._tail = b""
         self.events = 0
         self.opened = asyncio.get_running_loop().create_future()
         self.ended = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.write(self._payload)
+        cast(asyncio.Transport, transport).write(self._payload)  # uvloop's is none by its class
 
     def data_received(self, data: bytes) -> None:
+        data = self._tail + data
         self.events += data.count(b"\ndata: ")
+        self._tail = data[-6:]  # shorter than what is counted, so that nothing is counted twice
         if not self.opened.done():
             self.opened.set_result(None)
         if data.endswith(b"0\r\n\r\n") and not self.ended.done():
@@ -41,25 +51,25 @@ def say(**fields: float) -> None:
     print(json.dumps(fields), flush=True)
 
 
-async def run(port: int, readers: int, seconds: float, paths: list[str]) -> None:
+async def run(port: int, readers: int, paths: Sequence[str]) -> None:
+    """Each path in turn for a reader."""
     loop = asyncio.get_running_loop()
-    opened: list[Reader] = []
-    for number in range(readers):
-        head = f"GET {paths[number % len(paths)]} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
-        _, reader = await loop.create_connection(functools.partial(Reader, head), "127.0.0.1", port)
-        opened.append(reader)
-        if number % 100 == 99:
-            await asyncio.gather(*(each.opened for each in opened[-100:]))
     began = time.perf_counter()
-    await asyncio.gather(*(each.opened for each in opened))
+    payloads = itertools.cycle(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode() for path in paths)
+    opened: list[Reader] = []
+    while len(opened) < readers:
+        some = [
+            await loop.create_connection(functools.partial(Reader, next(payloads)), "127.0.0.1", port)
+            for _ in range(min(AT_ONCE, readers - len(opened)))
+        ]
+        opened += [reader for _, reader in some]
+        await asyncio.gather(*(reader.opened for _, reader in some))
     say(open=len(opened))
-    if seconds:
-        await asyncio.sleep(seconds)
-    else:
-        await asyncio.gather(*(each.ended for each in opened))
-    elapsed = time.perf_counter() - began
-    say(events=sum(each.events for each in opened), seconds=elapsed)
+    ended = asyncio.gather(*(each.ended for each in opened))
+    closed = loop.run_in_executor(None, sys.stdin.read)
+    await asyncio.wait([ended, closed], return_when=asyncio.FIRST_COMPLETED)
+    say(events=sum(each.events for each in opened), seconds=time.perf_counter() - began)
 
 
 if __name__ == "__main__":
-    asyncio.run(run(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4:]))
+    uvloop.run(run(**json.loads(sys.stdin.readline())))

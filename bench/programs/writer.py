@@ -1,0 +1,89 @@
+"""A worker process reduced to what readers see of it: `python -m bench.programs.writer DATABASE_URL`.
+
+Takes lines of commands, answers each with a line of JSON:
+`finished EVENTS` makes a message whose log has so many chunks and has ended: its id;
+`running COUNT` makes messages that are being worked on: their ids;
+`write EVENTS BURST PAUSE` appends to the last running one, BURST chunks each PAUSE seconds, and finishes it.
+"""
+
+import asyncio
+import json
+import sys
+import time
+
+from app.config import Settings
+from app.models import Completed, Lease, NewEvent, NewMessage, Priority, new_message_id
+from app.store.base import Store
+from app.store.factory import make_store
+
+LEASE_SECONDS = 3600.0
+MAX_BURST = 500
+BATCH = 200
+
+
+async def begin(store: Store, count: int) -> list[Lease]:
+    """Add so many messages and claim them."""
+    leases: list[Lease] = []
+    while len(leases) < count:
+        batch = min(BATCH, count - len(leases))
+        await store.add(
+            [
+                NewMessage(
+                    id=new_message_id(),
+                    tenant="default",
+                    thread_id=None,
+                    agent="chat",
+                    content="What is the capital of France?",
+                    priority=Priority.NORMAL,
+                )
+                for _ in range(batch)
+            ],
+            max_queued=10**9,
+        )
+        claims = await store.claim("bench", ["chat"], batch, lease_seconds=LEASE_SECONDS)
+        leases += [claim.lease for claim in claims]
+    return leases
+
+
+async def write(store: Store, lease: Lease, events: int, burst: int, pause: float) -> None:
+    """Append the chunks, in a steady pace, however long each write takes."""
+    chunks = [NewEvent.chunk("content", f"token {index} ", index) for index in range(events)]
+    due = time.perf_counter()
+    for at in range(0, events, burst):
+        await store.append(lease, chunks[at : at + burst])
+        due += pause
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+    await store.finish(lease, Completed(""))
+
+
+async def carry_out(store: Store, command: list[str], leases: list[Lease]) -> object:
+    """One command; its answer."""
+    match command:
+        case ["finished", events]:
+            (lease,) = await begin(store, 1)
+            await write(store, lease, int(events), MAX_BURST, 0)
+            return lease.message_id
+        case ["running", count]:
+            leases[:] = await begin(store, int(count))
+            return [lease.message_id for lease in leases]
+        case ["write", events, burst, pause]:
+            await write(store, leases[-1], int(events), int(burst), float(pause))
+            return None
+        case _:
+            raise ValueError(f"unknown command: {command}")
+
+
+async def run(url: str) -> None:
+    """Carry out commands until there are no more."""
+    store = make_store(Settings(_env_file=None, database_url=url))
+    await store.open()
+    leases: list[Lease] = []
+    try:
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            print(json.dumps(await carry_out(store, line.split(), leases)), flush=True)
+    finally:
+        await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(run(sys.argv[1]))
