@@ -5,23 +5,21 @@ now or later, on any process. SSE, WebSocket and the command line all read throu
 """
 
 import asyncio
+import functools
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, closing, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Protocol
 
 from app.errors import StoreUnavailable
-from app.lifecycle import TERMINAL
-from app.models import TERMINAL_EVENTS, ChunkType, Event, EventPage, Lease, Message, MessageState, NewEvent, Part
+from app.models import TERMINAL_EVENTS, ChunkType, EventPage, Lease, Message, MessageState, NewEvent, Part
 from app.outlook import NOTHING, Outlook, Outlooks, Sight
-from app.store.base import MOVED, EventLog, Signals, Subscription, message_topic
+from app.shared_logs import NEVER, Idle, SharedLog, SharedReads, Silence, Written
+from app.store.base import MOVED, EventLog, Signals, message_topic
 
 logger = logging.getLogger(__name__)
-
-V = TypeVar("V")
 
 PAGE_EVENTS = 2_000
 POLL_SECONDS = 1.0
@@ -34,9 +32,6 @@ POSITION_SECONDS = 0.02
 """Waiting readers are told their positions at most this often, less often when many wait."""
 
 POSITION_SECONDS_PER_READER = 0.0005
-
-POSITIONS = "positions"
-"""Topic within this process: the queue moved, at the pace at which waiting readers are told."""
 
 MAX_CHUNK_LENGTH = 32_768
 """Characters of one chunk; longer text becomes several, so that no reader has to take a huge event."""
@@ -113,18 +108,6 @@ def merged(parts: Sequence[Part]) -> list[tuple[ChunkType, object]]:
     return chunks
 
 
-class Written:
-    """Stored events, one behind the other. All readers who want them share the object, and so the frames."""
-
-    def __init__(self, events: Sequence[Event]) -> None:
-        self.events = events
-
-    @cached_property
-    def frames(self) -> bytes:
-        """As server-sent events: made of the stored text, once for all readers."""
-        return "".join(f"id: {e.id}\nevent: {e.type}\ndata: {e.data}\n\n" for e in self.events).encode("ascii")
-
-
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Live news for a reader of a queued message; not stored, without an id. No position while it is delayed."""
@@ -141,11 +124,6 @@ class Reset:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """Nothing came for the time that the reader asked for."""
-
-
 News = Written | Waiting | Reset | Idle
 
 
@@ -160,87 +138,25 @@ class Source(EventLog, Messages, Sight, Signals, Protocol):
     """The ports that a tail reads from."""
 
 
-class SharedReads(Generic[V]):
-    """Reads once for all who ask for the same in one turn of the event loop, as readers do that one hint has woken.
-
-    Who asks in a later turn has a read of his own: one that had begun before may not show what he was woken for.
-    """
-
-    def __init__(self, read: Callable[..., Coroutine[Any, Any, V]]) -> None:
-        self._read = read
-        self._asked: dict[tuple[object, ...], asyncio.Task[V]] = {}
-
-    def __call__(self, *key: Any) -> asyncio.Task[V]:
-        """`read(*key)`, under way. It is not the caller's alone: not to be cancelled."""
-        task = self._asked.get(key)
-        if task is None:
-            task = self._asked[key] = asyncio.create_task(self._begin(key), name="shared read")
-            task.add_done_callback(_retrieve)
-        return task
-
-    async def _begin(self, key: tuple[object, ...]) -> V:
-        del self._asked[key]
-        return await self._read(*key)
-
-
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    """Of a read that nobody waited for to its end, the error is nobody's."""
-    if not task.cancelled():
-        task.exception()
-
-
-class _Silence:
-    """How long a reader has been told nothing."""
-
-    def __init__(self, limit_seconds: float) -> None:
-        self._time = asyncio.get_running_loop().time
-        self._limit_seconds = limit_seconds
-        self.broken()
-
-    def broken(self) -> None:
-        """The reader is being told something."""
-        self._ends_at = self._time() + self._limit_seconds
-
-    async def until_hint(self, hints: Subscription) -> AsyncIterator[Idle]:
-        """`Idle` each time that the silence has become too long, until there is a hint."""
-        hinted = False
-        while not hinted:
-            hinted = await hints.wait(self._left)
-            if not self._left:
-                self.broken()
-                yield Idle()
-
-    async def until_done(self, read: asyncio.Task[Any]) -> AsyncIterator[Idle]:
-        """The same, until a read is done, which takes long when the store is away."""
-        while not read.done():
-            await asyncio.wait([read], timeout=self._left)
-            if not self._left:
-                self.broken()
-                yield Idle()
-
-    @property
-    def _left(self) -> float:
-        return max(0.0, self._ends_at - self._time())
-
-
 class Streams:
     """Tails of message logs in this process."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._closing = False
-        self._topics: Counter[str] = Counter()
+        self._logs: dict[str, SharedLog] = {}
         self._poller: asyncio.Task[None] | None = None
-        self._waiting_readers = 0
+        self._queued: Counter[str] = Counter()
+        self._moves = 0
         self._ticker: asyncio.Task[None] | None = None
-        self._pages = SharedReads(self._read)
         self._outlooks = Outlooks(source)
         self._places = SharedReads(self._place)
 
     def close(self) -> None:
         """End all tails where they are; their readers go on elsewhere from the last id."""
         self._closing = True
-        self._source.publish(*self._topics)
+        for log in self._logs.values():
+            log.release()
         self._stop_polling()
         if self._ticker is not None:
             self._ticker.cancel()
@@ -253,30 +169,33 @@ class Streams:
         closes.
         Raises MessageNotFound.
         """
-        silence = _Silence(idle_seconds)
-        with self._reader_of(message_topic(message_id)) as hints:
+        with closing(Silence(idle_seconds)) as silence, self._reader_of(message_id) as log:
+            seen = NEVER
             while not self._closing:
-                read = self._pages(message_id, after)
-                async for idle in silence.until_done(read):
-                    yield idle
-                page, written = read.result()
+                look, seen = await log.next(after, seen, silence)
+                if look is None:
+                    continue
+                if isinstance(look, Idle):
+                    yield look
+                    continue
+                page = look.page
+                seen = NEVER
                 if after + 1 < page.first:
                     yield Reset(page.state, await self._text_so_far(tenant, message_id))
                     after = page.first - 1
                 elif page.events:
                     silence.broken()
-                    yield written
+                    yield look.written
                     after = page.events[-1].id
                     if page.events[-1].type in TERMINAL_EVENTS:
                         return
+                    if after == page.last and page.state is MessageState.PROCESSING:
+                        seen = look.hints  # nothing more is there to be read before the next one
                 elif page.state is MessageState.QUEUED:
-                    async for item in self._wait_in_queue(tenant, message_id, after, silence):
+                    async for item in self._wait_in_queue(tenant, message_id, log, after, look.hints, silence):
                         yield item
-                elif is_over(page, after):
-                    return
                 else:
-                    async for idle in silence.until_hint(hints):
-                        yield idle
+                    return
 
     async def await_end(self, tenant: str, message_id: str, seconds: float) -> None:
         """Return when the message has ended, after these seconds, or when this process closes."""
@@ -289,19 +208,23 @@ class Streams:
                     pass
 
     @contextmanager
-    def _reader_of(self, topic: str) -> Iterator[Subscription]:
-        """Counts a reader for as long as it is there, and has it woken now and then."""
-        self._topics[topic] += 1
+    def _reader_of(self, message_id: str) -> Iterator[SharedLog]:
+        """The log of a message, for as long as somebody reads it, with a look at it now and then."""
+        log = self._logs.get(message_id)
+        if log is None:
+            topic = self._source.subscribe(message_topic(message_id))
+            log = self._logs[message_id] = SharedLog(functools.partial(self._read, message_id), topic)
+        log.readers += 1
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll(), name="look without a hint")
         try:
-            with self._source.subscribe(topic) as hints:
-                yield hints
+            yield log
         finally:
-            self._topics[topic] -= 1
-            if not self._topics[topic]:
-                del self._topics[topic]
-            if not self._topics:
+            log.readers -= 1
+            if not log.readers:
+                log.close()
+                del self._logs[message_id]
+            if not self._logs:
                 self._stop_polling()
 
     async def _read(self, message_id: str, after: int) -> tuple[EventPage, Written]:
@@ -314,35 +237,40 @@ class Streams:
         return page, Written(page.events)
 
     async def _wait_in_queue(
-        self, tenant: str, message_id: str, after: int, silence: _Silence
+        self, tenant: str, message_id: str, log: SharedLog, after: int, seen: int, silence: Silence
     ) -> AsyncIterator[Waiting | Idle]:
-        """Positions and reasons, until there is an event behind `after` or the message is queued no more."""
+        """Positions and reasons, until there is an event behind `after` or the message is queued no more.
+
+        `seen` is of the look that saw it queued.
+        """
         told: tuple[object, ...] | None = None
-        self._waiting_readers += 1
+        self._queued[message_id] += 1
         if self._ticker is None:
             self._ticker = asyncio.create_task(self._tick(), name="queue positions")
         try:
-            with self._source.subscribe(message_topic(message_id), POSITIONS) as hints:
-                while not self._closing:
-                    read = self._pages(message_id, after)
-                    async for idle in silence.until_done(read):
-                        yield idle
-                    page, _ = read.result()
-                    if page.events or page.state is not MessageState.QUEUED:
-                        return
-                    asked = self._places(tenant, message_id)
-                    async for idle in silence.until_done(asked):
-                        yield idle
-                    place = asked.result()
-                    if place is not None and (place.position, place.outlook.reason) != told:
-                        told = (place.position, place.outlook.reason)
-                        silence.broken()
-                        yield place
-                    async for idle in silence.until_hint(hints):
-                        yield idle
+            while not self._closing:
+                moves = self._moves
+                asked = self._places(tenant, message_id)
+                async for idle in silence.until_done(asked):
+                    yield idle
+                place = asked.result()
+                if place is not None and (place.position, place.outlook.reason) != told:
+                    told = (place.position, place.outlook.reason)
+                    silence.broken()
+                    yield place
+                while moves == self._moves and not self._closing:
+                    found, seen = await log.next(after, seen, silence)
+                    if isinstance(found, Idle):
+                        yield found
+                    elif found is not None:
+                        if found.page.events or found.page.state is not MessageState.QUEUED:
+                            return
+                        break
         finally:
-            self._waiting_readers -= 1
-            if not self._waiting_readers and self._ticker is not None:
+            self._queued[message_id] -= 1
+            if not self._queued[message_id]:
+                del self._queued[message_id]
+            if not self._queued and self._ticker is not None:
                 self._ticker.cancel()
                 self._ticker = None
 
@@ -355,16 +283,17 @@ class Streams:
         return None
 
     async def _poll(self) -> None:
-        """Has readers look without a hint, those of one message together, and only so many each time."""
+        """Has logs looked at without a hint, and only for so many readers each time."""
         turn: deque[str] = deque()
         while True:
             await asyncio.sleep(POLL_SECONDS)
             readers = 0
-            turn = turn or deque(self._topics)
+            turn = turn or deque(self._logs)
             while turn and readers < READERS_A_POLL:
-                topic = turn.popleft()
-                readers += self._topics[topic]
-                self._source.publish(topic)
+                message_id = turn.popleft()
+                if message_id in self._logs:
+                    readers += self._logs[message_id].readers
+                    self._source.publish(message_topic(message_id))
 
     def _stop_polling(self) -> None:
         if self._poller is not None:
@@ -376,14 +305,11 @@ class Streams:
         with self._source.subscribe(MOVED) as moved:
             while True:
                 if await moved.wait(POLL_SECONDS):
-                    self._source.publish(POSITIONS)
-                    await asyncio.sleep(max(POSITION_SECONDS, self._waiting_readers * POSITION_SECONDS_PER_READER))
+                    self._moves += 1
+                    for message_id in self._queued:
+                        self._logs[message_id].release()
+                    await asyncio.sleep(max(POSITION_SECONDS, self._queued.total() * POSITION_SECONDS_PER_READER))
 
     async def _text_so_far(self, tenant: str, message_id: str) -> str:
         """What the pruned log would have shown: logs are pruned after the end, so the result has it all."""
         return (await self._source.get(tenant, message_id)).result or ""
-
-
-def is_over(page: EventPage, after: int) -> bool:
-    """Whether a reader who has seen `after` has seen all of a log that has ended."""
-    return after >= page.last and page.state in TERMINAL

@@ -18,7 +18,8 @@ from app.api.schemas import EventList, StoredEvent
 from app.errors import AgentQueueError, InvalidRequest
 from app.models import MessageState
 from app.services import Services
-from app.streams import Idle, News, Reset, Waiting, Written, is_over
+from app.shared_logs import Idle, Written, is_over
+from app.streams import News, Reset, Waiting
 from app.text import rfc3339
 
 logger = logging.getLogger(__name__)

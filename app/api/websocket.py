@@ -41,7 +41,7 @@ from app.api.streaming import live_event, resume_point, send_while_it_moves
 from app.errors import Conflict
 from app.models import TERMINAL_EVENTS, MessageState
 from app.services import Services
-from app.streams import Idle, Written
+from app.shared_logs import Idle, Written
 
 logger = logging.getLogger(__name__)
 

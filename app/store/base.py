@@ -12,7 +12,7 @@ ask for the narrow port that they need. Rules that hold for every method:
   wrote, and did not come back in time to tell what became of that, `CommitUnknown` says so.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -315,6 +315,9 @@ class Subscription(Protocol):
 
     async def wait(self, timeout: float) -> bool:
         """True at once when there was a hint since the last call, else at the next hint; False at the timeout."""
+
+    def on_hint(self, call: Callable[[], None]) -> None:
+        """Have this called at each hint from now on, instead of waiting; it may not subscribe, nor leave."""
 
 
 class Signals(Protocol):

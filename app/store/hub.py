@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -12,9 +12,17 @@ class HubSubscription:
     def __init__(self) -> None:
         self._hinted = False
         self._waiter: asyncio.Future[None] | None = None
+        self._call: Callable[[], None] | None = None
+
+    def on_hint(self, call: Callable[[], None]) -> None:
+        """See `app.store.base.Subscription`."""
+        self._call = call
 
     def hint(self) -> None:
         """Wake the waiter, or the next one to come."""
+        if self._call is not None:
+            self._call()
+            return
         self._hinted = True
         self._wake()
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.models import DEFAULT_TENANT, EventType
-from app.streams import Written
+from app.shared_logs import Written
 from tests import wire
 from tests.graph_control import GraphControl
 from tests.graphs import FLOOD_CHUNK, FLOOD_CHUNKS
@@ -99,7 +99,7 @@ async def test_a_reader_that_sleeps_is_sent_away(
     before = set(server.uvicorn.server_state.connections)
     async with sleeping_reader(server, message_id):
         await until(lambda: server.uvicorn.server_state.connections - before, "the reader is connected")
-        await until(lambda: not server.runtime.streams._topics, "the stream has ended", 10 * SEND_TIMEOUT)
+        await until(lambda: not server.runtime.streams._logs, "the stream has ended", 10 * SEND_TIMEOUT)
         await until(
             lambda: not (server.uvicorn.server_state.connections - before),
             "the connection is closed and its buffer free, though the reader never reads",

@@ -338,7 +338,7 @@ async def test_a_reader_that_leaves_stops_nothing_and_leaves_nothing(server: Liv
                 if leave == "drop":
                     stream.drop()
             await until(lambda: not (asyncio.all_tasks() - before), "the server's tasks for the reader end")
-    assert not server.runtime.streams._topics
+    assert not server.runtime.streams._logs
     gate.release_all()
     assert (await server.ended(message_id))["result"] == ANSWER
     await server.ended(queued)

@@ -190,7 +190,7 @@ async def test_a_client_that_leaves_stops_nothing_and_leaves_nothing(server: Liv
                 client.drop()
         await until(lambda: not tasks_of_connections(), "the server's tasks for the client end")
         await until(lambda: not server.uvicorn.server_state.tasks, "the connection's own task ends")
-        assert not server.runtime.streams._topics
+        assert not server.runtime.streams._logs
     gate.release_all()
     assert (await server.ended(message_id))["result"] == ANSWER
 

@@ -171,7 +171,7 @@ async def test_a_client_that_sleeps_costs_little_and_is_sent_away(
 ) -> None:
     server, message_id = flooded
     assert buffered(server) < 2**20
-    await until(lambda: not server.runtime.streams._topics, "the subscription has ended")
+    await until(lambda: not server.runtime.streams._logs, "the subscription has ended")
     assert await sleeper.closed() == 1013  # it reads on after all
     seen = sleeper.stored(message_id)
     async with talk(server.url) as client:

@@ -8,8 +8,9 @@ import pytest
 from app import outlook, streams
 from app.errors import StoreUnavailable
 from app.models import Completed, EventPage, MessageState, NewEvent
+from app.shared_logs import Idle, Written
 from app.store.sqlite.store import SqliteStore
-from app.streams import Idle, News, Reset, Streams, Waiting, Written
+from app.streams import News, Reset, Streams, Waiting
 from app.text import rfc3339
 from tests.contract.builders import FAILED, INTERRUPTED, TENANT, add, beat, claim_one, start
 from tests.servers import until
@@ -152,7 +153,7 @@ async def test_many_readers_look_in_turns(
         readers = [
             reading.create_task(collect(tails.tail(TENANT, each, after=0, idle_seconds=LONG), [])) for each in messages
         ]
-        await until(lambda: len(tails._topics) == len(messages), "all are there")
+        await until(lambda: len(tails._logs) == len(messages), "all are there")
         publish = counting.publish
 
         def note(*topics: str) -> None:
@@ -184,7 +185,7 @@ async def test_a_reader_that_leaves_during_a_shared_read_disturbs_nobody(
             await asyncio.gather(leaving, return_exceptions=True)
         await counting.finish(lease, Completed(""))
     assert ids(stays) == [1, 2]
-    assert not tails._topics
+    assert not tails._logs
 
 
 def places(seen: Sequence[News]) -> list[tuple[int | None, str | None]]:

@@ -1,0 +1,165 @@
+"""What the readers of one log share, where moments meet that a whole system seldom brings together."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, closing
+
+import pytest
+
+from app import streams
+from app.models import Event, EventPage, EventType, MessageState
+from app.shared_logs import NEVER, Look, SharedLog, Silence, Written
+from app.store.hub import Hub
+from app.streams import Idle, News, Streams
+from tests.contract.builders import TENANT, start
+from tests.servers import until
+from tests.unit.test_streams import CountingStore
+
+TOPIC = "message"
+LONG = 1_000.0
+
+
+def page_of(*events: Event) -> tuple[EventPage, Written]:
+    last = events[-1].id if events else 0
+    return EventPage(events, 1, last, MessageState.PROCESSING), Written(events)
+
+
+NOTHING = page_of()
+TOKEN = page_of(Event(1, EventType.CHUNK, "{}"))
+
+
+class Reads:
+    """Reads that take until they are answered."""
+
+    def __init__(self) -> None:
+        self.asked: list[asyncio.Future[tuple[EventPage, Written]]] = []
+
+    async def __call__(self, after: int) -> tuple[EventPage, Written]:
+        self.asked.append(asyncio.get_running_loop().create_future())
+        return await self.asked[-1]
+
+    async def wait_for(self, count: int) -> None:
+        await until(lambda: len(self.asked) == count, f"{count} reads have begun")
+
+
+async def a_turn() -> None:
+    """Let everything go on that can."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def answer_first(reads: Reads, log: SharedLog) -> None:
+    reads.asked[0].set_result(TOKEN)
+    log.release()
+
+
+def release_first(reads: Reads, log: SharedLog) -> None:
+    log.release()
+    reads.asked[0].set_result(TOKEN)
+
+
+@pytest.mark.parametrize("order", [answer_first, release_first])
+async def test_news_that_come_as_a_reader_is_woken_for_something_else_are_not_lost(
+    order: Callable[[Reads, SharedLog], None],
+) -> None:
+    reads, hub = Reads(), Hub()
+    log = SharedLog(reads, hub.subscribe(TOPIC))
+    with closing(Silence(LONG)) as silence:
+        reader = asyncio.create_task(log.next(0, NEVER, silence))
+        await reads.wait_for(1)
+        order(reads, log)
+        found, seen = await reader
+        assert found is None
+        again = asyncio.create_task(log.next(0, seen, silence))
+        await reads.wait_for(2)
+        reads.asked[1].set_result(TOKEN)
+        found, _ = await again
+    assert isinstance(found, Look)
+    assert found.written is TOKEN[1]
+
+
+async def test_a_hint_during_a_read_that_finds_nothing_has_it_read_again() -> None:
+    reads, hub = Reads(), Hub()
+    log = SharedLog(reads, hub.subscribe(TOPIC))
+    with closing(Silence(LONG)) as silence:
+        reader = asyncio.create_task(log.next(0, NEVER, silence))
+        await reads.wait_for(1)
+        hub.publish(TOPIC)
+        reads.asked[0].set_result(NOTHING)
+        await reads.wait_for(2)
+        reads.asked[1].set_result(TOKEN)
+        found, seen = await reader
+        assert isinstance(found, Look)
+        assert found.hints == seen == 1
+
+
+async def test_a_hint_during_a_read_that_finds_something_is_seen_by_who_comes_back() -> None:
+    reads, hub = Reads(), Hub()
+    log = SharedLog(reads, hub.subscribe(TOPIC))
+    with closing(Silence(LONG)) as silence:
+        reader = asyncio.create_task(log.next(0, NEVER, silence))
+        await reads.wait_for(1)
+        hub.publish(TOPIC)
+        reads.asked[0].set_result(TOKEN)
+        _, seen = await reader
+        back = asyncio.create_task(log.next(1, seen, silence))
+        await reads.wait_for(2)
+        back.cancel()
+        reads.asked[1].set_result(NOTHING)
+        await asyncio.gather(back, return_exceptions=True)
+        await a_turn()
+
+
+async def test_a_hint_that_brings_nothing_wakes_no_reader_and_one_without_a_hint_reads_nothing() -> None:
+    reads, hub = Reads(), Hub()
+    log = SharedLog(reads, hub.subscribe(TOPIC))
+    with closing(Silence(LONG)) as silence:
+        reader = asyncio.create_task(log.next(0, NEVER, silence))
+        await reads.wait_for(1)
+        reads.asked[0].set_result(NOTHING)
+        await a_turn()
+        hub.publish(TOPIC)
+        await reads.wait_for(2)
+        reads.asked[1].set_result(NOTHING)
+        await a_turn()
+        assert not reader.done()
+        log.release()
+        found, seen = await reader
+        assert found is None
+        back = asyncio.create_task(log.next(0, seen, silence))
+        await a_turn()
+        assert len(reads.asked) == 2
+        back.cancel()
+        await asyncio.gather(back, return_exceptions=True)
+
+
+async def test_what_goes_wrong_with_a_read_is_told_to_all_who_wait_for_it() -> None:
+    reads, hub = Reads(), Hub()
+    log = SharedLog(reads, hub.subscribe(TOPIC))
+    with closing(Silence(LONG)) as silence, closing(Silence(LONG)) as other:
+        waiting: list[Awaitable[object]] = [asyncio.create_task(log.next(0, NEVER, each)) for each in (silence, other)]
+        await reads.wait_for(1)
+        reads.asked[0].set_exception(LookupError("gone"))
+        assert [str(each) for each in await asyncio.gather(*waiting, return_exceptions=True)] == ["gone", "gone"]
+
+
+async def test_a_reader_in_silence_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep-alives of ten thousand idle streams cost no read of the store."""
+    monkeypatch.setattr(streams, "POLL_SECONDS", LONG)
+    store = CountingStore()
+    await store.open()
+    tails = Streams(store)
+    try:
+        lease = await start(store)
+        seen: list[News] = []
+        async with aclosing(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=0.01)) as news:
+            async for item in news:
+                seen.append(item)
+                if sum(isinstance(each, Idle) for each in seen) == 1:
+                    before = store.reads
+                if sum(isinstance(each, Idle) for each in seen) == 4:
+                    break
+        assert store.reads == before
+    finally:
+        tails.close()
+        await store.close()
