@@ -189,7 +189,7 @@ class PlainPostgres:
 
 
 class PlainRedis:
-    """redis-py, with hiredis. The claims that came together are one pipeline, and so are the finishes."""
+    """redis-py, with hiredis. What came together is one pipeline, of calls as the store makes them."""
 
     def __init__(self, client: Any) -> None:
         from app.store.redis import templates
@@ -214,13 +214,15 @@ class PlainRedis:
             yield cls(client)
 
     def _run(self, script: str, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+        from app.store.redis.lane import MAX_CALL
+
         self._turn += 1
         keys = ("{agent_queue}", f"{{agent_queue}}:process:{WORKER}")
         pipeline = self._client.pipeline(transaction=False)
-        for place, arguments in enumerate(calls):
-            pipeline.evalsha(self._scripts[script].sha, len(keys), *keys, self._turn, place, *arguments)
-        replies: list[Any] = pipeline.execute()
-        return replies
+        for first in range(0, len(calls), MAX_CALL):
+            together = [part for each in calls[first : first + MAX_CALL] for part in (len(each), *each)]
+            pipeline.evalsha(self._scripts[script].sha, len(keys), *keys, self._turn, first, *together)
+        return [reply for replies in pipeline.execute() for reply in replies]
 
     def claim(self, calls: int, limit: int) -> list[Held]:
         """See `Plain`."""

@@ -19,7 +19,7 @@ GUARDS = {
         "messages.fence\nFROM unnest": "lease.fence\nFROM unnest",
     },
     "redis": {
-        "held[1] ~= 'processing' or held[2] ~= ARGV[4]": "not held[1]",
+        "held[1] ~= 'processing' or held[2] ~= ARGV[2]": "not held[1]",
         " and message.state == 'processing' and message.fence == tonumber(fence)": "",
     },
 }

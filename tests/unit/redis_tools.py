@@ -1,12 +1,15 @@
 """What the tests of the store on Redis or Valkey have in common: open stores, one behind a proxy, patience."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from app.errors import StoreUnavailable
+from app.store.redis.scripts import load_scripts
 from app.store.redis.store import RedisStore
 from tests.clock import ManualClock
 from tests.proxy import Proxy, proxy_to
@@ -47,3 +50,10 @@ async def proxied(folder: Path, clock: ManualClock | None = None) -> AsyncIterat
         store = RedisStore(f"redis://127.0.0.1:{proxy.port}", clock=clock, prefix=str(folder))
         async with opened(store):
             yield store, proxy
+
+
+def repeated(admin: redis.Redis, script: str, keys: Sequence[str], turn: int, *arguments: str | int) -> Any:
+    """The reply to the only operation of this turn, which may have been sent before."""
+    text = load_scripts()[script].text
+    reply: Any = admin.eval(text, len(keys), *keys, turn, 0, len(arguments), *arguments)
+    return reply[0]

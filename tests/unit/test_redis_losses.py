@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 import redis
 
 from app.errors import LeaseLost, StoreUnavailable
 from app.models import Completed, Lease
-from app.store.redis.scripts import load_scripts
 from app.store.redis.store import RedisStore
 from tests.clock import ManualClock
 from tests.contract.builders import (
@@ -32,7 +32,7 @@ from tests.contract.builders import (
     start,
     worker,
 )
-from tests.unit.redis_tools import opened
+from tests.unit.redis_tools import opened, repeated
 from tests.valkey_server import ValkeyServer
 
 Past = Callable[[], None]
@@ -215,11 +215,11 @@ async def test_a_repeated_claim_knows_its_fences_again(server: ValkeyServer, adm
     async with opened(RedisStore(server.url)) as store:
         await add(store)
 
-        def repeat() -> object:
-            return admin.eval(load_scripts()["claim"].text, 2, *keys, 1, 0, "", WORKER, 2, 30_000, "", "chat")
+        def repeat() -> Any:
+            return repeated(admin, "claim", keys, 1, "", WORKER, 2, 30_000, "", "chat")
 
         first = repeat()
-        assert len(first) == 1  # type: ignore[arg-type]  # redis-py types one reply for both of its clients
+        assert len(first) == 1
         assert repeat() == first
 
 

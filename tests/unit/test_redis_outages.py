@@ -17,7 +17,6 @@ from app.errors import CommitUnknown, NotCancellable, StoreUnavailable
 from app.models import Message, MessageState, Released
 from app.store.redis import connection
 from app.store.redis.lane import WriteLane
-from app.store.redis.scripts import load_scripts
 from app.store.redis.store import RedisStore
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
@@ -45,7 +44,7 @@ from tests.contract.builders import (
     worker,
 )
 from tests.proxy import Moment
-from tests.unit.redis_tools import SOON, opened, proxied, until_it_works
+from tests.unit.redis_tools import SOON, opened, proxied, repeated, until_it_works
 from tests.valkey_server import ValkeyServer, free_port, shared_server
 
 
@@ -364,9 +363,8 @@ def test_what_arrives_after_its_process_went_on_is_refused(admin: redis.Redis, t
     keys = [f"{{{tmp_path}}}", f"{{{tmp_path}}}:process:p"]
 
     def submit(turn: int, name: str) -> Any:
-        request = ("", "", "", 0, "")
-        fields = (TENANT, "", "chat", "", "normal", 10**15, "", "", "", "", "enqueue", "")
-        return admin.eval(load_scripts()["add"].text, 2, *keys, turn, 0, "", 10, *request, name, *fields)
+        message = (name, TENANT, "", "chat", "", "normal", 10**15, "", "", "", "", "enqueue", "")
+        return repeated(admin, "add", keys, turn, "", 10, "", "", "", 0, "", *message)
 
     first = submit(2, "a")
     assert submit(2, "a") == first, "once"
@@ -385,8 +383,7 @@ async def test_a_repeated_claim_does_not_give_what_another_worker_has_by_now(
 
         def repeat() -> list[str]:
             lease_ms = int(LEASE_SECONDS * 1000)
-            rows = admin.eval(load_scripts()["claim"].text, 2, *keys, 1, 0, START, WORKER, 2, lease_ms, "", "chat")
-            return [row[1] for row in rows]  # type: ignore[union-attr]  # redis-py types one reply for both of its clients
+            return [row[1] for row in repeated(admin, "claim", keys, 1, START, WORKER, 2, lease_ms, "", "chat")]
 
         assert repeat() == ids
         assert repeat() == ids

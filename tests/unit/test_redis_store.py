@@ -174,7 +174,10 @@ local function script()
 %s
 end
 local reply = script()
-if type(reply) == 'table' and reply.err then return reply end
+if type(reply) == 'table' then
+    if reply.err then return reply end
+    if type(reply[1]) == 'table' and reply[1].err then return reply[1] end
+end
 return {calls, elements}
 """
 
@@ -200,7 +203,10 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         return admin.eval(COUNTED % scripts[script].text, len(keys), *keys, *arguments)  # type: ignore[return-value]  # redis-py types one reply for both of its clients
 
     def write(script: str, *arguments: str | int) -> list[int]:
-        return cost(script, next(turns), 0, "", *arguments)
+        return write_timeless(script, "", *arguments)
+
+    def write_timeless(script: str, *arguments: str | int) -> list[int]:
+        return cost(script, next(turns), 0, len(arguments), *arguments)
 
     def listing(*states: str) -> list[int]:
         return cost("list_messages", TENANT, "", 5, 10**6, 1_000, "".join(states), "", "", "", "", "")
@@ -217,10 +223,10 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         "claim": write("claim", WORKER, 2, 30_000, "", "chat", "other"),
         "cancel": write("cancel", TENANT, urgent, "", 0),
         "cancel what runs": write("cancel", TENANT, running.message_id, "", 1),
-        "reprioritize": cost("reprioritize", next(turns), 0, TENANT, last, "high", *ranks),
+        "reprioritize": write_timeless("reprioritize", TENANT, last, "high", *ranks),
         "resume": write("resume", TENANT, asking.id, asking.fence, "{}", "", "", "", "", 0),
         "requeue": write("requeue", TENANT, "", *ranks, requeued, "Hello"),
-        "purge": cost("purge", next(turns), 0, TENANT, purged),
+        "purge": write_timeless("purge", TENANT, purged),
         "get": cost("get", TENANT, last),
         "get_head": cost("get_head", TENANT, "t"),
         "list_messages": listing(),
@@ -236,7 +242,7 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         "rescue": write("rescue", 3, 100, "", "", "", "", "", "", ""),
         "promote": write("promote", 100),
         "expire_interrupts": write("expire_interrupts", 100, "", "", "", ""),
-        "append": cost("append", next(turns), 0, lease.message_id, lease.fence, "chunk {}"),
+        "append": write_timeless("append", lease.message_id, lease.fence, "chunk {}"),
         "put_back": write("put_back", retried.message_id, retried.fence, "", 1_000, "", "It broke.", "agent_error"),
         "finish": write("finish", lease.message_id, lease.fence, "", "completed", "", "", 50),
         "claim_deliveries": write("claim_deliveries", 5, 30_000),

@@ -1,16 +1,15 @@
 -- Accepts messages as queued, each behind all of its thread; all of them or none.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] turn, ARGV[2] operation, ARGV[3] time or '', ARGV[4] how many may be queued, ARGV[5] tenant of the request's
--- key, ARGV[6] that key or '', ARGV[7] its fingerprint, ARGV[8] for how many milliseconds it holds, ARGV[9] template of
--- the event `cancelled` (\1T time) or '', then of each message: id, tenant, thread or '', agent, content, priority, rank
--- at time 0, preview, options or '', time before which it is not to run or '', that as milliseconds from now or '', what
--- it does when its thread is busy, webhook or ''
+-- ARGV[1] time or '', ARGV[2] how many may be queued, ARGV[3] tenant of the request's key, ARGV[4] that key or '',
+-- ARGV[5] its fingerprint, ARGV[6] for how many milliseconds it holds, ARGV[7] template of the event `cancelled`
+-- (\1T time) or '', then of each message: id, tenant, thread or '', agent, content, priority, rank at time 0,
+-- preview, options or '', time before which it is not to run or '', that as milliseconds from now or '', what it
+-- does when its thread is busy, webhook or ''
 -- Returns whether an earlier request was answered, the receipts (as in `app.store.rows`), whether one of them is ready,
 -- ids of the messages that were cancelled, ids of those that are to be; 'reused' for a key of another request, 'full' for
 -- the queue; 'busy' and the thread when one of them is.
 -- include: keys
 -- include: queue
--- include: once
 -- include: time
 -- include: messages
 -- include: endings
@@ -18,17 +17,12 @@
 -- include: accepting
 -- include: cancels
 -- include: requests
+-- include: once
 
-if recalled then return recalled end
-local FIRST, WIDTH = 10, 13
-local now, microseconds = clock(ARGV[3])
-local request = ARGV[6] ~= '' and request_key(ARGV[5], ARGV[6])
-local earlier = request and recall_request(request, ARGV[7], now - tonumber(ARGV[8]))
-if earlier == 'reused' then return earlier end
-if earlier then return {1, earlier, 0, {}, {}} end
+local FIRST, WIDTH = 8, 13
 
 -- Nothing is written before it is known that all can be.
-local function refusal()
+local function refusal(ARGV)
     local queued = redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED)
     local ids, added = {}, {}
     for i = FIRST, #ARGV, WIDTH do
@@ -43,16 +37,12 @@ local function refusal()
             added[name] = true
         end
     end
-    return queued > tonumber(ARGV[4]) and 'full'
+    return queued > tonumber(ARGV[2]) and 'full'
 end
-
-local refused = refusal()
-if refused then return refused end
-local any_ready, cancelled, to_cancel = 0, {}, {}
 
 -- Cancels what is unfinished in a thread, the last first, so that none of it becomes ready meanwhile. Returns the ids,
 -- oldest first.
-local function make_way(tenant, thread)
+local function make_way(tenant, thread, now, microseconds, template, cancelled, to_cancel)
     local members = redis.call('ZRANGE', thread_queue_key(tenant, thread), 0, -1)
     local f = redis.call('HMGET', thread_key(tenant, thread), 'processing', 'interrupted', 'head')
     local ids = {}
@@ -62,26 +52,21 @@ local function make_way(tenant, thread)
         local message = load(ids[i])
         local told = message.state == 'processing' and to_cancel or cancelled
         told[#told + 1] = message.id
-        cancel(message, now, microseconds, ARGV[9])
+        cancel(message, now, microseconds, template)
     end
     return ids
 end
 
-local function store(i, number)
-    local id, tenant, content = ARGV[i], ARGV[i + 1], ARGV[i + 4]
-    local thread, run_at = ARGV[i + 2] ~= '' and ARGV[i + 2], tonumber(ARGV[i + 9] ~= '' and ARGV[i + 9] or 0)
+-- Stores the message whose fields begin at `i`. Returns its receipt, without the position, and its member.
+local function store(ARGV, i, number, now, gone)
+    local id, thread, run_at = ARGV[i], ARGV[i + 2] ~= '' and ARGV[i + 2], tonumber(ARGV[i + 9] ~= '' and ARGV[i + 9] or 0)
     if ARGV[i + 10] ~= '' then run_at = now + tonumber(ARGV[i + 10]) end
-    local gone = {}
-    if thread and (ARGV[i + 11] == 'interrupt' or ARGV[i + 11] == 'rollback') then
-        gone = make_way(tenant, thread)
-        if ARGV[i + 11] == 'interrupt' then gone = {} end
-    end
-    local message = {id = id, number = number, member = member_of(number, id), tenant = tenant, thread = thread,
+    local message = {id = id, number = number, member = member_of(number, id), tenant = ARGV[i + 1], thread = thread,
         agent = ARGV[i + 3], run_at = run_at}
     local rank = tonumber(ARGV[i + 6]) + now
     enqueue(message, rank, now, ARGV[i + 7])
-    local fields = {'number', number, 'tenant', tenant, 'agent', message.agent, 'priority', ARGV[i + 5], 'base_rank', rank,
-        'state', 'queued', 'created_at', now, 'place', message.place}
+    local fields = {'number', number, 'tenant', message.tenant, 'agent', message.agent, 'priority', ARGV[i + 5],
+        'base_rank', rank, 'state', 'queued', 'created_at', now, 'place', message.place}
     local function keep(name, value)
         fields[#fields + 1] = name
         fields[#fields + 1] = value
@@ -95,19 +80,37 @@ local function store(i, number)
     if #gone > 0 then keep('rollback', cjson.encode(gone)) end
     if ARGV[i + 12] ~= '' then keep('webhook_url', ARGV[i + 12]) end
     redis.call('HSET', message_key(id), unpack(fields))
-    redis.call('SET', content_key(id), content)
-    if message.place == 'ready' then any_ready = 1 end
-    return {id, tonumber(number), message.thread_number, now, message.place, run_at, false, gone}
+    redis.call('SET', content_key(id), ARGV[i + 4])
+    return {id, tonumber(number), message.thread_number, now, message.place, run_at, false, gone}, message.member
 end
 
-local receipts, number = {}, redis.call('GET', prefix .. 'number')
-for i = FIRST, #ARGV, WIDTH do
-    number = above(number, microseconds)
-    receipts[#receipts + 1] = store(i, number)
+local function run(ARGV)
+    if recalled then return recalled end
+    local now, microseconds = clock(ARGV[1])
+    local request = ARGV[4] ~= '' and request_key(ARGV[3], ARGV[4])
+    local earlier = request and recall_request(request, ARGV[5], now - tonumber(ARGV[6]))
+    if earlier == 'reused' then return earlier end
+    if earlier then return {1, earlier, 0, {}, {}} end
+    local refused = refusal(ARGV)
+    if refused then return refused end
+
+    local number, receipts, members = redis.call('GET', prefix .. 'number'), {}, {}
+    local any_ready, cancelled, to_cancel = 0, {}, {}
+    for i = FIRST, #ARGV, WIDTH do
+        local thread, if_busy, gone = ARGV[i + 2], ARGV[i + 11], {}
+        number = above(number, microseconds)
+        if thread ~= '' and (if_busy == 'interrupt' or if_busy == 'rollback') then
+            gone = make_way(ARGV[i + 1], thread, now, microseconds, ARGV[7], cancelled, to_cancel)
+            if if_busy == 'interrupt' then gone = {} end
+        end
+        local receipt, member = store(ARGV, i, number, now, gone)
+        if receipt[5] == 'ready' then any_ready = 1 end
+        receipts[#receipts + 1], members[#members + 1] = receipt, member
+    end
+    if number then redis.call('SET', prefix .. 'number', number) end
+    for i, receipt in ipairs(receipts) do receipt[7] = redis.call('ZRANK', WAITING, members[i]) end
+    if request then keep_request(request, ARGV[5], now, receipts) end
+    return remember({0, receipts, any_ready, cancelled, to_cancel})
 end
-if number then redis.call('SET', prefix .. 'number', number) end
-for _, receipt in ipairs(receipts) do
-    receipt[7] = redis.call('ZRANK', WAITING, member_of(receipt[2], receipt[1]))
-end
-if request then keep_request(request, ARGV[7], now, receipts) end
-return remember({0, receipts, any_ready, cancelled, to_cancel})
+
+return each(run)

@@ -1,17 +1,21 @@
 -- Appends events to the log of an attempt.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] turn, ARGV[2] operation, ARGV[3] id, ARGV[4] fence, ARGV[5...] events, each its type, a space and its data
+-- ARGV[1] id, ARGV[2] fence, ARGV[3...] events, each its type, a space and its data
 -- Returns the id of the last event; false when the lease is lost.
 -- include: keys
 -- include: once
 
-if recalled then return recalled end
-local held = redis.call('HMGET', message_key(ARGV[3]), 'state', 'fence', 'dropped')
-if held[1] ~= 'processing' or held[2] ~= ARGV[4] then return false end
-local log, dropped = log_key(ARGV[3]), tonumber(held[3] or 0)
-if #ARGV == 4 then return dropped + redis.call('LLEN', log) end
-local last
-for first = 5, #ARGV, 1000 do
-    last = redis.call('RPUSH', log, unpack(ARGV, first, math.min(first + 999, #ARGV)))
+local function run(ARGV)
+    if recalled then return recalled end
+    local held = redis.call('HMGET', message_key(ARGV[1]), 'state', 'fence', 'dropped')
+    if held[1] ~= 'processing' or held[2] ~= ARGV[2] then return false end
+    local log, dropped = log_key(ARGV[1]), tonumber(held[3] or 0)
+    if #ARGV == 2 then return dropped + redis.call('LLEN', log) end
+    local last
+    for first = 3, #ARGV, 1000 do
+        last = redis.call('RPUSH', log, unpack(ARGV, first, math.min(first + 999, #ARGV)))
+    end
+    return remember(dropped + last)
 end
-return remember(dropped + last)
+
+return each(run)

@@ -1,32 +1,36 @@
 -- Cancels a queued message; the next of its thread takes its place. Also one that is interrupted or being processed, if
 -- that is asked for.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] turn, ARGV[2] operation, ARGV[3] time or '', ARGV[4] tenant, ARGV[5] id, ARGV[6] template of the event (\1T
--- time), ARGV[7] 1 for those that are not queued too
+-- ARGV[1] time or '', ARGV[2] tenant, ARGV[3] id, ARGV[4] template of the event (\1T time), ARGV[5] 1 for those that
+-- are not queued too
 -- Returns its row; its state when it cannot be cancelled; false when the tenant has no such message.
 -- include: keys
--- include: once
 -- include: time
 -- include: messages
 -- include: endings
 -- include: ranks
 -- include: cancels
 -- include: rows
+-- include: once
 
-if recalled then return row(ARGV[5]) end
-local message = load_of(ARGV[4], ARGV[5])
-if not message then return false end
-local allowed = message.state == 'queued'
-    or ARGV[7] == '1' and (message.state == 'processing' or message.state == 'interrupted')
-if not allowed then return message.state end
+local function run(ARGV)
+    if recalled then return row(ARGV[3]) end
+    local message = load_of(ARGV[2], ARGV[3])
+    if not message then return false end
+    local allowed = message.state == 'queued'
+        or ARGV[5] == '1' and (message.state == 'processing' or message.state == 'interrupted')
+    if not allowed then return message.state end
 
-local now, microseconds = clock(ARGV[3])
-if message.place == 'behind' then
-    local queue = thread_queue_key(message.tenant, message.thread)
-    local place = redis.call('ZRANK', queue, message.member)
-    settle(message.tenant, queue, place, place + 1)
+    local now, microseconds = clock(ARGV[1])
+    if message.place == 'behind' then
+        local queue = thread_queue_key(message.tenant, message.thread)
+        local place = redis.call('ZRANK', queue, message.member)
+        settle(message.tenant, queue, place, place + 1)
+    end
+    cancel(message, now, microseconds, ARGV[4])
+    if message.state ~= 'processing' and message.place ~= 'behind' then promote_next(message, now) end
+    remember(true)
+    return row(message.id)
 end
-cancel(message, now, microseconds, ARGV[6])
-if message.state ~= 'processing' and message.place ~= 'behind' then promote_next(message, now) end
-remember(true)
-return row(message.id)
+
+return each(run)

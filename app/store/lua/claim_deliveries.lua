@@ -1,28 +1,32 @@
 -- Takes deliveries that are due, the most overdue first.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] turn, ARGV[2] operation, ARGV[3] time or '', ARGV[4] how many, ARGV[5] milliseconds until they are due again
+-- ARGV[1] time or '', ARGV[2] how many, ARGV[3] milliseconds until they are due again
 -- Returns their rows.
 -- include: keys
--- include: once
 -- include: time
 -- include: deliveries
+-- include: once
 
-local taken = recalled
-if not taken then
-    taken = {}
-    local now = time(ARGV[3])
-    local again_at = now + tonumber(ARGV[5])
-    for i, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, ARGV[4])) do
-        redis.call('ZADD', DUE, again_at, id)
-        redis.call('HSET', delivery_key(id), 'next_at', again_at)
-        taken[i] = {id, redis.call('HINCRBY', delivery_key(id), 'tries', 1)}
+local function run(ARGV)
+    local taken = recalled
+    if not taken then
+        taken = {}
+        local now = time(ARGV[1])
+        local again_at = now + tonumber(ARGV[3])
+        for i, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, ARGV[2])) do
+            redis.call('ZADD', DUE, again_at, id)
+            redis.call('HSET', delivery_key(id), 'next_at', again_at)
+            taken[i] = {id, redis.call('HINCRBY', delivery_key(id), 'tries', 1)}
+        end
+        if #taken > 0 then remember(taken) end
     end
-    if #taken > 0 then remember(taken) end
+    local rows = {}
+    for _, claimed in ipairs(taken) do
+        -- Not what was taken by another process between the claim and its repetition.
+        local columns = delivery_row(claimed[1])
+        if columns and tonumber(columns[8]) == claimed[2] then rows[#rows + 1] = columns end
+    end
+    return rows
 end
-local rows = {}
-for _, claimed in ipairs(taken) do
-    -- Not what was taken by another process between the claim and its repetition.
-    local columns = delivery_row(claimed[1])
-    if columns and tonumber(columns[8]) == claimed[2] then rows[#rows + 1] = columns end
-end
-return rows
+
+return each(run)

@@ -1,23 +1,27 @@
 -- Fails interrupted messages that nobody has answered in time.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] turn, ARGV[2] operation, ARGV[3] time or '', ARGV[4] how many, ARGV[5] template of the event `error` (\1T time),
--- ARGV[6] error, ARGV[7] its code, ARGV[8] its fingerprint
+-- ARGV[1] time or '', ARGV[2] how many, ARGV[3] template of the event `error` (\1T time), ARGV[4] error, ARGV[5] its
+-- code, ARGV[6] its fingerprint
 -- Returns the ids.
 -- include: keys
--- include: once
 -- include: time
 -- include: messages
 -- include: endings
+-- include: once
 
-if recalled then return recalled end
-local now, microseconds = clock(ARGV[3])
-local ids = {}
-for i, member in ipairs(redis.call('ZRANGEBYSCORE', INTERRUPTED, '-inf', now, 'LIMIT', 0, ARGV[4])) do
-    ids[i] = id_of(member)
-    local message = load(ids[i])
-    redis.call('HSET', message_key(message.id), 'fence', above(message.fence, microseconds))
-    fail(message, now, fill(ARGV[5], {T = rfc3339(now)}), ARGV[6], ARGV[7], ARGV[8])
-    promote_next(message, now)
+local function run(ARGV)
+    if recalled then return recalled end
+    local now, microseconds = clock(ARGV[1])
+    local ids = {}
+    for i, member in ipairs(redis.call('ZRANGEBYSCORE', INTERRUPTED, '-inf', now, 'LIMIT', 0, ARGV[2])) do
+        ids[i] = id_of(member)
+        local message = load(ids[i])
+        redis.call('HSET', message_key(message.id), 'fence', above(message.fence, microseconds))
+        fail(message, now, fill(ARGV[3], {T = rfc3339(now)}), ARGV[4], ARGV[5], ARGV[6])
+        promote_next(message, now)
+    end
+    if #ids > 0 then remember(ids) end
+    return ids
 end
-if #ids > 0 then remember(ids) end
-return ids
+
+return each(run)

@@ -1,29 +1,34 @@
 -- Ends an attempt with a question to a human; the message stays the head of its thread, and the attempt is refunded. A
 -- message that was cancelled ends as such.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] turn, ARGV[2] operation, ARGV[3] time or '', ARGV[4] id, ARGV[5] fence, ARGV[6] template of the event `cancelled`
--- (\1T time), ARGV[7] for how many milliseconds it may be answered, ARGV[8] template of the event (\1A attempt, \1T time
--- when that is over), ARGV[9] the question
+-- ARGV[1] time or '', ARGV[2] id, ARGV[3] fence, ARGV[4] template of the event `cancelled` (\1T time), ARGV[5] for
+-- how many milliseconds it may be answered, ARGV[6] template of the event (\1A attempt, \1T time when that is over),
+-- ARGV[7] the question
 -- Returns 1, also when this fence has ended the message already; false when the lease is lost.
 -- include: keys
--- include: once
 -- include: time
 -- include: messages
 -- include: endings
 -- include: attempts
+-- include: once
 
-local message, ended = attempt()
-if not message then return ended end
-local now, microseconds = clock(ARGV[3])
-if ended_as_cancelled(message, now, ARGV[6]) then return remember(1) end
-local key, expires_at = message_key(message.id), now + tonumber(ARGV[7])
-leave_worker(message)
-redis.call('HINCRBY', key, 'attempt', -1)
-redis.call('HSET', key, 'state', 'interrupted', 'fence', above(message.fence, microseconds), 'interrupt', ARGV[9],
-    'interrupt_expires_at', expires_at)
-redis.call('HDEL', key, 'worker', 'resume_value')
-redis.call('ZADD', INTERRUPTED, expires_at, message.member)
-redis.call('ZADD', of_tenant('interrupted', message.tenant), message.number, message.id)
-redis.call('RPUSH', log_key(message.id), fill(ARGV[8], {A = message.attempt, T = rfc3339(expires_at)}))
-recount(message, 'processing', 'interrupted', now)
-return remember(1)
+local function run(ARGV)
+    if recalled then return recalled end
+    local message, ended = attempt(ARGV[2], ARGV[3])
+    if not message then return ended end
+    local now, microseconds = clock(ARGV[1])
+    if ended_as_cancelled(message, now, ARGV[4]) then return remember(1) end
+    local key, expires_at = message_key(message.id), now + tonumber(ARGV[5])
+    leave_worker(message)
+    redis.call('HINCRBY', key, 'attempt', -1)
+    redis.call('HSET', key, 'state', 'interrupted', 'fence', above(message.fence, microseconds), 'interrupt', ARGV[7],
+        'interrupt_expires_at', expires_at)
+    redis.call('HDEL', key, 'worker', 'resume_value')
+    redis.call('ZADD', INTERRUPTED, expires_at, message.member)
+    redis.call('ZADD', of_tenant('interrupted', message.tenant), message.number, message.id)
+    redis.call('RPUSH', log_key(message.id), fill(ARGV[6], {A = message.attempt, T = rfc3339(expires_at)}))
+    recount(message, 'processing', 'interrupted', now)
+    return remember(1)
+end
+
+return each(run)

@@ -1,24 +1,28 @@
 -- Drops all but the terminal event of messages that ended before.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] turn, ARGV[2] operation, ARGV[3] time or '', ARGV[4] age in milliseconds, ARGV[5] how many
+-- ARGV[1] time or '', ARGV[2] age in milliseconds, ARGV[3] how many
 -- Returns of how many, and (tenant, id) of those without a thread.
 -- include: keys
--- include: once
 -- include: time
+-- include: once
 
-if recalled then return recalled end
-local found = redis.call('ZRANGEBYSCORE', LOGGED, '-inf', '(' .. string.format('%d', time(ARGV[3]) - tonumber(ARGV[4])),
-    'LIMIT', 0, ARGV[5])
-local alone = {}
-for _, member in ipairs(found) do
-    local id = id_of(member)
-    local key, log = message_key(id), log_key(id)
-    local events = redis.call('LLEN', log)
-    redis.call('LTRIM', log, -1, -1)
-    redis.call('HINCRBY', key, 'dropped', events - 1)
-    redis.call('ZREM', LOGGED, member)
-    local f = redis.call('HMGET', key, 'tenant', 'thread')
-    if not f[2] then alone[#alone + 1] = {f[1], id} end
+local function run(ARGV)
+    if recalled then return recalled end
+    local before = '(' .. string.format('%d', time(ARGV[1]) - tonumber(ARGV[2]))
+    local found = redis.call('ZRANGEBYSCORE', LOGGED, '-inf', before, 'LIMIT', 0, ARGV[3])
+    local alone = {}
+    for _, member in ipairs(found) do
+        local id = id_of(member)
+        local key, log = message_key(id), log_key(id)
+        local events = redis.call('LLEN', log)
+        redis.call('LTRIM', log, -1, -1)
+        redis.call('HINCRBY', key, 'dropped', events - 1)
+        redis.call('ZREM', LOGGED, member)
+        local f = redis.call('HMGET', key, 'tenant', 'thread')
+        if not f[2] then alone[#alone + 1] = {f[1], id} end
+    end
+    local reply = {#found, alone}
+    return #found == 0 and reply or remember(reply)
 end
-local reply = {#found, alone}
-return #found == 0 and reply or remember(reply)
+
+return each(run)

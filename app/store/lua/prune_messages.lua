@@ -1,30 +1,34 @@
 -- Deletes messages that ended before, then threads without any.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] turn, ARGV[2] operation, ARGV[3] time or '', ARGV[4] age in milliseconds, ARGV[5] how many
+-- ARGV[1] time or '', ARGV[2] age in milliseconds, ARGV[3] how many
 -- Returns how many, (tenant, id) of those without a thread whose log was whole, and (tenant, thread) of the threads.
 -- include: keys
--- include: once
 -- include: time
 -- include: messages
 -- include: endings
+-- include: once
 
-if recalled then return recalled end
-local before = '(' .. string.format('%d', time(ARGV[3]) - tonumber(ARGV[4]))
+local function run(ARGV)
+    if recalled then return recalled end
+    local before = '(' .. string.format('%d', time(ARGV[1]) - tonumber(ARGV[2]))
 
-local found = redis.call('ZRANGEBYSCORE', ENDED, '-inf', before, 'LIMIT', 0, ARGV[5])
-local alone, threads = {}, {}
-for _, member in ipairs(found) do
-    local message = load(id_of(member))
-    if erase(message) and not message.thread then alone[#alone + 1] = {message.tenant, message.id} end
+    local found = redis.call('ZRANGEBYSCORE', ENDED, '-inf', before, 'LIMIT', 0, ARGV[3])
+    local alone, threads = {}, {}
+    for _, member in ipairs(found) do
+        local message = load(id_of(member))
+        if erase(message) and not message.thread then alone[#alone + 1] = {message.tenant, message.id} end
+    end
+    for _, name in ipairs(redis.call('ZRANGEBYSCORE', EMPTY, '-inf', before)) do
+        local length, rest = name:match('^(%d+):(.*)$')
+        local tenant, thread = rest:sub(1, length), rest:sub(length + 2)
+        redis.call('ZREM', EMPTY, name)
+        redis.call('ZREM', of_tenant('threads', tenant), thread)
+        redis.call('UNLINK', thread_key(tenant, thread), thread_queue_key(tenant, thread),
+            thread_messages_key(tenant, thread))
+        threads[#threads + 1] = {tenant, thread}
+    end
+    local reply = {#found, alone, threads}
+    return #found + #threads == 0 and reply or remember(reply)
 end
-for _, name in ipairs(redis.call('ZRANGEBYSCORE', EMPTY, '-inf', before)) do
-    local length, rest = name:match('^(%d+):(.*)$')
-    local tenant, thread = rest:sub(1, length), rest:sub(length + 2)
-    redis.call('ZREM', EMPTY, name)
-    redis.call('ZREM', of_tenant('threads', tenant), thread)
-    redis.call('UNLINK', thread_key(tenant, thread), thread_queue_key(tenant, thread),
-        thread_messages_key(tenant, thread))
-    threads[#threads + 1] = {tenant, thread}
-end
-local reply = {#found, alone, threads}
-return #found + #threads == 0 and reply or remember(reply)
+
+return each(run)

@@ -1,16 +1,20 @@
 -- Forgets workers that have not been heard of for long.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] turn, ARGV[2] operation, ARGV[3] time or '', ARGV[4] age in milliseconds
+-- ARGV[1] time or '', ARGV[2] age in milliseconds
 -- Returns how many.
 -- include: keys
--- include: once
 -- include: time
+-- include: once
 
-if recalled then return recalled end
-local before = '(' .. string.format('%d', time(ARGV[3]) - tonumber(ARGV[4]))
-local silent = redis.call('ZRANGEBYSCORE', WORKERS, '-inf', before)
-for _, id in ipairs(silent) do
-    redis.call('ZREM', WORKERS, id)
-    redis.call('DEL', worker_key(id))
+local function run(ARGV)
+    if recalled then return recalled end
+    local before = '(' .. string.format('%d', time(ARGV[1]) - tonumber(ARGV[2]))
+    local silent = redis.call('ZRANGEBYSCORE', WORKERS, '-inf', before)
+    for _, id in ipairs(silent) do
+        redis.call('ZREM', WORKERS, id)
+        redis.call('DEL', worker_key(id))
+    end
+    return #silent == 0 and 0 or remember(#silent)
 end
-return #silent == 0 and 0 or remember(#silent)
+
+return each(run)

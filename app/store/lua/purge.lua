@@ -1,20 +1,24 @@
 -- Deletes failed messages, all of them or none.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] turn, ARGV[2] operation, ARGV[3] tenant, ARGV[4...] ids, each once
+-- ARGV[1] tenant, ARGV[2...] ids, each once
 -- Returns 1 and the ids of those without a thread; 0, the id of one that is no dead letter, and its state, or false when
 -- the tenant has no such message.
 -- include: keys
--- include: once
 -- include: messages
 -- include: endings
+-- include: once
 
-if recalled then return recalled end
-local messages, alone = {}, {}
-for i = 4, #ARGV do
-    local message = load_of(ARGV[3], ARGV[i])
-    if not message or message.state ~= 'failed' then return {0, ARGV[i], message and message.state or false} end
-    messages[#messages + 1] = message
-    if not message.thread then alone[#alone + 1] = message.id end
+local function run(ARGV)
+    if recalled then return recalled end
+    local messages, alone = {}, {}
+    for i = 2, #ARGV do
+        local message = load_of(ARGV[1], ARGV[i])
+        if not message or message.state ~= 'failed' then return {0, ARGV[i], message and message.state or false} end
+        messages[#messages + 1] = message
+        if not message.thread then alone[#alone + 1] = message.id end
+    end
+    for _, message in ipairs(messages) do erase(message) end
+    return remember({1, alone})
 end
-for _, message in ipairs(messages) do erase(message) end
-return remember({1, alone})
+
+return each(run)

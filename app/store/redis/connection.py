@@ -192,6 +192,16 @@ def pack(*command: Any) -> bytes:
     return packed
 
 
+def pack_arguments(arguments: tuple[Any, ...]) -> bytes:
+    """A part of a command; see `packed_command`."""
+    return pack(*arguments).partition(b"\n")[2]
+
+
+def packed_command(count: int, *parts: bytes) -> bytes:
+    """A command as it is sent, from parts that have so many arguments together."""
+    return b"*%d\r\n%b" % (count, b"".join(parts))
+
+
 async def inspect(link: Link, *, allow_volatile: bool) -> Capabilities:
     """What this server promises. Raises ConfigurationError or StoreIncompatible where that is too little."""
     try:

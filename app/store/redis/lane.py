@@ -1,8 +1,9 @@
 """Pipelines: the calls of one turn of the event loop are sent together, one pipeline after the other.
 
-While one pipeline is under way the next one gathers; there is no timer, so a lone caller waits for nobody. Each script
-is atomic by itself. A task of the lane's own talks to the server, so that a caller who is cancelled leaves no unread
-answer to somebody else.
+While one pipeline is under way the next one gathers; there is no timer, so a lone caller waits for nobody. Each
+operation is atomic by itself, also those of one writing script that follow each other: they are one call, because
+half of what such a script takes is its beginning. A task of the lane's own talks to the server, so that a caller who is
+cancelled leaves no unread answer to somebody else.
 
 When the connection breaks before all answers came, what is unanswered may have been done or not. It is sent once more,
 as it was, on a new connection; `lua/shared/once.lua` answers what was done already without doing it again.
@@ -11,19 +12,31 @@ as it was, on a new connection; `lua/shared/once.lua` answers what was done alre
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from app.errors import AgentQueueError, CommitUnknown, StoreError, StoreUnavailable
-from app.store.redis.connection import CUT, Link, is_of_replica, mapped, pack, unavailable
+from app.store.redis.connection import (
+    CUT,
+    Link,
+    is_of_replica,
+    mapped,
+    pack,
+    pack_arguments,
+    packed_command,
+    unavailable,
+)
 from app.store.redis.scripts import Script
 
 logger = logging.getLogger(__name__)
 
 MAX_BATCH = 256
+MAX_CALL = 64
+"""So many operations are one call: beyond that it only keeps the server from others for longer."""
 CONNECT_AGAIN_SECONDS = 0.05
 LISTEN_AGAIN_SECONDS = 1.0
 PING_SECONDS = 15.0
@@ -33,10 +46,11 @@ Topics = Callable[[Any], Iterable[str]]
 
 
 class Operation(NamedTuple):
-    """One caller's script. `topics` tells from the reply what to hint at."""
+    """One caller's script with its packed arguments. `topics` tells from the reply what to hint at."""
 
     script: Script
-    arguments: tuple[Argument, ...]
+    argument_count: int
+    arguments: bytes
     topics: Topics | None
     future: asyncio.Future[Any]
 
@@ -73,9 +87,9 @@ class Lane:
         """Have a script run; the future gets its reply or its error."""
         if self._closed or self._task is None:
             raise StoreUnavailable("The store is closed.")
-        pack(script, *arguments)  # what cannot be sent is refused here, where it disturbs nobody else
+        packed = pack_arguments(arguments)  # what cannot be sent is refused here, where it disturbs nobody else
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._gathering.append(Operation(self._scripts[script], arguments, topics, future))
+        self._gathering.append(Operation(self._scripts[script], len(arguments), packed, topics, future))
         self._wanted.set()
         return future
 
@@ -101,25 +115,33 @@ class Lane:
         """What is sent before the operations; nobody waits for its answers."""
         return []
 
-    def pack_batch(self, batch: list[Operation]) -> list[bytes]:
-        """A command for each operation."""
-        return [self.pack_operation(each) for each in batch]
+    def calls(self, batch: list[Operation]) -> list[list[Operation]]:
+        """The operations of each call, in order."""
+        return [[operation] for operation in batch]
 
-    def pack_operation(self, operation: Operation, *arguments: Argument) -> bytes:
-        """The command of an operation, with these arguments before its own."""
-        script, own, *_ = operation
-        return pack("EVALSHA", script.sha, len(self._keys), *self._keys, *arguments, *own)
+    def pack_calls(self, calls: list[list[Operation]]) -> list[bytes]:
+        """A command for each call."""
+        return [self.pack_call(each.script, each.argument_count, each.arguments) for (each,) in calls]
 
-    def answered(self, operation: Operation, reply: Any) -> None:
-        """A reply came."""
+    def pack_call(self, script: Script, count: int, packed: bytes, *before: Argument) -> bytes:
+        """The command that calls a script with these arguments, and with so many packed ones."""
+        head = ("EVALSHA", script.sha, len(self._keys), *self._keys, *before)
+        return packed_command(len(head) + count, pack_arguments(head), packed)
+
+    def replies(self, reply: Any) -> Sequence[Any]:
+        """The reply of each operation of a call, from that of the call."""
+        return (reply,)
+
+    def answered(self, answered: Iterable[tuple[Operation, Any]]) -> None:
+        """Replies came; who waits for them does not have them yet."""
 
     def unanswered(self, error: StoreUnavailable) -> AgentQueueError:
         """What callers are told whose operations were sent and never answered."""
         return error
 
     async def _run(self, batch: list[Operation]) -> None:
-        prologue = self.prologue()
-        commands = self.pack_batch(batch)
+        prologue, calls = self.prologue(), self.calls(batch)
+        commands = self.pack_calls(calls)
         replies = (await self._exchange(prologue + commands))[len(prologue) :]
         unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
@@ -127,13 +149,16 @@ class Lane:
             again = await self._exchange([commands[place] for place in unknown])
             for place, reply in zip(unknown, again, strict=True):
                 replies[place] = reply
-        if any(map(is_of_replica, replies)):
+        each: list[Any] = []
+        for call, reply in zip(calls, replies, strict=True):
+            each += [reply] * len(call) if isinstance(reply, Exception) else self.replies(reply)
+        if any(map(is_of_replica, each)):
             await self._link.disconnect()  # the name may lead to a new primary by now
-        for operation, reply in zip(batch, replies, strict=True):
-            told = mapped(reply) if isinstance(reply, RedisError) else reply
-            if not isinstance(told, AgentQueueError):
-                self.answered(operation, told)
-            _tell(operation.future, told)
+        told = [mapped(reply) if isinstance(reply, RedisError) else reply for reply in each]
+        answers = list(zip(batch, told, strict=True))
+        self.answered((operation, reply) for operation, reply in answers if not isinstance(reply, AgentQueueError))
+        for operation, reply in answers:
+            _tell(operation.future, reply)
 
     async def _exchange(self, commands: list[bytes]) -> list[Any]:
         """Replies and errors, one for each command."""
@@ -223,21 +248,44 @@ class WriteLane(Lane):
         topics, self._touched = sorted(self._touched), set()
         return [pack("PUBLISH", self._channel, json.dumps([self._process, *topics]))]
 
-    def pack_batch(self, batch: list[Operation]) -> list[bytes]:
-        """See `Lane.pack_batch`: each with the names by which `lua/shared/once.lua` knows it again."""
+    def calls(self, batch: list[Operation]) -> list[list[Operation]]:
+        """See `Lane.calls`: those of one script that follow each other, as `lua/shared/once.lua` takes them."""
         self._turn += 1
-        return [self.pack_operation(each, self._turn, place) for place, each in enumerate(batch)]
+        found = []
+        for _, each in groupby(batch, key=_script_of):
+            call = list(each)
+            found += [call[first : first + MAX_CALL] for first in range(0, len(call), MAX_CALL)]
+        return found
+
+    def pack_calls(self, calls: list[list[Operation]]) -> list[bytes]:
+        """See `Lane.pack_calls`: with the names by which `lua/shared/once.lua` knows them again."""
+        commands = []
+        for place, call in enumerate(calls):
+            count = sum(each.argument_count + 1 for each in call)
+            packed = b"".join(
+                part for each in call for part in (pack_arguments((each.argument_count,)), each.arguments)
+            )
+            commands.append(self.pack_call(call[0].script, count, packed, self._turn, place))
+        return commands
+
+    def replies(self, reply: Any) -> Sequence[Any]:
+        """See `Lane.replies`."""
+        replies: list[Any] = reply
+        return replies
 
     def unanswered(self, error: StoreUnavailable) -> AgentQueueError:
         """See `Lane.unanswered`."""
         return CommitUnknown(str(error))
 
-    def answered(self, operation: Operation, reply: Any) -> None:
+    def answered(self, answered: Iterable[tuple[Operation, Any]]) -> None:
         """See `Lane.answered`: own subscribers are told at once."""
-        if operation.topics is not None:
-            topics = set(operation.topics(reply))
-            self._touched |= topics
-            self._publish(*topics)
+        topics = {topic for each, reply in answered if each.topics is not None for topic in each.topics(reply)}
+        self._touched |= topics
+        self._publish(*topics)
+
+
+def _script_of(operation: Operation) -> str:
+    return operation.script.sha
 
 
 class Listener:

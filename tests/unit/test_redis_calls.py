@@ -1,0 +1,125 @@
+"""Requests that came together are one call to the Redis or Valkey server, and each is as if it were alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from app.errors import KeyReused, QueueFull, StoreError, ThreadBusy
+from app.models import Accepted, IfBusy, NewMessage, RequestKey
+from app.store.redis.lane import MAX_CALL
+from app.store.redis.store import RedisStore
+from tests.contract.builders import DONE, TENANT, add, chunk, claim, event_types, listed, new
+from tests.proxy import Moment
+from tests.unit.redis_tools import opened, proxied
+from tests.valkey_server import shared_server
+
+CUTS = [Moment.BEFORE_THE_COMMAND, Moment.BEFORE_THE_ANSWER, Moment.IN_THE_ANSWER]
+
+
+@pytest.fixture
+def admin() -> Iterator[redis.Redis]:
+    """A client of the shared server that is not ours."""
+    client = redis.Redis.from_url(shared_server().url, decode_responses=True)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[RedisStore]:
+    """On the shared server, whose own clock decides."""
+    async with opened(RedisStore(shared_server().url, prefix=str(tmp_path))) as store:
+        yield store
+
+
+def calls(admin: redis.Redis) -> int:
+    """How many the server has answered."""
+    stats: Any = admin.info("commandstats")
+    return int(stats.get("cmdstat_evalsha", {"calls": 0})["calls"])
+
+
+async def together(
+    store: RedisStore, *news: NewMessage, key: RequestKey | None = None
+) -> list[Accepted | BaseException]:
+    """What became of requests of one message each."""
+    requests = (store.add([each], max_queued=1_000, key=key) for each in news)
+    return await asyncio.gather(*requests, return_exceptions=True)
+
+
+async def test_a_call_has_what_came_together_but_not_too_much(store: RedisStore, admin: redis.Redis) -> None:
+    before = calls(admin)
+    await together(store, *(new() for _ in range(2 * MAX_CALL)))
+    assert calls(admin) == before + 2
+
+
+async def test_what_one_request_stores_the_next_one_of_its_call_sees(store: RedisStore) -> None:
+    news = [new(thread="t"), new(), new(thread="t"), new()]
+    accepted = [each.messages[0] for each in await together(store, *news) if isinstance(each, Accepted)]
+    assert [message.thread_number for message in accepted] == [1, 0, 2, 0]
+    assert [message.number for message in accepted] == sorted({message.number for message in accepted})
+    assert [message.queue_position for message in accepted] == [0, 1, 2, 3]
+
+
+async def test_a_request_that_is_refused_leaves_those_beside_it_alone(store: RedisStore) -> None:
+    taken = new("taken")
+    key = RequestKey(TENANT, "a key", "a request")
+    await store.add([taken], max_queued=1_000, key=key)
+    first, busy, last = new("first", thread="t"), new(thread="t", if_busy=IfBusy.REJECT), new("last")
+    told = await asyncio.gather(
+        store.add([first], max_queued=1_000),
+        store.add([busy], max_queued=1_000),
+        store.add([taken._replace(content="twice")], max_queued=1_000),
+        store.add([new(), new()], max_queued=3),
+        store.add([new()], max_queued=1_000, key=key._replace(fingerprint="another")),
+        store.add([last], max_queued=1_000),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in told] == [Accepted, ThreadBusy, StoreError, QueueFull, KeyReused, Accepted]
+    assert sorted(await listed(store)) == sorted([taken.id, first.id, last.id])
+
+
+async def test_a_key_that_came_twice_in_one_call_is_accepted_once(store: RedisStore) -> None:
+    told = await together(store, new("a"), new("a"), key=RequestKey(TENANT, "a key", "a request"))
+    assert [isinstance(each, Accepted) and each.replayed for each in told] == [False, True]
+    assert len(await listed(store)) == 1
+
+
+async def test_a_request_that_breaks_leaves_those_beside_it_alone(
+    store: RedisStore, admin: redis.Redis, tmp_path: Path
+) -> None:
+    admin.set(f"{{{tmp_path}}}:thread:{len(TENANT)}:{TENANT}:foreign", "of another program")
+    before, after = new("before"), new("after")
+    told = await together(store, before, new(thread="foreign"), after)
+    assert [type(each).__name__ for each in told] == ["Accepted", "StoreIncompatible", "Accepted"]
+    assert await listed(store) == [after.id, before.id]
+
+
+@pytest.mark.parametrize("moment", CUTS, ids=lambda moment: moment.value)
+async def test_a_call_whose_answer_was_lost_is_done_once(tmp_path: Path, moment: Moment) -> None:
+    async with proxied(tmp_path) as (store, proxy):
+        news = [new(str(number), thread="t" if number % 3 else None) for number in range(100)]
+        proxy.cut = moment
+        told = await together(store, *news, new(thread="t", if_busy=IfBusy.REJECT))
+        assert proxy.cuts == 1
+        assert isinstance(told.pop(), ThreadBusy)
+        accepted = [message for each in told if isinstance(each, Accepted) for message in each.messages]
+        assert [message.id for message in accepted] == [each.id for each in news]
+        assert [message.queue_position for message in accepted] == list(range(100))
+        assert sorted(await listed(store)) == sorted(each.id for each in news)
+
+
+@pytest.mark.parametrize("moment", CUTS, ids=lambda moment: moment.value)
+async def test_attempts_whose_calls_were_cut_write_and_end_once(tmp_path: Path, moment: Moment) -> None:
+    async with proxied(tmp_path) as (store, proxy):
+        ids = [(await add(store)).id for _ in range(20)]
+        proxy.plan = iter([moment, None] * 4)
+        claims = [each for some in await asyncio.gather(*(claim(store, 5) for _ in range(4))) for each in some]
+        assert [each.message.id for each in claims] == ids
+        assert await asyncio.gather(*(store.append(each.lease, [chunk(0)]) for each in claims)) == [2] * 20
+        await asyncio.gather(*(store.finish(each.lease, DONE) for each in claims))
+        assert proxy.cuts >= 2
+        for message_id in ids:
+            assert await event_types(store, message_id) == ["processing", "chunk", "done"]
