@@ -1,0 +1,33 @@
+"""arq on Redis."""
+
+import asyncio
+import os
+from typing import Any
+
+from arq import create_pool
+from arq.connections import RedisSettings
+
+from bench.peers.callers import serve, signalled
+from bench.peers.signals import Signals, tell
+
+
+async def noop(_: Any, argument: str) -> None:
+    """The no-op job."""
+    tell(argument)
+
+
+class WorkerSettings:
+    """What the command `arq` runs."""
+
+    functions = (noop,)
+    redis_settings = RedisSettings.from_dsn(os.environ["QUEUE_URL"])
+
+
+async def call_for_rounds() -> None:
+    """Answer rounds; see `bench.peers.callers`."""
+    pool = await create_pool(WorkerSettings.redis_settings)
+    await serve(signalled(lambda argument: pool.enqueue_job("noop", argument), await Signals.listen()))
+
+
+if __name__ == "__main__":
+    asyncio.run(call_for_rounds())

@@ -1,0 +1,57 @@
+"""Callers of our own queue: `python -m bench.programs.caller WAY`, with our settings in the environment.
+
+`signal` submits through `QueueManager` in this process, as the callers of other queues do, and is told by the job;
+`end` does the same and waits until the end of the message is stored and read; `http` asks a server with `Prefer: wait`.
+"""
+
+import asyncio
+import sys
+
+from app.bootstrap import Runtime
+from app.config import Settings
+from app.queue_manager import Submission
+from bench.peers.callers import serve, signalled
+from bench.peers.signals import Signals
+
+TENANT = "default"
+WAIT_SECONDS = 30.0
+
+
+async def in_process(settings: Settings, way: str) -> None:
+    runtime = Runtime(settings)
+    services = runtime.services
+
+    async def enqueue(text: str) -> None:
+        await services.queue.submit(TENANT, [Submission(text)])
+
+    async def until_end() -> None:
+        accepted = await services.queue.submit(TENANT, [Submission("")])
+        await services.streams.await_end(TENANT, accepted.messages[0].id, WAIT_SECONDS)
+
+    async with runtime.running():
+        await serve(until_end if way == "end" else signalled(enqueue, await Signals.listen()))
+
+
+BODY = b'{"message": "nothing"}'
+
+
+async def over_http(settings: Settings) -> None:
+    head = f"POST /messages HTTP/1.1\r\nHost: 127.0.0.1:{settings.port}\r\nContent-Type: application/json\r\n"
+    request = f"{head}Prefer: wait=30\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def call() -> None:
+        reader, writer = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", settings.port)
+        writer.write(request)
+        reply = await reader.readuntil(b"\r\n\r\n")
+        assert reply.startswith(b"HTTP/1.1 200"), reply
+        length = int(reply.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+        await reader.readexactly(length)
+        idle.append((reader, writer))
+
+    await serve(call)
+
+
+if __name__ == "__main__":
+    way = sys.argv[1]
+    asyncio.run(over_http(Settings(_env_file=None)) if way == "http" else in_process(Settings(_env_file=None), way))
