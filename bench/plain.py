@@ -21,6 +21,9 @@ DONE = '{"state": "completed", "result": "", "completed_at": "2026-01-01T00:00:0
 Held = tuple[str, int]
 """Id and fence of a message that was claimed."""
 
+Step = tuple[str, dict[str, Any]]
+"""A named query and its values."""
+
 
 class Plain(Protocol):
     """A loop over a driver."""
@@ -140,52 +143,50 @@ class PlainPostgres:
             configure(finishing)
             yield cls(claiming, finishing)
 
-    def _run(self, connection: Any, *steps: tuple[str, dict[str, Any]]) -> list[Any]:
+    def _run(self, connection: Any, *steps: Step) -> list[Any]:
         with connection.pipeline():
             cursors = [connection.execute(self._queries[query], values) for query, values in steps]
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
-    def _commit(self, connection: Any, session: str) -> None:
+    def _commit(self, connection: Any, session: str, *last: Step) -> None:
         self._commits += 1
-        self._run(connection, ("mark_commit", {"session": session, "number": self._commits}), ("commit", {}))
+        self._run(connection, *last, ("mark_commit", {"session": session, "number": self._commits}), ("commit", {}))
 
     def claim(self, calls: int, limit: int) -> list[Held]:
         """See `Plain`."""
+        values = {
+            "agents": [AGENT], "limit": limit, "worker_id": WORKER, "lease_milliseconds": LEASE_MILLISECONDS,
+            "other_clock": None,
+        }  # fmt: skip
         held = []
         for _ in range(calls):
-            _, [(now,)] = self._run(self._claiming, ("begin_write", {}), ("read_clock", {}))
-            until = now + LEASE_MILLISECONDS
-            values = {"agents": [AGENT], "limit": limit, "worker_id": WORKER, "lease_until": until, "other_clock": None}
-            (rows,) = self._run(self._claiming, ("claim", {**values, "now": now}))
-            (logs,) = self._run(self._claiming, ("find_logs", {"ids": [row[1] for row in rows]}))
-            self._run(self._claiming, self._events(logs, "processing", PROCESSING, now))
-            self._commit(self._claiming, "plain claims")
+            begin: list[Step] = [("begin_write", {}), ("read_clock", {})]
+            _, [(now,)], rows = self._run(self._claiming, *begin, ("claim", values))
+            events = self._events([row[0] for row in rows], "processing", PROCESSING, now)
+            self._commit(self._claiming, "plain claims", events)
             held += [(row[1], row[16]) for row in rows]
         return held
 
     def finish(self, held: Sequence[Held]) -> None:
         """See `Plain`."""
         ids, fences = [each for each, _ in held], [fence for _, fence in held]
-        _, [(now,)], _, rows, logs = self._run(
+        _, [(now,)], _, rows = self._run(
             self._finishing, ("begin_write", {}), ("read_clock", {}), ("lock_threads", {"ids": ids}),
-            ("lock_leased", {"ids": ids, "fences": fences}), ("find_logs", {"ids": ids}),
+            ("lock_leased", {"ids": ids, "fences": fences}),
         )  # fmt: skip
+        numbers = [row[0] for row in rows]
         nothing = [None] * len(rows)
         values = {
-            "numbers": [row[0] for row in rows], "states": ["completed"] * len(rows), "results": [""] * len(rows),
-            "errors": nothing, "error_codes": nothing, "fingerprints": nothing, "taken": False, "crashed": 0,
-            "now": now,
+            "numbers": numbers, "states": ["completed"] * len(rows), "results": [""] * len(rows), "errors": nothing,
+            "error_codes": nothing, "fingerprints": nothing, "taken": False, "crashed": 0, "now": now,
         }  # fmt: skip
-        self._run(self._finishing, ("end_messages", values), self._events(logs, "done", DONE, now))
-        self._commit(self._finishing, "plain finishes")
+        events = self._events(numbers, "done", DONE, now)
+        self._commit(self._finishing, "plain finishes", ("end_messages", values), events)
 
-    def _events(
-        self, logs: Sequence[tuple[int, int, int]], kind: str, data: str, now: int
-    ) -> tuple[str, dict[str, Any]]:
-        return "add_events", {
-            "messages": [number for number, _, _ in logs], "ids": [last + 1 for _, last, _ in logs],
-            "types": [kind] * len(logs), "data": [data] * len(logs), "now": now,
-        }  # fmt: skip
+    def _events(self, numbers: Sequence[int], kind: str, data: str, now: int) -> Step:
+        length = len(numbers)
+        values = {"messages": numbers, "types": [kind] * length, "data": [data] * length, "now": now}
+        return "add_next_events", values
 
 
 class PlainRedis:

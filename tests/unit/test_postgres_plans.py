@@ -71,6 +71,7 @@ HOT = {
     "keep_receipts": {"request_keys_pkey"},
     "drop_keys": {"request_keys_pkey"},
     "find_ended": {"messages_id_key"},
+    "add_next_events": {"events_pkey"},
     "find_logs": {"messages_id_key", "events_pkey", "events_attempts"},
     "get_message": {"messages_id_key"},
     "get_messages": {"messages_id_key"},
@@ -257,7 +258,7 @@ def is_bounded(node: dict[str, Any]) -> bool:
 
 # Prices: each is taken in a small database and in a large one
 
-CLAIM = {"agents": ["a"], "limit": 1, "worker_id": WORKER, "now": NOW, "lease_until": NOW, "other_clock": None}
+CLAIM = {"agents": ["a"], "limit": 1, "worker_id": WORKER, "lease_milliseconds": 1, "other_clock": None}
 
 
 def test_a_claim_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:

@@ -8,8 +8,8 @@ from app.errors import MessageNotFound
 from app.models import Cancelled, Interrupted, Message, MessageState, NewEvent, Place
 from app.store.base import CANCELS, MOVED, READY, message_topic
 from app.store.endings import Ending, ending
-from app.store.postgres.connection import Rows, Step, step
-from app.store.postgres.operations import NewRows, Writes
+from app.store.postgres.connection import Step, step
+from app.store.postgres.operations import NewRows, Writes, next_events
 from app.store.rows import to_message
 
 
@@ -67,7 +67,7 @@ class Asking(NamedTuple):
 class Logs:
     """The logs of some messages: the id of the last event of each, and where its present attempt begins."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Sequence[tuple[Any, ...]] = ()) -> None:
         self.last: dict[int, int] = {number: last for number, last, _ in rows}
         self.start: dict[int, int] = {number: start for number, _, start in rows}
 
@@ -75,13 +75,11 @@ class Logs:
 class Changes(Writes):
     """The steps of changes of state, to be run together."""
 
-    def end(self, ended: Sequence[Ended], logs: Logs, now: int, *, taken: bool = False, crashed: int = 0) -> list[Step]:
+    def end(self, ended: Sequence[Ended], now: int, *, taken: bool = False, crashed: int = 0) -> list[Step]:
         """Terminal states, their events and deliveries, and the next of each thread."""
         if not ended:
             return []
-        events = NewRows()
-        for locked, end, _ in ended:
-            events.append(locked.number, logs.last[locked.number], [end.event])
+        for locked, _, _ in ended:
             self.touched |= {MOVED, message_topic(locked.id)}
         return [
             step(
@@ -96,7 +94,7 @@ class Changes(Writes):
                 crashed=crashed,
                 now=now,
             ),
-            events.step(now),
+            next_events({each.locked.number: each.end.event for each in ended}, now),
             *_deliver([each for each in ended if each.locked.webhook_url is not None], now),
             *self._promote_next([each.locked for each in ended if each.was_head], now),
         ]
@@ -182,10 +180,9 @@ class Changes(Writes):
         waiting = [each for each in locked if each.state != MessageState.PROCESSING]
         steps: list[Step] = []
         if waiting:
-            logs = Logs(self.rows("find_logs", ids=[each.id for each in waiting]))
             end = ending(Cancelled(), now)
             ended = [Ended(each, end, was_head=not are_thread and each.place != Place.BEHIND) for each in waiting]
-            steps += self.end(ended, logs, now, taken=True)
+            steps += self.end(ended, now, taken=True)
         if running:
             self.touched |= {CANCELS, *(message_topic(each.id) for each in running)}
             steps.append(step("request_cancels", numbers=[each.number for each in running]))

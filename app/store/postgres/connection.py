@@ -154,6 +154,7 @@ class Session:
         self._name = uuid.uuid4().hex
         self._commits = 0
         self._discarded = False
+        self._last: tuple[Step, ...] = ()
         self._backend: tuple[Any, ...] = ()
         self._closing = threading.Event()
 
@@ -209,6 +210,10 @@ class Session:
         rows = self._begin("begin_read", ())
         yield from self._guarded(rows, self._roll_back)
 
+    def end_with(self, *steps: Step) -> None:
+        """The last steps of the present transaction, whose rows nobody asks for: they are sent with its commit."""
+        self._last = steps
+
     def discard(self) -> None:
         """Have the present transaction end without a commit: there is nothing to keep."""
         self._discarded = True
@@ -258,7 +263,7 @@ class Session:
         raise AssertionError("the second time raises")
 
     def _guarded(self, rows: list[Rows], end: Callable[[], None]) -> Iterator[list[Rows]]:
-        self._discarded = False
+        self._discarded, self._last = False, ()
         try:
             with mapped_errors():
                 yield rows
@@ -286,7 +291,8 @@ class Session:
         self._commits += 1
         try:
             with mapped_errors():
-                self.run_all(step("mark_commit", session=self._name, number=self._commits), step("commit"))
+                mark = step("mark_commit", session=self._name, number=self._commits)
+                self.run_all(*self._last, mark, step("commit"))
         except StoreError as error:
             if not self._drop_if_lost(error):
                 self._roll_back()

@@ -20,7 +20,7 @@ from app.store.endings import REQUEUED
 from app.store.postgres.changes import Locked, Logs, locked_by_id
 from app.store.postgres.connection import Rows, step
 from app.store.postgres.keys import Keyed, check_fingerprint, name_of
-from app.store.postgres.operations import NewRows
+from app.store.postgres.operations import NewRows, next_events
 from app.store.postgres.placing import Placing
 from app.store.rows import to_message
 
@@ -34,21 +34,19 @@ class Controlling(Placing, Keyed):
 
     def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
         """See `MessageStore.claim`."""
-        with self.transaction() as (now, _):
-            rows = self.rows(
-                "claim", agents=sorted(set(agents)), limit=limit, worker_id=worker_id, now=now,
-                lease_until=now + int(lease_seconds * 1000), other_clock=self._other_clock(),
-            )  # fmt: skip
+        taking = step(
+            "claim", agents=sorted(set(agents)), limit=limit, worker_id=worker_id,
+            lease_milliseconds=int(lease_seconds * 1000), other_clock=self._other_clock(),
+        )  # fmt: skip
+        with self.transaction(taking) as (now, [rows]):
             if not rows:
                 self.session.discard()
                 return []
             messages = [to_message(row) for row in sorted(rows, key=lambda row: (row[-1], row[0]))]
-            logs = Logs(self.rows("find_logs", ids=[each.id for each in messages]))
-            events = NewRows()
-            for message in messages:
-                events.append(message.number, logs.last[message.number], [NewEvent.processing(message.attempt)])
-                self.touched |= {MOVED, message_topic(message.id)}
-            self.session.run_all(events.step(now))
+            self.touched |= {MOVED, *(message_topic(each.id) for each in messages)}
+            self.session.end_with(
+                next_events({each.number: NewEvent.processing(each.attempt) for each in messages}, now)
+            )
         return [Claim(Lease(each.id, each.fence, each.attempt, worker_id), each) for each in messages]
 
     def cancel(self, tenant: str, message_id: str, running: bool) -> Message:

@@ -1,6 +1,6 @@
 """What operations have in common: a session, the time, and the topics that were touched."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,6 +47,17 @@ class Writes(PostgresReads):
         except BaseException:
             self.touched.clear()
             raise
+
+
+def next_events(events: Mapping[int, NewEvent], now: int) -> Step:
+    """What adds an event to the log of each of these messages, under the locks of the messages."""
+    return step(
+        "add_next_events",
+        messages=list(events),
+        types=[event.type.value for event in events.values()],
+        data=[event.data for event in events.values()],
+        now=now,
+    )
 
 
 class NewRows:

@@ -11,6 +11,9 @@ from app.store.postgres.changes import Asking, Changes, Ended, FailedNow, Locked
 from app.store.postgres.connection import Step, step
 from app.store.postgres.operations import NewRows, Writes
 
+ENDINGS = (Completed, Failed, Cancelled)
+"""Outcomes that end a message, for which nobody has to know where its present attempt begins."""
+
 
 class Append(NamedTuple):
     """A caller's events."""
@@ -49,7 +52,7 @@ class Logging(Writes):
             if added.empty:
                 self.session.discard()
             else:
-                self.session.run_all(added.step(now))
+                self.session.end_with(added.step(now))
         return results
 
 
@@ -90,8 +93,10 @@ class Finishing(Changes):
         """All in one transaction; in the place of a lost lease is the error."""
         results: list[BaseException | None] = [None] * len(given)
         named = _named([(lease.message_id, lease.fence) for lease, _ in given])
-        locks = step("lock_threads", ids=named["ids"]), step("lock_leased", **named)
-        with self.transaction(*locks, step("find_logs", ids=named["ids"])) as (now, (_, rows, found)):
+        first = [step("lock_threads", ids=named["ids"]), step("lock_leased", **named)]
+        if not all(isinstance(outcome, ENDINGS) for _, outcome in given):
+            first.append(step("find_logs", ids=named["ids"]))
+        with self.transaction(*first) as (now, (_, rows, *logs)):
             leased = {(locked.id, locked.fence): locked for locked in map(Locked._make, rows)}
             outcomes = Sorted(now)
             missing: list[int] = []
@@ -102,12 +107,14 @@ class Finishing(Changes):
                     continue
                 outcomes.add(locked, lease.attempt, outcome)
                 self.touched |= {MOVED, message_topic(lease.message_id)}
-            steps = self._steps(outcomes, Logs(found), now)
-            if steps:
-                self.session.run_all(*steps)
+            steps = self._steps(outcomes, Logs(*logs), now)
+            if not missing:
+                self.session.end_with(*steps)
             else:
-                self.session.discard()
-            if missing:
+                if steps:
+                    self.session.run_all(*steps)
+                else:
+                    self.session.discard()
                 repeated = set(self.rows("find_ended", **named))
                 for index in missing:
                     lease = given[index].lease
@@ -118,7 +125,7 @@ class Finishing(Changes):
     def _steps(self, outcomes: Sorted, logs: Logs, now: int) -> list[Step]:
         return [
             *self.note_attempts(outcomes.failed, now),
-            *self.end(outcomes.ended, logs, now),
+            *self.end(outcomes.ended, now),
             *self.put_back(outcomes.back, logs, now),
             *self.interrupt(outcomes.asking, logs, now),
         ]

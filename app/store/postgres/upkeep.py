@@ -40,7 +40,7 @@ class Upkeep(Changes):
                     back.append(PutBack(locked.number, locked.attempt, WORKER_LOST, now))
             logs = Logs(found)
             steps = self.note_attempts(failed, now) + self.put_back(back, logs, now, crashed=1)
-            steps += self.end(ended, logs, now, taken=True, crashed=1)
+            steps += self.end(ended, now, taken=True, crashed=1)
             if steps:
                 self.session.run_all(*steps)
         return len(expired)
@@ -52,11 +52,9 @@ class Upkeep(Changes):
             if not ids:
                 self.session.discard()
                 return 0
-            _, expired, found = self.session.run_all(
-                step("lock_threads", ids=ids), step("lock_unanswered", ids=ids, now=now), step("find_logs", ids=ids)
-            )
+            _, expired = self.session.run_all(step("lock_threads", ids=ids), step("lock_unanswered", ids=ids, now=now))
             ended = [Ended(locked, ending(NOT_ANSWERED, now)) for locked in map(Locked._make, expired)]
-            steps = self.end(ended, Logs(found), now, taken=True)
+            steps = self.end(ended, now, taken=True)
             if steps:
                 self.session.run_all(*steps)
         return len(expired)

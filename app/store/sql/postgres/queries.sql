@@ -409,7 +409,8 @@ GROUP BY threads.tenant, threads.thread_id, running.changed_at
 -- How many of each agent are among the first of all is looked up before any is locked, so that no message is locked
 -- without being taken; one agent alone takes what it finds.
 -- A message starts by the clock of this statement: the transaction's was read before the one ahead in its thread ended.
-WITH quota AS (
+WITH moment AS MATERIALIZED (SELECT coalesce(%(other_clock)s::bigint, {server_time}) AS now),
+quota AS (
     SELECT agent, count(*) AS most FROM (
         SELECT named.agent FROM (SELECT FROM queue WHERE NOT paused) AS working
         CROSS JOIN unnest(%(agents)s::text[]) AS named (agent)
@@ -426,9 +427,12 @@ WITH quota AS (
     ) AS ready
 )
 UPDATE messages SET
-    state = 'processing', place = NULL, attempt = attempt + 1, fence = {next_fence}, worker_id = %(worker_id)s,
-    lease_until = %(lease_until)s, started_at = coalesce(started_at, %(other_clock)s::bigint, {server_time}),
-    changed_at = %(now)s
+    state = 'processing', place = NULL, attempt = attempt + 1,
+    fence = greatest(
+        fence + 1, (SELECT now FROM moment) * 1000 + mod(extract(microseconds FROM clock_timestamp())::bigint, 1000)
+    ),
+    worker_id = %(worker_id)s, lease_until = (SELECT now FROM moment) + %(lease_milliseconds)s,
+    started_at = coalesce(started_at, (SELECT now FROM moment)), changed_at = (SELECT now FROM moment)
 FROM picked WHERE messages.number = picked.number
 RETURNING {claimed_columns}, rank
 
@@ -646,6 +650,12 @@ INSERT INTO events (message, id, type, data, created_at)
 SELECT message, id, type, data, %(now)s
 FROM unnest(%(messages)s::bigint[], %(ids)s::bigint[], %(types)s::text[], %(data)s::text[])
     AS given (message, id, type, data)
+
+-- name: add_next_events
+-- Behind the last one of each message; under the locks of the messages.
+INSERT INTO events (message, id, type, data, created_at)
+SELECT message, coalesce((SELECT max(id) FROM events WHERE events.message = given.message), 0) + 1, type, data, %(now)s
+FROM unnest(%(messages)s::bigint[], %(types)s::text[], %(data)s::text[]) AS given (message, type, data)
 
 -- name: share_leased
 -- FOR SHARE waits for a rescue or a finish that is under way, and then looks again. FOR KEY SHARE would not wait, and a
