@@ -118,7 +118,7 @@ def _jobs(name: str) -> Iterator[Row]:
                     callers[peer] = _start(stack, peer, environment, folder, url)
                 except (NotStarted, subprocess.SubprocessError, OSError):
                     left_out[peer] = "it did not come to its first jobs"
-            measured = _rounds(callers)
+            measured = _rounds(callers, left_out)
     yield from _rows_of_ours(name, measured, alone)
     for peer in peers:
         yield from _rows_of(peer, measured, left_out)
@@ -186,14 +186,25 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
         worker.wait()
 
 
-def _rounds(callers: Mapping[str | Peer, Caller]) -> dict[str | Peer, Measured]:
-    """All in turn, round by round."""
+def _rounds(callers: Mapping[str | Peer, Caller], left_out: dict[Peer, str]) -> dict[str | Peer, Measured]:
+    """All in turn, round by round; a queue that does not come to the end of one is left out from then on."""
     measured: dict[str | Peer, Measured] = {who: Measured([], []) for who in callers}
     for _ in range(ROUNDS):
-        for who, caller in callers.items():
-            measured[who].per_second.append(caller.round(CALLERS, ROUND_SECONDS)["per_second"])
-        for who, caller in callers.items():
-            measured[who].idle_ms.append(caller.round(1, IDLE_ROUND_SECONDS)["p50_ms"])
+        for at_a_time, seconds in ((CALLERS, ROUND_SECONDS), (1, IDLE_ROUND_SECONDS)):
+            for who, caller in callers.items():
+                if isinstance(who, Peer) and who in left_out:
+                    continue
+                try:
+                    found = caller.round(at_a_time, seconds)
+                except (NotStarted, OSError):
+                    if not isinstance(who, Peer):
+                        raise
+                    left_out[who] = "it stopped to do jobs"
+                    continue
+                if at_a_time == CALLERS:
+                    measured[who].per_second.append(found["per_second"])
+                else:
+                    measured[who].idle_ms.append(found["p50_ms"])
     return measured
 
 
