@@ -74,14 +74,17 @@ NEVER = -1
 
 
 class Silence:
-    """How long a reader has been told nothing. One timer for all of his waits, since most end long before it."""
+    """How long a reader has been told nothing. One timer for all of his waits, since most end long before it.
 
-    __slots__ = ("_ends_at", "_limit_seconds", "_loop", "_timer", "_waiter")
+    When the silence has become too long, the `waiter` of the moment gets `Idle`, which breaks it.
+    """
+
+    __slots__ = ("_ends_at", "_limit_seconds", "_loop", "_timer", "waiter")
 
     def __init__(self, limit_seconds: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._limit_seconds = limit_seconds
-        self._waiter: asyncio.Future[Any] | None = None
+        self.waiter: asyncio.Future[Any] | None = None
         self.broken()
         self._timer = self._loop.call_at(self._ends_at, self._look_at_time)
 
@@ -93,27 +96,23 @@ class Silence:
         """Let go of the timer."""
         self._timer.cancel()
 
-    async def wait(self, waiter: "asyncio.Future[V]") -> "V | Idle":
-        """What comes first: what is waited for, or that the silence has become too long, which breaks it."""
-        self._waiter = waiter
-        try:
-            return await waiter
-        finally:
-            self._waiter = None
-
     async def until_done(self, read: asyncio.Task[Any]) -> AsyncIterator[Idle]:
         """`Idle` each time that the silence has become too long, until a read is done."""
         while not read.done():
-            waiter: asyncio.Future[None] = self._loop.create_future()
-            read.add_done_callback(functools.partial(_tell, waiter))
-            if idle := await self.wait(waiter):
+            self.waiter = self._loop.create_future()
+            read.add_done_callback(functools.partial(_tell, self.waiter))
+            try:
+                idle = await self.waiter
+            finally:
+                self.waiter = None
+            if idle:
                 yield idle
 
     def _look_at_time(self) -> None:
         if self._loop.time() >= self._ends_at:
             self.broken()
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(Idle())
+            if self.waiter is not None and not self.waiter.done():
+                self.waiter.set_result(Idle())
         self._timer = self._loop.call_at(self._ends_at, self._look_at_time)
 
 
@@ -159,12 +158,14 @@ class SharedLog:
         if seen != self._hints:
             self._look(after)
         try:
-            found = await silence.wait(waiter)
+            silence.waiter = waiter
+            found = await waiter
             if isinstance(found, Look):
                 return found, found.hints
             up_to_date = waiter in self._waiting.get(after, ()) and after not in self._reading
             return found, self._hints if up_to_date else NEVER
         finally:
+            silence.waiter = None
             self._leave(after, waiter)
 
     def _hint(self) -> None:

@@ -132,7 +132,11 @@ class EventStreamResponse(Response):
         await write(f"retry: {secrets.choice(RETRY_MILLISECONDS)}\n\n".encode())
         async with aclosing(self._news):
             async for news in self._news:
-                await write(frames_of(news))
+                body = news.frames if isinstance(news, Written) else frames_of(news)
+                if connection is not None and len(body) <= SLICE_BYTES and not connection.get_write_buffer_size():
+                    await send({"type": "http.response.body", "body": body, "more_body": True})  # as most are
+                else:
+                    await write(body)
         await send_while_it_moves(send, {"type": "http.response.body", "body": b""}, connection)
 
 
