@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bench.measures.backlog import backlog
 from bench.measures.claims import claims, depth
-from bench.measures.jobs import jobs
+from bench.measures.growth import growth
 from bench.measures.start import start
 from bench.measures.submit import submit
 from bench.measures.tokens import tokens
@@ -18,6 +18,6 @@ MEASURES: dict[str, Measure] = {
     "backlog": backlog,
     "claims": claims,
     "depth": depth,
-    "jobs": jobs,
+    "growth": growth,
     "start": start,
 }

@@ -1,0 +1,99 @@
+"""Whether anything grows while messages come and go.
+
+`BENCH_GROWTH` says how many messages: 100,000 take more than a minute on each backend.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench.backends import database
+from bench.processes import free_port, pin, process, resident_megabytes, settings, wait_for_port
+from bench.report import Row, row
+
+MESSAGES = int(os.environ.get("BENCH_GROWTH", "40000"))
+RETENTION_SECONDS = 4
+SETTINGS = {
+    "AGENTS": "noop=bench.programs.noop_agent:answer",
+    "WORKER_CONCURRENCY": "16",
+    "EVENT_RETENTION_HOURS": str(RETENTION_SECONDS / 2 / 3_600),
+    "RETENTION_DAYS": str(RETENTION_SECONDS / 86_400),
+}
+
+
+def growth(backends: Sequence[str]) -> Iterator[Row]:
+    """BENCH_GROWTH messages (40,000) from submit to their ends, dropped after 4 s: the last tenth against the first.
+
+    32 callers wait for the end of each message before they submit the next. Tenths of one run, not rounds in turn; a
+    tenth before them is not counted. What is done each minute is done each second: dropping, and PostgreSQL's vacuum.
+    Sizes of the database are compared by halves.
+    """
+    for name in backends:
+        yield from _growth(name)
+
+
+def _growth(name: str) -> Iterator[Row]:
+    rates: list[float] = []
+    memory: list[float] = []
+    sizes: list[float] = []
+    with database(name) as (folder, url):
+        port = free_port()
+        environment = settings(url, port, **SETTINGS)
+        with process("-m", "bench.programs.hour", folder=folder, environment=environment) as server:
+            wait_for_port(port)
+            if name == "postgres":
+                _vacuum_often(url)
+            for rate in _tenths(port):
+                rates.append(rate)
+                memory.append(resident_megabytes(server.pid))
+                sizes.append(_megabytes(url))
+    del rates[0], memory[0], sizes[0]
+    yield row(f"submit to end, {name}", rates, "1/s")
+    yield row("  last tenth against the first", [rates[-1] / rates[0]], least=0.9)
+    yield row("  memory of the server", memory, "MB")
+    yield row("  last tenth against the first", [memory[-1] / memory[0]], most=1.1)
+    yield row("  size of the database", sizes, "MB")
+    yield row("  most of the second half against the first", [max(sizes[5:]) / max(sizes[:5])], most=1.1)
+
+
+def _tenths(port: int) -> Iterator[float]:
+    """Messages a second of each tenth, from the second core."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.programs.waiters", str(port), str(MESSAGES)],
+        cwd=Path(__file__).parent.parent.parent,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        pin(child.pid, 1)
+        assert child.stdout is not None
+        yield from map(float, child.stdout)
+    assert child.returncode == 0, "a message did not come to its end"
+
+
+def _vacuum_often(url: str) -> None:
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
+        connection.execute("SELECT pg_reload_conf()")
+
+
+def _megabytes(url: str) -> float:
+    """What the database takes: on the disk, and of Redis in memory."""
+    kind, _, rest = url.partition("://")
+    if kind == "sqlite":
+        path = Path(rest.removeprefix("/"))
+        return sum(each.stat().st_size for each in path.parent.glob(f"{path.name}*")) / 2**20
+    if kind == "postgresql":
+        import psycopg
+
+        with psycopg.connect(url) as connection:
+            found = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+            assert found is not None
+            return float(found[0]) / 2**20
+    import redis
+
+    with redis.Redis.from_url(url) as client:
+        return float(client.info("memory")["used_memory"]) / 2**20
