@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from bench.measures.backlog import backlog
 from bench.measures.claims import claims, depth
 from bench.measures.growth import growth
+from bench.measures.jobs import jobs
 from bench.measures.start import start
+from bench.measures.streams import idle, streams
 from bench.measures.submit import submit
 from bench.measures.tokens import tokens
 from bench.report import Row
@@ -19,5 +21,8 @@ MEASURES: dict[str, Measure] = {
     "claims": claims,
     "depth": depth,
     "growth": growth,
+    "streams": streams,
+    "idle": idle,
+    "jobs": jobs,
     "start": start,
 }
