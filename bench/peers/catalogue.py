@@ -63,8 +63,8 @@ PEERS = (
         engine="postgres",
         packages=("pgqueuer[asyncpg]==1.6.0",),
         prepare=("pgq", "--pg-dsn", "{url}", "install"),
-        worker=("pgq", "run", "bench.peers.pgqueuer_jobs:worker"),
-        caller=("python", "-m", "bench.peers.pgqueuer_jobs"),
+        worker=("python", "-m", "bench.peers.pgqueuer_jobs", "worker"),
+        caller=("python", "-m", "bench.peers.pgqueuer_jobs", "caller"),
         gives_up=NO_LOG,
     ),
     Peer(

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 
-from dbos import DBOS, DBOSClient, Queue
+from dbos import DBOS, DBOSClient
 
 from bench.peers.callers import serve, signalled
 from bench.peers.signals import Signals, tell
@@ -19,9 +19,9 @@ async def noop(argument: str) -> None:
 def launch() -> None:
     """The worker's side; makes the tables if there are none."""
     DBOS(config={"name": "bench", "system_database_url": os.environ["QUEUE_URL"], "application_version": "1"})
-    Queue("jobs")
     DBOS.workflow(name="noop")(noop)
     DBOS.launch()
+    DBOS.register_queue("jobs")
 
 
 async def call_for_rounds() -> None:

@@ -2,8 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import sys
 
 import asyncpg
 from pgqueuer import PgQueuer
@@ -20,14 +19,12 @@ async def noop(job: Job) -> None:
     tell((job.payload or b"").decode())
 
 
-@asynccontextmanager
-async def worker() -> AsyncGenerator[PgQueuer]:
-    """What `pgq run` runs."""
+async def work() -> None:
+    """The worker's side. Its command `pgq run` does the same, but fails with the typer that is installed with it."""
     connection = await asyncpg.connect(os.environ["QUEUE_URL"])
     queue = PgQueuer(AsyncpgDriver(connection))
     queue.entrypoint("noop")(noop)
-    yield queue
-    await connection.close()
+    await queue.run()
 
 
 async def call_for_rounds() -> None:
@@ -42,4 +39,4 @@ async def call_for_rounds() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(call_for_rounds())
+    asyncio.run(work() if sys.argv[1] == "worker" else call_for_rounds())
