@@ -21,9 +21,18 @@
 
 local FIRST, WIDTH = 8, 13
 
--- Nothing is written before it is known that all can be.
+-- As the operation before has left them: the number of the newest message, how many are queued. The latter is not known
+-- after others were cancelled, or when an operation broke.
+local stored_number = redis.call('GET', prefix .. 'number')
+local number, known_queued = stored_number, nil
+
+local function count_queued()
+    return known_queued or redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED)
+end
+
+-- Nothing is written before it is known that all can be. Returns the refusal, or false and how many will be queued.
 local function refusal(ARGV)
-    local queued = redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED)
+    local queued = count_queued()
     local ids, added = {}, {}
     for i = FIRST, #ARGV, WIDTH do
         local id, tenant, thread, if_busy = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 11]
@@ -37,7 +46,7 @@ local function refusal(ARGV)
             added[name] = true
         end
     end
-    return queued > tonumber(ARGV[2]) and 'full'
+    return queued > tonumber(ARGV[2]) and 'full', queued
 end
 
 -- Cancels what is unfinished in a thread, the last first, so that none of it becomes ready meanwhile. Returns the ids,
@@ -91,15 +100,17 @@ local function run(ARGV)
     local earlier = request and recall_request(request, ARGV[5], now - tonumber(ARGV[6]))
     if earlier == 'reused' then return earlier end
     if earlier then return {1, earlier, 0, {}, {}} end
-    local refused = refusal(ARGV)
+    local refused, queued = refusal(ARGV)
     if refused then return refused end
 
-    local number, receipts, members = redis.call('GET', prefix .. 'number'), {}, {}
+    known_queued = nil
+    local receipts, members = {}, {}
     local any_ready, cancelled, to_cancel = 0, {}, {}
     for i = FIRST, #ARGV, WIDTH do
         local thread, if_busy, gone = ARGV[i + 2], ARGV[i + 11], {}
         number = above(number, microseconds)
         if thread ~= '' and (if_busy == 'interrupt' or if_busy == 'rollback') then
+            queued = nil
             gone = make_way(ARGV[i + 1], thread, now, microseconds, ARGV[7], cancelled, to_cancel)
             if if_busy == 'interrupt' then gone = {} end
         end
@@ -107,10 +118,12 @@ local function run(ARGV)
         if receipt[5] == 'ready' then any_ready = 1 end
         receipts[#receipts + 1], members[#members + 1] = receipt, member
     end
-    if number then redis.call('SET', prefix .. 'number', number) end
+    known_queued = queued
     for i, receipt in ipairs(receipts) do receipt[7] = redis.call('ZRANK', WAITING, members[i]) end
     if request then keep_request(request, ARGV[5], now, receipts) end
     return remember({0, receipts, any_ready, cancelled, to_cancel})
 end
 
-return each(run)
+local replies = each(run)
+if number ~= stored_number then redis.call('SET', prefix .. 'number', number) end
+return replies

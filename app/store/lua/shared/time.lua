@@ -1,10 +1,14 @@
--- Milliseconds and microseconds since the epoch: the server's, unless the caller brings its own milliseconds.
+local read_at
+
+-- Milliseconds and microseconds since the epoch: the server's, unless the caller brings its own milliseconds. For all
+-- operations of a call it is the same moment.
 local function clock(given)
     if given ~= '' then return tonumber(given), tonumber(given) * 1000 end
+    if read_at then return math.floor(read_at / 1000), read_at end
     if redis.replicate_commands then redis.replicate_commands() end -- Redis 6.2 may be set to replicate scripts as such
     local read = redis.call('TIME')
-    local microseconds = tonumber(read[1]) * 1000000 + tonumber(read[2])
-    return math.floor(microseconds / 1000), microseconds
+    read_at = tonumber(read[1]) * 1000000 + tonumber(read[2])
+    return math.floor(read_at / 1000), read_at
 end
 
 local function time(given) return (clock(given)) end
