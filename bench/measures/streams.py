@@ -44,6 +44,9 @@ IDLE_STEPS = 5
 IDLE_SECONDS = 6.0
 """Five of these are two rounds of keep-alives."""
 
+BARE_IDLE_SECONDS = 1.0
+"""Nothing ever happens there."""
+
 
 class Live(NamedTuple):
     """How a running message is written."""
@@ -220,8 +223,8 @@ def idle(backends: Sequence[str]) -> Iterator[Row]:
         with database(name) as (folder, url), _sides(folder, url) as (ours, bare):
             with Talk("-m", "bench.programs.writer", url) as writer:
                 running = writer.ask(f"running {IDLE_STREAMS}")
-            memory, processor = _idle(ours, [f"/messages/{message_id}/stream" for message_id in running])
-            bare_memory, bare_processor = _idle(bare, ["/idle"] * IDLE_STREAMS)
+            memory, processor = _idle(ours, [f"/messages/{message_id}/stream" for message_id in running], IDLE_SECONDS)
+            bare_memory, bare_processor = _idle(bare, ["/idle"] * IDLE_STREAMS, BARE_IDLE_SECONDS)
         yield row(f"an idle stream of {IDLE_STREAMS:,}, {name}", memory, "KiB", most=30)
         yield row("  bare StreamingResponse", bare_memory, "KiB")
         yield row("  ratio", ratios(memory, bare_memory), most=1)
@@ -229,8 +232,8 @@ def idle(backends: Sequence[str]) -> Iterator[Row]:
         yield row("  bare StreamingResponse", bare_processor, "%")
 
 
-def _idle(side: Side, paths: Sequence[str]) -> tuple[list[float], list[float]]:
-    """KiB of each stream step by step, and the share of a core in percent."""
+def _idle(side: Side, paths: Sequence[str], seconds: float) -> tuple[list[float], list[float]]:
+    """KiB of each stream step by step, and the share of a core in percent, over so many seconds each time."""
     step = len(paths) // IDLE_STEPS
     memory, processor = [], []
     loads: list[Talk] = []
@@ -243,8 +246,8 @@ def _idle(side: Side, paths: Sequence[str]) -> tuple[list[float], list[float]]:
             memory.append((resident_megabytes(side.pid) - before) * 1024 / step)
         for _ in range(IDLE_STEPS):
             before = processor_seconds(side.pid)
-            time.sleep(IDLE_SECONDS)
-            processor.append((processor_seconds(side.pid) - before) / IDLE_SECONDS * 100)
+            time.sleep(seconds)
+            processor.append((processor_seconds(side.pid) - before) / seconds * 100)
     finally:
         for load in loads:
             load.__exit__()
