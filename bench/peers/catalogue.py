@@ -65,7 +65,7 @@ PEERS = (
         prepare=("pgq", "--pg-dsn", "{url}", "install"),
         worker=("python", "-m", "bench.peers.pgqueuer_jobs", "worker"),
         caller=("python", "-m", "bench.peers.pgqueuer_jobs", "caller"),
-        gives_up=NO_LOG,
+        gives_up="a log of states only, no threads",
     ),
     Peer(
         name="Procrastinate",
@@ -75,7 +75,7 @@ PEERS = (
         prepare=("procrastinate", "--app=bench.peers.procrastinate_jobs.app", "schema", "--apply"),
         worker=("procrastinate", "--app=bench.peers.procrastinate_jobs.app", "worker"),
         caller=("python", "-m", "bench.peers.procrastinate_jobs"),
-        gives_up="no event log",
+        gives_up="a log of states only",
     ),
     _SAQ._replace(engine="postgres"),
     _DBOS._replace(engine="postgres"),
@@ -86,7 +86,7 @@ PEERS = (
         packages=("bullmq@6.7.0", "ioredis@5"),
         worker=("node", "worker.mjs"),
         caller=("node", "caller.mjs"),
-        gives_up=NO_LOG,
+        gives_up="events of states only, trimmed; no threads",
         python=False,
     ),
     Peer(

@@ -41,6 +41,8 @@ async def over_http(settings: Settings) -> None:
     idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def call() -> None:
+        while idle and idle[-1][0].at_eof():  # the server closes what is idle between two rounds
+            idle.pop()[1].close()
         reader, writer = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", settings.port)
         writer.write(request)
         reply = await reader.readuntil(b"\r\n\r\n")
