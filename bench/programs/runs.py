@@ -5,12 +5,13 @@
 each line that it reads. DATABASE_URL and the other settings are those of a server; the agent is `clock`.
 
 What is compared. Alone is what somebody writes who needs no queue: `graph.astream` of the same compiled graph with the
-mode `messages`, `durability="sync"`, and a saver of `app.checkpoints` of its own on the same database, a new thread for
-each run, as many at a time as the worker has slots; the chunks are looked at and dropped. Such a run is no attempt, so
-that the saver takes and looks for no fence. The worker is all of `app.bootstrap.Runtime`: its claims, leases and
-heart, the graph in all the modes that it asks for, the events in the stored log, the finish with its event, and its
-upkeep. The messages are stored before. Its time is from the moment that the queue goes on until the last message has
-ended. Python's garbage collector is set as in a server, which more than halves the time of LangGraph itself.
+mode `messages`, `durability="sync"`, and a saver of `app.checkpoints` of its own on the same database, a new thread
+for each run, as many at a time as the worker has slots; the chunks are looked at and dropped. Such a run is no
+attempt, so that the saver takes and looks for no fence. The worker is all of `app.bootstrap.Runtime`: its claims,
+leases and heart, the graph in all the modes that it asks for, the events in the stored log, the finish with its event,
+and its upkeep. The messages are stored before. Its time is from the moment that the queue goes on until the last
+message has ended. Python's garbage collector is set as in a server, which more than halves the time of LangGraph
+itself.
 """
 
 import asyncio
