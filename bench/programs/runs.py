@@ -10,8 +10,7 @@ for each run, as many at a time as the worker has slots; the chunks are looked a
 attempt, so that the saver takes and looks for no fence. The worker is all of `app.bootstrap.Runtime`: its claims,
 leases and heart, the graph in all the modes that it asks for, the events in the stored log, the finish with its event,
 and its upkeep. The messages are stored before. Its time is from the moment that the queue goes on until the last
-message has ended. Python's garbage collector is set as in a server, which more than halves the time of LangGraph
-itself.
+message has ended. Python's garbage collector is set as in a server, for both alike.
 """
 
 import asyncio
