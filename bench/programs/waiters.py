@@ -29,7 +29,8 @@ async def call(port: int, caller: int, numbers: Iterator[int]) -> None:
         writer.write(request(port, number, caller))
         head = await reader.readuntil(b"\r\n\r\n")
         body = await reader.readexactly(int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]))
-        assert head.startswith(b"HTTP/1.1 200") and b'"completed"' in body, head + body
+        assert head.startswith(b"HTTP/1.1 200"), head
+        assert b'"completed"' in body, body
     writer.close()
 
 
