@@ -161,12 +161,14 @@ class Streams:
         if self._ticker is not None:
             self._ticker.cancel()
 
-    async def tail(self, tenant: str, message_id: str, *, after: int, idle_seconds: float) -> AsyncGenerator[News]:
+    async def tail(
+        self, tenant: str, message_id: str, *, after: int, idle_seconds: float, tells_waiting: bool = True
+    ) -> AsyncGenerator[News]:
         """The log from the event behind `after` to its end, in order, without gaps and without doubles.
 
-        `Waiting` while the message is queued and its position or what it waits for changes, `Idle` after `idle_seconds`
-        of silence. While the store is away there is silence. Ends behind the terminal event, or when this process
-        closes.
+        `Waiting` while the message is queued and its position or what it waits for changes, if the reader wants that;
+        `Idle` after `idle_seconds` of silence. While the store is away there is silence. Ends behind the terminal
+        event, or when this process closes.
         Raises MessageNotFound.
         """
         with closing(Silence(idle_seconds)) as silence, self._reader_of(message_id) as log:
@@ -191,6 +193,8 @@ class Streams:
                         return
                     if after == page.last and page.state is MessageState.PROCESSING:
                         seen = look.hints  # nothing more is there to be read before the next one
+                elif page.state is MessageState.QUEUED and not tells_waiting:
+                    seen = look.hints
                 elif page.state is MessageState.QUEUED:
                     async for item in self._wait_in_queue(tenant, message_id, log, after, look.hints, silence):
                         yield item
@@ -202,7 +206,7 @@ class Streams:
         with suppress(TimeoutError):
             async with (
                 asyncio.timeout(seconds),
-                aclosing(self.tail(tenant, message_id, after=0, idle_seconds=seconds)) as news,
+                aclosing(self.tail(tenant, message_id, after=0, idle_seconds=seconds, tells_waiting=False)) as news,
             ):
                 async for _ in news:
                     pass

@@ -7,7 +7,7 @@ import pytest
 
 from app import outlook, streams
 from app.errors import StoreUnavailable
-from app.models import Completed, EventPage, MessageState, NewEvent
+from app.models import Completed, EventPage, Message, MessageState, NewEvent
 from app.shared_logs import Idle, Written
 from app.store.sqlite.store import SqliteStore
 from app.streams import News, Reset, Streams, Waiting
@@ -25,9 +25,14 @@ class CountingStore(SqliteStore):
     def __init__(self) -> None:
         super().__init__(None)
         self.reads = 0
+        self.looks_at_messages = 0
         self.away = False
         self.answering = asyncio.Event()
         self.answering.set()
+
+    async def get(self, tenant: str, message_id: str) -> Message:
+        self.looks_at_messages += 1
+        return await super().get(tenant, message_id)
 
     async def read(self, message_id: str, *, after: int, limit: int) -> EventPage:
         self.reads += 1
@@ -293,3 +298,12 @@ async def test_waiting_for_the_end_returns_with_it_and_in_time(counting: Countin
     async with asyncio.timeout(30), asyncio.TaskGroup() as waiting:
         waiting.create_task(tails.await_end(TENANT, lease.message_id, LONG))
         await counting.finish(lease, Completed("Done."))
+
+
+async def test_who_waits_for_the_end_has_no_positions_looked_up(counting: CountingStore, tails: Streams) -> None:
+    message = await add(counting)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as waiting:
+        waiting.create_task(tails.await_end(TENANT, message.id, LONG))
+        await until(lambda: counting.reads, "the queued message's log is read")
+        await counting.finish(await claim_one(counting), Completed("Done."))
+    assert counting.looks_at_messages == 0
