@@ -24,8 +24,8 @@ from bench.processes import free_port, process, settings, wait_for_port
 from bench.report import Row, ratios, row
 
 ROUNDS = 5
-ROUND_SECONDS = 1.0
-IDLE_ROUND_SECONDS = 0.3
+ROUND_SECONDS = 0.7
+IDLE_ROUND_SECONDS = 0.2
 WARM_SECONDS = 0.5
 CALLERS = 64
 START_SECONDS = 30.0
