@@ -9,8 +9,9 @@ connection of its own from the pool.
 """
 
 import asyncio
+import select
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -27,7 +28,7 @@ from psycopg import AsyncConnection, errors
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from app.checkpoints.fence import Mark, config_of, input_task_of, lease_lost, mark_of, strict_serializer
+from app.checkpoints.fence import config_of, input_task_of, lease_lost, mark_of, strict_serializer
 from app.errors import StoreError, StoreUnavailable
 from app.store.postgres.connection import connection_parameters
 
@@ -41,21 +42,36 @@ LOCK_SETUP = "SELECT pg_advisory_xact_lock(hashtext('agent_queue checkpoints'))"
 SCHEMA_IS_MISSING = "SELECT 1 WHERE to_regnamespace('agent_queue_memory') IS NULL"
 CREATE_SCHEMA = "CREATE SCHEMA agent_queue_memory"
 SET_SCHEMA = "SET search_path TO agent_queue_memory"
+SET_ISOLATION = "SET default_transaction_isolation TO 'read committed'"
+"""What is read behind a wait for the fence has to be as it is after the wait, whatever this server's default is."""
+
 CREATE_FENCES = """
 CREATE TABLE IF NOT EXISTS checkpoint_fences (
     thread_id text PRIMARY KEY, queue text NOT NULL, message bigint NOT NULL, fence bigint NOT NULL
 )
 """
 TAKE_FENCE = """
-INSERT INTO checkpoint_fences AS newest (thread_id, queue, message, fence) VALUES (%s, %s, %s, %s)
-ON CONFLICT (thread_id) DO UPDATE SET queue = excluded.queue, message = excluded.message, fence = excluded.fence
-WHERE excluded.queue <> newest.queue OR (excluded.message, excluded.fence) >= (newest.message, newest.fence)
-RETURNING 1
+WITH mine (thread_id, queue, message, fence) AS (VALUES (%s, %s, %s::bigint, %s::bigint)),
+held AS (SELECT 1 FROM checkpoint_fences JOIN mine USING (thread_id, queue, message, fence)),
+taken AS (
+    INSERT INTO checkpoint_fences AS newest (thread_id, queue, message, fence)
+    SELECT thread_id, queue, message, fence FROM mine WHERE NOT EXISTS (SELECT FROM held)
+    ON CONFLICT (thread_id) DO UPDATE SET queue = excluded.queue, message = excluded.message, fence = excluded.fence
+    WHERE excluded.queue <> newest.queue OR (excluded.message, excluded.fence) >= (newest.message, newest.fence)
+    RETURNING 1
+)
+SELECT 1 FROM held UNION ALL SELECT 1 FROM taken
 """
+"""Writes nothing where the mark is there already, so that only the first read of an attempt waits for the disk."""
+
 HOLD_FENCE = """
 SELECT 1 FROM checkpoint_fences WHERE thread_id = %s AND queue = %s AND message = %s AND fence = %s FOR SHARE
 """
-FORGET_FENCE = "DELETE FROM checkpoint_fences WHERE thread_id = %s"
+FORGET = [
+    f"DELETE FROM {table} WHERE thread_id = ANY(%s)"
+    for table in ("checkpoint_fences", "checkpoints", "checkpoint_blobs", "checkpoint_writes")
+]
+"""The fences first: who writes holds its own before it touches the other tables, so nobody waits for each other."""
 
 DROP_CHECKPOINTS_OF_RUNS = """
 DELETE FROM checkpoints WHERE thread_id = %s AND metadata ->> 'run_id' = ANY(%s)
@@ -81,6 +97,10 @@ ANSWER_SECONDS = 15
 """Beyond this the server is taken for one that is away."""
 
 
+class _NotHeld(Exception):
+    """The attempt's mark is not there, so that its transaction is given up."""
+
+
 class FencedPostgresSaver(AsyncPostgresSaver):
     """A saver whose writes carry the attempt's fence in `configurable`. Meets `app.agents.base.AgentMemory`."""
 
@@ -97,10 +117,13 @@ class FencedPostgresSaver(AsyncPostgresSaver):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
-        async with self._connection() as connection:
-            if mark := mark_of(config, self._queue_id):
-                await _take(connection, config, mark)
-            return await AsyncPostgresSaver(connection, serde=self.serde).aget_tuple(config)
+        mark = mark_of(config, self._queue_id)
+        async with self._connection() as connection, connection.pipeline():
+            taken = await connection.execute(TAKE_FENCE.encode(), mark) if mark else None
+            found = await AsyncPostgresSaver(connection, serde=self.serde).aget_tuple(config)
+            if mark and taken and not await taken.fetchone():
+                raise lease_lost(config, mark)
+        return found
 
     async def alist(
         self,
@@ -151,10 +174,9 @@ class FencedPostgresSaver(AsyncPostgresSaver):
 
     async def forget(self, memory_keys: list[str]) -> None:
         """See `AgentMemory.forget`."""
-        for key in memory_keys:
-            async with self._transaction() as connection:
-                await AsyncPostgresSaver(connection).adelete_thread(key)
-                await connection.execute(FORGET_FENCE, (key,))
+        async with self._transaction() as connection:
+            for statement in FORGET:
+                await connection.execute(statement, (memory_keys,))
 
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
         """See `AgentMemory.forget_messages`."""
@@ -166,13 +188,18 @@ class FencedPostgresSaver(AsyncPostgresSaver):
     async def _write(self, config: RunnableConfig, write: Callable[[AsyncPostgresSaver], Awaitable[T]]) -> T:
         """Write in the transaction that holds the attempt's mark."""
         mark = mark_of(config, self._queue_id)
-        async with self._transaction() as connection:
-            if mark is None or await _first_row(connection, HOLD_FENCE, mark):
-                return await write(AsyncPostgresSaver(connection, serde=self.serde))
+        with suppress(_NotHeld):
+            async with self._connection() as connection, connection.pipeline(), connection.transaction():
+                held = await connection.execute(HOLD_FENCE.encode(), mark) if mark else None
+                written = await write(AsyncPostgresSaver(connection, serde=self.serde))
+                if held and not await held.fetchone():
+                    raise _NotHeld
+            return written
         # The attempt writes before it has read. Taken in a transaction of its own: two that hold the row would wait
         # for each other.
         async with self._connection() as connection:
-            await _take(connection, config, mark)
+            if mark and not await _first_row(connection, TAKE_FENCE, mark):
+                raise lease_lost(config, mark)
         return await self._write(config, write)
 
     @asynccontextmanager
@@ -217,11 +244,6 @@ async def _forget_runs(connection: Connection, thread_id: str, run_ids: Sequence
     await connection.execute(DROP_UNUSED_VALUES, (thread_id,))
 
 
-async def _take(connection: Connection, config: RunnableConfig, mark: Mark) -> None:
-    if not await _first_row(connection, TAKE_FENCE, mark):
-        raise lease_lost(config, mark)
-
-
 async def _first_row(connection: Connection, query: str, values: Sequence[Any]) -> DictRow | None:
     return await (await connection.execute(query.encode(), values)).fetchone()
 
@@ -247,7 +269,7 @@ async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedPostgresSav
         kwargs={"autocommit": True, "row_factory": dict_row, "application_name": "agent-queue-memory"},
         configure=_configure,
         reset=_reset,
-        check=AsyncConnectionPool.check_connection,
+        check=_check,
         min_size=0,
         max_size=MAX_CONNECTIONS,
         timeout=WAIT_SECONDS,
@@ -262,6 +284,15 @@ async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedPostgresSav
 async def _configure(connection: Connection) -> None:
     await connection.execute(SET_SCHEMA)
     await connection.execute(f"SET statement_timeout TO '{STATEMENT_SECONDS}s'".encode())
+    await connection.execute(SET_ISOLATION)
+
+
+async def _check(connection: Connection) -> None:
+    """Ask the server where it has sent something unasked, be it that it closes; each asking is a way there and back."""
+    incoming = select.poll()
+    incoming.register(connection.pgconn.socket, select.POLLIN)
+    if incoming.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 async def _reset(connection: Connection) -> None:

@@ -161,8 +161,8 @@ class FencedRedisSaver(CalledFromThreads):
 
     async def forget(self, memory_keys: list[str]) -> None:
         """See `AgentMemory.forget`."""
-        for key in memory_keys:
-            await self._call("UNLINK", *_keys(key))
+        if memory_keys:
+            await self._call("UNLINK", *(name for key in memory_keys for name in _keys(key)))
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy all that a conversation has, over what the other one had."""

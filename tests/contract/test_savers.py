@@ -162,13 +162,22 @@ async def test_other_conversations_are_not_touched(saver: Saver) -> None:
     await put(saver, (1, 1), key="default/thread/u")
 
 
-async def test_a_forgotten_conversation_begins_anew(saver: Saver) -> None:
-    await put(saver, (7, 2), question="?")
+async def test_forgotten_conversations_begin_anew(saver: Saver) -> None:
+    forgotten = [KEY, "default/thread/v", "default/thread/unknown"]
+    for key in forgotten[:2]:
+        await put(saver, (7, 2), key=key, question="?")
     kept = await put(saver, (8, 1), key="default/thread/u", question="!")
-    await saver.forget([KEY, "default/thread/unknown"])
-    assert await latest(saver) is None
+    await saver.forget(forgotten)
+    assert [await latest(saver, key) for key in forgotten] == [None, None, None]
     assert await latest(saver, "default/thread/u") == kept["id"]
-    await put(saver, (1, 1))
+    for key in forgotten[:2]:
+        await put(saver, (1, 1), key=key)
+
+
+async def test_who_has_nothing_to_forget_changes_nothing(saver: Saver) -> None:
+    kept = await put(saver, (7, 2))
+    await saver.forget([])
+    assert await latest(saver) == kept["id"]
 
 
 async def test_a_queue_that_was_made_anew_is_not_locked_out(memory_url: str) -> None:
