@@ -1,6 +1,7 @@
 """Figures of measures: the rows of the table, and the file that keeps them."""
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -77,6 +78,8 @@ def _told(met: bool) -> str:
 
 def _figure(value: float) -> str:
     """Three digits that count, more where a number is large."""
+    if math.isnan(value):
+        return "–"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -93,7 +96,7 @@ def save(rows: dict[str, list[Row]], seconds: dict[str, float]) -> Path:
         "machine": {"cores": os.cpu_count(), "memory_mb": _memory_megabytes(), "system": platform.system()},
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "measures": {
-            name: {"seconds": round(seconds[name], 1), "rows": [each._asdict() for each in found]}
+            name: {"seconds": round(seconds[name], 1), "rows": [_fields(each) for each in found]}
             for name, found in rows.items()
         },
     }
@@ -101,6 +104,13 @@ def save(rows: dict[str, list[Row]], seconds: dict[str, float]) -> Path:
     path.write_text(json.dumps(report, indent=2) + "\n")
     path.with_suffix(".md").write_text("\n".join(f"## {name}\n\n{markdown(found)}" for name, found in rows.items()))
     return path
+
+
+def _fields(row: Row) -> dict[str, object]:
+    """JSON has no word for a figure that there is not."""
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row._asdict().items()
+    }
 
 
 def _version(name: str) -> str | None:
