@@ -76,20 +76,22 @@ class PlainSqlite:
 
     def claim(self, calls: int, limit: int) -> list[Held]:
         """See `Plain`."""
-        execute, held = self._connection.execute, []
+        execute, executemany, held = self._connection.execute, self._connection.executemany, []
         execute("BEGIN IMMEDIATE")
         for _ in range(calls):
-            execute("SAVEPOINT one")
             assert not self._run("is_paused").get
             found = self._run("find_ready", agent=AGENT, limit=limit).fetchall()
             now = _now()
-            for _, number in found:
-                until = now + LEASE_MILLISECONDS
-                self._run("claim", number=number, worker_id=WORKER, lease_until=until, now=now)
-                (row,) = self._run("get_by_number", number=number)
-                self._append(number, "processing", PROCESSING, now)
-                held.append((row[1], row[16]))
-            execute("RELEASE one")
+            until = now + LEASE_MILLISECONDS
+            rows = executemany(
+                self._queries["claim"],
+                [{"number": number, "worker_id": WORKER, "lease_until": until, "now": now} for _, number in found],
+            ).fetchall()
+            executemany(
+                self._queries["add_next_event"],
+                [{"message": row[0], "type": "processing", "data": PROCESSING, "now": now} for row in rows],
+            )
+            held += [(row[1], row[16]) for row in rows]
         self._hint()
         execute("COMMIT")
         return held
@@ -99,21 +101,14 @@ class PlainSqlite:
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         for message_id, fence in held:
-            execute("SAVEPOINT one")
-            ((number, _),) = self._run("find_leased", id=message_id, fence=fence)
             now = _now()
-            self._run(
-                "end_message", number=number, state="completed", result="", error=None, error_code=None,
+            ((number, *_),) = self._run(
+                "end_leased", id=message_id, fence=fence, state="completed", result="", error=None, error_code=None,
                 fingerprint=None, fence_step=0, crashed=0, now=now,
-            ).fetchall()  # fmt: skip
-            self._append(number, "done", DONE, now)
-            execute("RELEASE one")
+            )  # fmt: skip
+            self._run("add_next_event", message=number, type="done", data=DONE, now=now)
         self._hint()
         execute("COMMIT")
-
-    def _append(self, number: int, kind: str, data: str, now: int) -> None:
-        last = self._run("last_event", message=number).get
-        self._run("add_event", message=number, id=last + 1, type=kind, data=data, now=now)
 
     def _hint(self) -> None:
         self._run("add_hint", process=WORKER, topics="[]")

@@ -1,9 +1,9 @@
 """What operations inside a transaction are made of, on the lane's thread. None commits.
 
-Each operation has a savepoint of its own: one that raises takes back what it wrote.
+One that raises takes back what it wrote. For that all of a batch may be run again, so they change the database only.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -28,9 +28,17 @@ class SqliteReads(Reads):
         """Run a named query."""
         return self._connection().execute(self._queries[query], values)
 
+    def execute_each(self, query: str, values: Iterable[Mapping[str, Any]]) -> apsw.Cursor:
+        """Run a named query with each of these values; the rows of all, in this order."""
+        return self._connection().executemany(self._queries[query], values)
+
     def each(self, query: str, /, **values: Any) -> apsw.Cursor:
         """See `Reads.each`."""
-        return self.execute(query, **values)
+        return self._connection().execute(self._queries[query], values)
+
+    def rows(self, query: str, /, **values: Any) -> list[tuple[Any, ...]]:
+        """See `Reads.rows`."""
+        return self._connection().execute(self._queries[query], values).fetchall()
 
 
 class Changes(SqliteReads):
@@ -61,10 +69,17 @@ class Changes(SqliteReads):
 
     def _append(self, number: int, events: Sequence[NewEvent], now: int) -> int:
         last: int = self.execute("last_event", message=number).get
-        for event in events:
-            last += 1
-            self.execute("add_event", message=number, id=last, type=event.type, data=event.data, now=now)
-        return last
+        self.execute_each(
+            "add_event",
+            [
+                {"message": number, "id": id, "type": event.type, "data": event.data, "now": now}
+                for id, event in enumerate(events, last + 1)
+            ],
+        )
+        return last + len(events)
+
+    def _append_one(self, number: int, event: NewEvent, now: int) -> None:
+        self.execute("add_next_event", message=number, type=event.type, data=event.data, now=now)
 
     def _end(
         self,
@@ -78,15 +93,20 @@ class Changes(SqliteReads):
     ) -> None:
         """A terminal state, its event and delivery; where it was the head of its thread, the next one is."""
         end = ending(outcome, now)
-        message_id, tenant, thread_id, webhook_url = self.rows(
+        (ended,) = self.rows(
             "end_message", number=number, state=end.state, result=end.result, error=end.error,
             error_code=end.error_code, fingerprint=end.fingerprint, fence_step=fence_step, crashed=crashed, now=now,
-        )[0]  # fmt: skip
-        self._append(number, [end.event], now)
+        )  # fmt: skip
+        self._ended(ended, end.event, now, was_head=was_head)
+
+    def _ended(self, ended: tuple[Any, ...], event: NewEvent, now: int, *, was_head: bool = True) -> None:
+        """What follows from a terminal state; `ended` as `end_message` returns it."""
+        number, message_id, tenant, thread_id, webhook_url = ended
+        self._append_one(number, event, now)
         if webhook_url is not None:
             self.execute(
                 "add_delivery", id=f"{message_id}.{number}", tenant=tenant, message_id=message_id,
-                thread_id=thread_id, url=webhook_url, event=end.event.data, now=now,
+                thread_id=thread_id, url=webhook_url, event=event.data, now=now,
             )  # fmt: skip
         if was_head and thread_id is not None:
             self.execute("promote_next", tenant=tenant, thread_id=thread_id, now=now)
@@ -100,7 +120,7 @@ class Changes(SqliteReads):
         discard_from = self.execute("attempt_start", message=number).get
         self.execute("put_back", number=number, now=now, run_at=run_at, refunded=refunded, crashed=crashed)
         retry = NewEvent.retry(attempt=attempt, error=error, next_at=to_datetime(run_at), discard_from=discard_from)
-        self._append(number, [retry], now)
+        self._append_one(number, retry, now)
         self.touched |= {READY, MOVED}
 
     def _cancel(self, message: Message, now: int, *, running: bool) -> None:

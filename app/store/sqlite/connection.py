@@ -138,14 +138,19 @@ class Connected:
 
     def run(self, batch: list[Operation]) -> list[Result]:
         """One transaction for the batch. An operation that raises takes back only its own writes."""
-        results: list[Result] = []
         try:
-            with mapped_errors(), transaction(self.connection, self.mode):
-                results = [self._run_one(operation) for operation in batch]
-                self.before_commit()
+            with mapped_errors():
+                results = self.commit(batch)
         except AgentQueueError as error:
             return [Result(operation.future, None, error) for operation in batch]
         self.after_commit()
+        return results
+
+    def commit(self, batch: list[Operation]) -> list[Result]:
+        """The transaction of a batch."""
+        with transaction(self.connection, self.mode):
+            results = [self._run_one(operation) for operation in batch]
+            self.before_commit()
         return results
 
     def before_commit(self) -> None:
@@ -179,6 +184,10 @@ class Reader(Connected):
         self.connection.execute("PRAGMA query_only = ON")
 
 
+class _TakeBack(BaseException):
+    """An operation has raised that had written something. No Exception, so that it ends the batch."""
+
+
 class Writer(Connected):
     """State changes reach the disk before they are answered; a batch of token rows alone may trail it.
 
@@ -191,6 +200,7 @@ class Writer(Connected):
         super().__init__(path)
         self._durable = durable
         self._synchronous: str | None = None
+        self._with_savepoints = False
 
     def open(self) -> None:
         """See `BatchRunner`."""
@@ -213,8 +223,32 @@ class Writer(Connected):
             self.connection.execute(f"PRAGMA synchronous = {level}")
             self._synchronous = level
 
+    def commit(self, batch: list[Operation]) -> list[Result]:
+        """See `Connected.commit`.
+
+        Few operations raise after they have written, so only a batch with such a one is run with savepoints: a second
+        time, from its beginning.
+        """
+        self._with_savepoints = False
+        try:
+            return super().commit(batch)
+        except _TakeBack:
+            self._with_savepoints = True
+            return super().commit(batch)
+
     def work(self, operation: Operation) -> Any:
         """See `Connected.work`."""
+        if self._with_savepoints:
+            return self._work_in_savepoint(operation)
+        before = self.connection.total_changes()
+        try:
+            return super().work(operation)
+        except BaseException as error:
+            if self.connection.in_transaction and self.connection.total_changes() != before:
+                raise _TakeBack from error
+            raise
+
+    def _work_in_savepoint(self, operation: Operation) -> Any:
         self.connection.execute("SAVEPOINT one")
         try:
             value = super().work(operation)
