@@ -67,10 +67,12 @@ SELECT 1 FROM held UNION ALL SELECT 1 FROM taken
 HOLD_FENCE = """
 SELECT 1 FROM checkpoint_fences WHERE thread_id = %s AND queue = %s AND message = %s AND fence = %s FOR SHARE
 """
-FORGET = [
-    f"DELETE FROM {table} WHERE thread_id = ANY(%s)"
-    for table in ("checkpoint_fences", "checkpoints", "checkpoint_blobs", "checkpoint_writes")
-]
+FORGET = (
+    "DELETE FROM checkpoint_fences WHERE thread_id = ANY(%s)",
+    "DELETE FROM checkpoints WHERE thread_id = ANY(%s)",
+    "DELETE FROM checkpoint_blobs WHERE thread_id = ANY(%s)",
+    "DELETE FROM checkpoint_writes WHERE thread_id = ANY(%s)",
+)
 """The fences first: who writes holds its own before it touches the other tables, so nobody waits for each other."""
 
 DROP_CHECKPOINTS_OF_RUNS = """
