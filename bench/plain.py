@@ -88,8 +88,11 @@ class PlainSqlite:
                 [{"number": number, "worker_id": WORKER, "lease_until": until, "now": now} for _, number in found],
             ).fetchall()
             executemany(
-                self._queries["add_next_event"],
-                [{"message": row[0], "type": "processing", "data": PROCESSING, "now": now} for row in rows],
+                self._queries["add_event"],
+                [
+                    {"message": row[0], "id": row[-1] + 1, "type": "processing", "data": PROCESSING, "now": now}
+                    for row in rows
+                ],
             )
             held += [(row[1], row[16]) for row in rows]
         self._hint()
@@ -102,11 +105,11 @@ class PlainSqlite:
         execute("BEGIN IMMEDIATE")
         for message_id, fence in held:
             now = _now()
-            ((number, *_),) = self._run(
+            ((number, *_, last),) = self._run(
                 "end_leased", id=message_id, fence=fence, state="completed", result="", error=None, error_code=None,
                 fingerprint=None, fence_step=0, crashed=0, now=now,
             )  # fmt: skip
-            self._run("add_next_event", message=number, type="done", data=DONE, now=now)
+            self._run("add_event", message=number, id=last + 1, type="done", data=DONE, now=now)
         self._hint()
         execute("COMMIT")
 

@@ -47,6 +47,7 @@ HOT = {
     "find_leased": "messages",
     "claim": "messages",
     "end_message": "messages",
+    "end_leased": "messages",
     "log_bounds": "events",
     "last_event": "events",
     "read_events": "events",

@@ -17,10 +17,12 @@ from app.store.sqlite import connection as sqlite_connection
 from app.store.sqlite.store import SqliteStore
 from tests.clock import ManualClock
 from tests.contract.builders import (
+    AGENT,
     ALL,
     DONE,
     LEASE_SECONDS,
     TENANT,
+    WORKER,
     add,
     beat,
     chunk,
@@ -133,6 +135,37 @@ async def test_an_operation_that_fails_harms_no_other_of_its_batch(store: Sqlite
     stored = await store.list_thread_messages(TENANT, "t", after=0, limit=ALL)
     assert [(message.content, message.thread_number) for message in stored] == [("first", 1), ("second", 2)]
     assert (await store.get_thread(TENANT, "t")).states[MessageState.QUEUED] == 2
+
+
+async def test_a_batch_with_an_operation_to_be_taken_back_is_done_once(store: SqliteStore, commits: list[str]) -> None:
+    """It is run a second time then, and nothing of the first time is left."""
+    leases = [await start(store) for _ in range(3)]
+    await add(store, "waits", thread="t")
+    commits.clear()
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(
+            add(store, "before"),
+            store.finish(leases[0], DONE),
+            store.append(leases[1], [chunk(0)]),
+            store.add([new("taken back", thread="t"), new("\ud800", thread="t")], max_queued=ALL),
+            store.append(leases[1], [chunk(1), chunk(2)]),
+            store.append(leases[2]._replace(fence=0), [chunk(0)]),
+            store.claim(WORKER, [AGENT], 1, lease_seconds=LEASE_SECONDS),
+            add(store, "after", thread="t"),
+            return_exceptions=True,
+        )
+    assert len(commits) == 1
+    failed = {index: type(each) for index, each in enumerate(results) if isinstance(each, Exception)}
+    assert failed == {3: UnicodeEncodeError, 5: LeaseLost}
+    assert await event_types(store, leases[0].message_id) == ["processing", "done"]
+    assert await event_types(store, leases[1].message_id) == ["processing", *["chunk"] * 3]
+    assert results[2] == 2
+    assert results[4] == 4
+    totals = (await store.summary(TENANT, limit=ALL)).totals
+    assert (totals[MessageState.PROCESSING], totals[MessageState.COMPLETED], totals[MessageState.QUEUED]) == (3, 1, 2)
+    in_thread = await store.list_thread_messages(TENANT, "t", after=0, limit=ALL)
+    assert [(message.content, message.thread_number) for message in in_thread] == [("waits", 1), ("after", 2)]
+    assert (await store.get_thread(TENANT, "t")).last_message_preview == "after"
 
 
 async def test_a_read_that_fails_harms_no_other(store: SqliteStore) -> None:

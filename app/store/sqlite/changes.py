@@ -69,17 +69,18 @@ class Changes(SqliteReads):
 
     def _append(self, number: int, events: Sequence[NewEvent], now: int) -> int:
         last: int = self.execute("last_event", message=number).get
+        self._add_events([(number, event_id, event) for event_id, event in enumerate(events, last + 1)], now)
+        return last + len(events)
+
+    def _add_events(self, events: Sequence[tuple[int, int, NewEvent]], now: int) -> None:
+        """Each for a message, with its id in the log."""
         self.execute_each(
             "add_event",
             [
-                {"message": number, "id": id, "type": event.type, "data": event.data, "now": now}
-                for id, event in enumerate(events, last + 1)
+                {"message": message, "id": event_id, "type": event.type, "data": event.data, "now": now}
+                for message, event_id, event in events
             ],
         )
-        return last + len(events)
-
-    def _append_one(self, number: int, event: NewEvent, now: int) -> None:
-        self.execute("add_next_event", message=number, type=event.type, data=event.data, now=now)
 
     def _end(
         self,
@@ -101,8 +102,8 @@ class Changes(SqliteReads):
 
     def _ended(self, ended: tuple[Any, ...], event: NewEvent, now: int, *, was_head: bool = True) -> None:
         """What follows from a terminal state; `ended` as `end_message` returns it."""
-        number, message_id, tenant, thread_id, webhook_url = ended
-        self._append_one(number, event, now)
+        number, message_id, tenant, thread_id, webhook_url, last = ended
+        self.execute("add_event", message=number, id=last + 1, type=event.type, data=event.data, now=now)
         if webhook_url is not None:
             self.execute(
                 "add_delivery", id=f"{message_id}.{number}", tenant=tenant, message_id=message_id,
@@ -120,7 +121,7 @@ class Changes(SqliteReads):
         discard_from = self.execute("attempt_start", message=number).get
         self.execute("put_back", number=number, now=now, run_at=run_at, refunded=refunded, crashed=crashed)
         retry = NewEvent.retry(attempt=attempt, error=error, next_at=to_datetime(run_at), discard_from=discard_from)
-        self._append_one(number, retry, now)
+        self._append(number, [retry], now)
         self.touched |= {READY, MOVED}
 
     def _cancel(self, message: Message, now: int, *, running: bool) -> None:

@@ -54,7 +54,7 @@ class Operating(Accepting):
             raise NotInterrupted(message_id, message.state)
         self.execute("resume_message", number=message.number, value=value, now=now)
         resumed = NewEvent.resumed(discard_from=self.execute("attempt_start", message=message.number).get)
-        self._append_one(message.number, resumed, now)
+        self._append(message.number, [resumed], now)
         if key is not None:
             self._keep_key(key, (), now)
         self.touched |= {READY, MOVED, message_topic(message_id)}

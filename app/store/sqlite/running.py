@@ -13,6 +13,7 @@ from app.models import (
     Failed,
     Interrupted,
     Lease,
+    Message,
     NewEvent,
     Outcome,
     Released,
@@ -49,12 +50,17 @@ class Running(Changes):
                 for _, number in sorted(found)[:limit]
             ],
         )
-        messages = [to_message(row) for row in claimed]
-        began = [(each.number, NewEvent.processing(each.attempt)) for each in messages]
-        self.execute_each(
-            "add_next_event",
-            [{"message": number, "type": event.type, "data": event.data, "now": now} for number, event in began],
-        )
+        messages: list[Message] = []
+        began: list[tuple[int, int, NewEvent]] = []
+        events: dict[int, NewEvent] = {}  # few attempts are not the first
+        for row in claimed:
+            message = to_message(row)
+            event = events.get(message.attempt) or events.setdefault(
+                message.attempt, NewEvent.processing(message.attempt)
+            )
+            messages.append(message)
+            began.append((message.number, row[-1] + 1, event))
+        self._add_events(began, now)
         self.touched.add(MOVED)
         self.touched.update(message_topic(each.id) for each in messages)
         return [Claim(Lease(each.id, each.fence, each.attempt, worker_id), each) for each in messages]
@@ -110,7 +116,7 @@ class Running(Changes):
         expires_at = now + int(outcome.ttl_seconds * 1000)
         self.execute("interrupt_message", number=number, interrupts=outcome.interrupts, expires_at=expires_at, now=now)
         event = NewEvent.interrupted(attempt=attempt, interrupts=outcome.interrupts, expires_at=to_datetime(expires_at))
-        self._append_one(number, event, now)
+        self._append(number, [event], now)
 
     def _note_attempt(self, number: int, error: str, error_code: str, now: int) -> None:
         """Lists the attempt as failed; before the change of state, from which on it is not known when it began."""
