@@ -26,6 +26,9 @@ from app.models import (
 from app.store.base import EXACT_POSITION_LIMIT, PACE_MESSAGES, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH
 from app.store.rows import to_delivery, to_message, to_thread
 
+LEVEL = 10**15
+"""Ranks are of one level where this goes into them as often."""
+
 NEAR_END = 200
 """So far from the end of its level a position is counted from there; new messages are."""
 
@@ -202,19 +205,29 @@ class Reads(ABC):
 
     def read_log(self, message_id: str, after: int, limit: int) -> EventPage:
         """See `EventLog.read`."""
-        found = self.row("find_log", id=message_id)
+        found = self.find_log(message_id, after, limit)
         if found is None:
             raise MessageNotFound(message_id)
-        message, state = found
-        first, last = self.rows("log_bounds", message=message)[0]
+        state, first, last, rows = found
         events: list[Event] = []
         length = 0
-        for number, kind, data in self.each("read_events", message=message, after=after, limit=limit):
+        for number, kind, data in rows:
             events.append(Event(int(number), EventType(kind), str(data)))
             length += len(str(data))
             if length >= PAGE_LOG_LENGTH:
                 break
         return EventPage(events, first, last, MessageState(state))
+
+    def find_log(
+        self, message_id: str, after: int, limit: int
+    ) -> tuple[str, int, int, Iterable[tuple[Any, ...]]] | None:
+        """The message's state, its first and last event, and the rows behind `after`; None without such a message."""
+        found = self.row("find_log", id=message_id)
+        if found is None:
+            return None
+        message, state = found
+        first, last = self.rows("log_bounds", message=message)[0]
+        return state, first, last, self.each("read_events", message=message, after=after, limit=limit)
 
     def workers(self) -> list[Worker]:
         """See `WorkerStore.list_workers`."""

@@ -91,8 +91,8 @@ HOT = {
     "list_deliveries": {"deliveries_of_message"},
     "replay_delivery": {"deliveries_pkey"},
     "find_log": {"messages_id_key"},
-    "log_bounds": {"events_pkey"},
-    "read_events": {"events_pkey"},
+    "log_bounds": {"events_pkey", "messages_id_key"},
+    "read_events": {"events_pkey", "messages_id_key"},
     "list_threads": {"threads_by_activity", "threads_pkey", "messages_one_running"},
     "get_thread": {"threads_pkey", "messages_one_running"},
     "list_thread_messages": {"messages_in_thread"},
@@ -305,9 +305,8 @@ def test_news_of_a_log_cost_the_same_in_any_log(empty: Seeded) -> None:
         empty.accepting.add([Add([new(agent="a")], 100)])
         (lease,) = empty.claim(1)
         empty.logging.append([Append(lease, [NewEvent.chunk("content", "x", index) for index in range(length)])])
-        number = empty.logging.value("find_log", id=lease.message_id)
-        reading = empty.price("read_events", message=number, after=length, limit=100)
-        bounds = empty.price("log_bounds", message=number)
+        reading = empty.price("read_events", id=lease.message_id, after=length, limit=100)
+        bounds = empty.price("log_bounds", id=lease.message_id)
         return [reading, bounds, empty.price("find_logs", ids=[lease.message_id])]
 
     for short, long in zip(prices(10), prices(5_000), strict=True):

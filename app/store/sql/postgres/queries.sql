@@ -668,17 +668,20 @@ ORDER BY messages.number FOR SHARE OF messages
 -- name: find_log
 SELECT number, state FROM messages WHERE id = %(id)s
 
+-- name: number_of
+SELECT number FROM messages WHERE id = %(id)s
+
 -- name: log_bounds
 SELECT
-    coalesce((SELECT min(id) FROM events WHERE message = %(message)s), 0),
-    coalesce((SELECT max(id) FROM events WHERE message = %(message)s), 0)
+    coalesce((SELECT min(id) FROM events WHERE message = ({number_of})), 0),
+    coalesce((SELECT max(id) FROM events WHERE message = ({number_of})), 0)
 
 -- name: read_events
 -- 262144 is PAGE_LOG_LENGTH; the data is ASCII.
 SELECT id, type, data FROM (
     SELECT id, type, data,
         sum(octet_length(data)) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - octet_length(data) AS before
-    FROM events WHERE message = %(message)s AND id > %(after)s ORDER BY id LIMIT %(limit)s
+    FROM events WHERE message = ({number_of}) AND id > %(after)s ORDER BY id LIMIT %(limit)s
 ) AS page WHERE before < 262144 ORDER BY id
 
 -- name: find_prunable_logs
