@@ -22,6 +22,8 @@ HOT = {
     "find_ready": "messages_ready",
     "count_ahead": "messages_waiting",
     "count_after": "messages_waiting",
+    "places_from": "messages_waiting",
+    "find_ranks": "messages",
     "list_queued": "messages_waiting",
     "find_expired": "messages_leased",
     "extend_leases": "messages",
@@ -207,6 +209,15 @@ def test_an_add_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) 
     small = empty.price(lambda: empty.operations.add([new(thread="t1")], ALL, None))
     assert backlog.price(lambda: backlog.operations.add([new(thread="t1")], ALL, None)) < 2 * small
     assert backlog.price(lambda: backlog.operations.add([new()], ALL, None)) < 2 * small
+
+
+def test_a_message_of_a_long_batch_costs_as_much_as_one_of_a_short_one(empty: Seeded) -> None:
+    """Were its position counted for each of them, a long batch would cost its length squared."""
+
+    def price(length: int) -> float:
+        return empty.price(lambda: empty.operations.add([new() for _ in range(length)], ALL, None)) / length
+
+    assert price(1_000) < 1.2 * price(10)
 
 
 def test_a_finish_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:

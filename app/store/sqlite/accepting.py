@@ -1,13 +1,18 @@
 """Accepting messages, and the keys of requests."""
 
 import json
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from app.errors import KeyReused, QueueFull, ThreadBusy
 from app.models import Accepted, IfBusy, NewMessage, Place, RequestKey
 from app.store.base import KEY_SECONDS, MOVED, READY
+from app.store.reads import NEAR_END
 from app.store.rows import Receipt, accepted, options_of, preview, run_at_of
 from app.store.sqlite.changes import Changes
+
+LEVEL = 10**15
+"""Ranks are counted by multiples of this."""
 
 
 class Accepting(Changes):
@@ -21,10 +26,11 @@ class Accepting(Changes):
         if self.execute("count_queued").get + len(new) > max_queued:
             raise QueueFull(max_queued)
         receipts = [self._add(each, now) for each in new]
-        if len(new) == 1:
+        if len(receipts) == 1:
             receipts = [receipts[0]._replace(position=self._position(new[0], receipts[0]))]
-        else:
-            receipts = [each._replace(position=self._position_among(each)) for each in receipts]
+        elif receipts:
+            positions = self._positions([each.number for each in receipts])
+            receipts = [each._replace(position=positions.get(each.number)) for each in receipts]
         if key is not None:
             self._keep_key(key, receipts, now)
         return Accepted([accepted(each, receipt) for each, receipt in zip(new, receipts, strict=True)], replayed=False)
@@ -85,10 +91,28 @@ class Accepting(Changes):
             return None
         return self.count_before(receipt.number, self._ranks.rank(new.priority.level, receipt.created_at))
 
-    def _position_among(self, receipt: Receipt) -> int | None:
-        """Of one of many, which those behind it may have lifted or cancelled."""
-        rank = self.value("place_by_number", number=receipt.number)
-        return None if rank is None else self.count_before(receipt.number, rank)
+    def _positions(self, numbers: Sequence[int]) -> dict[int, int]:
+        """Of the newest messages, which those behind them may have lifted or cancelled.
+
+        They are the end of their level, so that is looked at once.
+        """
+        ranks = self.rows("find_ranks", first=numbers[0], last=numbers[-1])
+        levels: dict[int, list[tuple[int, int]]] = {}
+        for number, rank in ranks:
+            if rank is not None:
+                levels.setdefault(rank // LEVEL, []).append((rank, number))
+        found = {}
+        for places in levels.values():
+            rank, number = min(places)
+            before, waiting = self.rows("count_levels", rank=rank)[0]
+            most = NEAR_END + len(numbers)
+            end = self.rows("places_from", rank=rank, number=number, most=most)
+            first = before + waiting - len(end)
+            for place in places:
+                found[place[1]] = (
+                    first + bisect_left(end, place) if len(end) < most else self.count_before(place[1], place[0])
+                )
+        return found
 
     def _receipts_of(self, key: RequestKey, now: int) -> list[Receipt] | None:
         """What was answered to an earlier request with this key; None without one. Raises KeyReused."""

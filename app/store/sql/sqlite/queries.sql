@@ -128,8 +128,8 @@ SELECT {message_columns} FROM messages WHERE number = :number
 -- name: place_in_queue
 SELECT number, rank, place FROM messages WHERE id = :id AND tenant = :tenant AND state = 'queued'
 
--- name: place_by_number
-SELECT rank FROM messages WHERE number = :number AND state = 'queued'
+-- name: find_ranks
+SELECT number, rank FROM messages WHERE number BETWEEN :first AND :last AND state = 'queued'
 
 -- name: count_levels
 -- Waiting messages of the levels before this rank's, and of its own level.
@@ -152,6 +152,13 @@ SELECT count(*) FROM (
         AND (rank > :rank OR number > :number)
     LIMIT :most
 )
+
+-- name: places_from
+-- What waits in the level of this place, from this place on.
+SELECT rank, number FROM messages
+WHERE rank >= :rank AND rank < (:rank / 1000000000000000 + 1) * 1000000000000000
+    AND (rank > :rank OR number >= :number)
+ORDER BY rank, number LIMIT :most
 
 -- name: list_messages
 SELECT {message_columns} FROM messages
