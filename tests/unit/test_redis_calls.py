@@ -9,10 +9,10 @@ import pytest
 import redis
 
 from app.errors import KeyReused, QueueFull, StoreError, ThreadBusy
-from app.models import Accepted, IfBusy, NewMessage, RequestKey
+from app.models import Accepted, IfBusy, NewMessage, Priority, RequestKey
 from app.store.redis.lane import MAX_CALL
 from app.store.redis.store import RedisStore
-from tests.contract.builders import DONE, TENANT, add, chunk, claim, event_types, listed, new
+from tests.contract.builders import DONE, TENANT, add, chunk, claim, claimed_ids, event_types, listed, new
 from tests.proxy import Moment
 from tests.unit.redis_tools import opened, proxied
 from tests.valkey_server import shared_server
@@ -61,6 +61,26 @@ async def test_what_one_request_stores_the_next_one_of_its_call_sees(store: Redi
     assert [message.thread_number for message in accepted] == [1, 0, 2, 0]
     assert [message.number for message in accepted] == sorted({message.number for message in accepted})
     assert [message.queue_position for message in accepted] == [0, 1, 2, 3]
+
+
+async def test_what_came_together_waits_for_its_own_agent_and_tenant(store: RedisStore) -> None:
+    urgent = new("urgent", priority=Priority.HIGH)
+    news = [new("first"), new("other agent", agent="other"), new("other tenant", tenant="theirs"), urgent]
+    accepted = [each.messages[0] for each in await together(store, *news) if isinstance(each, Accepted)]
+    assert [message.queue_position for message in accepted] == [1, 2, 3, 0]
+    assert sorted(await listed(store)) == sorted(each.id for each in (news[0], news[1], urgent))
+    assert [message.id for message in (await store.summary("theirs", limit=9)).queued] == [news[2].id]
+    assert await claimed_ids(store, agents=["other"]) == [news[1].id]
+    assert await claimed_ids(store) == [urgent.id, news[0].id, news[2].id]
+
+
+async def test_a_limit_counts_what_came_in_the_same_call(store: RedisStore, admin: redis.Redis, tmp_path: Path) -> None:
+    admin.set(f"{{{tmp_path}}}:thread:{len(TENANT)}:{TENANT}:foreign", "of another program")
+    told = await asyncio.gather(
+        *(store.add([each], max_queued=2) for each in (new(), new(thread="foreign"), new(), new())),
+        return_exceptions=True,
+    )
+    assert [type(each).__name__ for each in told] == ["Accepted", "StoreIncompatible", "Accepted", "QueueFull"]
 
 
 async def test_a_request_that_is_refused_leaves_those_beside_it_alone(store: RedisStore) -> None:

@@ -19,15 +19,55 @@
 -- include: requests
 -- include: once
 
-local FIRST, WIDTH = 8, 13
+local FIRST, WIDTH, NOTHING = 8, 13, {}
 
 -- As the operation before has left them: the number of the newest message, how many are queued. The latter is not known
 -- after others were cancelled, or when an operation broke.
 local stored_number = redis.call('GET', prefix .. 'number')
 local number, known_queued = stored_number, nil
 
+-- What is ready and has no thread is put into the sorted sets together, by one command for each of them: rank, member,
+-- rank, member... (number and id in that of all messages). Nothing in between reads them but for a length or a position.
+local waiting, waiting_of, messages_of, ready_of = {}, {}, {}, {}
+local unplaced = {} -- receipts without a position yet, each with its member
+
+local function put(list, score, member)
+    list[#list + 1] = score
+    list[#list + 1] = member
+    return list
+end
+
+local function wait_together(message, rank)
+    local tenant, agent, member = message.tenant, message.agent, message.member
+    put(waiting, rank, member)
+    waiting_of[tenant] = put(waiting_of[tenant] or {}, rank, member)
+    messages_of[tenant] = put(messages_of[tenant] or {}, message.number, message.id)
+    ready_of[agent] = put(ready_of[agent] or {}, rank, member)
+end
+
+local function add_to(key, list)
+    for first = 1, #list, 1000 do redis.call('ZADD', key, unpack(list, first, math.min(first + 999, #list))) end
+end
+
+local function add_waiting()
+    if #waiting == 0 then return end
+    add_to(WAITING, waiting)
+    for tenant, list in pairs(waiting_of) do add_to(of_tenant('waiting', tenant), list) end
+    for tenant, list in pairs(messages_of) do add_to(of_tenant('messages', tenant), list) end
+    for agent, list in pairs(ready_of) do add_to(ready_key(agent), list) end
+    waiting, waiting_of, messages_of, ready_of = {}, {}, {}, {}
+end
+
+local function place_receipts()
+    add_waiting()
+    for i = 1, #unplaced, 2 do unplaced[i][7] = redis.call('ZRANK', WAITING, unplaced[i + 1]) end
+    unplaced = {}
+end
+
 local function count_queued()
-    return known_queued or redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED)
+    if known_queued then return known_queued end
+    add_waiting()
+    return redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED)
 end
 
 -- Nothing is written before it is known that all can be. Returns the refusal, or false and how many will be queued.
@@ -71,25 +111,31 @@ local function store(ARGV, i, number, now, gone)
     local id, thread, run_at = ARGV[i], ARGV[i + 2] ~= '' and ARGV[i + 2], tonumber(ARGV[i + 9] ~= '' and ARGV[i + 9] or 0)
     if ARGV[i + 10] ~= '' then run_at = now + tonumber(ARGV[i + 10]) end
     local message = {id = id, number = number, member = member_of(number, id), tenant = ARGV[i + 1], thread = thread,
-        agent = ARGV[i + 3], run_at = run_at}
+        agent = ARGV[i + 3], run_at = run_at, thread_number = 0, place = 'ready'}
     local rank = tonumber(ARGV[i + 6]) + now
-    enqueue(message, rank, now, ARGV[i + 7])
-    local fields = {'number', number, 'tenant', message.tenant, 'agent', message.agent, 'priority', ARGV[i + 5],
-        'base_rank', rank, 'state', 'queued', 'created_at', now, 'place', message.place}
-    local function keep(name, value)
-        fields[#fields + 1] = name
-        fields[#fields + 1] = value
+    local alone = not thread and run_at <= now
+    if not alone then enqueue(message, rank, now, ARGV[i + 7]) end
+    local more = NOTHING
+    if thread or ARGV[i + 8] ~= '' or run_at ~= 0 or #gone > 0 or ARGV[i + 12] ~= '' then
+        more = {}
+        local function keep(name, value)
+            more[#more + 1] = name
+            more[#more + 1] = value
+        end
+        if thread then
+            keep('thread', thread)
+            keep('thread_number', message.thread_number)
+        end
+        if ARGV[i + 8] ~= '' then keep('options', ARGV[i + 8]) end
+        if run_at ~= 0 then keep('run_at', run_at) end
+        if #gone > 0 then keep('rollback', cjson.encode(gone)) end
+        if ARGV[i + 12] ~= '' then keep('webhook_url', ARGV[i + 12]) end
     end
-    if thread then
-        keep('thread', thread)
-        keep('thread_number', message.thread_number)
-    end
-    if ARGV[i + 8] ~= '' then keep('options', ARGV[i + 8]) end
-    if run_at ~= 0 then keep('run_at', run_at) end
-    if #gone > 0 then keep('rollback', cjson.encode(gone)) end
-    if ARGV[i + 12] ~= '' then keep('webhook_url', ARGV[i + 12]) end
-    redis.call('HSET', message_key(id), unpack(fields))
+    redis.call('HSET', message_key(id), 'number', number, 'tenant', message.tenant, 'agent', message.agent,
+        'priority', ARGV[i + 5], 'base_rank', rank, 'state', 'queued', 'created_at', now, 'place', message.place,
+        unpack(more))
     redis.call('SET', content_key(id), ARGV[i + 4])
+    if alone then wait_together(message, rank) end -- not before it is stored, which may be refused for lack of memory
     return {id, tonumber(number), message.thread_number, now, message.place, run_at, false, gone}, message.member
 end
 
@@ -104,26 +150,29 @@ local function run(ARGV)
     if refused then return refused end
 
     known_queued = nil
-    local receipts, members = {}, {}
+    local receipts = {}
     local any_ready, cancelled, to_cancel = 0, {}, {}
     for i = FIRST, #ARGV, WIDTH do
-        local thread, if_busy, gone = ARGV[i + 2], ARGV[i + 11], {}
+        local thread, if_busy, gone = ARGV[i + 2], ARGV[i + 11], NOTHING
         number = above(number, microseconds)
         if thread ~= '' and (if_busy == 'interrupt' or if_busy == 'rollback') then
             queued = nil
             gone = make_way(ARGV[i + 1], thread, now, microseconds, ARGV[7], cancelled, to_cancel)
-            if if_busy == 'interrupt' then gone = {} end
+            if if_busy == 'interrupt' then gone = NOTHING end
         end
         local receipt, member = store(ARGV, i, number, now, gone)
         if receipt[5] == 'ready' then any_ready = 1 end
-        receipts[#receipts + 1], members[#members + 1] = receipt, member
+        receipts[#receipts + 1] = receipt
+        put(unplaced, receipt, member)
     end
     known_queued = queued
-    for i, receipt in ipairs(receipts) do receipt[7] = redis.call('ZRANK', WAITING, members[i]) end
-    if request then keep_request(request, ARGV[5], now, receipts) end
+    if request then
+        place_receipts()
+        keep_request(request, ARGV[5], now, receipts)
+    end
     return remember({0, receipts, any_ready, cancelled, to_cancel})
 end
 
-local replies = each(run)
+local replies = each(run, place_receipts)
 if number ~= stored_number then redis.call('SET', prefix .. 'number', number) end
 return replies

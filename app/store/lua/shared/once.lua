@@ -22,18 +22,21 @@ local function keep_answers()
     if new_turn then redis.call('EXPIRE', KEYS[2], 600) end
 end
 
--- Has `run` do each operation, where `recalled` is what was remembered of it before. Returns the reply of each.
-local function each(run)
+-- Has `run` do each operation, where `recalled` is what was remembered of it before; after all of them `complete`, if
+-- there is one, may add to what they gave back. Returns the reply of each.
+local function each(run, complete)
     local replies, at, last = {}, 3, #ARGV
     while at <= last do
-        local count, arguments = tonumber(ARGV[at]), {}
-        for i = 1, count do arguments[i] = ARGV[at + i] end
+        local count = tonumber(ARGV[at])
+        local arguments = {unpack(ARGV, at + 1, at + math.min(count, 1000))}
+        for i = 1001, count do arguments[i] = ARGV[at + i] end
         at, place = at + count + 1, place + 1
         recalled = answers[place]
         local done, reply = pcall(run, arguments)
         if not done and type(reply) ~= 'table' then reply = redis.error_reply('ERR ' .. tostring(reply)) end
         replies[place] = reply or false
     end
+    if complete then complete() end
     if changed then keep_answers() end
     return replies
 end
