@@ -18,7 +18,7 @@ from langgraph.types import Command, Interrupt, Overwrite, StateSnapshot
 
 from app.agents.base import AgentDrained, AgentInterrupted, AgentMemory, AgentTask, FinalResult
 from app.errors import AgentQueueError, AgentUnavailable
-from app.models import MEMORY_FENCE_KEY, Part
+from app.models import MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY, Part
 from app.text import scrubbed, storable_json
 
 
@@ -54,7 +54,8 @@ class LangGraphAgent:
                 MEMORY_FENCE_KEY: task.memory_fence,
             }
         }
-        begin = await self._begin(task, config)
+        read: list[Any] = []
+        begin = await self._begin(task, _with(config, MEMORY_KEEP_KEY, read))
         answer = begin.answer
         for part in answer.replay():
             yield part
@@ -69,7 +70,7 @@ class LangGraphAgent:
         try:
             streaming = self._graph.astream(
                 begin.graph_input,
-                config,
+                _with(config, MEMORY_KEPT_KEY, read),
                 stream_mode=["messages", "updates", "values"],
                 subgraphs=True,
                 durability="sync",
@@ -121,6 +122,10 @@ class LangGraphAgent:
         if len(earlier) == len(messages) or isinstance(self._graph.channels["messages"], LastValue):
             return turn
         return Overwrite([*earlier, *turn])  # a reducer would put a message with a known id in the place of the old one
+
+
+def _with(config: RunnableConfig, key: str, value: object) -> RunnableConfig:
+    return {"configurable": {**config["configurable"], key: value}}
 
 
 class _Begin(NamedTuple):

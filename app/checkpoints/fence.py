@@ -4,10 +4,11 @@ from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple, copy_checkpoint, get_checkpoint_id
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from app.errors import LeaseLost
-from app.models import MEMORY_FENCE_KEY
+from app.models import MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY
 
 
 class Mark(NamedTuple):
@@ -30,6 +31,29 @@ def mark_of(config: RunnableConfig, queue: str) -> Mark | None:
 def config_of(memory_key: str, memory_fence: tuple[int, int]) -> RunnableConfig:
     """What a call of this attempt carries."""
     return {"configurable": {"thread_id": memory_key, MEMORY_FENCE_KEY: memory_fence}}
+
+
+def kept_read(config: RunnableConfig) -> list[CheckpointTuple | None]:
+    """What the attempt of this run has read already, to be taken from here by the run's first read. See docs/adr/0025.
+
+    Empty unless it is the end of the conversation that is read.
+    """
+    kept: list[CheckpointTuple | None] = config["configurable"].get(MEMORY_KEPT_KEY, [])
+    return kept if _is_end(config) else []
+
+
+def keep_read(config: RunnableConfig, found: CheckpointTuple | None) -> None:
+    """Keep what an attempt found at the end of the conversation, if its run asked for that.
+
+    Nothing with pending writes: LangGraph applies these to the values in place when it tells of the state.
+    """
+    if MEMORY_KEEP_KEY in config["configurable"] and _is_end(config) and not (found and found.pending_writes):
+        copied = found and found._replace(checkpoint=copy_checkpoint(found.checkpoint))
+        config["configurable"][MEMORY_KEEP_KEY].append(copied)
+
+
+def _is_end(config: RunnableConfig) -> bool:
+    return not config["configurable"].get("checkpoint_ns") and not get_checkpoint_id(config)
 
 
 def input_task_of(checkpoint_id: str) -> str:

@@ -1,18 +1,19 @@
 """LangGraph's PostgreSQL saver with a fence: only the newest attempt at a conversation may write to it.
 
 The rule is that of `app.checkpoints.sqlite`. Here many processes write at once, so the attempt's mark is held with a
-row lock while its checkpoint is written, in one transaction: a later attempt that takes the memory waits for the
+row lock while its checkpoint is written, by one statement: a later attempt that takes the memory waits for the
 writes that found the mark, and a write waits for a taking that is under way, and then finds its mark gone.
 
-LangGraph's saver lets one statement of a process through at a time. So each call here has a saver of its own, on a
-connection of its own from the pool.
+LangGraph's saver lets one statement of a process through at a time, so each call here has one of its own, on a
+connection of its own from the pool. It writes by several statements in a pipeline, which in asyncio cost more than all
+the rest of a write. So what it would write is gathered, and written by one statement of ours.
 """
 
 import asyncio
 import select
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, TypeVar, cast
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, cast
 
 import psycopg
 from langchain_core.runnables import RunnableConfig
@@ -24,15 +25,24 @@ from langgraph.checkpoint.base import (
     DeltaChannelHistory,
 )
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.checkpoint.serde.base import SerializerProtocol
 from psycopg import AsyncConnection, errors
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from app.checkpoints.fence import config_of, input_task_of, lease_lost, mark_of, strict_serializer
+from app.checkpoints.fence import (
+    Mark,
+    config_of,
+    input_task_of,
+    keep_read,
+    kept_read,
+    lease_lost,
+    mark_of,
+    strict_serializer,
+)
 from app.errors import StoreError, StoreUnavailable
 from app.store.postgres.connection import connection_parameters
 
-T = TypeVar("T")
 Connection = AsyncConnection[DictRow]
 
 MIGRATIONS = [script.replace(" CONCURRENTLY", "") for script in AsyncPostgresSaver.MIGRATIONS]
@@ -42,9 +52,6 @@ LOCK_SETUP = "SELECT pg_advisory_xact_lock(hashtext('agent_queue checkpoints'))"
 SCHEMA_IS_MISSING = "SELECT 1 WHERE to_regnamespace('agent_queue_memory') IS NULL"
 CREATE_SCHEMA = "CREATE SCHEMA agent_queue_memory"
 SET_SCHEMA = "SET search_path TO agent_queue_memory"
-SET_ISOLATION = "SET default_transaction_isolation TO 'read committed'"
-"""What is read behind a wait for the fence has to be as it is after the wait, whatever this server's default is."""
-
 CREATE_FENCES = """
 CREATE TABLE IF NOT EXISTS checkpoint_fences (
     thread_id text PRIMARY KEY, queue text NOT NULL, message bigint NOT NULL, fence bigint NOT NULL
@@ -65,8 +72,41 @@ SELECT 1 FROM held UNION ALL SELECT 1 FROM taken
 """Writes nothing where the mark is there already, so that only the first read of an attempt waits for the disk."""
 
 HOLD_FENCE = """
-SELECT 1 FROM checkpoint_fences WHERE thread_id = %s AND queue = %s AND message = %s AND fence = %s FOR SHARE
+SELECT 1 FROM checkpoint_fences
+WHERE thread_id = %(thread)s AND queue = %(queue)s AND message = %(message)s AND fence = %(fence)s FOR SHARE
 """
+ANYBODY = "SELECT 1"
+
+SAVE_CHECKPOINT = """
+WITH held AS MATERIALIZED ({held}), filled AS (
+    INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
+    SELECT %(thread)s, %(namespace)s, given.* FROM held, unnest(
+        %(channels)s::text[], %(versions)s::text[], %(types)s::text[], %(blobs)s::bytea[]
+    ) AS given
+    ON CONFLICT (thread_id, checkpoint_ns, channel, version) DO NOTHING
+), saved AS (
+    INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
+    SELECT %(thread)s, %(namespace)s, %(id)s, %(parent)s::text, %(checkpoint)s::jsonb, %(metadata)s::jsonb FROM held
+    ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id)
+    DO UPDATE SET checkpoint = excluded.checkpoint, metadata = excluded.metadata
+)
+SELECT 1 FROM held
+"""
+SAVE_WRITES = """
+WITH held AS MATERIALIZED ({held}), saved AS (
+    INSERT INTO checkpoint_writes (
+        thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob
+    )
+    SELECT %(thread)s, %(namespace)s, %(id)s, %(task)s, %(path)s, given.* FROM held, unnest(
+        %(numbers)s::int[], %(channels)s::text[], %(types)s::text[], %(blobs)s::bytea[]
+    ) AS given
+    ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) {known}
+)
+SELECT 1 FROM held
+"""
+KNOWN_STAYS = "DO NOTHING"
+KNOWN_IS_REPLACED = "DO UPDATE SET channel = excluded.channel, type = excluded.type, blob = excluded.blob"
+
 FORGET = (
     "DELETE FROM checkpoint_fences WHERE thread_id = ANY(%s)",
     "DELETE FROM checkpoints WHERE thread_id = ANY(%s)",
@@ -99,8 +139,26 @@ ANSWER_SECONDS = 15
 """Beyond this the server is taken for one that is away."""
 
 
-class _NotHeld(Exception):
-    """The attempt's mark is not there, so that its transaction is given up."""
+class _Gathered(AsyncPostgresSaver):
+    """The statements of one call of LangGraph's saver, whose values ours take: `rows` of many, `row` of one."""
+
+    def __init__(self, serializer: SerializerProtocol) -> None:
+        super().__init__(cast(Connection, None), serde=serializer)
+        self.query: object = None
+        self.rows: list[tuple[Any, ...]] = []
+        self.row: tuple[Any, ...] = ()
+
+    @asynccontextmanager
+    async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[Any]:  # noqa: ARG002  LangGraph's
+        yield self
+
+    async def executemany(self, query: object, rows: Iterable[tuple[Any, ...]]) -> None:
+        """As a cursor has it."""
+        self.query, self.rows = query, list(rows)
+
+    async def execute(self, query: object, row: tuple[Any, ...]) -> None:  # noqa: ARG002  a cursor's
+        """As a cursor has it."""
+        self.row = row
 
 
 class FencedPostgresSaver(AsyncPostgresSaver):
@@ -119,12 +177,13 @@ class FencedPostgresSaver(AsyncPostgresSaver):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
-        mark = mark_of(config, self._queue_id)
-        async with self._connection() as connection, connection.pipeline():
-            taken = await connection.execute(TAKE_FENCE.encode(), mark) if mark else None
+        if kept := kept_read(config):
+            return kept.pop()
+        async with self._connection() as connection:
+            if mark := mark_of(config, self._queue_id):
+                await _take(connection, config, mark)
             found = await AsyncPostgresSaver(connection, serde=self.serde).aget_tuple(config)
-            if mark and taken and not await taken.fetchone():
-                raise lease_lost(config, mark)
+        keep_read(config, found)
         return found
 
     async def alist(
@@ -149,13 +208,36 @@ class FencedPostgresSaver(AsyncPostgresSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Save a checkpoint. Raises LeaseLost when a later attempt has begun."""
-        return await self._write(config, lambda saver: saver.aput(config, checkpoint, metadata, new_versions))
+        gathered = _Gathered(self.serde)
+        saved = await gathered.aput(config, checkpoint, metadata, new_versions)
+        thread, namespace, checkpoint_id, parent, body, about = gathered.row
+        _, _, channels, versions, types, blobs = _columns(gathered.rows, 6)
+        values = {
+            "thread": thread, "namespace": namespace, "id": checkpoint_id, "parent": parent, "checkpoint": body,
+            "metadata": about, "channels": channels, "versions": versions, "types": types, "blobs": blobs,
+        }  # fmt: skip
+        await self._save(config, SAVE_CHECKPOINT, values)
+        return saved
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
-        await self._write(config, lambda saver: saver.aput_writes(config, writes, task_id, task_path))
+        gathered = _Gathered(self.serde)
+        await gathered.aput_writes(config, writes, task_id, task_path)
+        replaced = gathered.query == self.UPSERT_CHECKPOINT_WRITES_SQL
+        # of two with one number the last one stays, as where they are written one by one
+        rows = list({row[5]: row for row in gathered.rows}.values()) if replaced else gathered.rows
+        *places, numbers, channels, types, blobs = _columns(rows, 9)
+        if not rows:
+            return
+        thread, namespace, checkpoint_id, task, path = (column[0] for column in places)
+        values = {
+            "thread": thread, "namespace": namespace, "id": checkpoint_id, "task": task, "path": path,
+            "numbers": numbers, "channels": channels, "types": types, "blobs": blobs,
+        }  # fmt: skip
+        known = KNOWN_IS_REPLACED if replaced else KNOWN_STAYS
+        await self._save(config, SAVE_WRITES.replace("{known}", known), values)
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete all checkpoints of a conversation."""
@@ -182,27 +264,34 @@ class FencedPostgresSaver(AsyncPostgresSaver):
 
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
         """See `AgentMemory.forget_messages`."""
-        await self._write(
-            config_of(memory_key, memory_fence),
-            lambda saver: _forget_runs(cast(Connection, saver.conn), memory_key, message_ids),
-        )
+        config = config_of(memory_key, memory_fence)
+        mark = Mark(memory_key, self._queue_id, *memory_fence)
+        while True:
+            async with self._transaction() as connection:
+                if await _first_row(connection, HOLD_FENCE, _named(mark)):
+                    return await _forget_runs(connection, memory_key, message_ids)
+            await self._take_late(config, mark)
 
-    async def _write(self, config: RunnableConfig, write: Callable[[AsyncPostgresSaver], Awaitable[T]]) -> T:
-        """Write in the transaction that holds the attempt's mark."""
+    async def _save(self, config: RunnableConfig, statement: str, values: dict[str, Any]) -> None:
+        """Write by one statement, which holds the attempt's mark until it is committed."""
         mark = mark_of(config, self._queue_id)
-        with suppress(_NotHeld):
-            async with self._connection() as connection, connection.pipeline(), connection.transaction():
-                held = await connection.execute(HOLD_FENCE.encode(), mark) if mark else None
-                written = await write(AsyncPostgresSaver(connection, serde=self.serde))
-                if held and not await held.fetchone():
-                    raise _NotHeld
-            return written
-        # The attempt writes before it has read. Taken in a transaction of its own: two that hold the row would wait
-        # for each other.
+        query = statement.replace("{held}", HOLD_FENCE if mark else ANYBODY)
+        if mark:
+            values |= _named(mark)
+        while True:
+            async with self._connection() as connection:
+                if await _first_row(connection, query, values):
+                    return
+            assert mark is not None
+            await self._take_late(config, mark)
+
+    async def _take_late(self, config: RunnableConfig, mark: Mark) -> None:
+        """For an attempt that writes before it has read.
+
+        In a transaction of its own: two that hold the row would wait for each other.
+        """
         async with self._connection() as connection:
-            if mark and not await _first_row(connection, TAKE_FENCE, mark):
-                raise lease_lost(config, mark)
-        return await self._write(config, write)
+            await _take(connection, config, mark)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:
@@ -246,7 +335,20 @@ async def _forget_runs(connection: Connection, thread_id: str, run_ids: Sequence
     await connection.execute(DROP_UNUSED_VALUES, (thread_id,))
 
 
-async def _first_row(connection: Connection, query: str, values: Sequence[Any]) -> DictRow | None:
+async def _take(connection: Connection, config: RunnableConfig, mark: Mark) -> None:
+    if not await _first_row(connection, TAKE_FENCE, mark):
+        raise lease_lost(config, mark)
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
+    return [[row[index] for row in rows] for index in range(count)]
+
+
+def _named(mark: Mark) -> dict[str, Any]:
+    return {"thread": mark.memory_key, "queue": mark.queue, "message": mark.message, "fence": mark.fence}
+
+
+async def _first_row(connection: Connection, query: str, values: Sequence[Any] | Mapping[str, Any]) -> DictRow | None:
     return await (await connection.execute(query.encode(), values)).fetchone()
 
 
@@ -286,7 +388,6 @@ async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedPostgresSav
 async def _configure(connection: Connection) -> None:
     await connection.execute(SET_SCHEMA)
     await connection.execute(f"SET statement_timeout TO '{STATEMENT_SECONDS}s'".encode())
-    await connection.execute(SET_ISOLATION)
 
 
 async def _check(connection: Connection) -> None:

@@ -36,7 +36,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from app.checkpoints.fence import config_of, input_task_of, lease_lost, mark_of, strict_serializer
+from app.checkpoints.fence import config_of, input_task_of, keep_read, kept_read, lease_lost, mark_of, strict_serializer
 from app.checkpoints.threads import CalledFromThreads
 from app.errors import StoreError
 from app.store.redis import connection
@@ -80,12 +80,16 @@ class FencedRedisSaver(CalledFromThreads):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
+        if kept := kept_read(config):
+            return kept.pop()
         if mark_of(config, self._queue_id):
             await self._fenced(self._take, config)
         configurable = config["configurable"]
-        return await self._tuple(
+        found = await self._tuple(
             configurable["thread_id"], configurable.get("checkpoint_ns", ""), get_checkpoint_id(config) or ""
         )
+        keep_read(config, found)
+        return found
 
     async def alist(
         self,

@@ -29,7 +29,16 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from app.checkpoints.fence import Mark, config_of, input_task_of, lease_lost, mark_of, strict_serializer
+from app.checkpoints.fence import (
+    Mark,
+    config_of,
+    input_task_of,
+    keep_read,
+    kept_read,
+    lease_lost,
+    mark_of,
+    strict_serializer,
+)
 from app.checkpoints.threads import CalledFromThreads
 from app.errors import StoreUnavailable
 
@@ -101,7 +110,11 @@ class FencedSqliteSaver(CalledFromThreads):
                 self._take(config, mark)
             return self._statements.get_tuple(config)
 
-        return await self._call(get)
+        if kept := kept_read(config):
+            return kept.pop()
+        found = await self._call(get)
+        keep_read(config, found)
+        return found
 
     async def alist(
         self,

@@ -15,7 +15,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from app.checkpoints.factory import open_saver
 from app.errors import LeaseLost, StoreUnavailable
-from app.models import MEMORY_FENCE_KEY
+from app.models import MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY
 from tests.postgres_server import PostgresServer
 from tests.valkey_server import ValkeyServer
 
@@ -37,6 +37,11 @@ def config(fence: tuple[int, int], key: str = KEY) -> RunnableConfig:
 def without_fence(key: str = KEY) -> RunnableConfig:
     """A call outside of attempts: it reads without taking the right to write."""
     return {"configurable": {"thread_id": key, "checkpoint_ns": ""}}
+
+
+def reading(fence: tuple[int, int], key: str, read: list[Any]) -> RunnableConfig:
+    """What a read before a run carries, or the first one in it."""
+    return {"configurable": {**config(fence)["configurable"], key: read}}
 
 
 async def put(saver: Saver, fence: tuple[int, int], key: str = KEY, **values: Any) -> Checkpoint:
@@ -103,6 +108,49 @@ async def test_reading_takes_the_right_to_write(saver: Saver) -> None:
     await saver.aget_tuple(config((7, 2)))
     with pytest.raises(LeaseLost):
         await put(saver, (7, 1))
+
+
+async def test_a_run_takes_what_its_attempt_has_read_before_and_only_once(saver: Saver) -> None:
+    first = await put(saver, (7, 1), messages=["one"])
+    read: list[Any] = []
+    found = await saver.aget_tuple(reading((7, 2), MEMORY_KEEP_KEY, read))
+    found.checkpoint["channel_versions"]["messages"] = "changed by who read it"
+    second = await put(saver, (7, 2))
+    taken = await saver.aget_tuple(reading((7, 2), MEMORY_KEPT_KEY, read))
+    assert taken.checkpoint["id"] == first["id"]
+    assert taken.checkpoint["channel_versions"] == first["channel_versions"]
+    assert (await saver.aget_tuple(reading((7, 2), MEMORY_KEPT_KEY, read))).checkpoint["id"] == second["id"]
+
+
+async def test_what_is_kept_is_taken_by_no_read_of_another_place(saver: Saver) -> None:
+    first = await put(saver, (7, 1))
+    read: list[Any] = []
+    await put(saver, (7, 1))
+    await saver.aget_tuple(reading((7, 1), MEMORY_KEEP_KEY, read))
+    subgraph, earlier = (reading((7, 1), MEMORY_KEPT_KEY, read) for _ in range(2))
+    subgraph["configurable"]["checkpoint_ns"] = "subgraph"
+    earlier["configurable"]["checkpoint_id"] = first["id"]
+    assert await saver.aget_tuple(subgraph) is None
+    assert (await saver.aget_tuple(earlier)).checkpoint["id"] == first["id"]
+
+
+async def test_nothing_with_pending_writes_is_kept(saver: Saver) -> None:
+    checkpoint = await put(saver, (7, 1))
+    behind = config((7, 1))
+    behind["configurable"]["checkpoint_id"] = checkpoint["id"]
+    await saver.aput_writes(behind, [("messages", "one")], "task")
+    read: list[Any] = []
+    await saver.aget_tuple(reading((7, 2), MEMORY_KEEP_KEY, read))
+    assert read == []
+
+
+async def test_of_two_special_writes_to_one_channel_the_last_stays(saver: Saver) -> None:
+    checkpoint = await put(saver, (7, 1))
+    behind = config((7, 1))
+    behind["configurable"]["checkpoint_id"] = checkpoint["id"]
+    await saver.aput_writes(behind, [("__interrupt__", "one"), ("__interrupt__", "two")], "task")
+    found = await saver.aget_tuple(without_fence())
+    assert found.pending_writes == [("task", "__interrupt__", "two")]
 
 
 async def test_fences_are_compared_as_numbers(saver: Saver) -> None:

@@ -73,16 +73,21 @@ async def test_a_taking_waits_for_a_write_that_is_under_way_and_then_reads_it(
     saver: FencedPostgresSaver, postgres: PostgresServer, connection: psycopg.Connection[Any]
 ) -> None:
     await put(saver, (7, 1))
+    checkpoint = empty_checkpoint()
     with psycopg.connect(postgres.url, options="-c search_path=agent_queue_memory") as other:
-        other.execute("LOCK TABLE checkpoints IN EXCLUSIVE MODE")
-        writing = asyncio.create_task(put(saver, (7, 1)))
+        other.execute(
+            "INSERT INTO checkpoints (thread_id, checkpoint_id, checkpoint) VALUES (%s, %s, '{}')",
+            (KEY, checkpoint["id"]),
+        )
+        writing = asyncio.create_task(saver.aput(config((7, 1)), checkpoint, {}, {}))
         await until_waiting(connection, 1)
         reading = asyncio.create_task(saver.aget_tuple(config((7, 2))))
         await until_waiting(connection, 2)
         assert not reading.done()
-    written, read = await writing, await reading
+    await writing
+    read = await reading
     assert read is not None
-    assert read.checkpoint["id"] == written
+    assert read.checkpoint["v"] == checkpoint["v"]
 
 
 async def test_cancelled_calls_give_their_connections_back(
