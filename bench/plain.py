@@ -197,7 +197,7 @@ class PlainRedis:
         self._client = client
         self._turn = 0
         self._scripts = load_scripts()
-        self._processing, self._cancelled = templates.processing(), templates.cancelled()
+        self._processing, self._cancelled = templates.PROCESSING, templates.CANCELLED
         for script in self._scripts.values():
             client.script_load(script.text)
 

@@ -41,7 +41,7 @@ class Accepting(Calls):
         fields = [field for each in new for field in self._fields_of(each)]
         ways = any(each.if_busy in (IfBusy.INTERRUPT, IfBusy.ROLLBACK) for each in new)
         reply = await self._writes.run(
-            "add", self._now(), max_queued, *_request(key), templates.cancelled() if ways else "", *fields,
+            "add", self._now(), max_queued, *_request(key), templates.CANCELLED if ways else "", *fields,
             topics=_topics_of_add,
         )  # fmt: skip
         match reply:
@@ -111,7 +111,7 @@ class Accepting(Calls):
             return (READY, MOVED, message_topic(message_id))
 
         reply = await self._writes.run(
-            "cancel", self._now(), tenant, message_id, templates.cancelled(), int(running), topics=topics
+            "cancel", self._now(), tenant, message_id, templates.CANCELLED, int(running), topics=topics
         )
         if reply is None:
             raise MessageNotFound(message_id)
@@ -144,7 +144,7 @@ class Accepting(Calls):
             return (READY, MOVED, message_topic(message_id)) if changed else ()
 
         reply = await self._writes.run(
-            "resume", self._now(), tenant, message_id, fence, value, templates.resumed(), *_request(key), topics=topics
+            "resume", self._now(), tenant, message_id, fence, value, templates.RESUMED, *_request(key), topics=topics
         )
         if reply is None:
             raise MessageNotFound(message_id)

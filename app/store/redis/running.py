@@ -39,7 +39,7 @@ class Running(Calls):
             return (MOVED, *(message_topic(columns[1]) for columns in reply)) if reply else ()
 
         reply = await self._writes.run(
-            "claim", self._now(), worker_id, limit, int(lease_seconds * 1000), templates.processing(),
+            "claim", self._now(), worker_id, limit, int(lease_seconds * 1000), templates.PROCESSING,
             *sorted(set(agents)), topics=topics,
         )  # fmt: skip
         messages = map(replies.message, reply)
@@ -64,7 +64,7 @@ class Running(Calls):
         def topics(reply: Any) -> Iterable[str]:
             return (READY, MOVED, message_topic(lease.message_id)) if reply else ()
 
-        held = (self._now(), lease.message_id, lease.fence, templates.cancelled())
+        held = (self._now(), lease.message_id, lease.fence, templates.CANCELLED)
         script, *arguments = _script_of(outcome)
         if await self._writes.run(str(script), *held, *arguments, topics=topics) is None:
             raise LeaseLost(lease.message_id, lease.fence)
@@ -72,7 +72,7 @@ class Running(Calls):
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
         """See `MessageStore.rescue`."""
         reply = await self._writes.run(
-            "rescue", self._now(), max_crashes, BATCH, templates.cancelled(), templates.retry(WORKER_LOST), WORKER_LOST,
+            "rescue", self._now(), max_crashes, BATCH, templates.CANCELLED, templates.retry(WORKER_LOST), WORKER_LOST,
             WORKER_LOST_CODE, templates.worker_lost_too_often(), templates.WORKER_LOST_TOO_OFTEN, WORKER_LOST_CODE,
             topics=_topics_of_ids,
         )  # fmt: skip

@@ -24,12 +24,29 @@ _MARKS = {
     f'"completed_at": "{rfc3339(_MOMENT)}"': f'"completed_at": "{TIME}"',
 }
 
+
+def stored(event: NewEvent) -> str:
+    """An event as the log keeps it."""
+    return f"{event.type.value} {event.data}"
+
+
+def _template(event: NewEvent) -> str:
+    text = stored(event)
+    for known, mark in _MARKS.items():
+        text = text.replace(known, mark)
+    return text
+
+
+PROCESSING = _template(NewEvent.processing(_NUMBER))
+"""A worker has begun this attempt."""
+
+RESUMED = _template(NewEvent.resumed(discard_from=_NUMBER))
+"""The answer came."""
+
+CANCELLED = _template(NewEvent.cancelled(_MOMENT))
+"""The message was cancelled."""
+
 WORKER_LOST_TOO_OFTEN = f"The worker was lost {CRASHES} times while it processed this message."
-
-
-def processing() -> str:
-    """A worker has begun this attempt."""
-    return _template(NewEvent.processing(_NUMBER))
 
 
 def retry(error: str) -> str:
@@ -43,11 +60,6 @@ def interrupted(interrupts: str) -> str:
     return template.replace('"interrupts": []', f'"interrupts": {json.dumps(json.loads(interrupts))}')
 
 
-def resumed() -> str:
-    """The answer came."""
-    return _template(NewEvent.resumed(discard_from=_NUMBER))
-
-
 def ended(outcome: Completed | Failed) -> str:
     """The message has ended."""
     match outcome:
@@ -57,24 +69,7 @@ def ended(outcome: Completed | Failed) -> str:
             return _template(NewEvent.failed(error, code, _MOMENT))
 
 
-def cancelled() -> str:
-    """The message was cancelled."""
-    return _template(NewEvent.cancelled(_MOMENT))
-
-
 def worker_lost_too_often() -> str:
     """The message has failed with its workers."""
     event = NewEvent.failed(WORKER_LOST_TOO_OFTEN, WORKER_LOST_CODE, _MOMENT)
     return _template(event).replace("\\u0001C", CRASHES)
-
-
-def stored(event: NewEvent) -> str:
-    """An event as the log keeps it."""
-    return f"{event.type.value} {event.data}"
-
-
-def _template(event: NewEvent) -> str:
-    text = stored(event)
-    for known, mark in _MARKS.items():
-        text = text.replace(known, mark)
-    return text
