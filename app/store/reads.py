@@ -26,9 +26,6 @@ from app.models import (
 from app.store.base import EXACT_POSITION_LIMIT, PACE_MESSAGES, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH
 from app.store.rows import to_delivery, to_message, to_thread
 
-LEVEL = 10**15
-"""Ranks are of one level where this goes into them as often."""
-
 NEAR_END = 200
 """So far from the end of its level a position is counted from there; new messages are."""
 

@@ -243,7 +243,7 @@ class Writer(Connected):
         before = self.connection.total_changes()
         try:
             return super().work(operation)
-        except BaseException as error:
+        except Exception as error:
             if self.connection.in_transaction and self.connection.total_changes() != before:
                 raise _TakeBack from error
             raise

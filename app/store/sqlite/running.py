@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from app.clock import to_datetime
 from app.errors import LeaseLost
@@ -43,23 +44,22 @@ class Running(Changes):
             return []
         now = self._now()
         until = now + int(lease_seconds * 1000)
-        claimed = self.execute_each(
+        claimed: list[tuple[Any, ...]] = self.execute_each(
             "claim",
             [
                 {"number": number, "worker_id": worker_id, "lease_until": until, "now": now}
                 for _, number in sorted(found)[:limit]
             ],
-        )
+        ).fetchall()
         messages: list[Message] = []
         began: list[tuple[int, int, NewEvent]] = []
         events: dict[int, NewEvent] = {}  # few attempts are not the first
         for row in claimed:
             message = to_message(row)
-            event = events.get(message.attempt) or events.setdefault(
-                message.attempt, NewEvent.processing(message.attempt)
-            )
             messages.append(message)
-            began.append((message.number, row[-1] + 1, event))
+            if message.attempt not in events:
+                events[message.attempt] = NewEvent.processing(message.attempt)
+            began.append((message.number, row[-1] + 1, events[message.attempt]))
         self._add_events(began, now)
         self.touched.add(MOVED)
         self.touched.update(message_topic(each.id) for each in messages)
@@ -70,8 +70,10 @@ class Running(Changes):
         found = self.row("find_leased", id=lease.message_id, fence=lease.fence)
         if found is None:
             raise LeaseLost(lease.message_id, lease.fence)
+        number, _, last = found
         self.touched.add(message_topic(lease.message_id))
-        return self._append(found[0], events, self._now())
+        self._add_events([(number, event_id, event) for event_id, event in enumerate(events, last + 1)], self._now())
+        return int(last) + len(events)
 
     def finish(self, lease: Lease, outcome: Outcome) -> None:
         """See `MessageStore.finish`."""
@@ -82,7 +84,7 @@ class Running(Changes):
             if self.execute("find_ended", id=lease.message_id, fence=lease.fence).get:
                 return
             raise LeaseLost(lease.message_id, lease.fence)
-        number, cancel_requested = found
+        number, cancel_requested, _ = found
         now = self._now()
         self.touched |= {MOVED, message_topic(lease.message_id)}
         match Cancelled() if cancel_requested else outcome:

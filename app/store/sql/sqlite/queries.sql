@@ -264,7 +264,8 @@ RETURNING {message_columns}, {last_of_log}
 
 -- name: find_leased
 -- The guard of every write of an attempt: this row must be there in the same transaction.
-SELECT number, cancel_requested FROM messages WHERE id = :id AND fence = :fence AND state = 'processing'
+SELECT number, cancel_requested, {last_of_log} FROM messages
+WHERE id = :id AND fence = :fence AND state = 'processing'
 
 -- name: find_ended
 SELECT 1 FROM messages WHERE id = :id AND fence = :fence AND completed_at IS NOT NULL
