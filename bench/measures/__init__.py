@@ -11,6 +11,7 @@ from bench.measures.start import start
 from bench.measures.streams import idle, streams
 from bench.measures.submit import submit
 from bench.measures.tokens import tokens
+from bench.measures.users import users
 from bench.report import Row
 
 Measure = Callable[[Sequence[str]], Iterator[Row]]
@@ -27,5 +28,6 @@ MEASURES: dict[str, Measure] = {
     "streams": streams,
     "idle": idle,
     "jobs": jobs,
+    "users": users,
     "start": start,
 }
