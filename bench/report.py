@@ -67,7 +67,8 @@ def markdown(rows: Sequence[Row]) -> str:
         unit = f" {each.unit}" if each.unit else ""
         goal = "" if each.met is None else f"{each.goal.replace('>=', '≥').replace('<=', '≤')}, {_told(each.met)}"
         extremes = f"{_figure(each.low)}–{_figure(each.high)}"
-        what = each.what.replace("  ", "– ", 1) if each.what.startswith("  ") else each.what
+        text = each.what.lstrip()
+        what = "– " * ((len(each.what) - len(text)) // 2) + text
         lines.append(f"| {what} | {_figure(each.median)}{unit} | {extremes} | {goal or each.goal} |")
     return "\n".join(lines) + "\n"
 
