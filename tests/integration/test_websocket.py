@@ -3,9 +3,9 @@
 import asyncio
 import json
 import random
-import sqlite3
 from pathlib import Path
 
+import apsw
 import pytest
 
 from app.api.frames import KINDS, Submit
@@ -203,9 +203,9 @@ async def test_a_message_that_is_deleted_under_its_reader_is_told(quiet: LiveSer
     async with talk(quiet.url) as client:
         message_id = await client.submit()
         await client.until("event", event="waiting")
-        with sqlite3.connect(tmp_path / "queue.db") as database:
-            database.execute("PRAGMA foreign_keys = ON")
-            database.execute("DELETE FROM messages")
+        database = apsw.Connection(str(tmp_path / "queue.db"))
+        database.execute("PRAGMA foreign_keys = ON")
+        database.execute("DELETE FROM messages")
         database.close()
         told = await client.until("error")
         assert (told["message_id"], told["request_id"]) == (message_id, None)
@@ -384,7 +384,7 @@ async def test_only_so_many_requests_may_wait(
     monkeypatch.setattr("app.api.websocket.MAX_REQUESTS", 2)
     async with talk(quiet.url) as client:
         await client.submit()
-        database = sqlite3.connect(tmp_path / "queue.db", isolation_level=None)
+        database = apsw.Connection(str(tmp_path / "queue.db"))
         database.execute("BEGIN IMMEDIATE")  # the store waits
         await client.send("submit", request_id="in work", message="x", subscribe=False)
         await client.ask("ping")  # comes ahead, and shows that the frame before was taken

@@ -3,11 +3,11 @@
 import asyncio
 import json
 import socket
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from websockets.exceptions import InvalidStatus
 
@@ -240,7 +240,7 @@ async def test_a_server_that_stops_sends_its_readers_elsewhere(server: LiveServe
 
 async def test_what_was_taken_is_answered_before_the_server_stops(quiet: LiveServer, tmp_path: Path) -> None:
     async with talk(quiet.url) as client:
-        database = sqlite3.connect(tmp_path / "queue.db", isolation_level=None)
+        database = apsw.Connection(str(tmp_path / "queue.db"))
         database.execute("BEGIN IMMEDIATE")  # the store waits
         for number in ("1", "2"):
             await client.send("submit", request_id=number, message="x")
