@@ -225,32 +225,16 @@ class MessageAccepted(BaseModel):
     @staticmethod
     def json_of(message: Message, outlook: Outlook = NOTHING) -> bytes:
         """What `of` is as JSON, written without the model: making and dumping that takes a twentieth of a submit."""
-        start, reason, thread_id = outlook.estimated_start_at, outlook.reason, message.thread_id
-        return b"".join(
-            (
-                b'{"message_id":"',
-                message.id.encode(),
-                b'","state":"',
-                message.state.encode(),
-                b'","queue_position":',
-                b"null" if message.queue_position is None else b"%d" % message.queue_position,
-                b',"created_at":"',
-                rfc3339(message.created_at).encode(),
-                b'","thread_id":',
-                b"null" if thread_id is None else to_json(thread_id),
-                b',"agent":',
-                to_json(message.agent),
-                b',"estimated_start_at":',
-                b"null" if start is None else b'"%b"' % rfc3339(start).encode(),
-                b',"waiting_reason":',
-                (
-                    b"null"
-                    if reason is None
-                    else b'{"code":"%b","message":%b}' % (reason.code.encode(), to_json(reason.message))
-                ),
-                b"}",
-            )
-        )
+        position, starts, reason = message.queue_position, outlook.estimated_start_at, outlook.reason
+        thread_id = "null" if message.thread_id is None else to_json(message.thread_id).decode()
+        start = "null" if starts is None else f'"{rfc3339(starts)}"'
+        why = f'{{"code":"{reason.code}","message":{to_json(reason.message).decode()}}}' if reason else "null"
+        return (
+            f'{{"message_id":"{message.id}","state":"{message.state}",'
+            f'"queue_position":{"null" if position is None else position},'
+            f'"created_at":"{rfc3339(message.created_at)}","thread_id":{thread_id},'
+            f'"agent":{to_json(message.agent).decode()},"estimated_start_at":{start},"waiting_reason":{why}}}'
+        ).encode()
 
 
 class BatchAccepted(BaseModel):
