@@ -6,21 +6,26 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from app.agents.base import AgentDrained, AgentInterrupted, AgentTask, Drain, FinalResult
+from app.agents.loop import AgentLoop
 from app.agents.registry import AgentRegistry
+from app.agents.runs import AgentRaised, AgentRun
 from app.config import Settings
 from app.errors import AgentQueueError, CommitUnknown, LeaseLost, StoreError, StoreUnavailable
 from app.models import Claim, Completed, Failed, Interrupted, Message, Outcome, Released, Retry
-from app.retry import TIMEOUT, Backoff, Verdict, fingerprint, judge, node_of
+from app.retry import AGENT_ERROR, TIMEOUT, Backoff, Verdict, fingerprint, judge, node_of
 from app.store.base import EventLog
 from app.streams import EventWriter
 from app.telemetry import Redactor
 from app.text import scrubbed
 
 logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 1.0
+"""How long a run may take to stop. After that it is left behind, fenced off."""
 
 MAX_ERROR_LENGTH = 2_000
 AWAY_DELAY_SECONDS = (1.0, 30.0)
@@ -34,6 +39,7 @@ class AgentProcessor:
     def __init__(
         self,
         log: EventLog,
+        loop: AgentLoop,
         registry: AgentRegistry,
         settings: Settings,
         *,
@@ -42,6 +48,7 @@ class AgentProcessor:
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._log = log
+        self._loop = loop
         self._registry = registry
         self._settings = settings
         self._backoff = Backoff(settings.retry_base_seconds, settings.retry_max_seconds, uniform)
@@ -50,15 +57,22 @@ class AgentProcessor:
         self._away_since: float | None = None
 
     async def process(self, claim: Claim, drain: Drain) -> Outcome:
-        """Run the agent and write its events. Raises LeaseLost; when the task is cancelled, the attempt ends here."""
+        """Run the agent and write its events. Raises LeaseLost; when the task is cancelled, the attempt ends here.
+
+        The time limit counts from here, which is the claim. Whatever the agent does, the run is over or left behind
+        STOP_SECONDS after its limit or its cancel.
+        """
         writer = EventWriter(self._log, claim.lease)
         seconds = self._time_limit(claim.message)
+        run: AgentRun | None = None
         try:
             async with asyncio.timeout(seconds) as limit:
-                outcome = await self._run(claim, drain, writer)
+                task = self._task(claim, drain)
+                run = self._loop.start(self._registry.get(claim.message.agent), claim.message.agent, task)
+                outcome = await self._answer(run, writer)
                 await writer.drain()
         except BaseException as error:
-            await writer.abandon()
+            await self._stop(run, writer)
             if not isinstance(error, Exception):
                 raise
             if limit.expired():
@@ -68,14 +82,29 @@ class AgentProcessor:
                     f"Processing took longer than {seconds:g} seconds.",
                     fingerprint(TIMEOUT, None, ""),
                 )
-            return self._outcome_of(error, claim)
+            return self._outcome_of(error.cause if isinstance(error, AgentRaised) else error, claim)
+        await self._loop.end(run, stop_seconds=STOP_SECONDS)
         self._away_since = None
         logger.info("%s: id=%s", _NEWS[type(outcome)], claim.message.id)
         return outcome
 
-    async def _run(self, claim: Claim, drain: Drain, writer: EventWriter) -> Completed | Interrupted:
+    async def _stop(self, run: AgentRun | None, writer: EventWriter) -> None:
+        """End what is under way. It takes a bounded time, so further cancels of this task wait for it."""
+        stopping = asyncio.create_task(self._stop_all(run, writer))
+        while not stopping.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([stopping])
+        stopping.result()
+
+    async def _stop_all(self, run: AgentRun | None, writer: EventWriter) -> None:
+        if run is not None:
+            await self._loop.end(run, stop_seconds=STOP_SECONDS)
+        await writer.abandon()
+
+    @staticmethod
+    def _task(claim: Claim, drain: Drain) -> AgentTask:
         message = claim.message
-        task = AgentTask(
+        return AgentTask(
             lease=claim.lease,
             content=message.content,
             memory_key=message.memory_key,
@@ -84,15 +113,21 @@ class AgentProcessor:
             resume=None if message.resume_value is None else json.loads(message.resume_value),
             rollback=message.rollback,
         )
+
+    async def _answer(self, run: AgentRun, writer: EventWriter) -> Completed | Interrupted:
+        result = ""
         try:
-            async with aclosing(self._registry.get(message.agent).run(task)) as parts:
-                async for part in parts:
-                    if isinstance(part, FinalResult):
-                        return Completed(scrubbed(part.text))
-                    await writer.write(part)
-        except AgentInterrupted as interrupted:
-            return Interrupted(interrupted.interrupts, self._settings.interrupt_ttl_hours * 3600)
-        return Completed("")
+            while pieces := await run.take():
+                for piece in pieces:
+                    if isinstance(piece, FinalResult):
+                        result = scrubbed(piece.text)
+                    else:
+                        await writer.write(piece)
+        except AgentRaised as raised:
+            if isinstance(raised.cause, AgentInterrupted):
+                return Interrupted(raised.cause.interrupts, self._settings.interrupt_ttl_hours * 3600)
+            raise
+        return Completed(result)
 
     def _time_limit(self, message: Message) -> float:
         given = message.options.timeout_seconds
@@ -113,7 +148,7 @@ class AgentProcessor:
         least, most = AWAY_DELAY_SECONDS
         return min(most, max(least, now - self._away_since))
 
-    def _outcome_of(self, error: Exception, claim: Claim) -> Outcome:
+    def _outcome_of(self, error: BaseException, claim: Claim) -> Outcome:
         """What an exception means for the message. Texts of others' exceptions are shown without secrets."""
         message_id = claim.message.id
         if isinstance(error, StoreUnavailable | CommitUnknown):
@@ -135,7 +170,10 @@ class AgentProcessor:
                 text = self._shown(f"{type(error).__name__}: {error}")
                 logger.debug("Traceback of message %s", message_id, exc_info=error)
                 kind = fingerprint(type(error).__name__, node_of(error), self._shown(str(error)))
-                return self._ended(claim, judge(error, datetime.now(UTC)), text, kind)
+                verdict = judge(error, datetime.now(UTC))
+                if not isinstance(error, Exception):  # sys.exit() and the like: it would do the same again
+                    verdict = Verdict(permanent=True, code=AGENT_ERROR)
+                return self._ended(claim, verdict, text, kind)
 
     def _ended(self, claim: Claim, verdict: Verdict, text: str, kind: str) -> Failed | Retry:
         """Whether the message fails with this attempt, or is tried again. `kind` is the fingerprint."""

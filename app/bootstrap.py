@@ -4,17 +4,19 @@ import asyncio
 import importlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, unquote
+
+from uvicorn.loops.auto import auto_loop_factory
 
 from app.agent_processor import AgentProcessor
 from app.agents.attributes import load_attribute
 from app.agents.base import Agent, AgentMemory
 from app.agents.embedded import EmbeddedModel
 from app.agents.functions import FunctionAgent, is_answering
-from app.agents.memory import LateMemory
+from app.agents.loop import AgentLoop
+from app.agents.memory import LateMemory, MemoryOnLoop
 from app.agents.registry import AgentRegistry, Loader
 from app.checkpoints.factory import checkpoint_url, open_saver, saver_opener
 from app.config import Settings, place_of
@@ -37,13 +39,16 @@ logger = logging.getLogger(__name__)
 
 MAX_EMBEDDED_PARALLEL = 4
 SPARE_THREADS = 8
+CLOSE_MEMORY_SECONDS = 1.0
 
 
 class Agents:
     """Loads the agents and their memory. LangGraph is imported here, seconds after the port is open."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, loop: AgentLoop) -> None:
         self._settings = settings
+        self._loop = loop
+        self._store_loop: asyncio.AbstractEventLoop | None = None
         self._checkpoint_url = checkpoint_url(settings)
         self._store = store
         self._resources = AsyncExitStack()
@@ -58,15 +63,29 @@ class Agents:
     @property
     def memory(self) -> AgentMemory | None:
         """What agents remember; None until the first agent is loaded."""
-        return self._late_memory if self._saver is None and self.registry.available else self._saver
+        memory = self._saver or (self._late_memory if self.registry.available else None)
+        return None if memory is None else MemoryOnLoop(self._loop, memory)
+
+    async def load(self) -> None:
+        """Load the agents on their event loop, where what they make of it belongs."""
+        self._store_loop = asyncio.get_running_loop()
+        await self._loop.call(self.registry.load)
+        self.registry.loaded.set()
 
     async def close(self) -> None:
-        """Close the memory."""
-        await self._resources.aclose()
+        """Close the memory, unless its event loop is blocked."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_MEMORY_SECONDS):
+                await self._loop.call(self._resources.aclose)
+
+    async def _queue_id(self) -> str:
+        """The queue's id, asked for from the agents' loop. Raises StoreUnavailable."""
+        assert self._store_loop is not None, "agents are being loaded"
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._store.queue_id(), self._store_loop))
 
     def _loader(self, path: str) -> Loader:
         async def load() -> Agent:
-            await self._store.queue_id()
+            await self._queue_id()
             found = await load_attribute(path)
             if is_answering(found):
                 return FunctionAgent(cast(Callable[..., Any], found))
@@ -78,7 +97,7 @@ class Agents:
         return load
 
     async def _load_chat(self) -> Agent:
-        await self._store.queue_id()  # raises while the store is away, before anything is begun that is begun once
+        await self._queue_id()  # raises while the store is away, before anything is begun that is begun once
         settings = self._settings
         importing = asyncio.to_thread(_import, "app.agents.builtin", "app.agents.langgraph")
         if settings.uses_embedded_model:
@@ -104,7 +123,7 @@ class Agents:
             if self._saver is None:
                 await asyncio.to_thread(saver_opener, self._checkpoint_url)
                 self._saver = await self._resources.enter_async_context(
-                    open_saver(self._checkpoint_url, await self._store.queue_id())
+                    open_saver(self._checkpoint_url, await self._queue_id())
                 )
             return self._saver
 
@@ -153,11 +172,18 @@ class Runtime:
 
     def __init__(self, settings: Settings, *, store: Store | None = None) -> None:
         self.settings = settings
+        self._draining: asyncio.Task[None] | None = None
         self._store = store or make_store(settings)
-        self._agents = Agents(settings, self._store)
+        # Synchronous nodes run on threads; each message may have one, and short work of libraries must find one too.
+        self.agent_loop = AgentLoop(
+            threads=settings.worker_concurrency + SPARE_THREADS,
+            max_abandoned=settings.max_abandoned,
+            make_loop=auto_loop_factory(),
+        )
+        self._agents = Agents(settings, self._store, self.agent_loop)
         registry = self._agents.registry
-        processor = AgentProcessor(self._store, registry, settings, redactor=redactor_of(settings))
-        self.worker = QueueWorker(self._store, processor, registry, settings)
+        processor = AgentProcessor(self._store, self.agent_loop, registry, settings, redactor=redactor_of(settings))
+        self.worker = QueueWorker(self._store, processor, registry, settings, loop=self.agent_loop)
         self._maintenance = Maintenance(self._store, lambda: self._agents.memory, settings)
         self._webhooks = WebhookSender(self._store, settings)
         self.streams = Streams(self._store)
@@ -180,21 +206,21 @@ class Runtime:
         )
 
     def begin_stop(self) -> None:
-        """Claim no more and send readers elsewhere, before the rest is closed."""
+        """Send readers elsewhere, claim no more, and drain the worker: its grace counts from here."""
         self.streams.close()
-        self.worker.begin_stop()
+        if self._draining is None:
+            self.worker.begin_stop()
+            self._draining = asyncio.create_task(self.worker.stop(self.settings.shutdown_grace_seconds), name="drain")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Open the store, then claim and load agents in the background; on leaving, drain and close in reverse."""
         settings = self.settings
-        # Synchronous nodes run on these threads; each message may have one, and our own short work must find one too.
-        executor = ThreadPoolExecutor(settings.worker_concurrency + SPARE_THREADS, thread_name_prefix="agents")
-        asyncio.get_running_loop().set_default_executor(executor)
         await self._store.open()
         logger.info("Store opened: kind=%s, %s", self._store.capabilities.name, self._store.capabilities.promise)
         if settings.allow_anonymous:
             logger.warning("ALLOW_ANONYMOUS is on: everybody who reaches this server may use it")
+        await self.agent_loop.open()
         loading = asyncio.create_task(self._load_agents(), name="load agents")
         self.worker.start()
         self._maintenance.start()
@@ -203,18 +229,19 @@ class Runtime:
             yield
         finally:
             self.begin_stop()
-            await self.worker.stop(settings.shutdown_grace_seconds)
+            await asyncio.gather(*filter(None, [self._draining]))
             await self._webhooks.stop()
             await self._maintenance.stop()
             loading.cancel()
             await asyncio.gather(loading, return_exceptions=True)
             await self._agents.close()
+            await self.agent_loop.close()
             await self._store.close()
             logger.info("Stopped")
 
     async def _load_agents(self) -> None:
         if self.worker.slots:
-            await self._agents.registry.load()
+            await self._agents.load()
         else:
             self._agents.registry.loaded.set()
             logger.info("WORKER_CONCURRENCY is 0: this process takes messages and runs none")

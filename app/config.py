@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     agents: AgentPaths = Field(default_factory=dict)
     langgraph_config: Path | None = None
     worker_concurrency: int = Field(1, ge=0, le=1000)
+    max_abandoned: int = Field(64, ge=1)
     lease_seconds: Seconds = 30
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 25
     priority_aging_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 0

@@ -37,8 +37,11 @@ SEND_BUFFER_BYTES = 64 * 1024
 BACKLOG = 2048
 """Connections that may wait to be accepted; uvicorn's default."""
 
+STOP_SECONDS = 1.7
+"""How long a process may take to end after the grace of its runs, so that it is gone within 2 seconds of it."""
+
 CLOSE_SECONDS = 3
-"""How long open requests may take after SIGTERM; streams end at once by themselves."""
+"""How long open requests may take after SIGTERM, and not much longer than runs; streams end at once by themselves."""
 
 PING_SECONDS = 20.0
 """How often a WebSocket is pinged, and how long its client may take to answer."""
@@ -85,7 +88,9 @@ def create_app(settings: Settings, *, runtime: Runtime | None = None, owns_proce
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with _on_termination(runtime.begin_stop):  # around the drain too: it is what a second signal cuts short
+        with _on_termination(
+            runtime.begin_stop, settings
+        ):  # around the drain too: it is what a second signal cuts short
             async with runtime.running(), _collecting_seldom(runtime) if owns_process else nullcontext():
                 yield
 
@@ -165,8 +170,10 @@ async def _collecting_seldom(runtime: Runtime) -> AsyncIterator[None]:
 
 
 @contextmanager
-def _on_termination(stop: Callable[[], None]) -> Iterator[None]:
+def _on_termination(stop: Callable[[], None], settings: Settings) -> Iterator[None]:
     """Have SIGTERM and SIGINT call `stop` before the server's own handler; a second one ends the process at once.
+
+    So does the end of the time that a process has to stop, whatever code of an agent or of a library still runs.
 
     A server waits for its open streams before it tells the application, so the streams have to be told first. What a
     process that ends at once had in hand is taken back by the others when its leases run out.
@@ -182,6 +189,7 @@ def _on_termination(stop: Callable[[], None]) -> Iterator[None]:
         if seen:
             os._exit(128 + number)
         seen.append(number)
+        _end_process_in(settings.shutdown_grace_seconds + STOP_SECONDS, 128 + number)
         loop.call_soon_threadsafe(stop)
         if callable(handler := before[signal.Signals(number)]):
             handler(number, frame)
@@ -193,6 +201,19 @@ def _on_termination(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _end_process_in(seconds: float, code: int) -> None:
+    """End the process after this time, also while it waits for threads that it did not start itself."""
+
+    def end() -> None:
+        logger.error("The process did not stop in time and is ended: seconds=%g", seconds)
+        logging.shutdown()
+        os._exit(code)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -221,7 +242,7 @@ def server_config(app: FastAPI) -> uvicorn.Config:
         access_log=logging.getLogger("uvicorn.access").isEnabledFor(logging.INFO),
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=CLOSE_SECONDS,
+        timeout_graceful_shutdown=min(CLOSE_SECONDS, 1 + int(app.state.services.settings.shutdown_grace_seconds)),
     )
 
 
@@ -243,7 +264,7 @@ async def _work(settings: Settings) -> None:
         runtime.begin_stop()
         stopping.set()
 
-    with _ignoring_defaults(), _on_termination(stop):
+    with _ignoring_defaults(), _on_termination(stop, settings):
         async with runtime.running(), _collecting_seldom(runtime):
             await stopping.wait()
         logging.shutdown()

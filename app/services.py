@@ -19,8 +19,12 @@ class WorkerStatus(Protocol):
         """How many messages it runs at a time; 0 for a process without one."""
 
     @property
-    def beating(self) -> bool:
-        """Whether its heartbeats get through."""
+    def able(self) -> bool:
+        """Whether it can be given work."""
+
+    @property
+    def trouble(self) -> str:
+        """What keeps it from running messages, or may soon; empty when nothing does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,14 +71,17 @@ class EventWriter:
         """Drop what is not written; for attempts that have ended without a result."""
         self._pending.clear()
         if self._flusher is not None:
+            self._flusher.cancel()
             await asyncio.wait([self._flusher])
             if not self._flusher.cancelled():
                 self._flusher.exception()  # told already by the end of the attempt
 
     async def _join(self) -> None:
+        """Wait for the write under way; a caller who is cancelled meanwhile leaves it, with its error, to `abandon`."""
         assert self._flusher is not None
+        await asyncio.wait([self._flusher])
         flusher, self._flusher = self._flusher, None
-        await flusher
+        flusher.result()
 
     async def _flush(self) -> None:
         while self._pending:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from app.agent_processor import AgentProcessor
 from app.agents.base import Drain
+from app.agents.loop import AgentLoop
 from app.agents.registry import AgentRegistry
 from app.config import Settings
 from app.errors import AgentQueueError, LeaseLost
@@ -35,9 +36,16 @@ class QueueWorker:
     """Slots for messages, a claim loop, and a heart on a thread of its own."""
 
     def __init__(
-        self, store: WorkerPort, processor: AgentProcessor, registry: AgentRegistry, settings: Settings
+        self,
+        store: WorkerPort,
+        processor: AgentProcessor,
+        registry: AgentRegistry,
+        settings: Settings,
+        *,
+        loop: AgentLoop,
     ) -> None:
         self._store = store
+        self._loop = loop
         self._processor = processor
         self._registry = registry
         self._settings = settings
@@ -54,7 +62,9 @@ class QueueWorker:
         self._finishing: set[Lease] = set()
         self._cancel_hints = 0
         self._drain = Drain()
+        self._was_exhausted = False
         self._stopping = asyncio.Event()
+        self._stop_asked_at = 0.0
         self._claiming: asyncio.Task[None] | None = None
         self._listening: list[asyncio.Task[None]] = []
         self._heart = Heartbeat(store, self._identity, settings, self)
@@ -78,6 +88,18 @@ class QueueWorker:
             and self._heart.silent_seconds < self._settings.self_stop_seconds
         )
 
+    @property
+    def trouble(self) -> str:
+        """What keeps it from running messages, or may soon; empty when nothing does."""
+        if not self.beating:
+            return "no heartbeat gets through"
+        return self._loop.trouble
+
+    @property
+    def able(self) -> bool:
+        """Whether it can be given work: it beats, and agents have not left so much behind that it claims no more."""
+        return self.beating and not self._loop.exhausted
+
     def start(self) -> None:
         """Begin to beat at once, and to claim as soon as the agents are loaded."""
         if self._claiming is None and self.slots:
@@ -90,16 +112,23 @@ class QueueWorker:
 
     def begin_stop(self) -> None:
         """Claim no more, and ask the runs to stop after their present step."""
+        if self._stopping.is_set():
+            return
         self._stopping.set()
+        self._stop_asked_at = time.monotonic()
         self._store.publish(READY)
-        if not self._drain.requested:
-            self._drain.request()
+        if self._claiming is not None:
+            self._loop.post(self._drain.request)
 
     async def stop(self, grace_seconds: float) -> None:
-        """After `begin_stop`: wait for the runs, put back those that take too long; a second call does nothing."""
+        """After `begin_stop`, from which the grace counts: wait for the runs, put back those that take too long.
+
+        A second call does nothing.
+        """
         self.begin_stop()
         if self._claiming is None:
             return
+        grace_seconds = max(0.0, grace_seconds - (time.monotonic() - self._stop_asked_at))
         claiming, self._claiming = self._claiming, None
         await asyncio.gather(claiming, return_exceptions=True)
         if tasks := list(self._running.values()):
@@ -142,9 +171,18 @@ class QueueWorker:
         with self._store.subscribe(READY) as ready:
             while not self._stopping.is_set():
                 free = self.slots - len(self._running)
-                if free and not self._heart.lost:
+                if free and not self._heart.lost and self._can_begin():
                     await self._claim(free)
                 await ready.wait(POLL_SECONDS)
+
+    def _can_begin(self) -> bool:
+        """Whether a run that began now would run; says so once when it would not."""
+        if self._loop.exhausted and not self._was_exhausted:
+            logger.error(
+                "The worker claims no more messages until it is restarted or agents stop: %s", self._loop.trouble
+            )
+        self._was_exhausted = self._loop.exhausted
+        return not self._loop.blocked and not self._loop.exhausted
 
     async def _claim(self, limit: int) -> None:
         """Start as many messages as could be claimed."""

@@ -88,6 +88,9 @@ class Agent(Protocol):
         Raises AgentDrained, AgentInterrupted, LeaseLost, or whatever the agent's own code raises.
         """
 
+    async def fence_off(self, task: AgentTask) -> None:
+        """Take the right to write to the agent's memory from an attempt that does not stop."""
+
 
 class AgentMemory(Protocol):
     """What agents remember, by memory key."""

@@ -49,6 +49,9 @@ class FunctionAgent:
                 yield Part("content", text)
         yield FinalResult("".join(pieces))
 
+    async def fence_off(self, task: AgentTask) -> None:
+        """Do nothing: there is no memory."""
+
 
 def _text(given: object) -> str:
     if not isinstance(given, str):

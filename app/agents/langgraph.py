@@ -89,6 +89,12 @@ class LangGraphAgent:
             await self._ask(config)
         yield FinalResult(answer.final_text())
 
+    async def fence_off(self, task: AgentTask) -> None:
+        """See `Agent.fence_off`. The next attempt's fence is higher still."""
+        message, fence = task.memory_fence
+        memory = cast(AgentMemory, self._graph.checkpointer)
+        await memory.forget_messages(task.memory_key, (message, fence + 1), ())
+
     async def _ask(self, config: RunnableConfig) -> Never:
         """End the run with all that the graph asks: branches that run side by side may ask at the same time."""
         state = await self._graph.aget_state(config)

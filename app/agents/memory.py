@@ -1,8 +1,15 @@
-"""The agents' memory of a process whose own agents remember nothing."""
+"""The agents' memory as the rest of the process reaches it: on the event loop of the agents, and opened late."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 from app.agents.base import AgentMemory
+from app.agents.loop import AgentLoop
+from app.errors import StoreUnavailable
+
+ANSWER_SECONDS = 30.0
+"""How long the event loop of the agents may take to answer; code that blocks it keeps the memory from everybody."""
 
 
 class LateMemory:
@@ -22,3 +29,29 @@ class LateMemory:
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
         """See `AgentMemory.forget_messages`."""
         await (await self._open_memory()).forget_messages(memory_key, memory_fence, message_ids)
+
+
+class MemoryOnLoop:
+    """A memory that belongs to the event loop of the agents, for callers on another one.
+
+    Meets `app.agents.base.AgentMemory`. Raises StoreUnavailable when the loop does not answer.
+    """
+
+    def __init__(self, loop: AgentLoop, memory: AgentMemory) -> None:
+        self._loop = loop
+        self._memory = memory
+
+    async def forget(self, memory_keys: list[str]) -> None:
+        """See `AgentMemory.forget`."""
+        await self._call(lambda: self._memory.forget(memory_keys))
+
+    async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
+        """See `AgentMemory.forget_messages`."""
+        await self._call(lambda: self._memory.forget_messages(memory_key, memory_fence, message_ids))
+
+    async def _call(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._loop.call(work)
+        except TimeoutError as error:
+            raise StoreUnavailable(f"The agents' memory does not answer: {self._loop.trouble}") from error

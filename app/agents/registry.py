@@ -59,15 +59,19 @@ class AgentRegistry:
             raise AgentUnavailable(f"Agent {name!r} is not available: {self._failures.get(name, 'unknown')}") from None
 
     async def load(self) -> None:
-        """Load all agents, one after the other; what fails is logged and reported, and loses no message."""
+        """Load all agents, one after the other; what fails is logged and reported, and loses no message.
+
+        The caller sets `loaded` on its own loop, since this may run on another one.
+        """
         for name, loader in self._loaders.items():
             try:
                 self._agents[name] = await self._load_when_possible(loader)
                 logger.info("Agent loaded: name=%s", name)
-            except (Exception, SystemExit) as error:  # whatever a user's module raises must not end the server
+            except BaseException as error:  # whatever a user's module raises must not end the server
+                if _is_being_cancelled():
+                    raise
                 self._failures[name] = self._redact(f"{type(error).__name__}: {error}")
                 logger.exception("Agent could not be loaded, its messages stay queued: name=%s", name)
-        self.loaded.set()
 
     @staticmethod
     async def _load_when_possible(loader: Loader) -> Agent:
@@ -78,3 +82,8 @@ class AgentRegistry:
             except StoreUnavailable as error:
                 logger.warning("Agent not loaded yet, trying again: %s", error)
                 await asyncio.sleep(LOAD_AGAIN_SECONDS)
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -30,8 +30,7 @@ async def _health(services: Services) -> Health:
     if starting:
         checks["agents"].detail = "still loading"
     if services.worker.slots:
-        beating = services.worker.beating
-        checks["worker"] = Check(ok=beating, detail="" if beating else "no heartbeat gets through")
+        checks["worker"] = Check(ok=services.worker.able, detail=services.worker.trouble)
     ok = all(check.ok for check in checks.values())
     status = "healthy" if ok else "starting" if starting and checks["store"].ok else "degraded"
     return Health(status=status, version=__version__, checks=checks)

@@ -328,6 +328,15 @@ async def test_who_forgets_has_the_right_to_write(saver: Saver) -> None:
     assert await latest(saver) == kept["configurable"]["checkpoint_id"]
 
 
+async def test_who_forgets_nothing_fences_off_the_attempts_before(saver: Saver) -> None:
+    """By this an attempt that does not stop loses its right to write."""
+    await put(saver, (7, 1))
+    await saver.forget_messages(KEY, (7, 2), ())
+    with pytest.raises(LeaseLost):
+        await put(saver, (7, 1))
+    await put(saver, (7, 3))
+
+
 # Calls at the same time, and calls that are cancelled
 
 

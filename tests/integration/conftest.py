@@ -1,5 +1,6 @@
 """Servers for the integration tests."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,6 +12,7 @@ import httpx2
 import pytest
 from langchain_openai.chat_models import _client_utils
 
+from app.agents.loop import AgentLoop
 from app.config import Settings
 from app.store.base import Store
 from tests.graph_control import GraphControl
@@ -22,19 +24,39 @@ API_KEY = "sk-test-key-123456"
 
 @pytest.fixture(autouse=True)
 async def model_clients_end_with_the_test(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """LangChain keeps its HTTP clients for the whole process; their connections belong to one event loop."""
+    """LangChain keeps its HTTP clients for the whole process; their connections belong to one agents' event loop."""
     made: list[Any] = []
+    loops: dict[Any, asyncio.AbstractEventLoop] = {}
     build = _client_utils._build_async_httpx_client
 
     def build_and_note(*args: Any) -> Any:
-        made.append(build(*args))
-        return made[-1]
+        client = build(*args)
+        send = client.send
 
-    monkeypatch.setattr(_client_utils, "_build_async_httpx_client", build_and_note)
+        async def send_and_note(*args: Any, **options: Any) -> Any:
+            loops[client] = asyncio.get_running_loop()
+            return await send(*args, **options)
+
+        client.send = send_and_note
+        made.append(client)
+        return client
+
+    async def close_those_of_this_loop() -> None:
+        for client, loop in loops.items():
+            if loop is asyncio.get_running_loop():
+                await client.aclose()
+
+    close = AgentLoop.close
+
+    async def close_clients_first(agent_loop: AgentLoop) -> None:
+        await agent_loop.call(close_those_of_this_loop)
+        await close(agent_loop)
+
+    monkeypatch.setattr(_client_utils, "_cached_async_httpx_client", build_and_note)  # none is shared by two servers
+    monkeypatch.setattr(AgentLoop, "close", close_clients_first)
     yield
-    _client_utils._cached_async_httpx_client.cache_clear()
     for client in made:
-        await client.aclose()
+        await client.aclose()  # of one that was never used, or is closed already
 
 
 class Serve(Protocol):

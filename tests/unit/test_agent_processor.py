@@ -18,6 +18,7 @@ from app.models import Completed, Failed, Interrupted, MessageOptions, Outcome, 
 from app.store.base import KEY_SECONDS
 from app.store.sqlite.store import SqliteStore
 from app.telemetry import Redactor
+from tests.agent_loops import SharedLoop
 from tests.clock import ManualClock
 from tests.contract.builders import TENANT, claim, new, request_key, resume
 from tests.servers import settings_for
@@ -40,6 +41,9 @@ class Scripted:
         if self.error is not None:
             raise self.error
         yield FinalResult("answer")
+
+    async def fence_off(self, task: AgentTask) -> None:
+        """See `Agent.fence_off`."""
 
 
 class Bench:
@@ -81,7 +85,9 @@ async def bench(store: SqliteStore, tmp_path: Path) -> Bench:
     settings = settings_for(tmp_path, max_attempts=3, retry_base_seconds=2, retry_max_seconds=7, interrupt_ttl_hours=2)
     redactor = Redactor([SECRET])
     return Bench(
-        store, agent, AgentProcessor(store, registry, settings, redactor=redactor, uniform=lambda _, most: most)
+        store,
+        agent,
+        AgentProcessor(store, SharedLoop(), registry, settings, redactor=redactor, uniform=lambda _, most: most),
     )
 
 

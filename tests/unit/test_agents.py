@@ -14,6 +14,7 @@ from app.maintenance import Maintenance
 from app.models import Claim, Completed, MessageState, Outcome, Released
 from app.store.base import Store
 from app.telemetry import Redactor
+from tests.agent_loops import SharedLoop
 from tests.clock import ManualClock
 from tests.contract.builders import DONE, TENANT, claim, new, start
 from tests.servers import settings_for
@@ -31,6 +32,9 @@ class ForgetfulAgent:
         if self.away >= 0:
             raise StoreUnavailable("The memory at postgresql://u:hunter2@host/db is away.")
         yield FinalResult("remembered")
+
+    async def fence_off(self, task: AgentTask) -> None:
+        """See `Agent.fence_off`."""
 
 
 async def outcome_of(store: Store, processor: AgentProcessor) -> Outcome:
@@ -57,7 +61,7 @@ async def loaded(agent: Agent, failures: int = 0) -> AgentRegistry:
 async def test_messages_come_back_ever_later_while_the_memory_is_away(store: Store, tmp_path: Path) -> None:
     agent, now = ForgetfulAgent(away=1_000), 100.0
     processor = AgentProcessor(
-        store, await loaded(agent), settings_for(tmp_path), redactor=Redactor(), monotonic=lambda: now
+        store, SharedLoop(), await loaded(agent), settings_for(tmp_path), redactor=Redactor(), monotonic=lambda: now
     )
     delays = []
     for seconds in (0, 0, 1, 2, 4, 8, 16, 32):

@@ -13,11 +13,13 @@ import pytest
 from app.agent_processor import AgentProcessor
 from app.agents.base import Agent, AgentTask, FinalResult
 from app.agents.registry import AgentRegistry
+from app.config import Settings
 from app.models import Beat, Cancelled, Claim, Completed, Lease, MessageState, Outcome, Worker
 from app.store.base import CANCELS, Heart
 from app.store.sqlite.store import SqliteStore
 from app.telemetry import Redactor
 from app.worker import QueueWorker
+from tests.agent_loops import SharedLoop
 from tests.clock import ManualClock
 from tests.contract.builders import TENANT, add
 from tests.servers import DEADLINE_SECONDS, settings_for, until
@@ -39,6 +41,9 @@ class GatedAgent:
         self.gates.append(gate)
         await gate.wait()
         yield FinalResult(f"attempt {task.lease.attempt}")
+
+    async def fence_off(self, task: AgentTask) -> None:
+        """See `Agent.fence_off`."""
 
 
 class FailingOnce(SqliteStore):
@@ -138,7 +143,15 @@ async def registry_of(agent: GatedAgent) -> AgentRegistry:
 
     registry = AgentRegistry({"chat": load}, redact=str)
     await registry.load()
+    registry.loaded.set()
     return registry
+
+
+def worker_of(store: SqliteStore, registry: AgentRegistry, settings: Settings) -> QueueWorker:
+    loop = SharedLoop()
+    return QueueWorker(
+        store, AgentProcessor(store, loop, registry, settings, redactor=Redactor()), registry, settings, loop=loop
+    )
 
 
 @pytest.fixture
@@ -159,8 +172,7 @@ async def store(tmp_path: Path, clock: ManualClock) -> AsyncIterator[SqliteStore
 async def worker(store: SqliteStore, agent: GatedAgent, tmp_path: Path) -> AsyncIterator[QueueWorker]:
     settings = settings_for(tmp_path, worker_concurrency=2, lease_seconds=LEASE_SECONDS)
     registry = await registry_of(agent)
-    processor = AgentProcessor(store, registry, settings, redactor=Redactor())
-    started = QueueWorker(store, processor, registry, settings)
+    started = worker_of(store, registry, settings)
     started.start()
     yield started
     await started.stop(0)
@@ -171,7 +183,7 @@ async def test_runs_are_stopped_when_a_beat_does_not_return(agent: GatedAgent, t
     await store.open()
     settings = settings_for(tmp_path, worker_concurrency=1, lease_seconds=1)
     registry = await registry_of(agent)
-    worker = QueueWorker(store, AgentProcessor(store, registry, settings, redactor=Redactor()), registry, settings)
+    worker = worker_of(store, registry, settings)
     worker.start()
     first, second = await add(store), await add(store)
     try:

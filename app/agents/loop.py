@@ -1,0 +1,222 @@
+"""The event loop of the agents, on a thread of its own: whatever their code does, this process goes on answering.
+
+Code that blocks the loop holds up the other runs of the process, but not HTTP, the heartbeat, time limits and cancels.
+See docs/adr/0027.
+"""
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from app.agents.base import Agent, AgentTask
+from app.agents.places import place_of_thread
+from app.agents.runs import AgentRun, Mailbox, note_task
+from app.agents.threads import AgentThreads
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LOOK_SECONDS = 0.5
+"""How often it is looked whether the loop turns, while something runs. A loop that did not turn since is blocked."""
+
+CLOSE_SECONDS = 0.3
+"""How long what is left on the loop may take to end when it is closed."""
+
+
+class AgentLoop:
+    """A loop for agents, opened and used from another loop, or from itself.
+
+    At most `max_abandoned` runs and threads may be left behind; beyond that no run is to be begun.
+    """
+
+    def __init__(self, *, threads: int, max_abandoned: int, make_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        self._make_loop = make_loop
+        self._threads = AgentThreads(threads, max_abandoned=max_abandoned)
+        self._max_abandoned = max_abandoned
+        self._running: set[AgentRun] = set()
+        self._abandoned: set[AgentRun] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._ended: Future[None] = Future()
+        self._watching: asyncio.Task[None] | None = None
+        self._asked_at: float | None = None
+        self._blocked_at: float | None = None
+        self._blocking = ""
+        self.abandoned_in_all = 0
+
+    async def open(self) -> None:
+        """Start the thread and its loop."""
+        opened: Future[asyncio.AbstractEventLoop] = Future()
+        self._thread = threading.Thread(target=self._work, args=(opened,), name="agents", daemon=True)
+        self._thread.start()
+        self._use(await asyncio.wrap_future(opened))
+        self._watching = asyncio.create_task(self._watch(), name="watch the agents' loop")
+
+    def _use(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._to_agents = Mailbox(loop)
+        self._to_caller = Mailbox(asyncio.get_running_loop())
+
+    async def close(self) -> None:
+        """End the loop with all that is left on it; code that does not end is left behind with the thread."""
+        if self._watching is not None:
+            self._watching.cancel()
+        self._threads.shutdown()
+        if self._loop is None or self._thread is None or self._closing:
+            return
+        self._closing = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.call(self._end_tasks)
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                await asyncio.wrap_future(self._ended)
+
+    def post(self, call: Callable[[], object]) -> None:
+        """Have the loop call this soon."""
+        self._to_agents.post(call)
+
+    async def call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return what a coroutine function comes to on the loop. To be cancelled like any other call."""
+        assert self._loop is not None, "it is open"
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self._loop))
+
+    # Runs
+
+    @property
+    def abandoned(self) -> int:
+        """How many runs and threads of ended messages still go on."""
+        return len(self._abandoned) + self._threads.abandoned
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether so much was left behind that no run is to be begun."""
+        return self.abandoned >= self._max_abandoned
+
+    @property
+    def blocked(self) -> bool:
+        """Whether an agent blocks the loop."""
+        return self._blocked_at is not None
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong, in words; empty when nothing is."""
+        found = []
+        if self._blocked_at is not None:
+            found.append(f"{self._blocking} for {time.monotonic() - self._blocked_at:.0f} s")
+        if self.abandoned:
+            found.append(f"{self.abandoned} runs or threads of ended messages do not stop")
+        return "; ".join(found)
+
+    def start(self, agent: Agent, name: str, task: AgentTask) -> AgentRun:
+        """Begin a run."""
+        run = AgentRun(
+            agent,
+            name,
+            task,
+            to_agents=self._to_agents,
+            to_caller=self._to_caller,
+            on_stopped=self._abandoned.discard,
+        )
+        self._running.add(run)
+        return run
+
+    async def end(self, run: AgentRun, *, stop_seconds: float) -> None:
+        """Let go of a run: one that is not over is stopped, or left behind when it does not stop in time."""
+        place = None if run.is_over else await run.stop(stop_seconds)
+        self._running.discard(run)
+        if place is not None:
+            self._leave_behind(run, place)
+            await run.fence_off(self.call)
+        for held in self._threads.abandon(run):
+            self.abandoned_in_all += 1
+            logger.warning(
+                "Synchronous code of an ended run holds a thread: id=%s, agent=%s, at=%s, left=%d",
+                run.message_id,
+                run.agent_name,
+                held,
+                self.abandoned,
+            )
+
+    def _leave_behind(self, run: AgentRun, place: str) -> None:
+        self._abandoned.add(run)
+        self.abandoned_in_all += 1
+        logger.warning(
+            "A run does not stop and is left behind: id=%s, agent=%s, at=%s, left=%d",
+            run.message_id,
+            run.agent_name,
+            self._where() if self.blocked else place,
+            self.abandoned,
+        )
+
+    # The watch
+
+    async def _watch(self) -> None:
+        """Look whether the loop turns while something runs, and name what blocks it."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if self._asked_at is not None:
+                self._note_block(self._asked_at)
+            elif self._running:
+                self._asked_at = time.monotonic()
+                self._to_agents.post(self._answer)
+
+    def _answer(self) -> None:
+        """On the agents' loop: it turns."""
+        self._to_caller.post(self._note_turn)
+
+    def _note_turn(self) -> None:
+        self._asked_at = None
+        if self._blocked_at is not None:
+            seconds = time.monotonic() - self._blocked_at
+            logger.warning("The event loop of the agents goes on: %s, blocked=%.1fs", self._blocking, seconds)
+            self._blocked_at = None
+
+    def _note_block(self, since: float) -> None:
+        if self._blocked_at is None:
+            self._blocked_at = since
+            run = self._current_run()
+            name = "an agent" if run is None else f"agent {run.agent_name} (message {run.message_id})"
+            self._blocking = f"{name} blocks the event loop at {self._where()}"
+            logger.warning("An agent blocks the event loop of the agents, so that no other runs: %s", self._blocking)
+
+    def _current_run(self) -> AgentRun | None:
+        current = asyncio.current_task(self._loop)
+        return next((run for run in self._running | self._abandoned if current in run.tasks), None)
+
+    def _where(self) -> str:
+        """Where the thread of the loop is."""
+        ident = 0 if self._thread is None else self._thread.ident or 0
+        return place_of_thread(sys._current_frames().get(ident))
+
+    # On the agents' thread
+
+    def _work(self, opened: "Future[asyncio.AbstractEventLoop]") -> None:
+        loop = self._make_loop()
+        asyncio.set_event_loop(loop)
+        loop.set_task_factory(note_task)
+        loop.set_default_executor(self._threads)
+        loop.call_soon(opened.set_result, loop)
+        while not self._closing:
+            try:
+                loop.run_forever()
+            except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt of a task end a loop's turn
+                logger.warning("The code of an agent raised %s; its event loop goes on", type(error).__name__)
+        loop.close()
+        self._ended.set_result(None)
+
+    @staticmethod
+    async def _end_tasks() -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
+        await asyncio.get_running_loop().shutdown_asyncgens()

@@ -1,0 +1,250 @@
+"""One run of an agent on the agents' event loop: its pieces go to the caller's loop, and all its tasks can be stopped.
+
+User code may raise anything, swallow a cancellation, start tasks of its own or never return. Therefore a run is not
+its first task, but every task that was created in its context. See docs/adr/0027.
+"""
+
+import asyncio
+import contextvars
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import aclosing, suppress
+from typing import Any, TypeVar
+
+from app.agents.base import Agent, AgentTask, FinalResult
+from app.agents.places import place_of_coroutine
+from app.models import Part
+
+T = TypeVar("T")
+
+MAX_WAITING_PIECES = 1_000
+"""Pieces that the caller has not taken yet; beyond this the agent waits."""
+
+CLEANUP_SECONDS = 0.25
+"""How long the run has to end by itself after its first task was cancelled, so that its `finally` blocks can wait for
+something. A run that goes on to answer meanwhile has lost the cancellation."""
+
+EAGER_CANCELS = 8
+CANCEL_AGAIN_SECONDS = 0.05
+"""After that all tasks are cancelled, in each turn of the loop at first, then at this interval.
+
+A cancellation that meets a chunk in `asyncio.wait_for` of Python 3.11 is lost. A stream without gaps loses nearly all
+of them: one cancellation stops nothing, and one of every task in each turn stops everything within 3 to 7 turns.
+"""
+
+FENCE_SECONDS = 1.0
+
+RUN: "contextvars.ContextVar[AgentRun | None]" = contextvars.ContextVar("agent_run", default=None)
+"""The run that a task or a thread works for."""
+
+
+class AgentRaised(Exception):
+    """The agent's code raised `cause`, which may be anything, also what is no `Exception`."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__("The agent's code raised an error.")
+        self.cause = cause
+
+
+class Mailbox:
+    """Calls for the event loop of another thread. Calls that gather before it wakes cost one wake-up."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._calls: deque[Callable[[], object]] = deque()
+        self._woken = False
+
+    def post(self, call: Callable[[], object]) -> None:
+        """Have the loop call this soon; safe from any thread. Calls for a closed loop are dropped."""
+        self._calls.append(call)
+        if not self._woken:
+            self._woken = True
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._woken = False  # a call that comes from here on wakes the loop again
+        for _ in range(len(self._calls)):
+            self._calls.popleft()()
+
+
+class AgentRun:
+    """A run under way. Methods are for the caller's event loop unless they say otherwise.
+
+    `on_stopped` is called there when a stop has come to its end, which may be long after `stop` has returned.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        name: str,
+        task: AgentTask,
+        *,
+        to_agents: Mailbox,
+        to_caller: Mailbox,
+        on_stopped: "Callable[[AgentRun], None]",
+    ) -> None:
+        self.agent_name = name
+        self.message_id = task.message_id
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self._agent = agent
+        self._task = task
+        self._to_agents = to_agents
+        self._to_caller = to_caller
+        self._on_stopped = on_stopped
+        self._pieces: deque[Part | FinalResult] = deque()
+        self._told = False
+        self._over = False
+        self._error: BaseException | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._stopped: asyncio.Future[str | None] | None = None
+        self._first: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        to_agents.post(self._begin)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the agent has returned or raised."""
+        return self._over
+
+    async def take(self) -> list[Part | FinalResult]:
+        """Return the pieces that have come, at least one; none once the run is over. Raises AgentRaised."""
+        while True:
+            self._told = False
+            over = self._over
+            taken = [self._pieces.popleft() for _ in range(len(self._pieces))]
+            if taken:
+                if self._room is not None:
+                    self._to_agents.post(self._give_room)
+                return taken
+            if over:
+                if self._error is not None:
+                    raise AgentRaised(self._error)
+                return []
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    async def stop(self, seconds: float) -> str | None:
+        """Cancel all tasks of the run until none is left, for at most these seconds.
+
+        Returns None, or where the code is that goes on in spite of it. A second call waits for the first one's end.
+        """
+        if self._stopped is None:
+            self._stopped = asyncio.get_running_loop().create_future()
+            self._to_agents.post(lambda: self._begin_stop(seconds))
+        await asyncio.wait([self._stopped], timeout=seconds + CANCEL_AGAIN_SECONDS)
+        return self._stopped.result() if self._stopped.done() else "code that blocks its event loop"
+
+    # On the agents' event loop
+
+    def _begin(self) -> None:
+        context = contextvars.Context()
+        context.run(RUN.set, self)
+        self._first = asyncio.get_running_loop().create_task(self._pump(), context=context)
+
+    def note_end(self, task: asyncio.Task[Any]) -> None:
+        """Forget a task that has ended.
+
+        What is raised by tasks of a run that was stopped, or has lost its lease, is known; asyncio need not log it when
+        nobody waits for the task any more.
+        """
+        self.tasks.discard(task)
+        if not task.cancelled() and self._stopped is not None:
+            task.exception()
+
+    async def _pump(self) -> None:
+        try:
+            async with aclosing(self._agent.run(self._task)) as pieces:
+                async for piece in pieces:
+                    self._pieces.append(piece)
+                    if isinstance(piece, FinalResult):
+                        break
+                    self._tell()
+                    if len(self._pieces) >= MAX_WAITING_PIECES:
+                        await self._wait_for_room()
+        except BaseException as error:  # noqa: BLE001  whatever user code raises is the end of its run only
+            self._error = error
+        self._over = True
+        self._tell()
+
+    def _tell(self) -> None:
+        if not self._told:
+            self._told = True
+            self._to_caller.post(self._wake)
+
+    async def _wait_for_room(self) -> None:
+        self._room = asyncio.get_running_loop().create_future()
+        if len(self._pieces) >= MAX_WAITING_PIECES:  # else the caller has taken them before it could see the future
+            await self._room
+        self._room = None
+
+    def _give_room(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def _begin_stop(self, seconds: float) -> None:
+        self._stopping = asyncio.get_running_loop().create_task(self._stop_all(seconds), context=contextvars.Context())
+
+    async def _stop_all(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        await self._ask_to_end()
+        turns = 0
+        while alive := [task for task in self.tasks if not task.done()]:
+            if time.monotonic() >= deadline:
+                self._tell_stopped(place_of_coroutine(alive[0].get_coro()))
+                await asyncio.wait(alive)
+                continue
+            for task in alive:
+                task.cancel()
+            turns += 1
+            await asyncio.sleep(0 if turns < EAGER_CANCELS else CANCEL_AGAIN_SECONDS)
+        self._tell_stopped(None)
+        self._to_caller.post(lambda: self._on_stopped(self))
+
+    async def _ask_to_end(self) -> None:
+        """Cancel the first task, and give the run some time as long as it does not answer on."""
+        if self._first is not None:
+            self._first.cancel()
+        pieces = len(self._pieces)
+        end = time.monotonic() + CLEANUP_SECONDS
+        pause = 0.0
+        while any(not task.done() for task in self.tasks) and len(self._pieces) <= pieces and time.monotonic() < end:
+            await asyncio.sleep(pause)
+            pause = min(0.01, pause + 0.001)
+
+    def _tell_stopped(self, place: str | None) -> None:
+        self._to_caller.post(lambda: self._note_stopped(place))
+
+    # On the caller's loop again
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _note_stopped(self, place: str | None) -> None:
+        if self._stopped is not None and not self._stopped.done():
+            self._stopped.set_result(place)
+
+    async def fence_off(self, call: Callable[..., Coroutine[Any, Any, None]]) -> None:
+        """Take the right to write to the agent's memory from what is left of this run, if that can be done now."""
+        with suppress(Exception):
+            async with asyncio.timeout(FENCE_SECONDS):
+                await call(lambda: self._agent.fence_off(self._task))
+
+
+def note_task(
+    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T] | Generator[Any, None, T], **options: Any
+) -> "asyncio.Task[T]":
+    """A task factory that notes each task with the run in whose context it is created."""
+    task: asyncio.Task[T] = asyncio.Task(work, loop=loop, **options)
+    context: contextvars.Context | None = options.get("context")
+    run = RUN.get() if context is None else context.get(RUN)
+    if run is not None:
+        run.tasks.add(task)
+        task.add_done_callback(run.note_end)
+    return task

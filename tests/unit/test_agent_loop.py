@@ -1,0 +1,202 @@
+"""Runs on the event loop of the agents: how their pieces come over, how they are stopped, which threads they hold."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from app.agents.base import AgentTask, Drain, FinalResult
+from app.agents.loop import AgentLoop
+from app.agents.runs import MAX_WAITING_PIECES, AgentRaised, AgentRun
+from app.models import Lease, Part
+from tests.servers import DEADLINE_SECONDS, until
+
+STOP_SECONDS = 0.5
+TASK = AgentTask(Lease("message", 1, 1, "worker"), "", "memory", (1, 1), Drain())
+
+
+class Scripted:
+    """Does in its run what the test wrote."""
+
+    def __init__(self) -> None:
+        self.fenced: list[AgentTask] = []
+        self.cleaned = threading.Event()
+        self.may_end = threading.Event()
+        self.holding = threading.Event()
+
+    async def fence_off(self, task: AgentTask) -> None:
+        """See `Agent.fence_off`."""
+        self.fenced.append(task)
+
+    async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
+        """See `Agent.run`."""
+        yield FinalResult(threading.current_thread().name)
+
+
+class Many(Scripted):
+    """Answers faster than anybody takes."""
+
+    written = 0
+
+    async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
+        """See `Agent.run`."""
+        for self.written in range(10 * MAX_WAITING_PIECES):
+            yield Part("content", str(self.written))
+        yield FinalResult("")
+
+
+class CleansUp(Scripted):
+    """Needs some turns of the loop when it is cancelled."""
+
+    async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
+        """See `Agent.run`."""
+        yield Part("content", "begun")
+        try:
+            await asyncio.sleep(DEADLINE_SECONDS)
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            self.cleaned.set()
+
+
+class LosesCancels(Scripted):
+    """Streams from a task of its own without gaps, by a `wait_for` that loses a cancellation which meets a chunk."""
+
+    async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
+        """See `Agent.run`."""
+        chunks: asyncio.Queue[str] = asyncio.Queue(1)
+
+        async def produce() -> None:
+            while not self.may_end.is_set():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait_for(chunks.put("word"), 1)
+
+        producing = asyncio.create_task(produce())
+        while not producing.done():
+            yield Part("content", await chunks.get())
+
+
+class Deaf(Scripted):
+    """Swallows every cancellation until it may end."""
+
+    async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
+        """See `Agent.run`."""
+        yield Part("content", "begun")
+        while not self.may_end.is_set():
+            with suppress(BaseException):
+                await asyncio.sleep(0.01)
+
+
+class HoldsThread(Scripted):
+    """Waits on a thread that nothing can stop."""
+
+    async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
+        """See `Agent.run`."""
+        yield Part("content", "begun")
+        await asyncio.to_thread(self._hold)
+
+    def _hold(self) -> None:
+        self.holding.set()
+        self.may_end.wait(DEADLINE_SECONDS)
+
+
+@pytest.fixture
+async def loop() -> AsyncIterator[AgentLoop]:
+    opened = AgentLoop(threads=2, max_abandoned=2, make_loop=asyncio.new_event_loop)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def everything(run: AgentRun) -> list[Part | FinalResult]:
+    found: list[Part | FinalResult] = []
+    while pieces := await run.take():
+        found += pieces
+    return found
+
+
+async def test_a_run_is_on_the_thread_of_the_agents(loop: AgentLoop) -> None:
+    run = loop.start(Scripted(), "scripted", TASK)
+    assert await everything(run) == [FinalResult("agents")]
+    await loop.end(run, stop_seconds=STOP_SECONDS)
+    assert not loop.abandoned
+
+
+async def test_an_agent_waits_for_a_caller_that_is_slower(loop: AgentLoop) -> None:
+    agent = Many()
+    run = loop.start(agent, "many", TASK)
+    await until(lambda: agent.written >= MAX_WAITING_PIECES - 1, "it has filled the room")
+    for _ in range(5):
+        await loop.call(lambda: asyncio.sleep(0))
+    assert agent.written == MAX_WAITING_PIECES - 1
+    found = await everything(run)
+    assert [piece.chunk for piece in found if isinstance(piece, Part)] == list(map(str, range(10 * MAX_WAITING_PIECES)))
+
+
+async def test_what_a_run_raises_comes_behind_its_pieces(loop: AgentLoop) -> None:
+    class Exits(Scripted):
+        async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
+            yield Part("content", "begun")
+            raise SystemExit(3)
+
+    run = loop.start(Exits(), "exits", TASK)
+    assert await run.take() == [Part("content", "begun")]
+    with pytest.raises(AgentRaised) as raised:
+        await run.take()
+    assert isinstance(raised.value.cause, SystemExit)
+
+
+async def test_a_run_that_is_stopped_may_clean_up(loop: AgentLoop) -> None:
+    agent = CleansUp()
+    run = loop.start(agent, "cleans up", TASK)
+    await run.take()
+    await loop.end(run, stop_seconds=STOP_SECONDS)
+    assert agent.cleaned.is_set()
+    assert not run.tasks
+
+
+async def test_a_run_that_loses_cancels_is_stopped_with_all_its_tasks(loop: AgentLoop) -> None:
+    agent = LosesCancels()
+    run = loop.start(agent, "loses cancels", TASK)
+    await run.take()
+    ending = asyncio.create_task(loop.end(run, stop_seconds=DEADLINE_SECONDS))
+    await until(lambda: run.is_over, "its first task has ended")
+    agent.may_end.set()
+    await ending
+    assert not run.tasks
+    assert not loop.abandoned
+
+
+async def test_a_deaf_run_is_left_behind_and_fenced_off(loop: AgentLoop, caplog: pytest.LogCaptureFixture) -> None:
+    agent = Deaf()
+    run = loop.start(agent, "deaf", TASK)
+    await run.take()
+    await loop.end(run, stop_seconds=STOP_SECONDS)
+    assert agent.fenced == [TASK]
+    assert (loop.abandoned, loop.exhausted) == (1, False)
+    assert "agent=deaf" in caplog.text
+    assert "test_agent_loop.py" in caplog.text
+    agent.may_end.set()
+    await until(lambda: not loop.abandoned, "it is forgotten when it ends")
+
+
+async def test_threads_that_hang_are_replaced_until_the_bound(
+    loop: AgentLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = HoldsThread()
+    for count in (1, 2):
+        run = loop.start(agent, "holds", TASK)
+        await run.take()
+        await until(agent.holding.is_set, "it holds a thread")
+        agent.holding.clear()
+        await loop.call(lambda: asyncio.to_thread(lambda: None))  # there is a thread for others
+        await loop.end(run, stop_seconds=STOP_SECONDS)
+        assert loop.abandoned == count
+    assert loop.exhausted
+    assert caplog.text.count("holds a thread: id=message, agent=holds") == 2
+    await loop.call(lambda: asyncio.to_thread(lambda: None))
+    agent.may_end.set()
+    await until(lambda: not loop.abandoned, "the threads come back")
+    assert not loop.exhausted
