@@ -110,7 +110,8 @@ class AgentLoop:
         """What is wrong, in words; empty when nothing is."""
         found = []
         if self._blocked_at is not None:
-            found.append(f"{self._blocking} for {time.monotonic() - self._blocked_at:.0f} s")
+            seconds = time.monotonic() - self._blocked_at
+            found.append(f"the event loop of the agents is blocked for {seconds:.0f} s: {self._blocking}")
         if self.abandoned:
             found.append(f"{self.abandoned} runs or threads of ended messages do not stop")
         return "; ".join(found)
@@ -176,16 +177,16 @@ class AgentLoop:
         self._asked_at = None
         if self._blocked_at is not None:
             seconds = time.monotonic() - self._blocked_at
-            logger.warning("The event loop of the agents goes on: %s, blocked=%.1fs", self._blocking, seconds)
+            logger.warning("The event loop of the agents goes on: %s, seconds=%.1f", self._blocking, seconds)
             self._blocked_at = None
 
     def _note_block(self, since: float) -> None:
         if self._blocked_at is None:
             self._blocked_at = since
             run = self._current_run()
-            name = "an agent" if run is None else f"agent {run.agent_name} (message {run.message_id})"
-            self._blocking = f"{name} blocks the event loop at {self._where()}"
-            logger.warning("An agent blocks the event loop of the agents, so that no other runs: %s", self._blocking)
+            name, message = ("unknown", "unknown") if run is None else (run.agent_name, run.message_id)
+            self._blocking = f"agent={name}, id={message}, at={self._where()}"
+            logger.warning("The event loop of the agents is blocked, so nothing else runs: %s", self._blocking)
 
     def _current_run(self) -> AgentRun | None:
         current = asyncio.current_task(self._loop)

@@ -225,8 +225,8 @@ async def test_a_blocked_event_loop_blocks_neither_http_nor_limits_nor_cancels(t
         events = [line async for line in stream.aiter_lines() if line.startswith("event: ")]
     assert events == ["event: processing", "event: error"]
     assert (await tried.status(late))["error_code"] == "timeout"
-    await until(lambda: "blocks the event loop" in tried.server.output, "the log names the agent")
-    assert f"agent function (message {late}) blocks the event loop at " in tried.server.output
+    await until(lambda: "loop of the agents is blocked" in tried.server.output, "the log names the agent")
+    assert f"agent=function, id={late}, at=" in tried.server.output
     assert "misbehaving.py" in tried.server.output
     waiting = await tried.submit("hello", "function")
     tried.control.release("block")
