@@ -1,25 +1,249 @@
-"""The clock of everything that is stored. Injected, so that tests move time instead of waiting for it."""
+"""The store's time: what everything that is stored is dated with. See docs/adr/0031-the-store-has-its-own-time.md.
 
+The store's time never jumps and never runs backwards. It is the time of a reference clock (the database server's, or
+this host's for SQLite) plus a correction that the store keeps. When the reference is stepped, the first process to
+notice changes the correction by as much, and all stored times keep their meaning. Between two readings of the reference a
+process extrapolates with a clock of its host that is never stepped.
+"""
+
+import logging
+import threading
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+logger = logging.getLogger(__name__)
+
+STEP_MS = 250
+"""Smaller differences are noise, or the slow adjustments of a time service."""
+
+DRIFT = 0.001
+"""By how much two clocks may run apart, as a fraction of the time that passes."""
+
+SLEW = 0.1
+"""How fast a correction wears off, as a fraction of the time that passes."""
+
+NOTE_MS = 5_000
+"""How often processes note the time in the store, for those that start later."""
+
+SKEW_MS = 1_000
+"""How far another process's time may be ahead and still be taken for a matter of precision."""
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
     """Tells the time of the store."""
 
-    def now(self) -> int | None:
-        """Milliseconds since the epoch, UTC; None when the database server's own clock shall decide."""
-
-
-class SystemClock:
-    """This host's clock. For SQLite it is the database's clock too: all its processes share the host."""
-
     def now(self) -> int:
-        """See `Clock.now`."""
-        return time.time_ns() // 1_000_000
+        """Milliseconds since the epoch, UTC; never lower than before."""
+
+    def at(self, date: int) -> int:
+        """The store's time at a date of the real world; both in milliseconds since the epoch, UTC."""
+
+    def witness(self, moment: int) -> None:
+        """Tell no earlier time than this from now on: another process has dated something with it."""
 
 
 def to_datetime(milliseconds: int) -> datetime:
     """The aware UTC datetime of a stored time."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+class Host(Protocol):
+    """The clocks of a host."""
+
+    @property
+    def boot(self) -> str:
+        """Names the start of the host that `elapsed` counts from; empty when it has no name."""
+
+    def elapsed(self) -> int:
+        """Milliseconds by a clock that is never stepped and goes on while the host is suspended."""
+
+    def reference(self, read: int | None) -> int:
+        """Milliseconds since the epoch by the clock that all processes can read.
+
+        `read` is what the database server says; None where the database has no clock of its own.
+        """
+
+
+class SystemHost:
+    """This host."""
+
+    def __init__(self) -> None:
+        try:
+            self._boot = BOOT_ID.read_text("ascii").strip()
+        except (OSError, ValueError):
+            self._boot = ""
+
+    @property
+    def boot(self) -> str:
+        """See `Host.boot`."""
+        return self._boot
+
+    def elapsed(self) -> int:
+        """See `Host.elapsed`."""
+        return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) // 1_000_000
+
+    def reference(self, read: int | None) -> int:
+        """See `Host.reference`."""
+        return time.time_ns() // 1_000_000 if read is None else read
+
+
+class ClockState(NamedTuple):
+    """What the store keeps of its time. All times are milliseconds."""
+
+    epoch: int = 0
+    """Number of steps that were corrected. Who changes the state names the epoch that the change is based on."""
+
+    correction: int = 0
+    """Store time minus reference at `since`; it wears off from then on."""
+
+    since: int = 0
+    """Time of the reference."""
+
+    seen: int = 0
+    """A recent store time. The store's time is never lower."""
+
+    boot: str = ""
+    """The host that noted `ahead`; see `Host.boot`."""
+
+    ahead: int = 0
+    """Reference minus `Host.elapsed` of that host."""
+
+    noted: int = 0
+    """`Host.elapsed` of that host when it noted this."""
+
+    def correction_at(self, reference: float) -> float:
+        """Store time minus reference when the reference shows this time."""
+        left = max(0.0, abs(self.correction) - max(0.0, reference - self.since) * SLEW)
+        return left if self.correction > 0 else -left
+
+
+class Sample(NamedTuple):
+    """A reading of the store's state and the reference, with `Host.elapsed` before and after."""
+
+    state: ClockState
+    reference: int
+    began: int
+    ended: int
+
+
+class _View(NamedTuple):
+    """What a process knows: the state, reference minus elapsed, and when it was read."""
+
+    state: ClockState
+    ahead: float
+    taken: int
+
+    def store_time(self, elapsed: int) -> float:
+        reference = elapsed + self.ahead
+        return reference + self.state.correction_at(reference)
+
+
+class SteadyClock:
+    """The store's time, from readings of a reference that may be stepped. Safe to use from any thread.
+
+    Until the first reading it is this host's wall clock. `take` is given each reading.
+    """
+
+    def __init__(self, host: Host | None = None) -> None:
+        self.host = host or SystemHost()
+        self._lock = threading.Lock()
+        self._view: _View | None = None
+        self._last = 0
+
+    def now(self) -> int:
+        """See `Clock.now`."""
+        with self._lock:
+            if self._view is None:
+                return self.host.reference(None)
+            self._last = max(self._last, round(self._view.store_time(self.host.elapsed())))
+            return self._last
+
+    def at(self, date: int) -> int:
+        """See `Clock.at`."""
+        view = self._view
+        return date if view is None else date + round(view.state.correction_at(date))
+
+    def witness(self, moment: int) -> None:
+        """See `Clock.witness`. Ignored when it is too far ahead to be a matter of precision."""
+        if moment - self.now() < SKEW_MS:
+            with self._lock:
+                self._last = max(self._last, moment)
+
+    def take(self, sample: Sample) -> ClockState | None:
+        """Learn from a reading. Return the state to store in place of the one that was read, None to leave it.
+
+        When a state is returned, the caller stores it if the epoch in the store is still that of the reading, and then
+        reads again.
+        """
+        with self._lock:
+            known = self._view or self._resumed(sample.state)
+            return self._begin(sample) if known is None else self._go_on(known, sample)
+
+    def _resumed(self, state: ClockState) -> _View | None:
+        """What an earlier process of this host knew, since the host was started."""
+        if not state.boot or state.boot != self.host.boot:
+            return None
+        return _View(state, state.ahead, state.noted)
+
+    def _begin(self, sample: Sample) -> ClockState | None:
+        """Trust the reference, unless the store has seen a later time already."""
+        state, middle = sample.state, (sample.began + sample.ended) / 2
+        told = sample.reference + state.correction_at(sample.reference)
+        if told < state.seen - STEP_MS:
+            return self._corrected(sample, state.seen, sample.reference)
+        self._view = _View(state, sample.reference - middle, sample.ended)
+        return self._introduced(sample, self._view)
+
+    def _go_on(self, known: _View, sample: Sample) -> ClockState | None:
+        """Compare what the reading says with what the host's own clock says."""
+        state, elapsed = sample.state, sample.ended
+        first = self._view is None
+        expected = known.store_time(elapsed)
+        lowest, highest = sample.reference - sample.ended, sample.reference - sample.began
+        # The value of `ahead` with which the stored state continues the time of this process.
+        wanted = expected - elapsed - state.correction_at(elapsed + (lowest + highest) / 2)
+        nearest = min(max(wanted, lowest), highest)
+        gap = nearest - wanted
+        if abs(gap) > STEP_MS + DRIFT * (elapsed - known.taken):
+            # Others went on while this process stood still, perhaps with its whole host: their time counts.
+            stood_still = gap > 0 and state.seen > expected + STEP_MS
+            if not stood_still:
+                return self._corrected(sample, expected, elapsed + nearest)
+        first = self._view is None
+        self._view = _View(state, wanted if abs(gap) <= 2 else nearest, elapsed)
+        return self._introduced(sample, self._view) if first else self._note(sample, self._view)
+
+    def _introduced(self, sample: Sample, view: _View) -> ClockState | None:
+        """The state with this host as the one that noted it.
+
+        The first reading of a process says nothing of `seen`: it may have been taken just after a step.
+        """
+        if sample.state.boot == self.host.boot:
+            return None
+        return sample.state._replace(boot=self.host.boot, ahead=round(view.ahead), noted=sample.ended)
+
+    def _note(self, sample: Sample, view: _View) -> ClockState | None:
+        """The state with what a process that starts later should know, if what is there is too old."""
+        seen = round(view.store_time(sample.ended))
+        if seen < sample.state.seen + NOTE_MS:
+            return None
+        return sample.state._replace(seen=seen, boot=self.host.boot, ahead=round(view.ahead), noted=sample.ended)
+
+    def _corrected(self, sample: Sample, wanted: float, reference: float) -> ClockState:
+        """The state by which the store's time is as wanted now."""
+        correction, state = round(wanted - reference), sample.state
+        stepped = reference + state.correction_at(reference) - wanted
+        logger.warning("The clock was stepped: seconds=%.3f, correction=%.3f", stepped / 1000, correction / 1000)
+        return ClockState(
+            epoch=state.epoch + 1,
+            correction=correction,
+            since=round(reference),
+            seen=max(state.seen, round(wanted)),
+            boot=self.host.boot,
+            ahead=round(reference) - sample.ended,
+            noted=sample.ended,
+        )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from app.clock import to_datetime
+from app.clock import Clock, to_datetime
 from app.models import (
     Delivery,
     DeliveryAttempt,
@@ -84,10 +84,10 @@ def to_delivery(row: tuple[Any, ...]) -> Delivery:
     )
 
 
-def run_at_of(new: NewMessage, now: int) -> int:
-    """When it may run, in milliseconds; 0 for at once."""
+def run_at_of(new: NewMessage, clock: Clock, now: int) -> int:
+    """The store's time before which it is not to run, in milliseconds; 0 for at once."""
     if new.run_at is not None:
-        return int(new.run_at.timestamp() * 1000)
+        return clock.at(int(new.run_at.timestamp() * 1000))
     return now + int(new.delay_seconds * 1000) if new.delay_seconds > 0 else 0
 
 

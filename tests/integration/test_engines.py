@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from redis import Redis
 
-from app.clock import SystemClock
+from app.clock import SteadyClock
 from tests import postgres_server, wire
 from tests.contract.backends import StoreFactory
 from tests.graph_control import GraphControl
@@ -179,7 +179,7 @@ async def test_an_engine_that_goes_away_and_comes_back_loses_nothing(
 
 async def test_what_a_database_cannot_hold_is_not_found(make_store: StoreFactory, tmp_path: Path) -> None:
     """PostgreSQL refuses NUL in a text, and SQLite and Redis take it; nobody may notice."""
-    store = make_store(tmp_path, SystemClock())
+    store = make_store(tmp_path, SteadyClock())
     async with live_server(settings_for(tmp_path, worker_concurrency=0), store=store) as server:
         for method, path in (
             ("GET", "/messages/%00/status"),

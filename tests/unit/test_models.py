@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from app.clock import SystemClock, to_datetime
+from app.clock import SteadyClock, to_datetime
 from app.models import (
     TERMINAL_EVENTS,
     THREAD_ID_MAX_LENGTH,
@@ -135,7 +135,7 @@ def test_times_without_a_zone_are_refused() -> None:
 
 def test_the_system_clock_tells_this_moment() -> None:
     before = datetime.now(UTC)
-    assert before - timedelta(milliseconds=1) <= to_datetime(SystemClock().now()) <= datetime.now(UTC)
+    assert before - timedelta(milliseconds=1) <= to_datetime(SteadyClock().now()) <= datetime.now(UTC)
 
 
 # Messages

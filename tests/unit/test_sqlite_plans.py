@@ -102,12 +102,12 @@ class Seeded:
         self.path = path
         self.connection = connect(path)
         migrate(self.connection)
-        self.time = 1_700_000_000_000
-        self.operations = Writes(lambda: self.connection, QUERIES, ranks=RankPolicy(), now=self.now)
+        self.clock = TickingClock(1_700_000_000_000)
+        self.operations = Writes(lambda: self.connection, QUERIES, ranks=RankPolicy(), clock=self.clock)
 
-    def now(self) -> int:
-        self.time += 1
-        return self.time
+    @property
+    def time(self) -> int:
+        return self.clock.milliseconds
 
     def seed(self) -> None:
         """Messages of every state: queued, most behind others of their threads, delayed, running, ended."""

@@ -49,7 +49,7 @@ class Accepting(Changes):
                 preview=preview(new.content),
             )[0]
         base_rank = self._ranks.rank(new.priority.level, now)
-        run_at = run_at_of(new, now)
+        run_at = run_at_of(new, self._clock, now)
         place = Place.BEHIND if busy else Place.DELAYED if run_at > now else Place.READY
         number: int = self.execute(
             "add_message",

@@ -8,7 +8,7 @@ from typing import Any
 
 import apsw
 
-from app.clock import to_datetime
+from app.clock import Clock, to_datetime
 from app.errors import MessageNotFound, NotCancellable
 from app.models import Cancelled, Completed, Failed, Message, MessageState, NewEvent, Place
 from app.store.base import CANCELS, MOVED, READY, RankPolicy, message_topic
@@ -50,11 +50,12 @@ class Changes(SqliteReads):
         queries: Mapping[str, str],
         *,
         ranks: RankPolicy,
-        now: Callable[[], int],
+        clock: Clock,
     ) -> None:
         super().__init__(connection, queries)
         self._ranks = ranks
-        self._now = now
+        self._now = clock.now
+        self._clock = clock
         self.touched: set[str] = set()
 
     def _by_number(self, number: int) -> Message:

@@ -2,6 +2,7 @@
 
 import json
 
+from app.clock import ClockState, Sample, SteadyClock
 from app.models import Message
 from app.store.sqlite.operating import Operating
 from app.store.sqlite.running import Running
@@ -32,6 +33,20 @@ class Writes(Operating, Running):
         ]
         threads = self.rows("prune_threads", before=before)
         return len(deleted), keys + [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
+
+    def read_clock(self, clock: SteadyClock) -> None:
+        """Let the clock learn from this host's wall clock, and keep what it decides."""
+        state = ClockState(*self.rows("clock_state")[0])
+        while True:
+            began = clock.host.elapsed()
+            reference = clock.host.reference(None)
+            decided = clock.take(Sample(state, reference, began, clock.host.elapsed()))
+            if decided is None:
+                return
+            self.execute("keep_clock_state", **decided._asdict())
+            if decided.epoch == state.epoch:
+                return
+            state = decided
 
     def leave_hints(self, process: str) -> None:
         """Tell other processes what this transaction touched; the ring keeps some thousand entries."""

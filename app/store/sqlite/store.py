@@ -17,7 +17,7 @@ from pathlib import Path
 
 import apsw
 
-from app.clock import Clock, SystemClock
+from app.clock import Clock, SteadyClock
 from app.errors import StoreError
 from app.models import (
     Accepted,
@@ -68,7 +68,7 @@ class SqliteStore:
         self._process = uuid.uuid4().hex
         self._folder = Path(tempfile.gettempdir(), f"agent-queue-{self._process}") if path is None else None
         self._path = path if self._folder is None and path is not None else Path(str(self._folder)) / "queue.db"
-        self._clock = clock or SystemClock()
+        self._clock = clock or SteadyClock()
         self._queries = load_queries("sqlite")
         self._ranks = ranks or RankPolicy()
         self._hub = Hub()
@@ -95,6 +95,7 @@ class SqliteStore:
         try:
             await self._write_lane.open()
             await self._read_lane.open()
+            await self._read_clock()
         except BaseException:
             await self.close()
             raise
@@ -190,10 +191,12 @@ class SqliteStore:
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
         """See `MessageStore.rescue`."""
+        await self._read_clock()
         return await self._write_lane.run(lambda: self._writes.rescue(max_crashes))
 
     async def promote(self) -> int:
         """See `MessageStore.promote`."""
+        await self._read_clock()
         return await self._write_lane.run(self._writes.promote)
 
     async def expire_interrupts(self) -> int:
@@ -329,11 +332,12 @@ class SqliteStore:
                     loop.call_soon_threadsafe(self._hub.publish, *topics)
 
     def _make_writes(self, connection: Callable[[], apsw.Connection]) -> Writes:
-        return Writes(connection, self._queries, ranks=self._ranks, now=self._now)
+        return Writes(connection, self._queries, ranks=self._ranks, clock=self._clock)
 
-    def _now(self) -> int:
-        now = self._clock.now()
-        return SystemClock().now() if now is None else now
+    async def _read_clock(self) -> None:
+        """Before anything is judged by the time: notice steps of this host's wall clock."""
+        if isinstance(clock := self._clock, SteadyClock):
+            await self._write_lane.run(lambda: self._writes.read_clock(clock), durable=False)
 
 
 class _HintingWriter(Writer):

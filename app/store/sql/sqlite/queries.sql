@@ -461,3 +461,10 @@ SELECT {delivery_columns} FROM deliveries WHERE message_id = :message_id AND ten
 -- name: replay_delivery
 UPDATE deliveries SET state = 'pending', tries = 0, next_at = :now WHERE id = :id AND tenant = :tenant
 RETURNING {delivery_columns}
+
+-- name: clock_state
+SELECT epoch, correction, since, seen, boot, ahead, noted FROM clock
+
+-- name: keep_clock_state
+UPDATE clock SET epoch = :epoch, correction = :correction, since = :since, seen = :seen, boot = :boot, ahead = :ahead,
+    noted = :noted

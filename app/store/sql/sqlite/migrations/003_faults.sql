@@ -1,0 +1,13 @@
+-- The store's own time, which goes on when the host's clock is stepped: one row, see `app.clock.ClockState`.
+
+CREATE TABLE clock (
+    epoch INTEGER NOT NULL,                -- number of steps that were corrected
+    correction INTEGER NOT NULL,           -- store time minus the host's at `since`, in milliseconds; it wears off
+    since INTEGER NOT NULL,
+    seen INTEGER NOT NULL,                 -- a recent store time
+    boot TEXT NOT NULL,                    -- the start of the host from which `noted` counts
+    ahead INTEGER NOT NULL,                -- wall clock minus the clock that is never stepped, in milliseconds
+    noted INTEGER NOT NULL
+);
+
+INSERT INTO clock (epoch, correction, since, seen, boot, ahead, noted) VALUES (0, 0, 0, 0, '', 0, 0);
