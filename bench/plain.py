@@ -152,14 +152,14 @@ class PlainPostgres:
 
     def claim(self, calls: int, limit: int) -> list[Held]:
         """See `Plain`."""
-        values = {
-            "agents": [AGENT], "limit": limit, "worker_id": WORKER, "lease_milliseconds": LEASE_MILLISECONDS,
-            "other_clock": None,
-        }  # fmt: skip
         held = []
         for _ in range(calls):
-            begin: list[Step] = [("begin_write", {}), ("read_clock", {})]
-            _, [(now,)], rows = self._run(self._claiming, *begin, ("claim", values))
+            now = time.time_ns() // 1_000_000
+            values = {
+                "agents": [AGENT], "limit": limit, "worker_id": WORKER, "lease_milliseconds": LEASE_MILLISECONDS,
+                "now": now,
+            }  # fmt: skip
+            _, rows = self._run(self._claiming, ("begin_write", {}), ("claim", values))
             events = self._events([row[0] for row in rows], "processing", PROCESSING, now)
             self._commit(self._claiming, "plain claims", events)
             held += [(row[1], row[16]) for row in rows]

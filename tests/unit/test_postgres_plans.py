@@ -18,6 +18,7 @@ from app.store.postgres.controlling import Controlling
 from app.store.postgres.migrations import prepare_database
 from app.store.postgres.running import Append, Finish, Finishing, Logging
 from app.store.postgres.watchdog import Watchdog
+from tests.clock import TickingClock
 from tests.contract.builders import DONE, LEASE_SECONDS, WORKER, new
 from tests.postgres_server import database_of
 
@@ -146,17 +147,13 @@ class Seeded:
         parameters = connection_parameters(url)
         prepare_database(parameters, allow_volatile=True)
         self.session = Session(parameters, QUERIES, Watchdog())
-        self.accepting = Accepting(self.session, self.now, RankPolicy())
-        self.logging = Logging(self.session, self.now)
-        self.finishing = Finishing(self.session, self.now)
-        self.controlling = Controlling(self.session, self.now, RankPolicy())
-        self.time = NOW + MESSAGES
+        clock = TickingClock(NOW + MESSAGES)
+        self.accepting = Accepting(self.session, clock, RankPolicy())
+        self.logging = Logging(self.session, clock)
+        self.finishing = Finishing(self.session, clock)
+        self.controlling = Controlling(self.session, clock, RankPolicy())
         self.connection = psycopg.connect(parameters, autocommit=True)
         self.connection.execute(SETTINGS)
-
-    def now(self) -> int:
-        self.time += 1
-        return self.time
 
     def claim(self, limit: int) -> list[Lease]:
         return [each.lease for each in self.controlling.claim(WORKER, AGENTS, limit, LEASE_SECONDS)]
@@ -258,7 +255,7 @@ def is_bounded(node: dict[str, Any]) -> bool:
 
 # Prices: each is taken in a small database and in a large one
 
-CLAIM = {"agents": ["a"], "limit": 1, "worker_id": WORKER, "lease_milliseconds": 1, "other_clock": None}
+CLAIM = {"agents": ["a"], "limit": 1, "worker_id": WORKER, "lease_milliseconds": 1, "now": NOW}
 
 
 def test_a_claim_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:

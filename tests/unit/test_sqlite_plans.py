@@ -13,6 +13,7 @@ from app.store.base import RankPolicy
 from app.store.named_sql import load_queries
 from app.store.sqlite.connection import connect, migrate, transaction
 from app.store.sqlite.operations import Writes
+from tests.clock import TickingClock
 from tests.contract.builders import ALL, LEASE_SECONDS, TENANT, WORKER, new
 
 QUERIES = load_queries("sqlite")
@@ -286,7 +287,7 @@ def grown(path: Path, ended: int) -> Grown:
         for _ in range(ended):
             seeded.operations.finish(seeded.claim(1)[0], Completed("done"))
         (lease,) = seeded.claim(1)
-    seeded.time += round(LEASE_SECONDS * 1000)
+    seeded.clock.advance(LEASE_SECONDS)
     waiting = seeded.operations.thread_messages(TENANT, "t", ended + 1, ALL)
     assert [message.state for message in waiting] == [MessageState.QUEUED] * 2
     return Grown(seeded, lease, [message.id for message in waiting])

@@ -1,6 +1,6 @@
 -- Accepts messages as queued, each behind all of its thread; all of them or none.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time or '', ARGV[2] how many may be queued, ARGV[3] tenant of the request's key, ARGV[4] that key or '',
+-- ARGV[1] time, ARGV[2] how many may be queued, ARGV[3] tenant of the request's key, ARGV[4] that key or '',
 -- ARGV[5] its fingerprint, ARGV[6] for how many milliseconds it holds, ARGV[7] template of the event `cancelled`
 -- (\1T time) or '', then of each message: id, tenant, thread or '', agent, content, priority, rank at time 0,
 -- preview, options or '', time before which it is not to run or '', that as milliseconds from now or '', what it
@@ -112,7 +112,7 @@ local function store(ARGV, i, number, now, gone)
     if ARGV[i + 10] ~= '' then run_at = now + tonumber(ARGV[i + 10]) end
     local message = {id = id, number = number, member = member_of(number, id), tenant = ARGV[i + 1], thread = thread,
         agent = ARGV[i + 3], run_at = run_at, thread_number = 0, place = 'ready'}
-    local rank = tonumber(ARGV[i + 6]) + now
+    local rank = tonumber(ARGV[i + 6]) + accepted_at(number, now)
     local alone = not thread and run_at <= now
     if not alone then enqueue(message, rank, now, ARGV[i + 7]) end
     local more = NOTHING

@@ -1,6 +1,6 @@
 -- Shows a worker as alive and extends the leases that it names. A lease that ran out is not revived.
 -- KEYS[1] prefix of all keys, from which the script derives their names
--- ARGV[1] time or '', ARGV[2] worker, ARGV[3] host, ARGV[4] process id, ARGV[5] slots, ARGV[6] lease in milliseconds,
+-- ARGV[1] time, ARGV[2] worker, ARGV[3] host, ARGV[4] process id, ARGV[5] slots, ARGV[6] lease in milliseconds,
 -- ARGV[7...] id and fence of each lease
 -- Returns id and fence of each lease that holds, and whether its message was cancelled.
 -- include: keys

@@ -1,7 +1,7 @@
 -- Cancels a queued message; the next of its thread takes its place. Also one that is interrupted or being processed, if
 -- that is asked for.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time or '', ARGV[2] tenant, ARGV[3] id, ARGV[4] template of the event (\1T time), ARGV[5] 1 for those that
+-- ARGV[1] time, ARGV[2] tenant, ARGV[3] id, ARGV[4] template of the event (\1T time), ARGV[5] 1 for those that
 -- are not queued too
 -- Returns its row; its state when it cannot be cancelled; false when the tenant has no such message.
 -- include: keys

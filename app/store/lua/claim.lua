@@ -1,6 +1,6 @@
 -- Takes ready messages of some agents, lowest rank first; none while the queue is paused.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time or '', ARGV[2] worker, ARGV[3] how many, ARGV[4] lease in milliseconds, ARGV[5] template of the event
+-- ARGV[1] time, ARGV[2] worker, ARGV[3] how many, ARGV[4] lease in milliseconds, ARGV[5] template of the event
 -- (\1A attempt), ARGV[6...] agents, each once
 -- Returns the rows of what was taken.
 -- include: keys
@@ -24,17 +24,18 @@ end
 
 local function take(message, worker, lease, template, now, microseconds)
     leave_queue(message)
-    local key = message_key(message.id)
+    -- Nothing starts before what it waited for, which another process may have dated a little later.
+    local key, began = message_key(message.id), math.max(now, message.since)
     local attempt = redis.call('HINCRBY', key, 'attempt', 1)
     local fence = above(message.fence, microseconds)
     redis.call('HDEL', key, 'place')
-    redis.call('HSETNX', key, 'started_at', now)
+    redis.call('HSETNX', key, 'started_at', began)
     local begun = message.dropped + redis.call('RPUSH', log_key(message.id), fill(template, {A = attempt}))
     redis.call('HSET', key, 'state', 'processing', 'fence', fence, 'worker', worker, 'begun', begun)
     redis.call('ZADD', LEASES, now + lease, message.member)
-    redis.call('ZADD', of_tenant('processing', message.tenant), now, message.member)
+    redis.call('ZADD', of_tenant('processing', message.tenant), began, message.member)
     if message.thread then redis.call('HSET', thread_key(message.tenant, message.thread), 'head', message.id) end
-    recount(message, 'queued', 'processing', now)
+    recount(message, 'queued', 'processing', began)
     return {message.id, fence}
 end
 

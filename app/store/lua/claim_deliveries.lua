@@ -1,6 +1,6 @@
 -- Takes deliveries that are due, the most overdue first.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time or '', ARGV[2] how many, ARGV[3] milliseconds until they are due again
+-- ARGV[1] time, ARGV[2] how many, ARGV[3] milliseconds until they are due again
 -- Returns their rows.
 -- include: keys
 -- include: time

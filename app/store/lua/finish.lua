@@ -1,7 +1,7 @@
 -- Ends an attempt and its message; the next of its thread becomes its head. A message that was cancelled ends as such.
 -- Repeating it changes nothing.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time or '', ARGV[2] id, ARGV[3] fence, ARGV[4] template of the event `cancelled` (\1T time), ARGV[5]
+-- ARGV[1] time, ARGV[2] id, ARGV[3] fence, ARGV[4] template of the event `cancelled` (\1T time), ARGV[5]
 -- state, ARGV[6] template of the event (\1T time), ARGV[7...] the result and how many run times are kept if
 -- completed; error, its code and fingerprint if failed
 -- Returns 1; false when the lease is lost.

@@ -1,7 +1,7 @@
 -- Ends an attempt with a question to a human; the message stays the head of its thread, and the attempt is refunded. A
 -- message that was cancelled ends as such.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time or '', ARGV[2] id, ARGV[3] fence, ARGV[4] template of the event `cancelled` (\1T time), ARGV[5] for
+-- ARGV[1] time, ARGV[2] id, ARGV[3] fence, ARGV[4] template of the event `cancelled` (\1T time), ARGV[5] for
 -- how many milliseconds it may be answered, ARGV[6] template of the event (\1A attempt, \1T time when that is over),
 -- ARGV[7] the question
 -- Returns 1, also when this fence has ended the message already; false when the lease is lost.

@@ -1,6 +1,6 @@
 -- Makes delayed messages ready that are due.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time or '', ARGV[2] how many
+-- ARGV[1] time, ARGV[2] how many
 -- Returns how many.
 -- include: keys
 -- include: time

@@ -1,6 +1,6 @@
 -- Drops all but the terminal event of messages that ended before.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time or '', ARGV[2] age in milliseconds, ARGV[3] how many
+-- ARGV[1] time, ARGV[2] age in milliseconds, ARGV[3] how many
 -- Returns of how many, and (tenant, id) of those without a thread.
 -- include: keys
 -- include: time

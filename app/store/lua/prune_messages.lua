@@ -1,6 +1,6 @@
 -- Deletes messages that ended before, then threads without any.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time or '', ARGV[2] age in milliseconds, ARGV[3] how many
+-- ARGV[1] time, ARGV[2] age in milliseconds, ARGV[3] how many
 -- Returns how many, (tenant, id) of those without a thread whose log was whole, and (tenant, thread) of the threads.
 -- include: keys
 -- include: time

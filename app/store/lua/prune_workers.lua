@@ -1,6 +1,6 @@
 -- Forgets workers that have not been heard of for long.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time or '', ARGV[2] age in milliseconds
+-- ARGV[1] time, ARGV[2] age in milliseconds
 -- Returns how many.
 -- include: keys
 -- include: time

@@ -1,6 +1,6 @@
 -- Ends an attempt and puts its message back as the head of its thread. A message that was cancelled ends as such.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time or '', ARGV[2] id, ARGV[3] fence, ARGV[4] template of the event `cancelled` (\1T time), ARGV[5] delay
+-- ARGV[1] time, ARGV[2] id, ARGV[3] fence, ARGV[4] template of the event `cancelled` (\1T time), ARGV[5] delay
 -- in milliseconds, ARGV[6] template of the event (\1A attempt, \1T time of the next, \1D first event to drop),
 -- ARGV[7...] error and its code if the attempt failed; without them it is refunded
 -- Returns 1, also when this fence has ended the message already; false when the lease is lost.

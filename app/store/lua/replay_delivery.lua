@@ -1,6 +1,6 @@
 -- Makes a delivery due at once, with no tries.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time or '', ARGV[2] tenant, ARGV[3] id
+-- ARGV[1] time, ARGV[2] tenant, ARGV[3] id
 -- Returns its row; false when the tenant has no such delivery.
 -- include: keys
 -- include: time

@@ -1,6 +1,6 @@
 -- Puts failed messages back into the queue, each behind all of its thread; all of them or none.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time or '', ARGV[2] tenant, ARGV[3] template of the event `retry` (\1A attempt, \1T time of the next, \1D
+-- ARGV[1] time, ARGV[2] tenant, ARGV[3] template of the event `retry` (\1A attempt, \1T time of the next, \1D
 -- first event to drop), ARGV[4...9] each priority and its rank at time 0, then of each message its id and its
 -- preview
 -- Returns 1 and row and position of each; 0, the id of one that is no dead letter, and its state, or false when the tenant
@@ -34,10 +34,11 @@ local function run(ARGV)
         if not message or message.state ~= 'failed' then return {0, ARGV[i], message and message.state or false} end
         messages[#messages + 1] = message
     end
-    for i = 4, FIRST - 1, 2 do ranks[ARGV[i]] = tonumber(ARGV[i + 1]) + now end
+    for i = 4, FIRST - 1, 2 do ranks[ARGV[i]] = tonumber(ARGV[i + 1]) end
 
     local function requeue(message, number, preview)
-        local key, log, rank = message_key(message.id), log_key(message.id), ranks[message.priority]
+        local key, log = message_key(message.id), log_key(message.id)
+        local rank = ranks[message.priority] + accepted_at(number, now)
         unbury(message.tenant, message.id, message.number, redis.call('HGET', key, 'fingerprint'))
         redis.call('ZREM', ENDED, message.member)
         redis.call('ZREM', LOGGED, message.member)

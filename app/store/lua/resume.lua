@@ -1,6 +1,6 @@
 -- Answers what an interrupted message asks: it is queued again, as the head of its thread.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time or '', ARGV[2] tenant, ARGV[3] id, ARGV[4] fence, ARGV[5] the answer, ARGV[6] template of the event
+-- ARGV[1] time, ARGV[2] tenant, ARGV[3] id, ARGV[4] fence, ARGV[5] the answer, ARGV[6] template of the event
 -- (\1D first event to drop), ARGV[7] tenant of the request's key, ARGV[8] that key or '', ARGV[9] its fingerprint,
 -- ARGV[10] for how many milliseconds it holds
 -- Returns its row, its position, and whether an earlier request was answered; its state when it does not ask that;

@@ -1,6 +1,6 @@
 -- Notes what became of a try at a delivery.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time or '', ARGV[2] id, ARGV[3] tries, ARGV[4] time until which it was taken, ARGV[5] state, ARGV[6]
+-- ARGV[1] time, ARGV[2] id, ARGV[3] tries, ARGV[4] time until which it was taken, ARGV[5] state, ARGV[6]
 -- milliseconds until it is due again or '', ARGV[7] the try as JSON
 -- Returns 1, or 0 when that is no longer the newest claim.
 -- include: keys

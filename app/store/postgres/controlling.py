@@ -36,13 +36,14 @@ class Controlling(Placing, Keyed):
         """See `MessageStore.claim`."""
         taking = step(
             "claim", agents=sorted(set(agents)), limit=limit, worker_id=worker_id,
-            lease_milliseconds=int(lease_seconds * 1000), other_clock=self._other_clock(),
+            lease_milliseconds=int(lease_seconds * 1000), now=self.clock.now(),
         )  # fmt: skip
         with self.transaction(taking) as (now, [rows]):
             if not rows:
                 self.session.discard()
                 return []
-            messages = [to_message(row) for row in sorted(rows, key=lambda row: (row[-1], row[0]))]
+            messages = [to_message(row) for row in sorted(rows, key=lambda row: (row[-2], row[0]))]
+            self.clock.witness(max(row[-1] for row in rows))  # what follows is not dated before the claim
             self.touched |= {MOVED, *(message_topic(each.id) for each in messages)}
             self.session.end_with(
                 next_events({each.number: NewEvent.processing(each.attempt) for each in messages}, now)

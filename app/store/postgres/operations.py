@@ -1,9 +1,10 @@
 """What operations have in common: a session, the time, and the topics that were touched."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from app.clock import Clock
 from app.models import NewEvent
 from app.store.postgres.connection import ReadOnly, Rows, Session, Step, step
 from app.store.reads import Reads
@@ -40,19 +41,18 @@ class Writes(PostgresReads):
     Locks are taken in one order: threads before messages, each sorted by their keys.
     """
 
-    def __init__(self, session: Session, now: Callable[[], int | None]) -> None:
+    def __init__(self, session: Session, clock: Clock) -> None:
         super().__init__(session)
-        self._other_clock = now
+        self.clock = clock
         self.touched: set[str] = set()
 
     @contextmanager
     def transaction(self, *first: Step) -> Iterator[tuple[int, list[Rows]]]:
-        """The time, by the server's clock unless another one rules, and the rows of the first steps."""
+        """The time, as of when the first steps had their locks, and the rows of these."""
         self.touched.clear()
         try:
-            with self.session.transaction(step("read_clock"), *first) as (clock, *rows):
-                now = self._other_clock()
-                yield (clock[0][0] if now is None else now), rows
+            with self.session.transaction(*first) as rows:
+                yield self.clock.now(), rows
         except BaseException:
             self.touched.clear()
             raise

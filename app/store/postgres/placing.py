@@ -2,9 +2,10 @@
 
 import json
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from app.clock import Clock
 from app.models import NewMessage, Place
 from app.store.base import MOVED, READY, RankPolicy
 from app.store.postgres.changes import Changes
@@ -43,8 +44,8 @@ def in_order(threads: Mapping[ThreadKey, object]) -> list[ThreadKey]:
 class Placing(Changes):
     """Puts messages at the tails of their threads."""
 
-    def __init__(self, session: Session, now: Callable[[], int | None], ranks: RankPolicy) -> None:
-        super().__init__(session, now)
+    def __init__(self, session: Session, clock: Clock, ranks: RankPolicy) -> None:
+        super().__init__(session, clock)
         self.ranks = ranks
 
     def place(self, taken: Sequence[NewMessage], now: int) -> list[Placed]:
@@ -62,15 +63,23 @@ class Placing(Changes):
                 base = self.ranks.rank(new.priority.level, now)
                 lowest = base if lowest is None else min(base, lowest)
                 busy = unfinished > behind + 1
-                placed[new.id] = _placed(new, last - behind, base, lowest, busy=busy, now=now)
+                placed[new.id] = self._placed(new, last - behind, base, lowest, busy=busy, now=now)
         for new in taken:
             if new.thread_id is None:
                 base = self.ranks.rank(new.priority.level, now)
-                placed[new.id] = _placed(new, 0, base, base, busy=False, now=now)
+                placed[new.id] = self._placed(new, 0, base, base, busy=False, now=now)
         self.touched.add(MOVED)
         if any(each.place is Place.READY for each in placed.values()):
             self.touched.add(READY)
         return [placed[new.id] for new in taken]
+
+    def _placed(
+        self, new: NewMessage, thread_number: int, base_rank: int, rank: int, *, busy: bool, now: int
+    ) -> Placed:
+        run_at = run_at_of(new, self.clock, now)
+        if not busy and run_at > now:
+            return Placed(new, thread_number, base_rank, None, Place.DELAYED, run_at)
+        return Placed(new, thread_number, base_rank, rank, Place.BEHIND if busy else Place.READY, run_at)
 
     def enter_threads(
         self, threads: Mapping[ThreadKey, Sequence[NewMessage]], now: int, *, only_lock: bool = False
@@ -160,10 +169,3 @@ class Placing(Changes):
             else:
                 found[place] = self.count_before(place[1], place[0])
         return [None if rank is None else found[rank, number] for rank, number in places]
-
-
-def _placed(new: NewMessage, thread_number: int, base_rank: int, rank: int, *, busy: bool, now: int) -> Placed:
-    run_at = run_at_of(new, now)
-    if not busy and run_at > now:
-        return Placed(new, thread_number, base_rank, None, Place.DELAYED, run_at)
-    return Placed(new, thread_number, base_rank, rank, Place.BEHIND if busy else Place.READY, run_at)

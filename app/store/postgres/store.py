@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 
-from app.clock import Clock
+from app.clock import Clock, SteadyClock
 from app.models import (
     Accepted,
     Beat,
@@ -64,7 +64,7 @@ class PostgresStore:
         allow_volatile: bool = False,
     ) -> None:
         self._parameters = connection_parameters(url)
-        self._clock = clock
+        self._clock = clock or SteadyClock()
         self._allow_volatile = allow_volatile
         self._capabilities = VOLATILE if allow_volatile else DURABLE
         self._queries = load_queries("postgres")
@@ -74,11 +74,11 @@ class PostgresStore:
         self._watchdog = Watchdog()
         self._sessions: list[Session] = []
         ranks = ranks or RankPolicy()
-        accepting = Accepting(self._session(), self._now, ranks)
-        logging, finishing = Logging(self._session(), self._now), Finishing(self._session(), self._now)
-        self._controls = Controlling(self._session(), self._now, ranks)
-        self._deliveries = Delivering(self._session(), self._now)
-        self._upkeep = Upkeep(self._session(), self._now)
+        accepting = Accepting(self._session(), self._clock, ranks)
+        logging, finishing = Logging(self._session(), self._clock), Finishing(self._session(), self._clock)
+        self._controls = Controlling(self._session(), self._clock, ranks)
+        self._deliveries = Delivering(self._session(), self._clock)
+        self._upkeep = Upkeep(self._session(), self._clock)
         self._reads = PostgresReads(self._session())
         self._accept_lane = self._lane("accept", Together(accepting, accepting.add, self._touch, parts=parts_of))
         self._log_lane = self._lane("log", Together(logging, logging.append, self._touch))
@@ -112,8 +112,10 @@ class PostgresStore:
     def _lane(name: str, runner: Runner) -> Lane:
         return Lane(f"postgres-{name}", runner)
 
-    def _now(self) -> int | None:
-        return None if self._clock is None else self._clock.now()
+    async def _read_clock(self) -> None:
+        """Before anything is judged by the time: notice steps of the server's clock."""
+        if isinstance(clock := self._clock, SteadyClock):
+            await self._upkeep_lane.run(lambda: self._upkeep.read_clock(clock))
 
     # Life
 
@@ -126,6 +128,7 @@ class PostgresStore:
         try:
             for lane in (*self._work_lanes, self._hint_lane):
                 await lane.open()
+            await self._read_clock()
         except BaseException:
             await self.close()
             raise
@@ -223,10 +226,12 @@ class PostgresStore:
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
         """See `MessageStore.rescue`."""
+        await self._read_clock()
         return await self._upkeep_lane.run(lambda: self._upkeep.rescue(max_crashes))
 
     async def promote(self) -> int:
         """See `MessageStore.promote`."""
+        await self._read_clock()
         promoted = count = await self._upkeep_lane.run(self._upkeep.promote)
         while count == PROMOTE_BATCH:
             count = await self._upkeep_lane.run(self._upkeep.promote)
@@ -305,7 +310,7 @@ class PostgresStore:
         session = Session(self._parameters, self._queries, self._watchdog)
         try:
             session.open()
-            yield _PostgresHeart(session, self._now)
+            yield _PostgresHeart(session, self._clock)
         finally:
             session.close()
 
@@ -351,9 +356,9 @@ class PostgresStore:
 class _PostgresHeart:
     """Meets `app.store.base.Heart`."""
 
-    def __init__(self, session: Session, now: Callable[[], int | None]) -> None:
+    def __init__(self, session: Session, clock: Clock) -> None:
         self._session = session
-        self._now = now
+        self._clock = clock
 
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
         """See `Heart.beat`."""
@@ -364,7 +369,7 @@ class _PostgresHeart:
                 host=worker.host,
                 pid=worker.pid,
                 slots=worker.slots,
-                now=self._now(),
+                now=self._clock.now(),
                 ids=[lease.message_id for lease in leases],
                 fences=[lease.fence for lease in leases],
                 lease_milliseconds=int(lease_seconds * 1000),

@@ -1,5 +1,6 @@
 """The duties that every process does from time to time."""
 
+from app.clock import ClockState, Sample, SteadyClock
 from app.models import Cancelled, Message
 from app.store.base import MOVED, READY, message_topic
 from app.store.endings import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
@@ -14,6 +15,22 @@ EXPIRE_BATCH = 100
 
 class Upkeep(Changes):
     """Each is safe in every process at once: its guard is in its statements."""
+
+    def read_clock(self, clock: SteadyClock) -> None:
+        """Let the clock learn from the server's, and keep what it decides, unless another process was faster."""
+        while True:
+            with self.session.statement():
+                began = clock.host.elapsed()
+                ((read, *columns),) = self.rows("read_clock")
+                ended = clock.host.elapsed()
+            state = ClockState(*columns)
+            decided = clock.take(Sample(state, clock.host.reference(read), began, ended))
+            if decided is None:
+                return
+            with self.session.transaction():
+                self.session.end_with(step("keep_clock_state", **decided._asdict(), read=state.epoch))
+            if decided.epoch == state.epoch:
+                return
 
     def rescue(self, max_crashes: int) -> int:
         """See `MessageStore.rescue`."""

@@ -66,7 +66,7 @@ class Accepting(Calls):
             self._ranks.rank(new.priority.level, 0),
             preview(new.content),
             options_of(new) or "",
-            "" if new.run_at is None else int(new.run_at.timestamp() * 1000),
+            "" if new.run_at is None else self._clock.at(int(new.run_at.timestamp() * 1000)),
             int(new.delay_seconds * 1000) if new.run_at is None and new.delay_seconds > 0 else "",
             new.if_busy.value,
             new.webhook_url or "",

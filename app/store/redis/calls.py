@@ -1,6 +1,6 @@
 """What every part of the store is made of: two lanes, the ranks, the time."""
 
-from app.clock import Clock
+from app.clock import Clock, ClockState, Sample, SteadyClock
 from app.store.base import RankPolicy
 from app.store.redis.lane import Lane, WriteLane
 
@@ -8,13 +8,34 @@ from app.store.redis.lane import Lane, WriteLane
 class Calls:
     """Each method of a part is one script; see `app.store.base` for what it does."""
 
-    def __init__(self, writes: WriteLane, reads: Lane, ranks: RankPolicy, clock: Clock | None) -> None:
+    def __init__(self, writes: WriteLane, reads: Lane, ranks: RankPolicy, clock: Clock) -> None:
         self._writes = writes
         self._reads = reads
         self._ranks = ranks
         self._clock = clock
 
-    def _now(self) -> int | str:
-        """The time for a script; nothing for the server's own."""
-        now = None if self._clock is None else self._clock.now()
-        return "" if now is None else now
+    def _now(self) -> int:
+        """The time for a script."""
+        return self._clock.now()
+
+    async def _read_clock(self) -> None:
+        """Before anything is judged by the time: notice steps of the server's clock."""
+        if isinstance(clock := self._clock, SteadyClock):
+            while await self._corrected(clock):
+                pass
+
+    async def _corrected(self, clock: SteadyClock) -> bool:
+        """Let the clock learn from the server's, and keep what it decides, unless another process was faster.
+
+        Return whether that was a correction, after which it has to read again.
+        """
+        began = clock.host.elapsed()
+        read, (*numbers, boot, ahead, noted) = await self._reads.run("read_clock")
+        ended = clock.host.elapsed()
+        epoch, correction, since, seen = (int(each or 0) for each in numbers)
+        state = ClockState(epoch, correction, since, seen, boot or "", int(ahead or 0), int(noted or 0))
+        decided = clock.take(Sample(state, clock.host.reference(read), began, ended))
+        if decided is None:
+            return False
+        await self._reads.run("keep_clock_state", state.epoch, *decided)
+        return decided.epoch != state.epoch

@@ -14,7 +14,7 @@ from app.store.redis.scripts import Script
 class RedisHeart:
     """Meets `app.store.base.Heart`. Repeating what it does changes nothing, so a lost answer is asked for again."""
 
-    def __init__(self, url: str, scripts: Mapping[str, Script], prefix: str, now: Callable[[], int | str]) -> None:
+    def __init__(self, url: str, scripts: Mapping[str, Script], prefix: str, now: Callable[[], int]) -> None:
         options = connection_options(url)
         kind = options.pop("connection_class", redis.Connection)
         self._connection: Any = kind(**options)  # redis-py has no types here

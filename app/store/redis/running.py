@@ -42,7 +42,10 @@ class Running(Calls):
             "claim", self._now(), worker_id, limit, int(lease_seconds * 1000), templates.PROCESSING,
             *sorted(set(agents)), topics=topics,
         )  # fmt: skip
-        messages = map(replies.message, reply)
+        messages = list(map(replies.message, reply))
+        for each in messages:
+            if each.started_at is not None:  # what follows is not dated before the claim
+                self._clock.witness(round(each.started_at.timestamp() * 1000))
         return [Claim(Lease(each.id, each.fence, each.attempt, worker_id), each) for each in messages]
 
     async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
@@ -71,6 +74,7 @@ class Running(Calls):
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
         """See `MessageStore.rescue`."""
+        await self._read_clock()
         reply = await self._writes.run(
             "rescue", self._now(), max_crashes, BATCH, templates.CANCELLED, templates.retry(WORKER_LOST), WORKER_LOST,
             WORKER_LOST_CODE, templates.worker_lost_too_often(), templates.WORKER_LOST_TOO_OFTEN, WORKER_LOST_CODE,
@@ -80,6 +84,7 @@ class Running(Calls):
 
     async def promote(self) -> int:
         """See `MessageStore.promote`."""
+        await self._read_clock()
         promoted = 0
         while True:
             count: int = await self._writes.run(

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-from app.clock import Clock
+from app.clock import Clock, SteadyClock
 from app.errors import MessageNotFound, StoreIncompatible, ThreadNotFound
 from app.models import EventPage, Message, Page, Thread, Worker
 from app.store.base import PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, Capabilities, Heart, RankPolicy, Subscription
@@ -46,7 +46,7 @@ class RedisStore(Operating, Running):
         writes = WriteLane(
             self._write_link, self._scripts, self._prefix, process=process, channel=channel, publish=self._hub.publish
         )
-        super().__init__(writes, Lane(Link(url), self._scripts, self._prefix), ranks or RankPolicy(), clock)
+        super().__init__(writes, Lane(Link(url), self._scripts, self._prefix), ranks or RankPolicy(), clock or SteadyClock())
         self._listener = Listener(Link(url, socket_timeout=None), channel, process, self._hub.publish)
 
     @property
@@ -66,6 +66,7 @@ class RedisStore(Operating, Running):
                 await self._writes.open()
                 await self._reads.open()
                 await self._listener.open()
+                await self._read_clock()
         except BaseException:
             await self.close()
             raise

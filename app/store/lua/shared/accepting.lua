@@ -4,6 +4,9 @@ local function is_busy(tenant, thread)
     return tonumber(f[1] or 0) + tonumber(f[2] or 0) > 0 or redis.call('ZCARD', thread_queue_key(tenant, thread)) > 0
 end
 
+-- The time that ranks are made from never falls along the numbers, whichever process tells it.
+local function accepted_at(number, now) return math.max(now, math.floor(number / 1000)) end
+
 -- Puts a queued message behind all of its thread, with a number of its own there and a place.
 local function enqueue(message, rank, now, preview)
     message.thread_number, message.place = 0, 'ready'

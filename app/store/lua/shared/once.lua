@@ -19,7 +19,7 @@ end
 local function keep_answers()
     if new_turn then redis.call('DEL', KEYS[2]) end
     redis.call('HSET', KEYS[2], 'turn', ARGV[1], ARGV[2], cmsgpack.pack(answers))
-    if new_turn then redis.call('EXPIRE', KEYS[2], 600) end
+    if new_turn then redis.call('EXPIRE', KEYS[2], 86400) end
 end
 
 -- Has `run` do each operation, where `recalled` is what was remembered of it before; after all of them `complete`, if

@@ -1,17 +1,7 @@
-local read_at
+-- Milliseconds and microseconds since the epoch, from the caller's milliseconds: the store's time, see `app.clock`.
+local function clock(given) return tonumber(given), tonumber(given) * 1000 end
 
--- Milliseconds and microseconds since the epoch: the server's, unless the caller brings its own milliseconds. For all
--- operations of a call it is the same moment.
-local function clock(given)
-    if given ~= '' then return tonumber(given), tonumber(given) * 1000 end
-    if read_at then return math.floor(read_at / 1000), read_at end
-    if redis.replicate_commands then redis.replicate_commands() end -- Redis 6.2 may be set to replicate scripts as such
-    local read = redis.call('TIME')
-    read_at = tonumber(read[1]) * 1000000 + tonumber(read[2])
-    return math.floor(read_at / 1000), read_at
-end
-
-local function time(given) return (clock(given)) end
+local function time(given) return tonumber(given) end
 
 -- What follows this number or fence, as text (by itself Lua writes it with an exponent). A server that crashed or failed
 -- over may have forgotten the newest ones; taken from the clock, those that follow are above them nevertheless.

@@ -16,7 +16,13 @@ interrupt_expires_at, resume_value, rollback, webhook_url
 greatest(fence + 1, %(now)s * 1000 + mod(extract(microseconds FROM clock_timestamp())::bigint, 1000))
 
 -- name: read_clock
-SELECT {server_time}
+-- The only use of the server's clock: all else is dated with the store's time, see `app.clock`.
+SELECT {server_time}, epoch, correction, since, seen, boot, ahead, noted FROM clock
+
+-- name: keep_clock_state
+UPDATE clock SET epoch = %(epoch)s, correction = %(correction)s, since = %(since)s, seen = %(seen)s, boot = %(boot)s,
+    ahead = %(ahead)s, noted = %(noted)s
+WHERE epoch = %(read)s
 
 -- name: begin_write
 BEGIN
@@ -164,7 +170,8 @@ ORDER BY tenant, thread_id FOR NO KEY UPDATE
 -- the thread until it is vacuumed, and an update that inserts where it searches cannot mark that as dead.
 UPDATE messages SET
     place = CASE WHEN run_at <= %(now)s THEN 'ready' ELSE 'delayed' END,
-    rank = CASE WHEN run_at <= %(now)s THEN rank END
+    rank = CASE WHEN run_at <= %(now)s THEN rank END,
+    changed_at = greatest(changed_at, %(now)s)
 FROM unnest(%(tenants)s::text[], %(threads)s::text[], %(ended)s::bigint[]) AS thread (tenant, thread_id, ended)
 CROSS JOIN LATERAL (
     SELECT number FROM messages
@@ -408,9 +415,9 @@ GROUP BY threads.tenant, threads.thread_id, running.changed_at
 -- name: claim
 -- How many of each agent are among the first of all is looked up before any is locked, so that no message is locked
 -- without being taken; one agent alone takes what it finds.
--- A message starts by the clock of this statement: the transaction's was read before the one ahead in its thread ended.
-WITH moment AS MATERIALIZED (SELECT coalesce(%(other_clock)s::bigint, {server_time}) AS now),
-quota AS (
+-- Nothing starts before what it waited for, by which another process may have dated its last change: their times differ
+-- by what an answer of the server takes.
+WITH quota AS (
     SELECT agent, count(*) AS most FROM (
         SELECT named.agent FROM (SELECT FROM queue WHERE NOT paused) AS working
         CROSS JOIN unnest(%(agents)s::text[]) AS named (agent)
@@ -428,13 +435,10 @@ quota AS (
 )
 UPDATE messages SET
     state = 'processing', place = NULL, attempt = attempt + 1,
-    fence = greatest(
-        fence + 1, (SELECT now FROM moment) * 1000 + mod(extract(microseconds FROM clock_timestamp())::bigint, 1000)
-    ),
-    worker_id = %(worker_id)s, lease_until = (SELECT now FROM moment) + %(lease_milliseconds)s,
-    started_at = coalesce(started_at, (SELECT now FROM moment)), changed_at = (SELECT now FROM moment)
+    fence = {next_fence}, worker_id = %(worker_id)s, lease_until = %(now)s + %(lease_milliseconds)s,
+    started_at = coalesce(started_at, greatest(%(now)s, changed_at)), changed_at = greatest(%(now)s, changed_at)
 FROM picked WHERE messages.number = picked.number
-RETURNING {claimed_columns}, rank
+RETURNING {claimed_columns}, rank, changed_at
 
 -- name: claimed_columns
 messages.number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at,
@@ -599,7 +603,7 @@ SELECT {locked_columns} FROM (
 
 -- name: beat
 -- A lease that ran out is not revived: the rescue has it from here on.
-WITH moment AS MATERIALIZED (SELECT coalesce(%(now)s::bigint, {server_time}) AS now),
+WITH moment AS MATERIALIZED (SELECT %(now)s::bigint AS now),
 shown AS (
     INSERT INTO workers (id, host, pid, slots, started_at, last_beat)
     SELECT %(id)s, %(host)s, %(pid)s, %(slots)s, now, now FROM moment

@@ -1,0 +1,13 @@
+-- The store's own time, which goes on when the server's clock is stepped: one row, see `app.clock.ClockState`.
+
+CREATE TABLE clock (
+    epoch BIGINT PRIMARY KEY,             -- number of steps that were corrected
+    correction BIGINT NOT NULL,           -- store time minus the server's at `since`, in milliseconds; it wears off
+    since BIGINT NOT NULL,
+    seen BIGINT NOT NULL,                 -- a recent store time
+    boot TEXT NOT NULL,                    -- the start of the host from which `noted` counts
+    ahead BIGINT NOT NULL,                -- the server's clock minus that host's, which is never stepped, in milliseconds
+    noted BIGINT NOT NULL
+);
+
+INSERT INTO clock (epoch, correction, since, seen, boot, ahead, noted) VALUES (0, 0, 0, 0, '', 0, 0);
