@@ -2,8 +2,8 @@
 
 The store's time never jumps and never runs backwards. It is the time of a reference clock (the database server's, or
 this host's for SQLite) plus a correction that the store keeps. When the reference is stepped, the first process to
-notice changes the correction by as much, and all stored times keep their meaning. Between two readings of the reference a
-process extrapolates with a clock of its host that is never stepped.
+notice changes the correction by as much, and all stored times keep their meaning. Between two readings of the reference
+a process extrapolates with a clock of its host that is never stepped.
 """
 
 import logging

@@ -46,7 +46,8 @@ class RedisStore(Operating, Running):
         writes = WriteLane(
             self._write_link, self._scripts, self._prefix, process=process, channel=channel, publish=self._hub.publish
         )
-        super().__init__(writes, Lane(Link(url), self._scripts, self._prefix), ranks or RankPolicy(), clock or SteadyClock())
+        reads = Lane(Link(url), self._scripts, self._prefix)
+        super().__init__(writes, reads, ranks or RankPolicy(), clock or SteadyClock())
         self._listener = Listener(Link(url, socket_timeout=None), channel, process, self._hub.publish)
 
     @property
