@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from time import monotonic
 from typing import NamedTuple, Protocol
@@ -115,6 +115,9 @@ def _start(message: Message, pace: Pace | None, head: Message | None, now: datet
 class Sight(Protocol):
     """What an outlook is made from."""
 
+    def now(self) -> datetime:
+        """See `MessageStore.now`."""
+
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
         """See `MessageStore.get_head`."""
 
@@ -154,7 +157,7 @@ class Outlooks:
                     heads[message.thread_id] = await self._sight.get_head(message.tenant, message.thread_id)
         except StoreError:
             pass  # an answer without an estimate is better than none: the messages are stored
-        now = datetime.now(UTC)
+        now = self._sight.now()
         return [outlook(message, pace, heads.get(message.thread_id or ""), now) for message in messages]
 
     async def _new_pace(self) -> Pace | None:

@@ -229,7 +229,7 @@ class QueueManager:
     async def outlooks(self, messages: Sequence[Message], *, keyed: bool = False) -> list[Outlook]:
         """Those of messages just accepted; `keyed` ones are told only what a replay can tell again."""
         if keyed:
-            now = datetime.now(UTC)
+            now = self._store.now()
             return [outlook(message, None, None, now) for message in messages]
         return await self._outlooks.of_each(messages)
 

@@ -15,6 +15,7 @@ ask for the narrow port that they need. Rules that hold for every method:
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from app.models import (
@@ -95,6 +96,13 @@ class RankPolicy:
 
 class MessageStore(Protocol):
     """Messages and their way through the queue."""
+
+    def now(self) -> datetime:
+        """The store's time, which dates all that is stored. It goes on when a host's or a server's clock is stepped.
+
+        It never runs backwards, and an hour of it is an hour: leases, delays and ages hold whatever a clock does
+        (tests/contract/test_clock_steps.py). A date that a caller gives is taken for one of the real world.
+        """
 
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
         """Store messages as queued, in this order, each behind all of its thread; all of them or none.
@@ -205,7 +213,7 @@ class MessageStore(Protocol):
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
         """Take back messages whose lease ran out: to the queue, or failed after `max_crashes`. Returns how many.
 
-        One that was cancelled ends as cancelled. The others list the attempt as failed.
+        Here and in `promote` the store first looks whether the clock was stepped. One that was cancelled ends as cancelled. The others list the attempt as failed.
         Safe to run in every process at once: the guard is in the statement.
         """
 

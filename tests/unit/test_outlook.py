@@ -117,6 +117,9 @@ class CountingSight:
         self.heads = 0
         self.away = False
 
+    def now(self) -> datetime:
+        return NOW
+
     async def pace(self) -> Pace:
         self.paces += 1
         if self.away:

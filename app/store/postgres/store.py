@@ -5,8 +5,9 @@ import contextlib
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 
-from app.clock import Clock, SteadyClock
+from app.clock import Clock, SteadyClock, to_datetime
 from app.models import (
     Accepted,
     Beat,
@@ -154,6 +155,10 @@ class PostgresStore:
     async def ping(self) -> None:
         """See `Store.ping`. A server that takes no writes does not answer as it should."""
         await self._read_lane.run(self._reads.prove_writable)
+
+    def now(self) -> datetime:
+        """See `MessageStore.now`."""
+        return to_datetime(self._clock.now())
 
     # Messages
 

@@ -4,8 +4,9 @@ import contextlib
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from datetime import datetime
 
-from app.clock import Clock, SteadyClock
+from app.clock import Clock, SteadyClock, to_datetime
 from app.errors import MessageNotFound, StoreIncompatible, ThreadNotFound
 from app.models import EventPage, Message, Page, Thread, Worker
 from app.store.base import PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, Capabilities, Heart, RankPolicy, Subscription
@@ -102,6 +103,10 @@ class RedisStore(Operating, Running):
     async def ping(self) -> None:
         """See `Store.ping`."""
         await self._reads.run("ping")
+
+    def now(self) -> datetime:
+        """See `MessageStore.now`."""
+        return to_datetime(self._clock.now())
 
     # Event log
 

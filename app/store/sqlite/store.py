@@ -13,11 +13,12 @@ import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 
 import apsw
 
-from app.clock import Clock, SteadyClock
+from app.clock import Clock, SteadyClock, to_datetime
 from app.errors import StoreError
 from app.models import (
     Accepted,
@@ -120,6 +121,10 @@ class SqliteStore:
     async def ping(self) -> None:
         """See `Store.ping`."""
         await self._write_lane.run(lambda: None, durable=False)
+
+    def now(self) -> datetime:
+        """See `MessageStore.now`."""
+        return to_datetime(self._clock.now())
 
     # Messages
 
