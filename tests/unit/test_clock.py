@@ -1,8 +1,8 @@
 """The store's time, from readings of a clock that is stepped and of one that is not."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytest import approx, mark
 
 from app.clock import SLEW, STEP_MS, ClockState, Sample, SteadyClock, SystemHost
 from tests.clock import START, SteppedHost
@@ -81,7 +81,7 @@ def test_whatever_is_done_to_the_clock_the_time_goes_on(
             assert abs(now - began - passed) <= passed * SLEW + precision * (steps + 1)
 
 
-@mark.parametrize("seconds", STEPS)
+@pytest.mark.parametrize("seconds", STEPS)
 def test_the_first_to_read_corrects_and_the_others_follow(seconds: float) -> None:
     host, kept = SteppedHost(), Kept()
     first, second = SteadyClock(host), SteadyClock(host)
@@ -93,10 +93,10 @@ def test_the_first_to_read_corrects_and_the_others_follow(seconds: float) -> Non
     kept.read_by(second)
     assert kept.state.epoch == 1
     assert kept.state.correction == round(-seconds * 1000)
-    assert first.now() == second.now() == approx(START, abs=2)
+    assert first.now() == second.now() == pytest.approx(START, abs=2)
 
 
-@mark.parametrize("seconds", [-HOUR, HOUR])
+@pytest.mark.parametrize("seconds", [-HOUR, HOUR])
 def test_a_correction_wears_off_and_dates_of_the_real_world_are_met(seconds: float) -> None:
     host, kept = SteppedHost(), Kept()
     clock = SteadyClock(host)
@@ -109,11 +109,11 @@ def test_a_correction_wears_off_and_dates_of_the_real_world_are_met(seconds: flo
         later = SteppedHost()
         later.running, later.wall = host.running + hours * 3_600_000, date
         reader = SteadyClock(later)
-        assert kept.state.correction_at(date) == approx(told - date, abs=1)
+        assert kept.state.correction_at(date) == pytest.approx(told - date, abs=1)
         kept.read_by(reader)
-        assert reader.now() == approx(told, abs=5)
+        assert reader.now() == pytest.approx(told, abs=5)
     host.advance(20 * HOUR)
-    assert clock.now() == approx(host.wall, abs=2)
+    assert clock.now() == pytest.approx(host.wall, abs=2)
 
 
 def test_a_step_too_small_to_matter_is_followed_without_going_back() -> None:
@@ -136,7 +136,7 @@ def test_a_slow_answer_proves_no_step() -> None:
     for there, back in ((4_000, 0), (0, 4_000), (2_000, 2_000)):
         kept.read_by(clock, there=there, back=back)
         assert kept.state.epoch == 0
-        assert clock.now() == approx(host.wall, abs=2)
+        assert clock.now() == pytest.approx(host.wall, abs=2)
 
 
 def test_a_process_that_stood_still_with_its_host_follows_the_others() -> None:
@@ -151,7 +151,7 @@ def test_a_process_that_stood_still_with_its_host_follows_the_others() -> None:
     frozen.wall = host.wall
     kept.read_by(asleep)
     assert kept.state.epoch == 0
-    assert asleep.now() == approx(clock.now(), abs=2)
+    assert asleep.now() == pytest.approx(clock.now(), abs=2)
 
 
 def test_a_process_that_begins_just_after_a_step_misleads_nobody() -> None:
@@ -162,7 +162,7 @@ def test_a_process_that_begins_just_after_a_step_misleads_nobody() -> None:
     fresh.wall = host.wall
     kept.read_by(newcomer)
     kept.read_by(clock)
-    assert (kept.state.epoch, clock.now()) == (1, approx(START, abs=2))
+    assert (kept.state.epoch, clock.now()) == (1, pytest.approx(START, abs=2))
 
 
 def test_a_host_without_a_name_is_no_evidence_for_the_next_start() -> None:

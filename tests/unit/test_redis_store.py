@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -203,7 +204,7 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         return admin.eval(COUNTED % scripts[script].text, len(keys), *keys, *arguments)  # type: ignore[return-value]  # redis-py types one reply for both of its clients
 
     def write(script: str, *arguments: str | int) -> list[int]:
-        return write_timeless(script, "", *arguments)
+        return write_timeless(script, time.time_ns() // 1_000_000, *arguments)
 
     def write_timeless(script: str, *arguments: str | int) -> list[int]:
         return cost(script, next(turns), 0, len(arguments), *arguments)

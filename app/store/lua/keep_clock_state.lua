@@ -1,10 +1,10 @@
--- Keeps what is known of the clock's steps, unless another process has corrected one meanwhile.
+-- Keeps what is known of the clock's steps, unless another process has corrected one meanwhile, or the queue is gone.
 -- KEYS[1] prefix of all keys, from which the script derives their names
 -- ARGV[1] epoch of the state that this was made from, ARGV[2...8] fields of `ClockState`
+-- Returns whether it was kept.
 -- include: keys
--- include: queue
 
-if (redis.call('HGET', CLOCK, 'epoch') or '0') ~= ARGV[1] then return 0 end
+if redis.call('EXISTS', prefix .. 'schema') == 0 or (redis.call('HGET', CLOCK, 'epoch') or '0') ~= ARGV[1] then return 0 end
 redis.call('HSET', CLOCK, 'epoch', ARGV[2], 'correction', ARGV[3], 'since', ARGV[4], 'seen', ARGV[5], 'boot', ARGV[6],
     'ahead', ARGV[7], 'noted', ARGV[8])
 return 1

@@ -2,7 +2,6 @@
 -- KEYS[1] prefix of all keys, from which the script derives their names
 -- Returns milliseconds since the epoch and the fields of `ClockState`, false where there are none yet.
 -- include: keys
--- include: queue
 
 local read = redis.call('TIME')
 return {read[1] * 1000 + math.floor(read[2] / 1000),

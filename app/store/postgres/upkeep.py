@@ -19,15 +19,14 @@ class Upkeep(Changes):
     def read_clock(self, clock: SteadyClock) -> None:
         """Let the clock learn from the server's, and keep what it decides, unless another process was faster."""
         while True:
-            with self.session.statement():
-                began = clock.host.elapsed()
-                ((read, *columns),) = self.rows("read_clock")
+            began = clock.host.elapsed()
+            with self.session.transaction(step("read_clock")) as (((read, *columns),),):
                 ended = clock.host.elapsed()
-            state = ClockState(*columns)
-            decided = clock.take(Sample(state, clock.host.reference(read), began, ended))
-            if decided is None:
-                return
-            with self.session.transaction():
+                state = ClockState(*columns)
+                decided = clock.take(Sample(state, clock.host.reference(read), began, ended))
+                if decided is None:
+                    self.session.discard()
+                    return
                 self.session.end_with(step("keep_clock_state", **decided._asdict(), read=state.epoch))
             if decided.epoch == state.epoch:
                 return

@@ -4,6 +4,9 @@ from app.clock import Clock, ClockState, Sample, SteadyClock
 from app.store.base import RankPolicy
 from app.store.redis.lane import Lane, WriteLane
 
+READINGS = 5
+"""How often the clock is read again when a step was found; a queue that is gone keeps no correction."""
+
 
 class Calls:
     """Each method of a part is one script; see `app.store.base` for what it does."""
@@ -21,8 +24,9 @@ class Calls:
     async def _read_clock(self) -> None:
         """Before anything is judged by the time: notice steps of the server's clock."""
         if isinstance(clock := self._clock, SteadyClock):
-            while await self._corrected(clock):
-                pass
+            for _ in range(READINGS):
+                if not await self._corrected(clock):
+                    return
 
     async def _corrected(self, clock: SteadyClock) -> bool:
         """Let the clock learn from the server's, and keep what it decides, unless another process was faster.
