@@ -30,6 +30,8 @@ NOTE_MS = 5_000
 SKEW_MS = 1_000
 """How far another process's time may be ahead and still be taken for a matter of precision."""
 
+_ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -84,7 +86,7 @@ class SystemHost:
 
     def elapsed(self) -> int:
         """See `Host.elapsed`."""
-        return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) // 1_000_000
+        return time.clock_gettime_ns(_ELAPSED) // 1_000_000
 
     def reference(self, read: int | None) -> int:
         """See `Host.reference`."""
@@ -117,6 +119,8 @@ class ClockState(NamedTuple):
 
     def correction_at(self, reference: float) -> float:
         """Store time minus reference when the reference shows this time."""
+        if self.correction == 0:
+            return 0.0
         left = max(0.0, abs(self.correction) - max(0.0, reference - self.since) * SLEW)
         return left if self.correction > 0 else -left
 

@@ -26,6 +26,9 @@ local function take(message, worker, lease, template, now, microseconds)
     leave_queue(message)
     -- Nothing starts before what it waited for, which another process may have dated a little later.
     local key, began = message_key(message.id), math.max(now, message.since)
+    if tonumber(message.number) > began * 1000 then
+        began = math.max(began, tonumber(redis.call('HGET', key, 'created_at')))
+    end
     local attempt = redis.call('HINCRBY', key, 'attempt', 1)
     local fence = above(message.fence, microseconds)
     redis.call('HDEL', key, 'place')
