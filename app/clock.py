@@ -212,11 +212,13 @@ class SteadyClock:
         wanted = expected - elapsed - state.correction_at(elapsed + (lowest + highest) / 2)
         nearest = min(max(wanted, lowest), highest)
         gap = nearest - wanted
-        if abs(gap) > STEP_MS + DRIFT * (elapsed - known.taken):
-            # Others went on while this process stood still, perhaps with its whole host: their time counts.
-            stood_still = gap > 0 and state.seen > expected + STEP_MS
+        # A correction that this process does not know of may have worn off since its last reading.
+        rate = DRIFT if state.epoch == known.state.epoch else DRIFT + SLEW
+        if abs(gap) > STEP_MS + rate * (elapsed - known.taken):
+            # Others noted the time of just now while this process stood still, perhaps with its whole host.
+            stood_still = gap > 0 and expected + STEP_MS < state.seen and expected + gap - state.seen < 2 * NOTE_MS
             if not stood_still:
-                return self._corrected(sample, expected, elapsed + nearest)
+                return self._corrected(sample, max(expected, state.seen), elapsed + nearest)
         first = self._view is None
         self._view = _View(state, wanted if abs(gap) <= 2 else nearest, elapsed)
         return self._introduced(sample, self._view) if first else self._note(sample, self._view)

@@ -81,6 +81,23 @@ def test_whatever_is_done_to_the_clock_the_time_goes_on(
             assert abs(now - began - passed) <= passed * SLEW + precision * (steps + 1)
 
 
+def test_a_correction_that_wore_off_unseen_is_no_step() -> None:
+    host, kept = SteppedHost(), Kept()
+    busy, idle = SteadyClock(host), SteadyClock(host)
+    kept.read_by(busy)
+    kept.read_by(idle)
+    host.step(-4 * HOUR)
+    kept.read_by(busy)
+    host.advance(60)
+    kept.read_by(idle)
+    assert kept.state.epoch == 1
+    assert idle.now() == pytest.approx(busy.now(), abs=6_001)
+    host.advance(60)
+    kept.read_by(idle)
+    kept.read_by(busy)
+    assert kept.state.epoch == 1
+
+
 @pytest.mark.parametrize("seconds", STEPS)
 def test_the_first_to_read_corrects_and_the_others_follow(seconds: float) -> None:
     host, kept = SteppedHost(), Kept()
