@@ -296,6 +296,41 @@ async def test_locked_rows_refuse_those_who_need_them_and_nobody_else(
         assert (await add(store, thread="locked")).thread_number == 2
 
 
+async def test_a_beat_extends_the_lease_of_a_message_whose_events_are_being_written(
+    store: PostgresStore, url: str, clock: ManualClock
+) -> None:
+    """A write of megabytes may take longer than the lease."""
+    lease = await start(store)
+    with connected(url) as other, other.transaction():
+        other.execute("LOCK TABLE events IN SHARE MODE")  # the append has the lock of its message and waits
+        writing = asyncio.create_task(store.append(lease, [chunk(0)]))
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        await until(lambda: asyncio.to_thread(ask, url, query), "the append waits")
+        clock.advance(LEASE_SECONDS / 2)
+        assert (await beat(store)).held == {lease.message_id: lease.fence}
+        clock.advance(LEASE_SECONDS / 2)
+        assert await store.rescue() == 0
+    assert await writing == 2
+
+
+async def test_a_beat_does_not_wait_for_a_message_that_is_being_ended(
+    store: PostgresStore, url: str, clock: ManualClock
+) -> None:
+    ending, running = await start(store), await start(store)
+    with connected(url) as other, other.transaction():
+        other.execute("LOCK TABLE events IN SHARE MODE")  # the finish has the lock of its message and waits
+        finishing = asyncio.create_task(store.finish(ending, DONE))
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        await until(lambda: asyncio.to_thread(ask, url, query), "the finish waits")
+        clock.advance(LEASE_SECONDS / 2)
+        held = (await asyncio.wait_for(beat(store), 1)).held
+        assert held == {each.message_id: each.fence for each in (ending, running)}
+        clock.advance(LEASE_SECONDS / 2)
+        assert await store.rescue() == 0  # one is being ended, the other was extended
+    await finishing
+    assert (await beat(store)).held == {running.message_id: running.fence}
+
+
 async def test_a_worker_cannot_write_while_its_message_is_being_taken_back(
     store: PostgresStore, url: str, clock: ManualClock
 ) -> None:
@@ -303,6 +338,7 @@ async def test_a_worker_cannot_write_while_its_message_is_being_taken_back(
     lease = await start(store, thread="t")
     with connected(url) as other:
         with other.transaction():
+            other.execute("SELECT 1 FROM messages FOR UPDATE")  # as `lock_expired` does
             other.execute("UPDATE messages SET fence = fence + 1, state = 'queued', place = 'ready'")
             writing = asyncio.create_task(store.append(lease, [chunk(0)]))
             finishing = asyncio.create_task(store.finish(lease, DONE))

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.types.numeric import Int8Dumper
+from psycopg.types.array import ListBinaryDumper
+from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from app.errors import CommitUnknown, ConfigurationError, StoreError, StoreUnavailable
 from app.store.postgres.watchdog import Line, Watchdog
@@ -133,8 +134,14 @@ def connect(parameters: str) -> "psycopg.Connection[tuple[Any, ...]]":
 
 
 def configure(connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
-    """Our settings, on a new connection."""
-    connection.adapters.register_dumper(int, Int8Dumper)
+    """Our settings, on a new connection.
+
+    Lists go as binary: as text, each string in a list is escaped character by character under Python's lock, which for
+    megabytes holds up all other threads for a second.
+    """
+    connection.adapters.register_dumper(int, Int8BinaryDumper)
+    connection.adapters.register_dumper(int, Int8Dumper)  # the last one is for single numbers
+    connection.adapters.register_dumper(list, ListBinaryDumper)
     connection.execute(SETTINGS, prepare=False)
 
 

@@ -450,11 +450,11 @@ messages.number, messages.id, messages.tenant, messages.thread_id, messages.thre
 messages.place, messages.attempt, messages.crashes, messages.fence, messages.cancel_requested, messages.webhook_url
 
 -- name: lock_leased
--- The guard of every change of an attempt.
+-- The guard of every change of an attempt. FOR UPDATE, here and in lock_expired, keeps out `share_leased`.
 SELECT {locked_columns}
 FROM unnest(%(ids)s::text[], %(fences)s::bigint[]) AS lease (id, fence)
 JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND messages.state = 'processing'
-ORDER BY messages.number FOR NO KEY UPDATE OF messages
+ORDER BY messages.number FOR UPDATE OF messages
 
 -- name: lock_message
 SELECT {locked_columns} FROM messages WHERE id = %(id)s AND tenant = %(tenant)s FOR NO KEY UPDATE
@@ -598,26 +598,35 @@ ORDER BY coalesce(lease_until, 0), number LIMIT %(limit)s
 -- name: lock_expired
 -- Those that a worker is about to finish are left to it. OFFSET keeps the planner from walking all that have run out.
 SELECT {locked_columns} FROM (
-    SELECT * FROM messages WHERE id = ANY (%(ids)s::text[]) ORDER BY number OFFSET 0 FOR NO KEY UPDATE SKIP LOCKED
+    SELECT * FROM messages WHERE id = ANY (%(ids)s::text[]) ORDER BY number OFFSET 0 FOR UPDATE SKIP LOCKED
 ) AS messages WHERE state = 'processing' AND coalesce(lease_until, 0) <= %(now)s
 
+-- name: leased
+FROM moment CROSS JOIN unnest(%(ids)s::text[], %(fences)s::bigint[]) AS lease (id, fence)
+JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND messages.state = 'processing'
+    AND messages.worker_id = %(id)s AND messages.lease_until > moment.now
+
 -- name: beat
--- A lease that ran out is not revived: the rescue has it from here on.
+-- A lease that ran out is not revived: the rescue has it from here on. A beat waits for nobody: a row that is locked is
+-- being ended, which may take seconds for a long answer, or is asked to cancel. It is still held, as far as is known.
+-- No rescue takes it while it is locked, and where it is not ended after all, the next beat extends it.
 WITH moment AS MATERIALIZED (SELECT %(now)s::bigint AS now),
 shown AS (
     INSERT INTO workers (id, host, pid, slots, started_at, last_beat)
     SELECT %(id)s, %(host)s, %(pid)s, %(slots)s, now, now FROM moment
     ON CONFLICT (id) DO UPDATE SET slots = excluded.slots, last_beat = excluded.last_beat
 ), held AS MATERIALIZED (
-    SELECT messages.number, moment.now
-    FROM moment CROSS JOIN unnest(%(ids)s::text[], %(fences)s::bigint[]) AS lease (id, fence)
-    JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND messages.state = 'processing'
-        AND messages.worker_id = %(id)s AND messages.lease_until > moment.now
-    ORDER BY messages.number FOR NO KEY UPDATE OF messages
+    SELECT messages.number, moment.now {leased}
+    ORDER BY messages.number FOR NO KEY UPDATE OF messages SKIP LOCKED
+), extended AS (
+    UPDATE messages SET lease_until = held.now + %(lease_milliseconds)s
+    FROM held WHERE messages.number = held.number
+    RETURNING messages.id, messages.fence, messages.cancel_requested
 )
-UPDATE messages SET lease_until = held.now + %(lease_milliseconds)s
-FROM held WHERE messages.number = held.number
-RETURNING messages.id, messages.fence, messages.cancel_requested
+SELECT id, fence, cancel_requested FROM extended
+UNION ALL
+SELECT messages.id, messages.fence, messages.cancel_requested {leased}
+WHERE NOT EXISTS (SELECT FROM held WHERE held.number = messages.number)
 
 -- name: remove_worker
 DELETE FROM workers WHERE id = %(id)s
@@ -662,12 +671,13 @@ SELECT message, coalesce((SELECT max(id) FROM events WHERE events.message = give
 FROM unnest(%(messages)s::bigint[], %(types)s::text[], %(data)s::text[]) AS given (message, type, data)
 
 -- name: share_leased
--- FOR SHARE waits for a rescue or a finish that is under way, and then looks again. FOR KEY SHARE would not wait, and a
--- condition in the INSERT alone would not look again: both let a worker that lost its lease write.
+-- FOR KEY SHARE waits for a rescue or a finish that is under way, since these lock FOR UPDATE, and then looks again. It
+-- does not keep a beat from extending the lease while megabytes are written. A condition in the INSERT alone would not
+-- look again, and let a worker that lost its lease write.
 SELECT messages.number, messages.id, messages.fence
 FROM unnest(%(ids)s::text[], %(fences)s::bigint[]) AS lease (id, fence)
 JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND messages.state = 'processing'
-ORDER BY messages.number FOR SHARE OF messages
+ORDER BY messages.number FOR KEY SHARE OF messages
 
 -- name: find_log
 SELECT number, state FROM messages WHERE id = %(id)s
