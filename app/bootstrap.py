@@ -18,9 +18,9 @@ from app.agents.functions import FunctionAgent, is_answering
 from app.agents.loop import AgentLoop
 from app.agents.memory import LateMemory, MemoryOnLoop
 from app.agents.registry import AgentRegistry, Loader
-from app.checkpoints.factory import checkpoint_url, open_saver, saver_opener
+from app.checkpoints.factory import check_server, checkpoint_url, open_saver, saver_opener
 from app.config import Settings, place_of
-from app.errors import StoreError
+from app.errors import AgentQueueError, StoreError
 from app.maintenance import Maintenance
 from app.queue_manager import QueueManager
 from app.services import Services
@@ -71,6 +71,11 @@ class Agents:
         self._store_loop = asyncio.get_running_loop()
         await self._loop.call(self.registry.load)
         self.registry.loaded.set()
+
+    async def prove_memory(self) -> None:
+        """Ask whether what agents remember can be used, once it is open. Raises StoreError."""
+        if self._saver is not None:
+            await self._saver.ping()
 
     async def close(self) -> None:
         """Close the memory, unless its event loop is blocked."""
@@ -167,6 +172,22 @@ async def check_store(settings: Settings) -> None:
     await store.close()
 
 
+async def check_memory(settings: Settings) -> None:
+    """Ask the server of the agents' memory whether it can be used, if it is another one than the store's.
+
+    A file is asked when the agents are loaded. Raises StoreError, ConfigurationError.
+    """
+    url = checkpoint_url(settings)
+    if settings.worker_concurrency == 0 or url == settings.database_url:
+        return
+    try:
+        await check_server(url, allow_volatile=settings.allow_volatile)
+    except AgentQueueError as error:
+        told = redactor_of(settings).redact(str(error)).replace("DATABASE_URL", "CHECKPOINT_URL").rstrip(".")
+        named = told if told.startswith("CHECKPOINT_URL") else f"CHECKPOINT_URL: {told}"
+        raise type(error)(f"{named}, got {place_of(url)}") from None
+
+
 class Runtime:
     """All parts of a process, wired; `running` opens and closes them."""
 
@@ -203,6 +224,7 @@ class Runtime:
             store=self._store,
             registry=registry,
             worker=self.worker,
+            prove_memory=self._agents.prove_memory,
         )
 
     def begin_stop(self) -> None:

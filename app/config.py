@@ -19,6 +19,9 @@ SIGNING_PREFIX = "whsec_"
 MAX_KEEPALIVE_SECONDS = 15.0
 """Proxies cut silent connections; no setting makes a stream more silent than this."""
 
+MEMORY_URLS = ("sqlite://", "sqlite:///:memory:")
+"""Other spellings of `memory://`: what SQLite and SQLAlchemy call a database without a file."""
+
 Seconds = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
 AgentPaths = Annotated[dict[str, str], NoDecode]
 
@@ -52,6 +55,7 @@ class Settings(BaseSettings):
     worker_concurrency: int = Field(1, ge=0, le=1000)
     max_abandoned: int = Field(64, ge=1)
     lease_seconds: Seconds = 30
+    startup_timeout_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 60
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 25
     priority_aging_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 0
     retention_days: Seconds = 30
@@ -69,6 +73,11 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("database_url", "checkpoint_url", mode="after")
+    @classmethod
+    def _one_name_for_memory(cls, value: str | None) -> str | None:
+        return "memory://" if value in MEMORY_URLS else value
 
     @field_validator("openai_api_key", mode="after")
     @classmethod

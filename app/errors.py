@@ -19,6 +19,9 @@
     ├── AgentUnavailable          an agent that is configured could not be loaded
     ├── StoreError                the store did something unexpected
     │   ├── StoreUnavailable      busy, away or out of space: try again later
+    │   │   ├── StoreRefused          the server or the system turns us away, as the settings stand
+    │   │   ├── TooFewConnections     the server has no connection left for this process
+    │   │   ├── MemoryDamaged         the file of what agents remember cannot be read
     │   │   └── MemoryClosed          what agents remember is not open in this process
     │   ├── CommitUnknown         the store went away while it wrote: nobody knows whether it did
     │   └── StoreIncompatible     a database newer than this code, or none of ours
@@ -197,6 +200,27 @@ class StoreUnavailable(StoreError):
 
     code = "store_unavailable"
     public = "The database is busy, away or out of space. Nothing was stored; send it again later."
+
+
+class StoreRefused(StoreUnavailable):
+    """The server or the system turns us away, as the settings stand. A start does not wait for it to change."""
+
+
+class TooFewConnections(StoreUnavailable):
+    """The server has no connection left for this process."""
+
+    public = (
+        "The database has too few connections left for this process. Messages wait until it has them. Raise the limit "
+        "of the server or the role, or run fewer processes."
+    )
+
+
+class MemoryDamaged(StoreUnavailable):
+    """The file of what agents remember cannot be read."""
+
+    public = (
+        "The file of what agents remember is damaged. Messages wait until it is restored from a backup or moved away."
+    )
 
 
 class MemoryClosed(StoreUnavailable):

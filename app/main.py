@@ -25,17 +25,15 @@ from app.api.limits import BodyLimit, HotRoute, RawThreadPaths
 from app.api.operation_schemas import DeadLetterSelection, UnfinishedSelection
 from app.api.protocol import ConnectedHttpProtocol, ConnectedWebSocketProtocol
 from app.api.schemas import MessageAnswer, MessageBatch, MessageChange, MessageCreate, Problem
-from app.bootstrap import Runtime, check_store, start_logging
+from app.bootstrap import Runtime, start_logging
 from app.config import Settings, load_settings
-from app.errors import AgentQueueError, ConfigurationError
+from app.errors import AgentQueueError, ConfigurationError, StoreRefused, StoreUnavailable
+from app.startup import await_engines
 
 logger = logging.getLogger("app.main")
 
 SEND_BUFFER_BYTES = 64 * 1024
 """Of each accepted connection: a reader that does not read costs this much in the kernel, not four megabytes."""
-
-BACKLOG = 2048
-"""Connections that may wait to be accepted; uvicorn's default."""
 
 STOP_SECONDS = 1.7
 """How long a process may take to end after the grace of its runs, so that it is gone within 2 seconds of it."""
@@ -49,7 +47,10 @@ PING_SECONDS = 20.0
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  addresses to listen on, not to show
 
 CONFIGURATION_EXIT_CODE = 78
-"""EX_CONFIG of sysexits.h."""
+"""EX_CONFIG of sysexits.h: to start again changes nothing."""
+
+FAILED_EXIT_CODE = 1
+"""To start again may work, as when a database was away for longer than STARTUP_TIMEOUT_SECONDS."""
 
 HAND_READ = (MessageCreate, MessageBatch, MessageChange, MessageAnswer, UnfinishedSelection, DeadLetterSelection)
 """Bodies that endpoints read by themselves, which FastAPI so does not know of."""
@@ -79,15 +80,19 @@ class Application(FastAPI):
         await self.entry(scope, receive, send)
 
 
-def create_app(settings: Settings, *, runtime: Runtime | None = None, owns_process: bool = False) -> FastAPI:
+def create_app(
+    settings: Settings, *, runtime: Runtime | None = None, owns_process: bool = False, awaits_engines: bool = False
+) -> FastAPI:
     """The application, not yet running; one that `owns_process` may set up what all in it share.
 
-    Raises ConfigurationError.
+    With `awaits_engines` its start waits for the databases. Raises ConfigurationError.
     """
     runtime = runtime or Runtime(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if awaits_engines:
+            await await_engines(settings)
         with _on_termination(
             runtime.begin_stop, settings
         ):  # around the drain too: it is what a second signal cuts short
@@ -217,14 +222,17 @@ def _end_process_in(seconds: float, code: int) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises OSError."""
+    """A socket that is bound, so that nobody else can have the port. The server listens on it. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted connections inherit it; tokens go at once
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    listener.bind((host, port))
-    listener.listen(BACKLOG)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"HOST, PORT: {error.strerror or error}") from error
     return listener
 
 
@@ -247,13 +255,29 @@ def server_config(app: FastAPI) -> uvicorn.Config:
 
 
 def serve(settings: Settings) -> None:
-    """Run the server until it is told to stop. Raises AgentQueueError and OSError while starting."""
-    listener = listen(settings.host, settings.port)  # first: who connects from here on waits, and is not refused
-    asyncio.run(check_store(settings))
-    app = create_app(settings, owns_process=True)
-    host = "localhost" if settings.host in EVERYWHERE else settings.host
-    logger.info("Serving on http://%s:%d, its API described under /docs", host, listener.getsockname()[1])
-    uvicorn.Server(server_config(app)).run(sockets=[listener])
+    """Run the server until it is told to stop. Raises AgentQueueError and OSError while starting.
+
+    The port refuses connections until the server can answer: a probe or a balancer then tries another process.
+    """
+    with listen(settings.host, settings.port) as listener:
+        asyncio.run(await_engines(settings))
+        app = create_app(settings, owns_process=True)
+        server = Server(server_config(app))
+        server.run(sockets=[listener])
+    if not server.started:
+        sys.exit(FAILED_EXIT_CODE)  # uvicorn has logged why
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's server, which says where it listens as soon as it does."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        await super().startup(sockets)
+        for listener in sockets if sockets and self.started else ():
+            host, port, *_ = listener.getsockname()
+            host = "localhost" if host in EVERYWHERE else host
+            logger.info("Serving on http://%s:%d, its API described under /docs", host, port)
 
 
 async def _work(settings: Settings) -> None:
@@ -288,13 +312,13 @@ def work(settings: Settings) -> None:
         raise ConfigurationError("WORKER_CONCURRENCY: expected at least 1 for a worker, got 0")
     if settings.database_url == "memory://":
         raise ConfigurationError("DATABASE_URL: expected one that other processes can reach, got 'memory://'")
-    asyncio.run(check_store(settings))
+    asyncio.run(await_engines(settings))
     asyncio.run(_work(settings))
 
 
 def migrate(settings: Settings) -> None:
     """Bring the database up to date without serving from it. Raises AgentQueueError."""
-    asyncio.run(check_store(settings))
+    asyncio.run(await_engines(settings))
     logger.info("The database is up to date")
 
 
@@ -306,10 +330,11 @@ def run(command: Callable[[Settings], None]) -> None:
         command(settings)
     except AgentQueueError as error:
         sys.stderr.write(f"Cannot start. {error}\n")
-        sys.exit(CONFIGURATION_EXIT_CODE)
+        away = isinstance(error, StoreUnavailable) and not isinstance(error, StoreRefused)
+        sys.exit(FAILED_EXIT_CODE if away else CONFIGURATION_EXIT_CODE)
     except OSError as error:
-        sys.stderr.write(f"Cannot start. HOST, PORT: {error}\n")
-        sys.exit(1)
+        sys.stderr.write(f"Cannot start. {error}\n")
+        sys.exit(FAILED_EXIT_CODE)
 
 
 def __getattr__(name: str) -> FastAPI:
@@ -318,7 +343,7 @@ def __getattr__(name: str) -> FastAPI:
         raise AttributeError(name)
     settings = load_settings()
     start_logging(settings)
-    return create_app(settings, owns_process=True)
+    return create_app(settings, owns_process=True, awaits_engines=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the HTTP side is given: everything it may call, ready made."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,3 +40,4 @@ class Services:
     store: Store
     registry: AgentRegistry
     worker: WorkerStatus
+    prove_memory: Callable[[], Awaitable[None]]

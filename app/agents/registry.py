@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from app.agents.base import Agent
@@ -10,6 +11,7 @@ from app.errors import AgentUnavailable, InvalidRequest, StoreUnavailable
 logger = logging.getLogger(__name__)
 
 LOAD_AGAIN_SECONDS = 1.0
+TELL_SECONDS = 5.0
 
 Loader = Callable[[], Awaitable[Agent]]
 
@@ -23,6 +25,8 @@ class AgentRegistry:
         self._agents: dict[str, Agent] = {}
         self._failures: dict[str, str] = {}
         self.loaded = asyncio.Event()
+        self.waits_for: str | None = None
+        """Why loading takes longer than usual, as anybody may be told; None when it does not."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,15 +76,20 @@ class AgentRegistry:
                     raise
                 self._failures[name] = self._redact(f"{type(error).__name__}: {error}")
                 logger.exception("Agent could not be loaded, its messages stay queued: name=%s", name)
+            finally:
+                self.waits_for = None
 
-    @staticmethod
-    async def _load_when_possible(loader: Loader) -> Agent:
-        """The agent; while the store that its memory belongs to is away, later."""
+    async def _load_when_possible(self, loader: Loader) -> Agent:
+        """The agent; while the store is away or its memory cannot be used, later."""
+        tell_at = 0.0
         while True:
             try:
                 return await loader()
             except StoreUnavailable as error:
-                logger.warning("Agent not loaded yet, trying again: %s", error)
+                self.waits_for = error.public
+                if time.monotonic() >= tell_at:
+                    tell_at = time.monotonic() + TELL_SECONDS
+                    logger.warning("Agent not loaded yet, trying again: %s", self._redact(str(error)))
                 await asyncio.sleep(LOAD_AGAIN_SECONDS)
 
 

@@ -1,5 +1,6 @@
 """Whether this process lives, and whether it should be given work. Open to probes: nothing here is anybody's data."""
 
+import asyncio
 import logging
 
 from fastapi import APIRouter, Response
@@ -7,13 +8,14 @@ from fastapi import APIRouter, Response
 from app import __version__
 from app.api.deps import ServicesDep
 from app.api.schemas import Alive, Check, Health
-from app.errors import StoreError
+from app.errors import StoreError, StoreUnavailable
 from app.services import Services
 
 logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/health", tags=["health"])
 JSON = "application/json"
+MEMORY_SECONDS = 5.0
 
 
 async def _health(services: Services) -> Health:
@@ -25,15 +27,30 @@ async def _health(services: Services) -> Health:
         checks = {"store": Check(ok=False, detail=error.public)}
     registry = services.registry
     starting = not registry.loaded.is_set()
+    if services.worker.slots and not starting:
+        checks["memory"] = await _memory(services)
     problems_found = [f"{name}: {reason}" for name, reason in registry.failures.items()]
     checks["agents"] = Check(ok=not starting and not problems_found, detail="; ".join(problems_found))
     if starting:
-        checks["agents"].detail = "still loading"
+        checks["agents"].detail = f"still loading. {registry.waits_for}" if registry.waits_for else "still loading"
     if services.worker.slots:
         checks["worker"] = Check(ok=services.worker.able, detail=services.worker.trouble)
     ok = all(check.ok for check in checks.values())
-    status = "healthy" if ok else "starting" if starting and checks["store"].ok else "degraded"
+    begins = starting and checks["store"].ok and registry.waits_for is None
+    status = "healthy" if ok else "starting" if begins else "degraded"
     return Health(status=status, version=__version__, checks=checks)
+
+
+async def _memory(services: Services) -> Check:
+    try:
+        async with asyncio.timeout(MEMORY_SECONDS):
+            await services.prove_memory()
+    except TimeoutError:
+        return Check(ok=False, detail=StoreUnavailable.public)
+    except StoreError as error:
+        logger.warning("The agents' memory does not answer: %s", error)
+        return Check(ok=False, detail=error.public)
+    return Check(ok=True, detail="")
 
 
 @router.get("", operation_id="getHealth", summary="See how the server is", response_model=Health)

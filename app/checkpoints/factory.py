@@ -1,5 +1,6 @@
 """The saver of the agents' memory by its URL."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -91,6 +92,22 @@ def saver_opener(url: str) -> "Callable[[str], AbstractAsyncContextManager[Saver
     from app.checkpoints import sqlite
 
     return partial(sqlite.open_saver, None if url == MEMORY else Path(url.removeprefix(SQLITE)))
+
+
+async def check_server(url: str, *, allow_volatile: bool) -> None:
+    """Ask the server at this URL whether it can be used; nothing is asked of files. Imports no LangGraph.
+
+    Raises StoreError, ConfigurationError.
+    """
+    if url.startswith(POSTGRES):
+        from app.store.postgres.connection import connection_parameters
+        from app.store.postgres.migrations import check_access
+
+        await asyncio.to_thread(check_access, connection_parameters(url))
+    elif url.startswith(REDIS):
+        from app.store.redis.connection import check_access as check_redis
+
+        await check_redis(url, allow_volatile=allow_volatile)
 
 
 @asynccontextmanager

@@ -40,8 +40,9 @@ from app.checkpoints.fence import (
     mark_of,
     strict_serializer,
 )
-from app.errors import StoreError, StoreUnavailable
-from app.store.postgres.connection import connection_parameters
+from app.errors import StoreError, StoreUnavailable, TooFewConnections
+from app.store.postgres.connection import COMMON_SETTINGS, CROWDED, connection_parameters
+from app.store.postgres.migrations import check_access
 
 Connection = AsyncConnection[DictRow]
 
@@ -51,7 +52,13 @@ MIGRATIONS = [script.replace(" CONCURRENTLY", "") for script in AsyncPostgresSav
 LOCK_SETUP = "SELECT pg_advisory_xact_lock(hashtext('agent_queue checkpoints'))"
 SCHEMA_IS_MISSING = "SELECT 1 WHERE to_regnamespace('agent_queue_memory') IS NULL"
 CREATE_SCHEMA = "CREATE SCHEMA agent_queue_memory"
-SET_SCHEMA = "SET search_path TO agent_queue_memory"
+MEMORY_SETTINGS = """
+SET search_path TO agent_queue_memory;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = '30s';
+"""
+"""Beside those of the store's connections. The time-out of statements ends the wait for a lock too."""
+
 CREATE_FENCES = """
 CREATE TABLE IF NOT EXISTS checkpoint_fences (
     thread_id text PRIMARY KEY, queue text NOT NULL, message bigint NOT NULL, fence bigint NOT NULL
@@ -272,6 +279,14 @@ class FencedPostgresSaver(AsyncPostgresSaver):
                     return await _forget_runs(connection, memory_key, message_ids)
             await self._take_late(config, mark)
 
+    async def ping(self) -> None:
+        """Ask whether the server answers. Raises StoreError."""
+        try:
+            async with self._connection() as connection:
+                await _first_row(connection, ANYBODY, ())
+        except StoreUnavailable:  # the pool does not tell why it got no connection
+            await asyncio.to_thread(check_access, str(self._pool.conninfo))
+
     async def _save(self, config: RunnableConfig, statement: str, values: dict[str, Any]) -> None:
         """Write by one statement, which holds the attempt's mark until it is committed."""
         mark = mark_of(config, self._queue_id)
@@ -358,7 +373,8 @@ def mapped_errors() -> Iterator[None]:
     try:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction) as error:
-        raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
+        kind = TooFewConnections if CROWDED.search(str(error)) else StoreUnavailable
+        raise kind(f"The agents' memory cannot be used: {error}") from error
     except TimeoutError as error:
         raise StoreUnavailable("The agents' memory cannot be used: the server does not answer") from error
     except psycopg.Error as error:
@@ -386,8 +402,8 @@ async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedPostgresSav
 
 
 async def _configure(connection: Connection) -> None:
-    await connection.execute(SET_SCHEMA)
     await connection.execute(f"SET statement_timeout TO '{STATEMENT_SECONDS}s'".encode())
+    await connection.execute(f"{COMMON_SETTINGS}{MEMORY_SETTINGS}".encode())
 
 
 async def _check(connection: Connection) -> None:

@@ -280,6 +280,11 @@ class FencedRedisSaver(CalledFromThreads):
             if "counters_since_delta_snapshot" in found.metadata or any(isinstance(v, _DeltaSnapshot) for v in values):
                 raise NotImplementedError(f"A DeltaChannel needs the earlier checkpoints of {thread_id!r}.")
 
+    async def ping(self) -> None:
+        """Ask whether the server answers. Raises StoreError."""
+        with mapped_errors():
+            await cast(Any, self._client).ping()
+
     async def _keep(
         self,
         thread_id: str,

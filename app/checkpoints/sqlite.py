@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -40,7 +40,7 @@ from app.checkpoints.fence import (
     strict_serializer,
 )
 from app.checkpoints.threads import CalledFromThreads
-from app.errors import StoreUnavailable
+from app.errors import MemoryDamaged, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -68,6 +68,11 @@ SOON = "PRAGMA synchronous = NORMAL"
 AT_ONCE = "PRAGMA synchronous = FULL"
 """How soon a commit is on the disk. FULL is the default: a finished step stays finished."""
 
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+CHECK_SHARE = 10
+"""Whether a file is damaged is checked again after so many times as long as the last check took."""
+
 BUSY_TIMEOUT_SECONDS = 5
 WAL_RETRY_SECONDS = 0.01
 
@@ -85,21 +90,42 @@ class _Statements(SqliteSaver):
 class FencedSqliteSaver(CalledFromThreads):
     """A saver whose writes carry the attempt's fence in `configurable`. Meets `app.agents.base.AgentMemory`."""
 
-    def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor, queue_id: str) -> None:
+    def __init__(self, path: Path | None, thread: ThreadPoolExecutor, queue_id: str) -> None:
         super().__init__(strict_serializer())
-        self.conn = connection
+        self._path = path
         self._thread = thread
         self._queue_id = queue_id
-        self._statements = _Statements(connection, serde=self.serde)
+        self._statements: _Statements | None = None
         self._is_set_up = False
+        self._damage: MemoryDamaged | None = None
+        self._check_at = 0.0
+
+    @property
+    def conn(self) -> sqlite3.Connection:
+        """The connection, in the thread that has it."""
+        return self.statements.conn
+
+    @property
+    def statements(self) -> _Statements:
+        """LangGraph's statements on the connection."""
+        assert self._statements is not None, "used before a call has connected"
+        return self._statements
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         """As LangGraph's saver makes them."""
-        return self._statements.get_next_version(current, channel)
+        return SqliteSaver.get_next_version(cast(SqliteSaver, self), current, channel)
 
     async def setup(self) -> None:
         """Make the tables, as the first call does anyway."""
         await self._call(lambda: None)
+
+    async def close(self) -> None:
+        """Let go of the file."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+
+    async def ping(self) -> None:
+        """Ask whether the file can be read. Raises StoreUnavailable."""
+        await self._call(lambda: self._first_row(FIND_FENCE, ("", "", 0, 0)))
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
@@ -108,7 +134,7 @@ class FencedSqliteSaver(CalledFromThreads):
             mark = mark_of(config, self._queue_id)
             if mark and not self._first_row(FIND_FENCE, mark):
                 self._take(config, mark)
-            return self._statements.get_tuple(config)
+            return self.statements.get_tuple(config)
 
         if kept := kept_read(config):
             return kept.pop()
@@ -126,7 +152,7 @@ class FencedSqliteSaver(CalledFromThreads):
     ) -> AsyncIterator[CheckpointTuple]:
         """The checkpoints that match, newest first."""
         for found in await self._call(
-            lambda: list(self._statements.list(config, filter=filter, before=before, limit=limit))
+            lambda: list(self.statements.list(config, filter=filter, before=before, limit=limit))
         ):
             yield found
 
@@ -138,30 +164,30 @@ class FencedSqliteSaver(CalledFromThreads):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Save a checkpoint. Raises LeaseLost when a later attempt has begun."""
-        return await self._write(config, lambda: self._statements.put(config, checkpoint, metadata, new_versions))
+        return await self._write(config, lambda: self.statements.put(config, checkpoint, metadata, new_versions))
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
-        await self._write(config, lambda: self._statements.put_writes(config, writes, task_id, task_path))
+        await self._write(config, lambda: self.statements.put_writes(config, writes, task_id, task_path))
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete all checkpoints of a conversation."""
-        await self._write({"configurable": {}}, lambda: self._statements.delete_thread(thread_id))
+        await self._write({"configurable": {}}, lambda: self.statements.delete_thread(thread_id))
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """What the ancestors of a checkpoint wrote to these channels."""
-        return await self._call(lambda: self._statements.get_delta_channel_history(config=config, channels=channels))
+        return await self._call(lambda: self.statements.get_delta_channel_history(config=config, channels=channels))
 
     async def forget(self, memory_keys: list[str]) -> None:
         """See `AgentMemory.forget`."""
 
         def forget() -> None:
             for key in memory_keys:
-                self._statements.delete_thread(key)
+                self.statements.delete_thread(key)
                 self.conn.execute(FORGET_FENCE, (key,))
 
         await self._write({"configurable": {}}, forget)
@@ -198,13 +224,17 @@ class FencedSqliteSaver(CalledFromThreads):
         """Have the thread do this; what it leaves uncommitted is undone."""
 
         def called() -> T:
-            with mapped_errors():
-                try:
-                    if not self._is_set_up:
-                        self._set_up()
-                    return work()
-                finally:
-                    self.conn.rollback()
+            if not self._is_set_up:
+                self._open()
+            try:
+                with mapped_errors():
+                    try:
+                        return work()
+                    finally:
+                        self.conn.rollback()
+            except StoreUnavailable as error:
+                self._let_go(error)
+                raise
 
         calling = asyncio.get_running_loop().run_in_executor(self._thread, called)
         try:
@@ -215,16 +245,51 @@ class FencedSqliteSaver(CalledFromThreads):
                 calling.exception()  # nobody is left to be told
             raise
 
+    def _open(self) -> None:
+        """Connect and make the tables; of a file that was damaged, when it has been replaced.
+
+        Raises StoreUnavailable.
+        """
+        if self._damage is not None and time.monotonic() < self._check_at:
+            raise self._damage.with_traceback(None)
+        began = time.monotonic()
+        try:
+            with mapped_errors():
+                if self._statements is None:
+                    self._statements = _Statements(_connect(self._path), serde=self.serde)
+                if (
+                    self._damage is not None
+                    and (found := self.conn.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok"
+                ):
+                    raise MemoryDamaged(f"The agents' memory is damaged: {found}")
+                self._set_up()
+            self._damage = None
+        except StoreUnavailable as error:
+            self._let_go(error)
+            self._check_at = time.monotonic() + CHECK_SHARE * (time.monotonic() - began)
+            raise
+
+    def _let_go(self, error: StoreUnavailable) -> None:
+        """Disconnect where the file itself is the trouble: it is mended by putting another one in its place."""
+        self._damage = error if isinstance(error, MemoryDamaged) else self._damage
+        if self._path is not None and _code(error.__cause__) not in IN_USE:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._statements is not None:
+            self._statements.conn.close()
+        self._statements, self._is_set_up = None, False
+
     def _set_up(self) -> None:
         """SQLite answers a switch to WAL with BUSY at once, whatever the timeout, while others open the file too."""
         deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
         while not self._is_set_up:
             try:
-                self._statements.setup()
+                self.statements.setup()
                 self.conn.execute(CREATE_FENCES)
                 self._is_set_up = True
-            except sqlite3.OperationalError:
-                if time.monotonic() > deadline:
+            except sqlite3.OperationalError as error:
+                if time.monotonic() > deadline or _code(error) not in IN_USE:
                     raise
                 time.sleep(WAL_RETRY_SECONDS)
 
@@ -251,6 +316,12 @@ class FencedSqliteSaver(CalledFromThreads):
         return self.conn.execute(query, values).fetchone()
 
 
+def _code(error: BaseException | None) -> int:
+    """SQLite's primary result code; 0 where SQLite gave none."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
 @contextmanager
 def mapped_errors() -> Iterator[None]:
     """Turns what SQLite raises into errors of ours."""
@@ -258,20 +329,24 @@ def mapped_errors() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
+    except sqlite3.DatabaseError as error:
+        if _code(error) not in DAMAGED:
+            raise
+        raise MemoryDamaged(f"The agents' memory is damaged: {error}") from error
+    except OSError as error:
+        raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
 
 
 @asynccontextmanager
 async def open_saver(path: Path | None, queue_id: str) -> AsyncIterator[FencedSqliteSaver]:
     """The saver on this file, or in memory for None, for the messages of this queue."""
-    loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(1, thread_name_prefix="sqlite-memory") as thread:
-        connection = await loop.run_in_executor(thread, _connect, path)
+        saver = FencedSqliteSaver(path, thread, queue_id)
         try:
-            saver = FencedSqliteSaver(connection, thread, queue_id)
             await saver.setup()
             yield saver
         finally:
-            await loop.run_in_executor(thread, connection.close)
+            await saver.close()
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:
@@ -279,5 +354,4 @@ def _connect(path: Path | None) -> sqlite3.Connection:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(0o600)
-    with mapped_errors():
-        return sqlite3.connect(path or ":memory:", timeout=BUSY_TIMEOUT_SECONDS, check_same_thread=False)
+    return sqlite3.connect(path or ":memory:", timeout=BUSY_TIMEOUT_SECONDS, check_same_thread=False)

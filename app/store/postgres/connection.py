@@ -14,7 +14,14 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.array import ListBinaryDumper
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
-from app.errors import CommitUnknown, ConfigurationError, StoreError, StoreUnavailable
+from app.errors import (
+    CommitUnknown,
+    ConfigurationError,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+    TooFewConnections,
+)
 from app.store.postgres.watchdog import Line, Watchdog
 
 logger = logging.getLogger(__name__)
@@ -39,12 +46,34 @@ DEFAULTS = {
 }
 """Connection parameters, unless the URL has others."""
 
-SETTINGS = f"""
+FIRST_SETTING = f"SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS:g}s'"
+"""Alone, since the time-out that it replaces may be too short for all the others."""
+
+COMMON_SETTINGS = """
+SET client_encoding = 'UTF8';
+SET datestyle = 'ISO, MDY';
+SET intervalstyle = 'postgres';
+SET timezone = 'UTC';
+SET bytea_output = 'hex';
+SET extra_float_digits = 1;
+SET standard_conforming_strings = on;
+SET array_nulls = on;
+SET transform_null_equals = off;
+SET default_transaction_isolation = 'read committed';
+SET default_transaction_deferrable = off;
+SET idle_session_timeout = 0;
+SELECT set_config('transaction_timeout', '0', FALSE) WHERE current_setting('transaction_timeout', TRUE) IS NOT NULL;
+"""
+"""What a role, a database or PGOPTIONS may have set otherwise, and our statements or the driver rely on. Not
+default_transaction_read_only: that is how administrators and providers stop writes, on a full disk for one."""
+
+SETTINGS = f"""{COMMON_SETTINGS}
 SET search_path = {SCHEMA};
-SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS:g}s';
 SET lock_timeout = '{LOCK_TIMEOUT_SECONDS:g}s';
 SET idle_in_transaction_session_timeout = '10s';
 SET jit = off;
+SET enable_indexscan = on;
+SET enable_nestloop = on;
 SET plan_cache_mode = force_generic_plan;
 SET enable_seqscan = off;
 SET enable_bitmapscan = off;
@@ -55,6 +84,15 @@ SET enable_mergejoin = off;
 statistics old, so it must not depend on how many rows there are: what would be right for few only is ruled out."""
 
 
+REFUSALS = re.compile(
+    r"password|authentication|does not exist|pg_hba\.conf|not permitted|permission denied|not currently accepting|"
+    r"certificate|does not support SSL",
+    re.IGNORECASE,
+)
+"""What a server or the driver says of a connection that will not be had later either. The driver passes on no code."""
+
+CROWDED = re.compile("too many (clients|connections)|remaining connection slots", re.IGNORECASE)
+
 FATAL = ("FATAL", "PANIC")
 """Severities of errors with which the server ends the connection, whatever their class."""
 
@@ -62,8 +100,8 @@ FATAL = ("FATAL", "PANIC")
 class ReadOnly(StoreUnavailable):
     """This server takes no writes, now; a new connection may find one that does."""
 
-    def __init__(self) -> None:
-        super().__init__("PostgreSQL: the server takes no writes.")
+    def __init__(self, detail: str = "PostgreSQL: the server takes no writes.") -> None:
+        super().__init__(detail)
 
 
 class Step(NamedTuple):
@@ -127,8 +165,12 @@ def connect(parameters: str) -> "psycopg.Connection[tuple[Any, ...]]":
     try:
         return psycopg.connect(parameters, autocommit=True, prepare_threshold=0)
     except psycopg.OperationalError as error:
-        raise StoreUnavailable(
-            f"PostgreSQL cannot be used: {told(error)} (Check that it runs and accepts connections, and host, port, "
+        said = told(error)
+        kind = (
+            TooFewConnections if CROWDED.search(said) else StoreRefused if REFUSALS.search(said) else StoreUnavailable
+        )
+        raise kind(
+            f"PostgreSQL cannot be used: {said} (Check that it runs and accepts connections, and host, port, "
             "database, user and password of DATABASE_URL.)"
         ) from error
 
@@ -142,6 +184,7 @@ def configure(connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
     connection.adapters.register_dumper(int, Int8BinaryDumper)
     connection.adapters.register_dumper(int, Int8Dumper)  # the last one is for single numbers
     connection.adapters.register_dumper(list, ListBinaryDumper)
+    connection.execute(FIRST_SETTING.encode(), prepare=False)
     connection.execute(SETTINGS, prepare=False)
 
 
@@ -165,9 +208,14 @@ class Session:
         self._backend: tuple[Any, ...] = ()
         self._closing = threading.Event()
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._connection is not None and not self._connection.closed
+
     def open(self) -> None:
         """Connect, unless connected. Raises StoreUnavailable."""
-        if self._connection is not None and not self._connection.closed:
+        if self.connected:
             return
         with mapped_errors():
             self._connection = connect(self._parameters)

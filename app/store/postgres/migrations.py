@@ -4,9 +4,10 @@ from typing import Any
 
 import psycopg
 
-from app.errors import StoreIncompatible
+from app.errors import ConfigurationError, StoreIncompatible
 from app.store.named_sql import load_migrations
 from app.store.postgres.connection import SCHEMA, configure, connect, mapped_errors
+from app.store.postgres.watchdog import Watchdog
 
 OLDEST_SERVER = 140000
 MIGRATION_LOCK = 4_707_202_611_240_001
@@ -15,21 +16,63 @@ MIGRATION_LOCK = 4_707_202_611_240_001
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
+LOCK_SECONDS = 30
+"""How long the migration of another process is waited for at a time."""
+
+LOOKS = 3
+
+
 def prepare_database(parameters: str, *, allow_volatile: bool) -> bool:
     """Check the server and migrate; whether what is committed survives a crash of the server.
 
-    Raises StoreIncompatible, StoreUnavailable.
+    Raises ConfigurationError, StoreIncompatible, StoreUnavailable.
     """
     with mapped_errors(), connect(parameters) as connection:
-        configure(connection)
-        connection.prepare_threshold = None
-        durable = _check_server(connection, allow_volatile=allow_volatile)
+        with Watchdog.over(connection.fileno()):  # a server that hangs keeps none of its own time-outs
+            refuse_pooling(connection, parameters)
+            configure(connection)
+            connection.prepare_threshold = None
+            durable = _check_server(connection, allow_volatile=allow_volatile)
         with connection.transaction():
-            connection.execute("SET LOCAL lock_timeout = 0")
+            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'".encode())
             connection.execute("SET LOCAL statement_timeout = 0")
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
+            connection.execute("SET LOCAL lock_timeout = 0")
             _migrate(connection)
     return durable
+
+
+def check_access(parameters: str) -> None:
+    """Whether the server lets us in, and to one session for each connection.
+
+    Raises ConfigurationError, StoreUnavailable.
+    """
+    with mapped_errors(), connect(parameters) as connection, Watchdog.over(connection.fileno()):
+        refuse_pooling(connection, parameters)
+
+
+def refuse_pooling(connection: Connection, parameters: str) -> None:
+    """Raise ConfigurationError where a pooler gives each transaction another session, or one session to many.
+
+    A pooler makes up the process id that it tells at the start of a connection. Where that is not the server's own, a
+    second connection shows whether sessions are shared: two that are open at once have two processes.
+    """
+    if connection.info.backend_pid == _process_of(connection):
+        return
+    with connect(parameters) as other:
+        seen = [(_process_of(connection), _process_of(other)) for _ in range(LOOKS)]
+    ours, others = map(set, zip(*seen, strict=True))
+    if len(ours) > 1 or len(others) > 1 or ours & others:
+        raise ConfigurationError(
+            "DATABASE_URL: expected a session of its own for each connection, got a pooler in transaction mode. Name "
+            "the PostgreSQL server itself, or a pool in session mode (PgBouncer: pool_mode=session)."
+        )
+
+
+def _process_of(connection: Connection) -> int:
+    row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _value(connection: Connection, query: str) -> Any:

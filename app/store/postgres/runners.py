@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from app.errors import CommitUnknown, NotFound, StoreUnavailable
@@ -11,6 +12,9 @@ from app.store.postgres.operations import Writes
 
 Publish = Callable[[set[str]], None]
 
+CONNECT = "connect"
+"""Work of a lane that only makes sure of its connection."""
+
 
 class Runner(ABC):
     """A batch runner over one session."""
@@ -18,21 +22,36 @@ class Runner(ABC):
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    def open(self) -> None:  # noqa: B027  nothing to do is the rule here
-        """See `BatchRunner`. The session connects when there is work."""
+    def open(self) -> None:
+        """See `BatchRunner`. Where the server has no connection left, the session connects when there is work."""
+        with suppress(StoreUnavailable):
+            self.session.open()
 
     def close(self) -> None:
         """See `BatchRunner`."""
         self.session.close()
 
     def run(self, batch: list[Operation]) -> list[Result]:
-        """See `BatchRunner`. What fails together is tried one by one, so that nobody fails for another's sake."""
+        """See `BatchRunner`."""
+        asked = [operation for operation in batch if operation.work is CONNECT]
+        if not asked:
+            return self.run_all(batch)
+        error: StoreUnavailable | None = None
+        try:
+            self.session.open()
+        except StoreUnavailable as raised:
+            error = raised
+        rest = [operation for operation in batch if operation.work is not CONNECT]
+        return [Result(each.future, None, error) for each in asked] + (self.run_all(rest) if rest else [])
+
+    def run_all(self, batch: list[Operation]) -> list[Result]:
+        """Run a batch. What fails together is tried one by one, so that nobody fails for another's sake."""
         try:
             values = self.together([operation.work for operation in batch])
         except Exception as error:  # noqa: BLE001  told to the callers whose operations they are
             if len(batch) == 1 or isinstance(error, StoreUnavailable | CommitUnknown):
                 return [Result(operation.future, None, error) for operation in batch]
-            return [result for operation in batch for result in self.run([operation])]
+            return [result for operation in batch for result in self.run_all([operation])]
         return [
             (
                 Result(operation.future, None, value)
@@ -64,9 +83,9 @@ class OneByOne(Runner):
         self._writes = writes
         self._publish = publish
 
-    def run(self, batch: list[Operation]) -> list[Result]:
-        """See `BatchRunner`."""
-        return [result for operation in batch for result in super(OneByOne, self).run([operation])]
+    def run_all(self, batch: list[Operation]) -> list[Result]:
+        """See `Runner.run_all`."""
+        return [result for operation in batch for result in super(OneByOne, self).run_all([operation])]
 
     def together(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
         """See `Runner.together`."""
@@ -92,11 +111,11 @@ class Together(Runner):
         self._publish = publish
         self._parts = parts
 
-    def run(self, batch: list[Operation]) -> list[Result]:
-        """See `BatchRunner`."""
+    def run_all(self, batch: list[Operation]) -> list[Result]:
+        """See `Runner.run_all`."""
         if self._parts is None or len(batch) == 1:
-            return super().run(batch)
-        return [result for part in self._parts(batch) for result in super(Together, self).run(part)]
+            return super().run_all(batch)
+        return [result for part in self._parts(batch) for result in super(Together, self).run_all(part)]
 
     def together(self, works: Sequence[Any]) -> Sequence[Any]:
         """See `Runner.together`."""

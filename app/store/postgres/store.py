@@ -42,7 +42,7 @@ from app.store.postgres.delivering import Delivering
 from app.store.postgres.hints import HintSender, Listener
 from app.store.postgres.migrations import prepare_database
 from app.store.postgres.operations import PostgresReads
-from app.store.postgres.runners import OneByOne, Reading, Runner, Together
+from app.store.postgres.runners import CONNECT, OneByOne, Reading, Runner, Together
 from app.store.postgres.running import Append, Finish, Finishing, Logging
 from app.store.postgres.upkeep import PROMOTE_BATCH, Upkeep
 from app.store.postgres.watchdog import Watchdog
@@ -74,6 +74,7 @@ class PostgresStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watchdog = Watchdog()
         self._sessions: list[Session] = []
+        self._workings: list[tuple[Session, Lane]] = []
         ranks = ranks or RankPolicy()
         accepting = Accepting(self._session(), self._clock, ranks)
         logging, finishing = Logging(self._session(), self._clock), Finishing(self._session(), self._clock)
@@ -109,9 +110,10 @@ class PostgresStore:
         self._sessions.append(Session(self._parameters, self._queries, self._watchdog))
         return self._sessions[-1]
 
-    @staticmethod
-    def _lane(name: str, runner: Runner) -> Lane:
-        return Lane(f"postgres-{name}", runner)
+    def _lane(self, name: str, runner: Runner) -> Lane:
+        lane = Lane(f"postgres-{name}", runner)
+        self._workings.append((runner.session, lane))
+        return lane
 
     async def _read_clock(self) -> None:
         """Before anything is judged by the time: notice steps of the server's clock."""
@@ -153,8 +155,18 @@ class PostgresStore:
         return await self._read_lane.run(self._reads.queue_id)
 
     async def ping(self) -> None:
-        """See `Store.ping`. A server that takes no writes does not answer as it should."""
+        """See `Store.ping`. A server that takes no writes does not answer as it should.
+
+        Neither does one that has no connection left for some of what this process does.
+        """
         await self._read_lane.run(self._reads.prove_writable)
+        await self._connect_all()
+
+    async def _connect_all(self) -> None:
+        """Connect what is not connected. Raises StoreUnavailable."""
+        for session, lane in self._workings:
+            if not session.connected:
+                await lane.submit(CONNECT)
 
     def now(self) -> datetime:
         """See `MessageStore.now`."""
@@ -222,7 +234,8 @@ class PostgresStore:
         return await self._read_lane.run(self._reads.pace)
 
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
-        """See `MessageStore.claim`."""
+        """See `MessageStore.claim`. Nothing is claimed whose end could not be stored, for want of connections."""
+        await self._connect_all()
         return await self._control_lane.run(lambda: self._controls.claim(worker_id, agents, limit, lease_seconds))
 
     async def finish(self, lease: Lease, outcome: Outcome) -> None:

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Self
 
 EXCHANGE_SECONDS = 8.0
 """How long an answer is waited for: longer than the server may take for a statement."""
@@ -61,6 +62,20 @@ class Watchdog:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+
+    @classmethod
+    @contextmanager
+    def over(cls, descriptor: int) -> Iterator[Self]:
+        """Watch one connection, all of whose exchanges together take no longer than one may."""
+        watchdog = cls()
+        line = watchdog.watch(descriptor)
+        watchdog.start()
+        try:
+            with line.exchange():
+                yield watchdog
+        finally:
+            watchdog.stop()
+            watchdog.forget(line)
 
     def start(self) -> None:
         """Begin to look."""

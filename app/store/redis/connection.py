@@ -225,6 +225,17 @@ async def inspect(link: Link, *, allow_volatile: bool) -> Capabilities:
     return Capabilities(name, durable=True, promise=await _promise(link))
 
 
+async def check_access(url: str, *, allow_volatile: bool) -> None:
+    """Whether the server lets us in and is to be trusted. Raises ConfigurationError, StoreError."""
+    link = Link(url)
+    try:
+        with mapped_errors(refusal):
+            await link.connect()
+            await inspect(link, allow_volatile=allow_volatile)
+    finally:
+        await link.disconnect()
+
+
 def _facts(info: str) -> dict[str, str]:
     lines = (line.partition(":") for line in info.splitlines() if not line.startswith("#"))
     return {name: value for name, colon, value in lines if colon}

@@ -13,7 +13,7 @@ from typing import Any
 
 import apsw
 
-from app.errors import AgentQueueError, StoreError, StoreIncompatible, StoreUnavailable
+from app.errors import AgentQueueError, StoreError, StoreIncompatible, StoreRefused, StoreUnavailable
 from app.store.lane import Operation, Result
 from app.store.named_sql import load_migrations
 
@@ -34,8 +34,10 @@ def mapped_errors() -> Iterator[None]:
         raise StoreUnavailable("The database is locked by another process; nothing was stored.") from error
     except apsw.FullError as error:
         raise StoreUnavailable("The disk or the database is full; nothing was stored.") from error
-    except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, OSError) as error:
+    except apsw.IOError as error:
         raise StoreUnavailable(f"The database file cannot be used: {error}") from error
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, OSError) as error:
+        raise StoreRefused(f"The database file cannot be used: {error}") from error
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise StoreIncompatible(f"The file is damaged or is no SQLite database: {error}") from error
     except apsw.Error as error:
