@@ -181,7 +181,7 @@ async def check_memory(settings: Settings) -> None:
     if settings.worker_concurrency == 0 or url == settings.database_url:
         return
     try:
-        await check_server(url, allow_volatile=settings.allow_volatile)
+        await check_server(url)
     except AgentQueueError as error:
         told = redactor_of(settings).redact(str(error)).replace("DATABASE_URL", "CHECKPOINT_URL").rstrip(".")
         named = told if told.startswith("CHECKPOINT_URL") else f"CHECKPOINT_URL: {told}"

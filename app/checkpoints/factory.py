@@ -94,7 +94,7 @@ def saver_opener(url: str) -> "Callable[[str], AbstractAsyncContextManager[Saver
     return partial(sqlite.open_saver, None if url == MEMORY else Path(url.removeprefix(SQLITE)))
 
 
-async def check_server(url: str, *, allow_volatile: bool) -> None:
+async def check_server(url: str) -> None:
     """Ask the server at this URL whether it can be used; nothing is asked of files. Imports no LangGraph.
 
     Raises StoreError, ConfigurationError.
@@ -107,7 +107,7 @@ async def check_server(url: str, *, allow_volatile: bool) -> None:
     elif url.startswith(REDIS):
         from app.store.redis.connection import check_access as check_redis
 
-        await check_redis(url, allow_volatile=allow_volatile)
+        await check_redis(url)
 
 
 @asynccontextmanager

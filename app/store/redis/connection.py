@@ -225,13 +225,13 @@ async def inspect(link: Link, *, allow_volatile: bool) -> Capabilities:
     return Capabilities(name, durable=True, promise=await _promise(link))
 
 
-async def check_access(url: str, *, allow_volatile: bool) -> None:
-    """Whether the server lets us in and is to be trusted. Raises ConfigurationError, StoreError."""
+async def check_access(url: str) -> None:
+    """Whether the server lets us in and takes writes. Raises ConfigurationError, StoreError."""
     link = Link(url)
     try:
         with mapped_errors(refusal):
             await link.connect()
-            await inspect(link, allow_volatile=allow_volatile)
+            await inspect(link, allow_volatile=True)
     finally:
         await link.disconnect()
 
