@@ -36,6 +36,9 @@ POSITION_SECONDS_PER_READER = 0.0005
 MAX_CHUNK_LENGTH = 32_768
 """Characters of one chunk; longer text becomes several, so that no reader has to take a huge event."""
 
+MAX_APPEND_LENGTH = 256 * 1024
+"""Characters of one append, or a single longer event: no transaction or script of an engine takes long."""
+
 MAX_PENDING_PARTS = 1_000
 """So many pieces may wait for the store; then the agent waits too."""
 
@@ -86,10 +89,16 @@ class EventWriter:
     async def _flush(self) -> None:
         while self._pending:
             parts, self._pending = self._pending, []
-            events = []
+            events: list[NewEvent] = []
+            length = 0
             for kind, chunk in merged(parts):
-                events.append(NewEvent.chunk(kind, chunk, self._index))
+                event = NewEvent.chunk(kind, chunk, self._index)
                 self._index += 1
+                length += len(event.data)
+                if events and length > MAX_APPEND_LENGTH:
+                    await self._log.append(self._lease, events)
+                    events, length = [], len(event.data)
+                events.append(event)
             await self._log.append(self._lease, events)
 
 

@@ -99,6 +99,11 @@ def _flaky(state: MessagesState) -> Update:
     return {"messages": [AIMessage("It works.")]}
 
 
+async def _reports(state: MessagesState) -> Update:
+    """So many letters as the message says, of which JSON needs six bytes each."""
+    return {"messages": [AIMessage("\u00e9" * int(state["messages"][-1].text))]}
+
+
 def _chain(*nodes: tuple[str, Any]) -> Graph:
     builder = StateGraph(MessagesState)
     for (name, node), before in zip(nodes, [START, *(name for name, _ in nodes)], strict=False):
@@ -115,6 +120,7 @@ failing = _chain(("raises", _raises))
 asking = _chain(("asks", _asks))
 approving = _chain(("first", _first), ("asks", _asks), ("second", _second))
 flaky = _chain(("first", _first), ("flaky", _flaky))
+reports = _chain(("reports", _reports))
 
 
 def _add(a: int, b: int) -> int:

@@ -1,9 +1,10 @@
 """How a message ends: its last state, and the event that tells of it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from app.clock import to_datetime
-from app.models import Cancelled, Completed, Failed, MessageState, NewEvent
+from app.models import Cancelled, Completed, Failed, Interrupted, MessageState, NewEvent, Outcome
 
 WORKER_LOST = "The worker was lost."
 WORKER_LOST_CODE = "worker_lost"
@@ -38,3 +39,19 @@ def ending(outcome: Completed | Failed | Cancelled, now: int) -> Ending:
 def worker_lost(crashes: int) -> Failed:
     """A message whose workers were lost so many times."""
     return Failed(f"The worker was lost {crashes} times while it processed this message.", WORKER_LOST_CODE)
+
+
+def outcome_size(outcome: Outcome) -> int:
+    """Characters of the long texts that storing this outcome writes, roughly."""
+    match outcome:
+        case Completed(result):
+            return 2 * len(result)
+        case Interrupted(interrupts):
+            return 2 * len(interrupts)
+        case _:
+            return 0
+
+
+def events_size(events: Sequence[NewEvent]) -> int:
+    """Characters of these events."""
+    return sum(len(event.data) for event in events)

@@ -19,14 +19,20 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 MAX_BATCH = 256
+MAX_BATCH_SIZE = 1024 * 1024
+"""Characters of long texts in one batch, or a single longer one: others do not wait long for the commit."""
 
 
 class Operation(NamedTuple):
-    """One caller's work. `durable` asks that its commit reaches the disk before the caller is answered."""
+    """One caller's work. `durable` asks that its commit reaches the disk before the caller is answered.
+
+    `size` is how many characters of long texts it writes, as far as the caller knows.
+    """
 
     work: Any
     durable: bool
     future: asyncio.Future[Any]
+    size: int = 0
 
 
 class Result(NamedTuple):
@@ -64,6 +70,7 @@ class Lane:
         self._runner = runner
         self._inbox: queue.SimpleQueue[list[Operation] | None] = queue.SimpleQueue()
         self._gathering: list[Operation] = []
+        self._left: list[Operation] = []
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -92,18 +99,18 @@ class Lane:
         self._inbox.put(None)
         await joined(self._thread)
 
-    def run(self, work: Callable[[], T], *, durable: bool = True) -> asyncio.Future[T]:
+    def run(self, work: Callable[[], T], *, durable: bool = True, size: int = 0) -> asyncio.Future[T]:
         """Have the thread call `work` inside a transaction; the future gets its result or its exception."""
-        return self.submit(work, durable=durable)
+        return self.submit(work, durable=durable, size=size)
 
-    def submit(self, work: object, *, durable: bool = True) -> asyncio.Future[Any]:
+    def submit(self, work: object, *, durable: bool = True, size: int = 0) -> asyncio.Future[Any]:
         """As `run`, for a runner that knows what to do with `work`, be it callable or not."""
         if self._closed or self._loop is None:
             raise StoreUnavailable("The store is closed.")
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self._gathering:
             self._loop.call_soon(self._hand_over)
-        self._gathering.append(Operation(work, durable, future))
+        self._gathering.append(Operation(work, durable, future, size))
         return future
 
     def _hand_over(self) -> None:
@@ -131,8 +138,11 @@ class Lane:
 
     def _gather(self) -> list[Operation] | None:
         """The next batch: all that was handed over while the last one was written; None at the end."""
-        batch = self._inbox.get()
-        while batch is not None and len(batch) < MAX_BATCH:
+        batch: list[Operation] | None
+        batch, self._left = self._left or self._inbox.get(), []
+        if batch is None:
+            return None
+        while len(batch) < MAX_BATCH:
             try:
                 more = self._inbox.get_nowait()
             except queue.Empty:
@@ -141,6 +151,12 @@ class Lane:
                 self._inbox.put(None)
                 break
             batch += more
+        size = 0
+        for place, operation in enumerate(batch):
+            size += operation.size
+            if size > MAX_BATCH_SIZE and place:
+                self._left = batch[place:]
+                return batch[:place]
         return batch
 
 

@@ -32,6 +32,7 @@ from app.models import (
     Worker,
 )
 from app.store.base import MAX_CRASHES, Capabilities, Heart, RankPolicy, Subscription
+from app.store.endings import events_size, outcome_size
 from app.store.hub import Hub
 from app.store.lane import Lane
 from app.store.named_sql import load_queries
@@ -240,7 +241,7 @@ class PostgresStore:
 
     async def finish(self, lease: Lease, outcome: Outcome) -> None:
         """See `MessageStore.finish`."""
-        await self._finish_lane.submit(Finish(lease, outcome))
+        await self._finish_lane.submit(Finish(lease, outcome), size=outcome_size(outcome))
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
         """See `MessageStore.rescue`."""
@@ -278,7 +279,7 @@ class PostgresStore:
 
     async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
         """See `EventLog.append`."""
-        last: int = await self._log_lane.submit(Append(lease, events))
+        last: int = await self._log_lane.submit(Append(lease, events), size=events_size(events))
         return last
 
     async def read(self, message_id: str, *, after: int, limit: int) -> EventPage:

@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 MAX_BATCH = 256
 MAX_CALL = 64
 """So many operations are one call: beyond that it only keeps the server from others for longer."""
+MAX_CALL_BYTES = 256 * 1024
+"""Arguments of one call, unless those of a single operation are longer."""
+
 CONNECT_AGAIN_SECONDS = 0.05
 LISTEN_AGAIN_SECONDS = 1.0
 PING_SECONDS = 15.0
@@ -251,10 +254,17 @@ class WriteLane(Lane):
     def calls(self, batch: list[Operation]) -> list[list[Operation]]:
         """See `Lane.calls`: those of one script that follow each other, as `lua/shared/once.lua` takes them."""
         self._turn += 1
-        found = []
+        found: list[list[Operation]] = []
         for _, each in groupby(batch, key=_script_of):
-            call = list(each)
-            found += [call[first : first + MAX_CALL] for first in range(0, len(call), MAX_CALL)]
+            call: list[Operation] = []
+            size = 0
+            for operation in each:
+                size += len(operation.arguments)
+                if call and (len(call) == MAX_CALL or size > MAX_CALL_BYTES):
+                    found.append(call)
+                    call, size = [], len(operation.arguments)
+                call.append(operation)
+            found.append(call)
         return found
 
     def pack_calls(self, calls: list[list[Operation]]) -> list[bytes]:

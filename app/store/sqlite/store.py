@@ -44,6 +44,7 @@ from app.models import (
     Worker,
 )
 from app.store.base import MAX_CRASHES, Capabilities, Heart, RankPolicy, Subscription
+from app.store.endings import events_size, outcome_size
 from app.store.hub import Hub
 from app.store.lane import Lane, joined
 from app.store.named_sql import load_queries
@@ -192,7 +193,7 @@ class SqliteStore:
 
     async def finish(self, lease: Lease, outcome: Outcome) -> None:
         """See `MessageStore.finish`."""
-        await self._write_lane.run(lambda: self._writes.finish(lease, outcome))
+        await self._write_lane.run(lambda: self._writes.finish(lease, outcome), size=outcome_size(outcome))
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
         """See `MessageStore.rescue`."""
@@ -226,7 +227,9 @@ class SqliteStore:
 
     async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
         """See `EventLog.append`. Token rows do not wait for the disk: the finish that follows makes them durable."""
-        return await self._write_lane.run(lambda: self._writes.append(lease, events), durable=False)
+        return await self._write_lane.run(
+            lambda: self._writes.append(lease, events), durable=False, size=events_size(events)
+        )
 
     async def read(self, message_id: str, *, after: int, limit: int) -> EventPage:
         """See `EventLog.read`."""
