@@ -27,7 +27,16 @@ local function rfc3339(milliseconds)
         math.floor(rest / 3600000), math.floor(rest / 60000) % 60, math.floor(rest / 1000) % 60, rest % 1000)
 end
 
--- An event from its template: \1 and a letter stand for what only the script knows.
+-- An event from its template: \1 and a letter stand for what only the script knows. A plain search is dearer for short
+-- templates, and takes a tenth of the time for megabytes, during which the server answers nobody.
 local function fill(template, values)
-    return (string.gsub(template, '\1(%a)', values))
+    if #template < 4096 then return (string.gsub(template, '\1(%a)', values)) end
+    local parts, from, at = {}, 1, string.find(template, '\1', 1, true)
+    while at do
+        parts[#parts + 1] = string.sub(template, from, at - 1)
+        parts[#parts + 1] = values[string.sub(template, at + 1, at + 1)]
+        from, at = at + 2, string.find(template, '\1', at + 2, true)
+    end
+    parts[#parts + 1] = string.sub(template, from)
+    return table.concat(parts)
 end
