@@ -2,8 +2,9 @@
 
 import asyncio
 import threading
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from tests.contract.builders import (
     new,
     seen,
     start,
+    worker,
 )
 from tests.servers import until
 from tests.unit.sqlite_tools import ask, connected, opened
@@ -375,3 +377,54 @@ async def test_positions_are_exact_from_either_end_and_estimated_between(
     assert positions[:21] == list(range(21))
     assert positions[79:] == list(range(79, 100))
     assert all(position is not None and 20 < position < 80 for position in positions[21:79])
+
+
+# Heartbeats
+
+
+async def test_a_heartbeat_goes_before_the_next_batch(store: SqliteStore, path: Path) -> None:
+    """A busy writer would otherwise have the lock of the file again before the heart looks for it."""
+    ends: list[str] = []
+
+    def beat_once() -> None:
+        with store.open_heart() as heart:
+            heart.beat(worker(), [], lease_seconds=LEASE_SECONDS)
+
+    async def noted(name: str, work: Awaitable[object]) -> None:
+        await work
+        ends.append(name)
+
+    with connected(path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        beating = asyncio.create_task(noted("beat", asyncio.to_thread(beat_once)))
+        await until(lambda: store._beats._waiting, "the heart waits")
+        adding = asyncio.create_task(noted("add", add(store)))
+        await asyncio.sleep(0)
+        other.execute("COMMIT")
+        await asyncio.gather(beating, adding)
+    assert ends == ["beat", "add"]
+
+
+async def test_heartbeats_get_through_while_much_is_written(store: SqliteStore) -> None:
+    lease = await start(store)
+    events = [chunk(0)._replace(data=f'"{"x" * 200_000}"')]
+    waits: list[float] = []
+    stop = threading.Event()
+
+    def work() -> None:
+        with store.open_heart() as heart:
+            while not stop.is_set():
+                began = time.monotonic()
+                heart.beat(worker(), [lease], lease_seconds=LEASE_SECONDS)
+                waits.append(time.monotonic() - began)
+
+    beating = asyncio.create_task(asyncio.to_thread(work))
+
+    async def write() -> None:
+        while len(waits) < 30:
+            await store.append(lease, events)
+
+    await asyncio.gather(*[write() for _ in range(8)])
+    stop.set()
+    await beating
+    assert sorted(waits)[-2] < SOON / 4

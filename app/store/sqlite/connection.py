@@ -5,6 +5,7 @@ connections write at once; the same file must never be opened with both.
 """
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ APPLICATION_ID = 0x41475451
 """`AGTQ` in the file's header: tells our databases from others."""
 
 BUSY_TIMEOUT_MILLISECONDS = 5_000
+BEAT_RETRY_SECONDS = 0.001
+GIVE_WAY_SECONDS = 0.5
 WAL_RETRY_SECONDS = 0.01
 WAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -112,6 +115,48 @@ def transaction(connection: apsw.Connection, mode: str) -> Iterator[None]:
         raise
 
 
+class Beats:
+    """Lets heartbeats of this process write before the next batch of its writer.
+
+    SQLite's write lock has no queue: a writer that begins its next transaction at once can keep a heartbeat waiting
+    for a second.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting = 0
+
+    @contextmanager
+    def transaction(self, connection: apsw.Connection) -> Iterator[None]:
+        """A transaction of a heartbeat, on its own connection."""
+        with self._changed:
+            self._waiting += 1
+        try:
+            with mapped_errors(), transaction(connection, "IMMEDIATE"):
+                yield
+        finally:
+            with self._changed:
+                self._waiting -= 1
+                self._changed.notify_all()
+
+    def give_way(self) -> None:
+        """Wait until no heartbeat waits, for GIVE_WAY_SECONDS at most: another process may have the lock."""
+        if self._waiting:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._waiting, GIVE_WAY_SECONDS)
+
+
+def look_often(connection: apsw.Connection) -> None:
+    """Have this connection look for the write lock every millisecond; by itself SQLite looks ever less often."""
+    tries = BUSY_TIMEOUT_MILLISECONDS / 1000 / BEAT_RETRY_SECONDS
+
+    def busy(count: int) -> bool:
+        time.sleep(BEAT_RETRY_SECONDS)
+        return count < tries
+
+    connection.set_busy_handler(busy)
+
+
 class Connected:
     """A batch runner over one connection. Operations reach the connection through `connection`."""
 
@@ -198,8 +243,9 @@ class Writer(Connected):
 
     mode = "IMMEDIATE"
 
-    def __init__(self, path: Path, *, durable: bool) -> None:
+    def __init__(self, path: Path, beats: Beats, *, durable: bool) -> None:
         super().__init__(path)
+        self._beats = beats
         self._durable = durable
         self._synchronous: str | None = None
         self._with_savepoints = False
@@ -212,6 +258,7 @@ class Writer(Connected):
 
     def run(self, batch: list[Operation]) -> list[Result]:
         """See `Connected.run`."""
+        self._beats.give_way()
         try:
             with mapped_errors():
                 self._set_synchronous(any(operation.durable for operation in batch))

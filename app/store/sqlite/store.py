@@ -49,7 +49,7 @@ from app.store.hub import Hub
 from app.store.lane import Lane, joined
 from app.store.named_sql import load_queries
 from app.store.sqlite.changes import SqliteReads
-from app.store.sqlite.connection import Reader, Writer, connect, mapped_errors, transaction
+from app.store.sqlite.connection import Beats, Reader, Writer, connect, look_often, mapped_errors
 from app.store.sqlite.operations import Writes
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,8 @@ class SqliteStore:
         self._queries = load_queries("sqlite")
         self._ranks = ranks or RankPolicy()
         self._hub = Hub()
-        self._writer = _HintingWriter(self, self._path, durable=path is not None)
+        self._beats = Beats()
+        self._writer = _HintingWriter(self, self._path, self._beats, durable=path is not None)
         self._reader = Reader(self._path)
         self._writes = self._make_writes(lambda: self._writer.connection)
         self._reads = SqliteReads(lambda: self._reader.connection, self._queries)
@@ -275,8 +276,9 @@ class SqliteStore:
         """See `WorkerStore.open_heart`."""
         with mapped_errors():
             connection = connect(self._path)
+        look_often(connection)
         try:
-            yield _SqliteHeart(connection, self._make_writes(lambda: connection))
+            yield _SqliteHeart(connection, self._make_writes(lambda: connection), self._beats)
         finally:
             connection.close()
 
@@ -351,8 +353,8 @@ class SqliteStore:
 class _HintingWriter(Writer):
     """Leaves the hints of a batch in its transaction, and gives them out after the commit."""
 
-    def __init__(self, store: SqliteStore, path: Path, *, durable: bool) -> None:
-        super().__init__(path, durable=durable)
+    def __init__(self, store: SqliteStore, path: Path, beats: Beats, *, durable: bool) -> None:
+        super().__init__(path, beats, durable=durable)
         self._store = store
 
     def before_commit(self) -> None:
@@ -367,16 +369,17 @@ class _HintingWriter(Writer):
 class _SqliteHeart:
     """Meets `app.store.base.Heart`."""
 
-    def __init__(self, connection: apsw.Connection, writes: Writes) -> None:
+    def __init__(self, connection: apsw.Connection, writes: Writes, beats: Beats) -> None:
         self._connection = connection
         self._writes = writes
+        self._beats = beats
 
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
         """See `Heart.beat`."""
-        with mapped_errors(), transaction(self._connection, "IMMEDIATE"):
+        with self._beats.transaction(self._connection):
             return self._writes.beat(worker, leases, lease_seconds)
 
     def stop(self, worker_id: str) -> None:
         """See `Heart.stop`."""
-        with mapped_errors(), transaction(self._connection, "IMMEDIATE"):
+        with self._beats.transaction(self._connection):
             self._writes.remove_worker(worker_id)
