@@ -19,8 +19,8 @@ SIGNING_PREFIX = "whsec_"
 MAX_KEEPALIVE_SECONDS = 15.0
 """Proxies cut silent connections; no setting makes a stream more silent than this."""
 
-MEMORY_URLS = ("sqlite://", "sqlite:///:memory:")
-"""Other spellings of `memory://`: what SQLite and SQLAlchemy call a database without a file."""
+SQLITE_IN_MEMORY = "sqlite:///:memory:"
+"""Another spelling of `memory://`: what SQLite and SQLAlchemy call a database without a file."""
 
 Seconds = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
 AgentPaths = Annotated[dict[str, str], NoDecode]
@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     @field_validator("database_url", "checkpoint_url", mode="after")
     @classmethod
     def _one_name_for_memory(cls, value: str | None) -> str | None:
-        return "memory://" if value in MEMORY_URLS else value
+        return "memory://" if value == SQLITE_IN_MEMORY else value
 
     @field_validator("openai_api_key", mode="after")
     @classmethod

@@ -27,8 +27,8 @@ async def _health(services: Services) -> Health:
         checks = {"store": Check(ok=False, detail=error.public)}
     registry = services.registry
     starting = not registry.loaded.is_set()
-    if services.worker.slots and not starting:
-        checks["memory"] = await _memory(services)
+    if services.worker.slots and not starting and (trouble := await _trouble_of_memory(services)):
+        checks["memory"] = Check(ok=False, detail=trouble)
     problems_found = [f"{name}: {reason}" for name, reason in registry.failures.items()]
     checks["agents"] = Check(ok=not starting and not problems_found, detail="; ".join(problems_found))
     if starting:
@@ -41,16 +41,17 @@ async def _health(services: Services) -> Health:
     return Health(status=status, version=__version__, checks=checks)
 
 
-async def _memory(services: Services) -> Check:
+async def _trouble_of_memory(services: Services) -> str | None:
+    """Why what agents remember cannot be used; None when it can."""
     try:
         async with asyncio.timeout(MEMORY_SECONDS):
             await services.prove_memory()
     except TimeoutError:
-        return Check(ok=False, detail=StoreUnavailable.public)
+        return StoreUnavailable.public
     except StoreError as error:
         logger.warning("The agents' memory does not answer: %s", error)
-        return Check(ok=False, detail=error.public)
-    return Check(ok=True, detail="")
+        return error.public
+    return None
 
 
 @router.get("", operation_id="getHealth", summary="See how the server is", response_model=Health)
