@@ -54,4 +54,4 @@ def outcome_size(outcome: Outcome) -> int:
 
 def events_size(events: Sequence[NewEvent]) -> int:
     """Characters of these events."""
-    return sum(len(event.data) for event in events)
+    return len(events[0].data) if len(events) == 1 else sum(len(event.data) for event in events)

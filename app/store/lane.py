@@ -9,8 +9,11 @@ import asyncio
 import logging
 import queue
 import threading
+from bisect import bisect_right
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from app.errors import StoreUnavailable
@@ -33,6 +36,9 @@ class Operation(NamedTuple):
     durable: bool
     future: asyncio.Future[Any]
     size: int = 0
+
+
+_size_of = attrgetter("size")
 
 
 class Result(NamedTuple):
@@ -151,13 +157,12 @@ class Lane:
                 self._inbox.put(None)
                 break
             batch += more
-        size = 0
-        for place, operation in enumerate(batch):
-            size += operation.size
-            if size > MAX_BATCH_SIZE and place:
-                self._left = batch[place:]
-                return batch[:place]
-        return batch
+        if len(batch) == 1 or sum(map(_size_of, batch)) <= MAX_BATCH_SIZE:
+            return batch
+        sizes = list(accumulate(map(_size_of, batch)))
+        end = max(1, bisect_right(sizes, MAX_BATCH_SIZE))
+        self._left = batch[end:]
+        return batch[:end]
 
 
 def _deliver(results: list[Result]) -> None:

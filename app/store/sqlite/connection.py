@@ -124,26 +124,26 @@ class Beats:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._waiting = 0
+        self.waiting = 0
+        """Heartbeats that have the write lock or wait for it."""
 
     @contextmanager
     def transaction(self, connection: apsw.Connection) -> Iterator[None]:
         """A transaction of a heartbeat, on its own connection."""
         with self._changed:
-            self._waiting += 1
+            self.waiting += 1
         try:
             with mapped_errors(), transaction(connection, "IMMEDIATE"):
                 yield
         finally:
             with self._changed:
-                self._waiting -= 1
+                self.waiting -= 1
                 self._changed.notify_all()
 
     def give_way(self) -> None:
         """Wait until no heartbeat waits, for GIVE_WAY_SECONDS at most: another process may have the lock."""
-        if self._waiting:
-            with self._changed:
-                self._changed.wait_for(lambda: not self._waiting, GIVE_WAY_SECONDS)
+        with self._changed:
+            self._changed.wait_for(lambda: not self.waiting, GIVE_WAY_SECONDS)
 
 
 def look_often(connection: apsw.Connection) -> None:
@@ -258,7 +258,8 @@ class Writer(Connected):
 
     def run(self, batch: list[Operation]) -> list[Result]:
         """See `Connected.run`."""
-        self._beats.give_way()
+        if self._beats.waiting:
+            self._beats.give_way()
         try:
             with mapped_errors():
                 self._set_synchronous(any(operation.durable for operation in batch))

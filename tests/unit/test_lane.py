@@ -1,0 +1,47 @@
+"""Group commit: what is gathered into one batch."""
+
+import asyncio
+
+from app.store.lane import MAX_BATCH_SIZE, Lane, Operation, Result
+from tests.servers import until
+
+
+class Runner:
+    """Remembers its batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+
+    def open(self) -> None:
+        """See `BatchRunner`."""
+
+    def close(self) -> None:
+        """See `BatchRunner`."""
+
+    def run(self, batch: list[Operation]) -> list[Result]:
+        """See `BatchRunner`."""
+        self.batches.append([operation.size for operation in batch])
+        return [Result(operation.future, operation.work, None) for operation in batch]
+
+
+async def test_a_batch_is_bounded_by_the_length_of_its_texts() -> None:
+    runner = Runner()
+    lane = Lane("test", runner)
+    await lane.open()
+    sizes = [0, MAX_BATCH_SIZE // 2, MAX_BATCH_SIZE // 2, 1, 5 * MAX_BATCH_SIZE, 1, 0]
+    answers = [lane.submit(place, size=size) for place, size in enumerate(sizes)]
+    assert await asyncio.gather(*answers) == list(range(len(sizes)))
+    await lane.close()
+    assert [size for batch in runner.batches for size in batch] == sizes
+    assert all(len(batch) == 1 or sum(batch) <= MAX_BATCH_SIZE for batch in runner.batches)
+    assert len(runner.batches) == 4
+
+
+async def test_what_is_left_of_a_batch_is_run_before_the_lane_closes() -> None:
+    runner = Runner()
+    lane = Lane("test", runner)
+    await lane.open()
+    answers = [lane.submit(place, size=MAX_BATCH_SIZE) for place in range(5)]
+    await lane.close()
+    await until(lambda: all(answer.done() for answer in answers), "all are answered")
+    assert len(runner.batches) == 5
