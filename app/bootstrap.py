@@ -20,7 +20,7 @@ from app.agents.memory import LateMemory, MemoryOnLoop
 from app.agents.registry import AgentRegistry, Loader
 from app.checkpoints.factory import check_server, checkpoint_url, open_saver, saver_opener
 from app.config import Settings, place_of
-from app.errors import AgentQueueError, StoreError
+from app.errors import AgentQueueError, StoreError, StoreUnavailable
 from app.maintenance import Maintenance
 from app.queue_manager import QueueManager
 from app.services import Services
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_EMBEDDED_PARALLEL = 4
+PROVE_MEMORY_SECONDS = 3.0
 SPARE_THREADS = 8
 CLOSE_MEMORY_SECONDS = 1.0
 
@@ -73,9 +74,19 @@ class Agents:
         self.registry.loaded.set()
 
     async def prove_memory(self) -> None:
-        """Ask whether what agents remember can be used, once it is open. Raises StoreError."""
-        if self._saver is not None:
-            await self._saver.ping()
+        """Ask whether what agents remember can be used, once it is open and its event loop answers.
+
+        Raises StoreError.
+        """
+        saver = self._saver
+        if saver is None or self._loop.blocked:
+            return
+        try:
+            async with asyncio.timeout(PROVE_MEMORY_SECONDS):
+                await self._loop.call(saver.ping)
+        except TimeoutError:
+            if not self._loop.blocked:
+                raise StoreUnavailable("The agents' memory does not answer.") from None
 
     async def close(self) -> None:
         """Close the memory, unless its event loop is blocked."""
