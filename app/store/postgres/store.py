@@ -91,13 +91,13 @@ class PostgresStore:
         self._upkeep_lane = self._lane("upkeep", OneByOne(self._upkeep, self._touch))
         self._read_lane = self._lane("read", Reading(self._reads.session))
         self._work_lanes = (
+            self._read_lane,  # these two first: where connections are few, the store opens with them and reports it
+            self._upkeep_lane,
             self._accept_lane,
             self._log_lane,
             self._finish_lane,
             self._control_lane,
             self._delivery_lane,
-            self._upkeep_lane,
-            self._read_lane,
         )
         self._hint_lane = Lane("postgres-notify", HintSender(self._session(), self._process))
         self._listener = Listener(self._session(), self._process, self._hear)
