@@ -23,6 +23,9 @@ MEMORY_KEEP_KEY = "__keep_read"
 MEMORY_KEPT_KEY = "__kept_read"
 """There too, for the run: that list, from which it takes its first read."""
 
+MEMORY_ANSWERS_KEY = "__answers"
+"""There too, for the run: a dictionary in which the memory notes the humans' answers that each task has taken."""
+
 
 def new_message_id() -> str:
     """A UUIDv7: ids made by one process sort in the order in which they were made."""

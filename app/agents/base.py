@@ -103,3 +103,9 @@ class AgentMemory(Protocol):
 
         Takes the right to write as any step of the attempt does. Raises LeaseLost.
         """
+
+    async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
+        """Drop what tasks wrote behind the newest checkpoints, so that the unfinished step is run again.
+
+        The answers of humans that a task has taken stay. Takes the right to write. Raises LeaseLost.
+        """

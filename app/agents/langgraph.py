@@ -2,8 +2,10 @@
 
 import inspect
 import json
+import logging
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
+from traceback import walk_tb
 from typing import Any, NamedTuple, Never, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, ToolMessage
@@ -13,13 +15,17 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import GraphDrained
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
+from langgraph.pregel._algo import apply_writes
 from langgraph.runtime import RunControl
 from langgraph.types import Command, Interrupt, Overwrite, StateSnapshot
 
 from app.agents.base import AgentDrained, AgentInterrupted, AgentMemory, AgentTask, FinalResult
+from app.agents.human_answers import HumanAnswers
 from app.errors import AgentQueueError, AgentUnavailable
-from app.models import MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY, Part
+from app.models import MEMORY_ANSWERS_KEY, MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY, Part
 from app.text import scrubbed, storable_json
+
+logger = logging.getLogger(__name__)
 
 
 class StaticBreakpoint(AgentQueueError):
@@ -70,7 +76,7 @@ class LangGraphAgent:
         try:
             streaming = self._graph.astream(
                 begin.graph_input,
-                _with(config, MEMORY_KEPT_KEY, read),
+                _with(_with(config, MEMORY_KEPT_KEY, read), MEMORY_ANSWERS_KEY, {}),
                 stream_mode=["messages", "updates", "values"],
                 subgraphs=True,
                 durability="sync",
@@ -83,6 +89,10 @@ class LangGraphAgent:
                         yield part
         except GraphDrained as drained:
             raise AgentDrained from drained
+        except Exception as error:
+            if _is_of_applying(error):
+                await self._forget_unfinished(task)
+            raise
         finally:
             task.drain.forget(drain)
         if answer.interrupted:
@@ -107,19 +117,39 @@ class LangGraphAgent:
         if task.rollback:
             memory = cast(AgentMemory, self._graph.checkpointer)
             await memory.forget_messages(task.memory_key, task.memory_fence, task.rollback)
-        state = await self._graph.aget_state(config, subgraphs=task.lease.fence > 1)
+        state = await self._state(task, config)
         messages = state.values.get("messages", [])
         if (state.metadata or {}).get("run_id") != task.message_id:
             return _Begin({"messages": self._turn(task, messages)}, _Answer(task.message_id, messages))
         answer = _Answer(task.message_id, [*messages, *_inside_subgraphs(state, messages)])
-        if not state.interrupts:
-            return _Begin(None, answer)
-        # What an earlier attempt has passed on to the graph is not pending any more. What it has not, comes again.
-        pending = {each.id for each in state.interrupts}
-        answers = {key: value for key, value in (task.resume or {}).items() if key in pending}
-        if not answers:
+        answers = HumanAnswers(task.resume or {})
+        if _all_wait(state) and answers.keys().isdisjoint(each.id for each in state.interrupts):
             return _Begin(None, answer, asked=_asked(state.interrupts))
-        return _Begin(Command(resume=answers), answer)
+        return _Begin(Command(resume=answers) if answers else None, answer)
+
+    async def _state(self, task: AgentTask, config: RunnableConfig) -> StateSnapshot:
+        """Return the end of the conversation, for another message without what unfinished steps wrote.
+
+        Forget what unfinished steps wrote when the state cannot be made with it: a reducer or the serializer refuses it.
+        """
+        subgraphs = task.lease.fence > 1
+        try:
+            state = await self._graph.aget_state(config, subgraphs=subgraphs)
+        except AgentQueueError:
+            raise
+        except Exception:
+            logger.warning("What an unfinished step wrote cannot be used and is forgotten: id=%s", task.message_id)
+            await self._forget_unfinished(task)
+            config["configurable"][MEMORY_KEEP_KEY].clear()
+            state = await self._graph.aget_state(config, subgraphs=subgraphs)
+        is_others = (state.metadata or {}).get("run_id") != task.message_id
+        if is_others and any(each.result is not None for each in state.tasks):
+            state = await self._graph.aget_state(state.config)
+        return state
+
+    async def _forget_unfinished(self, task: AgentTask) -> None:
+        memory = cast(AgentMemory, self._graph.checkpointer)
+        await memory.forget_unfinished(task.memory_key, task.memory_fence)
 
     def _turn(self, task: AgentTask, messages: Sequence[AnyMessage]) -> list[AnyMessage] | Overwrite:
         """The message as a new turn at the end of the conversation."""
@@ -128,6 +158,17 @@ class LangGraphAgent:
         if len(earlier) == len(messages) or isinstance(self._graph.channels["messages"], LastValue):
             return turn
         return Overwrite([*earlier, *turn])  # a reducer would put a message with a known id in the place of the old one
+
+
+def _all_wait(state: StateSnapshot) -> bool:
+    """Return whether the graph has asked, and no task can go on without an answer."""
+    unfinished = [each for each in state.tasks if each.result is None]
+    return bool(state.interrupts) and all(each.interrupts for each in unfinished)
+
+
+def _is_of_applying(error: Exception) -> bool:
+    """Return whether the error is of a channel that did not take what the tasks of a finished step wrote."""
+    return any(frame.f_code is apply_writes.__code__ for frame, _ in walk_tb(error.__traceback__))
 
 
 def _with(config: RunnableConfig, key: str, value: object) -> RunnableConfig:

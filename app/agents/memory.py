@@ -30,6 +30,9 @@ class LateMemory:
         """See `AgentMemory.forget_messages`."""
         await (await self._open_memory()).forget_messages(memory_key, memory_fence, message_ids)
 
+    async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
+        """See `AgentMemory.forget_unfinished`."""
+        await (await self._open_memory()).forget_unfinished(memory_key, memory_fence)
 
 class MemoryOnLoop:
     """A memory that belongs to the event loop of the agents, for callers on another one.
@@ -48,6 +51,10 @@ class MemoryOnLoop:
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
         """See `AgentMemory.forget_messages`."""
         await self._call(lambda: self._memory.forget_messages(memory_key, memory_fence, message_ids))
+
+    async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
+        """See `AgentMemory.forget_unfinished`."""
+        await self._call(lambda: self._memory.forget_unfinished(memory_key, memory_fence))
 
     async def _call(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:

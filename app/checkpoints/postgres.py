@@ -30,6 +30,7 @@ from psycopg import AsyncConnection, errors
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from app.checkpoints.answers import KEPT_CHANNEL, note_answers, settled
 from app.checkpoints.fence import (
     Mark,
     config_of,
@@ -128,6 +129,12 @@ RETURNING checkpoint_ns, checkpoint_id, parent_checkpoint_id
 """
 DROP_WRITES = "DELETE FROM checkpoint_writes WHERE thread_id = %s AND checkpoint_ns = %s AND checkpoint_id = %s"
 DROP_INPUT = f"{DROP_WRITES} AND task_id = %s"
+DROP_UNFINISHED = """
+DELETE FROM checkpoint_writes WHERE thread_id = %(thread)s AND channel <> %(kept)s
+AND (checkpoint_ns, checkpoint_id) IN (
+    SELECT checkpoint_ns, max(checkpoint_id) FROM checkpoints WHERE thread_id = %(thread)s GROUP BY checkpoint_ns
+)
+"""
 DROP_UNUSED_VALUES = """
 DELETE FROM checkpoint_blobs AS b WHERE thread_id = %s AND NOT EXISTS (
     SELECT 1 FROM checkpoints AS c WHERE c.thread_id = b.thread_id AND c.checkpoint_ns = b.checkpoint_ns
@@ -191,6 +198,7 @@ class FencedPostgresSaver(AsyncPostgresSaver):
                 await _take(connection, config, mark)
             found = await AsyncPostgresSaver(connection, serde=self.serde).aget_tuple(config)
         keep_read(config, found)
+        note_answers(config, found)
         return found
 
     async def alist(
@@ -231,7 +239,7 @@ class FencedPostgresSaver(AsyncPostgresSaver):
     ) -> None:
         """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
         gathered = _Gathered(self.serde)
-        await gathered.aput_writes(config, writes, task_id, task_path)
+        await gathered.aput_writes(config, settled(config, writes, task_id), task_id, task_path)
         replaced = gathered.query == self.UPSERT_CHECKPOINT_WRITES_SQL
         # of two with one number the last one stays, as where they are written one by one
         rows = list({row[5]: row for row in gathered.rows}.values()) if replaced else gathered.rows
@@ -271,12 +279,24 @@ class FencedPostgresSaver(AsyncPostgresSaver):
 
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
         """See `AgentMemory.forget_messages`."""
+        async with self._held_transaction(memory_key, memory_fence) as connection:
+            await _forget_runs(connection, memory_key, message_ids)
+
+    async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
+        """See `AgentMemory.forget_unfinished`."""
+        async with self._held_transaction(memory_key, memory_fence) as connection:
+            await connection.execute(DROP_UNFINISHED, {"thread": memory_key, "kept": KEPT_CHANNEL})
+
+    @asynccontextmanager
+    async def _held_transaction(self, memory_key: str, memory_fence: tuple[int, int]) -> AsyncIterator[Connection]:
+        """A transaction that holds the attempt's mark. Raises LeaseLost."""
         config = config_of(memory_key, memory_fence)
         mark = Mark(memory_key, self._queue_id, *memory_fence)
         while True:
             async with self._transaction() as connection:
                 if await _first_row(connection, HOLD_FENCE, _named(mark)):
-                    return await _forget_runs(connection, memory_key, message_ids)
+                    yield connection
+                    return
             await self._take_late(config, mark)
 
     async def ping(self) -> None:

@@ -36,6 +36,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from app.checkpoints.answers import KEPT_NUMBER, note_answers, settled
 from app.checkpoints.fence import config_of, input_task_of, keep_read, kept_read, lease_lost, mark_of, strict_serializer
 from app.checkpoints.threads import CalledFromThreads
 from app.errors import StoreError
@@ -89,6 +90,7 @@ class FencedRedisSaver(CalledFromThreads):
             configurable["thread_id"], configurable.get("checkpoint_ns", ""), get_checkpoint_id(config) or ""
         )
         keep_read(config, found)
+        note_answers(config, found)
         return found
 
     async def alist(
@@ -148,6 +150,7 @@ class FencedRedisSaver(CalledFromThreads):
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
+        writes = settled(config, writes, task_id)
         configurable = config["configurable"]
         first = NUL.join(("w", configurable.get("checkpoint_ns", ""), configurable["checkpoint_id"], task_id))
         rows = {
@@ -188,6 +191,12 @@ class FencedRedisSaver(CalledFromThreads):
         await self._keep(
             memory_key, lambda rows: [row for row in rows if row.metadata.get("run_id") not in message_ids], config
         )
+
+    async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
+        """See `AgentMemory.forget_unfinished`."""
+        config = config_of(memory_key, memory_fence)
+        await self._fenced(self._take, config)
+        await self._drop(memory_key, _unfinished, config)
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Keep the newest checkpoint of each namespace, or none with the strategy `delete`.
@@ -295,6 +304,17 @@ class FencedRedisSaver(CalledFromThreads):
 
         Of an attempt it has the `config`, and raises LeaseLost when a later one has begun.
         """
+
+        def gone(saved: dict[bytes, bytes]) -> Sequence[str]:
+            checkpoints = [self._row(n, row) for n, row in saved.items() if n.startswith(b"c\0")]
+            return _unneeded(map(bytes.decode, saved), checkpoints, choose(checkpoints))
+
+        await self._drop(thread_id, gone, config)
+
+    async def _drop(
+        self, thread_id: str, choose: Callable[[dict[bytes, bytes]], Sequence[str]], config: RunnableConfig | None
+    ) -> None:
+        """Drop the chosen rows; done again if the conversation moved meanwhile. Raises LeaseLost as `_keep`."""
         fence, index, rows = _keys(thread_id)
         with mapped_errors():
             async with cast(Any, self._client).pipeline() as transaction:
@@ -302,9 +322,7 @@ class FencedRedisSaver(CalledFromThreads):
                     await transaction.watch(fence, rows)
                     if config is not None:
                         self._check(await transaction.hgetall(fence), config)
-                    saved: dict[bytes, bytes] = await transaction.hgetall(rows)
-                    checkpoints = [self._row(n, row) for n, row in saved.items() if n.startswith(b"c\0")]
-                    gone = _unneeded(map(bytes.decode, saved), checkpoints, choose(checkpoints))
+                    gone = choose(await transaction.hgetall(rows))
                     if not gone:
                         return
                     transaction.multi()
@@ -315,6 +333,21 @@ class FencedRedisSaver(CalledFromThreads):
                     except exceptions.WatchError:
                         continue
                     return
+
+
+def _unfinished(saved: dict[bytes, bytes]) -> Sequence[str]:
+    """The writes to the newest checkpoint of each namespace, without the answers that its tasks have taken."""
+    newest: dict[str, str] = {}
+    for name in saved:
+        if name.startswith(b"c\0"):
+            namespace, checkpoint_id = _parts(name)
+            newest[namespace] = max(checkpoint_id, newest.get(namespace, ""))
+
+    def is_unfinished(name: bytes) -> bool:
+        namespace, checkpoint_id, _, number = _parts(name)
+        return newest.get(namespace) == checkpoint_id and int(number) != KEPT_NUMBER
+
+    return [name.decode() for name in saved if name.startswith(b"w\0") and is_unfinished(name)]
 
 
 def _newest(rows: Sequence[_Row]) -> Iterable[_Row]:

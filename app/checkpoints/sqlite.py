@@ -29,6 +29,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.sqlite import SqliteSaver
 
+from app.checkpoints.answers import KEPT_CHANNEL, note_answers, settled
 from app.checkpoints.fence import (
     Mark,
     config_of,
@@ -64,6 +65,11 @@ WHERE thread_id = ? AND json_extract(CAST(metadata AS TEXT), '$.run_id') IN (SEL
 DROP_CHECKPOINT = "DELETE FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
 DROP_WRITES = "DELETE FROM writes WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
 DROP_INPUT = f"{DROP_WRITES} AND task_id = ?"
+DROP_UNFINISHED = """
+DELETE FROM writes WHERE thread_id = ? AND channel <> ? AND (checkpoint_ns, checkpoint_id) IN (
+    SELECT checkpoint_ns, max(checkpoint_id) FROM checkpoints WHERE thread_id = ? GROUP BY checkpoint_ns
+)
+"""
 SOON = "PRAGMA synchronous = NORMAL"
 AT_ONCE = "PRAGMA synchronous = FULL"
 """How soon a commit is on the disk. FULL is the default: a finished step stays finished."""
@@ -140,6 +146,7 @@ class FencedSqliteSaver(CalledFromThreads):
             return kept.pop()
         found = await self._call(get)
         keep_read(config, found)
+        note_answers(config, found)
         return found
 
     async def alist(
@@ -170,6 +177,7 @@ class FencedSqliteSaver(CalledFromThreads):
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
+        writes = settled(config, writes, task_id)
         await self._write(config, lambda: self.statements.put_writes(config, writes, task_id, task_path))
 
     async def adelete_thread(self, thread_id: str) -> None:
@@ -205,6 +213,11 @@ class FencedSqliteSaver(CalledFromThreads):
                     self.conn.execute(DROP_INPUT, (memory_key, namespace, parent_id, input_task_of(parent_id)))
 
         await self._write(config_of(memory_key, memory_fence), forget)
+
+    async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
+        """See `AgentMemory.forget_unfinished`."""
+        values = (memory_key, KEPT_CHANNEL, memory_key)
+        await self._write(config_of(memory_key, memory_fence), lambda: self.conn.execute(DROP_UNFINISHED, values))
 
     async def _write(self, config: RunnableConfig, write: Callable[[], T]) -> T:
         """Write in one transaction with the look at the fence."""

@@ -1,0 +1,47 @@
+"""Keeps what humans answered when a step is run again. See docs/adr/0028."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph._internal._constants import ERROR, INTERRUPT, RESUME
+from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
+
+from app.models import MEMORY_ANSWERS_KEY
+
+KEPT_CHANNEL = RESUME
+"""The answers that a task has taken, in the order of its questions. A step that is run again needs them."""
+KEPT_NUMBER = WRITES_IDX_MAP[RESUME]
+
+Writes = Sequence[tuple[str, Any]]
+
+
+def note_answers(config: RunnableConfig, found: CheckpointTuple | None) -> None:
+    """Note, for `settled`, the answers that the tasks behind this checkpoint have taken already."""
+    known: dict[str, list[Any]] | None = config["configurable"].get(MEMORY_ANSWERS_KEY)
+    if known is None or found is None:
+        return
+    for task_id, channel, value in found.pending_writes or ():
+        if channel == RESUME:
+            known[task_id] = _longer(known.get(task_id, []), list(value) if isinstance(value, list) else [value])
+
+
+def settled(config: RunnableConfig, writes: Writes, task_id: str) -> Writes:
+    """Return the writes of a task in a run of ours such that no answer is lost and no answered question stays open.
+
+    LangGraph saves only those answers that the node took before it failed, in the place of all earlier ones. It also
+    leaves the last question in place when the node took the answer and failed behind it.
+    """
+    known: dict[str, list[Any]] | None = config["configurable"].get(MEMORY_ANSWERS_KEY)
+    if known is None or not all(channel in WRITES_IDX_MAP for channel, _ in writes):
+        return writes
+    result: dict[str, Any] = dict(writes)
+    if isinstance(result.get(RESUME), list):
+        result[RESUME] = known[task_id] = _longer(known.get(task_id, []), list(result[RESUME]))
+    if INTERRUPT not in result and (RESUME in result or ERROR in result):
+        result[INTERRUPT] = ()
+    return list(result.items())
+
+
+def _longer(known: list[Any], taken: list[Any]) -> list[Any]:
+    return known if len(taken) < len(known) and known[: len(taken)] == taken else taken
