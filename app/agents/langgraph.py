@@ -130,14 +130,14 @@ class LangGraphAgent:
     async def _state(self, task: AgentTask, config: RunnableConfig) -> StateSnapshot:
         """Return the end of the conversation, for another message without what unfinished steps wrote.
 
-        Forget what unfinished steps wrote when the state cannot be made with it: a reducer or the serializer refuses it.
+        Forget what unfinished steps wrote when a reducer or the serializer refuses it.
         """
         subgraphs = task.lease.fence > 1
         try:
             state = await self._graph.aget_state(config, subgraphs=subgraphs)
         except AgentQueueError:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001  a reducer may raise anything
             logger.warning("What an unfinished step wrote cannot be used and is forgotten: id=%s", task.message_id)
             await self._forget_unfinished(task)
             config["configurable"][MEMORY_KEEP_KEY].clear()

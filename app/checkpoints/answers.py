@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph._internal._constants import ERROR, INTERRUPT, RESUME
+from langgraph._internal._constants import ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME
 from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
 
 from app.models import MEMORY_ANSWERS_KEY
@@ -30,10 +30,16 @@ def settled(config: RunnableConfig, writes: Writes, task_id: str) -> Writes:
     """Return the writes of a task in a run of ours such that no answer is lost and no answered question stays open.
 
     LangGraph saves only those answers that the node took before it failed, in the place of all earlier ones. It also
-    leaves the last question in place when the node took the answer and failed behind it.
+    leaves the last question in place when the node took the answer and failed behind it. And it takes a node for
+    finished that wrote something before it failed, so that an edge that failed would not be gone along again.
     """
     known: dict[str, list[Any]] | None = config["configurable"].get(MEMORY_ANSWERS_KEY)
-    if known is None or not all(channel in WRITES_IDX_MAP for channel, _ in writes):
+    if known is None:
+        return writes
+    channels = {channel for channel, _ in writes}
+    if ERROR in channels and ERROR_SOURCE_NODE not in channels:
+        writes = [write for write in writes if write[0] in WRITES_IDX_MAP]
+    elif not channels <= WRITES_IDX_MAP.keys():
         return writes
     result: dict[str, Any] = dict(writes)
     if isinstance(result.get(RESUME), list):

@@ -318,6 +318,20 @@ async def test_forgetting_again_and_forgetting_nothing_change_nothing(saver: Sav
     assert await latest(saver, "default/thread/u") == other["id"]  # of the message `m`, in another conversation
 
 
+async def test_an_unfinished_step_is_forgotten_without_its_answers_and_without_reading_it(saver: Saver) -> None:
+    earlier = await put_step(saver, without_fence(), "m1", answer="one")
+    newest = await put_step(saver, earlier, "m2", answer="two")
+    place = {"configurable": {**config((7, 1))["configurable"], **newest["configurable"]}}
+    await saver.aput_writes(place, [("answer", "half"), ("__resume__", ["yes"])], "other")
+    await saver.aput_writes(place, [("__interrupt__", ("Sure?",)), ("__resume__", ["no"])], "asking")
+    await saver.forget_unfinished(KEY, (8, 1))
+    found = await saver.aget_tuple(without_fence())
+    assert sorted(found.pending_writes) == [("asking", "__resume__", ["no"]), ("other", "__resume__", ["yes"])]
+    assert (await saver.aget_tuple(earlier)).pending_writes == [("task", "answer", "m1")]
+    with pytest.raises(LeaseLost):
+        await saver.forget_unfinished(KEY, (7, 9))
+
+
 async def test_who_forgets_has_the_right_to_write(saver: Saver) -> None:
     kept = await put_step(saver, without_fence(), "m1", answer="one")
     await saver.forget_messages(KEY, (8, 2), ["m0"])

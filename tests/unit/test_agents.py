@@ -96,6 +96,10 @@ class AwayMemory:
         """See `AgentMemory.forget_messages`."""
         raise NotImplementedError
 
+    async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
+        """See `AgentMemory.forget_unfinished`."""
+        raise NotImplementedError
+
 
 async def test_nothing_is_pruned_while_the_memory_is_away(store: Store, clock: ManualClock, tmp_path: Path) -> None:
     """What was pruned meanwhile would be remembered for ever."""

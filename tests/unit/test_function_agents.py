@@ -103,6 +103,9 @@ class Noted:
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Any) -> None:
         self.forgotten += message_ids
 
+    async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
+        self.forgotten.append(memory_key)
+
 
 async def test_a_late_memory_is_opened_when_there_is_something_to_forget() -> None:
     noted = Noted()
