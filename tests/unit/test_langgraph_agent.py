@@ -235,6 +235,40 @@ async def test_an_answer_outlives_a_run_that_was_cut_off_behind_it(saver: Saver)
     assert runs == 3
 
 
+@pytest.mark.parametrize("how", ["fails", "is cancelled", "is killed"])
+@pytest.mark.parametrize("shown", ["the same", "its own"])
+async def test_an_attempt_that_ends_between_two_questions_leaves_the_second_to_the_human(
+    saver: Saver, how: str, shown: str
+) -> None:
+    between = asyncio.Event()
+    ends = True
+
+    async def asks(_: MessagesState) -> dict[str, Any]:
+        first = interrupt("Sure?")
+        if ends:
+            between.set()
+            if how == "fails":
+                raise RuntimeError("not yet")
+            await asyncio.Event().wait()
+        second = interrupt("Sure?" if shown == "the same" else "Drop the database?")
+        return {"messages": [AIMessage(f"{first}, {second}")]}
+
+    agent = LangGraphAgent(chain(asks=asks), saver)
+    (first,) = (await run(agent, 1, 1))[-1]
+    ending = asyncio.create_task(run(agent, 1, 2, resume={first["id"]: "yes"}))
+    await between.wait()
+    ends = False
+    if how == "is cancelled":
+        ending.cancel()
+    if how != "is killed":
+        await asyncio.gather(ending, return_exceptions=True)
+    (second,) = (await run(agent, 1, 3, resume={first["id"]: "yes"}))[-1]
+    ending.cancel()
+    await asyncio.gather(ending, return_exceptions=True)
+    assert second["id"] != first["id"]
+    assert texts(await run(agent, 1, 4, resume={second["id"]: "no"}))[-1] == "yes, no"
+
+
 async def test_branches_that_ask_at_the_same_time_are_answered_one_by_one_or_together(saver: Saver) -> None:
     nodes = Asking()
     graph = StateGraph(MessagesState)
