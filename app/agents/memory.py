@@ -34,6 +34,7 @@ class LateMemory:
         """See `AgentMemory.forget_unfinished`."""
         await (await self._open_memory()).forget_unfinished(memory_key, memory_fence)
 
+
 class MemoryOnLoop:
     """A memory that belongs to the event loop of the agents, for callers on another one.
 
