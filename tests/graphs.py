@@ -4,6 +4,7 @@ They are steered and watched through `tests.graph_control.GraphControl`.
 """
 
 import asyncio
+import operator
 import os
 import time
 import typing
@@ -217,3 +218,24 @@ def flood() -> Graph:
     from langchain.agents import create_agent
 
     return create_agent(FloodModel(), tools=[])
+
+
+class _Items(MessagesState, total=False):
+    items: Annotated[list[str], operator.add]
+
+
+async def _lists(state: MessagesState) -> dict[str, Any]:
+    """Writes what its reducer refuses for as long as `bug` is held."""
+    is_broken = GraphControl.of_environment().held("bug")
+    return {"messages": [AIMessage(f"Heard: {_heard(state)}")], "items": 5 if is_broken else ["x"]}
+
+
+def _lists_graph() -> Graph:
+    graph = StateGraph(_Items)
+    graph.add_node("lists", _lists)
+    graph.add_edge(START, "lists")
+    graph.add_edge("lists", END)
+    return graph.compile()
+
+
+lists = _lists_graph()

@@ -329,3 +329,26 @@ async def test_a_thread_keeps_its_order_whatever_the_priorities(server: LiveServ
     await until(lambda: len(model.requests) == 5, "all have run")
     await server.ended(last["message_id"])
     assert [request.texts_of_users[-1] for request in model.requests[1:]] == ["low t", "high t", "normal u", "low v"]
+
+
+async def test_a_result_that_the_graph_cannot_take_holds_up_nothing_after_it(
+    serve: Serve, control: GraphControl, memory_url: str
+) -> None:
+    """Neither the next message, nor the dead letter, nor a message that rolls back, nor one after a purge."""
+    server = await serve(agents="lists=tests.graphs:lists", checkpoint_url=memory_url, max_attempts=1)
+
+    async def result(text: str, **fields: Any) -> Any:
+        return (await server.ended((await server.submit(text, thread_id="t", **fields))["message_id"]))["result"]
+
+    assert await result("one") == "Heard: one"
+    control.hold("bug")
+    failed = [(await server.submit(f"bug {number}", thread_id="t"))["message_id"] for number in (1, 2)]
+    assert [(await server.ended(message_id))["state"] for message_id in failed] == ["failed", "failed"]
+    control.release("bug")
+    assert await result("two") == "Heard: one | bug 1 | bug 2 | two"
+    assert (await server.client.post(f"/messages/{failed[0]}/retry")).status_code == 202
+    assert (await server.ended(failed[0]))["result"] == "Heard: one | bug 2 | two | bug 1"
+    assert await result("three", if_busy="rollback") == "Heard: one | bug 2 | two | bug 1 | three"
+    purged = await server.client.post("/dead-letters/purge", json={"message_ids": [failed[1]]})
+    assert purged.status_code == 200
+    assert str(await result("four")).endswith("three | four")
