@@ -269,6 +269,27 @@ async def test_an_attempt_that_ends_between_two_questions_leaves_the_second_to_t
     assert texts(await run(agent, 1, 4, resume={second["id"]: "no"}))[-1] == "yes, no"
 
 
+async def test_earlier_answers_outlive_a_run_that_fails_before_it_takes_them_again(saver: Saver) -> None:
+    fails = False
+
+    async def asks(_: MessagesState) -> dict[str, Any]:
+        answers = [interrupt("one?")]
+        if fails:
+            raise RuntimeError("not yet")
+        answers += [interrupt("two?"), interrupt("three?")]
+        return {"messages": [AIMessage(", ".join(answers))]}
+
+    agent = LangGraphAgent(chain(asks=asks), saver)
+    (asked,) = (await run(agent, 1, 1))[-1]
+    for fence in (2, 3):
+        (asked,) = (await run(agent, 1, fence, resume={asked["id"]: f"answer {fence}"}))[-1]
+    fails = True
+    with pytest.raises(RuntimeError):
+        await run(agent, 1, 4, resume={asked["id"]: "answer 4"})
+    fails = False
+    assert texts(await run(agent, 1, 5, resume={asked["id"]: "answer 4"}))[-1] == "answer 2, answer 3, answer 4"
+
+
 async def test_branches_that_ask_at_the_same_time_are_answered_one_by_one_or_together(saver: Saver) -> None:
     nodes = Asking()
     graph = StateGraph(MessagesState)
