@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     interrupt_ttl_hours: Annotated[float, Field(gt=0, le=10**6, allow_inf_nan=False)] = 72
     webhook_secret: SecretStr | None = None
     webhook_allow_private: bool = False
+    max_connections: int = Field(20_000, ge=1)
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     allow_anonymous: bool = False
     allow_volatile: bool = False

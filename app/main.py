@@ -21,9 +21,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import __version__
 from app.api import admin, errors, health, routes, streaming, threads, websocket
+from app.api.connections import connection_limit
+from app.api.gate import Gate
+from app.api.http_protocol import ConnectedHttpProtocol
 from app.api.limits import BodyLimit, HotRoute, RawThreadPaths
 from app.api.operation_schemas import DeadLetterSelection, UnfinishedSelection
-from app.api.protocol import ConnectedHttpProtocol, ConnectedWebSocketProtocol
+from app.api.protocol import ConnectedWebSocketProtocol
 from app.api.schemas import MessageAnswer, MessageBatch, MessageChange, MessageCreate, Problem
 from app.bootstrap import Runtime, start_logging
 from app.config import Settings, load_settings
@@ -110,6 +113,7 @@ def create_app(
     for method, path, endpoint in AHEAD:
         app.entry = HotRoute(app.entry, method=method, path=path, endpoint=endpoint, owner=app)
     app.entry = BodyLimit(app.entry, max_bytes=settings.max_body_bytes)
+    app.entry = Gate(app.entry, max_body_bytes=settings.max_body_bytes)
     errors.install(app)
     _describe_shared_schemas(app)
     return app
@@ -246,6 +250,7 @@ def server_config(app: FastAPI) -> uvicorn.Config:
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PING_SECONDS,
         ws_per_message_deflate=False,
+        limit_concurrency=connection_limit(app.state.services.settings.max_connections),
         log_config=None,
         access_log=logging.getLogger("uvicorn.access").isEnabledFor(logging.INFO),
         proxy_headers=False,

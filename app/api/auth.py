@@ -1,18 +1,72 @@
 """Who is asking. Without keys the rule is: this host and nobody else, unless ALLOW_ANONYMOUS says otherwise."""
 
-import ipaddress
-from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
-from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from app.api.errors import Unauthorized
+from app.api.hosts import is_loopback, parse_host
 from app.models import DEFAULT_TENANT
 
 FORWARDING_HEADERS = frozenset(
-    ("forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip", "x-original-forwarded-for")
+    (
+        "forwarded",
+        "via",
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-remote-ip",
+        "x-remote-addr",
+        "x-host",
+        "true-client-ip",
+        "client-ip",
+        "proxy-client-ip",
+        "wl-proxy-client-ip",
+        "x-proxyuser-ip",
+        "incap-client-ip",
+        "do-connecting-ip",
+        "x-sucuri-clientip",
+        "x-forward-for",
+        "x-scheme",
+        "x-url-scheme",
+        "front-end-https",
+        "x-request-start",
+        "x-queue-start",
+        "x-varnish",
+        "x-rewrite-url",
+        "cdn-loop",
+        "rndr-id",
+        "x-amzn-trace-id",
+        "x-amz-cf-id",
+        "disguised-host",
+        "was-default-hostname",
+        "surrogate-capability",
+    )
+)
+"""Headers by which proxies, load balancers, networks of them and tunnels are known. No program sends them itself."""
+
+FORWARDING_PREFIXES = (
+    "x-forwarded",
+    "x-original-",
+    "x-envoy-",
+    "x-appengine-",
+    "x-vercel-",
+    "x-azure-",
+    "x-arr-",
+    "x-fd-",
+    "x-nf-",
+    "x-railway-",
+    "x-replit-",
+    "x-tunnel-",
+    "x-ms-proxy",
+    "x-akamai-",
+    "akamai-",
+    "cf-",
+    "fastly-",
+    "fly-",
+    "ngrok-",
+    "x-ngrok-",
+    "tailscale-",
 )
 CURE = (
     "This server has no API keys, so it only answers requests made directly from its own host. To let everybody in, "
@@ -36,49 +90,13 @@ def authenticate(connection: HTTPConnection, *, allow_anonymous: bool) -> Princi
     """
     if allow_anonymous:
         return Principal(DEFAULT_TENANT)
-    if connection.client is None or not _is_loopback(connection.client.host):
+    if connection.client is None or not is_loopback(connection.client.host):
         raise Unauthorized(CURE)
-    if any(name in FORWARDING_HEADERS or name.startswith("x-forwarded") for name in connection.headers):
+    if any(name in FORWARDING_HEADERS or name.startswith(FORWARDING_PREFIXES) for name in connection.headers):
         raise Unauthorized(CURE)
     if connection.scope.get("http_version") == "1.0":
         raise Unauthorized(CURE)
-    if not _is_loopback(_host_of(connection.headers.get("host", ""))):
+    host = parse_host(connection.headers.get("host", "").encode("latin-1"))
+    if host is None or not is_loopback(host.name):
         raise Unauthorized(f"{CURE} From this host, use the name localhost.")
     return Principal(DEFAULT_TENANT)
-
-
-def refuse_foreign_pages(connection: HTTPConnection) -> None:
-    """Keep pages of other sites from using a reader's browser for a WebSocket. Raises HTTPException.
-
-    Browsers let any page connect anywhere and say in `Origin` which one it is; other programs send none. Pages of this
-    host may use a server on this host, whatever their ports.
-    """
-    host = _host_of(connection.headers.get("host", "")).lower().removesuffix(".")
-    for origin in connection.headers.getlist("origin"):
-        try:
-            page = (urlsplit(origin).hostname or "").removesuffix(".")
-        except ValueError:
-            page = ""
-        if not page or (page != host and not (_is_loopback(page) and _is_loopback(host))):
-            raise HTTPException(
-                403, "A page of another site may not connect; only pages of this server's own host may."
-            )
-
-
-def _host_of(header: str) -> str:
-    """The host without port and brackets."""
-    if header.startswith("["):
-        return header[1:].partition("]")[0]
-    return header.partition(":")[0]
-
-
-@lru_cache(maxsize=1024)
-def _is_loopback(host: str) -> bool:
-    if host.lower().removesuffix(".") == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback

@@ -9,6 +9,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from app.api.schemas import Problem, ProblemError
 from app.errors import (
@@ -29,7 +31,7 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
 MAX_ERRORS_TOLD = 20
 
-NEWER_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+NEWER_TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 """RFC 9110's names, which Python has from 3.13 on."""
 
 STATUS_BY_ERROR: dict[type[AgentQueueError], int] = {
@@ -142,11 +144,32 @@ def response_to(error: Exception) -> Response:
             return problem(500, "internal_error", "Something went wrong in the server; its log has the details.")
 
 
+def allowed_methods(request: Request, error: HTTPException) -> list[str]:
+    """Return the methods that the path takes, if the error is that it does not take this one; else an empty list."""
+    everywhere = request.method == "OPTIONS" and request.scope["path"] == "*"
+    if error.status_code != 405 and not everywhere:
+        return []
+    found = {"OPTIONS"}
+    for route in request.app.router.routes:
+        if everywhere or route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return sorted(found | {"HEAD"} if "GET" in found else found)
+
+
 def install(app: FastAPI) -> None:
     """Have the application answer every error with a problem."""
 
-    async def answer(_: Request, error: Exception) -> Response:
+    async def answer(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and (allowed := allowed_methods(request, error)):
+            headers = {"Allow": ", ".join(allowed)}
+            if request.method == "OPTIONS":
+                return Response(status_code=204, headers=headers)
+            error = HTTPException(error.status_code, error.detail, headers)
         return response_to(error)
 
+    async def leave(_: Request, __: Exception) -> Response:
+        return Response(status_code=400)  # nobody reads it
+
+    app.add_exception_handler(ClientDisconnect, leave)
     for kind in (AgentQueueError, RequestValidationError, ValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)

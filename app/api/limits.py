@@ -8,13 +8,13 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.errors import BodyTooLarge, problem, response_to
+from app.api.errors import BodyTooLarge, response_to
 
 logger = logging.getLogger(__name__)
 
 
 class BodyLimit:
-    """Counts the bytes of a body while they come; what Content-Length says is believed only when it is too much."""
+    """Count the bytes of a body while they come. `Gate` refuses what Content-Length says is too much."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -25,12 +25,6 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit() and int(value) > self._max_bytes:
-                error = BodyTooLarge(self._max_bytes)
-                refusal = problem(413, error.code, str(error), headers={"Connection": "close"})
-                await refusal(scope, receive, send)
-                return
         received = 0
 
         async def counted() -> Message:

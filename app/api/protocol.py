@@ -3,13 +3,15 @@
 from typing import TYPE_CHECKING, Protocol, cast
 
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
 
 EXTENSION = "agent_queue.connection"
+
+HEAD_EXTENSION = "agent_queue.head"
+"""In the scope of a HEAD request, which is answered as a GET whose body is not sent."""
 
 SERVICE_RESTART = 1012
 """The code of RFC 6455's registry with which a server that stops closes a WebSocket."""
@@ -26,15 +28,6 @@ class Connection(Protocol):
 
     def abort(self) -> None:
         """Close it at once, without waiting for what is not yet sent."""
-
-
-class ConnectedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which shows the connection to the application."""
-
-    def on_message_begin(self) -> None:
-        """See HttpToolsProtocol."""
-        super().on_message_begin()
-        cast(Scope, self.scope)["extensions"] = {EXTENSION: self.transport}
 
 
 class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):

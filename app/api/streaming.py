@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.deps import Limit, MessageIdDep, PrincipalDep, ServicesDep, principal_of, services_of
 from app.api.errors import problems
-from app.api.protocol import Connection, connection_of
+from app.api.protocol import HEAD_EXTENSION, Connection, connection_of
 from app.api.schemas import EventList, StoredEvent
 from app.errors import AgentQueueError, InvalidRequest
 from app.models import MessageState
@@ -104,6 +104,10 @@ class EventStreamResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if HEAD_EXTENSION in scope.get("extensions", {}):
+            await self._news.aclose()  # it has not begun
+            await send({"type": "http.response.body", "body": b""})
+            return
         connection = connection_of(scope)
         sending = asyncio.create_task(self._send_all(send, connection))
         leaving = asyncio.create_task(_disconnected(receive))

@@ -11,7 +11,6 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.api.auth import refuse_foreign_pages
 from app.api.deps import principal_of, services_of
 from app.api.errors import response_to
 from app.api.frames import (
@@ -76,7 +75,6 @@ async def talk(websocket: WebSocket) -> None:
     services = services_of(websocket)
     try:
         principal = principal_of(websocket, services)
-        refuse_foreign_pages(websocket)
     except Exception as error:
         response = response_to(error)
         if response.status_code == 500:

@@ -1,0 +1,201 @@
+"""How many connections a process serves, and how long each of them may keep it waiting.
+
+One timer looks after all connections, and only while one of them is waited for: an open stream costs nothing here.
+"""
+
+import asyncio
+import logging
+import resource
+from enum import IntEnum
+from typing import Protocol
+
+logger = logging.getLogger(__name__)
+
+
+class Wait(IntEnum):
+    """What a connection is waited for."""
+
+    FIRST_BYTE = 0
+    HEAD = 1
+    BODY = 2
+    NEXT_REQUEST = 3
+    LAST_BYTE = 4
+    READER = 5
+
+
+SECONDS: dict[Wait, float] = {
+    Wait.FIRST_BYTE: 10.0,
+    Wait.HEAD: 10.0,
+    Wait.BODY: 20.0,
+    Wait.NEXT_REQUEST: 5.0,  # under uvicorn its own setting counts
+    Wait.LAST_BYTE: 5.0,
+    Wait.READER: 40.0,
+}
+"""How long a connection is waited for. The READER limit is longer than that of streams, which end with a log line."""
+
+SWEEP_SECONDS = 1.0
+"""Time between two looks for connections that took too long."""
+
+RESERVED_DESCRIPTORS = 40
+"""Descriptors for everything but connections: databases, models, agents and about thirty of the process itself."""
+
+RESERVED_SHARE = 8
+"""One in this many descriptors is reserved when that is more than RESERVED_DESCRIPTORS."""
+
+MINIMUM_CONNECTIONS = 8
+
+SURPLUS_CONNECTIONS = 8
+"""Connections above the limit that are read at a time in order to refuse them with an answer."""
+
+HEAD_AGE_SECONDS = 1.0
+"""An incomplete head or an idle connection of this age gives way to a new connection."""
+
+REPORT_SECONDS = 60.0
+"""Minimum time between two log lines about refused connections."""
+
+
+class Waiting(Protocol):
+    """A connection that can be waited for."""
+
+    wait: Wait | None
+    """What `Connections` waits for at the moment. Only `Connections` sets it."""
+
+    def unsent(self) -> int:
+        """Return how many bytes wait to be sent."""
+
+    def overdue(self, wait: Wait) -> None:
+        """End the connection, or have it waited for again: it was waited for too long."""
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+
+
+def connection_limit(wanted: int) -> int:
+    """Return how many connections a process may have: `wanted`, or fewer if its file descriptors do not suffice."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    spare = soft - max(RESERVED_DESCRIPTORS, soft // RESERVED_SHARE)
+    return max(min(wanted, spare), min(wanted, MINIMUM_CONNECTIONS))
+
+
+class Connections:
+    """The connections of one server."""
+
+    def __init__(self, limit: int | None, loop: asyncio.AbstractEventLoop, *, keep_alive_seconds: float) -> None:
+        self._limit = limit
+        self._seconds = {**SECONDS, Wait.NEXT_REQUEST: keep_alive_seconds}
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._waits: list[dict[Waiting, float]] = [{} for _ in Wait]  # each in the order of its deadlines
+        self._unsent: dict[Waiting, int] = {}
+        self._surplus: dict[Waiting, None] = {}
+        self._refused = 0
+        self._report_at = loop.time()
+
+    def admit(self, connection: Waiting, number: int) -> bool:
+        """Return whether a new connection is served, when `number` of them are open with it.
+
+        The limit makes older connections give way first that nothing is lost with: silent ones, those that are being
+        closed, then incomplete heads and idle connections. A connection that is not served may be answered all the
+        same, and is closed without an answer when more of them come.
+        """
+        if self._limit is None or number - len(self._surplus) <= self._limit:
+            return True
+        if self._make_room():
+            return True
+        self._refused += 1
+        self._surplus[connection] = None
+        if len(self._surplus) > SURPLUS_CONNECTIONS:
+            next(iter(self._surplus)).abort()
+        self._report()
+        return False
+
+    def expect(self, connection: Waiting, wait: Wait, seconds: float | None = None) -> None:
+        """Call `connection.overdue(wait)` unless `forget` is called in time. Replaces what was waited for before."""
+        if connection.wait is not None:
+            self._waits[connection.wait].pop(connection, None)
+        connection.wait = wait
+        self._waits[wait][connection] = self._loop.time() + (seconds or self._seconds[wait])
+        if self._timer is None:
+            self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def forget(self, connection: Waiting) -> None:
+        """Wait no longer for what the connection sends."""
+        if connection.wait is not None:
+            self._waits[connection.wait].pop(connection, None)
+            connection.wait = None
+
+    def expect_reader(self, connection: Waiting) -> None:
+        """Abort the connection when its client takes no more of what waits to be sent."""
+        readers = self._waits[Wait.READER]
+        if connection not in readers:
+            self._unsent[connection] = connection.unsent()
+            readers[connection] = self._loop.time() + self._seconds[Wait.READER]
+        if self._timer is None:
+            self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def forget_reader(self, connection: Waiting) -> None:
+        """The client has taken enough of what waited to be sent."""
+        self._waits[Wait.READER].pop(connection, None)
+        self._unsent.pop(connection, None)
+
+    def drop(self, connection: Waiting) -> None:
+        """Forget a connection that is closed or served by another protocol."""
+        self.forget(connection)
+        self.forget_reader(connection)
+        self._surplus.pop(connection, None)
+
+    def _sweep(self) -> None:
+        now = self._loop.time()
+        self._timer = None
+        for wait in Wait:
+            late = []
+            for connection, deadline in self._waits[wait].items():
+                if deadline <= now:
+                    late.append(connection)
+                elif wait is not Wait.BODY:  # only bodies are given times of their own
+                    break
+            for connection in late:
+                if wait is Wait.READER:
+                    self._look_at_reader(connection)
+                else:
+                    self.forget(connection)
+                    connection.overdue(wait)
+        if any(self._waits) and not self._timer:
+            self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _look_at_reader(self, connection: Waiting) -> None:
+        before = self._unsent[connection]
+        self.forget_reader(connection)
+        if connection.unsent() >= before:
+            connection.abort()
+        else:
+            self.expect_reader(connection)
+
+    def _make_room(self) -> bool:
+        """Close the connection that is missed least; return whether there was one."""
+        now = self._loop.time()
+        for wait, age in (
+            (Wait.FIRST_BYTE, 0.0),
+            (Wait.LAST_BYTE, 0.0),
+            (Wait.HEAD, HEAD_AGE_SECONDS),
+            (Wait.NEXT_REQUEST, HEAD_AGE_SECONDS),
+        ):
+            oldest = next((each for each in self._waits[wait] if each not in self._surplus), None)
+            if oldest is not None and self._waits[wait][oldest] - self._seconds[wait] + age <= now:
+                self.drop(oldest)
+                oldest.abort()
+                return True
+        return False
+
+    def _report(self) -> None:
+        now = self._loop.time()
+        if now >= self._report_at:
+            self._report_at = now + REPORT_SECONDS
+            logger.warning(
+                "All %s connections are taken, so new ones are refused: refused=%d. Start more processes, or raise "
+                "MAX_CONNECTIONS and the limit of file descriptors (ulimit -n)",
+                self._limit,
+                self._refused,
+            )

@@ -1,0 +1,115 @@
+"""What the headers of a request alone decide, for every route, mount and WebSocket, before anything else is done."""
+
+import re
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.errors import BodyTooLarge, problem
+from app.api.hosts import Host, is_loopback, is_own_page, parse_host
+from app.api.protocol import HEAD_EXTENSION
+
+SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+"""Methods that change nothing here. Pages of other sites cannot read the answers, since no CORS headers are sent."""
+
+OWN_SITES = frozenset((b"same-origin", b"none"))
+"""Values of `Sec-Fetch-Site` for pages of the server's own origin and for what the user did in the browser itself."""
+
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
+
+FOREIGN = (
+    "A page of another site may not do this. Call the server from a page of its own host, or from a program that is no "
+    "browser. If the page is of this host, have the proxy in front pass `Host` on as it came."
+)
+
+
+class Gate:
+    """Refuses requests whose headers are wrong, foreign or promise too much; answers HEAD as GET.
+
+    Programs send no `Origin` and no `Sec-Fetch-Site`; browsers always tell the page with one of them when a request is
+    not a simple read. Neither can be set by a page.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        kind = scope["type"]
+        if kind not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        hosts = []
+        page = None
+        for header in scope["headers"]:
+            name = header[0]
+            if name == b"host":
+                hosts.append(header[1])
+            elif name == b"content-length":
+                if header[1].isdigit() and int(header[1]) > self._max_body_bytes:
+                    error = BodyTooLarge(self._max_body_bytes)
+                    refusal = problem(413, error.code, str(error), headers={"Connection": "close"})
+                    await _answer(refusal, scope, receive, send)
+                    return
+            elif name in (b"origin", b"sec-fetch-site"):
+                page = header
+        host = parse_host(hosts[0]) if len(hosts) == 1 else None
+        refused = None
+        if host is None and (hosts or scope["http_version"] == "1.1"):
+            refused = problem(400, "invalid_host", "Expected one header Host with a name or address and maybe a port.")
+        elif page is not None and is_foreign(scope, host):
+            refused = problem(403, "foreign_origin", FOREIGN)
+        elif b"%" in scope.get("raw_path", b"%") and _is_unusable(scope["path"]):
+            refused = problem(404, "not_found", "Not Found")
+        if refused is not None:
+            await _answer(refused, scope, receive, send)
+            return
+        if kind == "http" and scope["method"] == "HEAD":
+            extensions = {**scope.get("extensions", {}), HEAD_EXTENSION: {}}
+            scope = {**scope, "method": "GET", "extensions": extensions}
+            send = _without_body(send)
+        await self._app(scope, receive, send)
+
+
+def is_foreign(scope: Scope, host: Host | None) -> bool:
+    """Return whether a page of another site has a browser send this request, which may change something.
+
+    A later list of allowed origins belongs here.
+    """
+    if scope["type"] == "http" and scope["method"] in SAFE_METHODS:
+        return False
+    headers = Headers(scope=scope)
+    origins = headers.getlist("origin")
+    if not all(is_own_page(origin, host) for origin in origins):
+        return True
+    sites = headers.getlist("sec-fetch-site")
+    if all(site.encode("latin-1") in OWN_SITES for site in sites):
+        return False
+    # Pages of this host may use a server on this host, whatever their ports.
+    return not (set(sites) == {"same-site"} and origins and host is not None and is_loopback(host.name))
+
+
+def _is_unusable(path: str) -> bool:
+    """Return whether a path has control characters, which no path of ours has. Thread ids are routed as sent."""
+    return _CONTROL.search(path) is not None and not path.startswith("/threads/")
+
+
+def _without_body(send: Send) -> Send:
+    """Send the head of each response only."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return send_head
+
+
+async def _answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request or a WebSocket's handshake."""
+    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})
+    else:
+        await response(scope, receive, send)

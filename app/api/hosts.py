@@ -1,0 +1,77 @@
+"""Names and addresses of hosts as requests have them: in `Host`, in `Origin`, in a request's target."""
+
+import ipaddress
+import re
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+MAX_PORT = 65535
+DEFAULT_PORTS = frozenset((None, 80, 443))
+_HOST = re.compile(r"(?P<name>[a-z0-9_](?:[a-z0-9_.-]{0,253})|\[[0-9a-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?", re.I)
+
+
+class Host(NamedTuple):
+    """A host as a `Host` header names it, in lower case, without brackets and without a final dot."""
+
+    name: str
+    port: int | None
+
+
+@lru_cache(maxsize=1024)
+def parse_host(header: bytes) -> Host | None:
+    """Return what `host` or `host:port` means; None for anything else, however a lenient reader would take it."""
+    found = _HOST.fullmatch(header.decode("latin-1"))
+    if found is None:
+        return None
+    name, port = found["name"].lower().removesuffix("."), found["port"]
+    if name.startswith("["):
+        name = name[1:-1]
+        try:
+            ipaddress.IPv6Address(name)
+        except ValueError:
+            return None
+    if port is not None and int(port) > MAX_PORT:
+        return None
+    return Host(name, None if port is None else int(port))
+
+
+def same_authority(one: bytes, other: bytes) -> bool:
+    """Return whether a request's target and its `Host` header name the same host and port."""
+    first, second = parse_host(one), parse_host(other)
+    return (
+        first is not None and second is not None and first.name == second.name and _same_port(first.port, second.port)
+    )
+
+
+def _same_port(one: int | None, other: int | None) -> bool:
+    return one == other or {one, other} <= DEFAULT_PORTS
+
+
+@lru_cache(maxsize=1024)
+def is_loopback(name: str) -> bool:
+    """Return whether the name is `localhost` or an address of this host in its usual form."""
+    if name == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+@lru_cache(maxsize=1024)
+def is_own_page(origin: str, host: Host | None) -> bool:
+    """Return whether a page with this `Origin` is one of this host: of its name, or any page of a loopback address.
+
+    Ports do not count, since proxies drop theirs from `Host`.
+    """
+    try:
+        parts = urlsplit(origin)
+        page = (parts.hostname or "").removesuffix(".")
+    except ValueError:
+        return False
+    if host is None or not page or parts.scheme not in ("http", "https"):
+        return False
+    return page == host.name or (is_loopback(page) and is_loopback(host.name))
