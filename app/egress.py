@@ -44,6 +44,7 @@ NOT_PUBLIC = tuple(
         "10.0.0.0/8",
         "100.64.0.0/10",
         "127.0.0.0/8",
+        "168.63.129.16/32",  # a public address by which a cloud serves its machines
         "169.254.0.0/16",
         "172.16.0.0/12",
         "192.0.0.0/24",
@@ -62,6 +63,45 @@ NOT_PUBLIC = tuple(
 )
 GLOBAL_UNICAST = ip_network("2000::/3")
 """All IPv6 that was ever given out. Outside are site-local addresses, and those of NAT64 with IPv4 ones within."""
+
+NEVER_CALLED = tuple(
+    ip_network(network)
+    for network in (
+        "0.0.0.0/8",
+        "100.100.100.200/32",
+        "168.63.129.16/32",
+        "169.254.0.0/16",
+        "192.0.0.192/32",
+        "64:ff9b:1::/48",  # NAT64 of one network, which may have an IPv4 address anywhere within
+        "224.0.0.0/3",
+        "fd00:42::42/128",
+        "fd00:ec2::/32",
+        "fd20:ce::254/128",
+        "fe80::/10",
+        "ff00::/8",
+    )
+)
+"""Refused with private addresses allowed too: of one link or of many hosts, and where clouds serve machines' secrets."""
+
+TRANSLATED = tuple(
+    (ip_network(network), shift)
+    for network, shift in (
+        ("::/96", 0),
+        ("::ffff:0:0:0/96", 0),
+        ("64:ff9b::/96", 0),
+        ("2002::/16", 80),
+        ("2001::/32", 64),
+    )
+)
+"""IPv6 networks whose addresses lead to an IPv4 one within, and how many bits are behind it.
+
+Compatible and translated addresses, NAT64, 6to4, and of Teredo the server.
+"""
+
+TEREDO_NETWORK = ip_network("2001::/32")
+
+ISATAP = (0x00005EFE, 0x02005EFE)
+"""Bits 64 to 95 of an address whose last 32 bits are an IPv4 one, in any network."""
 
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?", re.IGNORECASE)
 _NUMBER = re.compile(r"([0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)
@@ -127,7 +167,9 @@ def is_public(address: Address) -> bool:
     address = _unmapped(address)
     if isinstance(address, IPv6Address) and address not in GLOBAL_UNICAST:
         return False
-    return address.is_global and not any(address in network for network in NOT_PUBLIC)
+    if not address.is_global or any(address in network for network in NOT_PUBLIC):
+        return False
+    return all(is_public(each) for each in _ipv4_within(address))
 
 
 async def check_webhook_url(url: str, *, allow_private: bool, resolve: Resolve = resolve_host) -> None:
@@ -139,7 +181,8 @@ async def find_destination(url: str, *, allow_private: bool, resolve: Resolve = 
     """Take the URL apart and look up where it leads. Raises InvalidRequest.
 
     With `allow_private`, addresses of this host and of its networks will do, and so will `http` and any port. Those of
-    one link never will: clouds show their machines' secrets there.
+    one link never will, since clouds show their machines' secrets there, and neither will a private IPv4 address within
+    an IPv6 one, which passes whatever a network does to keep IPv4 addresses apart.
     """
     parts, host, port = _checked_parts(url, allow_private)
     addresses = _literal(host)
@@ -290,11 +333,25 @@ def _unmapped(address: Address) -> Address:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+def _ipv4_within(address: Address) -> list[IPv4Address]:
+    """Return the IPv4 addresses that packets for an IPv6 one may be sent on to; none for most."""
+    if isinstance(address, IPv4Address) or address in (IPv6Address("::"), IPv6Address("::1")):
+        return []
+    bits = int(address)
+    found = [bits >> shift for network, shift in TRANSLATED if address in network]
+    if address in TEREDO_NETWORK:
+        found.append(~bits)  # its client
+    if bits >> 32 & 0xFFFFFFFF in ISATAP:
+        found.append(bits)
+    return [IPv4Address(each & 0xFFFFFFFF) for each in found]
+
+
 def _may_be_called(text: str, allow_private: bool) -> bool:
     try:
         address = _unmapped(ip_address(text))
     except ValueError:
         return False
     if allow_private:
-        return not (address.is_link_local or address.is_multicast or address.is_unspecified)
+        refused = address.is_unspecified or any(address in network for network in NEVER_CALLED)
+        return not refused and all(is_public(each) for each in _ipv4_within(address))
     return is_public(address)

@@ -1,12 +1,16 @@
-"""What a response may ask of its connection, which ASGI has no words for."""
+"""What a response may ask of its connection, which ASGI has no words for; and WebSockets on one."""
 
-from typing import TYPE_CHECKING, Protocol, cast
+import logging
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from starlette.types import Scope
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
+
+logger = logging.getLogger(__name__)
 
 EXTENSION = "agent_queue.connection"
 
@@ -16,8 +20,14 @@ HEAD_EXTENSION = "agent_queue.head"
 SERVICE_RESTART = 1012
 """The code of RFC 6455's registry with which a server that stops closes a WebSocket."""
 
+BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
 FAREWELL_SECONDS = 5.0
 """How long a WebSocket that is closed may take to read what is left for it."""
+
+
+MAX_FRAGMENTS = 1024
+"""Frames that one message may come in. Empty ones would be kept without a limit."""
 
 
 class Connection(Protocol):
@@ -36,6 +46,12 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
     uvicorn's own would send no close frame to such a client, and keep its connection for as long as the peer likes.
     """
 
+    __slots__ = ("_failed",)  # attributes beyond the thirtieth would cost each connection two kilobytes
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._failed = False
+
     async def run_asgi(self) -> None:
         """See WebSocketsSansIOProtocol."""
         cast(Scope, self.scope)["extensions"][EXTENSION] = self.transport
@@ -45,12 +61,79 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
         """See WebSocketsSansIOProtocol."""
         if message["type"] != "websocket.close":
             await super().send(message)
+            if self.initial_response is not None and self.close_sent:
+                self.handshake_complete = True  # by a refusal; uvicorn would log an error
             return
         self.writable.set()
         await super().send(message)
         if self.close_timer is not None:
             self.close_timer.cancel()
             self.close_timer = self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """See WebSocketsSansIOProtocol. The frames before an invalid one count."""
+        if self._failed:
+            return
+        self.conn.receive_data(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(b"".join(self.conn.data_to_send()) or BAD_HANDSHAKE)
+            self.transport.close()
+            return
+        self.handle_events()
+        if self.conn.parser_exc is not None and not self._failed:
+            self.handle_parser_exception()
+
+    def handle_cont(self, event: Frame) -> None:
+        """See WebSocketsSansIOProtocol."""
+        if self._failed:
+            return
+        if len(self.frames) >= MAX_FRAGMENTS:
+            self.conn.fail(CloseCode.MESSAGE_TOO_BIG, f"over {MAX_FRAGMENTS} frames for a message")
+            self.handle_parser_exception()
+            return
+        super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """See WebSocketsSansIOProtocol, which logs a traceback for what is not UTF-8."""
+        if self._failed:
+            return
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.conn.fail(CloseCode.INVALID_DATA, "text that is not UTF-8")
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
+    def handle_ping(self) -> None:
+        """See WebSocketsSansIOProtocol. A client that reads nothing is sent no further pongs."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+
+    def handle_parser_exception(self) -> None:
+        """Close after an invalid frame. The client is given time to read the reason."""
+        self._failed = True
+        self.stop_keepalive()
+        if self.conn.close_sent is None:  # frames ahead of the handshake's answer
+            self.transport.abort()
+            return
+        code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
+        logger.info("A WebSocket is closed because of an invalid frame: code=%d, reason=%s", code, reason)
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        if not self.transport.is_closing():
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+            self.transport.resume_reading()  # and discard, since a socket closed with unread data is reset
+        self.close_sent = True
+        self.read_paused = False
+        self.writable.set()
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        self.close_timer = self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
 
     def keepalive_timeout(self) -> None:
         """See WebSocketsSansIOProtocol."""

@@ -60,7 +60,7 @@ FOREIGN = [
 @pytest.mark.parametrize("origin", FOREIGN)
 async def test_pages_of_other_sites_are_refused(quiet: LiveServer, origin: str) -> None:
     status, problem = await refusal(quiet, Origin=origin)
-    assert (status, problem["code"]) == (403, "forbidden")
+    assert (status, problem["code"]) == (403, "foreign_origin")
 
 
 @pytest.mark.parametrize(

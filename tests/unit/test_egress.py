@@ -154,11 +154,38 @@ async def test_private_addresses_plain_http_and_any_port_are_allowed_where_the_s
         await refused(url, names=Names(["192.168.0.1"]))
 
 
+PRIVATE_WITHIN = """
+    64:ff9b::10.0.0.1 64:ff9b::127.0.0.1 64:ff9b::169.254.169.254 64:ff9b:1::10.0.0.1 64:ff9b:1:a00:0:100:: ::10.0.0.1
+    ::127.0.0.1 ::ffff:0:192.168.1.1 2002:a00:1:: 2002:7f00:1::1 2002:a9fe:a9fe:: 2001:0:a00:1:: 2001:0:808:808:0:0:f5ff:fffe
+    fd00::5efe:10.0.0.1 fd00::200:5efe:192.168.1.1 2606:2800::5efe:10.0.0.1
+"""
+
+
+@pytest.mark.parametrize("address", PRIVATE_WITHIN.split())
+async def test_a_private_address_within_one_of_ipv6_is_never_called(address: str) -> None:
+    """Private hosts are allowed by their own addresses, not by ways around the rules that a network has for them."""
+    for allowed in (True, False):
+        assert "not a public one" in await refused(f"https://{NAME}/", allow_private=allowed, names=Names([address]))
+        assert "not a public one" in await refused(f"https://[{address}]/", allow_private=allowed)
+
+
+@pytest.mark.parametrize("address", ["64:ff9b::8.8.8.8", "2002:808:808::1", "::ffff:10.0.0.1", "fd12:3456::1", "::1"])
+async def test_other_ipv6_addresses_are_called_where_private_ones_are(address: str) -> None:
+    await check_webhook_url(f"http://{NAME}/", allow_private=True, resolve=Names([address]))
+
+
+METADATA = """
+    169.254.169.254 ::ffff:169.254.169.254 169.254.42.42 100.100.100.200 168.63.129.16 192.0.0.192 fd00:ec2::254
+    fd20:ce::254 fd00:42::42 64:ff9b::168.63.129.16
+"""
+
+
 @pytest.mark.parametrize(
-    "address", ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "224.0.0.1", "0.0.0.0", "::"]
+    "address", [*METADATA.split(), "fe80::1", "224.0.0.1", "ff02::1", "0.0.0.0", "0.1.2.3", "255.255.255.255", "::"]
 )
 async def test_a_clouds_metadata_are_never_called(address: str) -> None:
     assert "not a public one" in await refused(f"http://{NAME}/", allow_private=True, names=Names([address]))
+    assert "not a public one" in await refused(f"https://{NAME}/", names=Names([address]))
 
 
 async def test_a_host_that_cannot_be_found_is_refused() -> None:
