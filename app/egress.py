@@ -81,7 +81,7 @@ NEVER_CALLED = tuple(
         "ff00::/8",
     )
 )
-"""Refused with private addresses allowed too: of one link or of many hosts, and where clouds serve machines' secrets."""
+"""Refused with private addresses allowed too: of one link, of many hosts, and where clouds serve machines' secrets."""
 
 TRANSLATED = tuple(
     (ip_network(network), shift)

@@ -135,7 +135,9 @@ async def request(
             writer.write(_head(url, method, target, {"Connection": "close", **_framing(body), **(headers or {})}))
             writer.write(body if isinstance(body, bytes) else b"".join(_chunked(body)))
             status, answered = await _read_head(reader)
-            if "content-length" in answered:
+            if method == "HEAD":
+                content = b""
+            elif "content-length" in answered:
                 content = await reader.readexactly(int(answered["content-length"]))
             elif answered.get("transfer-encoding") == "chunked":
                 stream = RawStream(status, answered, reader, writer)

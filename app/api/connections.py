@@ -107,7 +107,9 @@ class Connections:
         self._refused += 1
         self._surplus[connection] = None
         if len(self._surplus) > SURPLUS_CONNECTIONS:
-            next(iter(self._surplus)).abort()
+            oldest = next(iter(self._surplus))
+            self.drop(oldest)
+            oldest.abort()
         self._report()
         return False
 

@@ -65,7 +65,8 @@ class Gate:
                 page = True
         host = parse_host(hosts[0]) if len(hosts) == 1 else None
         if host is None and (hosts or scope["http_version"] == "1.1"):
-            return problem(400, "invalid_host", "Expected one header Host with a name or address, and maybe a port.")
+            detail = "Expected one header Host with a name or address, and maybe a port."
+            return problem(400, "invalid_host", detail, headers={"Connection": "close"})
         if page and is_foreign(scope, host):
             return problem(403, "foreign_origin", FOREIGN)
         # The router's patterns end with `$`, which matches ahead of a final line break too. Threads are routed as sent.

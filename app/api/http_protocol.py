@@ -314,7 +314,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
 
     def _refuse(self, refused: Refused) -> None:
         """Answer what was received last with a refusal, after the answers to the requests before it."""
-        logger.info("Refused a request: status=%d, reason=%s", refused.response.status_code, refused)
+        logger.debug("Refused a request: status=%d, reason=%s", refused.response.status_code, refused)
         self.headers = []
         if not self._has_cycle:
             if self._is_answered():
@@ -413,7 +413,9 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         target = httptools.parse_url(self.url)
         hosts = [value for name, value in self.headers if name == b"host"]
         authority = self.url.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]
-        if target.schema not in (b"http", b"https") or not all(same_authority(authority, host) for host in hosts):
+        if target.schema.lower() not in (b"http", b"https") or not all(
+            same_authority(authority, host) for host in hosts
+        ):
             raise Refused(400, "invalid_host", "The request line names another host than the header Host.")
         query = cast(bytes | None, target.query)
         self.url = (target.path or b"/") + (b"" if query is None else b"?" + query)

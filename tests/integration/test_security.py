@@ -11,7 +11,7 @@ import pytest
 from langgraph.checkpoint.serde.jsonplus import EXT_CONSTRUCTOR_POS_ARGS, JsonPlusSerializer
 
 from app.config import Settings
-from tests import wire
+from tests import raw, wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import ChatProcess, Serve
 from tests.integration.test_api import check_problem
@@ -67,6 +67,44 @@ async def test_this_host_is_served(quiet: LiveServer) -> None:
             assert (await send(quiet, method, path, Host=host)).status in {202, 200, 404}
 
 
+INVALID_HOSTS = [
+    "local host",
+    "localhost\tevil.example",
+    "evil.example#localhost",
+    "localhost/evil",
+    "127.0.0.1:8000@evil.example",
+    "evil.example,localhost",
+    "localhost:",
+    "localhost:80x",
+    "localhost:65536",
+    "localhost:+80",
+    "localhost:80:80",
+    "[::1",
+    "::1",
+    "[127.0.0.1]",
+    "[::1%25eth0]",
+    "[::1]x",
+    ".localhost",
+    "local%68ost",
+    "localhost\u00e9",
+    "",
+]
+
+
+@pytest.mark.parametrize("open_to_all", [False, True])
+async def test_a_host_that_is_none_is_refused_whoever_may_use_the_server(serve: Serve, open_to_all: bool) -> None:
+    server = await serve(worker_concurrency=0, allow_anonymous=open_to_all)
+    for host in INVALID_HOSTS:
+        check_problem(await send(server, "POST", "/messages", Host=host), 400, "invalid_host")
+    for hosts in (b"", b"Host: localhost\r\nHost: localhost\r\n", b"Host: localhost\r\nhost: evil.example\r\n"):
+        async with raw.connected(server.url) as client:
+            await client.send(b"GET /queue HTTP/1.1\r\n" + hosts + b"\r\n")
+            check_problem(await client.response(), 400, "invalid_host")
+    for host in ("queue.example", "queue_1:80", "queue.example.", "[2001:db8::1]:8000"):
+        status = (await send(server, "GET", "/queue", Host=host)).status
+        assert status == (200 if open_to_all else 401)
+
+
 FORWARDING = {
     "X_Forwarded_For": "203.0.113.9",
     "x_forwarded_for": "127.0.0.1",
@@ -75,6 +113,24 @@ FORWARDING = {
     "X_Forwarded_Host": "localhost",
     "X_Real_IP": "127.0.0.1",
     "Via": "1.1 proxy",
+    "X_Forwarded": "for=127.0.0.1",
+    "X_Original_Host": "localhost",
+    "X_Cluster_Client_IP": "127.0.0.1",
+    "True_Client_IP": "127.0.0.1",
+    "CF_Connecting_IP": "127.0.0.1",
+    "CF_Ray": "1-AMS",
+    "CDN_Loop": "cdn",
+    "Fastly_Client_IP": "127.0.0.1",
+    "Fly_Client_IP": "127.0.0.1",
+    "X_Envoy_External_Address": "127.0.0.1",
+    "X_Azure_ClientIP": "127.0.0.1",
+    "X_Amzn_Trace_Id": "Root=1",
+    "X_AppEngine_User_IP": "127.0.0.1",
+    "X_Vercel_Id": "fra1::1",
+    "X_NF_Client_Connection_IP": "127.0.0.1",
+    "X_Request_Start": "t=1",
+    "Tailscale_User_Login": "somebody",
+    "ngrok_skip_browser_warning": "1",
 }
 
 
@@ -92,9 +148,14 @@ FOREIGN_HOSTS = [
     "127.0.0.1.evil.example",
     "192.0.2.1",
     "[2001:db8::1]:80",
+    "[::]",
+    "[::ffff:8.8.8.8]",
     "0.0.0.0",
-    "local host",
-    "",
+    "2130706433",
+    "0x7f.1",
+    "0177.0.0.1",
+    "127.1",
+    "localhost.localdomain",
 ]
 
 
