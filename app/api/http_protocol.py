@@ -22,16 +22,16 @@ from app.api.protocol import EXTENSION
 
 logger = logging.getLogger(__name__)
 
-MAX_HEAD_BYTES = 32 * 1024
+MAX_HEAD_BYTES = 64 * 1024
 """Limit of a request line with its headers, and of what a chunked body has besides its data."""
 
 MAX_HEADERS = 100
 
-MAX_TARGET_BYTES = 8000
-"""Limit of the path with the query as they were sent. The longest thread id takes 3 KiB."""
+MAX_TARGET_BYTES = 32 * 1024
+"""Limit of the path with the query as they were sent. The longest cursor takes 24 KB when all of it is escaped."""
 
 MAX_HANDSHAKE_LINE_BYTES = 8000
-"""Limit of one header in a WebSocket's handshake. The library that reads the handshake again has it."""
+"""Limit of the target and of one header in a WebSocket's handshake. The library that reads the handshake again has it."""
 
 MAX_PIPELINED = 32
 """Requests that may wait on one connection for the request before them."""
@@ -364,7 +364,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         """See HttpToolsProtocol. Raises Refused."""
         super().on_url(url)
         if len(self.url) > MAX_TARGET_BYTES:
-            raise Refused(414, "url_too_long", f"Path and query may have {MAX_TARGET_BYTES} bytes together.")
+            raise _target_too_long(MAX_TARGET_BYTES)
 
     def on_headers_complete(self) -> None:
         """See HttpToolsProtocol. Raises Refused."""
@@ -452,6 +452,8 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
             return False
         if not any(name == b"upgrade" and value.strip().lower() == b"websocket" for name, value in self.headers):
             return False
+        if len(self.url) > MAX_HANDSHAKE_LINE_BYTES:
+            raise _target_too_long(MAX_HANDSHAKE_LINE_BYTES)
         if any(len(name) + len(value) > MAX_HANDSHAKE_LINE_BYTES for name, value in self.headers):
             raise _head_too_large()
         return True
@@ -464,6 +466,10 @@ def _head_too_large() -> Refused:
         f"At most {MAX_HEADERS} headers and {MAX_HEAD_BYTES} bytes are allowed, "
         f"in the handshake of a WebSocket {MAX_HANDSHAKE_LINE_BYTES} bytes a header.",
     )
+
+
+def _target_too_long(limit: int) -> Refused:
+    return Refused(414, "url_too_long", f"Path and query may have {limit} bytes together.")
 
 
 def _header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

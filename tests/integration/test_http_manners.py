@@ -81,6 +81,9 @@ async def test_a_websocket_is_opened_by_get_alone_and_on_a_connection_of_its_own
     async with raw.connected(quiet.url) as client:
         await client.send(raw.get("/ws", *upgrade, key, b"X-A: " + b"a" * 9000))
         check_problem(await client.response(), 431, "headers_too_large")
+    async with raw.connected(quiet.url) as client:
+        await client.send(raw.get("/ws?" + "a" * 9000, *upgrade, key))
+        check_problem(await client.response(), 414, "url_too_long")
 
 
 # HEAD and OPTIONS
