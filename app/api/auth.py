@@ -1,5 +1,6 @@
 """Who is asking. Without keys the rule is: this host and nobody else, unless ALLOW_ANONYMOUS says otherwise."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
@@ -80,6 +81,12 @@ class Principal(NamedTuple):
     tenant: str
 
 
+@lru_cache(maxsize=1024)
+def _is_of_a_proxy(header: bytes) -> bool:
+    name = header.decode("latin-1")
+    return name in FORWARDING_HEADERS or name.startswith(FORWARDING_PREFIXES)
+
+
 def authenticate(connection: HTTPConnection, *, allow_anonymous: bool) -> Principal:
     """The principal of a request. Raises Unauthorized.
 
@@ -90,13 +97,16 @@ def authenticate(connection: HTTPConnection, *, allow_anonymous: bool) -> Princi
     """
     if allow_anonymous:
         return Principal(DEFAULT_TENANT)
-    if connection.client is None or not is_loopback(connection.client.host):
+    scope = connection.scope
+    peer = scope.get("client")
+    if peer is None or not is_loopback(peer[0]) or scope.get("http_version") == "1.0":
         raise Unauthorized(CURE)
-    if any(name in FORWARDING_HEADERS or name.startswith(FORWARDING_PREFIXES) for name in connection.headers):
-        raise Unauthorized(CURE)
-    if connection.scope.get("http_version") == "1.0":
-        raise Unauthorized(CURE)
-    host = parse_host(connection.headers.get("host", "").encode("latin-1"))
+    host = None
+    for name, value in scope["headers"]:  # raw, since a submit spends 2 % of its time on `connection.headers`
+        if _is_of_a_proxy(name):
+            raise Unauthorized(CURE)
+        if name == b"host":
+            host = parse_host(value)
     if host is None or not is_loopback(host.name):
         raise Unauthorized(f"{CURE} From this host, use the name localhost.")
     return Principal(DEFAULT_TENANT)

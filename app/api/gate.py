@@ -1,5 +1,7 @@
 """What the headers of a request alone decide, for every route, mount and WebSocket, before anything else is done."""
 
+from collections.abc import Awaitable
+
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -7,6 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.errors import BodyTooLarge, problem
 from app.api.hosts import Host, is_loopback, is_own_page, parse_host
 from app.api.protocol import HEAD_EXTENSION
+
+CLOSE = {"Connection": "close"}
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 """Methods that change nothing here. Pages of other sites cannot read the answers, since no CORS headers are sent."""
@@ -34,21 +38,19 @@ class Gate:
         self._app = app
         self._max_body_bytes = max_body_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """See ASGI. No coroutine, since each of them costs a request."""
         kind = scope["type"]
         if kind not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         refusal = self._refusal(scope)
         if refusal is not None:
-            await _answer(refusal, scope, receive, send)
-            return
+            return _answer(refusal, scope, receive, send)
         if kind == "http" and scope["method"] == "HEAD":
             extensions = {**scope.get("extensions", {}), HEAD_EXTENSION: {}}
             scope = {**scope, "method": "GET", "extensions": extensions}
             send = _without_body(send)
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
         """Return the answer to a request that is refused; None for any other."""
@@ -60,13 +62,15 @@ class Gate:
             elif name == b"content-length":
                 if value.isdigit() and (len(value) > MAX_LENGTH_DIGITS or int(value) > self._max_body_bytes):
                     error = BodyTooLarge(self._max_body_bytes)
-                    return problem(413, error.code, str(error), headers={"Connection": "close"})
+                    return problem(413, error.code, str(error), headers=CLOSE)
             elif name in PAGE_HEADERS:
                 page = True
         host = parse_host(hosts[0]) if len(hosts) == 1 else None
         if host is None and (hosts or scope["http_version"] == "1.1"):
             detail = "Expected one header Host with a name or address, and maybe a port."
-            return problem(400, "invalid_host", detail, headers={"Connection": "close"})
+            return problem(400, "invalid_host", detail, headers=CLOSE)
+        if scope["http_version"] == "2.0":  # textual; a server that speaks it says 2
+            return problem(505, "http_version_not_supported", "This server speaks HTTP/1.1.", headers=CLOSE)
         if page and is_foreign(scope, host):
             return problem(403, "foreign_origin", FOREIGN)
         # The router's patterns end with `$`, which matches ahead of a final line break too. Threads are routed as sent.

@@ -27,11 +27,14 @@ MAX_HEAD_BYTES = 64 * 1024
 
 MAX_HEADERS = 100
 
+SMALL_HEAD_BYTES = 4 * MAX_HEADERS
+"""What comes in one piece of this size has no more headers than are allowed."""
+
 MAX_TARGET_BYTES = 32 * 1024
 """Limit of the path with the query as they were sent. The longest cursor takes 24 KB when all of it is escaped."""
 
 MAX_HANDSHAKE_LINE_BYTES = 8000
-"""Limit of the target and of one header in a WebSocket's handshake. The library that reads the handshake again has it."""
+"""Limit of the target and of one header in a WebSocket's handshake. The library that reads it again has it."""
 
 MAX_PIPELINED = 32
 """Requests that may wait on one connection for the request before them."""
@@ -47,6 +50,8 @@ LINGER_SECONDS = 30.0
 
 HEALTH = b"/health"
 """Paths that begin so are answered above the limit of connections too: a full process is not a broken one."""
+
+SLASH = ord("/")
 
 UPGRADE_TOKENS = frozenset((b"upgrade", b"http2-settings"))
 
@@ -238,8 +243,10 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         self._chunk_bytes = len(data)
         stage, body_bytes = self._stage, self._body_bytes
         try:
-            while data:
-                data = self._parse(data)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._upgrade(data[upgrade.args[0] :])
             if self._stage is Stage.HEAD:
                 self._await_head(began_before=stage is Stage.HEAD)
             elif self._stage is Stage.BODY:
@@ -258,18 +265,23 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         cycle = cast(RequestResponseCycle | None, self.cycle)  # None until the first request
         return cycle is None or cycle.response_complete
 
-    def _parse(self, data: bytes) -> bytes:
-        """Parse what was received. Return what is to be parsed next. Raises HttpParserError, Refused."""
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            if not self._should_upgrade():
-                return self._head_without_upgrade() + data[upgrade.args[0] :]
-            if not self._is_answered():
-                raise Refused(400, "bad_request", "Open a WebSocket on a connection without other requests.") from None
-            self._connections.drop(self)
-            self.handle_websocket_upgrade()
-        return b""
+    def _upgrade(self, rest: bytes) -> None:
+        """Serve the WebSocket that is asked for, or parse the request as if it asked for nothing.
+
+        Raises HttpParserError, Refused.
+        """
+        while not self._should_upgrade():
+            data = self._head_without_upgrade() + rest
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:  # of the next request
+                rest = data[upgrade.args[0] :]
+            else:
+                return
+        if not self._is_answered():
+            raise Refused(400, "bad_request", "Open a WebSocket on a connection without other requests.")
+        self._connections.drop(self)
+        self.handle_websocket_upgrade()
 
     def _head_without_upgrade(self) -> bytes:
         """Return the head that the client would have sent without its wish to upgrade, for a fresh parser.
@@ -284,13 +296,14 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
                 lines += [b"connection: %s" % token for token in tokens if token.lower() not in UPGRADE_TOKENS]
             elif name not in UPGRADE_TOKENS:
                 lines.append(b"%s: %s" % (name, value))
+        self._other_upgrade = False
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
         return b"\r\n".join((*lines, b"", b""))
 
     def _await_head(self, *, began_before: bool) -> None:
         """Wait for the rest of a head. Raises Refused."""
-        self._unfinished_bytes += self._chunk_bytes if began_before else 0
+        self._unfinished_bytes = self._unfinished_bytes + self._chunk_bytes if began_before else 0
         if self._unfinished_bytes > MAX_HEAD_BYTES:
             raise _head_too_large()
         if self.wait is not Wait.HEAD:
@@ -298,6 +311,10 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
 
     def _await_body(self, bytes_before: int) -> None:
         """Wait for the rest of a body. Raises Refused."""
+        if self.wait is not Wait.BODY:
+            self._overhead_bytes = self._discarded_bytes = 0
+            self._body_deadline = self.loop.time() + SECONDS[Wait.BODY]
+            self._connections.expect(self, Wait.BODY)
         self._overhead_bytes = self._overhead_bytes + self._chunk_bytes if self._body_bytes == bytes_before else 0
         if self._overhead_bytes > MAX_HEAD_BYTES:
             raise _head_too_large()
@@ -305,10 +322,6 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
             self._discarded_bytes += self._chunk_bytes
             if self._discarded_bytes > MAX_DISCARDED_BYTES:
                 self.close()
-                return
-        if self.wait is not Wait.BODY:
-            self._body_deadline = self.loop.time() + SECONDS[Wait.BODY]
-            self._connections.expect(self, Wait.BODY)
 
     # What is refused ahead of the application
 
@@ -357,25 +370,33 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         if self.wait is not None:
             self._connections.forget(self)
         self._stage = Stage.HEAD
-        self._has_cycle = self._other_upgrade = False
-        self._unfinished_bytes = self._overhead_bytes = self._body_bytes = self._discarded_bytes = 0
+        self._has_cycle = False
+        self._body_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         """See HttpToolsProtocol. Raises Refused."""
-        super().on_url(url)
+        self.url += url
         if len(self.url) > MAX_TARGET_BYTES:
             raise _target_too_long(MAX_TARGET_BYTES)
 
     def on_headers_complete(self) -> None:
         """See HttpToolsProtocol. Raises Refused."""
         self._stage = Stage.BODY
-        self._check_head()
-        if self.parser.should_upgrade() and not self._should_upgrade():
-            self._other_upgrade = True  # it is parsed once more, without
+        if (
+            self._chunk_bytes > SMALL_HEAD_BYTES
+            or self.wait is Wait.HEAD
+            or self._surplus
+            or self.pipeline
+            or self.url[0] != SLASH
+        ):
+            self._check_head()
+        if self.parser.should_upgrade():
+            if self._should_upgrade():
+                super().on_headers_complete()
+            else:
+                self._other_upgrade = True  # it is parsed once more, without
             return
         super().on_headers_complete()
-        if self.parser.should_upgrade():
-            return
         self._has_cycle = True
         self.headers = []  # trailers would be headers that nobody has checked
         self.cycle.transport = cast(asyncio.Transport, self)
@@ -383,14 +404,12 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _check_head(self) -> None:
-        """Raise Refused when the head asks for more than there is."""
+        """Raise Refused when the head is too large or asks for more than there is. Small usual ones need no look."""
         if len(self.headers) > MAX_HEADERS:
             raise _head_too_large()
-        if self._unfinished_bytes + self._chunk_bytes > MAX_HEAD_BYTES and (
-            len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD_BYTES
-        ):
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD_BYTES:
             raise _head_too_large()
-        if not self.url.startswith(b"/"):
+        if self.url[0] != SLASH:
             self._take_origin_form()
         if self._surplus and not self.url.startswith(HEALTH):
             raise Refused(
@@ -401,8 +420,6 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
             )
         if len(self.pipeline) >= MAX_PIPELINED:
             raise Refused(429, "too_many_requests", f"{MAX_PIPELINED} requests wait on this connection already.")
-        if self.parser.get_http_version() not in ("1.1", "1.0"):
-            raise Refused(505, "http_version_not_supported", "This server speaks HTTP/1.1.")
 
     def _take_origin_form(self) -> None:
         """Make `GET http://host/path` `GET /path`. Raises Refused for another host, and for what a proxy is asked."""
