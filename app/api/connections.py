@@ -36,6 +36,9 @@ SECONDS: dict[Wait, float] = {
 SWEEP_SECONDS = 1.0
 """Time between two looks for connections that took too long."""
 
+LATE_SECONDS = 1.0
+"""A look that is later than this finds nobody late: it was the server that did not listen."""
+
 RESERVED_DESCRIPTORS = 40
 """Descriptors for everything but connections: databases, models, agents and about thirty of the process itself."""
 
@@ -91,6 +94,7 @@ class Connections:
         self._unsent: dict[Waiting, int] = {}
         self._surplus: dict[Waiting, None] = {}
         self._refused = 0
+        self._sweep_at = 0.0
         self._report_at = loop.time()
 
     def admit(self, connection: Waiting, number: int) -> bool:
@@ -119,8 +123,7 @@ class Connections:
             self._waits[connection.wait].pop(connection, None)
         connection.wait = wait
         self._waits[wait][connection] = self._loop.time() + (seconds or self._seconds[wait])
-        if self._timer is None:
-            self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        self._start()
 
     def forget(self, connection: Waiting) -> None:
         """Wait no longer for what the connection sends."""
@@ -134,8 +137,7 @@ class Connections:
         if connection not in readers:
             self._unsent[connection] = connection.unsent()
             readers[connection] = self._loop.time() + self._seconds[Wait.READER]
-        if self._timer is None:
-            self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        self._start()
 
     def forget_reader(self, connection: Waiting) -> None:
         """The client has taken enough of what waited to be sent."""
@@ -148,9 +150,17 @@ class Connections:
         self.forget_reader(connection)
         self._surplus.pop(connection, None)
 
+    def _start(self) -> None:
+        if self._timer is None:
+            self._sweep_at = self._loop.time() + SWEEP_SECONDS
+            self._timer = self._loop.call_at(self._sweep_at, self._sweep)
+
     def _sweep(self) -> None:
         now = self._loop.time()
         self._timer = None
+        if now - self._sweep_at > LATE_SECONDS:
+            self._start()  # something blocked the event loop; what came meanwhile is read first
+            return
         for wait in Wait:
             late = []
             for connection, deadline in self._waits[wait].items():
@@ -164,8 +174,8 @@ class Connections:
                 else:
                     self.forget(connection)
                     connection.overdue(wait)
-        if any(self._waits) and not self._timer:
-            self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        if any(self._waits):
+            self._start()
 
     def _look_at_reader(self, connection: Waiting) -> None:
         before = self._unsent[connection]
