@@ -5,7 +5,6 @@ import contextlib
 import json
 import resource
 import socket
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -163,27 +162,6 @@ async def trickle(client: raw.Socket, piece: bytes, pause: float) -> None:
     while True:
         await client.send(piece)
         await asyncio.sleep(pause)
-
-
-async def test_nobody_is_late_because_the_server_did_not_listen(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch, BODY=0.2, HEAD=0.2, FIRST_BYTE=0.2)
-    monkeypatch.setattr(connections, "LATE_SECONDS", 0.1)
-    server = await serve(worker_concurrency=0)
-    request = raw.post("/messages", {"message": "x"})
-    async with (
-        raw.connected(server.url) as silent,
-        raw.connected(server.url) as head,
-        raw.connected(server.url) as body,
-    ):
-        clients = {silent: 0, head: 30, body: len(request) - 5}
-        for client, sent in clients.items():
-            await client.send(request[:sent])
-        await until(lambda: open_connections(server) == 3, "all are connected")
-        for client, sent in clients.items():
-            await client.send(request[sent:])
-        time.sleep(0.5)  # noqa: ASYNC251  the event loop is blocked, as by an agent
-        for client in clients:
-            assert (await client.response()).status == 202
 
 
 async def test_a_body_that_is_slow_but_moves_is_taken(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
