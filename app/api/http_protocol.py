@@ -46,7 +46,8 @@ MAX_DISCARDED_BYTES = 1024 * 1024
 """How much of a body may follow its answer before the connection is closed."""
 
 LINGER_SECONDS = 30.0
-"""How long the client may go on sending after we closed our half."""
+MAX_LINGERED_BYTES = 64 * 1024 * 1024
+"""How long, and how much, the client may go on sending after we closed our half."""
 
 HEALTH = b"/health"
 """Paths that begin so are answered above the limit of connections too: a full process is not a broken one."""
@@ -226,6 +227,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         if self.unsent():
             self._connections.expect_reader(self)
         self._linger_until = self.loop.time() + LINGER_SECONDS
+        self._discarded_bytes = 0
         self.transport.write_eof()
         self.flow.resume_reading()
         self._connections.expect(self, Wait.LAST_BYTE)
@@ -235,7 +237,10 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """See HttpToolsProtocol."""
         if self._linger_until is not None:
-            if self.loop.time() < self._linger_until:
+            self._discarded_bytes += len(data)
+            if self._discarded_bytes > MAX_LINGERED_BYTES:
+                self.transport.abort()
+            elif self.loop.time() < self._linger_until:
                 self._connections.expect(self, Wait.LAST_BYTE)
             return
         if self._ending is not None:

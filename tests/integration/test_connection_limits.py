@@ -103,6 +103,13 @@ async def test_a_body_that_nobody_takes_is_not_held(quiet: LiveServer) -> None:
         await stranger.send(b"a")
 
 
+async def test_what_comes_after_the_answer_is_bounded(quiet: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "MAX_LINGERED_BYTES", 4 * MIB)
+    async with raw.connected(quiet.url) as stranger:
+        await stranger.send(b"nonsense\r\n\r\n", *[b"a" * 65536] * 1000)
+        await until(lambda: open_connections(quiet) == 0, "the connection is dropped")
+
+
 async def test_a_client_that_sends_first_reads_its_answer(serve: Serve) -> None:
     server = await serve(worker_concurrency=0, max_body_bytes=2000)
     for request in (
