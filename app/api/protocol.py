@@ -25,7 +25,6 @@ BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-lengt
 FAREWELL_SECONDS = 5.0
 """How long a WebSocket that is closed may take to read what is left for it."""
 
-
 MAX_FRAGMENTS = 1024
 """Frames that one message may come in. Empty ones would be kept without a limit."""
 
