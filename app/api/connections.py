@@ -7,6 +7,7 @@ import asyncio
 import logging
 import resource
 from enum import IntEnum
+from itertools import islice
 from typing import Protocol
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,9 @@ SURPLUS_CONNECTIONS = 8
 
 HEAD_AGE_SECONDS = 1.0
 """An incomplete head or an idle connection of this age gives way to a new connection."""
+
+CANDIDATES = 100
+"""Connections that are looked at to find one that gives way; others are still sending their answers."""
 
 REPORT_SECONDS = 60.0
 """Minimum time between two log lines about refused connections."""
@@ -194,7 +198,8 @@ class Connections:
             (Wait.HEAD, HEAD_AGE_SECONDS),
             (Wait.NEXT_REQUEST, HEAD_AGE_SECONDS),
         ):
-            oldest = next((each for each in self._waits[wait] if each not in self._surplus), None)
+            eldest = islice(self._waits[wait], CANDIDATES)
+            oldest = next((each for each in eldest if each not in self._surplus and not each.unsent()), None)
             if oldest is not None and self._waits[wait][oldest] - self._seconds[wait] + age <= now:
                 self.drop(oldest)
                 oldest.abort()

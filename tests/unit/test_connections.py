@@ -138,6 +138,19 @@ def test_the_least_missed_gives_way_first() -> None:
     assert not connections.admit(Client(), 5)
 
 
+def test_a_connection_that_still_sends_does_not_give_way() -> None:
+    loop, connections = ledger(limit=2)
+    sending, idle = Client(), Client()
+    sending.bytes = 1000
+    for number, client in enumerate((sending, idle), start=1):
+        assert connections.admit(client, number)
+        connections.expect(client, Wait.NEXT_REQUEST)
+    loop.run(HEAD_AGE_SECONDS)
+    assert connections.admit(Client(), 3)
+    assert (sending.aborted, idle.aborted) == (False, True)
+    assert not connections.admit(Client(), 3)
+
+
 def test_a_young_head_does_not_give_way() -> None:
     loop, connections = ledger(limit=1)
     client = Client()
