@@ -15,11 +15,12 @@ from app.agents.registry import AgentRegistry
 from app.agents.runs import AgentRaised, AgentRun
 from app.config import Settings
 from app.errors import AgentQueueError, CommitUnknown, LeaseLost, StoreError, StoreUnavailable
-from app.models import Claim, Completed, Failed, Interrupted, Message, Outcome, Released, Retry
-from app.retry import AGENT_ERROR, TIMEOUT, Backoff, Verdict, fingerprint, judge, node_of
+from app.failures import class_name, described, node_of, place_of, text_of, traceback_of
+from app.models import Claim, Completed, Failed, FailureDetails, Interrupted, Message, Outcome, Released, Retry
+from app.retry import AGENT_ERROR, TIMEOUT, Backoff, Verdict, fingerprint, judge
 from app.store.base import EventLog
 from app.streams import EventWriter
-from app.telemetry import Redactor
+from app.telemetry import TRACEBACK, Redactor
 from app.text import scrubbed
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,9 @@ logger = logging.getLogger(__name__)
 STOP_SECONDS = 1.0
 """How long a run may take to stop. After that it is left behind, fenced off."""
 
-MAX_ERROR_LENGTH = 2_000
+LOGGED_ERROR_LENGTH = 100
+"""Of the first line of an error's text, which may hold what users wrote; the attempt's record has more of it."""
+
 AWAY_DELAY_SECONDS = (1.0, 30.0)
 """While the store or the agents' memory is away, messages come again after as long as it has been away by then, within
 these bounds."""
@@ -138,8 +141,8 @@ class AgentProcessor:
         return self._settings.max_attempts if given is None else given
 
     def _shown(self, text: str) -> str:
-        """An error text as anybody may see it and any store can keep it."""
-        return scrubbed(self._redactor.redact(text))[:MAX_ERROR_LENGTH]
+        """Return an error text as anybody may see it and any store can keep it."""
+        return scrubbed(self._redactor.shown(text))
 
     def _away_delay(self) -> float:
         now = self._monotonic()
@@ -151,6 +154,14 @@ class AgentProcessor:
     def _outcome_of(self, error: BaseException, claim: Claim) -> Outcome:
         """What an exception means for the message. Texts of others' exceptions are shown without secrets."""
         message_id = claim.message.id
+        if not issubclass(type(error), AgentQueueError | AgentDrained):  # `isinstance` would ask its `__class__`
+            self._away_since = None
+            logger.debug("Traceback of message %s", message_id, exc_info=error)
+            kind = fingerprint(class_name(error), node_of(error), self._shown(text_of(error)))
+            verdict = judge(error, datetime.now(UTC))
+            if not issubclass(type(error), Exception):  # sys.exit() and the like: it would do the same again
+                verdict = Verdict(permanent=True, code=AGENT_ERROR)
+            return self._ended(claim, verdict, self._shown(described(error)), kind, error)
         if isinstance(error, StoreUnavailable | CommitUnknown):
             logger.warning("Message put back, the store is not available: id=%s, error=%s", message_id, error)
             return Released(error.public, delay=self._away_delay())
@@ -167,30 +178,65 @@ class AgentProcessor:
                 verdict = Verdict(permanent=True, code=error.code)
                 return self._ended(claim, verdict, self._shown(str(error)), error.code)
             case _:
-                text = self._shown(f"{type(error).__name__}: {error}")
-                logger.debug("Traceback of message %s", message_id, exc_info=error)
-                kind = fingerprint(type(error).__name__, node_of(error), self._shown(str(error)))
-                verdict = judge(error, datetime.now(UTC))
-                if not isinstance(error, Exception):  # sys.exit() and the like: it would do the same again
-                    verdict = Verdict(permanent=True, code=AGENT_ERROR)
-                return self._ended(claim, verdict, text, kind)
+                raise error
 
-    def _ended(self, claim: Claim, verdict: Verdict, text: str, kind: str) -> Failed | Retry:
+    def _ended(
+        self, claim: Claim, verdict: Verdict, text: str, kind: str, error: BaseException | None = None
+    ) -> Failed | Retry:
         """Whether the message fails with this attempt, or is tried again. `kind` is the fingerprint."""
-        attempt, message_id = claim.lease.attempt, claim.message.id
+        attempt = claim.lease.attempt
+        details = None if error is None else self._details_of(error)
         if verdict.permanent or attempt >= self._max_attempts(claim.message):
-            logger.warning("Message failed: id=%s, code=%s, error=%s", message_id, verdict.code, text)
-            return Failed(text, verdict.code, kind)
+            self._log_failure("Message failed", claim, verdict, text, error, details)
+            return Failed(text, verdict.code, kind, details)
         delay = self._backoff.pause_after(attempt) if verdict.pause is None else verdict.pause
-        logger.warning(
-            "Attempt failed, trying again: id=%s, attempt=%d, code=%s, delay=%.1fs, error=%s",
-            message_id,
-            attempt,
-            verdict.code,
-            delay,
-            text,
+        self._log_failure(f"Attempt failed, trying again in {delay:.1f} s", claim, verdict, text, error, details)
+        return Retry(text, verdict.code, delay, details)
+
+    def _details_of(self, error: BaseException) -> FailureDetails:
+        """Return where an agent's error came from."""
+        return FailureDetails(
+            node=_storable(node_of(error)),
+            error_type=scrubbed(class_name(error)),
+            where=_storable(place_of(error)),
+            traceback=scrubbed(traceback_of(error, self._redactor.shown)),
         )
-        return Retry(text, verdict.code, delay)
+
+    def _log_failure(
+        self,
+        news: str,
+        claim: Claim,
+        verdict: Verdict,
+        text: str,
+        error: BaseException | None,
+        details: FailureDetails | None,
+    ) -> None:
+        """Log one record: what failed, where, the beginning of the error's text, and its frames without any text."""
+        told = details or FailureDetails()
+        frames = None if error is None else traceback_of(error, self._redactor.shown, texts=False)
+        logger.warning(
+            "%s: id=%s, attempt=%d, agent=%s, node=%s, code=%s, type=%s, where=%s, error=%s",
+            news,
+            claim.message.id,
+            claim.lease.attempt,
+            claim.message.agent,
+            told.node,
+            verdict.code,
+            told.error_type,
+            told.where,
+            _beginning(text),
+            extra={TRACEBACK: frames},
+        )
+
+
+def _storable(text: str | None) -> str | None:
+    return None if text is None else scrubbed(text)
+
+
+def _beginning(text: str) -> str:
+    """Return the beginning of the first line, with `…` where there is more."""
+    first = text.split("\n", 1)[0][:LOGGED_ERROR_LENGTH]
+    return first if first == text else f"{first}…"
 
 
 _NEWS = {Completed: "Message processed successfully", Interrupted: "Message asks a human"}

@@ -59,7 +59,7 @@ class Agents:
         self._embedded = EmbeddedModel()
         paths = settings.graph_paths()
         loaders: dict[str, Loader] = {name: self._loader(path) for name, path in paths.items()}
-        self.registry = AgentRegistry(loaders or {"chat": self._load_chat}, redactor_of(settings).redact)
+        self.registry = AgentRegistry(loaders or {"chat": self._load_chat}, redactor_of(settings).shown)
 
     @property
     def memory(self) -> AgentMemory | None:

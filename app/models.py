@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, NamedTuple, Self
@@ -224,10 +224,23 @@ class Accepted(NamedTuple):
     replayed: bool
 
 
-class FailedAttempt(BaseModel):
-    """An attempt that ended without a result."""
+class FailureDetails(BaseModel):
+    """Where an attempt failed, without secrets. None: not known. Stores keep it as one JSON text.
+
+    `node` is the innermost node of the graph, or the function agent. `where` is the file, line and function that
+    raised, in the user's own code if the error came through it. `traceback` has the most recent call last.
+    """
 
     model_config = ConfigDict(frozen=True)
+
+    node: str | None = None
+    error_type: str | None = None
+    where: str | None = None
+    traceback: str | None = None
+
+
+class FailedAttempt(FailureDetails):
+    """An attempt that ended without a result."""
 
     attempt: int
     worker_id: str
@@ -436,6 +449,7 @@ class Failed:
     error: str
     code: str
     fingerprint: str = ""
+    details: FailureDetails | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,6 +459,7 @@ class Retry:
     error: str
     code: str
     delay: float
+    details: FailureDetails | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,38 +6,99 @@ Errors are judged by what they look like, not by whose they are: a status, heade
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import NamedTuple
+
+from app.failures import (
+    chain_of,
+    class_names,
+    is_group,
+    members_of,
+    node_of,  # noqa: F401  beside `fingerprint`, which takes it
+)
+from app.provider_errors import ProviderError, read_provider_error
 
 MAX_RETRY_AFTER_SECONDS = 3600.0
 """A server may ask for a longer pause, and is asked again after so many seconds all the same."""
 
 MAX_DOUBLINGS = 64
-MAX_CHAIN = 100
+MAX_JUDGED = 500
+"""Errors that are looked at for one judgement: causes, and members of groups."""
+
+MAX_TEXT_LENGTH = 2_000
 
 AGENT_ERROR = "agent_error"
 TIMEOUT = "timeout"
 RATE_LIMITED = "rate_limited"
 PROVIDER_UNAVAILABLE = "provider_unavailable"
 PROVIDER_REFUSED = "provider_refused"
+QUOTA_EXHAUSTED = "quota_exhausted"
 CONTEXT_TOO_LONG = "context_too_long"
 RECURSION_LIMIT = "recursion_limit"
 
 PASSING_STATUSES = frozenset({408, 409, 425, 429})
 """Of those from 400 to 499, the ones that another try may not meet again."""
 
-PAUSE_STATUSES = frozenset({429, 503})
+PAUSE_STATUSES = frozenset({429, 503, 529})
 """Those that come with the time at which to ask again."""
+
+VAGUE_STATUSES = frozenset({None, 400, 424})
+"""With these the name of what is wrong tells more: AWS refuses too many requests with 400."""
+
+RATE_NAMES = frozenset(
+    {
+        "rate_limit_error", "rate_limit_exceeded", "requestlimitexceeded", "resource_exhausted", "slowdown",
+        "throttledexception", "throttling", "throttling_error", "throttlingexception", "too_many_requests",
+        "toomanyrequestsexception",
+    }
+)  # fmt: skip
+UNAVAILABLE_NAMES = frozenset(
+    {
+        "api_error", "internal_server_error", "internalfailure", "internalserverexception", "modelerrorexception",
+        "modelnotreadyexception", "modelstreamerrorexception", "overloaded", "overloaded_error", "server_error",
+        "service_unavailable", "serviceunavailable", "serviceunavailableexception",
+    }
+)  # fmt: skip
+TIMEOUT_NAMES = frozenset({"modeltimeoutexception", "timeout_error"})
+PASSING_NAMES = (
+    (RATE_NAMES, RATE_LIMITED), (UNAVAILABLE_NAMES, PROVIDER_UNAVAILABLE), (TIMEOUT_NAMES, TIMEOUT),
+)  # fmt: skip
+REFUSED_NAMES = frozenset(
+    {
+        "accessdeniedexception", "authentication_error", "expiredtokenexception", "invalid_api_key",
+        "invalid_prompt", "invalid_request_error", "not_found_error", "permission_error", "request_too_large",
+        "resourcenotfoundexception", "unrecognizedclientexception", "validationexception",
+    }
+)  # fmt: skip
+QUOTA_NAMES = frozenset(
+    {
+        "billing_error", "billing_hard_limit_reached", "billing_not_active", "credit_balance_too_low",
+        "insufficient_balance", "insufficient_credits", "insufficient_funds", "insufficient_quota",
+        "servicequotaexceededexception",
+    }
+)  # fmt: skip
+QUOTA_STATUSES = frozenset({None, 400, 401, 403, 422, 429})
+QUOTA_WORDS = re.compile(
+    r"credit balance (?:is )?too low|insufficient[ _](?:quota|credits?|balance|funds)|billing[ _]hard[ _]limit"
+    r"|account is not active, please check your billing|reached your specified (?:\w+ )?(?:api )?usage limits"
+    r"|out of credits|budget has been exceeded",
+    re.IGNORECASE,
+)
+GOOGLE_QUOTA = "resource_exhausted"
+DAILY_QUOTA = re.compile(r"PerDay|per day", re.IGNORECASE)
+"""Google says `exceeded your current quota` of a minute's quota too; only a day's is used up for longer than we try."""
 
 CONTEXT_CODE = "context_length_exceeded"
 CONTEXT_WORDS = re.compile(r"maximum context length|context[ _]length[ _]exceeded|prompt is too long", re.IGNORECASE)
+CONTEXT_NAME = re.compile("ContextOverflow|ContextWindowExceeded")
 TIMEOUT_NAME = re.compile(r"Time(d)?out")
-CONNECTION_NAME = re.compile(r"Connect|ReadError|WriteError|ProtocolError|NetworkError|ChunkedEncoding|IncompleteRead")
+CONNECTION_NAME = re.compile(
+    r"Connect|ReadError|WriteError|ProtocolError|NetworkError|ChunkedEncoding|IncompleteRead|PayloadError"
+    r"|URLError|EventStreamError|ResponseStreamingError"
+)
 
-NODE_NOTE = re.compile(r"During task with name '([^']*)'")
 QUOTED = re.compile(r"""(?<!\w)(?:'[^']*'|"[^"]*"|`[^`]*`)(?!\w)""")
 IDENTIFIER = re.compile(r"\b[\w-]*\d[\w-]*|\b[a-f]{8,}\b", re.IGNORECASE)
 FINGERPRINT_LENGTH = 16
@@ -76,99 +137,89 @@ def judge(error: BaseException, now: datetime) -> Verdict:
 
     It and what led to it are looked through, the outermost first; the first that tells something decides. Of a group,
     one permanent error is enough. What tells nothing is an error of the agent's own code and worth another try, which
-    goes on behind the last finished step.
+    goes on behind the last finished step. Raises nothing, whatever the error's class does.
     """
-    for each in _chain(error):
-        if isinstance(each, BaseExceptionGroup):
-            verdicts = [judge(member, now) for member in each.exceptions]
-            return max(
-                verdicts, key=lambda verdict: (verdict.permanent, verdict.code != AGENT_ERROR, verdict.pause or 0)
-            )
-        if (verdict := _verdict(each, now)) is not None:
-            return verdict
-    return Verdict(permanent=False, code=AGENT_ERROR)
-
-
-def node_of(error: BaseException) -> str | None:
-    """The innermost node of a graph that the error came from, by the note that LangGraph leaves."""
-    for each in _chain(error):
-        for note in getattr(each, "__notes__", ()):
-            if found := NODE_NOTE.match(note):
-                return found[1]
-    return None
+    return _judged(error, now, iter(range(MAX_JUDGED))) or Verdict(permanent=False, code=AGENT_ERROR)
 
 
 def fingerprint(error_class: str, node: str | None, text: str) -> str:
     """Short and the same for errors of one kind: of one class, from one node, in one text but for ids and values."""
-    normal = " ".join(IDENTIFIER.sub("#", QUOTED.sub("''", text)).split())
+    normal = " ".join(IDENTIFIER.sub("#", QUOTED.sub("''", text[:MAX_TEXT_LENGTH])).split())
     kind = json.dumps([error_class, node, normal])
     return hashlib.sha256(kind.encode()).hexdigest()[:FINGERPRINT_LENGTH]
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what led to it, the outermost first."""
-    seen: set[int] = set()
-    following: BaseException | None = error
-    while following is not None and id(following) not in seen and len(seen) < MAX_CHAIN:
-        yield following
-        seen.add(id(following))
-        hidden = following.__suppress_context__
-        following = following.__cause__ or (None if hidden else following.__context__)
+def _judged(error: BaseException, now: datetime, budget: Iterator[int]) -> Verdict | None:
+    """What the error and what led to it tell, while the budget lasts."""
+    for each in chain_of(error):
+        if next(budget, None) is None:
+            return None
+        if is_group(each):
+            judged = (_judged_member(member, now, budget) for member in members_of(each))  # type: ignore[arg-type]
+            if verdicts := [verdict for verdict in judged if verdict is not None]:
+                return max(verdicts, key=lambda verdict: (verdict.permanent, verdict.pause or 0))
+        elif (verdict := _verdict(each, now)) is not None:
+            return verdict
+    return None
+
+
+def _judged_member(error: BaseException, now: datetime, budget: Iterator[int]) -> Verdict | None:
+    """As `_judged`, of an error in a group; groups that led to it are not looked into."""
+    for each in chain_of(error):
+        if next(budget, None) is None:
+            return None
+        if (verdict := _verdict(each, now)) is not None:
+            return verdict
+    return None
 
 
 def _verdict(error: BaseException, now: datetime) -> Verdict | None:
     """What this one error tells by itself."""
-    names = [base.__name__ for base in type(error).__mro__]
-    if isinstance(error, RecursionError):
+    names = class_names(error)
+    if issubclass(type(error), RecursionError):
         return Verdict(permanent=True, code=RECURSION_LIMIT)
-    if _is_context(error, names):
+    if any(map(CONTEXT_NAME.search, names)):
         return Verdict(permanent=True, code=CONTEXT_TOO_LONG)
-    if (status := _status(error)) is not None:
-        return _of_status(status, error, now)
-    if isinstance(error, TimeoutError) or any(map(TIMEOUT_NAME.search, names)):
+    told = read_provider_error(error, now)
+    if told is not None and (verdict := _of_provider(told)) is not None:
+        return verdict
+    if issubclass(type(error), TimeoutError) or any(map(TIMEOUT_NAME.search, names)):
         return Verdict(permanent=False, code=TIMEOUT)
-    if isinstance(error, ConnectionError) or any(map(CONNECTION_NAME.search, names)):
+    if issubclass(type(error), ConnectionError) or any(map(CONNECTION_NAME.search, names)):
         return Verdict(permanent=False, code=PROVIDER_UNAVAILABLE)
     return None
 
 
-def _is_context(error: BaseException, names: Iterable[str]) -> bool:
-    """Whether a model was given more than it can read. Only what a provider says counts, or any text would do."""
-    if getattr(error, "code", None) == CONTEXT_CODE or any("ContextOverflow" in name for name in names):
+def _of_provider(told: ProviderError) -> Verdict | None:
+    """What a provider says. Only of these a text counts, or any text of the agent's own would do."""
+    status = told.status
+    pause = None if told.pause is None else min(told.pause, MAX_RETRY_AFTER_SECONDS)
+    if CONTEXT_CODE in told.names or (status in (400, 413) and CONTEXT_WORDS.search(told.text)):
+        return Verdict(permanent=True, code=CONTEXT_TOO_LONG)
+    if _is_used_up(told):
+        return Verdict(permanent=True, code=QUOTA_EXHAUSTED)
+    if status in VAGUE_STATUSES:
+        for names, code in PASSING_NAMES:
+            if told.names & names:
+                return Verdict(permanent=False, code=code, pause=pause)
+    if status is not None:
+        return _of_status(status, pause if status in PAUSE_STATUSES else None)
+    return Verdict(permanent=True, code=PROVIDER_REFUSED) if told.names & REFUSED_NAMES else None
+
+
+def _is_used_up(told: ProviderError) -> bool:
+    """Whether the account has no credit left, which no pause brings back."""
+    if told.status == 402 or told.names & QUOTA_NAMES:
         return True
-    return _status(error) in (400, 413) and CONTEXT_WORDS.search(str(error)) is not None
+    if told.status not in QUOTA_STATUSES:
+        return False
+    of_google = GOOGLE_QUOTA in told.names or GOOGLE_QUOTA.upper() in told.text
+    return bool(QUOTA_WORDS.search(told.text) or (of_google and DAILY_QUOTA.search(told.text)))
 
 
-def _status(error: BaseException) -> int | None:
-    """The HTTP status that an error tells of."""
-    for source in (error, getattr(error, "response", None)):
-        status = getattr(source, "status_code", None)
-        if isinstance(status, int) and 400 <= status <= 599:
-            return status
-    return None
-
-
-def _of_status(status: int, error: BaseException, now: datetime) -> Verdict:
-    pause = _retry_after(error, now) if status in PAUSE_STATUSES else None
+def _of_status(status: int, pause: float | None) -> Verdict:
     if status == 429:
         return Verdict(permanent=False, code=RATE_LIMITED, pause=pause)
     if status >= 500 or status in PASSING_STATUSES:
         return Verdict(permanent=False, code=TIMEOUT if status == 408 else PROVIDER_UNAVAILABLE, pause=pause)
     return Verdict(permanent=True, code=PROVIDER_REFUSED)
-
-
-def _retry_after(error: BaseException, now: datetime) -> float | None:
-    """The pause of the header Retry-After, which is in seconds or a date; None for none that can be read."""
-    headers = getattr(getattr(error, "response", None), "headers", None)
-    try:
-        found = {str(name).lower(): str(value) for name, value in headers.items()}  # type: ignore[union-attr]  # caught
-        told = found["retry-after"].strip()
-        seconds = float(told) if re.fullmatch(r"\d+(\.\d+)?", told) else _until(told, now)
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
-
-
-def _until(date: str, now: datetime) -> float:
-    moment = parsedate_to_datetime(date)
-    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import ConfigurationError
+from app.failures import traceback_of
+from app.text import escaped
 
 LINE_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -20,8 +22,27 @@ _SECRET = re.compile(
 )
 
 
+MAX_READ = 20_000
+"""Characters of a text in which secrets are looked for; what is behind them is not shown at all."""
+
+MAX_SECRET_LENGTH = 4_096
+"""Behind its last blank so much of a text that was cut is left out, for it may be the beginning of a secret."""
+
+MAX_ERROR_LENGTH = 2_000
+MAX_LINE_LENGTH = 16_000
+ACCESS_LOGGER = "uvicorn.access"
+"""Uvicorn's formatter of these records reads their arguments, so they are kept."""
+
+TRACEBACK = "traceback"
+"""The attribute of a record (`extra=`) that has a traceback as text already."""
+
+
 class Redactor(logging.Filter):
-    """Replaces what looks like a key, and the configured secrets, in everything that is logged or shown."""
+    """Replaces what looks like a key, and the configured secrets, in everything that is logged or shown.
+
+    As a filter of a handler it also keeps each record on one line, and each line of a traceback off the margin, so that
+    no text from outside can look like a record or drive a terminal.
+    """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         super().__init__()
@@ -33,17 +54,58 @@ class Redactor(logging.Filter):
             text = text.replace(secret, MASK)
         return _SECRET.sub(MASK, text)
 
+    def shown(self, text: str, limit: int = MAX_ERROR_LENGTH) -> str:
+        """Return the beginning of a text of any length, without secrets, with `…` where it was cut.
+
+        It is read further than it is shown, and secrets are replaced before it is cut. So the end that is shown cannot
+        be half a secret, which would not be known as one.
+        """
+        read = text if len(text) <= MAX_READ else self._without_half_a_secret(text[:MAX_READ])
+        redacted = self.redact(read)
+        if len(redacted) <= limit and read is text:
+            return redacted
+        return redacted[: limit - 1] + "…"
+
+    def _without_half_a_secret(self, text: str) -> str:
+        """A text that was cut, without what may be the beginning of a secret at its end."""
+        head, tail = text[:-MAX_SECRET_LENGTH], text[-MAX_SECRET_LENGTH:]
+        words = tail.rsplit(maxsplit=1)
+        text = head + (words[0] if len(words) > 1 else "")
+        for secret in self._secrets:  # those with a blank in them
+            begun = next((size for size in range(len(secret) - 1, 0, -1) if text.endswith(secret[:size])), 0)
+            text = text[: len(text) - begun]
+        return text
+
     def filter(self, record: logging.LogRecord) -> bool:
         """Formats the record here once, so that arguments and tracebacks are redacted as well."""
         try:
             message = record.getMessage()
-        except Exception:  # noqa: BLE001  a wrong log call must not fail what it tells of
-            message = f"{record.msg} (logged with arguments that do not fit)"
-        record.msg, record.args = self.redact(message), None
-        if record.exc_info and record.exc_info[0] is not None:
-            record.exc_text = self.redact(logging.Formatter().formatException(record.exc_info))
+        except BaseException:  # noqa: BLE001  a wrong log call, or text of others, must not fail what it tells of
+            message = f"{record.msg if isinstance(record.msg, str) else ''} (logged with arguments that do not fit)"
+        if record.name == ACCESS_LOGGER and isinstance(record.args, tuple):
+            record.args = tuple(self._line(each) if isinstance(each, str) else each for each in record.args)
+        else:
+            record.msg, record.args = self._line(message), None
+        for attribute in ("name", "threadName", "taskName", "processName"):
+            if isinstance(value := getattr(record, attribute, None), str):
+                setattr(record, attribute, escaped(value))
+        if record.exc_info:
+            error = record.exc_info[1]
+            record.exc_text = None if error is None else indented(traceback_of(error, self.shown, every_frame=True))
             record.exc_info = None
+        elif isinstance(text := record.__dict__.pop(TRACEBACK, None), str):
+            record.exc_text = indented(self.shown(text, MAX_LINE_LENGTH))
+        if record.stack_info:
+            record.stack_info = indented(self.shown(record.stack_info, MAX_LINE_LENGTH))
         return True
+
+    def _line(self, text: str) -> str:
+        return escaped(self.shown(text.rstrip(), MAX_LINE_LENGTH))
+
+
+def indented(text: str) -> str:
+    """The lines of a traceback, none at the margin, where only records begin."""
+    return "\n".join(f"  {escaped(line)}" for line in text.split("\n"))
 
 
 class JsonFormatter(logging.Formatter):
@@ -75,8 +137,8 @@ def logging_config(level: str, format: str) -> dict[str, Any]:
         "root": {"level": "WARNING", "handlers": ["stdout"]},
         "loggers": {
             "app": {"level": level},
-            "uvicorn": {"level": level},
-            "uvicorn.access": {"level": "INFO" if level == "DEBUG" else "WARNING"},
+            "uvicorn": {"level": level, "propagate": True},
+            "uvicorn.access": {"level": "INFO" if level == "DEBUG" else "WARNING", "propagate": True},
         },
     }
 
@@ -93,5 +155,7 @@ def configure_logging(level: str, format: str, file: Path | None, redactor: Reda
         raise ConfigurationError(
             f"LOG_CONFIG: expected a JSON file for logging.config.dictConfig, got {str(file)!r} ({error})"
         ) from error
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(redactor)
+    known = (each for each in list(logging.root.manager.loggerDict.values()) if isinstance(each, logging.Logger))
+    for logger in (logging.getLogger(), *known):
+        for handler in logger.handlers:
+            handler.addFilter(redactor)

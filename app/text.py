@@ -1,7 +1,11 @@
 """What text may be where it is stored or leaves this system, and times as text. Pure."""
 
 import math
+import re
 from datetime import UTC, datetime
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Ends of lines, controls of terminals, changes of the direction of writing, and what UTF-8 cannot carry."""
 
 
 def rfc3339(moment: datetime) -> str:
@@ -27,6 +31,13 @@ def scrubbed(text: str) -> str:
 
 def _without_surrogates(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
+
+
+def escaped(text: str) -> str:
+    r"""Return the text on one line, with control characters as Python would write them, such as `\n` or `\x1b`."""
+    if text.isprintable():
+        return text
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def storable_json(value: object) -> object:

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from typing import Any, cast
 
 from app.agents.base import AgentTask, FinalResult
+from app.failures import note_node
 from app.models import Part
 from app.text import scrubbed
 
@@ -29,24 +30,29 @@ class FunctionAgent:
     def __init__(self, answer: Callable[..., Any]) -> None:
         self._answer = answer
         self._streams = inspect.isasyncgenfunction(answer)
+        self._name = str(getattr(answer, "__name__", type(answer).__name__))
         self._takes_id = MESSAGE_ID in inspect.signature(answer).parameters
 
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
         """See `Agent.run`. A later attempt begins anew."""
         given = {MESSAGE_ID: task.message_id} if self._takes_id else {}
-        answer = self._answer(task.content, **given)
-        if not self._streams:
-            text = _text(await cast(Awaitable[object], answer))
-            if text:
-                yield Part("content", text)
-            yield FinalResult(text)
-            return
-        pieces = []
-        async with aclosing(cast(AsyncGenerator[object], answer)) as answering:
-            async for piece in answering:
-                text = _text(piece)
-                pieces.append(text)
-                yield Part("content", text)
+        try:
+            answer = self._answer(task.content, **given)
+            if not self._streams:
+                text = _text(await cast(Awaitable[object], answer))
+                if text:
+                    yield Part("content", text)
+                yield FinalResult(text)
+                return
+            pieces = []
+            async with aclosing(cast(AsyncGenerator[object], answer)) as answering:
+                async for piece in answering:
+                    text = _text(piece)
+                    pieces.append(text)
+                    yield Part("content", text)
+        except BaseException as error:
+            note_node(error, self._name)
+            raise
         yield FinalResult("".join(pieces))
 
     async def fence_off(self, task: AgentTask) -> None:

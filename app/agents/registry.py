@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from app.agents.base import Agent
 from app.errors import AgentUnavailable, InvalidRequest, StoreUnavailable
+from app.failures import described
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class AgentRegistry:
             except BaseException as error:  # whatever a user's module raises must not end the server
                 if _is_being_cancelled():
                     raise
-                self._failures[name] = self._redact(f"{type(error).__name__}: {error}")
+                self._failures[name] = self._redact(described(error))
                 logger.exception("Agent could not be loaded, its messages stay queued: name=%s", name)
             finally:
                 self.waits_for = None

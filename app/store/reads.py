@@ -24,7 +24,7 @@ from app.models import (
     Worker,
 )
 from app.store.base import EXACT_POSITION_LIMIT, PACE_MESSAGES, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH
-from app.store.rows import to_delivery, to_message, to_thread
+from app.store.rows import to_delivery, to_failed_attempt, to_message, to_thread
 
 NEAR_END = 200
 """So far from the end of its level a position is counted from there; new messages are."""
@@ -139,19 +139,8 @@ class Reads(ABC):
     def attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
         """See `MessageStore.list_attempts`."""
         found: dict[str, list[FailedAttempt]] = {message_id: [] for message_id in message_ids}
-        for message_id, attempt, worker_id, started_at, ended_at, error, error_code in self.each(
-            "list_attempts", ids=json.dumps(list(message_ids))
-        ):
-            found[message_id].append(
-                FailedAttempt(
-                    attempt=attempt,
-                    worker_id=worker_id,
-                    started_at=to_datetime(started_at),
-                    ended_at=to_datetime(ended_at),
-                    error=error,
-                    error_code=error_code,
-                )
-            )
+        for message_id, *attempt in self.each("list_attempts", ids=json.dumps(list(message_ids))):
+            found[message_id].append(to_failed_attempt(attempt))
         return found
 
     def dead_letter_groups(self, tenant: str, limit: int) -> list[DeadLetterGroup]:

@@ -11,6 +11,8 @@ from app.models import (
     Delivery,
     DeliveryAttempt,
     DeliveryState,
+    FailedAttempt,
+    FailureDetails,
     Message,
     MessageOptions,
     MessageState,
@@ -27,6 +29,25 @@ def preview(text: str) -> str:
     """The beginning of a text, on one line."""
     line = " ".join(text[: 2 * PREVIEW_LENGTH].split())
     return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
+
+
+def to_failed_attempt(row: Sequence[Any]) -> FailedAttempt:
+    """From the columns of the query `list_attempts` behind the id; the last one, the details, may not be there."""
+    attempt, worker_id, started_at, ended_at, error, error_code, *details = row
+    return FailedAttempt(
+        attempt=attempt,
+        worker_id=worker_id,
+        started_at=to_datetime(started_at),
+        ended_at=to_datetime(ended_at),
+        error=error,
+        error_code=error_code,
+        **(json.loads(details[0]) if details and details[0] else {}),
+    )
+
+
+def stored_details(details: FailureDetails | None) -> str | None:
+    """The JSON text of what is known of a failure, None for nothing."""
+    return None if details is None else details.model_dump_json(exclude_none=True)
 
 
 def to_message(row: tuple[Any, ...], queue_position: int | None = None) -> Message:

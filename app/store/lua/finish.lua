@@ -3,7 +3,7 @@
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
 -- ARGV[1] time, ARGV[2] id, ARGV[3] fence, ARGV[4] template of the event `cancelled` (\1T time), ARGV[5]
 -- state, ARGV[6] template of the event (\1T time), ARGV[7...] the result and how many run times are kept if
--- completed; error, its code and fingerprint if failed
+-- completed; error, its code, fingerprint and details or '' if failed
 -- Returns 1; false when the lease is lost.
 -- include: keys
 -- include: time
@@ -26,7 +26,7 @@ local function run(ARGV)
             redis.call('LTRIM', PACE, -tonumber(ARGV[8]), -1)
         end
     else
-        note_attempt(message, now, ARGV[7], ARGV[8])
+        note_attempt(message, now, ARGV[7], ARGV[8], ARGV[10])
         fail(message, now, fill(ARGV[6], {T = rfc3339(now)}), ARGV[7], ARGV[8], ARGV[9])
     end
     promote_next(message, now)

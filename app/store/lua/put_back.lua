@@ -2,7 +2,7 @@
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
 -- ARGV[1] time, ARGV[2] id, ARGV[3] fence, ARGV[4] template of the event `cancelled` (\1T time), ARGV[5] delay
 -- in milliseconds, ARGV[6] template of the event (\1A attempt, \1T time of the next, \1D first event to drop),
--- ARGV[7...] error and its code if the attempt failed; without them it is refunded
+-- ARGV[7...] error, its code and details or '' if the attempt failed; without them it is refunded
 -- Returns 1, also when this fence has ended the message already; false when the lease is lost.
 -- include: keys
 -- include: time
@@ -19,7 +19,7 @@ local function run(ARGV)
     if ended_as_cancelled(message, now, ARGV[4]) then return remember(1) end
     local run_at = now + tonumber(ARGV[5])
     if ARGV[7] then
-        note_attempt(message, now, ARGV[7], ARGV[8])
+        note_attempt(message, now, ARGV[7], ARGV[8], ARGV[9])
     else
         redis.call('HINCRBY', message_key(message.id), 'attempt', -1)
     end

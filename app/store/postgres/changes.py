@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 from app.clock import to_datetime
 from app.errors import MessageNotFound
-from app.models import Cancelled, Interrupted, Message, MessageState, NewEvent, Place
+from app.models import Cancelled, Failed, Interrupted, Message, MessageState, NewEvent, Place, Retry
 from app.store.base import CANCELS, MOVED, READY, message_topic
 from app.store.endings import Ending, ending
 from app.store.postgres.connection import Step, step
 from app.store.postgres.operations import NewRows, Writes, next_events
-from app.store.rows import to_message
+from app.store.rows import stored_details, to_message
 
 
 class Locked(NamedTuple):
@@ -52,8 +52,7 @@ class FailedNow(NamedTuple):
     """An attempt that failed."""
 
     number: int
-    error: str
-    error_code: str
+    failed: Failed | Retry
 
 
 class Asking(NamedTuple):
@@ -168,8 +167,9 @@ class Changes(Writes):
             step(
                 "note_attempts",
                 numbers=[each.number for each in failed],
-                errors=[each.error for each in failed],
-                error_codes=[each.error_code for each in failed],
+                errors=[each.failed.error for each in failed],
+                error_codes=[each.failed.code for each in failed],
+                details=[stored_details(each.failed.details) for each in failed],
                 now=now,
             )
         ]

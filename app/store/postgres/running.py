@@ -69,13 +69,13 @@ class Sorted:
     def add(self, locked: Locked, attempt: int, outcome: Outcome) -> None:
         """A message that was cancelled ends as cancelled by any outcome."""
         match Cancelled() if locked.cancel_requested else outcome:
-            case Failed(error, code) as failed:
-                self.failed.append(FailedNow(locked.number, error, code))
+            case Failed() as failed:
+                self.failed.append(FailedNow(locked.number, failed))
                 self.ended.append(Ended(locked, ending(failed, self._now)))
             case Completed() | Cancelled() as done:
                 self.ended.append(Ended(locked, ending(done, self._now)))
-            case Retry(error, code, delay):
-                self.failed.append(FailedNow(locked.number, error, code))
+            case Retry(error=error, delay=delay) as retry:
+                self.failed.append(FailedNow(locked.number, retry))
                 self.back.append(PutBack(locked.number, attempt, error, self._later(delay)))
             case Released(reason, delay):
                 self.back.append(PutBack(locked.number, attempt, reason, self._later(delay), refunded=1))

@@ -1,7 +1,7 @@
 """The duties that every process does from time to time."""
 
 from app.clock import ClockState, Sample, SteadyClock
-from app.models import Cancelled, Message
+from app.models import Cancelled, Failed, Message
 from app.store.base import MOVED, READY, message_topic
 from app.store.endings import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
 from app.store.postgres.changes import Changes, Ended, FailedNow, Locked, Logs, PutBack
@@ -49,7 +49,7 @@ class Upkeep(Changes):
                 if locked.cancel_requested:
                     ended.append(Ended(locked, ending(Cancelled(), now)))
                     continue
-                failed.append(FailedNow(locked.number, WORKER_LOST, WORKER_LOST_CODE))
+                failed.append(FailedNow(locked.number, Failed(WORKER_LOST, WORKER_LOST_CODE)))
                 if locked.crashes + 1 >= max_crashes:
                     ended.append(Ended(locked, ending(worker_lost(locked.crashes + 1), now)))
                 else:

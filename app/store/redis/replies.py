@@ -18,7 +18,7 @@ from app.models import (
     Thread,
     Worker,
 )
-from app.store.rows import THREAD_STATES, to_delivery, to_message, to_thread
+from app.store.rows import THREAD_STATES, to_delivery, to_failed_attempt, to_message, to_thread
 
 MESSAGE_NUMBERS = (0, 4, 9, 10, 11, 15, 16, 19, 20, 21, 24)
 THREAD_NUMBERS = (1, 2, 3, 5, 6, 7, 8, 9, 10)
@@ -41,16 +41,8 @@ def delivery(columns: Sequence[Any]) -> Delivery:
 
 
 def failed_attempt(columns: Sequence[Any]) -> FailedAttempt:
-    """From an item of the reply of the script `list_attempts`."""
-    attempt, worker_id, start, end, error, error_code = columns
-    return FailedAttempt(
-        attempt=attempt,
-        worker_id=worker_id,
-        started_at=to_datetime(start),
-        ended_at=to_datetime(end),
-        error=error,
-        error_code=error_code,
-    )
+    """From an item of the reply of the script `list_attempts`, which has no details where none are known."""
+    return to_failed_attempt(columns)
 
 
 def dead_letter_group(columns: Sequence[Any]) -> DeadLetterGroup:

@@ -22,6 +22,7 @@ from app.store.base import MAX_CRASHES, MOVED, PACE_MESSAGES, READY, message_top
 from app.store.endings import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE
 from app.store.redis import replies, templates
 from app.store.redis.calls import Calls
+from app.store.rows import stored_details
 
 BATCH = 100
 """So many messages are taken back or failed by one script."""
@@ -120,13 +121,15 @@ def _script_of(outcome: Outcome) -> tuple[str | int, ...]:
     match outcome:
         case Completed(result):
             return "finish", MessageState.COMPLETED.value, templates.ended(outcome), result, PACE_MESSAGES
-        case Failed(error, code, fingerprint):
+        case Failed(error, code, fingerprint, details):
             ended = templates.ended(outcome)
-            return "finish", MessageState.FAILED.value, ended, error, code, fingerprint or code
+            noted = stored_details(details) or ""
+            return "finish", MessageState.FAILED.value, ended, error, code, fingerprint or code, noted
         case Cancelled():
             return "finish", MessageState.CANCELLED.value
-        case Retry(error, code, delay):
-            return "put_back", int(delay * 1000), templates.retry(error), error, code
+        case Retry(error, code, delay, details):
+            noted = stored_details(details) or ""
+            return "put_back", int(delay * 1000), templates.retry(error), error, code, noted
         case Released(reason, delay):
             return "put_back", int(delay * 1000), templates.retry(reason)
         case Interrupted(interrupts, ttl_seconds):

@@ -23,7 +23,7 @@ from app.models import (
 )
 from app.store.base import MOVED, READY, message_topic
 from app.store.endings import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
-from app.store.rows import to_message
+from app.store.rows import stored_details, to_message
 from app.store.sqlite.changes import Changes
 
 BATCH = 100
@@ -88,13 +88,13 @@ class Running(Changes):
         now = self._now()
         self.touched |= {MOVED, message_topic(lease.message_id)}
         match Cancelled() if cancel_requested else outcome:
-            case Failed(error, code) as failed:
-                self._note_attempt(number, error, code, now)
+            case Failed() as failed:
+                self._note_attempt(number, failed, now)
                 self._end(number, failed, now)
             case Completed() | Cancelled() as ended:
                 self._end(number, ended, now)
-            case Retry(error, code, delay):
-                self._note_attempt(number, error, code, now)
+            case Retry(error=error, delay=delay) as retry:
+                self._note_attempt(number, retry, now)
                 self._put_back(number, now, now + int(delay * 1000), attempt=lease.attempt, error=error)
             case Released(reason, delay):
                 run_at = now + int(delay * 1000)
@@ -120,9 +120,12 @@ class Running(Changes):
         event = NewEvent.interrupted(attempt=attempt, interrupts=outcome.interrupts, expires_at=to_datetime(expires_at))
         self._append(number, [event], now)
 
-    def _note_attempt(self, number: int, error: str, error_code: str, now: int) -> None:
+    def _note_attempt(self, number: int, failed: Failed | Retry, now: int) -> None:
         """Lists the attempt as failed; before the change of state, from which on it is not known when it began."""
-        self.execute("note_attempt", number=number, error=error, error_code=error_code, now=now)
+        self.execute(
+            "note_attempt", number=number, error=failed.error, error_code=failed.code,
+            details=stored_details(failed.details), now=now,
+        )  # fmt: skip
 
     def rescue(self, max_crashes: int) -> int:
         """See `MessageStore.rescue`."""
@@ -133,7 +136,7 @@ class Running(Changes):
             if cancel_requested:
                 self._end(number, Cancelled(), now, fence_step=1, crashed=1)
                 continue
-            self._note_attempt(number, WORKER_LOST, WORKER_LOST_CODE, now)
+            self._note_attempt(number, Failed(WORKER_LOST, WORKER_LOST_CODE), now)
             if crashes + 1 >= max_crashes:
                 self._end(number, worker_lost(crashes + 1), now, fence_step=1, crashed=1)
             else:

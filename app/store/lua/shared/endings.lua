@@ -54,10 +54,11 @@ local function unbury(tenant, id, number, fingerprint)
 end
 
 -- Lists the attempt as failed; before the change of state, from which on it is not known when it began.
-local function note_attempt(message, now, error, code)
+local function note_attempt(message, now, error, code, details)
+    if details == '' then details = nil end
     local began = redis.call('ZSCORE', of_tenant('processing', message.tenant), message.member)
     redis.call('RPUSH', attempts_key(message.id),
-        cmsgpack.pack({message.attempt, message.worker, tonumber(began), now, error, code}))
+        cmsgpack.pack({message.attempt, message.worker, tonumber(began), now, error, code, details}))
 end
 
 -- Deletes an ended message; whether its log was whole.

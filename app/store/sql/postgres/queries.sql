@@ -257,7 +257,7 @@ SELECT {message_columns} FROM (
 
 -- name: list_attempts
 SELECT messages.id, attempts.attempt, attempts.worker_id, attempts.started_at, attempts.ended_at, attempts.error,
-    attempts.error_code
+    attempts.error_code, attempts.details
 FROM json_array_elements_text(%(ids)s::json) AS named (id)
 JOIN messages ON messages.id = named.id
 JOIN attempts ON attempts.message = messages.number
@@ -513,10 +513,11 @@ WHERE messages.number = given.number
 
 -- name: note_attempts
 -- Before the change of state, from which on it is not known who made the attempt and when it began.
-INSERT INTO attempts (message, fence, attempt, worker_id, started_at, ended_at, error, error_code)
+INSERT INTO attempts (message, fence, attempt, worker_id, started_at, ended_at, error, error_code, details)
 SELECT messages.number, messages.fence, messages.attempt, coalesce(messages.worker_id, ''), messages.changed_at,
-    %(now)s, given.error, given.error_code
-FROM unnest(%(numbers)s::bigint[], %(errors)s::text[], %(error_codes)s::text[]) AS given (number, error, error_code)
+    %(now)s, given.error, given.error_code, given.details
+FROM unnest(%(numbers)s::bigint[], %(errors)s::text[], %(error_codes)s::text[], %(details)s::text[])
+    AS given (number, error, error_code, details)
 JOIN messages ON messages.number = given.number
 
 -- name: interrupt_messages

@@ -179,7 +179,7 @@ AND (:fingerprint IS NULL OR fingerprint = :fingerprint)
 
 -- name: list_attempts
 SELECT messages.id, attempts.attempt, attempts.worker_id, attempts.started_at, attempts.ended_at, attempts.error,
-    attempts.error_code
+    attempts.error_code, attempts.details
 FROM json_each(:ids) AS named
 JOIN messages ON messages.id = named.value
 JOIN attempts ON attempts.message = messages.number
@@ -318,8 +318,8 @@ ORDER BY interrupt_expires_at LIMIT :limit
 UPDATE messages SET cancel_requested = 1 WHERE number = :number
 
 -- name: note_attempt
-INSERT INTO attempts (message, attempt, worker_id, started_at, ended_at, error, error_code)
-SELECT number, attempt, worker_id, changed_at, :now, :error, :error_code FROM messages WHERE number = :number
+INSERT INTO attempts (message, attempt, worker_id, started_at, ended_at, error, error_code, details)
+SELECT number, attempt, worker_id, changed_at, :now, :error, :error_code, :details FROM messages WHERE number = :number
 
 -- name: next_number
 -- What AUTOINCREMENT counts with.

@@ -11,3 +11,7 @@ CREATE TABLE clock (
 );
 
 INSERT INTO clock (epoch, correction, since, seen, boot, ahead, noted) VALUES (0, 0, 0, 0, '', 0, 0);
+
+-- Where an attempt failed.
+
+ALTER TABLE attempts ADD COLUMN details TEXT;                            -- JSON; nothing here asks for it
