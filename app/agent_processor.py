@@ -156,7 +156,9 @@ class AgentProcessor:
         message_id = claim.message.id
         if not issubclass(type(error), AgentQueueError | AgentDrained):  # `isinstance` would ask its `__class__`
             self._away_since = None
-            logger.debug("Traceback of message %s", message_id, exc_info=error)
+            if logger.isEnabledFor(logging.DEBUG):  # `exc_info` would have `logging` read the error
+                text = traceback_of(error, self._redactor.shown, every_frame=True)
+                logger.debug("Traceback of message %s", message_id, extra={TRACEBACK: text})
             kind = fingerprint(class_name(error), node_of(error), self._shown(text_of(error)))
             verdict = judge(error, datetime.now(UTC))
             if not issubclass(type(error), Exception):  # sys.exit() and the like: it would do the same again

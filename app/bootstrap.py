@@ -33,6 +33,8 @@ from app.webhooks import WebhookSender
 from app.worker import QueueWorker
 
 if TYPE_CHECKING:
+    from httpx2 import AsyncClient
+
     from app.checkpoints.factory import Saver
 
 logger = logging.getLogger(__name__)
@@ -115,24 +117,35 @@ class Agents:
     async def _load_chat(self) -> Agent:
         await self._queue_id()  # raises while the store is away, before anything is begun that is begun once
         settings = self._settings
-        importing = asyncio.to_thread(_import, "app.agents.builtin", "app.agents.langgraph")
+        importing = asyncio.to_thread(_import, "app.agents.builtin", "app.agents.langgraph", "app.agents.model_client")
         if settings.uses_embedded_model:
             parallel = max(1, min(settings.worker_concurrency, MAX_EMBEDDED_PARALLEL))
             endpoint, _ = await asyncio.gather(self._embedded.start(parallel), importing)
             from app.agents.builtin import embedded_chat
 
-            graph = await embedded_chat(endpoint)
+            graph = await embedded_chat(endpoint, self._open_client())
         else:
             await importing
             from app.agents.builtin import hosted_chat
 
             key = settings.openai_api_key
             graph = await hosted_chat(
-                settings.model_name, key.get_secret_value() if key else None, settings.openai_base_url
+                settings.model_name,
+                key.get_secret_value() if key else None,
+                settings.openai_base_url,
+                self._open_client(),
             )
         from app.agents.langgraph import LangGraphAgent
 
         return LangGraphAgent(graph, await self._open_memory())
+
+    def _open_client(self) -> "AsyncClient":
+        """A client for the built-in agent's model, closed with the memory."""
+        from app.agents.model_client import model_client
+
+        client = model_client()
+        self._resources.push_async_callback(client.aclose)
+        return client
 
     async def _open_memory(self) -> "Saver":
         async with self._opening:

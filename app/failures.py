@@ -116,7 +116,7 @@ def note_node(error: BaseException, node: str) -> None:
     """Leave the note that LangGraph leaves for the nodes of its graphs."""
     try:
         BaseException.add_note(error, f"During task with name '{node}' and id ''")
-    except Exception:  # noqa: BLE001  without it the error is told of all the same
+    except BaseException:  # noqa: BLE001  the error is told of without a note too
         return
 
 

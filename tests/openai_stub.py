@@ -94,7 +94,7 @@ class Status:
     """An HTTP status; without a body, the error object that OpenAI sends with it (its 401 repeats the API key)."""
 
     code: int
-    body: JsonObject | str | None = None
+    body: JsonObject | str | bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -104,6 +104,7 @@ class CutOff:
 
     text: str
     after_tokens: int
+    in_order: bool = False  # the stream ends as if the answer were complete, but without its finish
 
 
 @dataclass(frozen=True)
@@ -239,8 +240,7 @@ class StubServer:
         await self.received(index + 1, deadline)
         request = self.requests[index]
         await self.until(lambda: request.outcome is not None, f"request {index} ended", deadline)
-        outcome = request.outcome
-        assert outcome is Outcome.CLIENT_CLOSED, f"Request {index} was not closed by the client but {outcome}"
+        assert request.outcome is Outcome.CLIENT_CLOSED, f"Not closed by the client: {request.outcome}"
 
     def _accept(self, request: ReceivedRequest) -> Step:
         step = self.replies.popleft() if self.replies else self.default(request)
@@ -282,9 +282,8 @@ class _Server(uvicorn.Server):
 
     def hang_up(self, client: tuple[str, int]) -> None:
         """Closes one client's connection after what was already written to it."""
-        for connection in self._connections():
-            if connection.client == client:
-                connection.transport.close()
+        for connection in (each for each in self._connections() if each.client == client):
+            connection.transport.close()
 
     def _connections(self) -> list[H11Protocol]:
         return [protocol for protocol in self.server_state.connections if isinstance(protocol, H11Protocol)]
@@ -332,8 +331,7 @@ class _ChatCompletions:
             return
         step = self._stub._accept(request)
         await _until_gone(self._play(step, request, scope, receive, send), receive)
-        stopping = self._stub._server.stopping
-        self._stub._end(request, Outcome.STUB_CLOSED if stopping else Outcome.CLIENT_CLOSED)
+        self._stub._end(request, Outcome.STUB_CLOSED if self._stub._server.stopping else Outcome.CLIENT_CLOSED)
 
     async def _play(self, step: Step, request: ReceivedRequest, scope: Scope, receive: Receive, send: Send) -> None:
         reply = _Reply(request, scope, receive, send)
@@ -347,13 +345,15 @@ class _ChatCompletions:
             case CutOff():
                 await reply.text(Answer("".join(tokens_of(step.text)[: step.after_tokens])), to_its_end=False)
                 self._stub._end(request, Outcome.CUT)
+                if step.in_order:
+                    return await send({"type": "http.response.body", "body": b""})
                 self._stub._server.hang_up(scope["client"])
                 await asyncio.Event().wait()
             case Hang():
                 await asyncio.Event().wait()
             case _:
                 assert_never(step)
-        self._stub._end(request, Outcome.ANSWERED)
+        return self._stub._end(request, Outcome.ANSWERED)
 
 
 async def _until_gone(work: Coroutine[Any, Any, None], receive: Receive) -> None:
@@ -412,7 +412,7 @@ class _Reply:
 
     async def status(self, step: Status) -> None:
         body = step.body if step.body is not None else _default_error(step.code, self._request.headers)
-        render = Response if isinstance(body, str) else JSONResponse
+        render = Response if isinstance(body, str | bytes) else JSONResponse
         await render(body, step.code, step.headers)(*self._asgi)
 
     async def _whole(self, message: JsonObject, reason: str, tokens: int) -> None:

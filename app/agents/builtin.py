@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from httpx2 import AsyncClient
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain.chat_models import init_chat_model
@@ -57,7 +59,7 @@ def newest(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
     return [*messages[start:-1], last]
 
 
-async def embedded_chat(endpoint: Endpoint) -> Pregel[Any, Any, Any, Any]:
+async def embedded_chat(endpoint: Endpoint, client: AsyncClient) -> Pregel[Any, Any, Any, Any]:
     """The chat agent on the embedded model."""
     model = ChatOpenAI(
         model="SmolLM2-135M-Instruct",
@@ -66,6 +68,7 @@ async def embedded_chat(endpoint: Endpoint) -> Pregel[Any, Any, Any, Any]:
         temperature=0,
         max_completion_tokens=MAX_ANSWER_TOKENS,
         max_retries=0,
+        http_async_client=client,
     )
     logger.info(
         "Answering with the embedded model SmolLM2-135M, good for trying things out. For a real one set OPENAI_API_KEY "
@@ -74,13 +77,25 @@ async def embedded_chat(endpoint: Endpoint) -> Pregel[Any, Any, Any, Any]:
     return create_agent(model, system_prompt=SYSTEM_PROMPT, middleware=[EmbeddedPrompt()])
 
 
-async def hosted_chat(model_name: str, api_key: str | None, base_url: str | None) -> Pregel[Any, Any, Any, Any]:
-    """The chat agent on a provider's model, named as `init_chat_model` does (`gpt-4`, `anthropic:…`)."""
+async def hosted_chat(
+    model_name: str, api_key: str | None, base_url: str | None, client: AsyncClient
+) -> Pregel[Any, Any, Any, Any]:
+    """The chat agent on a provider's model, named as `init_chat_model` does (`gpt-4`, `anthropic:…`).
+
+    The client serves models of OpenAI's protocol; classes of other providers bring their own.
+    """
     provider_options: dict[str, Any] = {}
     if ":" not in model_name or model_name.startswith("openai:"):
         if api_key is None and base_url is None:
             raise AgentUnavailable(f"MODEL_NAME={model_name} needs OPENAI_API_KEY; without one leave MODEL_NAME out.")
-        provider_options = {"model_provider": "openai", "api_key": api_key or "none", "base_url": base_url}
+        provider_options = {
+            "model_provider": "openai",
+            "api_key": api_key or "none",
+            "base_url": base_url,
+            "http_async_client": client,
+        }
+        if base_url is None and "OPENAI_BASE_URL" not in os.environ:
+            provider_options["stream_usage"] = True  # as it is without a client of ours
         model_name = model_name.removeprefix("openai:")
     model: Any = await asyncio.to_thread(init_chat_model, model_name, max_retries=0, **provider_options)
     graph: Pregel[Any, Any, Any, Any] = create_agent(model, system_prompt=SYSTEM_PROMPT)

@@ -19,6 +19,7 @@ from langgraph.pregel._algo import apply_writes
 from langgraph.runtime import RunControl
 from langgraph.types import Command, Interrupt, Overwrite, StateSnapshot
 
+from app.agents.answers import FinishCheck
 from app.agents.base import AgentDrained, AgentInterrupted, AgentMemory, AgentTask, FinalResult
 from app.agents.human_answers import HumanAnswers
 from app.errors import AgentQueueError, AgentUnavailable
@@ -58,7 +59,8 @@ class LangGraphAgent:
                 "thread_id": task.memory_key,
                 "run_id": task.message_id,
                 MEMORY_FENCE_KEY: task.memory_fence,
-            }
+            },
+            "callbacks": [FinishCheck()],
         }
         read: list[Any] = []
         begin = await self._begin(task, _with(config, MEMORY_KEEP_KEY, read))
@@ -172,7 +174,7 @@ def _is_of_applying(error: Exception) -> bool:
 
 
 def _with(config: RunnableConfig, key: str, value: object) -> RunnableConfig:
-    return {"configurable": {**config["configurable"], key: value}}
+    return {**config, "configurable": {**config["configurable"], key: value}}
 
 
 class _Begin(NamedTuple):

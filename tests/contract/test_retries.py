@@ -1,9 +1,11 @@
 """An attempt that failed for now: the outcome `Retry`."""
 
+from dataclasses import replace
+
 import pytest
 
 from app.clock import to_datetime
-from app.models import EventType, MessageState, Place, Released, Retry
+from app.models import EventType, FailureDetails, MessageState, Place, Released, Retry
 from app.store.base import READY, Store
 from app.text import rfc3339
 from tests.clock import START, ManualClock
@@ -25,12 +27,19 @@ from tests.contract.builders import (
     claimed_ids,
     drain,
     event_types,
+    log,
     start,
     told,
 )
 
 MILLISECOND = 0.001
 AT_ONCE = Retry("It broke for now.", "agent_error", 0.0)
+DETAILS = FailureDetails(
+    node="ask\u00e9",
+    error_type="ValueError",
+    where="agents.py:3 in ask",
+    traceback="Traceback:\n  …\nValueError: \U0001f600",
+)
 
 
 async def test_a_message_is_tried_again_after_its_delay(store: Store, clock: ManualClock) -> None:
@@ -155,8 +164,10 @@ async def test_failed_attempts_are_listed_with_their_times_workers_and_errors(st
     clock.advance(8)
     await store.finish(second, FAILED)
     attempts = (await store.list_attempts([first.message_id]))[first.message_id]
+    unknown = FailureDetails().model_dump()
     assert [attempt.model_dump() for attempt in attempts] == [
-        {
+        unknown
+        | {
             "attempt": 1,
             "worker_id": "worker 1",
             "started_at": to_datetime(START + 1_000),
@@ -164,7 +175,8 @@ async def test_failed_attempts_are_listed_with_their_times_workers_and_errors(st
             "error": "It broke for now.",
             "error_code": "agent_error",
         },
-        {
+        unknown
+        | {
             "attempt": 2,
             "worker_id": "worker 2",
             "started_at": to_datetime(START + 7_000),
@@ -173,6 +185,28 @@ async def test_failed_attempts_are_listed_with_their_times_workers_and_errors(st
             "error_code": "agent_error",
         },
     ]
+
+
+@pytest.mark.parametrize("details", [DETAILS, FailureDetails(node="ask"), None])
+async def test_a_failed_attempt_has_where_it_failed(store: Store, details: FailureDetails | None) -> None:
+    lease = await start(store)
+    await store.finish(lease, replace(AT_ONCE, details=details))
+    again = await claim_one(store)
+    await store.finish(again, replace(FAILED, details=details))
+    attempts = (await store.list_attempts([lease.message_id]))[lease.message_id]
+    wanted = (details or FailureDetails()).model_dump()
+    assert len(attempts) == 2
+    for attempt in attempts:
+        assert {name: getattr(attempt, name) for name in wanted} == wanted
+
+
+async def test_where_an_attempt_failed_is_told_to_no_reader_of_the_log(store: Store) -> None:
+    lease = await start(store, webhook_url="https://example.com/hook")
+    await store.finish(lease, replace(AT_ONCE, details=DETAILS))
+    await store.finish(await claim_one(store), replace(FAILED, details=DETAILS))
+    events = await log(store, lease.message_id)
+    (delivery,) = await store.list_deliveries(TENANT, lease.message_id)
+    assert "Traceback" not in "".join([delivery.event, *(event.data for event in events)])
 
 
 async def test_attempts_of_lost_workers_are_listed_too(store: Store, clock: ManualClock) -> None:

@@ -1,0 +1,82 @@
+"""The HTTP client of the built-in agent's model, which takes only so much of a response."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+from typing import cast
+
+import httpx2
+import openai
+
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+"""Of one response after decoding: more than a model's longest answer with all that a stream says around it."""
+
+MAX_EVENT_LINE_BYTES = 8 * 1024 * 1024
+"""Of one line of an event stream, which its reader keeps as a whole."""
+
+PIECE_BYTES = 1024 * 1024
+
+
+class ResponseTooLarge(ConnectionError):
+    """A model's server sent more than any answer needs; the connection is given up."""
+
+
+def model_client() -> httpx2.AsyncClient:
+    """Return a client that reads no more than MAX_RESPONSE_BYTES of a response; proxies come from the environment.
+
+    Whoever makes it closes it.
+    """
+    return openai.DefaultAsyncHttpxClient(
+        headers={"Accept-Encoding": "gzip"}, event_hooks={"request": [], "response": [_bound]}
+    )
+
+
+async def _bound(response: httpx2.Response) -> None:
+    """Decode the body here, in pieces of a bounded size; the client's own decoding has no bound."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip", "x-gzip"):
+        raise ResponseTooLarge(f"The model's server encoded its answer as {encoding[:40]!r}, which was not asked for.")
+    is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
+    response.headers.pop("content-encoding", None)
+    response.headers.pop("content-length", None)
+    body = cast(httpx2.AsyncByteStream, response.stream)
+    response.stream = _BoundedBody(body, gzipped=encoding != "identity", line_by_line=is_stream)
+
+
+class _BoundedBody(httpx2.AsyncByteStream):
+    """A body without its encoding, up to the bounds."""
+
+    def __init__(self, body: httpx2.AsyncByteStream, *, gzipped: bool, line_by_line: bool) -> None:
+        self._body = body
+        self._gzipped = gzipped
+        self._line_by_line = line_by_line
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = line = 0
+        async for piece in self._decoded():
+            size += len(piece)
+            line = len(piece) - piece.rfind(b"\n") - 1 if b"\n" in piece else line + len(piece)
+            if size > MAX_RESPONSE_BYTES or (self._line_by_line and line > MAX_EVENT_LINE_BYTES):
+                raise ResponseTooLarge(f"The model's server sent more than {size // 2**20} MiB for one answer.")
+            yield piece
+
+    async def _decoded(self) -> AsyncIterator[bytes]:
+        decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16) if self._gzipped else None
+        async for raw in self._body:
+            if decoder is None:
+                yield raw
+                continue
+            waiting = raw
+            while waiting and not decoder.eof:
+                try:
+                    piece = decoder.decompress(waiting, PIECE_BYTES)
+                except zlib.error as error:
+                    raise httpx2.DecodingError(str(error)) from error
+                waiting = decoder.unconsumed_tail
+                yield piece
+                if waiting:
+                    await asyncio.sleep(0)  # a small packet may decode to many pieces
+
+    async def aclose(self) -> None:
+        """Close the connection's side of it."""
+        await self._body.aclose()
