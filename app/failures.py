@@ -205,14 +205,14 @@ def traceback_of(error: BaseException, shown: Shown, *, texts: bool = True, ever
 def shown_path(file: str) -> str:
     """Return a path as others may see it: from the working directory or the packages on, else its last parts."""
     try:
-        inside = os.path.relpath(file)
+        short = os.path.relpath(file)
     except (OSError, ValueError):
-        inside = ".."
-    if not file.startswith("<") and not inside.startswith(".."):
-        short = inside
-    else:
+        short = ".."
+    if file.startswith(("<", _OUR_PACKAGE)) or short.startswith(".."):
         _, packages, rest = file.rpartition("-packages" + os.sep)
         short = rest if packages else str(Path(*Path(file).parts[-3:]))
+    if file.startswith(_OUR_PACKAGE):
+        short = str(Path("app", file.removeprefix(_OUR_PACKAGE)))
     return escaped(short[-MAX_NAME_LENGTH:])
 
 

@@ -5,7 +5,6 @@ imported. Shapes were looked at in openai 3.54, anthropic 2.14, google-genai 3.6
 botocore 1.44, httpx 0.28, aiohttp 3.14, requests 2.34, litellm 1.110, ollama 0.6 and cohere 7.3. Pure.
 """
 
-import math
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 from app.failures import attribute, class_names, module_names, text_of
 
 MAX_LEAVES = 500
+MAX_SECONDS = 1e9
 MAX_TEXT_LENGTH = 8_000
 """Characters of each text in which words are looked for."""
 
@@ -27,8 +27,15 @@ PACKAGES = frozenset(
 )  # fmt: skip
 """Packages whose classes mean an HTTP status by `code` or `status`."""
 
-CLIENT_NAME = re.compile(r"HTTP|Http|API|Api|Rpc|RPC|ClientError|ServerError|ResponseError|ResponseException")
+CLIENT_NAME = re.compile(
+    r"HTTP|Http|API|Api|Rpc|RPC|ClientError|ServerError|ResponseError|ResponseException|RateLimit|TooManyRequests"
+    r"|ResourceExhausted|ServiceUnavailable|BadGateway|GatewayTimeout|DeadlineExceeded|Unauthenticated|Unauthorized"
+    r"|PermissionDenied|Forbidden|BadRequest|InvalidArgument|Throttl|Overloaded"
+)
 """Classes of other packages that do, by their names or those of their bases."""
+
+CLIENT_ATTRIBUTES = ("headers", "request_info", "grpc_status_code")
+"""What no other errors have."""
 
 GRPC_STATUSES = {
     "CANCELLED": 503, "UNKNOWN": 500, "INVALID_ARGUMENT": 400, "DEADLINE_EXCEEDED": 504, "NOT_FOUND": 404,
@@ -77,13 +84,20 @@ def read_provider_error(error: BaseException, now: datetime) -> ProviderError | 
 
 
 def _is_of_client(error: BaseException) -> bool:
-    return bool(module_names(error) & PACKAGES) or any(map(CLIENT_NAME.search, class_names(error)))
+    return (
+        bool(module_names(error) & PACKAGES)
+        or any(map(CLIENT_NAME.search, class_names(error)))
+        or any(attribute(error, name) is not None for name in CLIENT_ATTRIBUTES)
+        or (type(status := attribute(error, "status")) is str and status in GRPC_STATUSES)
+    )
 
 
 def _as_status(value: object) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool) and 400 <= value <= 599:
-        return int(value)  # it may be a number of an enum
-    return None
+    """The value if it is an HTTP status of an error; `isinstance` would ask an object of others for its class."""
+    if not issubclass(type(value), int) or type(value) is bool:
+        return None
+    status = int.__int__(value)  # type: ignore[arg-type]  # it may be a number of an enum
+    return status if 400 <= status <= 599 else None
 
 
 def _plain_status(source: object) -> int | None:
@@ -136,7 +150,7 @@ def _leaves_of(source: object) -> Iterator[tuple[str, object]]:
             waiting += [(key, inner) for inner in value[:MAX_LEAVES][::-1]]
         elif type(value) is str:
             yield key, value[:MAX_TEXT_LENGTH]
-        elif isinstance(value, int | float):
+        elif type(value) is int or type(value) is float:
             yield key, value
 
 
@@ -150,7 +164,7 @@ def _pause(error: BaseException, response: object, leaves: list[tuple[str, objec
         seconds = _seconds(found.get("retry-after"), now)
     if seconds is None:
         seconds = _retry_info(leaves, attribute(error, "details"))
-    return None if seconds is None or not math.isfinite(seconds) else max(seconds, 0.0)
+    return None if seconds is None else max(seconds, 0.0)
 
 
 def _retry_headers(headers: Any) -> dict[str, object]:
@@ -183,18 +197,10 @@ def _seconds(told: object, now: datetime) -> float | None:
 
 
 def _number(told: object) -> float | None:
-    if isinstance(told, bool) or not isinstance(told, int | float | str | bytes):
+    if type(told) not in (int, float, str, bytes):
         return None
-    text = told.decode("ascii", "replace") if isinstance(told, bytes) else str(told)[:1000]
-    return (
-        float(text)
-        if re.fullmatch(r"\d+(\.\d+)?", text := text.strip()) and math.isfinite(float(text))
-        else _huge(text)
-    )
-
-
-def _huge(text: str) -> float | None:
-    return 1e9 if text.isascii() and text.isdigit() else None
+    text = (told.decode("ascii", "replace") if isinstance(told, bytes) else str(told))[:1000].strip()
+    return min(float(text), MAX_SECONDS) if re.fullmatch(r"\d+(\.\d+)?", text) else None
 
 
 def _retry_info(leaves: list[tuple[str, object]], details: object) -> float | None:
@@ -205,6 +211,6 @@ def _retry_info(leaves: list[tuple[str, object]], details: object) -> float | No
     for detail in details[:MAX_LEAVES] if type(details) is list else ():
         delay = attribute(detail, "retry_delay")
         seconds, nanoseconds = attribute(delay, "seconds"), attribute(delay, "nanos") or 0
-        if isinstance(seconds, int) and isinstance(nanoseconds, int) and (seconds or nanoseconds):
+        if type(seconds) is int and type(nanoseconds) is int and (seconds or nanoseconds):
             return seconds + nanoseconds / 1e9
     return None

@@ -73,6 +73,21 @@ class Callish(Exception):
     body: ClassVar[Any] = [[[[[]]]]]
 
 
+class Deaf:
+    """A value of which nothing can be asked."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise ZeroDivisionError
+
+    __eq__ = __hash__ = __bool__ = __len__ = __getattribute__  # type: ignore[assignment]
+
+
+class RpcError(Exception):
+    """Has such values wherever a provider's error has one."""
+
+    code = status = status_code = response = body = details = headers = type = reason = grpc_status_code = Deaf()
+
+
 def with_notes(notes: object) -> Exception:
     error = ValueError("noted")
     error.__notes__ = notes  # type: ignore[assignment]  # Python takes anything
@@ -131,6 +146,7 @@ KINDS: dict[str, Callable[[], BaseException]] = {
     "the class cannot be asked for": lambda: OwnClass("x"),
     "the cause cannot be asked for": lambda: OwnCause("x"),
     "a provider's attributes of other kinds": lambda: Callish("x"),
+    "values that cannot be asked": lambda: RpcError("x"),
     "the notes are a number": lambda: with_notes(5),
     "the notes are no texts": lambda: with_notes([5, None, Tricky("During")]),
     "notes of gigabytes": lambda: with_notes(["x" * 10_000_000] * 1000),

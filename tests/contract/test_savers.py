@@ -16,6 +16,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from app.checkpoints.factory import open_saver
 from app.errors import LeaseLost, StoreUnavailable
 from app.models import MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY
+from tests import hostile
 from tests.postgres_server import PostgresServer
 from tests.valkey_server import ValkeyServer
 
@@ -486,6 +487,18 @@ async def test_a_forged_row_runs_nothing(saver: Saver) -> None:
     open_minded.loads_typed(open_minded.dumps_typed(trap))
     assert len(SPRUNG) == 1
     SPRUNG.clear()
+
+
+@pytest.mark.parametrize("kind", ["the text is a number", "everything raises", "a long text"])
+async def test_the_error_of_a_node_is_kept_in_short_whatever_it_is(saver: Saver, kind: str) -> None:
+    saved = await put(saver, (7, 1), answer="none")
+    with_id = config((7, 1))
+    with_id["configurable"]["checkpoint_id"] = saved["id"]
+    await saver.aput_writes(with_id, [("__error__", hostile.KINDS[kind]())], "task")
+    ((_, channel, error),) = (await saver.aget_tuple(without_fence())).pending_writes
+    assert channel == "__error__"
+    assert isinstance(error, str)
+    assert 0 < len(error) <= 2_000
 
 
 async def test_the_history_of_a_delta_channel_is_whole(saver: Saver) -> None:
