@@ -15,8 +15,8 @@ from app.agents.registry import AgentRegistry
 from app.agents.runs import AgentRaised, AgentRun
 from app.config import Settings
 from app.errors import AgentQueueError, CommitUnknown, LeaseLost, StoreError, StoreUnavailable
-from app.failures import class_name, described, node_of, place_of, text_of, traceback_of
-from app.models import Claim, Completed, Failed, FailureDetails, Interrupted, Message, Outcome, Released, Retry
+from app.failures import FailureDetails, class_name, described, details_of, node_of, text_of, traceback_of
+from app.models import Claim, Completed, Failed, Interrupted, Message, Outcome, Released, Retry
 from app.retry import AGENT_ERROR, TIMEOUT, Backoff, Verdict, fingerprint, judge
 from app.store.base import EventLog
 from app.streams import EventWriter
@@ -187,22 +187,13 @@ class AgentProcessor:
     ) -> Failed | Retry:
         """Whether the message fails with this attempt, or is tried again. `kind` is the fingerprint."""
         attempt = claim.lease.attempt
-        details = None if error is None else self._details_of(error)
+        details = None if error is None else details_of(error, self._redactor.shown)
         if verdict.permanent or attempt >= self._max_attempts(claim.message):
             self._log_failure("Message failed", claim, verdict, text, error, details)
             return Failed(text, verdict.code, kind, details)
         delay = self._backoff.pause_after(attempt) if verdict.pause is None else verdict.pause
         self._log_failure(f"Attempt failed, trying again in {delay:.1f} s", claim, verdict, text, error, details)
         return Retry(text, verdict.code, delay, details)
-
-    def _details_of(self, error: BaseException) -> FailureDetails:
-        """Return where an agent's error came from."""
-        return FailureDetails(
-            node=_storable(node_of(error)),
-            error_type=scrubbed(class_name(error)),
-            where=_storable(place_of(error)),
-            traceback=scrubbed(traceback_of(error, self._redactor.shown)),
-        )
 
     def _log_failure(
         self,
@@ -229,10 +220,6 @@ class AgentProcessor:
             _beginning(text),
             extra={TRACEBACK: frames},
         )
-
-
-def _storable(text: str | None) -> str | None:
-    return None if text is None else scrubbed(text)
 
 
 def _beginning(text: str) -> str:

@@ -16,7 +16,9 @@ from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any, NamedTuple, cast
 
-from app.text import escaped
+from pydantic import BaseModel, ConfigDict
+
+from app.text import escaped, scrubbed
 
 MAX_TEXT_LENGTH = 40_000
 """Characters that are read of an error's text. Far more than is shown, so that secrets are found before it is cut."""
@@ -50,6 +52,21 @@ DURING = "During handling of the error above, another one was raised:"
 
 Shown = Callable[[str, int], str]
 """Gives a text without secrets, cut to a length."""
+
+
+class FailureDetails(BaseModel):
+    """Where an attempt failed, without secrets. None: not known. Stores keep it as one JSON text.
+
+    `node` is the innermost node of the graph, or the function agent. `where` is the file, line and function that
+    raised, in the user's own code if the error came through it. `traceback` has the most recent call last.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    node: str | None = None
+    error_type: str | None = None
+    where: str | None = None
+    traceback: str | None = None
 
 
 class Frame(NamedTuple):
@@ -198,8 +215,15 @@ def traceback_of(error: BaseException, shown: Shown, *, texts: bool = True, ever
         lines += _block(each, shown, texts=texts, every_frame=every_frame)
         if position:
             lines += ["", CAUSED if links[position - 1][1] else DURING, ""]
-    text = "\n".join(lines)
+    text = scrubbed("\n".join(lines))
     return text if len(text) <= MAX_TRACEBACK_LENGTH else "…" + text[1 - MAX_TRACEBACK_LENGTH :]
+
+
+def details_of(error: BaseException, shown: Shown) -> FailureDetails:
+    """Return where an error came from, as it is shown and stored."""
+    return FailureDetails(
+        node=node_of(error), error_type=class_name(error), where=place_of(error), traceback=traceback_of(error, shown)
+    )
 
 
 def shown_path(file: str) -> str:

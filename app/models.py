@@ -10,6 +10,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
 from uuid_utils import uuid7
 
+from app.failures import FailureDetails
 from app.text import rfc3339, storable, storable_json
 
 THREAD_ID_MAX_LENGTH = 255
@@ -65,15 +66,11 @@ class MessageState(StrEnum):
 
 
 class Place(StrEnum):
-    """Where a queued message is. Only those that are ready may be claimed.
-
-    Behind: an earlier message of its thread is unfinished. Delayed: it is the first unfinished one, but not before its
-    time.
-    """
+    """Where a queued message is. Only those that are ready may be claimed."""
 
     READY = "ready"
-    BEHIND = "behind"
-    DELAYED = "delayed"
+    BEHIND = "behind"  # an earlier message of its thread is unfinished
+    DELAYED = "delayed"  # it is the first unfinished one of its thread, but its time has not come
 
 
 class EventType(StrEnum):
@@ -224,23 +221,8 @@ class Accepted(NamedTuple):
     replayed: bool
 
 
-class FailureDetails(BaseModel):
-    """Where an attempt failed, without secrets. None: not known. Stores keep it as one JSON text.
-
-    `node` is the innermost node of the graph, or the function agent. `where` is the file, line and function that
-    raised, in the user's own code if the error came through it. `traceback` has the most recent call last.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    node: str | None = None
-    error_type: str | None = None
-    where: str | None = None
-    traceback: str | None = None
-
-
-class FailedAttempt(FailureDetails):
-    """An attempt that ended without a result."""
+class AttemptEnd(BaseModel):
+    """Whose attempt it was, when, and what ended it."""
 
     attempt: int
     worker_id: str
@@ -248,6 +230,10 @@ class FailedAttempt(FailureDetails):
     ended_at: Moment
     error: str
     error_code: str
+
+
+class FailedAttempt(FailureDetails, AttemptEnd):
+    """An attempt that ended without a result."""
 
 
 class DeadLetterGroup(BaseModel):
@@ -464,10 +450,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The agent asks a human, who has `ttl_seconds` to answer; the attempt is not counted.
-
-    `interrupts` as in `Message.interrupt`.
-    """
+    """The agent asks a human `interrupts`, as in `Message`, for `ttl_seconds`; the attempt is not counted."""
 
     interrupts: str
     ttl_seconds: float

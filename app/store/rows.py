@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 
 from app.clock import Clock, to_datetime
+from app.failures import FailureDetails
 from app.models import (
     Delivery,
     DeliveryAttempt,
     DeliveryState,
     FailedAttempt,
-    FailureDetails,
     Message,
     MessageOptions,
     MessageState,

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from app.clock import to_datetime
-from app.models import EventType, FailureDetails, MessageState, Place, Released, Retry
+from app.failures import FailureDetails
+from app.models import EventType, MessageState, Place, Released, Retry
 from app.store.base import READY, Store
 from app.text import rfc3339
 from tests.clock import START, ManualClock
