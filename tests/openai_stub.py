@@ -240,7 +240,8 @@ class StubServer:
         await self.received(index + 1, deadline)
         request = self.requests[index]
         await self.until(lambda: request.outcome is not None, f"request {index} ended", deadline)
-        assert request.outcome is Outcome.CLIENT_CLOSED, f"Not closed by the client: {request.outcome}"
+        outcome = request.outcome
+        assert outcome is Outcome.CLIENT_CLOSED, f"Request {index} was not closed by the client but {outcome}"
 
     def _accept(self, request: ReceivedRequest) -> Step:
         step = self.replies.popleft() if self.replies else self.default(request)
