@@ -195,6 +195,9 @@ def restored() -> Iterator[None]:
     for name in [None, *logging.root.manager.loggerDict]:
         logger = logging.getLogger(name)
         handlers, level, propagate = before.get(name, ([], logging.NOTSET, True))
+        for handler in logger.handlers:
+            if handler not in handlers:
+                handler.close()
         logger.handlers[:], logger.propagate = handlers, propagate
         logger.setLevel(level)
 
