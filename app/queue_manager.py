@@ -293,11 +293,13 @@ class QueueManager:
         return accepted
 
     async def requeue(self, tenant: str, selection: Selection) -> list[Message]:
-        """Put dead letters back, each at the tail of its thread; all or none.
+        """Put dead letters back, oldest first, each at the tail of its thread; all or none.
 
         Raises InvalidRequest, SelectionMoved, MessageNotFound, NotFailed.
         """
         ids = await self._select(tenant, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
+        if selection.message_ids is None:
+            ids.reverse()  # a filter finds the newest first
         messages = await self._store.requeue(tenant, ids) if ids else []
         for message in messages:
             logger.info("Message requeued: id=%s", message.id)

@@ -162,6 +162,9 @@ class MessageStore(Protocol):
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         """Put failed messages back into the queue, each at the tail of its thread; all of them or none.
 
+        They are put back in the order of their numbers, oldest first, whatever the order of the ids, so that those of
+        one thread keep their order. They are returned in the order of the ids.
+
         Each has a new number, thread number and rank, as if it were accepted now, and no attempts, crashes or failure;
         its failed attempts stay listed. Its log goes on with one event `retry`, before which all others are dropped, as
         if they were pruned: ids are not used again. Raises MessageNotFound, NotFailed.

@@ -2,6 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -25,6 +26,14 @@ from app.models import (
 )
 from app.store.base import EXACT_POSITION_LIMIT, PACE_MESSAGES, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH
 from app.store.rows import to_delivery, to_failed_attempt, to_message, to_thread
+
+FEW_PLACES = 5
+"""Up to so many positions are looked up one by one."""
+
+LEVEL = 10**15
+"""Ranks are counted by multiples of this."""
+
+_QUEUED = MessageState.QUEUED
 
 NEAR_END = 200
 """So far from the end of its level a position is counted from there; new messages are."""
@@ -90,6 +99,38 @@ class Reads(ABC):
             return int(before + ahead)
         after: int = self.value("count_after", rank=rank, number=number, most=most)
         return int(before + (level - 1 - after if after < most else level // 2))
+
+    def _with_positions(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages with their positions, which are looked up together: each end of a level is read once."""
+        places = {
+            number: (rank, number)
+            for number, rank in self.each(
+                "find_places", numbers=json.dumps([each.number for each in messages if each.state is _QUEUED])
+            )
+        }
+        positions = self._positions_of(list(places.values()))
+        return [each._replace(queue_position=positions.get(places.get(each.number, (0, 0)))) for each in messages]
+
+    def _positions_of(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+        """How many messages wait before each place (rank and number), as `count_before` counts them."""
+        if len(places) <= FEW_PLACES:
+            return {(rank, number): self.count_before(number, rank) for rank, number in places}
+        levels: dict[int, list[tuple[int, int]]] = {}
+        for place in places:
+            levels.setdefault(place[0] // LEVEL, []).append(place)
+        found = {}
+        most = EXACT_POSITION_LIMIT + 1
+        for level, members in levels.items():
+            before, waiting = self.rows("count_levels", rank=level * LEVEL)[0]
+            start = self.rows("places_from", rank=level * LEVEL, number=0, most=most)
+            end = self.rows("places_to", rank=level * LEVEL, most=most)[::-1]
+            for place in members:
+                ahead = bisect_left(start, place)
+                behind = len(end) - bisect_right(end, place)
+                if ahead == most:
+                    ahead = waiting - 1 - behind if behind < most else waiting // 2
+                found[place] = int(before + ahead)
+        return found
 
     def summary(self, tenant: str, limit: int) -> QueueSummary:
         """See `MessageStore.summary`."""
@@ -187,7 +228,7 @@ class Reads(ABC):
         """See `ThreadStore.list_thread_messages`."""
         self.thread(tenant, thread_id)
         found = self._page("list_thread_messages", tenant=tenant, thread_id=thread_id, after=after, limit=limit)
-        return [self._with_position(message) for message in found]
+        return self._with_positions(found)
 
     def read_log(self, message_id: str, after: int, limit: int) -> EventPage:
         """See `EventLog.read`."""

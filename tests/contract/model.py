@@ -295,7 +295,7 @@ class QueueModel:
         messages = [self.messages[message_id] for message_id in message_ids]
         if any(message.state is not FAILED for message in messages):
             return False
-        for message in messages:
+        for message in sorted(messages, key=lambda each: each.number):
             message.number, message.thread_number = self._next_number(), self._next_in_thread(message.thread)
             message.accepted_at, message.base_rank = now, self.ranks.rank(message.priority.level, now)
             message.state, message.was_head, message.run_at = QUEUED, False, None

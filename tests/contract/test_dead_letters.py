@@ -185,6 +185,27 @@ async def test_a_requeued_message_goes_to_the_tail_of_its_thread_and_says_so(sto
     assert await drain(store) == [behind[0].id, behind[1].id, failed.id, later.id]
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+async def test_requeued_messages_of_a_thread_keep_their_order(store: Store, order: Sequence[int]) -> None:
+    """Whatever the order of the ids, and also with messages of other threads between them."""
+    failed = [await dead_letter(store, BROKEN, thread=thread) for thread in ("t", "u", "t", None, "t", "u")]
+    chosen = [failed[place].id for place in order] + [failed[5].id, failed[4].id]
+    requeued = await requeue(store, *chosen)
+    assert [message.id for message in requeued] == chosen
+    assert [each.id for each in await thread_messages(store, "t")] == [failed[0].id, failed[2].id, failed[4].id]
+    assert [each.id for each in await thread_messages(store, "u")] == [failed[1].id, failed[5].id]
+    assert sorted(requeued, key=lambda each: each.number) == sorted(requeued, key=lambda each: each.queue_position or 0)
+    assert await drain(store) == [message.id for message in failed]
+
+
+async def test_messages_requeued_twice_keep_the_order_of_their_thread(store: Store) -> None:
+    first, second = [await dead_letter(store, BROKEN, thread="t") for _ in range(2)]
+    await requeue(store, first.id)
+    await store.finish(await claim_one(store), BROKEN)
+    await requeue(store, second.id, first.id)
+    assert await drain(store) == [second.id, first.id]
+
+
 async def test_a_requeued_message_ranks_as_of_now(store: Store, clock: ManualClock) -> None:
     failed = await dead_letter(store)
     clock.advance(1)
@@ -213,15 +234,17 @@ async def test_a_requeued_message_lifts_those_ahead_in_its_thread(store: Store) 
     assert await drain(store) == [low.id, failed.id, normal.id]
 
 
-async def test_many_are_requeued_in_the_order_of_the_call(store: Store) -> None:
+async def test_many_are_requeued_oldest_first_and_returned_in_the_order_of_the_call(store: Store) -> None:
     failed = [await dead_letter(store, thread=thread) for thread in ("t", None, "t", "t", None)]
     ids = [failed[index].id for index in (3, 1, 0, 4, 2)]
     messages = await requeue(store, *ids)
     assert [message.id for message in messages] == ids
-    assert [message.number for message in messages] == sorted(message.number for message in messages)
-    assert [each.id for each in await thread_messages(store, "t")] == [ids[0], ids[2], ids[4]]
-    assert [message.thread_number for message in messages if message.thread_id] == [4, 5, 6]
-    assert await drain(store) == ids
+    oldest_first = sorted(messages, key=lambda each: each.number)
+    assert [message.id for message in oldest_first] == [each.id for each in failed]
+    assert [each.id for each in await thread_messages(store, "t")] == [failed[0].id, failed[2].id, failed[3].id]
+    assert [message.thread_number for message in oldest_first if message.thread_id] == [4, 5, 6]
+    assert [message.queue_position for message in oldest_first] == [0, 1, 2, 3, 4]
+    assert await drain(store) == [each.id for each in failed]
 
 
 async def test_a_requeued_message_counts_where_it_is(store: Store) -> None:

@@ -32,6 +32,7 @@ local function run(ARGV)
     for i = FIRST, #ARGV, 2 do
         local message = load_of(ARGV[2], ARGV[i])
         if not message or message.state ~= 'failed' then return {0, ARGV[i], message and message.state or false} end
+        message.preview = ARGV[i + 1]
         messages[#messages + 1] = message
     end
     for i = 4, FIRST - 1, 2 do ranks[ARGV[i]] = tonumber(ARGV[i + 1]) end
@@ -57,10 +58,12 @@ local function run(ARGV)
         redis.call('RPUSH', log, fill(ARGV[3], {A = message.attempt, T = rfc3339(now), D = '1'}))
     end
 
+    -- The oldest first, so that those of a thread keep their order.
+    table.sort(messages, function(a, b) return tonumber(a.number) < tonumber(b.number) end)
     local number = redis.call('GET', prefix .. 'number')
-    for i, message in ipairs(messages) do
+    for _, message in ipairs(messages) do
         number = above(number, microseconds)
-        requeue(message, number, ARGV[FIRST + 2 * i - 1])
+        requeue(message, number, message.preview)
     end
     if number then redis.call('SET', prefix .. 'number', number) end
     remember(1)

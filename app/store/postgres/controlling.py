@@ -119,7 +119,7 @@ class Controlling(Placing, Keyed):
         with self.transaction(
             step("lock_threads", ids=ids), step("lock_messages", ids=ids, tenant=tenant), step("find_logs", ids=ids)
         ) as (now, (_, rows, found)):
-            dead = _dead_letters(rows, ids)
+            dead = sorted(_dead_letters(rows, ids), key=lambda each: each.number)
             given = {row[1]: to_message(row) for row in self.rows("get_messages", ids=ids, tenant=tenant)}
             placed = self.place([_again(given[each.id]) for each in dead], now)
             numbers = [each.number for each in dead]
@@ -146,7 +146,7 @@ class Controlling(Placing, Keyed):
             )
             self.lift(placed)
             places = self.positions([(each.rank, number) for each, number in zip(placed, new_numbers, strict=True)])
-            positions = dict(zip(ids, places, strict=True))
+            positions = dict(zip((each.id for each in dead), places, strict=True))
             after = {row[1]: row for row in self.rows("get_messages", ids=ids, tenant=tenant)}
             return [to_message(after[each], positions[each]) for each in ids]
 

@@ -10,11 +10,8 @@ from app.models import NewMessage, Place
 from app.store.base import MOVED, READY, RankPolicy
 from app.store.postgres.changes import Changes
 from app.store.postgres.connection import Rows, Session, step
-from app.store.reads import NEAR_END
+from app.store.reads import LEVEL, NEAR_END
 from app.store.rows import options_of, preview, run_at_of
-
-LEVEL = 10**15
-"""Ranks are counted by multiples of this."""
 
 ThreadKey = tuple[str, str]
 """Tenant and thread id."""

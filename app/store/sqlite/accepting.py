@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from app.errors import KeyReused, QueueFull, ThreadBusy
 from app.models import Accepted, IfBusy, NewMessage, Place, RequestKey
 from app.store.base import KEY_SECONDS, MOVED, READY
-from app.store.reads import NEAR_END
+from app.store.reads import LEVEL, NEAR_END
 from app.store.rows import Receipt, accepted, options_of, preview, run_at_of
 from app.store.sqlite.changes import Changes
-
-LEVEL = 10**15
-"""Ranks are counted by multiples of this."""
 
 
 class Accepting(Changes):

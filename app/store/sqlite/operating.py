@@ -63,10 +63,12 @@ class Operating(Accepting):
     def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         """See `MessageStore.requeue`."""
         now = self._now()
-        for message_id in dict.fromkeys(message_ids):
-            self._requeue(self._in_state(tenant, message_id, MessageState.FAILED, NotFailed), now)
-        self.touched |= {READY, MOVED, *map(message_topic, message_ids)}
-        return [self.message(tenant, message_id) for message_id in dict.fromkeys(message_ids)]
+        ids = list(dict.fromkeys(message_ids))
+        dead = [self._in_state(tenant, message_id, MessageState.FAILED, NotFailed) for message_id in ids]
+        for message in sorted(dead, key=lambda each: each.number):
+            self._requeue(message, now)
+        self.touched |= {READY, MOVED, *map(message_topic, ids)}
+        return self._with_positions([self._owned(tenant, message_id) for message_id in ids])
 
     def _requeue(self, message: Message, now: int) -> None:
         thread_number, busy = 0, False

@@ -222,6 +222,18 @@ AND (%(agent)s::text IS NULL OR agent = %(agent)s) AND (%(priority)s::text IS NU
 AND (%(error_code)s::text IS NULL OR error_code = %(error_code)s)
 AND (%(fingerprint)s::text IS NULL OR fingerprint = %(fingerprint)s)
 
+-- name: find_places
+-- Those of these messages that wait: delayed ones have no rank.
+SELECT number, rank FROM messages
+WHERE number = ANY (ARRAY(SELECT json_array_elements_text(%(numbers)s::json)::bigint)) AND state = 'queued'
+    AND rank IS NOT NULL
+
+-- name: places_to
+-- The last places of a level, the last one first.
+SELECT rank, number FROM messages
+WHERE state = 'queued' AND rank >= %(rank)s AND rank < (%(rank)s / 1000000000000000 + 1) * 1000000000000000
+ORDER BY rank DESC, number DESC LIMIT %(most)s
+
 -- name: list_messages
 -- Two ways, one of which finds nothing at once: within the tenant, or within a thread.
 SELECT {message_columns} FROM (

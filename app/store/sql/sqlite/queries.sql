@@ -160,6 +160,17 @@ WHERE rank >= :rank AND rank < (:rank / 1000000000000000 + 1) * 1000000000000000
     AND (rank > :rank OR number >= :number)
 ORDER BY rank, number LIMIT :most
 
+-- name: find_places
+-- Those of these messages that wait: delayed ones have no rank.
+SELECT messages.number, rank FROM json_each(:numbers) AS named JOIN messages ON messages.number = named.value
+WHERE rank IS NOT NULL
+
+-- name: places_to
+-- The last places of a level, the last one first.
+SELECT rank, number FROM messages
+WHERE rank >= :rank AND rank < (:rank / 1000000000000000 + 1) * 1000000000000000
+ORDER BY rank DESC, number DESC LIMIT :most
+
 -- name: list_messages
 SELECT {message_columns} FROM messages
 WHERE tenant = :tenant AND number < :before AND {chosen}
