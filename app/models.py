@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from uuid_utils import uuid7
 
 from app.failures import FailureDetails
+from app.serving import ServedAgent
 from app.text import rfc3339, storable, storable_json
 
 THREAD_ID_MAX_LENGTH = 255
@@ -301,15 +302,6 @@ class Delivery(BaseModel):
     attempts: tuple[DeliveryAttempt, ...]
 
 
-class Pace(NamedTuple):
-    """The slots of all live workers, how many messages run, and how long the newest completed ones took, if any."""
-
-    paused: bool
-    slots: int
-    running: int
-    run_seconds: float | None
-
-
 class QueueSummary(NamedTuple):
     """The queue at one moment: totals by state, the first queued messages in claim order, what is being processed."""
 
@@ -480,7 +472,7 @@ class Beat(NamedTuple):
 
 
 class Worker(BaseModel):
-    """A process that claims messages, as of its last heartbeat."""
+    """A process that claims messages, as of its last heartbeat. `agents` is None where it does not tell them."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -490,6 +482,7 @@ class Worker(BaseModel):
     slots: int
     started_at: Moment
     last_beat: Moment
+    agents: tuple[ServedAgent, ...] | None = None
 
 
 class Page(NamedTuple):

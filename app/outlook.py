@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -10,11 +11,18 @@ from time import monotonic
 from typing import NamedTuple, Protocol
 
 from app.errors import StoreError
-from app.models import Message, MessageState, Pace, Place
+from app.models import Message, MessageState, Place
+from app.serving import AgentState, Pace
 from app.text import rfc3339
 
 PACE_SECONDS = 1.0
-"""So old may the pace be by which times are estimated."""
+"""Cache the pace for this long when nothing is heard of the queue."""
+
+LOOKS_AT_ONCE = 10.0
+"""Reads of the pace that may follow each other without a pause."""
+
+LOOKS_PER_SECOND = 20.0
+"""Reads of the pace per second while the queue moves all the time."""
 
 
 class WaitingCode(StrEnum):
@@ -23,6 +31,7 @@ class WaitingCode(StrEnum):
     DELAYED = "delayed"
     PAUSED = "paused"
     NO_WORKER = "no_worker"
+    AGENT_UNAVAILABLE = "agent_unavailable"
     THREAD_BUSY = "thread_busy"
     AHEAD_IN_QUEUE = "ahead_in_queue"
     SLOTS_BUSY = "slots_busy"
@@ -61,13 +70,53 @@ def outlook(message: Message, pace: Pace | None, head: Message | None, now: date
 def _reason(message: Message, pace: Pace | None, head: Message | None) -> WaitingReason | None:
     if message.place is Place.DELAYED and message.run_at is not None:
         return WaitingReason(WaitingCode.DELAYED, f"Not to be run before {rfc3339(message.run_at)}.")
-    if pace is not None and pace.paused:
-        return WaitingReason(WaitingCode.PAUSED, "The queue is paused.")
-    if pace is not None and pace.slots == 0:
-        return WaitingReason(WaitingCode.NO_WORKER, "No worker is running.")
+    if pace is not None and (stopped := _stopped(message.agent, pace)) is not None:
+        return stopped
     if message.place is Place.BEHIND:
         return WaitingReason(WaitingCode.THREAD_BUSY, _in_the_way(message, head))
-    return None if message.queue_position is None else _ahead(message.queue_position, pace)
+    if message.queue_position is None:
+        return None
+    return _ahead(message.queue_position, None if pace is None else _served(message.agent, pace))
+
+
+def _stopped(agent: str, pace: Pace) -> WaitingReason | None:
+    """Why nothing is begun for this agent; None if messages are."""
+    if pace.paused:
+        return WaitingReason(WaitingCode.PAUSED, "The queue is paused.")
+    if pace.slots == 0:
+        return WaitingReason(WaitingCode.NO_WORKER, "No worker is running.")
+    unserved = _why_unserved(agent, pace)
+    return None if unserved is None else WaitingReason(WaitingCode.AGENT_UNAVAILABLE, unserved)
+
+
+def _why_unserved(agent: str, pace: Pace) -> str | None:
+    """Why no live worker can run this agent, as a sentence; None if one can, or one does not tell its agents."""
+    if not pace.groups or any(group.agents is None for group in pace.groups):
+        return None
+    told = [served for group in pace.groups for served in group.agents or () if served.name == agent]
+    states = {served.state for served in told}
+    if AgentState.AVAILABLE in states:
+        return None
+    if AgentState.LOADING in states:
+        return f"Agent {agent!r} is still being loaded."
+    for served in told:
+        return f"Agent {agent!r} could not be loaded: {served.error}"
+    return f"No live worker is configured to run agent {agent!r}."
+
+
+def _served(agent: str, pace: Pace) -> Pace:
+    """The pace with the slots, and what runs in them, of the workers that can run this agent."""
+    serving = [
+        group
+        for group in pace.groups
+        if group.agents is None
+        or any(served.name == agent and served.state is AgentState.AVAILABLE for served in group.agents)
+    ]
+    if len(serving) == len(pace.groups):
+        return pace
+    return pace._replace(
+        slots=sum(group.slots for group in serving), running=sum(group.running for group in serving), groups=()
+    )
 
 
 def _ahead(position: int, pace: Pace | None) -> WaitingReason:
@@ -91,8 +140,10 @@ def _in_the_way(message: Message, head: Message | None) -> str:
 
 def _start(message: Message, pace: Pace | None, head: Message | None, now: datetime) -> datetime | None:
     """The turns of slots that have to end before, by the time that one takes; who finds a free slot begins at once."""
-    if pace is None or pace.paused or pace.slots == 0:
+    agents = {message.agent} if head is None else {message.agent, head.agent}
+    if pace is None or any(_stopped(agent, pace) is not None for agent in agents):
         return None
+    pace = _served(message.agent, pace)
     due = message.run_at
     if message.place is Place.DELAYED:
         return None if due is None else max(due, now)
@@ -125,19 +176,37 @@ class Sight(Protocol):
         """See `MessageStore.pace`."""
 
 
-class Outlooks:
-    """Outlooks of messages as they are now; many cost no more than one look at the pace each second."""
+class Hints(Protocol):
+    """Hints that the queue moved."""
 
-    def __init__(self, sight: Sight, time: Callable[[], float] = monotonic) -> None:
+    def on_hint(self, call: Callable[[], None]) -> None:
+        """See `Subscription.on_hint`."""
+
+
+class Outlooks:
+    """Outlooks of messages as they are now.
+
+    The pace is read again once the queue has moved, so that a message accepted just after a claim is told that the slot
+    is busy. While the queue moves all the time, it is read LOOKS_PER_SECOND times and is then that much late.
+    """
+
+    def __init__(
+        self, sight: Sight, moved: AbstractContextManager[Hints], time: Callable[[], float] = monotonic
+    ) -> None:
         self._sight = sight
         self._time = time
         self._asking = asyncio.Lock()
         self._pace: Pace | None = None
         self._stale_at = 0.0
+        self._moved = False
+        self._looks = LOOKS_AT_ONCE
+        self._counted_at = time()
+        self._hearing = ExitStack()  # left with this object, or when the store goes
+        self._hearing.enter_context(moved).on_hint(self.forget)
 
     def forget(self) -> None:
-        """Look anew: the pace was changed from here."""
-        self._stale_at = 0.0
+        """Look anew, as often as that is allowed: the queue moved, or the pace was changed from here."""
+        self._moved = True
 
     async def of(self, message: Message) -> Outlook:
         """See `of_each`."""
@@ -151,7 +220,7 @@ class Outlooks:
         pace: Pace | None = None
         heads: dict[str, Message | None] = {}
         try:
-            pace = self._pace if self._time() < self._stale_at else await self._new_pace()
+            pace = await self._present_pace()
             for message in messages:
                 if message.place is Place.BEHIND and message.thread_id and message.thread_id not in heads:
                     heads[message.thread_id] = await self._sight.get_head(message.tenant, message.thread_id)
@@ -160,9 +229,37 @@ class Outlooks:
         now = self._sight.now()
         return [outlook(message, pace, heads.get(message.thread_id or ""), now) for message in messages]
 
-    async def _new_pace(self) -> Pace | None:
+    async def has_changed(self) -> bool:
+        """Whether the workers or their agents are others than at the last look, which no hint tells."""
+        before = self._pace
+        try:
+            now = await self._present_pace()
+        except StoreError:
+            return False
+        return before is None or now is None or _workers_of(before) != _workers_of(now)
+
+    async def _present_pace(self) -> Pace | None:
+        if self._is_fresh():
+            return self._pace
         async with self._asking:
-            if self._time() >= self._stale_at:
+            if not self._is_fresh():
+                self._moved = False  # what moves from here on may be missed by this look
+                self._stale_at = 0.0
+                self._looks -= 1
                 self._pace = await self._sight.pace()
                 self._stale_at = self._time() + PACE_SECONDS
         return self._pace
+
+    def _is_fresh(self) -> bool:
+        now = self._time()
+        if now >= self._stale_at:
+            return False
+        if not self._moved:
+            return True
+        self._looks = min(LOOKS_AT_ONCE, self._looks + (now - self._counted_at) * LOOKS_PER_SECOND)
+        self._counted_at = now
+        return self._looks < 1
+
+
+def _workers_of(pace: Pace) -> tuple[object, ...]:
+    return (pace.paused, *((group.slots, group.agents) for group in pace.groups))

@@ -33,7 +33,6 @@ from app.models import (
     MessageOptions,
     MessageState,
     NewMessage,
-    Pace,
     Page,
     Priority,
     QueueSummary,
@@ -41,13 +40,17 @@ from app.models import (
     new_message_id,
 )
 from app.outlook import Outlook, Outlooks, outlook
-from app.store.base import MessageStore, WebhookStore
+from app.serving import Pace
+from app.store.base import MOVED, MessageStore, Signals, WebhookStore
 from app.text import storable
 
 logger = logging.getLogger(__name__)
 
 MAX_SELECTED = 1_000
 """So many messages may be changed at once."""
+
+CANCELLED_AT_ONCE = 16
+"""So many of them are cancelled at a time: what others ask of the store comes between."""
 
 MAX_RUN_AHEAD = timedelta(days=366)
 """So far ahead may a message be put off."""
@@ -101,7 +104,7 @@ class CancelledMessages(NamedTuple):
     stopping: list[str]
 
 
-class ManagedStore(MessageStore, WebhookStore, Protocol):
+class ManagedStore(MessageStore, WebhookStore, Signals, Protocol):
     """The ports that the manager needs."""
 
 
@@ -124,7 +127,7 @@ class QueueManager:
         self._sends_webhooks = sends_webhooks
         self._allow_private_webhooks = allow_private_webhooks
         self._memory = memory
-        self._outlooks = Outlooks(store)
+        self._outlooks = Outlooks(store, store.subscribe(MOVED))
 
     # Producers
 
@@ -252,9 +255,12 @@ class QueueManager:
         """
         states = selection.chosen.states or UNFINISHED
         found = await self._select(tenant, replace(selection, chosen=replace(selection.chosen, states=states)))
-        tried = await asyncio.gather(
-            *(self.cancel(tenant, message_id, running=True) for message_id in found), return_exceptions=True
-        )
+        tried: list[Message | BaseException] = []
+        for first in range(0, len(found), CANCELLED_AT_ONCE):
+            part = found[first : first + CANCELLED_AT_ONCE]
+            tried += await asyncio.gather(
+                *(self.cancel(tenant, message_id, running=True) for message_id in part), return_exceptions=True
+            )
         cancelled = CancelledMessages([], [])
         for message_id, message in zip(found, tried, strict=True):
             match message:

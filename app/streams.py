@@ -161,7 +161,7 @@ class Streams:
         self._queued: Counter[str] = Counter()
         self._moves = 0
         self._ticker: asyncio.Task[None] | None = None
-        self._outlooks = Outlooks(source)
+        self._outlooks = Outlooks(source, source.subscribe(MOVED))
         self._places = SharedReads(self._place)
 
     def close(self) -> None:
@@ -320,7 +320,7 @@ class Streams:
         """Passes on that the queue moved, no faster than all waiting readers together can be served."""
         with self._source.subscribe(MOVED) as moved:
             while True:
-                if await moved.wait(POLL_SECONDS):
+                if await moved.wait(POLL_SECONDS) or await self._outlooks.has_changed():
                     self._moves += 1
                     for message_id in self._queued:
                         self._logs[message_id].release()

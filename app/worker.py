@@ -7,6 +7,8 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -17,6 +19,7 @@ from app.agents.registry import AgentRegistry
 from app.config import Settings
 from app.errors import AgentQueueError, LeaseLost
 from app.models import Beat, Cancelled, Claim, Lease, Outcome, Released, Worker, new_message_id
+from app.serving import ServedAgent
 from app.store.base import CANCELS, READY, Heart, MessageStore, Signals, WorkerStore
 from app.store.lane import joined
 
@@ -65,6 +68,7 @@ class QueueWorker:
         self._was_exhausted = False
         self._stopping = asyncio.Event()
         self._stop_asked_at = 0.0
+        self._serving = asyncio.Event()
         self._claiming: asyncio.Task[None] | None = None
         self._listening: list[asyncio.Task[None]] = []
         self._heart = Heartbeat(store, self._identity, settings, self)
@@ -104,6 +108,8 @@ class QueueWorker:
         """Begin to beat at once, and to claim as soon as the agents are loaded."""
         if self._claiming is None and self.slots:
             self._heart.start(asyncio.get_running_loop())
+            self._registry.on_change(functools.partial(_in_loop, asyncio.get_running_loop(), self._on_agents))
+            self._on_agents()
             self._listening = [
                 asyncio.create_task(self._listen_to_heart(), name="silence"),
                 asyncio.create_task(self._listen_for_cancels(), name="cancels"),
@@ -162,7 +168,7 @@ class QueueWorker:
 
     async def _claim_loop(self) -> None:
         stopping = asyncio.create_task(self._stopping.wait())
-        loaded = asyncio.create_task(self._registry.loaded.wait())
+        loaded = asyncio.create_task(self._serving.wait())
         await asyncio.wait([stopping, loaded], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         loaded.cancel()
@@ -243,6 +249,17 @@ class QueueWorker:
                 if time.monotonic() > deadline or self._stopping.is_set():
                     raise
                 await asyncio.sleep(FINISH_TRIES_SECONDS)
+
+    def agents(self) -> tuple[ServedAgent, ...]:
+        """What this worker tells of its agents; safe to call from any thread."""
+        return self._registry.states
+
+    def _on_agents(self) -> None:
+        """Tell at once which agents have been loaded, and claim for them; not before there is one."""
+        if self._registry.available:
+            self._serving.set()
+        self._heart.beat_now()
+        self._store.publish(READY)
 
     def leases(self) -> tuple[Lease, ...]:
         """What runs now; safe to call from any thread."""
@@ -327,7 +344,8 @@ class Heartbeat:
         while True:
             asked = self._worker.leases()
             began = _boottime()
-            beat = heart.beat(self._identity, asked, lease_seconds=self._settings.lease_seconds)
+            told = self._identity.model_copy(update={"agents": self._worker.agents()})
+            beat = heart.beat(told, asked, lease_seconds=self._settings.lease_seconds)
             self._last_success = began
             loop.call_soon_threadsafe(self._worker.on_beat, asked, beat)
             self._wake.wait(self._settings.beat_seconds)
@@ -335,6 +353,12 @@ class Heartbeat:
             if self._stop.is_set():
                 heart.stop(self._identity.id)
                 return
+
+
+def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """Have a loop call this, from the thread of another one, unless it is closed."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(call)
 
 
 def _is_ours(error: Exception) -> bool:

@@ -8,11 +8,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from app.agents.base import Agent
 from app.errors import AgentUnavailable, InvalidRequest, StoreUnavailable
 from app.failures import described
+from app.serving import AgentState, ServedAgent
 
 logger = logging.getLogger(__name__)
 
 LOAD_AGAIN_SECONDS = 1.0
 TELL_SECONDS = 5.0
+
+PATIENCE_SECONDS = 10.0
+"""An agent that takes longer to load no longer holds up the next one."""
+
+MAX_ERROR_LENGTH = 500
+"""Characters of a load error that are kept."""
+
+MAX_ERRORS_LENGTH = 8_000
+"""Characters of all load errors together, since every worker stores them."""
 
 Loader = Callable[[], Awaitable[Agent]]
 
@@ -25,7 +35,10 @@ class AgentRegistry:
         self._redact = redact
         self._agents: dict[str, Agent] = {}
         self._failures: dict[str, str] = {}
+        self._on_change: Callable[[], None] = lambda: None
         self.loaded = asyncio.Event()
+        self.loaded = asyncio.Event()
+        """Set when every agent has been tried, by the caller of `load` on its own loop."""
         self.waits_for: str | None = None
         """Why loading takes longer than usual, as anybody may be told; None when it does not."""
 
@@ -43,6 +56,22 @@ class AgentRegistry:
     def failures(self) -> dict[str, str]:
         """Why agents could not be loaded, by name; without secrets."""
         return dict(self._failures)
+
+    @property
+    def states(self) -> tuple[ServedAgent, ...]:
+        """Every configured agent with its state. Safe to call from any thread."""
+        return tuple(map(self._state_of, self._loaders))
+
+    def _state_of(self, name: str) -> ServedAgent:
+        if name in self._agents:
+            return ServedAgent(name=name, state=AgentState.AVAILABLE)
+        if (error := self._failures.get(name)) is not None:
+            return ServedAgent(name=name, state=AgentState.FAILED, error=error)
+        return ServedAgent(name=name, state=AgentState.LOADING)
+
+    def on_change(self, call: Callable[[], None]) -> None:
+        """Have this called whenever the state of an agent has changed, on the loop that loads them."""
+        self._on_change = call
 
     def resolve(self, name: str | None) -> str:
         """The name to store with a message. Raises InvalidRequest with the names that exist."""
@@ -64,21 +93,39 @@ class AgentRegistry:
             raise AgentUnavailable(f"Agent {name!r} is not available: {self._failures.get(name, 'unknown')}") from None
 
     async def load(self) -> None:
-        """Load all agents, one after the other; what fails is logged and reported, and loses no message.
+        """Load all agents in their order; what fails is logged and reported, and loses no message.
 
-        The caller sets `loaded` on its own loop, since this may run on another one.
+        An agent that hangs while it loads holds up the next one for PATIENCE_SECONDS at most. The caller sets `loaded`
+        on its own loop, since this may run on another one.
         """
-        for name, loader in self._loaders.items():
-            try:
-                self._agents[name] = await self._load_when_possible(loader)
-                logger.info("Agent loaded: name=%s", name)
-            except BaseException as error:  # whatever a user's module raises must not end the server
-                if _is_being_cancelled():
-                    raise
-                self._failures[name] = self._redact(described(error))
-                logger.exception("Agent could not be loaded, its messages stay queued: name=%s", name)
-            finally:
-                self.waits_for = None
+        loading: set[asyncio.Task[None]] = set()
+        try:
+            for name, loader in self._loaders.items():
+                loading.add(task := asyncio.create_task(self._load(name, loader), name=f"load agent {name}"))
+                await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
+            await asyncio.gather(*loading)
+        finally:
+            for task in loading:
+                task.cancel()
+
+    async def _load(self, name: str, loader: Loader) -> None:
+        try:
+            self._agents[name] = await self._load_when_possible(loader)
+            logger.info("Agent loaded: name=%s", name)
+        except BaseException as error:  # whatever a user's module raises must not end the server
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
+            self._failures[name] = self._told(error)
+            logger.exception("Agent could not be loaded, its messages stay queued: name=%s", name)
+        finally:
+            self.waits_for = None
+        self._on_change()
+
+    def _told(self, error: BaseException) -> str:
+        """The error on one line."""
+        most = min(MAX_ERROR_LENGTH, MAX_ERRORS_LENGTH // max(1, len(self._loaders)))
+        told = " ".join(self._redact(described(error)).split())
+        return told if len(told) <= most else told[: most - 1] + "…"
 
     async def _load_when_possible(self, loader: Loader) -> Agent:
         """The agent; while the store is away or its memory cannot be used, later."""
@@ -94,6 +141,7 @@ class AgentRegistry:
                 await asyncio.sleep(LOAD_AGAIN_SECONDS)
 
 
-def _is_being_cancelled() -> bool:
+def _is_cancelled() -> bool:
+    """Whether this task was cancelled, rather than user code having raised CancelledError."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

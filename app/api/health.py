@@ -9,6 +9,7 @@ from app.api.deps import ServicesDep
 from app.api.schemas import Alive, Check, Health
 from app.errors import StoreError
 from app.services import Services
+from app.serving import AgentState
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +31,21 @@ async def _health(services: Services) -> Health:
     problems_found = [f"{name}: {reason}" for name, reason in registry.failures.items()]
     checks["agents"] = Check(ok=not starting and not problems_found, detail="; ".join(problems_found))
     if starting:
-        checks["agents"].detail = f"still loading. {registry.waits_for}" if registry.waits_for else "still loading"
+        waiting = f"still loading. {registry.waits_for}" if registry.waits_for else "still loading"
+        checks["agents"].detail = "; ".join([waiting, *problems_found])
     if services.worker.slots:
         checks["worker"] = Check(ok=services.worker.able, detail=services.worker.trouble)
     ok = all(check.ok for check in checks.values())
     begins = starting and checks["store"].ok and registry.waits_for is None
     status = "healthy" if ok else "starting" if begins else "degraded"
-    return Health(status=status, version=__version__, checks=checks)
+    agents = list(registry.states) if services.worker.slots else []
+    return Health(status=status, version=__version__, checks=checks, agents=agents)
+
+
+def _is_ready(health: Health) -> bool:
+    """Whether this process should be given work: an agent that is broken takes none from those that serve."""
+    others = all(check.ok for name, check in health.checks.items() if name != "agents")
+    return others and (not health.agents or any(agent.state is AgentState.AVAILABLE for agent in health.agents))
 
 
 async def _trouble_of_memory(services: Services) -> str | None:
@@ -69,6 +78,6 @@ async def get_liveness() -> Response:
     responses={503: {"model": Health, "description": "Not ready; `checks` says why."}},
 )
 async def get_readiness(services: ServicesDep) -> Response:
-    """200 when the store answers, all agents are loaded and the worker's heart beats; else 503."""
+    """200 when the store answers, the worker's heart beats and an agent is loaded, or none is run here; else 503."""
     health = await _health(services)
-    return Response(health.model_dump_json(), 200 if health.status == "healthy" else 503, media_type=JSON)
+    return Response(health.model_dump_json(), 200 if _is_ready(health) else 503, media_type=JSON)

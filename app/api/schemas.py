@@ -23,6 +23,7 @@ from app.models import (
 )
 from app.outlook import NOTHING, Outlook, WaitingReason
 from app.queue_manager import Answer, Submission
+from app.serving import ServedAgent
 from app.text import not_blank, rfc3339
 
 MESSAGE_ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -446,13 +447,19 @@ class Check(BaseModel):
 
 
 class Health(BaseModel):
-    """`healthy`, `starting` while agents load, or `degraded`; `checks` by name."""
+    """`healthy`, `starting` while agents load, or `degraded`; `checks` by name; the agents that this process runs."""
 
-    model_config = example(status="healthy", version="0.1.0", checks={"store": {"ok": True, "detail": ""}})
+    model_config = example(
+        status="healthy",
+        version="0.1.0",
+        checks={"store": {"ok": True, "detail": ""}},
+        agents=[{"name": "chat", "state": "available", "error": None}],
+    )
 
     status: str
     version: str
     checks: dict[str, Check]
+    agents: list[ServedAgent]
 
 
 class Alive(BaseModel):

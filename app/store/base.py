@@ -33,7 +33,6 @@ from app.models import (
     NewEvent,
     NewMessage,
     Outcome,
-    Pace,
     Page,
     Priority,
     QueueSummary,
@@ -41,6 +40,7 @@ from app.models import (
     Thread,
     Worker,
 )
+from app.serving import Pace
 
 READY = "ready"
 """Topic of new work: a message became claimable."""

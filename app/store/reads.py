@@ -18,14 +18,14 @@ from app.models import (
     Message,
     MessageFilter,
     MessageState,
-    Pace,
     Page,
     QueueSummary,
     Thread,
     Worker,
 )
+from app.serving import Pace
 from app.store.base import EXACT_POSITION_LIMIT, PACE_MESSAGES, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH
-from app.store.rows import to_delivery, to_failed_attempt, to_message, to_thread
+from app.store.rows import agents_of, to_delivery, to_failed_attempt, to_groups, to_message, to_thread
 
 FEW_PLACES = 5
 """Up to so many positions are looked up one by one."""
@@ -206,8 +206,16 @@ class Reads(ABC):
 
     def pace(self) -> Pace:
         """See `MessageStore.pace`."""
-        paused, slots, running, run_ms = self.rows("pace", limit=PACE_MESSAGES)[0]
-        return Pace(bool(paused), int(slots), int(running), None if run_ms is None else float(run_ms) / 1000)
+        paused, groups, running, run_ms = self.rows("pace", limit=PACE_MESSAGES)[0]
+        told: list[tuple[int, str]] = json.loads(groups)
+        by_agents = dict(self.rows("count_running_by_agents")) if len({text for _, text in told}) > 1 else {}
+        return Pace(
+            bool(paused),
+            sum(slots for slots, _ in told),
+            int(running),
+            None if run_ms is None else float(run_ms) / 1000,
+            to_groups(told, int(running), by_agents),
+        )
 
     def threads(self, tenant: str, page: Page) -> list[Thread]:
         """See `ThreadStore.list_threads`."""
@@ -259,8 +267,16 @@ class Reads(ABC):
     def workers(self) -> list[Worker]:
         """See `WorkerStore.list_workers`."""
         return [
-            Worker(id=name, host=host, pid=pid, slots=slots, started_at=to_datetime(start), last_beat=to_datetime(beat))
-            for name, host, pid, slots, start, beat in self.each("list_workers")
+            Worker(
+                id=name,
+                host=host,
+                pid=pid,
+                slots=slots,
+                started_at=to_datetime(start),
+                last_beat=to_datetime(beat),
+                agents=agents_of(agents),
+            )
+            for name, host, pid, slots, start, beat, agents in self.each("list_workers")
         ]
 
 

@@ -1,7 +1,7 @@
 """Rows to models."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
@@ -20,7 +20,9 @@ from app.models import (
     Place,
     Priority,
     Thread,
+    Worker,
 )
+from app.serving import ServedAgent, WorkerGroup
 
 PREVIEW_LENGTH = 160
 
@@ -159,6 +161,30 @@ def accepted(new: NewMessage, receipt: Receipt) -> Message:
         rollback=tuple(receipt.rollback),
         webhook_url=new.webhook_url,
         queue_position=receipt.position,
+    )
+
+
+_agents = TypeAdapter(tuple[ServedAgent, ...])
+
+
+def agents_text(worker: Worker) -> str:
+    """The agents of a worker as they are stored; empty where it does not tell them."""
+    return "" if worker.agents is None else _agents.dump_json(worker.agents, exclude_none=True).decode()
+
+
+def agents_of(text: str) -> tuple[ServedAgent, ...] | None:
+    """The agents of a worker as `agents_text` has stored them."""
+    return _agents.validate_json(text) if text else None
+
+
+def to_groups(rows: Iterable[tuple[int, str]], running: int, by_agents: Mapping[str, int]) -> tuple[WorkerGroup, ...]:
+    """From slots and agents of workers. `by_agents` says how many of all `running` are whose, if they differ."""
+    slots_of: dict[str, int] = {}
+    for slots, text in rows:
+        slots_of[text] = slots_of.get(text, 0) + int(slots)
+    return tuple(
+        WorkerGroup(slots, running if len(slots_of) == 1 else by_agents.get(text, 0), agents_of(text))
+        for text, slots in slots_of.items()
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.models import Pace
+from app.serving import AgentState, Pace, ServedAgent, WorkerGroup
 from app.store.base import PACE_MESSAGES, Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
@@ -115,3 +115,45 @@ async def test_the_pace_is_known_after_old_messages_were_deleted(store: Store, c
     await run_for(store, clock, 4)
     await store.prune_messages(older_than_seconds=500, limit=100)
     assert (await store.pace()).run_seconds is not None
+
+
+AVAILABLE = ServedAgent(name="chat", state=AgentState.AVAILABLE)
+BROKEN = ServedAgent(name="chat", state=AgentState.FAILED, error='RuntimeError: It\u2019s "broken".')
+
+
+async def test_workers_tell_their_agents_and_each_change(store: Store) -> None:
+    with store.open_heart() as heart:
+        heart.beat(worker("a"), (), lease_seconds=LEASE_SECONDS)
+        for agents in (None, (), (BROKEN,), (AVAILABLE, BROKEN), (AVAILABLE,)):
+            heart.beat(worker("a").model_copy(update={"agents": agents}), (), lease_seconds=LEASE_SECONDS)
+            (told,) = await store.list_workers()
+            assert told.agents == agents
+            (group,) = (await store.pace()).groups
+            assert group == WorkerGroup(1, 0, agents)
+
+
+async def test_a_worker_that_was_forgotten_tells_its_agents_again(store: Store, clock: ManualClock) -> None:
+    told = worker("a").model_copy(update={"agents": (AVAILABLE,)})
+    with store.open_heart() as heart:
+        heart.beat(told, (), lease_seconds=LEASE_SECONDS)
+        clock.advance(60)
+        await store.prune_workers(silent_for_seconds=30)
+        heart.beat(told, (), lease_seconds=LEASE_SECONDS)
+    assert [each.agents for each in await store.list_workers()] == [(AVAILABLE,)]
+
+
+async def test_slots_and_runs_are_told_by_what_the_workers_serve(store: Store) -> None:
+    both, broken = worker("a", 2), worker("b", 3)
+    agents = {"a": (AVAILABLE,), "b": (BROKEN,), "c": (AVAILABLE,)}
+    with store.open_heart() as heart:
+        for each in (both, broken, worker("c", 1)):
+            heart.beat(each.model_copy(update={"agents": agents[each.id]}), (), lease_seconds=LEASE_SECONDS)
+    for name in ("a", "c", "b"):
+        await add(store)
+        await claim_one(store, worker=name)
+    now = await store.pace()
+    assert (now.slots, now.running) == (6, 3)
+    assert sorted(now.groups, key=lambda each: -each.running) == [
+        WorkerGroup(3, 2, (AVAILABLE,)),
+        WorkerGroup(3, 1, (BROKEN,)),
+    ]

@@ -1,13 +1,18 @@
 """What a queued message waits for, and when it may begin."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 import pytest
 
 from app.errors import StoreUnavailable
-from app.models import Message, MessageState, Pace, Place, Priority
-from app.outlook import NOTHING, PACE_SECONDS, Outlooks, WaitingCode, outlook
+from app.models import Message, MessageState, Place, Priority
+from app.outlook import LOOKS_AT_ONCE, LOOKS_PER_SECOND, NOTHING, PACE_SECONDS, Outlooks, WaitingCode, outlook
+from app.serving import AgentState, Pace, ServedAgent, WorkerGroup
+from app.store.base import MOVED
+from app.store.hub import Hub
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -131,9 +136,13 @@ class CountingSight:
         return HEAD
 
 
+def outlooks_of(sight: CountingSight, time: Callable[[], float] = monotonic, hub: Hub | None = None) -> Outlooks:
+    return Outlooks(sight, (hub or Hub()).subscribe(MOVED), time)
+
+
 async def test_the_pace_is_looked_at_once_a_second() -> None:
     sight, time = CountingSight(), 0.0
-    outlooks = Outlooks(sight, lambda: time)
+    outlooks = outlooks_of(sight, lambda: time)
     for _ in range(3):
         await outlooks.of(message())
     assert sight.paces == 1
@@ -145,23 +154,106 @@ async def test_the_pace_is_looked_at_once_a_second() -> None:
     assert sight.paces == 3
 
 
+async def test_the_pace_is_looked_at_again_when_the_queue_has_moved() -> None:
+    sight, hub = CountingSight(), Hub()
+    outlooks = outlooks_of(sight, lambda: 0.0, hub)
+    for looks in range(1, 6):
+        hub.publish(MOVED)
+        await outlooks.of(message())
+        await outlooks.of(message())
+        assert sight.paces == looks
+
+
+async def test_looks_are_limited_while_the_queue_moves_all_the_time() -> None:
+    sight, hub, time = CountingSight(), Hub(), 0.0
+    outlooks = outlooks_of(sight, lambda: time, hub)
+    for _ in range(10_000):
+        time += 0.001
+        hub.publish(MOVED)
+        await outlooks.of(message())
+    assert 10 * LOOKS_PER_SECOND <= sight.paces <= 10 * LOOKS_PER_SECOND + LOOKS_AT_ONCE + 1
+
+
+async def test_what_moves_during_a_look_is_not_missed() -> None:
+    sight, hub = CountingSight(), Hub()
+    outlooks = outlooks_of(sight, lambda: 0.0, hub)
+    look = sight.pace
+
+    async def moves_meanwhile() -> Pace:
+        found = await look()
+        hub.publish(MOVED)
+        return found
+
+    sight.pace = moves_meanwhile  # type: ignore[method-assign]  # replaced on purpose
+    await outlooks.of(message())
+    await outlooks.of(message())
+    assert sight.paces == 2
+
+
+def group(slots: int = 1, running: int = 0, **states: str | None) -> WorkerGroup:
+    """Workers with these agents: an error, None for one that is available, "loading"."""
+
+    def served(name: str, state: str | None) -> ServedAgent:
+        if state == "loading":
+            return ServedAgent(name=name, state=AgentState.LOADING)
+        if state is None:
+            return ServedAgent(name=name, state=AgentState.AVAILABLE)
+        return ServedAgent(name=name, state=AgentState.FAILED, error=state)
+
+    return WorkerGroup(slots, running, tuple(served(*each) for each in states.items()))
+
+
+def pace_of(*groups: WorkerGroup) -> Pace:
+    slots, running = sum(each.slots for each in groups), sum(each.running for each in groups)
+    return Pace(paused=False, slots=slots, running=running, run_seconds=10.0, groups=groups)
+
+
+UNTOLD = WorkerGroup(1, 0, None)
+SERVED: list[tuple[Pace, WaitingCode, str, float | None]] = [
+    (pace_of(group(chat=None)), C.STARTING_SOON, "next", 0),
+    (pace_of(group(chat="RuntimeError: no table", other=None)), C.AGENT_UNAVAILABLE, "RuntimeError: no table", None),
+    (pace_of(group(chat="loading")), C.AGENT_UNAVAILABLE, "still being loaded", None),
+    (pace_of(group(chat="RuntimeError: no"), group(chat="loading")), C.AGENT_UNAVAILABLE, "still being loaded", None),
+    (pace_of(group(other=None)), C.AGENT_UNAVAILABLE, "No live worker is configured to run agent 'chat'", None),
+    (pace_of(group(chat="RuntimeError: no"), group(chat=None)), C.STARTING_SOON, "next", 0),
+    (pace_of(group(other=None), UNTOLD), C.STARTING_SOON, "next", 0),
+    (pace_of(group(other=None), group(chat=None, running=1)), C.SLOTS_BUSY, "busy", 10),
+    (pace_of(group(other=None, running=1), group(chat=None)), C.STARTING_SOON, "next", 0),
+]
+
+
+@pytest.mark.parametrize(("now", "code", "text", "seconds"), SERVED)
+def test_a_message_waits_for_workers_that_run_its_agent(
+    now: Pace, code: WaitingCode, text: str, seconds: float | None
+) -> None:
+    start, reason = outlook(message(), now, None, NOW)
+    assert reason is not None
+    assert (reason.code, text in reason.message) == (code, True)
+    assert start == (None if seconds is None else NOW + timedelta(seconds=seconds))
+
+
+def test_a_message_behind_one_whose_agent_is_broken_has_no_estimate() -> None:
+    head = message(id="head", agent="broken")
+    assert outlook(behind(), pace_of(group(chat=None, broken="No.")), head, NOW).estimated_start_at is None
+
+
 async def test_a_thread_is_looked_at_once_for_all_of_its_messages() -> None:
     sight = CountingSight()
-    found = await Outlooks(sight).of_each([message(thread_id="u"), *(behind(number) for number in range(2, 9))])
+    found = await outlooks_of(sight).of_each([message(thread_id="u"), *(behind(number) for number in range(2, 9))])
     assert (sight.heads, len(found)) == (1, 8)
     assert [each.reason and each.reason.code for each in found] == [C.SLOTS_BUSY, *[C.THREAD_BUSY] * 7]
 
 
 async def test_nothing_is_asked_for_messages_that_have_ended() -> None:
     sight = CountingSight()
-    assert await Outlooks(sight).of(message(S.COMPLETED)) == NOTHING
+    assert await outlooks_of(sight).of(message(S.COMPLETED)) == NOTHING
     assert (sight.paces, sight.heads) == (0, 0)
 
 
 async def test_while_the_store_is_away_the_message_still_tells_its_reason() -> None:
     sight = CountingSight()
     sight.away = True
-    start, reason = await Outlooks(sight).of(message(queue_position=3))
+    start, reason = await outlooks_of(sight).of(message(queue_position=3))
     assert start is None
     assert reason is not None
     assert reason.code is C.AHEAD_IN_QUEUE

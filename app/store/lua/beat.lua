@@ -1,7 +1,7 @@
 -- Shows a worker as alive and extends the leases that it names. A lease that ran out is not revived.
 -- KEYS[1] prefix of all keys, from which the script derives their names
 -- ARGV[1] time, ARGV[2] worker, ARGV[3] host, ARGV[4] process id, ARGV[5] slots, ARGV[6] lease in milliseconds,
--- ARGV[7...] id and fence of each lease
+-- ARGV[7] its agents as JSON or '', ARGV[8...] id and fence of each lease
 -- Returns id and fence of each lease that holds, and whether its message was cancelled.
 -- include: keys
 -- include: queue
@@ -14,8 +14,9 @@ redis.call('HSETNX', worker, 'started_at', now)
 redis.call('HSETNX', worker, 'host', ARGV[3])
 redis.call('HSETNX', worker, 'pid', ARGV[4])
 redis.call('HSET', worker, 'slots', ARGV[5])
+if redis.call('HGET', worker, 'agents') ~= ARGV[7] then redis.call('HSET', worker, 'agents', ARGV[7]) end
 local held = {}
-for i = 7, #ARGV, 2 do
+for i = 8, #ARGV, 2 do
     local id, fence = ARGV[i], ARGV[i + 1]
     local f = redis.call('HMGET', message_key(id), 'number', 'state', 'fence', 'worker', 'cancel')
     if f[2] == 'processing' and f[3] == fence and f[4] == ARGV[2] then

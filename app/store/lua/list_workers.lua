@@ -1,12 +1,12 @@
 -- Workers as of their last heartbeat.
 -- KEYS[1] prefix of all keys, from which the script derives their names
--- Returns id, host, process id, slots, time of the start, time of the last beat of each.
+-- Returns id, host, process id, slots, time of the start, time of the last beat, agents of each.
 -- include: keys
 
 local found = redis.call('ZRANGE', WORKERS, 0, -1, 'WITHSCORES')
 local workers = {}
 for i = 1, #found, 2 do
-    local f = redis.call('HMGET', worker_key(found[i]), 'host', 'pid', 'slots', 'started_at')
-    workers[#workers + 1] = {found[i], f[1], f[2], f[3], f[4], found[i + 1]}
+    local f = redis.call('HMGET', worker_key(found[i]), 'host', 'pid', 'slots', 'started_at', 'agents')
+    workers[#workers + 1] = {found[i], f[1], f[2], f[3], f[4], found[i + 1], f[5] or ''}
 end
 return workers

@@ -23,7 +23,6 @@ from app.models import (
     NewEvent,
     NewMessage,
     Outcome,
-    Pace,
     Page,
     Priority,
     QueueSummary,
@@ -31,6 +30,7 @@ from app.models import (
     Thread,
     Worker,
 )
+from app.serving import Pace
 from app.store.base import MAX_CRASHES, Capabilities, Heart, RankPolicy, Subscription
 from app.store.endings import events_size, outcome_size
 from app.store.hub import Hub
@@ -47,6 +47,7 @@ from app.store.postgres.runners import CONNECT, OneByOne, Reading, Runner, Toget
 from app.store.postgres.running import Append, Finish, Finishing, Logging
 from app.store.postgres.upkeep import PROMOTE_BATCH, Upkeep
 from app.store.postgres.watchdog import Watchdog
+from app.store.rows import agents_text
 
 DURABLE = Capabilities("postgres", durable=True, promise="messages survive kill -9 and a crash of the database server")
 VOLATILE = Capabilities(
@@ -388,6 +389,7 @@ class _PostgresHeart:
                 host=worker.host,
                 pid=worker.pid,
                 slots=worker.slots,
+                agents=agents_text(worker),
                 now=self._clock.now(),
                 ids=[lease.message_id for lease in leases],
                 fences=[lease.fence for lease in leases],

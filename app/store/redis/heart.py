@@ -9,6 +9,7 @@ from redis.exceptions import ResponseError
 from app.models import Beat, Lease, Worker
 from app.store.redis.connection import CUT, connection_options, mapped_errors
 from app.store.redis.scripts import Script
+from app.store.rows import agents_text
 
 
 class RedisHeart:
@@ -35,7 +36,8 @@ class RedisHeart:
         """See `Heart.beat`."""
         named = [part for lease in leases for part in (lease.message_id, lease.fence)]
         lease_ms = int(lease_seconds * 1000)
-        held = self._run("beat", self._now(), worker.id, worker.host, worker.pid, worker.slots, lease_ms, *named)
+        shown = (worker.id, worker.host, worker.pid, worker.slots, lease_ms, agents_text(worker))
+        held = self._run("beat", self._now(), *shown, *named)
         return Beat(
             {message_id: fence for message_id, fence, _ in held},
             frozenset(message_id for message_id, _, cancelled in held if cancelled),

@@ -12,8 +12,8 @@ from app.models import (
     FailedAttempt,
     Message,
     MessageState,
-    Pace,
 )
+from app.serving import Pace
 from app.store.base import MOVED, PACE_MESSAGES, READY, message_topic
 from app.store.endings import REQUEUED
 from app.store.redis import replies, templates

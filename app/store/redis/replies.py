@@ -13,12 +13,20 @@ from app.models import (
     FailedAttempt,
     Message,
     MessageState,
-    Pace,
     QueueSummary,
     Thread,
     Worker,
 )
-from app.store.rows import THREAD_STATES, to_delivery, to_failed_attempt, to_message, to_thread
+from app.serving import Pace
+from app.store.rows import (
+    THREAD_STATES,
+    agents_of,
+    to_delivery,
+    to_failed_attempt,
+    to_groups,
+    to_message,
+    to_thread,
+)
 
 MESSAGE_NUMBERS = (0, 4, 9, 10, 11, 15, 16, 19, 20, 21, 24)
 THREAD_NUMBERS = (1, 2, 3, 5, 6, 7, 8, 9, 10)
@@ -60,8 +68,15 @@ def dead_letter_group(columns: Sequence[Any]) -> DeadLetterGroup:
 
 def pace(reply: Sequence[Any]) -> Pace:
     """From the reply of the script `pace`."""
-    paused, slots, running, took = reply
-    return Pace(bool(paused), slots, running, sum(map(int, took)) / len(took) / 1000 if took else None)
+    paused, told, running, took, in_groups = reply
+    by_agents = {agents: count for (_, agents), count in zip(told, in_groups, strict=True)}
+    return Pace(
+        bool(paused),
+        sum(slots for slots, _ in told),
+        running,
+        sum(map(int, took)) / len(took) / 1000 if took else None,
+        to_groups(told, running, by_agents),
+    )
 
 
 def event_page(reply: Sequence[Any]) -> EventPage:
@@ -94,8 +109,9 @@ def workers(reply: Sequence[Any]) -> list[Worker]:
             slots=int(slots),
             started_at=to_datetime(int(start)),
             last_beat=to_datetime(int(beat)),
+            agents=agents_of(agents),
         )
-        for name, host, pid, slots, start, beat in reply
+        for name, host, pid, slots, start, beat, agents in reply
     ]
     return sorted(found, key=lambda worker: (worker.started_at, worker.id))
 

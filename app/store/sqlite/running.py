@@ -23,7 +23,7 @@ from app.models import (
 )
 from app.store.base import MOVED, READY, message_topic
 from app.store.endings import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
-from app.store.rows import stored_details, to_message
+from app.store.rows import agents_text, stored_details, to_message
 from app.store.sqlite.changes import Changes
 
 BATCH = 100
@@ -162,7 +162,10 @@ class Running(Changes):
     def beat(self, worker: Worker, leases: Collection[Lease], lease_seconds: float) -> Beat:
         """See `Heart.beat`."""
         now = self._now()
-        self.execute("beat_worker", id=worker.id, host=worker.host, pid=worker.pid, slots=worker.slots, now=now)
+        self.execute(
+            "beat_worker", id=worker.id, host=worker.host, pid=worker.pid, slots=worker.slots,
+            agents=agents_text(worker), now=now,
+        )  # fmt: skip
         until = now + int(lease_seconds * 1000)
         named = json.dumps({lease.message_id: lease.fence for lease in leases})
         held = self.rows("extend_leases", worker_id=worker.id, leases=named, lease_until=until, now=now)

@@ -35,7 +35,6 @@ from app.models import (
     NewEvent,
     NewMessage,
     Outcome,
-    Pace,
     Page,
     Priority,
     QueueSummary,
@@ -43,6 +42,7 @@ from app.models import (
     Thread,
     Worker,
 )
+from app.serving import Pace
 from app.store.base import MAX_CRASHES, Capabilities, Heart, RankPolicy, Subscription
 from app.store.endings import events_size, outcome_size
 from app.store.hub import Hub

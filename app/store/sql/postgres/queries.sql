@@ -284,7 +284,11 @@ GROUP BY fingerprint ORDER BY max(completed_at) DESC, fingerprint LIMIT %(limit)
 
 -- name: pace
 -- Not far back: where few of the newest were completed, a few have to do.
-SELECT paused, (SELECT coalesce(sum(slots), 0)::bigint FROM workers), ({count_processing}), (
+SELECT paused, (
+    SELECT coalesce(json_agg(json_build_array(slots, agents)), '[]')::text FROM (
+        SELECT sum(slots)::bigint AS slots, agents FROM workers GROUP BY agents
+    ) AS told
+), ({count_processing}), (
     SELECT avg(completed_at - started_at)::float8 FROM (
         SELECT completed_at, started_at FROM (
             SELECT completed_at, started_at, state FROM messages WHERE completed_at IS NOT NULL
@@ -292,6 +296,10 @@ SELECT paused, (SELECT coalesce(sum(slots), 0)::bigint FROM workers), ({count_pr
         ) AS ended WHERE state = 'completed' LIMIT %(limit)s
     ) AS completed
 ) FROM queue
+
+-- name: count_running_by_agents
+SELECT workers.agents, count(*) FROM messages JOIN workers ON workers.id = messages.worker_id
+WHERE state = 'processing' GROUP BY workers.agents
 
 -- name: pause
 UPDATE queue SET paused = %(paused)s
@@ -625,9 +633,10 @@ JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND mes
 -- No rescue takes it while it is locked, and where it is not ended after all, the next beat extends it.
 WITH moment AS MATERIALIZED (SELECT %(now)s::bigint AS now),
 shown AS (
-    INSERT INTO workers (id, host, pid, slots, started_at, last_beat)
-    SELECT %(id)s, %(host)s, %(pid)s, %(slots)s, now, now FROM moment
-    ON CONFLICT (id) DO UPDATE SET slots = excluded.slots, last_beat = excluded.last_beat
+    INSERT INTO workers (id, host, pid, slots, agents, started_at, last_beat)
+    SELECT %(id)s, %(host)s, %(pid)s, %(slots)s, %(agents)s, now, now FROM moment
+    ON CONFLICT (id) DO UPDATE SET
+        slots = excluded.slots, agents = excluded.agents, last_beat = excluded.last_beat
 ), held AS MATERIALIZED (
     SELECT messages.number, moment.now {leased}
     ORDER BY messages.number FOR NO KEY UPDATE OF messages SKIP LOCKED
@@ -648,7 +657,7 @@ DELETE FROM workers WHERE id = %(id)s
 DELETE FROM workers WHERE last_beat < %(before)s
 
 -- name: list_workers
-SELECT id, host, pid, slots, started_at, last_beat FROM workers ORDER BY started_at, id
+SELECT id, host, pid, slots, started_at, last_beat, agents FROM workers ORDER BY started_at, id
 
 -- name: lock_folding
 SELECT pg_try_advisory_xact_lock(hashtextextended('agent_queue.fold', 0))

@@ -212,7 +212,8 @@ GROUP BY fingerprint ORDER BY last DESC, fingerprint LIMIT :limit
 -- name: pace
 -- Not far back: where few of the newest were completed, a few have to do.
 SELECT
-    (SELECT paused FROM queue), (SELECT coalesce(sum(slots), 0) FROM workers),
+    (SELECT paused FROM queue),
+    (SELECT json_group_array(json_array(slots, agents)) FROM workers),
     (SELECT coalesce(sum(messages), 0) FROM tallies WHERE state = 'processing'),
     (SELECT avg(completed_at - started_at) FROM (
         SELECT completed_at, started_at FROM (
@@ -220,6 +221,10 @@ SELECT
             ORDER BY completed_at DESC LIMIT 20 * :limit
         ) WHERE state = 'completed' LIMIT :limit
     ))
+
+-- name: count_running_by_agents
+SELECT workers.agents, count(*) FROM messages JOIN workers ON workers.id = messages.worker_id
+WHERE state = 'processing' GROUP BY workers.agents
 
 -- name: is_paused
 SELECT paused FROM queue
@@ -376,9 +381,9 @@ WHERE messages.id = named.key AND messages.fence = named.value AND state = 'proc
 RETURNING messages.id, messages.fence, cancel_requested
 
 -- name: beat_worker
-INSERT INTO workers (id, host, pid, slots, started_at, last_beat)
-VALUES (:id, :host, :pid, :slots, :now, :now)
-ON CONFLICT (id) DO UPDATE SET slots = excluded.slots, last_beat = excluded.last_beat
+INSERT INTO workers (id, host, pid, slots, agents, started_at, last_beat)
+VALUES (:id, :host, :pid, :slots, :agents, :now, :now)
+ON CONFLICT (id) DO UPDATE SET slots = excluded.slots, agents = excluded.agents, last_beat = excluded.last_beat
 
 -- name: remove_worker
 DELETE FROM workers WHERE id = :id
@@ -387,7 +392,7 @@ DELETE FROM workers WHERE id = :id
 DELETE FROM workers WHERE last_beat < :before
 
 -- name: list_workers
-SELECT id, host, pid, slots, started_at, last_beat FROM workers ORDER BY started_at, id
+SELECT id, host, pid, slots, started_at, last_beat, agents FROM workers ORDER BY started_at, id
 
 -- name: last_event
 SELECT coalesce(max(id), 0) FROM events WHERE message = :message

@@ -15,3 +15,6 @@ INSERT INTO clock (epoch, correction, since, seen, boot, ahead, noted) VALUES (0
 -- Where an attempt failed.
 
 ALTER TABLE attempts ADD COLUMN details TEXT;                            -- JSON; nothing here asks for it
+
+-- Workers tell which agents they run: a JSON array, empty where a worker does not tell them.
+ALTER TABLE workers ADD COLUMN agents TEXT NOT NULL DEFAULT '';

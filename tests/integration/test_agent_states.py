@@ -1,0 +1,154 @@
+"""Agents that cannot be run: said at once to whoever waits for them, by health and by the list of workers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.agents import registry
+from app.config import Settings
+from tests.graph_control import GraphControl
+from tests.servers import LiveServer, live_server, until
+
+STEPS = "steps=tests.graphs:steps"
+
+
+pytestmark = pytest.mark.usefixtures("control")
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> str:
+    """A module that cannot be imported, as AGENTS names it; its error has a secret and is long."""
+    file = tmp_path / "broken_graph.py"
+    file.write_text("raise RuntimeError('no table for sk-test-key-123456 ' + 'x' * 10_000)")
+    return f"broken={file}:graph"
+
+
+async def tried(server: LiveServer) -> None:
+    """Wait until all agents of this server were tried and its worker has told so."""
+
+    async def told() -> bool:
+        workers = (await server.client.get("/workers")).json()["workers"]
+        return bool(workers) and all(agent["state"] != "loading" for agent in workers[-1]["agents"])
+
+    await until(told, "the worker tells its agents")
+
+
+async def reason(server: LiveServer, agent: str, **fields: Any) -> dict[str, str]:
+    """What a message for this agent is told at its acceptance, which is what its status says too."""
+    accepted = await server.submit(agent=agent, **fields)
+    assert accepted["waiting_reason"] == (await server.status(accepted["message_id"]))["waiting_reason"]
+    assert accepted["estimated_start_at"] is None
+    found: dict[str, str] = accepted["waiting_reason"]
+    return found
+
+
+async def test_a_message_for_a_broken_agent_is_told_so_at_once(settings: Callable[..., Settings], broken: str) -> None:
+    async with live_server(settings(agents=f"{STEPS},{broken}")) as server:
+        await tried(server)
+        told = await reason(server, "broken")
+        assert told["code"] == "agent_unavailable"
+        assert "RuntimeError: no table" in told["message"]
+        assert "sk-test-key" not in told["message"]
+        assert len(told["message"]) < 1_000
+        assert (await server.ended((await server.submit("Hello", agent="steps"))["message_id"]))["state"] == "completed"
+
+
+async def test_health_and_the_list_of_workers_name_agents_with_their_states(
+    settings: Callable[..., Settings], broken: str
+) -> None:
+    async with live_server(settings(agents=f"{STEPS},{broken}")) as server:
+        await tried(server)
+        (worker,) = (await server.client.get("/workers")).json()["workers"]
+        ready = await server.client.get("/health/ready")
+        health = ready.json()
+        assert worker["agents"] == health["agents"]
+        assert [(agent["name"], agent["state"]) for agent in worker["agents"]] == [
+            ("steps", "available"),
+            ("broken", "failed"),
+        ]
+        assert worker["agents"][0]["error"] is None
+        assert "RuntimeError" in worker["agents"][1]["error"]
+        assert (ready.status_code, health["status"]) == (200, "degraded")
+
+
+async def test_a_server_whose_agents_all_failed_is_not_ready(settings: Callable[..., Settings], broken: str) -> None:
+    async with live_server(settings(agents=broken)) as server:
+        await tried(server)
+        ready = await server.client.get("/health/ready")
+        assert (ready.status_code, ready.json()["status"]) == (503, "degraded")
+        assert (await server.client.get("/health")).status_code == 200
+        assert (await reason(server, "broken"))["code"] == "agent_unavailable"
+
+
+async def test_processes_without_a_worker_look_at_the_live_workers(
+    settings: Callable[..., Settings], broken: str
+) -> None:
+    """An agent that no live worker is configured to run, one that is broken everywhere, and one that is served."""
+    everything = f"{STEPS},other=tests.graphs:steps,{broken}"
+    async with live_server(settings(agents=everything, worker_concurrency=0)) as api:
+        assert (await reason(api, "other"))["code"] == "no_worker"
+        async with live_server(settings(agents=f"{STEPS},{broken}")) as worker:
+            await tried(worker)
+
+            async def served() -> bool:
+                ended = await api.ended((await api.submit("Hello", agent="steps"))["message_id"])
+                return bool(ended["state"] == "completed")
+
+            await until(served, "the worker serves its agent")
+            for agent, text in (("other", "No live worker is configured to run"), ("broken", "could not be loaded")):
+                told = await reason(api, agent)
+                assert told["code"] == "agent_unavailable"
+                assert text in told["message"]
+            assert (await api.client.get("/health/ready")).json()["agents"] == []
+            assert (await api.client.get("/health/ready")).status_code == 200
+            async with live_server(settings(agents="other=tests.graphs:steps")) as helper:
+                await tried(helper)
+                assert (await api.ended((await api.submit("Hello", agent="other"))["message_id"]))[
+                    "state"
+                ] == "completed"
+
+
+async def test_an_agent_that_loads_for_long_holds_up_no_other_and_says_so(
+    tmp_path: Path, settings: Callable[..., Settings], control: GraphControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "PATIENCE_SECONDS", 0.05)
+    module = tmp_path / "slow_graph.py"
+    module.write_text(
+        "from tests.graph_control import GraphControl\n"
+        "from tests.graphs import _block, steps\n"
+        "_block(GraphControl.of_environment(), 'import', 5)\n"
+    )
+    control.hold("import")
+    async with live_server(settings(agents=f"slow={module}:steps,{STEPS}")) as server:
+        await until(lambda: control.waits("import"), "the module is being imported")
+        assert (await server.ended((await server.submit("Hello", agent="steps"))["message_id"]))["state"] == "completed"
+        ready = await server.client.get("/health/ready")
+        assert (ready.status_code, ready.json()["status"]) == (200, "starting")
+        told = await reason(server, "slow")
+        assert (told["code"], "still being loaded" in told["message"]) == ("agent_unavailable", True)
+        control.release("import")
+        await tried(server)
+
+
+async def test_the_first_estimate_sees_the_claim_just_before_it(
+    settings: Callable[..., Settings], control: GraphControl
+) -> None:
+    """The only slot is taken by the first message; the second, sent at once after that, is not told to start soon."""
+    control.hold("first")
+    async with live_server(settings(agents=STEPS)) as server:
+        await tried(server)
+        for _ in range(3):
+            first = await server.submit("Hello")
+            assert first["waiting_reason"]["code"] == "starting_soon"
+
+            async def runs(message_id: str = first["message_id"]) -> bool:
+                return bool((await server.status(message_id))["state"] == "processing")
+
+            await until(runs, "the first message runs")
+            second = await server.submit("Hello")
+            assert second["waiting_reason"]["code"] == "slots_busy"
+            await server.client.delete(f"/messages/{second['message_id']}")
+            await server.client.post(f"/messages/{first['message_id']}/cancel")
+            await server.ended(first["message_id"])
