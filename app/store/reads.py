@@ -26,6 +26,7 @@ from app.models import (
 from app.serving import Pace
 from app.store.base import EXACT_POSITION_LIMIT, PACE_MESSAGES, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH
 from app.store.rows import agents_of, to_delivery, to_failed_attempt, to_groups, to_message, to_thread
+from app.store.scanning import Found, Look, text_length
 
 FEW_PLACES = 5
 """Up to so many positions are looked up one by one."""
@@ -33,6 +34,11 @@ FEW_PLACES = 5
 LEVEL = 10**15
 """Ranks are counted by multiples of this."""
 
+FEW = 5_000
+"""Up to so many unfinished messages are listed by their state, whatever else there is."""
+
+FAILED, CANCELLED = frozenset({MessageState.FAILED}), frozenset({MessageState.CANCELLED})
+UNFINISHED = frozenset({MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED})
 _QUEUED = MessageState.QUEUED
 
 NEAR_END = 200
@@ -138,7 +144,7 @@ class Reads(ABC):
         for state, count in self.each("tallies", tenant=tenant):
             totals[MessageState(state)] = count
         queued = self._page("list_queued", tenant=tenant, limit=limit)
-        if len(queued) < limit and _text_length(queued) < PAGE_TEXT_LENGTH:
+        if len(queued) < limit and text_length(queued) < PAGE_TEXT_LENGTH:
             queued += self._page("list_delayed", tenant=tenant, limit=limit - len(queued))
         return QueueSummary(
             totals=totals,
@@ -146,31 +152,55 @@ class Reads(ABC):
             processing=tuple(self._page("list_processing", tenant=tenant, limit=limit)),
         )
 
-    def _page(self, query: str, /, **values: Any) -> list[Message]:
+    def _page(self, query: str, /, most: int = PAGE_TEXT_LENGTH, **values: Any) -> list[Message]:
         """Messages of a query, until their texts reach the length of a page."""
         messages: list[Message] = []
         length = 0
         for row in self.each(query, **values):
             messages.append(to_message(row))
-            length += _text_length(messages[-1:])
-            if length >= PAGE_TEXT_LENGTH:
+            length += text_length(messages[-1:])
+            if length >= most:
                 break
         return messages
 
-    def messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
-        """See `MessageStore.list_messages`. The query takes all of the filter, None for what does not matter."""
-        return self._page(
-            "list_failed" if chosen.states == frozenset({MessageState.FAILED}) else "list_messages",
-            tenant=tenant,
-            states=None if chosen.states is None else json.dumps(sorted(chosen.states)),
-            thread_id=chosen.thread_id,
-            agent=chosen.agent,
-            priority=chosen.priority,
-            error_code=chosen.error_code,
-            fingerprint=chosen.fingerprint,
-            before=2**62 if page.cursor is None else page.cursor[0],
-            limit=page.limit,
+    def look(self, tenant: str, chosen: MessageFilter, look: Look) -> Found:
+        """One look of `MessageStore.list_messages`, on the index that has the fewest messages besides those meant."""
+        values = {
+            "tenant": tenant,
+            "states": None if chosen.states is None else json.dumps(sorted(chosen.states)),
+            "agent": chosen.agent,
+            "priority": chosen.priority,
+            "error_code": chosen.error_code,
+            "fingerprint": chosen.fingerprint,
+            "limit": look.limit,
+            "before": 2**62 if look.before is None else look.before,
+        }
+        if chosen.thread_id is not None:
+            return self._look_in_thread(chosen.thread_id, look, values)
+        if chosen.states is not None and chosen.states <= UNFINISHED and self.value("count_unfinished") <= FEW:
+            return Found(self._page("list_unfinished_messages", most=look.length, **values), None)
+        source = _source_of(chosen)
+        newest: int | None = self.value(f"newest_{source}", tenant=tenant, before=values["before"])
+        if newest is None:
+            return Found([], None)
+        first = newest - look.window + 1
+        messages = self._page(f"list_{source}", most=look.length, first=first, **values)
+        return _found(messages, look, None if first <= 1 else first)
+
+    def _look_in_thread(self, thread_id: str, look: Look, values: dict[str, Any]) -> Found:
+        """The same within a thread, whose messages have the order of their numbers."""
+        place = {"tenant": values["tenant"], "thread_id": thread_id, "before": values["before"]}
+        newest = self.row("newest_in_thread" if look.before is None else "newest_in_thread_before", **place)
+        if newest is None:
+            return Found([], None)
+        last, _ = newest
+        messages = self._page(
+            "list_in_thread", most=look.length, thread_id=thread_id, last=last, first=last - look.window + 1, **values
         )
+        if last - look.window < 1:
+            return _found(messages, look, None)
+        below = self.value("number_in_thread", tenant=values["tenant"], thread_id=thread_id, below=last - look.window)
+        return _found(messages, look, None if below is None else below + 1)
 
     def head(self, tenant: str, thread_id: str) -> Message | None:
         """See `MessageStore.get_head`."""
@@ -280,5 +310,13 @@ class Reads(ABC):
         ]
 
 
-def _text_length(messages: Sequence[Message]) -> int:
-    return sum(len(message.content) + len(message.result or "") for message in messages)
+def _source_of(chosen: MessageFilter) -> str:
+    if chosen.states == FAILED or chosen.error_code is not None or chosen.fingerprint is not None:
+        return "failed"
+    return "cancelled" if chosen.states == CANCELLED else "messages"
+
+
+def _found(messages: list[Message], look: Look, before: int | None) -> Found:
+    """What a look found; where that was cut, the next one goes on behind the last message."""
+    cut = len(messages) >= look.limit or text_length(messages) >= look.length
+    return Found(messages, messages[-1].number if cut and messages else before)

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from app.models import Message, MessageFilter, MessageState, Outcome, Page, Priority
+from app.models import Failed, Message, MessageFilter, MessageState, Outcome, Page, Priority
+from app.store import reads, scanning
 from app.store.base import PAGE_TEXT_LENGTH, Store
+from app.store.redis import accepting as redis_accepting
 from tests.clock import ManualClock
 from tests.contract.builders import (
     CANCELLED,
@@ -286,3 +288,72 @@ async def test_each_tenant_has_its_own_head(store: Store) -> None:
     theirs = await add(store, thread="t", tenant=OTHER_TENANT)
     assert (await head_id(store), await head_id(store, OTHER_TENANT)) == (ours.id, theirs.id)
     assert await head_id(store, "nobody") is None
+
+
+# Long lists: many short looks
+
+
+async def mixed(store: Store) -> None:
+    """Messages in every state, of several agents, priorities and threads, with gaps where some were deleted."""
+    for number in range(40):
+        outcome = (DONE, FAILED, CANCELLED, INTERRUPTED, Failed("Oh.", "timeout", "slow"))[number % 7 % 5]
+        thread = f"t{number}" if outcome is INTERRUPTED else (None, "long", "short")[number % 3 % (2 + (number < 9))]
+        fields = {"thread": thread, "priority": list(Priority)[number % 3], "agent": ("chat", "rare")[number % 11 == 0]}
+        lease = await start(store, **fields)
+        await store.finish(lease, outcome)
+        if number in (8, 22, 29) and (await store.get(TENANT, lease.message_id)).state is MessageState.FAILED:
+            await store.purge(TENANT, [lease.message_id])
+    failed, *_ = await listed(store, states=frozenset({MessageState.FAILED}), thread_id="long")
+    await requeue(store, failed)
+    await claim_one(store, agents=["chat", "rare"])
+    for number in range(12):
+        await add(store, thread=("long", "short", None)[number % 3], agent=("chat", "rare")[number % 5 == 0])
+    await add(store, tenant=OTHER_TENANT, thread="long")
+
+
+FILTERS: list[dict[str, Any]] = [
+    {},
+    *({"states": frozenset({state})} for state in MessageState),
+    {"states": frozenset({MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED})},
+    {"states": frozenset({MessageState.COMPLETED, MessageState.CANCELLED})},
+    {"states": frozenset({MessageState.FAILED, MessageState.QUEUED})},
+    {"states": frozenset()},
+    *({"thread_id": thread} for thread in ("long", "short", "t3", "nowhere")),
+    {"agent": "rare"},
+    {"agent": "nobody"},
+    {"priority": Priority.HIGH},
+    {"error_code": "timeout"},
+    {"error_code": "nothing"},
+    {"fingerprint": "slow"},
+    {"thread_id": "long", "states": frozenset({MessageState.FAILED})},
+    {"thread_id": "long", "error_code": "timeout", "priority": Priority.LOW},
+    {"agent": "rare", "states": frozenset({MessageState.QUEUED})},
+    {"agent": "rare", "fingerprint": "slow"},
+]
+
+
+@pytest.mark.parametrize("few", [0, 5_000], ids=["many unfinished", "few unfinished"])
+@pytest.mark.parametrize("window", [1, 7])
+async def test_every_filter_finds_all_that_fits_whatever_a_look_takes(
+    store: Store, monkeypatch: pytest.MonkeyPatch, window: int, few: int
+) -> None:
+    monkeypatch.setattr(scanning, "FIRST_WINDOW", window)
+    monkeypatch.setattr(scanning, "LARGEST_WINDOW", window)
+    monkeypatch.setattr(redis_accepting, "SCAN_LENGTH", window)
+    monkeypatch.setattr(reads, "FEW", few)
+    await mixed(store)
+    everything = await paged(store, EVERYTHING, 100)
+    numbers = [message.number for message in everything]
+    assert numbers == sorted(numbers, reverse=True)
+    assert {message.state for message in everything} == set(MessageState)
+    for fields in FILTERS:
+        wanted = [
+            message.id
+            for message in everything
+            if all(
+                message.state in value if name == "states" else getattr(message, name) == value
+                for name, value in fields.items()
+            )
+        ]
+        for limit in (3, 100):
+            assert [message.id for message in await paged(store, MessageFilter(**fields), limit)] == wanted, fields

@@ -48,6 +48,7 @@ from app.store.postgres.running import Append, Finish, Finishing, Logging
 from app.store.postgres.upkeep import PROMOTE_BATCH, Upkeep
 from app.store.postgres.watchdog import Watchdog
 from app.store.rows import agents_text
+from app.store.scanning import scan
 
 DURABLE = Capabilities("postgres", durable=True, promise="messages survive kill -9 and a crash of the database server")
 VOLATILE = Capabilities(
@@ -90,7 +91,11 @@ class PostgresStore:
         self._control_lane = self._lane("control", OneByOne(self._controls, self._touch))
         self._delivery_lane = self._lane("deliver", OneByOne(self._deliveries, self._touch))
         self._upkeep_lane = self._lane("upkeep", OneByOne(self._upkeep, self._touch))
+        self._lists = PostgresReads(self._session())
+        self._claims = Controlling(self._session(), self._now, ranks)
         self._read_lane = self._lane("read", Reading(self._reads.session))
+        self._list_lane = self._lane("list", Reading(self._lists.session))
+        self._claim_lane = self._lane("claim", OneByOne(self._claims, self._touch))
         self._work_lanes = (
             self._read_lane,  # these two first: where connections are few, the store opens with them and reports it
             self._upkeep_lane,
@@ -99,6 +104,8 @@ class PostgresStore:
             self._finish_lane,
             self._control_lane,
             self._delivery_lane,
+            self._list_lane,
+            self._claim_lane,
         )
         self._hint_lane = Lane("postgres-notify", HintSender(self._session(), self._process))
         self._listener = Listener(self._session(), self._process, self._hear)
@@ -187,7 +194,7 @@ class PostgresStore:
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
         """See `MessageStore.list_messages`."""
-        return await self._read_lane.run(lambda: self._reads.messages(tenant, chosen, page))
+        return await scan(lambda look: self._list_lane.run(lambda: self._lists.look(tenant, chosen, look)), page)
 
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
         """See `MessageStore.get_head`."""
@@ -217,15 +224,15 @@ class PostgresStore:
 
     async def list_attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
         """See `MessageStore.list_attempts`."""
-        return await self._read_lane.run(lambda: self._reads.attempts(message_ids))
+        return await self._list_lane.run(lambda: self._lists.attempts(message_ids))
 
     async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
         """See `MessageStore.group_dead_letters`."""
-        return await self._read_lane.run(lambda: self._reads.dead_letter_groups(tenant, limit))
+        return await self._list_lane.run(lambda: self._lists.dead_letter_groups(tenant, limit))
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
         """See `MessageStore.summary`."""
-        return await self._read_lane.run(lambda: self._reads.summary(tenant, limit))
+        return await self._list_lane.run(lambda: self._lists.summary(tenant, limit))
 
     async def pause(self, paused: bool) -> None:
         """See `MessageStore.pause`."""
@@ -238,7 +245,7 @@ class PostgresStore:
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
         """See `MessageStore.claim`. Nothing is claimed whose end could not be stored, for want of connections."""
         await self._connect_all()
-        return await self._control_lane.run(lambda: self._controls.claim(worker_id, agents, limit, lease_seconds))
+        return await self._claim_lane.run(lambda: self._claims.claim(worker_id, agents, limit, lease_seconds))
 
     async def finish(self, lease: Lease, outcome: Outcome) -> None:
         """See `MessageStore.finish`."""
@@ -291,7 +298,7 @@ class PostgresStore:
 
     async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
         """See `ThreadStore.list_threads`."""
-        return await self._read_lane.run(lambda: self._reads.threads(tenant, page))
+        return await self._list_lane.run(lambda: self._lists.threads(tenant, page))
 
     async def get_thread(self, tenant: str, thread_id: str) -> Thread:
         """See `ThreadStore.get_thread`."""
@@ -299,7 +306,7 @@ class PostgresStore:
 
     async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
         """See `ThreadStore.list_thread_messages`."""
-        return await self._read_lane.run(lambda: self._reads.thread_messages(tenant, thread_id, after, limit))
+        return await self._list_lane.run(lambda: self._lists.thread_messages(tenant, thread_id, after, limit))
 
     # Webhooks
 
@@ -316,7 +323,7 @@ class PostgresStore:
 
     async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
         """See `WebhookStore.list_deliveries`."""
-        return await self._read_lane.run(lambda: self._reads.deliveries(tenant, message_id))
+        return await self._list_lane.run(lambda: self._lists.deliveries(tenant, message_id))
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
         """See `WebhookStore.replay_delivery`."""

@@ -1,6 +1,6 @@
-"""The store on one SQLite file: a writing lane, a reading lane, a heart for each worker, hints between processes.
+"""The store on one SQLite file: a writing lane, two reading lanes, a heart for each worker, hints between processes.
 
-The same code serves `memory://`, on a private temporary file whose commits never wait for a disk.
+What is read all the time has a lane of its own, so that it never waits for a list. The same code serves `memory://`, on a private temporary file whose commits never wait for a disk.
 """
 
 import asyncio
@@ -48,6 +48,7 @@ from app.store.endings import events_size, outcome_size
 from app.store.hub import Hub
 from app.store.lane import Lane, joined
 from app.store.named_sql import load_queries
+from app.store.scanning import scan
 from app.store.sqlite.changes import SqliteReads
 from app.store.sqlite.connection import Beats, Reader, Writer, connect, look_often, mapped_errors
 from app.store.sqlite.operations import Writes
@@ -79,8 +80,11 @@ class SqliteStore:
         self._reader = Reader(self._path)
         self._writes = self._make_writes(lambda: self._writer.connection)
         self._reads = SqliteReads(lambda: self._reader.connection, self._queries)
+        self._list_reader = Reader(self._path)
+        self._lists = SqliteReads(lambda: self._list_reader.connection, self._queries)
         self._write_lane = Lane("sqlite-writer", self._writer)
         self._read_lane = Lane("sqlite-reader", self._reader)
+        self._list_lane = Lane("sqlite-lists", self._list_reader)
         self._closing = threading.Event()
         self._listener: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -98,6 +102,7 @@ class SqliteStore:
         try:
             await self._write_lane.open()
             await self._read_lane.open()
+            await self._list_lane.open()
             await self._read_clock()
         except BaseException:
             await self.close()
@@ -111,6 +116,7 @@ class SqliteStore:
         self._closing.set()
         await self._write_lane.close()
         await self._read_lane.close()
+        await self._list_lane.close()
         if self._listener is not None:
             await joined(self._listener)
         if self._folder is not None:
@@ -140,7 +146,7 @@ class SqliteStore:
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
         """See `MessageStore.list_messages`."""
-        return await self._read_lane.run(lambda: self._reads.messages(tenant, chosen, page))
+        return await scan(lambda look: self._list_lane.run(lambda: self._lists.look(tenant, chosen, look)), page)
 
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
         """See `MessageStore.get_head`."""
@@ -170,15 +176,15 @@ class SqliteStore:
 
     async def list_attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
         """See `MessageStore.list_attempts`."""
-        return await self._read_lane.run(lambda: self._reads.attempts(message_ids))
+        return await self._list_lane.run(lambda: self._lists.attempts(message_ids))
 
     async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
         """See `MessageStore.group_dead_letters`."""
-        return await self._read_lane.run(lambda: self._reads.dead_letter_groups(tenant, limit))
+        return await self._list_lane.run(lambda: self._lists.dead_letter_groups(tenant, limit))
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
         """See `MessageStore.summary`."""
-        return await self._read_lane.run(lambda: self._reads.summary(tenant, limit))
+        return await self._list_lane.run(lambda: self._lists.summary(tenant, limit))
 
     async def pause(self, paused: bool) -> None:
         """See `MessageStore.pause`."""
@@ -240,7 +246,7 @@ class SqliteStore:
 
     async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
         """See `ThreadStore.list_threads`."""
-        return await self._read_lane.run(lambda: self._reads.threads(tenant, page))
+        return await self._list_lane.run(lambda: self._lists.threads(tenant, page))
 
     async def get_thread(self, tenant: str, thread_id: str) -> Thread:
         """See `ThreadStore.get_thread`."""
@@ -248,7 +254,7 @@ class SqliteStore:
 
     async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
         """See `ThreadStore.list_thread_messages`."""
-        return await self._read_lane.run(lambda: self._reads.thread_messages(tenant, thread_id, after, limit))
+        return await self._list_lane.run(lambda: self._lists.thread_messages(tenant, thread_id, after, limit))
 
     # Webhooks
 
@@ -263,7 +269,7 @@ class SqliteStore:
 
     async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
         """See `WebhookStore.list_deliveries`."""
-        return await self._read_lane.run(lambda: self._reads.deliveries(tenant, message_id))
+        return await self._list_lane.run(lambda: self._lists.deliveries(tenant, message_id))
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
         """See `WebhookStore.replay_delivery`."""

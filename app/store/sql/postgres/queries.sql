@@ -235,25 +235,18 @@ WHERE state = 'queued' AND rank >= %(rank)s AND rank < (%(rank)s / 1000000000000
 ORDER BY rank DESC, number DESC LIMIT %(most)s
 
 -- name: list_messages
--- Two ways, one of which finds nothing at once: within the tenant, or within a thread.
+-- Of a range of numbers, so that a filter which fits nothing looks at few.
 SELECT {message_columns} FROM (
     SELECT {message_columns}, sum(octet_length(content) + coalesce(octet_length(result), 0))
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
         - octet_length(content) - coalesce(octet_length(result), 0) AS before
-    FROM (
-        (
-            SELECT * FROM messages
-            WHERE %(thread_id)s::text IS NULL AND tenant = %(tenant)s AND number < %(before)s AND {chosen}
-            ORDER BY number DESC LIMIT %(limit)s
-        )
-        UNION ALL
-        (
-            SELECT * FROM messages
-            WHERE thread_id = %(thread_id)s AND tenant = %(tenant)s AND number < %(before)s AND {chosen}
-            ORDER BY thread_number DESC LIMIT %(limit)s
-        )
-    ) AS chosen
+    FROM messages
+    WHERE tenant = %(tenant)s AND number < %(before)s AND number >= %(first)s AND {chosen}
+    ORDER BY number DESC LIMIT %(limit)s
 ) AS page WHERE before < {page_octets} ORDER BY number DESC
+
+-- name: newest_messages
+SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND number < %(before)s
 
 -- name: list_failed
 -- As list_messages, on the index of the few that failed.
@@ -262,10 +255,76 @@ SELECT {message_columns} FROM (
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
         - octet_length(content) - coalesce(octet_length(result), 0) AS before
     FROM messages
-    WHERE tenant = %(tenant)s AND number < %(before)s AND state = 'failed' AND {chosen}
-        AND (%(thread_id)s::text IS NULL OR thread_id = %(thread_id)s)
+    WHERE tenant = %(tenant)s AND number < %(before)s AND number >= %(first)s AND state = 'failed' AND {chosen}
     ORDER BY number DESC LIMIT %(limit)s
 ) AS page WHERE before < {page_octets} ORDER BY number DESC
+
+-- name: newest_failed
+SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND number < %(before)s AND state = 'failed'
+
+-- name: list_cancelled
+-- As list_failed.
+SELECT {message_columns} FROM (
+    SELECT {message_columns}, sum(octet_length(content) + coalesce(octet_length(result), 0))
+        OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
+        - octet_length(content) - coalesce(octet_length(result), 0) AS before
+    FROM messages
+    WHERE tenant = %(tenant)s AND number < %(before)s AND number >= %(first)s AND state = 'cancelled' AND {chosen}
+    ORDER BY number DESC LIMIT %(limit)s
+) AS page WHERE before < {page_octets} ORDER BY number DESC
+
+-- name: newest_cancelled
+SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND number < %(before)s AND state = 'cancelled'
+
+-- name: list_in_thread
+-- As list_messages, of a range of a thread.
+SELECT {message_columns} FROM (
+    SELECT {message_columns}, sum(octet_length(content) + coalesce(octet_length(result), 0))
+        OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
+        - octet_length(content) - coalesce(octet_length(result), 0) AS before
+    FROM messages
+    WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND thread_number <= %(last)s AND thread_number >= %(first)s
+        AND number < %(before)s AND {chosen}
+    ORDER BY thread_number DESC LIMIT %(limit)s
+) AS page WHERE before < {page_octets} ORDER BY number DESC
+
+-- name: newest_in_thread
+SELECT thread_number, number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s
+ORDER BY thread_number DESC LIMIT 1
+
+-- name: newest_in_thread_before
+-- The message of the cursor tells its place in the thread; if it is gone, the thread is walked.
+SELECT thread_number, number FROM messages
+WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND number < %(before)s
+    AND thread_number <= coalesce((
+        SELECT cursor.thread_number FROM messages AS cursor
+        WHERE cursor.number = %(before)s AND cursor.tenant = %(tenant)s AND cursor.thread_id = %(thread_id)s
+    ), 4611686018427387904)
+ORDER BY thread_number DESC LIMIT 1
+
+-- name: number_in_thread
+SELECT number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND thread_number <= %(below)s
+ORDER BY thread_number DESC LIMIT 1
+
+-- name: list_unfinished_messages
+-- As list_messages, by state; for when there are few.
+SELECT {message_columns} FROM (
+    SELECT {message_columns}, sum(octet_length(content) + coalesce(octet_length(result), 0))
+        OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
+        - octet_length(content) - coalesce(octet_length(result), 0) AS before
+    FROM messages
+    WHERE number = ANY (ARRAY(
+        SELECT number FROM messages WHERE state = 'queued' AND rank IS NOT NULL
+        UNION ALL SELECT number FROM messages WHERE place = 'delayed'
+        UNION ALL SELECT number FROM messages WHERE state = 'processing'
+        UNION ALL SELECT number FROM messages WHERE state = 'interrupted'
+    )) AND tenant = %(tenant)s AND number < %(before)s AND {chosen}
+    ORDER BY number DESC LIMIT %(limit)s
+) AS page WHERE before < {page_octets} ORDER BY number DESC
+
+-- name: count_unfinished
+SELECT coalesce(sum(messages), 0)::bigint FROM tallies
+WHERE state IN ('unfinished', 'interrupted')
 
 -- name: list_attempts
 SELECT messages.id, attempts.attempt, attempts.worker_id, attempts.started_at, attempts.ended_at, attempts.error,

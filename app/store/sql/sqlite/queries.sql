@@ -172,19 +172,75 @@ WHERE rank >= :rank AND rank < (:rank / 1000000000000000 + 1) * 1000000000000000
 ORDER BY rank DESC, number DESC LIMIT :most
 
 -- name: list_messages
+-- Of a range of numbers, so that a filter which fits nothing looks at few.
 SELECT {message_columns} FROM messages
-WHERE tenant = :tenant AND number < :before AND {chosen}
+WHERE tenant = :tenant AND number < :before AND number >= :first AND {chosen}
 ORDER BY number DESC LIMIT :limit
+
+-- name: newest_messages
+SELECT max(number) FROM messages WHERE tenant = :tenant AND number < :before
 
 -- name: list_failed
 -- As list_messages, on the index of the few that failed.
 SELECT {message_columns} FROM messages
-WHERE tenant = :tenant AND number < :before AND state = 'failed' AND {chosen}
+WHERE tenant = :tenant AND number < :before AND number >= :first AND state = 'failed' AND {chosen}
 ORDER BY number DESC LIMIT :limit
+
+-- name: newest_failed
+SELECT max(number) FROM messages WHERE tenant = :tenant AND number < :before AND state = 'failed'
+
+-- name: list_cancelled
+-- As list_failed.
+SELECT {message_columns} FROM messages
+WHERE tenant = :tenant AND number < :before AND number >= :first AND state = 'cancelled' AND {chosen}
+ORDER BY number DESC LIMIT :limit
+
+-- name: newest_cancelled
+SELECT max(number) FROM messages WHERE tenant = :tenant AND number < :before AND state = 'cancelled'
+
+-- name: list_in_thread
+-- As list_messages, of a range of a thread.
+SELECT {message_columns} FROM messages
+WHERE tenant = :tenant AND thread_id = :thread_id AND thread_number <= :last AND thread_number >= :first
+    AND number < :before AND {chosen}
+ORDER BY thread_number DESC LIMIT :limit
+
+-- name: newest_in_thread
+SELECT thread_number, number FROM messages WHERE tenant = :tenant AND thread_id = :thread_id
+ORDER BY thread_number DESC LIMIT 1
+
+-- name: newest_in_thread_before
+-- The message of the cursor tells its place in the thread; if it is gone, the thread is walked.
+SELECT thread_number, number FROM messages
+WHERE tenant = :tenant AND thread_id = :thread_id AND number < :before
+    AND thread_number <= coalesce((
+        SELECT cursor.thread_number FROM messages AS cursor
+        WHERE cursor.number = :before AND cursor.tenant = :tenant AND cursor.thread_id = :thread_id
+    ), 4611686018427387904)
+ORDER BY thread_number DESC LIMIT 1
+
+-- name: number_in_thread
+SELECT number FROM messages WHERE tenant = :tenant AND thread_id = :thread_id AND thread_number <= :below
+ORDER BY thread_number DESC LIMIT 1
+
+-- name: list_unfinished_messages
+-- As list_messages, by state; for when there are few.
+SELECT {message_columns} FROM messages
+WHERE number IN (
+    SELECT number FROM messages WHERE rank IS NOT NULL
+    UNION ALL SELECT number FROM messages WHERE place = 'delayed'
+    UNION ALL SELECT number FROM messages WHERE state = 'processing'
+    UNION ALL SELECT number FROM messages WHERE state = 'interrupted'
+) AND +tenant = :tenant AND +number < :before AND {chosen}
+ORDER BY number DESC LIMIT :limit
+
+-- name: count_unfinished
+SELECT coalesce(sum(messages), 0) FROM tallies
+WHERE state IN ('queued', 'processing', 'interrupted')
 
 -- name: chosen
 (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
-AND (:thread_id IS NULL OR thread_id = :thread_id) AND (:agent IS NULL OR agent = :agent)
+AND (:agent IS NULL OR agent = :agent)
 AND (:priority IS NULL OR priority = :priority) AND (:error_code IS NULL OR error_code = :error_code)
 AND (:fingerprint IS NULL OR fingerprint = :fingerprint)
 

@@ -18,3 +18,6 @@ ALTER TABLE attempts ADD COLUMN details TEXT;                            -- JSON
 
 -- Workers tell which agents they run: a JSON array, empty where a worker does not tell them.
 ALTER TABLE workers ADD COLUMN agents TEXT NOT NULL DEFAULT '';
+
+-- Lists of cancelled messages only; costs nothing but where a message is cancelled.
+CREATE INDEX messages_cancelled ON messages (tenant, number) WHERE state = 'cancelled';

@@ -1,0 +1,54 @@
+"""Listing by a filter that may fit few of many messages: many short looks, so that no look holds up others for long."""
+
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import NamedTuple
+
+from app.models import Message, Page
+from app.store.base import PAGE_TEXT_LENGTH
+
+FIRST_WINDOW = 1_000
+LARGEST_WINDOW = 64_000
+SHORT_SECONDS = 0.005
+LONG_SECONDS = 0.02
+
+
+class Look(NamedTuple):
+    """What one look takes: at most `limit` messages with so many characters, out of the `window` numbers `before`."""
+
+    before: int | None
+    window: int
+    limit: int
+    length: int
+
+
+class Found(NamedTuple):
+    """What one look found, and the number before which the next one goes on; None after the last message."""
+
+    messages: list[Message]
+    before: int | None
+
+
+async def scan(look: Callable[[Look], Awaitable[Found]], page: Page) -> list[Message]:
+    """Messages of as many looks as a page takes. Windows grow while looks are short, and shrink when they are long."""
+    found: list[Message] = []
+    before = None if page.cursor is None else page.cursor[0]
+    window, length = FIRST_WINDOW, 0
+    while True:
+        began = monotonic()
+        part = await look(Look(before, window, page.limit - len(found), PAGE_TEXT_LENGTH - length))
+        took = monotonic() - began
+        found += part.messages
+        length += text_length(part.messages)
+        before = part.before
+        if before is None or len(found) >= page.limit or length >= PAGE_TEXT_LENGTH:
+            return found
+        if took < SHORT_SECONDS:
+            window = min(4 * window, LARGEST_WINDOW)
+        elif took > LONG_SECONDS:
+            window = max(window // 2, FIRST_WINDOW)
+
+
+def text_length(messages: list[Message]) -> int:
+    """Characters of contents and results."""
+    return sum(len(message.content) + len(message.result or "") for message in messages)
