@@ -214,7 +214,7 @@ class MessageStore(Protocol):
         """
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
-        """Take back messages whose lease ran out: to the queue, or failed after `max_crashes`. Returns how many.
+        """Take back all messages whose lease ran out: to the queue, or failed after `max_crashes`. Returns how many.
 
         Here and in `promote` the store first looks whether the clock was stepped. A message that was cancelled ends as
         cancelled. The others list the attempt as failed. Safe to run in every process at once: the guard is in the

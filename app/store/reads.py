@@ -113,6 +113,7 @@ class Reads(ABC):
             for number, rank in self.each(
                 "find_places", numbers=json.dumps([each.number for each in messages if each.state is _QUEUED])
             )
+            if rank is not None
         }
         positions = self._positions_of(list(places.values()))
         return [each._replace(queue_position=positions.get(places.get(each.number, (0, 0)))) for each in messages]

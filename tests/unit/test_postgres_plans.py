@@ -82,8 +82,25 @@ HOT = {
         "messages_interrupted_in_thread",
         "messages_queued_in_thread",
     },
-    "list_messages": {"messages_of_tenant", "messages_in_thread"},
+    "list_messages": {"messages_of_tenant"},
+    "newest_messages": {"messages_of_tenant"},
     "list_failed": {"messages_failed"},
+    "newest_failed": {"messages_failed"},
+    "list_cancelled": {"messages_cancelled"},
+    "newest_cancelled": {"messages_cancelled"},
+    "list_in_thread": {"messages_in_thread"},
+    "newest_in_thread": {"messages_in_thread"},
+    "newest_in_thread_before": {"messages_in_thread", "messages_of_tenant"},
+    "number_in_thread": {"messages_in_thread"},
+    "list_unfinished_messages": {
+        "messages_pkey",
+        "messages_waiting",
+        "messages_delayed",
+        "messages_leased",
+        "messages_interrupted",
+    },
+    "find_places": {"messages_pkey"},
+    "places_to": {"messages_waiting"},
     "list_attempts": {"messages_id_key", "attempts_pkey"},
     "group_dead_letters": {"messages_failed_by_kind"},
     "pace": {"messages_ended", "messages_leased"},
@@ -229,8 +246,8 @@ BY_PREDICATE = {
 }
 """Indexes that hold only what is looked for, or little, so that they may be walked from their beginning."""
 
-IN_CLAIM_ORDER = {"list_queued"}
-"""Walks the queue from its head, over the messages of other tenants."""
+IN_CLAIM_ORDER = {"list_queued", "list_unfinished_messages"}
+"""Walks the queue from its head, over the messages of other tenants; or all of it, when it is short."""
 
 
 def test_a_hot_statement_searches_by_its_indexes(backlog: Seeded) -> None:

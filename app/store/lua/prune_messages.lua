@@ -18,7 +18,7 @@ local function run(ARGV)
         local message = load(id_of(member))
         if erase(message) and not message.thread then alone[#alone + 1] = {message.tenant, message.id} end
     end
-    for _, name in ipairs(redis.call('ZRANGEBYSCORE', EMPTY, '-inf', before)) do
+    for _, name in ipairs(redis.call('ZRANGEBYSCORE', EMPTY, '-inf', before, 'LIMIT', 0, ARGV[3])) do
         local length, rest = name:match('^(%d+):(.*)$')
         local tenant, thread = rest:sub(1, length), rest:sub(length + 2)
         redis.call('ZREM', EMPTY, name)

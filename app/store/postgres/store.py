@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 
@@ -36,6 +36,7 @@ from app.store.endings import events_size, outcome_size
 from app.store.hub import Hub
 from app.store.lane import Lane
 from app.store.named_sql import load_queries
+from app.store.parts import prune, repeat
 from app.store.postgres.accepting import Accepting, Add, parts_of
 from app.store.postgres.connection import Session, connection_parameters
 from app.store.postgres.controlling import Controlling
@@ -45,7 +46,7 @@ from app.store.postgres.migrations import prepare_database
 from app.store.postgres.operations import PostgresReads
 from app.store.postgres.runners import CONNECT, OneByOne, Reading, Runner, Together
 from app.store.postgres.running import Append, Finish, Finishing, Logging
-from app.store.postgres.upkeep import PROMOTE_BATCH, Upkeep
+from app.store.postgres.upkeep import EXPIRE_BATCH, PROMOTE_BATCH, PRUNE_BATCH, RESCUE_BATCH, Upkeep
 from app.store.postgres.watchdog import Watchdog
 from app.store.rows import agents_text
 from app.store.scanning import scan
@@ -254,20 +255,16 @@ class PostgresStore:
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
         """See `MessageStore.rescue`."""
         await self._read_clock()
-        return await self._upkeep_lane.run(lambda: self._upkeep.rescue(max_crashes))
+        return await repeat(lambda: self._upkeep_lane.run(lambda: self._upkeep.rescue(max_crashes)), RESCUE_BATCH)
 
     async def promote(self) -> int:
         """See `MessageStore.promote`."""
         await self._read_clock()
-        promoted = count = await self._upkeep_lane.run(self._upkeep.promote)
-        while count == PROMOTE_BATCH:
-            count = await self._upkeep_lane.run(self._upkeep.promote)
-            promoted += count
-        return promoted
+        return await repeat(lambda: self._upkeep_lane.run(self._upkeep.promote), PROMOTE_BATCH)
 
     async def expire_interrupts(self) -> int:
         """See `MessageStore.expire_interrupts`."""
-        return await self._upkeep_lane.run(self._upkeep.expire_interrupts)
+        return await repeat(lambda: self._upkeep_lane.run(self._upkeep.expire_interrupts), EXPIRE_BATCH)
 
     async def prune_keys(self) -> None:
         """See `MessageStore.prune_keys`."""
@@ -281,7 +278,11 @@ class PostgresStore:
     async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """See `MessageStore.prune_messages`."""
         age = int(older_than_seconds * 1000)
-        return await self._upkeep_lane.run(lambda: self._upkeep.prune_messages(age, limit))
+
+        def prune_part(size: int) -> Awaitable[tuple[int, list[str], bool]]:
+            return self._upkeep_lane.run(lambda: self._upkeep.prune_messages(age, size))
+
+        return await prune(prune_part, limit, PRUNE_BATCH)
 
     # Event log
 

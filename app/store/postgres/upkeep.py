@@ -9,8 +9,9 @@ from app.store.postgres.connection import step
 from app.store.postgres.keys import KEY_MS
 
 RESCUE_BATCH = 100
-PROMOTE_BATCH = 1_000
+PROMOTE_BATCH = 500
 EXPIRE_BATCH = 100
+PRUNE_BATCH = 100
 
 
 class Upkeep(Changes):
@@ -32,7 +33,7 @@ class Upkeep(Changes):
                 return
 
     def rescue(self, max_crashes: int) -> int:
-        """See `MessageStore.rescue`."""
+        """A part of `MessageStore.rescue`: up to RESCUE_BATCH."""
         with self.transaction() as (now, _):
             ids = [found for (found,) in self.rows("find_expired", now=now, limit=RESCUE_BATCH)]
             if not ids:
@@ -62,7 +63,7 @@ class Upkeep(Changes):
         return len(expired)
 
     def expire_interrupts(self) -> int:
-        """See `MessageStore.expire_interrupts`."""
+        """A part of `MessageStore.expire_interrupts`: up to EXPIRE_BATCH."""
         with self.transaction() as (now, _):
             ids = [found for (found,) in self.rows("find_unanswered", now=now, limit=EXPIRE_BATCH)]
             if not ids:
@@ -81,7 +82,7 @@ class Upkeep(Changes):
             self.rows("prune_keys", before=now - KEY_MS)
 
     def promote(self) -> int:
-        """See `MessageStore.promote`. Called again while it returns PROMOTE_BATCH."""
+        """A part of `MessageStore.promote`: up to PROMOTE_BATCH."""
         with self.transaction() as (now, _):
             ids = [found for (found,) in self.rows("find_due", now=now, limit=PROMOTE_BATCH)]
             if not ids:
@@ -104,13 +105,15 @@ class Upkeep(Changes):
         alone = [(tenant, message_id) for _, message_id, tenant, thread_id in found if thread_id is None]
         return len(found), [Message.memory_key_of(tenant, None, message_id) for tenant, message_id in alone]
 
-    def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str]]:
-        """See `MessageStore.prune_messages`."""
+    def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
+        """See `MessageStore.prune_messages`; and whether threads may be left, of which `limit` are deleted too."""
         with self.transaction() as (now, _):
             before = now - older_than_ms
             ids = [found for (found,) in self.rows("find_prunable_messages", before=before, limit=limit)]
             _, deleted, threads = self.session.run_all(
-                step("lock_threads", ids=ids), step("prune_messages", ids=ids), step("prune_threads", before=before)
+                step("lock_threads", ids=ids),
+                step("prune_messages", ids=ids),
+                step("prune_threads", before=before, limit=limit),
             )
             if not deleted and not threads:
                 self.session.discard()
@@ -119,7 +122,8 @@ class Upkeep(Changes):
             for message_id, tenant, thread_id, log_pruned in deleted
             if thread_id is None and not log_pruned
         ]
-        return len(deleted), keys + [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
+        keys += [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
+        return len(deleted), keys, len(threads) == limit
 
     def prune_workers(self, silent_for_ms: int) -> None:
         """See `WorkerStore.prune_workers`. What connections that are gone have counted is added up, too."""

@@ -20,6 +20,7 @@ from app.models import (
 )
 from app.store.base import MAX_CRASHES, MOVED, PACE_MESSAGES, READY, message_topic
 from app.store.endings import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE
+from app.store.parts import prune, repeat
 from app.store.redis import replies, templates
 from app.store.redis.calls import Calls
 from app.store.rows import stored_details
@@ -27,7 +28,7 @@ from app.store.rows import stored_details
 BATCH = 100
 """So many messages are taken back or failed by one script."""
 
-PROMOTE_BATCH = 1_000
+PROMOTE_BATCH = 500
 
 
 class Running(Calls):
@@ -75,45 +76,62 @@ class Running(Calls):
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
         """See `MessageStore.rescue`."""
+
+        async def rescue_part() -> int:
+            reply = await self._writes.run(
+                "rescue", self._now(), max_crashes, BATCH, templates.CANCELLED, templates.retry(WORKER_LOST),
+                WORKER_LOST, WORKER_LOST_CODE, templates.worker_lost_too_often(), templates.WORKER_LOST_TOO_OFTEN,
+                WORKER_LOST_CODE, topics=_topics_of_ids,
+            )  # fmt: skip
+            return len(reply)
+
         await self._read_clock()
-        reply = await self._writes.run(
-            "rescue", self._now(), max_crashes, BATCH, templates.CANCELLED, templates.retry(WORKER_LOST), WORKER_LOST,
-            WORKER_LOST_CODE, templates.worker_lost_too_often(), templates.WORKER_LOST_TOO_OFTEN, WORKER_LOST_CODE,
-            topics=_topics_of_ids,
-        )  # fmt: skip
-        return len(reply)
+        return await repeat(rescue_part, BATCH)
 
     async def promote(self) -> int:
         """See `MessageStore.promote`."""
+
+        def topics(count: int) -> Iterable[str]:
+            return (READY, MOVED) if count else ()
+
         await self._read_clock()
-        promoted = 0
-        while True:
-            count: int = await self._writes.run(
-                "promote", self._now(), PROMOTE_BATCH, topics=lambda count: (READY, MOVED) if count else ()
-            )
-            promoted += count
-            if count < PROMOTE_BATCH:
-                return promoted
+        return await repeat(
+            lambda: self._writes.run("promote", self._now(), PROMOTE_BATCH, topics=topics), PROMOTE_BATCH
+        )
 
     async def expire_interrupts(self) -> int:
         """See `MessageStore.expire_interrupts`."""
-        reply = await self._writes.run(
-            "expire_interrupts", self._now(), BATCH, templates.ended(NOT_ANSWERED), NOT_ANSWERED.error,
-            NOT_ANSWERED.code, NOT_ANSWERED.fingerprint, topics=_topics_of_ids,
-        )  # fmt: skip
-        return len(reply)
+
+        async def expire_part() -> int:
+            reply = await self._writes.run(
+                "expire_interrupts", self._now(), BATCH, templates.ended(NOT_ANSWERED), NOT_ANSWERED.error,
+                NOT_ANSWERED.code, NOT_ANSWERED.fingerprint, topics=_topics_of_ids,
+            )  # fmt: skip
+            return len(reply)
+
+        return await repeat(expire_part, BATCH)
 
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """See `MessageStore.prune_logs`."""
-        count, alone = await self._writes.run("prune_logs", self._now(), int(older_than_seconds * 1000), limit)
-        return count, [Message.memory_key_of(tenant, None, message_id) for tenant, message_id in alone]
+        age = int(older_than_seconds * 1000)
+
+        async def prune_part(size: int) -> tuple[int, list[str], bool]:
+            count, alone = await self._writes.run("prune_logs", self._now(), age, size)
+            return count, [Message.memory_key_of(tenant, None, message_id) for tenant, message_id in alone], False
+
+        return await prune(prune_part, limit, BATCH)
 
     async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """See `MessageStore.prune_messages`."""
         age = int(older_than_seconds * 1000)
-        count, alone, threads = await self._writes.run("prune_messages", self._now(), age, limit)
-        keys = [Message.memory_key_of(tenant, None, message_id) for tenant, message_id in alone]
-        return count, keys + [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
+
+        async def prune_part(size: int) -> tuple[int, list[str], bool]:
+            count, alone, threads = await self._writes.run("prune_messages", self._now(), age, size)
+            keys = [Message.memory_key_of(tenant, None, message_id) for tenant, message_id in alone]
+            keys += [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
+            return count, keys, len(threads) == size
+
+        return await prune(prune_part, limit, BATCH)
 
 
 def _script_of(outcome: Outcome) -> tuple[str | int, ...]:

@@ -7,12 +7,15 @@ from app.models import Message
 from app.store.sqlite.operating import Operating
 from app.store.sqlite.running import Running
 
+PRUNE_BATCH = 50
+"""So many messages are pruned in one transaction: a log may have thousands of events."""
+
 
 class Writes(Operating, Running):
     """Every operation of the store that writes. See `app.store.base`."""
 
-    def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str]]:
-        """See `MessageStore.prune_logs`."""
+    def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
+        """See `MessageStore.prune_logs`; nothing else is left."""
         keys = []
         found = self.rows("find_prunable_logs", before=self._now() - older_than_ms, limit=limit)
         for number, message_id, tenant, thread_id in found:
@@ -20,10 +23,10 @@ class Writes(Operating, Running):
             self.execute("mark_pruned", number=number)
             if thread_id is None:
                 keys.append(Message.memory_key_of(tenant, None, message_id))
-        return len(found), keys
+        return len(found), keys, False
 
-    def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str]]:
-        """See `MessageStore.prune_messages`."""
+    def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
+        """See `MessageStore.prune_messages`; and whether threads may be left, of which `limit` are deleted too."""
         before = self._now() - older_than_ms
         deleted = self.rows("prune_messages", before=before, limit=limit)
         keys = [
@@ -31,8 +34,9 @@ class Writes(Operating, Running):
             for message_id, tenant, thread_id, log_pruned in deleted
             if thread_id is None and not log_pruned
         ]
-        threads = self.rows("prune_threads", before=before)
-        return len(deleted), keys + [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
+        threads = self.rows("prune_threads", before=before, limit=limit)
+        keys += [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
+        return len(deleted), keys, len(threads) == limit
 
     def read_clock(self, clock: SteadyClock) -> None:
         """Let the clock learn from this host's wall clock, and keep what it decides."""

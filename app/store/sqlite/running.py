@@ -29,6 +29,8 @@ from app.store.sqlite.changes import Changes
 BATCH = 100
 """So many messages are taken back or failed in one transaction."""
 
+PROMOTE_BATCH = 500
+
 
 class Running(Changes):
     """See `MessageStore`, `EventLog` and `Heart`."""
@@ -128,7 +130,7 @@ class Running(Changes):
         )  # fmt: skip
 
     def rescue(self, max_crashes: int) -> int:
-        """See `MessageStore.rescue`."""
+        """A part of `MessageStore.rescue`: up to BATCH."""
         now = self._now()
         expired = self.rows("find_expired", now=now, limit=BATCH)
         for number, message_id, attempt, crashes, cancel_requested in expired:
@@ -144,15 +146,15 @@ class Running(Changes):
         return len(expired)
 
     def promote(self) -> int:
-        """See `MessageStore.promote`."""
-        self.execute("promote_due", now=self._now())
+        """A part of `MessageStore.promote`: up to PROMOTE_BATCH."""
+        self.execute("promote_due", now=self._now(), limit=PROMOTE_BATCH)
         promoted = self._connection().changes()
         if promoted:
             self.touched |= {READY, MOVED}
         return promoted
 
     def expire_interrupts(self) -> int:
-        """See `MessageStore.expire_interrupts`."""
+        """A part of `MessageStore.expire_interrupts`: up to BATCH."""
         now = self._now()
         expired = self.rows("find_expired_interrupts", now=now, limit=BATCH)
         for (number,) in expired:

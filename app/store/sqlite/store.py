@@ -1,6 +1,8 @@
 """The store on one SQLite file: a writing lane, two reading lanes, a heart for each worker, hints between processes.
 
-What is read all the time has a lane of its own, so that it never waits for a list. The same code serves `memory://`, on a private temporary file whose commits never wait for a disk.
+What is read all the time has a lane of its own, so that it never waits for a list.
+
+The same code serves `memory://`, on a private temporary file whose commits never wait for a disk.
 """
 
 import asyncio
@@ -11,7 +13,7 @@ import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -48,10 +50,12 @@ from app.store.endings import events_size, outcome_size
 from app.store.hub import Hub
 from app.store.lane import Lane, joined
 from app.store.named_sql import load_queries
+from app.store.parts import prune, repeat
 from app.store.scanning import scan
 from app.store.sqlite.changes import SqliteReads
 from app.store.sqlite.connection import Beats, Reader, Writer, connect, look_often, mapped_errors
-from app.store.sqlite.operations import Writes
+from app.store.sqlite.operations import PRUNE_BATCH, Writes
+from app.store.sqlite.running import BATCH, PROMOTE_BATCH
 
 logger = logging.getLogger(__name__)
 
@@ -205,16 +209,16 @@ class SqliteStore:
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
         """See `MessageStore.rescue`."""
         await self._read_clock()
-        return await self._write_lane.run(lambda: self._writes.rescue(max_crashes))
+        return await repeat(lambda: self._write_lane.run(lambda: self._writes.rescue(max_crashes)), BATCH)
 
     async def promote(self) -> int:
         """See `MessageStore.promote`."""
         await self._read_clock()
-        return await self._write_lane.run(self._writes.promote)
+        return await repeat(lambda: self._write_lane.run(self._writes.promote), PROMOTE_BATCH)
 
     async def expire_interrupts(self) -> int:
         """See `MessageStore.expire_interrupts`."""
-        return await self._write_lane.run(self._writes.expire_interrupts)
+        return await repeat(lambda: self._write_lane.run(self._writes.expire_interrupts), BATCH)
 
     async def prune_keys(self) -> None:
         """See `MessageStore.prune_keys`."""
@@ -223,12 +227,20 @@ class SqliteStore:
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """See `MessageStore.prune_logs`."""
         age = int(older_than_seconds * 1000)
-        return await self._write_lane.run(lambda: self._writes.prune_logs(age, limit), durable=False)
+
+        def prune_part(size: int) -> Awaitable[tuple[int, list[str], bool]]:
+            return self._write_lane.run(lambda: self._writes.prune_logs(age, size), durable=False)
+
+        return await prune(prune_part, limit, PRUNE_BATCH)
 
     async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """See `MessageStore.prune_messages`."""
         age = int(older_than_seconds * 1000)
-        return await self._write_lane.run(lambda: self._writes.prune_messages(age, limit), durable=False)
+
+        def prune_part(size: int) -> Awaitable[tuple[int, list[str], bool]]:
+            return self._write_lane.run(lambda: self._writes.prune_messages(age, size), durable=False)
+
+        return await prune(prune_part, limit, PRUNE_BATCH)
 
     # Event log
 

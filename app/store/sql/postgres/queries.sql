@@ -223,10 +223,9 @@ AND (%(error_code)s::text IS NULL OR error_code = %(error_code)s)
 AND (%(fingerprint)s::text IS NULL OR fingerprint = %(fingerprint)s)
 
 -- name: find_places
--- Those of these messages that wait: delayed ones have no rank.
+-- Delayed messages have no rank.
 SELECT number, rank FROM messages
 WHERE number = ANY (ARRAY(SELECT json_array_elements_text(%(numbers)s::json)::bigint)) AND state = 'queued'
-    AND rank IS NOT NULL
 
 -- name: places_to
 -- The last places of a level, the last one first.
@@ -312,13 +311,14 @@ SELECT {message_columns} FROM (
     SELECT {message_columns}, sum(octet_length(content) + coalesce(octet_length(result), 0))
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
         - octet_length(content) - coalesce(octet_length(result), 0) AS before
-    FROM messages
-    WHERE number = ANY (ARRAY(
-        SELECT number FROM messages WHERE state = 'queued' AND rank IS NOT NULL
-        UNION ALL SELECT number FROM messages WHERE place = 'delayed'
-        UNION ALL SELECT number FROM messages WHERE state = 'processing'
-        UNION ALL SELECT number FROM messages WHERE state = 'interrupted'
-    )) AND tenant = %(tenant)s AND number < %(before)s AND {chosen}
+    FROM (
+        SELECT * FROM messages WHERE number = ANY (ARRAY(
+            SELECT number FROM messages WHERE state = 'queued' AND rank IS NOT NULL
+            UNION ALL SELECT number FROM messages WHERE place = 'delayed'
+            UNION ALL SELECT number FROM messages WHERE state = 'processing'
+            UNION ALL SELECT number FROM messages WHERE state = 'interrupted'
+        )) OFFSET 0  -- which keeps the planner from the index of the tenant
+    ) AS messages WHERE tenant = %(tenant)s AND number < %(before)s AND {chosen}
     ORDER BY number DESC LIMIT %(limit)s
 ) AS page WHERE before < {page_octets} ORDER BY number DESC
 
@@ -806,7 +806,7 @@ RETURNING id, tenant, thread_id, log_pruned
 DELETE FROM threads WHERE (tenant, thread_id) IN (
     SELECT tenant, thread_id FROM threads
     WHERE last_activity < %(before)s AND unfinished + completed + failed + cancelled = 0
-    ORDER BY tenant, thread_id FOR UPDATE SKIP LOCKED
+    ORDER BY last_activity LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 RETURNING tenant, thread_id
 

@@ -117,7 +117,9 @@ min(base_rank, coalesce((
 ), base_rank))
 
 -- name: promote_due
-UPDATE messages SET place = 'ready', rank = {rank_of_head} WHERE place = 'delayed' AND run_at <= :now
+UPDATE messages SET place = 'ready', rank = {rank_of_head} WHERE number IN (
+    SELECT number FROM messages WHERE place = 'delayed' AND run_at <= :now ORDER BY run_at LIMIT :limit
+)
 
 -- name: get_message
 SELECT {message_columns} FROM messages WHERE id = :id AND tenant = :tenant
@@ -161,9 +163,9 @@ WHERE rank >= :rank AND rank < (:rank / 1000000000000000 + 1) * 1000000000000000
 ORDER BY rank, number LIMIT :most
 
 -- name: find_places
--- Those of these messages that wait: delayed ones have no rank.
+-- Delayed messages have no rank.
 SELECT messages.number, rank FROM json_each(:numbers) AS named JOIN messages ON messages.number = named.value
-WHERE rank IS NOT NULL
+WHERE state = 'queued'
 
 -- name: places_to
 -- The last places of a level, the last one first.
@@ -491,8 +493,11 @@ DELETE FROM messages WHERE number IN (
 RETURNING id, tenant, thread_id, log_pruned
 
 -- name: prune_threads
-DELETE FROM threads
-WHERE last_activity < :before AND queued + processing + interrupted + completed + failed + cancelled = 0
+DELETE FROM threads WHERE (tenant, thread_id) IN (
+    SELECT tenant, thread_id FROM threads
+    WHERE last_activity < :before AND queued + processing + interrupted + completed + failed + cancelled = 0
+    ORDER BY last_activity LIMIT :limit
+)
 RETURNING tenant, thread_id
 
 -- name: add_hint

@@ -21,3 +21,7 @@ ALTER TABLE workers ADD COLUMN agents TEXT NOT NULL DEFAULT '';
 
 -- Lists of cancelled messages only; costs nothing but where a message is cancelled.
 CREATE INDEX messages_cancelled ON messages (tenant, number) WHERE state = 'cancelled';
+
+-- Threads whose messages were all deleted: without it, each look for them walks all threads.
+CREATE INDEX threads_empty ON threads (last_activity)
+    WHERE queued + processing + interrupted + completed + failed + cancelled = 0;
