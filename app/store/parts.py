@@ -1,6 +1,81 @@
 """Long work in parts, each a transaction of its own, so that what others ask for comes between."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from app.errors import AgentQueueError
+from app.models import IfBusy, NewMessage
+
+logger = logging.getLogger(__name__)
+
+SETTLED_AT_ONCE = 1_000
+"""So many messages of a thread get new ranks in one transaction."""
+
+CLEARED_AT_ONCE = 250
+"""So many waiting messages of a thread are cancelled in one transaction."""
+
+ThreadKey = tuple[str, str]
+"""Tenant and thread id."""
+
+Cleared = Mapping[ThreadKey, Sequence[tuple[int, str]]]
+"""Messages that were cancelled to make way: thread number and id of each, by thread."""
+
+
+class Unsettled(NamedTuple):
+    """A thread whose messages numbered below `below` may not have inherited their ranks yet."""
+
+    tenant: str
+    thread_id: str
+    below: int
+
+
+class Settling:
+    """Carries on what a transaction has left of the ranks of a long thread."""
+
+    def __init__(self, settle: Callable[[Unsettled], Awaitable[Unsettled | None]]) -> None:
+        self._settle = settle
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def complete(self, left: deque[Unsettled]) -> None:
+        """Settle these threads, also when the caller leaves."""
+        if not left:
+            return
+        task = asyncio.create_task(self._work(left), name="ranks of a long thread")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
+
+    async def _work(self, left: deque[Unsettled]) -> None:
+        while left:
+            place: Unsettled | None = left.popleft()
+            try:
+                while place is not None:
+                    place = await self._settle(place)
+            except AgentQueueError as error:
+                logger.warning("Messages of a thread keep their ranks: thread=%r, error=%s", place, error)
+
+
+def cleared_threads(new: Sequence[NewMessage]) -> list[ThreadKey]:
+    """The threads that messages clear, each once; none where a message may be refused for a busy thread."""
+    if any(each.if_busy is IfBusy.REJECT for each in new):
+        return []
+    clearing = (each for each in new if each.if_busy is not IfBusy.ENQUEUE and each.thread_id is not None)
+    return list(dict.fromkeys((each.tenant, each.thread_id or "") for each in clearing))
+
+
+async def clear(
+    new: Sequence[NewMessage], work: Callable[[Sequence[ThreadKey]], Awaitable[Cleared]]
+) -> dict[ThreadKey, list[str]]:
+    """Make way for these messages, CLEARED_AT_ONCE at a time, until few are left. The ids by thread, oldest first."""
+    cleared: dict[ThreadKey, list[tuple[int, str]]] = {}
+    threads = cleared_threads(new)
+    while threads and (part := await work(threads)):
+        for key, messages in part.items():
+            cleared.setdefault(key, []).extend(messages)
+    return {key: [message_id for _, message_id in sorted(messages)] for key, messages in cleared.items()}
 
 
 async def repeat(work: Callable[[], Awaitable[int]], batch: int) -> int:

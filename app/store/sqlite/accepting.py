@@ -2,11 +2,12 @@
 
 import json
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from app.errors import KeyReused, QueueFull, ThreadBusy
-from app.models import Accepted, IfBusy, NewMessage, Place, RequestKey
+from app.models import Accepted, Cancelled, IfBusy, NewMessage, Place, RequestKey
 from app.store.base import KEY_SECONDS, MOVED, READY
+from app.store.parts import CLEARED_AT_ONCE, ThreadKey
 from app.store.reads import LEVEL, NEAR_END
 from app.store.rows import Receipt, accepted, options_of, preview, run_at_of
 from app.store.sqlite.changes import Changes
@@ -15,14 +16,21 @@ from app.store.sqlite.changes import Changes
 class Accepting(Changes):
     """See `MessageStore.add`."""
 
-    def add(self, new: Sequence[NewMessage], max_queued: int, key: RequestKey | None) -> Accepted:
-        """See `MessageStore.add`."""
+    def add(
+        self,
+        new: Sequence[NewMessage],
+        max_queued: int,
+        key: RequestKey | None,
+        cleared: Mapping[ThreadKey, Sequence[str]] | None = None,
+    ) -> Accepted:
+        """See `MessageStore.add`; `cleared` has what `clear` has cancelled for these messages."""
         now = self._now()
         if key is not None and (known := self._receipts_of(key, now)) is not None:
             return Accepted([accepted(each, receipt) for each, receipt in zip(new, known, strict=True)], replayed=True)
         if self.execute("count_queued").get + len(new) > max_queued:
             raise QueueFull(max_queued)
-        receipts = [self._add(each, now) for each in new]
+        gone = dict(cleared or {})
+        receipts = [self._add(each, now, gone) for each in new]
         if len(receipts) == 1:
             receipts = [receipts[0]._replace(position=self._position(new[0], receipts[0]))]
         elif receipts:
@@ -32,12 +40,12 @@ class Accepting(Changes):
             self._keep_key(key, receipts, now)
         return Accepted([accepted(each, receipt) for each, receipt in zip(new, receipts, strict=True)], replayed=False)
 
-    def _add(self, new: NewMessage, now: int) -> Receipt:
+    def _add(self, new: NewMessage, now: int, cleared: dict[ThreadKey, Sequence[str]]) -> Receipt:
         rollback: list[str] = []
         thread_number, busy = 0, False
         if new.thread_id is not None:
             if new.if_busy is not IfBusy.ENQUEUE:
-                rollback = self._make_way(new, now)
+                rollback = self._make_way(new, now, cleared.pop((new.tenant, new.thread_id), ()))
             thread_number, busy = self.rows(
                 "next_thread_number",
                 tenant=new.tenant,
@@ -66,13 +74,31 @@ class Accepting(Changes):
             now=now,
         ).get
         if busy:
-            self.execute(
-                "lift_thread", tenant=new.tenant, thread_id=new.thread_id, rank=base_rank, thread_number=thread_number
-            )
+            self._lift(new, thread_number, base_rank)
         self.touched |= {MOVED, READY} if place is Place.READY else {MOVED}
         return Receipt(new.id, number, thread_number, now, place, run_at, None, rollback)
 
-    def _make_way(self, new: NewMessage, now: int) -> list[str]:
+    def clear(
+        self, threads: Sequence[ThreadKey], count: int, max_queued: int, key: RequestKey | None
+    ) -> dict[ThreadKey, list[tuple[int, str]]]:
+        """Cancel the last waiting messages of a thread that has many, before so many messages are added to these.
+
+        Empty when no thread has many, or when the messages will not be stored.
+        """
+        now = self._now()
+        if key is not None and self.row("find_key", tenant=key.tenant, key=key.key, after=now - KEY_SECONDS * 1000):
+            return {}
+        if self.execute("count_queued").get + count > max_queued:
+            return {}
+        for tenant, thread_id in threads:
+            tail = self.rows("list_tail", tenant=tenant, thread_id=thread_id, limit=2 * CLEARED_AT_ONCE)
+            if len(tail) == 2 * CLEARED_AT_ONCE:
+                for number, _, _ in tail[:CLEARED_AT_ONCE]:
+                    self._end(number, Cancelled(), now, fence_step=1, was_head=False)
+                return {(tenant, thread_id): [(number, message_id) for _, message_id, number in tail[:CLEARED_AT_ONCE]]}
+        return {}
+
+    def _make_way(self, new: NewMessage, now: int, cleared: Sequence[str]) -> list[str]:
         """Do with the unfinished messages of the thread as the new one says; the ids to be forgotten."""
         numbers = self.rows("list_unfinished", tenant=new.tenant, thread_id=new.thread_id)
         if numbers and new.if_busy is IfBusy.REJECT:
@@ -80,7 +106,9 @@ class Accepting(Changes):
         # The last first, so that none of them becomes ready meanwhile.
         for (number,) in reversed(numbers):
             self._cancel(self._by_number(number), now, running=True)
-        return [self._by_number(number).id for (number,) in numbers] if new.if_busy is IfBusy.ROLLBACK else []
+        if new.if_busy is not IfBusy.ROLLBACK:
+            return []
+        return [*(self._by_number(number).id for (number,) in numbers), *cleared]
 
     def _position(self, new: NewMessage, receipt: Receipt) -> int | None:
         """Of the newest message, whose rank is still its own."""

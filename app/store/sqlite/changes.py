@@ -3,6 +3,7 @@
 One that raises takes back what it wrote. For that all of a batch may be run again, so they change the database only.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,10 @@ import apsw
 
 from app.clock import Clock, to_datetime
 from app.errors import MessageNotFound, NotCancellable
-from app.models import Cancelled, Completed, Failed, Message, MessageState, NewEvent, Place
+from app.models import Cancelled, Completed, Failed, Message, MessageState, NewEvent, NewMessage, Place
 from app.store.base import CANCELS, MOVED, READY, RankPolicy, message_topic
 from app.store.endings import ending
+from app.store.parts import SETTLED_AT_ONCE, Unsettled
 from app.store.reads import Reads
 from app.store.rows import to_message
 
@@ -57,6 +59,8 @@ class Changes(SqliteReads):
         self._now = clock.now
         self._clock = clock
         self.touched: set[str] = set()
+        self.unsettled: deque[Unsettled] = deque()
+        """Long threads whose ranks `settle` has to carry on; a batch that is run again adds to them twice."""
 
     def _by_number(self, number: int) -> Message:
         return to_message(self.rows("get_by_number", number=number)[0])
@@ -145,4 +149,33 @@ class Changes(SqliteReads):
         inherited = behind and self.execute("inherited_ahead", **thread, thread_number=message.thread_number).get
         self._end(message.number, Cancelled(), now, fence_step=1, was_head=not behind)
         if inherited:
-            self.execute("settle_thread", **thread)
+            self._settle(message, message.thread_number)
+
+    def _lift(self, message: NewMessage | Message, thread_number: int, rank: int) -> None:
+        """Those ahead in the thread inherit this rank."""
+        assert message.thread_id is not None, "only threads inherit"
+        thread: dict[str, Any] = {"tenant": message.tenant, "thread_id": message.thread_id}
+        self.execute("lift_thread", **thread, rank=rank, thread_number=thread_number, limit=SETTLED_AT_ONCE)
+        if self._connection().changes() == SETTLED_AT_ONCE:
+            below: int = self.execute("nth_before", **thread, below=thread_number, limit=SETTLED_AT_ONCE).get
+            self.unsettled.append(Unsettled(message.tenant, message.thread_id, below))
+
+    def _settle(self, message: Message, below: int) -> None:
+        """Those before this place in the thread inherit anew."""
+        assert message.thread_id is not None, "only threads inherit"
+        left = self.settle(Unsettled(message.tenant, message.thread_id, below))
+        if left is not None:
+            self.unsettled.append(left)
+
+    def settle(self, place: Unsettled) -> Unsettled | None:
+        """Give SETTLED_AT_ONCE messages their ranks; where to go on, None when the rest needs no change."""
+        thread: dict[str, Any] = {"tenant": place.tenant, "thread_id": place.thread_id}
+        inherited = self.value("inherited_from", **thread, below=place.below)
+        last: int | None = self.value("nth_before", **thread, below=place.below, limit=SETTLED_AT_ONCE)
+        settled = self.rows(
+            "settle_thread", **thread, below=place.below, limit=SETTLED_AT_ONCE,
+            inherited=2**62 if inherited is None else inherited,
+        )  # fmt: skip
+        if settled:
+            self.touched |= {MOVED}
+        return None if last is None or (last,) not in settled else place._replace(below=last)

@@ -40,7 +40,7 @@ class Operating(Accepting):
         if message.thread_id is None:
             self.execute("rerank", number=message.number)
         else:
-            self.execute("settle_thread", tenant=tenant, thread_id=message.thread_id)
+            self._settle(message, message.thread_number + 1)
         self.touched |= {MOVED, message_topic(message_id)}
         return self.message(tenant, message_id)
 
@@ -90,13 +90,7 @@ class Operating(Accepting):
             place=Place.BEHIND if busy else Place.READY, now=now,
         )  # fmt: skip
         if busy:
-            self.execute(
-                "lift_thread",
-                tenant=message.tenant,
-                thread_id=message.thread_id,
-                rank=rank,
-                thread_number=thread_number,
-            )
+            self._lift(message, thread_number, rank)
         retry = NewEvent.retry(attempt=message.attempt, error=REQUEUED, next_at=to_datetime(now), discard_from=1)
         self.execute("add_event", message=number, id=last + 1, type=retry.type, data=retry.data, now=now)
 

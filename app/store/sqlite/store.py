@@ -31,6 +31,7 @@ from app.models import (
     DeliveryAttempt,
     EventPage,
     FailedAttempt,
+    IfBusy,
     Lease,
     Message,
     MessageFilter,
@@ -50,7 +51,7 @@ from app.store.endings import events_size, outcome_size
 from app.store.hub import Hub
 from app.store.lane import Lane, joined
 from app.store.named_sql import load_queries
-from app.store.parts import prune, repeat
+from app.store.parts import Cleared, Settling, ThreadKey, clear, prune, repeat
 from app.store.scanning import scan
 from app.store.sqlite.changes import SqliteReads
 from app.store.sqlite.connection import Beats, Reader, Writer, connect, look_often, mapped_errors
@@ -89,6 +90,7 @@ class SqliteStore:
         self._write_lane = Lane("sqlite-writer", self._writer)
         self._read_lane = Lane("sqlite-reader", self._reader)
         self._list_lane = Lane("sqlite-lists", self._list_reader)
+        self._settling = Settling(lambda place: self._write_lane.run(lambda: self._writes.settle(place)))
         self._closing = threading.Event()
         self._listener: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -142,7 +144,14 @@ class SqliteStore:
 
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
         """See `MessageStore.add`."""
-        return await self._write_lane.run(lambda: self._writes.add(new, max_queued, key))
+
+        def clear_part(threads: Sequence[ThreadKey]) -> Awaitable[Cleared]:
+            return self._write_lane.run(lambda: self._writes.clear(threads, len(new), max_queued, key))
+
+        cleared = await clear(new, clear_part) if any(each.if_busy is not IfBusy.ENQUEUE for each in new) else {}
+        accepted = await self._write_lane.run(lambda: self._writes.add(new, max_queued, key, cleared))
+        await self._settling.complete(self._writes.unsettled)
+        return accepted
 
     async def get(self, tenant: str, message_id: str) -> Message:
         """See `MessageStore.get`."""
@@ -158,11 +167,15 @@ class SqliteStore:
 
     async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
         """See `MessageStore.cancel`."""
-        return await self._write_lane.run(lambda: self._writes.cancel(tenant, message_id, running))
+        cancelled = await self._write_lane.run(lambda: self._writes.cancel(tenant, message_id, running))
+        await self._settling.complete(self._writes.unsettled)
+        return cancelled
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
         """See `MessageStore.reprioritize`."""
-        return await self._write_lane.run(lambda: self._writes.reprioritize(tenant, message_id, priority))
+        message = await self._write_lane.run(lambda: self._writes.reprioritize(tenant, message_id, priority))
+        await self._settling.complete(self._writes.unsettled)
+        return message
 
     async def resume(
         self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
@@ -172,7 +185,9 @@ class SqliteStore:
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         """See `MessageStore.requeue`."""
-        return await self._write_lane.run(lambda: self._writes.requeue(tenant, message_ids))
+        messages = await self._write_lane.run(lambda: self._writes.requeue(tenant, message_ids))
+        await self._settling.complete(self._writes.unsettled)
+        return messages
 
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
         """See `MessageStore.purge`."""

@@ -72,24 +72,52 @@ DELETE FROM request_keys WHERE created_at <= :before
 
 -- name: lift_thread
 -- Priority inheritance: those ahead in the thread wait no longer than this one would. Ranks never fall along a thread,
--- so the messages to lift are its tail, and the walk from the end stops at the first one that needs no lifting.
+-- so the messages to lift are its tail, and the walk from the end stops at the first one that needs no lifting, or after
+-- :limit of them: `settle_thread` goes on from there.
 UPDATE messages SET rank = :rank
 WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number > coalesce((
+    SELECT thread_number FROM (
+        SELECT thread_number, rank FROM messages
+        WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number < :thread_number
+        ORDER BY thread_number DESC LIMIT :limit
+    ) WHERE rank <= :rank LIMIT 1
+), (
     SELECT thread_number FROM messages
-    WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND rank <= :rank
-        AND thread_number < :thread_number
-    ORDER BY thread_number DESC LIMIT 1
+    WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number < :thread_number
+    ORDER BY thread_number DESC LIMIT 1 OFFSET :limit
 ), 0) AND thread_number < :thread_number AND rank > :rank  -- not a delayed head, whose rank is NULL
 
 -- name: settle_thread
--- After a message that others had inherited from is gone: ranks from the base ranks anew.
+-- Ranks from the base ranks anew, of the :limit messages before one, which hands on its own rank.
 UPDATE messages SET rank = settled.rank
 FROM (
-    SELECT number, min(base_rank) OVER (ORDER BY thread_number DESC ROWS UNBOUNDED PRECEDING) AS rank
-    FROM messages INDEXED BY messages_queued_in_thread  -- the planner would walk the whole history of the thread
-    WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued'
+    SELECT number, min(:inherited, min(base_rank) OVER (ORDER BY thread_number DESC ROWS UNBOUNDED PRECEDING)) AS rank
+    FROM (
+        SELECT number, base_rank, thread_number
+        FROM messages INDEXED BY messages_queued_in_thread  -- the planner would walk the whole history of the thread
+        WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number < :below
+        ORDER BY thread_number DESC LIMIT :limit
+    )
 ) AS settled
 WHERE messages.number = settled.number AND messages.rank <> settled.rank
+RETURNING thread_number
+
+-- name: inherited_from
+-- The rank that this place in a thread and those behind it hand on.
+SELECT rank FROM messages INDEXED BY messages_queued_in_thread
+WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number >= :below
+ORDER BY thread_number LIMIT 1
+
+-- name: nth_before
+-- The place in a thread that has :limit - 1 waiting messages between itself and this one.
+SELECT thread_number FROM messages INDEXED BY messages_queued_in_thread
+WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number < :below
+ORDER BY thread_number DESC LIMIT 1 OFFSET :limit - 1
+
+-- name: list_tail
+SELECT number, id, thread_number FROM messages INDEXED BY messages_queued_in_thread
+WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued'
+ORDER BY thread_number DESC LIMIT :limit
 
 -- name: inherited_ahead
 -- Whether the message just ahead in the thread has its rank from one behind it.
