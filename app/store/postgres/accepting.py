@@ -1,16 +1,17 @@
 """Accepting messages: what many callers hand in is stored by a few statements."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from app.errors import AgentQueueError, QueueFull, ThreadBusy
 from app.models import Accepted, IfBusy, MessageState, NewMessage, RequestKey
 from app.store.lane import Operation
+from app.store.parts import ThreadKey
 from app.store.postgres.changes import Locked
 from app.store.postgres.connection import step
 from app.store.postgres.keys import Keyed, KeyName, KnownKey, check_fingerprint, name_of
-from app.store.postgres.placing import Placed, Placing, ThreadKey, in_order, thread_of
+from app.store.postgres.placing import Placed, Placing, in_order, thread_of
 from app.store.rows import Receipt, accepted
 
 PART_LENGTH = 1_000
@@ -23,6 +24,8 @@ class Add(NamedTuple):
     new: Sequence[NewMessage]
     max_queued: int
     key: RequestKey | None = None
+    cleared: Mapping[ThreadKey, Sequence[str]] | None = None
+    """What `Controlling.clear` has cancelled for these messages, by thread."""
 
     @property
     def looks_at_threads(self) -> bool:
@@ -82,7 +85,8 @@ class Accepting(Placing, Keyed):
             if not fitting:
                 self.session.discard()
                 return results
-            receipts = self._store([each for index in fitting for each in given[index].new], now)
+            gone = {key: ids for index in fitting for key, ids in (given[index].cleared or {}).items()}
+            receipts = self._store([each for index in fitting for each in given[index].new], gone, now)
             kept: dict[KeyName, str] = {}
             for index in fitting:
                 add = given[index]
@@ -95,10 +99,10 @@ class Accepting(Placing, Keyed):
             self.drop_keys(sorted(named - kept.keys() - known.keys()))
         return results
 
-    def _store(self, new: Sequence[NewMessage], now: int) -> list[Receipt]:
+    def _store(self, new: Sequence[NewMessage], cleared: dict[ThreadKey, Sequence[str]], now: int) -> list[Receipt]:
         ranks: dict[int, int | None]
         if any(map(_looks_at_thread, new)):
-            stored = self._store_in_turn(new, now)
+            stored = self._store_in_turn(new, cleared, now)
             ranks = dict(self.rows("find_ranks", numbers=[each.number for each in stored]))
         else:
             stored = self._store_together(new, {}, now)
@@ -116,7 +120,9 @@ class Accepting(Placing, Keyed):
         numbers = self.insert(placed, rollbacks, now)
         return [Stored(each, numbers[each.new.id], rollbacks.get(each.new.id, ())) for each in placed]
 
-    def _store_in_turn(self, new: Sequence[NewMessage], now: int) -> list[Stored]:
+    def _store_in_turn(
+        self, new: Sequence[NewMessage], cleared: dict[ThreadKey, Sequence[str]], now: int
+    ) -> list[Stored]:
         """Each does with its thread what it says, those before it included.
 
         All threads are locked before all messages in them, so that nobody waits in a circle.
@@ -133,13 +139,14 @@ class Accepting(Placing, Keyed):
         rollbacks: dict[str, Sequence[str]] = {}
         for each in new:
             key = thread_of(each)
-            if key is not None and _looks_at_thread(each) and counts[key]:
+            if key is not None and _looks_at_thread(each) and (counts[key] or key in cleared):
                 if each.if_busy is IfBusy.REJECT:
                     raise ThreadBusy(key[1])
                 stored += self._take_turn(turn, rollbacks, unfinished, now)
                 turn = []
                 if each.if_busy is IfBusy.ROLLBACK:
-                    rollbacks[each.id] = [one.id for one in unfinished[key]]
+                    rollbacks[each.id] = [*(one.id for one in unfinished[key]), *cleared.get(key, ())]
+                cleared.pop(key, None)
                 unfinished[key] = self._make_way(unfinished[key], now)
                 counts[key] = len(unfinished[key])
             turn.append(each)

@@ -17,9 +17,10 @@ from app.models import (
 )
 from app.store.base import MOVED, READY, message_topic
 from app.store.endings import REQUEUED
+from app.store.parts import CLEARED_AT_ONCE, SETTLED_AT_ONCE, ThreadKey, Unsettled
 from app.store.postgres.changes import Locked, Logs, locked_by_id
 from app.store.postgres.connection import Rows, step
-from app.store.postgres.keys import Keyed, check_fingerprint, name_of
+from app.store.postgres.keys import KEY_MS, Keyed, check_fingerprint, name_of
 from app.store.postgres.operations import NewRows, next_events
 from app.store.postgres.placing import Placing
 from app.store.rows import to_message
@@ -63,12 +64,12 @@ class Controlling(Placing, Keyed):
                 "inherited_ahead", **thread, thread_number=locked.thread_number
             )
             steps = self.cancel_all([locked], now)
-            if inherited:
-                steps.append(step("settle_thread", **thread))
             if steps:
                 self.session.run_all(*steps)
             else:
                 self.session.discard()
+            if inherited:
+                self._settle(tenant, locked, locked.thread_number)
             return self.owned(tenant, message_id)
 
     def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
@@ -80,12 +81,53 @@ class Controlling(Placing, Keyed):
             _refuse_unless([locked], MessageState.QUEUED, NotQueued)
             before = self.owned(tenant, message_id).priority
             apart = self.ranks.rank(priority.level, 0) - self.ranks.rank(before.level, 0)
-            steps = [step("reprioritize", number=locked.number, priority=priority.value, step=apart)]
+            self.rows("reprioritize", number=locked.number, priority=priority.value, step=apart)
             if locked.thread_id is not None:
-                steps.append(step("settle_thread", tenant=tenant, thread_id=locked.thread_id))
-            self.session.run_all(*steps)
+                self._settle(tenant, locked, locked.thread_number + 1)
             self.touched |= {MOVED, message_topic(message_id)}
             return self.message(tenant, message_id)
+
+    def _settle(self, tenant: str, locked: Locked, below: int) -> None:
+        """Those before this place in the thread inherit anew; under the lock of the thread."""
+        assert locked.thread_id is not None, "only threads inherit"
+        left = self._settle_part(Unsettled(tenant, locked.thread_id, below))
+        if left is not None:
+            self.unsettled.append(left)
+
+    def _settle_part(self, place: Unsettled) -> Unsettled | None:
+        part = {**place._asdict(), "limit": SETTLED_AT_ONCE}
+        last, settled = self.session.run_all(step("nth_before", **part), step("settle_thread", **part))
+        return place._replace(below=last[0][0]) if last and last[0] in settled else None
+
+    def settle(self, place: Unsettled) -> Unsettled | None:
+        """Give SETTLED_AT_ONCE messages their ranks; where to go on, None when the rest needs no change."""
+        with self.transaction(step("lock_thread", tenant=place.tenant, thread_id=place.thread_id)):
+            self.touched.add(MOVED)
+            return self._settle_part(place)
+
+    def clear(
+        self, threads: Sequence[ThreadKey], count: int, max_queued: int, key: RequestKey | None
+    ) -> dict[ThreadKey, list[tuple[int, str]]]:
+        """Cancel the last waiting messages of a thread that has many, before so many messages are added to these.
+
+        Empty when no thread has many, or when the messages will not be stored.
+        """
+        with self.transaction(step("count_queued")) as (now, [[(queued,)]]):
+            asked = key is not None and self.row("find_key", tenant=key.tenant, key=key.key, after=now - KEY_MS)
+            if not asked and queued + count <= max_queued:
+                for tenant, thread_id in threads:
+                    thread = {"tenant": tenant, "thread_id": thread_id}
+                    if self.value("nth_before", **thread, below=2**62, limit=2 * CLEARED_AT_ONCE) is None:
+                        continue
+                    _, rows = self.session.run_all(
+                        step("lock_thread", **thread), step("lock_tail", **thread, limit=CLEARED_AT_ONCE)
+                    )
+                    locked = [Locked._make(row) for row in rows]
+                    if steps := self.cancel_all(locked, now, are_thread=True):
+                        self.session.run_all(*steps)
+                        return {(tenant, thread_id): [(each.thread_number, each.id) for each in locked]}
+            self.session.discard()
+        return {}
 
     def resume(self, tenant: str, message_id: str, fence: int, value: str, key: RequestKey | None) -> Accepted:
         """See `MessageStore.resume`."""

@@ -1,11 +1,13 @@
 """What operations have in common: a session, the time, and the topics that were touched."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from app.clock import Clock
 from app.models import NewEvent
+from app.store.parts import Unsettled
 from app.store.postgres.connection import ReadOnly, Rows, Session, Step, step
 from app.store.reads import Reads
 
@@ -45,6 +47,8 @@ class Writes(PostgresReads):
         super().__init__(session)
         self.clock = clock
         self.touched: set[str] = set()
+        self.unsettled: deque[Unsettled] = deque()
+        """Long threads whose ranks `Controlling.settle` has to carry on."""
 
     @contextmanager
     def transaction(self, *first: Step) -> Iterator[tuple[int, list[Rows]]]:

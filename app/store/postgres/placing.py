@@ -8,13 +8,11 @@ from typing import NamedTuple
 from app.clock import Clock
 from app.models import NewMessage, Place
 from app.store.base import MOVED, READY, RankPolicy
+from app.store.parts import SETTLED_AT_ONCE, ThreadKey, Unsettled
 from app.store.postgres.changes import Changes
 from app.store.postgres.connection import Rows, Session, step
 from app.store.reads import LEVEL, NEAR_END
 from app.store.rows import options_of, preview, run_at_of
-
-ThreadKey = tuple[str, str]
-"""Tenant and thread id."""
 
 
 class Placed(NamedTuple):
@@ -130,13 +128,15 @@ class Placing(Changes):
                 first.setdefault(key, each)
         lifting = [each for each in first.values() if each.place is Place.BEHIND]
         if lifting:
-            self.rows(
+            left = self.rows(
                 "lift_threads",
                 tenants=[each.new.tenant for each in lifting],
                 threads=[each.new.thread_id for each in lifting],
                 ranks=[each.rank for each in lifting],
                 firsts=[each.thread_number for each in lifting],
+                limit=SETTLED_AT_ONCE,
             )
+            self.unsettled.extend(map(Unsettled._make, left))
 
     def positions(self, places: Sequence[tuple[int | None, int]]) -> list[int | None]:
         """How many wait before each place (rank and number); None for one without a rank.

@@ -17,6 +17,7 @@ from app.models import (
     DeliveryAttempt,
     EventPage,
     FailedAttempt,
+    IfBusy,
     Lease,
     Message,
     MessageFilter,
@@ -36,7 +37,7 @@ from app.store.endings import events_size, outcome_size
 from app.store.hub import Hub
 from app.store.lane import Lane
 from app.store.named_sql import load_queries
-from app.store.parts import prune, repeat
+from app.store.parts import Cleared, Settling, ThreadKey, clear, prune, repeat
 from app.store.postgres.accepting import Accepting, Add, parts_of
 from app.store.postgres.connection import Session, connection_parameters
 from app.store.postgres.controlling import Controlling
@@ -80,9 +81,10 @@ class PostgresStore:
         self._sessions: list[Session] = []
         self._workings: list[tuple[Session, Lane]] = []
         ranks = ranks or RankPolicy()
-        accepting = Accepting(self._session(), self._clock, ranks)
+        self._accepting = accepting = Accepting(self._session(), self._clock, ranks)
         logging, finishing = Logging(self._session(), self._clock), Finishing(self._session(), self._clock)
         self._controls = Controlling(self._session(), self._clock, ranks)
+        self._settling = Settling(lambda place: self._control_lane.run(lambda: self._controls.settle(place)))
         self._deliveries = Delivering(self._session(), self._clock)
         self._upkeep = Upkeep(self._session(), self._clock)
         self._reads = PostgresReads(self._session())
@@ -93,7 +95,7 @@ class PostgresStore:
         self._delivery_lane = self._lane("deliver", OneByOne(self._deliveries, self._touch))
         self._upkeep_lane = self._lane("upkeep", OneByOne(self._upkeep, self._touch))
         self._lists = PostgresReads(self._session())
-        self._claims = Controlling(self._session(), self._now, ranks)
+        self._claims = Controlling(self._session(), self._clock, ranks)
         self._read_lane = self._lane("read", Reading(self._reads.session))
         self._list_lane = self._lane("list", Reading(self._lists.session))
         self._claim_lane = self._lane("claim", OneByOne(self._claims, self._touch))
@@ -186,7 +188,13 @@ class PostgresStore:
 
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
         """See `MessageStore.add`."""
-        accepted: Accepted = await self._accept_lane.submit(Add(new, max_queued, key))
+
+        def clear_part(threads: Sequence[ThreadKey]) -> Awaitable[Cleared]:
+            return self._control_lane.run(lambda: self._controls.clear(threads, len(new), max_queued, key))
+
+        cleared = await clear(new, clear_part) if any(each.if_busy is not IfBusy.ENQUEUE for each in new) else {}
+        accepted: Accepted = await self._accept_lane.submit(Add(new, max_queued, key, cleared))
+        await self._settling.complete(self._accepting.unsettled)
         return accepted
 
     async def get(self, tenant: str, message_id: str) -> Message:
@@ -203,11 +211,15 @@ class PostgresStore:
 
     async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
         """See `MessageStore.cancel`."""
-        return await self._control_lane.run(lambda: self._controls.cancel(tenant, message_id, running))
+        cancelled = await self._control_lane.run(lambda: self._controls.cancel(tenant, message_id, running))
+        await self._settling.complete(self._controls.unsettled)
+        return cancelled
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
         """See `MessageStore.reprioritize`."""
-        return await self._control_lane.run(lambda: self._controls.reprioritize(tenant, message_id, priority))
+        message = await self._control_lane.run(lambda: self._controls.reprioritize(tenant, message_id, priority))
+        await self._settling.complete(self._controls.unsettled)
+        return message
 
     async def resume(
         self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
@@ -217,7 +229,9 @@ class PostgresStore:
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         """See `MessageStore.requeue`."""
-        return await self._control_lane.run(lambda: self._controls.requeue(tenant, message_ids))
+        messages = await self._control_lane.run(lambda: self._controls.requeue(tenant, message_ids))
+        await self._settling.complete(self._controls.unsettled)
+        return messages
 
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
         """See `MessageStore.purge`."""

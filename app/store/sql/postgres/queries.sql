@@ -131,28 +131,71 @@ DELETE FROM request_keys WHERE (tenant, key) IN (
 
 -- name: lift_threads
 -- Priority inheritance: those ahead in the thread wait no longer than these would. Ranks never fall along a thread, so
--- the messages to lift are its tail, and the walk from the end stops at the first one that needs no lifting.
-UPDATE messages SET rank = lift.rank
-FROM unnest(%(tenants)s::text[], %(threads)s::text[], %(ranks)s::bigint[], %(firsts)s::bigint[])
-    AS lift (tenant, thread_id, rank, first)
-WHERE messages.tenant = lift.tenant AND messages.thread_id = lift.thread_id AND messages.state = 'queued'
-    AND messages.thread_number < lift.first AND messages.thread_number > coalesce((
-        SELECT ahead.thread_number FROM messages AS ahead
-        WHERE ahead.tenant = lift.tenant AND ahead.thread_id = lift.thread_id AND ahead.state = 'queued'
-            AND ahead.rank <= lift.rank AND ahead.thread_number < lift.first
-        ORDER BY ahead.thread_number DESC LIMIT 1
-    ), 0)
-    AND messages.rank > lift.rank  -- not a delayed head, whose rank is NULL
+-- the messages to lift are its tail, and the walk from the end stops at the first one that needs no lifting, or after
+-- so many of them: `settle_thread` goes on from there.
+WITH lifted AS (
+    UPDATE messages SET rank = lift.rank
+    FROM unnest(%(tenants)s::text[], %(threads)s::text[], %(ranks)s::bigint[], %(firsts)s::bigint[])
+        AS lift (tenant, thread_id, rank, first)
+    WHERE messages.tenant = lift.tenant AND messages.thread_id = lift.thread_id AND messages.state = 'queued'
+        AND messages.thread_number < lift.first AND messages.thread_number > coalesce((
+            SELECT ahead.thread_number FROM (
+                SELECT thread_number, rank FROM messages
+                WHERE tenant = lift.tenant AND thread_id = lift.thread_id AND state = 'queued'
+                    AND thread_number < lift.first
+                ORDER BY thread_number DESC LIMIT %(limit)s
+            ) AS ahead WHERE ahead.rank <= lift.rank LIMIT 1
+        ), (
+            SELECT ahead.thread_number FROM messages AS ahead
+            WHERE ahead.tenant = lift.tenant AND ahead.thread_id = lift.thread_id AND ahead.state = 'queued'
+                AND ahead.thread_number < lift.first
+            ORDER BY ahead.thread_number DESC LIMIT 1 OFFSET %(limit)s
+        ), 0)
+        AND messages.rank > lift.rank  -- not a delayed head, whose rank is NULL
+    RETURNING messages.tenant, messages.thread_id, messages.thread_number
+)
+SELECT tenant, thread_id, min(thread_number) FROM lifted GROUP BY tenant, thread_id HAVING count(*) >= %(limit)s
 
 -- name: settle_thread
--- After a message that others had inherited from is gone: ranks from the base ranks anew.
+-- Ranks from the base ranks anew, of some messages before one, which hands on its own rank.
 UPDATE messages SET rank = settled.rank
 FROM (
-    SELECT number, min(base_rank) OVER (ORDER BY thread_number DESC ROWS UNBOUNDED PRECEDING) AS rank
-    FROM messages
-    WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'queued'
+    SELECT number, least(
+        (
+            SELECT rank FROM messages
+            WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'queued' AND thread_number >= %(below)s
+            ORDER BY thread_number LIMIT 1
+        ), min(base_rank) OVER (ORDER BY thread_number DESC ROWS UNBOUNDED PRECEDING)
+    ) AS rank
+    FROM (
+        SELECT number, base_rank, thread_number FROM messages
+        WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'queued' AND thread_number < %(below)s
+        ORDER BY thread_number DESC LIMIT %(limit)s
+    ) AS part
 ) AS settled
 WHERE messages.number = settled.number AND messages.rank <> settled.rank
+RETURNING messages.thread_number
+
+-- name: nth_before
+-- The place in a thread that has this many waiting messages, less one, between itself and another.
+SELECT thread_number FROM messages
+WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'queued' AND thread_number < %(below)s
+ORDER BY thread_number DESC LIMIT 1 OFFSET %(limit)s - 1
+
+-- name: lock_thread
+SELECT 1 FROM threads WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s FOR NO KEY UPDATE
+
+-- name: lock_tail
+-- Under the lock of the thread.
+SELECT {locked_columns} FROM messages WHERE number = ANY (ARRAY(
+    SELECT number FROM messages
+    WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'queued'
+    ORDER BY thread_number DESC LIMIT %(limit)s
+)) AND state = 'queued' AND place = 'behind'
+ORDER BY number FOR NO KEY UPDATE
+
+-- name: find_key
+SELECT 1 FROM request_keys WHERE tenant = %(tenant)s AND key = %(key)s AND created_at > %(after)s
 
 -- name: inherited_ahead
 -- Whether the message just ahead in the thread has its rank from one behind it.
