@@ -16,7 +16,6 @@ from tests.contract.builders import (
     TENANT,
     add,
     add_all,
-    cancel_running,
     claim_one,
     claimed_ids,
     dead_letter,
@@ -79,16 +78,6 @@ async def test_all_of_a_long_thread_inherit_from_what_is_requeued(store: Store) 
     other = await add(store, priority=NORMAL)
     await requeue(store, failed.id)
     assert await ahead_of(store, other) == LONG
-
-
-async def test_the_head_of_a_long_thread_is_claimed_with_the_priority_of_its_last(store: Store) -> None:
-    thread = await long_thread(store)
-    await cancel_running(store, thread[1].id)
-    await add(store, priority=NORMAL)
-    await add(store, thread="long", priority=HIGH)
-    lease = await claim_one(store)
-    assert lease.message_id != thread[2].id, "the first of the thread runs"
-    await cancel_running(store, thread[0].id)
 
 
 async def test_urgent_messages_that_come_and_go_together_leave_the_ranks_as_they_were(store: Store) -> None:

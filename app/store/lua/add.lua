@@ -2,11 +2,12 @@
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
 -- ARGV[1] time, ARGV[2] how many may be queued, ARGV[3] tenant of the request's key, ARGV[4] that key or '',
 -- ARGV[5] its fingerprint, ARGV[6] for how many milliseconds it holds, ARGV[7] template of the event `cancelled`
--- (\1T time) or '', then of each message: id, tenant, thread or '', agent, content, priority, rank at time 0,
+-- (\1T time) or '', ARGV[8] the ids that `clear.lua` has cancelled, as a JSON array of tenant, thread and ids for each
+-- thread, or '', then of each message: id, tenant, thread or '', agent, content, priority, rank at time 0,
 -- preview, options or '', time before which it is not to run or '', that as milliseconds from now or '', what it
 -- does when its thread is busy, webhook or ''
 -- Returns whether an earlier request was answered, the receipts (as in `app.store.rows`), whether one of them is ready,
--- ids of the messages that were cancelled, ids of those that are to be; 'reused' for a key of another request, 'full' for
+-- ids of the messages that were cancelled, ids of those that are to be, what is left to be settled; 'reused' for a key of another request, 'full' for
 -- the queue; 'busy' and the thread when one of them is.
 -- include: keys
 -- include: queue
@@ -19,7 +20,7 @@
 -- include: requests
 -- include: once
 
-local FIRST, WIDTH, NOTHING = 8, 13, {}
+local FIRST, WIDTH, NOTHING = 9, 13, {}
 
 -- As the operation before has left them: the number of the newest message, how many are queued. The latter is not known
 -- after others were cancelled, or when an operation broke.
@@ -106,6 +107,15 @@ local function make_way(tenant, thread, now, microseconds, template, cancelled, 
     return ids
 end
 
+-- Those that `clear.lua` has cancelled, by thread.
+local function cleared_of(text)
+    local cleared = {}
+    if text ~= '' then
+        for _, each in ipairs(cjson.decode(text)) do cleared[scope(each[1], each[2])] = each[3] end
+    end
+    return cleared
+end
+
 -- Stores the message whose fields begin at `i`. Returns its receipt, without the position, and its member.
 local function store(ARGV, i, number, now, gone)
     local id, thread, run_at = ARGV[i], ARGV[i + 2] ~= '' and ARGV[i + 2], tonumber(ARGV[i + 9] ~= '' and ARGV[i + 9] or 0)
@@ -145,19 +155,22 @@ local function run(ARGV)
     local request = ARGV[4] ~= '' and request_key(ARGV[3], ARGV[4])
     local earlier = request and recall_request(request, ARGV[5], now - tonumber(ARGV[6]))
     if earlier == 'reused' then return earlier end
-    if earlier then return {1, earlier, 0, {}, {}} end
+    if earlier then return {1, earlier, 0, {}, {}, {}} end
     local refused, queued = refusal(ARGV)
     if refused then return refused end
 
-    known_queued = nil
+    known_queued, unsettled = nil, {}
     local receipts = {}
-    local any_ready, cancelled, to_cancel = 0, {}, {}
+    local any_ready, cancelled, to_cancel, cleared = 0, {}, {}, cleared_of(ARGV[8])
     for i = FIRST, #ARGV, WIDTH do
         local thread, if_busy, gone = ARGV[i + 2], ARGV[i + 11], NOTHING
         number = above(number, microseconds)
         if thread ~= '' and (if_busy == 'interrupt' or if_busy == 'rollback') then
             queued = nil
             gone = make_way(ARGV[i + 1], thread, now, microseconds, ARGV[7], cancelled, to_cancel)
+            local name = scope(ARGV[i + 1], thread)
+            for _, id in ipairs(cleared[name] or NOTHING) do gone[#gone + 1] = id end
+            cleared[name] = nil
             if if_busy == 'interrupt' then gone = NOTHING end
         end
         local receipt, member = store(ARGV, i, number, now, gone)
@@ -170,7 +183,7 @@ local function run(ARGV)
         place_receipts()
         keep_request(request, ARGV[5], now, receipts)
     end
-    return remember({0, receipts, any_ready, cancelled, to_cancel})
+    return remember({0, receipts, any_ready, cancelled, to_cancel, unsettled})
 end
 
 local replies = each(run, place_receipts)

@@ -3,7 +3,7 @@
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
 -- ARGV[1] time, ARGV[2] tenant, ARGV[3] id, ARGV[4] template of the event (\1T time), ARGV[5] 1 for those that
 -- are not queued too
--- Returns its row; its state when it cannot be cancelled; false when the tenant has no such message.
+-- Returns its row and what is left to be settled; its state when it cannot be cancelled; false when the tenant has no such message.
 -- include: keys
 -- include: time
 -- include: messages
@@ -14,7 +14,8 @@
 -- include: once
 
 local function run(ARGV)
-    if recalled then return row(ARGV[3]) end
+    if recalled then return {row(ARGV[3]), recalled} end
+    unsettled = {}
     local message = load_of(ARGV[2], ARGV[3])
     if not message then return false end
     local allowed = message.state == 'queued'
@@ -22,15 +23,10 @@ local function run(ARGV)
     if not allowed then return message.state end
 
     local now, microseconds = clock(ARGV[1])
-    if message.place == 'behind' then
-        local queue = thread_queue_key(message.tenant, message.thread)
-        local place = redis.call('ZRANK', queue, message.member)
-        settle(message.tenant, queue, place, place + 1)
-    end
     cancel(message, now, microseconds, ARGV[4])
+    if message.place == 'behind' then settle(message.tenant, message.thread, tonumber(message.thread_number)) end
     if message.state ~= 'processing' and message.place ~= 'behind' then promote_next(message, now) end
-    remember(true)
-    return row(message.id)
+    return {row(message.id), remember(unsettled)}
 end
 
 return each(run)

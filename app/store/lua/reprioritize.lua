@@ -1,7 +1,7 @@
 -- Gives a queued message another priority; those ahead in its thread inherit anew.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
 -- ARGV[1] tenant, ARGV[2] id, ARGV[3] priority, ARGV[4...] each priority and its rank at time 0
--- Returns its row and its position; its state when it is not queued; false when the tenant has no such message.
+-- Returns its row, its position, and what is left to be settled; its state when it is not queued; false when the tenant has no such message.
 -- include: keys
 -- include: messages
 -- include: ranks
@@ -9,12 +9,13 @@
 -- include: once
 
 local function run(ARGV)
-    local function answer()
+    local function answer(left)
         local columns = row(ARGV[2])
-        return {columns, position(columns)}
+        return {columns, position(columns), left}
     end
 
-    if recalled then return answer() end
+    if recalled then return answer(recalled) end
+    unsettled = {}
     local message = load_of(ARGV[1], ARGV[2])
     if not message then return false end
     if message.state ~= 'queued' then return message.state end
@@ -23,14 +24,11 @@ local function run(ARGV)
     local rank = message.base_rank + ranks[ARGV[3]] - ranks[message.priority]
     redis.call('HSET', message_key(message.id), 'priority', ARGV[3], 'base_rank', rank)
     if message.thread then
-        local queue = thread_queue_key(message.tenant, message.thread)
-        local place = redis.call('ZRANK', queue, message.member)
-        settle(message.tenant, queue, place + 1, place + 1)
+        settle(message.tenant, message.thread, tonumber(message.thread_number) + 1)
     elseif message.place == 'ready' then
         wait(message, rank)
     end
-    remember(true)
-    return answer()
+    return answer(remember(unsettled))
 end
 
 return each(run)

@@ -3,7 +3,7 @@
 -- ARGV[1] time, ARGV[2] tenant, ARGV[3] template of the event `retry` (\1A attempt, \1T time of the next, \1D
 -- first event to drop), ARGV[4...9] each priority and its rank at time 0, then of each message its id and its
 -- preview
--- Returns 1 and row and position of each; 0, the id of one that is no dead letter, and its state, or false when the tenant
+-- Returns 1, row and position of each, and what is left to be settled; 0, the id of one that is no dead letter, and its state, or false when the tenant
 -- has no such message.
 -- include: keys
 -- include: time
@@ -17,16 +17,17 @@
 local function run(ARGV)
     local FIRST = 10
 
-    local function answer()
+    local function answer(left)
         local rows = {}
         for i = FIRST, #ARGV, 2 do
             local columns = row(ARGV[i])
             rows[#rows + 1] = {columns, position(columns)}
         end
-        return {1, rows}
+        return {1, rows, left}
     end
 
-    if recalled then return answer() end
+    if recalled then return answer(recalled) end
+    unsettled = {}
     local now, microseconds = clock(ARGV[1])
     local messages, ranks = {}, {}
     for i = FIRST, #ARGV, 2 do
@@ -66,8 +67,7 @@ local function run(ARGV)
         requeue(message, number, message.preview)
     end
     if number then redis.call('SET', prefix .. 'number', number) end
-    remember(1)
-    return answer()
+    return answer(remember(unsettled))
 end
 
 return each(run)

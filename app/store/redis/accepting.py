@@ -1,6 +1,8 @@
 """Messages as their senders see them: accepted, looked at, cancelled, answered."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.errors import (
@@ -25,6 +27,7 @@ from app.models import (
     RequestKey,
 )
 from app.store.base import CANCELS, KEY_SECONDS, MOVED, PAGE_TEXT_LENGTH, READY, message_topic
+from app.store.parts import CLEARED_AT_ONCE, Cleared, ThreadKey, Unsettled, clear
 from app.store.redis import replies, templates
 from app.store.redis.calls import Calls
 from app.store.rows import Receipt, accepted, options_of, preview
@@ -38,10 +41,12 @@ class Accepting(Calls):
 
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
         """See `MessageStore.add`."""
+        cleared = await self._clear(new, max_queued, key)
         fields = [field for each in new for field in self._fields_of(each)]
         ways = any(each.if_busy in (IfBusy.INTERRUPT, IfBusy.ROLLBACK) for each in new)
         reply = await self._writes.run(
-            "add", self._now(), max_queued, *_request(key), templates.CANCELLED if ways else "", *fields,
+            "add", self._now(), max_queued, *_request(key), templates.CANCELLED if ways else "",
+            json.dumps([(*thread, ids) for thread, ids in cleared.items()]) if cleared else "", *fields,
             topics=_topics_of_add,
         )  # fmt: skip
         match reply:
@@ -51,9 +56,34 @@ class Accepting(Calls):
                 raise KeyReused
             case ["busy", thread_id]:
                 raise ThreadBusy(thread_id)
-        replayed, receipts, *_ = reply
+        replayed, receipts, *_, left = reply
+        await self.settle(left)
         messages = [accepted(each, Receipt(*receipt)) for each, receipt in zip(new, receipts, strict=True)]
         return Accepted(messages, bool(replayed))
+
+    async def _clear(
+        self, new: Sequence[NewMessage], max_queued: int, key: RequestKey | None
+    ) -> Mapping[ThreadKey, Sequence[str]]:
+        """Cancel what waits in long threads that these messages clear; the ids by thread, oldest first."""
+        if all(each.if_busy is IfBusy.ENQUEUE for each in new):
+            return {}
+
+        def topics(reply: Any) -> Iterable[str]:
+            return (MOVED, *(message_topic(message_id) for _, message_id in reply[2])) if reply else ()
+
+        async def clear_part(threads: Sequence[ThreadKey]) -> Cleared:
+            names = [name for thread in threads for name in thread]
+            reply = await self._writes.run(
+                "clear", self._now(), max_queued, len(new), *_request(key), templates.CANCELLED, CLEARED_AT_ONCE,
+                *names, topics=topics,
+            )  # fmt: skip
+            return {(reply[0], reply[1]): [(number, message_id) for number, message_id in reply[2]]} if reply else {}
+
+        return await clear(new, clear_part)
+
+    async def settle(self, left: Sequence[tuple[str, str, int]]) -> None:
+        """Carry on with the ranks of long threads, as the script `settle` has them."""
+        await self._settling.complete(deque(map(Unsettled._make, left)))
 
     def _fields_of(self, new: NewMessage) -> tuple[str | int, ...]:
         return (
@@ -106,7 +136,7 @@ class Accepting(Calls):
         def topics(reply: Any) -> Iterable[str]:
             if not isinstance(reply, list):
                 return ()
-            if replies.message(reply).state is MessageState.PROCESSING:
+            if replies.message(reply[0]).state is MessageState.PROCESSING:
                 return (CANCELS, message_topic(message_id))
             return (READY, MOVED, message_topic(message_id))
 
@@ -117,7 +147,9 @@ class Accepting(Calls):
             raise MessageNotFound(message_id)
         if isinstance(reply, str):
             raise NotCancellable(message_id, MessageState(reply), running=running)
-        return replies.message(reply)
+        columns, left = reply
+        await self.settle(left)
+        return replies.message(columns)
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
         """See `MessageStore.reprioritize`."""
@@ -132,7 +164,9 @@ class Accepting(Calls):
             raise MessageNotFound(message_id)
         if isinstance(reply, str):
             raise NotQueued(message_id, MessageState(reply))
-        return replies.message(*reply)
+        *row, left = reply
+        await self.settle(left)
+        return replies.message(*row)
 
     async def resume(
         self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
@@ -175,6 +209,6 @@ def _request(key: RequestKey | None) -> tuple[str, str, str, int]:
 def _topics_of_add(reply: Any) -> Iterable[str]:
     if isinstance(reply, str) or reply[0] in ("busy", 1):
         return ()
-    _, _, ready, cancelled, to_cancel = reply
+    _, _, ready, cancelled, to_cancel, _ = reply
     topics = {MOVED, *map(message_topic, cancelled + to_cancel)}
     return topics | ({READY} if ready else set()) | ({CANCELS} if to_cancel else set())

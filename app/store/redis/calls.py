@@ -1,7 +1,8 @@
 """What every part of the store is made of: two lanes, the ranks, the time."""
 
 from app.clock import Clock, ClockState, Sample, SteadyClock
-from app.store.base import RankPolicy
+from app.store.base import MOVED, RankPolicy
+from app.store.parts import Settling, Unsettled
 from app.store.redis.lane import Lane, WriteLane
 
 READINGS = 5
@@ -16,6 +17,11 @@ class Calls:
         self._reads = reads
         self._ranks = ranks
         self._clock = clock
+        self._settling = Settling(self._settle_part)
+
+    async def _settle_part(self, place: Unsettled) -> Unsettled | None:
+        left = await self._writes.run("settle", *place, topics=lambda _: (MOVED,))
+        return Unsettled(*left[0]) if left else None
 
     def _now(self) -> int:
         """The time for a script."""

@@ -20,7 +20,7 @@ local function enqueue(message, rank, now, preview)
         redis.call('HINCRBY', key, 'queued', 1)
         redis.call('ZADD', of_tenant('threads', tenant), 'GT', now, thread)
         redis.call('ZREM', EMPTY, scope(tenant, thread))
-        lift(tenant, queue, rank)
+        lift(tenant, thread, rank)
         redis.call('ZADD', queue, message.thread_number, message.member)
         redis.call('ZADD', thread_messages_key(tenant, thread), message.thread_number, message.id)
     end

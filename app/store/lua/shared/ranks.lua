@@ -16,8 +16,17 @@ local function rerank_head(queue)
     if f[2] == 'ready' then redis.call('ZADD', ready_key(f[1]), rank_of(head), head) end
 end
 
--- For one with this rank that comes behind all of the queue.
-local function lift(tenant, queue, rank)
+-- An operation gives new ranks to this many messages of a thread and no more, since the server does nothing else
+-- meanwhile. What is left of a thread is noted as tenant, thread, and the place below which to go on (`settle.lua`).
+local MOST_SETTLED, unsettled = 1000, {}
+
+local function note_unsettled(tenant, thread, queue, last)
+    unsettled[#unsettled + 1] = {tenant, thread, tonumber(redis.call('ZSCORE', queue, last))}
+end
+
+-- For one with this rank that comes behind all of the thread.
+local function lift(tenant, thread, rank)
+    local queue = thread_queue_key(tenant, thread)
     local walked, step, changed = 0, 1, false
     while true do
         local ahead = redis.call('ZREVRANGE', queue, walked, walked + step - 1)
@@ -31,15 +40,21 @@ local function lift(tenant, queue, rank)
         rerank(tenant, lifted)
         walked, step, changed = walked + #ahead, 500, changed or #lifted > 0
         if #lifted < 2 * #ahead or #ahead == 0 then break end
+        if walked >= MOST_SETTLED then
+            note_unsettled(tenant, thread, queue, ahead[#ahead])
+            break
+        end
     end
     if changed then rerank_head(queue) end
 end
 
--- Of those before `place`, anew from their base ranks, with what the one at `behind` hands on.
-local function settle(tenant, queue, place, behind)
-    local member = redis.call('ZRANGE', queue, behind, behind)[1]
+-- Of those before the place `below`, anew from their base ranks, with what the one at this place hands on.
+local function settle(tenant, thread, below)
+    local queue = thread_queue_key(tenant, thread)
+    local place = redis.call('ZCOUNT', queue, '-inf', '(' .. string.format('%.0f', below))
+    local member = redis.call('ZRANGE', queue, place, place)[1]
     local inherited = member and rank_of(member) or math.huge
-    local step, changed = 1, false
+    local walked, step, changed = 0, 1, false
     while place > 0 do
         local first = math.max(place - step, 0)
         local ahead = redis.call('ZRANGE', queue, first, place - 1)
@@ -52,8 +67,12 @@ local function settle(tenant, queue, place, behind)
             settled[#settled + 1] = ahead[i]
         end
         rerank(tenant, settled)
-        place, step, changed = first, 500, changed or #settled > 0
+        walked, place, step, changed = walked + #ahead, first, 500, changed or #settled > 0
         if #settled < 2 * #ahead then break end
+        if walked >= MOST_SETTLED and place > 0 then
+            note_unsettled(tenant, thread, queue, ahead[1])
+            break
+        end
     end
     if changed then rerank_head(queue) end
 end

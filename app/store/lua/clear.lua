@@ -1,0 +1,40 @@
+-- Cancels the last waiting messages of a thread that has many, before messages are added that clear it.
+-- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
+-- ARGV[1] time or '', ARGV[2] how many may be queued, ARGV[3] how many are to be added, ARGV[4] tenant of the request's
+-- key, ARGV[5] that key or '', ARGV[6] its fingerprint, ARGV[7] for how many milliseconds it holds, ARGV[8] template of the
+-- event `cancelled` (\1T time), ARGV[9] how many to cancel, then of each thread its tenant and name
+-- Returns tenant and name of a thread, and place and id of each message of it that was cancelled; nothing when no thread
+-- has many, or when the messages will not be stored.
+-- include: keys
+-- include: queue
+-- include: time
+-- include: messages
+-- include: endings
+-- include: cancels
+-- include: requests
+-- include: once
+
+local function run(ARGV)
+    if recalled then return recalled end
+    local now, microseconds = clock(ARGV[1])
+    if ARGV[5] ~= '' and recall_request(request_key(ARGV[4], ARGV[5]), ARGV[6], now - tonumber(ARGV[7])) then return {} end
+    local queued = redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED)
+    if queued + tonumber(ARGV[3]) > tonumber(ARGV[2]) then return {} end
+    local most = tonumber(ARGV[9])
+    for i = 10, #ARGV, 2 do
+        local queue = thread_queue_key(ARGV[i], ARGV[i + 1])
+        if redis.call('ZCARD', queue) >= 2 * most then
+            local tail = redis.call('ZREVRANGE', queue, 0, most - 1, 'WITHSCORES')
+            local cleared = {}
+            for j = 1, #tail, 2 do
+                local message = load(id_of(tail[j]))
+                cancel(message, now, microseconds, ARGV[8])
+                cleared[#cleared + 1] = {tonumber(tail[j + 1]), message.id}
+            end
+            return remember({ARGV[i], ARGV[i + 1], cleared})
+        end
+    end
+    return {}
+end
+
+return each(run)
