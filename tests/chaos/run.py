@@ -87,7 +87,7 @@ class Faults:
         async with asyncio.TaskGroup() as tasks:
             while time.monotonic() < end:
                 kind = self._random.choice(self._kinds)
-                target = None if kind in DATABASE_FAULTS else self._random.choice(self._candidates(kind))
+                target = None if kind in DATABASE_FAULTS else self._random.choice(self._cluster.processes)
                 length = self._random.uniform(0, 1)
                 if target not in self._broken:
                     self._broken.add(target)
@@ -95,10 +95,6 @@ class Faults:
                     logger.info("Fault: %s of %s, %.3f", kind, target.life if target else "the database", length)
                     tasks.create_task(self._break(kind, target, length))
                 await asyncio.sleep(self._random.uniform(0, 2 * CALM_SECONDS))
-
-    def _candidates(self, kind: str) -> list[ChaosProcess]:
-        """`freeze` is for workers alone."""
-        return [each for each in self._cluster.processes if kind != "freeze" or each.kind == "worker"]
 
     async def _break(self, kind: str, target: ChaosProcess | None, length: float) -> None:
         if target is None:
@@ -108,10 +104,10 @@ class Faults:
         self._broken.discard(target)
 
     async def _break_process(self, kind: str, process: ChaosProcess, length: float) -> None:
-        if kind in ("stop", "freeze"):
+        if kind == "stop":
             with self._pause():
                 process.send(signal.SIGSTOP)
-                await asyncio.sleep(LEASE_SECONDS * ((0.5 if kind == "stop" else 1.5) + 2 * length))
+                await asyncio.sleep(LEASE_SECONDS * (0.5 + 2 * length))
                 process.send(signal.SIGCONT)
             return
         if kind == "kill":

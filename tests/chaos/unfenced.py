@@ -7,16 +7,26 @@ import hashlib
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import app.agents.langgraph
-from app.store import named_sql
+from app import bootstrap
+from app.config import Settings
+from app.models import Lease, Outcome
+from app.store import factory, named_sql
+from app.store.base import Store
 from app.worker import QueueWorker
+from tests.servers import until
 
 GUARDS = {
     "sqlite": {" AND fence = :fence AND state = 'processing'": ""},
     "postgres": {
         " AND messages.fence = lease.fence AND messages.state = 'processing'": "",
         "messages.fence\nFROM unnest": "lease.fence\nFROM unnest",
+        # what is locked is told apart by the fence that is held, not by the message's own
+        "messages.fence, messages.cancel_requested, messages.webhook_url\nFROM unnest": (
+            "lease.fence, messages.cancel_requested, messages.webhook_url\nFROM unnest"
+        ),
     },
     "redis": {
         "held[1] ~= 'processing' or held[2] ~= ARGV[2]": "not held[1]",
@@ -36,6 +46,25 @@ def remove_fences() -> None:
     app.agents.langgraph.MEMORY_FENCE_KEY = "__no_fence"  # type: ignore[attr-defined]  # replaced on purpose
     for method in ("on_beat", "on_silence"):
         setattr(QueueWorker, method, lambda *_: None)
+
+
+def finish_late(sign: Path) -> None:
+    """Remove the fences, let the lease of each message run out, and keep the first finish until this file is there."""
+    remove_fences()
+    QueueWorker.leases = lambda _: ()  # type: ignore[method-assign]  # a lease that no beat names runs out
+
+    def make_late(settings: Settings) -> Store:
+        store = factory.make_store(settings)
+        finish = store.finish
+
+        async def finish_when_told(lease: Lease, outcome: Outcome) -> None:
+            await until(sign.exists, "the test lets this worker finish")
+            await finish(lease, outcome)
+
+        store.finish = finish_when_told  # type: ignore[method-assign]  # replaced on purpose
+        return store
+
+    bootstrap.make_store = make_late  # type: ignore[attr-defined]  # replaced on purpose
 
 
 def _unguard_scripts() -> None:
