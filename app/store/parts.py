@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from app.errors import AgentQueueError
-from app.models import IfBusy, NewMessage
+from app.models import IfBusy, Message, NewMessage
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +39,18 @@ class Settling:
         self._settle = settle
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def complete(self, left: deque[Unsettled]) -> None:
-        """Settle these threads, also when the caller leaves."""
+    async def complete(self, left: deque[Unsettled], messages: Sequence[Message]) -> None:
+        """Settle what is left of the threads of these messages, also when the caller leaves."""
         if not left:
             return
-        task = asyncio.create_task(self._work(left), name="ranks of a long thread")
+        threads = {(message.tenant, message.thread_id) for message in messages}
+        own: deque[Unsettled] = deque()
+        for _ in range(len(left)):
+            place = left.popleft()  # no other caller comes between; what a lane adds meanwhile is behind these
+            (own if (place.tenant, place.thread_id) in threads else left).append(place)
+        if not own:
+            return
+        task = asyncio.create_task(self._work(own), name="ranks of a long thread")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         await asyncio.shield(task)

@@ -194,7 +194,7 @@ class PostgresStore:
 
         cleared = await clear(new, clear_part) if any(each.if_busy is not IfBusy.ENQUEUE for each in new) else {}
         accepted: Accepted = await self._accept_lane.submit(Add(new, max_queued, key, cleared))
-        await self._settling.complete(self._accepting.unsettled)
+        await self._settling.complete(self._accepting.unsettled, accepted.messages)
         return accepted
 
     async def get(self, tenant: str, message_id: str) -> Message:
@@ -212,13 +212,13 @@ class PostgresStore:
     async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
         """See `MessageStore.cancel`."""
         cancelled = await self._control_lane.run(lambda: self._controls.cancel(tenant, message_id, running))
-        await self._settling.complete(self._controls.unsettled)
+        await self._settling.complete(self._controls.unsettled, [cancelled])
         return cancelled
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
         """See `MessageStore.reprioritize`."""
         message = await self._control_lane.run(lambda: self._controls.reprioritize(tenant, message_id, priority))
-        await self._settling.complete(self._controls.unsettled)
+        await self._settling.complete(self._controls.unsettled, [message])
         return message
 
     async def resume(
@@ -230,7 +230,7 @@ class PostgresStore:
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         """See `MessageStore.requeue`."""
         messages = await self._control_lane.run(lambda: self._controls.requeue(tenant, message_ids))
-        await self._settling.complete(self._controls.unsettled)
+        await self._settling.complete(self._controls.unsettled, messages)
         return messages
 
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:

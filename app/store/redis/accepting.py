@@ -57,8 +57,8 @@ class Accepting(Calls):
             case ["busy", thread_id]:
                 raise ThreadBusy(thread_id)
         replayed, receipts, *_, left = reply
-        await self.settle(left)
         messages = [accepted(each, Receipt(*receipt)) for each, receipt in zip(new, receipts, strict=True)]
+        await self.settle(left, messages)
         return Accepted(messages, bool(replayed))
 
     async def _clear(
@@ -81,9 +81,9 @@ class Accepting(Calls):
 
         return await clear(new, clear_part)
 
-    async def settle(self, left: Sequence[tuple[str, str, int]]) -> None:
-        """Carry on with the ranks of long threads, as the script `settle` has them."""
-        await self._settling.complete(deque(map(Unsettled._make, left)))
+    async def settle(self, left: Sequence[tuple[str, str, int]], messages: Sequence[Message]) -> None:
+        """Carry on with the ranks of the long threads of these messages, as the script `settle` has them."""
+        await self._settling.complete(deque(map(Unsettled._make, left)), messages)
 
     def _fields_of(self, new: NewMessage) -> tuple[str | int, ...]:
         return (
@@ -148,8 +148,9 @@ class Accepting(Calls):
         if isinstance(reply, str):
             raise NotCancellable(message_id, MessageState(reply), running=running)
         columns, left = reply
-        await self.settle(left)
-        return replies.message(columns)
+        cancelled = replies.message(columns)
+        await self.settle(left, [cancelled])
+        return cancelled
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
         """See `MessageStore.reprioritize`."""
@@ -165,8 +166,9 @@ class Accepting(Calls):
         if isinstance(reply, str):
             raise NotQueued(message_id, MessageState(reply))
         *row, left = reply
-        await self.settle(left)
-        return replies.message(*row)
+        message = replies.message(*row)
+        await self.settle(left, [message])
+        return message
 
     async def resume(
         self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None

@@ -44,8 +44,9 @@ class Operating(Accepting):
             "requeue", self._now(), tenant, templates.retry(REQUEUED), *self._rank_of_each(), *named, topics=topics
         )
         _refuse(reply)
-        await self.settle(reply[2])
-        return [replies.message(*row) for row in reply[1]]
+        messages = [replies.message(*row) for row in reply[1]]
+        await self.settle(reply[2], messages)
+        return messages
 
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
         """See `MessageStore.purge`."""

@@ -150,7 +150,7 @@ class SqliteStore:
 
         cleared = await clear(new, clear_part) if any(each.if_busy is not IfBusy.ENQUEUE for each in new) else {}
         accepted = await self._write_lane.run(lambda: self._writes.add(new, max_queued, key, cleared))
-        await self._settling.complete(self._writes.unsettled)
+        await self._settling.complete(self._writes.unsettled, accepted.messages)
         return accepted
 
     async def get(self, tenant: str, message_id: str) -> Message:
@@ -168,13 +168,13 @@ class SqliteStore:
     async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
         """See `MessageStore.cancel`."""
         cancelled = await self._write_lane.run(lambda: self._writes.cancel(tenant, message_id, running))
-        await self._settling.complete(self._writes.unsettled)
+        await self._settling.complete(self._writes.unsettled, [cancelled])
         return cancelled
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
         """See `MessageStore.reprioritize`."""
         message = await self._write_lane.run(lambda: self._writes.reprioritize(tenant, message_id, priority))
-        await self._settling.complete(self._writes.unsettled)
+        await self._settling.complete(self._writes.unsettled, [message])
         return message
 
     async def resume(
@@ -186,7 +186,7 @@ class SqliteStore:
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         """See `MessageStore.requeue`."""
         messages = await self._write_lane.run(lambda: self._writes.requeue(tenant, message_ids))
-        await self._settling.complete(self._writes.unsettled)
+        await self._settling.complete(self._writes.unsettled, messages)
         return messages
 
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
