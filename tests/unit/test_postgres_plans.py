@@ -294,7 +294,13 @@ def test_looking_for_what_is_not_there_costs_next_to_nothing(
 
 THREAD_CALLS: dict[str, dict[str, Any]] = {
     "promote_next": {"tenants": ["default"], "threads": ["{}"], "ended": [139], "now": NOW},
-    "lift_threads": {"tenants": ["default"], "threads": ["{}"], "ranks": [10**15 + NOW + MESSAGES], "firsts": [500]},
+    "lift_threads": {
+        "tenants": ["default"],
+        "threads": ["{}"],
+        "ranks": [10**15 + NOW + MESSAGES],
+        "firsts": [500],
+        "limit": 1_000,
+    },
     "inherited_ahead": {"tenant": "default", "thread_id": "{}", "thread_number": 500},
     "get_thread": {"tenant": "default", "thread_id": "{}"},
 }

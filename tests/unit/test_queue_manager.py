@@ -19,7 +19,7 @@ from app.errors import (
 )
 from app.models import Message, MessageFilter, MessageState, Page, Part, Priority
 from app.queue_manager import Answer, QueueManager, Selection, Submission
-from app.store import reads
+from app.store import scanning
 from app.store.base import Store
 from app.store.sqlite.store import SqliteStore
 from tests.clock import ManualClock
@@ -259,7 +259,7 @@ async def test_a_selection_is_read_to_its_end(
     queue: QueueManager, memory: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pages end early by their texts."""
-    monkeypatch.setattr(reads, "PAGE_TEXT_LENGTH", 1)
+    monkeypatch.setattr(scanning, "PAGE_TEXT_LENGTH", 1)
     ids = {(await submit(queue)).id for _ in range(MAX_QUEUE_SIZE)}
     assert len(await queue.list_messages(TENANT, MessageFilter(), Page(10))) == 1
     cancelled = await queue.cancel_many(TENANT, Selection(expected_count=MAX_QUEUE_SIZE))
