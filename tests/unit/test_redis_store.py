@@ -220,7 +220,7 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
     return {
         "add": write("add", 10**9, *request, "alone", TENANT, "", *fields),
         "add again": write("add", 10**9, *request, "alone", TENANT, "", *fields),
-        "add to a thread": write("add", 10**9, "", "", "", 0, "", "in a thread", TENANT, "t", *fields),
+        "add to a thread": write("add", 10**9, "", "", "", 0, "", "", "in a thread", TENANT, "t", *fields),
         "claim": write("claim", WORKER, 2, 30_000, "", "chat", "other"),
         "cancel": write("cancel", TENANT, urgent, "", 0),
         "cancel what runs": write("cancel", TENANT, running.message_id, "", 1),

@@ -7,8 +7,8 @@
 -- preview, options or '', time before which it is not to run or '', that as milliseconds from now or '', what it
 -- does when its thread is busy, webhook or ''
 -- Returns whether an earlier request was answered, the receipts (as in `app.store.rows`), whether one of them is ready,
--- ids of the messages that were cancelled, ids of those that are to be, what is left to be settled; 'reused' for a key of another request, 'full' for
--- the queue; 'busy' and the thread when one of them is.
+-- ids of the messages that were cancelled, ids of those that are to be, what is left to be settled; 'reused' for a key
+-- of another request, 'full' for the queue; 'busy' and the thread when one of them is.
 -- include: keys
 -- include: queue
 -- include: time
