@@ -271,13 +271,12 @@ class QueueWorker:
         `asked` is what ran before the beat, whose answer does not know later claims.
         """
         for lease in asked:
-            if lease not in self._running:
-                continue
+            if lease not in self._running or lease in self._finishing:
+                continue  # a run that is being finished may hold nothing any more, and its finish knows the rest
             if beat.held.get(lease.message_id) != lease.fence:
                 logger.warning("Lease lost, stopping the run: id=%s", lease.message_id)
                 self._running[lease].cancel()
-            elif lease.message_id in beat.cancelled and lease not in self._cancelled | self._finishing:
-                # A run that has come to its finish ends as cancelled by that.
+            elif lease.message_id in beat.cancelled and lease not in self._cancelled:
                 logger.info("Message cancelled, stopping the run: id=%s", lease.message_id)
                 self._cancelled.add(lease)
                 self._running[lease].cancel()

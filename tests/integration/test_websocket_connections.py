@@ -241,6 +241,7 @@ async def test_a_server_that_stops_sends_its_readers_elsewhere(server: LiveServe
 async def test_what_was_taken_is_answered_before_the_server_stops(quiet: LiveServer, tmp_path: Path) -> None:
     async with talk(quiet.url) as client:
         database = apsw.Connection(str(tmp_path / "queue.db"))
+        database.set_busy_timeout(5_000)  # the server's own duties write as well
         database.execute("BEGIN IMMEDIATE")  # the store waits
         for number in ("1", "2"):
             await client.send("submit", request_id=number, message="x")

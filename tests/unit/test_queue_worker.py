@@ -280,6 +280,22 @@ async def test_a_cancel_that_meets_the_end_of_a_run_does_not_break_it_off(
     assert await state(store, message.id) is MessageState.CANCELLED
 
 
+async def test_a_beat_that_meets_the_end_of_a_run_takes_it_for_no_lost_lease(
+    store: WithSlowEnds, worker: QueueWorker, agent: GatedAgent, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The store may have ended the message before the worker knows."""
+    store.may_end.clear()
+    message = await add(store)
+    await until(lambda: agent.gates, "it runs")
+    agent.gates[0].set()
+    await until(lambda: store.ending, "the end is under way")
+    worker.on_beat(worker.leases(), Beat({}, frozenset()))
+    store.may_end.set()
+    await until(lambda: not worker.leases(), "the run has ended")
+    assert await state(store, message.id) is MessageState.COMPLETED
+    assert "Lease lost" not in caplog.text
+
+
 async def test_a_second_beat_does_not_break_off_a_run_that_is_being_stopped(
     store: WithSlowEnds, worker: QueueWorker, agent: GatedAgent
 ) -> None:
