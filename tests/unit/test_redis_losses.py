@@ -35,6 +35,9 @@ from tests.contract.builders import (
 from tests.unit.redis_tools import opened, repeated
 from tests.valkey_server import ValkeyServer
 
+A_MILLISECOND = 0.001
+"""Numbers and fences are told by it; a server that is restored takes longer."""
+
 Past = Callable[[], None]
 Loss = Callable[[RedisStore, Lease], Awaitable[object]]
 
@@ -71,11 +74,13 @@ def remembered(admin: redis.Redis) -> Past:
 async def test_a_claim_that_the_server_forgot_has_another_fence_than_the_next(
     server: ValkeyServer, admin: redis.Redis
 ) -> None:
-    async with opened(RedisStore(server.url)) as store:
+    clock = ManualClock()
+    async with opened(RedisStore(server.url, clock=clock)) as store:
         message = await add(store)
         restore = remembered(admin)
         forgotten = await claim_one(store)
         restore()
+        clock.advance(A_MILLISECOND)
         lease = await claim_one(store, worker="worker 2")
         assert lease.fence > forgotten.fence
         for outcome in OUTCOMES:
@@ -141,14 +146,14 @@ LOSSES = [
 async def test_every_fence_is_above_those_that_the_server_forgot(
     server: ValkeyServer, admin: redis.Redis, loss: Loss
 ) -> None:
-    clock = ManualClock()  # a server that is restored takes longer than the millisecond that fences are told by
+    clock = ManualClock()
     async with opened(RedisStore(server.url, clock=clock)) as store:
         message = await add(store)
         lease = await claim_one(store, lease_seconds=0)
         restore = remembered(admin)
         forgotten = lease.fence
         for _ in range(3):
-            clock.advance(0.001)
+            clock.advance(A_MILLISECOND)
             await loss(store, lease)
             fence = (await store.get(TENANT, message.id)).fence
             assert fence > forgotten
@@ -159,11 +164,13 @@ async def test_every_fence_is_above_those_that_the_server_forgot(
 async def test_the_number_of_a_message_that_the_server_forgot_is_never_used_again(
     server: ValkeyServer, admin: redis.Redis
 ) -> None:
-    async with opened(RedisStore(server.url)) as store:
+    clock = ManualClock()
+    async with opened(RedisStore(server.url, clock=clock)) as store:
         first = await add(store)
         restore = remembered(admin)
         forgotten = [await add(store, thread="t") for _ in range(3)]
         restore()
+        clock.advance(A_MILLISECOND)
         after = [await add(store, thread="t") for _ in range(3)]
         numbers = [message.number for message in (first, *forgotten, *after)]
         assert numbers == sorted(set(numbers))
@@ -180,7 +187,7 @@ async def test_high_numbers_come_back_as_they_were_made(server: ValkeyServer) ->
         message = await add(store, thread="t")
         assert message.number == clock.milliseconds * 1000
         assert await store.get(TENANT, message.id) == message
-        clock.advance(0.001)
+        clock.advance(A_MILLISECOND)
         lease = await claim_one(store)
         assert lease.fence == clock.milliseconds * 1000
         assert (await store.get(TENANT, message.id)).fence == lease.fence
