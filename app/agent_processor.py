@@ -29,7 +29,7 @@ STOP_SECONDS = 1.0
 """How long a run may take to stop. After that it is left behind, fenced off."""
 
 LOGGED_ERROR_LENGTH = 100
-"""Of the first line of an error's text, which may hold what users wrote; the attempt's record has more of it."""
+"""Characters logged of an error text's first line, which may hold what users wrote; the attempt's record has more."""
 
 AWAY_DELAY_SECONDS = (1.0, 30.0)
 """While the store or the agents' memory is away, messages come again after as long as it has been away by then, within

@@ -16,7 +16,6 @@ from app.failures import (
     class_names,
     is_group,
     members_of,
-    node_of,  # noqa: F401  beside `fingerprint`, which takes it
 )
 from app.provider_errors import ProviderError, read_provider_error
 
@@ -155,7 +154,7 @@ def _judged(error: BaseException, now: datetime, budget: Iterator[int]) -> Verdi
         if next(budget, None) is None:
             return None
         if is_group(each):
-            judged = (_judged_member(member, now, budget) for member in members_of(each))  # type: ignore[arg-type]
+            judged = (_judged_member(member, now, budget) for member in members_of(each))  # type: ignore[arg-type]  # a group
             if verdicts := [verdict for verdict in judged if verdict is not None]:
                 return max(verdicts, key=lambda verdict: (verdict.permanent, verdict.pause or 0))
         elif (verdict := _verdict(each, now)) is not None:

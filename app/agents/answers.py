@@ -11,7 +11,7 @@ FINISHES = {
     "anthropic": ("stop_reason",),
     "bedrock_converse": ("stopReason",),
 }
-"""What the last piece of every answer of these providers has, by the name that LangChain's classes leave of them.
+"""The fields that end every answer, by the provider's name in LangChain. Each answer's last piece has one of them.
 
 `status` is that of the Responses API. Other classes give no such name, or may leave the finish out.
 """

@@ -50,7 +50,6 @@ class AgentLoop:
         self._asked_at: float | None = None
         self._blocked_at: float | None = None
         self._blocking = ""
-        self.abandoned_in_all = 0
 
     async def open(self) -> None:
         """Start the thread and its loop."""
@@ -107,7 +106,7 @@ class AgentLoop:
 
     @property
     def trouble(self) -> str:
-        """What is wrong, in words; empty when nothing is."""
+        """Say what is wrong; empty when nothing is."""
         found = []
         if self._blocked_at is not None:
             seconds = time.monotonic() - self._blocked_at
@@ -137,7 +136,6 @@ class AgentLoop:
             self._leave_behind(run, place)
             await run.fence_off(self.call)
         for held in self._threads.abandon(run):
-            self.abandoned_in_all += 1
             logger.warning(
                 "Synchronous code of an ended run holds a thread: id=%s, agent=%s, at=%s, left=%d",
                 run.message_id,
@@ -148,7 +146,6 @@ class AgentLoop:
 
     def _leave_behind(self, run: AgentRun, place: str) -> None:
         self._abandoned.add(run)
-        self.abandoned_in_all += 1
         logger.warning(
             "A run does not stop and is left behind: id=%s, agent=%s, at=%s, left=%d",
             run.message_id,

@@ -9,10 +9,10 @@ import httpx2
 import openai
 
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
-"""Of one response after decoding: more than a model's longest answer with all that a stream says around it."""
+"""Limit of one decoded response. A model's longest answer, with all that a stream says around it, is shorter."""
 
 MAX_EVENT_LINE_BYTES = 8 * 1024 * 1024
-"""Of one line of an event stream, which its reader keeps as a whole."""
+"""Limit of one line of an event stream. The reader of the stream keeps the whole line in memory."""
 
 PIECE_BYTES = 1024 * 1024
 

@@ -64,7 +64,7 @@ class AgentThreads(ThreadPoolExecutor):
             self._admit()
         return call.future
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002  an executor's
         """Take no more calls; what hangs is not waited for."""
         with self._state:
             self._closed = True

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class Wait(IntEnum):
-    """What a connection is waited for."""
+    """The next thing that a connection has to do in time."""
 
     FIRST_BYTE = 0
     HEAD = 1

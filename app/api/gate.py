@@ -1,4 +1,4 @@
-"""What the headers of a request alone decide, for every route, mount and WebSocket, before anything else is done."""
+"""Refuse requests by their headers alone, ahead of every route, mount and WebSocket."""
 
 from collections.abc import Awaitable
 

@@ -28,7 +28,7 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 100
 
 SMALL_HEAD_BYTES = 4 * MAX_HEADERS
-"""What comes in one piece of this size has no more headers than are allowed."""
+"""A head of this size cannot have more than MAX_HEADERS headers, so they need not be counted."""
 
 MAX_TARGET_BYTES = 32 * 1024
 """Limit of the path with the query as they were sent. The longest cursor takes 24 KB when all of it is escaped."""
@@ -192,7 +192,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
                 )
             )
 
-    # What a request's cycle does with the connection
+    # Called by the cycle of a request
 
     def write(self, data: bytes) -> None:
         """Send bytes of a response."""
@@ -232,7 +232,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         self._connections.expect(self, Wait.LAST_BYTE)
 
-    # What comes
+    # Called with received bytes
 
     def data_received(self, data: bytes) -> None:
         """See HttpToolsProtocol."""
