@@ -28,6 +28,7 @@ from app.api.limits import BodyLimit, HotRoute, RawThreadPaths
 from app.api.operation_schemas import DeadLetterSelection, UnfinishedSelection
 from app.api.protocol import ConnectedWebSocketProtocol
 from app.api.schemas import MessageAnswer, MessageBatch, MessageChange, MessageCreate, Problem
+from app.api.stopping import tell_cut_off
 from app.bootstrap import Runtime, start_logging
 from app.config import Settings, load_settings
 from app.errors import AgentQueueError, ConfigurationError, StoreRefused, StoreUnavailable
@@ -80,7 +81,11 @@ class Application(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        await self.entry(scope, receive, send)
+        try:
+            await self.entry(scope, receive, send)
+        except asyncio.CancelledError:
+            if not await tell_cut_off(scope, receive, send):
+                raise
 
 
 def create_app(

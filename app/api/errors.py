@@ -65,7 +65,16 @@ class Unauthorized(AgentQueueError):
     code = "authentication_required"
 
 
-STATUS_BY_ERROR |= {BodyTooLarge: 413, UnsupportedMediaType: 415, Unauthorized: 401}
+class ServerStopping(AgentQueueError):
+    """The server was stopped before it had an answer to a request that changes nothing."""
+
+    code = "server_stopping"
+
+    def __init__(self) -> None:
+        super().__init__("The server was stopped before it had the answer. Ask again.")
+
+
+STATUS_BY_ERROR |= {BodyTooLarge: 413, UnsupportedMediaType: 415, Unauthorized: 401, ServerStopping: 503}
 
 
 def title_of(status: int) -> str:

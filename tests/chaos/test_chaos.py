@@ -13,7 +13,7 @@ from app.store.endings import WORKER_LOST
 from tests.chaos.backends import BACKENDS
 from tests.chaos.clients import Clients
 from tests.chaos.cluster import cluster
-from tests.chaos.history import History, check
+from tests.chaos.history import History, check, story
 from tests.chaos.run import collect, run
 from tests.chaos.unfenced import finish_late, remove_fences
 from tests.servers import until
@@ -40,7 +40,7 @@ async def test_restarts_under_load_lose_and_double_nothing_and_spend_no_attempt(
     stored = report.history.stored
     lost = {message_id for message_id, log in stored.logs.items() if WORKER_LOST in str(log)}  # a machine too busy
     spent = {message_id: message for message_id, message in stored.messages.items() if message["attempt"] > 1}
-    assert not spent.keys() - lost, str(report)
+    assert not spent.keys() - lost, "\n".join([str(report), *(story(report.history, spender) for spender in spent)])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

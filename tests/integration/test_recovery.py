@@ -17,6 +17,7 @@ import httpx2
 import pytest
 
 from app.config import Settings
+from app.store.factory import make_store
 from tests import wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import ChatProcess
@@ -233,6 +234,52 @@ async def test_a_run_gets_the_grace_for_its_step_and_a_second_sigterm_ends_at_on
             assert (await api.ended(message_id))["result"] == "Heard: Hello"
             assert (await api.ended(waiting))["result"] == "Heard: Waits"
     assert control.runs == {"first": 2, "second": 3}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/messages/{id}/status", 503, "server_stopping"),
+        ("GET", "/messages/{id}/stream", 503, "server_stopping"),
+        ("HEAD", "/messages/{id}/status", 503, None),
+        ("POST", "/messages", 504, "commit_unknown"),
+        ("DELETE", "/messages/{id}", 504, "commit_unknown"),
+    ],
+)
+async def test_a_request_that_a_stopping_server_cuts_off_is_told_so(
+    settings: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    path: str,
+    status: int,
+    code: str | None,
+) -> None:
+    """The store does not answer until uvicorn gives up and cancels what is open."""
+    asked = asyncio.Event()
+
+    async def hang(*_: Any, **__: Any) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    chosen = settings(worker_concurrency=0)
+    store = make_store(chosen)
+    async with live_server(chosen, store=store) as server:
+        message_id = (await server.submit())["message_id"]
+        for name in ("get", "add", "cancel"):
+            monkeypatch.setattr(store, name, hang)
+        body = {"message": "Hello"} if method == "POST" else None
+        request = asyncio.create_task(server.client.request(method, path.format(id=message_id), json=body))
+        await asked.wait()
+        for task in server.uvicorn.server_state.tasks:
+            task.cancel(msg="as uvicorn does it")
+        response = await request
+        assert response.status_code == status
+        if code is not None:
+            assert response.json()["code"] == code
+        assert response.headers["content-type"] == "application/problem+json"
+        assert ("retry-after" in response.headers) == (status == 503)
+    assert "Traceback" not in caplog.text
 
 
 # Starting

@@ -1,0 +1,36 @@
+"""Answer requests that a stopping server cuts off."""
+
+from starlette.types import Receive, Scope, Send
+
+from app.api.errors import ServerStopping, response_to
+from app.api.gate import SAFE_METHODS
+from app.api.protocol import SERVICE_RESTART
+from app.errors import CommitUnknown
+
+
+class ChangeCutOff(CommitUnknown):
+    """The server stopped while it made a change."""
+
+    public = (
+        "The server was stopped before it knew whether this is stored. Look before you send it again; a submit with "
+        "the same Idempotency-Key can be sent again at once."
+    )
+
+
+async def tell_cut_off(scope: Scope, receive: Receive, send: Send) -> bool:
+    """Answer a request whose task was cancelled; return whether that could still be done.
+
+    A stopping server is the only one that cancels requests.
+    """
+    try:
+        match scope["type"]:
+            case "http":
+                error = ServerStopping() if scope["method"] in SAFE_METHODS else ChangeCutOff()
+                await response_to(error)(scope, receive, send)
+            case "websocket":
+                await send({"type": "websocket.close", "code": SERVICE_RESTART})
+            case _:
+                return False
+    except RuntimeError:  # the server's: the answer has begun, so all that is left is to close the connection
+        return False
+    return True
