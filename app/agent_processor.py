@@ -15,7 +15,16 @@ from app.agents.registry import AgentRegistry
 from app.agents.runs import AgentRaised, AgentRun
 from app.config import Settings
 from app.errors import AgentQueueError, CommitUnknown, LeaseLost, StoreError, StoreUnavailable
-from app.failures import FailureDetails, class_name, described, details_of, node_of, text_of, traceback_of
+from app.failures import (
+    FailureDetails,
+    class_name,
+    described,
+    details_of,
+    details_of_stack,
+    node_of,
+    text_of,
+    traceback_of,
+)
 from app.models import Claim, Completed, Failed, Interrupted, Message, Outcome, Released, Retry
 from app.retry import AGENT_ERROR, TIMEOUT, Backoff, Verdict, fingerprint, judge
 from app.store.base import EventLog
@@ -75,21 +84,27 @@ class AgentProcessor:
                 outcome = await self._answer(run, writer)
                 await writer.drain()
         except BaseException as error:
+            place = self._place_of(run) if limit.expired() else None
             await self._stop(run, writer)
             if not isinstance(error, Exception):
                 raise
-            if limit.expired():
+            if place is not None:
                 return self._ended(
                     claim,
                     Verdict(permanent=False, code=TIMEOUT),
                     f"Processing took longer than {seconds:g} seconds.",
                     fingerprint(TIMEOUT, None, ""),
+                    place,
                 )
             return self._outcome_of(error.cause if isinstance(error, AgentRaised) else error, claim)
         await self._loop.end(run, stop_seconds=STOP_SECONDS)
         self._away_since = None
         logger.info("%s: id=%s", _NEWS[type(outcome)], claim.message.id)
         return outcome
+
+    def _place_of(self, run: AgentRun | None) -> FailureDetails:
+        """Where a run stands."""
+        return details_of_stack([] if run is None else self._loop.stack_of(run), self._redactor.shown)
 
     async def _stop(self, run: AgentRun | None, writer: EventWriter) -> None:
         """End what is under way. It takes a bounded time, so further cancels of this task wait for it."""
@@ -163,7 +178,9 @@ class AgentProcessor:
             verdict = judge(error, datetime.now(UTC))
             if not issubclass(type(error), Exception):  # sys.exit() and the like: it would do the same again
                 verdict = Verdict(permanent=True, code=AGENT_ERROR)
-            return self._ended(claim, verdict, self._shown(described(error)), kind, error)
+            frames = traceback_of(error, self._redactor.shown, texts=False)
+            details = details_of(error, self._redactor.shown)
+            return self._ended(claim, verdict, self._shown(described(error)), kind, details, frames)
         if isinstance(error, StoreUnavailable | CommitUnknown):
             logger.warning("Message put back, the store is not available: id=%s, error=%s", message_id, error)
             return Released(error.public, delay=self._away_delay())
@@ -183,16 +200,25 @@ class AgentProcessor:
                 raise error
 
     def _ended(
-        self, claim: Claim, verdict: Verdict, text: str, kind: str, error: BaseException | None = None
+        self,
+        claim: Claim,
+        verdict: Verdict,
+        text: str,
+        kind: str,
+        details: FailureDetails | None = None,
+        frames: str | None = None,
     ) -> Failed | Retry:
-        """Whether the message fails with this attempt, or is tried again. `kind` is the fingerprint."""
+        """Whether the message fails with this attempt, or is tried again. `kind` is the fingerprint.
+
+        `frames` is logged in the place of the traceback in the details, which has the error's text.
+        """
         attempt = claim.lease.attempt
-        details = None if error is None else details_of(error, self._redactor.shown)
+        frames = frames or (None if details is None else details.traceback)
         if verdict.permanent or attempt >= self._max_attempts(claim.message):
-            self._log_failure("Message failed", claim, verdict, text, error, details)
+            self._log_failure("Message failed", claim, verdict, text, details, frames)
             return Failed(text, verdict.code, kind, details)
         delay = self._backoff.pause_after(attempt) if verdict.pause is None else verdict.pause
-        self._log_failure(f"Attempt failed, trying again in {delay:.1f} s", claim, verdict, text, error, details)
+        self._log_failure(f"Attempt failed, trying again in {delay:.1f} s", claim, verdict, text, details, frames)
         return Retry(text, verdict.code, delay, details)
 
     def _log_failure(
@@ -201,12 +227,11 @@ class AgentProcessor:
         claim: Claim,
         verdict: Verdict,
         text: str,
-        error: BaseException | None,
         details: FailureDetails | None,
+        frames: str | None,
     ) -> None:
         """Log one record: what failed, where, the beginning of the error's text, and its frames without any text."""
         told = details or FailureDetails()
-        frames = None if error is None else traceback_of(error, self._redactor.shown, texts=False)
         logger.warning(
             "%s: id=%s, attempt=%d, agent=%s, node=%s, code=%s, type=%s, where=%s, error=%s",
             news,

@@ -10,7 +10,7 @@ import re
 import reprlib
 import sysconfig
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
@@ -226,6 +226,19 @@ def details_of(error: BaseException, shown: Shown) -> FailureDetails:
     )
 
 
+def details_of_stack(stack: Sequence[FrameType], shown: Shown) -> FailureDetails:
+    """Return where code stood that raised nothing. `stack` has the innermost frame last."""
+    frames = [_to_frame(frame.f_code, frame.f_lineno or 0) for frame in stack[-MAX_FRAMES:]]
+    inner = next((frame for frame in reversed(frames) if frame.library is None), frames[-1] if frames else None)
+    lines = ["Where it was (innermost call last):", *_frame_lines(frames, shown, every_frame=False)]
+    node = _node_of_stack(stack)
+    return FailureDetails(
+        node=None if node is None else escaped(node[:MAX_NAME_LENGTH]),
+        where=None if inner is None else inner.place,
+        traceback=scrubbed("\n".join(lines))[-MAX_TRACEBACK_LENGTH:] if frames else None,
+    )
+
+
 def shown_path(file: str) -> str:
     """Return a path as others may see it: from the working directory or the packages on, else its last parts."""
     try:
@@ -316,9 +329,13 @@ def _library_of(file: str) -> str | None:
 
 
 def _node_of_frames(error: BaseException) -> str | None:
+    return _node_of_stack(frame for _, _, frame in _raw_frames(error))
+
+
+def _node_of_stack(stack: Iterable[FrameType]) -> str | None:
     node = None
-    for code, _, frame in _raw_frames(error):
-        if code.co_name in NODE_RUNNERS and frame.f_globals.get("__name__") == NODE_RUNNERS_MODULE:
+    for frame in stack:
+        if frame.f_code.co_name in NODE_RUNNERS and frame.f_globals.get("__name__") == NODE_RUNNERS_MODULE:
             name = attribute(frame.f_locals.get("task"), "name")
             node = name if type(name) is str else node
     return node

@@ -6,16 +6,16 @@ See docs/adr/0027.
 
 import asyncio
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
+from types import FrameType
 from typing import Any, TypeVar
 
 from app.agents.base import Agent, AgentTask
-from app.agents.places import place_of_thread
+from app.agents.places import place_of, stack_of_thread
 from app.agents.runs import AgentRun, Mailbox, note_task
 from app.agents.threads import AgentThreads
 
@@ -128,6 +128,11 @@ class AgentLoop:
         self._running.add(run)
         return run
 
+    def stack_of(self, run: AgentRun) -> list[FrameType]:
+        """Return the frames where a run stands, the innermost last: of its tasks, then of its threads."""
+        current = self._stack() if asyncio.current_task(self._loop) in run.tasks else []
+        return [*run.stack(), *current, *self._threads.stack_of(run)]
+
     async def end(self, run: AgentRun, *, stop_seconds: float) -> None:
         """Let go of a run: one that is not over is stopped, or left behind when it does not stop in time."""
         place = None if run.is_over else await run.stop(stop_seconds)
@@ -191,8 +196,10 @@ class AgentLoop:
 
     def _where(self) -> str:
         """Where the thread of the loop is."""
-        ident = 0 if self._thread is None else self._thread.ident or 0
-        return place_of_thread(sys._current_frames().get(ident))
+        return place_of(self._stack())
+
+    def _stack(self) -> list[FrameType]:
+        return stack_of_thread(0 if self._thread is None else self._thread.ident or 0)
 
     # On the agents' thread
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import inspect
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -17,29 +18,29 @@ NOT_OF_USERS = (
 )
 
 
-def place_of_thread(frame: FrameType | None) -> str:
-    """File, line and function where a thread is, from its innermost frame."""
+def place_of(stack: list[FrameType]) -> str:
+    """Return file, line and function of where a stack ends."""
+    users = (frame for frame in reversed(stack) if not any(part in frame.f_code.co_filename for part in NOT_OF_USERS))
+    found = next(users, stack[-1] if stack else None)
+    return "unknown code" if found is None else f"{found.f_code.co_filename}:{found.f_lineno} in {found.f_code.co_name}"
+
+
+def stack_of_thread(ident: int) -> list[FrameType]:
+    """Return the frames in which a thread is, the innermost last; none when it has ended."""
+    frame = sys._current_frames().get(ident)
     frames = []
     while frame is not None:
         frames.append(frame)
         frame = frame.f_back
-    return _place_of(frames)
+    return frames[::-1]
 
 
-def place_of_coroutine(work: Any) -> str:
-    """File, line and function where a suspended coroutine stands."""
-    return _place_of(list(_frames_of(work))[::-1])
-
-
-def _place_of(frames: list[FrameType]) -> str:
-    """`frames` come with the innermost first."""
-    users = (frame for frame in frames if not any(part in frame.f_code.co_filename for part in NOT_OF_USERS))
-    found = next(users, frames[0] if frames else None)
-    return "unknown code" if found is None else f"{found.f_code.co_filename}:{found.f_lineno} in {found.f_code.co_name}"
+def stack_of_coroutine(work: Any) -> list[FrameType]:
+    """Return the frames of a suspended coroutine and of what it awaits, the innermost last."""
+    return list(_frames_of(work))
 
 
 def _frames_of(work: Any) -> Iterator[FrameType]:
-    """The frames of a coroutine and of what it awaits, the outermost first."""
     while work is not None:
         for frame, awaited in (("cr_frame", "cr_await"), ("ag_frame", "ag_await"), ("gi_frame", "gi_yieldfrom")):
             if hasattr(work, frame):

@@ -10,10 +10,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import aclosing, suppress
+from types import FrameType
 from typing import Any, TypeVar
 
 from app.agents.base import Agent, AgentTask, FinalResult
-from app.agents.places import place_of_coroutine
+from app.agents.places import place_of, stack_of_coroutine
 from app.models import Part
 
 T = TypeVar("T")
@@ -87,7 +88,7 @@ class AgentRun:
     ) -> None:
         self.agent_name = name
         self.message_id = task.message_id
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self.tasks: dict[asyncio.Task[Any], None] = {}
         self._agent = agent
         self._task = task
         self._to_agents = to_agents
@@ -108,6 +109,10 @@ class AgentRun:
     def is_over(self) -> bool:
         """Whether the agent has returned or raised."""
         return self._over
+
+    def stack(self) -> list[FrameType]:
+        """Return the frames of the tasks that wait for something, in the order in which these were created."""
+        return [frame for task in self.tasks.copy() for frame in stack_of_coroutine(task.get_coro())]
 
     async def take(self) -> list[Part | FinalResult]:
         """Return the pieces that have come, at least one; none once the run is over. Raises AgentRaised."""
@@ -153,7 +158,7 @@ class AgentRun:
         What is raised by tasks of a run that was stopped, or has lost its lease, is known; asyncio need not log it when
         nobody waits for the task any more.
         """
-        self.tasks.discard(task)
+        self.tasks.pop(task, None)
         if not task.cancelled() and self._stopped is not None:
             task.exception()
 
@@ -196,7 +201,7 @@ class AgentRun:
         turns = 0
         while alive := [task for task in self.tasks if not task.done()]:
             if time.monotonic() >= deadline:
-                self._tell_stopped(place_of_coroutine(alive[0].get_coro()))
+                self._tell_stopped(place_of(stack_of_coroutine(alive[0].get_coro())))
                 await asyncio.wait(alive)
                 continue
             for task in alive:
@@ -245,6 +250,6 @@ def note_task(
     context: contextvars.Context | None = options.get("context")
     run = RUN.get() if context is None else context.get(RUN)
     if run is not None:
-        run.tasks.add(task)
+        run.tasks[task] = None
         task.add_done_callback(run.note_end)
     return task

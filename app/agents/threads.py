@@ -4,14 +4,14 @@ A thread cannot be stopped. When a run has ended and its code still holds a thre
 one may take its place, up to a limit.
 """
 
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
-from app.agents.places import place_of_thread
+from app.agents.places import place_of, stack_of_thread
 from app.agents.runs import RUN, AgentRun
 
 P = ParamSpec("P")
@@ -76,8 +76,13 @@ class AgentThreads(ThreadPoolExecutor):
             left = [call for call in self._active if call.run is run]
             self._abandoned.update(left)
             self._admit()
-        frames = sys._current_frames()
-        return [place_of_thread(frames.get(call.thread_id)) for call in left]
+        return [place_of(stack_of_thread(call.thread_id)) for call in left]
+
+    def stack_of(self, run: AgentRun) -> list[FrameType]:
+        """Return the frames of the run's calls, the innermost of each last."""
+        with self._state:
+            calls = [call for call in self._active if call.run is run]
+        return [frame for call in calls for frame in stack_of_thread(call.thread_id)]
 
     def _admit(self) -> None:
         """Wake a thread for a waiting call, or start one; called with the lock."""

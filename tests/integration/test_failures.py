@@ -15,6 +15,8 @@ from tests.servers import LiveServer, ServerProcess, server_process
 
 AGENTS = """
 import asyncio
+import threading
+import time
 from langchain_core.messages import AIMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 from tests import hostile
@@ -31,15 +33,26 @@ def helper(kind):
     raise ValueError(f"first {kind}" + TEXT + local)
 
 
+async def late(kind):
+    if kind == "blocks":
+        time.sleep(2)
+    if kind == "waits":
+        await asyncio.gather(asyncio.Event().wait())
+
+
 async def answer(text: str) -> str:
+    await late(text)
     helper(text)
 
 
 def sync_node(state):
+    if state["messages"][-1].content == "waits":
+        threading.Event().wait(3)
     helper(state["messages"][-1].content)
 
 
 async def async_node(state):
+    await late(state["messages"][-1].content)
     helper(state["messages"][-1].content)
 
 
@@ -67,7 +80,7 @@ HOSTILE = (
 def started(tmp_path: Path, **environment: str) -> Any:
     (tmp_path / "failing.py").write_text(AGENTS)
     agents = ",".join(f"{name}=failing:{name}" for name in NAMES)
-    return server_process(tmp_path, AGENTS=agents, RETRY_BASE_SECONDS="0", **environment)
+    return server_process(tmp_path, AGENTS=agents, RETRY_BASE_SECONDS="0", LEASE_SECONDS="30", **environment)
 
 
 async def failed(server: ServerProcess, text: str, agent: str, **fields: Any) -> dict[str, Any]:
@@ -89,9 +102,9 @@ async def test_failures_tell_where_in_the_attempts_and_in_one_record_of_the_log(
             assert len(message["attempts"]) == 2
             for attempt in message["attempts"]:
                 assert (attempt["node"], attempt["error_type"]) == (node, "ValueError")
-                assert attempt["where"] == "failing.py:16 in helper"
+                assert attempt["where"] == "failing.py:18 in helper"
                 traceback = attempt["traceback"]
-                assert 'File "failing.py", line 16, in helper' in traceback
+                assert 'File "failing.py", line 18, in helper' in traceback
                 assert traceback.split("\n")[-1].startswith(r"ValueError: first plain\n2026-11-22")
                 assert "a local value" not in traceback.replace('local = "a local value"', "")
                 assert "sk-abc" not in json.dumps(message)
@@ -102,13 +115,34 @@ async def test_failures_tell_where_in_the_attempts_and_in_one_record_of_the_log(
             for number, record in enumerate(records, 1):
                 wanted = f"id={message['message_id']}, attempt={number}, agent={agent}, node={node}, code=agent_error"
                 assert wanted in record
-                assert "type=ValueError, where=failing.py:16 in helper, error=ValueError: first plain" in record
+                assert "type=ValueError, where=failing.py:18 in helper, error=ValueError: first plain" in record
             assert written.count("in helper") == 4
             for never in ("FORGED", "prompt of a user", "\x1b", "very long", "sk-abc", "ValueError: first plain\n"):
                 assert never not in written.replace(record, "")
                 assert never not in record
             events = await wire.frames_of(server.url, message["message_id"])
             assert "Traceback" not in str(events)
+
+
+async def test_a_time_limit_tells_where_the_agent_was(tmp_path: Path) -> None:
+    cases = {
+        ("answer", "waits"): (None, "failing.py:25 in late"),
+        ("inner_async", "waits"): ("look up", "failing.py:25 in late"),
+        ("outer_async", "waits"): ("look up", "failing.py:25 in late"),
+        ("outer_sync", "waits"): ("look up", "failing.py:35 in sync_node"),
+        ("inner_async", "blocks"): ("look up", "failing.py:23 in late"),
+    }
+    with started(tmp_path, MAX_ATTEMPTS="1") as server:
+        await server.ready()
+        for (agent, kind), place in cases.items():
+            before = len(server.output)
+            message = await failed(server, kind, agent, timeout=0.3)
+            (attempt,) = message["attempts"]
+            assert (attempt["error_code"], attempt["error_type"]) == ("timeout", None)
+            assert (attempt["node"], attempt["where"]) == place
+            assert attempt["traceback"].startswith("Where it was (innermost call last):\n")
+            record = f"agent={agent}, node={place[0]}, code=timeout, type=None, where={place[1]}"
+            assert record in server.output[before:]
 
 
 @pytest.mark.parametrize("format", ["text", "json"])
@@ -119,7 +153,7 @@ async def test_errors_without_bounds_fail_their_message_and_nothing_else(tmp_pat
             for agent in ("answer", "outer_sync", "inner_async"):
                 message = await failed(server, kind, agent)
                 assert message["error_code"] == "agent_error"
-                assert message["attempts"][0]["where"].startswith("failing.py:15 in helper")
+                assert message["attempts"][0]["where"].startswith("failing.py:17 in helper")
         assert len(server.output) < 500_000
 
 
