@@ -403,28 +403,3 @@ async def test_a_heartbeat_goes_before_the_next_batch(store: SqliteStore, path: 
         other.execute("COMMIT")
         await asyncio.gather(beating, adding)
     assert ends == ["beat", "add"]
-
-
-async def test_heartbeats_get_through_while_much_is_written(store: SqliteStore) -> None:
-    lease = await start(store)
-    events = [chunk(0)._replace(data=f'"{"x" * 200_000}"')]
-    waits: list[float] = []
-    stop = threading.Event()
-
-    def work() -> None:
-        with store.open_heart() as heart:
-            while not stop.is_set():
-                began = time.monotonic()
-                heart.beat(worker(), [lease], lease_seconds=LEASE_SECONDS)
-                waits.append(time.monotonic() - began)
-
-    beating = asyncio.create_task(asyncio.to_thread(work))
-
-    async def write() -> None:
-        while len(waits) < 30:
-            await store.append(lease, events)
-
-    await asyncio.gather(*[write() for _ in range(8)])
-    stop.set()
-    await beating
-    assert sorted(waits)[-2] < SOON / 4
