@@ -92,6 +92,8 @@ class Agents:
 
     async def close(self) -> None:
         """Close the memory, unless its event loop is blocked."""
+        if self._loop.blocked:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_MEMORY_SECONDS):
                 await self._loop.call(self._resources.aclose)

@@ -111,7 +111,8 @@ class NotCancellable(Conflict):
 
     def __init__(self, message_id: str, state: str, *, running: bool = False) -> None:
         allowed = "Messages that have ended cannot" if running else "Only queued messages can"
-        super().__init__(f"{allowed} be cancelled; message {message_id} is {state}.", state=state)
+        hint = "" if running or state != "processing" else f" POST /messages/{message_id}/cancel cancels it."
+        super().__init__(f"{allowed} be cancelled; message {message_id} is {state}.{hint}", state=state)
 
 
 class NotQueued(Conflict):

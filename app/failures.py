@@ -117,8 +117,12 @@ def text_of(error: BaseException) -> str:
 
 
 def described(error: BaseException) -> str:
-    """Return the error's class and the beginning of its text."""
-    return f"{class_name(error)}: {text_of(error)}"
+    """Return the error's class and the beginning of its text; for a group also those of its first member."""
+    text = f"{class_name(error)}: {text_of(error)}"
+    if not is_group(error):
+        return text
+    member = next(members_of(error), None)  # type: ignore[arg-type]  # `is_group` told
+    return text if member is None else f"{text}: {class_name(member)}: {text_of(member)}"
 
 
 def notes_of(error: BaseException) -> list[str]:
@@ -323,6 +327,8 @@ def _library_of(file: str) -> str | None:
     _, packages, rest = file.rpartition("-packages" + os.sep)
     if packages:
         return rest.partition(os.sep)[0].removesuffix(".py")
+    if file.endswith(".pyx"):  # compiled; named from its package on
+        return file.partition(os.sep)[0]
     if file.startswith(_OUR_PACKAGE):
         return "app"
     return "python" if file.startswith((*_STANDARD, "<frozen ")) else None

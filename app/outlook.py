@@ -100,7 +100,8 @@ def _why_unserved(agent: str, pace: Pace) -> str | None:
     if AgentState.LOADING in states:
         return f"Agent {agent!r} is still being loaded."
     for served in told:
-        return f"Agent {agent!r} could not be loaded: {served.error}"
+        cannot = "cannot be run now" if served.state is AgentState.STUCK else "could not be loaded"
+        return f"Agent {agent!r} {cannot}: {served.error}"
     return f"No live worker is configured to run agent {agent!r}."
 
 

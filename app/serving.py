@@ -12,10 +12,12 @@ class AgentState(StrEnum):
     LOADING = "loading"
     AVAILABLE = "available"
     FAILED = "failed"
+    STUCK = "stuck"
+    """It is loaded, but what agents have left behind keeps the worker from running any."""
 
 
 class ServedAgent(BaseModel):
-    """An agent that a worker is configured to run; `error` says why it could not be loaded, without secrets."""
+    """An agent that a worker is configured to run; `error` says why it cannot be run, without secrets."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -19,7 +19,7 @@ from app.agents.registry import AgentRegistry
 from app.config import Settings
 from app.errors import AgentQueueError, LeaseLost
 from app.models import Beat, Cancelled, Claim, Lease, Outcome, Released, Worker, new_message_id
-from app.serving import ServedAgent
+from app.serving import AgentState, ServedAgent
 from app.store.base import CANCELS, READY, Heart, MessageStore, Signals, WorkerStore
 from app.store.lane import joined
 
@@ -65,7 +65,7 @@ class QueueWorker:
         self._finishing: set[Lease] = set()
         self._cancel_hints = 0
         self._drain = Drain()
-        self._was_exhausted = False
+        self._obstacle = ""
         self._stopping = asyncio.Event()
         self._stop_asked_at = 0.0
         self._serving = asyncio.Event()
@@ -138,7 +138,7 @@ class QueueWorker:
         claiming, self._claiming = self._claiming, None
         await asyncio.gather(claiming, return_exceptions=True)
         if tasks := list(self._running.values()):
-            logger.info("Worker draining: messages=%d, grace=%gs", len(tasks), grace_seconds)
+            logger.info("Worker draining: messages=%d, grace=%.1fs", len(tasks), grace_seconds)
             _, late = await asyncio.wait(tasks, timeout=grace_seconds)
             for task in late:
                 task.cancel()
@@ -176,19 +176,19 @@ class QueueWorker:
             logger.info("Worker started: id=%s, slots=%d", self.id, self.slots)
         with self._store.subscribe(READY) as ready:
             while not self._stopping.is_set():
+                self._look_for_obstacle()
                 free = self.slots - len(self._running)
-                if free and not self._heart.lost and self._can_begin():
+                if free and not self._heart.lost and not self._obstacle:
                     await self._claim(free)
                 await ready.wait(POLL_SECONDS)
 
-    def _can_begin(self) -> bool:
-        """Whether a run that began now would run; says so once when it would not."""
-        if self._loop.exhausted and not self._was_exhausted:
-            logger.error(
-                "The worker claims no more messages until it is restarted or agents stop: %s", self._loop.trouble
-            )
-        self._was_exhausted = self._loop.exhausted
-        return not self._loop.blocked and not self._loop.exhausted
+    def _look_for_obstacle(self) -> None:
+        """Note what keeps a run that began now from running, and tell of each change at once."""
+        before, self._obstacle = self._obstacle, self._loop.obstacle
+        if self._obstacle != before:
+            self._heart.beat_now()
+            if self._loop.exhausted:
+                logger.error("The worker claims no more messages until agents stop: %s", self._obstacle)
 
     async def _claim(self, limit: int) -> None:
         """Start as many messages as could be claimed."""
@@ -252,7 +252,11 @@ class QueueWorker:
 
     def agents(self) -> tuple[ServedAgent, ...]:
         """What this worker tells of its agents; safe to call from any thread."""
-        return self._registry.states
+        states = self._registry.states
+        if not (obstacle := self._obstacle):
+            return states
+        stuck = {"state": AgentState.STUCK, "error": obstacle}
+        return tuple(each.model_copy(update=stuck) if each.state is AgentState.AVAILABLE else each for each in states)
 
     def _on_agents(self) -> None:
         """Tell at once which agents have been loaded, and claim for them; not before there is one."""

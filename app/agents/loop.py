@@ -49,7 +49,7 @@ class AgentLoop:
         self._watching: asyncio.Task[None] | None = None
         self._asked_at: float | None = None
         self._blocked_at: float | None = None
-        self._blocking = ""
+        self._blocking = self._blocking_agent = ""
 
     async def open(self) -> None:
         """Start the thread and its loop."""
@@ -112,8 +112,18 @@ class AgentLoop:
             seconds = time.monotonic() - self._blocked_at
             found.append(f"the event loop of the agents is blocked for {seconds:.0f} s: {self._blocking}")
         if self.abandoned:
-            found.append(f"{self.abandoned} runs or threads of ended messages do not stop")
+            found.append(f"runs or threads of ended messages that do not stop: {self.abandoned}")
         return "; ".join(found)
+
+    @property
+    def obstacle(self) -> str:
+        """Say why no run can be begun, as every caller may know; empty when one can."""
+        if self.exhausted:
+            return (
+                f"{self.abandoned} runs or threads of ended messages do not stop, as many as MAX_ABANDONED allows. "
+                "Restart the worker."
+            )
+        return f"Agent {self._blocking_agent!r} blocks the event loop of all agents." if self.blocked else ""
 
     def start(self, agent: Agent, name: str, task: AgentTask) -> AgentRun:
         """Begin a run."""
@@ -139,7 +149,8 @@ class AgentLoop:
         self._running.discard(run)
         if place is not None:
             self._leave_behind(run, place)
-            await run.fence_off(self.call)
+            if not self.blocked:  # else nothing can be done there
+                await run.fence_off(self.call)
         for held in self._threads.abandon(run):
             logger.warning(
                 "Synchronous code of an ended run holds a thread: id=%s, agent=%s, at=%s, left=%d",
@@ -155,9 +166,15 @@ class AgentLoop:
             "A run does not stop and is left behind: id=%s, agent=%s, at=%s, left=%d",
             run.message_id,
             run.agent_name,
-            self._where() if self.blocked else place,
+            self._place_of(run) or place,
             self.abandoned,
         )
+
+    def _place_of(self, run: AgentRun) -> str:
+        """Where a run is that the blocked loop cannot stop; empty when the loop is not blocked."""
+        if not self.blocked:
+            return ""
+        return self._where() if run is self._current_run() else f"the loop, which another run blocks: {self._blocking}"
 
     # The watch
 
@@ -186,8 +203,8 @@ class AgentLoop:
         if self._blocked_at is None:
             self._blocked_at = since
             run = self._current_run()
-            name, message = ("unknown", "unknown") if run is None else (run.agent_name, run.message_id)
-            self._blocking = f"agent={name}, id={message}, at={self._where()}"
+            self._blocking_agent, message = ("unknown", "unknown") if run is None else (run.agent_name, run.message_id)
+            self._blocking = f"agent={self._blocking_agent}, id={message}, at={self._where()}"
             logger.warning("The event loop of the agents is blocked, so nothing else runs: %s", self._blocking)
 
     def _current_run(self) -> AgentRun | None:

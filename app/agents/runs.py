@@ -34,7 +34,8 @@ A cancellation that meets a chunk in `asyncio.wait_for` of Python 3.11 is lost. 
 of them: one cancellation stops nothing, and one of every task in each turn stops everything within 3 to 7 turns.
 """
 
-FENCE_SECONDS = 1.0
+FENCE_SECONDS = 0.3
+"""How long the memory has to take the fence. With the time of a stop it is less than a process has for its end."""
 
 RUN: "contextvars.ContextVar[AgentRun | None]" = contextvars.ContextVar("agent_run", default=None)
 """The run that a task or a thread works for."""
@@ -201,7 +202,7 @@ class AgentRun:
         turns = 0
         while alive := [task for task in self.tasks if not task.done()]:
             if time.monotonic() >= deadline:
-                self._tell_stopped(place_of(stack_of_coroutine(alive[0].get_coro())))
+                self._tell_stopped(place_of(self.stack()))
                 await asyncio.wait(alive)
                 continue
             for task in alive:

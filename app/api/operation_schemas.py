@@ -257,7 +257,7 @@ class DeadLetter(BaseModel):
         agent="chat",
         created_at=CREATED,
         failed_at=ENDED,
-        reason="It failed in its only attempt.",
+        reason="It failed in its first attempt and was not tried again.",
         error="The model refused the request.",
         error_code="provider_rejected",
         fingerprint="provider_rejected",
@@ -313,7 +313,7 @@ def reason_of(message: Message) -> str:
         case "interrupt_expired":
             return "It asked a human, and no answer came in time."
     if message.attempt <= 1:
-        return "It failed in its only attempt."
+        return "It failed in its first attempt and was not tried again."
     return f"The last of its {message.attempt} attempts failed."
 
 

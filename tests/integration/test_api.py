@@ -313,7 +313,7 @@ async def test_only_queued_messages_can_be_cancelled(busy: tuple[LiveServer, dic
     server, running, gate = busy
     path = f"/messages/{running['message_id']}"
     problem = check_problem(await server.client.delete(path), 409, "not_cancellable")
-    assert "processing" in problem["detail"]
+    assert f"is processing. POST {path}/cancel cancels it." in problem["detail"]
     gate.release_all()
     assert (await server.ended(running["message_id"]))["state"] == "completed"
     problem = check_problem(await server.client.delete(path), 409, "not_cancellable")

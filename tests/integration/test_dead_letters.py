@@ -30,7 +30,7 @@ async def test_a_dead_letter_tells_all_about_its_failure(quiet: LiveServer) -> N
     (letter,) = await letters(quiet)
     assert (letter["message_id"], letter["thread_id"], letter["priority"]) == (message_id, "t", "low")
     assert (letter["error"], letter["error_code"], letter["fingerprint"]) == ("It broke.", "agent_error", "broken")
-    assert (letter["reason"], letter["attempt"]) == ("It failed in its only attempt.", 1)
+    assert (letter["reason"], letter["attempt"]) == ("It failed in its first attempt and was not tried again.", 1)
     (attempt,) = letter["attempts"]
     assert (attempt["attempt"], attempt["worker_id"], attempt["error"]) == (1, "worker 1", "It broke.")
     assert TIME.fullmatch(attempt["started_at"])

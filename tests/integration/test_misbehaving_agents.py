@@ -1,15 +1,16 @@
 """Whatever the code of an agent does ends its own message and nothing else. On servers in processes of their own."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from app.config import Settings
 from tests.graph_control import GraphControl
-from tests.servers import ServerProcess, server_process, until
+from tests.servers import ServerProcess, live_server, server_process, until
 
 AGENTS = """
 import asyncio
@@ -136,6 +137,21 @@ class Tried:
 
         return dict(await until(look, f"{message_id} is {states}; log: {self.server.output}"))
 
+    async def is_told(self, message_id: str, agent: str, obstacle: str) -> None:
+        """Wait until the message and the list of workers say why it is not run."""
+
+        async def look() -> bool:
+            (worker,) = (await self.client.get("/workers")).json()["workers"]
+            told = {each["name"]: each for each in worker["agents"]}[agent]
+            reason = (await self.status(message_id))["waiting_reason"]
+            return bool(
+                (told["state"], reason["code"]) == ("stuck", "agent_unavailable")
+                and obstacle in told["error"]
+                and reason["message"] == f"Agent {agent!r} cannot be run now: {told['error']}"
+            )
+
+        await until(look, f"the obstacle of {message_id} is told; log: {self.server.output}")
+
     async def ended(self, message_id: str) -> dict[str, Any]:
         """The message once it has ended."""
         return await self.in_state(message_id, "completed", "failed", "cancelled")
@@ -177,7 +193,7 @@ async def test_a_stop_ends_the_message_of_an_agent_that_swallows_its_cancellatio
     late = await tried.ended(await tried.submit("deaf", "function", timeout=1))
     assert (late["state"], late["error_code"]) == ("failed", "timeout")
     checks = (await tried.client.get("/health")).json()["checks"]
-    assert checks["worker"] == {"ok": True, "detail": "2 runs or threads of ended messages do not stop"}
+    assert checks["worker"] == {"ok": True, "detail": "runs or threads of ended messages that do not stop: 2"}
     assert f"left behind: id={cancelled}, agent=asynchronous, at=" in tried.server.output
     assert (await tried.ended(await tried.submit("hello", "function")))["result"] == "fine"
     await tried.submit("deaf", "function")
@@ -203,8 +219,9 @@ async def test_hanging_threads_are_replaced_up_to_a_bound(tried: Tried) -> None:
 
     await until(refused, "the server is not ready")
     worker = (await tried.client.get("/health")).json()["checks"]["worker"]
-    assert worker == {"ok": False, "detail": f"{ABANDONED} runs or threads of ended messages do not stop"}
+    assert worker == {"ok": False, "detail": f"runs or threads of ended messages that do not stop: {ABANDONED}"}
     waiting = await tried.submit("hello", "synchronous")
+    await tried.is_told(waiting, "synchronous", f"{ABANDONED} runs or threads of ended messages do not stop")
     await until(lambda: "claims no more messages" in tried.server.output, "the log says why nothing is claimed")
     assert "misbehaving.py" in tried.server.output, "the log says where the threads hang"
     assert (await tried.status(waiting))["state"] == "queued"
@@ -229,15 +246,25 @@ async def test_a_blocked_event_loop_blocks_neither_http_nor_limits_nor_cancels(t
     assert f"agent=function, id={late}, at=" in tried.server.output
     assert "misbehaving.py" in tried.server.output
     waiting = await tried.submit("hello", "function")
+    await tried.is_told(waiting, "function", "Agent 'function' blocks the event loop of all agents.")
     tried.control.release("block")
     assert (await tried.ended(waiting))["result"] == "fine"
     await until(lambda: "The event loop of the agents goes on" in tried.server.output, "the log tells the end")
 
 
-async def test_a_blocked_event_loop_does_not_keep_the_process(tried: Tried) -> None:
+async def test_a_blocked_event_loop_does_not_keep_the_process(tried: Tried, settings: Callable[..., Settings]) -> None:
     tried.control.hold("block")
-    running = await tried.submit("block", "function")
-    await until(lambda: tried.control.waits("block"), "the loop is blocked")
+    beside = await tried.submit("go", "endless")
+    await tried.in_state(beside, "processing")
+    blocking = await tried.submit("block", "function")
+    await until(lambda: "loop of the agents is blocked" in tried.server.output, "the loop is blocked")
     await asyncio.to_thread(tried.server.terminate)
-    assert f"left behind: id={running}, agent=function, at=" in tried.server.output
-    assert "Traceback" not in tried.server.output
+    output = tried.server.output
+    assert f"left behind: id={blocking}, agent=function, at=" in output
+    assert f"left behind: id={beside}, agent=endless, at=the loop, which another run blocks: agent=function" in output
+    assert "Traceback" not in output
+    assert "is ended" not in output, "it ended by itself"
+    async with live_server(settings(worker_concurrency=0)) as later:
+        for message_id in (blocking, beside):
+            status = await later.status(message_id)
+            assert (status["state"], status["attempt"]) == ("queued", 0), "it was put back and no attempt was spent"

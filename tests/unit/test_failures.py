@@ -109,6 +109,20 @@ def test_the_place_is_the_innermost_one_in_the_users_code() -> None:
     assert place.endswith(" in library")
 
 
+def test_a_group_is_described_with_its_first_member() -> None:
+    group = ExceptionGroup("unhandled errors", [ExceptionGroup("inner", [ValueError("the cause")]), TypeError("other")])
+    assert described(group) == "ExceptionGroup: unhandled errors (2 sub-exceptions): ValueError: the cause"
+
+
+def test_compiled_frames_are_of_their_library() -> None:
+    def user() -> None:
+        exec(compile("raise ValueError", "uvloop/loop.pyx", "exec"), {})  # noqa: S102  a frame with that file
+
+    error = caught(user)
+    assert frames_of(error)[-1].library == "uvloop"
+    assert (place_of(error) or "").endswith(" in user")
+
+
 def test_without_code_of_the_user_the_innermost_place_of_all_is_told() -> None:
     error = caught(lambda: compile("1 +", "<x>", "eval"))
     error.__traceback__ = None

@@ -153,6 +153,7 @@ def test_text_of_others_about_contexts_decides_nothing() -> None:
 
 def test_a_graph_that_goes_round_for_ever_is_permanent() -> None:
     assert judge(GraphRecursionError("25 steps"), NOW) == Verdict(permanent=True, code="recursion_limit")
+    assert judge(RecursionError("maximum depth"), NOW) == Verdict(permanent=False, code="agent_error")
 
 
 @pytest.mark.parametrize("error", [ValueError("No."), KeyError("x"), RuntimeError(), OSError(28, "No space left")])
