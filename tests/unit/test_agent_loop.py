@@ -154,7 +154,7 @@ async def test_a_run_that_is_stopped_may_clean_up(loop: AgentLoop) -> None:
     await run.take()
     await loop.end(run, stop_seconds=STOP_SECONDS)
     assert agent.cleaned.is_set()
-    assert not run.tasks
+    assert all(task.done() for task in run.tasks)
 
 
 async def test_a_run_that_loses_cancels_is_stopped_with_all_its_tasks(loop: AgentLoop) -> None:
@@ -165,7 +165,7 @@ async def test_a_run_that_loses_cancels_is_stopped_with_all_its_tasks(loop: Agen
     await until(lambda: run.is_over, "its first task has ended")
     agent.may_end.set()
     await ending
-    assert not run.tasks
+    assert all(task.done() for task in run.tasks)
     assert not loop.abandoned
 
 

@@ -116,7 +116,7 @@ def test_a_group_is_described_with_its_first_member() -> None:
 
 def test_compiled_frames_are_of_their_library() -> None:
     def user() -> None:
-        exec(compile("raise ValueError", "uvloop/loop.pyx", "exec"), {})  # noqa: S102  a frame with that file
+        exec(compile("raise ValueError", "uvloop/loop.pyx", "exec"), {})
 
     error = caught(user)
     assert frames_of(error)[-1].library == "uvloop"
