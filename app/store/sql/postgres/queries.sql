@@ -378,11 +378,19 @@ JOIN attempts ON attempts.message = messages.number
 ORDER BY messages.number, attempts.fence
 
 -- name: group_dead_letters
-SELECT fingerprint, count(*), (array_agg(error ORDER BY completed_at DESC, number DESC))[1],
-    (array_agg(error_code ORDER BY completed_at DESC, number DESC))[1], min(completed_at), max(completed_at)
-FROM messages
-WHERE tenant = %(tenant)s AND state = 'failed'
-GROUP BY fingerprint ORDER BY max(completed_at) DESC, fingerprint LIMIT %(limit)s
+-- Counted from the index alone; of each kind only the newest row is looked up.
+WITH kinds AS MATERIALIZED (
+    SELECT fingerprint, count(*) AS messages, min(completed_at) AS first, max(completed_at) AS last
+    FROM messages WHERE tenant = %(tenant)s AND state = 'failed'
+    GROUP BY fingerprint ORDER BY last DESC, fingerprint LIMIT %(limit)s
+)
+SELECT kinds.fingerprint, kinds.messages, newest.error, newest.error_code, kinds.first, kinds.last
+FROM kinds CROSS JOIN LATERAL (
+    SELECT error, error_code FROM messages
+    WHERE tenant = %(tenant)s AND fingerprint = kinds.fingerprint AND state = 'failed' AND completed_at = kinds.last
+    ORDER BY number DESC LIMIT 1
+) AS newest
+ORDER BY kinds.last DESC, kinds.fingerprint
 
 -- name: pace
 -- Not far back: where few of the newest were completed, a few have to do.

@@ -283,17 +283,20 @@ JOIN attempts ON attempts.message = messages.number
 ORDER BY attempts.rowid
 
 -- name: group_dead_letters
--- With one `max` and no `min`, SQLite takes the other columns from the row that has the maximum.
-SELECT
-    fingerprint, count(*), error, error_code,
-    (
-        SELECT min(completed_at) FROM messages AS first
-        WHERE first.tenant = :tenant AND first.fingerprint = kind.fingerprint AND first.state = 'failed'
-    ),
-    max(completed_at) AS last
-FROM messages AS kind INDEXED BY messages_failed_by_kind
-WHERE tenant = :tenant AND state = 'failed'
-GROUP BY fingerprint ORDER BY last DESC, fingerprint LIMIT :limit
+-- Counted from the index alone; of each kind only the newest row is looked up.
+WITH kinds AS MATERIALIZED (
+    SELECT fingerprint, count(*) AS messages, min(completed_at) AS first, max(completed_at) AS last
+    FROM messages INDEXED BY messages_failed_by_kind
+    WHERE tenant = :tenant AND state = 'failed'
+    GROUP BY fingerprint ORDER BY last DESC, fingerprint LIMIT :limit
+)
+SELECT kinds.fingerprint, kinds.messages, newest.error, newest.error_code, kinds.first, kinds.last
+FROM kinds JOIN messages AS newest ON newest.number = (
+    SELECT number FROM messages INDEXED BY messages_failed_by_kind
+    WHERE tenant = :tenant AND fingerprint = kinds.fingerprint AND state = 'failed'
+    ORDER BY completed_at DESC, number DESC LIMIT 1
+)
+ORDER BY kinds.last DESC, kinds.fingerprint
 
 -- name: pace
 -- Not far back: where few of the newest were completed, a few have to do.
