@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import NamedTuple, cast
 
 from app.agents.base import AgentDrained, AgentInterrupted, AgentTask, Drain, FinalResult
 from app.agents.loop import AgentLoop
@@ -16,6 +17,7 @@ from app.agents.runs import AgentRaised, AgentRun
 from app.config import Settings
 from app.errors import AgentQueueError, CommitUnknown, LeaseLost, StoreError, StoreUnavailable
 from app.failures import (
+    UNREADABLE,
     FailureDetails,
     class_name,
     described,
@@ -36,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 1.0
 """How long a run may take to stop. After that it is left behind, fenced off."""
+
+READ_SECONDS = 2.0
+"""How long the code of an error's class may take to tell of it."""
 
 LOGGED_ERROR_LENGTH = 100
 """Characters logged of an error text's first line, which may hold what users wrote; the attempt's record has more."""
@@ -96,7 +101,9 @@ class AgentProcessor:
                     fingerprint(TIMEOUT, None, ""),
                     place,
                 )
-            return self._outcome_of(error.cause if isinstance(error, AgentRaised) else error, claim)
+            if isinstance(error, AgentRaised) and run is not None:
+                return await self._outcome_of_agents(error.cause, claim, run)
+            return self._outcome_of(error, claim)
         await self._loop.end(run, stop_seconds=STOP_SECONDS)
         self._away_since = None
         logger.info("%s: id=%s", _NEWS[type(outcome)], claim.message.id)
@@ -142,8 +149,9 @@ class AgentProcessor:
                     else:
                         await writer.write(piece)
         except AgentRaised as raised:
-            if isinstance(raised.cause, AgentInterrupted):
-                return Interrupted(raised.cause.interrupts, self._settings.interrupt_ttl_hours * 3600)
+            if issubclass(type(raised.cause), AgentInterrupted):  # `isinstance` would ask its `__class__`
+                asked = cast(AgentInterrupted, raised.cause)
+                return Interrupted(asked.interrupts, self._settings.interrupt_ttl_hours * 3600)
             raise
         return Completed(result)
 
@@ -166,21 +174,40 @@ class AgentProcessor:
         least, most = AWAY_DELAY_SECONDS
         return min(most, max(least, now - self._away_since))
 
+    async def _outcome_of_agents(self, error: BaseException, claim: Claim, run: AgentRun) -> Outcome:
+        """What an exception of an agent's run means for the message. Texts are shown without secrets.
+
+        What has code of the error's class run is done on another thread, and only for so long.
+        """
+        if issubclass(type(error), AgentQueueError | AgentDrained):  # `isinstance` would ask its `__class__`
+            return self._outcome_of(error, claim)
+        self._away_since = None
+        told = await self._loop.read(run, lambda: self._told(error, claim.message.id), seconds=READ_SECONDS)
+        if told is None:
+            text = self._shown(f"{class_name(error)}: {UNREADABLE}")
+            told = _Told(Verdict(permanent=False, code=AGENT_ERROR), text, fingerprint(class_name(error), None, ""))
+        verdict = told.verdict
+        if not issubclass(type(error), Exception):  # sys.exit() and the like: it would do the same again
+            verdict = Verdict(permanent=True, code=AGENT_ERROR)
+        return self._ended(claim, verdict, told.text, told.kind, told.details, told.frames)
+
+    def _told(self, error: BaseException, message_id: str) -> "_Told":
+        """Read an error of others."""
+        shown = self._redactor.shown
+        if logger.isEnabledFor(logging.DEBUG):  # `exc_info` would have `logging` read the error
+            text = traceback_of(error, shown, every_frame=True)
+            logger.debug("Traceback of message %s", message_id, extra={TRACEBACK: text})
+        return _Told(
+            judge(error, datetime.now(UTC)),
+            self._shown(described(error)),
+            fingerprint(class_name(error), node_of(error), self._shown(text_of(error))),
+            details_of(error, shown),
+            traceback_of(error, shown, texts=False),
+        )
+
     def _outcome_of(self, error: BaseException, claim: Claim) -> Outcome:
-        """What an exception means for the message. Texts of others' exceptions are shown without secrets."""
+        """What an error of ours means for the message."""
         message_id = claim.message.id
-        if not issubclass(type(error), AgentQueueError | AgentDrained):  # `isinstance` would ask its `__class__`
-            self._away_since = None
-            if logger.isEnabledFor(logging.DEBUG):  # `exc_info` would have `logging` read the error
-                text = traceback_of(error, self._redactor.shown, every_frame=True)
-                logger.debug("Traceback of message %s", message_id, extra={TRACEBACK: text})
-            kind = fingerprint(class_name(error), node_of(error), self._shown(text_of(error)))
-            verdict = judge(error, datetime.now(UTC))
-            if not issubclass(type(error), Exception):  # sys.exit() and the like: it would do the same again
-                verdict = Verdict(permanent=True, code=AGENT_ERROR)
-            frames = traceback_of(error, self._redactor.shown, texts=False)
-            details = details_of(error, self._redactor.shown)
-            return self._ended(claim, verdict, self._shown(described(error)), kind, details, frames)
         if isinstance(error, StoreUnavailable | CommitUnknown):
             logger.warning("Message put back, the store is not available: id=%s, error=%s", message_id, error)
             return Released(error.public, delay=self._away_delay())
@@ -245,6 +272,16 @@ class AgentProcessor:
             _beginning(text),
             extra={TRACEBACK: frames},
         )
+
+
+class _Told(NamedTuple):
+    """What an error tells, as it is stored, shown and logged. `kind` is the fingerprint."""
+
+    verdict: Verdict
+    text: str
+    kind: str
+    details: FailureDetails | None = None
+    frames: str | None = None
 
 
 def _beginning(text: str) -> str:

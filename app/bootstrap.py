@@ -224,6 +224,7 @@ class Runtime:
         # Synchronous nodes run on threads; each message may have one, and short work of libraries must find one too.
         self.agent_loop = AgentLoop(
             threads=settings.worker_concurrency + SPARE_THREADS,
+            run_threads=1 + SPARE_THREADS,
             max_abandoned=settings.max_abandoned,
             make_loop=auto_loop_factory(),
         )

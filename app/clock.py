@@ -157,13 +157,19 @@ class SteadyClock:
         self._lock = threading.Lock()
         self._view: _View | None = None
         self._last = 0
+        self._read_at = -1
+        """`Host.elapsed` when `_last` was read; a batch asks for the time many times in a millisecond."""
 
     def now(self) -> int:
         """See `Clock.now`."""
+        elapsed = self.host.elapsed()
+        if elapsed == self._read_at:
+            return self._last
         with self._lock:
             if self._view is None:
                 return self.host.reference(None)
-            self._last = max(self._last, round(self._view.store_time(self.host.elapsed())))
+            self._last = max(self._last, round(self._view.store_time(elapsed)))
+            self._read_at = elapsed
             return self._last
 
     def at(self, date: int) -> int:
@@ -184,6 +190,7 @@ class SteadyClock:
         reads again.
         """
         with self._lock:
+            self._read_at = -1
             known = self._view or self._resumed(sample.state)
             return self._begin(sample) if known is None else self._go_on(known, sample)
 

@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,8 +20,8 @@ SIGNING_PREFIX = "whsec_"
 MAX_KEEPALIVE_SECONDS = 15.0
 """Proxies cut silent connections; no setting makes a stream more silent than this."""
 
-SQLITE_IN_MEMORY = "sqlite:///:memory:"
-"""Another spelling of `memory://`: what SQLite and SQLAlchemy call a database without a file."""
+SQLITE_IN_MEMORY = re.compile(r"sqlite:/*(?:file:)?:memory:(?:\?.*)?", re.IGNORECASE)
+"""Other spellings of `memory://`: what SQLite and SQLAlchemy call a database without a file."""
 
 Seconds = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
 AgentPaths = Annotated[dict[str, str], NoDecode]
@@ -78,7 +79,7 @@ class Settings(BaseSettings):
     @field_validator("database_url", "checkpoint_url", mode="after")
     @classmethod
     def _one_name_for_memory(cls, value: str | None) -> str | None:
-        return "memory://" if value == SQLITE_IN_MEMORY else value
+        return "memory://" if value is not None and SQLITE_IN_MEMORY.fullmatch(value) else value
 
     @field_validator("openai_api_key", mode="after")
     @classmethod

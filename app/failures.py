@@ -196,14 +196,17 @@ def frames_of(error: BaseException) -> list[Frame]:
 
 
 def place_of(error: BaseException) -> str | None:
-    """Return where it was raised: the innermost place in the user's own code, else the innermost of all."""
+    """Return where it was raised: the innermost place in the user's own code, else the innermost of all.
+
+    Of a group it is the place of a member, for the group itself was raised where the members were waited for.
+    """
     found: Frame | None = None
     for each in all_of(error):
         frames = frames_of(each)
         own = [frame for frame in frames if frame.library is None]
-        if own:
+        if own and not is_group(each):
             return own[-1].place
-        found = found or (frames[-1] if frames else None)
+        found = found or (own[-1] if own else frames[-1] if frames else None)
     return None if found is None else found.place
 
 
@@ -274,6 +277,8 @@ def _text(error: BaseException) -> str:
         return _REPR.repr(arguments) if arguments else ""
     if method is BaseException.__str__ and type(arguments[0]) in _CONTAINERS:
         return _REPR.repr(arguments[0])
+    if method is BaseException.__str__ and type(arguments[0]) in (bytes, bytearray):
+        return repr(arguments[0][:MAX_TEXT_LENGTH])
     if method is KeyError.__str__ and len(arguments) == 1 and type(arguments[0]) in (str, *_CONTAINERS):
         return _REPR.repr(arguments[0])
     return str(error)

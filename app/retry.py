@@ -48,9 +48,11 @@ VAGUE_STATUSES = frozenset({None, 400, 424})
 
 RATE_NAMES = frozenset(
     {
-        "rate_limit_error", "rate_limit_exceeded", "requestlimitexceeded", "resource_exhausted", "slowdown",
-        "throttledexception", "throttling", "throttling_error", "throttlingexception", "too_many_requests",
-        "toomanyrequestsexception",
+        "bandwidthlimitexceeded", "ec2throttledexception", "limitexceededexception", "prioritizerequest",
+        "priorrequestnotcomplete", "provisionedthroughputexceededexception", "rate_limit_error", "rate_limit_exceeded",
+        "requestlimitexceeded", "requestthrottled", "requestthrottledexception", "resource_exhausted", "slowdown",
+        "throttledexception", "throttling", "throttling.toomanyrequests", "throttling_error", "throttlingexception",
+        "too_many_requests", "toomanyrequestsexception", "transactioninprogressexception",
     }
 )  # fmt: skip
 UNAVAILABLE_NAMES = frozenset(
@@ -60,7 +62,7 @@ UNAVAILABLE_NAMES = frozenset(
         "service_unavailable", "serviceunavailable", "serviceunavailableexception",
     }
 )  # fmt: skip
-TIMEOUT_NAMES = frozenset({"modeltimeoutexception", "timeout_error"})
+TIMEOUT_NAMES = frozenset({"modeltimeoutexception", "requesttimeout", "requesttimeoutexception", "timeout_error"})
 PASSING_NAMES = (
     (RATE_NAMES, RATE_LIMITED), (UNAVAILABLE_NAMES, PROVIDER_UNAVAILABLE), (TIMEOUT_NAMES, TIMEOUT),
 )  # fmt: skip
@@ -74,6 +76,7 @@ REFUSED_NAMES = frozenset(
 QUOTA_NAMES = frozenset(
     {
         "billing_error", "billing_hard_limit_reached", "billing_not_active", "credit_balance_too_low",
+        "exceeded_current_quota_error",
         "insufficient_balance", "insufficient_credits", "insufficient_funds", "insufficient_quota",
         "servicequotaexceededexception",
     }
@@ -82,7 +85,9 @@ QUOTA_STATUSES = frozenset({None, 400, 401, 403, 422, 429})
 QUOTA_WORDS = re.compile(
     r"credit balance (?:is )?too low|insufficient[ _](?:quota|credits?|balance|funds)|billing[ _]hard[ _]limit"
     r"|account is not active, please check your billing|reached your specified (?:\w+ )?(?:api )?usage limits"
-    r"|out of credits|budget has been exceeded",
+    r"|out of credits|budget has been exceeded|used all (?:of your |your )?available credits|credits are depleted"
+    r"|exceeded your current quota, please check your plan and billing details\. For more information on this error, "
+    "read",
     re.IGNORECASE,
 )
 GOOGLE_QUOTA = "resource_exhausted"
@@ -90,7 +95,11 @@ DAILY_QUOTA = re.compile(r"PerDay|per day", re.IGNORECASE)
 """Google says `exceeded your current quota` of a minute's quota too; only a day's is used up for longer than we try."""
 
 CONTEXT_CODE = "context_length_exceeded"
-CONTEXT_WORDS = re.compile(r"maximum context length|context[ _]length[ _]exceeded|prompt is too long", re.IGNORECASE)
+CONTEXT_WORDS = re.compile(
+    r"maximum context length|context[ _]length[ _]exceeded|(?:prompt|input) is too long|exceeds? (?:the )?context limit"
+    r"|exceed_context_size|input token count \S+ exceeds|too many tokens",
+    re.IGNORECASE,
+)
 CONTEXT_NAME = re.compile("ContextOverflow|ContextWindowExceeded")
 TIMEOUT_NAME = re.compile(r"Time(d)?out")
 CONNECTION_NAME = re.compile(

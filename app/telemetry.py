@@ -19,6 +19,8 @@ MASK = "***"
 
 _SECRET = re.compile(
     r"\b(sk-[A-Za-z0-9_\-*]{4,}|aqs_[A-Za-z0-9_]{8,}|Bearer\s+[A-Za-z0-9._~+/=\-]{8,})|(?<=//)[^/\s:@]*:[^/\s@]+(?=@)"
+    r"|(?<=password=)[^\s&;,'\"]+|(?<=passwd=)[^\s&;,'\"]+|(?<=secret=)[^\s&;,'\"]+|(?<=api_key=)[^\s&;,'\"]+",
+    re.IGNORECASE,
 )
 
 

@@ -101,8 +101,8 @@ class QueueWorker:
 
     @property
     def able(self) -> bool:
-        """Whether it can be given work: it beats, and agents have not left so much behind that it claims no more."""
-        return self.beating and not self._loop.exhausted
+        """Whether it can be given work: it beats, and what agents have left behind does not keep it from claiming."""
+        return self.beating and not self._loop.exhausted and not self._loop.blocked_for_long
 
     def start(self) -> None:
         """Begin to beat at once, and to claim as soon as the agents are loaded."""

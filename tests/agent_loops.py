@@ -10,7 +10,7 @@ class SharedLoop(AgentLoop):
     """Has agents run on the loop of the test, without a thread."""
 
     def __init__(self) -> None:
-        super().__init__(threads=4, max_abandoned=64, make_loop=asyncio.get_running_loop)
+        super().__init__(threads=4, run_threads=4, max_abandoned=64, make_loop=asyncio.get_running_loop)
         loop = asyncio.get_running_loop()
         loop.set_task_factory(note_task)
         self._use(loop)

@@ -48,6 +48,14 @@ class OwnClass(Exception):
         raise ZeroDivisionError
 
 
+class ClassThatExits(Exception):
+    """Ends whatever asks for its class."""
+
+    @property  # type: ignore[misc]  # the base has no property
+    def __class__(self) -> Any:
+        raise SystemExit(5)
+
+
 class OwnCause(Exception):
     """Has a cause, notes, status and response that raise."""
 
@@ -144,6 +152,7 @@ KINDS: dict[str, Callable[[], BaseException]] = {
     "the text is a number": lambda: NoText("x"),
     "the text cannot be cut": lambda: TrickyText("x"),
     "the class cannot be asked for": lambda: OwnClass("x"),
+    "the class exits": lambda: ClassThatExits("x"),
     "the cause cannot be asked for": lambda: OwnCause("x"),
     "a provider's attributes of other kinds": lambda: Callish("x"),
     "values that cannot be asked": lambda: RpcError("x"),
@@ -157,6 +166,7 @@ KINDS: dict[str, Callable[[], BaseException]] = {
     "a tree": lambda: branching(60),
     "a name of two lines": nameless,
     "a long text": lambda: ValueError("x" * 50_000_000),
+    "a long text of bytes": lambda: ValueError(b"x" * 50_000_000),
     "a long key": lambda: KeyError("x" * 50_000_000),
     "a long text and a number": lambda: ValueError("x" * 50_000_000, 1),
     "a long list": lambda: ValueError(["x" * 50_000_000] * 3),

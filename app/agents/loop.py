@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+LONG_SECONDS = 5.0
+"""A process whose agents' loop was blocked for so long should be given no work."""
+
 LOOK_SECONDS = 0.5
 """How often it is looked whether the loop turns, while something runs. A loop that did not turn since is blocked."""
 
@@ -33,12 +36,15 @@ CLOSE_SECONDS = 0.3
 class AgentLoop:
     """A loop for agents, opened and used from another loop, or from itself.
 
-    At most `max_abandoned` runs and threads may be left behind; beyond that no run is to be begun.
+    At most `max_abandoned` runs and threads may be left behind; beyond that no run is to be begun. A run has at most
+    `run_threads` of the threads.
     """
 
-    def __init__(self, *, threads: int, max_abandoned: int, make_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    def __init__(
+        self, *, threads: int, run_threads: int, max_abandoned: int, make_loop: Callable[[], asyncio.AbstractEventLoop]
+    ) -> None:
         self._make_loop = make_loop
-        self._threads = AgentThreads(threads, max_abandoned=max_abandoned)
+        self._threads = AgentThreads(threads, run_size=run_threads, max_abandoned=max_abandoned)
         self._max_abandoned = max_abandoned
         self._running: set[AgentRun] = set()
         self._abandoned: set[AgentRun] = set()
@@ -105,12 +111,17 @@ class AgentLoop:
         return self._blocked_at is not None
 
     @property
+    def blocked_for_long(self) -> bool:
+        """Whether an agent has blocked the loop for LONG_SECONDS."""
+        return self._blocked_at is not None and time.monotonic() - self._blocked_at >= LONG_SECONDS
+
+    @property
     def trouble(self) -> str:
-        """Say what is wrong; empty when nothing is."""
+        """Say what is wrong, as everybody may know it; empty when nothing is."""
         found = []
         if self._blocked_at is not None:
             seconds = time.monotonic() - self._blocked_at
-            found.append(f"the event loop of the agents is blocked for {seconds:.0f} s: {self._blocking}")
+            found.append(f"agent {self._blocking_agent!r} blocks the event loop of all agents for {seconds:.0f} s")
         if self.abandoned:
             found.append(f"runs or threads of ended messages that do not stop: {self.abandoned}")
         return "; ".join(found)
@@ -159,6 +170,18 @@ class AgentLoop:
                 held,
                 self.abandoned,
             )
+
+    async def read(self, run: AgentRun, call: Callable[[], T], *, seconds: float) -> T | None:
+        """Return what a call comes to that has code of the user run, such as what gives an error its text.
+
+        None when it takes too long; the thread that it runs on is then left behind.
+        """
+        reading = asyncio.wrap_future(self._threads.call_beside(call, run))
+        await asyncio.wait([reading], timeout=seconds)
+        if reading.done():
+            return reading.result()
+        self._threads.abandon(run)
+        return None
 
     def _leave_behind(self, run: AgentRun, place: str) -> None:
         self._abandoned.add(run)

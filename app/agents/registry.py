@@ -113,7 +113,7 @@ class AgentRegistry:
             self._agents[name] = await self._load_when_possible(loader)
             logger.info("Agent loaded: name=%s", name)
         except BaseException as error:  # whatever a user's module raises must not end the server
-            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            if issubclass(type(error), asyncio.CancelledError) and _is_cancelled():
                 raise
             self._failures[name] = self._told(error)
             logger.exception("Agent could not be loaded, its messages stay queued: name=%s", name)

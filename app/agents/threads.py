@@ -5,7 +5,7 @@ one may take its place, up to a limit.
 """
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
@@ -33,13 +33,15 @@ class _Call:
 class AgentThreads(ThreadPoolExecutor):
     """An executor with `size` threads besides those that are abandoned, of which at most `max_abandoned` are replaced.
 
+    A run has at most `run_size` threads at a time, so that one with many calls leaves some for the others.
     Its threads are daemons, so that no hanging call keeps the process. It is a `ThreadPoolExecutor` in name only, since
     asyncio takes nothing else as a loop's executor.
     """
 
-    def __init__(self, size: int, *, max_abandoned: int) -> None:
+    def __init__(self, size: int, *, run_size: int, max_abandoned: int) -> None:
         super().__init__(1)
         self._size = size
+        self._run_size = run_size
         self._max_abandoned = max_abandoned
         self._state = threading.Condition()
         self._waiting: deque[_Call] = deque()
@@ -62,6 +64,21 @@ class AgentThreads(ThreadPoolExecutor):
                 raise RuntimeError("The agents' threads are closed.")
             self._waiting.append(call)
             self._admit()
+        return call.future
+
+    def call_beside(self, function: Callable[[], T], run: AgentRun) -> Future[T]:
+        """Call a function for a run on a thread of its own, however many threads others hold."""
+        call = _Call(function, run)
+
+        def work() -> None:
+            call.thread_id = threading.get_ident()
+            _finish(call)
+            with self._state:
+                self._forget(call)
+
+        with self._state:
+            self._active.add(call)
+        threading.Thread(target=work, name="agents-beside", daemon=True).start()
         return call.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002  an executor's
@@ -88,9 +105,14 @@ class AgentThreads(ThreadPoolExecutor):
         """Wake a thread for a waiting call, or start one; called with the lock."""
         if self._idle:
             self._state.notify()
-        elif self._waiting and self._count < self._allowed:
+        elif self._count < self._allowed and self._next_waiting() is not None:
             self._count += 1
             threading.Thread(target=self._work, name=f"agents-{self._count}", daemon=True).start()
+
+    def _next_waiting(self) -> int | None:
+        """The place of the call whose turn it is; None when each that waits is of a run that has its threads."""
+        held: Counter[AgentRun | None] = Counter(call.run for call in self._active if call.run is not None)
+        return next((at for at, call in enumerate(self._waiting) if held[call.run] < self._run_size), None)
 
     @property
     def _allowed(self) -> int:
@@ -99,23 +121,21 @@ class AgentThreads(ThreadPoolExecutor):
     def _work(self) -> None:
         call: _Call | None = None
         while (call := self._next(call)) is not None:
-            try:
-                value = call.function()
-            except BaseException as error:  # noqa: BLE001  told to whoever waits for the call
-                call.future.set_exception(error)
-            else:
-                call.future.set_result(value)
-                del value
+            _finish(call)
+
+    def _forget(self, call: _Call) -> None:
+        self._active.discard(call)
+        self._abandoned.discard(call)
 
     def _next(self, done: _Call | None) -> _Call | None:
         """The next call for this thread, when there is one; None when the thread is one too many."""
         with self._state:
             if done is not None:
-                self._active.discard(done)
-                self._abandoned.discard(done)
+                self._forget(done)
             while self._count <= self._allowed:
-                if self._waiting:
-                    call = self._waiting.popleft()
+                if (place := self._next_waiting()) is not None:
+                    call = self._waiting[place]
+                    del self._waiting[place]
                     if call.future.set_running_or_notify_cancel():
                         call.thread_id = threading.get_ident()
                         self._active.add(call)
@@ -129,3 +149,25 @@ class AgentThreads(ThreadPoolExecutor):
             self._count -= 1
             self._admit()
             return None
+
+
+def _finish(call: _Call) -> None:
+    try:
+        value = call.function()
+    except BaseException as error:  # noqa: BLE001  told to whoever waits for the call
+        call.future.set_exception(_carried(error))
+    else:
+        call.future.set_result(value)
+
+
+def _carried(error: BaseException) -> BaseException:
+    """The error, or one in its place where asyncio could not pass it on, so that its waiter would wait for ever."""
+    try:
+        carries = not isinstance(error, type | StopIteration)  # as asyncio asks; a class of others may raise here
+    except BaseException:  # noqa: BLE001
+        carries = False
+    if carries:
+        return error
+    carrier = RuntimeError("the function raised what cannot be passed on")
+    carrier.__cause__ = error
+    return carrier

@@ -42,6 +42,13 @@ FORWARDING_HEADERS = frozenset(
         "disguised-host",
         "was-default-hostname",
         "surrogate-capability",
+        "x-cloud-trace-context",
+        "x-auth-request-user",
+        "remote-user",
+        "forwarded-for",
+        "x_forwarded_for",
+        "ali-cdn-real-ip",
+        "x-edge-client-ip",
     )
 )
 """Headers by which proxies, load balancers, networks of them and tunnels are known. No program sends them itself."""
@@ -68,6 +75,10 @@ FORWARDING_PREFIXES = (
     "ngrok-",
     "x-ngrok-",
     "tailscale-",
+    "cloudfront-",
+    "x-amzn-oidc-",
+    "x-goog-iap-",
+    "x-goog-authenticated-",
 )
 CURE = (
     "This server has no API keys, so it only answers requests made directly from its own host. To let everybody in, "

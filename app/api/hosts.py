@@ -72,6 +72,6 @@ def is_own_page(origin: str, host: Host | None) -> bool:
         page = (parts.hostname or "").removesuffix(".")
     except ValueError:
         return False
-    if host is None or not page or parts.scheme not in ("http", "https"):
+    if host is None or not page or parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.netloc):
         return False
     return page == host.name or (is_loopback(page) and is_loopback(host.name))

@@ -52,6 +52,20 @@ def postgres_without_user(_: Path) -> Iterator[str]:
     yield f"postgresql://nobody:{SECRET}@127.0.0.1:{postgres_server.shared_server().port}/postgres"
 
 
+def postgres_with_an_unknown_setting(_: Path) -> Iterator[str]:
+    port = postgres_server.shared_server().port
+    yield f"postgresql://postgres:{SECRET}@127.0.0.1:{port}/postgres?options=-c%20nosuch%3D1"
+
+
+def postgres_with_a_wrong_setting(_: Path) -> Iterator[str]:
+    port = postgres_server.shared_server().port
+    yield f"postgresql://postgres:{SECRET}@127.0.0.1:{port}/postgres?options=-c%20work_mem%3Dbanana"
+
+
+def postgres_on_no_port(_: Path) -> Iterator[str]:
+    yield f"postgresql://postgres:{SECRET}@127.0.0.1:99999/postgres"
+
+
 def postgres_without_fsync(folder: Path) -> Iterator[str]:
     yield postgres_server.database_of(folder)
 
@@ -89,6 +103,9 @@ def redis_from_the_future(_: Path) -> Iterator[str]:
 WRONG: dict[Callable[[Path], Iterator[str]], str] = {
     postgres_without_database: 'database "missing" does not exist',
     postgres_without_user: 'role "nobody" does not exist',
+    postgres_with_an_unknown_setting: 'unrecognized configuration parameter "nosuch"',
+    postgres_with_a_wrong_setting: 'invalid value for parameter "work_mem"',
+    postgres_on_no_port: 'invalid port number: "99999"',
     postgres_without_fsync: "fsync=off, so a crash of it would lose accepted messages: switch it on, or set ALLOW_VOL",
     postgres_from_the_future: "The database has schema version 99",
     redis_with_another_password: "the server does not know this user and password",

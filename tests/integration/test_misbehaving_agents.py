@@ -27,8 +27,16 @@ class Own(BaseException):
     pass
 
 
+class SlowText(Exception):
+    def __str__(self):
+        hold("text")
+        return "late"
+
+
 def misbehave(kind):
     match kind:
+        case "slow text":
+            raise SlowText
         case "exit":
             sys.exit(3)
         case "interrupt":
@@ -73,6 +81,8 @@ async def function(text: str) -> str:
             await inner_task_is_cancelled()
         case "deaf":
             await deaf()
+        case "stop iteration":
+            await asyncio.to_thread(next, iter([]))
         case "block":
             hold("block")
     return "fine"
@@ -177,12 +187,24 @@ async def tried(tmp_path: Path) -> AsyncIterator[Tried]:
 
 
 async def test_what_an_agent_raises_fails_its_message_and_the_server_goes_on(tried: Tried) -> None:
-    kinds = ("exit", "interrupt", "generator", "own", "cancelled", "group", "inner")
+    kinds = ("exit", "interrupt", "generator", "own", "cancelled", "group", "inner", "stop iteration")
     for agent in ("function", "asynchronous", "synchronous"):
-        for kind in kinds[: 6 if agent == "synchronous" else 7]:
+        for kind in kinds[: 6 if agent == "synchronous" else 8]:
             ended = await tried.ended(await tried.submit(kind, agent))
             assert (ended["state"], ended["error_code"]) == ("failed", "agent_error"), (agent, kind, ended["error"])
             assert (await tried.ended(await tried.submit("hello", agent)))["result"] == "fine", (agent, kind)
+
+
+async def test_the_text_of_an_error_is_read_beside_everything_else_and_not_for_ever(tried: Tried) -> None:
+    tried.control.hold("text")
+    slow = await tried.submit("slow text", "function")
+    await until(lambda: tried.control.waits("text"), "the text is being made")
+    assert (await tried.client.get("/health/live")).status_code == 200
+    assert (await tried.ended(await tried.submit("hello", "asynchronous")))["result"] == "fine"
+    ended = await tried.ended(slow)
+    assert ended["error"] == "SlowText: (its text could not be read)"
+    assert (await tried.client.get("/health")).json()["checks"]["worker"]["ok"]
+    tried.control.release("text")
 
 
 async def test_a_stop_ends_the_message_of_an_agent_that_swallows_its_cancellation(tried: Tried) -> None:
@@ -247,6 +269,14 @@ async def test_a_blocked_event_loop_blocks_neither_http_nor_limits_nor_cancels(t
     assert "misbehaving.py" in tried.server.output
     waiting = await tried.submit("hello", "function")
     await tried.is_told(waiting, "function", "Agent 'function' blocks the event loop of all agents.")
+
+    async def refused() -> bool:
+        return (await tried.client.get("/health/ready")).status_code == 503
+
+    await until(refused, "a process that is blocked for long is given no work")
+    health = (await tried.client.get("/health")).json()["checks"]["worker"]["detail"]
+    assert health.startswith("agent 'function' blocks the event loop of all agents for ")
+    assert "misbehaving.py" not in health
     tried.control.release("block")
     assert (await tried.ended(waiting))["result"] == "fine"
     await until(lambda: "The event loop of the agents goes on" in tried.server.output, "the log tells the end")

@@ -324,6 +324,7 @@ BROKEN_GRAPHS = {
     "no messages": "from tests.graphs import counting as graph",
     "not a graph": "from tests.graphs import not_a_graph as graph",
     "factory that raises": "def graph(): raise RuntimeError('no such table')",
+    "class that exits": "from tests.hostile import ClassThatExits\ndef graph(): raise ClassThatExits('x')",
 }
 
 

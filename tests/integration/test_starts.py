@@ -206,6 +206,12 @@ def test_whatever_fails_at_a_start_ends_the_process(
     assert error.split("'")[1] in told.stderr + told.stdout
 
 
+def test_a_device_is_no_database(tmp_path: Path) -> None:
+    told = ended(tmp_path, DATABASE_URL="sqlite:////dev/null")
+    assert told.returncode == 78
+    assert "it is a device or a pipe, not a file" in told.stderr
+
+
 def test_a_file_that_may_not_be_read_is_told_by_its_name(tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()
     (tmp_path / "data").write_text("in the way of the folder")
@@ -222,8 +228,17 @@ def test_a_port_that_is_taken_is_told_at_once(tmp_path: Path) -> None:
     assert "HOST, PORT: " in told.stderr
 
 
-def test_a_database_without_a_file_has_one_name() -> None:
-    url = "sqlite:///:memory:"
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///:memory:",
+        "sqlite:////:memory:",
+        "sqlite:///:MEMORY:",
+        "sqlite:///:memory:?x=1",
+        "sqlite:///file::memory:?cache=shared",
+    ],
+)
+def test_a_database_without_a_file_has_one_name(url: str) -> None:
     settings = Settings(_env_file=None, database_url=url, checkpoint_url=url)
     assert (settings.database_url, settings.checkpoint_url) == ("memory://", "memory://")
 

@@ -1,15 +1,18 @@
 """Runs on the event loop of the agents: how their pieces come over, how they are stopped, which threads they hold."""
 
 import asyncio
+import contextvars
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from concurrent.futures import Future
 from contextlib import suppress
 
 import pytest
 
 from app.agents.base import AgentTask, Drain, FinalResult
 from app.agents.loop import AgentLoop
-from app.agents.runs import MAX_WAITING_PIECES, AgentRaised, AgentRun
+from app.agents.runs import MAX_WAITING_PIECES, RUN, AgentRaised, AgentRun
+from app.agents.threads import AgentThreads
 from app.models import Lease, Part
 from tests.servers import DEADLINE_SECONDS, until
 
@@ -104,7 +107,7 @@ class HoldsThread(Scripted):
 
 @pytest.fixture
 async def loop() -> AsyncIterator[AgentLoop]:
-    opened = AgentLoop(threads=2, max_abandoned=2, make_loop=asyncio.new_event_loop)
+    opened = AgentLoop(threads=2, run_threads=2, max_abandoned=2, make_loop=asyncio.new_event_loop)
     await opened.open()
     yield opened
     await opened.close()
@@ -146,6 +149,26 @@ async def test_what_a_run_raises_comes_behind_its_pieces(loop: AgentLoop) -> Non
     with pytest.raises(AgentRaised) as raised:
         await run.take()
     assert isinstance(raised.value.cause, SystemExit)
+
+
+async def test_one_run_with_many_calls_leaves_threads_for_the_others(loop: AgentLoop) -> None:
+    threads = AgentThreads(3, run_size=2, max_abandoned=1)
+    greedy, modest = (loop.start(CleansUp(), name, TASK) for name in ("greedy", "modest"))
+    released = threading.Event()
+
+    def call(run: AgentRun, function: Callable[[], object]) -> Future[object]:
+        context = contextvars.Context()
+        context.run(RUN.set, run)
+        return context.run(threads.submit, function)
+
+    try:
+        held = [call(greedy, lambda: released.wait(DEADLINE_SECONDS)) for _ in range(5)]
+        assert await asyncio.wrap_future(call(modest, lambda: "done")) == "done"
+        assert not any(each.done() for each in held)
+    finally:
+        released.set()
+    assert all([await asyncio.wrap_future(each) for each in held])
+    threads.shutdown()
 
 
 async def test_a_run_that_is_stopped_may_clean_up(loop: AgentLoop) -> None:

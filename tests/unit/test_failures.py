@@ -114,6 +114,16 @@ def test_a_group_is_described_with_its_first_member() -> None:
     assert described(group) == "ExceptionGroup: unhandled errors (2 sub-exceptions): ValueError: the cause"
 
 
+def test_the_place_of_a_group_is_that_of_its_member() -> None:
+    def inner() -> None:
+        raise ValueError("the cause")
+
+    def outer() -> None:
+        raise ExceptionGroup("unhandled errors", [caught(inner)])
+
+    assert (place_of(caught(outer)) or "").endswith(" in inner")
+
+
 def test_compiled_frames_are_of_their_library() -> None:
     def user() -> None:
         exec(compile("raise ValueError", "uvloop/loop.pyx", "exec"), {})

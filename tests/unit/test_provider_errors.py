@@ -18,6 +18,10 @@ NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 REQUEST = httpx2.Request("POST", "http://model.example")
 BILLING = "You exceeded your current quota, please check your plan and billing details."
 
+QUOTA_OF_OPENAI = (
+    "You exceeded your current quota, please check your plan and billing details. For more information on this error, "
+    "read the docs."
+)
 LATER = Verdict(permanent=False, code="rate_limited")
 AWAY = Verdict(permanent=False, code="provider_unavailable")
 SLOW = Verdict(permanent=False, code="timeout")
@@ -57,6 +61,9 @@ def aws(code: str, status: int | None = 400, **headers: str) -> Exception:
         (aws("ThrottlingException"), LATER),
         (aws("ThrottlingException", None), LATER),
         (aws("TooManyRequestsException", 429, **{"retry-after": "3"}), LATER._replace(pause=3.0)),
+        (aws("Throttling.TooManyRequests"), LATER),
+        (aws("ProvisionedThroughputExceededException"), LATER),
+        (aws("RequestTimeout"), SLOW),
         (aws("ServiceUnavailableException", 503), AWAY),
         (aws("InternalServerException", 500), AWAY),
         (aws("ModelErrorException", 424), AWAY),
@@ -145,6 +152,8 @@ RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay":
         (AioRpcError("m", status=GrpcStatus.DEADLINE_EXCEEDED), AWAY),
         (AioRpcError("m", status=GrpcStatus.UNAUTHENTICATED), REFUSED),
         (AioRpcError("m", status=None), UNKNOWN),
+        (genai(400, "INVALID_ARGUMENT", message="The input token count (9) exceeds the maximum (8)."), TOO_LONG),
+        (genai(429, "RESOURCE_EXHAUSTED", message="Your prepayment credits are depleted."), USED_UP),
     ],
 )  # fmt: skip
 def test_google(error: Exception, verdict: Verdict) -> None:
@@ -244,11 +253,17 @@ def streamed(kind: str | None, code: str | None) -> openai.APIError:
         (anthropic(400, "invalid_request_error"), REFUSED),
         (anthropic(400, "invalid_request_error", "Your credit balance is too low to access the API."), USED_UP),
         (anthropic(400, "invalid_request_error", "You have reached your specified API usage limits."), USED_UP),
+        (anthropic(400, "invalid_request_error", "input and `max_tokens` exceed context limit: 9"), TOO_LONG),
         (anthropic(402, "billing_error"), USED_UP),
         (openai_error(429, {"message": BILLING, "type": "insufficient_quota", "code": "insufficient_quota"}), USED_UP),
         (openai_error(429, {"message": "m", "type": "insufficient_quota", "code": None}), USED_UP),
         (openai_error(400, {"message": "m", "code": "billing_hard_limit_reached"}), USED_UP),
         (openai_error(402), USED_UP),
+        (openai_error(429, {"message": QUOTA_OF_OPENAI, "code": None}), USED_UP),
+        (openai_error(429, {"message": "m", "type": "exceeded_current_quota_error"}), USED_UP),
+        (openai_error(429, {"message": "Your team has used all available credits"}), USED_UP),
+        (openai_error(400, {"message": "Input is too long for requested model."}), TOO_LONG),
+        (openai_error(400, {"message": "m", "type": "exceed_context_size_error"}), TOO_LONG),
         (openai_error(429, {"message": "Limit reached on requests per day", "code": "rate_limit_exceeded"}), LATER),
         (openai_error(429, {"error": {"message": BILLING, "status": "RESOURCE_EXHAUSTED"}}), LATER),
         (openai_error(429, {"status": "RESOURCE_EXHAUSTED", "details": [quota("RequestsPerDay")]}), USED_UP),

@@ -109,10 +109,9 @@ end
 
 -- Those that `clear.lua` has cancelled, by thread.
 local function cleared_of(text)
+    if text == '' then return NOTHING end
     local cleared = {}
-    if text ~= '' then
-        for _, each in ipairs(cjson.decode(text)) do cleared[scope(each[1], each[2])] = each[3] end
-    end
+    for _, each in ipairs(cjson.decode(text)) do cleared[scope(each[1], each[2])] = each[3] end
     return cleared
 end
 

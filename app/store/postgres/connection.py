@@ -86,7 +86,8 @@ statistics old, so it must not depend on how many rows there are: what would be 
 
 REFUSALS = re.compile(
     r"password|authentication|does not exist|pg_hba\.conf|not permitted|permission denied|not currently accepting|"
-    r"certificate|does not support SSL",
+    r"certificate|does not support SSL|unrecognized configuration parameter|invalid value for parameter|"
+    r"invalid port number|definition of service",
     re.IGNORECASE,
 )
 """What a server or the driver says of a connection that will not be had later either. The driver passes on no code."""

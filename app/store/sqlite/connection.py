@@ -5,6 +5,7 @@ connections write at once; the same file must never be opened with both.
 """
 
 import os
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -50,7 +51,11 @@ def mapped_errors() -> Iterator[None]:
 def connect(path: Path) -> apsw.Connection:
     """A connection with our settings; the file is made readable to its owner only."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    is_file = stat.S_ISREG(os.fstat(file).st_mode)
+    os.close(file)
+    if not is_file:
+        raise StoreRefused("The database file cannot be used: it is a device or a pipe, not a file")
     connection = apsw.Connection(str(path))
     try:
         connection.set_busy_timeout(BUSY_TIMEOUT_MILLISECONDS)

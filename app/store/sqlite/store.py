@@ -150,7 +150,8 @@ class SqliteStore:
 
         cleared = await clear(new, clear_part) if any(each.if_busy is not IfBusy.ENQUEUE for each in new) else {}
         accepted = await self._write_lane.run(lambda: self._writes.add(new, max_queued, key, cleared))
-        await self._settling.complete(self._writes.unsettled, accepted.messages)
+        if self._writes.unsettled:
+            await self._settling.complete(self._writes.unsettled, accepted.messages)
         return accepted
 
     async def get(self, tenant: str, message_id: str) -> Message:
