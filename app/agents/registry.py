@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from app.agents.base import Agent
 from app.errors import AgentUnavailable, InvalidRequest, StoreUnavailable
-from app.failures import described
+from app.failures import described, traceback_of
 from app.serving import AgentState, ServedAgent
+from app.telemetry import TRACEBACK
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +117,12 @@ class AgentRegistry:
             if issubclass(type(error), asyncio.CancelledError) and _is_cancelled():
                 raise
             self._failures[name] = self._told(error)
-            logger.exception("Agent could not be loaded, its messages stay queued: name=%s", name)
+            frames = traceback_of(error, lambda text, limit: self._redact(text)[:limit])
+            logger.error(
+                "Agent could not be loaded, its messages stay queued until the server is started again: name=%s",
+                name,
+                extra={TRACEBACK: frames},
+            )
         finally:
             self.waits_for = None
         self._on_change()
