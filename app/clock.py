@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -48,6 +49,7 @@ class Clock(Protocol):
         """Tell no earlier time than this from now on: another process has dated something with it."""
 
 
+@lru_cache(maxsize=1024)
 def to_datetime(milliseconds: int) -> datetime:
     """The aware UTC datetime of a stored time."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -24,7 +24,7 @@ from app.api import admin, errors, health, routes, streaming, threads, websocket
 from app.api.connections import connection_limit
 from app.api.gate import Gate
 from app.api.http_protocol import ConnectedHttpProtocol
-from app.api.limits import BodyLimit, HotRoute, RawThreadPaths
+from app.api.limits import HotRoute, RawThreadPaths
 from app.api.operation_schemas import DeadLetterSelection, UnfinishedSelection
 from app.api.protocol import ConnectedWebSocketProtocol
 from app.api.schemas import MessageAnswer, MessageBatch, MessageChange, MessageCreate, Problem
@@ -117,7 +117,6 @@ def create_app(
     app.add_middleware(RawThreadPaths)
     for method, path, endpoint in AHEAD:
         app.entry = HotRoute(app.entry, method=method, path=path, endpoint=endpoint, owner=app)
-    app.entry = BodyLimit(app.entry, max_bytes=settings.max_body_bytes)
     app.entry = Gate(app.entry, max_body_bytes=settings.max_body_bytes)
     errors.install(app)
     _describe_shared_schemas(app)

@@ -64,13 +64,17 @@ def outlook(message: Message, pace: Pace | None, head: Message | None, now: date
     """
     if message.state is not MessageState.QUEUED:
         return NOTHING
-    return Outlook(_start(message, pace, head, now), _reason(message, pace, head))
+    stopped = None if pace is None else _stopped(message.agent, pace)
+    start = None if pace is None or stopped is not None else _start(message, pace, head, now)
+    return Outlook(start, _reason(message, pace, head, stopped))
 
 
-def _reason(message: Message, pace: Pace | None, head: Message | None) -> WaitingReason | None:
+def _reason(
+    message: Message, pace: Pace | None, head: Message | None, stopped: WaitingReason | None
+) -> WaitingReason | None:
     if message.place is Place.DELAYED and message.run_at is not None:
         return WaitingReason(WaitingCode.DELAYED, f"Not to be run before {rfc3339(message.run_at)}.")
-    if pace is not None and (stopped := _stopped(message.agent, pace)) is not None:
+    if stopped is not None:
         return stopped
     if message.place is Place.BEHIND:
         return WaitingReason(WaitingCode.THREAD_BUSY, _in_the_way(message, head))
@@ -139,10 +143,12 @@ def _in_the_way(message: Message, head: Message | None) -> str:
     return f"Message {head.id} of its thread {what}."
 
 
-def _start(message: Message, pace: Pace | None, head: Message | None, now: datetime) -> datetime | None:
-    """The turns of slots that have to end before, by the time that one takes; who finds a free slot begins at once."""
-    agents = {message.agent} if head is None else {message.agent, head.agent}
-    if pace is None or any(_stopped(agent, pace) is not None for agent in agents):
+def _start(message: Message, pace: Pace, head: Message | None, now: datetime) -> datetime | None:
+    """The turns of slots that have to end before, by the time that one takes; who finds a free slot begins at once.
+
+    Messages of its agent are begun.
+    """
+    if head is not None and head.agent != message.agent and _stopped(head.agent, pace) is not None:
         return None
     pace = _served(message.agent, pace)
     due = message.run_at
@@ -199,7 +205,7 @@ class Outlooks:
         self._asking = asyncio.Lock()
         self._pace: Pace | None = None
         self._stale_at = 0.0
-        self._moved = False
+        self._moved = self._looking = False
         self._looks = LOOKS_AT_ONCE
         self._counted_at = time()
         self._hearing = ExitStack()  # left with this object, or when the store goes
@@ -221,7 +227,7 @@ class Outlooks:
         pace: Pace | None = None
         heads: dict[str, Message | None] = {}
         try:
-            pace = await self._present_pace()
+            pace = self._pace if self._is_fresh() else await self._present_pace()
             for message in messages:
                 if message.place is Place.BEHIND and message.thread_id and message.thread_id not in heads:
                     heads[message.thread_id] = await self._sight.get_head(message.tenant, message.thread_id)
@@ -245,16 +251,21 @@ class Outlooks:
         async with self._asking:
             if not self._is_fresh():
                 self._moved = False  # what moves from here on may be missed by this look
-                self._stale_at = 0.0
                 self._looks -= 1
-                self._pace = await self._sight.pace()
-                self._stale_at = self._time() + PACE_SECONDS
+                self._looking = True
+                try:
+                    self._pace = await self._sight.pace()
+                    self._stale_at = self._time() + PACE_SECONDS
+                finally:
+                    self._looking = False
         return self._pace
 
     def _is_fresh(self) -> bool:
         now = self._time()
         if now >= self._stale_at:
             return False
+        if self._looking:
+            return self._looks < 1  # while the queue moves all the time, nobody waits for the look under way
         if not self._moved:
             return True
         self._looks = min(LOOKS_AT_ONCE, self._looks + (now - self._counted_at) * LOOKS_PER_SECOND)

@@ -91,7 +91,8 @@ class Connections:
 
     def __init__(self, limit: int | None, loop: asyncio.AbstractEventLoop, *, keep_alive_seconds: float) -> None:
         self._limit = limit
-        self._seconds = {**SECONDS, Wait.NEXT_REQUEST: keep_alive_seconds}
+        seconds = {**SECONDS, Wait.NEXT_REQUEST: keep_alive_seconds}
+        self._seconds = [seconds[wait] for wait in Wait]  # a list, since an enumeration's hash is slow
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self._waits: list[dict[Waiting, float]] = [{} for _ in Wait]  # each in the order of its deadlines

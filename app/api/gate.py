@@ -37,20 +37,40 @@ class Gate:
     def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._plain_digits = len(str(max_body_bytes)) - 1
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """See ASGI. No coroutine, since each of them costs a request."""
         kind = scope["type"]
-        if kind not in ("http", "websocket"):
+        if kind not in ("http", "websocket") or (kind == "http" and self._is_plain(scope)):
             return self._app(scope, receive, send)
-        refusal = self._refusal(scope)
-        if refusal is not None:
+        if (refusal := self._refusal(scope)) is not None:
             return _answer(refusal, scope, receive, send)
-        if kind == "http" and scope["method"] == "HEAD":
-            extensions = {**scope.get("extensions", {}), HEAD_EXTENSION: {}}
-            scope = {**scope, "method": "GET", "extensions": extensions}
-            send = _without_body(send)
+        if kind == "http":
+            receive = _counted(receive, self._max_body_bytes)
+            if scope["method"] == "HEAD":
+                extensions = {**scope.get("extensions", {}), HEAD_EXTENSION: {}}
+                scope = {**scope, "method": "GET", "extensions": extensions}
+                send = _without_body(send)
         return self._app(scope, receive, send)
+
+    def _is_plain(self, scope: Scope) -> bool:
+        """Return whether a request is what most are, for which a look at a few headers is enough."""
+        headers, method = scope["headers"], scope["method"]
+        found = dict(headers)
+        length = found.get(b"content-length", b"0" if method == "GET" else b"")
+        return (
+            len(found) == len(headers)
+            and method != "HEAD"
+            and b"transfer-encoding" not in found
+            and b"origin" not in found
+            and b"sec-fetch-site" not in found
+            and len(length) <= self._plain_digits
+            and length.isdigit()
+            and parse_host(found.get(b"host", b"")) is not None
+            and scope["http_version"] == "1.1"
+            and scope["path"][-1:] != "\n"
+        )
 
     def _refusal(self, scope: Scope) -> Response | None:
         """Return the answer to a request that is refused; None for any other."""
@@ -95,6 +115,21 @@ def is_foreign(scope: Scope, host: Host | None) -> bool:
         return False
     # Pages of this host may use a server on this host, whatever their ports.
     return not (set(sites) == {"same-site"} and origins and host is not None and is_loopback(host.name))
+
+
+def _counted(receive: Receive, max_bytes: int) -> Receive:
+    """Count the bytes of a body while they come, of which no header has told how many they are."""
+    received = 0
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > max_bytes:
+            raise BodyTooLarge(max_bytes)
+        return message
+
+    return counted
 
 
 def _without_body(send: Send) -> Send:

@@ -65,6 +65,14 @@ class Settling:
                 logger.warning("Messages of a thread keep their ranks: thread=%r, error=%s", place, error)
 
 
+def asks_of_thread(new: Sequence[NewMessage]) -> bool:
+    """Return whether it matters for one of these messages if its thread has unfinished ones."""
+    for each in new:  # noqa: SIM110  each submit asks, and a generator would cost it more than the rest of this
+        if each.if_busy is not IfBusy.ENQUEUE:
+            return True
+    return False
+
+
 def cleared_threads(new: Sequence[NewMessage]) -> list[ThreadKey]:
     """The threads that messages clear, each once; none where a message may be refused for a busy thread."""
     if any(each.if_busy is IfBusy.REJECT for each in new):

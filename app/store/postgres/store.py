@@ -17,7 +17,6 @@ from app.models import (
     DeliveryAttempt,
     EventPage,
     FailedAttempt,
-    IfBusy,
     Lease,
     Message,
     MessageFilter,
@@ -37,7 +36,7 @@ from app.store.endings import events_size, outcome_size
 from app.store.hub import Hub
 from app.store.lane import Lane
 from app.store.named_sql import load_queries
-from app.store.parts import Cleared, Settling, ThreadKey, clear, prune, repeat
+from app.store.parts import Cleared, Settling, ThreadKey, asks_of_thread, clear, prune, repeat
 from app.store.postgres.accepting import Accepting, Add, parts_of
 from app.store.postgres.connection import Session, connection_parameters
 from app.store.postgres.controlling import Controlling
@@ -192,9 +191,10 @@ class PostgresStore:
         def clear_part(threads: Sequence[ThreadKey]) -> Awaitable[Cleared]:
             return self._control_lane.run(lambda: self._controls.clear(threads, len(new), max_queued, key))
 
-        cleared = await clear(new, clear_part) if any(each.if_busy is not IfBusy.ENQUEUE for each in new) else {}
+        cleared = await clear(new, clear_part) if asks_of_thread(new) else {}
         accepted: Accepted = await self._accept_lane.submit(Add(new, max_queued, key, cleared))
-        await self._settling.complete(self._accepting.unsettled, accepted.messages)
+        if self._accepting.unsettled:
+            await self._settling.complete(self._accepting.unsettled, accepted.messages)
         return accepted
 
     async def get(self, tenant: str, message_id: str) -> Message:

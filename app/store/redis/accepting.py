@@ -27,7 +27,7 @@ from app.models import (
     RequestKey,
 )
 from app.store.base import CANCELS, KEY_SECONDS, MOVED, PAGE_TEXT_LENGTH, READY, message_topic
-from app.store.parts import CLEARED_AT_ONCE, Cleared, ThreadKey, Unsettled, clear
+from app.store.parts import CLEARED_AT_ONCE, Cleared, ThreadKey, Unsettled, asks_of_thread, clear
 from app.store.redis import replies, templates
 from app.store.redis.calls import Calls
 from app.store.rows import Receipt, accepted, options_of, preview
@@ -41,9 +41,9 @@ class Accepting(Calls):
 
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
         """See `MessageStore.add`."""
-        cleared = await self._clear(new, max_queued, key)
+        cleared = await self._clear(new, max_queued, key) if asks_of_thread(new) else {}
         fields = [field for each in new for field in self._fields_of(each)]
-        ways = any(each.if_busy in (IfBusy.INTERRUPT, IfBusy.ROLLBACK) for each in new)
+        ways = asks_of_thread(new) and any(each.if_busy in (IfBusy.INTERRUPT, IfBusy.ROLLBACK) for each in new)
         reply = await self._writes.run(
             "add", self._now(), max_queued, *_request(key), templates.CANCELLED if ways else "",
             json.dumps([(*thread, ids) for thread, ids in cleared.items()]) if cleared else "", *fields,
@@ -58,15 +58,14 @@ class Accepting(Calls):
                 raise ThreadBusy(thread_id)
         replayed, receipts, *_, left = reply
         messages = [accepted(each, Receipt(*receipt)) for each, receipt in zip(new, receipts, strict=True)]
-        await self.settle(left, messages)
+        if left:
+            await self.settle(left, messages)
         return Accepted(messages, bool(replayed))
 
     async def _clear(
         self, new: Sequence[NewMessage], max_queued: int, key: RequestKey | None
     ) -> Mapping[ThreadKey, Sequence[str]]:
         """Cancel what waits in long threads that these messages clear; the ids by thread, oldest first."""
-        if all(each.if_busy is IfBusy.ENQUEUE for each in new):
-            return {}
 
         def topics(reply: Any) -> Iterable[str]:
             return (MOVED, *(message_topic(message_id) for _, message_id in reply[2])) if reply else ()

@@ -31,7 +31,6 @@ from app.models import (
     DeliveryAttempt,
     EventPage,
     FailedAttempt,
-    IfBusy,
     Lease,
     Message,
     MessageFilter,
@@ -51,7 +50,7 @@ from app.store.endings import events_size, outcome_size
 from app.store.hub import Hub
 from app.store.lane import Lane, joined
 from app.store.named_sql import load_queries
-from app.store.parts import Cleared, Settling, ThreadKey, clear, prune, repeat
+from app.store.parts import Cleared, Settling, ThreadKey, asks_of_thread, clear, prune, repeat
 from app.store.scanning import scan
 from app.store.sqlite.changes import SqliteReads
 from app.store.sqlite.connection import Beats, Reader, Writer, connect, look_often, mapped_errors
@@ -148,7 +147,7 @@ class SqliteStore:
         def clear_part(threads: Sequence[ThreadKey]) -> Awaitable[Cleared]:
             return self._write_lane.run(lambda: self._writes.clear(threads, len(new), max_queued, key))
 
-        cleared = await clear(new, clear_part) if any(each.if_busy is not IfBusy.ENQUEUE for each in new) else {}
+        cleared = await clear(new, clear_part) if asks_of_thread(new) else {}
         accepted = await self._write_lane.run(lambda: self._writes.add(new, max_queued, key, cleared))
         if self._writes.unsettled:
             await self._settling.complete(self._writes.unsettled, accepted.messages)

@@ -381,7 +381,10 @@ ORDER BY messages.number, attempts.fence
 -- Counted from the index alone; of each kind only the newest row is looked up.
 WITH kinds AS MATERIALIZED (
     SELECT fingerprint, count(*) AS messages, min(completed_at) AS first, max(completed_at) AS last
-    FROM messages WHERE tenant = %(tenant)s AND state = 'failed'
+    FROM (
+        SELECT fingerprint, completed_at FROM messages WHERE tenant = %(tenant)s AND state = 'failed'
+        ORDER BY tenant, fingerprint, completed_at
+    ) AS failed
     GROUP BY fingerprint ORDER BY last DESC, fingerprint LIMIT %(limit)s
 )
 SELECT kinds.fingerprint, kinds.messages, newest.error, newest.error_code, kinds.first, kinds.last
