@@ -381,17 +381,14 @@ ORDER BY messages.number, attempts.fence
 -- Counted from the index alone; of each kind only the newest row is looked up.
 WITH kinds AS MATERIALIZED (
     SELECT fingerprint, count(*) AS messages, min(completed_at) AS first, max(completed_at) AS last
-    FROM (
-        SELECT fingerprint, completed_at FROM messages WHERE tenant = %(tenant)s AND state = 'failed'
-        ORDER BY tenant, fingerprint, completed_at
-    ) AS failed
+    FROM messages WHERE tenant = %(tenant)s AND state = 'failed'
     GROUP BY fingerprint ORDER BY last DESC, fingerprint LIMIT %(limit)s
 )
 SELECT kinds.fingerprint, kinds.messages, newest.error, newest.error_code, kinds.first, kinds.last
 FROM kinds CROSS JOIN LATERAL (
     SELECT error, error_code FROM messages
-    WHERE tenant = %(tenant)s AND fingerprint = kinds.fingerprint AND state = 'failed' AND completed_at = kinds.last
-    ORDER BY number DESC LIMIT 1
+    WHERE tenant = %(tenant)s AND fingerprint = kinds.fingerprint AND state = 'failed'
+    ORDER BY completed_at DESC, number DESC LIMIT 1
 ) AS newest
 ORDER BY kinds.last DESC, kinds.fingerprint
 
