@@ -3,6 +3,8 @@
 import asyncio
 import importlib
 import logging
+import os
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
@@ -11,7 +13,7 @@ from urllib.parse import parse_qs, unquote
 from uvicorn.loops.auto import auto_loop_factory
 
 from app.agent_processor import AgentProcessor
-from app.agents.attributes import load_attribute
+from app.agents.attributes import load_attribute, make_importable
 from app.agents.base import Agent, AgentMemory
 from app.agents.embedded import EmbeddedModel
 from app.agents.functions import FunctionAgent, is_answering
@@ -44,6 +46,9 @@ PROVE_MEMORY_SECONDS = 3.0
 SPARE_THREADS = 8
 CLOSE_MEMORY_SECONDS = 1.0
 
+SECRET_NAME = re.compile(r"(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS)$", re.IGNORECASE)
+"""Names of environment variables whose values are never shown."""
+
 
 class Agents:
     """Loads the agents and their memory. LangGraph is imported here, seconds after the port is open."""
@@ -59,8 +64,7 @@ class Agents:
         self._opening = asyncio.Lock()
         self._late_memory = LateMemory(self._open_memory)
         self._embedded = EmbeddedModel()
-        paths = settings.graph_paths()
-        loaders: dict[str, Loader] = {name: self._loader(path) for name, path in paths.items()}
+        loaders: dict[str, Loader] = {name: self._loader(path) for name, path in settings.graph_paths.items()}
         self.registry = AgentRegistry(loaders or {"chat": self._load_chat}, redactor_of(settings).shown)
 
     @property
@@ -72,6 +76,11 @@ class Agents:
     async def load(self) -> None:
         """Load the agents on their event loop, where what they make of it belongs."""
         self._store_loop = asyncio.get_running_loop()
+        project = self._settings.project
+        for folder in project.folders:
+            make_importable(folder)
+        for warning in project.warnings:
+            logger.warning("In %s: %s", self._settings.langgraph_config, warning)
         await self._loop.call(self.registry.load)
         self.registry.loaded.set()
 
@@ -106,13 +115,13 @@ class Agents:
     def _loader(self, path: str) -> Loader:
         async def load() -> Agent:
             await self._queue_id()
-            found = await load_attribute(path)
+            found = await load_attribute(path, self._settings.project.folders)
             if is_answering(found):
                 return FunctionAgent(cast(Callable[..., Any], found))
-            await asyncio.to_thread(_import, "app.agents.langgraph")
-            from app.agents.langgraph import LangGraphAgent, graph_of
+            await asyncio.to_thread(_import, "app.agents.graphs")
+            from app.agents.graphs import agent_of
 
-            return LangGraphAgent(await graph_of(found, path), await self._open_memory())
+            return await agent_of(found, path, await self._open_memory())
 
         return load
 
@@ -166,7 +175,7 @@ def _import(*modules: str) -> None:
 
 
 def redactor_of(settings: Settings) -> Redactor:
-    """Knows the secrets among the settings."""
+    """Return one that knows the secrets among the settings, and in the environment of the graphs."""
     ours = filter(None, (settings.openai_api_key, settings.webhook_secret))
     secrets = [secret.get_secret_value() for secret in ours]
     secrets += [] if settings.webhook_secret is None else settings.webhook_secret.get_secret_value().split()
@@ -179,6 +188,8 @@ def redactor_of(settings: Settings) -> Redactor:
             *options.get("sslpassword", ()),
         ]
         secrets += [each for password in filter(None, passwords) for each in (password, unquote(password))]
+    environment = {**settings.project.environment, **os.environ}
+    secrets += [value for name, value in environment.items() if SECRET_NAME.search(name) and len(value) >= 8]
     return Redactor(secrets)
 
 

@@ -1,7 +1,9 @@
 """The command `agentq`: the server and its workers, as many of each as wanted. Settings come from the environment."""
 
 import argparse
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from app import __version__
 from app.config import Settings
@@ -23,6 +25,8 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, (_, explanation) in COMMANDS.items():
         commands.add_parser(name, help=explanation, description=explanation.capitalize())
+    if not sys.flags.safe_path:
+        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does, so that AGENTS names modules that stand there
     run(COMMANDS[parser.parse_args().command][0])
 
 

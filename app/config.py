@@ -2,16 +2,18 @@
 
 import base64
 import binascii
-import json
 import os
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import ConfigurationError
+from app.project import Project, read_project
 
 DEFAULT_MODEL_NAME = "gpt-4"
 EMBEDDED_MODEL_NAME = "embedded"
@@ -141,9 +143,15 @@ class Settings(BaseSettings):
         """What webhooks are signed with; two while receivers go over from one to the other, none without a secret."""
         return () if self.webhook_secret is None else _webhook_keys(self.webhook_secret)
 
+    @cached_property
+    def project(self) -> Project:
+        """What the user's langgraph.json says, read once; empty without one. Raises ConfigurationError."""
+        return Project() if self.langgraph_config is None else read_project(self.langgraph_config)
+
+    @property
     def graph_paths(self) -> dict[str, str]:
         """The user's own graphs: name to `module:attribute` or `file.py:attribute`. Raises ConfigurationError."""
-        return {**_read_langgraph_config(self.langgraph_config), **self.agents}
+        return {**self.project.graphs, **self.agents}
 
 
 def _webhook_keys(secret: SecretStr) -> tuple[bytes, ...]:
@@ -161,26 +169,6 @@ def _webhook_keys(secret: SecretStr) -> tuple[bytes, ...]:
     return keys
 
 
-def _read_langgraph_config(path: Path | None) -> dict[str, str]:
-    """The `graphs` of a langgraph.json; relative files are meant from its folder."""
-    if path is None:
-        return {}
-    try:
-        graphs = json.loads(path.read_text("utf-8"))["graphs"]
-        paths = {str(name): spec["path"] if isinstance(spec, dict) else str(spec) for name, spec in graphs.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigurationError(
-            f"LANGGRAPH_CONFIG: expected a langgraph.json with an object `graphs`, got {str(path)!r} "
-            f"({type(error).__name__}: {error})"
-        ) from error
-    return {name: _from_folder(path.resolve().parent, spec) for name, spec in paths.items()}
-
-
-def _from_folder(folder: Path, spec: str) -> str:
-    file, _, attribute = spec.rpartition(":")
-    return f"{folder / file}:{attribute}" if file.endswith(".py") else spec
-
-
 def place_of(url: str) -> str:
     """A database's URL as it may be shown: of a server nothing but its kind, since the rest may hold a password."""
     scheme, colon, _ = url.partition("://")
@@ -195,6 +183,18 @@ def load_settings(env_file: str | None = ".env") -> Settings:
         return Settings(_env_file=env_file)
     except ValidationError as error:
         raise ConfigurationError("; ".join(_explain(dict(e)) for e in error.errors())) from None
+
+
+def share_environment(settings: Settings, env_file: str = ".env") -> None:
+    """Put what `.env` and the `env` of the langgraph.json set into the environment of the process, for the graphs.
+
+    What the environment has already wins, then the langgraph.json. Raises ConfigurationError.
+    """
+    found = dotenv_values(env_file) if Path(env_file).is_file() else {}
+    ours = {name: value for name, value in found.items() if value and value != PLACEHOLDER_KEY}
+    for name, value in {**ours, **settings.project.environment}.items():
+        if not os.environ.get(name):  # an empty value counts as none
+            os.environ[name] = value
 
 
 def _explain(error: dict[str, object]) -> str:

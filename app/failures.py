@@ -191,8 +191,16 @@ def node_of(error: BaseException) -> str | None:
 
 
 def frames_of(error: BaseException) -> list[Frame]:
-    """Return the places that the error went through, the one that raised it last."""
-    return [_to_frame(code, line) for code, line, _ in _raw_frames(error)]
+    """Return the places that the error went through, the one that raised it last.
+
+    For source that cannot be compiled that is the line which is wrong.
+    """
+    frames = [_to_frame(code, line) for code, line, _ in _raw_frames(error)]
+    if issubclass(type(error), SyntaxError):
+        file, line = attribute(error, "filename"), attribute(error, "lineno")
+        if type(file) is str and type(line) is int and os.path.isfile(file):  # noqa: PTH113  may be no path at all
+            frames.append(Frame(file, line, "<module>", _library_of(file)))
+    return frames
 
 
 def place_of(error: BaseException) -> str | None:
@@ -200,13 +208,19 @@ def place_of(error: BaseException) -> str | None:
 
     Of a group it is the place of a member, for the group itself was raised where the members were waited for.
     """
+    if (own := own_place_of(error)) is not None:
+        return own
+    return next((frames[-1].place for each in all_of(error) if (frames := frames_of(each))), None)
+
+
+def own_place_of(error: BaseException) -> str | None:
+    """Return the innermost place in the user's own code; None when the error did not come through it."""
     found: Frame | None = None
     for each in all_of(error):
-        frames = frames_of(each)
-        own = [frame for frame in frames if frame.library is None]
+        own = [frame for frame in frames_of(each) if frame.library is None]
         if own and not is_group(each):
             return own[-1].place
-        found = found or (own[-1] if own else frames[-1] if frames else None)
+        found = found or (own[-1] if own else None)
     return None if found is None else found.place
 
 

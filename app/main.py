@@ -30,7 +30,7 @@ from app.api.protocol import ConnectedWebSocketProtocol
 from app.api.schemas import MessageAnswer, MessageBatch, MessageChange, MessageCreate, Problem
 from app.api.stopping import tell_cut_off
 from app.bootstrap import Runtime, start_logging
-from app.config import Settings, load_settings
+from app.config import Settings, load_settings, share_environment
 from app.errors import AgentQueueError, ConfigurationError, StoreRefused, StoreUnavailable
 from app.startup import await_engines
 
@@ -334,9 +334,7 @@ def migrate(settings: Settings) -> None:
 def run(command: Callable[[Settings], None]) -> None:
     """Load the settings, set up logging, run the command; what is wrong at the start is one line and an exit code."""
     try:
-        settings = load_settings()
-        start_logging(settings)
-        command(settings)
+        command(_configured())
     except AgentQueueError as error:
         sys.stderr.write(f"Cannot start. {error}\n")
         away = isinstance(error, StoreUnavailable) and not isinstance(error, StoreRefused)
@@ -350,9 +348,15 @@ def __getattr__(name: str) -> FastAPI:
     """`app`, made when a server asks for it, so that importing this module reads no settings."""
     if name != "app":
         raise AttributeError(name)
+    return create_app(_configured(), owns_process=True, awaits_engines=True)
+
+
+def _configured() -> Settings:
+    """Load the settings of this process, set up its environment and its logging. Raises ConfigurationError."""
     settings = load_settings()
+    share_environment(settings)
     start_logging(settings)
-    return create_app(settings, owns_process=True, awaits_engines=True)
+    return settings
 
 
 if __name__ == "__main__":

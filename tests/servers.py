@@ -131,7 +131,7 @@ def free_port() -> int:
 
 
 class ServerProcess:
-    """`python -m app.main`, `python -m app.worker` or another module as a process of its own.
+    """`python -m app.main`, `python -m app.worker` or another module, or the file of a script, as a process of its own.
 
     `{port}` in an argument stands for the port that the process is to listen on.
     """
@@ -150,10 +150,11 @@ class ServerProcess:
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
         }
-        self.log = folder / f"{module}-{self.port}.log"
+        self.log = folder / f"{Path(module).name}-{self.port}.log"
+        program = [module] if Path(module).is_absolute() else ["-m", module]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module, *(argument.format(port=self.port) for argument in arguments)],
+                [sys.executable, *program, *(argument.format(port=self.port) for argument in arguments)],
                 cwd=folder,  # no .env of the checkout
                 env={**inherited, **ours, **environment},
                 stdout=log,

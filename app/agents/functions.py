@@ -61,5 +61,7 @@ class FunctionAgent:
 
 def _text(given: object) -> str:
     if not isinstance(given, str):
-        raise TypeError(f"The agent answered with a {type(given).__name__}, expected str.")
+        is_graph = hasattr(given, "astream")
+        hint = " One that yields a graph needs the decorator `contextlib.asynccontextmanager`." if is_graph else ""
+        raise TypeError(f"The agent answered with a {type(given).__name__}, expected str.{hint}")
     return scrubbed(given)

@@ -1,6 +1,5 @@
 """Runs LangGraph graphs: thread memory, resumption from the last finished step, tokens and tool calls as parts."""
 
-import inspect
 import json
 import logging
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -13,7 +12,6 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.channels import LastValue
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import GraphDrained
-from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 from langgraph.pregel._algo import apply_writes
 from langgraph.runtime import RunControl
@@ -318,23 +316,3 @@ def _messages_of_update(data: dict[str, Any]) -> Iterator[AnyMessage]:
             if isinstance(node_update, dict):
                 found = node_update.get("messages", [])
                 yield from found if isinstance(found, list) else [found]
-
-
-async def graph_of(found: object, path: str) -> Pregel[Any, Any, Any, Any]:
-    """The graph that was found at a path: a compiled graph, a StateGraph, or a function (also async) that makes one.
-
-    Raises AgentUnavailable, or whatever the function raises.
-    """
-    graph: Any = found
-    if not isinstance(graph, Pregel | StateGraph) and callable(graph):
-        graph = graph({}) if inspect.signature(graph).parameters else graph()
-        if inspect.isawaitable(graph):
-            graph = await graph
-    if isinstance(graph, StateGraph):
-        graph = graph.compile()
-    if not isinstance(graph, Pregel):
-        hint = " An async function that answers by itself has to say so: `-> str`." if isinstance(graph, str) else ""
-        raise AgentUnavailable(
-            f"{path} is a {type(graph).__name__}, expected a LangGraph graph or a function making one.{hint}"
-        )
-    return graph

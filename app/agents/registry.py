@@ -5,9 +5,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from app.agents.attributes import hint_for
 from app.agents.base import Agent
-from app.errors import AgentUnavailable, InvalidRequest, StoreUnavailable
-from app.failures import described, traceback_of
+from app.errors import AgentQueueError, AgentUnavailable, InvalidRequest, StoreUnavailable
+from app.failures import described, own_place_of, traceback_of
 from app.serving import AgentState, ServedAgent
 from app.telemetry import TRACEBACK
 
@@ -116,22 +117,30 @@ class AgentRegistry:
         except BaseException as error:  # whatever a user's module raises must not end the server
             if issubclass(type(error), asyncio.CancelledError) and _is_cancelled():
                 raise
-            self._failures[name] = self._told(error)
-            frames = traceback_of(error, lambda text, limit: self._redact(text)[:limit])
+            self._failures[name] = told = self._told(error)
             logger.error(
-                "Agent could not be loaded, its messages stay queued until the server is started again: name=%s",
+                "Agent could not be loaded, its messages stay queued until the server is started again: "
+                "name=%s, error=%s",
                 name,
-                extra={TRACEBACK: frames},
+                told,
+                extra={TRACEBACK: self._traceback_of(error)},
             )
         finally:
             self.waits_for = None
         self._on_change()
 
     def _told(self, error: BaseException) -> str:
-        """The error on one line."""
+        """Return the error on one line, with the place in the user's code and what to do."""
         most = min(MAX_ERROR_LENGTH, MAX_ERRORS_LENGTH // max(1, len(self._loaders)))
         told = " ".join(self._redact(described(error)).split())
-        return told if len(told) <= most else told[: most - 1] + "…"
+        place, hint = own_place_of(error), hint_for(error)
+        more = ("" if place is None or _is_ours(error) else f" ({place})") + (f" {hint}" if hint else "")
+        more = more if len(more) <= most // 2 else ""
+        most -= len(more)
+        return (told if len(told) <= most else told[: most - 1] + "…") + more
+
+    def _traceback_of(self, error: BaseException) -> str | None:
+        return None if _is_ours(error) else traceback_of(error, lambda text, limit: self._redact(text)[:limit])
 
     async def _load_when_possible(self, loader: Loader) -> Agent:
         """The agent; while the store is away or its memory cannot be used, later."""
@@ -145,6 +154,11 @@ class AgentRegistry:
                     tell_at = time.monotonic() + TELL_SECONDS
                     logger.warning("Agent not loaded yet, trying again: %s", self._redact(str(error)))
                 await asyncio.sleep(LOAD_AGAIN_SECONDS)
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Return whether the error's text says all that there is to know."""
+    return issubclass(type(error), AgentQueueError)
 
 
 def _is_cancelled() -> bool:

@@ -1,0 +1,191 @@
+"""Makes agents of what a path names: a compiled graph, or a factory that makes a graph for each run.
+
+Factories are called as LangGraph's own server calls them: for each run, with the config or the runtime if their
+parameters ask for one. What they give may be a graph, or a context manager around one, plain or `async`. One that takes
+nothing is called when it is loaded too, so that what it raises is known before messages come.
+"""
+
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import StateGraph
+from langgraph.pregel import Pregel
+
+from app.agents.base import Agent, AgentDrained, AgentInterrupted, AgentMemory, AgentTask, FinalResult
+from app.agents.langgraph import LangGraphAgent
+from app.errors import AgentUnavailable
+from app.models import Part
+
+if TYPE_CHECKING:
+    from langgraph_sdk.runtime import ServerRuntime
+
+Graph = Pregel[Any, Any, Any, Any]
+Argument = Literal["config", "runtime"]
+
+
+async def agent_of(found: object, path: str, checkpointer: BaseCheckpointSaver[Any]) -> Agent:
+    """Return the agent of what was found at a path. Raises AgentUnavailable, or whatever a factory raises."""
+    if isinstance(found, Pregel | StateGraph):
+        return LangGraphAgent(_compiled(found, path), checkpointer)
+    if not callable(found):
+        raise _no_graph(found, path)
+    factory = GraphFactory(found, path)
+    if (graph := await factory.prepare()) is not None:
+        LangGraphAgent(graph, checkpointer)  # raises for a graph that cannot be run
+    return FactoryAgent(factory, checkpointer)
+
+
+class GraphFactory:
+    """A function that makes a graph for one run. Raises AgentUnavailable for parameters that nothing is given to."""
+
+    def __init__(self, factory: Callable[..., Any], path: str) -> None:
+        self._factory = factory
+        self._path = path
+        self._positional: list[Argument] = []
+        self._named: dict[str, Argument] = {}
+        self._prepared: Graph | None = None
+        parameters = _parameters_of(factory)
+        required = [each for each in parameters if each.default is each.empty]
+        for parameter in parameters:
+            wanted = _argument_of(parameter)
+            if wanted is None and required == [parameter]:
+                wanted = "config"  # a single parameter of any name and type is the config
+            if wanted is None and parameter in required:
+                raise AgentUnavailable(
+                    f"{path} takes a parameter {parameter.name!r} that is not known. A function that makes a graph may "
+                    "take one annotated as RunnableConfig and one annotated as ServerRuntime."
+                )
+            if wanted is not None and parameter.kind is parameter.POSITIONAL_ONLY:
+                self._positional.append(wanted)
+            elif wanted is not None:
+                self._named[parameter.name] = wanted
+
+    async def prepare(self) -> Graph | None:
+        """Make the graph of the first run, if that takes no arguments and opens nothing.
+
+        Raises AgentUnavailable when it makes something else, or whatever the factory raises.
+        """
+        if not (self._positional or self._named):
+            made = await self._call()
+            if not any(hasattr(type(made), enter) for enter in ("__aenter__", "__enter__")):
+                self._prepared = _compiled(made, self._path)
+        return self._prepared
+
+    @asynccontextmanager
+    async def opened(self, task: AgentTask) -> AsyncIterator[Graph]:
+        """Make the graph of a run, and close what the factory has opened for it.
+
+        Raises AgentUnavailable when it makes something else, or whatever the factory raises.
+        """
+        made: Any = self._prepared
+        self._prepared = None
+        if made is None:
+            given = {"config": lambda: _config_of(task), "runtime": _runtime}
+            positional = [given[wanted]() for wanted in self._positional]
+            made = await self._call(*positional, **{name: given[wanted]() for name, wanted in self._named.items()})
+        async with AsyncExitStack() as context:
+            if hasattr(type(made), "__aenter__"):
+                made = await context.enter_async_context(made)
+            elif hasattr(type(made), "__enter__"):
+                made = context.enter_context(made)
+            yield _compiled(made, self._path)
+
+    async def _call(self, *positional: object, **named: object) -> Any:
+        made = self._factory(*positional, **named)
+        return await made if inspect.isawaitable(made) else made
+
+
+class FactoryAgent:
+    """An agent whose graph is made for each run. Meets `app.agents.base.Agent`."""
+
+    def __init__(self, factory: GraphFactory, checkpointer: BaseCheckpointSaver[Any]) -> None:
+        self._factory = factory
+        self._checkpointer = checkpointer
+
+    async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
+        """See `Agent.run`.
+
+        The factory's context is left before the answer is given, without an error when the run drains or asks a human:
+        to the factory these are ends like any other.
+        """
+        answer: FinalResult | None = None
+        ended: Exception | None = None
+        async with self._factory.opened(task) as graph:
+            try:
+                async with aclosing(LangGraphAgent(graph, self._checkpointer).run(task)) as pieces:
+                    async for piece in pieces:
+                        if isinstance(piece, FinalResult):
+                            answer = piece
+                            break
+                        yield piece
+            except (AgentDrained, AgentInterrupted) as end:
+                ended = end
+            except Exception as error:
+                ended = error  # raised again should the factory's context swallow it
+                raise
+        if ended is not None:
+            raise ended
+        if answer is not None:
+            yield answer
+
+    async def fence_off(self, task: AgentTask) -> None:
+        """See `Agent.fence_off`. The next attempt's fence is higher still."""
+        message, fence = task.memory_fence
+        memory = cast(AgentMemory, self._checkpointer)
+        await memory.forget_messages(task.memory_key, (message, fence + 1), ())
+
+
+def _compiled(found: object, path: str) -> Graph:
+    if isinstance(found, StateGraph):
+        found = found.compile()
+    if not isinstance(found, Pregel):
+        raise _no_graph(found, path)
+    return found
+
+
+def _no_graph(found: object, path: str) -> AgentUnavailable:
+    hint = " An async function that answers by itself has to say so: `-> str`." if isinstance(found, str) else ""
+    if inspect.isgenerator(found):
+        hint = " A function that yields its graph needs the decorator `contextlib.contextmanager`."
+    return AgentUnavailable(
+        f"{path} is or makes a {type(found).__name__}, expected a LangGraph graph or a function making one.{hint}"
+    )
+
+
+def _parameters_of(factory: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the parameters, with annotations that are text evaluated where that can be done."""
+    try:
+        signature = inspect.signature(factory, eval_str=True)
+    except Exception:  # noqa: BLE001  names that are imported for type checkers only, or no signature at all
+        try:
+            signature = inspect.signature(factory)
+        except (TypeError, ValueError):
+            return []
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [each for each in signature.parameters.values() if each.kind not in variable]
+
+
+def _argument_of(parameter: inspect.Parameter) -> Argument | None:
+    """Return what a parameter is to be given; None when neither its annotation nor its name tells."""
+    annotation = str(parameter.annotation)
+    if "RunnableConfig" in annotation:
+        return "config"
+    if "Runtime" in annotation:
+        return "runtime"
+    return cast(Argument, parameter.name) if parameter.name in ("config", "runtime") else None
+
+
+def _config_of(task: AgentTask) -> RunnableConfig:
+    """Return the config as the graph's nodes see it."""
+    return {"configurable": {"thread_id": task.memory_key, "run_id": task.message_id}, "metadata": {}}
+
+
+def _runtime() -> "ServerRuntime[Any]":
+    """Return the runtime of a run. There is no user and no store, and no context is given with a message."""
+    from langgraph_sdk.runtime import _ExecutionRuntime
+
+    return _ExecutionRuntime(access_context="threads.create_run", user=None, store=cast(Any, None), context=None)

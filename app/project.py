@@ -1,0 +1,168 @@
+"""Reads a langgraph.json as LangGraph's own tool does: its graphs, the folders they import from, their environment.
+
+The fields for other parts of LangGraph's server, and for the image that it builds, are ignored with a warning.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+from app.errors import ConfigurationError
+
+APPLIED = ("$schema", "graphs", "dependencies", "env")
+EXPECTED = "LANGGRAPH_CONFIG: expected a langgraph.json with an object `graphs`, got"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What a langgraph.json says.
+
+    `graphs` has names with `module:attribute` or `/folder/file.py:attribute`. `folders` are searched for modules, in
+    this order. `environment` has secrets. `warnings` are for the log.
+    """
+
+    graphs: dict[str, str] = field(default_factory=dict)
+    folders: tuple[Path, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+    warnings: tuple[str, ...] = ()
+
+
+def read_project(file: Path) -> Project:
+    """Read a langgraph.json, and the file that its `env` names. Raises ConfigurationError, with the line."""
+    try:
+        text = file.read_text("utf-8-sig")
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(f"{EXPECTED} '{file}:{error.lineno}' ({error.msg})") from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{EXPECTED} {str(file)!r} ({type(error).__name__}: {error})") from error
+    return _Reader(file, text, content).project()
+
+
+class _Reader:
+    def __init__(self, file: Path, text: str, content: Any) -> None:
+        self._file = file
+        self._folder = file.resolve().parent
+        self._text = text
+        self._content = content
+        self._warnings: list[str] = []
+
+    def project(self) -> Project:
+        if not isinstance(self._content, dict):
+            raise ConfigurationError(f"{EXPECTED} '{self._file}:1' (it holds no object)")
+        graphs = self._graphs()
+        folders = tuple(dict.fromkeys(self._folders()))
+        environment = self._environment()
+        self._warn_of_ignored()
+        return Project(graphs, folders, environment, tuple(self._warnings))
+
+    def _wrong(self, key: str, expected: str) -> ConfigurationError:
+        found = re.search(rf"{re.escape(json.dumps(key))}\s*:", self._text)
+        line = 1 if found is None else self._text.count("\n", 0, found.start()) + 1
+        return ConfigurationError(f"{EXPECTED} '{self._file}:{line}' ({key}: expected {expected})")
+
+    def _graphs(self) -> dict[str, str]:
+        graphs = self._content.get("graphs")
+        if not (isinstance(graphs, dict) and graphs):
+            raise self._wrong("graphs", "an object with at least one graph")
+        return {name: self._path(name, spec) for name, spec in graphs.items()}
+
+    def _path(self, name: str, spec: object) -> str:
+        path = spec.get("path") if isinstance(spec, dict) else spec
+        module, colon, attribute = path.rpartition(":") if isinstance(path, str) else ("", "", "")
+        if not (module and colon and attribute):
+            raise self._wrong(name, "'./file.py:attribute' or 'module:attribute', or an object with such a `path`")
+        if module.endswith(".py") or "/" in module:
+            return f"{(self._folder / module).resolve()}:{attribute}"
+        return f"{module}:{attribute}"
+
+    def _folders(self) -> Iterator[Path]:
+        dependencies = self._content.get("dependencies") or []
+        if not (isinstance(dependencies, list) and all(isinstance(each, str) for each in dependencies)):
+            raise self._wrong("dependencies", "a list of folders and names of packages")
+        for dependency in dependencies:
+            folder = (self._folder / dependency).resolve()
+            if folder.is_dir():
+                yield from _import_folders(folder)
+            elif dependency.startswith((".", "/")):
+                raise self._wrong("dependencies", f"folders that exist, {dependency!r} is none")
+            elif not _is_installed(dependency):
+                self._warnings.append(f"it needs a package that is not installed here: {dependency}")
+        yield self._folder
+
+    def _environment(self) -> dict[str, str]:
+        given = self._content.get("env") or {}
+        if isinstance(given, dict) and all(map(_is_variable, given.items())):
+            return {name: str(value) for name, value in given.items()}
+        if not isinstance(given, str):
+            raise self._wrong("env", "the path of a file, or an object of names and texts")
+        file = self._folder / given
+        if not file.is_file():
+            self._warnings.append(f"its `env` names a file that is not there: {given}")
+            return {}
+        try:
+            return {name: value for name, value in dotenv_values(file).items() if value is not None}
+        except (OSError, ValueError):
+            raise self._wrong("env", "a file of NAME=value lines in UTF-8") from None
+
+    def _warn_of_ignored(self) -> None:
+        ignored = [name for name, value in self._content.items() if name not in APPLIED and value]
+        ignored += [
+            f"graphs.{name}.{each}"
+            for name, spec in self._content["graphs"].items()
+            if isinstance(spec, dict)
+            for each, value in spec.items()
+            if each != "path" and value
+        ]
+        if ignored:
+            self._warnings.append(f"fields that have no effect here: {', '.join(ignored)}")
+
+
+def _import_folders(folder: Path) -> Iterator[Path]:
+    """Return where the packages of a local dependency are found once it is installed."""
+    yield folder
+    for inner in ("src", *_declared_folders(folder / "pyproject.toml")):
+        if (folder / inner).is_dir():
+            yield (folder / inner).resolve()
+    if (folder / "__init__.py").is_file():
+        yield folder.parent
+
+
+def _declared_folders(pyproject: Path) -> list[str]:
+    """Return the folders in which a pyproject.toml says that its packages are."""
+    try:
+        tool = tomllib.loads(pyproject.read_text("utf-8"))["tool"]
+        setuptools, hatch = tool.get("setuptools", {}), tool.get("hatch", {}).get("build", {}).get("targets", {})
+        packages = setuptools.get("packages", {})
+        found = [setuptools.get("package-dir", {}).get("")]
+        found += packages.get("find", {}).get("where", []) if isinstance(packages, dict) else []
+        found += [str(Path(each).parent) for each in hatch.get("wheel", {}).get("packages", [])]
+        found += [each.get("from") for each in tool.get("poetry", {}).get("packages", [])]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []  # installing the project tells what is wrong with the file
+    return [each for each in found if isinstance(each, str)]
+
+
+def _is_variable(item: tuple[str, object]) -> bool:
+    name, value = item
+    usable = bool(name) and "=" not in name and "\0" not in f"{name}{value}"
+    return usable and isinstance(value, str | int | float)
+
+
+def _is_installed(requirement: str) -> bool:
+    """Return whether some version of a package is installed; True for what is no package's name."""
+    name = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=\s*(?:$|[\[<>=!~;@]))", requirement)
+    if name is None:
+        return True
+    try:
+        metadata.distribution(name[0])
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,312 @@
+"""A langgraph.json as LangGraph's own tool reads it, and the import of the files that it names."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.agents.attributes import hint_for, load_attribute, make_importable
+from app.agents.registry import AgentRegistry
+from app.bootstrap import redactor_of
+from app.config import load_settings, share_environment
+from app.errors import AgentUnavailable, ConfigurationError
+from app.project import Project, read_project
+from tests.servers import settings_for
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Take back what was imported and put on the path, and the environment."""
+    path, modules, environment = sys.path.copy(), sys.modules.copy(), dict(os.environ)
+    yield
+    sys.path[:] = path
+    for name in sys.modules.keys() - modules.keys():
+        del sys.modules[name]
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def written(folder: Path, files: dict[str, str], **fields: Any) -> Project:
+    """A project of these files and fields."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "langgraph.json").write_text(json.dumps({"graphs": {"any": "./any.py:graph"}, **fields}, indent=2))
+    return read_project(folder / "langgraph.json")
+
+
+async def found(project: Project, name: str = "any") -> object:
+    for folder in project.folders:
+        make_importable(folder)
+    return await load_attribute(project.graphs[name], project.folders)
+
+
+LAYOUTS: dict[str, tuple[list[str], str, dict[str, str]]] = {
+    "package, absolute": (
+        ["."],
+        "./inner_a/graph.py",
+        {
+            "inner_a/__init__.py": "",
+            "inner_a/nodes.py": "NODE = 1",
+            "inner_a/graph.py": "from inner_a.nodes import NODE",
+        },
+    ),
+    "package, relative": (
+        ["."],
+        "./inner_b/deep/graph.py",
+        {
+            "inner_b/__init__.py": "",
+            "inner_b/nodes.py": "NODE = 1",
+            "inner_b/deep/__init__.py": "",
+            "inner_b/deep/graph.py": "from ..nodes import NODE",
+        },
+    ),
+    "folder without __init__, relative": (
+        ["."],
+        "./inner_c/graph.py",
+        {"inner_c/nodes.py": "NODE = 1", "inner_c/graph.py": "from .nodes import NODE"},
+    ),
+    "src, absolute": (
+        ["."],
+        "./src/inner_d/graph.py",
+        {"src/inner_d/nodes.py": "NODE = 1", "src/inner_d/graph.py": "from inner_d.nodes import NODE"},
+    ),
+    "src named itself": (
+        ["./src"],
+        "./src/inner_e/graph.py",
+        {"src/inner_e/nodes.py": "NODE = 1", "src/inner_e/graph.py": "from inner_e.nodes import NODE"},
+    ),
+    "the package named itself": (
+        ["./inner_f"],
+        "./inner_f/graph.py",
+        {
+            "inner_f/__init__.py": "",
+            "inner_f/nodes.py": "NODE = 1",
+            "inner_f/graph.py": "from inner_f.nodes import NODE",
+        },
+    ),
+    "a package with a pyproject elsewhere": (
+        ["./graphs", "./shared"],
+        "./graphs/inner_g.py",
+        {
+            "shared/pyproject.toml": '[tool.setuptools.packages.find]\nwhere = ["lib"]\n',
+            "shared/lib/shared_g/__init__.py": "NODE = 1",
+            "graphs/inner_g.py": "from shared_g import NODE",
+        },
+    ),
+    "hatch": (
+        ["./shared"],
+        "./inner_h.py",
+        {
+            "shared/pyproject.toml": '[tool.hatch.build.targets.wheel]\npackages = ["code/shared_h"]\n',
+            "shared/code/shared_h/__init__.py": "NODE = 1",
+            "inner_h.py": "from shared_h import NODE",
+        },
+    ),
+    "above the langgraph.json": (
+        ["../outer_i"],
+        "../outer_i/inner_i.py",
+        {"../outer_i/inner_i.py": "from nodes_i import NODE", "../outer_i/nodes_i.py": "NODE = 1"},
+    ),
+    "a module beside it": (
+        ["."],
+        "./deep_j/inner_j.py",
+        {"deep_j/inner_j.py": "from nodes_j import NODE", "deep_j/nodes_j.py": "NODE = 1"},
+    ),
+    "the name of something else": (
+        ["."],
+        "./json/graph.py",
+        {"json/nodes.py": "NODE = 1", "json/graph.py": "from .nodes import NODE"},
+    ),
+    "a name that no import can write": (
+        ["."],
+        "./my-graphs.v2/graph.py",
+        {"my-graphs.v2/nodes.py": "NODE = 1", "my-graphs.v2/graph.py": "from .nodes import NODE"},
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+async def test_files_import_what_their_project_has(tmp_path: Path, layout: str) -> None:
+    dependencies, file, files = LAYOUTS[layout]
+    (tmp_path / "project").mkdir()
+    project = written(tmp_path / "project", files, dependencies=dependencies, graphs={"any": f"{file}:NODE"})
+    assert await found(project) == 1
+    assert project.warnings == ()
+
+
+async def test_a_file_is_the_module_that_others_import(tmp_path: Path) -> None:
+    files = {
+        "inner_k/__init__.py": "",
+        "inner_k/graph.py": "class State: ...",
+        "inner_k/other.py": "from .graph import State",
+    }
+    graphs = {"one": "./inner_k/graph.py:State", "two": "./inner_k/other.py:State", "three": "inner_k.graph:State"}
+    project = written(tmp_path, files, dependencies=["."], graphs=graphs)
+    states = [await found(project, name) for name in graphs]
+    assert states[0] is states[1] is states[2]
+    assert str(states[0]) == "<class 'inner_k.graph.State'>"
+
+
+async def test_files_of_one_name_are_two_modules(tmp_path: Path) -> None:
+    files = {f"{each}/same_l.py": f"from nodes_{each} import NODE" for each in ("one", "two")}
+    files |= {f"{each}/nodes_{each}.py": f"NODE = '{each}'" for each in ("one", "two")}
+    project = written(tmp_path, files, graphs={each: f"./{each}/same_l.py:NODE" for each in ("one", "two")})
+    assert [await found(project, each) for each in ("one", "two")] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "told"),
+    [
+        ("import a_module_that_is_not_there", 1, "No module named 'a_module_that_is_not_there'"),
+        ("\n\ndef broken(:", 3, "SyntaxError"),
+        ("x = 1\nraise RuntimeError('no such table')", 2, "no such table"),
+    ],
+)
+async def test_a_broken_file_is_told_with_its_line(tmp_path: Path, text: str, line: int, told: str) -> None:
+    project = written(
+        tmp_path, {"inner_m/__init__.py": "", "inner_m/graph.py": text}, graphs={"any": "./inner_m/graph.py:graph"}
+    )
+
+    async def load() -> Any:
+        return await found(project)
+
+    registry = AgentRegistry({"mine": load}, redactor_of(settings_for(tmp_path)).shown)
+    await registry.load()
+    assert told in registry.failures["mine"]
+    assert f"inner_m/graph.py:{line} in <module>" in registry.failures["mine"]
+
+
+async def test_a_broken_file_is_logged_without_our_own_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "broken_n.py").write_text("1 / 0")
+    load: Any = partial(load_attribute, f"{tmp_path}/broken_n.py:graph")
+    await AgentRegistry({"mine": load}, redact=str).load()
+    (record,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    begin, ours, *rest = str(record.__dict__["traceback"]).splitlines()
+    assert begin == "Traceback (most recent call last):"
+    assert re.fullmatch(r"  \[\d+ of app, python\]", ours)
+    assert rest[1:] == ["    1 / 0", "ZeroDivisionError: division by zero"]
+
+
+async def test_a_module_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:
+    for text, hint in {
+        "import a_module_that_is_not_there": "Install what provides 'a_module_that_is_not_there'",
+        "import app.nodes": "The name 'app' is taken by this server",
+        "import json.nodes": "",
+        "1 / 0": "",
+    }.items():
+        project = written(tmp_path, {"broken_o.py": text}, graphs={"any": "./broken_o.py:graph"})
+        with pytest.raises((ImportError, ZeroDivisionError)) as raised:
+            await found(project)
+        assert hint_for(raised.value).startswith(hint)
+        assert bool(hint_for(raised.value)) == bool(hint)
+
+
+async def test_what_cannot_be_loaded_says_why(tmp_path: Path) -> None:
+    project = written(
+        tmp_path, {"other_p.py": ""}, graphs={"js": "./a.ts:graph", "gone": "./b.py:graph", "no": "./other_p.py:graph"}
+    )
+    for name, told in {"js": "JavaScript", "gone": "no file b.py", "no": "no attribute 'graph'"}.items():
+        with pytest.raises(AgentUnavailable, match=told):
+            await found(project, name)
+
+
+# The environment
+
+
+def test_env_is_a_file_or_a_map(tmp_path: Path) -> None:
+    assert written(tmp_path, {}, env={"A": "1", "B": 2}).environment == {"A": "1", "B": "2"}
+    files = {"my.env": "# a comment\nexport A='one two'\nB=\nC\n"}
+    assert written(tmp_path, files, env="./my.env").environment == {"A": "one two", "B": ""}
+    assert written(tmp_path, {}).environment == {}
+
+
+def test_the_environment_wins_then_the_project_then_our_env_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(
+        tmp_path,
+        {".env": "E_ONE=env\nE_TWO=env\nE_THREE=env\nE_FOUR=\nOPENAI_API_KEY=your-openai-api-key-here\n"},
+        env={"E_ONE": "p", "E_TWO": "p"},
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("E_ONE", "real")
+    monkeypatch.setenv("LANGGRAPH_CONFIG", "langgraph.json")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    share_environment(load_settings())
+    assert [os.environ.get(f"E_{name}") for name in ("ONE", "TWO", "THREE", "FOUR")] == ["real", "p", "env", None]
+    assert "OPENAI_API_KEY" not in os.environ, "the placeholder is no key"
+
+
+def test_secrets_of_the_environment_are_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path, {}, env={"SEARCH_API_KEY": "tvly-12345678", "GREETING": "good morning"})
+    monkeypatch.setenv("MY_PASSWORD", "correct horse")
+    redactor = redactor_of(settings_for(tmp_path, langgraph_config=tmp_path / "langgraph.json"))
+    assert redactor.shown("tvly-12345678, good morning, correct horse") == "***, good morning, ***"
+    assert "tvly" not in repr(read_project(tmp_path / "langgraph.json"))
+
+
+# What is ignored, and what is wrong
+
+
+def test_what_has_no_effect_is_warned_of_by_name(tmp_path: Path) -> None:
+    graphs = {"any": {"path": "./any.py:graph", "description": "Any."}}
+    ignored = {
+        "python_version": "3.12",
+        "auth": {"path": "./auth.py:auth"},
+        "store": {"index": {}},
+        "dockerfile_lines": ["RUN x"],
+    }
+    project = written(
+        tmp_path, {}, **{"$schema": "x"}, dependencies=["."], graphs=graphs, pip_config_file=None, **ignored
+    )
+    assert project.warnings == (
+        "fields that have no effect here: python_version, auth, store, dockerfile_lines, graphs.any.description",
+    )
+
+
+def test_what_is_not_there_is_warned_of(tmp_path: Path) -> None:
+    dependencies = ["langgraph>=0.1", "no-such-package[extra]>=1", "git+https://example.com/x.git", "."]
+    project = written(tmp_path, {}, dependencies=dependencies, env=".env")
+    assert project.warnings == (
+        "it needs a package that is not installed here: no-such-package[extra]>=1",
+        "its `env` names a file that is not there: .env",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"graphs": {}}', ":1' (graphs: expected an object with at least one graph)"),
+        ("[]", ":1' (it holds no object)"),
+        ('{\n"graphs": {"a": "x.py:g"\n', ":3' (Expecting ',' delimiter)"),
+        ('{\n"graphs": {\n"a": "x.py"}}', ":3' (a: expected './file.py:attribute'"),
+        ('{\n"graphs": {\n"a": {"description": "x"}}}', ":3' (a: expected './file.py:attribute'"),
+        ('{"graphs": {"a": "x.py:g"},\n"dependencies": "."}', ":2' (dependencies: expected a list"),
+        ('{"graphs": {"a": "x.py:g"},\n"dependencies": ["./gone"]}', ":2' (dependencies: expected folders that exist"),
+        ('{"graphs": {"a": "x.py:g"},\n"env": {"A": {"b": 1}}}', ":2' (env: expected the path of a file"),
+        ('{"graphs": {"a": "x.py:g"},\n"env": {"A=B": "c"}}', ":2' (env: expected the path of a file"),
+        ('{"graphs": {"a": "x.py:g"},\n"env": ["A"]}', ":2' (env: expected the path of a file"),
+    ],
+)
+def test_what_is_wrong_is_told_with_the_line(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "langgraph.json"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as raised:
+        read_project(file)
+    assert str(raised.value).startswith("LANGGRAPH_CONFIG: expected a langgraph.json")
+    assert told in str(raised.value)
+
+
+def test_a_secret_of_a_wrong_env_is_not_told(tmp_path: Path) -> None:
+    file = tmp_path / "langgraph.json"
+    file.write_text('{"graphs": {"a": "x.py:g"}, "env": {"KEY": ["hunter2hunter2"]}}')
+    with pytest.raises(ConfigurationError) as raised:
+        read_project(file)
+    assert "hunter2" not in str(raised.value)
