@@ -1,7 +1,13 @@
-"""The files in `deploy/`: they name what exists, and nginx as configured there passes streams on as they come."""
+"""The files for containers and clusters name what exists.
+
+nginx as configured there passes streams on as they come. The steps of the example's Dockerfile give a server with its
+graphs.
+"""
 
 import asyncio
 import contextlib
+import os
+import re
 import shutil
 import string
 import subprocess
@@ -9,13 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import yaml
 
 from app.config import Settings
 from tests import wire
 from tests.graph_control import GraphControl
-from tests.servers import ROOT, free_port, server_process, until
+from tests.servers import DEADLINE_SECONDS, ROOT, ServerProcess, free_port, server_process, until
 
 DEPLOY = ROOT / "deploy"
 SETTINGS = {name.upper() for name in Settings.model_fields}
@@ -41,6 +48,90 @@ def test_compose_has_two_of_each_and_sets_what_exists() -> None:
     assert all(services[name]["environment"]["WORKER_CONCURRENCY"] == "0" for name in ("api-1", "api-2"))
     assert all(services[name]["command"][-1] == "app.worker" for name in ("worker-1", "worker-2"))
     assert services["nginx"]["ports"] == ["127.0.0.1:8000:8000"]
+
+
+COMPOSED = [("compose.yaml", "server"), *(("deploy/compose.yaml", name) for name in AGENT_QUEUE)]
+
+
+@pytest.mark.parametrize(("file", "name"), COMPOSED)
+def test_compose_passes_all_of_env_and_needs_none(file: str, name: str) -> None:
+    service = documents(ROOT / file)[0]["services"][name]
+    (env_file,) = service["env_file"]
+    assert (ROOT / file).parent.joinpath(env_file["path"]).resolve() == ROOT / ".env"
+    assert env_file["required"] is False
+    environment = service["environment"]
+    assert set(environment) <= SETTINGS
+    for variable in ("HOST", "PORT", "DATABASE_URL", "CHECKPOINT_URL"):
+        assert environment[variable] is not None, "a .env for a server on this host must not reach into the container"
+    for variable in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "MODEL_NAME"):
+        assert (
+            environment.get(variable) is None
+        ), "an empty text would hide what .env has, and libraries take it for one"
+    folder = re.fullmatch(r"\$\{BUILD_CONTEXT:-(.+)\}", service["build"])
+    assert folder is not None
+    assert (ROOT / file).parent.joinpath(folder[1]).resolve() == ROOT
+
+
+PROJECT = ROOT / "examples" / "langgraph-project"
+
+
+def steps_of(dockerfile: Path) -> list[tuple[str, str]]:
+    """The instructions with their arguments, continued lines joined."""
+    text = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", dockerfile.read_text("utf-8"), flags=re.MULTILINE))
+    steps = (line.partition(" ") for line in text.splitlines() if line.strip())
+    return [(instruction, rest.strip()) for instruction, _, rest in steps]
+
+
+def built(folder: Path) -> Path:
+    """The files that the example's Dockerfile puts on top of ours, in a folder. pip only notes what it is to do."""
+    ours = dict(step for step in steps_of(ROOT / "Dockerfile") if step[0] == "WORKDIR")
+    srv = folder / ours["WORKDIR"].lstrip("/")
+    for name in ("srv", "tmp", "project", "bin"):
+        (folder / name).mkdir()
+    (srv / "app").symlink_to(ROOT / "app")
+    pip = folder / "bin" / "pip"
+    pip.write_text(f'#!/bin/sh\necho "$@" >> {folder}/pip.log\n[ "$1" = freeze ] && echo langgraph==1\nexit 0\n')
+    pip.chmod(0o755)
+    ignored = shutil.ignore_patterns(*(PROJECT / ".dockerignore").read_text("utf-8").split(), "__pycache__")
+    for instruction, argument in steps_of(PROJECT / "Dockerfile"):
+        if instruction == "COPY":
+            source, target = argument.split()
+            if (PROJECT / source).is_dir():
+                shutil.copytree(PROJECT / source, folder / target.lstrip("/"), ignore=ignored, dirs_exist_ok=True)
+            else:
+                shutil.copy(PROJECT / source, folder / target.lstrip("/"))
+        elif instruction == "RUN":
+            inside = re.sub(r"(?<![\w.])/(srv|tmp|project)(?=/)", rf"{folder}/\1", argument)
+            environment = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
+            subprocess.run(["sh", "-ec", inside], cwd=srv, env=environment, check=True)
+    return srv
+
+
+async def answer_of(server: ServerProcess, agent: str) -> str:
+    async with httpx2.AsyncClient(base_url=server.url, timeout=DEADLINE_SECONDS, trust_env=False) as client:
+        body = {"message": "Ada", "agent": agent}
+        response = await client.post("/messages", json=body, headers={"Prefer": "wait=30"})
+        assert response.status_code == 200, response.text
+        return str(response.json()["result"])
+
+
+async def test_the_dockerfile_of_a_project_gives_a_server_with_its_graphs(tmp_path: Path) -> None:
+    steps = steps_of(PROJECT / "Dockerfile")
+    assert steps[:2] == [("ARG", "BASE=agent-queue-system"), ("FROM", "${BASE}")]
+    assert [argument for instruction, argument in steps if instruction == "USER"] == ["root", "10001"]
+    assert ("USER", "10001") in steps_of(ROOT / "Dockerfile")
+    srv = built(tmp_path)
+    freeze, install = (tmp_path / "pip.log").read_text().splitlines()
+    assert freeze == "freeze"
+    assert install.endswith(f"-c {tmp_path}/tmp/server.txt -r {tmp_path}/project/requirements.txt")
+    assert "langgraph==1" in (tmp_path / "tmp" / "server.txt").read_text()
+    # As compose passes a copy of .env.example, in which these are empty.
+    passed = {"LANGGRAPH_CONFIG": "", "AGENTS": "", "GREETING": "Hello"}
+    with server_process(srv, **passed) as server:
+        await server.ready()
+        assert await answer_of(server, "greeter") == "Hello, Ada!"
+        assert (await answer_of(server, "visitor")).startswith("Hello, Ada! You are in the book of run ")
+    assert "its `env` names a file that is not there: .env" in server.output
 
 
 def test_the_manifests_set_what_exists_and_leave_time_to_drain() -> None:
