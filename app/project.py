@@ -101,6 +101,8 @@ class _Reader:
         given = self._content.get("env") or {}
         if isinstance(given, dict) and all(map(_is_variable, given.items())):
             return {name: str(value) for name, value in given.items()}
+        if isinstance(given, list) and all(isinstance(each, str) for each in given):
+            return {}  # names only: the values are in the environment
         if not isinstance(given, str):
             raise self._wrong("env", "the path of a file, or an object of names and texts")
         file = self._folder / given

@@ -66,7 +66,7 @@ def _import_file(file: Path, folders: Sequence[Path]) -> ModuleType:
     root = _root_of(file, folders)
     make_importable(root)
     make_importable(file.parent)
-    name = ".".join(file.relative_to(root).with_suffix("").parts)
+    name = ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
     return importlib.import_module(name) if _is_name_of(name, file) else _import_alone(file)
 
 

@@ -82,6 +82,11 @@ LAYOUTS: dict[str, tuple[list[str], str, dict[str, str]]] = {
         "./src/inner_e/graph.py",
         {"src/inner_e/nodes.py": "NODE = 1", "src/inner_e/graph.py": "from inner_e.nodes import NODE"},
     ),
+    "a package as the file": (
+        ["."],
+        "./inner_q/__init__.py",
+        {"inner_q/nodes.py": "NODE = 1", "inner_q/__init__.py": "from .nodes import NODE"},
+    ),
     "the package named itself": (
         ["./inner_f"],
         "./inner_f/graph.py",
@@ -225,6 +230,7 @@ def test_env_is_a_file_or_a_map(tmp_path: Path) -> None:
     files = {"my.env": "# a comment\nexport A='one two'\nB=\nC\n"}
     assert written(tmp_path, files, env="./my.env").environment == {"A": "one two", "B": ""}
     assert written(tmp_path, {}).environment == {}
+    assert written(tmp_path, {}, env=["A"]).environment == {}, "names of variables that are set elsewhere"
 
 
 def test_the_environment_wins_then_the_project_then_our_env_file(
@@ -292,7 +298,7 @@ def test_what_is_not_there_is_warned_of(tmp_path: Path) -> None:
         ('{"graphs": {"a": "x.py:g"},\n"dependencies": ["./gone"]}', ":2' (dependencies: expected folders that exist"),
         ('{"graphs": {"a": "x.py:g"},\n"env": {"A": {"b": 1}}}', ":2' (env: expected the path of a file"),
         ('{"graphs": {"a": "x.py:g"},\n"env": {"A=B": "c"}}', ":2' (env: expected the path of a file"),
-        ('{"graphs": {"a": "x.py:g"},\n"env": ["A"]}', ":2' (env: expected the path of a file"),
+        ('{"graphs": {"a": "x.py:g"},\n"env": 1}', ":2' (env: expected the path of a file"),
     ],
 )
 def test_what_is_wrong_is_told_with_the_line(tmp_path: Path, text: str, told: str) -> None:
