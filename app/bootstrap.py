@@ -163,7 +163,7 @@ class Agents:
             if self._saver is None:
                 await asyncio.to_thread(saver_opener, self._checkpoint_url)
                 self._saver = await self._resources.enter_async_context(
-                    open_saver(self._checkpoint_url, await self._queue_id())
+                    open_saver(self._checkpoint_url, await self._queue_id(), self._settings.allowed_state_types)
                 )
             return self._saver
 

@@ -27,6 +27,8 @@ SQLITE_IN_MEMORY = re.compile(r"sqlite:/*(?:file:)?:memory:(?:\?.*)?", re.IGNORE
 
 Seconds = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
 AgentPaths = Annotated[dict[str, str], NoDecode]
+TypeNames = Annotated[tuple[str, ...], NoDecode]
+TYPE_NAME = re.compile(r"[^\s:,/]+(?::[^\s:,./]+)?")
 
 
 class Settings(BaseSettings):
@@ -55,6 +57,7 @@ class Settings(BaseSettings):
     checkpoint_url: str | None = None
     agents: AgentPaths = Field(default_factory=dict)
     langgraph_config: Path | None = None
+    allowed_state_types: TypeNames = ()
     worker_concurrency: int = Field(1, ge=0, le=1000)
     max_abandoned: int = Field(64, ge=1)
     lease_seconds: Seconds = 30
@@ -110,6 +113,17 @@ class Settings(BaseSettings):
                 raise ValueError(f"the name {name!r} stands twice")
             agents[name] = path
         return agents
+
+    @field_validator("allowed_state_types", mode="before")
+    @classmethod
+    def _split_types(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        names = tuple(filter(None, (part.strip() for part in value.split(","))))
+        for name in names:
+            if not TYPE_NAME.fullmatch(name):
+                raise ValueError(f"expected module:Class or module, separated by commas; {name!r} is neither")
+        return names
 
     @property
     def keepalive_seconds(self) -> float:

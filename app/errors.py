@@ -17,6 +17,8 @@
     ├── QueueFull                 MAX_QUEUE_SIZE messages wait already
     ├── LeaseLost                 a worker wrote with a fence that is no longer the message's
     ├── AgentUnavailable          an agent that is configured could not be loaded
+    ├── StateNotStorable          a graph's state has a value that no checkpoint can hold
+    ├── StateUnreadable           a stored state cannot be read
     ├── StoreError                the store did something unexpected
     │   ├── StoreUnavailable      busy, away or out of space: try again later
     │   │   ├── StoreRefused          the server or the system turns us away, as the settings stand
@@ -29,6 +31,10 @@
 
 Each class has a stable `code`. What HTTP makes of it is decided in `app.api.errors`.
 """
+
+from app.text import escaped
+
+MAX_SHOWN_PLACE = 200
 
 
 class AgentQueueError(Exception):
@@ -187,6 +193,38 @@ class AgentUnavailable(AgentQueueError):
     """A configured agent could not be loaded; the text says why."""
 
     code = "agent_unavailable"
+
+
+class StateNotStorable(AgentQueueError):
+    """A graph's state has a value that no checkpoint can hold; `place` is where, empty for the value itself."""
+
+    code = "state_not_storable"
+
+    def __init__(self, place: str, reason: str) -> None:
+        shown = f"`{escaped(place[:MAX_SHOWN_PLACE])}`" if place else "a value"
+        super().__init__(
+            f"The state cannot be stored: {shown} {escaped(reason)}. A state holds data: text, numbers, lists, "
+            "dictionaries, messages, dataclasses, pydantic models. Keep other objects outside of it."
+        )
+        self._place = place
+        self._reason = reason
+
+    def inside(self, channel: str) -> "StateNotStorable":
+        """Return the error with the name of the state's key before the place."""
+        joint = "." if self._place and not self._place.startswith("[") else ""
+        return StateNotStorable(f"{channel}{joint}{self._place}", self._reason)
+
+
+class StateUnreadable(AgentQueueError):
+    """A stored state, or a write of an unfinished step, cannot be read; `error` is the class of what was raised."""
+
+    code = "state_unreadable"
+
+    def __init__(self, error: str) -> None:
+        super().__init__(
+            f"What is stored of the state cannot be read ({error}). It is damaged, or of another serializer. Go on in "
+            "a new thread, or restore the agents' memory from a backup."
+        )
 
 
 class StoreError(AgentQueueError):

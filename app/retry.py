@@ -36,6 +36,7 @@ PROVIDER_REFUSED = "provider_refused"
 QUOTA_EXHAUSTED = "quota_exhausted"
 CONTEXT_TOO_LONG = "context_too_long"
 RECURSION_LIMIT = "recursion_limit"
+STATE_TYPE_REFUSED = "state_type_refused"
 
 PASSING_STATUSES = frozenset({408, 409, 425, 429})
 """Of those from 400 to 499, the ones that another try may not meet again."""
@@ -120,6 +121,13 @@ class Verdict(NamedTuple):
     pause: float | None = None
 
 
+NAMED_VERDICTS = {
+    "GraphRecursionError": Verdict(permanent=True, code=RECURSION_LIMIT),  # Python's own is a mistake of the agent
+    "StateTypesRefused": Verdict(permanent=False, code=STATE_TYPE_REFUSED),  # a worker with another setting can run it
+}
+"""Of errors whose class tells everything."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """Pauses between attempts, with full jitter: all of a random time below a limit that doubles.
@@ -184,8 +192,9 @@ def _judged_member(error: BaseException, now: datetime, budget: Iterator[int]) -
 def _verdict(error: BaseException, now: datetime) -> Verdict | None:
     """What this one error tells by itself."""
     names = class_names(error)
-    if "GraphRecursionError" in names:  # Python's own is a mistake in the agent's code
-        return Verdict(permanent=True, code=RECURSION_LIMIT)
+    for name in names:
+        if (verdict := NAMED_VERDICTS.get(name)) is not None:
+            return verdict
     if any(map(CONTEXT_NAME.search, names)):
         return Verdict(permanent=True, code=CONTEXT_TOO_LONG)
     told = read_provider_error(error, now)

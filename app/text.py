@@ -1,11 +1,25 @@
 """What text may be where it is stored or leaves this system, and times as text. Pure."""
 
+import base64
 import math
 import re
-from datetime import UTC, datetime
+from collections import deque
+from dataclasses import fields, is_dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Ends of lines, controls of terminals, changes of the direction of writing, and what UTF-8 cannot carry."""
+
+MAX_JSON_DEPTH = 100
+"""Levels of a value that are shown. Writers and readers of JSON refuse values that are nested deeper than some 200."""
+
+MAX_DECIMAL_BITS = 14_000
+"""Python writes and reads no integer of more than 4,300 decimal digits."""
 
 
 def rfc3339(moment: datetime) -> str:
@@ -26,11 +40,17 @@ def storable(text: str) -> str:
 
 def scrubbed(text: str) -> str:
     """Text of a model, with what is not storable replaced."""
-    return _without_surrogates(text.replace("\x00", "\ufffd"))
+    return without_surrogates(text.replace("\x00", "\ufffd"))
 
 
-def _without_surrogates(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
+def without_surrogates(text: str) -> str:
+    """Return the text as UTF-8 can carry it: halves of one character joined, any other half as `?`."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        return joined.encode("utf-8", "replace").decode()
+    return text
 
 
 def escaped(text: str) -> str:
@@ -40,21 +60,70 @@ def escaped(text: str) -> str:
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def storable_json(value: object) -> object:
-    """A value as JSON can carry it to any reader: no lone surrogates, NaN or infinity; other kinds as their text."""
+def storable_json(value: object) -> Any:
+    """Return a value as JSON can carry it to any reader. Raises nothing, whatever the value's class does.
+
+    NaN and infinity become null, halves of characters `?`, and bytes base64. Sets become lists in the order of their
+    texts. Dataclasses, pydantic models and named tuples become objects, members of an enum their values, and times the
+    text of ISO 8601. An integer of more than 4,300 digits becomes hexadecimal text. Any other object becomes its text.
+    What refers back to itself, or is nested deeper than MAX_JSON_DEPTH, becomes `…`.
+    """
+    return _json_of(value, ())
+
+
+def _json_of(value: object, around: tuple[int, ...]) -> Any:
+    """`around` has the ids of the values that this one is inside of."""
+    try:
+        if value is None or isinstance(value, str | int | float | Enum):
+            return _json_of_scalar(value)
+        if id(value) in around or len(around) >= MAX_JSON_DEPTH:
+            return "…"
+        return _json_of_object(value, (*around, id(value)))
+    except BaseException:  # noqa: BLE001  a user's class may raise anything
+        return f"<{without_surrogates(type(value).__name__)}>"
+
+
+def _json_of_scalar(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return storable_json(value.value)
+    if isinstance(value, str):
+        return without_surrogates(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value) if value.bit_length() <= MAX_DECIMAL_BITS else hex(value)
+    return value
+
+
+def _json_of_object(value: object, around: tuple[int, ...]) -> Any:
+    shown: Any
     match value:
-        case str():
-            return _without_surrogates(value)
         case dict():
-            return {_without_surrogates(str(key)): storable_json(item) for key, item in value.items()}
-        case list() | tuple():
-            return [storable_json(item) for item in value]
-        case float() if not math.isfinite(value):
-            return None
-        case bool() | int() | float() | None:
-            return value
+            shown = {_key_of(key): _json_of(item, around) for key, item in value.items()}
+        case tuple() if hasattr(value, "_asdict"):
+            shown = _json_of(value._asdict(), around)
+        case list() | tuple() | deque():
+            shown = [_json_of(item, around) for item in value]
+        case set() | frozenset():
+            shown = sorted((_json_of(item, around) for item in value), key=repr)
+        case bytes() | bytearray() | memoryview():
+            shown = base64.b64encode(value).decode()
+        case date() | time() | timedelta():
+            shown = to_jsonable_python(value)
+        case BaseModel():
+            shown = _json_of(value.model_dump(warnings=False), around)
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            named = {each.name: getattr(value, each.name) for each in fields(value) if hasattr(value, each.name)}
+            shown = _json_of(named, around)
         case _:
-            return _without_surrogates(str(value))
+            shown = without_surrogates(str(value))
+    return shown
+
+
+def _key_of(key: object) -> str:
+    """Return a key of a mapping as text."""
+    shown = _json_of(key, ())
+    return shown if isinstance(shown, str) else str(key if isinstance(shown, bool | float | None) else shown)
 
 
 def not_blank(text: str) -> str:

@@ -20,8 +20,10 @@ from langgraph.types import Command, Interrupt, Overwrite, StateSnapshot
 from app.agents.answers import FinishCheck
 from app.agents.base import AgentDrained, AgentInterrupted, AgentMemory, AgentTask, FinalResult
 from app.agents.human_answers import HumanAnswers
-from app.errors import AgentQueueError, AgentUnavailable
+from app.errors import AgentQueueError, AgentUnavailable, LeaseLost, StoreError
+from app.failures import described
 from app.models import MEMORY_ANSWERS_KEY, MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY, Part
+from app.state_types import explained, watch_refusals
 from app.text import scrubbed, storable_json
 
 logger = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ class LangGraphAgent:
             "callbacks": [FinishCheck()],
         }
         read: list[Any] = []
+        refused = watch_refusals()
         begin = await self._begin(task, _with(config, MEMORY_KEEP_KEY, read))
         answer = begin.answer
         for part in answer.replay():
@@ -92,6 +95,8 @@ class LangGraphAgent:
         except Exception as error:
             if _is_of_applying(error):
                 await self._forget_unfinished(task)
+            if (told := explained(error, described(error), refused)) is not error:
+                raise told from error
             raise
         finally:
             task.drain.forget(drain)
@@ -135,9 +140,9 @@ class LangGraphAgent:
         subgraphs = task.lease.fence > 1
         try:
             state = await self._graph.aget_state(config, subgraphs=subgraphs)
-        except AgentQueueError:
+        except (LeaseLost, StoreError):
             raise
-        except Exception:  # noqa: BLE001  a reducer may raise anything
+        except Exception:  # noqa: BLE001  a reducer may raise anything, and a write may not be readable
             logger.warning("What an unfinished step wrote cannot be used and is forgotten: id=%s", task.message_id)
             await self._forget_unfinished(task)
             config["configurable"][MEMORY_KEEP_KEY].clear()
@@ -239,7 +244,9 @@ class _Answer:
         if isinstance(message, AIMessage):
             for call in message.tool_calls:
                 if self._first_sight(f"call {call['id']}"):
-                    yield Part("tool_call", {"id": call["id"], "name": call["name"], "args": call["args"]})
+                    yield Part(
+                        "tool_call", {"id": call["id"], "name": call["name"], "args": storable_json(call["args"])}
+                    )
         elif isinstance(message, ToolMessage) and self._first_sight(f"result {message.tool_call_id}"):
             result = {"id": message.tool_call_id, "name": message.name, "content": scrubbed(message.text)}
             yield Part("tool_result", {**result, "status": message.status})

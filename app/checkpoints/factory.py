@@ -1,7 +1,7 @@
 """The saver of the agents' memory by its URL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -79,8 +79,8 @@ def _extra(name: str, variable: str = "CHECKPOINT_URL") -> Iterator[None]:
         ) from error
 
 
-def saver_opener(url: str) -> "Callable[[str], AbstractAsyncContextManager[Saver]]":
-    """What opens the saver for a queue's id. Imports LangGraph and the driver, which takes seconds."""
+def saver_opener(url: str) -> "Callable[[str, Collection[str]], AbstractAsyncContextManager[Saver]]":
+    """Return what opens the saver for a queue's id and the allowed types. Imports LangGraph, which takes seconds."""
     if url.startswith(POSTGRES):
         with _extra("postgres"):
             from app.checkpoints import postgres
@@ -111,7 +111,7 @@ async def check_server(url: str) -> None:
 
 
 @asynccontextmanager
-async def open_saver(url: str, queue_id: str) -> "AsyncIterator[Saver]":
-    """The saver at this URL, for the messages of the queue with this id."""
-    async with saver_opener(url)(queue_id) as saver:
+async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ()) -> "AsyncIterator[Saver]":
+    """The saver at this URL, for the messages of the queue with this id. `state_types` is ALLOWED_STATE_TYPES."""
+    async with saver_opener(url)(queue_id, state_types) as saver:
         yield saver

@@ -1,18 +1,20 @@
-"""What the savers share: whose write it is, and which classes they read."""
+"""What the savers share: whose write it is, what is kept of a read, and what is stored beside a checkpoint."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 from uuid import UUID, uuid5
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import CheckpointTuple, copy_checkpoint, get_checkpoint_id
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.base import (
+    CheckpointMetadata,
+    CheckpointTuple,
+    copy_checkpoint,
+    get_checkpoint_id,
+    get_serializable_checkpoint_metadata,
+)
 
 from app.errors import LeaseLost
-from app.failures import described
 from app.models import MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY
-from app.text import scrubbed
-
-MAX_ERROR_LENGTH = 2_000
+from app.text import storable_json
 
 
 class Mark(NamedTuple):
@@ -73,19 +75,6 @@ def lease_lost(config: RunnableConfig, mark: Mark) -> LeaseLost:
     return LeaseLost(config["configurable"].get("run_id", mark.memory_key), mark.fence)
 
 
-class Serializer(JsonPlusSerializer):
-    """LangGraph's serializer, which stores no more of a failed node's error than its beginning.
-
-    It stores `repr(error)`, which may raise, or be as large as the error likes.
-    """
-
-    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
-        """See SerializerProtocol."""
-        if issubclass(type(obj), BaseException):
-            return super().dumps_typed(scrubbed(described(obj)[:MAX_ERROR_LENGTH]))
-        return super().dumps_typed(obj)
-
-
-def strict_serializer() -> JsonPlusSerializer:
-    """Refuses to build any class that LangGraph does not know as safe: a forged row must not run code."""
-    return Serializer(pickle_fallback=False, allowed_msgpack_modules=None)
+def metadata_of(config: RunnableConfig, metadata: CheckpointMetadata) -> CheckpointMetadata:
+    """Return what is stored beside a checkpoint, as every engine can keep it."""
+    return cast(CheckpointMetadata, storable_json(get_serializable_checkpoint_metadata(config, metadata)))

@@ -11,7 +11,7 @@ the rest of a write. So what it would write is gathered, and written by one stat
 
 import asyncio
 import select
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
@@ -26,8 +26,10 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from psycopg import AsyncConnection, errors
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
 from app.checkpoints.answers import KEPT_CHANNEL, note_answers, settled
@@ -39,8 +41,9 @@ from app.checkpoints.fence import (
     kept_read,
     lease_lost,
     mark_of,
-    strict_serializer,
+    metadata_of,
 )
+from app.checkpoints.serializer import Serializer
 from app.errors import StoreError, StoreUnavailable, TooFewConnections
 from app.store.postgres.connection import COMMON_SETTINGS, CROWDED, connection_parameters
 from app.store.postgres.migrations import check_access
@@ -142,6 +145,9 @@ DELETE FROM checkpoint_blobs AS b WHERE thread_id = %s AND NOT EXISTS (
 )
 """
 
+INT_BITS = 64
+"""A larger integer is no JSON number to every reader."""
+
 MAX_CONNECTIONS = 8
 WAIT_SECONDS = 3
 """For a connection: as long as all are in use, or the server is away."""
@@ -154,13 +160,12 @@ ANSWER_SECONDS = 15
 
 
 class _Gathered(AsyncPostgresSaver):
-    """The statements of one call of LangGraph's saver, whose values ours take: `rows` of many, `row` of one."""
+    """The statement of one call of LangGraph's saver, whose rows ours takes."""
 
     def __init__(self, serializer: SerializerProtocol) -> None:
         super().__init__(cast(Connection, None), serde=serializer)
         self.query: object = None
         self.rows: list[tuple[Any, ...]] = []
-        self.row: tuple[Any, ...] = ()
 
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[Any]:  # noqa: ARG002  LangGraph's
@@ -170,16 +175,14 @@ class _Gathered(AsyncPostgresSaver):
         """As a cursor has it."""
         self.query, self.rows = query, list(rows)
 
-    async def execute(self, query: object, row: tuple[Any, ...]) -> None:  # noqa: ARG002  a cursor's
-        """As a cursor has it."""
-        self.row = row
-
 
 class FencedPostgresSaver(AsyncPostgresSaver):
     """A saver whose writes carry the attempt's fence in `configurable`. Meets `app.agents.base.AgentMemory`."""
 
-    def __init__(self, pool: AsyncConnectionPool[Connection], queue_id: str) -> None:
-        super().__init__(pool, serde=strict_serializer())
+    serde: Serializer
+
+    def __init__(self, pool: AsyncConnectionPool[Connection], queue_id: str, state_types: Collection[str]) -> None:
+        super().__init__(pool, serde=Serializer(state_types))
         self._pool = pool
         self._queue_id = queue_id
         self._is_set_up = False
@@ -223,23 +226,34 @@ class FencedPostgresSaver(AsyncPostgresSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Save a checkpoint. Raises LeaseLost when a later attempt has begun."""
-        gathered = _Gathered(self.serde)
-        saved = await gathered.aput(config, checkpoint, metadata, new_versions)
-        thread, namespace, checkpoint_id, parent, body, about = gathered.row
-        _, _, channels, versions, types, blobs = _columns(gathered.rows, 6)
+        thread, namespace = config["configurable"]["thread_id"], config["configurable"]["checkpoint_ns"]
+        given = checkpoint["channel_values"]
+        apart = {channel: value for channel, value in given.items() if not _is_exact_in_json(value)}
+        # LangGraph looks for a snapshot by a mark among the values in the row
+        marks = {channel: True for channel, value in apart.items() if isinstance(value, _DeltaSnapshot)}
+        inside = {channel: value for channel, value in given.items() if channel not in apart} | marks
+        changed = {channel: version for channel, version in new_versions.items() if channel in apart}
+        with self.serde.naming(apart.items()):
+            rows = await asyncio.to_thread(self._dump_blobs, thread, namespace, apart, changed) if changed else []
+        _, _, channels, versions, types, blobs = _columns(rows, 6)
         values = {
-            "thread": thread, "namespace": namespace, "id": checkpoint_id, "parent": parent, "checkpoint": body,
-            "metadata": about, "channels": channels, "versions": versions, "types": types, "blobs": blobs,
+            "thread": thread, "namespace": namespace, "id": checkpoint["id"],
+            "parent": config["configurable"].get("checkpoint_id"),
+            "checkpoint": Jsonb({**checkpoint, "channel_values": inside}),
+            "metadata": Jsonb(metadata_of(config, metadata)),
+            "channels": channels, "versions": versions, "types": types, "blobs": blobs,
         }  # fmt: skip
         await self._save(config, SAVE_CHECKPOINT, values)
-        return saved
+        return _place_of(thread, namespace, checkpoint["id"])
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
         gathered = _Gathered(self.serde)
-        await gathered.aput_writes(config, settled(config, writes, task_id), task_id, task_path)
+        writes = settled(config, writes, task_id)
+        with self.serde.naming(writes):
+            await gathered.aput_writes(config, writes, task_id, task_path)
         replaced = gathered.query == self.UPSERT_CHECKPOINT_WRITES_SQL
         # of two with one number the last one stays, as where they are written one by one
         rows = list({row[5]: row for row in gathered.rows}.values()) if replaced else gathered.rows
@@ -375,6 +389,19 @@ async def _take(connection: Connection, config: RunnableConfig, mark: Mark) -> N
         raise lease_lost(config, mark)
 
 
+def _is_exact_in_json(value: Any) -> bool:
+    """Return whether a JSON column gives back the same value, of the same type."""
+    if value is None or type(value) is bool:
+        return True
+    if type(value) is int:
+        return value.bit_length() < INT_BITS
+    return type(value) is str and value.isprintable()  # else it may have a NUL or half a character
+
+
+def _place_of(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}}
+
+
 def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
     return [[row[index] for row in rows] for index in range(count)]
 
@@ -402,7 +429,7 @@ def mapped_errors() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedPostgresSaver]:
+async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ()) -> AsyncIterator[FencedPostgresSaver]:
     """The saver in this database, for the messages of this queue. The server is asked when it is needed."""
     pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
         connection_parameters(url),
@@ -418,7 +445,7 @@ async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedPostgresSav
         open=False,
     )
     async with pool:
-        yield FencedPostgresSaver(pool, queue_id)
+        yield FencedPostgresSaver(pool, queue_id, state_types)
 
 
 async def _configure(connection: Connection) -> None:

@@ -13,7 +13,7 @@ A row is a header in JSON, a NUL, and what the serializer made. Each write is on
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from importlib.resources import files
 from typing import Any, NamedTuple, cast
@@ -27,7 +27,6 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     PendingWrite,
     get_checkpoint_id,
-    get_serializable_checkpoint_metadata,
     writes_sort_key,
 )
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
@@ -37,7 +36,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from app.checkpoints.answers import KEPT_NUMBER, note_answers, settled
-from app.checkpoints.fence import config_of, input_task_of, keep_read, kept_read, lease_lost, mark_of, strict_serializer
+from app.checkpoints.fence import config_of, input_task_of, keep_read, kept_read, lease_lost, mark_of, metadata_of
+from app.checkpoints.serializer import Serializer
 from app.checkpoints.threads import CalledFromThreads
 from app.errors import StoreError
 from app.store.redis import connection
@@ -66,8 +66,8 @@ class _Row(NamedTuple):
 class FencedRedisSaver(CalledFromThreads):
     """A saver whose writes carry the attempt's fence in `configurable`. Meets `app.agents.base.AgentMemory`."""
 
-    def __init__(self, client: Redis, queue_id: str) -> None:
-        super().__init__(strict_serializer())
+    def __init__(self, client: Redis, queue_id: str, state_types: Collection[str]) -> None:
+        super().__init__(Serializer(state_types))
         self._client = client
         self._queue_id = queue_id
         self._take = client.register_script(_lua("fence", "take"))
@@ -135,13 +135,14 @@ class FencedRedisSaver(CalledFromThreads):
         }
         body = {
             "checkpoint": {key: value for key, value in checkpoint.items() if key != "channel_values"},
-            "metadata": get_serializable_checkpoint_metadata(config, metadata),
+            "metadata": metadata_of(config, metadata),
         }
-        rows = {
-            _value_name(namespace, channel, version): self._packed({}, values[channel])
-            for channel, version in new_versions.items()
-            if channel in values
-        }
+        with self.serde.naming(values.items()):
+            rows = {
+                _value_name(namespace, channel, version): self._packed({}, values[channel])
+                for channel, version in new_versions.items()
+                if channel in values
+            }
         rows[NUL.join(("c", namespace, checkpoint["id"]))] = self._packed(header, body)
         await self._fenced(self._save, config, "0", *_flat(rows))
         return {"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}}
@@ -153,12 +154,13 @@ class FencedRedisSaver(CalledFromThreads):
         writes = settled(config, writes, task_id)
         configurable = config["configurable"]
         first = NUL.join(("w", configurable.get("checkpoint_ns", ""), configurable["checkpoint_id"], task_id))
-        rows = {
-            f"{first}{NUL}{WRITES_IDX_MAP.get(channel, number)}": self._packed(
-                {"channel": channel, "path": task_path}, value
-            )
-            for number, (channel, value) in enumerate(writes)
-        }
+        with self.serde.naming(writes):
+            rows = {
+                f"{first}{NUL}{WRITES_IDX_MAP.get(channel, number)}": self._packed(
+                    {"channel": channel, "path": task_path}, value
+                )
+                for number, (channel, value) in enumerate(writes)
+            }
         keep = any(channel not in WRITES_IDX_MAP for channel, _ in writes)
         await self._fenced(self._save, config, "1" if keep else "0", *_flat(rows))
 
@@ -408,7 +410,7 @@ def _memory_error(error: Exception) -> StoreError:
 
 
 @asynccontextmanager
-async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedRedisSaver]:
+async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ()) -> AsyncIterator[FencedRedisSaver]:
     """The saver on this server, for the messages of this queue. The server is asked when it is needed."""
     client = Redis.from_url(
         url,
@@ -421,4 +423,4 @@ async def open_saver(url: str, queue_id: str) -> AsyncIterator[FencedRedisSaver]
     pool = client.connection_pool
     pool.connection_class = connection.cut_when_closed(pool.connection_class)
     async with client:
-        yield FencedRedisSaver(client, queue_id)
+        yield FencedRedisSaver(client, queue_id, state_types)

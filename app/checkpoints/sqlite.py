@@ -13,9 +13,10 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -38,8 +39,9 @@ from app.checkpoints.fence import (
     kept_read,
     lease_lost,
     mark_of,
-    strict_serializer,
+    metadata_of,
 )
+from app.checkpoints.serializer import Serializer
 from app.checkpoints.threads import CalledFromThreads
 from app.errors import MemoryDamaged, StoreUnavailable
 
@@ -96,8 +98,10 @@ class _Statements(SqliteSaver):
 class FencedSqliteSaver(CalledFromThreads):
     """A saver whose writes carry the attempt's fence in `configurable`. Meets `app.agents.base.AgentMemory`."""
 
-    def __init__(self, path: Path | None, thread: ThreadPoolExecutor, queue_id: str) -> None:
-        super().__init__(strict_serializer())
+    def __init__(
+        self, path: Path | None, thread: ThreadPoolExecutor, queue_id: str, state_types: Collection[str]
+    ) -> None:
+        super().__init__(Serializer(state_types))
         self._path = path
         self._thread = thread
         self._queue_id = queue_id
@@ -171,14 +175,20 @@ class FencedSqliteSaver(CalledFromThreads):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Save a checkpoint. Raises LeaseLost when a later attempt has begun."""
-        return await self._write(config, lambda: self.statements.put(config, checkpoint, metadata, new_versions))
+        place = {key: config["configurable"].get(key) for key in ("thread_id", "checkpoint_ns", "checkpoint_id")}
+        about = metadata_of(config, metadata)
+        with self.serde.naming(checkpoint["channel_values"].items()):
+            return await self._write(
+                config, lambda: self.statements.put({"configurable": place}, checkpoint, about, new_versions)
+            )
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
         writes = settled(config, writes, task_id)
-        await self._write(config, lambda: self.statements.put_writes(config, writes, task_id, task_path))
+        with self.serde.naming(writes):
+            await self._write(config, lambda: self.statements.put_writes(config, writes, task_id, task_path))
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete all checkpoints of a conversation."""
@@ -249,7 +259,7 @@ class FencedSqliteSaver(CalledFromThreads):
                 self._let_go(error)
                 raise
 
-        calling = asyncio.get_running_loop().run_in_executor(self._thread, called)
+        calling = asyncio.get_running_loop().run_in_executor(self._thread, copy_context().run, called)
         try:
             return await asyncio.shield(calling)
         except asyncio.CancelledError:
@@ -351,10 +361,12 @@ def mapped_errors() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_saver(path: Path | None, queue_id: str) -> AsyncIterator[FencedSqliteSaver]:
+async def open_saver(
+    path: Path | None, queue_id: str, state_types: Collection[str] = ()
+) -> AsyncIterator[FencedSqliteSaver]:
     """The saver on this file, or in memory for None, for the messages of this queue."""
     with ThreadPoolExecutor(1, thread_name_prefix="sqlite-memory") as thread:
-        saver = FencedSqliteSaver(path, thread, queue_id)
+        saver = FencedSqliteSaver(path, thread, queue_id, state_types)
         try:
             await saver.setup()
             yield saver

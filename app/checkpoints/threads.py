@@ -12,7 +12,8 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
 )
-from langgraph.checkpoint.serde.base import SerializerProtocol
+
+from app.checkpoints.serializer import Serializer
 
 T = TypeVar("T")
 
@@ -20,7 +21,9 @@ T = TypeVar("T")
 class CalledFromThreads(BaseCheckpointSaver[str]):
     """A synchronous node runs on a thread and may call a graph from there; the work is done on the event loop."""
 
-    def __init__(self, serde: SerializerProtocol) -> None:
+    serde: Serializer
+
+    def __init__(self, serde: Serializer) -> None:
         super().__init__(serde=serde)
         self._loop = asyncio.get_running_loop()
 

@@ -1,0 +1,79 @@
+"""The classes whose values the agents' memory gives back as they were, and what it refused. See docs/adr/0035. Pure."""
+
+import logging
+from collections.abc import Collection
+from contextvars import ContextVar
+from importlib import import_module
+
+from app.text import escaped
+
+logger = logging.getLogger(__name__)
+
+SETTING = "ALLOWED_STATE_TYPES"
+
+MAX_WARNED = 1_000
+"""Types that are logged; whoever forges rows must not fill the log."""
+
+REFUSED: ContextVar[set[str] | None] = ContextVar("refused_state_types", default=None)
+"""Where the reads of this context note the types that they refused; None where nobody asks."""
+
+EXPECTED_ERRORS = frozenset({"AttributeError", "TypeError", "KeyError", "ValidationError"})
+"""What code raises that gets a dict in the place of an object of its own class."""
+
+
+class StateTypesRefused(Exception):
+    """A node failed that was given plain data in the place of an object of a type that is not allowed."""
+
+
+class StateTypes:
+    """The allow-list: `module:Class` for a class, or `module` for all classes that this module defines.
+
+    Safe to use from any thread.
+    """
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = frozenset(names)
+        self._warned: set[str] = set()
+
+    def find(self, module: str, name: str) -> type | None:
+        """Return the class, and import its module; None when it is refused or is not there."""
+        type_name = f"{module}:{name}"
+        if self._names.isdisjoint((type_name, module)):
+            refused = REFUSED.get()
+            if refused is not None:
+                refused.add(type_name)
+            self.warn(type_name, f"{SETTING} does not name it")
+            return None
+        try:
+            found = getattr(import_module(module), name, None)
+        except Exception as error:  # noqa: BLE001  a module of the user may raise anything
+            self.warn(type_name, f"its module cannot be imported ({type(error).__name__})")
+            return None
+        # A module has names of others too. Whoever writes a row must not choose a function that is imported there.
+        if isinstance(found, type) and (type_name in self._names or found.__module__ == module):
+            return found
+        self.warn(type_name, "its module has no class of this name at its top level")
+        return None
+
+    def warn(self, type_name: str, reason: str) -> None:
+        """Log once for each type that its values are given as plain data."""
+        if type_name not in self._warned and len(self._warned) < MAX_WARNED:
+            self._warned.add(type_name)
+            logger.warning("Stored state is given as plain data: type=%s, %s", escaped(type_name), reason)
+
+
+def watch_refusals() -> set[str]:
+    """Return a set to which the reads of this context add the types that they refuse."""
+    refused: set[str] = set()
+    REFUSED.set(refused)
+    return refused
+
+
+def explained(error: Exception, described: str, refused: Collection[str]) -> Exception:
+    """Return the error of a run; StateTypesRefused where refused types are a likely cause."""
+    if not refused or type(error).__name__ not in EXPECTED_ERRORS:
+        return error
+    return StateTypesRefused(
+        f"{described}. The stored state has values of types that {SETTING} does not name, and gives them as plain "
+        f"data: {', '.join(sorted(refused))}. Add these names to {SETTING}."
+    )
