@@ -14,7 +14,6 @@ from importlib import import_module
 from typing import Any, cast
 
 import ormsgpack
-from langchain_core.messages import BaseMessage
 from langgraph.checkpoint.serde import jsonplus
 from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_METHODS, SAFE_MSGPACK_TYPES
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -44,6 +43,7 @@ EXT_SINGLE = jsonplus.EXT_CONSTRUCTOR_SINGLE_ARG
 EXT_ARGS = jsonplus.EXT_CONSTRUCTOR_POS_ARGS
 EXT_FIELDS = jsonplus.EXT_CONSTRUCTOR_KW_ARGS
 EXT_MODEL = jsonplus.EXT_PYDANTIC_V2
+EXT_METHOD = jsonplus.EXT_METHOD_SINGLE_ARG
 EXT_NUMPY = jsonplus.EXT_NUMPY_ARRAY
 READ_OPTIONS = ormsgpack.OPT_NON_STR_KEYS
 
@@ -68,8 +68,6 @@ class Serializer(JsonPlusSerializer):
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         """See SerializerProtocol. Raises StateNotStorable."""
-        if issubclass(type(obj), BaseException):
-            obj = _error_text(obj)
         try:
             return _dumped(obj)
         except Exception:  # noqa: BLE001  whatever the encoder or a user's class raises
@@ -104,10 +102,10 @@ class Serializer(JsonPlusSerializer):
         content = ormsgpack.unpackb(data, ext_hook=self._built, option=READ_OPTIONS)
         if code == EXT_MODEL and (kind := self._safe_kinds.get((content[0], content[1]))) is not None:
             return _build_model(kind, content[2])  # nearly all that is read are messages
-        if code == jsonplus.EXT_DELTA_SNAPSHOT:
-            return _DeltaSnapshot(content)
-        module, name, payload, *method = content
-        if code == jsonplus.EXT_METHOD_SINGLE_ARG and (module, name, *method) in SAFE_MSGPACK_METHODS:
+        return _DeltaSnapshot(content) if code == jsonplus.EXT_DELTA_SNAPSHOT else self._built_of(code, *content)
+
+    def _built_of(self, code: int, module: str, name: str, payload: Any, *method: str) -> Any:
+        if code == EXT_METHOD and (module, name, *method) in SAFE_MSGPACK_METHODS:
             return datetime.fromisoformat(payload)
         kind = self._kind(module, name)
         if kind is None:
@@ -268,15 +266,13 @@ class _Portable:
 
 
 def _dumped(value: Any) -> tuple[str, bytes]:
-    """Return the kind of the bytes and the bytes, as LangGraph has them."""
-    match value:
-        case None:
-            return "null", b""
-        case bytes():
-            return "bytes", value
-        case bytearray():
-            return "bytearray", bytes(value)
-    return "msgpack", _packed(value)
+    """Return the kind of the bytes and the bytes, as LangGraph has them.
+
+    Byte arrays come back as bytes, as they do inside of other values.
+    """
+    if value is None:
+        return "null", b""
+    return ("bytes", bytes(value)) if type(value) in (bytes, bytearray) else ("msgpack", _packed(value))
 
 
 def _packed(value: Any) -> bytes:
@@ -286,6 +282,8 @@ def _packed(value: Any) -> bytes:
 def _as_extension(value: Any) -> Any:
     """Return what LangGraph's encoder would, for the classes that hold values of others with OPTIONS inside too."""
     named = (type(value).__module__, type(value).__name__)
+    if issubclass(type(value), BaseException):  # `isinstance` would ask its `__class__`
+        return _error_text(value)
     if hasattr(value, "model_dump") and not isinstance(value, type):
         return _extension(EXT_MODEL, *named, value.model_dump(), "model_validate_json")
     found: Any
