@@ -61,7 +61,7 @@ def section(title: str) -> str:
 def shown(default: object) -> str:
     """A default as the README's table shows it."""
     match default:
-        case None | {}:
+        case None | {} | ():
             return "–"
         case bool():
             return f"`{str(default).lower()}`"

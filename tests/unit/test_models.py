@@ -3,13 +3,16 @@
 import json
 import math
 import random
+import re
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from app.clock import SteadyClock, to_datetime
 from app.models import (
@@ -24,7 +27,9 @@ from app.models import (
     ThreadId,
     new_message_id,
 )
-from app.text import not_blank, rfc3339, scrubbed, storable, storable_json
+from app.text import MAX_JSON_DEPTH, not_blank, rfc3339, scrubbed, storable, storable_json
+from tests import hostile
+from tests import state_classes as classes
 
 MOMENT = datetime(2024, 1, 15, 10, 30, 5, 123_456, UTC)
 ANY_TEXT = st.text(st.characters(categories=None))
@@ -68,12 +73,18 @@ def test_nul_and_lone_surrogates_are_not_storable(text: str) -> None:
         _text.validate_python(text)
 
 
+def to_character(halves: str) -> str:
+    high, low = map(ord, halves)
+    return chr(0x10000 + (high - 0xD800) * 0x400 + low - 0xDC00)
+
+
 @given(ANY_TEXT)
 def test_scrubbed_text_is_storable_and_otherwise_the_same(text: str) -> None:
     clean = scrubbed(text)
     assert storable(clean) == clean
-    assert len(clean) == len(text)
-    for before, after in zip(text, clean, strict=True):
+    joined = re.sub("[\ud800-\udbff][\udc00-\udfff]", lambda pair: to_character(pair[0]), text)
+    assert len(clean) == len(joined)
+    for before, after in zip(joined, clean, strict=True):
         assert before in (after, "\x00") or "\ud800" <= before <= "\udfff"
 
 
@@ -210,9 +221,40 @@ def test_json_values_stay_as_they_are_but_for_lone_surrogates(value: object) -> 
         assert stored == value
 
 
-@pytest.mark.parametrize("value", [MOMENT, {1, 2}, b"bytes", object(), Priority.HIGH])
-def test_what_json_does_not_know_is_told_as_text(value: object) -> None:
-    assert json.loads(NewEvent.chunk("tool_result", {"x": [value]}, 0).data)["chunk"] == {"x": [str(value)]}
+WEATHER = classes.Weather(city="Oslo", degrees=math.inf)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (datetime(2026, 1, 2, 3, tzinfo=UTC), "2026-01-02T03:00:00Z"),
+        (timedelta(hours=1), "PT1H"),
+        ({"b", "a"}, ["a", "b"]),
+        (frozenset({(1, 2)}), [[1, 2]]),
+        (b"\xff", "/w=="),
+        (Priority.HIGH, "high"),
+        (classes.Colour.RED, "red"),
+        (classes.Plan({1: classes.Point(1)}), {"steps": {"1": {"x": 1, "y": 2}}}),
+        (WEATHER, {"city": "Oslo", "degrees": None}),
+        (classes.Tags(["a"]), ["a"]),
+        ([10**5_000], [hex(10**5_000)]),
+        (2**70, 2**70),
+        ("\ud83d\ude00 \ud83d", "\U0001f600 ?"),
+        ({(1, 2): 1, None: 2, b"x": 3}, {"[1, 2]": 1, "None": 2, "eA==": 3}),
+        (classes.ring(), ["…"]),
+        (classes.ring_of_plans(), {"steps": ["…"]}),
+        (classes.NoText(), "<NoText>"),
+        (hostile.Hostile(), "<Hostile>"),
+        (Decimal("1.10"), "1.10"),
+        (int, "<class 'int'>"),
+    ],
+)
+def test_what_json_does_not_know_is_told_by_its_data(value: object, expected: object) -> None:
+    assert json.loads(NewEvent.chunk("tool_result", {"x": [value]}, 0).data)["chunk"] == {"x": [expected]}
+
+
+def test_a_deep_nest_is_cut_off_where_writers_of_json_still_take_it() -> None:
+    assert to_json(storable_json(classes.nest(5_000))).count(b"[") == MAX_JSON_DEPTH
 
 
 def test_events_have_the_fields_of_the_specification_in_its_order() -> None:
