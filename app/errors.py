@@ -216,13 +216,13 @@ class StateNotStorable(AgentQueueError):
 
 
 class StateUnreadable(AgentQueueError):
-    """A stored state, or a write of an unfinished step, cannot be read; `error` is the class of what was raised."""
+    """A stored state, or a write of an unfinished step, cannot be read; `reason` tells why in some words."""
 
     code = "state_unreadable"
 
-    def __init__(self, error: str) -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__(
-            f"What is stored of the state cannot be read ({error}). It is damaged, or of another serializer. Go on in "
+            f"What is stored of the state cannot be read ({reason}). It is damaged, or of another serializer. Go on in "
             "a new thread, or restore the agents' memory from a backup."
         )
 

@@ -11,6 +11,9 @@ logger = logging.getLogger(__name__)
 
 SETTING = "ALLOWED_STATE_TYPES"
 
+MAX_DESCRIBED = 1_000
+"""Characters of an error before what is added to it."""
+
 MAX_WARNED = 1_000
 """Types that are logged; whoever forges rows must not fill the log."""
 
@@ -74,6 +77,6 @@ def explained(error: Exception, described: str, refused: Collection[str]) -> Exc
     if not refused or type(error).__name__ not in EXPECTED_ERRORS:
         return error
     return StateTypesRefused(
-        f"{described}. The stored state has values of types that {SETTING} does not name, and gives them as plain "
-        f"data: {', '.join(sorted(refused))}. Add these names to {SETTING}."
+        f"{described[:MAX_DESCRIBED]}. The stored state has values of types that {SETTING} does not name, and "
+        f"gives them as plain data: {', '.join(sorted(refused))}. Add these names to {SETTING}."
     )

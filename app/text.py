@@ -68,11 +68,14 @@ def storable_json(value: object) -> Any:
     text of ISO 8601. An integer of more than 4,300 digits becomes hexadecimal text. Any other object becomes its text.
     What refers back to itself, or is nested deeper than MAX_JSON_DEPTH, becomes `…`.
     """
-    return _json_of(value, ())
+    return without_surrogates(value) if type(value) is str else _json_of(value, ())
 
 
-def _json_of(value: object, around: tuple[int, ...]) -> Any:
+def _json_of(value: Any, around: tuple[int, ...]) -> Any:
     """`around` has the ids of the values that this one is inside of."""
+    kind = type(value)
+    if kind is str:
+        return without_surrogates(value)
     try:
         if value is None or isinstance(value, str | int | float | Enum):
             return _json_of_scalar(value)

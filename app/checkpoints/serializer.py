@@ -6,7 +6,7 @@ is read is built here, so that one allow-list holds for every read.
 
 import dataclasses
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum
@@ -24,17 +24,18 @@ from pydantic import BaseModel
 from app.errors import StateNotStorable, StateUnreadable
 from app.failures import class_name, described
 from app.state_types import StateTypes
-from app.text import scrubbed, without_surrogates
+from app.text import escaped, scrubbed, without_surrogates
 
 MAX_ERROR_LENGTH = 2_000
+MAX_SHOWN_KIND = 50
 
 MIN_INT, MAX_INT = -(2**63), 2**64 - 1
 """The integers that msgpack has."""
 
 MAX_DEPTH = 200
 
-OPTIONS = jsonplus._option & ~ormsgpack.OPT_REPLACE_SURROGATES
-"""LangGraph's, but text that UTF-8 cannot carry is refused: of it, `_Portable` takes better care."""
+OPTIONS = jsonplus._option & ~ormsgpack.OPT_REPLACE_SURROGATES | ormsgpack.OPT_PASSTHROUGH_SUBCLASS
+"""LangGraph's, but text that UTF-8 cannot carry is left to `_Portable`, and plain data of a class keeps its mark."""
 
 BUILTINS = frozenset({("builtins", "int"), ("builtins", "dict")})
 """What `_Portable` writes beside LangGraph's safe types."""
@@ -74,9 +75,19 @@ class Serializer(JsonPlusSerializer):
             return _dumped(_Portable().of(obj, ""))
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
-        """See SerializerProtocol. Raises StateUnreadable."""
+        """See SerializerProtocol. Raises StateUnreadable.
+
+        LangGraph reads JSON of earlier versions too, which no saver of ours has written and which names classes.
+        """
+        kind, stored = data
+        if kind == "null":
+            return None
+        if kind == "bytes":
+            return stored
+        if kind != "msgpack":
+            raise StateUnreadable(f"it is stored as {escaped(kind[:MAX_SHOWN_KIND])}")
         try:
-            return super().loads_typed(data)
+            return ormsgpack.unpackb(stored, ext_hook=self._built, option=READ_OPTIONS)
         except Exception as error:
             raise StateUnreadable(class_name(error)) from error
 
@@ -105,16 +116,18 @@ class Serializer(JsonPlusSerializer):
         return _DeltaSnapshot(content) if code == jsonplus.EXT_DELTA_SNAPSHOT else self._built_of(code, *content)
 
     def _built_of(self, code: int, module: str, name: str, payload: Any, *method: str) -> Any:
+        """`method` is the rest of what the row has."""
         if code == EXT_METHOD and (module, name, *method) in SAFE_MSGPACK_METHODS:
             return datetime.fromisoformat(payload)
         kind = self._kind(module, name)
-        if kind is None:
-            return payload
-        try:
-            return _build(code, kind, payload)
-        except Exception as error:  # noqa: BLE001  a user's class may raise anything
-            self._types.warn(f"{module}:{name}", f"it cannot be built again from its data ({type(error).__name__})")
-            return payload
+        if kind is not None:
+            try:
+                return _build(code, kind, payload)
+            except Exception as error:  # noqa: BLE001  a user's class may raise anything
+                told = f"it cannot be built again from its data ({type(error).__name__})"
+                self._types.warn(f"{module}:{name}", told)
+        plain = PLAIN.get(type(payload))
+        return payload if plain is None else plain.of(payload, (code, module, name, method))
 
     def _kind(self, module: str, name: str) -> Any:
         """Return the class of this name; None when it is not allowed."""
@@ -122,6 +135,59 @@ class Serializer(JsonPlusSerializer):
             return self._types.find(module, name)
         kind = self._safe_kinds[module, name] = getattr(import_module(module), name)
         return kind
+
+
+class _Plain:
+    """What an object of a class became that is not allowed: its data, with a mark, to be stored as such an object.
+
+    A process without the right setting thereby takes nothing from one that has it.
+    """
+
+    origin: tuple[int, str, str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, payload: Any, origin: tuple[int, str, str, tuple[str, ...]]) -> Any:
+        """Return the data with the mark: code, module, name and method of the object."""
+        made: Any = cast(Any, cls)(payload)
+        made.origin = origin
+        return made
+
+
+class PlainDict(_Plain, dict[str, Any]):
+    """The fields of an object."""
+
+
+class PlainList(_Plain, list[Any]):
+    """The arguments of an object, or its items."""
+
+
+class PlainText(_Plain, str):  # noqa: SLOT000  it has the mark
+    """The text, or the value of a member of an enum."""
+
+
+class PlainInt(_Plain, int):
+    """The value of a member of an enum."""
+
+
+class PlainFloat(_Plain, float):
+    """The value of a member of an enum."""
+
+
+PLAIN: dict[type, type[_Plain]] = {dict: PlainDict, list: PlainList, str: PlainText, int: PlainInt, float: PlainFloat}
+
+
+def _bare(value: Any) -> Any:
+    """Return a value of a built-in class for one of a subclass; any other value as it is."""
+    for kind in PLAIN:
+        if isinstance(value, kind):
+            return BARE[kind](value)
+    return value
+
+
+BARE: dict[type, Callable[[Any], Any]] = {
+    dict: dict, list: list, str: str.__str__, int: int.__int__, float: float.__float__
+}  # fmt: skip
+"""A subclass may have methods of its own under these names."""
 
 
 def _build(code: int, kind: Any, payload: Any) -> Any:
@@ -202,6 +268,9 @@ class _Portable:
             raise StateNotStorable(place, "is nested too deeply")
         self._around.append(id(value))
         try:
+            if isinstance(value, _Plain):
+                code, module, name, method = value.origin
+                return _extension(code, module, name, self.of(_bare(value), place), *method)
             return self._portable(value, place)
         except StateNotStorable:
             raise
@@ -288,6 +357,13 @@ def _as_extension(value: Any) -> Any:
         return _extension(EXT_MODEL, *named, value.model_dump(), "model_validate_json")
     found: Any
     match value:
+        case _Plain():
+            code, module, name, method = value.origin
+            found = _extension(code, module, name, _bare(value), *method)
+        case Enum():
+            found = jsonplus._msgpack_default(value)
+        case dict() | list() | str() | int() | float():
+            found = _bare(value)
         case set() | frozenset() | deque():
             found = _extension(EXT_SINGLE, *named, tuple(value))
         case _DeltaSnapshot():

@@ -10,6 +10,18 @@ from tests.clock import ManualClock
 from tests.contract.backends import StoreFactory
 
 
+@pytest.fixture(params=["memory", "sqlite", "postgres", "valkey"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty memory of agents is, of each kind."""
+    match request.param:
+        case "memory":
+            return "memory://"
+        case "sqlite":
+            return f"sqlite:///{tmp_path}/checkpoints.db"
+        case kind:
+            return str(request.getfixturevalue(kind).url)
+
+
 @pytest.fixture
 async def other_store(
     make_store: StoreFactory, tmp_path: Path, clock: ManualClock, store: Store

@@ -244,7 +244,7 @@ WEATHER = classes.Weather(city="Oslo", degrees=math.inf)
         (classes.ring(), ["…"]),
         (classes.ring_of_plans(), {"steps": ["…"]}),
         (classes.NoText(), "<NoText>"),
-        (hostile.Hostile(), "<Hostile>"),
+        ([hostile.Hostile()], ["<Hostile>"]),
         (Decimal("1.10"), "1.10"),
         (int, "<class 'int'>"),
     ],
