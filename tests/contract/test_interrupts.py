@@ -39,11 +39,21 @@ from tests.contract.builders import (
     state_of,
     told,
 )
+from tests.state_classes import nest
+from tests.state_graphs import SHOWN
 
 MILLISECOND = 0.001
 TTL = INTERRUPTED.ttl_seconds
 ODD = json.dumps([{"id": "é 👍", "value": {"text": '"quotes" \\ \u2028', "n": [1, 2.5, None]}}], ensure_ascii=False)
 
+HARD = json.dumps(
+    [
+        {
+            "id": "hard",
+            "value": [2**70, 10**4_000, -0.0, 1e22, 5e-324, {"\x00\x01T": "\x01A", "attempt": -1}, nest(90), SHOWN],
+        }
+    ]
+)
 
 # The question
 
@@ -85,7 +95,7 @@ async def test_readers_are_told_what_is_asked(store: Store) -> None:
     ]
 
 
-@pytest.mark.parametrize("interrupts", ["[]", ODD, json.dumps([{"id": "long", "value": "x" * 100_000}])])
+@pytest.mark.parametrize("interrupts", ["[]", ODD, HARD, json.dumps([{"id": "long", "value": "x" * 100_000}])])
 async def test_any_question_comes_back_as_it_was(store: Store, interrupts: str) -> None:
     lease = await start(store)
     await store.finish(lease, Interrupted(interrupts, TTL))
@@ -94,6 +104,8 @@ async def test_any_question_comes_back_as_it_was(store: Store, interrupts: str) 
     assert json.loads(message.interrupt) == json.loads(interrupts)
     (event,) = await told(store, lease.message_id, EventType.INTERRUPTED)
     assert event["interrupts"] == json.loads(interrupts)
+    await resume(store, message, interrupts)
+    assert (await store.get(TENANT, lease.message_id)).resume_value == interrupts
 
 
 async def test_the_slot_of_the_worker_is_free(store: Store, clock: ManualClock) -> None:
