@@ -21,7 +21,7 @@ REFUSED: ContextVar[set[str] | None] = ContextVar("refused_state_types", default
 """Where the reads of this context note the types that they refused; None where nobody asks."""
 
 EXPECTED_ERRORS = frozenset({"AttributeError", "TypeError", "KeyError", "ValidationError"})
-"""What code raises that gets a dict in the place of an object of its own class."""
+"""Errors of code that gets a dict in the place of an object."""
 
 
 class StateTypesRefused(Exception):

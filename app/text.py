@@ -16,7 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066
 """Ends of lines, controls of terminals, changes of the direction of writing, and what UTF-8 cannot carry."""
 
 MAX_JSON_DEPTH = 100
-"""Levels of a value that are shown. Writers and readers of JSON refuse values that are nested deeper than some 200."""
+"""Levels of a value that are shown. Many writers and readers of JSON refuse more than some 200."""
 
 MAX_DECIMAL_BITS = 14_000
 """Python writes and reads no integer of more than 4,300 decimal digits."""
@@ -66,13 +66,13 @@ def storable_json(value: object) -> Any:
     NaN and infinity become null, halves of characters `?`, and bytes base64. Sets become lists in the order of their
     texts. Dataclasses, pydantic models and named tuples become objects, members of an enum their values, and times the
     text of ISO 8601. An integer of more than 4,300 digits becomes hexadecimal text. Any other object becomes its text.
-    What refers back to itself, or is nested deeper than MAX_JSON_DEPTH, becomes `…`.
+    A reference of a value to itself, and whatever is nested deeper than MAX_JSON_DEPTH, becomes `…`.
     """
     return without_surrogates(value) if type(value) is str else _json_of(value, ())
 
 
 def _json_of(value: Any, around: tuple[int, ...]) -> Any:
-    """`around` has the ids of the values that this one is inside of."""
+    """Return a value as JSON. `around` has the ids of the values that contain it."""
     kind = type(value)
     if kind is str:
         return without_surrogates(value)

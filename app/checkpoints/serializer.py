@@ -1,7 +1,7 @@
-"""How values of the agents' memory become bytes and come back, the same on every engine. See docs/adr/0035.
+"""Turns values of the agents' memory into bytes and back, the same on every engine. See docs/adr/0035.
 
-The bytes are those of LangGraph's serializer. What it cannot write is written by `_Portable` in the same format. What
-is read is built here, so that one allow-list holds for every read.
+The format is that of LangGraph's serializer, which also writes most values. `_Portable` writes the others in the same
+format. Objects that are read are built here, with one allow-list for every read.
 """
 
 import dataclasses
@@ -35,10 +35,10 @@ MIN_INT, MAX_INT = -(2**63), 2**64 - 1
 MAX_DEPTH = 200
 
 OPTIONS = jsonplus._option & ~ormsgpack.OPT_REPLACE_SURROGATES | ormsgpack.OPT_PASSTHROUGH_SUBCLASS
-"""LangGraph's, but text that UTF-8 cannot carry is left to `_Portable`, and plain data of a class keeps its mark."""
+"""LangGraph's options, except that `_Portable` writes text that UTF-8 cannot carry, and `_Plain` keeps its class."""
 
 BUILTINS = frozenset({("builtins", "int"), ("builtins", "dict")})
-"""What `_Portable` writes beside LangGraph's safe types."""
+"""Classes that `_Portable` writes and LangGraph does not count as safe."""
 
 EXT_SINGLE = jsonplus.EXT_CONSTRUCTOR_SINGLE_ARG
 EXT_ARGS = jsonplus.EXT_CONSTRUCTOR_POS_ARGS
@@ -52,10 +52,10 @@ QUESTION = "__interrupt__"
 
 
 class Serializer(JsonPlusSerializer):
-    """LangGraph's serializer with an allow-list of ours, and with errors that tell what cannot be stored.
+    """LangGraph's serializer with our allow-list, and with errors that tell what cannot be stored.
 
-    It stores no more of a failed node's error than its beginning: LangGraph stores `repr(error)`, which may raise, or
-    be as large as the error likes.
+    It stores only the beginning of a failed node's error. LangGraph stores `repr(error)`, which may raise and has no
+    limit.
     """
 
     def __init__(self, allowed_types: Collection[str] = ()) -> None:
@@ -77,7 +77,7 @@ class Serializer(JsonPlusSerializer):
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
         """See SerializerProtocol. Raises StateUnreadable.
 
-        LangGraph reads JSON of earlier versions too, which no saver of ours has written and which names classes.
+        LangGraph also reads JSON of its earlier versions. It names classes too, and our savers have never written it.
         """
         kind, stored = data
         if kind == "null":
@@ -104,7 +104,7 @@ class Serializer(JsonPlusSerializer):
                     raise error.inside("interrupt()" if channel == QUESTION else channel) from error.__cause__
             raise
 
-    # What LangGraph's encoder wrote as an extension of msgpack
+    # Reading extensions of msgpack, which are objects
 
     def _built(self, code: int, data: bytes) -> Any:
         """Build a value again; give its plain data when its type is not allowed or refuses the data."""
@@ -116,7 +116,7 @@ class Serializer(JsonPlusSerializer):
         return _DeltaSnapshot(content) if code == jsonplus.EXT_DELTA_SNAPSHOT else self._built_of(code, *content)
 
     def _built_of(self, code: int, module: str, name: str, payload: Any, *method: str) -> Any:
-        """`method` is the rest of what the row has."""
+        """Build what is no LangChain message. `method` is what the row has behind the payload."""
         if code == EXT_METHOD and (module, name, *method) in SAFE_MSGPACK_METHODS:
             return datetime.fromisoformat(payload)
         kind = self._kind(module, name)
@@ -138,9 +138,9 @@ class Serializer(JsonPlusSerializer):
 
 
 class _Plain:
-    """What an object of a class became that is not allowed: its data, with a mark, to be stored as such an object.
+    """Plain data of an object whose class is not allowed. It is stored again as the object.
 
-    A process without the right setting thereby takes nothing from one that has it.
+    A process without the setting therefore changes nothing for a process that has it.
     """
 
     origin: tuple[int, str, str, tuple[str, ...]]
@@ -239,18 +239,18 @@ def _build_of_fields(kind: Any, payload: dict[str, Any]) -> Any:
 
 
 def _hashable(value: Any) -> Any:
-    """Return what was a tuple: msgpack has lists only."""
+    """Return a tuple for a list: msgpack has no tuples, and sets and keys have no lists."""
     return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
-# What LangGraph's encoder refuses
+# Writing
 
 
 class _Portable:
-    """Turns a value into one that msgpack can write, or raises StateNotStorable with the place of what it cannot.
+    """Turns a value into one that msgpack can write. Raises StateNotStorable with the place of what it cannot write.
 
-    It writes large integers, keys of any kind and halves of characters. It is slow, and used where LangGraph's encoder
-    has failed.
+    It takes large integers, keys of any kind and halves of characters. It is slow, so it is used only for values that
+    LangGraph's way refuses.
     """
 
     def __init__(self) -> None:
@@ -335,7 +335,7 @@ class _Portable:
 
 
 def _dumped(value: Any) -> tuple[str, bytes]:
-    """Return the kind of the bytes and the bytes, as LangGraph has them.
+    """Return the kind of the bytes and the bytes, in LangGraph's format.
 
     Byte arrays come back as bytes, as they do inside of other values.
     """
@@ -349,7 +349,7 @@ def _packed(value: Any) -> bytes:
 
 
 def _as_extension(value: Any) -> Any:
-    """Return what LangGraph's encoder would, for the classes that hold values of others with OPTIONS inside too."""
+    """Return what LangGraph's encoder returns. Classes that hold other values are written here, for OPTIONS inside."""
     named = (type(value).__module__, type(value).__name__)
     if issubclass(type(value), BaseException):  # `isinstance` would ask its `__class__`
         return _error_text(value)
