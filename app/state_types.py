@@ -1,7 +1,7 @@
 """The classes whose values the agents' memory gives back as they were, and what it refused. See docs/adr/0035. Pure."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from importlib import import_module
 
@@ -72,11 +72,14 @@ def watch_refusals() -> set[str]:
     return refused
 
 
-def explained(error: Exception, described: str, refused: Collection[str]) -> Exception:
-    """Return the error of a run; StateTypesRefused where refused types are a likely cause."""
+def explained(error: Exception, refused: Collection[str], describe: Callable[[Exception], str]) -> Exception:
+    """Return the error of a run; StateTypesRefused where refused types are a likely cause.
+
+    `describe` gives the error's class and text.
+    """
     if not refused or type(error).__name__ not in EXPECTED_ERRORS:
         return error
     return StateTypesRefused(
-        f"{described[:MAX_DESCRIBED]}. The stored state has values of types that {SETTING} does not name, and "
+        f"{describe(error)[:MAX_DESCRIBED]}. The stored state has values of types that {SETTING} does not name, and "
         f"gives them as plain data: {', '.join(sorted(refused))}. Add these names to {SETTING}."
     )

@@ -95,7 +95,7 @@ class LangGraphAgent:
         except Exception as error:
             if _is_of_applying(error):
                 await self._forget_unfinished(task)
-            if (told := explained(error, described(error), refused)) is not error:
+            if (told := explained(error, refused, described)) is not error:
                 raise told from error
             raise
         finally:

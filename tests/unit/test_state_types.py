@@ -9,6 +9,7 @@ import pytest
 
 from app.config import Settings, load_settings
 from app.errors import ConfigurationError
+from app.failures import described
 from app.state_types import MAX_WARNED, StateTypes, StateTypesRefused, explained, watch_refusals
 from tests import state_classes as classes
 
@@ -82,11 +83,11 @@ def test_forged_names_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> N
 
 def test_only_errors_of_plain_data_are_explained_and_only_when_a_type_was_refused() -> None:
     refused = watch_refusals()
-    assert isinstance(explained(KeyError("a"), "KeyError: 'a'", refused), KeyError)
+    assert isinstance(explained(KeyError("a"), refused, described), KeyError)
     StateTypes([]).find("my", "Plan")
     assert refused == {"my:Plan"}
-    told = explained(KeyError("a"), "x" * 10**6, refused)
+    told = explained(KeyError("a" * 10**6), refused, described)
     assert isinstance(told, StateTypesRefused)
     assert str(told).endswith("my:Plan. Add these names to ALLOWED_STATE_TYPES.")
     assert len(str(told)) < 2_000
-    assert isinstance(explained(OSError("a"), "OSError: a", refused), OSError)
+    assert isinstance(explained(OSError("a"), refused, described), OSError)
