@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_METHODS, SAFE_MSGPA
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from langgraph.types import Send
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from app.errors import StateNotStorable, StateUnreadable
 from app.failures import class_name, described
@@ -47,6 +48,9 @@ EXT_MODEL = jsonplus.EXT_PYDANTIC_V2
 EXT_METHOD = jsonplus.EXT_METHOD_SINGLE_ARG
 EXT_NUMPY = jsonplus.EXT_NUMPY_ARRAY
 READ_OPTIONS = ormsgpack.OPT_NON_STR_KEYS
+
+ANYTHING = (Any, dict, list, dict[str, Any], dict[Any, Any], list[Any])
+"""Declared types of fields that may hold objects of any class."""
 
 QUESTION = "__interrupt__"
 
@@ -320,7 +324,7 @@ class _Portable:
     def _dumped(self, model: BaseModel, place: str) -> Any:
         """Return the fields as Python has them or, where these cannot be written, as JSON has them."""
         try:
-            return self.of(model.model_dump(warnings=False), place)
+            return self.of(_data_of_model(model), place)
         except StateNotStorable as error:
             try:
                 return self.of(model.model_dump(mode="json", warnings=False), place)
@@ -354,7 +358,7 @@ def _as_extension(value: Any) -> Any:
     if issubclass(type(value), BaseException):  # `isinstance` would ask its `__class__`
         return _error_text(value)
     if hasattr(value, "model_dump") and not isinstance(value, type):
-        return _extension(EXT_MODEL, *named, value.model_dump(), "model_validate_json")
+        return _extension(EXT_MODEL, *named, _data_of_model(value), "model_validate_json")
     found: Any
     match value:
         case _Plain():
@@ -378,6 +382,25 @@ def _as_extension(value: Any) -> Any:
         case _:
             found = jsonplus._msgpack_default(value)
     return found
+
+
+def _data_of_model(model: Any) -> Any:
+    """Return the fields of a pydantic model. Objects in fields that may hold anything stay what they are."""
+    data = model.model_dump(warnings=False)
+    for name in _open_fields(type(model)):
+        data[name] = getattr(model, name)
+    return data
+
+
+@lru_cache(maxsize=1024)
+def _open_fields(kind: Any) -> tuple[str, ...]:
+    """Return the names of a model's fields that may hold anything, if the model leaves them to pydantic to write."""
+    if not issubclass(kind, BaseModel) or issubclass(kind, RootModel):
+        return ()
+    decorators = kind.__pydantic_decorators__
+    if decorators.field_serializers or decorators.model_serializers:
+        return ()
+    return tuple(name for name, each in kind.model_fields.items() if each.annotation in ANYTHING and not each.exclude)
 
 
 def _extension(code: int, *content: Any) -> ormsgpack.Ext:

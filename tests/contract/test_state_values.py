@@ -17,7 +17,7 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.types import Send
@@ -87,6 +87,9 @@ SAME: dict[str, Any] = {
     "another named tuple": classes.Pair({"a": 2**70}, "\x00"),
     "a model": classes.Weather(city="Oslo", degrees=math.inf),
     "a model with an alias": classes.Renamed(otherName=5),
+    "objects in a model": classes.Renamed(otherName=[classes.Plan({"a": classes.Weather(city="Oslo")})]),
+    "objects in a message": AIMessage("", additional_kwargs={"parsed": classes.Weather(city="Oslo")}),
+    "the artifact of a tool": ToolMessage("", tool_call_id="1", artifact=classes.Plan([classes.Colour.RED, 2**70])),
     "a model of a list": classes.Tags(["a"]),
     "a message": classes.Remark("Hello", mood="gay"),
     "messages": [HumanMessage("Hi"), classes.Remark("Hello", mood="gay")],
