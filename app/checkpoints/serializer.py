@@ -236,7 +236,7 @@ def _build_of_fields(kind: Any, payload: dict[str, Any]) -> Any:
     except Exception:
         if not dataclasses.is_dataclass(kind):
             raise
-    built = object.__new__(cast(type, kind))  # its `__init__` takes something else than its fields
+    built: Any = object.__new__(cast(type, kind))  # its `__init__` takes something else than its fields
     for name, value in payload.items():
         object.__setattr__(built, name, value)
     return built
@@ -387,7 +387,8 @@ def _as_extension(value: Any) -> Any:
 def _data_of_model(model: Any) -> Any:
     """Return the fields of a pydantic model. Objects in fields that may hold anything stay what they are."""
     data = model.model_dump(warnings=False)
-    for name in _open_fields(type(model)):
+    kind: Any = type(model)
+    for name in _open_fields(kind):
         data[name] = getattr(model, name)
     return data
 
