@@ -354,11 +354,13 @@ def _packed(value: Any) -> bytes:
 
 def _as_extension(value: Any) -> Any:
     """Return what LangGraph's encoder returns. Classes that hold other values are written here, for OPTIONS inside."""
-    named = (type(value).__module__, type(value).__name__)
-    if issubclass(type(value), BaseException):  # `isinstance` would ask its `__class__`
+    type_of: Any = type(value)
+    if issubclass(type_of, BaseException):  # `isinstance` would ask its `__class__`
         return _error_text(value)
+    named = (type_of.__module__, type_of.__name__)
     if hasattr(value, "model_dump") and not isinstance(value, type):
-        return _extension(EXT_MODEL, *named, _data_of_model(value), "model_validate_json")
+        content = (*named, _data_of_model(value), "model_validate_json")
+        return ormsgpack.Ext(EXT_MODEL, ormsgpack.packb(content, _as_extension, OPTIONS))
     found: Any
     match value:
         case _Plain():
