@@ -140,12 +140,12 @@ class AgentProcessor:
         )
 
     async def _answer(self, run: AgentRun, writer: EventWriter) -> Completed | Interrupted:
-        result = ""
+        final = FinalResult("")
         try:
             while pieces := await run.take():
                 for piece in pieces:
                     if isinstance(piece, FinalResult):
-                        result = scrubbed(piece.text)
+                        final = piece
                     else:
                         await writer.write(piece)
         except AgentRaised as raised:
@@ -153,7 +153,7 @@ class AgentProcessor:
                 asked = cast(AgentInterrupted, raised.cause)
                 return Interrupted(asked.interrupts, self._settings.interrupt_ttl_hours * 3600)
             raise
-        return Completed(result)
+        return Completed(scrubbed(final.text), final.output)
 
     def _time_limit(self, message: Message) -> float:
         given = message.options.timeout_seconds

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
 from uuid_utils import uuid7
 
 from app.failures import FailureDetails
+from app.parts import ChunkType
 from app.serving import ServedAgent
 from app.text import rfc3339, storable, storable_json
 
@@ -90,16 +91,6 @@ class EventType(StrEnum):
 TERMINAL_EVENTS = frozenset({EventType.DONE, EventType.ERROR, EventType.CANCELLED})
 
 
-ChunkType = Literal["content", "reasoning", "tool_call", "tool_result"]
-
-
-class Part(NamedTuple):
-    """A piece of an answer. `chunk` is text, or an object for tool calls and their results."""
-
-    type: ChunkType
-    chunk: object
-
-
 class IfBusy(StrEnum):
     """What a message does that finds unfinished messages in its thread.
 
@@ -155,6 +146,8 @@ class Message(NamedTuple):
     `number` grows from each accepted or requeued message to the next and is never used again; `thread_number` counts in
     a thread. `run_at` is set where a message was not to run before. `fingerprint` is the same for failures of one kind.
 
+    `output` is a JSON text, the structured response or what an agent wrote that answered without text.
+
     `interrupt` is what a human is asked, kept until the message ends or asks again: a JSON array of `{"id", "value"}`.
     `resume_value` is the answer, a JSON object of values by those ids, None while there is none. `rollback` has the ids
     of messages whose steps the agent forgets before it begins.
@@ -188,6 +181,7 @@ class Message(NamedTuple):
     resume_value: str | None = None
     rollback: tuple[str, ...] = ()
     webhook_url: str | None = None
+    output: str | None = None
     queue_position: int | None = None
 
     @property
@@ -343,9 +337,18 @@ class NewEvent(NamedTuple):
         return cls.of(EventType.PROCESSING, state=MessageState.PROCESSING, attempt=attempt)
 
     @classmethod
-    def chunk(cls, type: ChunkType, chunk: object, index: int) -> Self:
-        """A piece of the answer; `index` counts from 0 within the attempt."""
-        return cls.of(EventType.CHUNK, type=type, chunk=storable_json(chunk), index=index)
+    def chunk(
+        cls,
+        type: ChunkType,
+        chunk: object,
+        index: int,
+        message: str | None = None,
+        node: str | None = None,
+        **more: object,
+    ) -> Self:
+        """A piece of the answer, as in `Part`; `index` counts from 0 within the attempt. What is None is left out."""
+        named = {name: value for name, value in (("message", message), ("node", node)) if value is not None}
+        return cls.of(EventType.CHUNK, type=type, chunk=storable_json(chunk), index=index, **named, **more)
 
     @classmethod
     def retry(cls, *, attempt: int, error: str, next_at: datetime, discard_from: int) -> Self:
@@ -376,9 +379,11 @@ class NewEvent(NamedTuple):
         return cls.of(EventType.RESUMED, state=MessageState.QUEUED, discard_from=discard_from)
 
     @classmethod
-    def done(cls, result: str, completed_at: datetime) -> Self:
-        """The message is completed."""
-        return cls.of(EventType.DONE, state=MessageState.COMPLETED, result=result, completed_at=rfc3339(completed_at))
+    def done(cls, result: str, completed_at: datetime, output: str | None = None) -> Self:
+        """The message is completed; `output` as in `Message`, left out where there is none."""
+        more = {} if output is None else {"output": json.loads(output)}
+        at = rfc3339(completed_at)
+        return cls.of(EventType.DONE, state=MessageState.COMPLETED, result=result, completed_at=at, **more)
 
     @classmethod
     def failed(cls, error: str, code: str, completed_at: datetime) -> Self:
@@ -415,9 +420,10 @@ class EventPage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The agent answered."""
+    """The agent answered; `output` as in `Message`."""
 
     result: str
+    output: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from app.errors import StoreUnavailable
-from app.models import TERMINAL_EVENTS, ChunkType, EventPage, Lease, Message, MessageState, NewEvent, Part
+from app.models import TERMINAL_EVENTS, EventPage, Lease, Message, MessageState, NewEvent
 from app.outlook import NOTHING, Outlook, Outlooks, Sight
+from app.parts import TEXT_CHUNKS, Part
 from app.shared_logs import NEVER, Idle, SharedLog, SharedReads, Silence, Written
 from app.store.base import MOVED, EventLog, Signals, message_topic
 
@@ -55,6 +56,7 @@ class EventWriter:
         self._lease = lease
         self._pending: list[Part] = []
         self._index = 0
+        self._first_ids: dict[str, int] = {}
         self._flusher: asyncio.Task[None] | None = None
 
     async def write(self, part: Part) -> None:
@@ -90,34 +92,70 @@ class EventWriter:
         while self._pending:
             parts, self._pending = self._pending, []
             events: list[NewEvent] = []
+            begun: list[tuple[str, int]] = []
             length = 0
-            for kind, chunk in merged(parts):
-                event = NewEvent.chunk(kind, chunk, self._index)
+            for part in merged(parts):
+                if part.type == "discard" and any(message == part.message for message, _ in begun):
+                    await self._append(events, begun)  # since the id is not known before
+                    events, begun, length = [], [], 0
+                event = self._event(part)
+                if event is None:
+                    continue
                 self._index += 1
                 length += len(event.data)
                 if events and length > MAX_APPEND_LENGTH:
-                    await self._log.append(self._lease, events)
-                    events, length = [], len(event.data)
+                    await self._append(events, begun)
+                    events, begun, length = [], [], len(event.data)
+                if part.message is not None and part.type in TEXT_CHUNKS and part.message not in self._first_ids:
+                    self._first_ids[part.message] = 0
+                    begun.append((part.message, len(events)))
                 events.append(event)
-            await self._log.append(self._lease, events)
+            if events:
+                await self._append(events, begun)
+
+    async def _append(self, events: Sequence[NewEvent], begun: Sequence[tuple[str, int]]) -> None:
+        """Append, and note the ids of the events with which messages begin."""
+        last = await self._log.append(self._lease, events)
+        for message, place in begun:
+            self._first_ids[message] = last - len(events) + 1 + place
+
+    def _event(self, part: Part) -> NewEvent | None:
+        """Return the event of a part; None when it takes back a text that was never shown.
+
+        A text that is taken back began with the event `discard_from`; `kept` tells that its message stays in the
+        agent's memory.
+        """
+        kind, chunk, message, node = part
+        if kind != "discard":
+            return NewEvent.chunk(kind, chunk, self._index, message, node)
+        first = self._first_ids.pop(message or "", None)
+        if first is None:
+            return None
+        return NewEvent.chunk(kind, "", self._index, message, node, kept=bool(chunk), discard_from=first)
 
 
-def merged(parts: Sequence[Part]) -> list[tuple[ChunkType, object]]:
-    """Neighbouring text of one type joined and cut into chunks; objects stay apart."""
-    joined: list[tuple[ChunkType, list[str] | object]] = []
-    for kind, chunk in parts:
-        if isinstance(chunk, str) and joined and joined[-1][0] == kind and isinstance(joined[-1][1], list):
-            joined[-1][1].append(chunk)
+def merged(parts: Sequence[Part]) -> list[Part]:
+    """Return the parts with neighbouring text of one type, message and node joined, and long text cut into chunks."""
+    chunks: list[Part] = []
+    begun: Part | None = None
+    texts: list[str] = []
+    for part in parts:
+        if begun is not None:
+            if part.type == begun.type and part.message == begun.message and part.node == begun.node:
+                texts.append(cast(str, part.chunk))
+                continue
+            chunks += _cut(begun, "".join(texts))
+            begun = None
+        if part.type in TEXT_CHUNKS:
+            begun, texts = part, [cast(str, part.chunk)]
         else:
-            joined.append((kind, [chunk] if isinstance(chunk, str) else chunk))
-    chunks: list[tuple[ChunkType, object]] = []
-    for kind, content in joined:
-        if isinstance(content, list):
-            text = "".join(content)
-            chunks += [(kind, text[at : at + MAX_CHUNK_LENGTH]) for at in range(0, len(text), MAX_CHUNK_LENGTH)]
-        else:
-            chunks.append((kind, content))
-    return chunks
+            chunks.append(part)
+    return chunks if begun is None else [*chunks, *_cut(begun, "".join(texts))]
+
+
+def _cut(begun: Part, text: str) -> list[Part]:
+    """Return a text as parts that are like the one with which it began."""
+    return [begun._replace(chunk=text[at : at + MAX_CHUNK_LENGTH]) for at in range(0, len(text), MAX_CHUNK_LENGTH)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,8 +200,14 @@ def check_log(frames: Sequence[Frame], *, first_id: int = 1) -> None:
 
 
 def text_of(frames: Sequence[Frame]) -> str:
-    """The text of the content chunks, joined."""
-    return "".join(f.data["chunk"] for f in frames if f.event == "chunk" and f.data["type"] == "content")
+    """The text of the content chunks that were not taken back, joined."""
+    kept: list[Any] = []
+    for data in (frame.data for frame in frames if frame.event == "chunk"):
+        if data["type"] == "discard":
+            kept = [each for each in kept if each.get("message") != data["message"]]
+        elif data["type"] == "content":
+            kept.append(data)
+    return "".join(each["chunk"] for each in kept)
 
 
 async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -4,13 +4,18 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from app.models import Lease, Part
+from app.models import Lease
+from app.parts import Part
 
 
 class FinalResult(NamedTuple):
-    """The whole answer; an agent gives it once, last."""
+    """The whole answer; an agent gives it once, last.
+
+    `output` is a JSON text: the structured response, or what an agent wrote that has no text for an answer.
+    """
 
     text: str
+    output: str | None = None
 
 
 class AgentDrained(Exception):

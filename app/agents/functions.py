@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from app.agents.base import AgentTask, FinalResult
 from app.failures import note_node
-from app.models import Part
+from app.parts import Part
 from app.text import scrubbed
 
 MESSAGE_ID = "message_id"

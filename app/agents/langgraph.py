@@ -2,29 +2,32 @@
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from traceback import walk_tb
 from typing import Any, NamedTuple, Never, cast
 
-from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.channels import LastValue
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import GraphDrained
+from langgraph.prebuilt import ToolNode
 from langgraph.pregel import Pregel
 from langgraph.pregel._algo import apply_writes
 from langgraph.runtime import RunControl
 from langgraph.types import Command, Interrupt, Overwrite, StateSnapshot
 
-from app.agents.answers import FinishCheck
 from app.agents.base import AgentDrained, AgentInterrupted, AgentMemory, AgentTask, FinalResult
 from app.agents.human_answers import HumanAnswers
+from app.agents.model_calls import ModelCalls
+from app.agents.parts_of_stream import Answer, id_of
 from app.errors import AgentQueueError, AgentUnavailable, LeaseLost, StoreError
 from app.failures import described
-from app.models import MEMORY_ANSWERS_KEY, MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY, Part
+from app.models import MEMORY_ANSWERS_KEY, MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY
+from app.parts import Part
 from app.state_types import explained, watch_refusals
-from app.text import scrubbed, storable_json
+from app.text import storable_json
 
 logger = logging.getLogger(__name__)
 
@@ -51,20 +54,22 @@ class LangGraphAgent:
         if "messages" not in graph.channels:
             raise AgentUnavailable("The graph's state has no `messages`; use MessagesState or a state with that key.")
         self._graph = graph.copy(update={"checkpointer": checkpointer})
+        self._tool_nodes = tool_nodes(graph)
 
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
         """See `Agent.run`."""
+        calls = ModelCalls(self._tool_nodes)
         config: RunnableConfig = {
             "configurable": {
                 "thread_id": task.memory_key,
                 "run_id": task.message_id,
                 MEMORY_FENCE_KEY: task.memory_fence,
             },
-            "callbacks": [FinishCheck()],
+            "callbacks": [calls],
         }
         read: list[Any] = []
         refused = watch_refusals()
-        begin = await self._begin(task, _with(config, MEMORY_KEEP_KEY, read))
+        begin = await self._begin(task, _with(config, MEMORY_KEEP_KEY, read), calls)
         answer = begin.answer
         for part in answer.replay():
             yield part
@@ -80,7 +85,7 @@ class LangGraphAgent:
             streaming = self._graph.astream(
                 begin.graph_input,
                 _with(_with(config, MEMORY_KEPT_KEY, read), MEMORY_ANSWERS_KEY, {}),
-                stream_mode=["messages", "updates", "values"],
+                stream_mode=["messages", "updates", "values", "custom"],
                 subgraphs=True,
                 durability="sync",
                 version="v2",
@@ -102,7 +107,8 @@ class LangGraphAgent:
             task.drain.forget(drain)
         if answer.interrupted:
             await self._ask(config)
-        yield FinalResult(answer.final_text())
+        for last in answer.finish():
+            yield last
 
     async def fence_off(self, task: AgentTask) -> None:
         """See `Agent.fence_off`. The next attempt's fence is higher still."""
@@ -117,7 +123,7 @@ class LangGraphAgent:
             raise StaticBreakpoint
         raise AgentInterrupted(_asked(state.interrupts))
 
-    async def _begin(self, task: AgentTask, config: RunnableConfig) -> "_Begin":
+    async def _begin(self, task: AgentTask, config: RunnableConfig, calls: ModelCalls) -> "_Begin":
         """Where the run begins: with a turn, with a human's answers, or behind the steps of earlier attempts."""
         if task.rollback:
             memory = cast(AgentMemory, self._graph.checkpointer)
@@ -125,8 +131,10 @@ class LangGraphAgent:
         state = await self._state(task, config)
         messages = state.values.get("messages", [])
         if (state.metadata or {}).get("run_id") != task.message_id:
-            return _Begin({"messages": self._turn(task, messages)}, _Answer(task.message_id, messages))
-        answer = _Answer(task.message_id, [*messages, *_inside_subgraphs(state, messages)])
+            answer = Answer(task.message_id, messages, calls, self._graph.output_channels)
+            return _Begin({"messages": self._turn(task, messages)}, answer)
+        finished = [*messages, *_inside_subgraphs(state, messages)]
+        answer = Answer(task.message_id, finished, calls, self._graph.output_channels)
         answers = HumanAnswers(task.resume or {})
         if _all_wait(state) and answers.keys().isdisjoint(each.id for each in state.interrupts):
             return _Begin(None, answer, asked=_asked(state.interrupts))
@@ -184,109 +192,32 @@ class _Begin(NamedTuple):
     """How a run begins. `asked` has questions that no answer has come to, and then nothing is run."""
 
     graph_input: dict[str, Any] | Command[Any] | None
-    answer: "_Answer"
+    answer: Answer
     asked: str | None = None
 
 
-class _Answer:
-    """Turns what a graph streams into parts, and remembers what the final text is made of.
-
-    `interrupted` tells that the graph has stopped to ask, so that there is no final text.
-    """
-
-    def __init__(self, message_id: str, before: Sequence[AnyMessage]) -> None:
-        self.interrupted = False
-        self._finished = _after_turn(before, message_id)
-        self._ids_before = {_id_of(message) for message in before} - {_id_of(message) for message in self._finished}
-        self._shown_tool_messages: set[str] = set()
-        self._state: dict[str, Any] = {"messages": before}
-        self._text: list[str] = []
-
-    def replay(self) -> Iterator[Part]:
-        """The parts of steps that an earlier attempt finished."""
-        for message in self._finished:
-            if isinstance(message, AIMessage):
-                yield from self._content(message)
-            yield from self._tools(message)
-
-    def read(self, part: Any) -> Iterator[Part]:
-        """The parts of one streamed item."""
-        data = part["data"]
-        match part["type"]:
-            case "messages" if isinstance(data[0], AIMessage | AIMessageChunk):
-                yield from self._content(data[0])
-            case "updates":
-                if "__interrupt__" in data:
-                    self.interrupted = True
-                    return
-                for message in _messages_of_update(data):
-                    yield from self._tools(message)
-            case "values" if part["ns"] == ():
-                self._state = data
-
-    def final_text(self) -> str:
-        """The text of the last AI message of this turn, else all that was streamed."""
-        for message in reversed(self._state.get("messages", [])):
-            if isinstance(message, AIMessage) and message.text and _id_of(message) not in self._ids_before:
-                return scrubbed(message.text)
-        return "".join(self._text)
-
-    def _content(self, message: AIMessage | AIMessageChunk) -> Iterator[Part]:
-        if not isinstance(message.content, str):
-            for block in message.content_blocks:
-                if block["type"] == "reasoning" and block.get("reasoning"):
-                    yield Part("reasoning", scrubbed(block["reasoning"]))
-        if text := scrubbed(message.text):
-            self._text.append(text)
-            yield Part("content", text)
-
-    def _tools(self, message: AnyMessage) -> Iterator[Part]:
-        if isinstance(message, AIMessage):
-            for call in message.tool_calls:
-                if self._first_sight(f"call {call['id']}"):
-                    yield Part(
-                        "tool_call", {"id": call["id"], "name": call["name"], "args": storable_json(call["args"])}
-                    )
-        elif isinstance(message, ToolMessage) and self._first_sight(f"result {message.tool_call_id}"):
-            result = {"id": message.tool_call_id, "name": message.name, "content": scrubbed(message.text)}
-            yield Part("tool_result", {**result, "status": message.status})
-
-    def _first_sight(self, key: str) -> bool:
-        """A subgraph's messages come again in the update of the node that holds it."""
-        if key in self._shown_tool_messages:
-            return False
-        self._shown_tool_messages.add(key)
-        return True
+def tool_nodes(graph: Pregel[Any, Any, Any, Any]) -> frozenset[str]:
+    """Return the names of the nodes that run tools, in the graph and its subgraphs."""
+    inner = (each for _, each in graph.get_subgraphs(recurse=True) if isinstance(each, Pregel))
+    nodes = (item for each in (graph, *inner) for item in each.nodes.items())
+    return frozenset(name for name, node in nodes if isinstance(node.bound, ToolNode))
 
 
 def _inside_subgraphs(state: StateSnapshot, known: Sequence[AnyMessage]) -> list[AnyMessage]:
     """What unfinished subgraphs have that the graph around them does not have yet."""
-    ids = {_id_of(message) for message in known}
+    ids = {id_of(message) for message in known}
     found = []
     for task in state.tasks:
         if isinstance(task.state, StateSnapshot):
-            inner = [m for m in task.state.values.get("messages", []) if _id_of(m) not in ids]
+            inner = [m for m in task.state.values.get("messages", []) if id_of(m) not in ids]
             found += [*inner, *_inside_subgraphs(task.state, [*known, *inner])]
     return found
-
-
-def _id_of(message: Any) -> str | None:
-    """A state without LangGraph's reducer may hold anything in its `messages`."""
-    return getattr(message, "id", None)
-
-
-def _after_turn(messages: Sequence[AnyMessage], message_id: str) -> Sequence[AnyMessage]:
-    """The messages behind this turn's human message; none when it is not there yet."""
-    for index in range(len(messages) - 1, -1, -1):
-        if _id_of(messages[index]) == message_id:
-            return messages[index + 1 :]
-    return ()
 
 
 def _without_turn(messages: Sequence[AnyMessage], message_id: str) -> Sequence[AnyMessage]:
     """The conversation without a turn that failed, should it be there: its message and what was answered to that."""
     for start, message in enumerate(messages):
-        if _id_of(message) == message_id:
+        if id_of(message) == message_id:
             behind = range(start + 1, len(messages))
             end = next((index for index in behind if isinstance(messages[index], HumanMessage)), len(messages))
             return [*messages[:start], *messages[end:]]
@@ -315,11 +246,3 @@ def _answers_to_open_calls(messages: Sequence[AnyMessage]) -> list[ToolMessage]:
             if call["id"] not in answered
         ]
     return []
-
-
-def _messages_of_update(data: dict[str, Any]) -> Iterator[AnyMessage]:
-    for update in data.values():
-        for node_update in update if isinstance(update, list) else [update]:
-            if isinstance(node_update, dict):
-                found = node_update.get("messages", [])
-                yield from found if isinstance(found, list) else [found]

@@ -57,6 +57,7 @@ STATUS_EXAMPLE: dict[str, Any] = {
     "started_at": STARTED,
     "completed_at": ENDED,
     "result": "The capital of France is Paris.",
+    "output": None,
     "error": None,
     "error_code": None,
     "queue_position": None,
@@ -264,6 +265,7 @@ class MessageStatus(BaseModel):
     started_at: Moment | None
     completed_at: Moment | None
     result: str | None
+    output: Any = Field(None, description="The structured response, or what an agent wrote that answered without text.")
     error: str | None
     error_code: str | None
     queue_position: int | None
@@ -294,6 +296,7 @@ def status_fields(message: Message, outlook: Outlook) -> dict[str, Any]:
     return {
         "message_id": message.id,
         "user_message": message.content,
+        "output": None if message.output is None else json.loads(message.output),
         **{name: getattr(message, name) for name in same},
         "estimated_start_at": outlook.estimated_start_at,
         "waiting_reason": outlook.reason,

@@ -18,6 +18,7 @@ class Ending(NamedTuple):
     state: MessageState
     event: NewEvent
     result: str | None = None
+    output: str | None = None
     error: str | None = None
     error_code: str | None = None
     fingerprint: str | None = None
@@ -26,8 +27,9 @@ class Ending(NamedTuple):
 def ending(outcome: Completed | Failed | Cancelled, now: int) -> Ending:
     """What an attempt came to."""
     match outcome:
-        case Completed(result):
-            return Ending(MessageState.COMPLETED, NewEvent.done(result, to_datetime(now)), result=result)
+        case Completed(result, output):
+            event = NewEvent.done(result, to_datetime(now), output)
+            return Ending(MessageState.COMPLETED, event, result=result, output=output)
         case Failed(error, code, fingerprint):
             event = NewEvent.failed(error, code, to_datetime(now))
             # What a caller did not sort is a kind by its code.
@@ -44,8 +46,8 @@ def worker_lost(crashes: int) -> Failed:
 def outcome_size(outcome: Outcome) -> int:
     """Characters of the long texts that storing this outcome writes, roughly."""
     match outcome:
-        case Completed(result):
-            return 2 * len(result)
+        case Completed(result, output):
+            return 2 * (len(result) + len(output or ""))
         case Interrupted(interrupts):
             return 2 * len(interrupts)
         case _:

@@ -83,6 +83,7 @@ def to_message(row: tuple[Any, ...], queue_position: int | None = None) -> Messa
         resume_value=row[25],
         rollback=() if row[26] is None else tuple(json.loads(row[26])),
         webhook_url=row[27],
+        output=row[28],
         queue_position=queue_position,
     )
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.models import Lease, NewEvent, Part
+from app.models import Lease, NewEvent
+from app.parts import Part
 from app.streams import MAX_APPEND_LENGTH, MAX_CHUNK_LENGTH, EventWriter
 from tests import wire
 from tests.graph_control import GraphControl

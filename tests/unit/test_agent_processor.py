@@ -14,7 +14,8 @@ from app.agents.langgraph import StaticBreakpoint
 from app.agents.registry import AgentRegistry
 from app.errors import StoreError
 from app.maintenance import Maintenance
-from app.models import Completed, Failed, Interrupted, MessageOptions, Outcome, Part, Retry
+from app.models import Completed, Failed, Interrupted, MessageOptions, Outcome, Retry
+from app.parts import Part
 from app.store.base import KEY_SECONDS
 from app.store.sqlite.store import SqliteStore
 from app.telemetry import Redactor

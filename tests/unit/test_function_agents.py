@@ -9,7 +9,8 @@ import pytest
 from app.agents.base import AgentTask, Drain, FinalResult
 from app.agents.functions import FunctionAgent, is_answering
 from app.agents.memory import LateMemory
-from app.models import Lease, Part
+from app.models import Lease
+from app.parts import Part
 
 
 async def shout(text: str) -> str:

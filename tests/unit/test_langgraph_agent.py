@@ -18,6 +18,7 @@ from app.agents.base import AgentDrained, AgentInterrupted, AgentTask, Drain, Fi
 from app.agents.langgraph import LangGraphAgent, StaticBreakpoint
 from app.checkpoints.factory import open_saver
 from app.models import Lease
+from app.parts import Part
 from tests.servers import until
 
 Saver = BaseCheckpointSaver[str]
@@ -90,15 +91,20 @@ async def run(
     return shown
 
 
+def alike(shown: list[Any]) -> list[Any]:
+    """The parts without what differs from run to run: ids, and nodes, which a message in the memory does not tell."""
+    return [part._replace(message=None, node=None) if isinstance(part, Part) else part for part in shown]
+
+
 @pytest.mark.parametrize("at", ["before", "call", "answer"])
 async def test_a_later_attempt_shows_the_finished_steps_again_as_they_were(saver: Saver, at: str) -> None:
     async with open_saver("memory://", "another queue") as other:
-        undisturbed = await run(LangGraphAgent(Interrupting(None).graph(), other), 1, 1)
+        undisturbed = alike(await run(LangGraphAgent(Interrupting(None).graph(), other), 1, 1))
     nodes = Interrupting(at)
     agent = LangGraphAgent(nodes.graph(), saver)
     assert (await run(agent, 1, 1, nodes.drain))[-1] == "drained"
     nodes.at = None
-    assert await run(agent, 1, 3) == undisturbed
+    assert alike(await run(agent, 1, 3)) == undisturbed
 
 
 async def test_a_step_that_was_cut_off_is_done_again_and_none_before_it(saver: Saver) -> None:
@@ -132,7 +138,7 @@ async def test_an_attempt_that_ended_before_its_first_step_leaves_nothing_to_sho
     requested = Drain()
     requested.request()
     assert await run(agent, 2, 1, requested) == ["drained"]
-    assert await run(agent, 2, 3) == first
+    assert alike(await run(agent, 2, 3)) == alike(first)
 
 
 async def test_a_tool_call_that_was_never_answered_does_not_poison_its_thread(saver: Saver) -> None:
@@ -182,7 +188,8 @@ class Asking:
 
 
 def texts(shown: list[Any]) -> list[str]:
-    return [part.text if isinstance(part, FinalResult) else part.chunk for part in shown]
+    kept = [part for part in shown if isinstance(part, FinalResult) or part.type != "discard"]
+    return [part.text if isinstance(part, FinalResult) else part.chunk for part in kept]
 
 
 async def test_a_run_that_asks_ends_with_the_question_and_goes_on_with_the_answer(saver: Saver) -> None:

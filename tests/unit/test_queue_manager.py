@@ -17,7 +17,8 @@ from app.errors import (
     QueueFull,
     StoreUnavailable,
 )
-from app.models import Message, MessageFilter, MessageState, Page, Part, Priority
+from app.models import Message, MessageFilter, MessageState, Page, Priority
+from app.parts import Part
 from app.queue_manager import Answer, QueueManager, Selection, Submission
 from app.store import scanning
 from app.store.base import Store

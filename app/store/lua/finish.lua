@@ -2,8 +2,8 @@
 -- Repeating it changes nothing.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
 -- ARGV[1] time, ARGV[2] id, ARGV[3] fence, ARGV[4] template of the event `cancelled` (\1T time), ARGV[5]
--- state, ARGV[6] template of the event (\1T time), ARGV[7...] the result and how many run times are kept if
--- completed; error, its code, fingerprint and details or '' if failed
+-- state, ARGV[6] template of the event (\1T time), ARGV[7...] the result, how many run times are kept and
+-- the output or '' if completed; error, its code, fingerprint and details or '' if failed
 -- Returns 1; false when the lease is lost.
 -- include: keys
 -- include: time
@@ -21,6 +21,7 @@ local function run(ARGV)
     if ended_as_cancelled(message, now, ARGV[4]) then return remember(1) end
     if ARGV[5] == 'completed' then
         redis.call('SET', result_key(message.id), ARGV[7])
+        if ARGV[9] ~= '' then redis.call('HSET', message_key(message.id), 'output', ARGV[9]) end
         finish(message, 'completed', now, fill(ARGV[6], {T = rfc3339(now)}))
         if redis.call('RPUSH', PACE, now - message.started_at) >= 2 * ARGV[8] then
             redis.call('LTRIM', PACE, -tonumber(ARGV[8]), -1)

@@ -89,6 +89,7 @@ class Changes(Writes):
                 errors=[each.end.error for each in ended],
                 error_codes=[each.end.error_code for each in ended],
                 fingerprints=[each.end.fingerprint for each in ended],
+                outputs=[each.end.output for each in ended],
                 taken=taken,
                 crashed=crashed,
                 now=now,

@@ -137,8 +137,9 @@ class Running(Calls):
 def _script_of(outcome: Outcome) -> tuple[str | int, ...]:
     """The script that ends an attempt so, with what only this outcome tells."""
     match outcome:
-        case Completed(result):
-            return "finish", MessageState.COMPLETED.value, templates.ended(outcome), result, PACE_MESSAGES
+        case Completed(result, output):
+            done = templates.ended(outcome)
+            return "finish", MessageState.COMPLETED.value, done, result, PACE_MESSAGES, output or ""
         case Failed(error, code, fingerprint, details):
             ended = templates.ended(outcome)
             noted = stored_details(details) or ""

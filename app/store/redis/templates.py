@@ -61,10 +61,12 @@ def interrupted(interrupts: str) -> str:
 
 
 def ended(outcome: Completed | Failed) -> str:
-    """The message has ended."""
+    """The message has ended. An output may have any keys, also such as the marks stand for."""
     match outcome:
-        case Completed(result):
+        case Completed(result, None):
             return _template(NewEvent.done(result, _MOMENT))
+        case Completed(result, str() as output):
+            return f'{_template(NewEvent.done(result, _MOMENT))[:-1]}, "output": {json.dumps(json.loads(output))}}}'
         case Failed(error=error, code=code):
             return _template(NewEvent.failed(error, code, _MOMENT))
 

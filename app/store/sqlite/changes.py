@@ -100,8 +100,9 @@ class Changes(SqliteReads):
         """A terminal state, its event and delivery; where it was the head of its thread, the next one is."""
         end = ending(outcome, now)
         (ended,) = self.rows(
-            "end_message", number=number, state=end.state, result=end.result, error=end.error,
-            error_code=end.error_code, fingerprint=end.fingerprint, fence_step=fence_step, crashed=crashed, now=now,
+            "end_message", number=number, state=end.state, result=end.result, output=end.output,
+            error=end.error, error_code=end.error_code, fingerprint=end.fingerprint, fence_step=fence_step,
+            crashed=crashed, now=now,
         )  # fmt: skip
         self._ended(ended, end.event, now, was_head=was_head)
 

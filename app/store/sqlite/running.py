@@ -109,8 +109,8 @@ class Running(Changes):
         now = self._now()
         end = ending(outcome, now)
         ended = self.rows(
-            "end_leased", id=lease.message_id, fence=lease.fence, state=end.state, result=end.result, error=None,
-            error_code=None, fingerprint=None, fence_step=0, crashed=0, now=now,
+            "end_leased", id=lease.message_id, fence=lease.fence, state=end.state, result=end.result, output=end.output,
+            error=None, error_code=None, fingerprint=None, fence_step=0, crashed=0, now=now,
         )  # fmt: skip
         for each in ended:
             self._ended(each, end.event, now)

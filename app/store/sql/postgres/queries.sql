@@ -6,7 +6,7 @@
 -- name: message_columns
 number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at, completed_at,
 result, error, error_code, attempt, fence, options, place, run_at, crashes, cancel_requested, fingerprint, interrupt,
-interrupt_expires_at, resume_value, rollback, webhook_url
+interrupt_expires_at, resume_value, rollback, webhook_url, output
 
 -- name: server_time
 (extract(epoch FROM clock_timestamp()) * 1000)::bigint
@@ -573,7 +573,7 @@ RETURNING {claimed_columns}, rank, changed_at
 -- name: claimed_columns
 messages.number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at,
 completed_at, result, error, error_code, attempt, fence, options, place, run_at, crashes, cancel_requested, fingerprint,
-interrupt, interrupt_expires_at, resume_value, rollback, webhook_url
+interrupt, interrupt_expires_at, resume_value, rollback, webhook_url, output
 
 -- name: locked_columns
 messages.number, messages.id, messages.tenant, messages.thread_id, messages.thread_number, messages.state,
@@ -631,14 +631,14 @@ WHERE messages.id = ANY (%(ids)s::text[])
 -- name: end_messages
 -- `taken`: not by who holds the lease, whose fence stays, so that a finish that is repeated can be told.
 UPDATE messages SET
-    state = given.state, place = NULL, rank = NULL, result = given.result, error = given.error,
-    error_code = given.error_code, fingerprint = given.fingerprint, interrupt = NULL, interrupt_expires_at = NULL,
-    resume_value = NULL, cancel_requested = FALSE, fence = CASE WHEN %(taken)s THEN {next_fence} ELSE fence END,
+    state = given.state, place = NULL, rank = NULL, result = given.result, output = given.output,
+    error = given.error, error_code = given.error_code, fingerprint = given.fingerprint, interrupt = NULL,
+    interrupt_expires_at = NULL, resume_value = NULL, cancel_requested = FALSE, fence = CASE WHEN %(taken)s THEN {next_fence} ELSE fence END,
     crashes = crashes + %(crashed)s, worker_id = NULL, lease_until = NULL, changed_at = %(now)s, completed_at = %(now)s
 FROM unnest(
     %(numbers)s::bigint[], %(states)s::text[], %(results)s::text[], %(errors)s::text[], %(error_codes)s::text[],
-    %(fingerprints)s::text[]
-) AS given (number, state, result, error, error_code, fingerprint)
+    %(fingerprints)s::text[], %(outputs)s::text[]
+) AS given (number, state, result, error, error_code, fingerprint, output)
 WHERE messages.number = given.number
 
 -- name: note_attempts

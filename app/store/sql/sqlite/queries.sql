@@ -3,7 +3,7 @@
 -- name: message_columns
 number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at, completed_at,
 result, error, error_code, attempt, fence, options, place, run_at, crashes, cancel_requested, fingerprint, interrupt,
-interrupt_expires_at, resume_value, rollback, webhook_url
+interrupt_expires_at, resume_value, rollback, webhook_url, output
 
 -- name: queue_id
 SELECT id FROM queue
@@ -380,8 +380,9 @@ SELECT 1 FROM messages WHERE id = :id AND fence = :fence AND completed_at IS NOT
 (SELECT coalesce(max(events.id), 0) FROM events WHERE events.message = messages.number)
 
 -- name: ended
-state = :state, place = NULL, rank = NULL, result = :result, error = :error, error_code = :error_code,
-fingerprint = :fingerprint, interrupt = NULL, interrupt_expires_at = NULL, resume_value = NULL,
+state = :state, place = NULL, rank = NULL, result = :result, output = :output, error = :error,
+error_code = :error_code, fingerprint = :fingerprint, interrupt = NULL, interrupt_expires_at = NULL,
+resume_value = NULL,
 cancel_requested = 0, fence = fence + :fence_step, crashes = crashes + :crashed, worker_id = NULL,
 lease_until = NULL, changed_at = :now, completed_at = :now
 

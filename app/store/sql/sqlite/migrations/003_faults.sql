@@ -16,6 +16,9 @@ INSERT INTO clock (epoch, correction, since, seen, boot, ahead, noted) VALUES (0
 
 ALTER TABLE attempts ADD COLUMN details TEXT;                            -- JSON; nothing here asks for it
 
+-- What was answered without text, or besides it.
+ALTER TABLE messages ADD COLUMN output TEXT;                             -- JSON; nothing here asks for it
+
 -- Workers tell which agents they run: a JSON array, empty where a worker does not tell them.
 ALTER TABLE workers ADD COLUMN agents TEXT NOT NULL DEFAULT '';
 

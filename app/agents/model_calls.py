@@ -1,0 +1,112 @@
+"""Knows the model calls of a run: whose pieces belong together, which are internal, and which have failed."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import UUID
+
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import LLMResult
+from langgraph.constants import TAG_NOSTREAM
+
+from app.agents.answers import AnswerCutOff, FinishCheck
+from app.agents.joined_text import JoinedText
+
+MIDDLEWARE_HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
+"""Ends of the names of nodes in which `create_agent` runs middleware."""
+
+INTERNAL_METADATA = ("lc_source", "lc_internal_call")
+"""With these in their metadata, LangChain's middleware marks what it asks a model for itself, such as a summary."""
+
+
+class ModelCall:
+    """One call of a chat model, and what has been shown of its answer.
+
+    `message` is the id of its message, known from the first piece on. `texts` are the pieces of its content that were
+    shown. `settled` tells that its task is over, `kept` that its message has come into the conversation.
+    """
+
+    __slots__ = (
+        "content", "ended", "failed", "kept", "message", "metadata", "namespace", "node", "reasoning", "settled",
+        "texts",
+    )  # fmt: skip
+
+    def __init__(self, node: str | None, metadata: Mapping[str, Any]) -> None:
+        self.metadata = metadata
+        self.node = node
+        self.namespace: str = metadata.get("langgraph_checkpoint_ns", "")
+        self.message: str | None = None
+        self.content = JoinedText()
+        self.reasoning = JoinedText()
+        self.texts: list[str] = []
+        self.ended = self.failed = self.settled = self.kept = False
+
+    @property
+    def text(self) -> str:
+        """The content that was shown."""
+        return "".join(self.texts)
+
+
+class ModelCalls(FinishCheck):
+    """The calls of one run.
+
+    LangGraph streams each piece together with the metadata of its call, which is one object for all pieces of a call.
+    A call that it does not stream is not known here.
+    """
+
+    def __init__(self, tool_nodes: Collection[str]) -> None:
+        self._tool_nodes = tool_nodes
+        self._by_metadata: dict[int, ModelCall] = {}
+        self._by_run: dict[UUID, ModelCall] = {}
+
+    def of(self, metadata: Mapping[str, Any]) -> ModelCall | None:
+        """Return the call that this metadata came with, if it is one that has something to be shown."""
+        return self._by_metadata.get(id(metadata))
+
+    def forget(self, call: ModelCall) -> None:
+        """Ignore what else comes of a call."""
+        self._by_metadata.pop(id(call.metadata), None)
+
+    def is_internal(self, namespace: str) -> bool:
+        """Return whether the namespace of a task is inside of a tool or of middleware."""
+        names = [part.split(":", 1)[0] for part in namespace.split("|")]
+        return any(name in self._tool_nodes or name.endswith(MIDDLEWARE_HOOKS) for name in names)
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],  # noqa: ARG002  the interface of LangChain
+        messages: list[list[BaseMessage]],  # noqa: ARG002
+        *,
+        run_id: UUID,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Note a call that begins."""
+        if not metadata or TAG_NOSTREAM in (tags or ()):
+            return
+        internal = (
+            any(key in metadata for key in INTERNAL_METADATA)
+            or "ls_structured_output_format" in (kwargs.get("options") or {})
+            or self.is_internal(metadata.get("langgraph_checkpoint_ns", ""))
+        )
+        if not internal:
+            call = ModelCall(metadata.get("langgraph_node"), metadata)
+            self._by_metadata[id(metadata)] = self._by_run[run_id] = call
+
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """Raise AnswerCutOff for an answer without its finish."""
+        call = self._by_run.pop(kwargs["run_id"], None)
+        try:
+            super().on_llm_end(response, **kwargs)
+        except AnswerCutOff:
+            self._note_failure(call)
+            raise
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002
+        """Note that a call has failed."""
+        self._note_failure(self._by_run.pop(run_id, None))
+
+    @staticmethod
+    def _note_failure(call: ModelCall | None) -> None:
+        if call is not None:
+            call.failed = True

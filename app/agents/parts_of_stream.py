@@ -1,0 +1,404 @@
+"""Turns what a graph streams into parts, and decides what the answer is. See docs/adr/0034."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, RemoveMessage, ToolMessage
+from langchain_core.messages.utils import convert_to_messages
+from langgraph.types import Overwrite
+from pydantic_core import to_jsonable_python
+
+from app.agents.base import FinalResult
+from app.agents.joined_text import whole
+from app.agents.model_calls import ModelCall, ModelCalls
+from app.parts import Part
+from app.text import storable_json
+
+STRUCTURED_RESPONSE = "structured_response"
+"""The key in which `create_agent` puts what its `response_format` asks for."""
+
+
+class Answer:
+    """What one attempt shows, and what the answer is made of.
+
+    All text of model calls that are not internal is shown as it comes, and so is the text of messages that nodes write
+    without one. When the next message begins, the text of those that are complete is taken back, since the answer is
+    that of the last one. At the end the text that is shown is the answer.
+
+    `interrupted` tells that the graph has stopped to ask, so that there is no answer.
+    """
+
+    def __init__(
+        self,
+        message_id: str,
+        before: Sequence[Any],
+        calls: ModelCalls,
+        output_channels: str | Sequence[str] = (),
+    ) -> None:
+        self.interrupted = False
+        self._turn = message_id
+        self._calls = calls
+        self._finished = after_turn(before, message_id)
+        earlier = before[: len(before) - len(self._finished)]
+        self._before = {key_of(message, index) for index, message in enumerate(earlier)}
+        self._seen = set(self._before)
+        self._tool_calls: set[tuple[str, int]] = set()
+        self._state: dict[str, Any] = {"messages": before}
+        self._outputs = [output_channels] if isinstance(output_channels, str) else output_channels
+        self._written: set[str] = set(self._outputs) if self._finished else set()
+        self._shown: dict[str, ModelCall] = {}
+        """The messages whose text is shown, by the ids they are shown with, oldest first."""
+        self._names: dict[str, str] = {}
+        """The ids in the state of messages that are shown with another id."""
+        self._unshown: dict[str, str | None] = {}
+        """The nodes of messages whose text may still be the answer, by their ids: another one began, or it is old."""
+        self._said_again: AIMessage | None = None
+        self._nodes: dict[tuple[str, str], str] = {}
+        self._node: str | None = None
+
+    def replay(self) -> Iterator[Part]:
+        """Give the parts of steps that an earlier attempt finished."""
+        for index, message in enumerate(self._finished, len(self._before)):
+            yield from self._take(message, key_of(message, index), None)
+
+    def read(self, streamed: Any) -> Iterator[Part]:
+        """Give the parts of one streamed item."""
+        data = streamed["data"]
+        match streamed["type"]:
+            case "messages":
+                message, metadata = data
+                call = self._calls.of(metadata)
+                if call is not None and isinstance(message, AIMessage | AIMessageChunk):
+                    yield from self._piece(message, call)
+            case "updates":
+                if "__interrupt__" in data:
+                    self.interrupted = True
+                    return
+                yield from self._take_back_failed()
+                yield from self._update(data, streamed["ns"])
+            case "values":
+                yield from self._take_back_failed()
+                yield from self._values(data, streamed["ns"])
+            case "custom":
+                namespace = streamed["ns"]
+                node = namespace[-1].split(":", 1)[0] if namespace else None
+                yield Part("custom", storable_json(data), None, node)
+
+    def finish(self) -> Iterator[Part | FinalResult]:
+        """Take back what is shown beside the answer, show what of the answer is not shown, and give the whole."""
+        yield from self._take_back_failed()
+        key, text = self._last_answer()
+        output = self._output(is_needed=not text)
+        call = self._shown_as(key) if key else None
+        if not text:
+            call, key, text = self._other_answer(output)
+        if call is not None and call.text != text:
+            call = None
+        for other in [each for each in self._shown.values() if each is not call]:
+            yield from self._take_back(other)
+        if call is None and text:
+            yield Part("content", text, key, self._unshown.get(key or ""))
+        yield FinalResult(text, None if output is None else json.dumps(output))
+
+    # Pieces of model calls
+
+    def _piece(self, message: AIMessage | AIMessageChunk, call: ModelCall) -> Iterator[Part]:
+        if call.message is None:
+            call.message = message.id or ""
+            yield from self._take_back_failed(call)
+        content = message.content
+        beside = message.additional_kwargs
+        if isinstance(content, str):
+            reasoning = _reasoning_beside(message) if beside else ""
+            text = content
+        else:
+            reasoning, text = _reasoning_in(message), str(message.text)
+        text = call.content.add(text) if text else ""
+        if reasoning:
+            reasoning = call.reasoning.add(reasoning)
+        if not isinstance(message, AIMessageChunk) or message.chunk_position == "last":
+            call.ended = True
+            text += call.content.end()
+            reasoning += call.reasoning.end()
+        if reasoning:
+            self._shown.setdefault(call.message, call)
+            yield Part("reasoning", reasoning, call.message, call.node)
+        if text:
+            if not call.texts:
+                yield from self._make_way(call)
+            call.texts.append(text)
+            yield Part("content", text, call.message, call.node)
+        if call.ended and call.message not in self._shown:
+            self._calls.forget(call)
+
+    def _make_way(self, call: ModelCall) -> Iterator[Part]:
+        """Take back the text of complete messages, since that of another one begins.
+
+        What a branch that goes on beside this one has shown stays.
+        """
+        for other in list(self._shown.values()):
+            if other.texts and other.ended and (other.settled or other.namespace == call.namespace):
+                self._unshown[other.message or ""] = other.node
+                yield from self._take_back(other)
+        self._shown[call.message or ""] = call
+
+    def _take_back(self, call: ModelCall) -> Iterator[Part]:
+        message = call.message or ""
+        if self._shown.get(message) is call:
+            del self._shown[message]
+            self._calls.forget(call)
+            if call.texts or not call.kept:
+                yield Part("discard", call.kept, message, call.node)
+
+    def _take_back_failed(self, but: ModelCall | None = None) -> Iterator[Part]:
+        for call in list(self._shown.values()):
+            if call.failed and call is not but:
+                yield from self._take_back(call)
+
+    def _settle(self, namespace: Sequence[str], node: str | None = None) -> None:
+        """Note that tasks are over: those of a node, or all of a graph."""
+        begin = "|".join([*namespace, "" if node is None else f"{node}:"])
+        for call in self._shown.values():
+            if call.ended and call.namespace.startswith(begin):
+                call.settled = True
+
+    # Messages of the conversation
+
+    def _update(self, data: Mapping[str, Any], namespace: Sequence[str]) -> Iterator[Part]:
+        """Take the messages that have their ids; the others get theirs in the state."""
+        for node, node_update in data.items():
+            for update in node_update if isinstance(node_update, list) else [node_update]:
+                if not isinstance(update, dict):
+                    continue
+                if not namespace:
+                    self._written.update(update)
+                if "messages" in update:
+                    yield from self._messages_of_update(update["messages"], node, namespace)
+            self._settle(namespace, node)
+
+    def _messages_of_update(self, written: Any, node: str, namespace: Sequence[str]) -> Iterator[Part]:
+        self._node = node
+        is_whole = isinstance(written, Overwrite)
+        messages = as_messages(written.value if isinstance(written, Overwrite) else written)
+        shows = not self._is_internal(namespace, node)
+        for message in messages:
+            if not message.id:
+                self._nodes[message.type, str(message.text)] = node
+            else:
+                yield from self._take(message, message.id, node, shows=shows)
+        if not namespace and not is_whole:
+            self._note_said_again(messages, node)
+
+    def _note_said_again(self, messages: Sequence[BaseMessage], node: str) -> None:
+        """Note an answer that was in the conversation already, such as the same greeting in each turn.
+
+        A node that holds a subgraph, or one that rewrites the conversation, writes older messages that are no answer.
+        """
+        if any(isinstance(message, RemoveMessage) or message.id == self._turn for message in messages):
+            return
+        for message in messages:
+            if isinstance(message, AIMessage) and message.id in self._before and message.text:
+                self._said_again = message
+                self._unshown[message.id or ""] = node
+
+    def _values(self, data: Any, namespace: Sequence[str]) -> Iterator[Part]:
+        """Take the messages at the end of the state that were not seen, such as those that nodes gave as dicts."""
+        messages = data.get("messages") if isinstance(data, dict) else None
+        if not namespace:
+            self._state = data
+            self._settle(())
+        if not isinstance(messages, list):
+            return
+        start = len(messages)
+        while start and self._is_new(messages[start - 1], start - 1, namespace):
+            start -= 1
+        for index in range(start, len(messages)):
+            for message in as_messages(messages[index]):
+                node = self._nodes.pop((message.type, str(message.text)), self._node)
+                shows = not self._is_internal(namespace, node or "")
+                yield from self._take(message, key_of(messages[index], index), node, shows=shows)
+
+    def _is_new(self, message: Any, index: int, namespace: Sequence[str]) -> bool:
+        has_id = isinstance(message, BaseMessage) and message.id
+        return (bool(has_id) or not namespace) and key_of(message, index) not in self._seen
+
+    def _is_internal(self, namespace: Sequence[str], node: str) -> bool:
+        """Return whether a message of a subgraph is known to a tool only."""
+        return bool(namespace) and self._calls.is_internal("|".join([*namespace, node]))
+
+    def _take(self, message: Any, key: str, node: str | None, *, shows: bool = True) -> Iterator[Part]:
+        """Take a message of the conversation."""
+        if isinstance(message, AIMessage):
+            if key not in self._before and shows:
+                yield from self._take_answer(message, key, node)
+            if key not in self._before:
+                yield from self._take_calls(message, key, node)
+        elif isinstance(message, ToolMessage) and key not in self._seen:
+            result = {"id": message.tool_call_id, "name": message.name, "content": whole(str(message.text))}
+            yield Part("tool_result", {**result, "status": message.status}, key, node)
+        self._seen.add(key)
+
+    def _take_answer(self, message: AIMessage, key: str, node: str | None) -> Iterator[Part]:
+        text = whole(str(message.text))
+        shown = self._shown_as(key)
+        if shown is None and (key in self._seen or key in self._unshown):
+            return
+        if shown is None and text:
+            shown = self._shown_before(text, key)
+        if shown is not None and shown.text == text:
+            shown.kept = shown.ended = shown.settled = True
+            return
+        if shown is not None:
+            yield from self._take_back(shown)
+        yield from self._show(message, text, key, node)
+
+    def _shown_as(self, key: str) -> ModelCall | None:
+        return self._shown.get(self._names.get(key, key))
+
+    def _shown_before(self, text: str, key: str) -> ModelCall | None:
+        """Return the model call whose text a node has put into a message of its own."""
+        for name, call in self._shown.items():
+            if not call.kept and call.ended and call.text == text:
+                self._names[key] = name
+                return call
+        return None
+
+    def _show(self, message: AIMessage, text: str, key: str, node: str | None) -> Iterator[Part]:
+        """Show a message that no model call has shown."""
+        call = ModelCall(node, {})
+        call.message = key
+        call.kept = call.ended = call.settled = True
+        reasoning = _reasoning_beside(message) if isinstance(message.content, str) else _reasoning_in(message)
+        if reasoning:
+            yield Part("reasoning", whole(reasoning), key, node)
+        if text:
+            yield from self._make_way(call)
+            call.texts.append(text)
+            yield Part("content", text, key, node)
+
+    def _take_calls(self, message: AIMessage, key: str, node: str | None) -> Iterator[Part]:
+        """A provider may give several calls the same id, or none; the place in the message tells them apart."""
+        for place, call in enumerate(message.tool_calls):
+            if (key, place) not in self._tool_calls:
+                self._tool_calls.add((key, place))
+                yield Part("tool_call", {"id": call["id"], "name": call["name"], "args": call["args"]}, key, node)
+
+    # The end
+
+    def _last_answer(self) -> tuple[str | None, str]:
+        """Return the key and the text of this turn's last AI message that has text."""
+        messages = self._state.get("messages")
+        if isinstance(messages, list):
+            for index in range(len(messages) - 1, -1, -1):
+                key = key_of(messages[index], index)
+                if key not in self._before:
+                    for message in as_messages(messages[index]):
+                        if isinstance(message, AIMessage) and message.text:
+                            return key, whole(str(message.text))
+        return None, ""
+
+    def _other_answer(self, output: object) -> tuple[ModelCall | None, str | None, str]:
+        """Return the answer of a run whose conversation has no text of it.
+
+        That is, in this order: what a model call has shown, an earlier message that was said again, the output, what a
+        tool has returned last.
+        """
+        shown = [call for call in self._shown.values() if call.ended and call.texts]
+        if shown:
+            return shown[-1], shown[-1].message, shown[-1].text
+        if self._said_again is not None:
+            return None, self._said_again.id, whole(str(self._said_again.text))
+        if output is not None:
+            return None, None, output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+        key, last = self._last_message()
+        if isinstance(last, ToolMessage):
+            return None, key, whole(str(last.text))
+        return None, None, ""
+
+    def _last_message(self) -> tuple[str | None, BaseMessage | None]:
+        """Return the key and the last message of this turn, None where it has none."""
+        messages = self._state.get("messages")
+        if isinstance(messages, list) and messages:
+            key = key_of(messages[-1], len(messages) - 1)
+            if key not in self._before and key != self._turn:
+                return key, next(iter(as_messages(messages[-1])), None)
+        return None, None
+
+    def _output(self, *, is_needed: bool) -> object:
+        """Return the structured response, else what this run wrote into the graph's output, as JSON can carry it.
+
+        An empty object for a run that wrote nothing at all; None for one whose answer is a message, which may be empty.
+        """
+        values = {
+            name: self._state[name]
+            for name in self._outputs
+            if name != "messages" and name in self._written and self._state.get(name) is not None
+        }
+        if STRUCTURED_RESPONSE in values:
+            return as_json(values[STRUCTURED_RESPONSE])
+        if not is_needed or (not values and (self._said_again or self._last_message()[1])):
+            return None
+        return as_json(values)
+
+
+def as_messages(written: Any) -> list[BaseMessage]:
+    """Return what a node wrote as messages, without what is none. A message that it gave in another form has no id."""
+    found: list[BaseMessage] = []
+    for item in written if isinstance(written, list) else [written]:
+        if isinstance(item, BaseMessage):
+            found.append(item)
+        else:
+            try:
+                found += convert_to_messages([item])
+            except Exception:  # noqa: BLE001, S112  the graph's own reducer tells what is wrong
+                continue
+    return found
+
+
+def as_json(value: object) -> object:
+    """Return a value as JSON can carry it: models and data classes as objects."""
+    with suppress(ValueError):  # text that UTF-8 cannot carry, or a value that contains itself
+        value = to_jsonable_python(value, serialize_unknown=True)
+    return storable_json(value)
+
+
+def id_of(message: Any) -> str | None:
+    """Return the id of a message; a state without LangGraph's reducer may hold anything in its `messages`."""
+    found = message.get("id") if isinstance(message, dict) else getattr(message, "id", None)
+    return found if isinstance(found, str) else None
+
+
+def key_of(message: Any, index: int) -> str:
+    """Return the id of a message, or its place in a state whose messages have none."""
+    return id_of(message) or f"#{index}"
+
+
+def after_turn(messages: Sequence[Any], message_id: str) -> Sequence[Any]:
+    """Return the messages behind this turn's human message; none when it is not there yet."""
+    for index in range(len(messages) - 1, -1, -1):
+        if id_of(messages[index]) == message_id:
+            return messages[index + 1 :]
+    return ()
+
+
+def _reasoning_in(message: AIMessage | AIMessageChunk) -> str:
+    """Return the reasoning among the blocks of a message."""
+    return "".join(
+        block["reasoning"]
+        for block in message.content_blocks
+        if block["type"] == "reasoning" and block.get("reasoning")
+    )
+
+
+def _reasoning_beside(message: AIMessage | AIMessageChunk) -> str:
+    """Return the reasoning that comes beside content that is text."""
+    beside = message.additional_kwargs
+    for key in ("reasoning_content", "reasoning"):
+        found = beside.get(key)
+        if isinstance(found, str):
+            return found
+        if found:
+            return _reasoning_in(message)
+    return ""
