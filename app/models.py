@@ -337,18 +337,9 @@ class NewEvent(NamedTuple):
         return cls.of(EventType.PROCESSING, state=MessageState.PROCESSING, attempt=attempt)
 
     @classmethod
-    def chunk(
-        cls,
-        type: ChunkType,
-        chunk: object,
-        index: int,
-        message: str | None = None,
-        node: str | None = None,
-        **more: object,
-    ) -> Self:
-        """A piece of the answer, as in `Part`; `index` counts from 0 within the attempt. What is None is left out."""
-        named = {name: value for name, value in (("message", message), ("node", node)) if value is not None}
-        return cls.of(EventType.CHUNK, type=type, chunk=storable_json(chunk), index=index, **named, **more)
+    def chunk(cls, type: ChunkType, chunk: object, index: int, **more: object) -> Self:
+        """A piece of the answer; `index` counts from 0 within the attempt. `more` may name `message` and `node`."""
+        return cls.of(EventType.CHUNK, type=type, chunk=storable_json(chunk), index=index, **more)
 
     @classmethod
     def retry(cls, *, attempt: int, error: str, next_at: datetime, discard_from: int) -> Self:

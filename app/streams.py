@@ -126,12 +126,15 @@ class EventWriter:
         agent's memory.
         """
         kind, chunk, message, node = part
+        named = {} if message is None else {"message": message}
+        if node is not None:
+            named["node"] = node
         if kind != "discard":
-            return NewEvent.chunk(kind, chunk, self._index, message, node)
+            return NewEvent.chunk(kind, chunk, self._index, **named)
         first = self._first_ids.pop(message or "", None)
         if first is None:
             return None
-        return NewEvent.chunk(kind, "", self._index, message, node, kept=bool(chunk), discard_from=first)
+        return NewEvent.chunk(kind, "", self._index, **named, kept=bool(chunk), discard_from=first)
 
 
 def merged(parts: Sequence[Part]) -> list[Part]:
@@ -144,17 +147,20 @@ def merged(parts: Sequence[Part]) -> list[Part]:
             if part.type == begun.type and part.message == begun.message and part.node == begun.node:
                 texts.append(cast(str, part.chunk))
                 continue
-            chunks += _cut(begun, "".join(texts))
+            chunks += _cut(begun, texts)
             begun = None
         if part.type in TEXT_CHUNKS:
             begun, texts = part, [cast(str, part.chunk)]
         else:
             chunks.append(part)
-    return chunks if begun is None else [*chunks, *_cut(begun, "".join(texts))]
+    return chunks if begun is None else [*chunks, *_cut(begun, texts)]
 
 
-def _cut(begun: Part, text: str) -> list[Part]:
+def _cut(begun: Part, texts: Sequence[str]) -> Sequence[Part]:
     """Return a text as parts that are like the one with which it began."""
+    text = "".join(texts)
+    if len(texts) == 1 and 0 < len(text) <= MAX_CHUNK_LENGTH:
+        return (begun,)
     return [begun._replace(chunk=text[at : at + MAX_CHUNK_LENGTH]) for at in range(0, len(text), MAX_CHUNK_LENGTH)]
 
 

@@ -1,7 +1,7 @@
 """Turns what a graph streams into parts, and decides what the answer is. See docs/adr/0034."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -63,28 +63,20 @@ class Answer:
         for index, message in enumerate(self._finished, len(self._before)):
             yield from self._take(message, key_of(message, index), None)
 
-    def read(self, streamed: Any) -> Iterator[Part]:
-        """Give the parts of one streamed item."""
+    def read(self, streamed: Any) -> Iterable[Part]:
+        """Return the parts of one streamed item."""
         data = streamed["data"]
         match streamed["type"]:
             case "messages":
-                message, metadata = data
-                call = self._calls.of(metadata)
-                if call is not None and isinstance(message, AIMessage | AIMessageChunk):
-                    yield from self._piece(message, call)
+                return self._piece(*data)
             case "updates":
-                if "__interrupt__" in data:
-                    self.interrupted = True
-                    return
-                yield from self._take_back_failed()
-                yield from self._update(data, streamed["ns"])
+                return self._update(data, streamed["ns"])
             case "values":
-                yield from self._take_back_failed()
-                yield from self._values(data, streamed["ns"])
-            case "custom":
+                return self._values(data, streamed["ns"])
+            case _:
                 namespace = streamed["ns"]
                 node = namespace[-1].split(":", 1)[0] if namespace else None
-                yield Part("custom", storable_json(data), None, node)
+                return (Part("custom", storable_json(data), None, node),)
 
     def finish(self) -> Iterator[Part | FinalResult]:
         """Take back what is shown beside the answer, show what of the answer is not shown, and give the whole."""
@@ -104,21 +96,31 @@ class Answer:
 
     # Pieces of model calls
 
-    def _piece(self, message: AIMessage | AIMessageChunk, call: ModelCall) -> Iterator[Part]:
+    def _piece(self, message: BaseMessage, metadata: Mapping[str, Any]) -> Iterable[Part]:
+        """Return the parts of a piece; nearly all are further text of the same message, which has a way of its own."""
+        call = self._calls.of(metadata)
+        if call is None or not isinstance(message, AIMessage):
+            return ()
+        content = message.content
+        if call.texts and isinstance(content, str) and content and not message.additional_kwargs and _goes_on(message):
+            text = call.content.add(content)
+            if not text:
+                return ()
+            call.texts.append(text)
+            return (Part("content", text, call.message, call.node),)
+        return self._any_piece(message, call)
+
+    def _any_piece(self, message: AIMessage, call: ModelCall) -> Iterator[Part]:
         if call.message is None:
             call.message = message.id or ""
             yield from self._take_back_failed(call)
         content = message.content
-        beside = message.additional_kwargs
         if isinstance(content, str):
-            reasoning = _reasoning_beside(message) if beside else ""
-            text = content
+            text, reasoning = content, _reasoning_beside(message)
         else:
-            reasoning, text = _reasoning_in(message), str(message.text)
-        text = call.content.add(text) if text else ""
-        if reasoning:
-            reasoning = call.reasoning.add(reasoning)
-        if not isinstance(message, AIMessageChunk) or message.chunk_position == "last":
+            text, reasoning = str(message.text), _reasoning_in(message)
+        text, reasoning = call.content.add(text), call.reasoning.add(reasoning)
+        if not _goes_on(message):
             call.ended = True
             text += call.content.end()
             reasoning += call.reasoning.end()
@@ -168,6 +170,10 @@ class Answer:
 
     def _update(self, data: Mapping[str, Any], namespace: Sequence[str]) -> Iterator[Part]:
         """Take the messages that have their ids; the others get theirs in the state."""
+        if "__interrupt__" in data:
+            self.interrupted = True
+            return
+        yield from self._take_back_failed()
         for node, node_update in data.items():
             for update in node_update if isinstance(node_update, list) else [node_update]:
                 if not isinstance(update, dict):
@@ -205,6 +211,7 @@ class Answer:
 
     def _values(self, data: Any, namespace: Sequence[str]) -> Iterator[Part]:
         """Take the messages at the end of the state that were not seen, such as those that nodes gave as dicts."""
+        yield from self._take_back_failed()
         messages = data.get("messages") if isinstance(data, dict) else None
         if not namespace:
             self._state = data
@@ -383,7 +390,12 @@ def after_turn(messages: Sequence[Any], message_id: str) -> Sequence[Any]:
     return ()
 
 
-def _reasoning_in(message: AIMessage | AIMessageChunk) -> str:
+def _goes_on(message: AIMessage) -> bool:
+    """Return whether more pieces of the message follow."""
+    return isinstance(message, AIMessageChunk) and message.chunk_position is None
+
+
+def _reasoning_in(message: AIMessage) -> str:
     """Return the reasoning among the blocks of a message."""
     return "".join(
         block["reasoning"]
@@ -392,7 +404,7 @@ def _reasoning_in(message: AIMessage | AIMessageChunk) -> str:
     )
 
 
-def _reasoning_beside(message: AIMessage | AIMessageChunk) -> str:
+def _reasoning_beside(message: AIMessage) -> str:
     """Return the reasoning that comes beside content that is text."""
     beside = message.additional_kwargs
     for key in ("reasoning_content", "reasoning"):

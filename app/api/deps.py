@@ -139,7 +139,7 @@ def next_link(request: Request, limit: int, number: int, text: str = "") -> dict
 
 def link_behind(request: Request, page: Sequence[Message], limit: int) -> dict[str, str]:
     """`next_link` behind these messages, unless they are surely the last ones: a page may end early by its texts."""
-    texts = sum(len(message.content) + len(message.result or message.error or "") for message in page)
+    texts = sum(len(each.content) + len(each.result or each.error or "") + len(each.output or "") for each in page)
     if len(page) < limit and texts < PAGE_TEXT_LENGTH // 4:
         return {}
     return next_link(request, limit, page[-1].number) if page else {}

@@ -50,5 +50,5 @@ async def scan(look: Callable[[Look], Awaitable[Found]], page: Page) -> list[Mes
 
 
 def text_length(messages: list[Message]) -> int:
-    """Characters of contents and results."""
-    return sum(len(message.content) + len(message.result or "") for message in messages)
+    """Characters of contents, results and outputs."""
+    return sum(len(each.content) + len(each.result or "") + len(each.output or "") for each in messages)

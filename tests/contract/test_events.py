@@ -168,6 +168,8 @@ async def test_events_come_back_as_they_were(store: Store) -> None:
         NewEvent.chunk("tool_call", {"name": "f", "args": {"x": [1, 2.5, None, ODD_TEXT]}}, 1),
         NewEvent.chunk("reasoning", "", 2),
         NewEvent.chunk("content", "x" * 100_000, 3),
+        NewEvent.chunk("custom", [ODD_TEXT, None, {"discard_from": -1}], 4, node=ODD_TEXT),
+        NewEvent.chunk("discard", "", 5, message=ODD_TEXT, kept=True, discard_from=2),
     ]
     await store.append(lease, given)
     events = (await log(store, lease.message_id))[1:]
@@ -240,6 +242,36 @@ async def test_a_result_is_stored_whole(store: Store, result: str) -> None:
     await store.finish(lease, Completed(result))
     message = await store.get(TENANT, lease.message_id)
     assert (message.state, message.result, message.error) == (MessageState.COMPLETED, result, None)
+
+
+ODD_OUTPUT = {"completed_at": "1970-01-01T00:00:00.000Z", "attempt": -1, "text": ODD_TEXT, "list": [1, 2.5, None, {}]}
+
+
+@pytest.mark.parametrize("output", [ODD_OUTPUT, {}, [], "text", 0, None], ids=repr)
+async def test_an_output_is_stored_and_told_at_the_end(store: Store, output: object) -> None:
+    """A JSON `null` is an output too."""
+    lease = await start(store, thread="t")
+    await store.finish(lease, Completed(ODD_TEXT, json.dumps(output)))
+    message = await store.get(TENANT, lease.message_id)
+    assert message.completed_at is not None
+    assert (message.result, json.loads(message.output or "")) == (ODD_TEXT, output)
+    (listed,) = await store.list_thread_messages(TENANT, "t", after=0, limit=10)
+    assert listed.output == message.output
+    done = (await log(store, lease.message_id))[-1]
+    assert_one_line_of_ascii_json(done)
+    assert json.loads(done.data) == {
+        "state": "completed",
+        "result": ODD_TEXT,
+        "completed_at": rfc3339(message.completed_at),
+        "output": output,
+    }
+
+
+async def test_a_message_without_an_output_has_none(store: Store) -> None:
+    lease = await start(store)
+    await store.finish(lease, DONE)
+    assert (await store.get(TENANT, lease.message_id)).output is None
+    assert "output" not in json.loads((await log(store, lease.message_id))[-1].data)
 
 
 async def test_a_failure_is_stored_with_its_code(store: Store) -> None:

@@ -262,16 +262,22 @@ def test_events_have_the_fields_of_the_specification_in_its_order() -> None:
     events = [
         NewEvent.processing(2),
         NewEvent.chunk("content", "The capital ", 0),
+        NewEvent.chunk("content", "of ", 1, message="m1", node="model"),
+        NewEvent.chunk("discard", "", 2, message="m1", kept=False, discard_from=3),
         NewEvent.retry(attempt=1, error="Lost.", next_at=MOMENT, discard_from=3),
         NewEvent.done("Paris.", MOMENT),
+        NewEvent.done("{}", MOMENT, '{"a": 1}'),
         NewEvent.failed("No.", "agent_error", MOMENT),
         NewEvent.cancelled(MOMENT),
     ]
     assert [f"{event.type} {event.data}".replace(rfc3339(MOMENT), "TIME") for event in events] == [
         'processing {"state": "processing", "attempt": 2}',
         'chunk {"type": "content", "chunk": "The capital ", "index": 0}',
+        'chunk {"type": "content", "chunk": "of ", "index": 1, "message": "m1", "node": "model"}',
+        'chunk {"type": "discard", "chunk": "", "index": 2, "message": "m1", "kept": false, "discard_from": 3}',
         'retry {"state": "queued", "attempt": 1, "error": "Lost.", "next_at": "TIME", "discard_from": 3}',
         'done {"state": "completed", "result": "Paris.", "completed_at": "TIME"}',
+        'done {"state": "completed", "result": "{}", "completed_at": "TIME", "output": {"a": 1}}',
         'error {"state": "failed", "error": "No.", "code": "agent_error", "completed_at": "TIME"}',
         'cancelled {"state": "cancelled", "completed_at": "TIME"}',
     ]

@@ -7,11 +7,10 @@ export class StreamAudit {
   /** Stored events as `name data`, by id, to compare two readings of the same stream. */
   readonly stored = new Map<string, string>();
   readonly terminals: TerminalEvent[] = [];
-  /** The content of the current attempt. */
-  content = "";
+  /** The content of the current attempt, by message. */
+  readonly #content = new Map<string, string>();
   chunks = 0;
   attempt = 0;
-  usedTools = false;
   wasReset = false;
   wasInterrupted = false;
   /** What was wrong with chunk indexes; empty when nothing was. */
@@ -38,14 +37,14 @@ export class StreamAudit {
       case "reset":
         this.#restart();
         this.wasReset = true;
-        this.content = event.data.text ?? "";
+        this.#content.set("", event.data.text ?? "");
         this.#nextIndex = undefined; // counted from wherever the log begins now
         break;
       case "chunk":
         this.#number(event.data.index);
         this.chunks += 1;
-        if (event.data.type === "content") this.content += event.data.chunk;
-        else if (event.data.type !== "reasoning") this.usedTools = true;
+        if (event.data.type === "content") this.#add(event.data.message ?? "", event.data.chunk);
+        else if (event.data.type === "discard") this.#content.delete(event.data.message);
         break;
       case "interrupted":
         this.wasInterrupted = true;
@@ -71,11 +70,18 @@ export class StreamAudit {
     return this.wasReset || this.ids.every((id, at) => Number(id) === after + at + 1);
   }
 
-  /** With tools the model answers more than once, and the result is the last answer alone. */
+  /** What is left of the current attempt's content. */
+  get content(): string {
+    return [...this.#content.values()].join("");
+  }
+
+  /** An interrupted step is run again, and what it had shown is not followed here. */
   resultMatches(result: string): boolean {
-    return this.usedTools || this.wasInterrupted
-      ? this.content.endsWith(result)
-      : this.content === result;
+    return this.wasInterrupted ? this.content.endsWith(result) : this.content === result;
+  }
+
+  #add(message: string, text: string): void {
+    this.#content.set(message, (this.#content.get(message) ?? "") + text);
   }
 
   #number(index: number): void {
@@ -88,9 +94,8 @@ export class StreamAudit {
   }
 
   #restart(): void {
-    this.content = "";
+    this.#content.clear();
     this.chunks = 0;
-    this.usedTools = false;
     this.#nextIndex = 0;
     this.#mayRestart = false;
   }

@@ -138,19 +138,41 @@ export type WaitingEvent = Framed<
 export type ProcessingEvent = Framed<"processing", { state: "processing"; attempt: number }>;
 
 /** A piece of the answer. `index` counts from 0 within an attempt. */
-export type ChunkEvent = Framed<"chunk", TextChunk | ToolChunk>;
+export type ChunkEvent = Framed<"chunk", TextChunk | ToolChunk | CustomChunk | DiscardChunk>;
 
-export interface TextChunk {
+interface Chunk {
+  index: number;
+  /** The id of the message in the agent's memory that the chunk belongs to. */
+  message?: string;
+  /** The node of the graph that made it. */
+  node?: string;
+}
+
+export interface TextChunk extends Chunk {
   type: "content" | "reasoning";
   chunk: string;
-  index: number;
 }
 
 /** What the agent asked of a tool, or got from it: any JSON value, whole. */
-export interface ToolChunk {
+export interface ToolChunk extends Chunk {
   type: "tool_call" | "tool_result";
   chunk: unknown;
-  index: number;
+}
+
+/** What a node or a tool of the agent wrote for its clients: any JSON value. */
+export interface CustomChunk extends Chunk {
+  type: "custom";
+  chunk: unknown;
+}
+
+/** The text of `message` is not the answer: forget it, or show it as a step if it was `kept` in the agent's memory. */
+export interface DiscardChunk extends Chunk {
+  type: "discard";
+  chunk: "";
+  message: string;
+  kept: boolean;
+  /** The id of the event with which the text began. */
+  discard_from: number;
 }
 
 /** The attempt failed and another follows: drop what came under the id `discard_from` and after. */
@@ -170,7 +192,7 @@ export type InterruptedEvent = Framed<
 
 export type DoneEvent = Framed<
   "done",
-  { state: "completed"; result: string; completed_at: Timestamp }
+  { state: "completed"; result: string; completed_at: Timestamp; output?: unknown }
 >;
 
 export type ErrorEvent = Framed<

@@ -42,6 +42,19 @@ test("what a failed attempt showed is dropped", () => {
   assert.deepEqual(seen.misnumbered, []);
 });
 
+test("what was taken back is no part of the result", () => {
+  const text = (id: number, index: number, message: string, chunk: string): StreamEvent => {
+    return { event: "chunk", id: String(id), data: { type: "content", chunk, index, message } };
+  };
+  const discard: StreamEvent = {
+    event: "chunk",
+    id: "5",
+    data: { type: "discard", chunk: "", index: 3, message: "a", kept: false, discard_from: 2 },
+  };
+  const events = [text(2, 0, "a", "dra"), text(3, 1, "b", "answer"), text(4, 2, "a", "ft"), discard];
+  assert.ok(audit(processing(1), ...events, done(6, "answer")).resultMatches("answer"));
+});
+
 test("gaps, doubles and a life after the end are seen", () => {
   assert.equal(audit(chunk(1, 0, "a"), chunk(3, 1, "b")).idsHaveNoGap(), false);
   assert.equal(audit(chunk(2, 0, "a"), chunk(2, 1, "b")).idsAscend(), false);

@@ -10,7 +10,7 @@ local function row(id)
 end
 
 local function row_length(columns)
-    return #columns[7] + (columns[13] and #columns[13] or 0)
+    return #columns[7] + (columns[13] and #columns[13] or 0) + (columns[29] and #columns[29] or 0)
 end
 
 -- Rows of a sorted set from its beginning: at most `limit`, until their texts reach `most` bytes.

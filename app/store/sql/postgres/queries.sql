@@ -8,6 +8,9 @@ number, id, tenant, thread_id, thread_number, agent, content, priority, state, c
 result, error, error_code, attempt, fence, options, place, run_at, crashes, cancel_requested, fingerprint, interrupt,
 interrupt_expires_at, resume_value, rollback, webhook_url, output
 
+-- name: text_octets
+octet_length(content) + coalesce(octet_length(result), 0) + coalesce(octet_length(output), 0)
+
 -- name: server_time
 (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 
@@ -279,9 +282,9 @@ ORDER BY rank DESC, number DESC LIMIT %(most)s
 -- name: list_messages
 -- Of a range of numbers, so that a filter which fits nothing looks at few.
 SELECT {message_columns} FROM (
-    SELECT {message_columns}, sum(octet_length(content) + coalesce(octet_length(result), 0))
+    SELECT {message_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
-        - octet_length(content) - coalesce(octet_length(result), 0) AS before
+        - ({text_octets}) AS before
     FROM messages
     WHERE tenant = %(tenant)s AND number < %(before)s AND number >= %(first)s AND {chosen}
     ORDER BY number DESC LIMIT %(limit)s
@@ -293,9 +296,9 @@ SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND number < %(before
 -- name: list_failed
 -- As list_messages, on the index of the few that failed.
 SELECT {message_columns} FROM (
-    SELECT {message_columns}, sum(octet_length(content) + coalesce(octet_length(result), 0))
+    SELECT {message_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
-        - octet_length(content) - coalesce(octet_length(result), 0) AS before
+        - ({text_octets}) AS before
     FROM messages
     WHERE tenant = %(tenant)s AND number < %(before)s AND number >= %(first)s AND state = 'failed' AND {chosen}
     ORDER BY number DESC LIMIT %(limit)s
@@ -307,9 +310,9 @@ SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND number < %(before
 -- name: list_cancelled
 -- As list_failed.
 SELECT {message_columns} FROM (
-    SELECT {message_columns}, sum(octet_length(content) + coalesce(octet_length(result), 0))
+    SELECT {message_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
-        - octet_length(content) - coalesce(octet_length(result), 0) AS before
+        - ({text_octets}) AS before
     FROM messages
     WHERE tenant = %(tenant)s AND number < %(before)s AND number >= %(first)s AND state = 'cancelled' AND {chosen}
     ORDER BY number DESC LIMIT %(limit)s
@@ -321,9 +324,9 @@ SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND number < %(before
 -- name: list_in_thread
 -- As list_messages, of a range of a thread.
 SELECT {message_columns} FROM (
-    SELECT {message_columns}, sum(octet_length(content) + coalesce(octet_length(result), 0))
+    SELECT {message_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
-        - octet_length(content) - coalesce(octet_length(result), 0) AS before
+        - ({text_octets}) AS before
     FROM messages
     WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND thread_number <= %(last)s AND thread_number >= %(first)s
         AND number < %(before)s AND {chosen}
@@ -351,9 +354,9 @@ ORDER BY thread_number DESC LIMIT 1
 -- name: list_unfinished_messages
 -- As list_messages, by state; for when there are few.
 SELECT {message_columns} FROM (
-    SELECT {message_columns}, sum(octet_length(content) + coalesce(octet_length(result), 0))
+    SELECT {message_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
-        - octet_length(content) - coalesce(octet_length(result), 0) AS before
+        - ({text_octets}) AS before
     FROM (
         SELECT * FROM messages WHERE number = ANY (ARRAY(
             SELECT number FROM messages WHERE state = 'queued' AND rank IS NOT NULL
@@ -489,9 +492,9 @@ SELECT {message_columns} FROM (
 
 -- name: list_thread_messages
 SELECT {message_columns} FROM (
-    SELECT {message_columns}, sum(octet_length(content) + coalesce(octet_length(result), 0))
+    SELECT {message_columns}, sum({text_octets})
         OVER (ORDER BY thread_number ROWS UNBOUNDED PRECEDING)
-        - octet_length(content) - coalesce(octet_length(result), 0) AS before
+        - ({text_octets}) AS before
     FROM messages
     WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND thread_number > %(after)s
     ORDER BY thread_number LIMIT %(limit)s

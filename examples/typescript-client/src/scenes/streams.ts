@@ -70,6 +70,7 @@ function narrate(out: Console, event: StreamEvent, at: string): void {
       const { type, chunk } = event.data;
       if (type === "content") out.text(chunk);
       else if (type === "reasoning") out.text(chunk, true);
+      else if (type === "discard") out.note(`${at}: what was said before is not the answer`);
       else out.field(type, chunk);
       break;
     }

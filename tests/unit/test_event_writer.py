@@ -1,0 +1,96 @@
+"""What the writer of a log makes of the parts of an answer."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from app.models import Event
+from app.parts import Part
+from app.store.sqlite.store import SqliteStore
+from app.streams import MAX_APPEND_LENGTH, MAX_CHUNK_LENGTH, EventWriter, merged
+from tests.contract.builders import start
+
+
+def discard(message: str, *, kept: bool) -> Part:
+    return Part("discard", kept, message, "n")
+
+
+async def written(*writes: Sequence[Part]) -> list[dict[str, Any]]:
+    """The chunks of parts that came together, then of the next ones."""
+    store = SqliteStore(None)
+    await store.open()
+    try:
+        lease = await start(store)
+        writer = EventWriter(store, lease)
+        for parts in writes:
+            for part in parts:
+                await writer.write(part)
+            await writer.drain()
+        events: list[Event] = []
+        while page := (await store.read(lease.message_id, after=len(events), limit=100)).events:
+            events += page
+        return [{"id": event.id, **json.loads(event.data)} for event in events[1:]]
+    finally:
+        await store.close()
+
+
+def test_text_is_joined_within_one_type_message_and_node_only() -> None:
+    parts = [
+        Part("content", "a", "1", "n"),
+        Part("content", "b", "1", "n"),
+        Part("reasoning", "c", "1", "n"),
+        Part("content", "d", "2", "n"),
+        Part("content", "e", "2", "m"),
+        Part("custom", "f", None, "m"),
+        Part("custom", "g", None, "m"),
+        Part("content", "h"),
+        Part("content", "i"),
+    ]
+    assert [part.chunk for part in merged(parts)] == ["ab", "c", "d", "e", "f", "g", "hi"]
+
+
+def test_long_text_is_cut_and_names_its_message_in_each_chunk() -> None:
+    text = "x" * (2 * MAX_CHUNK_LENGTH + 1)
+    chunks = merged([Part("content", text, "1", "n"), Part("content", "", "2", "n")])
+    assert [len(str(part.chunk)) for part in chunks] == [MAX_CHUNK_LENGTH, MAX_CHUNK_LENGTH, 1]
+    assert {(part.message, part.node) for part in chunks} == {("1", "n")}
+
+
+async def test_a_discard_tells_where_the_text_began() -> None:
+    chunks = await written(
+        [Part("content", "a", "1", "n")],
+        [Part("content", "b", "2", "n"), Part("content", "c", "1", "n"), discard("2", kept=True)],
+        [discard("1", kept=False), Part("content", "d", "1", "n")],
+        [discard("1", kept=False)],
+    )
+    assert [chunk["index"] for chunk in chunks] == list(range(len(chunks)))
+    told = [chunk for chunk in chunks if chunk["type"] == "discard"]
+    assert [(each["message"], each["kept"], each["discard_from"], each["chunk"]) for each in told] == [
+        ("2", True, next(chunk["id"] for chunk in chunks if chunk["chunk"] == "b"), ""),
+        ("1", False, next(chunk["id"] for chunk in chunks if chunk["chunk"] == "a"), ""),
+        ("1", False, next(chunk["id"] for chunk in chunks if chunk["chunk"] == "d"), ""),
+    ]
+
+
+async def test_a_discard_of_text_that_is_not_written_yet_comes_behind_it() -> None:
+    parts = [Part("content", "a", "1"), discard("1", kept=False), Part("content", "b", "2")]
+    assert [(chunk["id"], chunk["type"], chunk.get("discard_from")) for chunk in await written(parts * 2)] == [
+        (2, "content", None),
+        (3, "discard", 2),
+        (4, "content", None),
+        (5, "content", None),
+        (6, "discard", 5),
+        (7, "content", None),
+    ]
+
+
+async def test_a_discard_of_what_was_never_shown_is_left_out() -> None:
+    assert await written([discard("1", kept=False), Part("custom", 1)]) == [
+        {"id": 2, "type": "custom", "chunk": 1, "index": 0}
+    ]
+
+
+async def test_a_discard_finds_the_beginning_of_an_answer_of_several_appends() -> None:
+    text = "x" * (2 * MAX_APPEND_LENGTH)
+    chunks = await written([Part("content", "a", "0"), Part("content", text, "1"), discard("1", kept=False)])
+    assert (len(chunks), chunks[-1]["discard_from"]) == (2 + 2 * MAX_APPEND_LENGTH // MAX_CHUNK_LENGTH, 3)
