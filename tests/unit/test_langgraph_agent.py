@@ -212,10 +212,10 @@ async def test_a_question_that_was_not_told_is_asked_again_without_running(saver
     nodes = Asking()
     agent = LangGraphAgent(nodes.graph(), saver)
     shown = await run(agent, 1, 1)
-    assert await run(agent, 1, 2) == shown
+    assert alike(await run(agent, 1, 2)) == alike(shown)
     asked = shown[-1]
     told = await run(agent, 1, 3, resume={asked[0]["id"]: 7})
-    assert await run(agent, 1, 4, resume={asked[0]["id"]: 7}) == told  # an answer to an earlier question
+    assert alike(await run(agent, 1, 4, resume={asked[0]["id"]: 7})) == alike(told)  # an answer to an earlier question
     assert nodes.runs == ["first", "asks", "asks"]
 
 

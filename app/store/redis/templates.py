@@ -63,10 +63,9 @@ def interrupted(interrupts: str) -> str:
 def ended(outcome: Completed | Failed) -> str:
     """The message has ended. An output may have any keys, also such as the marks stand for."""
     match outcome:
-        case Completed(result, None):
-            return _template(NewEvent.done(result, _MOMENT))
-        case Completed(result, str() as output):
-            return f'{_template(NewEvent.done(result, _MOMENT))[:-1]}, "output": {json.dumps(json.loads(output))}}}'
+        case Completed(result, output):
+            done = _template(NewEvent.done(result, _MOMENT))
+            return done if output is None else f'{done[:-1]}, "output": {json.dumps(json.loads(output))}}}'
         case Failed(error=error, code=code):
             return _template(NewEvent.failed(error, code, _MOMENT))
 
