@@ -210,6 +210,11 @@ def text_of(frames: Sequence[Frame]) -> str:
     return "".join(each["chunk"] for each in kept)
 
 
+def shown_in(frames: Sequence[Frame]) -> str:
+    """All text that was shown as content, whether it was taken back or not."""
+    return "".join(f.data["chunk"] for f in frames if f.event == "chunk" and f.data["type"] == "content")
+
+
 async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     parts = urlsplit(url)
     return await asyncio.open_connection(parts.hostname, parts.port, limit=2**26)

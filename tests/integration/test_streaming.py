@@ -61,7 +61,7 @@ async def test_a_stream_from_the_queue_to_the_end(server: LiveServer, model: Stu
     processing, *chunks, done = rest
     assert (processing.event, processing.data) == ("processing", {"state": "processing", "attempt": 1})
     assert all(frame.event == "chunk" for frame in chunks)
-    assert all(set(frame.data) == {"type", "chunk", "index"} for frame in chunks)
+    assert all(list(frame.data) == ["type", "chunk", "index", "message", "node"] for frame in chunks)
     assert wire.text_of(chunks) == ANSWER
     assert done.event == "done"
     assert (done.data["state"], done.data["result"]) == ("completed", ANSWER)
@@ -107,8 +107,10 @@ async def test_tokens_arrive_one_by_one(server: LiveServer, model: StubServer) -
             gate.release()
             frame = await stream.next()  # the gate holds all later tokens back
             assert frame is not None
-            assert frame.data == {"type": "content", "chunk": token, "index": index}
+            assert list(frame.data.items())[:3] == [("type", "content"), ("chunk", token), ("index", index)]
+            assert frame.data["node"] == "model"
         assert [frame.event for frame in await stream.rest()] == ["done"]
+        assert len({frame.data["message"] for frame in stream.frames if frame.event == "chunk"}) == 1
 
 
 async def test_another_parser_reads_the_same(server: LiveServer) -> None:
