@@ -6,9 +6,9 @@ from contextlib import aclosing
 from typing import Any, cast
 
 from app.agents.base import AgentTask, FinalResult
+from app.agents.joined_text import JoinedText, whole
 from app.failures import note_node
 from app.parts import Part
-from app.text import scrubbed
 
 MESSAGE_ID = "message_id"
 """A function with a parameter of this name is given the message's id."""
@@ -39,17 +39,21 @@ class FunctionAgent:
         try:
             answer = self._answer(task.content, **given)
             if not self._streams:
-                text = _text(await cast(Awaitable[object], answer))
+                text = whole(_text(await cast(Awaitable[object], answer)))
                 if text:
                     yield Part("content", text)
                 yield FinalResult(text)
                 return
             pieces = []
+            joined = JoinedText()
             async with aclosing(cast(AsyncGenerator[object], answer)) as answering:
                 async for piece in answering:
-                    text = _text(piece)
+                    text = joined.add(_text(piece))
                     pieces.append(text)
                     yield Part("content", text)
+            if rest := joined.end():
+                pieces.append(rest)
+                yield Part("content", rest)
         except BaseException as error:
             note_node(error, self._name)
             raise
@@ -64,4 +68,4 @@ def _text(given: object) -> str:
         is_graph = hasattr(given, "astream")
         hint = " One that yields a graph needs the decorator `contextlib.asynccontextmanager`." if is_graph else ""
         raise TypeError(f"The agent answered with a {type(given).__name__}, expected str.{hint}")
-    return scrubbed(given)
+    return given

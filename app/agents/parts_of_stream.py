@@ -42,6 +42,7 @@ class Answer:
         self._calls = calls
         self._finished = after_turn(before, message_id)
         earlier = before[: len(before) - len(self._finished)]
+        self._start = len(earlier)
         self._before = {key_of(message, index) for index, message in enumerate(earlier)}
         self._seen = set(self._before)
         self._tool_calls: set[tuple[str, int]] = set()
@@ -60,7 +61,7 @@ class Answer:
 
     def replay(self) -> Iterator[Part]:
         """Give the parts of steps that an earlier attempt finished."""
-        for index, message in enumerate(self._finished, len(self._before)):
+        for index, message in enumerate(self._finished, self._start):
             yield from self._take(message, key_of(message, index), None)
 
     def read(self, streamed: Any) -> Iterable[Part]:

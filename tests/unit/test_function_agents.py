@@ -49,6 +49,16 @@ async def test_what_a_generator_yields_are_pieces_and_together_the_whole() -> No
     assert await parts_of(words) == [Part("content", "two"), Part("content", "words"), FinalResult("twowords")]
 
 
+async def test_a_character_in_two_pieces_is_put_together() -> None:
+    async def cut(_: str) -> AsyncGenerator[str]:
+        for piece in ("Hi ", "\ud83d", "\ude00", "!", "\ud83d"):
+            yield piece
+
+    parts = await parts_of(cut)
+    assert parts[-1] == FinalResult("Hi \U0001f600!?")
+    assert "".join(str(part.chunk) for part in parts if isinstance(part, Part)) == "Hi \U0001f600!?"
+
+
 async def test_a_function_that_asks_for_the_id_of_the_message_gets_it() -> None:
     async def whose(_: str, *, message_id: str) -> str:
         return message_id

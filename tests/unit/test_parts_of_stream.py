@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -43,6 +43,10 @@ class Model(BaseChatModel):
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         raise NotImplementedError
 
+    def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        for piece in self.says(messages):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
+
     async def _astream(
         self, messages: list[BaseMessage], *args: Any, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
@@ -73,6 +77,11 @@ def calls(model: BaseChatModel) -> Any:
         return {"messages": [await model.ainvoke(state["messages"])]}
 
     return node
+
+
+def calls_in_a_thread(model: BaseChatModel) -> Any:
+    """The same as a synchronous node."""
+    return lambda state: {"messages": [model.invoke(state["messages"])]}
 
 
 def asks_for_itself(model: BaseChatModel) -> Any:
@@ -161,8 +170,9 @@ async def shown_by(graph: Any) -> Shown:
 # Whose text
 
 
-async def test_each_piece_names_its_message_and_its_node(saver: Any) -> None:
-    agent = LangGraphAgent(chain(speaks=calls(saying("one ", "two"))), saver)
+@pytest.mark.parametrize("node", [calls, calls_in_a_thread])
+async def test_each_piece_names_its_message_and_its_node(saver: Any, node: Any) -> None:
+    agent = LangGraphAgent(chain(speaks=node(saying("one ", "two"))), saver)
     shown = await Shown().collect(agent)
     state = await agent._graph.aget_state({"configurable": {"thread_id": "thread"}})
     named = {(part.message, part.node) for part in shown.parts}
