@@ -61,8 +61,9 @@ class Answer:
 
     def replay(self) -> Iterator[Part]:
         """Give the parts of steps that an earlier attempt finished."""
-        for index, message in enumerate(self._finished, self._start):
-            yield from self._take(message, key_of(message, index), None)
+        for index, finished in enumerate(self._finished, self._start):
+            for message in as_messages(finished):
+                yield from self._take(message, key_of(finished, index), None)
 
     def read(self, streamed: Any) -> Iterable[Part]:
         """Return the parts of one streamed item."""
@@ -236,7 +237,7 @@ class Answer:
         """Return whether a message of a subgraph is known to a tool only."""
         return bool(namespace) and self._calls.is_internal("|".join([*namespace, node]))
 
-    def _take(self, message: Any, key: str, node: str | None, *, shows: bool = True) -> Iterator[Part]:
+    def _take(self, message: BaseMessage, key: str, node: str | None, *, shows: bool = True) -> Iterator[Part]:
         """Take a message of the conversation."""
         if isinstance(message, AIMessage):
             if key not in self._before and shows:
@@ -246,6 +247,8 @@ class Answer:
         elif isinstance(message, ToolMessage) and key not in self._seen:
             result = {"id": message.tool_call_id, "name": message.name, "content": whole(str(message.text))}
             yield Part("tool_result", {**result, "status": message.status}, key, node)
+        elif key not in self._seen and (call := self._shown_before(whole(str(message.text)), key)) is not None:
+            call.kept = call.settled = True  # a node passes a model's text on as what somebody else has said
         self._seen.add(key)
 
     def _take_answer(self, message: AIMessage, key: str, node: str | None) -> Iterator[Part]:

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import operator
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from langchain.agents import create_agent
@@ -19,6 +20,7 @@ from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, RetryPolicy, StreamWriter
 from pydantic import BaseModel
+from typing_extensions import TypedDict
 
 from app.agents.base import AgentTask, Drain, FinalResult
 from app.agents.langgraph import LangGraphAgent
@@ -355,6 +357,25 @@ async def test_messages_in_any_form_are_shown_once(written: Any, streams: bool) 
     assert None not in {part.message for part in shown.parts}
 
 
+async def test_text_that_is_passed_on_as_a_human_message_is_kept() -> None:
+    """So do supervisors with the reports of their workers."""
+
+    def reports(text: str) -> Any:
+        async def node(state: MessagesState) -> dict[str, Any]:
+            message = await saying(text).ainvoke(state["messages"])
+            return {"messages": [HumanMessage(message.content, name="worker")]}
+
+        return node
+
+    shown = await shown_by(chain(first=reports("one"), second=reports("two")))
+    assert [(part.type, part.chunk) for part in shown.parts] == [
+        ("content", "one"),
+        ("discard", True),
+        ("content", "two"),
+    ]
+    assert shown.result == FinalResult("two")
+
+
 async def test_text_that_a_node_changes_is_shown_as_the_node_wrote_it() -> None:
     async def speaks(state: MessagesState) -> dict[str, Any]:
         message = await saying("the ", "text").ainvoke(state["messages"])
@@ -362,6 +383,39 @@ async def test_text_that_a_node_changes_is_shown_as_the_node_wrote_it() -> None:
 
     shown = await shown_by(chain(speaks=speaks))
     assert shown.of("content") == ["the ", "text", "THE TEXT"]
+
+
+class Kept(TypedDict):
+    """A state that keeps its messages as they were written."""
+
+    messages: Annotated[list[Any], operator.add]
+
+
+async def test_a_state_may_hold_messages_as_dicts_also_for_a_later_attempt() -> None:
+    failures = [RuntimeError("not yet")]
+
+    async def first(_: Kept) -> dict[str, Any]:
+        call = {"name": "look", "args": {}, "id": "1"}
+        return {
+            "messages": [{"role": "ai", "content": "one", "tool_calls": [call]}, {"role": "user", "content": "go on"}]
+        }
+
+    async def second(_: Kept) -> dict[str, Any]:
+        if failures:
+            raise failures.pop()
+        return {"messages": [("ai", "two")]}
+
+    graph = StateGraph(Kept)
+    graph.add_node("first", first)
+    graph.add_node("second", second)
+    graph.add_edge(START, "first")
+    graph.add_edge("first", "second")
+    agent = agent_of(graph.compile())
+    with pytest.raises(RuntimeError):
+        await Shown().collect(agent)
+    shown = await Shown().collect(agent)
+    assert [part.type for part in shown.parts] == ["content", "tool_call", "discard", "content"]
+    assert (shown.left, shown.result) == ("two", FinalResult("two"))
 
 
 async def test_parallel_branches_that_write_dicts_name_their_nodes() -> None:
