@@ -245,7 +245,7 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         "expire_interrupts": write("expire_interrupts", 100, "", "", "", ""),
         "append": write_timeless("append", lease.message_id, lease.fence, "chunk {}"),
         "put_back": write("put_back", retried.message_id, retried.fence, "", 1_000, "", "It broke.", "agent_error"),
-        "finish": write("finish", lease.message_id, lease.fence, "", "completed", "", "", 50),
+        "finish": write("finish", lease.message_id, lease.fence, "", "completed", "", "", 50, ""),
         "claim_deliveries": write("claim_deliveries", 5, 30_000),
         "settle_delivery": write("settle_delivery", delivery.id, delivery.tries, taken_until, "delivered", "", "{}"),
         "list_deliveries": cost("list_deliveries", TENANT, delivery.message_id),

@@ -636,7 +636,8 @@ WHERE messages.id = ANY (%(ids)s::text[])
 UPDATE messages SET
     state = given.state, place = NULL, rank = NULL, result = given.result, output = given.output,
     error = given.error, error_code = given.error_code, fingerprint = given.fingerprint, interrupt = NULL,
-    interrupt_expires_at = NULL, resume_value = NULL, cancel_requested = FALSE, fence = CASE WHEN %(taken)s THEN {next_fence} ELSE fence END,
+    interrupt_expires_at = NULL, resume_value = NULL, cancel_requested = FALSE,
+    fence = CASE WHEN %(taken)s THEN {next_fence} ELSE fence END,
     crashes = crashes + %(crashed)s, worker_id = NULL, lease_until = NULL, changed_at = %(now)s, completed_at = %(now)s
 FROM unnest(
     %(numbers)s::bigint[], %(states)s::text[], %(results)s::text[], %(errors)s::text[], %(error_codes)s::text[],
