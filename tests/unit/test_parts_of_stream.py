@@ -644,4 +644,4 @@ async def test_custom_events_are_what_json_can_carry() -> None:
             get_stream_writer()(value)
         return {"messages": [AIMessage("Done.")]}
 
-    assert (await shown_by(chain(writes=writes))).of("custom") == ["text", None, None, {"half": "?", "set": "{1}"}]
+    assert (await shown_by(chain(writes=writes))).of("custom") == ["text", None, None, {"half": "?", "set": [1]}]
