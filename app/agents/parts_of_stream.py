@@ -294,7 +294,12 @@ class Answer:
         for place, call in enumerate(message.tool_calls):
             if (key, place) not in self._tool_calls:
                 self._tool_calls.add((key, place))
-                yield Part("tool_call", {"id": call["id"], "name": call["name"], "args": call["args"]}, key, node)
+                yield Part(
+                    "tool_call",
+                    {"id": call["id"], "name": call["name"], "args": storable_json(call["args"])},
+                    key,
+                    node,
+                )
 
     # The end
 
