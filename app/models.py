@@ -91,6 +91,19 @@ class EventType(StrEnum):
 TERMINAL_EVENTS = frozenset({EventType.DONE, EventType.ERROR, EventType.CANCELLED})
 
 
+class WebhookEvent(StrEnum):
+    """What a webhook can be told of: that its message is in this state."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+ENDS = (WebhookEvent.COMPLETED, WebhookEvent.FAILED, WebhookEvent.CANCELLED)
+"""What a webhook is told of unless its message says otherwise."""
+
+
 class IfBusy(StrEnum):
     """What a message does that finds unfinished messages in its thread.
 
@@ -117,6 +130,7 @@ class NewMessage(NamedTuple):
     """A message as it is handed to the store, not yet accepted.
 
     It is not run before `run_at`, or `delay_seconds` from now by the clock of the store; at most one is given.
+    `webhook_events` is what the URL is told of; None means ENDS.
     """
 
     id: str
@@ -130,6 +144,7 @@ class NewMessage(NamedTuple):
     delay_seconds: float = 0.0
     if_busy: IfBusy = IfBusy.ENQUEUE
     webhook_url: str | None = None
+    webhook_events: tuple[WebhookEvent, ...] | None = None
 
 
 class RequestKey(NamedTuple):
@@ -182,6 +197,7 @@ class Message(NamedTuple):
     rollback: tuple[str, ...] = ()
     webhook_url: str | None = None
     output: str | None = None
+    webhook_events: tuple[WebhookEvent, ...] | None = None
     queue_position: int | None = None
 
     @property
@@ -254,46 +270,6 @@ class MessageFilter:
     priority: Priority | None = None
     error_code: str | None = None
     fingerprint: str | None = None
-
-
-class DeliveryState(StrEnum):
-    """What became of the news of a message's end."""
-
-    PENDING = "pending"
-    DELIVERED = "delivered"
-    FAILED = "failed"
-
-
-class DeliveryAttempt(BaseModel):
-    """One try at a delivery: the status that the receiver answered with, or why there is none."""
-
-    model_config = ConfigDict(frozen=True)
-
-    at: Moment
-    status: int | None
-    error: str | None
-
-
-class Delivery(BaseModel):
-    """The news of a message's end, for the URL that was given with it.
-
-    `id` is the same for all tries. `event` is the data of the terminal event. `tries` counts those since the last
-    replay and is the fence of a try: it is higher after each claim. `attempts` has them all, oldest first.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    tenant: str
-    message_id: str
-    thread_id: str | None
-    url: str
-    event: str
-    state: DeliveryState
-    tries: int
-    created_at: Moment
-    next_at: Moment | None
-    attempts: tuple[DeliveryAttempt, ...]
 
 
 class QueueSummary(NamedTuple):

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from app.agents.base import AgentMemory
 from app.agents.registry import AgentRegistry
+from app.deliveries import Delivery, DeliveryFilter, DeliveryRecord
 from app.egress import Resolve, check_webhook_url, remembering, resolve_host
 from app.errors import (
     DeliveryNotFound,
@@ -25,7 +26,6 @@ from app.lifecycle import TERMINAL
 from app.models import (
     Accepted,
     DeadLetterGroup,
-    Delivery,
     FailedAttempt,
     IfBusy,
     Message,
@@ -37,6 +37,7 @@ from app.models import (
     Priority,
     QueueSummary,
     RequestKey,
+    WebhookEvent,
     new_message_id,
 )
 from app.outlook import Outlook, Outlooks, outlook
@@ -79,6 +80,7 @@ class Submission(NamedTuple):
     delay_seconds: float = 0.0
     if_busy: IfBusy = IfBusy.ENQUEUE
     webhook_url: str | None = None
+    webhook_events: tuple[WebhookEvent, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ class QueueManager:
             delay_seconds=wanted.delay_seconds,
             if_busy=wanted.if_busy,
             webhook_url=wanted.webhook_url,
+            webhook_events=wanted.webhook_events,
         )
 
     async def _check(self, submissions: Sequence[Submission], batch: bool) -> None:
@@ -371,6 +374,10 @@ class QueueManager:
         """The deliveries of a message, oldest first. Raises MessageNotFound."""
         await self.get(tenant, message_id)
         return await self._store.list_deliveries(tenant, message_id)
+
+    async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
+        """See `WebhookStore.find_deliveries`."""
+        return await self._store.find_deliveries(tenant, chosen, page)
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
         """Have a delivery made again. Raises DeliveryNotFound."""

@@ -1,4 +1,4 @@
-"""Tells the URLs that were given with messages how these ended, in the form of Standard Webhooks.
+"""Tells the URLs that were given with messages what became of these, in the form of Standard Webhooks.
 
 Every process may do so at the same time: a claim in the store is good for longer than a try can take. A process that
 dies between a try and its note sends the same `webhook-id` again, so receivers keep the ids that they have seen.
@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from app.config import Settings
+from app.deliveries import Delivery, DeliveryAttempt
 from app.egress import CallFailed, Resolve, certificate_checks, find_destination, host_of, post, resolve_host
 from app.errors import AgentQueueError, InvalidRequest
-from app.models import Delivery, DeliveryAttempt
 from app.store.base import WebhookStore
 from app.text import rfc3339
 
@@ -167,9 +167,9 @@ class WebhookSender:
 
 def body_of(delivery: Delivery) -> bytes:
     """What is sent, the same in every try."""
-    event = json.loads(delivery.event)
+    event = json.loads(delivery.data)
     content = {
-        "type": f"message.{event['state']}",
+        "type": f"message.{delivery.event}",
         "timestamp": rfc3339(delivery.created_at),
         "data": {"message_id": delivery.message_id, "thread_id": delivery.thread_id, **event},
     }

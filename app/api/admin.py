@@ -3,18 +3,20 @@
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.api.deps import (
     Cursor,
     FilterDep,
     Limit,
+    Name,
     PrincipalDep,
     ServicesDep,
     body_of,
     decode_cursor,
     described_body,
     link_behind,
+    next_link,
 )
 from app.api.errors import problems
 from app.api.operation_schemas import (
@@ -22,6 +24,7 @@ from app.api.operation_schemas import (
     DeadLetterGroups,
     DeadLetterList,
     DeadLetterSelection,
+    DeliveryList,
     DeliveryView,
     MessageRequeued,
     MessagesCancelled,
@@ -32,6 +35,8 @@ from app.api.operation_schemas import (
     UnfinishedSelection,
     WorkerList,
 )
+from app.deliveries import DeliveryFilter, DeliveryState
+from app.models import WebhookEvent
 from app.queue_manager import FAILED
 
 router = APIRouter()
@@ -187,6 +192,34 @@ async def purge_dead_letters(request: Request, services: ServicesDep, principal:
     body = await body_of(request, DeadLetterSelection)
     purged = await services.queue.purge(principal.tenant, body.selection())
     return Response(MessagesPurged(purged=purged).model_dump_json(), media_type=JSON)
+
+
+@router.get(
+    "/deliveries",
+    tags=["deliveries"],
+    operation_id="listDeliveries",
+    summary="List the deliveries of all messages",
+    response_model=DeliveryList,
+    responses=problems(401, 422, 503),
+)
+async def list_deliveries(
+    request: Request,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    state: Annotated[list[DeliveryState] | None, Query(description="In one of these states only.")] = None,
+    event: Annotated[list[WebhookEvent] | None, Query(description="Of one of these events only.")] = None,
+    message_id: Annotated[Name | None, Query(description="Of this message only.")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """Return what webhooks are told, the newest first, with every try. `Link` leads on to older ones."""
+    chosen = DeliveryFilter(message_id, frozenset(state) if state else None, frozenset(event) if event else None)
+    found = await services.queue.find_deliveries(principal.tenant, chosen, decode_cursor(cursor, limit))
+    reply = DeliveryList.model_construct(deliveries=[DeliveryView.of(delivery) for delivery in found])
+    headers = {}
+    if len(found) == limit:
+        headers = next_link(request, limit, round(found[-1].created_at.timestamp() * 1000), found[-1].id)
+    return Response(reply.model_dump_json(), headers=headers, media_type=JSON)
 
 
 @router.post(

@@ -3,18 +3,48 @@
 import logging
 
 from fastapi import APIRouter, Response
+from pydantic import BaseModel
 
 from app import __version__
 from app.api.deps import ServicesDep
-from app.api.schemas import Alive, Check, Health
+from app.api.schemas import example
 from app.errors import StoreError
 from app.services import Services
-from app.serving import AgentState
+from app.serving import AgentState, ServedAgent
 
 logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/health", tags=["health"])
 JSON = "application/json"
+
+
+class Check(BaseModel):
+    """One thing that has to work. `detail` says what is wrong, empty when nothing is."""
+
+    ok: bool
+    detail: str
+
+
+class Health(BaseModel):
+    """`healthy`, `starting` while agents load, or `degraded`; `checks` by name; the agents that this process runs."""
+
+    model_config = example(
+        status="healthy",
+        version="0.1.0",
+        checks={"store": {"ok": True, "detail": ""}},
+        agents=[{"name": "chat", "state": "available", "error": None}],
+    )
+
+    status: str
+    version: str
+    checks: dict[str, Check]
+    agents: list[ServedAgent]
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: str = "alive"
 
 
 async def _health(services: Services) -> Health:

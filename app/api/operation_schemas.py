@@ -14,13 +14,11 @@ from app.api.schemas import (
     MessageAccepted,
     example,
 )
+from app.deliveries import DeliveryAttempt, DeliveryRecord, DeliveryState
 from app.errors import InvalidRequest
 from app.lifecycle import TERMINAL
 from app.models import (
     DeadLetterGroup,
-    Delivery,
-    DeliveryAttempt,
-    DeliveryState,
     FailedAttempt,
     Message,
     MessageFilter,
@@ -30,6 +28,7 @@ from app.models import (
     QueueSummary,
     Text,
     ThreadId,
+    WebhookEvent,
     Worker,
 )
 from app.outlook import NOTHING, Outlook
@@ -376,13 +375,14 @@ class MessagesPurged(BaseModel):
 
 
 class DeliveryView(BaseModel):
-    """The news of a message's end, for its webhook: how far it came, and every try."""
+    """What the webhook of a message is told: the state that it is in, how far that came, and every try."""
 
     model_config = example(
         id=f"{MESSAGE_ID}.1",
         message_id=MESSAGE_ID,
         thread_id=THREAD_ID,
         url="https://example.com/hook",
+        event="completed",
         state="delivered",
         tries=1,
         created_at=ENDED,
@@ -394,6 +394,7 @@ class DeliveryView(BaseModel):
     message_id: str
     thread_id: str | None
     url: str
+    event: WebhookEvent
     state: DeliveryState
     tries: int
     created_at: Moment
@@ -401,12 +402,12 @@ class DeliveryView(BaseModel):
     attempts: tuple[DeliveryAttempt, ...]
 
     @classmethod
-    def of(cls, delivery: Delivery) -> "DeliveryView":
+    def of(cls, delivery: DeliveryRecord) -> "DeliveryView":
         """From the domain's delivery."""
         return cls.model_construct(**{name: getattr(delivery, name) for name in cls.model_fields})
 
 
 class DeliveryList(BaseModel):
-    """The deliveries of a message, oldest first."""
+    """Deliveries: of one message the oldest first, of all messages the newest first."""
 
     deliveries: list[DeliveryView]

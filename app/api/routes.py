@@ -291,13 +291,13 @@ async def retry_message(message_id: MessageIdDep, services: ServicesDep, princip
 
 @router.get(
     "/messages/{message_id}/deliveries",
-    operation_id="listDeliveries",
+    operation_id="listMessageDeliveries",
     summary="List the deliveries to a message's webhook",
     response_model=DeliveryList,
     responses=problems(401, 404, 503),
 )
 async def list_deliveries(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """One for each time that the message has ended, with every try and what the receiver answered."""
+    """One for each event that the webhook is told of, oldest first, with every try and what the receiver answered."""
     deliveries = await services.queue.list_deliveries(principal.tenant, message_id)
     reply = DeliveryList.model_construct(deliveries=[DeliveryView.of(delivery) for delivery in deliveries])
     return Response(reply.model_dump_json(), media_type=JSON)

@@ -10,6 +10,7 @@ from pydantic_core.core_schema import ValidationInfo
 
 from app.errors import InvalidRequest
 from app.models import (
+    ENDS,
     FailedAttempt,
     IfBusy,
     Message,
@@ -20,10 +21,10 @@ from app.models import (
     Text,
     Thread,
     ThreadId,
+    WebhookEvent,
 )
 from app.outlook import NOTHING, Outlook, WaitingReason
 from app.queue_manager import Answer, Submission
-from app.serving import ServedAgent
 from app.text import not_blank, rfc3339
 
 MESSAGE_ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -125,7 +126,12 @@ class MessageCreate(BaseModel):
         "`rollback` cancels them and has the agent forget all that they did. All but `enqueue` need a `thread_id`.",
     )
     webhook_url: Annotated[Text, Field(min_length=1, max_length=MAX_URL_LENGTH)] | None = Field(
-        None, description="Told when the message has ended, with a signed POST of its last event."
+        None, description="Told when the message has ended, with a signed POST of its last event; see `webhook_events`."
+    )
+    webhook_events: Annotated[list[WebhookEvent], Field(min_length=1, max_length=len(WebhookEvent))] | None = Field(
+        None,
+        description="What the `webhook_url` is told of: `completed`, `failed` and `cancelled` by default; with "
+        "`interrupted`, also each question to a human.",
     )
 
     @field_validator("delay_seconds")
@@ -133,6 +139,13 @@ class MessageCreate(BaseModel):
     def _one_time(cls, value: float | None, info: ValidationInfo) -> float | None:
         if value is not None and info.data.get("run_at") is not None:
             raise ValueError("give either run_at or delay_seconds")
+        return value
+
+    @field_validator("webhook_events")
+    @classmethod
+    def _for_a_webhook(cls, value: list[WebhookEvent] | None, info: ValidationInfo) -> list[WebhookEvent] | None:
+        if value is not None and "webhook_url" in info.data and info.data["webhook_url"] is None:
+            raise ValueError("webhook_events needs a webhook_url")
         return value
 
     @field_validator("if_busy")
@@ -157,6 +170,7 @@ class MessageCreate(BaseModel):
             delay_seconds=self.delay_seconds or 0.0,
             if_busy=self.if_busy,
             webhook_url=self.webhook_url,
+            webhook_events=None if self.webhook_events is None else tuple(self.webhook_events),
         )
 
 
@@ -315,6 +329,7 @@ class MessageDetails(MessageStatus):
         max_attempts=None,
         timeout=None,
         webhook_url=None,
+        webhook_events=None,
     )
 
     attempts: list[FailedAttempt]
@@ -322,6 +337,7 @@ class MessageDetails(MessageStatus):
     max_attempts: int | None
     timeout: float | None
     webhook_url: str | None
+    webhook_events: tuple[WebhookEvent, ...] | None
 
     @classmethod
     def with_attempts(cls, message: Message, outlook: Outlook, attempts: list[FailedAttempt]) -> "MessageDetails":
@@ -333,6 +349,7 @@ class MessageDetails(MessageStatus):
             max_attempts=message.options.max_attempts,
             timeout=message.options.timeout_seconds,
             webhook_url=message.webhook_url,
+            webhook_events=None if message.webhook_url is None else message.webhook_events or ENDS,
         )
 
 
@@ -440,35 +457,6 @@ class ThreadMessages(BaseModel):
     thread_id: str
     total_messages: int
     messages: list[MessageStatus]
-
-
-class Check(BaseModel):
-    """One thing that has to work. `detail` says what is wrong, empty when nothing is."""
-
-    ok: bool
-    detail: str
-
-
-class Health(BaseModel):
-    """`healthy`, `starting` while agents load, or `degraded`; `checks` by name; the agents that this process runs."""
-
-    model_config = example(
-        status="healthy",
-        version="0.1.0",
-        checks={"store": {"ok": True, "detail": ""}},
-        agents=[{"name": "chat", "state": "available", "error": None}],
-    )
-
-    status: str
-    version: str
-    checks: dict[str, Check]
-    agents: list[ServedAgent]
-
-
-class Alive(BaseModel):
-    """The process answers."""
-
-    status: str = "alive"
 
 
 class ProblemError(BaseModel):

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from app.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
 from app.models import (
     Accepted,
     Beat,
     Claim,
     DeadLetterGroup,
-    Delivery,
-    DeliveryAttempt,
     EventPage,
     FailedAttempt,
     Lease,
@@ -270,10 +269,12 @@ class ThreadStore(Protocol):
 
 
 class WebhookStore(Protocol):
-    """Deliveries: news of messages that ended, to be told to the URLs that were given with them.
+    """Deliveries: what the URLs that were given with messages are told.
 
-    Whatever ends a message that has a `webhook_url` adds the delivery in the same transaction, with the id
-    `{message id}.{number}`; it is deleted with its message. See tests/contract/test_deliveries.py.
+    Whatever ends a message that has a `webhook_url` adds a delivery in the same transaction, with the id
+    `{message id}.{number}`, if its `webhook_events` name that state. So does whatever interrupts it, with the id
+    `{message id}.{number}.{event id}`. Deliveries are deleted with their message. See
+    tests/contract/test_deliveries.py.
     """
 
     async def claim_deliveries(self, limit: int, *, lease_seconds: float) -> list[Delivery]:
@@ -290,6 +291,13 @@ class WebhookStore(Protocol):
 
     async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
         """Those of a message, oldest first; none for another tenant's."""
+
+    async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
+        """Return deliveries of a tenant, the newest first, without their data.
+
+        The cursor is (created at in milliseconds, id) of the last one seen. The work grows with `limit`, and with the
+        deliveries of the message if one is named, and with nothing else.
+        """
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
         """Make a delivery due at once, with no tries. Raises DeliveryNotFound, also for another tenant's."""

@@ -10,11 +10,15 @@ _REFERENCE = re.compile(r"\{(\w+)\}")
 
 
 def load_queries(dialect: str) -> Mapping[str, str]:
-    """All entries of `sql/<dialect>/queries.sql`; `{name}` in a query is replaced by the text of that entry."""
+    """All entries of `sql/<dialect>/queries.sql`; `{name}` in a query is replaced by the whole text of that entry."""
     text = files("app.store").joinpath("sql", dialect, "queries.sql").read_text("utf-8")
     _, *parts = _HEADING.split(text)
     raw = {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
-    return MappingProxyType({name: _REFERENCE.sub(lambda m: raw[m[1]], body) for name, body in raw.items()})
+
+    def whole(name: str) -> str:
+        return _REFERENCE.sub(lambda found: whole(found[1]), raw[name])
+
+    return MappingProxyType({name: whole(name) for name in raw})
 
 
 def load_migrations(dialect: str) -> list[tuple[int, str]]:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from app.clock import to_datetime
+from app.deliveries import Delivery, DeliveryFilter, DeliveryRecord, DeliveryState
 from app.errors import MessageNotFound, ThreadNotFound
 from app.models import (
     DeadLetterGroup,
-    Delivery,
     Event,
     EventPage,
     EventType,
@@ -21,11 +21,20 @@ from app.models import (
     Page,
     QueueSummary,
     Thread,
+    WebhookEvent,
     Worker,
 )
 from app.serving import Pace
 from app.store.base import EXACT_POSITION_LIMIT, PACE_MESSAGES, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH
-from app.store.rows import agents_of, to_delivery, to_failed_attempt, to_groups, to_message, to_thread
+from app.store.rows import (
+    agents_of,
+    to_delivery,
+    to_delivery_record,
+    to_failed_attempt,
+    to_groups,
+    to_message,
+    to_thread,
+)
 from app.store.scanning import Found, Look, text_length
 
 FEW_PLACES = 5
@@ -234,6 +243,23 @@ class Reads(ABC):
     def deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
         """See `WebhookStore.list_deliveries`."""
         return [to_delivery(row) for row in self.each("list_deliveries", tenant=tenant, message_id=message_id)]
+
+    def delivery_records(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
+        """See `WebhookStore.find_deliveries`."""
+        created_at, delivery_id = page.cursor or (2**62, "")
+        values = {
+            "tenant": tenant,
+            "states": json.dumps(sorted(DeliveryState if chosen.states is None else chosen.states)),
+            "events": json.dumps(sorted(WebhookEvent if chosen.events is None else chosen.events)),
+            "created_at": created_at,
+            "id": delivery_id,
+            "limit": page.limit,
+        }
+        if chosen.message_id is None:
+            rows = self.each("find_deliveries", **values)
+        else:
+            rows = self.each("find_deliveries_of_message", message_id=chosen.message_id, **values)
+        return list(map(to_delivery_record, rows))
 
     def pace(self) -> Pace:
         """See `MessageStore.pace`."""

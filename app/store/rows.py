@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 
 from app.clock import Clock, to_datetime
+from app.deliveries import Delivery, DeliveryAttempt, DeliveryRecord, DeliveryState
 from app.failures import FailureDetails
 from app.models import (
-    Delivery,
-    DeliveryAttempt,
-    DeliveryState,
+    ENDS,
     FailedAttempt,
     Message,
     MessageOptions,
@@ -20,6 +19,7 @@ from app.models import (
     Place,
     Priority,
     Thread,
+    WebhookEvent,
     Worker,
 )
 from app.serving import ServedAgent, WorkerGroup
@@ -84,28 +84,56 @@ def to_message(row: tuple[Any, ...], queue_position: int | None = None) -> Messa
         rollback=() if row[26] is None else tuple(json.loads(row[26])),
         webhook_url=row[27],
         output=row[28],
+        webhook_events=None if row[29] is None else _events.validate_json(row[29]),
         queue_position=queue_position,
     )
 
 
+_events = TypeAdapter(tuple[WebhookEvent, ...])
 _attempts = TypeAdapter(tuple[DeliveryAttempt, ...])
+
+
+def events_text(new: NewMessage) -> str | None:
+    """Return the events that its webhook is told of as they are stored, None for the default."""
+    return None if new.webhook_events is None else json.dumps(new.webhook_events)
+
+
+def is_told(url: str | None, events: str | None, state: MessageState) -> bool:
+    """Return whether a message with this URL, and `events` as they are stored, tells of this state."""
+    if url is None:
+        return False
+    return state.value in ENDS if events is None else f'"{state}"' in events
+
+
+def interrupt_delivery_id(message_id: str, number: int, event_id: int) -> str:
+    """Return the id of the delivery that tells of a question; a message may ask several times before it ends."""
+    return f"{message_id}.{number}.{event_id}"
 
 
 def to_delivery(row: tuple[Any, ...]) -> Delivery:
     """From the columns of the query `delivery_columns`."""
-    return Delivery(
-        id=row[0],
-        tenant=row[1],
-        message_id=row[2],
-        thread_id=row[3],
-        url=row[4],
-        event=row[5],
-        state=DeliveryState(row[6]),
-        tries=row[7],
-        created_at=to_datetime(row[8]),
-        next_at=None if row[9] is None else to_datetime(row[9]),
-        attempts=_attempts.validate_json(row[10]),
-    )
+    return Delivery(**_record_fields(row), data=row[11])
+
+
+def to_delivery_record(row: tuple[Any, ...]) -> DeliveryRecord:
+    """From the columns of the query `record_columns`."""
+    return DeliveryRecord(**_record_fields(row))
+
+
+def _record_fields(row: tuple[Any, ...]) -> dict[str, Any]:
+    return {
+        "id": row[0],
+        "tenant": row[1],
+        "message_id": row[2],
+        "thread_id": row[3],
+        "url": row[4],
+        "event": WebhookEvent(row[5]),
+        "state": DeliveryState(row[6]),
+        "tries": row[7],
+        "created_at": to_datetime(row[8]),
+        "next_at": None if row[9] is None else to_datetime(row[9]),
+        "attempts": _attempts.validate_json(row[10]),
+    }
 
 
 def run_at_of(new: NewMessage, clock: Clock, now: int) -> int:
@@ -161,6 +189,7 @@ def accepted(new: NewMessage, receipt: Receipt) -> Message:
         run_at=to_datetime(receipt.run_at) if receipt.run_at else None,
         rollback=tuple(receipt.rollback),
         webhook_url=new.webhook_url,
+        webhook_events=new.webhook_events,
         queue_position=receipt.position,
     )
 

@@ -1,13 +1,15 @@
 """News of ends for webhooks: written with the end, tried until they are delivered, told to their tenant only."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from app.clock import to_datetime
+from app.deliveries import Delivery, DeliveryAttempt, DeliveryState
 from app.errors import DeliveryNotFound
-from app.models import Completed, Delivery, DeliveryAttempt, DeliveryState, IfBusy, Lease
+from app.models import ENDS, Completed, IfBusy, Interrupted, Lease, WebhookEvent
 from app.store.base import Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
@@ -23,6 +25,7 @@ from tests.contract.builders import (
     TENANT,
     add,
     cancel_running,
+    claim,
     claim_one,
     dead_letter,
     log,
@@ -100,6 +103,14 @@ ENDINGS: list[Ending] = [
     never_answered,
 ]
 
+ENDS_AS = {
+    completed: WebhookEvent.COMPLETED,
+    failed: WebhookEvent.FAILED,
+    worker_lost: WebhookEvent.FAILED,
+    never_answered: WebhookEvent.FAILED,
+}
+"""The endings that are no cancels."""
+
 
 async def of(store: Store, message_id: str, tenant: str = TENANT) -> list[Delivery]:
     return await store.list_deliveries(tenant, message_id)
@@ -143,7 +154,8 @@ async def test_every_end_leaves_one_delivery_with_its_event(store: Store, clock:
         message_id=message.id,
         thread_id="t",
         url=URL,
-        event=(await log(store, message.id))[-1].data,
+        event=WebhookEvent(message.state),
+        data=(await log(store, message.id))[-1].data,
         state=DeliveryState.PENDING,
         tries=0,
         created_at=to_datetime(clock.now()),
@@ -195,9 +207,100 @@ async def test_every_end_of_a_requeued_message_is_news(store: Store, clock: Manu
     assert (first.created_at, second.created_at) == (to_datetime(START), to_datetime(START + 5_000))
     assert first.id == f"{message.id}.{message.number}"
     assert second.id == f"{message.id}.{(await store.get(TENANT, message.id)).number}"
-    assert '"failed"' in first.event
-    assert '"completed"' in second.event
+    assert (first.event, second.event) == (WebhookEvent.FAILED, WebhookEvent.COMPLETED)
+    assert '"failed"' in first.data
+    assert '"completed"' in second.data
     assert {taken.id for taken in await take(store)} == {first.id, second.id}
+
+
+# What a webhook is told of
+
+
+@pytest.mark.parametrize("end", ENDINGS, ids=lambda end: end.__name__)
+@pytest.mark.parametrize("asked", [True, False], ids=["asked for", "not asked for"])
+async def test_an_end_is_told_if_it_was_asked_for(store: Store, clock: ManualClock, end: Ending, asked: bool) -> None:
+    state = ENDS_AS.get(end, WebhookEvent.CANCELLED)
+    events = (state,) if asked else tuple(event for event in ENDS if event is not state)
+    lease = await start(store, thread="t", webhook_url=URL, webhook_events=events)
+    await end(store, clock, lease)
+    assert [delivery.event for delivery in await of(store, lease.message_id)] == ([state] if asked else [])
+
+
+async def test_each_question_is_told_with_its_event_and_then_the_end(store: Store, clock: ManualClock) -> None:
+    lease = await start(store, thread="t", webhook_url=URL, webhook_events=tuple(WebhookEvent))
+    for number in range(3):
+        clock.advance(7)
+        await store.finish(lease, Interrupted(f'[{{"id": "question", "value": "Number {number}? é"}}]', 60.0))
+        *_, delivery = await of(store, lease.message_id)
+        message = await store.get(TENANT, lease.message_id)
+        event = (await log(store, message.id))[-1]
+        assert delivery == Delivery(
+            id=f"{message.id}.{message.number}.{event.id}",
+            tenant=TENANT,
+            message_id=message.id,
+            thread_id="t",
+            url=URL,
+            event=WebhookEvent.INTERRUPTED,
+            data=event.data,
+            state=DeliveryState.PENDING,
+            tries=0,
+            created_at=to_datetime(clock.now()),
+            next_at=to_datetime(clock.now()),
+            attempts=(),
+        )
+        assert json.loads(delivery.data)["interrupts"] == [{"id": "question", "value": f"Number {number}? é"}]
+        await resume(store, message)
+        lease = await claim_one(store)
+    clock.advance(7)
+    await store.finish(lease, DONE)
+    told = await of(store, lease.message_id)
+    assert [delivery.event.value for delivery in told] == ["interrupted"] * 3 + ["completed"]
+    assert told[-1].id == f"{message.id}.{message.number}"
+    assert {taken.id for taken in await take(store)} == {delivery.id for delivery in told}
+
+
+async def test_questions_alone_can_be_told(store: Store) -> None:
+    lease = await start(store, webhook_url=URL, webhook_events=(WebhookEvent.INTERRUPTED,))
+    await store.finish(lease, INTERRUPTED)
+    await resume(store, await store.get(TENANT, lease.message_id))
+    await store.finish(await claim_one(store), FAILED)
+    assert [delivery.event for delivery in await of(store, lease.message_id)] == [WebhookEvent.INTERRUPTED]
+    (requeued,) = await requeue(store, lease.message_id)
+    assert requeued.webhook_events == (WebhookEvent.INTERRUPTED,)
+    await store.finish(await claim_one(store), INTERRUPTED)
+    first, second = await of(store, lease.message_id)
+    assert first.id != second.id
+
+
+async def test_a_question_that_is_repeated_leaves_no_second_one(store: Store) -> None:
+    lease = await start(store, webhook_url=URL, webhook_events=(WebhookEvent.INTERRUPTED,))
+    await asyncio.gather(*(store.finish(lease, INTERRUPTED) for _ in range(5)), return_exceptions=True)
+    assert len(await of(store, lease.message_id)) == 1
+
+
+async def test_a_question_of_a_cancelled_message_is_not_told(store: Store) -> None:
+    lease = await start(store, webhook_url=URL, webhook_events=tuple(WebhookEvent))
+    await cancel_running(store, lease.message_id)
+    await store.finish(lease, INTERRUPTED)
+    assert [delivery.event for delivery in await of(store, lease.message_id)] == [WebhookEvent.CANCELLED]
+
+
+async def test_many_messages_that_ask_and_end_together_are_told_each(store: Store) -> None:
+    events = tuple(WebhookEvent)
+    leases = [await start(store, webhook_url=URL, webhook_events=events if n % 3 else None) for n in range(12)]
+    outcomes = [INTERRUPTED if n % 2 else DONE for n in range(12)]
+    await asyncio.gather(*(store.finish(*each) for each in zip(leases, outcomes, strict=True)))
+    for n, lease in enumerate(leases):
+        told = [delivery.event.value for delivery in await of(store, lease.message_id)]
+        assert told == ([] if n % 2 and not n % 3 else ["interrupted"] if n % 2 else ["completed"])
+
+
+async def test_what_a_webhook_is_told_of_is_stored_with_the_message(store: Store) -> None:
+    for events in (None, (WebhookEvent.FAILED,), (WebhookEvent.INTERRUPTED, WebhookEvent.COMPLETED)):
+        added = await add(store, webhook_url=URL, webhook_events=events)
+        stored = await store.get(TENANT, added.id)
+        (claimed,) = await claim(store)
+        assert added.webhook_events == stored.webhook_events == claimed.message.webhook_events == events
 
 
 # Tries
@@ -324,7 +427,7 @@ async def test_a_replay_makes_a_delivery_due_at_once_with_no_tries(store: Store,
     assert (replayed.next_at, replayed.attempts) == (to_datetime(clock.now()), (attempt,))
     assert await of(store, taken.message_id) == [replayed]
     again = await take_one(store)
-    assert (again.id, again.tries, again.event) == (taken.id, 1, taken.event)
+    assert (again.id, again.tries, again.data) == (taken.id, 1, taken.data)
     await store.settle_delivery(again, tried(clock), next_in=None)
     assert len((await of(store, taken.message_id))[0].attempts) == 2
 

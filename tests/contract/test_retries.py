@@ -207,7 +207,7 @@ async def test_where_an_attempt_failed_is_told_to_no_reader_of_the_log(store: St
     await store.finish(await claim_one(store), replace(FAILED, details=DETAILS))
     events = await log(store, lease.message_id)
     (delivery,) = await store.list_deliveries(TENANT, lease.message_id)
-    assert "Traceback" not in "".join([delivery.event, *(event.data for event in events)])
+    assert "Traceback" not in "".join([delivery.data, *(event.data for event in events)])
 
 
 async def test_attempts_of_lost_workers_are_listed_too(store: Store, clock: ManualClock) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from app.deliveries import DeliveryAttempt
 from app.errors import ConfigurationError, StoreIncompatible, StoreUnavailable
-from app.models import DeliveryAttempt, IfBusy, MessageFilter, MessageState, Page, Released
+from app.models import IfBusy, MessageFilter, MessageState, Page, Released
 from app.store.named_sql import load_migrations
 from app.store.postgres import migrations
 from app.store.postgres.store import PostgresStore

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import redis
 
+from app.deliveries import DeliveryAttempt
 from app.errors import NotFailed, NotInterrupted
 from app.models import (
-    DeliveryAttempt,
     EventType,
     IfBusy,
     Interrupted,

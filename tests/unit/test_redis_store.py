@@ -183,6 +183,9 @@ return {calls, elements}
 """
 
 
+PENDING = " pending "
+
+
 async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[int]]:
     """Commands that scripts run, and elements of the answers to them, in a queue of its own."""
     keys = [f"{{{folder}}}", f"{{{folder}}}:process:counted"]
@@ -215,7 +218,7 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
     assert delivery.next_at is not None
     taken_until = round(delivery.next_at.timestamp() * 1000)
     request = (TENANT, "a key", "a request", 10**6, "", "")
-    fields = ("chat", "Hello", "normal", 10**15, "Hello", "", "", "", "enqueue", "https://a.example")
+    fields = ("chat", "Hello", "normal", 10**15, "Hello", "", "", "", "enqueue", "https://a.example", "")
     ranks = ("high", 0, "normal", 10**15, "low", 2 * 10**15)
     return {
         "add": write("add", 10**9, *request, "alone", TENANT, "", *fields),
@@ -249,6 +252,10 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         "claim_deliveries": write("claim_deliveries", 5, 30_000),
         "settle_delivery": write("settle_delivery", delivery.id, delivery.tries, taken_until, "delivered", "", "{}"),
         "list_deliveries": cost("list_deliveries", TENANT, delivery.message_id),
+        "find_deliveries": cost("find_deliveries", TENANT, 5, "", "", "", PENDING, " completed failed "),
+        "find_deliveries behind one": cost("find_deliveries", TENANT, 5, 2**52, "x", "", PENDING, " failed "),
+        "find_deliveries of no kind": cost("find_deliveries", TENANT, 5, "", "", "", " delivered ", " cancelled "),
+        "find_deliveries of a message": cost("find_deliveries", TENANT, 5, "", "", f"={last}", PENDING, " failed "),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import apsw
 import pytest
 
+from app.deliveries import DeliveryFilter
 from app.models import Completed, Lease, MessageState, NewEvent, Page, Priority, Released
 from app.store.base import RankPolicy
 from app.store.named_sql import load_queries
@@ -53,6 +54,7 @@ HOT = {
     "find_key": "request_keys",
     "prune_keys": "request_keys_by_age",
     "find_due_deliveries": "deliveries_due",
+    "find_deliveries_of_message": "deliveries_of_message",
     "list_threads": "threads_by_activity",
     "get_thread": "threads",
     "list_thread_messages": "messages_in_thread",
@@ -78,11 +80,12 @@ SORTED = {
     "group_dead_letters": "messages_failed_by_kind",
     "list_attempts": "attempts_of_message",
     "list_deliveries": "deliveries_of_message",
+    "find_deliveries": "deliveries_by_kind",
     "list_processing": "messages_leased",
 }
 """These sort the few rows that their index gives."""
 
-TABLES = "(messages|behind|kind|threads|events|attempts|request_keys|deliveries)"
+TABLES = "(messages|behind|kind|newest|threads|events|attempts|request_keys|deliveries)"
 
 SCANS_ITS_INDEX = {"find_expired", "list_processing"}
 """Walk an index from its beginning: to the limit, or of the few rows that it has."""
@@ -253,6 +256,32 @@ def test_a_page_of_threads_costs_the_same_wherever_it_is(backlog: Seeded) -> Non
 
     middle = backlog.operations.thread(TENANT, "t101")
     assert page((round(middle.last_activity.timestamp() * 1000), "t101")) < 2 * page(None)
+
+
+DELIVERIES = """
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < :count - 1)
+INSERT INTO deliveries (id, tenant, message_id, url, event, data, state, created_at)
+SELECT 'd' || i, 'default', 'm', 'https://example.com/', iif(i % 2, 'failed', 'completed'), '{}', 'delivered', i FROM n
+"""
+
+
+@pytest.mark.parametrize(
+    "kind", [{}, {"states": ["pending"]}, {"events": ["failed"]}, {"events": ["cancelled"]}], ids=str
+)
+def test_a_page_of_deliveries_costs_the_same_with_any_number_wherever_it_is(
+    empty: Seeded, kind: dict[str, list[str]]
+) -> None:
+    chosen = DeliveryFilter(**{name: frozenset(values) for name, values in kind.items()})  # type: ignore[arg-type]  # texts of the enumerations
+
+    def page(cursor: tuple[int, str] | None) -> int:
+        return empty.price(lambda: empty.operations.delivery_records(TENANT, chosen, Page(10, cursor)))
+
+    empty.connection.execute(DELIVERIES, {"count": 100})
+    few = page(None)
+    empty.connection.execute("DELETE FROM deliveries")
+    empty.connection.execute(DELIVERIES, {"count": 20_000})
+    assert page(None) < 1.2 * few
+    assert page((10_000, "d")) < 1.2 * few
 
 
 def running_with_log(seeded: Seeded, length: int) -> Lease:

@@ -15,8 +15,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from app import webhooks
 from app.bootstrap import redactor_of
 from app.config import load_settings
+from app.deliveries import Delivery, DeliveryAttempt, DeliveryState
 from app.errors import ConfigurationError, StoreUnavailable
-from app.models import Cancelled, Completed, Delivery, DeliveryAttempt, DeliveryState, Failed
+from app.models import Cancelled, Completed, Failed
 from app.store.sqlite.store import SqliteStore
 from app.webhooks import LEASE_SECONDS, PARALLEL, WebhookSender
 from tests.clock import ManualClock

@@ -5,7 +5,7 @@
 -- (\1T time) or '', ARGV[8] the ids that `clear.lua` has cancelled, as a JSON array of tenant, thread and ids for each
 -- thread, or '', then of each message: id, tenant, thread or '', agent, content, priority, rank at time 0,
 -- preview, options or '', time before which it is not to run or '', that as milliseconds from now or '', what it
--- does when its thread is busy, webhook or ''
+-- does when its thread is busy, webhook or '', what that is told of as JSON or ''
 -- Returns whether an earlier request was answered, the receipts (as in `app.store.rows`), whether one of them is ready,
 -- ids of the messages that were cancelled, ids of those that are to be, what is left to be settled; 'reused' for a key
 -- of another request, 'full' for the queue; 'busy' and the thread when one of them is.
@@ -20,7 +20,7 @@
 -- include: requests
 -- include: once
 
-local FIRST, WIDTH, NOTHING = 9, 13, {}
+local FIRST, WIDTH, NOTHING = 9, 14, {}
 
 -- As the operation before has left them: the number of the newest message, how many are queued. The latter is not known
 -- after others were cancelled, or when an operation broke.
@@ -139,6 +139,7 @@ local function store(ARGV, i, number, now, gone)
         if run_at ~= 0 then keep('run_at', run_at) end
         if #gone > 0 then keep('rollback', cjson.encode(gone)) end
         if ARGV[i + 12] ~= '' then keep('webhook_url', ARGV[i + 12]) end
+        if ARGV[i + 13] ~= '' then keep('webhook_events', ARGV[i + 13]) end
     end
     redis.call('HSET', message_key(id), 'number', number, 'tenant', message.tenant, 'agent', message.agent,
         'priority', ARGV[i + 5], 'base_rank', rank, 'state', 'queued', 'created_at', now, 'place', message.place,

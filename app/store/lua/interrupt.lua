@@ -26,8 +26,13 @@ local function run(ARGV)
     redis.call('HDEL', key, 'worker', 'resume_value')
     redis.call('ZADD', INTERRUPTED, expires_at, message.member)
     redis.call('ZADD', of_tenant('interrupted', message.tenant), message.number, message.id)
-    redis.call('RPUSH', log_key(message.id), fill(ARGV[6], {A = message.attempt, T = rfc3339(expires_at)}))
+    local event = fill(ARGV[6], {A = message.attempt, T = rfc3339(expires_at)})
+    local event_id = message.dropped + redis.call('RPUSH', log_key(message.id), event)
     recount(message, 'processing', 'interrupted', now)
+    if is_told(message, 'interrupted') then
+        local id = message.id .. '.' .. message.number .. '.' .. string.format('%.0f', event_id)
+        deliver(message, 'interrupted', now, event, id)
+    end
     return remember(1)
 end
 

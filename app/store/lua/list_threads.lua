@@ -4,17 +4,9 @@
 -- Returns their rows.
 -- include: keys
 -- include: threads
+-- include: order
 
 local threads = of_tenant('threads', ARGV[1])
-
--- Lua's own comparison goes by the server's locale, that of sorted sets by bytes.
-local function precedes(a, b)
-    for i = 1, math.min(#a, #b) do
-        local x, y = a:byte(i), b:byte(i)
-        if x ~= y then return x < y end
-    end
-    return #a < #b
-end
 
 -- Where the first thread behind the cursor stands. The cursor's own may have moved on, so among those of the same moment
 -- the place is searched by halving.

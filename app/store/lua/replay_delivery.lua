@@ -10,8 +10,10 @@
 local function run(ARGV)
     if recalled then return delivery_row(ARGV[3]) or false end
     local key, now = delivery_key(ARGV[3]), time(ARGV[1])
-    if redis.call('HGET', key, 'tenant') ~= ARGV[2] then return false end
-    redis.call('HSET', key, 'state', 'pending', 'tries', 0, 'next_at', now)
+    local f = redis.call('HMGET', key, 'tenant', 'told', 'state', 'created_at')
+    if f[1] ~= ARGV[2] then return false end
+    move_delivery(ARGV[3], f, 'pending')
+    redis.call('HSET', key, 'tries', 0, 'next_at', now)
     redis.call('ZADD', DUE, now, ARGV[3])
     remember(1)
     return delivery_row(ARGV[3])

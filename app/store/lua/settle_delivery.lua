@@ -5,15 +5,17 @@
 -- Returns 1, or 0 when that is no longer the newest claim.
 -- include: keys
 -- include: time
+-- include: deliveries
 -- include: once
 
 local function run(ARGV)
     if recalled then return recalled end
     local key, now = delivery_key(ARGV[2]), time(ARGV[1])
-    local f = redis.call('HMGET', key, 'state', 'tries', 'next_at', 'attempts')
-    if f[1] ~= 'pending' or f[2] ~= ARGV[3] or f[3] ~= ARGV[4] then return 0 end
-    local attempts = f[4] and f[4]:sub(1, -2) .. ',' .. ARGV[7] .. ']' or '[' .. ARGV[7] .. ']'
-    redis.call('HSET', key, 'state', ARGV[5], 'attempts', attempts)
+    local f = redis.call('HMGET', key, 'tenant', 'told', 'state', 'created_at', 'tries', 'next_at', 'attempts')
+    if f[3] ~= 'pending' or f[5] ~= ARGV[3] or f[6] ~= ARGV[4] then return 0 end
+    local attempts = f[7] and f[7]:sub(1, -2) .. ',' .. ARGV[7] .. ']' or '[' .. ARGV[7] .. ']'
+    move_delivery(ARGV[2], f, ARGV[5])
+    redis.call('HSET', key, 'attempts', attempts)
     if ARGV[6] == '' then
         redis.call('HDEL', key, 'next_at')
         redis.call('ZREM', DUE, ARGV[2])

@@ -12,7 +12,7 @@ from app.store.postgres.changes import Locked
 from app.store.postgres.connection import step
 from app.store.postgres.keys import Keyed, KeyName, KnownKey, check_fingerprint, name_of
 from app.store.postgres.placing import Placed, Placing, in_order, thread_of
-from app.store.rows import Receipt, accepted
+from app.store.rows import Receipt, accepted, events_text
 
 PART_LENGTH = 1_000
 """Messages of one transaction, unless one caller hands in more."""
@@ -229,4 +229,5 @@ def _just_stored(placed: Placed, number: int) -> Locked:
         fence=0,
         cancel_requested=False,
         webhook_url=new.webhook_url,
+        webhook_events=events_text(new),
     )

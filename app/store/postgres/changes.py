@@ -10,7 +10,7 @@ from app.store.base import CANCELS, MOVED, READY, message_topic
 from app.store.endings import Ending, ending
 from app.store.postgres.connection import Step, step
 from app.store.postgres.operations import NewRows, Writes, next_events
-from app.store.rows import stored_details, to_message
+from app.store.rows import interrupt_delivery_id, is_told, stored_details, to_message
 
 
 class Locked(NamedTuple):
@@ -28,6 +28,7 @@ class Locked(NamedTuple):
     fence: int
     cancel_requested: bool
     webhook_url: str | None
+    webhook_events: str | None
 
 
 class Ended(NamedTuple):
@@ -55,10 +56,19 @@ class FailedNow(NamedTuple):
     failed: Failed | Retry
 
 
+class News(NamedTuple):
+    """What the webhook of a message may be told: its new state and the event of it."""
+
+    delivery_id: str
+    locked: Locked
+    state: MessageState
+    event: NewEvent
+
+
 class Asking(NamedTuple):
     """A message whose agent asks a human."""
 
-    number: int
+    locked: Locked
     attempt: int
     outcome: Interrupted
 
@@ -95,7 +105,14 @@ class Changes(Writes):
                 now=now,
             ),
             next_events({each.locked.number: each.end.event for each in ended}, now),
-            *_deliver([each for each in ended if each.locked.webhook_url is not None], now),
+            *_deliver(
+                [
+                    News(f"{each.locked.id}.{each.locked.number}", each.locked, each.end.state, each.end.event)
+                    for each in ended
+                    if each.locked.webhook_url is not None
+                ],
+                now,
+            ),
             *self._promote_next([each.locked for each in ended if each.was_head], now),
         ]
 
@@ -143,21 +160,25 @@ class Changes(Writes):
             return []
         events = NewRows()
         expire_at: list[int] = []
-        for number, attempt, outcome in asking:
+        news: list[News] = []
+        for locked, attempt, outcome in asking:
             expire_at.append(now + int(outcome.ttl_seconds * 1000))
             event = NewEvent.interrupted(
                 attempt=attempt, interrupts=outcome.interrupts, expires_at=to_datetime(expire_at[-1])
             )
-            events.append(number, logs.last[number], [event])
+            event_id = events.append(locked.number, logs.last[locked.number], [event])
+            delivery_id = interrupt_delivery_id(locked.id, locked.number, event_id)
+            news.append(News(delivery_id, locked, MessageState.INTERRUPTED, event))
         return [
             step(
                 "interrupt_messages",
-                numbers=[each.number for each in asking],
+                numbers=[each.locked.number for each in asking],
                 interrupts=[each.outcome.interrupts for each in asking],
                 expire_at=expire_at,
                 now=now,
             ),
             events.step(now),
+            *_deliver(news, now),
         ]
 
     def note_attempts(self, failed: Sequence[FailedNow], now: int) -> list[Step]:
@@ -197,18 +218,20 @@ class Changes(Writes):
         return to_message(row)
 
 
-def _deliver(ended: Sequence[Ended], now: int) -> list[Step]:
-    if not ended:
+def _deliver(news: Sequence[News], now: int) -> list[Step]:
+    told = [each for each in news if is_told(each.locked.webhook_url, each.locked.webhook_events, each.state)]
+    if not told:
         return []
     return [
         step(
             "add_deliveries",
-            ids=[f"{each.locked.id}.{each.locked.number}" for each in ended],
-            tenants=[each.locked.tenant for each in ended],
-            message_ids=[each.locked.id for each in ended],
-            threads=[each.locked.thread_id for each in ended],
-            urls=[each.locked.webhook_url for each in ended],
-            events=[each.end.event.data for each in ended],
+            ids=[each.delivery_id for each in told],
+            tenants=[each.locked.tenant for each in told],
+            message_ids=[each.locked.id for each in told],
+            threads=[each.locked.thread_id for each in told],
+            urls=[each.locked.webhook_url for each in told],
+            events=[each.state.value for each in told],
+            data=[each.event.data for each in told],
             now=now,
         )
     ]

@@ -12,7 +12,7 @@ from app.store.parts import SETTLED_AT_ONCE, ThreadKey, Unsettled
 from app.store.postgres.changes import Changes
 from app.store.postgres.connection import Rows, Session, step
 from app.store.reads import LEVEL, NEAR_END
-from app.store.rows import options_of, preview, run_at_of
+from app.store.rows import events_text, options_of, preview, run_at_of
 
 
 class Placed(NamedTuple):
@@ -114,6 +114,7 @@ class Placing(Changes):
                     json.dumps(rollbacks[each.new.id]) if rollbacks.get(each.new.id) else None for each in placed
                 ],
                 webhook_urls=[each.new.webhook_url for each in placed],
+                webhook_events=[events_text(each.new) for each in placed],
                 now=now,
             )
         )

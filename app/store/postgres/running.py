@@ -80,7 +80,7 @@ class Sorted:
             case Released(reason, delay):
                 self.back.append(PutBack(locked.number, attempt, reason, self._later(delay), refunded=1))
             case Interrupted() as interrupted:
-                self.asking.append(Asking(locked.number, attempt, interrupted))
+                self.asking.append(Asking(locked, attempt, interrupted))
 
     def _later(self, seconds: float) -> int:
         return self._now + int(seconds * 1000)

@@ -8,13 +8,12 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 
 from app.clock import Clock, SteadyClock, to_datetime
+from app.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
 from app.models import (
     Accepted,
     Beat,
     Claim,
     DeadLetterGroup,
-    Delivery,
-    DeliveryAttempt,
     EventPage,
     FailedAttempt,
     Lease,
@@ -339,6 +338,10 @@ class PostgresStore:
     async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
         """See `WebhookStore.list_deliveries`."""
         return await self._list_lane.run(lambda: self._lists.deliveries(tenant, message_id))
+
+    async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
+        """See `WebhookStore.find_deliveries`."""
+        return await self._list_lane.run(lambda: self._lists.delivery_records(tenant, chosen, page))
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
         """See `WebhookStore.replay_delivery`."""

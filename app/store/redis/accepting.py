@@ -30,7 +30,7 @@ from app.store.base import CANCELS, KEY_SECONDS, MOVED, PAGE_TEXT_LENGTH, READY,
 from app.store.parts import CLEARED_AT_ONCE, Cleared, ThreadKey, Unsettled, asks_of_thread, clear
 from app.store.redis import replies, templates
 from app.store.redis.calls import Calls
-from app.store.rows import Receipt, accepted, options_of, preview
+from app.store.rows import Receipt, accepted, events_text, options_of, preview
 
 SCAN_LENGTH = 1_000
 """So many messages one script looks at for those that a filter means."""
@@ -99,6 +99,7 @@ class Accepting(Calls):
             int(new.delay_seconds * 1000) if new.run_at is None and new.delay_seconds > 0 else "",
             new.if_busy.value,
             new.webhook_url or "",
+            events_text(new) or "",
         )
 
     async def get(self, tenant: str, message_id: str) -> Message:

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from app.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord, DeliveryState
 from app.errors import DeliveryNotFound, MessageNotFound, NotFailed
 from app.models import (
     DeadLetterGroup,
-    Delivery,
-    DeliveryAttempt,
-    DeliveryState,
     FailedAttempt,
     Message,
     MessageState,
+    Page,
+    WebhookEvent,
 )
 from app.serving import Pace
 from app.store.base import MOVED, PACE_MESSAGES, READY, message_topic
@@ -100,6 +100,17 @@ class Operating(Accepting):
     async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
         """See `WebhookStore.list_deliveries`."""
         return list(map(replies.delivery, await self._reads.run("list_deliveries", tenant, message_id)))
+
+    async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
+        """See `WebhookStore.find_deliveries`."""
+        states = DeliveryState if chosen.states is None else chosen.states
+        events = WebhookEvent if chosen.events is None else chosen.events
+        reply = await self._reads.run(
+            "find_deliveries", tenant, page.limit, *(page.cursor or ("", "")),
+            "" if chosen.message_id is None else f"={chosen.message_id}",
+            f" {' '.join(sorted(states))} ", f" {' '.join(sorted(events))} ",
+        )  # fmt: skip
+        return list(map(replies.delivery_record, reply))
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
         """See `WebhookStore.replay_delivery`."""

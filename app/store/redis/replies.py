@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.clock import to_datetime
+from app.deliveries import Delivery, DeliveryRecord
 from app.models import (
     DeadLetterGroup,
-    Delivery,
     Event,
     EventPage,
     EventType,
@@ -22,6 +22,7 @@ from app.store.rows import (
     THREAD_STATES,
     agents_of,
     to_delivery,
+    to_delivery_record,
     to_failed_attempt,
     to_groups,
     to_message,
@@ -46,6 +47,11 @@ def thread(columns: Sequence[Any]) -> Thread:
 def delivery(columns: Sequence[Any]) -> Delivery:
     """From the reply of the Lua function `delivery_row`."""
     return to_delivery(_with_numbers(columns, DELIVERY_NUMBERS))
+
+
+def delivery_record(columns: Sequence[Any]) -> DeliveryRecord:
+    """From the reply of the Lua function `delivery_record`."""
+    return to_delivery_record(_with_numbers(columns, DELIVERY_NUMBERS))
 
 
 def failed_attempt(columns: Sequence[Any]) -> FailedAttempt:

@@ -9,7 +9,7 @@ from app.models import Accepted, Cancelled, IfBusy, NewMessage, Place, RequestKe
 from app.store.base import KEY_SECONDS, MOVED, READY
 from app.store.parts import CLEARED_AT_ONCE, ThreadKey
 from app.store.reads import LEVEL, NEAR_END
-from app.store.rows import Receipt, accepted, options_of, preview, run_at_of
+from app.store.rows import Receipt, accepted, events_text, options_of, preview, run_at_of
 from app.store.sqlite.changes import Changes
 
 
@@ -71,6 +71,7 @@ class Accepting(Changes):
             options=options_of(new),
             rollback=json.dumps(rollback) if rollback else None,
             webhook_url=new.webhook_url,
+            webhook_events=events_text(new),
             now=now,
         ).get
         if busy:

@@ -13,10 +13,10 @@ from app.clock import Clock, to_datetime
 from app.errors import MessageNotFound, NotCancellable
 from app.models import Cancelled, Completed, Failed, Message, MessageState, NewEvent, NewMessage, Place
 from app.store.base import CANCELS, MOVED, READY, RankPolicy, message_topic
-from app.store.endings import ending
+from app.store.endings import Ending, ending
 from app.store.parts import SETTLED_AT_ONCE, Unsettled
 from app.store.reads import Reads
-from app.store.rows import to_message
+from app.store.rows import is_told, to_message
 
 
 class SqliteReads(Reads):
@@ -104,21 +104,26 @@ class Changes(SqliteReads):
             error=end.error, error_code=end.error_code, fingerprint=end.fingerprint, fence_step=fence_step,
             crashed=crashed, now=now,
         )  # fmt: skip
-        self._ended(ended, end.event, now, was_head=was_head)
+        self._ended(ended, end, now, was_head=was_head)
 
-    def _ended(self, ended: tuple[Any, ...], event: NewEvent, now: int, *, was_head: bool = True) -> None:
+    def _ended(self, ended: tuple[Any, ...], end: Ending, now: int, *, was_head: bool = True) -> None:
         """What follows from a terminal state; `ended` as `end_message` returns it."""
-        number, message_id, tenant, thread_id, webhook_url, last = ended
-        self.execute("add_event", message=number, id=last + 1, type=event.type, data=event.data, now=now)
-        if webhook_url is not None:
-            self.execute(
-                "add_delivery", id=f"{message_id}.{number}", tenant=tenant, message_id=message_id,
-                thread_id=thread_id, url=webhook_url, event=event.data, now=now,
-            )  # fmt: skip
+        number, message_id, tenant, thread_id, *_ = ended
+        self._tell(ended, end.state, end.event, f"{message_id}.{number}", now)
         if was_head and thread_id is not None:
             self.execute("promote_next", tenant=tenant, thread_id=thread_id, now=now)
             self.touched.add(READY)
         self.touched |= {MOVED, message_topic(message_id)}
+
+    def _tell(self, told: tuple[Any, ...], state: MessageState, event: NewEvent, delivery_id: str, now: int) -> None:
+        """Append the event of a new state and add its delivery; `told` has the columns of `told_columns`."""
+        number, message_id, tenant, thread_id, url, events, last = told
+        self.execute("add_event", message=number, id=last + 1, type=event.type, data=event.data, now=now)
+        if is_told(url, events, state):
+            self.execute(
+                "add_delivery", id=delivery_id, tenant=tenant, message_id=message_id, thread_id=thread_id, url=url,
+                event=state, data=event.data, now=now,
+            )  # fmt: skip
 
     def _put_back(
         self, number: int, now: int, run_at: int, *, attempt: int, error: str, refunded: int = 0, crashed: int = 0

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from app.clock import to_datetime
+from app.deliveries import Delivery, DeliveryAttempt, DeliveryState
 from app.errors import AgentQueueError, DeliveryNotFound, NotFailed, NotInterrupted, NotQueued
 from app.models import (
     Accepted,
-    Delivery,
-    DeliveryAttempt,
-    DeliveryState,
     Message,
     MessageState,
     NewEvent,

@@ -15,6 +15,7 @@ from app.models import (
     Interrupted,
     Lease,
     Message,
+    MessageState,
     NewEvent,
     Outcome,
     Released,
@@ -23,7 +24,7 @@ from app.models import (
 )
 from app.store.base import MOVED, READY, message_topic
 from app.store.endings import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
-from app.store.rows import agents_text, stored_details, to_message
+from app.store.rows import agents_text, interrupt_delivery_id, stored_details, to_message
 from app.store.sqlite.changes import Changes
 
 BATCH = 100
@@ -113,14 +114,17 @@ class Running(Changes):
             error=None, error_code=None, fingerprint=None, fence_step=0, crashed=0, now=now,
         )  # fmt: skip
         for each in ended:
-            self._ended(each, end.event, now)
+            self._ended(each, end, now)
         return bool(ended)
 
     def _interrupt(self, number: int, attempt: int, outcome: Interrupted, now: int) -> None:
         expires_at = now + int(outcome.ttl_seconds * 1000)
-        self.execute("interrupt_message", number=number, interrupts=outcome.interrupts, expires_at=expires_at, now=now)
+        (asking,) = self.rows(
+            "interrupt_message", number=number, interrupts=outcome.interrupts, expires_at=expires_at, now=now
+        )
         event = NewEvent.interrupted(attempt=attempt, interrupts=outcome.interrupts, expires_at=to_datetime(expires_at))
-        self._append(number, [event], now)
+        delivery_id = interrupt_delivery_id(asking[1], number, asking[-1] + 1)
+        self._tell(asking, MessageState.INTERRUPTED, event, delivery_id, now)
 
     def _note_attempt(self, number: int, failed: Failed | Retry, now: int) -> None:
         """Lists the attempt as failed; before the change of state, from which on it is not known when it began."""

@@ -21,14 +21,13 @@ from pathlib import Path
 import apsw
 
 from app.clock import Clock, SteadyClock, to_datetime
+from app.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
 from app.errors import StoreError
 from app.models import (
     Accepted,
     Beat,
     Claim,
     DeadLetterGroup,
-    Delivery,
-    DeliveryAttempt,
     EventPage,
     FailedAttempt,
     Lease,
@@ -297,6 +296,10 @@ class SqliteStore:
     async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
         """See `WebhookStore.list_deliveries`."""
         return await self._list_lane.run(lambda: self._lists.deliveries(tenant, message_id))
+
+    async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
+        """See `WebhookStore.find_deliveries`."""
+        return await self._list_lane.run(lambda: self._lists.delivery_records(tenant, chosen, page))
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
         """See `WebhookStore.replay_delivery`."""

@@ -1,11 +1,19 @@
 -- How messages end: the terminal state with its event and its delivery, failed attempts, dead letters by kind.
-local function deliver(message, now, event)
-    local id = message.id .. '.' .. message.number
+
+-- Whether the webhook of a message is told of this state: see `app.store.rows.is_told`.
+local function is_told(message, state)
+    if not message.webhook_url then return false end
+    if not message.webhook_events then return state ~= 'interrupted' end
+    return string.find(message.webhook_events, '"' .. state .. '"', 1, true) ~= nil
+end
+
+local function deliver(message, state, now, event, id)
     redis.call('HSET', delivery_key(id), 'tenant', message.tenant, 'message_id', message.id, 'url', message.webhook_url,
-        'event', string.sub(event, string.find(event, ' ', 1, true) + 1), 'state', 'pending', 'created_at', now,
-        'next_at', now)
+        'told', state, 'event', string.sub(event, string.find(event, ' ', 1, true) + 1), 'state', 'pending',
+        'created_at', now, 'next_at', now)
     if message.thread then redis.call('HSET', delivery_key(id), 'thread', message.thread) end
     redis.call('RPUSH', deliveries_key(message.id), id)
+    redis.call('ZADD', deliveries_of_kind(message.tenant, 'pending', state), now, id)
     redis.call('ZADD', DUE, now, id)
 end
 
@@ -25,7 +33,7 @@ local function finish(message, state, now, event)
     redis.call('ZADD', LOGGED, now, message.member)
     redis.call('HINCRBY', of_tenant('tallies', message.tenant), state, 1)
     recount(message, message.state, state, now)
-    if message.webhook_url then deliver(message, now, event) end
+    if is_told(message, state) then deliver(message, state, now, event, message.id .. '.' .. message.number) end
 end
 
 local function bury(tenant, id, number, fingerprint, at)
@@ -70,7 +78,9 @@ local function erase(message)
         unbury(message.tenant, message.id, message.number, redis.call('HGET', message_key(message.id), 'fingerprint'))
     end
     for _, id in ipairs(redis.call('LRANGE', deliveries_key(message.id), 0, -1)) do
+        local f = redis.call('HMGET', delivery_key(id), 'state', 'told')
         redis.call('ZREM', DUE, id)
+        if f[2] then redis.call('ZREM', deliveries_of_kind(message.tenant, f[1], f[2]), id) end
         redis.call('UNLINK', delivery_key(id))
     end
     redis.call('UNLINK', message_key(message.id), content_key(message.id), result_key(message.id), log_key(message.id),

@@ -16,8 +16,11 @@ local function ready_key(agent) return prefix .. 'ready:' .. agent end
 local function worker_key(id) return prefix .. 'worker:' .. id end
 
 -- What a caller can reach is by tenant: waiting, delayed, processing, threads (sorted sets), tallies (hash); messages,
--- failed, interrupted (ids by number); kinds (fingerprints of the failed by the time of the newest, below zero).
+-- failed, interrupted (ids by number); kinds (fingerprints of the failed by the time of the newest, below zero);
+-- deliveries by state and event (ids by the time when they were made).
 local function of_tenant(kind, tenant) return prefix .. 'tenant:' .. kind .. ':' .. tenant end
+
+local function deliveries_of_kind(tenant, state, event) return of_tenant('deliveries:' .. state .. ':' .. event, tenant) end
 
 -- The length in front keeps (a, b:c) and (a:b, c) apart.
 local function scope(tenant, thread) return #tenant .. ':' .. tenant .. ':' .. thread end

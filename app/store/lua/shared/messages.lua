@@ -2,14 +2,14 @@
 local function load(id)
     local f = redis.call('HMGET', message_key(id), 'number', 'tenant', 'thread', 'agent', 'base_rank', 'state', 'place',
         'attempt', 'fence', 'begun', 'run_at', 'worker', 'started_at', 'cancel', 'webhook_url', 'thread_number', 'priority',
-        'dropped', 'since')
+        'dropped', 'since', 'webhook_events')
     if not f[1] then return nil end
     return {
         id = id, number = f[1], member = member_of(f[1], id), tenant = f[2], thread = f[3], agent = f[4],
         base_rank = tonumber(f[5]), state = f[6], place = f[7], attempt = tonumber(f[8] or 0), fence = tonumber(f[9] or 0),
         begun = f[10] or '1', run_at = tonumber(f[11] or 0), worker = f[12], started_at = tonumber(f[13] or 0),
         cancelled = f[14], webhook_url = f[15], thread_number = f[16], priority = f[17],
-        dropped = tonumber(f[18] or 0), since = tonumber(f[19] or 0),
+        dropped = tonumber(f[18] or 0), since = tonumber(f[19] or 0), webhook_events = f[20],
     }
 end
 

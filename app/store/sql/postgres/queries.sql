@@ -6,7 +6,7 @@
 -- name: message_columns
 number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at, completed_at,
 result, error, error_code, attempt, fence, options, place, run_at, crashes, cancel_requested, fingerprint, interrupt,
-interrupt_expires_at, resume_value, rollback, webhook_url, output
+interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events
 
 -- name: text_octets
 octet_length(content) + coalesce(octet_length(result), 0) + coalesce(octet_length(output), 0)
@@ -87,17 +87,18 @@ RETURNING tenant, thread_id, last_number, unfinished
 -- name: add_messages
 INSERT INTO messages (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, place, run_at, options,
-    rollback, webhook_url, created_at, changed_at
+    rollback, webhook_url, webhook_events, created_at, changed_at
 )
 SELECT id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, 'queued', place, run_at, options,
-    rollback, webhook_url, %(now)s, %(now)s
+    rollback, webhook_url, webhook_events, %(now)s, %(now)s
 FROM unnest(
     %(ids)s::text[], %(tenants)s::text[], %(threads)s::text[], %(thread_numbers)s::bigint[], %(agents)s::text[],
     %(contents)s::text[], %(priorities)s::text[], %(base_ranks)s::bigint[], %(ranks)s::bigint[], %(places)s::text[],
-    %(run_ats)s::bigint[], %(options)s::text[], %(rollbacks)s::text[], %(webhook_urls)s::text[]
+    %(run_ats)s::bigint[], %(options)s::text[], %(rollbacks)s::text[], %(webhook_urls)s::text[],
+    %(webhook_events)s::text[]
 ) WITH ORDINALITY AS given (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, place, run_at, options, rollback,
-    webhook_url, ordinal
+    webhook_url, webhook_events, ordinal
 )
 ORDER BY ordinal
 RETURNING id, number
@@ -576,11 +577,12 @@ RETURNING {claimed_columns}, rank, changed_at
 -- name: claimed_columns
 messages.number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at,
 completed_at, result, error, error_code, attempt, fence, options, place, run_at, crashes, cancel_requested, fingerprint,
-interrupt, interrupt_expires_at, resume_value, rollback, webhook_url, output
+interrupt, interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events
 
 -- name: locked_columns
 messages.number, messages.id, messages.tenant, messages.thread_id, messages.thread_number, messages.state,
-messages.place, messages.attempt, messages.crashes, messages.fence, messages.cancel_requested, messages.webhook_url
+messages.place, messages.attempt, messages.crashes, messages.fence, messages.cancel_requested, messages.webhook_url,
+messages.webhook_events
 
 -- name: lock_leased
 -- The guard of every change of an attempt. FOR UPDATE, here and in lock_expired, keeps out `share_leased`.
@@ -865,17 +867,20 @@ DELETE FROM threads WHERE (tenant, thread_id) IN (
 )
 RETURNING tenant, thread_id
 
--- name: delivery_columns
+-- name: record_columns
 deliveries.id, tenant, message_id, thread_id, url, event, state, tries, created_at, deliveries.next_at,
 '[' || array_to_string(attempts, ',') || ']'
 
+-- name: delivery_columns
+{record_columns}, data
+
 -- name: add_deliveries
-INSERT INTO deliveries (id, tenant, message_id, thread_id, url, event, state, created_at, next_at)
-SELECT id, tenant, message_id, thread_id, url, event, 'pending', %(now)s, %(now)s
+INSERT INTO deliveries (id, tenant, message_id, thread_id, url, event, data, state, created_at, next_at)
+SELECT id, tenant, message_id, thread_id, url, event, data, 'pending', %(now)s, %(now)s
 FROM unnest(
     %(ids)s::text[], %(tenants)s::text[], %(message_ids)s::text[], %(threads)s::text[], %(urls)s::text[],
-    %(events)s::text[]
-) AS given (id, tenant, message_id, thread_id, url, event)
+    %(events)s::text[], %(data)s::text[]
+) AS given (id, tenant, message_id, thread_id, url, event, data)
 
 -- name: claim_deliveries
 WITH due AS MATERIALIZED (
@@ -895,6 +900,30 @@ RETURNING 1
 -- name: list_deliveries
 SELECT {delivery_columns} FROM deliveries WHERE message_id = %(message_id)s AND tenant = %(tenant)s
 ORDER BY created_at, id
+
+-- name: find_deliveries
+-- The newest of each state and event, each from its own range of the index, so that no filter passes over others.
+SELECT {record_columns} FROM deliveries WHERE id = ANY (ARRAY(
+    SELECT newest.id
+    FROM json_array_elements_text(%(states)s::json) AS named_state (state)
+    CROSS JOIN json_array_elements_text(%(events)s::json) AS named_event (event)
+    CROSS JOIN LATERAL (
+        SELECT created_at, id FROM deliveries
+        WHERE tenant = %(tenant)s AND deliveries.state = named_state.state AND deliveries.event = named_event.event
+            AND (created_at, id) < (%(created_at)s, %(id)s::text COLLATE "C")
+        ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+    ) AS newest
+    ORDER BY newest.created_at DESC, newest.id DESC LIMIT %(limit)s
+))
+ORDER BY created_at DESC, id DESC
+
+-- name: find_deliveries_of_message
+SELECT {record_columns} FROM deliveries
+WHERE message_id = %(message_id)s AND tenant = %(tenant)s
+    AND (created_at, id) < (%(created_at)s, %(id)s::text COLLATE "C")
+    AND state = ANY (ARRAY(SELECT json_array_elements_text(%(states)s::json)))
+    AND event = ANY (ARRAY(SELECT json_array_elements_text(%(events)s::json)))
+ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 
 -- name: replay_delivery
 UPDATE deliveries SET state = 'pending', tries = 0, next_at = %(now)s WHERE id = %(id)s AND tenant = %(tenant)s

@@ -3,7 +3,7 @@
 -- name: message_columns
 number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at, completed_at,
 result, error, error_code, attempt, fence, options, place, run_at, crashes, cancel_requested, fingerprint, interrupt,
-interrupt_expires_at, resume_value, rollback, webhook_url, output
+interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events
 
 -- name: queue_id
 SELECT id FROM queue
@@ -24,11 +24,11 @@ RETURNING last_number, queued + processing + interrupted > 0
 -- name: add_message
 INSERT INTO messages (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, place, run_at, options,
-    rollback, webhook_url, created_at, changed_at
+    rollback, webhook_url, webhook_events, created_at, changed_at
 ) VALUES (
     :id, :tenant, :thread_id, :thread_number, :agent, :content, :priority, :base_rank,
     CASE WHEN :place <> 'delayed' THEN :base_rank END, 'queued', :place, :run_at, :options,
-    :rollback, :webhook_url, :now, :now
+    :rollback, :webhook_url, :webhook_events, :now, :now
 )
 RETURNING number
 
@@ -386,14 +386,18 @@ resume_value = NULL,
 cancel_requested = 0, fence = fence + :fence_step, crashes = crashes + :crashed, worker_id = NULL,
 lease_until = NULL, changed_at = :now, completed_at = :now
 
+-- name: told_columns
+-- What its event and its delivery are made of.
+number, id, tenant, thread_id, webhook_url, webhook_events, {last_of_log}
+
 -- name: end_message
 UPDATE messages SET {ended} WHERE number = :number
-RETURNING number, id, tenant, thread_id, webhook_url, {last_of_log}
+RETURNING {told_columns}
 
 -- name: end_leased
 -- As find_leased and end_message together, of an attempt that nobody cancels.
 UPDATE messages SET {ended} WHERE id = :id AND fence = :fence AND state = 'processing' AND cancel_requested = 0
-RETURNING number, id, tenant, thread_id, webhook_url, {last_of_log}
+RETURNING {told_columns}
 
 -- name: put_back
 -- Back to the queue as the head of its thread, with the rank it would have had there all the time.
@@ -409,6 +413,7 @@ UPDATE messages SET
     state = 'interrupted', interrupt = :interrupts, interrupt_expires_at = :expires_at, resume_value = NULL,
     attempt = attempt - 1, fence = fence + 1, worker_id = NULL, lease_until = NULL, changed_at = :now
 WHERE number = :number
+RETURNING {told_columns}
 
 -- name: resume_message
 UPDATE messages SET
@@ -544,12 +549,15 @@ SELECT coalesce(max(number), 0) FROM hints
 -- name: prune_hints
 DELETE FROM hints WHERE number <= :before
 
--- name: delivery_columns
+-- name: record_columns
 id, tenant, message_id, thread_id, url, event, state, tries, created_at, next_at, attempts
 
+-- name: delivery_columns
+{record_columns}, data
+
 -- name: add_delivery
-INSERT INTO deliveries (id, tenant, message_id, thread_id, url, event, state, created_at, next_at)
-VALUES (:id, :tenant, :message_id, :thread_id, :url, :event, 'pending', :now, :now)
+INSERT INTO deliveries (id, tenant, message_id, thread_id, url, event, data, state, created_at, next_at)
+VALUES (:id, :tenant, :message_id, :thread_id, :url, :event, :data, 'pending', :now, :now)
 
 -- name: find_due_deliveries
 SELECT id FROM deliveries WHERE state = 'pending' AND next_at <= :now ORDER BY next_at LIMIT :limit
@@ -566,6 +574,27 @@ RETURNING 1
 
 -- name: list_deliveries
 SELECT {delivery_columns} FROM deliveries WHERE message_id = :message_id AND tenant = :tenant ORDER BY created_at, id
+
+-- name: find_deliveries
+-- The newest of each state and event, each from its own range of the index, so that no filter passes over others.
+SELECT {record_columns} FROM deliveries WHERE id IN (
+    SELECT kind.id FROM json_each(:states) AS named_state CROSS JOIN json_each(:events) AS named_event
+    CROSS JOIN deliveries AS kind
+    WHERE kind.id IN (
+        SELECT newest.id FROM deliveries AS newest
+        WHERE newest.tenant = :tenant AND newest.state = named_state.value AND newest.event = named_event.value
+            AND (newest.created_at, newest.id) < (:created_at, :id)
+        ORDER BY newest.created_at DESC, newest.id DESC LIMIT :limit
+    )
+    ORDER BY kind.created_at DESC, kind.id DESC LIMIT :limit
+)
+ORDER BY created_at DESC, id DESC
+
+-- name: find_deliveries_of_message
+SELECT {record_columns} FROM deliveries
+WHERE message_id = :message_id AND tenant = :tenant AND (created_at, id) < (:created_at, :id)
+    AND state IN (SELECT value FROM json_each(:states)) AND event IN (SELECT value FROM json_each(:events))
+ORDER BY created_at DESC, id DESC LIMIT :limit
 
 -- name: replay_delivery
 UPDATE deliveries SET state = 'pending', tries = 0, next_at = :now WHERE id = :id AND tenant = :tenant

@@ -24,3 +24,13 @@ ALTER TABLE workers ADD COLUMN agents TEXT NOT NULL DEFAULT '';
 
 -- Lists of cancelled messages only; costs nothing but where a message is cancelled.
 CREATE INDEX messages_cancelled ON messages (tenant, number) WHERE state = 'cancelled';
+
+-- Webhooks choose what they are told of: a JSON array, NULL for the ends.
+ALTER TABLE messages ADD COLUMN webhook_events TEXT;
+
+-- `event` is the state that a delivery tells of.
+ALTER TABLE deliveries ADD COLUMN data TEXT NOT NULL DEFAULT '';
+UPDATE deliveries SET data = event, event = substring(event FROM '^\{"state": "([a-z]+)"');
+
+-- Lists of deliveries, newest first.
+CREATE INDEX deliveries_by_kind ON deliveries (tenant, state, event, created_at, id);

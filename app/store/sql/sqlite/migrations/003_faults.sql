@@ -28,3 +28,15 @@ CREATE INDEX messages_cancelled ON messages (tenant, number) WHERE state = 'canc
 -- Threads whose messages were all deleted: without it, each look for them walks all threads.
 CREATE INDEX threads_empty ON threads (last_activity)
     WHERE queued + processing + interrupted + completed + failed + cancelled = 0;
+
+-- Webhooks choose what they are told of: a JSON array, NULL for the ends.
+ALTER TABLE messages ADD COLUMN webhook_events TEXT;
+
+-- `event` is the state that a delivery tells of. `data` comes last, so that lists need not read over long ones.
+ALTER TABLE deliveries ADD COLUMN data TEXT NOT NULL DEFAULT '';
+UPDATE deliveries SET data = event, event = json_extract(event, '$.state');
+
+-- Lists of deliveries, newest first.
+CREATE INDEX deliveries_by_kind ON deliveries (tenant, state, event, created_at, id);
+DROP INDEX deliveries_of_message;
+CREATE INDEX deliveries_of_message ON deliveries (message_id, created_at, id);
