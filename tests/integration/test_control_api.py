@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -255,6 +256,39 @@ async def test_deliveries_are_listed_and_made_again(serve: Serve) -> None:
     assert delivery["attempts"][0]["error"]
     replayed = await quiet.client.post(f"/deliveries/{delivery['id']}/replay")
     assert (replayed.status_code, replayed.json()["id"], replayed.json()["state"]) == (202, delivery["id"], "pending")
+
+
+async def test_all_deliveries_are_listed_page_by_page_by_what_they_are(serve: Serve) -> None:
+    quiet = await serve(worker_concurrency=0, webhook_secret=SECRET, webhook_allow_private=True)
+    hook: dict[str, Any] = {"webhook_url": "http://127.0.0.1:9/hook", "webhook_events": ["failed", "interrupted"]}
+    assert (await quiet.client.get("/deliveries")).json() == {"deliveries": []}
+    ids = [await bring(quiet, state, **hook) for state in (S.FAILED, S.INTERRUPTED, S.COMPLETED, S.FAILED)]
+    assert (await quiet.client.get(f"/messages/{ids[0]}")).json()["webhook_events"] == ["failed", "interrupted"]
+    plain = await bring(quiet, S.QUEUED, webhook_url=hook["webhook_url"])
+    assert (await quiet.client.get(f"/messages/{plain}")).json()["webhook_events"] == [
+        "completed", "failed", "cancelled",
+    ]  # fmt: skip
+
+    async def listed(**query: Any) -> list[tuple[str, str]]:
+        found, target = [], f"/deliveries?{urlencode(query, doseq=True)}"
+        while target:
+            response = await quiet.client.get(target)
+            assert response.status_code == 200, response.text
+            found += [(each["message_id"], each["event"]) for each in response.json()["deliveries"]]
+            target = response.links["next"]["url"] if response.links else ""
+        return found
+
+    everything = [(ids[3], "failed"), (ids[1], "interrupted"), (ids[0], "failed")]
+    for limit in (1, 2, 3, 100):
+        assert await listed(limit=limit) == everything
+    assert await listed(event="interrupted", limit=1) == everything[1:2]
+    assert await listed(event=["failed", "cancelled"], state=["pending", "failed"], limit=1) == everything[::2]
+    assert await listed(state="delivered") == []
+    assert await listed(message_id=ids[0]) == everything[2:]
+    assert await listed(message_id="unknown") == []
+    for wrong in ("state=done", "event=message.failed", "limit=0", "message_id="):
+        check_problem(await quiet.client.get(f"/deliveries?{wrong}"), 422, "validation_error")
+    check_problem(await quiet.client.get("/deliveries?cursor=x"), 422, "invalid_request", "cursor")
 
 
 async def test_unknown_deliveries_are_404(quiet: LiveServer) -> None:

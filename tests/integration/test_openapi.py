@@ -75,6 +75,7 @@ async def test_every_operation_is_described(quiet: LiveServer) -> None:
         "POST /dead-letters/requeue",
         "POST /dead-letters/purge",
         "GET /messages/{message_id}/deliveries",
+        "GET /deliveries",
         "POST /deliveries/{delivery_id}/replay",
     }
     identifiers = [operation["operationId"] for operation in operations.values()]

@@ -62,6 +62,11 @@ async def test_a_delayed_message_waits_for_its_time(quiet: LiveServer) -> None:
         ({"webhook_url": "http://127.0.0.1/hook"}, "webhook_url"),
         ({"webhook_url": "not a url"}, "webhook_url"),
         ({"webhook_url": ""}, "webhook_url"),
+        ({"webhook_events": ["completed"]}, "webhook_events"),
+        ({"webhook_events": ["completed"], "webhook_url": None}, "webhook_events"),
+        ({"webhook_events": [], "webhook_url": "https://receiver.example/"}, "webhook_events"),
+        ({"webhook_events": "failed", "webhook_url": "https://receiver.example/"}, "webhook_events"),
+        ({"webhook_events": ["failed", "done"], "webhook_url": "https://receiver.example/"}, "webhook_events.1"),
     ],
 )
 async def test_a_wrong_wish_is_422_and_nothing_is_stored(serve: Serve, fields: dict[str, Any], field: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from app import webhooks
+from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.openai_stub import Answer, StubServer
 from tests.receiver import answer, receiver
@@ -53,6 +54,43 @@ async def test_the_answer_of_an_agent_comes_signed_to_the_url_of_its_message(ser
         "result": "Paris.",
         "completed_at": status["completed_at"],
     }
+
+
+async def test_each_question_of_an_agent_comes_signed_and_its_answer_leads_to_the_next(
+    serve: Serve, control: GraphControl
+) -> None:
+    server = await serve(agents="approving=tests.graphs:approving", **ALLOWED)
+    async with receiver(answers=[answer(500)]) as there:
+        events = ["interrupted", "completed"]
+        submitted = await server.submit("Delete it", webhook_url=there.url(), webhook_events=events)
+        path = f"/messages/{submitted['message_id']}"
+        [got] = await until(lambda: there.requests, "the question comes")
+        asked = Webhook(SECRET).verify(got.body, got.headers)
+        status = await server.status(submitted["message_id"])
+        assert asked["type"] == "message.interrupted"
+        assert asked["data"] == {
+            "message_id": submitted["message_id"],
+            "thread_id": None,
+            "state": "interrupted",
+            "attempt": 1,
+            "interrupts": status["interrupts"],
+            "expires_at": status["interrupt_expires_at"],
+        }
+        [question] = asked["data"]["interrupts"]
+        response = await server.client.post(f"{path}/resume", json={"values": {question["id"]: {"ok": True}}})
+        assert response.status_code == 202, response.text
+        done = await until(
+            lambda: [each for each in there.requests if b"message.completed" in each.body], "the end comes"
+        )
+        assert Webhook(SECRET).verify(done[0].body, done[0].headers)["data"]["state"] == "completed"
+
+    async def noted() -> list[dict[str, Any]] | None:
+        found = await deliveries(server, submitted["message_id"])
+        return found if found[-1]["attempts"] else None
+
+    first, second = await until(noted, "the tries are noted")
+    assert (first["event"], first["attempts"][0]["status"]) == ("interrupted", 500)
+    assert (second["event"], second["state"]) == ("completed", "delivered")
 
 
 async def test_a_slow_receiver_delays_no_run(serve: Serve, model: StubServer) -> None:

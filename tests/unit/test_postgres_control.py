@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from app.clock import to_datetime
+from app.deliveries import DeliveryFilter
 from app.errors import Conflict, LeaseLost, NotFound
-from app.models import IfBusy, Lease, MessageFilter, MessageState, Page, Retry
+from app.models import IfBusy, Lease, MessageFilter, MessageState, NewEvent, Page, Retry, WebhookEvent
 from app.store.named_sql import load_migrations
 from app.store.postgres.store import PostgresStore
 from tests.clock import ManualClock
@@ -221,6 +223,23 @@ async def test_a_database_of_version_1_is_brought_up_to_date(url: str, clock: Ma
         assert head is not None
         assert head.id == "m3"
         assert_counts_are_what_is_there(url)
+
+
+async def test_a_delivery_of_version_2_tells_what_it_did(url: str, clock: ManualClock) -> None:
+    tell(url, "CREATE SCHEMA agent_queue CREATE TABLE agent_queue_migrations (number INTEGER PRIMARY KEY)")
+    for number, script in load_migrations("postgres")[:2]:
+        tell(url, script)
+        tell(url, f"INSERT INTO agent_queue_migrations VALUES ({number})")
+    data = NewEvent.done('"state": "failed" \\ é', to_datetime(clock.now())).data
+    tell(
+        url,
+        "INSERT INTO deliveries (id, tenant, message_id, url, event, state, created_at, next_at)"
+        f" VALUES ('m.1', '{TENANT}', 'm', 'https://example.com', '{data}', 'pending', {clock.now()}, {clock.now()})",
+    )
+    async with opened(url, clock) as store:
+        (record,) = await store.find_deliveries(TENANT, DeliveryFilter(), Page(ALL))
+        (taken,) = await store.claim_deliveries(ALL, lease_seconds=LEASE_SECONDS)
+        assert (record.event, taken.data) == (WebhookEvent.COMPLETED, data)
 
 
 async def test_a_requeued_message_leaves_no_row_behind_under_its_old_number(stores: Stores, url: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from app.deliveries import DeliveryAttempt
+from app.deliveries import DeliveryAttempt, DeliveryFilter
 from app.errors import NotFailed, NotInterrupted
 from app.models import (
     EventType,
@@ -19,6 +19,7 @@ from app.models import (
     MessageState,
     Page,
     Released,
+    WebhookEvent,
 )
 from app.store.base import KEY_SECONDS, PACE_MESSAGES
 from app.store.redis import accepting, running
@@ -184,6 +185,44 @@ async def test_a_delivery_is_claimed_settled_and_replayed_once(tmp_path: Path, m
         assert proxy.cuts == 4
         assert (replayed.tries, replayed.attempts) == (0, (tried,))
         assert await store.list_deliveries(TENANT, message.id) == [replayed]
+
+
+@at_each_moment
+async def test_a_question_is_told_once(tmp_path: Path, moment: Moment) -> None:
+    async with proxied(tmp_path, ManualClock()) as (store, proxy):
+        message = await add(store, webhook_url=URL, webhook_events=(WebhookEvent.INTERRUPTED,))
+        lease = await claim_one(store)
+        proxy.cut = moment
+        await store.finish(lease, INTERRUPTED)
+        assert proxy.cuts == 1
+        (delivery,) = await store.list_deliveries(TENANT, message.id)
+        assert delivery.id == f"{message.id}.{message.number}.2"
+        assert [found.id for found in await store.find_deliveries(TENANT, DeliveryFilter(), Page(10))] == [delivery.id]
+
+
+async def test_a_delivery_that_an_earlier_version_made_is_sent_and_then_listed(
+    admin: redis.Redis, store: RedisStore, tmp_path: Path
+) -> None:
+    lease = await start(store, webhook_url=URL)
+    await store.finish(lease, DONE)
+    (delivery,) = await store.list_deliveries(TENANT, lease.message_id)
+    admin.hdel(f"{{{tmp_path}}}:delivery:{delivery.id}", "told")
+    assert admin.delete(f"{{{tmp_path}}}:tenant:deliveries:pending:completed:{TENANT}") == 1
+
+    async def listed() -> list[str]:
+        return [found.id for found in await store.find_deliveries(TENANT, DeliveryFilter(), Page(10))]
+
+    assert await store.list_deliveries(TENANT, lease.message_id) == [delivery]
+    assert await store.find_deliveries(TENANT, DeliveryFilter(lease.message_id), Page(10))
+    assert await listed() == []
+    (taken,) = await store.claim_deliveries(10, lease_seconds=LEASE_SECONDS)
+    assert (taken.event, taken.data) == (delivery.event, delivery.data)
+    assert await store.settle_delivery(
+        taken, DeliveryAttempt(at=taken.created_at, status=204, error=None), next_in=None
+    )
+    assert await listed() == [delivery.id]
+    await store.replay_delivery(TENANT, delivery.id)
+    assert await listed() == [delivery.id]
 
 
 # A queue of version 1
