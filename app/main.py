@@ -15,12 +15,10 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from fastapi_offline import FastAPIOffline
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import __version__
-from app.api import admin, errors, health, routes, streaming, threads, websocket
+from app.api import admin, errors, health, reference, routes, streaming, threads, websocket
 from app.api.connections import connection_limit
 from app.api.gate import Gate
 from app.api.http_protocol import ConnectedHttpProtocol
@@ -113,7 +111,7 @@ def create_app(
     app.state.services = runtime.services
     for router in (routes.router, admin.router, streaming.router, threads.router, health.router):
         app.router.routes.extend(router.routes)  # include_router would match every request twice
-    app.router.routes.extend([*websocket.routes, *_offline_pages()])
+    app.router.routes.extend([*websocket.routes, *reference.pages(TITLE)])
     app.add_middleware(RawThreadPaths)
     for method, path, endpoint in AHEAD:
         app.entry = HotRoute(app.entry, method=method, path=path, endpoint=endpoint, owner=app)
@@ -121,12 +119,6 @@ def create_app(
     errors.install(app)
     _describe_shared_schemas(app)
     return app
-
-
-def _offline_pages() -> list[BaseRoute]:
-    """The description to be read by people, whose pages load nothing from elsewhere."""
-    offline = FastAPIOffline(title=TITLE)
-    return [route for route in offline.routes if getattr(route, "path", None) != offline.openapi_url]
 
 
 def _describe_shared_schemas(app: FastAPI) -> None:
