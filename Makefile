@@ -14,7 +14,8 @@ run: .venv/run ## Serve on port 8000 with everything it needs, the embedded mode
 worker: .venv/run ## Run messages of the same database in another process, without the API
 	@$(BIN)/python -m app.worker
 
-test: .venv/dev ## Run all tests
+test: .venv/dev ## Run all tests (a quarter of an hour on two cores)
+	@echo "Running all tests, which takes about 15 minutes on two cores"
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
 
 chaos: .venv/dev ## Kill, stop and cut everything for 10 minutes a backend (CHAOS_SECONDS, CHAOS_SEED), and check
@@ -38,7 +39,7 @@ bench: .venv/dev ## Measure; prints a table and writes bench/results
 
 lock: .venv/uv ## Lock the dependencies of pyproject.toml into the requirements files
 	$(UV) lock -q --upgrade
-	$(UV) export -q --no-emit-project --all-extras --no-default-groups -o requirements.txt
+	$(UV) export -q --no-emit-project --extra postgres --extra redis --no-default-groups -o requirements.txt
 	$(UV) export -q --no-emit-project --only-group llm -o requirements-model.txt
 	$(UV) export -q --no-emit-project --all-extras --all-groups -o requirements-dev.txt
 	sed -i '/^#    uv export/d' requirements.txt requirements-model.txt requirements-dev.txt

@@ -16,18 +16,27 @@ COMMANDS: dict[str, tuple[Callable[[Settings], None], str]] = {
 }
 
 
-def main() -> None:
-    """Run the command that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="agentq", description="A durable queue for AI agents.", epilog="README.md lists the settings."
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the arguments, with its help."""
+    names = ", ".join(name.upper() for name in Settings.model_fields)
+    arguments = argparse.ArgumentParser(
+        prog="agentq",
+        description="A durable queue for AI agents.",
+        epilog=f"Settings come from the environment, or from lines NAME=value of a file .env in this folder: {names}.",
     )
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    arguments.add_argument("--version", action="version", version=__version__)
+    commands = arguments.add_subparsers(dest="command", required=True, metavar="command")
     for name, (_, explanation) in COMMANDS.items():
         commands.add_parser(name, help=explanation, description=explanation.capitalize())
+    return arguments
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    arguments = parser().parse_args()
     if not sys.flags.safe_path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does, so that AGENTS names modules that stand there
-    run(COMMANDS[parser.parse_args().command][0])
+    run(COMMANDS[arguments.command][0])
 
 
 if __name__ == "__main__":

