@@ -41,7 +41,7 @@ class PostgresServer:
             nobody = pwd.getpwnam("nobody")
             os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
             self._who |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        self._programs = self._find_programs()
+        self.programs = self._find_programs()
         self._run(
             "initdb", "-D", str(self._folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync",
             "--no-instructions",
@@ -69,7 +69,7 @@ class PostgresServer:
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    self._programs / "postgres", "-D", self._folder / "data", "-h", "127.0.0.1", "-p", str(self.port),
+                    self.programs / "postgres", "-D", self._folder / "data", "-h", "127.0.0.1", "-p", str(self.port),
                     "-k", "", "-c", "max_connections=200", *self._options,
                 ],
                 stdout=log,
@@ -162,7 +162,7 @@ class PostgresServer:
             self._process = None
 
     def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run([self._programs / program, *arguments], check=True, capture_output=True, **self._who)
+        subprocess.run([self.programs / program, *arguments], check=True, capture_output=True, **self._who)
 
     def _find_programs(self) -> Path:
         """Where `nobody` can run them too: a copy, if the environment is in a private folder."""

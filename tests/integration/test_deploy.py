@@ -146,8 +146,30 @@ def test_the_manifests_set_what_exists_and_leave_time_to_drain() -> None:
     for pod in pods.values():
         assert {entry["name"] for container in pod["containers"] for entry in container["env"]} <= SETTINGS
     assert pods["agent-queue-worker"]["terminationGracePeriodSeconds"] > float(config["SHUTDOWN_GRACE_SECONDS"]) + 5
-    scaled = next(each for each in found if each["kind"] == "ScaledObject")
+
+
+OF_KUBERNETES = {"v1", "apps/v1", "policy/v1", "networking.k8s.io/v1"}
+
+
+def test_the_manifests_need_nothing_that_a_cluster_may_not_have() -> None:
+    assert {each["apiVersion"] for each in manifests()} <= OF_KUBERNETES
+    (scaled,) = documents(DEPLOY / "kubernetes" / "keda.yaml")
+    (worker,) = documents(DEPLOY / "kubernetes" / "worker.yaml")
+    assert scaled["spec"]["scaleTargetRef"]["name"] == worker["metadata"]["name"]
+    assert "replicas" not in worker["spec"], "applying it again would undo what was scaled"
     assert scaled["spec"]["triggers"][0]["metadata"]["valueLocation"] == "total_queued"
+
+
+@pytest.mark.parametrize(
+    "text", [DEPLOY / "kubernetes" / "kustomization.yaml", ROOT / "docs" / "OPERATIONS.md"], ids=str
+)
+def test_what_is_applied_comes_after_its_namespace(text: Path) -> None:
+    commands = re.findall(r"kubectl apply -[fk] (\S+)", text.read_text("utf-8"))
+    assert commands[:3] == ["deploy/kubernetes/namespace.yaml", "secret.yaml", "deploy/kubernetes"]
+    kustomization, *_ = documents(DEPLOY / "kubernetes" / "kustomization.yaml")
+    (namespace,) = documents(DEPLOY / "kubernetes" / "namespace.yaml")
+    (secret,) = documents(DEPLOY / "kubernetes" / "secret.example.yaml")
+    assert namespace["metadata"]["name"] == secret["metadata"]["namespace"] == kustomization["namespace"]
 
 
 @contextlib.contextmanager
