@@ -15,10 +15,22 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import __version__
-from app.api import admin, errors, health, reference, routes, streaming, threads, websocket
+from app.api import (
+    admin,
+    errors,
+    health,
+    operation_schemas,
+    reference,
+    routes,
+    schemas,
+    streaming,
+    threads,
+    websocket,
+)
 from app.api.connections import connection_limit
 from app.api.gate import Gate
 from app.api.http_protocol import ConnectedHttpProtocol
@@ -141,11 +153,22 @@ def _describe_shared_schemas(app: FastAPI) -> None:
                     operation["responses"]["422"] = errors.problems(422)[422]
             for unused in ("HTTPValidationError", "ValidationError"):
                 shared.pop(unused, None)
+            _restore_examples(shared)
             schema["components"]["schemas"] = dict(sorted(shared.items()))
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the description
+
+
+def _restore_examples(shared: dict[str, Any]) -> None:
+    """Put back what FastAPI leaves out of examples: fields that are null, without which they are not as described."""
+    for module in (schemas, operation_schemas, health):
+        for name, model in vars(module).items():
+            if name in shared and isinstance(model, type) and issubclass(model, BaseModel):
+                extra = model.model_config.get("json_schema_extra")
+                if isinstance(extra, dict) and "examples" in extra:
+                    shared[name]["examples"] = extra["examples"]
 
 
 @asynccontextmanager

@@ -38,6 +38,16 @@ NAME_MAX_LENGTH = 255
 TAIL = "Each stands at the tail of its thread."
 
 
+RUNNING = {
+    "id": MESSAGE_ID,
+    "priority": "normal",
+    "started_at": STARTED,
+    "user_message": "What is the capital of France?",
+    "thread_id": THREAD_ID,
+    "agent": "chat",
+}
+
+
 class QueuedMessage(BaseModel):
     """A message that waits."""
 
@@ -81,8 +91,8 @@ class QueueState(BaseModel):
                 "agent": "chat",
             }
         ],
-        current_processing=None,
-        processing_messages=[],
+        current_processing=RUNNING,
+        processing_messages=[RUNNING],
     )
 
     total_queued: int
