@@ -1,13 +1,17 @@
 """The TypeScript client as its users run it: installed from its lock, checked, tested, its demo run."""
 
+import asyncio
 import os
+import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
+from tests.graph_control import GraphControl
 from tests.integration.conftest import ChatProcess
-from tests.servers import ROOT
+from tests.servers import ROOT, ServerProcess, server_process
 
 FOLDER = ROOT / "examples" / "typescript-client"
 DEADLINE_SECONDS = 100
@@ -43,6 +47,34 @@ def test_its_types_hold() -> None:
 
 def test_its_own_tests_pass() -> None:
     assert "# fail 0" in npm("test")
+
+
+@pytest.fixture(scope="module")
+def steered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with the agents that `test/control.ts` wants: one pauses, one asks, one fails the first time."""
+    folder = tmp_path_factory.mktemp("control")
+    control = GraphControl(folder)
+    control.hold("second")
+    control.crash("flaky")
+    agents = ",".join(f"{name}=tests.graphs:{name}" for name in ("steps", "asking", "flaky"))
+    with server_process(folder, AGENTS=agents, WORKER_CONCURRENCY="8", **control.environment) as server:
+        asyncio.run(server.ready())
+        yield server
+
+
+@pytest.mark.parametrize("name", ["agent", "resume", "retry", "batch", "cancelRunning"])
+def test_what_steers_messages_works(steered: ServerProcess, name: str) -> None:
+    output = npm("exec", "--", "tsx", "test/control.ts", name, AGENT_QUEUE_URL=steered.url)
+    assert f"{name}: as it should be" in output
+
+
+def test_its_readme_names_every_method_and_no_other() -> None:
+    methods = set(
+        re.findall(r"^  (?:async )?\*?(\w+)\(", (FOLDER / "src" / "client.ts").read_text("utf-8"), re.MULTILINE)
+    )
+    told = set(re.findall(r"^\| `(\w+)\(", (FOLDER / "README.md").read_text("utf-8"), re.MULTILINE))
+    ours = methods - {"constructor", "ageMs", "touch", "rest", "close"}  # of errors and connections
+    assert told == ours
 
 
 def test_the_demo_finds_nothing_wrong(chat_process: ChatProcess) -> None:

@@ -1,11 +1,16 @@
 import { type SseMessage, SseParser, readSse } from "./sse.js";
 import {
+  type Answer,
+  type BatchReply,
   type CancelReply,
   type Health,
   type MessageStatus,
   type Paged,
   type Problem,
   type QueueSummary,
+  type ResumeReply,
+  type RetryReply,
+  type StopReply,
   type StreamEvent,
   type SubmitReply,
   type SubmitRequest,
@@ -71,7 +76,7 @@ export interface CallOptions {
 }
 
 export interface SubmitOptions extends CallOptions {
-  /** Makes it safe to send the same submit again: the server answers as it did the first time. */
+  /** Makes it safe to send the same request again: the server answers as it did the first time. */
   idempotencyKey?: string;
 }
 
@@ -117,10 +122,18 @@ export class AgentQueueClient {
 
   /** POST /messages */
   submit(request: SubmitRequest, options: SubmitOptions = {}): Promise<SubmitReply> {
-    const { idempotencyKey, ...rest } = options;
-    const headers: Record<string, string> =
-      idempotencyKey === undefined ? {} : { "Idempotency-Key": idempotencyKey };
-    return this.#json("POST", "/messages", { ...rest, headers, body: request });
+    return this.#json("POST", "/messages", { ...once(options), body: request });
+  }
+
+  /** POST /messages/batch: up to 1,000 messages, accepted together or not at all. */
+  submitBatch(
+    requests: readonly SubmitRequest[],
+    options: SubmitOptions = {},
+  ): Promise<BatchReply> {
+    return this.#json("POST", "/messages/batch", {
+      ...once(options),
+      body: { messages: requests },
+    });
   }
 
   /** GET /messages/{id}/status */
@@ -131,6 +144,24 @@ export class AgentQueueClient {
   /** DELETE /messages/{id}: works while the message is queued, 409 afterwards. */
   cancel(messageId: string, options: CallOptions = {}): Promise<CancelReply> {
     return this.#json("DELETE", `/messages/${encodeURIComponent(messageId)}`, options);
+  }
+
+  /** POST /messages/{id}/cancel: in any state but an end. One that runs is stopped. */
+  cancelRunning(messageId: string, options: CallOptions = {}): Promise<StopReply> {
+    return this.#json("POST", `/messages/${encodeURIComponent(messageId)}/cancel`, options);
+  }
+
+  /** POST /messages/{id}/resume: answer what the agent asks. */
+  resume(messageId: string, answer: Answer, options: SubmitOptions = {}): Promise<ResumeReply> {
+    return this.#json("POST", `/messages/${encodeURIComponent(messageId)}/resume`, {
+      ...once(options),
+      body: answer,
+    });
+  }
+
+  /** POST /messages/{id}/retry: queue a dead letter again, at the tail of its thread. */
+  retry(messageId: string, options: CallOptions = {}): Promise<RetryReply> {
+    return this.#json("POST", `/messages/${encodeURIComponent(messageId)}/retry`, options);
   }
 
   /** GET /queue */
@@ -254,6 +285,12 @@ export class AgentQueueClient {
 
 // ---------------------------------------------------------------- helpers
 
+function once({ idempotencyKey, ...rest }: SubmitOptions): Send {
+  return idempotencyKey === undefined
+    ? rest
+    : { ...rest, headers: { "Idempotency-Key": idempotencyKey } };
+}
+
 /** One connection's abort signal: follows the caller's, and fires when the server falls silent. */
 class Connection {
   readonly #controller = new AbortController();
@@ -302,6 +339,7 @@ const EVENT_NAMES: ReadonlySet<string> = new Set<StreamEvent["event"]>([
   "retry",
   "reset",
   "interrupted",
+  "resumed",
   "done",
   "error",
   "cancelled",

@@ -90,7 +90,7 @@ async function play(demo: Demo, title: string, scene: (demo: Demo) => Promise<vo
       return false;
     }
     if (error instanceof AgentQueueError && (error.status === 401 || error.status === 403)) {
-      out.note("the server wants an API key that may read and submit: set AGENT_QUEUE_API_KEY");
+      out.note("the server serves its own host only, unless it is started with ALLOW_ANONYMOUS=true");
       return false;
     }
     return true;

@@ -10,10 +10,30 @@ export type Timestamp = string;
 
 // ---------------------------------------------------------------- requests and replies
 
+/** What a webhook can be told of. */
+export type WebhookEvent = "completed" | "failed" | "cancelled" | "interrupted";
+
 export interface SubmitRequest {
   message: string;
   priority?: Priority;
   thread_id?: string;
+  /** The name of one of the server's agents; its first one by default. */
+  agent?: string;
+  /** What to do when the thread has unfinished messages. All but `enqueue` need a `thread_id`. */
+  if_busy?: "enqueue" | "reject" | "interrupt" | "rollback";
+  /** Not to be run before this time, or before so many seconds from now. */
+  run_at?: Timestamp;
+  delay_seconds?: number;
+  max_attempts?: number;
+  /** Seconds that one attempt may take. */
+  timeout?: number;
+  webhook_url?: string;
+  webhook_events?: WebhookEvent[];
+}
+
+export interface WaitingReason {
+  code: string;
+  message: string;
 }
 
 export interface SubmitReply {
@@ -21,6 +41,34 @@ export interface SubmitReply {
   state: MessageState;
   queue_position: number | null;
   created_at: Timestamp;
+  thread_id: string | null;
+  agent: string;
+  estimated_start_at: Timestamp | null;
+  waiting_reason: WaitingReason | null;
+}
+
+/** The accepted messages, in the order of the requests. */
+export interface BatchReply {
+  messages: SubmitReply[];
+}
+
+/** A message that is queued again, as if it were submitted now. */
+export interface RetryReply extends SubmitReply {
+  message: string;
+}
+
+/** What an agent asks a human; `value` is whatever the agent gave. */
+export interface Question {
+  id: string;
+  value: unknown;
+}
+
+/** `value` answers the only question, `values` each question by its id. */
+export type Answer = { value: unknown } | { values: Record<string, unknown> };
+
+export interface ResumeReply {
+  message_id: string;
+  state: MessageState;
   thread_id: string | null;
 }
 
@@ -34,13 +82,24 @@ export interface MessageStatus {
   completed_at: Timestamp | null;
   result: string | null;
   error: string | null;
+  error_code: string | null;
   queue_position: number | null;
   thread_id: string | null;
+  agent: string;
+  attempt: number;
+  /** What the agent asks, while the state is `interrupted`. */
+  interrupts: Question[];
+  interrupt_expires_at: Timestamp | null;
 }
 
 export interface CancelReply {
   message: string;
   message_id: string;
+}
+
+/** `cancelled`: it has ended. `processing`: it is being stopped, and will end as cancelled. */
+export interface StopReply extends CancelReply {
+  state: "cancelled" | "processing";
 }
 
 export interface QueuedMessage {
@@ -187,8 +246,11 @@ export type ResetEvent = Framed<"reset", { state?: MessageState; text?: string }
 /** The agent asked a human and rests until it is answered. Not an end. */
 export type InterruptedEvent = Framed<
   "interrupted",
-  { state?: "interrupted"; [extra: string]: unknown }
+  { state: "interrupted"; attempt: number; interrupts: Question[]; expires_at: Timestamp }
 >;
+
+/** The answer came. The step that asked runs again: drop what came under the id `discard_from` and after. */
+export type ResumedEvent = Framed<"resumed", { state: "queued"; discard_from: number }>;
 
 export type DoneEvent = Framed<
   "done",
@@ -212,6 +274,7 @@ export type StreamEvent =
   | RetryEvent
   | ResetEvent
   | InterruptedEvent
+  | ResumedEvent
   | TerminalEvent;
 
 export function isTerminal(event: StreamEvent): event is TerminalEvent {
