@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 TARGETS = "|".join(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 OF_THE_CHECKOUT = re.compile(
-    r"README|CHANGELOG|CONTRIBUTING|SECURITY\.md|Makefile|Dockerfile|requirements[\w-]*\.txt|pyproject\.toml|uv\.lock"
+    r"README|CHANGELOG|CONTRIBUTING|SECURITY\.md|Makefile|Dockerfile|requirements[\w-]*\.txt|uv\.lock"
     r"|compose\.yaml|nginx\.conf|\.env\.example|\.venv|\b(?:docs|deploy|examples|config|tests|bench)/\w|\buv sync\b"
     rf"|\bmake (?:{TARGETS})\b"
 )
