@@ -126,7 +126,7 @@ class MessageStore(Protocol):
         """The message, with its queue position while queued. Raises MessageNotFound, also for another tenant's."""
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
-        """The newest first, without positions; the cursor is (number, "") of the last one seen.
+        """The newest first, with their queue positions; the cursor is (number, "") of the last one seen.
 
         Fewer than `limit` also when their texts reach PAGE_TEXT_LENGTH, but at least one when there is one.
         """
@@ -154,8 +154,9 @@ class MessageStore(Protocol):
         """Answer what an interrupted message asks: it is queued again, as the head of its thread, with `resume_value`.
 
         `fence` is that of the message as the caller saw it, so that an answer meets the question it was given to; of
-        several answers the first counts. The event `resumed` is appended. The `key` is as in `add`; its replay gives
-        the message as it is now, without position. Raises MessageNotFound, NotInterrupted, KeyReused.
+        several answers the first counts. The attempt that asked is refunded. The event `resumed` is appended. The `key`
+        is as in `add`; its replay gives the message as it is now, without position. Raises MessageNotFound,
+        NotInterrupted, KeyReused.
         """
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
@@ -205,9 +206,9 @@ class MessageStore(Protocol):
 
         `Completed`, `Failed` and `Cancelled` end the message with its terminal event and make the next one of its
         thread ready. `Retry` puts it back as the head of its thread, to be ready again after its delay; `Released` too,
-        with the attempt refunded; readers are told by a `retry` event. `Interrupted` refunds the attempt too and leaves
-        the message as the head of its thread until `resume` or its time is over, with the event `interrupted`; an
-        answer to an earlier question is forgotten. A message that was cancelled ends as cancelled by any outcome.
+        with the attempt refunded; readers are told by a `retry` event. `Interrupted` leaves the message as the head of
+        its thread until `resume` or its time is over, with the event `interrupted`; an answer to an earlier question is
+        forgotten. A message that was cancelled ends as cancelled by any outcome.
         `Failed` and `Retry` list the attempt as failed.
         Repeating a finish that ended the message changes nothing. Raises LeaseLost.
         """

@@ -117,11 +117,12 @@ class Reads(ABC):
 
     def _with_positions(self, messages: Sequence[Message]) -> list[Message]:
         """The messages with their positions, which are looked up together: each end of a level is read once."""
+        queued = [each.number for each in messages if each.state is _QUEUED]
+        if not queued:
+            return list(messages)
         places = {
             number: (rank, number)
-            for number, rank in self.each(
-                "find_places", numbers=json.dumps([each.number for each in messages if each.state is _QUEUED])
-            )
+            for number, rank in self.each("find_places", numbers=json.dumps(queued))
             if rank is not None
         }
         positions = self._positions_of(list(places.values()))
@@ -174,7 +175,12 @@ class Reads(ABC):
         return messages
 
     def look(self, tenant: str, chosen: MessageFilter, look: Look) -> Found:
-        """One look of `MessageStore.list_messages`, on the index that has the fewest messages besides those meant."""
+        """One look of `MessageStore.list_messages`."""
+        found = self._look(tenant, chosen, look)
+        return found._replace(messages=self._with_positions(found.messages))
+
+    def _look(self, tenant: str, chosen: MessageFilter, look: Look) -> Found:
+        """The same without positions, on the index that has the fewest messages besides those meant."""
         values = {
             "tenant": tenant,
             "states": None if chosen.states is None else json.dumps(sorted(chosen.states)),

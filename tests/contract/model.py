@@ -85,7 +85,7 @@ class ModelMessage:
 
     def ask(self, interrupts: str, expires_at: int) -> None:
         self.events.append(EventType.INTERRUPTED)
-        self.state, self.holder, self.attempt = INTERRUPTED, None, self.attempt - 1
+        self.state, self.holder = INTERRUPTED, None
         self.interrupt, self.expires_at, self.resume_value = interrupts, expires_at, None
         self.fence += 1  # at least
 
@@ -289,6 +289,7 @@ class QueueModel:
             return False
         message.discard(EventType.RESUMED)
         message.state, message.resume_value = QUEUED, value
+        message.attempt -= 1
         return True
 
     def requeue(self, message_ids: Sequence[str], now: int) -> bool:

@@ -70,11 +70,22 @@ async def test_a_message_that_asks_is_interrupted(store: Store, clock: ManualClo
     assert (message.result, message.error, message.resume_value) == (None, None, None)
 
 
-async def test_the_attempt_is_refunded_and_its_lease_is_over(store: Store) -> None:
+async def test_the_attempt_is_the_one_that_asks_until_it_is_answered(store: Store) -> None:
+    await store.finish(await start(store), Retry("The till is closed.", "agent_error", 0.0))
+    for _ in range(2):
+        await store.finish(lease := await claim_one(store), INTERRUPTED)
+        message = await store.get(TENANT, lease.message_id)
+        assert (lease.attempt, message.attempt, message.crashes) == (2, 2, 0)
+        await resume(store, message)
+        assert (await store.get(TENANT, lease.message_id)).attempt == 1, "the run with the answer has its number again"
+    await store.finish(await claim_one(store), DONE)
+    assert (await store.get(TENANT, lease.message_id)).attempt == 2
+
+
+async def test_the_lease_of_an_attempt_that_asks_is_over(store: Store) -> None:
     lease = await start(store)
     await store.finish(lease, INTERRUPTED)
     message = await store.get(TENANT, lease.message_id)
-    assert (message.attempt, message.crashes) == (0, 0)
     assert message.fence > lease.fence
     with pytest.raises(LeaseLost):
         await store.append(lease, [chunk(0)])

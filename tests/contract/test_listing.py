@@ -81,12 +81,22 @@ async def test_messages_are_listed_newest_first_whatever_their_times(store: Stor
     assert await listed(store) == ids[::-1]
 
 
-async def test_listed_messages_are_as_they_are_read_but_without_positions(store: Store) -> None:
+async def test_listed_messages_are_as_they_are_read(store: Store) -> None:
     ids = await one_of_each_state(store)
     for message in await store.list_messages(TENANT, EVERYTHING, Page(10)):
-        assert message.queue_position is None
-        single = await store.get(TENANT, ids[message.state])
-        assert message._replace(queue_position=None) == single._replace(queue_position=None)
+        assert message == await store.get(TENANT, ids[message.state])
+
+
+@pytest.mark.parametrize("chosen", [EVERYTHING, MessageFilter(thread_id="t")], ids=["all", "thread"])
+async def test_listed_messages_have_their_positions(store: Store, chosen: MessageFilter) -> None:
+    for number in range(12):
+        await add(store, thread="t", priority=list(Priority)[number % 3])
+    await add(store, thread="t", delay_seconds=60)
+    await add(store, delay_seconds=60)
+    await claim_one(store)
+    listed = await store.list_messages(TENANT, chosen, Page(20))
+    assert {each.queue_position for each in listed} == {*range(12), None}
+    assert listed == [await store.get(TENANT, each.id) for each in listed]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])

@@ -67,6 +67,24 @@ async def test_without_a_delay_it_is_ready_at_once(store: Store) -> None:
     assert await claimed_ids(store) == [lease.message_id]
 
 
+@pytest.mark.parametrize("asked_for", [0.0, 5.0])
+async def test_a_message_that_is_queued_again_at_once_is_not_put_off(
+    store: Store, clock: ManualClock, asked_for: float
+) -> None:
+    message = await add(store, delay_seconds=asked_for)
+    clock.advance(asked_for)
+    await store.promote()
+    for outcome in (RELEASED, AT_ONCE):
+        await store.finish(await claim_one(store), outcome)
+        assert (await store.get(TENANT, message.id)).run_at is None
+    await claim_one(store)
+    clock.advance(LEASE_SECONDS + MILLISECOND)
+    assert await store.rescue() == 1
+    assert (await store.get(TENANT, message.id)).run_at is None
+    await store.finish(await claim_one(store), RETRIED)
+    assert (await store.get(TENANT, message.id)).run_at is not None
+
+
 async def test_the_attempt_is_not_refunded(store: Store) -> None:
     await add(store)
     for attempt in (1, 2, 3, 4):

@@ -1,5 +1,5 @@
--- Ends an attempt with a question to a human; the message stays the head of its thread, and the attempt is refunded. A
--- message that was cancelled ends as such.
+-- Ends an attempt with a question to a human; the message stays the head of its thread. A message that was cancelled
+-- ends as such.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
 -- ARGV[1] time, ARGV[2] id, ARGV[3] fence, ARGV[4] template of the event `cancelled` (\1T time), ARGV[5] for
 -- how many milliseconds it may be answered, ARGV[6] template of the event (\1A attempt, \1T time when that is over),
@@ -20,7 +20,6 @@ local function run(ARGV)
     if ended_as_cancelled(message, now, ARGV[4]) then return remember(1) end
     local key, expires_at = message_key(message.id), now + tonumber(ARGV[5])
     leave_worker(message)
-    redis.call('HINCRBY', key, 'attempt', -1)
     redis.call('HSET', key, 'state', 'interrupted', 'fence', above(message.fence, microseconds), 'interrupt', ARGV[7],
         'interrupt_expires_at', expires_at)
     redis.call('HDEL', key, 'worker', 'resume_value')

@@ -3,7 +3,7 @@
 -- ARGV[1] tenant, ARGV[2] number before which to begin or '', ARGV[3] how many, ARGV[4] length of texts after which to
 -- end, ARGV[5] how many to look at, ARGV[6] states with a space around each or '', ARGV[7] thread, ARGV[8] agent,
 -- ARGV[9] priority, ARGV[10] code of the error, ARGV[11] fingerprint, each with = before it or '' where it does not matter
--- Returns the rows, the length of their texts, and the number before which to go on, false after the last one.
+-- Returns the rows with their positions, the length of the texts, and the number before which to go on, false after the last one.
 -- include: keys
 -- include: rows
 
@@ -57,8 +57,9 @@ while left > 0 do
     for _, id in ipairs(ids) do
         if #rows == limit or length >= most then return {rows, length, last} end
         if fits(id) then
-            rows[#rows + 1] = row(id)
-            length = length + row_length(rows[#rows])
+            local columns = row(id)
+            rows[#rows + 1] = {columns, position(columns)}
+            length = length + row_length(columns)
         end
         last = number_of(id)
     end

@@ -1,4 +1,5 @@
--- Answers what an interrupted message asks: it is queued again, as the head of its thread.
+-- Answers what an interrupted message asks: it is queued again, as the head of its thread. The attempt that asked is not
+-- counted: the run with the answer has its number again.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
 -- ARGV[1] time, ARGV[2] tenant, ARGV[3] id, ARGV[4] fence, ARGV[5] the answer, ARGV[6] template of the event
 -- (\1D first event to drop), ARGV[7] tenant of the request's key, ARGV[8] that key or '', ARGV[9] its fingerprint,
@@ -30,7 +31,7 @@ local function run(ARGV)
     if message.state ~= 'interrupted' or message.fence ~= tonumber(ARGV[4]) then return message.state end
 
     leave_question(message)
-    redis.call('HSET', message_key(id), 'state', 'queued', 'resume_value', ARGV[5])
+    redis.call('HSET', message_key(id), 'state', 'queued', 'resume_value', ARGV[5], 'attempt', math.max(0, message.attempt - 1))
     redis.call('HDEL', message_key(id), 'interrupt_expires_at', 'run_at')
     rejoin(message, now, 0, fill(ARGV[6], {D = message.begun}))
     if request then keep_request(request, ARGV[9], now, {}) end

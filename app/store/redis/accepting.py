@@ -121,7 +121,7 @@ class Accepting(Calls):
             rows, more, before = await self._reads.run(
                 "list_messages", tenant, before, page.limit - len(found), PAGE_TEXT_LENGTH - length, SCAN_LENGTH, *meant
             )
-            found += map(replies.message, rows)
+            found += [replies.message(*each) for each in rows]
             length += more
         return found
 

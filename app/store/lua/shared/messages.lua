@@ -129,7 +129,8 @@ end
 -- The attempt is over without a result, and another one is to be.
 local function put_back(message, fence, now, run_at, event)
     leave_worker(message)
-    redis.call('HSET', message_key(message.id), 'state', 'queued', 'fence', fence, 'run_at', run_at, 'since', now)
+    redis.call('HSET', message_key(message.id), 'state', 'queued', 'fence', fence, 'since', now, 'run_at',
+        run_at > now and run_at or 0)
     redis.call('HDEL', message_key(message.id), 'worker')
     rejoin(message, now, run_at, event)
 end

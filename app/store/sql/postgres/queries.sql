@@ -659,16 +659,17 @@ JOIN messages ON messages.number = given.number
 -- name: interrupt_messages
 UPDATE messages SET
     state = 'interrupted', rank = NULL, interrupt = given.interrupt, interrupt_expires_at = given.expires_at,
-    resume_value = NULL, attempt = attempt - 1, fence = {next_fence}, worker_id = NULL, lease_until = NULL,
+    resume_value = NULL, fence = {next_fence}, worker_id = NULL, lease_until = NULL,
     changed_at = %(now)s
 FROM unnest(%(numbers)s::bigint[], %(interrupts)s::text[], %(expire_at)s::bigint[])
     AS given (number, interrupt, expires_at)
 WHERE messages.number = given.number
 
 -- name: resume_message
+-- The attempt that asked is not counted: the run with the answer has its number again.
 UPDATE messages SET
     state = 'queued', place = 'ready', run_at = 0, rank = {rank_of_head}, resume_value = %(value)s,
-    interrupt_expires_at = NULL, changed_at = %(now)s
+    attempt = greatest(attempt - 1, 0), interrupt_expires_at = NULL, changed_at = %(now)s
 WHERE number = %(number)s
 
 -- name: find_unanswered
@@ -721,7 +722,8 @@ DELETE FROM messages WHERE number = ANY (%(numbers)s::bigint[])
 -- Back to the queue as the heads of their threads, with the ranks they would have had there all the time.
 UPDATE messages SET
     state = 'queued', place = CASE WHEN given.run_at <= %(now)s THEN 'ready' ELSE 'delayed' END,
-    run_at = given.run_at, rank = CASE WHEN given.run_at <= %(now)s THEN {rank_of_head} END,
+    run_at = CASE WHEN given.run_at <= %(now)s THEN 0 ELSE given.run_at END,
+    rank = CASE WHEN given.run_at <= %(now)s THEN {rank_of_head} END,
     attempt = attempt - given.refunded, crashes = crashes + %(crashed)s, fence = {next_fence}, worker_id = NULL,
     lease_until = NULL, changed_at = %(now)s
 FROM unnest(%(numbers)s::bigint[], %(run_ats)s::bigint[], %(refunds)s::bigint[]) AS given (number, run_at, refunded)

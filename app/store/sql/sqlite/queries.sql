@@ -402,7 +402,8 @@ RETURNING {told_columns}
 -- name: put_back
 -- Back to the queue as the head of its thread, with the rank it would have had there all the time.
 UPDATE messages SET
-    state = 'queued', place = CASE WHEN :run_at <= :now THEN 'ready' ELSE 'delayed' END, run_at = :run_at,
+    state = 'queued', place = CASE WHEN :run_at <= :now THEN 'ready' ELSE 'delayed' END,
+    run_at = CASE WHEN :run_at <= :now THEN 0 ELSE :run_at END,
     rank = CASE WHEN :run_at <= :now THEN {rank_of_head} END,
     attempt = attempt - :refunded, crashes = crashes + :crashed, fence = fence + 1, worker_id = NULL,
     lease_until = NULL, changed_at = :now
@@ -411,14 +412,15 @@ WHERE number = :number
 -- name: interrupt_message
 UPDATE messages SET
     state = 'interrupted', interrupt = :interrupts, interrupt_expires_at = :expires_at, resume_value = NULL,
-    attempt = attempt - 1, fence = fence + 1, worker_id = NULL, lease_until = NULL, changed_at = :now
+    fence = fence + 1, worker_id = NULL, lease_until = NULL, changed_at = :now
 WHERE number = :number
 RETURNING {told_columns}
 
 -- name: resume_message
+-- The attempt that asked is not counted: the run with the answer has its number again.
 UPDATE messages SET
     state = 'queued', place = 'ready', run_at = 0, rank = {rank_of_head}, resume_value = :value,
-    interrupt_expires_at = NULL, changed_at = :now
+    attempt = max(attempt - 1, 0), interrupt_expires_at = NULL, changed_at = :now
 WHERE number = :number
 
 -- name: find_expired_interrupts
