@@ -25,8 +25,11 @@ MAX_KEEPALIVE_SECONDS = 15.0
 SQLITE_IN_MEMORY = re.compile(r"sqlite:/*(?:file:)?:memory:(?:\?.*)?", re.IGNORECASE)
 """Other spellings of `memory://`: what SQLite and SQLAlchemy call a database without a file."""
 
+_ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::(?P<port>[1-9][0-9]{0,4}))?")
+
 Seconds = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
 AgentPaths = Annotated[dict[str, str], NoDecode]
+Origins = Annotated[tuple[str, ...], NoDecode]
 TypeNames = Annotated[tuple[str, ...], NoDecode]
 TYPE_NAME = re.compile(r"[^\s:,/]+(?::[^\s:,./]+)?")
 
@@ -72,6 +75,7 @@ class Settings(BaseSettings):
     max_connections: int = Field(20_000, ge=1)
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     allow_anonymous: bool = False
+    cors_origins: Origins = ()
     allow_volatile: bool = False
     log_format: Literal["text", "json"] = "text"
     log_config: Path | None = None
@@ -97,6 +101,12 @@ class Settings(BaseSettings):
         if value is not None:
             _webhook_keys(value)
         return value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        origins = value.replace(",", " ").split() if isinstance(value, str) else value
+        return tuple(dict.fromkeys(map(_checked_origin, origins))) if isinstance(origins, list | tuple) else origins
 
     @field_validator("agents", mode="before")
     @classmethod
@@ -166,6 +176,21 @@ class Settings(BaseSettings):
     def graph_paths(self) -> dict[str, str]:
         """The user's own graphs: name to `module:attribute` or `file.py:attribute`. Raises ConfigurationError."""
         return {**self.project.graphs, **self.agents}
+
+
+def _checked_origin(origin: str) -> str:
+    """Return an origin as browsers send it. Raises ValueError.
+
+    `*` is refused because there is no login yet: each page that somebody on this host opens could read all messages.
+    """
+    if origin == "*":
+        raise ValueError("expected origins by their names, since with * any page could read and change everything")
+    found = _ORIGIN.fullmatch(origin)
+    if found is None:
+        raise ValueError("expected origins such as https://app.example.com or http://localhost:3000, without a path")
+    if (found["scheme"], found["port"]) in (("http", "80"), ("https", "443")):
+        raise ValueError("expected no port where it is the usual one, since browsers do not send that")
+    return origin
 
 
 def _webhook_keys(secret: SecretStr) -> tuple[bytes, ...]:

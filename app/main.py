@@ -15,29 +15,18 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import __version__
-from app.api import (
-    admin,
-    errors,
-    health,
-    operation_schemas,
-    reference,
-    routes,
-    schemas,
-    streaming,
-    threads,
-    websocket,
-)
+from app.api import admin, description, errors, health, reference, root, routes, streaming, threads, websocket
 from app.api.connections import connection_limit
+from app.api.cors import AllowedOrigins
+from app.api.description import describe
 from app.api.gate import Gate
 from app.api.http_protocol import ConnectedHttpProtocol
 from app.api.limits import HotRoute, RawThreadPaths
-from app.api.operation_schemas import DeadLetterSelection, UnfinishedSelection
 from app.api.protocol import ConnectedWebSocketProtocol
-from app.api.schemas import MessageAnswer, MessageBatch, MessageChange, MessageCreate, Problem
+from app.api.queries import KnownQuery
 from app.api.stopping import tell_cut_off
 from app.bootstrap import Runtime, start_logging
 from app.config import Settings, load_settings, share_environment
@@ -66,9 +55,6 @@ CONFIGURATION_EXIT_CODE = 78
 FAILED_EXIT_CODE = 1
 """To start again may work, as when a database was away for longer than STARTUP_TIMEOUT_SECONDS."""
 
-HAND_READ = (MessageCreate, MessageBatch, MessageChange, MessageAnswer, UnfinishedSelection, DeadLetterSelection)
-"""Bodies that endpoints read by themselves, which FastAPI so does not know of."""
-
 AHEAD = (
     ("GET", "/messages/{message_id}/stream", streaming.stream_of_request),
     ("POST", "/messages", routes.submit_message),
@@ -78,7 +64,6 @@ AHEAD = (
 GARBAGE_THRESHOLDS = (10_000, 10, 10)
 """Of Python's collector, which counts in objects; its own are 700, 10, 10."""
 
-TITLE = "Agent Queue System"
 DESCRIPTION = "A durable queue for AI agents: priorities, threads with memory, live answers that resume."
 
 
@@ -118,57 +103,24 @@ def create_app(
                 yield
 
     app = Application(
-        title=TITLE, version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None, lifespan=lifespan
+        title=root.NAME, version=__version__, description=DESCRIPTION, openapi_url=None, lifespan=lifespan
     )
     app.state.services = runtime.services
-    for router in (routes.router, admin.router, streaming.router, threads.router, health.router):
+    for router in (root.router, routes.router, admin.router, streaming.router, threads.router, health.router):
         app.router.routes.extend(router.routes)  # include_router would match every request twice
-    app.router.routes.extend([*websocket.routes, *reference.pages(TITLE)])
+    app.router.routes.extend([*websocket.routes, *description.routes, *reference.pages(root.NAME)])
     app.add_middleware(RawThreadPaths)
     for method, path, endpoint in AHEAD:
         app.entry = HotRoute(app.entry, method=method, path=path, endpoint=endpoint, owner=app)
-    app.entry = Gate(app.entry, max_body_bytes=settings.max_body_bytes)
+    app.entry = KnownQuery(app.entry, app.router.routes)
+    app.entry = Gate(app.entry, max_body_bytes=settings.max_body_bytes, allowed_origins=settings.cors_origins)
+    if settings.cors_origins:
+        app.entry = AllowedOrigins(app.entry, settings.cors_origins)
     errors.install(app)
-    _describe_shared_schemas(app)
+    describe(app)
     return app
 
 
-def _describe_shared_schemas(app: FastAPI) -> None:
-    """Adds the schemas that endpoints name but do not declare, since they parse and answer by hand.
-
-    FastAPI describes a 422 of its own for every endpoint with parameters; ours are problems, like all errors.
-    """
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = generate()
-            shared = schema.setdefault("components", {}).setdefault("schemas", {})
-            for model in (*HAND_READ, Problem):
-                described = model.model_json_schema(ref_template="#/components/schemas/{model}")
-                shared.update(described.pop("$defs", {}))
-                shared[model.__name__] = described
-            for operation in (o for path in schema["paths"].values() for o in path.values()):
-                if "application/json" in operation["responses"].get("422", {}).get("content", {}):
-                    operation["responses"]["422"] = errors.problems(422)[422]
-            for unused in ("HTTPValidationError", "ValidationError"):
-                shared.pop(unused, None)
-            _restore_examples(shared)
-            schema["components"]["schemas"] = dict(sorted(shared.items()))
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the description
-
-
-def _restore_examples(shared: dict[str, Any]) -> None:
-    """Put back what FastAPI leaves out of examples: fields that are null, without which they are not as described."""
-    for module in (schemas, operation_schemas, health):
-        for name, model in vars(module).items():
-            if name in shared and isinstance(model, type) and issubclass(model, BaseModel):
-                extra = model.model_config.get("json_schema_extra")
-                if isinstance(extra, dict) and "examples" in extra:
-                    shared[name]["examples"] = extra["examples"]
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol, cast
 
 from app.errors import StoreUnavailable
@@ -170,6 +171,7 @@ class Waiting:
 
     position: int | None
     outlook: Outlook = NOTHING
+    run_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +341,7 @@ class Streams:
         with suppress(StoreUnavailable):
             message = await self._source.get(tenant, message_id)
             if message.state is MessageState.QUEUED:
-                return Waiting(message.queue_position, await self._outlooks.of(message))
+                return Waiting(message.queue_position, await self._outlooks.of(message), message.run_at)
         return None
 
     async def _poll(self) -> None:

@@ -24,7 +24,7 @@ class RawResponse(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """One server-sent event. `raw` is its block of lines as it came, without the empty line behind it."""
+    """One server-sent event. `raw` has its fields as they came, without comments, `retry` and the empty line behind."""
 
     id: int | None
     event: str
@@ -45,25 +45,29 @@ class RawStream:
     frames: list[Frame] = field(default_factory=list)
     ended_cleanly: bool = False
     _buffer: bytes = b""
+    _lines: list[bytes] = field(default_factory=list)
 
     async def next(self, deadline: float = DEADLINE_SECONDS) -> Frame | None:
         """The next event; comments and `retry` on the way are kept. None behind the end of the stream."""
         async with asyncio.timeout(deadline):
-            while (block := await self._block()) is not None:
-                if (frame := self._take(block)) is not None:
-                    self.frames.append(frame)
-                    return frame
+            while (line := await self._line()) is not None:
+                if line.startswith(b":"):
+                    continue
+                if line:
+                    self._lines.append(line)
+                    continue
+                self.frames.append(self._taken())
+                return self.frames[-1]
+            assert not self._lines, f"the stream ended inside an event: {self._lines}"
         return None
 
     async def next_comment(self, deadline: float = DEADLINE_SECONDS) -> bytes:
         """The next comment; fails if an event comes first."""
         async with asyncio.timeout(deadline):
-            seen = len(self.comments)
-            while len(self.comments) == seen:
-                block = await self._block()
-                assert block is not None, "the stream has ended"
-                assert self._take(block) is None, f"an event came first: {block!r}"
-        return self.comments[-1]
+            line = await self._line()
+            assert line is not None, "the stream has ended"
+            assert line.startswith(b":"), f"an event came first: {line!r}"
+        return line
 
     async def until(self, event: str) -> Frame:
         """Read up to the next event of this type."""
@@ -83,31 +87,34 @@ class RawStream:
         """Leave at once, as a client that is killed."""
         self.writer.transport.abort()
 
-    def _take(self, block: bytes) -> Frame | None:
-        fields: dict[str, str] = {}
-        for line in block.split(b"\n"):
+    async def _line(self) -> bytes | None:
+        """The next line of a field, or the empty one behind an event; comments and `retry` on the way are kept."""
+        while True:
+            while b"\n" not in self._buffer:
+                chunk = await self._chunk()
+                if not chunk:
+                    assert not self._buffer, f"the stream ended inside a line: {self._buffer!r}"
+                    return None
+                self._buffer += chunk
+            line, _, self._buffer = self._buffer.partition(b"\n")
             if line.startswith(b":"):
                 self.comments.append(line)
-                continue
-            name, _, value = line.decode().partition(": ")
-            assert name not in fields, f"twice the field {name}: {block!r}"
-            fields[name] = value
-        if "retry" in fields:
-            self.retries.append(int(fields["retry"]))
-        if "data" not in fields:
-            return None
-        number = int(fields["id"]) if "id" in fields else None
-        return Frame(number, fields["event"], json.loads(fields["data"]), block)
+                return line
+            if not line.startswith(b"retry: "):
+                return line
+            assert not self._lines, "`retry` is the first field"
+            self.retries.append(int(line.removeprefix(b"retry: ")))
 
-    async def _block(self) -> bytes | None:
-        while b"\n\n" not in self._buffer:
-            chunk = await self._chunk()
-            if not chunk:
-                assert not self._buffer, f"the stream ended inside an event: {self._buffer!r}"
-                return None
-            self._buffer += chunk
-        block, _, self._buffer = self._buffer.partition(b"\n\n")
-        return block
+    def _taken(self) -> Frame:
+        """The event whose lines have come. A block without data is none."""
+        pairs = [line.decode().partition(": ") for line in self._lines]
+        fields = {name: value for name, _, value in pairs}
+        assert len(fields) == len(pairs), f"a field twice: {self._lines}"
+        assert {"event", "data"} <= fields.keys(), f"a block that is no event: {self._lines}"
+        number = int(fields["id"]) if "id" in fields else None
+        frame = Frame(number, fields["event"], json.loads(fields["data"]), b"\n".join(self._lines))
+        self._lines = []
+        return frame
 
     async def _chunk(self) -> bytes:
         """One chunk of the transfer; empty at its end, however it came."""

@@ -50,6 +50,11 @@ class AgentRegistry:
         return tuple(self._loaders)
 
     @property
+    def default(self) -> str:
+        """The agent of messages that name none."""
+        return next(iter(self._loaders))
+
+    @property
     def available(self) -> tuple[str, ...]:
         """The agents that can be run now."""
         return tuple(self._agents)
@@ -78,7 +83,7 @@ class AgentRegistry:
     def resolve(self, name: str | None) -> str:
         """The name to store with a message. Raises InvalidRequest with the names that exist."""
         if name is None:
-            return self.names[0]
+            return self.default
         if name not in self._loaders:
             raise InvalidRequest(
                 f"There is no agent {name!r}. Agents of this server: {', '.join(self.names)}.",

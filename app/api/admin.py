@@ -35,12 +35,12 @@ from app.api.operation_schemas import (
     UnfinishedSelection,
     WorkerList,
 )
+from app.api.replies import JsonReply
 from app.deliveries import DeliveryFilter, DeliveryState
 from app.models import WebhookEvent
 from app.queue_manager import FAILED
 
 router = APIRouter()
-JSON = "application/json"
 
 
 @router.get(
@@ -55,7 +55,7 @@ async def get_queue(services: ServicesDep, principal: PrincipalDep, limit: Limit
     """Totals by state, what waits (in the order in which it will be taken) and what is being processed."""
     summary = await services.queue.summary(principal.tenant, limit=limit)
     pace = await services.queue.pace()
-    return Response(QueueState.of(summary, paused=pace.paused).model_dump_json(), media_type=JSON)
+    return JsonReply(QueueState.of(summary, paused=pace.paused).model_dump_json())
 
 
 @router.post(
@@ -69,7 +69,7 @@ async def get_queue(services: ServicesDep, principal: PrincipalDep, limit: Limit
 async def pause_queue(services: ServicesDep, _: PrincipalDep) -> Response:
     """No message is begun from here on. What runs goes on, and messages are accepted."""
     await services.queue.pause()
-    return Response(QueuePaused(paused=True).model_dump_json(), media_type=JSON)
+    return JsonReply(QueuePaused(paused=True).model_dump_json())
 
 
 @router.post(
@@ -83,7 +83,7 @@ async def pause_queue(services: ServicesDep, _: PrincipalDep) -> Response:
 async def resume_queue(services: ServicesDep, _: PrincipalDep) -> Response:
     """Messages are begun again."""
     await services.queue.unpause()
-    return Response(QueuePaused(paused=False).model_dump_json(), media_type=JSON)
+    return JsonReply(QueuePaused(paused=False).model_dump_json())
 
 
 @router.get(
@@ -97,7 +97,7 @@ async def resume_queue(services: ServicesDep, _: PrincipalDep) -> Response:
 async def list_workers(services: ServicesDep, _: PrincipalDep) -> Response:
     """The live processes that run messages, with how many each runs at a time and when it was last heard of."""
     workers = await services.store.list_workers()
-    return Response(WorkerList(workers=workers).model_dump_json(), media_type=JSON)
+    return JsonReply(WorkerList(workers=workers).model_dump_json())
 
 
 @router.post(
@@ -118,7 +118,7 @@ async def cancel_messages(request: Request, services: ServicesDep, principal: Pr
     body = await body_of(request, UnfinishedSelection)
     cancelled = await services.queue.cancel_many(principal.tenant, body.selection())
     reply = MessagesCancelled(cancelled=cancelled.ended, stopping=cancelled.stopping)
-    return Response(reply.model_dump_json(), media_type=JSON)
+    return JsonReply(reply.model_dump_json())
 
 
 @router.get(
@@ -143,7 +143,7 @@ async def list_dead_letters(
     attempts = await services.queue.list_attempts(messages)
     told = [DeadLetter.of(message, attempts[message.id]) for message in messages]
     reply = DeadLetterList.model_construct(dead_letters=told)
-    return Response(reply.model_dump_json(), headers=link_behind(request, messages, limit), media_type=JSON)
+    return JsonReply(reply.model_dump_json(), headers=link_behind(request, messages, limit))
 
 
 @router.get(
@@ -157,7 +157,7 @@ async def list_dead_letters(
 async def group_dead_letters(services: ServicesDep, principal: PrincipalDep, limit: Limit = 100) -> Response:
     """How many failed in the same way: what stands for one cause. The fingerprint is a filter elsewhere."""
     groups = await services.queue.group_dead_letters(principal.tenant, limit=limit)
-    return Response(DeadLetterGroups(groups=groups).model_dump_json(), media_type=JSON)
+    return JsonReply(DeadLetterGroups(groups=groups).model_dump_json())
 
 
 @router.post(
@@ -175,7 +175,7 @@ async def requeue_dead_letters(request: Request, services: ServicesDep, principa
     messages = await services.queue.requeue(principal.tenant, body.selection())
     outlooks = await services.queue.outlooks(messages)
     told = [MessageRequeued.of(*each) for each in zip(messages, outlooks, strict=True)]
-    return Response(MessagesRequeued.model_construct(requeued=told).model_dump_json(), media_type=JSON)
+    return JsonReply(MessagesRequeued.model_construct(requeued=told).model_dump_json())
 
 
 @router.post(
@@ -191,7 +191,7 @@ async def purge_dead_letters(request: Request, services: ServicesDep, principal:
     """Up to 1,000, all of them or none, for good. Answered by processes that run agents: their memory goes too."""
     body = await body_of(request, DeadLetterSelection)
     purged = await services.queue.purge(principal.tenant, body.selection())
-    return Response(MessagesPurged(purged=purged).model_dump_json(), media_type=JSON)
+    return JsonReply(MessagesPurged(purged=purged).model_dump_json())
 
 
 @router.get(
@@ -219,7 +219,7 @@ async def list_deliveries(
     headers = {}
     if len(found) == limit:
         headers = next_link(request, limit, round(found[-1].created_at.timestamp() * 1000), found[-1].id)
-    return Response(reply.model_dump_json(), headers=headers, media_type=JSON)
+    return JsonReply(reply.model_dump_json(), headers=headers)
 
 
 @router.post(
@@ -239,4 +239,4 @@ async def replay_delivery(
 ) -> Response:
     """It is tried at once, and as often as a new one, with the same id as before."""
     delivery = await services.queue.replay_delivery(principal.tenant, delivery_id)
-    return Response(DeliveryView.of(delivery).model_dump_json(), 202, media_type=JSON)
+    return JsonReply(DeliveryView.of(delivery).model_dump_json(), 202)

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hashlib
 import json
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
@@ -16,7 +15,6 @@ from app.api.auth import Principal, authenticate
 from app.api.errors import UnsupportedMediaType
 from app.errors import InvalidRequest
 from app.models import Accepted, Message, MessageFilter, MessageState, Page, Priority, Text, ThreadId
-from app.queue_manager import Key
 from app.services import Services
 from app.store.base import PAGE_TEXT_LENGTH
 from app.text import storable
@@ -95,20 +93,6 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "description": "Names this request, so that it is carried out once however often it is sent within a day.",
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[!-~]+$"},
 }
-
-
-async def key_of(request: Request) -> Key | None:
-    """The request's Idempotency-Key with the fingerprint of all that was sent. Raises InvalidRequest."""
-    found = request.headers.getlist("idempotency-key")
-    if not found:
-        return None
-    if len(found) > 1 or not (0 < len(found[0]) <= MAX_KEY_LENGTH and all("!" <= char <= "~" for char in found[0])):
-        raise InvalidRequest(
-            f"Idempotency-Key: expected 1 to {MAX_KEY_LENGTH} visible ASCII characters", field="Idempotency-Key"
-        )
-    sent = hashlib.sha256(f"{request.method} {request.scope['path']}\n".encode())
-    sent.update(await request.body())
-    return found[0], sent.hexdigest()
 
 
 def replay_headers(accepted: Accepted) -> dict[str, str]:

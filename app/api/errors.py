@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from app.api.replies import JsonReply
 from app.api.schemas import Problem, ProblemError
 from app.errors import (
     AgentQueueError,
@@ -100,7 +101,7 @@ def problem(
         errors=list(errors),
         state=None if state is None else MessageState(state),
     )
-    return Response(body.model_dump_json(exclude_none=True), status, headers, PROBLEM_MEDIA_TYPE)
+    return JsonReply(body.model_dump_json(exclude_none=True), status, headers, PROBLEM_MEDIA_TYPE)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

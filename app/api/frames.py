@@ -3,7 +3,6 @@
 Clients write frames by `docs/WEBSOCKET.md` and its JSON Schema, which is made of these models by `make docs`.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias
@@ -15,10 +14,9 @@ from starlette.responses import Response
 
 from app.api.deps import MAX_KEY_LENGTH
 from app.api.errors import invalid
-from app.api.schemas import MESSAGE_ID, THREAD_ID, MessageAccepted, MessageCreate, Problem
+from app.api.schemas import MESSAGE_ID, THREAD_ID, MessageAccepted, MessageAnswer, MessageCreate, Problem
 from app.api.streaming import MAX_EVENT_ID
 from app.models import MessageState, Text
-from app.queue_manager import Key
 
 RequestId = Annotated[
     Text, Field(min_length=1, max_length=128, description="Chosen by the client; the answer to the frame has it too.")
@@ -51,13 +49,6 @@ class Submit(MessageCreate):
     request_id: RequestId | None = None
     idempotency_key: IdempotencyKey | None = None
     subscribe: StrictBool = Field(default=True, description="Send the events of the message as well.")
-
-    def key(self) -> Key | None:
-        """The key with the fingerprint of the message; what belongs to the connection is no part of it."""
-        if self.idempotency_key is None:
-            return None
-        sent = self.model_dump_json(include=self.model_fields_set & MessageCreate.model_fields.keys())
-        return self.idempotency_key, hashlib.sha256(f"submit\n{sent}".encode()).hexdigest()
 
 
 class Subscribe(BaseModel):
@@ -93,10 +84,24 @@ class Cancel(BaseModel):
     message_id: MessageId
 
 
+class Resume(MessageAnswer):
+    """Answer what an interrupted message asks, with `value`, or with `values` by the questions' ids.
+
+    The answer is `resumed`. The events that follow go to the subscribers of the message.
+    """
+
+    model_config = _example(type="resume", request_id="5", message_id=MESSAGE_ID, value="yes")
+
+    type: Literal["resume"]
+    request_id: RequestId | None = None
+    idempotency_key: IdempotencyKey | None = None
+    message_id: MessageId
+
+
 class Ping(BaseModel):
     """Ask for a `pong`, which comes ahead of the answers to earlier requests."""
 
-    model_config = _example(type="ping", request_id="5")
+    model_config = _example(type="ping", request_id="6")
 
     type: Literal["ping"]
     request_id: RequestId | None = None
@@ -153,6 +158,16 @@ class Cancelling(_Answer):
     state: MessageState
 
 
+class Resumed(_Answer):
+    """The answer is taken; the message is queued again, at the head of its thread."""
+
+    type: Literal["resumed"] = "resumed"
+    message_id: str
+    state: MessageState
+    thread_id: str | None
+    replayed: bool = Field(description="An earlier request with the same key had given the answer.")
+
+
 class Pong(_Answer):
     """The connection works in both directions."""
 
@@ -188,12 +203,12 @@ class Error(_Answer):
     problem: Problem
 
 
-Request: TypeAlias = Submit | Subscribe | Unsubscribe | Cancel | Ping
-Answer: TypeAlias = Accepted | Subscribed | Unsubscribed | Cancelled | Cancelling | Pong | Ended
+Request: TypeAlias = Submit | Subscribe | Unsubscribe | Cancel | Resume | Ping
+Answer: TypeAlias = Accepted | Subscribed | Unsubscribed | Cancelled | Cancelling | Resumed | Pong | Ended
 ClientFrame = Annotated[Request, Field(discriminator="type")]
 ServerFrame = Annotated[Answer | Event | Error, Field(discriminator="type")]
 
-KINDS = ("submit", "subscribe", "unsubscribe", "cancel", "ping")
+KINDS = ("submit", "subscribe", "unsubscribe", "cancel", "resume", "ping")
 _clients = TypeAdapter[Request](ClientFrame)
 _request_id = TypeAdapter[str | None](RequestId | None)
 
@@ -232,7 +247,7 @@ def event_text(message_id: str, number: int | None, event: str, data: str) -> st
 def error_text(problem: Response, *, request_id: str | None = None, message_id: str | None = None) -> str:
     """An `Error` around the body of a problem."""
     ids = f'"request_id":{json.dumps(request_id)},"message_id":{json.dumps(message_id)}'
-    return f'{{"type":"error",{ids},"problem":{bytes(problem.body).decode()}}}'
+    return f'{{"type":"error",{ids},"problem":{bytes(problem.body).decode().rstrip()}}}'
 
 
 def json_schema() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Refuse requests by their headers alone, ahead of every route, mount and WebSocket."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -13,7 +13,7 @@ from app.api.protocol import HEAD_EXTENSION
 CLOSE = {"Connection": "close"}
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
-"""Methods that change nothing here. Pages of other sites cannot read the answers, since no CORS headers are sent."""
+"""Methods that change nothing here. Pages of other sites cannot read the answers: they are sent no CORS headers."""
 
 PAGE_HEADERS = frozenset((b"origin", b"sec-fetch-site"))
 MAX_LENGTH_DIGITS = 18
@@ -23,7 +23,8 @@ OWN_SITES = frozenset((b"same-origin", b"none"))
 
 FOREIGN = (
     "A page of another site may not do this. Call the server from a page of its own host, or from a program that is no "
-    "browser. If the page is of this host, have the proxy in front pass `Host` on as it came."
+    "browser. If the page is of this host, have the proxy in front pass `Host` on as it came. If it is a page of yours "
+    "on another host, name its origin in CORS_ORIGINS."
 )
 
 
@@ -34,10 +35,11 @@ class Gate:
     not a simple read. Neither can be set by a page.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, allowed_origins: Collection[str] = ()) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._plain_digits = len(str(max_body_bytes)) - 1
+        self._allowed_origins = frozenset(allowed_origins)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """See ASGI. No coroutine, since each of them costs a request."""
@@ -45,7 +47,7 @@ class Gate:
         if kind not in ("http", "websocket") or (kind == "http" and self._is_plain(scope)):
             return self._app(scope, receive, send)
         if (refusal := self._refusal(scope)) is not None:
-            return _answer(refusal, scope, receive, send)
+            return answer(refusal, scope, receive, send)
         if kind == "http":
             receive = _counted(receive, self._max_body_bytes)
             if scope["method"] == "HEAD":
@@ -91,7 +93,7 @@ class Gate:
             return problem(400, "invalid_host", detail, headers=CLOSE)
         if scope["http_version"] == "2.0":  # textual; a server that speaks it says 2
             return problem(505, "http_version_not_supported", "This server speaks HTTP/1.1.", headers=CLOSE)
-        if page and is_foreign(scope, host):
+        if page and is_foreign(scope, host, self._allowed_origins):
             return problem(403, "foreign_origin", FOREIGN)
         # The router's patterns end with `$`, which matches ahead of a final line break too. Threads are routed as sent.
         if scope["path"].endswith("\n") and not scope["path"].startswith("/threads/"):
@@ -99,15 +101,17 @@ class Gate:
         return None
 
 
-def is_foreign(scope: Scope, host: Host | None) -> bool:
-    """Return whether a page of another site has a browser send this request, which may change something.
+def is_foreign(scope: Scope, host: Host | None, allowed_origins: Collection[str] = ()) -> bool:
+    """Return whether a page of another site that is not allowed has a browser send this request.
 
-    A later list of allowed origins belongs here.
+    Reads are not foreign: the browser does not show their answers to such a page.
     """
     if scope["type"] == "http" and scope["method"] in SAFE_METHODS:
         return False
     headers = Headers(scope=scope)
     origins = headers.getlist("origin")
+    if len(origins) == 1 and origins[0] in allowed_origins:
+        return False
     if not all(is_own_page(origin, host) for origin in origins):
         return True
     sites = headers.getlist("sec-fetch-site")
@@ -143,7 +147,7 @@ def _without_body(send: Send) -> Send:
     return send_head
 
 
-async def _answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+async def answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request or a WebSocket's handshake."""
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008})

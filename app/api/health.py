@@ -3,48 +3,18 @@
 import logging
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
 
 from app import __version__
 from app.api.deps import ServicesDep
-from app.api.schemas import example
+from app.api.operation_schemas import Alive, Check, Health
+from app.api.replies import JsonReply
 from app.errors import StoreError
 from app.services import Services
-from app.serving import AgentState, ServedAgent
+from app.serving import AgentState
 
 logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/health", tags=["health"])
-JSON = "application/json"
-
-
-class Check(BaseModel):
-    """One thing that has to work. `detail` says what is wrong, empty when nothing is."""
-
-    ok: bool
-    detail: str
-
-
-class Health(BaseModel):
-    """`healthy`, `starting` while agents load, or `degraded`; `checks` by name; the agents that this process runs."""
-
-    model_config = example(
-        status="healthy",
-        version="0.1.0",
-        checks={"store": {"ok": True, "detail": ""}},
-        agents=[{"name": "chat", "state": "available", "error": None}],
-    )
-
-    status: str
-    version: str
-    checks: dict[str, Check]
-    agents: list[ServedAgent]
-
-
-class Alive(BaseModel):
-    """The process answers."""
-
-    status: str = "alive"
 
 
 async def _health(services: Services) -> Health:
@@ -91,13 +61,13 @@ async def _trouble_of_memory(services: Services) -> str | None:
 @router.get("", operation_id="getHealth", summary="See how the server is", response_model=Health)
 async def get_health(services: ServicesDep) -> Response:
     """Always 200 while the process answers; `status` and `checks` say how it is."""
-    return Response((await _health(services)).model_dump_json(), media_type=JSON)
+    return JsonReply((await _health(services)).model_dump_json())
 
 
 @router.get("/live", operation_id="getLiveness", summary="Probe the process", response_model=Alive)
 async def get_liveness() -> Response:
     """200 while the process answers, whatever else is away: restarting it would not help."""
-    return Response(Alive().model_dump_json(), media_type=JSON)
+    return JsonReply(Alive().model_dump_json())
 
 
 @router.get(
@@ -110,4 +80,4 @@ async def get_liveness() -> Response:
 async def get_readiness(services: ServicesDep) -> Response:
     """200 when the store answers, the worker's heart beats and an agent is loaded, or none is run here; else 503."""
     health = await _health(services)
-    return Response(health.model_dump_json(), 200 if _is_ready(health) else 503, media_type=JSON)
+    return JsonReply(health.model_dump_json(), 200 if _is_ready(health) else 503)

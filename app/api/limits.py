@@ -24,10 +24,15 @@ class RawThreadPaths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        raw = scope.get("raw_path")
-        if raw is not None and scope["path"].startswith(f"{scope.get('root_path', '')}/threads/"):
-            scope = {**scope, "path": raw.decode("ascii", "replace")}
-        await self._app(scope, receive, send)
+        await self._app(routed(scope), receive, send)
+
+
+def routed(scope: Scope) -> Scope:
+    """Return the scope with the path by which it is routed."""
+    raw = scope.get("raw_path")
+    if raw is not None and scope["path"].startswith(f"{scope.get('root_path', '')}/threads/"):
+        return {**scope, "path": raw.decode("ascii", "replace")}
+    return scope
 
 
 class HotRoute:

@@ -33,6 +33,7 @@ from app.models import (
 )
 from app.outlook import NOTHING, Outlook
 from app.queue_manager import MAX_SELECTED, Selection
+from app.serving import ServedAgent
 
 NAME_MAX_LENGTH = 255
 TAIL = "Each stands at the tail of its thread."
@@ -421,3 +422,32 @@ class DeliveryList(BaseModel):
     """Deliveries: of one message the oldest first, of all messages the newest first."""
 
     deliveries: list[DeliveryView]
+
+
+class Check(BaseModel):
+    """One thing that has to work. `detail` says what is wrong, empty when nothing is."""
+
+    ok: bool
+    detail: str
+
+
+class Health(BaseModel):
+    """`healthy`, `starting` while agents load, or `degraded`; `checks` by name; the agents that this process runs."""
+
+    model_config = example(
+        status="healthy",
+        version="0.1.0",
+        checks={"store": {"ok": True, "detail": ""}},
+        agents=[{"name": "chat", "state": "available", "error": None}],
+    )
+
+    status: str
+    version: str
+    checks: dict[str, Check]
+    agents: list[ServedAgent]
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: str = "alive"

@@ -18,7 +18,6 @@ from app.api.deps import (
     body_of,
     decode_cursor,
     described_body,
-    key_of,
     link_behind,
     principal_of,
     replay_headers,
@@ -26,6 +25,8 @@ from app.api.deps import (
 )
 from app.api.errors import problems
 from app.api.operation_schemas import DeliveryList, DeliveryView, MessageRequeued
+from app.api.replies import JsonReply
+from app.api.request_keys import batch_key, key_of, resume_key, submit_key
 from app.api.schemas import (
     BatchAccepted,
     CancelReply,
@@ -92,8 +93,9 @@ async def submit_message(request: Request) -> Response:
     services = services_of(request)
     principal = principal_of(request, services)
     body = await body_of(request, MessageCreate)
-    key = await key_of(request)
-    accepted = await services.queue.submit(principal.tenant, [body.submission()], key=key)
+    submission = body.submission()
+    key = submit_key(key_of(request), submission, services.registry.default)
+    accepted = await services.queue.submit(principal.tenant, [submission], key=key)
     (message,) = accepted.messages
     headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
     if _wants_stream(request):
@@ -103,9 +105,9 @@ async def submit_message(request: Request) -> Response:
         await services.streams.await_end(principal.tenant, message.id, seconds)
         latest = await services.queue.get(principal.tenant, message.id)
         if latest.state in TERMINAL:
-            return Response(MessageStatus.of(latest).model_dump_json(), 200, headers, JSON)
+            return JsonReply(MessageStatus.of(latest).model_dump_json(), 200, headers)
     (outlook,) = await services.queue.outlooks(accepted.messages, keyed=key is not None)
-    return Response(MessageAccepted.json_of(message, outlook), 202, headers, JSON)
+    return JsonReply(MessageAccepted.json_of(message, outlook), 202, headers)
 
 
 def _wants_stream(request: Request) -> bool:
@@ -137,13 +139,13 @@ async def submit_messages(request: Request) -> Response:
     services = services_of(request)
     principal = principal_of(request, services)
     body = await body_of(request, MessageBatch)
-    key = await key_of(request)
     submissions = [each.submission() for each in body.messages]
+    key = batch_key(key_of(request), submissions, services.registry.default)
     accepted = await services.queue.submit(principal.tenant, submissions, key=key, batch=True)
     outlooks = await services.queue.outlooks(accepted.messages, keyed=key is not None)
     told = [MessageAccepted.of(*each) for each in zip(accepted.messages, outlooks, strict=True)]
     reply = BatchAccepted.model_construct(messages=told)
-    return Response(reply.model_dump_json(), 202, replay_headers(accepted), JSON)
+    return JsonReply(reply.model_dump_json(), 202, replay_headers(accepted))
 
 
 @router.get(
@@ -167,7 +169,7 @@ async def list_messages(
     chosen = replace(chosen, states=frozenset(state) if state else None)
     messages = await services.queue.list_messages(principal.tenant, chosen, page)
     reply = MessageList.model_construct(messages=[MessageStatus.of(message) for message in messages])
-    return Response(reply.model_dump_json(), headers=link_behind(request, messages, limit), media_type=JSON)
+    return JsonReply(reply.model_dump_json(), headers=link_behind(request, messages, limit))
 
 
 @router.get(
@@ -183,7 +185,7 @@ async def get_message(message_id: MessageIdDep, services: ServicesDep, principal
     attempts = await services.queue.list_attempts([message])
     outlook = await services.queue.outlook(message)
     reply = MessageDetails.with_attempts(message, outlook, attempts[message.id])
-    return Response(reply.model_dump_json(), media_type=JSON)
+    return JsonReply(reply.model_dump_json())
 
 
 @router.get(
@@ -200,7 +202,7 @@ async def get_message_status(message_id: MessageIdDep, services: ServicesDep, pr
 
 async def _status(services: Services, message: Message) -> Response:
     outlook = await services.queue.outlook(message)
-    return Response(MessageStatus.of(message, outlook).model_dump_json(), media_type=JSON)
+    return JsonReply(MessageStatus.of(message, outlook).model_dump_json())
 
 
 @router.patch(
@@ -230,7 +232,7 @@ async def change_message(
 async def cancel_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Works while the message is queued; later it is 409."""
     message = await services.queue.cancel(principal.tenant, message_id)
-    return Response(MessageCancelled(message_id=message.id).model_dump_json(), media_type=JSON)
+    return JsonReply(MessageCancelled(message_id=message.id).model_dump_json())
 
 
 @router.post(
@@ -247,7 +249,7 @@ async def stop_message(message_id: MessageIdDep, services: ServicesDep, principa
     ended = message.state is MessageState.CANCELLED
     text = "The message is cancelled." if ended else "The message is being stopped."
     reply = CancelReply(message_id=message.id, state=message.state, message=text)
-    return Response(reply.model_dump_json(), 200 if ended else 202, media_type=JSON)
+    return JsonReply(reply.model_dump_json(), 200 if ended else 202)
 
 
 @router.post(
@@ -265,11 +267,12 @@ async def resume_message(
 ) -> Response:
     """An interrupted message goes on with the answer. Of several answers to a question the first one counts."""
     answer = (await body_of(request, MessageAnswer)).answer()
-    accepted = await services.queue.resume(principal.tenant, message_id, answer, key=await key_of(request))
+    key = resume_key(key_of(request), message_id, answer)
+    accepted = await services.queue.resume(principal.tenant, message_id, answer, key=key)
     (message,) = accepted.messages
     reply = MessageResumed(message_id=message.id, thread_id=message.thread_id)
     headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
-    return Response(reply.model_dump_json(), 202, headers, JSON)
+    return JsonReply(reply.model_dump_json(), 202, headers)
 
 
 @router.post(
@@ -286,7 +289,7 @@ async def retry_message(message_id: MessageIdDep, services: ServicesDep, princip
     (message,) = await services.queue.requeue(principal.tenant, Selection((message_id,)))
     outlook = await services.queue.outlook(message)
     headers = {"Location": f"/messages/{message.id}/status"}
-    return Response(MessageRequeued.of(message, outlook).model_dump_json(), 202, headers, JSON)
+    return JsonReply(MessageRequeued.of(message, outlook).model_dump_json(), 202, headers)
 
 
 @router.get(
@@ -300,4 +303,4 @@ async def list_deliveries(message_id: MessageIdDep, services: ServicesDep, princ
     """One for each event that the webhook is told of, oldest first, with every try and what the receiver answered."""
     deliveries = await services.queue.list_deliveries(principal.tenant, message_id)
     reply = DeliveryList.model_construct(deliveries=[DeliveryView.of(delivery) for delivery in deliveries])
-    return Response(reply.model_dump_json(), media_type=JSON)
+    return JsonReply(reply.model_dump_json())

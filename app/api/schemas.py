@@ -37,6 +37,23 @@ MAX_URL_LENGTH = 2048
 CREATED, STARTED, ENDED = "2024-01-15T10:30:00.000Z", "2024-01-15T10:30:05.000Z", "2024-01-15T10:30:15.000Z"
 
 
+QUEUE_POSITION = (
+    "How many queued messages are taken before this one: exact up to 10,000, beyond that an estimate. Null while it is "
+    "delayed, and unless it is queued."
+)
+RUN_AT = (
+    "The message is not taken before this time: that of `run_at` or `delay_seconds`, or of the next try. It stays when "
+    "the message has begun. Null when the message could be taken at once."
+)
+EVENT_ATTEMPT = "The number of the attempt, from 1. It is the same in the run that follows the answer to a question."
+ATTEMPT = (
+    "The number of the attempt that runs or asks, or of the last one when the message has ended. While the message is "
+    "queued, how many attempts count so far: those do not that a stopping worker gave back, or that asked and were "
+    "answered."
+)
+Position = Annotated[int | None, Field(description=QUEUE_POSITION)]
+NotBefore = Annotated[Moment | None, Field(description=RUN_AT)]
+
 SOON = {"code": "starting_soon", "message": "It is the next to be taken."}
 
 ACCEPTED_EXAMPLE: dict[str, Any] = {
@@ -48,6 +65,7 @@ ACCEPTED_EXAMPLE: dict[str, Any] = {
     "agent": "chat",
     "estimated_start_at": CREATED,
     "waiting_reason": SOON,
+    "run_at": None,
 }
 STATUS_EXAMPLE: dict[str, Any] = {
     "message_id": MESSAGE_ID,
@@ -211,18 +229,19 @@ class MessageAnswer(BaseModel):
 
 
 class MessageAccepted(BaseModel):
-    """A stored message. `queue_position` counts the messages that will be taken before it; none while it is delayed."""
+    """A stored message, as it was when it was stored."""
 
     model_config = example(**ACCEPTED_EXAMPLE)
 
     message_id: str
     state: MessageState
-    queue_position: int | None
+    queue_position: Position
     created_at: Moment
     thread_id: str | None
     agent: str
     estimated_start_at: Moment | None = None
     waiting_reason: WaitingReason | None = None
+    run_at: NotBefore = None
 
     @classmethod
     def of(cls, message: Message, outlook: Outlook = NOTHING) -> "MessageAccepted":
@@ -236,6 +255,7 @@ class MessageAccepted(BaseModel):
             agent=message.agent,
             estimated_start_at=outlook.estimated_start_at,
             waiting_reason=outlook.reason,
+            run_at=message.run_at,
         )
 
     @staticmethod
@@ -244,12 +264,14 @@ class MessageAccepted(BaseModel):
         position, starts, reason = message.queue_position, outlook.estimated_start_at, outlook.reason
         thread_id = "null" if message.thread_id is None else to_json(message.thread_id).decode()
         start = "null" if starts is None else f'"{rfc3339(starts)}"'
+        not_before = "null" if message.run_at is None else f'"{rfc3339(message.run_at)}"'
         why = f'{{"code":"{reason.code}","message":{to_json(reason.message).decode()}}}' if reason else "null"
         return (
             f'{{"message_id":"{message.id}","state":"{message.state}",'
             f'"queue_position":{"null" if position is None else position},'
             f'"created_at":"{rfc3339(message.created_at)}","thread_id":{thread_id},'
-            f'"agent":{to_json(message.agent).decode()},"estimated_start_at":{start},"waiting_reason":{why}}}'
+            f'"agent":{to_json(message.agent).decode()},"estimated_start_at":{start},"waiting_reason":{why},'
+            f'"run_at":{not_before}}}'
         ).encode()
 
 
@@ -282,13 +304,13 @@ class MessageStatus(BaseModel):
     output: Any = Field(None, description="The structured response, or what an agent wrote that answered without text.")
     error: str | None
     error_code: str | None
-    queue_position: int | None
+    queue_position: Position
     thread_id: str | None
     agent: str
-    attempt: int
+    attempt: int = Field(description=ATTEMPT)
     estimated_start_at: Moment | None = None
     waiting_reason: WaitingReason | None = None
-    run_at: Moment | None = None
+    run_at: NotBefore = None
     cancel_requested: bool = False
     fingerprint: str | None = None
     interrupts: list[Question] = []
@@ -354,7 +376,7 @@ class MessageDetails(MessageStatus):
 
 
 class MessageList(BaseModel):
-    """Messages, the newest first; their queue positions are left out."""
+    """Messages, the newest first."""
 
     messages: list[MessageStatus]
 
@@ -386,23 +408,6 @@ class MessageCancelled(BaseModel):
 
     message: str = "Message cancelled successfully"
     message_id: str
-
-
-class StoredEvent(BaseModel):
-    """One event of a message's log; `data` is what the stream sends."""
-
-    id: int
-    type: str
-    data: dict[str, Any]
-
-
-class EventList(BaseModel):
-    """Events behind `after`, oldest first. `last_event_id` is the newest one that exists."""
-
-    message_id: str
-    state: MessageState
-    events: list[StoredEvent]
-    last_event_id: int
 
 
 class ThreadSummary(BaseModel):

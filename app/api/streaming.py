@@ -13,8 +13,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.deps import Limit, MessageIdDep, PrincipalDep, ServicesDep, principal_of, services_of
 from app.api.errors import problems
+from app.api.event_schemas import EventList, stream_items
 from app.api.protocol import HEAD_EXTENSION, Connection, connection_of
-from app.api.schemas import EventList, StoredEvent
+from app.api.replies import JsonReply
 from app.errors import AgentQueueError, InvalidRequest
 from app.models import MessageState
 from app.services import Services
@@ -34,6 +35,9 @@ SLICE_BYTES = 64 * 1024
 RETRY_MILLISECONDS = range(1_000, 3_001)
 """Readers come back after a random time from this range, so that a restart is no stampede."""
 
+KEEP_ALIVE = b": keep-alive\n"
+"""A line of the next event's block. A block of its own is an empty event to clients that are built on `httpx-sse`."""
+
 MAX_EVENT_ID = 2**63 - 1
 
 EVENT_STREAM: dict[int | str, dict[str, Any]] = {
@@ -42,14 +46,11 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
         "go on behind it.",
         "content": {
             "text/event-stream": {
-                "itemSchema": {
-                    "type": "object",
-                    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
-                    "required": ["event", "data"],
-                },
+                "itemSchema": stream_items(),
+                "x-parsed": {"$ref": "#/components/schemas/StreamEvent"},
                 "example": 'event: waiting\ndata: {"state": "queued", "position": 2, "message": "Waiting in queue", '
                 '"estimated_start_at": "2024-01-15T10:30:05.000Z", "waiting_reason": {"code": "ahead_in_queue", '
-                '"message": "2 messages are ahead of it."}}\n\n'
+                '"message": "2 messages are ahead of it."}, "run_at": null}\n\n'
                 'id: 2\nevent: chunk\ndata: {"type": "content", "chunk": "The capital ", "index": 0}\n\n',
             }
         },
@@ -76,6 +77,7 @@ def waiting_data(news: Waiting) -> dict[str, Any]:
         "message": "Waiting in queue",
         "estimated_start_at": None if start is None else rfc3339(start),
         "waiting_reason": None if reason is None else {"code": reason.code, "message": reason.message},
+        "run_at": None if news.run_at is None else rfc3339(news.run_at),
     }
 
 
@@ -83,7 +85,7 @@ def frames_of(news: News) -> bytes:
     """News as one write: all frames that are there go out together."""
     match news:
         case Idle():
-            return b": keep-alive\n\n"
+            return KEEP_ALIVE
         case Written():
             return news.frames
         case _:
@@ -133,7 +135,7 @@ class EventStreamResponse(Response):
                 message = {"type": "http.response.body", "body": body[at : at + SLICE_BYTES], "more_body": True}
                 await send_while_it_moves(send, message, connection)
 
-        await write(f"retry: {secrets.choice(RETRY_MILLISECONDS)}\n\n".encode())
+        await write(f"retry: {secrets.choice(RETRY_MILLISECONDS)}\n".encode())  # of the first event's block
         async with aclosing(self._news):
             async for news in self._news:
                 body = news.frames if isinstance(news, Written) else frames_of(news)
@@ -256,6 +258,8 @@ async def list_message_events(
     """The log as JSON: what a stream would send, as far as it is written."""
     await services.queue.get(principal.tenant, message_id)
     page = await services.log.read(message_id, after=_event_id(after or "0", "after"), limit=limit)
-    events = [StoredEvent(id=e.id, type=e.type, data=json.loads(e.data)) for e in page.events]
-    body = EventList(message_id=message_id, state=page.state, events=events, last_event_id=page.last)
-    return Response(body.model_dump_json(), media_type="application/json")
+    events = ",".join(f'{{"id":{e.id},"type":"{e.type}","data":{e.data}}}' for e in page.events)
+    return JsonReply(
+        f'{{"message_id":{json.dumps(message_id)},"state":"{page.state}","events":[{events}],'
+        f'"last_event_id":{page.last}}}'
+    )

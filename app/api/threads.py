@@ -5,10 +5,10 @@ from pydantic import TypeAdapter
 
 from app.api.deps import Cursor, Limit, PrincipalDep, ServicesDep, ThreadIdDep, decode_cursor, next_link
 from app.api.errors import problems
+from app.api.replies import JsonReply
 from app.api.schemas import MessageStatus, ThreadDetails, ThreadMessages, ThreadSummary
 
 router = APIRouter(prefix="/threads", tags=["threads"])
-JSON = "application/json"
 _summaries = TypeAdapter(list[ThreadSummary])
 
 
@@ -27,7 +27,7 @@ async def list_threads(
     headers = {}
     if len(threads) == limit:
         headers = next_link(request, limit, round(threads[-1].last_activity.timestamp() * 1000), threads[-1].thread_id)
-    return Response(_summaries.dump_json([ThreadSummary.of(t) for t in threads]), headers=headers, media_type=JSON)
+    return JsonReply(_summaries.dump_json([ThreadSummary.of(t) for t in threads]), headers=headers)
 
 
 @router.get(
@@ -58,7 +58,7 @@ async def get_thread_messages(
         total_messages=thread.message_count,
         messages=[MessageStatus.of(message) for message in messages],
     )
-    return Response(page.model_dump_json(), headers=headers, media_type=JSON)
+    return JsonReply(page.model_dump_json(), headers=headers)
 
 
 @router.get(
@@ -71,4 +71,4 @@ async def get_thread_messages(
 async def get_thread(thread_id: ThreadIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Its times, and its messages counted by state."""
     thread = await services.threads.get_thread(principal.tenant, thread_id)
-    return Response(ThreadDetails.of(thread).model_dump_json(), media_type=JSON)
+    return JsonReply(ThreadDetails.of(thread).model_dump_json())

@@ -23,6 +23,8 @@ from app.api.frames import (
     Ping,
     Pong,
     Request,
+    Resume,
+    Resumed,
     Submit,
     Subscribe,
     Subscribed,
@@ -35,7 +37,8 @@ from app.api.frames import (
     request_id_of,
 )
 from app.api.protocol import SERVICE_RESTART, connection_of
-from app.api.schemas import MessageAccepted
+from app.api.request_keys import resume_key, submit_key
+from app.api.schemas import MessageAccepted, MessageResumed
 from app.api.streaming import live_event, resume_point, send_while_it_moves
 from app.errors import Conflict
 from app.models import TERMINAL_EVENTS, MessageState
@@ -192,6 +195,8 @@ class Session:
                 await self._unsubscribe(request)
             case Cancel():
                 await self._cancel(request)
+            case Resume():
+                await self._resume(request)
             case Ping():
                 raise AssertionError("answered by the reader")
             case _:
@@ -200,8 +205,9 @@ class Session:
     async def _submit(self, request: Submit) -> None:
         if request.subscribe:
             self._refuse_too_many()
-        key = request.key()
-        accepted = await self._services.queue.submit(self._tenant, [request.submission()], key=key)
+        submission = request.submission()
+        key = submit_key(request.idempotency_key, submission, self._services.registry.default)
+        accepted = await self._services.queue.submit(self._tenant, [submission], key=key)
         (message,) = accepted.messages
         (outlook,) = await self._services.queue.outlooks(accepted.messages, keyed=key is not None)
         fields = MessageAccepted.of(message, outlook).model_dump()
@@ -234,6 +240,14 @@ class Session:
         message = await self._services.queue.cancel(self._tenant, request.message_id, running=True)
         kind = Cancelled if message.state is MessageState.CANCELLED else Cancelling
         await self._answer(kind(request_id=request.request_id, message_id=message.id, state=message.state))
+
+    async def _resume(self, request: Resume) -> None:
+        answer = request.answer()
+        key = resume_key(request.idempotency_key, request.message_id, answer)
+        accepted = await self._services.queue.resume(self._tenant, request.message_id, answer, key=key)
+        (message,) = accepted.messages
+        told = MessageResumed(message_id=message.id, thread_id=message.thread_id)
+        await self._answer(Resumed(**dict(told), request_id=request.request_id, replayed=accepted.replayed))
 
     def _refuse_too_many(self) -> None:
         if len(self._tails) >= MAX_SUBSCRIPTIONS:

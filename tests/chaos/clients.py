@@ -197,5 +197,8 @@ async def events_of(stream: AsyncIterator[bytes]) -> AsyncIterator[Event]:
 
 
 def _event(block: bytes) -> Event | None:
-    fields = dict(line.split(": ", 1) for line in block.decode().split("\n") if not line.startswith(":"))
-    return Event(int(fields["id"]), fields["event"], json.loads(fields["data"]), block) if "id" in fields else None
+    lines = [line for line in block.split(b"\n") if not line.startswith((b":", b"retry:"))]
+    fields = dict(line.decode().split(": ", 1) for line in lines)
+    if "id" not in fields:
+        return None
+    return Event(int(fields["id"]), fields["event"], json.loads(fields["data"]), b"\n".join(lines))

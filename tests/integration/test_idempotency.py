@@ -1,6 +1,7 @@
 """The Idempotency-Key: a request that is sent again is carried out once, and answered as before."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import httpx2
@@ -12,6 +13,7 @@ from tests.integration.conftest import Serve
 from tests.integration.states import QUESTION, bring, end, in_seconds
 from tests.integration.test_api import check_problem
 from tests.servers import LiveServer, until
+from tests.talk import talk
 
 
 @pytest.fixture
@@ -39,6 +41,125 @@ async def test_a_repeated_submit_is_stored_once_and_answered_the_same(quiet: Liv
     assert again.headers["idempotent-replayed"] == "true"
     assert again.headers["location"] == first.headers["location"]
     assert len((await quiet.client.get("/messages")).json()["messages"]) == 2
+
+
+async def say(server: LiveServer, text: str, path: str = "/messages") -> httpx2.Response:
+    """Send a body just as it is written here, with one key for all."""
+    headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
+    return await server.client.post(path, content=text.encode(), headers=headers)
+
+
+SAME: dict[str, list[str]] = {
+    "order and white space": [
+        '{"message": "Hello", "thread_id": "t", "priority": "low"}',
+        '{"priority":"low","thread_id":"t","message":"Hello"}',
+        '\n{ "thread_id" : "t",\t"priority":"low", "message":"Hello" }\n',
+    ],
+    "defaults": [
+        '{"message": "Hello"}',
+        '{"message": "Hello", "priority": "normal", "if_busy": "enqueue"}',
+        '{"message": "Hello", "thread_id": null, "agent": null, "run_at": null, "delay_seconds": null}',
+        '{"message": "Hello", "timeout": null, "max_attempts": null, "webhook_url": null}',
+        '{"message": "Hello", "delay_seconds": 0}',
+        '{"message": "Hello", "agent": "chat"}',
+    ],
+    "numbers": [
+        '{"message": "Hello", "timeout": 30, "delay_seconds": 60}',
+        '{"message": "Hello", "timeout": 30.0, "delay_seconds": 6e1}',
+    ],
+    "escapes": [
+        '{"message": "Z\u00fcrich /"}',
+        '{"message": "Z\\u00fcrich \\/"}',
+        '{"m\\u0065ssage": "Z\u00fcrich /"}',
+    ],
+    "times": [
+        '{"message": "Hello", "run_at": "UTC"}',
+        '{"run_at": "PARIS", "message": "Hello"}',
+    ],
+    "the last of two": [
+        '{"message": "Hello"}',
+        '{"message": "Bye", "message": "Hello"}',
+    ],
+}
+OTHER = [
+    '{"message": "hello"}',
+    '{"message": "Hello", "priority": "low"}',
+    '{"message": "Hello", "thread_id": "t"}',
+    '{"message": "Hello", "timeout": 30}',
+    '{"message": "Hello", "max_attempts": 3}',
+    '{"message": "Hello", "delay_seconds": 0.001}',
+    '{"message": "Hello "}',
+]
+
+
+@pytest.mark.parametrize("what", SAME)
+async def test_what_means_the_same_is_the_same_request(quiet: LiveServer, what: str) -> None:
+    at = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    elsewhere = at.astimezone(timezone(timedelta(hours=2)))
+    text, *others = [text.replace("UTC", at.isoformat()).replace("PARIS", elsewhere.isoformat()) for text in SAME[what]]
+    first = await say(quiet, text)
+    assert first.status_code == 202, first.text
+    for each in others:
+        again = await say(quiet, each)
+        assert (again.status_code, again.content) == (202, first.content), each
+        assert again.headers["idempotent-replayed"] == "true"
+    assert len((await quiet.client.get("/messages")).json()["messages"]) == 1
+
+
+@pytest.mark.parametrize("text", OTHER)
+async def test_what_means_something_else_is_another_request(quiet: LiveServer, text: str) -> None:
+    await say(quiet, '{"message": "Hello"}')
+    check_problem(await say(quiet, text), 422, "idempotency_key_reused", "Idempotency-Key")
+    assert await queued(quiet) == 1
+
+
+async def test_a_batch_is_compared_by_its_meaning_and_its_order(quiet: LiveServer) -> None:
+    path = "/messages/batch"
+    first = await say(quiet, '{"messages": [{"message": "1"}, {"message": "2", "priority": "low"}]}', path)
+    again = await say(
+        quiet, '{"messages":[{"priority":"normal","message":"1"},{"priority":"low","message":"2"}]}', path
+    )
+    assert (again.status_code, again.content) == (202, first.content)
+    turned = await say(quiet, '{"messages": [{"message": "2", "priority": "low"}, {"message": "1"}]}', path)
+    check_problem(turned, 422, "idempotency_key_reused", "Idempotency-Key")
+    assert await queued(quiet) == 2
+
+
+async def test_an_answer_is_compared_by_its_meaning(quiet: LiveServer) -> None:
+    message_id = await bring(quiet, MessageState.INTERRUPTED)
+    path = f"/messages/{message_id}/resume"
+    first = await say(quiet, '{"value": {"b": [1, 2.50, true], "a": {"y": null, "x": 10000000000000000000000}}}', path)
+    assert first.status_code == 202, first.text
+    for same in (
+        '{"value":{"a":{"x":1e22,"y":null},"b":[1.0,2.5,true]},"values":null}',
+        '{"value": {"a": {"x": 10000000000000000000000.0, "y": null}, "b": [1, 25e-1, true]}}',
+    ):
+        again = await say(quiet, same, path)
+        assert (again.status_code, again.content) == (202, first.content), same
+    for other in (
+        '{"value": {"b": [true, 2.5, true], "a": {"y": null, "x": 1e22}}}',
+        '{"value": {"b": [2.5, 1, true], "a": {"y": null, "x": 1e22}}}',
+        '{"value": {"b": [1, 2.5, true], "a": {"x": 1e22}}}',
+        '{"value": {"b": [1, 2.5, "true"], "a": {"y": null, "x": 1e22}}}',
+    ):
+        check_problem(await say(quiet, other, path), 422, "idempotency_key_reused", "Idempotency-Key")
+
+
+async def test_the_longest_numbers_can_be_compared(quiet: LiveServer) -> None:
+    message_id = await bring(quiet, MessageState.INTERRUPTED)
+    text = f'{{"value": [{"7" * 4300}, -1e308]}}'
+    replies = [await say(quiet, text, f"/messages/{message_id}/resume") for _ in range(2)]
+    assert [reply.status_code for reply in replies] == [202, 202]
+
+
+async def test_a_key_stands_for_the_same_message_on_both_ways(quiet: LiveServer) -> None:
+    first = await say(quiet, '{"message": "Hello", "thread_id": "t"}')
+    async with talk(quiet.url) as client:
+        frame = await client.ask("submit", thread_id="t", priority="normal", message="Hello", idempotency_key="k")
+        assert (frame["message_id"], frame["replayed"]) == (first.json()["message_id"], True)
+        frame = await client.ask("submit", message="Bye", idempotency_key="k")
+        assert frame["problem"]["code"] == "idempotency_key_reused"
+    assert await queued(quiet) == 1
 
 
 async def test_many_at_once_store_one(quiet: LiveServer) -> None:

@@ -15,6 +15,7 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from app.models import EventType
 from tests.documents import generated
 from tests.integration.conftest import Serve
 from tests.openai_stub import Status, StubServer
@@ -78,6 +79,7 @@ async def test_every_operation_is_described(quiet: LiveServer) -> None:
         "GET /messages/{message_id}/deliveries",
         "GET /deliveries",
         "POST /deliveries/{delivery_id}/replay",
+        "GET /",
     }
     identifiers = [operation["operationId"] for operation in operations.values()]
     assert len(set(identifiers)) == len(identifiers)
@@ -85,9 +87,10 @@ async def test_every_operation_is_described(quiet: LiveServer) -> None:
         assert operation["summary"], name
         assert operation["description"], name
         assert operation["tags"], name
-        if name.partition(" ")[2].startswith("/health"):
-            continue
         declared = operation["responses"]
+        assert "422" in declared, name
+        if name == "GET /" or name.startswith("GET /health"):  # open to everybody
+            continue
         assert {"401", "503"} <= declared.keys(), name
         if "{" in name:
             assert "404" in declared, name
@@ -107,6 +110,21 @@ async def test_every_reference_leads_somewhere_and_every_schema_is_used(quiet: L
         assert f'"#/components/schemas/{name}"' in text, name
     for part in text.split('"#/components/schemas/')[1:]:
         assert part.partition('"')[0] in schema["components"]["schemas"]
+
+
+async def test_the_events_are_a_union_by_their_types(quiet: LiveServer) -> None:
+    schemas = (await quiet.client.get("/openapi.json")).json()["components"]["schemas"]
+    stored = {str(kind) for kind in EventType}
+    for name, kinds in (("StoredEvent", stored), ("StreamEvent", stored | {"waiting", "reset"})):
+        union = schemas[name]
+        assert union["discriminator"]["propertyName"] == "type"
+        assert union["discriminator"]["mapping"].keys() == kinds
+        for kind, reference in union["discriminator"]["mapping"].items():
+            member = schemas[reference.rpartition("/")[2]]
+            assert member["properties"]["type"]["const"] == kind
+            assert {"id", "type", "data"} <= set(member["required"])
+            assert schemas[member["properties"]["data"]["$ref"].rpartition("/")[2]]["description"]
+    assert schemas["EventList"]["properties"]["events"]["items"] == {"$ref": "#/components/schemas/StoredEvent"}
 
 
 OWN_SOURCES = {"'self'", "'unsafe-inline'", "'unsafe-eval'", "data:", "blob:"}

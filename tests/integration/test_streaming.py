@@ -5,6 +5,9 @@ import random
 
 import httpx2
 import pytest
+from langgraph_sdk.schema import StreamPart
+from langgraph_sdk.sse import SSEDecoder as LangGraphDecoder
+from openai._streaming import SSEDecoder as OpenAIDecoder
 
 from tests import wire
 from tests.graph_control import GraphControl
@@ -117,7 +120,7 @@ async def test_another_parser_reads_the_same(server: LiveServer) -> None:
     message_id = await finished(server, 'Zoë 👩‍🚀 \u2028 "quoted"\r\nline two\r\n\r\n: not a comment\nid: 7\n')
     ours = await wire.frames_of(server.url, message_id)
     async with server.client.sse(f"/messages/{message_id}/stream") as source:
-        events = [event async for event in source if event.data]
+        events = [event async for event in source]
     assert [(int(e.id), e.event, e.json()) for e in events] == [(f.id, f.event, f.data) for f in ours]
     assert wire.text_of(ours) == (await server.status(message_id))["result"]
     raw = (await server.client.get(f"/messages/{message_id}/stream")).content
@@ -371,6 +374,37 @@ async def test_silence_is_filled_with_comments(serve: Serve, model: StubServer) 
         gate.release_all()
         assert (await stream.rest())[-1].event == "done"
     await server.ended(queued)
+
+
+async def test_every_block_is_an_event_also_for_clients_that_count_empty_lines(serve: Serve, model: StubServer) -> None:
+    """Clients made after `httpx-sse` take an empty line for an event as soon as there was an id or a `retry`."""
+    server = await serve(keepalive_interval=0.02)
+    gate = Gate(ANSWER)
+    model.replies.append(gate)
+    message_id = (await server.submit())["message_id"]
+    body = b""
+    async with server.client.stream("GET", f"/messages/{message_id}/stream") as response:
+        async for piece in response.aiter_raw():
+            body += piece
+            if body.count(b": keep-alive") > 2:
+                gate.release()
+            if body.count(b": keep-alive") > 9:
+                gate.release_all()
+    assert body.startswith(b"retry: ")
+    assert b"\n: keep-alive\n" in body
+    blocks = body.split(b"\n\n")
+    assert blocks.pop() == b""
+    assert all(b"\ndata: " in block for block in blocks)
+    shown = [(frame.event, frame.data) for frame in await wire.frames_of(server.url, message_id)]
+    for events in (OpenAIDecoder().iter_bytes(iter([body])), decoded_by_langgraph(body)):
+        found = [(event.event, event.json() if hasattr(event, "json") else event.data) for event in events]
+        assert [each for each in found if each[0] != "waiting"] == shown
+
+
+def decoded_by_langgraph(body: bytes) -> list[StreamPart]:
+    decoder = LangGraphDecoder()
+    parts = [decoder.decode(line) for line in body.split(b"\n")]
+    return [part for part in parts if part is not None]
 
 
 async def test_no_setting_makes_a_stream_silent_for_longer_than_15_seconds(serve: Serve) -> None:

@@ -4,13 +4,17 @@ import asyncio
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
 from app.api.frames import KINDS, Submit
+from app.models import MessageState
 from tests import wire
+from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
+from tests.integration.states import bring
 from tests.openai_stub import Gate, Hang, StubServer
 from tests.servers import LiveServer, until
 from tests.talk import finished, stream_of, talk
@@ -253,6 +257,67 @@ async def test_a_key_that_comes_again_gives_the_same_message(quiet: LiveServer) 
         events = [frame["event"] for frame in client.frames if frame["type"] == "event" and frame["id"] is not None]
         assert events == ["cancelled"]
     assert (await quiet.client.get("/queue")).json()["total_queued"] == 1
+
+
+async def test_a_question_is_answered_where_it_was_asked(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents="approving=tests.graphs:approving")
+    async with talk(server.url) as client:
+        message_id = await client.submit("Delete it", thread_id="t")
+        asked = await client.until("event", event="interrupted")
+        (question,) = asked["data"]["interrupts"]
+        answer = await client.ask("resume", message_id=message_id, values={question["id"]: {"ok": True}})
+        assert answer == {
+            "type": "resumed",
+            "request_id": answer["request_id"],
+            "message_id": message_id,
+            "state": "queued",
+            "thread_id": "t",
+            "replayed": False,
+        }
+        done = await client.until("event", event="done")
+        await client.until("ended", message_id=message_id)
+        assert done["data"]["result"] == "Heard: Delete it"
+        late = await client.ask("resume", message_id=message_id, value=1)
+        problem = late["problem"]
+        assert (problem["status"], problem["code"], problem["state"]) == (409, "not_interrupted", "completed")
+        assert client.stored(message_id) == await stream_of(server, message_id)
+    assert any("{'ok': True}" in text for text in client.texts)
+
+
+async def test_an_answer_with_a_key_is_taken_once_on_both_ways(quiet: LiveServer) -> None:
+    message_id = await bring(quiet, MessageState.INTERRUPTED)
+    async with talk(quiet.url) as client:
+        first = await client.ask("resume", message_id=message_id, value="yes", idempotency_key="k")
+        again = await client.ask("resume", message_id=message_id, value="yes", idempotency_key="k")
+        assert (first["type"], first["replayed"], again["type"], again["replayed"]) == (
+            "resumed", False, "resumed", True
+        )  # fmt: skip
+        other = await client.ask("resume", message_id=message_id, value="no", idempotency_key="k")
+        assert other["problem"]["code"] == "idempotency_key_reused"
+    response = await quiet.client.post(
+        f"/messages/{message_id}/resume", json={"value": "yes"}, headers={"Idempotency-Key": "k"}
+    )
+    assert (response.status_code, response.headers["idempotent-replayed"]) == (202, "true")
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "code"),
+    [
+        ({"value": 1, "values": {"question": 1}}, 422, "invalid_request"),
+        ({}, 422, "invalid_request"),
+        ({"values": {"another": 1}}, 422, "invalid_request"),
+        ({"message_id": "x", "value": 1}, 404, "message_not_found"),
+    ],
+    ids=str,
+)
+async def test_an_answer_that_is_none_is_refused(
+    quiet: LiveServer, fields: dict[str, Any], status: int, code: str
+) -> None:
+    message_id = await bring(quiet, MessageState.INTERRUPTED)
+    async with talk(quiet.url) as client:
+        frame = await client.ask("resume", **{"message_id": message_id, **fields})
+        assert (frame["type"], frame["problem"]["status"], frame["problem"]["code"]) == ("error", status, code)
+        assert (await client.ask("resume", message_id=message_id, value=None))["type"] == "resumed"
 
 
 async def test_a_queued_message_is_cancelled_at_once(quiet: LiveServer) -> None:

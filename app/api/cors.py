@@ -1,0 +1,49 @@
+"""Pages of other origins that may use this server: Cross-Origin Resource Sharing for the origins of CORS_ORIGINS."""
+
+from collections.abc import Collection
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from app.api.errors import problem
+
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST")
+REQUEST_HEADERS = ("Authorization", "Cache-Control", "Idempotency-Key", "Last-Event-ID", "Prefer")
+EXPOSED_HEADERS = ("Allow", "Idempotent-Replayed", "Link", "Location", "Preference-Applied", "Retry-After")
+MAX_AGE_SECONDS = 600
+
+
+class AllowedOrigins(CORSMiddleware):
+    """Starlette's middleware for origins that are named, whose refusals are problems like all others.
+
+    It is outside of everything else, so that a page can read refusals too. Without origins it is not there.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
+        super().__init__(
+            app,
+            allow_origins=frozenset(origins),
+            allow_methods=METHODS,
+            allow_headers=REQUEST_HEADERS,
+            allow_private_network=True,
+            expose_headers=EXPOSED_HEADERS,
+            max_age=MAX_AGE_SECONDS,
+        )
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """See CORSMiddleware."""
+        response = super().preflight_response(request_headers)
+        headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+        if response.status_code == 200:
+            return Response(status_code=204, headers=headers)
+        if not self.is_allowed_origin(request_headers["origin"]):
+            headers = {"vary": headers["vary"]}
+        return problem(
+            403,
+            "cors_refused",
+            f"{bytes(response.body).decode()}. Origins are allowed by CORS_ORIGINS, methods are {', '.join(METHODS)}, "
+            f"headers are {', '.join(self.allow_headers)}.",
+            headers=headers,
+        )

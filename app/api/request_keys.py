@@ -1,0 +1,71 @@
+"""The Idempotency-Key of a request, with a fingerprint of what the request means."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Any
+
+from fastapi import Request
+
+from app.api.deps import MAX_KEY_LENGTH
+from app.errors import InvalidRequest
+from app.queue_manager import Answer, Key, Submission
+
+
+def key_of(request: Request) -> str | None:
+    """Return the request's Idempotency-Key; None without one. Raises InvalidRequest."""
+    found = request.headers.getlist("idempotency-key")
+    if not found:
+        return None
+    if len(found) > 1 or not (0 < len(found[0]) <= MAX_KEY_LENGTH and all("!" <= char <= "~" for char in found[0])):
+        raise InvalidRequest(
+            f"Idempotency-Key: expected 1 to {MAX_KEY_LENGTH} visible ASCII characters", field="Idempotency-Key"
+        )
+    return found[0]
+
+
+def submit_key(key: str | None, submission: Submission, default_agent: str) -> Key | None:
+    """Return the key with the fingerprint of one message, however it came."""
+    return None if key is None else (key, _fingerprint("submit", _said(submission, default_agent)))
+
+
+def batch_key(key: str | None, submissions: Sequence[Submission], default_agent: str) -> Key | None:
+    """Return the key with the fingerprint of a batch."""
+    return None if key is None else (key, _fingerprint("batch", [_said(each, default_agent) for each in submissions]))
+
+
+def resume_key(key: str | None, message_id: str, answer: Answer) -> Key | None:
+    """Return the key with the fingerprint of an answer to this message."""
+    return None if key is None else (key, _fingerprint("resume", [message_id, answer.value, answer.values]))
+
+
+def _said(submission: Submission, default_agent: str) -> dict[str, Any]:
+    """Return what a submission says besides defaults: a default may be given or not, and later ones may come."""
+    fields = submission._asdict()
+    if submission.agent == default_agent:
+        fields["agent"] = None
+    if submission.options is not None:
+        fields["options"] = submission.options.model_dump(exclude_none=True)
+    if submission.run_at is not None:
+        fields["run_at"] = submission.run_at.astimezone(UTC).isoformat()
+    defaults = Submission._field_defaults
+    return {name: value for name, value in fields.items() if name not in defaults or value != defaults[name]}
+
+
+def _fingerprint(kind: str, meaning: object) -> str:
+    text = json.dumps([kind, _canonical(meaning)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _canonical(value: object) -> object:
+    """Return a value that JSON writes in the same way for all spellings of it, of numbers too."""
+    match value:
+        case dict():
+            return {name: _canonical(each) for name, each in value.items()}
+        case list():
+            return [_canonical(each) for each in value]
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value

@@ -1,0 +1,68 @@
+"""Uses the generated models as a caller would. mypy checks that each event is told from the others by its type.
+
+Reads the reply of `GET /messages/{message_id}/events`, then one parsed event of a stream a line; tells each in a line.
+"""
+
+import sys
+from typing import assert_never
+
+from models import (
+    CancelledEvent,
+    ChunkEvent,
+    DoneEvent,
+    ErrorEvent,
+    EventList,
+    InterruptedEvent,
+    ProcessingEvent,
+    ResetEvent,
+    ResumedEvent,
+    RetryEvent,
+    StoredEvent,
+    StreamEvent,
+    TextChunk,
+    ToolCallChunk,
+    ToolResultChunk,
+    WaitingEvent,
+)
+
+
+def tell(event: StreamEvent | StoredEvent) -> str:  # noqa: C901, PLR0911, PLR0912  one case a type
+    """Return what an event says."""
+    match event.root:
+        case WaitingEvent(data=waiting):
+            return f"waiting {waiting.position}"
+        case ResetEvent(data=reset):
+            return f"reset {reset.text}"
+        case ProcessingEvent(data=processing):
+            return f"processing {processing.attempt}"
+        case ChunkEvent(data=chunk):
+            match chunk.root:
+                case TextChunk(type=kind, chunk=text):
+                    return f"chunk {kind} {text}"
+                case ToolCallChunk(chunk=call):
+                    return f"chunk tool_call {call.name} {sorted(call.args)[0]}"
+                case ToolResultChunk(chunk=result):
+                    return f"chunk tool_result {result.content}"
+                case _:
+                    assert_never(chunk.root)
+        case RetryEvent(data=retry):
+            return f"retry {retry.attempt} {retry.discard_from}"
+        case InterruptedEvent(data=interrupted):
+            return f"interrupted {interrupted.interrupts[0].id}"
+        case ResumedEvent(data=resumed):
+            return f"resumed {resumed.discard_from}"
+        case DoneEvent(data=done):
+            return f"done {done.result}"
+        case ErrorEvent(data=error):
+            return f"error {error.code}"
+        case CancelledEvent(data=cancelled):
+            return f"cancelled {cancelled.state}"
+        case _:
+            assert_never(event.root)
+
+
+stored, *streamed = sys.stdin.read().splitlines()
+for each in EventList.model_validate_json(stored).events:
+    print(tell(each))  # noqa: T201
+for line in streamed:
+    print(tell(StreamEvent.model_validate_json(line)))  # noqa: T201

@@ -1,0 +1,206 @@
+"""Pages of the origins in CORS_ORIGINS may use the server; those of all others may not, as without the setting."""
+
+import json
+from typing import Any
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from app.config import ConfigurationError, load_settings
+from tests import wire
+from tests.integration.conftest import Serve
+from tests.integration.test_api import check_problem
+from tests.servers import LiveServer
+from tests.talk import finished, talk
+
+APP = "https://app.example"
+OTHER = "http://localhost.app.example:3000"
+EVIL = "https://evil.example"
+PAGE = {"Origin": APP, "Sec-Fetch-Site": "cross-site"}
+EXPOSED = {"location", "link", "retry-after", "idempotent-replayed", "preference-applied"}
+
+
+@pytest.fixture
+async def open_to_app(serve: Serve) -> LiveServer:
+    return await serve(cors_origins=f"{APP}, {OTHER}")
+
+
+async def ask(server: LiveServer, method: str, path: str, body: Any = None, **headers: str) -> wire.RawResponse:
+    given = {"Content-Type": "application/json", **PAGE, **{n.replace("_", "-"): v for n, v in headers.items()}}
+    return await wire.request(
+        server.url, method, path, headers=given, body=b"" if body is None else json.dumps(body).encode()
+    )
+
+
+def check_shown(response: wire.RawResponse, origin: str = APP) -> None:
+    """The browser shows the reply, with its headers, to a page of this origin."""
+    assert response.headers["access-control-allow-origin"] == origin
+    assert "Origin" in response.headers["vary"]
+    assert "access-control-allow-credentials" not in response.headers
+    exposed = response.headers["access-control-expose-headers"].lower().split(", ")
+    assert set(exposed) >= EXPOSED
+
+
+def check_hidden(response: wire.RawResponse) -> None:
+    assert "access-control-allow-origin" not in response.headers
+
+
+async def test_a_page_may_do_what_programs_may(open_to_app: LiveServer) -> None:
+    submitted = await ask(open_to_app, "POST", "/messages", {"message": "Hello"}, Prefer="wait=30")
+    assert submitted.status == 200
+    check_shown(submitted)
+    message_id = submitted.json()["message_id"]
+    for method, path, body, status in (
+        ("GET", f"/messages/{message_id}/status", None, 200),
+        ("GET", f"/messages/{message_id}/stream", None, 200),
+        ("GET", "/queue", None, 200),
+        ("GET", "/", None, 200),
+        ("HEAD", "/queue", None, 200),
+        ("GET", "/openapi.json", None, 200),
+        ("POST", "/messages", {"message": "Hello"}, 202),
+        ("POST", "/queue/pause", None, 200),
+        ("PATCH", f"/messages/{message_id}", {"priority": "high"}, 409),
+        ("DELETE", f"/messages/{message_id}", None, 409),
+        ("POST", "/messages", {}, 422),
+        ("GET", "/queue?x=1", None, 422),
+        ("GET", "/messages/x", None, 404),
+        ("GET", "/nowhere", None, 404),
+        ("PUT", "/queue", None, 405),
+        ("OPTIONS", "/queue", None, 204),
+    ):
+        response = await ask(open_to_app, method, path, body)
+        assert response.status == status, path
+        check_shown(response)
+    check_shown(await ask(open_to_app, "POST", "/queue/resume", Origin=OTHER), OTHER)
+
+
+async def test_refusals_of_the_gate_are_shown_too(open_to_app: LiveServer) -> None:
+    response = await ask(open_to_app, "POST", "/messages", Content_Length="99999999999")
+    check_problem(response, 413, "body_too_large")
+    check_shown(response)
+    response = await ask(open_to_app, "GET", "/queue", X_Forwarded_For="1.2.3.4")
+    check_problem(response, 401, "authentication_required")
+    check_shown(response)
+
+
+async def test_streams_are_shown(open_to_app: LiveServer) -> None:
+    message_id = await finished(open_to_app)
+    plain = await wire.request(open_to_app.url, "GET", f"/messages/{message_id}/stream")
+    shown = await ask(open_to_app, "GET", f"/messages/{message_id}/stream", Last_Event_ID="1")
+    check_shown(shown)
+    assert plain.headers["vary"] == "Origin", "a cache may not show it to a page"
+    check_hidden(plain)
+    assert b"event: done" in shown.body
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/messages"),
+        ("GET", "/messages/x/stream"),
+        ("PATCH", "/messages/x"),
+        ("DELETE", "/messages/x"),
+        ("GET", "/nowhere"),
+    ],
+)
+async def test_preflights_are_answered(open_to_app: LiveServer, method: str, path: str) -> None:
+    asked = {
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": "content-type, idempotency-key,last-event-id,prefer",
+        "Access-Control-Request-Private-Network": "true",
+    }
+    response = await wire.request(open_to_app.url, "OPTIONS", path, headers={**PAGE, **asked})
+    assert (response.status, response.body) == (204, b"")
+    assert response.headers["access-control-allow-origin"] == APP
+    assert method in response.headers["access-control-allow-methods"].split(", ")
+    assert "Idempotency-Key" in response.headers["access-control-allow-headers"].split(", ")
+    assert response.headers["access-control-allow-private-network"] == "true"
+    assert int(response.headers["access-control-max-age"]) > 0
+    assert "Origin" in response.headers["vary"]
+
+
+@pytest.mark.parametrize("origin", [EVIL, "null", f"{APP}.evil.example", f"{APP}:8443", APP.replace("https", "http")])
+async def test_pages_of_other_origins_are_kept_out(open_to_app: LiveServer, origin: str) -> None:
+    foreign = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
+    read = await wire.request(open_to_app.url, "GET", "/queue", headers=foreign)
+    check_hidden(read)
+    assert "Origin" in read.headers["vary"]
+    response = await wire.request(open_to_app.url, "POST", "/queue/pause", headers=foreign)
+    check_problem(response, 403, "foreign_origin")
+    check_hidden(response)
+    preflight = {**foreign, "Access-Control-Request-Method": "POST"}
+    response = await wire.request(open_to_app.url, "OPTIONS", "/messages", headers=preflight)
+    check_problem(response, 403, "cors_refused")
+    assert "CORS_ORIGINS" in response.json()["detail"]
+    check_hidden(response)
+    assert not (await open_to_app.client.get("/queue")).json()["paused"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"Access-Control-Request-Method": "TRACE"},
+        {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "x-evil"},
+    ],
+    ids=str,
+)
+async def test_a_preflight_for_what_nobody_needs_is_refused(open_to_app: LiveServer, asked: dict[str, str]) -> None:
+    response = await wire.request(open_to_app.url, "OPTIONS", "/queue", headers={**PAGE, **asked})
+    check_problem(response, 403, "cors_refused")
+    assert "last-event-id" in response.json()["detail"]
+
+
+async def test_a_websocket_may_be_opened_from_there(open_to_app: LiveServer) -> None:
+    async with talk(open_to_app.url, additional_headers=PAGE) as client:
+        message_id = await client.submit()
+        await client.until("ended", message_id=message_id)
+    with pytest.raises(InvalidStatus) as refused:
+        async with talk(open_to_app.url, additional_headers={"Origin": EVIL}):
+            pass
+    assert refused.value.response.status_code == 403
+
+
+async def test_two_origins_are_none(open_to_app: LiveServer) -> None:
+    async with talk(open_to_app.url):
+        pass
+    headers = [("Origin", APP), ("Origin", EVIL)]
+    response = await open_to_app.client.post("/queue/pause", headers=headers)
+    check_problem(response, 403, "foreign_origin")
+
+
+async def test_without_the_setting_there_is_nothing_of_it(quiet: LiveServer) -> None:
+    asked = {**PAGE, "Access-Control-Request-Method": "POST"}
+    response = await wire.request(quiet.url, "OPTIONS", "/messages", headers=asked)
+    assert response.headers["allow"] == "GET, HEAD, OPTIONS, POST"
+    for answered in (response, await ask(quiet, "GET", "/queue"), await ask(quiet, "POST", "/messages")):
+        assert not [name for name in answered.headers if name.startswith("access-control-") or name == "vary"]
+
+
+# The setting
+
+
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("", ()),
+        (f"{APP},{OTHER}", (APP, OTHER)),
+        (f" {APP} \n {APP} ", (APP,)),
+        ("http://[::1]:5173 tauri://localhost", ("http://[::1]:5173", "tauri://localhost")),
+    ],
+)
+def test_origins_are_separated_by_commas_or_spaces(
+    monkeypatch: pytest.MonkeyPatch, value: str, origins: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", value)
+    assert load_settings(None).cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["*", f"{APP},*", f"{APP}/", f"{APP}/path", "app.example", "null", "HTTPS://APP.example", "https://*.example",
+     "https://app.example:443", "https://user@app.example", "https://é.example"],
+)  # fmt: skip
+def test_what_no_browser_would_send_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", value)
+    with pytest.raises(ConfigurationError, match="CORS_ORIGINS: expected"):
+        load_settings(None)
