@@ -112,7 +112,7 @@ def create_app(
     app.add_middleware(RawThreadPaths)
     for method, path, endpoint in AHEAD:
         app.entry = HotRoute(app.entry, method=method, path=path, endpoint=endpoint, owner=app)
-    app.entry = KnownQuery(app.entry, app.router.routes)
+    app.entry = KnownQuery(app.entry, app.router.routes, first={path for _, path, _ in AHEAD})
     app.entry = Gate(app.entry, max_body_bytes=settings.max_body_bytes, allowed_origins=settings.cors_origins)
     if settings.cors_origins:
         app.entry = AllowedOrigins(app.entry, settings.cors_origins)

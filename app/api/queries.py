@@ -1,6 +1,6 @@
 """Refuse query parameters that a route does not know, ahead of all routes. A misspelt filter would filter nothing."""
 
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Sequence
 from urllib.parse import parse_qsl
 
 from fastapi.dependencies.models import Dependant
@@ -16,11 +16,15 @@ from app.api.schemas import ProblemError
 
 
 class KnownQuery:
-    """Answer requests with unknown query parameters with 422. A request without a query costs one look at its scope."""
+    """Answer requests with unknown query parameters with 422. A request without a query costs one look at its scope.
 
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+    The routes with a path in `first` are tried first; no other route may match their requests.
+    """
+
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute], first: Collection[str] = ()) -> None:
         self._app = app
-        self._routes = [(route, known_names(route)) for route in routes]
+        ordered = sorted(routes, key=lambda route: getattr(route, "path", None) not in first)
+        self._routes = [(route, known_names(route)) for route in ordered]
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """See ASGI. No coroutine, since each of them costs a request."""
