@@ -417,7 +417,7 @@ async def test_health_of_a_process_without_a_worker(quiet: LiveServer) -> None:
 # Everything else
 
 
-@pytest.mark.parametrize("path", ["/", "/message", "/messages/x/y/z", "/health/dead", "/threadsx"])
+@pytest.mark.parametrize("path", ["/message", "/messages/x/y/z", "/health/dead", "/threadsx"])
 async def test_an_unknown_route_is_a_problem(quiet: LiveServer, path: str) -> None:
     check_problem(await quiet.client.get(path), 404, "not_found")
 
