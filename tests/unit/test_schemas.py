@@ -30,6 +30,7 @@ messages = st.builds(
     **dict.fromkeys(("started_at", "completed_at", "result", "error", "error_code"), st.none()),
     attempt=st.just(0),
     fence=st.just(0),
+    run_at=st.none() | moments,
     queue_position=st.none() | st.integers(0, 10**9),
 )
 
