@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -26,7 +27,7 @@ from app.api.gate import Gate
 from app.api.http_protocol import ConnectedHttpProtocol
 from app.api.limits import HotRoute, RawThreadPaths
 from app.api.protocol import ConnectedWebSocketProtocol
-from app.api.queries import KnownQuery
+from app.api.queries import KnownQuery, names_known_to, query_refusal
 from app.api.stopping import tell_cut_off
 from app.bootstrap import Runtime, start_logging
 from app.config import Settings, load_settings, share_environment
@@ -110,9 +111,10 @@ def create_app(
         app.router.routes.extend(router.routes)  # include_router would match every request twice
     app.router.routes.extend([*websocket.routes, *description.routes, *reference.pages(root.NAME)])
     app.add_middleware(RawThreadPaths)
+    app.entry = KnownQuery(app.entry, app.router.routes)
     for method, path, endpoint in AHEAD:
-        app.entry = HotRoute(app.entry, method=method, path=path, endpoint=endpoint, owner=app)
-    app.entry = KnownQuery(app.entry, app.router.routes, first={path for _, path, _ in AHEAD})
+        refusal = partial(query_refusal, known=names_known_to(app.router.routes, method, path))
+        app.entry = HotRoute(app.entry, method=method, path=path, endpoint=endpoint, query_refusal=refusal, owner=app)
     app.entry = Gate(app.entry, max_body_bytes=settings.max_body_bytes, allowed_origins=settings.cors_origins)
     if settings.cors_origins:
         app.entry = AllowedOrigins(app.entry, settings.cors_origins)

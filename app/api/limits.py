@@ -50,12 +50,14 @@ class HotRoute:
         method: str,
         path: str,
         endpoint: Callable[[Request], Awaitable[Response]],
+        query_refusal: Callable[[Scope], Response | None],
         owner: ASGIApp,
     ) -> None:
         self._app = app
         self._method = method
         self._path, _, _ = compile_path(path)
         self._endpoint = endpoint
+        self._query_refusal = query_refusal
         self._owner = owner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,6 +65,9 @@ class HotRoute:
         found = self._path.match(scope["path"]) if scope["type"] == "http" and scope["method"] == self._method else None
         if found is None:
             await self._app(scope, receive, send)
+            return
+        if scope["query_string"] and (refusal := self._query_refusal(scope)) is not None:
+            await refusal(scope, receive, send)
             return
         scope["app"] = self._owner
         scope["path_params"] = found.groupdict()

@@ -1,6 +1,6 @@
-"""Refuse query parameters that a route does not know, ahead of all routes. A misspelt filter would filter nothing."""
+"""Refuse query parameters that a route does not know, ahead of it. A misspelt filter would filter nothing."""
 
-from collections.abc import Awaitable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from urllib.parse import parse_qsl
 
 from fastapi.dependencies.models import Dependant
@@ -16,34 +16,19 @@ from app.api.schemas import ProblemError
 
 
 class KnownQuery:
-    """Answer requests with unknown query parameters with 422. A request without a query costs one look at its scope.
+    """Refuse unknown query parameters. A request without a query costs one look at its scope."""
 
-    The routes with a path in `first` are tried first; no other route may match their requests.
-    """
-
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute], first: Collection[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
         self._app = app
-        ordered = sorted(routes, key=lambda route: getattr(route, "path", None) not in first)
-        self._routes = [(route, known_names(route)) for route in ordered]
+        self._routes = [(route, known_names(route)) for route in routes]
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """See ASGI. No coroutine, since each of them costs a request."""
         if scope.get("query_string"):
-            refusal = self._refusal(scope)
+            refusal = query_refusal(scope, self._known(scope))
             if refusal is not None:
                 return answer(refusal, scope, receive, send)
         return self._app(scope, receive, send)
-
-    def _refusal(self, scope: Scope) -> Response | None:
-        sent = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        known = self._known(scope) if sent else None
-        if known is None or known.issuperset(sent):
-            return None
-        told = f"Known here: {', '.join(sorted(known))}." if known else "This request takes none."
-        unknown = [name for name in sent if name not in known][:MAX_ERRORS_TOLD]
-        errors = [ProblemError(field=name, detail=f"Unknown query parameter. {told}") for name in unknown]
-        names = ", ".join(repr(name) for name in unknown)
-        return problem(422, "validation_error", f"Unknown query parameters: {names}. {told}", errors=errors)
 
     def _known(self, scope: Scope) -> frozenset[str] | None:
         """Return the names that the route of this request knows. None: it has no route, or the route takes any."""
@@ -52,6 +37,30 @@ class KnownQuery:
             if route.matches(scope)[0] is Match.FULL:
                 return known
         return None
+
+
+def query_refusal(scope: Scope, known: frozenset[str] | None) -> Response | None:
+    """Return the answer to a request with parameters that are not among the known ones, of which None has all."""
+    query: str = scope["query_string"].decode("latin-1")
+    if known is None or known.issuperset([field.partition("=")[0] for field in query.split("&")]):
+        return None
+    sent = dict(parse_qsl(query, keep_blank_values=True))
+    if known.issuperset(sent):
+        return None
+    told = f"Known here: {', '.join(sorted(known))}." if known else "This request takes none."
+    unknown = [name for name in sent if name not in known][:MAX_ERRORS_TOLD]
+    errors = [ProblemError(field=name, detail=f"Unknown query parameter. {told}") for name in unknown]
+    names = ", ".join(repr(name) for name in unknown)
+    return problem(422, "validation_error", f"Unknown query parameters: {names}. {told}", errors=errors)
+
+
+def names_known_to(routes: Sequence[BaseRoute], method: str, path: str) -> frozenset[str] | None:
+    """Return the query parameters that the route of this method and path declares."""
+    return next(
+        known_names(route)
+        for route in routes
+        if isinstance(route, APIRoute) and route.path == path and method in (route.methods or ())
+    )
 
 
 def known_names(route: BaseRoute) -> frozenset[str] | None:

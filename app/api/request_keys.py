@@ -25,19 +25,19 @@ def key_of(request: Request) -> str | None:
     return found[0]
 
 
-def submit_key(key: str | None, submission: Submission, default_agent: str) -> Key | None:
+def submit_key(key: str, submission: Submission, default_agent: str) -> Key:
     """Return the key with the fingerprint of one message, however it came."""
-    return None if key is None else (key, _fingerprint("submit", _said(submission, default_agent)))
+    return key, _fingerprint("submit", _said(submission, default_agent))
 
 
-def batch_key(key: str | None, submissions: Sequence[Submission], default_agent: str) -> Key | None:
+def batch_key(key: str, submissions: Sequence[Submission], default_agent: str) -> Key:
     """Return the key with the fingerprint of a batch."""
-    return None if key is None else (key, _fingerprint("batch", [_said(each, default_agent) for each in submissions]))
+    return key, _fingerprint("batch", [_said(each, default_agent) for each in submissions])
 
 
-def resume_key(key: str | None, message_id: str, answer: Answer) -> Key | None:
+def resume_key(key: str, message_id: str, answer: Answer) -> Key:
     """Return the key with the fingerprint of an answer to this message."""
-    return None if key is None else (key, _fingerprint("resume", [message_id, answer.value, answer.values]))
+    return key, _fingerprint("resume", [message_id, answer.value, answer.values])
 
 
 def _said(submission: Submission, default_agent: str) -> dict[str, Any]:

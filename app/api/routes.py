@@ -94,7 +94,8 @@ async def submit_message(request: Request) -> Response:
     principal = principal_of(request, services)
     body = await body_of(request, MessageCreate)
     submission = body.submission()
-    key = submit_key(key_of(request), submission, services.registry.default)
+    named = key_of(request)
+    key = None if named is None else submit_key(named, submission, services.registry.default)
     accepted = await services.queue.submit(principal.tenant, [submission], key=key)
     (message,) = accepted.messages
     headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
@@ -140,7 +141,8 @@ async def submit_messages(request: Request) -> Response:
     principal = principal_of(request, services)
     body = await body_of(request, MessageBatch)
     submissions = [each.submission() for each in body.messages]
-    key = batch_key(key_of(request), submissions, services.registry.default)
+    named = key_of(request)
+    key = None if named is None else batch_key(named, submissions, services.registry.default)
     accepted = await services.queue.submit(principal.tenant, submissions, key=key, batch=True)
     outlooks = await services.queue.outlooks(accepted.messages, keyed=key is not None)
     told = [MessageAccepted.of(*each) for each in zip(accepted.messages, outlooks, strict=True)]
@@ -267,7 +269,8 @@ async def resume_message(
 ) -> Response:
     """An interrupted message goes on with the answer. Of several answers to a question the first one counts."""
     answer = (await body_of(request, MessageAnswer)).answer()
-    key = resume_key(key_of(request), message_id, answer)
+    named = key_of(request)
+    key = None if named is None else resume_key(named, message_id, answer)
     accepted = await services.queue.resume(principal.tenant, message_id, answer, key=key)
     (message,) = accepted.messages
     reply = MessageResumed(message_id=message.id, thread_id=message.thread_id)

@@ -206,7 +206,8 @@ class Session:
         if request.subscribe:
             self._refuse_too_many()
         submission = request.submission()
-        key = submit_key(request.idempotency_key, submission, self._services.registry.default)
+        named = request.idempotency_key
+        key = None if named is None else submit_key(named, submission, self._services.registry.default)
         accepted = await self._services.queue.submit(self._tenant, [submission], key=key)
         (message,) = accepted.messages
         (outlook,) = await self._services.queue.outlooks(accepted.messages, keyed=key is not None)
@@ -243,7 +244,8 @@ class Session:
 
     async def _resume(self, request: Resume) -> None:
         answer = request.answer()
-        key = resume_key(request.idempotency_key, request.message_id, answer)
+        named = request.idempotency_key
+        key = None if named is None else resume_key(named, request.message_id, answer)
         accepted = await self._services.queue.resume(self._tenant, request.message_id, answer, key=key)
         (message,) = accepted.messages
         told = MessageResumed(message_id=message.id, thread_id=message.thread_id)
