@@ -123,8 +123,6 @@ def create_app(
     return app
 
 
-
-
 @asynccontextmanager
 async def _collecting_seldom(runtime: Runtime) -> AsyncIterator[None]:
     """Keeps Python's garbage collector off what lives as long as the process.

@@ -60,12 +60,17 @@ class ProcessingData(BaseModel):
     attempt: int = Field(description=EVENT_ATTEMPT)
 
 
-class TextChunk(BaseModel):
+class _Piece(BaseModel):
+    index: int
+    message: str | None = Field(None, description="The message in the agent's memory that it belongs to, if known.")
+    node: str | None = Field(None, description="The node of the graph that made it, if known.")
+
+
+class TextChunk(_Piece):
     """Text of the answer (`content`), or of the model's reasoning where it shows that."""
 
     type: Literal["content", "reasoning"]
     chunk: str
-    index: int
 
 
 class ToolCall(BaseModel):
@@ -76,12 +81,11 @@ class ToolCall(BaseModel):
     args: dict[str, Any]
 
 
-class ToolCallChunk(BaseModel):
+class ToolCallChunk(_Piece):
     """A tool is called."""
 
     type: Literal["tool_call"]
     chunk: ToolCall
-    index: int
 
 
 class ToolResult(BaseModel):
@@ -93,15 +97,33 @@ class ToolResult(BaseModel):
     status: str
 
 
-class ToolResultChunk(BaseModel):
+class ToolResultChunk(_Piece):
     """A tool has ended."""
 
     type: Literal["tool_result"]
     chunk: ToolResult
-    index: int
 
 
-class ChunkData(RootModel[Annotated[TextChunk | ToolCallChunk | ToolResultChunk, Field(discriminator="type")]]):
+class CustomChunk(_Piece):
+    """What the agent's code has written with `get_stream_writer`."""
+
+    type: Literal["custom"]
+    chunk: Any
+
+
+class DiscardChunk(_Piece):
+    """The text of a message is taken back, it is not the answer. `kept`: the message stays in the conversation."""
+
+    type: Literal["discard"]
+    chunk: str
+    kept: bool
+    discard_from: int = Field(description="The id of the event with which that text began.")
+
+
+_Pieces: TypeAlias = TextChunk | ToolCallChunk | ToolResultChunk | CustomChunk | DiscardChunk
+
+
+class ChunkData(RootModel[Annotated[_Pieces, Field(discriminator="type")]]):
     """A piece of the answer. `index` counts from 0 within an attempt."""
 
 
@@ -139,6 +161,7 @@ class DoneData(BaseModel):
     state: Literal["completed"]
     result: str
     completed_at: Moment
+    output: Any = Field(None, description="What a run without text came to, such as a structured response.")
 
 
 class ErrorData(BaseModel):
