@@ -156,7 +156,9 @@ class ResumedData(BaseModel):
 class DoneData(BaseModel):
     """The message is completed."""
 
-    model_config = example(state="completed", result="The capital of France is Paris.", completed_at=ENDED)
+    model_config = example(
+        state="completed", result='{"capital": "Paris"}', completed_at=ENDED, output={"capital": "Paris"}
+    )
 
     state: Literal["completed"]
     result: str

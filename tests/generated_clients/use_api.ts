@@ -45,6 +45,10 @@ function tellChunk(data: components["schemas"]["ChunkData"]): string {
       return `tool_call ${data.chunk.name} ${Object.keys(data.chunk.args).sort()[0]}`;
     case "tool_result":
       return `tool_result ${data.chunk.content}`;
+    case "custom":
+      return `custom ${JSON.stringify(data.chunk)}`;
+    case "discard":
+      return `discard ${data.kept} ${data.discard_from}`;
     default:
       return never(data);
   }

@@ -3,12 +3,15 @@
 Reads the reply of `GET /messages/{message_id}/events`, then one parsed event of a stream a line; tells each in a line.
 """
 
+import json
 import sys
 from typing import assert_never
 
 from models import (
     CancelledEvent,
     ChunkEvent,
+    CustomChunk,
+    DiscardChunk,
     DoneEvent,
     ErrorEvent,
     EventList,
@@ -43,6 +46,10 @@ def tell(event: StreamEvent | StoredEvent) -> str:  # noqa: C901, PLR0911, PLR09
                     return f"chunk tool_call {call.name} {sorted(call.args)[0]}"
                 case ToolResultChunk(chunk=result):
                     return f"chunk tool_result {result.content}"
+                case CustomChunk(chunk=written):
+                    return f"chunk custom {json.dumps(written, separators=(',', ':'))}"
+                case DiscardChunk(kept=kept, discard_from=begun):
+                    return f"chunk discard {str(kept).lower()} {begun}"
                 case _:
                     assert_never(chunk.root)
         case RetryEvent(data=retry):
