@@ -14,6 +14,9 @@ from app.api.gate import answer
 from app.api.limits import routed
 from app.api.schemas import ProblemError
 
+MAX_NAME_TOLD = 100
+"""Characters of an unknown name that are repeated in the answer."""
+
 
 class KnownQuery:
     """Refuse unknown query parameters. A request without a query costs one look at its scope."""
@@ -48,10 +51,15 @@ def query_refusal(scope: Scope, known: frozenset[str] | None) -> Response | None
     if known.issuperset(sent):
         return None
     told = f"Known here: {', '.join(sorted(known))}." if known else "This request takes none."
-    unknown = [name for name in sent if name not in known][:MAX_ERRORS_TOLD]
+    unknown = [_shortened(name) for name in sent if name not in known][:MAX_ERRORS_TOLD]
     errors = [ProblemError(field=name, detail=f"Unknown query parameter. {told}") for name in unknown]
     names = ", ".join(repr(name) for name in unknown)
     return problem(422, "validation_error", f"Unknown query parameters: {names}. {told}", errors=errors)
+
+
+def _shortened(name: str) -> str:
+    """Return the beginning of a name that is sent back."""
+    return name if len(name) <= MAX_NAME_TOLD else f"{name[:MAX_NAME_TOLD]}…"
 
 
 def names_known_to(routes: Sequence[BaseRoute], method: str, path: str) -> frozenset[str] | None:
