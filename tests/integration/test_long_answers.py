@@ -90,7 +90,7 @@ class Appends:
 async def test_what_is_written_at_once_is_bounded(letter: str) -> None:
     log = Appends()
     writer = EventWriter(log, Lease("m", 1, 1, "w"))  # type: ignore[arg-type]  # only its appends
-    part: Part = ("content", letter * 1_000_000)
+    part = Part("content", letter * 1_000_000)
     await writer.write(part)
     await writer.drain()
     assert max(log.lengths) <= MAX_APPEND_LENGTH
