@@ -24,8 +24,8 @@ GUARDS = {
         " AND messages.fence = lease.fence AND messages.state = 'processing'": "",
         "messages.fence\nFROM unnest": "lease.fence\nFROM unnest",
         # what is locked is told apart by the fence that is held, not by the message's own
-        "messages.fence, messages.cancel_requested, messages.webhook_url\nFROM unnest": (
-            "lease.fence, messages.cancel_requested, messages.webhook_url\nFROM unnest"
+        "messages.fence, messages.cancel_requested, messages.webhook_url,\nmessages.webhook_events\nFROM unnest": (
+            "lease.fence, messages.cancel_requested, messages.webhook_url,\nmessages.webhook_events\nFROM unnest"
         ),
     },
     "redis": {

@@ -130,6 +130,11 @@ async def test_a_step_that_was_cut_off_is_done_again_and_none_before_it(saver: S
     assert runs == ["first", "second", "second"]
     assert shown[-1].text == "question 1 | [first]"
 
+    def saving() -> list[object]:
+        return [task for task in asyncio.all_tasks() if "aput" in getattr(task.get_coro(), "__qualname__", "")]
+
+    await until(lambda: not saving(), "what LangGraph still wrote for the first run has ended")
+
 
 async def test_an_attempt_that_ended_before_its_first_step_leaves_nothing_to_show(saver: Saver) -> None:
     """Its checkpoint has only the input; the answers before it are not this message's."""
