@@ -175,7 +175,7 @@ class AgentProcessor:
         return min(most, max(least, now - self._away_since))
 
     async def _outcome_of_agents(self, error: BaseException, claim: Claim, run: AgentRun) -> Outcome:
-        """What an exception of an agent's run means for the message. Texts are shown without secrets.
+        """Return what becomes of the message after an exception of the agent's run. Texts have no secrets.
 
         What has code of the error's class run is done on another thread, and only for so long.
         """
@@ -206,7 +206,7 @@ class AgentProcessor:
         )
 
     def _outcome_of(self, error: BaseException, claim: Claim) -> Outcome:
-        """What an error of ours means for the message."""
+        """Return what becomes of the message after an error of ours. Raises LeaseLost."""
         message_id = claim.message.id
         if isinstance(error, StoreUnavailable | CommitUnknown):
             logger.warning("Message put back, the store is not available: id=%s, error=%s", message_id, error)
@@ -275,7 +275,7 @@ class AgentProcessor:
 
 
 class _Told(NamedTuple):
-    """What an error tells, as it is stored, shown and logged. `kind` is the fingerprint."""
+    """An error as it is stored, shown and logged. `kind` is the fingerprint."""
 
     verdict: Verdict
     text: str

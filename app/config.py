@@ -169,7 +169,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def project(self) -> Project:
-        """What the user's langgraph.json says, read once; empty without one. Raises ConfigurationError."""
+        """Return the user's langgraph.json, read once; empty without one. Raises ConfigurationError."""
         return Project() if self.langgraph_config is None else read_project(self.langgraph_config)
 
     @property

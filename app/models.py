@@ -92,7 +92,7 @@ TERMINAL_EVENTS = frozenset({EventType.DONE, EventType.ERROR, EventType.CANCELLE
 
 
 class WebhookEvent(StrEnum):
-    """What a webhook can be told of: that its message is in this state."""
+    """A state of a message that its webhook can be told of."""
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -101,7 +101,7 @@ class WebhookEvent(StrEnum):
 
 
 ENDS = (WebhookEvent.COMPLETED, WebhookEvent.FAILED, WebhookEvent.CANCELLED)
-"""What a webhook is told of unless its message says otherwise."""
+"""The default of `webhook_events`."""
 
 
 class IfBusy(StrEnum):

@@ -22,7 +22,7 @@ EXPECTED = "LANGGRAPH_CONFIG: expected a langgraph.json with an object `graphs`,
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What a langgraph.json says.
+    """The content of a langgraph.json.
 
     `graphs` has names with `module:attribute` or `/folder/file.py:attribute`. `folders` are searched for modules, in
     this order. `environment` has secrets. `warnings` are for the log.

@@ -125,7 +125,7 @@ NAMED_VERDICTS = {
     "GraphRecursionError": Verdict(permanent=True, code=RECURSION_LIMIT),  # Python's own is a mistake of the agent
     "StateTypesRefused": Verdict(permanent=False, code=STATE_TYPE_REFUSED),  # a worker with another setting can run it
 }
-"""Of errors whose class tells everything."""
+"""Stands for the text of an error whose class tells everything."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class Deaf:
     def __getattribute__(self, name: str) -> Any:
         raise ZeroDivisionError
 
-    __eq__ = __hash__ = __bool__ = __len__ = __getattribute__  # type: ignore[assignment]
+    __eq__ = __hash__ = __bool__ = __len__ = __getattribute__  # type: ignore[assignment]  # of no fitting type on purpose
 
 
 class RpcError(Exception):

@@ -91,7 +91,7 @@ class Trap:
 
 
 def spring(*values: Any, **named: Any) -> None:
-    """What a row must not call."""
+    """A function that a row must not call."""
     SPRUNG.append((values, named))
 
 

@@ -74,7 +74,7 @@ class ModelCalls(FinishCheck):
     def on_chat_model_start(
         self,
         serialized: dict[str, Any],  # noqa: ARG002  the interface of LangChain
-        messages: list[list[BaseMessage]],  # noqa: ARG002
+        messages: list[list[BaseMessage]],  # noqa: ARG002  as above
         *,
         run_id: UUID,
         tags: list[str] | None = None,
@@ -102,7 +102,7 @@ class ModelCalls(FinishCheck):
             self._note_failure(call)
             raise
 
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002  LangChain's
         """Note that a call has failed."""
         self._note_failure(self._by_run.pop(run_id, None))
 

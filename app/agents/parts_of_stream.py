@@ -21,7 +21,7 @@ STRUCTURED_RESPONSE = "structured_response"
 
 
 class Answer:
-    """What one attempt shows, and what the answer is made of.
+    """Collects what one attempt shows, and what the answer is made of.
 
     All text of model calls that are not internal is shown as it comes, and so is the text of messages that nodes write
     without one. When the next message begins, the text of those that are complete is taken back, since the answer is

@@ -164,7 +164,7 @@ def _carried(error: BaseException) -> BaseException:
     """The error, or one in its place where asyncio could not pass it on, so that its waiter would wait for ever."""
     try:
         carries = not isinstance(error, type | StopIteration)  # as asyncio asks; a class of others may raise here
-    except BaseException:  # noqa: BLE001
+    except BaseException:  # noqa: BLE001  a class's own `__class__` may raise anything
         carries = False
     if carries:
         return error

@@ -23,7 +23,7 @@ from app.outlook import WaitingReason
 
 DISCARD_FROM = "Forget the events from this id on, up to this one."
 
-# What the events say
+# Data of the events
 
 
 class WaitingData(BaseModel):
@@ -89,7 +89,7 @@ class ToolCallChunk(_Piece):
 
 
 class ToolResult(BaseModel):
-    """What a tool gave; `status` is `success` or `error`."""
+    """The result of a tool; `status` is `success` or `error`."""
 
     id: str | None
     name: str | None
@@ -105,7 +105,7 @@ class ToolResultChunk(_Piece):
 
 
 class CustomChunk(_Piece):
-    """What the agent's code has written with `get_stream_writer`."""
+    """A value that the agent's code has written with `get_stream_writer`."""
 
     type: Literal["custom"]
     chunk: Any

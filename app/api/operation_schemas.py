@@ -386,7 +386,7 @@ class MessagesPurged(BaseModel):
 
 
 class DeliveryView(BaseModel):
-    """What the webhook of a message is told: the state that it is in, how far that came, and every try."""
+    """A call of a message's webhook: the state it tells, how far the delivery came, and every try."""
 
     model_config = example(
         id=f"{MESSAGE_ID}.1",

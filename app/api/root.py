@@ -1,4 +1,4 @@
-"""What the server is and where to go on: the answer to `/`."""
+"""Answers `/` with name, version and links."""
 
 from html import escape
 

@@ -1,4 +1,4 @@
-"""What the savers share: whose write it is, what is kept of a read, and what is stored beside a checkpoint."""
+"""Shared by the savers: whose write it is, what is kept of a read, and what is stored beside a checkpoint."""
 
 from typing import NamedTuple, cast
 from uuid import UUID, uuid5

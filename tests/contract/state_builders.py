@@ -22,7 +22,7 @@ async def save(saver: Saver, key: str = KEY, **values: Any) -> RunnableConfig:
 
 
 async def stored(saver: Saver, key: str = KEY, **values: Any) -> Any:
-    """What comes back of a value, the same as part of the state and as a write of an unfinished step."""
+    """Return the value that comes back, the same from the state and from a write of an unfinished step."""
     await save(saver, key, **values)
     found = await saver.aget_tuple({"configurable": {"thread_id": key, "checkpoint_ns": ""}})
     written = {channel: value for _, channel, value in found.pending_writes}

@@ -29,7 +29,7 @@ SHAPES = {
 FAULTS = ("fail", "drain", "stop", "kill")
 LEFT_SECONDS = 5
 EXAMPLES = 60
-"""Of each shape. Without what the savers keep, some shapes fail with these on each engine."""
+"""Examples of each shape. Without what the savers keep, some shapes fail with these on each engine."""
 ATTEMPTS = 60
 """More than any run of this test needs."""
 

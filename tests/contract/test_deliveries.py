@@ -213,7 +213,7 @@ async def test_every_end_of_a_requeued_message_is_news(store: Store, clock: Manu
     assert {taken.id for taken in await take(store)} == {first.id, second.id}
 
 
-# What a webhook is told of
+# Events of webhooks
 
 
 @pytest.mark.parametrize("end", ENDINGS, ids=lambda end: end.__name__)

@@ -96,7 +96,7 @@ NAMES = [
     ("subprocess", "Popen"),
     ("collections", "namedtuple"),
 ]
-"""What a forged row may name, where its class is none that is allowed."""
+"""Names that a forged row may have, none of an allowed class."""
 
 PAYLOADS = {
     jsonplus.EXT_CONSTRUCTOR_SINGLE_ARG: "tests.state_classes.SPRUNG.append(1)",
@@ -116,7 +116,7 @@ FORGED = [
 
 @pytest.mark.parametrize("row", FORGED)
 def test_a_forged_row_runs_nothing(row: tuple[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a module that is allowed, it gets the classes that the module defines."""
+    """A forged row gets only the classes that an allowed module defines itself."""
     ran: list[str] = []
     monkeypatch.setattr(classes, "SPRUNG", ran)
     monkeypatch.setattr(os, "system", ran.append)

@@ -1,4 +1,4 @@
-"""What a graph's state may hold: the same comes back from every engine, or the same error tells what cannot be kept."""
+"""Values of a graph's state: every engine gives back the same, or the same error tells what cannot be kept."""
 
 import asyncio
 import json
@@ -196,7 +196,7 @@ NESTED = st.recursive(
 
 
 def test_random_values_are_stored_and_shown_the_same_on_all_engines(tmp_path: Path) -> None:
-    """What comes back is stored again without a further change, and shown as it was shown before it was stored."""
+    """A value that comes back is stored again unchanged, and shown as it was shown before it was stored."""
     urls = [
         "memory://",
         f"sqlite:///{tmp_path}/checkpoints.db",

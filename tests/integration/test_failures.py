@@ -76,7 +76,7 @@ HOSTILE = (
     "a long text",
 )
 CLASS_EXITS = "the class exits"
-"""What reads of such an error is part of the agent's code, so it may raise another one from there."""
+"""The agent's own code reads such an error, so another one may be raised from there."""
 
 
 def started(tmp_path: Path, **environment: str) -> Any:

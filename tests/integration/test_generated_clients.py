@@ -39,7 +39,7 @@ SAID = {
     "error": ("code",),
     "cancelled": ("state",),
 }
-"""What the programs tell of each event."""
+"""The fields that the programs tell of each event."""
 
 Events = list[dict[str, Any]]
 

@@ -132,7 +132,7 @@ OWN_SOURCES = {"'self'", "'unsafe-inline'", "'unsafe-eval'", "data:", "blob:"}
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
 async def test_the_pages_fetch_nothing_from_elsewhere(quiet: LiveServer, path: str) -> None:
-    """What a page names is here, and its policy keeps a browser from what its scripts may name."""
+    """The server has all that a page names, and a policy keeps a browser from all else that scripts name."""
     page = await quiet.client.get(path)
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")

@@ -33,7 +33,7 @@ def of(reply: dict[str, Any]) -> Told:
 
 
 async def told_of(server: LiveServer, message_id: str) -> Told:
-    """What is told of a message, which has to be the same in all places."""
+    """Return the fields of a message that have to be the same in all places."""
 
     async def get(path: str) -> Any:
         return (await server.client.get(path)).json()

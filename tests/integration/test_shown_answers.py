@@ -1,4 +1,4 @@
-"""What readers of a stream are shown of an answer, and what the status tells in the end."""
+"""Answers as readers of a stream see them, and the status in the end."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,7 +99,7 @@ NAMES = ("structured", "tools", "flaky", "other")
 
 
 class Asked:
-    """What came of a message: its events and its status."""
+    """Return a message's events and its status."""
 
     def __init__(self, frames: list[wire.Frame], status: dict[str, Any], listed: dict[str, Any]) -> None:
         self.frames = frames

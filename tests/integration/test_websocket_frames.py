@@ -125,7 +125,7 @@ async def test_a_client_that_stays_after_its_invalid_frame_is_dropped(
 async def test_pings_of_a_client_that_reads_nothing_cost_nothing(small: LiveServer) -> None:
     pings = frame(PING, b"a" * 125) * 500
     async with raw.connected(small.url) as client:
-        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a reading transport
         await client.send(HANDSHAKE)
         (connection,) = await until(lambda: list(small.uvicorn.server_state.connections), "the handshake")
         flooding = asyncio.create_task(client.send(*[pings] * 1000))

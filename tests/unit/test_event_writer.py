@@ -1,4 +1,4 @@
-"""What the writer of a log makes of the parts of an answer."""
+"""The writer of a log: how it makes events of the parts of an answer."""
 
 import json
 from collections.abc import Sequence

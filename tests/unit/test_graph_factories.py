@@ -234,7 +234,7 @@ async def test_graphs_are_no_factories(saver: Saver) -> None:
         assert await answer_of(agent, task_of(id(graph))) == "x"
 
 
-# What it opens
+# Allowed types
 
 
 async def test_a_context_is_open_for_the_run_and_then_left_in_order(saver: Saver) -> None:

@@ -1,4 +1,4 @@
-"""What is installed as a package: its licences, what it is made of, and texts that hold without the checkout."""
+"""The installed package: its licences, its files, and texts that hold without the checkout."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What a graph shows of its answer: whose text, what is taken back, and that what is left is the result."""
+"""The parts that a graph shows: whose text, what is taken back, and that the rest is the result."""
 
 import asyncio
 import json
@@ -116,7 +116,7 @@ def beside(**nodes: Any) -> Any:
 
 
 class Shown:
-    """What one run has shown. `after` is called with each part, before the next one is asked for."""
+    """Return the parts of one run. `after` is called with each part, before the next one is asked for."""
 
     def __init__(self) -> None:
         self.parts: list[Part] = []
@@ -163,7 +163,7 @@ def agent_of(graph: Any) -> LangGraphAgent:
 
 
 async def shown_by(graph: Any) -> Shown:
-    """What a run shows, whose content has to be its result."""
+    """Return the parts of a run, and check that their content is its result."""
     shown = await Shown().collect(agent_of(graph))
     assert shown.left == shown.result.text
     return shown
@@ -221,7 +221,7 @@ async def test_branches_and_subgraphs_tell_their_text_apart_while_they_speak_at_
     assert shown.result.text in texts.values()
 
 
-# What the answer is
+# The answer
 
 
 async def test_a_summary_of_middleware_is_not_shown() -> None:
@@ -253,13 +253,13 @@ async def test_a_call_behind_the_answer_is_taken_back_at_the_end() -> None:
 async def test_what_is_not_to_be_streamed_is_shown_when_it_comes_into_the_conversation() -> None:
     quiet = saying("a ", "draft").with_config(tags=["nostream"])
     loud = saying("an ", "answer").with_config(tags=["nostream"])
-    shown = await shown_by(chain(drafts=asks_for_itself(quiet), writes=calls(loud)))  # type: ignore[arg-type]
+    shown = await shown_by(chain(drafts=asks_for_itself(quiet), writes=calls(loud)))  # type: ignore[arg-type]  # a bound model
     assert shown.of("content") == ["an answer"]
 
 
 async def test_a_router_with_structured_output_is_not_shown() -> None:
     router = saying('{"next": "writes"}').bind(ls_structured_output_format={"kwargs": {}, "schema": {"title": "Next"}})
-    shown = await shown_by(chain(routes=asks_for_itself(router), writes=calls(saying("text"))))  # type: ignore[arg-type]
+    shown = await shown_by(chain(routes=asks_for_itself(router), writes=calls(saying("text"))))  # type: ignore[arg-type]  # a bound model
     assert shown.of("content") == ["text"]
 
 
@@ -326,7 +326,7 @@ async def test_a_node_that_fails_behind_its_call_takes_the_text_back_too() -> No
 
 async def test_a_model_that_takes_over_from_one_that_failed_is_the_answer() -> None:
     model = saying("par", ConnectionError("cut")).with_fallbacks([saying("the ", "whole")])
-    shown = await shown_by(chain(speaks=calls(model)))  # type: ignore[arg-type]
+    shown = await shown_by(chain(speaks=calls(model)))  # type: ignore[arg-type]  # a bound model
     assert (shown.of("discard"), shown.result.text) == ([False], "the whole")
 
 
@@ -358,7 +358,7 @@ async def test_messages_in_any_form_are_shown_once(written: Any, streams: bool) 
 
 
 async def test_text_that_is_passed_on_as_a_human_message_is_kept() -> None:
-    """So do supervisors with the reports of their workers."""
+    """A supervisor does the same with the reports of its workers."""
 
     def reports(text: str) -> Any:
         async def node(state: MessagesState) -> dict[str, Any]:
@@ -561,7 +561,7 @@ async def test_an_empty_answer_of_a_model_stays_one() -> None:
     assert (shown.parts, shown.result) == ([], FinalResult(""))
 
 
-# What nodes and tools write
+# Events of nodes and tools
 
 
 def sync_node(_: MessagesState) -> dict[str, Any]:

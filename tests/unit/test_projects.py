@@ -258,7 +258,7 @@ def test_secrets_of_the_environment_are_masked(tmp_path: Path, monkeypatch: pyte
     assert "tvly" not in repr(read_project(tmp_path / "langgraph.json"))
 
 
-# What is ignored, and what is wrong
+# Ignored fields and errors
 
 
 def test_what_has_no_effect_is_warned_of_by_name(tmp_path: Path) -> None:

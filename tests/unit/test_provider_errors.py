@@ -308,4 +308,4 @@ def test_what_an_error_of_the_users_own_has_under_such_names_means_nothing(name:
 @pytest.mark.parametrize("value", [200, 100, 0, -1, 600, 4040, True, 5.5, "503", None])
 def test_a_number_that_is_no_status_of_an_error_means_nothing(value: object) -> None:
     assert judge(of_package("httpx", "HTTPError")("m", status_code=value, code=value), NOW) == UNKNOWN
-    assert judge(of_package("httpx", "HTTPError")("m", response=Response(value)), NOW) == UNKNOWN  # type: ignore[arg-type]
+    assert judge(of_package("httpx", "HTTPError")("m", response=Response(value)), NOW) == UNKNOWN  # type: ignore[arg-type]  # no number on purpose

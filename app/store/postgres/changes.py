@@ -57,7 +57,7 @@ class FailedNow(NamedTuple):
 
 
 class News(NamedTuple):
-    """What the webhook of a message may be told: its new state and the event of it."""
+    """A new state of a message with its event, for the message's webhook."""
 
     delivery_id: str
     locked: Locked

@@ -387,7 +387,7 @@ cancel_requested = 0, fence = fence + :fence_step, crashes = crashes + :crashed,
 lease_until = NULL, changed_at = :now, completed_at = :now
 
 -- name: told_columns
--- What its event and its delivery are made of.
+-- Values for its event and its delivery.
 number, id, tenant, thread_id, webhook_url, webhook_events, {last_of_log}
 
 -- name: end_message

@@ -16,7 +16,7 @@ INSERT INTO clock (epoch, correction, since, seen, boot, ahead, noted) VALUES (0
 
 ALTER TABLE attempts ADD COLUMN details TEXT;                            -- JSON; nothing here asks for it
 
--- What was answered without text, or besides it.
+-- The answer's JSON, where a run came to more than text.
 ALTER TABLE messages ADD COLUMN output TEXT;                             -- JSON; nothing here asks for it
 
 -- Workers tell which agents they run: a JSON array, empty where a worker does not tell them.
