@@ -72,7 +72,7 @@ class FencedRedisSaver(CalledFromThreads):
         self._queue_id = queue_id
         self._take = client.register_script(_lua("fence", "take"))
         self._save = client.register_script(_lua("fence", "save"))
-        self._read = client.register_script(_lua("read"))
+        self._read = client.register_script(_lua("fence", "read"))
 
     def get_next_version(self, current: str | None, channel: None) -> str:  # noqa: ARG002  LangGraph's
         """Versions in the order of their texts; two branches of a conversation never make the same one."""
@@ -83,12 +83,7 @@ class FencedRedisSaver(CalledFromThreads):
         """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
         if kept := kept_read(config):
             return kept.pop()
-        if mark_of(config, self._queue_id):
-            await self._fenced(self._take, config)
-        configurable = config["configurable"]
-        found = await self._tuple(
-            configurable["thread_id"], configurable.get("checkpoint_ns", ""), get_checkpoint_id(config) or ""
-        )
+        found = await self._tuple(config, config["configurable"].get("checkpoint_ns", ""), get_checkpoint_id(config))
         keep_read(config, found)
         note_answers(config, found)
         return found
@@ -114,7 +109,7 @@ class FencedRedisSaver(CalledFromThreads):
                 return
             if wanted_ns not in (None, ns) or wanted_id not in (None, checkpoint_id) or (end and checkpoint_id >= end):
                 continue
-            found = await self._tuple(thread_id, ns, checkpoint_id)
+            found = await self._tuple({"configurable": {"thread_id": thread_id}}, ns, checkpoint_id)
             if found and all(found.metadata.get(key) == value for key, value in (filter or {}).items()):
                 count += 1
                 yield found
@@ -214,14 +209,15 @@ class FencedRedisSaver(CalledFromThreads):
                 await self._refuse_deltas(thread_id)
                 await self._keep(thread_id, _newest)
 
-    async def _fenced(self, script: Callable[..., Any], config: RunnableConfig, *arguments: Any) -> None:
-        """Run a script that begins with the look at the fence."""
+    async def _fenced(self, script: Callable[..., Any], config: RunnableConfig, *arguments: Any) -> Any:
+        """Run a script that begins with the look at the fence, and return its reply. Raises LeaseLost."""
         mark = mark_of(config, self._queue_id)
         attempt = (mark.queue, mark.message, mark.fence) if mark else ("", "", "")
         with mapped_errors():
-            applied = await script(keys=_keys(config["configurable"]["thread_id"]), args=[*attempt, *arguments])
-        if mark and not applied:
+            reply = await script(keys=_keys(config["configurable"]["thread_id"]), args=[*attempt, *arguments])
+        if mark and reply == 0:
             raise lease_lost(config, mark)
+        return reply
 
     def _check(self, stored: dict[bytes, bytes], config: RunnableConfig) -> None:
         """Make sure that the mark at the conversation is still that of the attempt."""
@@ -245,10 +241,10 @@ class FencedRedisSaver(CalledFromThreads):
         found = await self._call("ZRANGEBYLEX", _keys(thread_id)[1], "[c\0", "(c\1")
         return [(namespace, checkpoint_id) for namespace, checkpoint_id in map(_parts, found)]
 
-    async def _tuple(self, thread_id: str, namespace: str, checkpoint_id: str) -> CheckpointTuple | None:
-        """The checkpoint of this id, the newest of the namespace for none."""
-        with mapped_errors():
-            found = await self._read(keys=_keys(thread_id)[1:], args=[namespace, checkpoint_id])
+    async def _tuple(self, config: RunnableConfig, namespace: str, checkpoint_id: str | None) -> CheckpointTuple | None:
+        """Return the checkpoint of this id, the newest of the namespace for none."""
+        thread_id = config["configurable"]["thread_id"]
+        found = await self._fenced(self._read, config, namespace, checkpoint_id or "")
         if found is None:
             return None
         name, row, values, writes = found
@@ -260,8 +256,8 @@ class FencedRedisSaver(CalledFromThreads):
         }
         checkpoint = cast(Checkpoint, {**stored.checkpoint, "channel_values": channel_values})
         parent = _config(thread_id, namespace, stored.parent_id) if stored.parent_id else None
-        config = _config(thread_id, namespace, stored.id)
-        return CheckpointTuple(config, checkpoint, stored.metadata, parent, self._writes(writes))
+        of = _config(thread_id, namespace, stored.id)
+        return CheckpointTuple(of, checkpoint, stored.metadata, parent, self._writes(writes))
 
     def _writes(self, found: Iterable[tuple[bytes, bytes]]) -> Any:
         writes: dict[tuple[str, str, int], PendingWrite] = {}

@@ -1,17 +1,22 @@
--- One checkpoint with its values and writes, as of one moment; nil when there is none.
--- KEYS[1] index, KEYS[2] rows
--- ARGV[1] namespace, ARGV[2] id, '' for the newest
+-- Return one checkpoint with its values and writes, as of one moment; nil when there is none.
+-- An attempt takes the right to write first: 0 when a later attempt has it.
+-- KEYS[2] index, KEYS[3] rows
+-- ARGV[4] namespace, ARGV[5] id, '' for the newest
+if is_late() then
+    return 0
+end
+
 local function names(kind, prefix)
     local first = kind .. '\0' .. prefix .. '\0'
     return first, string.sub(first, 1, -2) .. '\1'
 end
 
-local first, behind = names('c', ARGV[1])
-local name = first .. ARGV[2]
-if ARGV[2] == '' then
-    name = redis.call('ZREVRANGEBYLEX', KEYS[1], '(' .. behind, '[' .. first, 'LIMIT', 0, 1)[1]
+local first, behind = names('c', ARGV[4])
+local name = first .. ARGV[5]
+if ARGV[5] == '' then
+    name = redis.call('ZREVRANGEBYLEX', KEYS[2], '(' .. behind, '[' .. first, 'LIMIT', 0, 1)[1]
 end
-local row = name and redis.call('HGET', KEYS[2], name)
+local row = name and redis.call('HGET', KEYS[3], name)
 if not row then
     return nil
 end
@@ -19,12 +24,12 @@ end
 local values = {}
 local header = cjson.decode(string.sub(row, 1, string.find(row, '\0', 1, true) - 1))
 for _, value in ipairs(header.values) do
-    table.insert(values, redis.call('HGET', KEYS[2], value))
+    table.insert(values, redis.call('HGET', KEYS[3], value))
 end
 
 local writes = {}
 first, behind = names('w', string.sub(name, 3))
-for _, write in ipairs(redis.call('ZRANGEBYLEX', KEYS[1], '[' .. first, '(' .. behind)) do
-    table.insert(writes, {write, redis.call('HGET', KEYS[2], write)})
+for _, write in ipairs(redis.call('ZRANGEBYLEX', KEYS[2], '[' .. first, '(' .. behind)) do
+    table.insert(writes, {write, redis.call('HGET', KEYS[3], write)})
 end
 return {name, row, values, writes}
