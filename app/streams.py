@@ -12,7 +12,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, cast
+from itertools import groupby
+from operator import attrgetter, itemgetter
+from typing import Protocol
 
 from app.errors import StoreUnavailable
 from app.models import TERMINAL_EVENTS, EventPage, Lease, Message, MessageState, NewEvent
@@ -140,29 +142,15 @@ class EventWriter:
 
 def merged(parts: Sequence[Part]) -> list[Part]:
     """Return the parts with neighbouring text of one type, message and node joined, and long text cut into chunks."""
-    chunks: list[Part] = []
-    begun: Part | None = None
-    texts: list[str] = []
-    for part in parts:
-        if begun is not None:
-            if part.type == begun.type and part.message == begun.message and part.node == begun.node:
-                texts.append(cast(str, part.chunk))
-                continue
-            chunks += _cut(begun, texts)
-            begun = None
-        if part.type in TEXT_CHUNKS:
-            begun, texts = part, [cast(str, part.chunk)]
+    result: list[Part] = []
+    for (kind, message, node), alike in groupby(parts, itemgetter(0, 2, 3)):
+        if kind in TEXT_CHUNKS:
+            text = "".join(map(attrgetter("chunk"), alike))
+            cuts = range(0, len(text), MAX_CHUNK_LENGTH)
+            result += [Part(kind, text[at : at + MAX_CHUNK_LENGTH], message, node) for at in cuts]
         else:
-            chunks.append(part)
-    return chunks if begun is None else [*chunks, *_cut(begun, texts)]
-
-
-def _cut(begun: Part, texts: Sequence[str]) -> Sequence[Part]:
-    """Return a text as parts that are like the one with which it began."""
-    text = "".join(texts)
-    if len(texts) == 1 and 0 < len(text) <= MAX_CHUNK_LENGTH:
-        return (begun,)
-    return [begun._replace(chunk=text[at : at + MAX_CHUNK_LENGTH]) for at in range(0, len(text), MAX_CHUNK_LENGTH)]
+            result += alike
+    return result
 
 
 @dataclass(frozen=True, slots=True)

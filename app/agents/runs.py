@@ -170,7 +170,8 @@ class AgentRun:
                     self._pieces.append(piece)
                     if isinstance(piece, FinalResult):
                         break
-                    self._tell()
+                    if not self._told:
+                        self._tell()
                     if len(self._pieces) >= MAX_WAITING_PIECES:
                         await self._wait_for_room()
         except BaseException as error:  # noqa: BLE001  whatever user code raises is the end of its run only
@@ -179,9 +180,8 @@ class AgentRun:
         self._tell()
 
     def _tell(self) -> None:
-        if not self._told:
-            self._told = True
-            self._to_caller.post(self._wake)
+        self._told = True
+        self._to_caller.post(self._wake)
 
     async def _wait_for_room(self) -> None:
         self._room = asyncio.get_running_loop().create_future()
