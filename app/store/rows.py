@@ -89,6 +89,25 @@ def to_message(row: tuple[Any, ...], queue_position: int | None = None) -> Messa
     )
 
 
+def requeued(message: Message, number: int, thread_number: int, place: str, fence: int) -> Message:
+    """Return a dead letter as it is once it has been put back into the queue, without its position."""
+    return message._replace(
+        number=number,
+        thread_number=thread_number,
+        place=Place(place),
+        fence=fence,
+        state=MessageState.QUEUED,
+        attempt=0,
+        crashes=0,
+        run_at=None,
+        started_at=None,
+        completed_at=None,
+        error=None,
+        error_code=None,
+        fingerprint=None,
+    )
+
+
 _events = TypeAdapter(tuple[WebhookEvent, ...])
 _attempts = TypeAdapter(tuple[DeliveryAttempt, ...])
 

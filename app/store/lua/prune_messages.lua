@@ -4,6 +4,7 @@
 -- Returns how many, (tenant, id) of those without a thread whose log was whole, and (tenant, thread) of the threads.
 -- include: keys
 -- include: time
+-- include: many
 -- include: messages
 -- include: endings
 -- include: once

@@ -4,6 +4,7 @@
 -- Returns 1 and the ids of those without a thread; 0, the id of one that is no dead letter, and its state, or false when
 -- the tenant has no such message.
 -- include: keys
+-- include: many
 -- include: messages
 -- include: endings
 -- include: once

@@ -1,73 +1,150 @@
--- Puts failed messages back into the queue, each behind all of its thread; all of them or none.
+-- Puts failed messages back into the queue, each behind all of its thread; all of them or none. There may be a thousand:
+-- what a sorted set or a thread is told of them it is told at once, and the answer has no texts, nor positions.
 -- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
 -- ARGV[1] time, ARGV[2] tenant, ARGV[3] template of the event `retry` (\1A attempt, \1T time of the next, \1D
 -- first event to drop), ARGV[4...9] each priority and its rank at time 0, then of each message its id and its
 -- preview
--- Returns 1, row and position of each, and what is left to be settled; 0, the id of one that is no dead letter, and its state, or false when the tenant
--- has no such message.
+-- Returns 1, of each message its number, its number in its thread, its place and its fence, and what is left to be
+-- settled; 0, the id of one that is no dead letter, and its state, or false when the tenant has no such message.
 -- include: keys
 -- include: time
+-- include: many
 -- include: messages
 -- include: endings
 -- include: ranks
 -- include: accepting
--- include: rows
 -- include: once
 
-local function run(ARGV)
-    local FIRST = 10
+local FIRST = 10
 
-    local function answer(left)
-        local rows = {}
-        for i = FIRST, #ARGV, 2 do
-            local columns = row(ARGV[i])
-            rows[#rows + 1] = {columns, position(columns)}
-        end
-        return {1, rows, left}
+-- Nothing is written before it is known that all can be. Returns the messages, or nil and the refusal.
+local function dead_letters(ARGV)
+    local found = {}
+    for i = FIRST, #ARGV, 2 do
+        local id = ARGV[i]
+        local f = redis.call('HMGET', message_key(id), 'tenant', 'state', 'number', 'thread', 'agent', 'priority', 'attempt',
+            'fence', 'dropped', 'fingerprint')
+        if f[1] ~= ARGV[2] then return nil, {0, id, false} end
+        if f[2] ~= 'failed' then return nil, {0, id, f[2]} end
+        found[#found + 1] = {id = id, tenant = f[1], number = tonumber(f[3]), member = member_of(f[3], id), thread = f[4], agent = f[5],
+            priority = f[6], attempt = tonumber(f[7] or 0), fence = f[8], dropped = tonumber(f[9] or 0), fingerprint = f[10],
+            preview = ARGV[i + 1]}
     end
+    return found
+end
 
-    if recalled then return answer(recalled) end
+-- The threads of these messages, each with its own in their order, and as it is before they come.
+local function threads_of(messages)
+    local threads, by_name = {}, {}
+    for _, message in ipairs(messages) do
+        local thread = message.thread and by_name[message.thread]
+        if message.thread and not thread then
+            local key = thread_key(message.tenant, message.thread)
+            local f = redis.call('HMGET', key, 'last_number', 'queued', 'failed', 'processing', 'interrupted')
+            thread = {key = key, name = message.thread, tenant = message.tenant, messages = {}, last_number = tonumber(f[1]),
+                queued = tonumber(f[2] or 0), failed = tonumber(f[3]), running = tonumber(f[4] or 0) + tonumber(f[5] or 0),
+                waiting = redis.call('ZCARD', thread_queue_key(message.tenant, message.thread))}
+            by_name[message.thread], threads[#threads + 1] = thread, thread
+        end
+        if thread then thread.messages[#thread.messages + 1] = message end
+    end
+    return threads
+end
+
+-- Puts the messages of a thread behind all of it: their numbers there and their ranks, which those behind them lift.
+local function join(thread)
+    local count, rank, queue, numbers = #thread.messages, math.huge, {}, {}
+    for i = count, 1, -1 do
+        local message = thread.messages[i]
+        rank = math.min(rank, message.rank)
+        message.thread_number, message.rank = thread.last_number + i, rank
+        if i > 1 or thread.running + thread.waiting > 0 then message.place = 'behind' end
+        queue[2 * i - 1], queue[2 * i] = message.thread_number, message.member
+        numbers[2 * i - 1], numbers[2 * i] = message.thread_number, message.id
+    end
+    if thread.waiting > 0 then lift(thread.tenant, thread.name, rank) end
+    redis.call('HSET', thread.key, 'last_number', string.format('%.0f', thread.last_number + count), 'queued',
+        thread.queued + count, 'failed', thread.failed - count, 'preview', thread.messages[count].preview)
+    by_thousands(queue, 'ZADD', thread_queue_key(thread.tenant, thread.name))
+    by_thousands(numbers, 'ZADD', thread_messages_key(thread.tenant, thread.name))
+end
+
+-- Takes the messages from among those that ended; a log goes on with the event that tells of it.
+local function revive(tenant, messages, now, template)
+    local members, logs, time = {}, {}, rfc3339(now)
+    for i, message in ipairs(messages) do
+        members[i], logs[i] = message.member, log_key(message.id)
+        message.dropped = message.dropped + redis.call('LLEN', logs[i])
+    end
+    unbury(tenant, messages)
+    by_thousands(members, 'ZREM', ENDED)
+    by_thousands(members, 'ZREM', LOGGED)
+    by_thousands(logs, 'UNLINK')
+    redis.call('HINCRBY', of_tenant('tallies', tenant), 'failed', -#messages)
+    for i, message in ipairs(messages) do
+        redis.call('RPUSH', logs[i], fill(template, {A = message.attempt, T = time, D = '1'}))
+    end
+end
+
+-- Has them wait, after their threads have given them their ranks.
+local function wait_all(tenant, messages)
+    local waiting, ready, numbers = {}, {}, {}
+    for i, message in ipairs(messages) do
+        waiting[2 * i - 1], waiting[2 * i] = message.rank, message.member
+        numbers[2 * i - 1], numbers[2 * i] = message.number, message.id
+        if message.place == 'ready' then
+            local list = ready[message.agent] or {}
+            list[#list + 1] = message.rank
+            list[#list + 1] = message.member
+            ready[message.agent] = list
+        end
+        redis.call('HSET', message_key(message.id), 'number', message.number, 'state', 'queued', 'place', message.place,
+            'base_rank', message.base_rank, 'attempt', 0, 'fence', message.fence, 'dropped', message.dropped,
+            'thread_number', message.thread_number)
+        redis.call('HDEL', message_key(message.id), 'started_at', 'completed_at', 'error', 'error_code', 'fingerprint',
+            'crashes', 'run_at', 'begun')
+    end
+    by_thousands(waiting, 'ZADD', WAITING)
+    by_thousands(waiting, 'ZADD', of_tenant('waiting', tenant))
+    by_thousands(numbers, 'ZADD', of_tenant('messages', tenant))
+    for agent, list in pairs(ready) do by_thousands(list, 'ZADD', ready_key(agent)) end
+end
+
+local function run(ARGV)
+    if recalled then return recalled end
     unsettled = {}
     local now, microseconds = clock(ARGV[1])
-    local messages, ranks = {}, {}
-    for i = FIRST, #ARGV, 2 do
-        local message = load_of(ARGV[2], ARGV[i])
-        if not message or message.state ~= 'failed' then return {0, ARGV[i], message and message.state or false} end
-        message.preview = ARGV[i + 1]
-        messages[#messages + 1] = message
-    end
-    for i = 4, FIRST - 1, 2 do ranks[ARGV[i]] = tonumber(ARGV[i + 1]) end
-
-    local function requeue(message, number, preview)
-        local key, log = message_key(message.id), log_key(message.id)
-        local rank = ranks[message.priority] + accepted_at(number, now)
-        unbury(message.tenant, message.id, message.number, redis.call('HGET', key, 'fingerprint'))
-        redis.call('ZREM', ENDED, message.member)
-        redis.call('ZREM', LOGGED, message.member)
-        redis.call('HINCRBY', of_tenant('tallies', message.tenant), 'failed', -1)
-        if message.thread then
-            redis.call('HINCRBY', thread_key(message.tenant, message.thread), 'failed', -1)
-        end
-        message.number, message.member, message.run_at = number, member_of(number, message.id), 0
-        enqueue(message, rank, now, preview)
-        redis.call('HSET', key, 'number', number, 'state', 'queued', 'place', message.place, 'base_rank', rank,
-            'attempt', 0, 'fence', above(message.fence, microseconds), 'dropped', message.dropped + redis.call('LLEN', log))
-        if message.thread then redis.call('HSET', key, 'thread_number', message.thread_number) end
-        redis.call('HDEL', key, 'started_at', 'completed_at', 'error', 'error_code', 'fingerprint', 'crashes', 'run_at',
-            'begun')
-        redis.call('DEL', log)
-        redis.call('RPUSH', log, fill(ARGV[3], {A = message.attempt, T = rfc3339(now), D = '1'}))
-    end
+    local given, refused = dead_letters(ARGV)
+    if refused then return refused end
+    if #given == 0 then return {1, {}, unsettled} end
 
     -- The oldest first, so that those of a thread keep their order.
-    table.sort(messages, function(a, b) return tonumber(a.number) < tonumber(b.number) end)
-    local number = redis.call('GET', prefix .. 'number')
+    local messages, ranks, active = {}, {}, {}
+    for i, message in ipairs(given) do messages[i] = message end
+    table.sort(messages, function(a, b) return a.number < b.number end)
+    for i = 4, FIRST - 1, 2 do ranks[ARGV[i]] = tonumber(ARGV[i + 1]) end
+    local threads, number = threads_of(messages), redis.call('GET', prefix .. 'number')
+    revive(ARGV[2], messages, now, ARGV[3])
     for _, message in ipairs(messages) do
         number = above(number, microseconds)
-        requeue(message, number, message.preview)
+        message.number, message.member, message.thread_number, message.place = number, member_of(number, message.id), 0, 'ready'
+        message.fence = above(message.fence, microseconds)
+        message.base_rank = ranks[message.priority] + accepted_at(number, now)
+        message.rank = message.base_rank
     end
-    if number then redis.call('SET', prefix .. 'number', number) end
-    return answer(remember(unsettled))
+    for i, thread in ipairs(threads) do
+        join(thread)
+        active[2 * i - 1], active[2 * i] = now, thread.name
+    end
+    wait_all(ARGV[2], messages)
+    by_thousands(active, 'ZADD', of_tenant('threads', ARGV[2]), 'GT')
+    redis.call('SET', prefix .. 'number', number)
+
+    local receipts = {}
+    for i, message in ipairs(given) do
+        receipts[i] = {tonumber(message.number), message.thread_number, message.place, tonumber(message.fence)}
+    end
+    return remember({1, receipts, unsettled})
 end
 
 return each(run)

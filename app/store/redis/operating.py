@@ -14,39 +14,60 @@ from app.models import (
     WebhookEvent,
 )
 from app.serving import Pace
-from app.store.base import MOVED, PACE_MESSAGES, READY, message_topic
+from app.store.base import MOVED, PACE_MESSAGES, PAGE_TEXT_LENGTH, READY, message_topic
 from app.store.endings import REQUEUED
 from app.store.redis import replies, templates
 from app.store.redis.accepting import Accepting
-from app.store.rows import PREVIEW_LENGTH, preview
+from app.store.rows import preview, requeued
 
-BEGINNING_BYTES = 2 * PREVIEW_LENGTH * 4
-"""So much of a content is enough for its preview."""
+READ_AT_ONCE = 100
+"""So many messages, or positions, one script reads of those that a caller names."""
 
 
 class Operating(Accepting):
     """See `app.store.base.MessageStore` and `WebhookStore`."""
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
-        """See `MessageStore.requeue`. Contents never change, so their previews are made before."""
-        each = list(dict.fromkeys(message_ids))
-        beginnings = await self._reads.run("beginnings", tenant, BEGINNING_BYTES, *each)
+        """See `MessageStore.requeue`. One script moves all; what a requeue leaves as it was is read before it."""
+        ids = list(dict.fromkeys(message_ids))
+        dead = await self._get_each(tenant, ids)
         named = [
             part
-            for message_id, text in zip(each, beginnings, strict=True)
-            for part in (message_id, preview(text or ""))
+            for message_id in ids
+            for part in (message_id, preview(dead[message_id].content) if message_id in dead else "")
         ]
 
         def topics(reply: Any) -> Iterable[str]:
-            return (READY, MOVED, *map(message_topic, each)) if reply[0] else ()
+            return (READY, MOVED, *map(message_topic, ids)) if reply[0] else ()
 
         reply = await self._writes.run(
             "requeue", self._now(), tenant, templates.retry(REQUEUED), *self._rank_of_each(), *named, topics=topics
         )
         _refuse(reply)
-        messages = [replies.message(*row) for row in reply[1]]
-        await self.settle(reply[2], messages)
-        return messages
+        _, receipts, left = reply
+        messages = [requeued(dead[message_id], *receipt) for message_id, receipt in zip(ids, receipts, strict=True)]
+        await self.settle(left, messages)
+        return await self._with_positions(messages)
+
+    async def _get_each(self, tenant: str, ids: Sequence[str]) -> dict[str, Message]:
+        """Those of these messages that the tenant has, by id."""
+        found: dict[str, Message] = {}
+        place = 0
+        while place < len(ids):
+            rows = await self._reads.run("get_each", tenant, PAGE_TEXT_LENGTH, *ids[place : place + READ_AT_ONCE])
+            found |= {row[1]: replies.message(row) for row in rows if row}
+            place += len(rows)
+        return found
+
+    async def _with_positions(self, messages: Sequence[Message]) -> list[Message]:
+        """Messages that were just made to wait, with their positions; 0 for one that was claimed meanwhile."""
+        told: list[Message] = []
+        for first in range(0, len(messages), READ_AT_ONCE):
+            part = messages[first : first + READ_AT_ONCE]
+            named = [field for each in part for field in (each.number, each.id)]
+            positions = await self._reads.run("positions", *named)
+            told += [each._replace(queue_position=place or 0) for each, place in zip(part, positions, strict=True)]
+        return told
 
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
         """See `MessageStore.purge`."""

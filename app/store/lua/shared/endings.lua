@@ -48,16 +48,24 @@ local function fail(message, now, event, error, code, fingerprint)
     bury(message.tenant, message.id, message.number, fingerprint, now)
 end
 
--- A failed message is no dead letter any more.
-local function unbury(tenant, id, number, fingerprint)
-    local kinds, kind = of_tenant('kinds', tenant), kind_key(tenant, fingerprint)
-    redis.call('ZREM', of_tenant('failed', tenant), id)
-    redis.call('ZREM', kind, member_of(number, id))
-    local newest = redis.call('ZRANGE', kind, -1, -1, 'WITHSCORES')
-    if #newest == 0 then
-        redis.call('ZREM', kinds, fingerprint)
-    else
-        redis.call('ZADD', kinds, '-' .. newest[2], fingerprint)
+-- Failed messages of a tenant are no dead letters any more.
+local function unbury(tenant, messages)
+    local ids, kinds = {}, {}
+    for i, message in ipairs(messages) do
+        local members = kinds[message.fingerprint] or {}
+        members[#members + 1] = message.member
+        ids[i], kinds[message.fingerprint] = message.id, members
+    end
+    by_thousands(ids, 'ZREM', of_tenant('failed', tenant))
+    for fingerprint, members in pairs(kinds) do
+        local kind = kind_key(tenant, fingerprint)
+        by_thousands(members, 'ZREM', kind)
+        local newest = redis.call('ZRANGE', kind, -1, -1, 'WITHSCORES')
+        if #newest == 0 then
+            redis.call('ZREM', of_tenant('kinds', tenant), fingerprint)
+        else
+            redis.call('ZADD', of_tenant('kinds', tenant), '-' .. newest[2], fingerprint)
+        end
     end
 end
 
@@ -75,7 +83,8 @@ local function erase(message)
     local was_whole = redis.call('ZREM', LOGGED, message.member) == 1
     redis.call('ZREM', of_tenant('messages', message.tenant), message.id)
     if message.state == 'failed' then
-        unbury(message.tenant, message.id, message.number, redis.call('HGET', message_key(message.id), 'fingerprint'))
+        message.fingerprint = redis.call('HGET', message_key(message.id), 'fingerprint')
+        unbury(message.tenant, {message})
     end
     for _, id in ipairs(redis.call('LRANGE', deliveries_key(message.id), 0, -1)) do
         local f = redis.call('HMGET', delivery_key(id), 'state', 'told')

@@ -1,0 +1,15 @@
+-- Messages of a tenant.
+-- KEYS[1] prefix of all keys, from which the script derives their names
+-- ARGV[1] tenant, ARGV[2] length of texts after which to end, ARGV[3...] ids
+-- Returns a row for each, false where the tenant has no such message; fewer when their texts are long, but at least one.
+-- include: keys
+-- include: rows
+
+local found, length = {}, 0
+for i = 3, #ARGV do
+    local columns = redis.call('HGET', message_key(ARGV[i]), 'tenant') == ARGV[1] and row(ARGV[i])
+    found[#found + 1] = columns
+    length = length + (columns and row_length(columns) or 0)
+    if length >= tonumber(ARGV[2]) then break end
+end
+return found

@@ -1,0 +1,10 @@
+-- Runs a command with many arguments behind these first ones, a thousand of them at once: Lua hands over only so many.
+local function by_thousands(list, ...)
+    local first = {...}
+    local count = #first
+    for at = 1, #list, 1000 do
+        local part = {unpack(first)}
+        for i = at, math.min(at + 999, #list) do part[count + 1 + i - at] = list[i] end
+        redis.call(unpack(part))
+    end
+end
