@@ -23,7 +23,7 @@ from app.store.postgres.connection import Rows, step
 from app.store.postgres.keys import KEY_MS, Keyed, check_fingerprint, name_of
 from app.store.postgres.operations import NewRows, next_events
 from app.store.postgres.placing import Placing
-from app.store.rows import to_message
+from app.store.rows import requeued, to_message
 
 WAITING = (MessageState.QUEUED,)
 UNFINISHED = (MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED)
@@ -171,7 +171,7 @@ class Controlling(Placing, Keyed):
                 retry = NewEvent.retry(attempt=each.attempt, error=REQUEUED, next_at=to_datetime(now), discard_from=1)
                 events.append(number, logs.last[each.number], [retry])
                 self.touched.add(message_topic(each.id))
-            self.session.run_all(
+            _, _, fences, _ = self.session.run_all(
                 step("drop_logs", numbers=numbers),
                 step("renumber_attempts", numbers=numbers, new_numbers=new_numbers),
                 step(
@@ -188,9 +188,14 @@ class Controlling(Placing, Keyed):
             )
             self.lift(placed)
             places = self.positions([(each.rank, number) for each, number in zip(placed, new_numbers, strict=True)])
-            positions = dict(zip((each.id for each in dead), places, strict=True))
-            after = {row[1]: row for row in self.rows("get_messages", ids=ids, tenant=tenant)}
-            return [to_message(after[each], positions[each]) for each in ids]
+            fence_of = dict(fences)
+            told = {
+                each.id: requeued(given[each.id], number, place.thread_number, place.place, fence_of[each.id])._replace(
+                    queue_position=position
+                )
+                for each, number, place, position in zip(dead, new_numbers, placed, places, strict=True)
+            }
+            return [told[message_id] for message_id in ids]
 
     def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
         """See `MessageStore.purge`."""

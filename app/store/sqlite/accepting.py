@@ -47,9 +47,10 @@ class Accepting(Changes):
             if new.if_busy is not IfBusy.ENQUEUE:
                 rollback = self._make_way(new, now, cleared.pop((new.tenant, new.thread_id), ()))
             thread_number, busy = self.rows(
-                "next_thread_number",
+                "extend_thread",
                 tenant=new.tenant,
                 thread_id=new.thread_id,
+                count=1,
                 now=now,
                 preview=preview(new.content),
             )[0]
@@ -75,7 +76,7 @@ class Accepting(Changes):
             now=now,
         ).get
         if busy:
-            self._lift(new, thread_number, base_rank)
+            self._lift(new.tenant, new.thread_id or "", thread_number, base_rank)
         self.touched |= {MOVED, READY} if place is Place.READY else {MOVED}
         return Receipt(new.id, number, thread_number, now, place, run_at, None, rollback)
 

@@ -3,6 +3,7 @@
 One that raises takes back what it wrote. For that all of a batch may be run again, so they change the database only.
 """
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import apsw
 
 from app.clock import Clock, to_datetime
 from app.errors import MessageNotFound, NotCancellable
-from app.models import Cancelled, Completed, Failed, Message, MessageState, NewEvent, NewMessage, Place
+from app.models import Cancelled, Completed, Failed, Message, MessageState, NewEvent, Place
 from app.store.base import CANCELS, MOVED, READY, RankPolicy, message_topic
 from app.store.endings import Ending, ending
 from app.store.parts import SETTLED_AT_ONCE, Unsettled
@@ -41,6 +42,14 @@ class SqliteReads(Reads):
     def rows(self, query: str, /, **values: Any) -> list[tuple[Any, ...]]:
         """See `Reads.rows`."""
         return self._connection().execute(self._queries[query], values).fetchall()
+
+    def messages(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
+        """Those of these messages that the tenant has, without their positions."""
+        return list(map(to_message, self.each("get_each", tenant=tenant, ids=json.dumps(message_ids))))
+
+    def with_places(self, messages: Sequence[Message]) -> list[Message]:
+        """Messages that were just made to wait, with their positions; 0 for one that was claimed meanwhile."""
+        return [each._replace(queue_position=each.queue_position or 0) for each in self._with_positions(messages)]
 
 
 class Changes(SqliteReads):
@@ -157,14 +166,15 @@ class Changes(SqliteReads):
         if inherited:
             self._settle(message, message.thread_number)
 
-    def _lift(self, message: NewMessage | Message, thread_number: int, rank: int) -> None:
-        """Those ahead in the thread inherit this rank."""
-        assert message.thread_id is not None, "only threads inherit"
-        thread: dict[str, Any] = {"tenant": message.tenant, "thread_id": message.thread_id}
+    def _lift(self, tenant: str, thread_id: str, thread_number: int, rank: int) -> None:
+        """Those ahead of this place in the thread inherit this rank."""
+        thread: dict[str, Any] = {"tenant": tenant, "thread_id": thread_id}
+        if not self.execute("needs_lift", **thread, thread_number=thread_number, rank=rank).get:
+            return
         self.execute("lift_thread", **thread, rank=rank, thread_number=thread_number, limit=SETTLED_AT_ONCE)
         if self._connection().changes() == SETTLED_AT_ONCE:
             below: int = self.execute("nth_before", **thread, below=thread_number, limit=SETTLED_AT_ONCE).get
-            self.unsettled.append(Unsettled(message.tenant, message.thread_id, below))
+            self.unsettled.append(Unsettled(tenant, thread_id, below))
 
     def _settle(self, message: Message, below: int) -> None:
         """Those before this place in the thread inherit anew."""

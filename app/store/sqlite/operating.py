@@ -1,10 +1,14 @@
 """What operators and callers do with messages that were accepted, and the deliveries of webhooks."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from operator import attrgetter
+from typing import NamedTuple
 
 from app.clock import to_datetime
 from app.deliveries import Delivery, DeliveryAttempt, DeliveryState
-from app.errors import AgentQueueError, DeliveryNotFound, NotFailed, NotInterrupted, NotQueued
+from app.errors import AgentQueueError, DeliveryNotFound, MessageNotFound, NotFailed, NotInterrupted, NotQueued
 from app.models import (
     Accepted,
     Message,
@@ -16,8 +20,29 @@ from app.models import (
 )
 from app.store.base import MOVED, READY, message_topic
 from app.store.endings import REQUEUED
-from app.store.rows import preview, to_delivery
+from app.store.rows import preview, requeued, to_delivery
 from app.store.sqlite.accepting import Accepting
+
+
+class Dead(NamedTuple):
+    """A message that may be a dead letter, from the columns of the query `find_dead`; `last` is of its last event."""
+
+    id: str
+    number: int
+    state: str
+    thread_id: str | None
+    attempt: int
+    fence: int
+    last: int
+
+
+class Placed(NamedTuple):
+    """Where a message is put: its number in its thread, its place and its rank."""
+
+    message: Message
+    thread_number: int
+    place: Place
+    rank: int
 
 
 class Operating(Accepting):
@@ -58,50 +83,74 @@ class Operating(Accepting):
         self.touched |= {READY, MOVED, message_topic(message_id)}
         return Accepted([self.message(tenant, message_id)], replayed=False)
 
-    def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
-        """See `MessageStore.requeue`."""
+    def requeue(self, tenant: str, message_ids: Sequence[str], given: Mapping[str, Message]) -> list[Message]:
+        """See `MessageStore.requeue`; without positions. `given` has the messages by id as they were before."""
         now = self._now()
-        ids = list(dict.fromkeys(message_ids))
-        dead = [self._in_state(tenant, message_id, MessageState.FAILED, NotFailed) for message_id in ids]
-        for message in sorted(dead, key=lambda each: each.number):
-            self._requeue(message, now)
-        self.touched |= {READY, MOVED, *map(message_topic, ids)}
-        return self._with_positions([self._owned(tenant, message_id) for message_id in ids])
+        dead = sorted(self._dead(tenant, message_ids), key=attrgetter("number"))
+        if not dead:
+            return []
+        first: int = self.execute("next_numbers", count=len(dead)).get - len(dead) + 1
+        renumbered = {each.id: (each, number) for number, each in enumerate(dead, first)}
+        threads: dict[str | None, list[Message]] = {}
+        for each in dead:
+            message = given[each.id]
+            threads.setdefault(message.thread_id, []).append(message)
+        placed = [place for thread_id, members in threads.items() for place in self._place(thread_id, members, now)]
+        self.execute("drop_logs", numbers=json.dumps([each.number for each in dead]))
+        self.execute_each(
+            "renumber_attempts", [{"number": each.number, "new_number": new} for each, new in renumbered.values()]
+        )
+        values = []
+        for message, thread_number, place, rank in placed:
+            each, new_number = renumbered[message.id]
+            base_rank = self._ranks.rank(message.priority.level, now)
+            values.append(
+                {"number": each.number, "new_number": new_number, "thread_number": thread_number, "place": place,
+                 "base_rank": base_rank, "rank": rank, "now": now}
+            )  # fmt: skip
+        self.execute_each("requeue", values)
+        self._add_events([(number, each.last + 1, _again(each, now)) for each, number in renumbered.values()], now)
+        self.touched |= {READY, MOVED, *map(message_topic, message_ids)}
+        found = {
+            message.id: requeued(message, renumbered[message.id][1], number, place, renumbered[message.id][0].fence + 1)
+            for message, number, place, _ in placed
+        }
+        return [found[message_id] for message_id in message_ids]
 
-    def _requeue(self, message: Message, now: int) -> None:
-        thread_number, busy = 0, False
-        if message.thread_id is not None:
-            thread_number, busy = self.rows(
-                "next_thread_number",
-                tenant=message.tenant,
-                thread_id=message.thread_id,
-                now=now,
-                preview=preview(message.content),
-            )[0]
-        number: int = self.execute("next_number").get
-        last: int = self.execute("last_event", message=message.number).get
-        self.execute("drop_log", message=message.number)
-        self.execute("renumber_attempts", number=message.number, new_number=number)
-        rank = self._ranks.rank(message.priority.level, now)
-        self.execute(
-            "requeue", number=message.number, new_number=number, thread_number=thread_number, rank=rank,
-            place=Place.BEHIND if busy else Place.READY, now=now,
-        )  # fmt: skip
+    def _place(self, thread_id: str | None, members: Sequence[Message], now: int) -> list[Placed]:
+        """Places at the tail of a thread, with the ranks that those behind lift; those ahead of them are lifted too."""
+        ranks = [self._ranks.rank(message.priority.level, now) for message in members]
+        if thread_id is None:
+            return [Placed(message, 0, Place.READY, rank) for message, rank in zip(members, ranks, strict=True)]
+        tenant, count = members[0].tenant, len(members)
+        last, busy = self.rows(
+            "extend_thread", tenant=tenant, thread_id=thread_id, count=count, now=now,
+            preview=preview(members[-1].content),
+        )[0]  # fmt: skip
+        inherited = list(accumulate(reversed(ranks), min))[::-1]
         if busy:
-            self._lift(message, thread_number, rank)
-        retry = NewEvent.retry(attempt=message.attempt, error=REQUEUED, next_at=to_datetime(now), discard_from=1)
-        self.execute("add_event", message=number, id=last + 1, type=retry.type, data=retry.data, now=now)
+            self._lift(tenant, thread_id, last - count + 1, inherited[0])
+        places = [Place.BEHIND if busy or place else Place.READY for place in range(count)]
+        return [
+            Placed(*each) for each in zip(members, range(last - count + 1, last + 1), places, inherited, strict=True)
+        ]
+
+    def _dead(self, tenant: str, message_ids: Sequence[str]) -> list[Dead]:
+        """What is known of these messages. Raises MessageNotFound, NotFailed."""
+        found = {row[0]: Dead._make(row) for row in self.rows("find_dead", tenant=tenant, ids=json.dumps(message_ids))}
+        for message_id in message_ids:
+            if message_id not in found:
+                raise MessageNotFound(message_id)
+            if found[message_id].state != MessageState.FAILED:
+                raise NotFailed(message_id, MessageState(found[message_id].state))
+        return [found[message_id] for message_id in message_ids]
 
     def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
         """See `MessageStore.purge`."""
-        keys = []
-        for message_id in dict.fromkeys(message_ids):
-            message = self._in_state(tenant, message_id, MessageState.FAILED, NotFailed)
-            self.execute("delete_message", number=message.number)
-            if message.thread_id is None:
-                keys.append(message.memory_key)
+        dead = self._dead(tenant, message_ids)
+        self.execute_each("delete_message", [{"number": each.number} for each in dead])
         self.touched |= set(map(message_topic, message_ids))
-        return keys
+        return [Message.memory_key_of(tenant, None, each.id) for each in dead if each.thread_id is None]
 
     def pause(self, paused: bool) -> None:
         """See `MessageStore.pause`."""
@@ -145,3 +194,7 @@ class Operating(Accepting):
         if row is None:
             raise DeliveryNotFound(delivery_id)
         return to_delivery(row)
+
+
+def _again(dead: Dead, now: int) -> NewEvent:
+    return NewEvent.retry(attempt=dead.attempt, error=REQUEUED, next_at=to_datetime(now), discard_from=1)

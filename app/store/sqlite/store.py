@@ -184,13 +184,16 @@ class SqliteStore:
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         """See `MessageStore.requeue`."""
-        messages = await self._write_lane.run(lambda: self._writes.requeue(tenant, message_ids))
+        ids = list(dict.fromkeys(message_ids))
+        given = {each.id: each for each in await self._list_lane.run(lambda: self._lists.messages(tenant, ids))}
+        messages = await self._write_lane.run(lambda: self._writes.requeue(tenant, ids, given))
         await self._settling.complete(self._writes.unsettled, messages)
-        return messages
+        return await self._list_lane.run(lambda: self._lists.with_places(messages))
 
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
         """See `MessageStore.purge`."""
-        return await self._write_lane.run(lambda: self._writes.purge(tenant, message_ids))
+        ids = list(dict.fromkeys(message_ids))
+        return await self._write_lane.run(lambda: self._writes.purge(tenant, ids))
 
     async def list_attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
         """See `MessageStore.list_attempts`."""

@@ -706,6 +706,7 @@ FROM unnest(
     %(base_ranks)s::bigint[], %(ranks)s::bigint[]
 ) AS given (number, new_number, thread_number, place, base_rank, rank)
 WHERE messages.number = given.number
+RETURNING messages.id, messages.fence
 
 -- name: drop_logs
 DELETE FROM events WHERE message = ANY (%(numbers)s::bigint[])

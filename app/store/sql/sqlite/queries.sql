@@ -11,12 +11,13 @@ SELECT id FROM queue
 -- name: count_queued
 SELECT coalesce(sum(messages), 0) FROM tallies WHERE state = 'queued'
 
--- name: next_thread_number
+-- name: extend_thread
+-- The number of the last of :count messages to come, and whether they find others unfinished.
 -- Locks the thread's order for this transaction: two messages cannot get numbers in one order and commit in the other.
 INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, last_message_preview)
-VALUES (:tenant, :thread_id, 1, :now, :now, :preview)
+VALUES (:tenant, :thread_id, :count, :now, :now, :preview)
 ON CONFLICT (tenant, thread_id) DO UPDATE SET
-    last_number = last_number + 1,
+    last_number = last_number + excluded.last_number,
     last_activity = max(last_activity, excluded.last_activity),
     last_message_preview = excluded.last_message_preview
 RETURNING last_number, queued + processing + interrupted > 0
@@ -69,6 +70,12 @@ VALUES (:tenant, :key, :fingerprint, :receipts, :now)
 
 -- name: prune_keys
 DELETE FROM request_keys WHERE created_at <= :before
+
+-- name: needs_lift
+-- Whether the message just ahead in the thread waits longer than this one would.
+SELECT rank > :rank FROM messages INDEXED BY messages_queued_in_thread
+WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number < :thread_number
+ORDER BY thread_number DESC LIMIT 1
 
 -- name: lift_thread
 -- Priority inheritance: those ahead in the thread wait no longer than this one would. Ranks never fall along a thread,
@@ -151,6 +158,9 @@ UPDATE messages SET place = 'ready', rank = {rank_of_head} WHERE number IN (
 
 -- name: get_message
 SELECT {message_columns} FROM messages WHERE id = :id AND tenant = :tenant
+
+-- name: get_each
+SELECT {message_columns} FROM messages WHERE id IN (SELECT value FROM json_each(:ids)) AND tenant = :tenant
 
 -- name: get_by_number
 SELECT {message_columns} FROM messages WHERE number = :number
@@ -434,12 +444,17 @@ UPDATE messages SET cancel_requested = 1 WHERE number = :number
 INSERT INTO attempts (message, attempt, worker_id, started_at, ended_at, error, error_code, details)
 SELECT number, attempt, worker_id, changed_at, :now, :error, :error_code, :details FROM messages WHERE number = :number
 
--- name: next_number
--- What AUTOINCREMENT counts with.
-UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'messages' RETURNING seq
+-- name: next_numbers
+-- The last of :count numbers that AUTOINCREMENT counts with.
+UPDATE sqlite_sequence SET seq = seq + :count WHERE name = 'messages' RETURNING seq
 
--- name: drop_log
-DELETE FROM events WHERE message = :message
+-- name: find_dead
+-- What a requeue or a purge has to know of the messages in :ids, a JSON array, whatever their states.
+SELECT id, number, state, thread_id, attempt, fence, (SELECT max(id) FROM events WHERE message = number)
+FROM messages WHERE id IN (SELECT value FROM json_each(:ids)) AND tenant = :tenant
+
+-- name: drop_logs
+DELETE FROM events WHERE message IN (SELECT value FROM json_each(:numbers))
 
 -- name: renumber_attempts
 UPDATE attempts SET message = :new_number WHERE message = :number
@@ -447,7 +462,7 @@ UPDATE attempts SET message = :new_number WHERE message = :number
 -- name: requeue
 UPDATE messages SET
     number = :new_number, thread_number = :thread_number, state = 'queued', place = :place, run_at = 0,
-    base_rank = :rank, rank = :rank, attempt = 0, crashes = 0, fence = fence + 1, changed_at = :now,
+    base_rank = :base_rank, rank = :rank, attempt = 0, crashes = 0, fence = fence + 1, changed_at = :now,
     started_at = NULL, completed_at = NULL, error = NULL, error_code = NULL, fingerprint = NULL, log_pruned = 0
 WHERE number = :number
 
