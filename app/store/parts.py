@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 SETTLED_AT_ONCE = 1_000
 """So many messages of a thread get new ranks in one transaction."""
 
-CLEARED_AT_ONCE = 250
+CLEARED_AT_ONCE = 100
 """So many waiting messages of a thread are cancelled in one transaction."""
 
 ThreadKey = tuple[str, str]
@@ -84,12 +84,17 @@ def cleared_threads(new: Sequence[NewMessage]) -> list[ThreadKey]:
 async def clear(
     new: Sequence[NewMessage], work: Callable[[Sequence[ThreadKey]], Awaitable[Cleared]]
 ) -> dict[ThreadKey, list[str]]:
-    """Make way for these messages, CLEARED_AT_ONCE at a time, until few are left. The ids by thread, oldest first."""
+    """Make way for these messages, CLEARED_AT_ONCE at a time, until few are left.
+
+    Return the ids that a message is to roll back, by thread, oldest first.
+    """
+    rolled_back = {(each.tenant, each.thread_id) for each in new if each.if_busy is IfBusy.ROLLBACK}
     cleared: dict[ThreadKey, list[tuple[int, str]]] = {}
     threads = cleared_threads(new)
     while threads and (part := await work(threads)):
         for key, messages in part.items():
-            cleared.setdefault(key, []).extend(messages)
+            if key in rolled_back:
+                cleared.setdefault(key, []).extend(messages)
     return {key: [message_id for _, message_id in sorted(messages)] for key, messages in cleared.items()}
 
 

@@ -1,13 +1,18 @@
 """Processes that die at an exact spot. `arm` is called in a process before the application starts in it."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from app import bootstrap
 from app.config import Settings
-from app.store import factory
+from app.models import NewMessage
+from app.store import factory, parts
 from app.store.base import Store
+from app.store.parts import Cleared, ThreadKey
+from app.store.postgres import store as postgres
+from app.store.redis import accepting as redis
+from app.store.sqlite import store as sqlite
 
 EXIT_CODE = 9
 SPOTS = {
@@ -22,6 +27,9 @@ SPOTS = {
 CHECKPOINT_SPOT = "between_checkpoint_and_event"
 FIRST_NODE_STEP = 1
 
+CLEAR_SPOT = "between_parts_of_a_long_thread"
+"""Where a message clears a thread with many waiting messages: the first of them are cancelled, the others not yet."""
+
 
 def arm(spot: str) -> None:
     """Have this process die at the spot, the first time that something happens there."""
@@ -34,6 +42,10 @@ def arm(spot: str) -> None:
             return memory
 
         bootstrap.Agents._open_memory = open_armed  # type: ignore[method-assign, assignment]  # replaced on purpose
+        return
+    if spot == CLEAR_SPOT:
+        for engine in (sqlite, postgres, redis):
+            engine.clear = _clear_and_die  # type: ignore[attr-defined]  # replaced on purpose
         return
     method, after = SPOTS[spot]
 
@@ -67,3 +79,17 @@ def _deadly_checkpoint(aput: Callable[..., Awaitable[Any]]) -> Callable[..., Awa
         return result
 
     return put_and_die
+
+
+async def _clear_and_die(
+    new: Sequence[NewMessage], work: Callable[[Sequence[ThreadKey]], Awaitable[Cleared]]
+) -> dict[ThreadKey, list[str]]:
+    """Behind the commit of the first part."""
+
+    async def work_and_die(threads: Sequence[ThreadKey]) -> Cleared:
+        cleared = await work(threads)
+        if cleared:
+            os._exit(EXIT_CODE)
+        return cleared
+
+    return await parts.clear(new, work_and_die)

@@ -12,6 +12,7 @@ from random import Random
 import httpx2
 import pytest
 
+from app.store.parts import CLEARED_AT_ONCE
 from app.store.sqlite.operations import Writes
 from tests.chaos import failpoints
 from tests.chaos.backends import BACKENDS
@@ -98,6 +99,51 @@ async def test_what_an_api_process_took_as_it_died_is_stored_once_when_it_is_sen
         await clients.close()
     assert stored.threads["t"][:2] == [first, second]
     assert [stored.messages[i]["user_message"] for i in stored.threads["t"]] == ["first", "second", RECITE]
+
+
+@pytest.mark.parametrize("if_busy", ["interrupt", "rollback"])
+async def test_a_long_thread_makes_way_when_the_call_is_repeated_after_a_crash_in_its_middle(
+    running: Cluster, if_busy: str
+) -> None:
+    """What the dead process has cancelled is the end of the thread; what is left of it waits in its order."""
+    api = running.add("api", "api", slots=0, tamper=functools.partial(failpoints.arm, failpoints.CLEAR_SPOT))
+    clients = Clients([api.url], if_busy)
+    body = {"message": "after all", "thread_id": "t", "agent": "brief", "if_busy": if_busy}
+    key = {"Idempotency-Key": "after-all"}
+
+    async def thread(http: httpx2.AsyncClient) -> list[tuple[str, str]]:
+        messages = (await http.get("/threads/t/messages", params={"limit": 1000})).raise_for_status().json()
+        return [(each["user_message"], each["state"]) for each in messages["messages"]]
+
+    async with httpx2.AsyncClient(base_url=api.url, timeout=AS_LONG_AS_IT_TAKES, trust_env=False) as http:
+        try:
+            await clients.answered_by(api)
+            texts = [str(number) for number in range(3 * CLEARED_AT_ONCE)]
+            waiting = [{"message": text, "thread_id": "t", "agent": "brief"} for text in texts]
+            for first in range(0, len(waiting), 100):
+                answer = await http.post("/messages/batch", json={"messages": waiting[first : first + 100]})
+                answer.raise_for_status()
+            with pytest.raises(httpx2.TransportError):
+                await http.post("/messages", json=body, headers=key)
+            assert await api.gone() == failpoints.EXIT_CODE
+            api.tamper = untouched
+            api.start()
+            await clients.answered_by(api)
+            left = 2 * CLEARED_AT_ONCE
+            half = [(text, "queued" if place < left else "cancelled") for place, text in enumerate(texts)]
+            assert await thread(http) == half
+            again = await http.post("/messages", json=body, headers=key)
+            assert (again.status_code, "Idempotent-Replayed" in again.headers) == (202, False)
+            cancelled = [(text, "cancelled") for text in texts]
+            assert await thread(http) == [*cancelled, ("after all", "queued")]
+            running.add("worker", "worker", slots=1)
+
+            async def done() -> bool:
+                return await thread(http) == [*cancelled, ("after all", "completed")]
+
+            await until(done, "the new message has run, and nothing else")
+        finally:
+            await clients.close()
 
 
 def _stop_inside_a_transaction() -> None:
