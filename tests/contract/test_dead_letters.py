@@ -22,6 +22,7 @@ from tests.contract.builders import (
     RELEASED,
     TENANT,
     add,
+    add_all,
     cancel_running,
     chunk,
     claim,
@@ -33,6 +34,7 @@ from tests.contract.builders import (
     interrupt,
     listed,
     log,
+    new,
     page,
     requeue,
     resume,
@@ -204,6 +206,29 @@ async def test_messages_requeued_twice_keep_the_order_of_their_thread(store: Sto
     await store.finish(await claim_one(store), BROKEN)
     await requeue(store, second.id, first.id)
     assert await drain(store) == [second.id, first.id]
+
+
+async def test_a_thousand_are_requeued_at_once(store: Store) -> None:
+    """Without threads, with threads of their own, and two by two: each in its place, none if one of them is no more."""
+    await add_all(store, *(new(thread=(None, f"t{i}", f"u{i // 6}")[i % 3]) for i in range(1_000)))
+    failed: list[str] = []
+    while claims := await claim(store, 1_000):
+        await asyncio.gather(*(store.finish(each.lease, FAILED) for each in claims))
+        failed += [each.message.id for each in claims]
+    completed = await start(store)
+    await store.finish(completed, DONE)
+    with pytest.raises(NotFailed):
+        await requeue(store, *failed, completed.message_id)
+    assert (await store.summary(TENANT, limit=1)).totals[MessageState.FAILED] == 1_000
+    chosen = failed[::-1]
+    requeued = await requeue(store, *chosen)
+    assert [message.id for message in requeued] == chosen
+    by_number = sorted(requeued, key=lambda message: message.number)
+    assert [message.queue_position for message in by_number] == list(range(1_000))
+    assert [await store.get(TENANT, message.id) for message in requeued[::100]] == requeued[::100]
+    ends = [each.id for each in by_number if each.place is Place.BEHIND]
+    assert await claimed_ids(store) == [each.id for each in by_number if each.place is Place.READY]
+    assert len(ends) == 166, "the second of each two"
 
 
 async def test_a_requeued_message_ranks_as_of_now(store: Store, clock: ManualClock) -> None:

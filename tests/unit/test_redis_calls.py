@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from app.errors import KeyReused, QueueFull, StoreError, ThreadBusy
+from app.errors import KeyReused, MessageNotFound, QueueFull, StoreError, ThreadBusy
 from app.models import Accepted, IfBusy, NewMessage, Priority, RequestKey
 from app.store.redis.lane import MAX_CALL
 from app.store.redis.store import RedisStore
@@ -53,6 +53,14 @@ async def test_a_call_has_what_came_together_but_not_too_much(store: RedisStore,
     before = calls(admin)
     await together(store, *(new() for _ in range(2 * MAX_CALL)))
     assert calls(admin) == before + 2
+
+
+async def test_operations_with_long_lists_are_calls_of_their_own(store: RedisStore, admin: redis.Redis) -> None:
+    before = calls(admin)
+    unknown = [[f"{number}-{place}" for place in range(1_000)] for number in range(3)]
+    refused = await asyncio.gather(*(store.purge(TENANT, ids) for ids in unknown), return_exceptions=True)
+    assert all(isinstance(each, MessageNotFound) for each in refused)
+    assert calls(admin) == before + 3
 
 
 async def test_what_one_request_stores_the_next_one_of_its_call_sees(store: RedisStore) -> None:

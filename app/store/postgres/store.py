@@ -286,7 +286,11 @@ class PostgresStore:
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """See `MessageStore.prune_logs`."""
         age = int(older_than_seconds * 1000)
-        return await self._upkeep_lane.run(lambda: self._upkeep.prune_logs(age, limit))
+
+        def prune_part(size: int) -> Awaitable[tuple[int, list[str], bool]]:
+            return self._upkeep_lane.run(lambda: self._upkeep.prune_logs(age, size))
+
+        return await prune(prune_part, limit, PRUNE_BATCH)
 
     async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """See `MessageStore.prune_messages`."""

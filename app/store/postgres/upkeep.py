@@ -93,17 +93,17 @@ class Upkeep(Changes):
             self.touched |= {READY, MOVED}
         return len(due)
 
-    def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str]]:
-        """See `MessageStore.prune_logs`."""
+    def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
+        """See `MessageStore.prune_logs`; nothing else is left."""
         with self.transaction() as (now, _):
             found = self.rows("find_prunable_logs", before=now - older_than_ms, limit=limit)
             if not found:
                 self.session.discard()
-                return 0, []
+                return 0, [], False
             numbers = [number for number, *_ in found]
             self.session.run_all(step("prune_logs", numbers=numbers), step("mark_pruned", numbers=numbers))
         alone = [(tenant, message_id) for _, message_id, tenant, thread_id in found if thread_id is None]
-        return len(found), [Message.memory_key_of(tenant, None, message_id) for tenant, message_id in alone]
+        return len(found), [Message.memory_key_of(tenant, None, message_id) for tenant, message_id in alone], False
 
     def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
         """See `MessageStore.prune_messages`; and whether threads may be left, of which `limit` are deleted too."""

@@ -39,6 +39,8 @@ MAX_CALL = 64
 """So many operations are one call: beyond that it only keeps the server from others for longer."""
 MAX_CALL_BYTES = 256 * 1024
 """Arguments of one call, unless those of a single operation are longer."""
+MAX_CALL_ARGUMENTS = 1_536
+"""Likewise their number: more than MAX_CALL messages have that are added one by one, and few for long lists of ids."""
 
 CONNECT_AGAIN_SECONDS = 0.05
 LISTEN_AGAIN_SECONDS = 1.0
@@ -257,12 +259,13 @@ class WriteLane(Lane):
         found: list[list[Operation]] = []
         for _, each in groupby(batch, key=_script_of):
             call: list[Operation] = []
-            size = 0
+            size = count = 0
             for operation in each:
                 size += len(operation.arguments)
-                if call and (len(call) == MAX_CALL or size > MAX_CALL_BYTES):
+                count += operation.argument_count
+                if call and (len(call) == MAX_CALL or size > MAX_CALL_BYTES or count > MAX_CALL_ARGUMENTS):
                     found.append(call)
-                    call, size = [], len(operation.arguments)
+                    call, size, count = [], len(operation.arguments), operation.argument_count
                 call.append(operation)
             found.append(call)
         return found
