@@ -188,7 +188,7 @@ class Controlling(Placing, Keyed):
             )
             self.lift(placed)
             places = self.positions([(each.rank, number) for each, number in zip(placed, new_numbers, strict=True)])
-            fence_of = dict(fences)
+            fence_of: dict[str, int] = dict(fences)
             told = {
                 each.id: requeued(given[each.id], number, place.thread_number, place.place, fence_of[each.id])._replace(
                     queue_position=position
