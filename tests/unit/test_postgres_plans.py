@@ -276,6 +276,22 @@ def is_bounded(node: dict[str, Any]) -> bool:
     return "Index Cond" in node or node["Index Name"] in BY_PREDICATE
 
 
+def test_a_hot_statement_asks_nothing_anew_for_each_row(backlog: Seeded) -> None:
+    """Whatever index the planner chooses: a walk along a thread inside of a walk along a thread takes seconds."""
+    wrong = {}
+    for name in HOT:
+        conditions = [
+            text
+            for node in backlog.plan(name)
+            if node.get("Relation Name") == "messages"
+            for key in ("Filter", "Index Cond", "Recheck Cond")
+            if "SubPlan" in (text := str(node.get(key, "")))
+        ]
+        if conditions:
+            wrong[name] = conditions
+    assert wrong == {}
+
+
 # Prices: each is taken in a small database and in a large one
 
 CLAIM = {"agents": ["a"], "limit": 1, "worker_id": WORKER, "lease_milliseconds": 1, "now": NOW}

@@ -137,25 +137,27 @@ DELETE FROM request_keys WHERE (tenant, key) IN (
 -- Priority inheritance: those ahead in the thread wait no longer than these would. Ranks never fall along a thread, so
 -- the messages to lift are its tail, and the walk from the end stops at the first one that needs no lifting, or after
 -- so many of them: `settle_thread` goes on from there.
-WITH lifted AS (
-    UPDATE messages SET rank = lift.rank
+WITH bounds AS MATERIALIZED (  -- else the planner may walk the tail again for each message
+    SELECT lift.*, coalesce((
+        SELECT ahead.thread_number FROM (
+            SELECT thread_number, rank FROM messages
+            WHERE tenant = lift.tenant AND thread_id = lift.thread_id AND state = 'queued'
+                AND thread_number < lift.first
+            ORDER BY thread_number DESC LIMIT %(limit)s
+        ) AS ahead WHERE ahead.rank <= lift.rank LIMIT 1
+    ), (
+        SELECT ahead.thread_number FROM messages AS ahead
+        WHERE ahead.tenant = lift.tenant AND ahead.thread_id = lift.thread_id AND ahead.state = 'queued'
+            AND ahead.thread_number < lift.first
+        ORDER BY ahead.thread_number DESC LIMIT 1 OFFSET %(limit)s
+    ), 0) AS behind
     FROM unnest(%(tenants)s::text[], %(threads)s::text[], %(ranks)s::bigint[], %(firsts)s::bigint[])
         AS lift (tenant, thread_id, rank, first)
-    WHERE messages.tenant = lift.tenant AND messages.thread_id = lift.thread_id AND messages.state = 'queued'
-        AND messages.thread_number < lift.first AND messages.thread_number > coalesce((
-            SELECT ahead.thread_number FROM (
-                SELECT thread_number, rank FROM messages
-                WHERE tenant = lift.tenant AND thread_id = lift.thread_id AND state = 'queued'
-                    AND thread_number < lift.first
-                ORDER BY thread_number DESC LIMIT %(limit)s
-            ) AS ahead WHERE ahead.rank <= lift.rank LIMIT 1
-        ), (
-            SELECT ahead.thread_number FROM messages AS ahead
-            WHERE ahead.tenant = lift.tenant AND ahead.thread_id = lift.thread_id AND ahead.state = 'queued'
-                AND ahead.thread_number < lift.first
-            ORDER BY ahead.thread_number DESC LIMIT 1 OFFSET %(limit)s
-        ), 0)
-        AND messages.rank > lift.rank  -- not a delayed head, whose rank is NULL
+), lifted AS (
+    UPDATE messages SET rank = bounds.rank FROM bounds
+    WHERE messages.tenant = bounds.tenant AND messages.thread_id = bounds.thread_id AND messages.state = 'queued'
+        AND messages.thread_number < bounds.first AND messages.thread_number > bounds.behind
+        AND messages.rank > bounds.rank  -- not a delayed head, whose rank is NULL
     RETURNING messages.tenant, messages.thread_id, messages.thread_number
 )
 SELECT tenant, thread_id, min(thread_number) FROM lifted GROUP BY tenant, thread_id HAVING count(*) >= %(limit)s
