@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from types import FrameType
@@ -24,10 +24,10 @@ from app.api.connections import connection_limit
 from app.api.cors import AllowedOrigins
 from app.api.description import describe
 from app.api.gate import Gate
-from app.api.http_protocol import ConnectedHttpProtocol
+from app.api.http_protocol import protocol_for
 from app.api.limits import HotRoute, RawThreadPaths
 from app.api.protocol import ConnectedWebSocketProtocol
-from app.api.queries import KnownQuery, names_known_to, query_refusal
+from app.api.queries import KnownQuery, query_for, query_refusal
 from app.api.stopping import tell_cut_off
 from app.bootstrap import Runtime, start_logging
 from app.config import Settings, load_settings, share_environment
@@ -74,13 +74,14 @@ class Application(FastAPI):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.entry: ASGIApp = super().__call__
+        self.allowed_origins: Collection[str] = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         try:
             await self.entry(scope, receive, send)
         except asyncio.CancelledError:
-            if not await tell_cut_off(scope, receive, send):
+            if not await tell_cut_off(scope, receive, send, self.allowed_origins):
                 raise
 
 
@@ -111,12 +112,15 @@ def create_app(
         app.router.routes.extend(router.routes)  # include_router would match every request twice
     app.router.routes.extend([*websocket.routes, *description.routes, *reference.pages(root.NAME)])
     app.add_middleware(RawThreadPaths)
-    app.entry = KnownQuery(app.entry, app.router.routes)
+    anonymous = settings.allow_anonymous
+    app.entry = KnownQuery(app.entry, app.router.routes, allow_anonymous=anonymous)
     for method, path, endpoint in AHEAD:
-        refusal = partial(query_refusal, known=names_known_to(app.router.routes, method, path))
+        query = query_for(app.router.routes, method, path)
+        refusal = partial(query_refusal, query=query, allow_anonymous=anonymous)
         app.entry = HotRoute(app.entry, method=method, path=path, endpoint=endpoint, query_refusal=refusal, owner=app)
     app.entry = Gate(app.entry, max_body_bytes=settings.max_body_bytes, allowed_origins=settings.cors_origins)
     if settings.cors_origins:
+        app.allowed_origins = settings.cors_origins
         app.entry = AllowedOrigins(app.entry, settings.cors_origins)
     errors.install(app)
     describe(app)
@@ -215,7 +219,7 @@ def server_config(app: FastAPI) -> uvicorn.Config:
     """How uvicorn serves the application; forwarding headers are not believed, `app.api.auth` refuses them."""
     return uvicorn.Config(
         app,
-        http=ConnectedHttpProtocol,
+        http=protocol_for(app.state.services.settings.cors_origins),
         ws=ConnectedWebSocketProtocol,
         ws_max_size=app.state.services.settings.max_body_bytes,
         ws_ping_interval=PING_SECONDS,

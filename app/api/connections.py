@@ -8,7 +8,9 @@ import logging
 import resource
 from enum import IntEnum
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,8 @@ CANDIDATES = 100
 
 REPORT_SECONDS = 60.0
 """Minimum time between two log lines about refused connections."""
+
+STATE_ATTRIBUTE = "agent_queue_connections"
 
 
 class Waiting(Protocol):
@@ -217,3 +221,14 @@ class Connections:
                 self._limit,
                 self._refused,
             )
+
+
+def connections_of(protocol: HttpToolsProtocol) -> Connections:
+    """Return the connections of the protocol's server. They are kept with the state that its protocols share."""
+    state = protocol.server_state
+    found = getattr(state, STATE_ATTRIBUTE, None)
+    if found is None:
+        config = protocol.config
+        found = Connections(config.limit_concurrency, protocol.loop, keep_alive_seconds=config.timeout_keep_alive)
+        setattr(state, STATE_ATTRIBUTE, found)
+    return cast(Connections, found)

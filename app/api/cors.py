@@ -5,7 +5,7 @@ from collections.abc import Collection
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from app.api.errors import problem
 
@@ -47,3 +47,18 @@ class AllowedOrigins(CORSMiddleware):
             f"headers are {', '.join(self.allow_headers)}.",
             headers=headers,
         )
+
+
+def let_page_read(response: Response, scope: Scope | None, origins: Collection[str]) -> None:
+    """Add the headers by which a page of an allowed origin can read a reply that does not come from the application.
+
+    The origin of a request that is refused within its first lines is not known. It is then that of the only one.
+    """
+    if not origins:
+        return
+    sent = [] if scope is None else Headers(raw=scope["headers"]).getlist("origin")
+    (origin,) = sent if len(sent) == 1 else origins if not sent and len(origins) == 1 else ("",)
+    response.headers.add_vary_header("Origin")
+    if origin in origins:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED_HEADERS)

@@ -7,14 +7,15 @@ its settings are used.
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, cast
 
 import httptools
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.api.connections import SECONDS, Connections, Wait
+from app.api.connections import SECONDS, Wait, connections_of
+from app.api.cors import let_page_read
 from app.api.errors import problem, title_of
 from app.api.hosts import same_authority
 from app.api.protocol import EXTENSION
@@ -55,9 +56,6 @@ SLASH = ord("/")
 
 UPGRADE_TOKENS = frozenset((b"upgrade", b"http2-settings"))
 
-STATE_ATTRIBUTE = "agent_queue_connections"
-
-
 BETWEEN, HEAD, BODY = range(3)
 """How far the parser is. Numbers: a look at a member of an enumeration costs ten times as much, at each event."""
 
@@ -70,17 +68,6 @@ class Refused(Exception):
     def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
         self.response = problem(status, code, detail, headers=headers)
-
-
-def connections_of(protocol: HttpToolsProtocol) -> Connections:
-    """Return the connections of the protocol's server. They are kept with the state that its protocols share."""
-    state = protocol.server_state
-    found = getattr(state, STATE_ATTRIBUTE, None)
-    if found is None:
-        config = protocol.config
-        found = Connections(config.limit_concurrency, protocol.loop, keep_alive_seconds=config.timeout_keep_alive)
-        setattr(state, STATE_ATTRIBUTE, found)
-    return cast(Connections, found)
 
 
 class ConnectedHttpProtocol(HttpToolsProtocol):
@@ -104,6 +91,9 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         "wait",
         "write",
     )
+
+    allowed_origins: Collection[str] = ()
+    """Origins whose pages can read refusals."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -328,6 +318,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
     def _refuse(self, refused: Refused) -> None:
         """Answer what was received last with a refusal, after the answers to the requests before it."""
         logger.debug("Refused a request: status=%d, reason=%s", refused.response.status_code, refused)
+        let_page_read(refused.response, self.scope, self.allowed_origins)
         self.headers = []
         if not self._has_cycle:
             if self._is_answered():
@@ -474,6 +465,11 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         if any(len(name) + len(value) > MAX_HANDSHAKE_LINE_BYTES for name, value in self.headers):
             raise _head_too_large()
         return True
+
+
+def protocol_for(allowed_origins: Collection[str]) -> type[ConnectedHttpProtocol]:
+    """Return the protocol of a server whose refusals can be read by pages of these origins."""
+    return type("HttpProtocol", (ConnectedHttpProtocol,), {"__slots__": (), "allowed_origins": tuple(allowed_origins)})
 
 
 def _head_too_large() -> Refused:

@@ -1,7 +1,10 @@
 """Answer requests that a stopping server cuts off."""
 
+from collections.abc import Collection
+
 from starlette.types import Receive, Scope, Send
 
+from app.api.cors import let_page_read
 from app.api.errors import ServerStopping, response_to
 from app.api.gate import SAFE_METHODS
 from app.api.protocol import SERVICE_RESTART
@@ -17,16 +20,18 @@ class ChangeCutOff(CommitUnknown):
     )
 
 
-async def tell_cut_off(scope: Scope, receive: Receive, send: Send) -> bool:
+async def tell_cut_off(scope: Scope, receive: Receive, send: Send, allowed_origins: Collection[str]) -> bool:
     """Answer a request whose task was cancelled; return whether that could still be done.
 
-    A stopping server is the only one that cancels requests.
+    Pages of the allowed origins can read the answer. A stopping server is the only one that cancels requests.
     """
     try:
         match scope["type"]:
             case "http":
                 error = ServerStopping() if scope["method"] in SAFE_METHODS else ChangeCutOff()
-                await response_to(error)(scope, receive, send)
+                response = response_to(error)
+                let_page_read(response, scope, allowed_origins)
+                await response(scope, receive, send)
             case "websocket":
                 await send({"type": "websocket.close", "code": SERVICE_RESTART})
             case _:

@@ -1,5 +1,7 @@
 """Pages of the origins in CORS_ORIGINS may use the server; those of all others may not, as without the setting."""
 
+import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -7,7 +9,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from app.config import ConfigurationError, load_settings
-from tests import wire
+from tests import raw, wire
 from tests.integration.conftest import Serve
 from tests.integration.test_api import check_problem
 from tests.servers import LiveServer
@@ -80,6 +82,83 @@ async def test_refusals_of_the_gate_are_shown_too(open_to_app: LiveServer) -> No
     check_shown(response)
     response = await ask(open_to_app, "GET", "/queue", X_Forwarded_For="1.2.3.4")
     check_problem(response, 401, "authentication_required")
+    check_shown(response)
+
+
+PAGE_LINE = f"Origin: {APP}".encode()
+HEAD = raw.get("/queue", PAGE_LINE)[:-2]
+SENDING = raw.post("/messages", {}, PAGE_LINE).replace(b"Content-Length: 2", b"Transfer-Encoding: chunked")[:-2]
+REFUSED_AHEAD = {
+    "too many headers": (HEAD + b"X-A: a\r\n" * 200 + b"\r\n", 431, "headers_too_large"),
+    "a header behind the origin": (HEAD + b"X-A: " + b"a" * 70_000 + b"\r\n\r\n", 431, "headers_too_large"),
+    "an endless chunk": (SENDING + b"1;" + b"a" * 70_000, 431, "headers_too_large"),
+    "an invalid chunk": (SENDING + b"x\r\n", 400, "bad_request"),
+    "an invalid header": (HEAD + b"X-B: b\r\nX A\r\n\r\n", 400, "bad_request"),
+    "another host": (HEAD.replace(b" /queue", b" http://evil.example/", 1) + b"\r\n", 400, "invalid_host"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED_AHEAD)
+async def test_refusals_ahead_of_the_application_are_shown(
+    open_to_app: LiveServer, quiet: LiveServer, what: str
+) -> None:
+    request, status, code = REFUSED_AHEAD[what]
+    async with raw.connected(open_to_app.url) as page:
+        await page.send(request)
+        response = await page.response()
+        check_problem(response, status, code)
+        check_shown(response)
+    async with raw.connected(open_to_app.url) as page:
+        await page.send(request.replace(APP.encode(), EVIL.encode()))
+        response = await page.response()
+        check_hidden(response)
+        assert response.headers["vary"] == "Origin"
+    async with raw.connected(quiet.url) as page:
+        await page.send(request)
+        response = await page.response()
+        check_hidden(response)
+        assert "vary" not in response.headers
+
+
+async def test_a_refusal_that_comes_before_the_origin_is_shown_to_the_only_one(
+    open_to_app: LiveServer, serve: Serve
+) -> None:
+    alone = await serve(cors_origins=APP)
+    for server, check in ((alone, check_shown), (open_to_app, check_hidden)):
+        async with raw.connected(server.url) as page:
+            await page.send(b"GET /" + b"a" * 40_000)
+            response = await page.response()
+            check_problem(response, 414, "url_too_long")
+            check(response)
+
+
+async def test_refusals_of_a_full_server_are_shown(serve: Serve) -> None:
+    full = await serve(cors_origins=APP, worker_concurrency=0, max_connections=8)
+    message_id = (await ask(full, "POST", "/messages", {"message": "x"})).json()["message_id"]
+    async with contextlib.AsyncExitStack() as opened:
+        for _ in range(8):
+            await opened.enter_async_context(wire.stream(full.url, message_id))
+        response = await ask(full, "GET", "/queue")
+        check_problem(response, 503, "too_many_connections")
+        check_shown(response)
+
+
+async def test_a_request_that_a_stopping_server_cuts_off_is_shown(
+    open_to_app: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def hang(*_: Any, **__: Any) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(open_to_app.runtime.services.queue, "get", hang)
+    request = asyncio.create_task(ask(open_to_app, "GET", "/messages/x"))
+    await asked.wait()
+    for task in open_to_app.uvicorn.server_state.tasks:
+        task.cancel(msg="as uvicorn does it")
+    response = await request
+    check_problem(response, 503, "server_stopping")
     check_shown(response)
 
 

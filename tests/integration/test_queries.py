@@ -1,6 +1,7 @@
 """Query parameters that a route does not know are refused, on every route, by one mechanism."""
 
 import json
+import re
 from urllib.parse import quote
 
 import pytest
@@ -21,6 +22,13 @@ KNOWN = {
     "GET /threads/a%2Fb/messages": "cursor, limit",
 }
 
+UPGRADE = (
+    b"Connection: Upgrade",
+    b"Upgrade: websocket",
+    b"Sec-WebSocket-Version: 13",
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
 
 async def test_every_route_refuses_what_it_does_not_know(quiet: LiveServer) -> None:
     message_id = (await quiet.submit(thread_id="t"))["message_id"]
@@ -36,6 +44,24 @@ async def test_every_route_refuses_what_it_does_not_know(quiet: LiveServer) -> N
             asked += 1
     assert asked > 30
     assert (await quiet.client.get("/queue")).json()["total_queued"] == 1
+
+
+async def test_only_those_who_may_use_a_route_are_told_what_it_knows(quiet: LiveServer) -> None:
+    stranger = {"X-Forwarded-For": "1.2.3.4"}
+    statuses = set()
+    for route in quiet.app.router.routes:
+        if not isinstance(route, APIRoute | Route):
+            continue
+        path = re.sub(r"\{.*?\}", "x", route.path)
+        for method in (route.methods or set()) - {"HEAD"}:
+            plain = await wire.request(quiet.url, method, path, headers=stranger)
+            asked = await wire.request(quiet.url, method, f"{path}?colour=red", headers=stranger)
+            assert asked.status == (401 if plain.status == 401 else 422), (method, path)
+            statuses.add(asked.status)
+    assert statuses == {401, 422}
+    async with raw.connected(quiet.url) as client:
+        await client.send(raw.get("/ws?token=x", *UPGRADE, b"Via: 1.1 proxy"))
+        check_problem(await client.response(), 401, "authentication_required")
 
 
 @pytest.mark.parametrize("request_line", KNOWN)
@@ -102,7 +128,6 @@ async def test_other_answers_are_as_they_are_without_a_query(quiet: LiveServer) 
 
 
 async def test_a_websocket_is_refused_at_its_handshake(quiet: LiveServer) -> None:
-    upgrade = (b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13")
     async with raw.connected(quiet.url) as client:
-        await client.send(raw.get("/ws?token=x", *upgrade, b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="))
+        await client.send(raw.get("/ws?token=x", *UPGRADE))
         check_problem(await client.response(), 422, "validation_error", "token")
