@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, RemoveMessage, ToolMessage
 from langchain_core.messages.utils import convert_to_messages
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Overwrite
 from pydantic_core import to_jsonable_python
 
@@ -196,8 +197,23 @@ class Answer:
                 self._nodes[message.type, str(message.text)] = node
             else:
                 yield from self._take(message, message.id, node, shows=shows)
+        yield from self._take_back_removed(messages, is_whole=is_whole)
         if not namespace and not is_whole:
             self._note_said_again(messages, node)
+
+    def _take_back_removed(self, written: Sequence[BaseMessage], *, is_whole: bool) -> Iterator[Part]:
+        """Take back the text of messages that a node removes, as a guard does. `finish` shows what stays after all."""
+        removed = {message.id or "" for message in written if isinstance(message, RemoveMessage)}
+        if not removed and not is_whole:
+            return
+        removes_all = is_whole or REMOVE_ALL_MESSAGES in removed
+        going = {self._names.get(each, each) for each in removed}
+        staying = {self._names.get(each.id, each.id) for each in written if each.id and isinstance(each, AIMessage)}
+        for name, call in list(self._shown.items()):
+            if call.kept and (name in going or (removes_all and name not in staying)):
+                call.kept = False
+                self._unshown[name] = call.node
+                yield from self._take_back(call)
 
     def _note_said_again(self, messages: Sequence[BaseMessage], node: str) -> None:
         """Note an answer that was in the conversation already, such as the same greeting in each turn.

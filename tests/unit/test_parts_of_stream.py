@@ -545,6 +545,39 @@ async def test_a_conversation_that_is_rewritten_says_nothing_again() -> None:
     assert (shown.of("content"), shown.result.text) == ([], "")
 
 
+def removes_last(state: MessagesState) -> dict[str, Any]:
+    return {"messages": [RemoveMessage(state["messages"][-1].id or "")]}
+
+
+def removes_all(_: MessagesState) -> dict[str, Any]:
+    return {"messages": [RemoveMessage("__remove_all__")]}
+
+
+def removes_all_with_a_note(state: MessagesState) -> dict[str, Any]:
+    return {"messages": [RemoveMessage("__remove_all__"), state["messages"][0], HumanMessage("a note")]}
+
+
+def writes(_: MessagesState) -> dict[str, Any]:
+    return {"messages": [AIMessage("rude words")]}
+
+
+@pytest.mark.parametrize("guard", [removes_last, removes_all, removes_all_with_a_note])
+@pytest.mark.parametrize("speaks", [calls(saying("rude ", "words")), writes, chain(inner=calls(saying("rude words")))])
+async def test_text_that_is_removed_from_the_conversation_is_not_the_answer(speaks: Any, guard: Any) -> None:
+    shown = await shown_by(chain(speaks=speaks, guard=guard))
+    assert "".join(shown.of("content")).startswith("rude words")
+    assert "rude" not in shown.result.text
+    assert shown.of("discard") == [False]
+
+
+async def test_an_answer_that_outlives_the_rest_of_its_conversation_is_the_answer() -> None:
+    async def compacts(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [RemoveMessage("__remove_all__"), HumanMessage("a note"), state["messages"][-1]]}
+
+    shown = await shown_by(chain(speaks=calls(saying("the ", "answer")), compacts=compacts))
+    assert (shown.result, shown.of("content")) == (FinalResult("the answer"), ["the ", "answer"])
+
+
 async def test_what_a_tool_returns_last_is_the_answer() -> None:
     @tool(return_direct=True)
     def look() -> str:
