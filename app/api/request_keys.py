@@ -10,6 +10,7 @@ from fastapi import Request
 
 from app.api.deps import MAX_KEY_LENGTH
 from app.errors import InvalidRequest
+from app.models import ENDS
 from app.queue_manager import Answer, Key, Submission
 
 
@@ -49,6 +50,9 @@ def _said(submission: Submission, default_agent: str) -> dict[str, Any]:
         fields["options"] = submission.options.model_dump(exclude_none=True)
     if submission.run_at is not None:
         fields["run_at"] = submission.run_at.astimezone(UTC).isoformat()
+    if submission.webhook_events is not None:
+        events = set(submission.webhook_events)
+        fields["webhook_events"] = None if events == set(ENDS) else sorted(events)
     defaults = Submission._field_defaults
     return {name: value for name, value in fields.items() if name not in defaults or value != defaults[name]}
 

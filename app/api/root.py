@@ -60,7 +60,7 @@ class About(BaseModel):
 )
 async def get_root(request: Request) -> Response:
     """JSON, or a page with the same for a client that takes HTML and not JSON, as browsers do. Open to everybody."""
-    accepted = request.headers.get("accept", "")
+    accepted = request.headers.get("accept", "").lower()
     if "text/html" in accepted and "application/json" not in accepted:
         return HTMLResponse(_page(), headers=HEADERS)
     return JsonReply(About(name=NAME, version=__version__, links=LINKS).model_dump_json(), headers=HEADERS)

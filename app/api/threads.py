@@ -39,9 +39,9 @@ async def list_threads(
 )
 async def get_thread_messages(
     request: Request,
-    thread_id: ThreadIdDep,
     services: ServicesDep,
     principal: PrincipalDep,
+    thread_id: ThreadIdDep,
     limit: Limit = 200,
     cursor: Cursor = None,
 ) -> Response:
@@ -68,7 +68,7 @@ async def get_thread_messages(
     response_model=ThreadDetails,
     responses=problems(401, 404, 422, 503),
 )
-async def get_thread(thread_id: ThreadIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
+async def get_thread(services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep) -> Response:
     """Its times, and its messages counted by state."""
     thread = await services.threads.get_thread(principal.tenant, thread_id)
     return JsonReply(ThreadDetails.of(thread).model_dump_json())

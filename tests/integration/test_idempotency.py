@@ -10,7 +10,7 @@ import pytest
 from app.models import MessageState
 from tests.contract.builders import claim
 from tests.integration.conftest import Serve
-from tests.integration.states import QUESTION, bring, end, in_seconds
+from tests.integration.states import QUESTION, SECRET, bring, end, in_seconds
 from tests.integration.test_api import check_problem
 from tests.servers import LiveServer, until
 from tests.talk import talk
@@ -19,7 +19,8 @@ from tests.talk import talk
 @pytest.fixture
 async def quiet(serve: Serve, database: dict[str, str]) -> LiveServer:
     """A server that takes messages and runs none, on each backend."""
-    return await serve(worker_concurrency=0, **{name.lower(): value for name, value in database.items()})
+    engine = {name.lower(): value for name, value in database.items()}
+    return await serve(worker_concurrency=0, webhook_secret=SECRET, webhook_allow_private=True, **engine)
 
 
 async def send(server: LiveServer, key: str, body: Any, path: str = "/messages", **headers: str) -> httpx2.Response:
@@ -75,6 +76,14 @@ SAME: dict[str, list[str]] = {
     "times": [
         '{"message": "Hello", "run_at": "UTC"}',
         '{"run_at": "PARIS", "message": "Hello"}',
+    ],
+    "events in any order": [
+        '{"message": "Hello", "webhook_url": "http://127.0.0.1:9", "webhook_events": ["failed", "interrupted"]}',
+        '{"message": "Hello", "webhook_url": "http://127.0.0.1:9", "webhook_events": ["interrupted", "failed"]}',
+    ],
+    "the usual events": [
+        '{"message": "Hello", "webhook_url": "http://127.0.0.1:9"}',
+        '{"webhook_events":["failed","cancelled","completed"],"message":"Hello","webhook_url":"http://127.0.0.1:9"}',
     ],
     "the last of two": [
         '{"message": "Hello"}',

@@ -46,6 +46,13 @@ async def test_every_route_refuses_what_it_does_not_know(quiet: LiveServer) -> N
     assert (await quiet.client.get("/queue")).json()["total_queued"] == 1
 
 
+@pytest.mark.parametrize("path", ["/threads/%ff", "/threads/%00/messages", "/threads/%F0%9F/messages?limit=x"])
+async def test_only_those_who_may_use_a_route_are_told_what_is_wrong(quiet: LiveServer, path: str) -> None:
+    response = await wire.request(quiet.url, "GET", path, headers={"X-Forwarded-For": "1.2.3.4"})
+    check_problem(response, 401, "authentication_required")
+    assert (await wire.request(quiet.url, "GET", path)).status == 422
+
+
 async def test_only_those_who_may_use_a_route_are_told_what_it_knows(quiet: LiveServer) -> None:
     stranger = {"X-Forwarded-For": "1.2.3.4"}
     statuses = set()
