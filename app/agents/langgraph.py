@@ -54,11 +54,15 @@ class LangGraphAgent:
         if "messages" not in graph.channels:
             raise AgentUnavailable("The graph's state has no `messages`; use MessagesState or a state with that key.")
         self._graph = graph.copy(update={"checkpointer": checkpointer})
-        self._tool_nodes = tool_nodes(graph)
+        found = tool_nodes(graph)
+        self._tool_nodes = frozenset(name for name, _ in found)
+        self._direct_tools = frozenset(
+            name for _, node in found for name, tool in node.tools_by_name.items() if tool.return_direct
+        )
 
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
         """See `Agent.run`."""
-        calls = ModelCalls(self._tool_nodes)
+        calls = ModelCalls(self._tool_nodes, self._direct_tools)
         config: RunnableConfig = {
             "configurable": {
                 "thread_id": task.memory_key,
@@ -196,11 +200,11 @@ class _Begin(NamedTuple):
     asked: str | None = None
 
 
-def tool_nodes(graph: Pregel[Any, Any, Any, Any]) -> frozenset[str]:
-    """Return the names of the nodes that run tools, in the graph and its subgraphs."""
+def tool_nodes(graph: Pregel[Any, Any, Any, Any]) -> list[tuple[str, ToolNode]]:
+    """Return the nodes that run tools with their names, in the graph and its subgraphs."""
     inner = (each for _, each in graph.get_subgraphs(recurse=True) if isinstance(each, Pregel))
     nodes = (item for each in (graph, *inner) for item in each.nodes.items())
-    return frozenset(name for name, node in nodes if isinstance(node.bound, ToolNode))
+    return [(name, node.bound) for name, node in nodes if isinstance(node.bound, ToolNode)]
 
 
 def _inside_subgraphs(state: StateSnapshot, known: Sequence[AnyMessage]) -> list[AnyMessage]:

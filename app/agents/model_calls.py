@@ -53,7 +53,9 @@ class ModelCalls(FinishCheck):
     A call that it does not stream is not known here.
     """
 
-    def __init__(self, tool_nodes: Collection[str]) -> None:
+    def __init__(self, tool_nodes: Collection[str], direct_tools: Collection[str] = ()) -> None:
+        self.direct_tools = direct_tools
+        """The names of tools whose result is the answer."""
         self._tool_nodes = tool_nodes
         self._by_metadata: dict[int, ModelCall] = {}
         self._by_run: dict[UUID, ModelCall] = {}

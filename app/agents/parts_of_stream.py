@@ -263,6 +263,7 @@ class Answer:
         elif isinstance(message, ToolMessage) and key not in self._seen:
             result = {"id": message.tool_call_id, "name": message.name, "content": whole(str(message.text))}
             yield Part("tool_result", {**result, "status": message.status}, key, node)
+            self._unshown[key] = node
         elif key not in self._seen and (call := self._shown_before(whole(str(message.text)), key)) is not None:
             call.kept = call.settled = True  # a node passes a model's text on as what somebody else has said
         self._seen.add(key)
@@ -320,16 +321,23 @@ class Answer:
     # The end
 
     def _last_answer(self) -> tuple[str | None, str]:
-        """Return the key and the text of this turn's last AI message that has text."""
+        """Return the key and the text of this turn's last message that answers and has text.
+
+        AI messages answer, and so do results of tools with `return_direct`.
+        """
         messages = self._state.get("messages")
         if isinstance(messages, list):
             for index in range(len(messages) - 1, -1, -1):
                 key = key_of(messages[index], index)
                 if key not in self._before:
                     for message in as_messages(messages[index]):
-                        if isinstance(message, AIMessage) and message.text:
+                        if self._answers(message) and message.text:
                             return key, whole(str(message.text))
         return None, ""
+
+    def _answers(self, message: BaseMessage) -> bool:
+        is_result = isinstance(message, ToolMessage) and message.status == "success"
+        return isinstance(message, AIMessage) or (is_result and message.name in self._calls.direct_tools)
 
     def _other_answer(self, output: object) -> tuple[ModelCall | None, str | None, str]:
         """Return the answer of a run whose conversation has no text of it.

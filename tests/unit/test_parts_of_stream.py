@@ -578,15 +578,19 @@ async def test_an_answer_that_outlives_the_rest_of_its_conversation_is_the_answe
     assert (shown.result, shown.of("content")) == (FinalResult("the answer"), ["the ", "answer"])
 
 
-async def test_what_a_tool_returns_last_is_the_answer() -> None:
+@pytest.mark.parametrize("beside", ["", "I look."])
+async def test_what_a_tool_returns_last_is_the_answer(beside: str) -> None:
     @tool(return_direct=True)
     def look() -> str:
         """Look."""
         return "forty-two"
 
     call = {"name": "look", "args": "{}", "id": "l", "index": 0}
-    model = saying(AIMessageChunk(content="", tool_call_chunks=[call]))
-    assert (await shown_by(create_agent(model, tools=[look]))).result == FinalResult("forty-two")
+    model = saying(AIMessageChunk(content=beside, tool_call_chunks=[call]))
+    shown = await shown_by(create_agent(model, tools=[look]))
+    assert shown.result == FinalResult("forty-two")
+    assert shown.parts[-1].node == "tools"
+    assert shown.of("discard") == ([True] if beside else [])
 
 
 async def test_an_empty_answer_of_a_model_stays_one() -> None:
