@@ -318,7 +318,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
     def _refuse(self, refused: Refused) -> None:
         """Answer what was received last with a refusal, after the answers to the requests before it."""
         logger.debug("Refused a request: status=%d, reason=%s", refused.response.status_code, refused)
-        let_page_read(refused.response, self.scope, self.allowed_origins)
+        let_page_read(refused.response, cast(Scope | None, self.scope), self.allowed_origins)
         self.headers = []
         if not self._has_cycle:
             if self._is_answered():
