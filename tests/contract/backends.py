@@ -27,7 +27,7 @@ def sqlite(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store
 
 def postgres(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store:
     """On one server for all; the folder names the database."""
-    return PostgresStore(postgres_server.database_of(folder), ranks=ranks, clock=clock, allow_volatile=True)
+    return PostgresStore(postgres_server.queue_of(folder), ranks=ranks, clock=clock, allow_volatile=True)
 
 
 def valkey(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store:
