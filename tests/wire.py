@@ -208,13 +208,15 @@ def check_log(frames: Sequence[Frame], *, first_id: int = 1) -> None:
 
 def text_of(frames: Sequence[Frame]) -> str:
     """The text of the content chunks that were not taken back, joined."""
-    kept: list[Any] = []
-    for data in (frame.data for frame in frames if frame.event == "chunk"):
-        if data["type"] == "discard":
-            kept = [each for each in kept if each.get("message") != data["message"]]
-        elif data["type"] == "content":
-            kept.append(data)
-    return "".join(each["chunk"] for each in kept)
+    kept: list[Frame] = []
+    for frame in frames:
+        if frame.event in ("retry", "resumed"):
+            kept = [each for each in kept if each.id is not None and each.id < frame.data["discard_from"]]
+        elif frame.event == "chunk" and frame.data["type"] == "discard":
+            kept = [each for each in kept if each.data.get("message") != frame.data["message"]]
+        elif frame.event == "chunk" and frame.data["type"] == "content":
+            kept.append(frame)
+    return "".join(each.data["chunk"] for each in kept)
 
 
 def shown_in(frames: Sequence[Frame]) -> str:
