@@ -21,6 +21,7 @@ from app.bootstrap import Runtime
 from app.config import Settings
 from app.main import create_app, listen, server_config
 from app.store.base import Store
+from tests.warm_starts import PROGRAMS, WarmProcess, shared_starter
 
 ROOT = Path(__file__).parent.parent
 DEADLINE_SECONDS = 30.0
@@ -133,11 +134,20 @@ def free_port() -> int:
 class ServerProcess:
     """`python -m app.main`, `python -m app.worker` or another module, or the file of a script, as a process of its own.
 
-    `{port}` in an argument stands for the port that the process is to listen on.
+    `{port}` in an argument stands for the port that the process is to listen on. One of our own programs finds what it
+    imports in memory, unless `cold`.
     """
 
+    process: "subprocess.Popen[bytes] | WarmProcess"
+
     def __init__(
-        self, folder: Path, module: str = "app.main", *, arguments: Sequence[str] = (), **environment: str
+        self,
+        folder: Path,
+        module: str = "app.main",
+        *,
+        arguments: Sequence[str] = (),
+        cold: bool = False,
+        **environment: str,
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -151,12 +161,19 @@ class ServerProcess:
             "PYTHONUNBUFFERED": "1",
         }
         self.log = folder / f"{Path(module).name}-{self.port}.log"
-        program = [module] if Path(module).is_absolute() else ["-m", module]
+        arguments = [argument.format(port=self.port) for argument in arguments]
+        environment = {**inherited, **ours, **environment}
         with self.log.open("wb") as log:
+            if module in PROGRAMS and not cold:
+                self.process = shared_starter().start(
+                    [module, *arguments], folder=folder, environment=environment, output=log
+                )
+                return
+            program = [module] if Path(module).is_absolute() else ["-m", module]
             self.process = subprocess.Popen(
-                [sys.executable, *program, *(argument.format(port=self.port) for argument in arguments)],
+                [sys.executable, *program, *arguments],
                 cwd=folder,  # no .env of the checkout
-                env={**inherited, **ours, **environment},
+                env=environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -191,10 +208,15 @@ class ServerProcess:
 
 @contextlib.contextmanager
 def server_process(
-    folder: Path, module: str = "app.main", *, arguments: Sequence[str] = (), **environment: str
+    folder: Path,
+    module: str = "app.main",
+    *,
+    arguments: Sequence[str] = (),
+    cold: bool = False,
+    **environment: str,
 ) -> Iterator[ServerProcess]:
     """A process that is ended with the test."""
-    server = ServerProcess(folder, module, arguments=arguments, **environment)
+    server = ServerProcess(folder, module, arguments=arguments, cold=cold, **environment)
     try:
         yield server
     finally:

@@ -118,7 +118,7 @@ def chat_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatProce
     with openai_stub_in_thread() as stub:
         environment = {"OPENAI_BASE_URL": stub.base_url, "OPENAI_API_KEY": "sk-canary-7f3a9c", "LOG_LEVEL": "DEBUG"}
         began = time.monotonic()
-        with server_process(folder, **environment) as server:
+        with server_process(folder, cold=True, **environment) as server:
             seen, to_port = _watch_start(server, began)
             yield ChatProcess(server, stub, seen, to_port, time.monotonic() - began)
 

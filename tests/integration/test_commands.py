@@ -77,7 +77,7 @@ async def test_json_lines_and_the_env_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(
         "# made from .env.example\nLOG_FORMAT=json\nWORKER_CONCURRENCY=0\nPORT=1\nMODEL_NAME=gpt-4\nOPENAI_API_KEY=\n"
     )
-    with server_process(tmp_path) as server:
+    with server_process(tmp_path, cold=True) as server:
         await server.ready()
         message_id = await submit(server)
         server.terminate()

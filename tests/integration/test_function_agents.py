@@ -27,7 +27,7 @@ async def failing(text: str, message_id: str) -> str:
 async def test_functions_answer_without_langgraph_and_can_be_purged(tmp_path: Path) -> None:
     (tmp_path / "functions.py").write_text(FUNCTIONS)
     agents = ",".join(f"{name}=functions:{name}" for name in ("modules", "words", "failing"))
-    with server_process(tmp_path, AGENTS=agents, MAX_ATTEMPTS="1") as server:
+    with server_process(tmp_path, cold=True, AGENTS=agents, MAX_ATTEMPTS="1") as server:
         await server.ready()
         async with httpx2.AsyncClient(base_url=server.url, trust_env=False, verify=False) as client:
 

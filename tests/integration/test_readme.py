@@ -124,7 +124,7 @@ async def check(bash: Shell, block: Block, server: ServerProcess) -> None:
 async def test_the_tour_works_as_it_is_written(tmp_path: Path) -> None:
     blocks = blocks_of(README)
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    with server_process(tmp_path, DATABASE_URL=DATABASE_URL) as server:
+    with server_process(tmp_path, cold=True, DATABASE_URL=DATABASE_URL) as server:
         await server.ready()
         environment = {
             "DATABASE_URL": DATABASE_URL,
@@ -202,7 +202,7 @@ async def test_the_example_of_a_graph_works(setting: str, tmp_path: Path) -> Non
     (tmp_path / "langgraph.json").write_text('{"graphs": {"shopping": "./my_agents.py:graph"}}')
     values = {"AGENTS": "shopping=my_agents:graph", "LANGGRAPH_CONFIG": "langgraph.json"}
 
-    with server_process(tmp_path, **{setting: values[setting]}) as server:
+    with server_process(tmp_path, cold=True, **{setting: values[setting]}) as server:
         await server.ready()
         answers = [await answer_of(server, "bread"), await answer_of(server, "milk")]
 

@@ -76,7 +76,7 @@ async def test_a_server_waits_for_its_engine_and_does_not_listen_meanwhile(
 ) -> None:
     with engine() as (database, url):
         environment = {"DATABASE_URL": url, "ALLOW_VOLATILE": "true", **AGENT, **GraphControl(tmp_path).environment}
-        with server_process(tmp_path, module, arguments=MODULES[module], **environment) as server:
+        with server_process(tmp_path, module, arguments=MODULES[module], cold=True, **environment) as server:
             await waits(server)
             assert refuses(server)
             await asyncio.to_thread(database.start)
@@ -90,7 +90,7 @@ async def test_a_server_waits_for_its_engine_and_does_not_listen_meanwhile(
 async def test_a_worker_waits_for_its_engine(tmp_path: Path, engine: Away) -> None:
     with engine() as (database, url):
         environment = {"DATABASE_URL": url, "ALLOW_VOLATILE": "true", **AGENT, **GraphControl(tmp_path).environment}
-        with server_process(tmp_path, "app.worker", **environment) as worker:
+        with server_process(tmp_path, "app.worker", cold=True, **environment) as worker:
             await waits(worker)
             await asyncio.to_thread(database.start)
             await until(lambda: "Worker started" in worker.output, "it works")
