@@ -220,25 +220,24 @@ class Play:
         self.resume: dict[str, Any] | None = None
         self.hung: list[asyncio.Task[Any]] = []
 
-    async def run(self, memory_url: str) -> None:
+    async def run(self, saver: Any) -> None:
         """Run until the message has ended."""
-        async with open_saver(memory_url, "this queue") as saver:
-            await saver.forget(["default/thread/t"])
-            savers_own = asyncio.all_tasks()
-            agent = LangGraphAgent(self.graph.graph, saver)
-            try:
-                for fence in range(1, ATTEMPTS):
-                    if await self._attempt(agent, fence):
-                        received = {key for each in self.graph.attempts.values() for key, _ in each.received}
-                        assert received == self.human.answers.keys() == self._questions()
-                        return
-                raise AssertionError("the message never ended")
-            finally:
-                for task in self.hung:
-                    task.cancel()
-                async with asyncio.timeout(LEFT_SECONDS):
-                    while left := asyncio.all_tasks() - savers_own:  # what is cancelled may still begin to write
-                        await asyncio.wait(left)
+        await saver.forget(["default/thread/t"])
+        savers_own = asyncio.all_tasks()
+        agent = LangGraphAgent(self.graph.graph, saver)
+        try:
+            for fence in range(1, ATTEMPTS):
+                if await self._attempt(agent, fence):
+                    received = {key for each in self.graph.attempts.values() for key, _ in each.received}
+                    assert received == self.human.answers.keys() == self._questions()
+                    return
+            raise AssertionError("the message never ended")
+        finally:
+            for task in self.hung:
+                task.cancel()
+            async with asyncio.timeout(LEFT_SECONDS):
+                while left := asyncio.all_tasks() - savers_own:  # what is cancelled may still begin to write
+                    await asyncio.wait(left)
 
     def _questions(self) -> set[str]:
         return {f"{name} {number}" for name, count in self.graph.questions.items() for number in range(count)}
@@ -290,26 +289,32 @@ def test_each_answer_reaches_its_own_question_once(memory_url: str, shape: str) 
     )
     @given(st.booleans(), st.lists(steps(shape), min_size=4, max_size=ATTEMPTS // 2))
     def check(same_text: bool, plan: list[Step]) -> None:
-        asyncio.run(Play(shape, plan, same_text=same_text).run(memory_url))
+        runner.run(Play(shape, plan, same_text=same_text).run(opened))
 
-    check()
+    with asyncio.Runner() as runner:
+        saver = open_saver(memory_url, "this queue")
+        opened = runner.run(saver.__aenter__())
+        try:
+            check()
+        finally:
+            runner.run(saver.__aexit__(None, None, None))
 
 
 @pytest.mark.parametrize("is_last", [False, True])
 async def test_an_answer_of_a_cut_off_attempt_is_asked_for_again_only_when_the_message_is_put_back(
-    memory_url: str, is_last: bool
+    saver: Any, is_last: bool
 ) -> None:
     asked = Step("", None, is_last=False, answers=2)
     killed = Step("kill", ("a", 1), is_last=False, answers=2)
     failed = Step("fail", ("a", 0), is_last=is_last, answers=2)
     play = Play("sent", [asked, killed, failed])
-    await play.run(memory_url)
+    await play.run(saver)
     assert len(play.human.answers["a 0"]) == (2 if is_last else 1)
 
 
-async def test_what_a_parallel_task_took_beside_a_failure_is_not_asked_for_again(memory_url: str) -> None:
+async def test_what_a_parallel_task_took_beside_a_failure_is_not_asked_for_again(saver: Any) -> None:
     asked = Step("", None, is_last=False, answers=2)
     failed = Step("fail", ("b", 2), is_last=True, answers=2)
     play = Play("sent", [asked, asked, failed])
-    await play.run(memory_url)
+    await play.run(saver)
     assert {key: len(given) for key, given in play.human.answers.items()} == {"a 0": 1, "a 1": 1, "b 0": 1, "b 1": 1}
