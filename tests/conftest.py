@@ -1,6 +1,7 @@
 """Fixtures that every tier uses: a clock that stands still, stores, and the model's stand-in."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -19,6 +20,37 @@ from tests.postgres_server import PostgresServer
 from tests.valkey_server import ValkeyServer
 
 QUEUE = "this queue"
+FOLDER = Path(__file__).parent
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that take longest, spread over the workers.
+
+    pytest-xdist gives each worker a slice of as many tests, and one that has none left takes from the end of another's.
+    Half of the workers begin with the chaos tests, the others with the integration tests.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    folders: dict[str, list[pytest.Item]] = {"chaos": [], "integration": []}
+    rest: list[pytest.Item] = []
+    for item in items:
+        folders.get(item.path.relative_to(FOLDER).parts[0], rest).append(item)
+    chaos, integration = folders.values()
+    half = -(-workers // 2)
+    slices = [chaos[number::half] for number in range(half)]
+    for number in range(others := workers - half):
+        first, end = (len(integration) * each // others for each in (number, number + 1))
+        slices.append(integration[first:end])
+    if not others:
+        slices[0] += integration
+    count = len(items)
+    for number, filled in enumerate(slices):
+        share = count // (workers - number)
+        count -= share
+        wanted = max(0, share - len(filled))
+        filled.extend(rest[:wanted])
+        del rest[:wanted]
+    items[:] = [*(item for filled in slices for item in filled), *rest]
 
 
 @pytest.fixture
