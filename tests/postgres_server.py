@@ -64,7 +64,6 @@ UPDATE agent_queue.queue SET id = replace(gen_random_uuid()::text, '-', '');
 """Without triggers. A small table is emptied row by row, for a tenth of what a new file for each index costs."""
 
 EMPTY = "DROP SCHEMA IF EXISTS agent_queue, agent_queue_memory CASCADE"
-IS_ALONE = "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()"
 
 GUARDED = "guarded"
 """A role of this name has to give its password; every other one is trusted."""
@@ -170,8 +169,10 @@ class PostgresServer:
     def make_database(self, name: str) -> str:
         """Make an empty database, or an older one empty that nobody is connected to any more; its URL."""
         if name not in self._databases:
-            reused = self._reuse(self._databases, EMPTY)
-            self._databases[name] = reused or self._create(f"database_{len(self._databases)}")
+            if database := self._take_unused(self._databases):
+                self.execute(f"ALTER DATABASE {database} RESET ALL")
+                self.execute(EMPTY, database)
+            self._databases[name] = database or self._create(f"database_{len(self._databases)}")
         return self.url_of(self._databases[name])
 
     def make_queue(self, name: str) -> str:
@@ -180,28 +181,26 @@ class PostgresServer:
         For tests that use the queue by a store only, and so leave its schema as it is.
         """
         if name not in self._queues:
-            reused = self._reuse(self._queues, RESTORE_FIRST_ROWS)
-            self._queues[name] = reused or self._create(f"queue_{len(self._queues)}")
-            if reused is None:
-                prepare_database(connection_parameters(self.url_of(self._queues[name])), allow_volatile=True)
-                self.execute(KEEP_FIRST_ROWS, self._queues[name])
+            if database := self._take_unused(self._queues):
+                self.execute(RESTORE_FIRST_ROWS, database)
+            else:
+                database = self._create(f"queue_{len(self._queues)}")
+                prepare_database(connection_parameters(self.url_of(database)), allow_volatile=True)
+                self.execute(KEEP_FIRST_ROWS, database)
+            self._queues[name] = database
         return self.url_of(self._queues[name])
 
     def _create(self, database: str) -> str:
         self.execute(f"CREATE DATABASE {database}")
         return database
 
-    def _reuse(self, databases: dict[str, str], cleaning: str) -> str | None:
-        """Take the oldest database that nobody is connected to, and clean it; None while there are only a few."""
+    def _take_unused(self, databases: dict[str, str]) -> str | None:
+        """Take out the oldest database that nobody is connected to; None while there are only a few."""
         if len(databases) < KEPT_DATABASES:
             return None
-        for name, database in databases.items():
-            with psycopg.connect(self.url_of(database), autocommit=True) as connection:
-                if connection.execute(IS_ALONE).fetchone() == (True,):
-                    connection.execute(f"ALTER DATABASE {database} RESET ALL".encode())
-                    connection.execute(cleaning.encode())
-                    return databases.pop(name)
-        return None
+        used = {database for (database,) in self.execute("SELECT DISTINCT datname FROM pg_stat_activity")}
+        unused = next((name for name, database in databases.items() if database not in used), None)
+        return None if unused is None else databases.pop(unused)
 
     def _processes(self) -> list[int]:
         """The server's own and that of each connection."""
