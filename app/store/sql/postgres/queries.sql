@@ -44,7 +44,7 @@ INSERT INTO commits (session, number, committed_at) VALUES (%(session)s, %(numbe
 ON CONFLICT (session) DO UPDATE SET number = excluded.number, committed_at = excluded.committed_at
 
 -- name: identify_backend
-SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()
+SELECT pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())
 
 -- name: end_backend
 -- No row when it has ended already; false when it would not end in time. Then, whether its commit is done here and only
