@@ -293,7 +293,7 @@ def _checked_parts(url: str, allow_private: bool) -> tuple[SplitResult, str, int
     except ValueError:
         raise _refused("this is not a URL") from None
     if parts.scheme != "https" and not (allow_private and parts.scheme == "http"):
-        raise _refused("only https:// is allowed")
+        raise _refused("only https:// and http:// are allowed" if allow_private else "only https:// is allowed")
     if "@" in parts.netloc:
         raise _refused("a user name or a password in it is not allowed")
     host = parts.hostname or ""

@@ -117,7 +117,8 @@ class NotCancellable(Conflict):
 
     def __init__(self, message_id: str, state: str, *, running: bool = False) -> None:
         allowed = "Messages that have ended cannot" if running else "Only queued messages can"
-        hint = "" if running or state != "processing" else f" POST /messages/{message_id}/cancel cancels it."
+        unfinished = state in ("processing", "interrupted")
+        hint = "" if running or not unfinished else f" POST /messages/{message_id}/cancel cancels it."
         super().__init__(f"{allowed} be cancelled; message {message_id} is {state}.{hint}", state=state)
 
 
@@ -165,7 +166,10 @@ class SelectionMoved(Conflict):
     code = "selection_moved"
 
     def __init__(self, expected: int, found: int) -> None:
-        super().__init__(f"The filter means {found} messages, not {expected}. Nothing was changed; look again first.")
+        super().__init__(
+            f"The filter means {found} message{'' if found == 1 else 's'}, not {expected}. Nothing was changed; look "
+            "again first."
+        )
 
 
 class QueueFull(AgentQueueError):

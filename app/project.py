@@ -17,7 +17,6 @@ from dotenv import dotenv_values
 from app.errors import ConfigurationError
 
 APPLIED = ("$schema", "graphs", "dependencies", "env")
-EXPECTED = "LANGGRAPH_CONFIG: expected a langgraph.json with an object `graphs`, got"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +39,14 @@ def read_project(file: Path) -> Project:
         text = file.read_text("utf-8-sig")
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ConfigurationError(f"{EXPECTED} '{file}:{error.lineno}' ({error.msg})") from None
+        raise _wrong(f"{file}:{error.lineno}", f"expected JSON, got text with a fault here ({error.msg})") from None
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{EXPECTED} {str(file)!r} ({type(error).__name__}: {error})") from error
+        raise _wrong(file, f"expected a langgraph.json that can be read ({type(error).__name__}: {error})") from error
     return _Reader(file, text, content).project()
+
+
+def _wrong(place: object, told: str) -> ConfigurationError:
+    return ConfigurationError(f"LANGGRAPH_CONFIG: {place}: {told}")
 
 
 class _Reader:
@@ -56,7 +59,7 @@ class _Reader:
 
     def project(self) -> Project:
         if not isinstance(self._content, dict):
-            raise ConfigurationError(f"{EXPECTED} '{self._file}:1' (it holds no object)")
+            raise _wrong(f"{self._file}:1", "expected an object with `graphs`")
         graphs = self._graphs()
         folders = tuple(dict.fromkeys(self._folders()))
         environment = self._environment()
@@ -66,7 +69,7 @@ class _Reader:
     def _wrong(self, key: str, expected: str) -> ConfigurationError:
         found = re.search(rf"{re.escape(json.dumps(key))}\s*:", self._text)
         line = 1 if found is None else self._text.count("\n", 0, found.start()) + 1
-        return ConfigurationError(f"{EXPECTED} '{self._file}:{line}' ({key}: expected {expected})")
+        return _wrong(f"{self._file}:{line}", f"`{key}`: expected {expected}")
 
     def _graphs(self) -> dict[str, str]:
         graphs = self._content.get("graphs")
@@ -92,7 +95,7 @@ class _Reader:
             if folder.is_dir():
                 yield from _import_folders(folder)
             elif dependency.startswith((".", "/")):
-                raise self._wrong("dependencies", f"folders that exist, {dependency!r} is none")
+                raise self._wrong("dependencies", f"folders that exist, got {dependency!r}")
             elif not _is_installed(dependency):
                 self._warnings.append(f"it needs a package that is not installed here: {dependency}")
         yield self._folder

@@ -50,8 +50,8 @@ def hint_for(error: BaseException) -> str:
     if package in sys.modules:  # it is there, and has no such module
         return ""
     return (
-        f"Install what provides {package!r} in this server's environment, or name its folder in the `dependencies` of "
-        "the langgraph.json."
+        f"Install what provides {package!r}, start the server in its folder, or name that in the langgraph.json's "
+        "`dependencies`."
     )
 
 

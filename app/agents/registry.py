@@ -139,7 +139,9 @@ class AgentRegistry:
         most = min(MAX_ERROR_LENGTH, MAX_ERRORS_LENGTH // max(1, len(self._loaders)))
         told = " ".join(self._redact(described(error)).split())
         place, hint = own_place_of(error), hint_for(error)
-        more = ("" if place is None or _is_ours(error) else f" ({place})") + (f" {hint}" if hint else "")
+        more = "" if place is None or _is_ours(error) else f" ({place})"
+        if hint:
+            more += f"{'' if not more and told.endswith('.') else '.'} {hint}"
         more = more if len(more) <= most // 2 else ""
         most -= len(more)
         return (told if len(told) <= most else told[: most - 1] + "…") + more

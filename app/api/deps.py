@@ -12,7 +12,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
 from app.api.auth import Principal, authenticate
-from app.api.errors import UnsupportedMediaType
+from app.api.errors import InvalidBody, UnsupportedMediaType
+from app.api.field_errors import detail_of
 from app.errors import InvalidRequest
 from app.models import Accepted, Message, MessageFilter, MessageState, Page, Priority, Text, ThreadId
 from app.services import Services
@@ -57,7 +58,7 @@ async def thread_id_in_path(
     try:
         return _thread_id.validate_python(unquote(thread_id, errors="strict"))
     except ValidationError as error:
-        raise InvalidRequest(f"thread_id: {error.errors()[0]['msg']}", field="thread_id") from None
+        raise InvalidRequest(f"thread_id: {detail_of(error.errors()[0])}", field="thread_id") from None
     except UnicodeDecodeError:
         raise InvalidRequest("thread_id: expected percent-encoded UTF-8", field="thread_id") from None
 
@@ -71,11 +72,15 @@ Cursor = Annotated[
 
 
 async def body_of(request: Request, model: type[B]) -> B:
-    """The JSON body as this model, parsed from its bytes once. Raises UnsupportedMediaType, ValidationError."""
+    """The JSON body as this model, parsed from its bytes once. Raises UnsupportedMediaType, InvalidBody."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json.")
-    return model.model_validate_json(await request.body())
+    body = await request.body()
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise InvalidBody(error.errors(include_url=False, include_input=False), model) from None
 
 
 def described_body(model: type[BaseModel], *headers: dict[str, Any]) -> dict[str, Any]:

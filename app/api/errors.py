@@ -7,11 +7,12 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from app.api.field_errors import field_error
 from app.api.replies import JsonReply
 from app.api.schemas import Problem, ProblemError
 from app.errors import (
@@ -31,6 +32,10 @@ logger = logging.getLogger(__name__)
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
 MAX_ERRORS_TOLD = 20
+
+NOTHING_HERE = (
+    "There is nothing at this path. `/docs` shows the paths of this server, `/openapi.json` has them as JSON."
+)
 
 NEWER_TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 """RFC 9110's names, which Python has from 3.13 on."""
@@ -52,6 +57,17 @@ class BodyTooLarge(AgentQueueError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The body is larger than the {limit} bytes that this server takes.")
+
+
+class InvalidBody(AgentQueueError):
+    """A body that the model of its route does not take; `errors` are Pydantic's."""
+
+    code = "validation_error"
+
+    def __init__(self, errors: Sequence[Any], model: type[BaseModel]) -> None:
+        super().__init__(f"{len(errors)} errors in a {model.__name__}")
+        self.errors = errors
+        self.model = model
 
 
 class UnsupportedMediaType(AgentQueueError):
@@ -119,37 +135,32 @@ def _of_ours(error: AgentQueueError) -> Response:
         headers = {"WWW-Authenticate": "Bearer"}
     errors = []
     if isinstance(error, InvalidRequest) and error.field is not None:
-        errors = [ProblemError(field=error.field, detail=str(error))]
+        errors = [ProblemError(field=error.field, detail=str(error).removeprefix(f"{error.field}: "))]
     detail = error.public if isinstance(error, StoreError) else str(error)
     state = error.state if isinstance(error, Conflict) else None
     return problem(status, error.code, detail, errors=errors, state=state, headers=headers)
 
 
-def invalid(errors: Sequence[Any]) -> Response:
-    """Pydantic's errors as one problem; values that came are not repeated."""
-    found = [
-        ProblemError(field=_field(error["loc"]), detail=error["msg"].removeprefix("Value error, "))
-        for error in errors[:MAX_ERRORS_TOLD]
-    ]
+def invalid(errors: Sequence[Any], model: object = None) -> Response:
+    """Return Pydantic's errors as one problem. The model is that of the body, for the fields that it knows."""
+    found = [field_error(error, model) for error in errors[:MAX_ERRORS_TOLD]]
     detail = "; ".join(f"{e.field}: {e.detail}" for e in found[:5])
     return problem(422, "validation_error", detail, errors=found)
-
-
-def _field(location: Sequence[int | str]) -> str:
-    parts = [str(part) for part in location if part not in ("body", "query", "path", "header")]
-    return ".".join(parts) or "body"
 
 
 def response_to(error: Exception) -> Response:
     """The problem that tells of this error; what nobody expected is told without its text."""
     match error:
+        case InvalidBody():
+            return invalid(error.errors, error.model)
         case AgentQueueError():
             return _of_ours(error)
         case RequestValidationError() | ValidationError():
             return invalid(error.errors())
         case HTTPException():
             code = title_of(error.status_code).lower().replace(" ", "_")
-            return problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+            detail = NOTHING_HERE if error.status_code == 404 else str(error.detail)
+            return problem(error.status_code, code, detail, headers=dict(error.headers or {}))
         case _:
             return problem(500, "internal_error", "Something went wrong in the server; its log has the details.")
 
@@ -174,7 +185,8 @@ def install(app: FastAPI) -> None:
             headers = {"Allow": ", ".join(allowed)}
             if request.method == "OPTIONS":
                 return Response(status_code=204, headers=headers)
-            error = HTTPException(error.status_code, error.detail, headers)
+            detail = f"This path does not take {request.method}. It takes {', '.join(allowed)}."
+            error = HTTPException(error.status_code, detail, headers)
         return response_to(error)
 
     async def leave(_: Request, __: Exception) -> Response:

@@ -208,7 +208,15 @@ Answer: TypeAlias = Accepted | Subscribed | Unsubscribed | Cancelled | Cancellin
 ClientFrame = Annotated[Request, Field(discriminator="type")]
 ServerFrame = Annotated[Answer | Event | Error, Field(discriminator="type")]
 
-KINDS = ("submit", "subscribe", "unsubscribe", "cancel", "resume", "ping")
+MODELS: dict[str, type[BaseModel]] = {
+    "submit": Submit,
+    "subscribe": Subscribe,
+    "unsubscribe": Unsubscribe,
+    "cancel": Cancel,
+    "resume": Resume,
+    "ping": Ping,
+}
+KINDS = tuple(MODELS)
 _clients = TypeAdapter[Request](ClientFrame)
 _request_id = TypeAdapter[str | None](RequestId | None)
 
@@ -229,13 +237,16 @@ def request_id_of(text: str) -> str | None:
 def malformed(error: ValidationError) -> Response:
     """What `parse` found, as the same problem that HTTP would answer; a kind of frame is no part of a field's name."""
     found: list[dict[str, Any]] = []
+    model = None
     for each in error.errors(include_url=False, include_input=False):
-        location = each["loc"][1:] if each["loc"][:1] and each["loc"][0] in KINDS else each["loc"]
         if each["type"].startswith("union_tag"):
             found.append({"loc": ("type",), "msg": f"expected one of {', '.join(KINDS)}"})
+        elif each["loc"][:1] and each["loc"][0] in MODELS:
+            model = MODELS[str(each["loc"][0])]
+            found.append({**each, "loc": each["loc"][1:]})
         else:
-            found.append({"loc": location, "msg": each["msg"]})
-    return invalid(found)
+            found.append(dict(each))
+    return invalid(found, model)
 
 
 def event_text(message_id: str, number: int | None, event: str, data: str) -> str:

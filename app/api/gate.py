@@ -6,7 +6,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.errors import BodyTooLarge, problem
+from app.api.errors import NOTHING_HERE, BodyTooLarge, problem
 from app.api.hosts import Host, is_loopback, is_own_page, parse_host
 from app.api.protocol import HEAD_EXTENSION
 
@@ -97,7 +97,7 @@ class Gate:
             return problem(403, "foreign_origin", FOREIGN)
         # The router's patterns end with `$`, which matches ahead of a final line break too. Threads are routed as sent.
         if scope["path"].endswith("\n") and not scope["path"].startswith("/threads/"):
-            return problem(404, "not_found", "Not Found")
+            return problem(404, "not_found", NOTHING_HERE)
         return None
 
 

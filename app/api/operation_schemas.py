@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.api.schemas import (
     ACCEPTED_EXAMPLE,
@@ -202,11 +202,20 @@ class DeadLetterSelection(BaseModel):
         return Selection(chosen=self.filter.chosen(), expected_count=self.expected_count)
 
 
+def _listed(value: object) -> object:
+    """Return one state as a list, as a query has it."""
+    return [value] if isinstance(value, str) else value
+
+
+ListedStates = Annotated[list[MessageState], Field(min_length=1)]
+States = Annotated[ListedStates, BeforeValidator(_listed, json_schema_input_type=MessageState | ListedStates)]
+
+
 class UnfinishedFilter(DeadLetterFilter):
     """Which unfinished messages are meant: those that have all of what is given, at least one thing."""
 
-    state: Annotated[list[MessageState], Field(min_length=1)] | None = Field(
-        None, description="`queued`, `processing` or `interrupted`; all of them by default."
+    state: States | None = Field(
+        None, description="`queued`, `processing` or `interrupted`, or a list of them; all of them by default."
     )
 
     def chosen(self) -> MessageFilter:

@@ -188,6 +188,16 @@ async def test_a_broken_file_is_told_with_its_line(tmp_path: Path, text: str, li
     assert f"inner_m/graph.py:{line} in <module>" in registry.failures["mine"]
 
 
+async def test_a_module_of_agents_that_is_not_there_is_told_in_two_sentences(tmp_path: Path) -> None:
+    async def load() -> Any:
+        return await load_attribute("a_module_that_is_not_there:graph")
+
+    registry = AgentRegistry({"mine": load}, redactor_of(settings_for(tmp_path)).shown)
+    await registry.load()
+    assert "No module named 'a_module_that_is_not_there'. Install what provides" in registry.failures["mine"]
+    assert "start the server in its folder" in registry.failures["mine"]
+
+
 async def test_a_broken_file_is_logged_without_our_own_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "broken_n.py").write_text("1 / 0")
     load: Any = partial(load_attribute, f"{tmp_path}/broken_n.py:graph")
@@ -289,16 +299,16 @@ def test_what_is_not_there_is_warned_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('{"graphs": {}}', ":1' (graphs: expected an object with at least one graph)"),
-        ("[]", ":1' (it holds no object)"),
-        ('{\n"graphs": {"a": "x.py:g"\n', ":3' (Expecting ',' delimiter)"),
-        ('{\n"graphs": {\n"a": "x.py"}}', ":3' (a: expected './file.py:attribute'"),
-        ('{\n"graphs": {\n"a": {"description": "x"}}}', ":3' (a: expected './file.py:attribute'"),
-        ('{"graphs": {"a": "x.py:g"},\n"dependencies": "."}', ":2' (dependencies: expected a list"),
-        ('{"graphs": {"a": "x.py:g"},\n"dependencies": ["./gone"]}', ":2' (dependencies: expected folders that exist"),
-        ('{"graphs": {"a": "x.py:g"},\n"env": {"A": {"b": 1}}}', ":2' (env: expected the path of a file"),
-        ('{"graphs": {"a": "x.py:g"},\n"env": {"A=B": "c"}}', ":2' (env: expected the path of a file"),
-        ('{"graphs": {"a": "x.py:g"},\n"env": 1}', ":2' (env: expected the path of a file"),
+        ('{"graphs": {}}', ":1: `graphs`: expected an object with at least one graph"),
+        ("[]", ":1: expected an object with `graphs`"),
+        ('{\n"graphs": {"a": "x.py:g"\n', ":3: expected JSON, got text with a fault here (Expecting ',' delimiter)"),
+        ('{\n"graphs": {\n"a": "x.py"}}', ":3: `a`: expected './file.py:attribute'"),
+        ('{\n"graphs": {\n"a": {"description": "x"}}}', ":3: `a`: expected './file.py:attribute'"),
+        ('{"graphs": {"a": "x.py:g"},\n"dependencies": "."}', ":2: `dependencies`: expected a list"),
+        ('{"graphs": {"a": "x.py:g"},\n"dependencies": ["./gone"]}', ":2: `dependencies`: expected folders that exist"),
+        ('{"graphs": {"a": "x.py:g"},\n"env": {"A": {"b": 1}}}', ":2: `env`: expected the path of a file"),
+        ('{"graphs": {"a": "x.py:g"},\n"env": {"A=B": "c"}}', ":2: `env`: expected the path of a file"),
+        ('{"graphs": {"a": "x.py:g"},\n"env": 1}', ":2: `env`: expected the path of a file"),
     ],
 )
 def test_what_is_wrong_is_told_with_the_line(tmp_path: Path, text: str, told: str) -> None:
@@ -306,8 +316,7 @@ def test_what_is_wrong_is_told_with_the_line(tmp_path: Path, text: str, told: st
     file.write_text(text)
     with pytest.raises(ConfigurationError) as raised:
         read_project(file)
-    assert str(raised.value).startswith("LANGGRAPH_CONFIG: expected a langgraph.json")
-    assert told in str(raised.value)
+    assert str(raised.value).startswith(f"LANGGRAPH_CONFIG: {file}{told}")
 
 
 def test_a_secret_of_a_wrong_env_is_not_told(tmp_path: Path) -> None:

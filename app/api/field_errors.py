@@ -1,0 +1,60 @@
+"""Pydantic's errors in the words of this API. They name the field and what it takes; values that came are left out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from app.api.schemas import ProblemError
+
+PLACES = ("body", "query", "path", "header")
+"""What FastAPI puts in front of a field's name."""
+
+
+def field_error(error: Mapping[str, Any], model: object = None) -> ProblemError:
+    """Return one of Pydantic's errors as an entry of a problem. The model is that of the body, None for none."""
+    return ProblemError(field=_field(error["loc"]), detail=detail_of(error, model))
+
+
+def detail_of(error: Mapping[str, Any], model: object = None) -> str:
+    """Return what is wrong with a field, without its name."""
+    given = error.get("ctx", {})
+    match error.get("type"):
+        case "extra_forbidden" if known := known_fields(model, error["loc"]):
+            return f"unknown field. Known here: {', '.join(known)}."
+        case "too_short":
+            return f"expected at least {_counted(given['min_length'], given)}, got {given['actual_length']}"
+        case "too_long" if given["actual_length"] is not None:
+            return f"expected at most {_counted(given['max_length'], given)}, got {given['actual_length']}"
+        case _:
+            return str(error["msg"]).removeprefix("Value error, ")
+
+
+def known_fields(model: object, location: Sequence[int | str]) -> list[str]:
+    """Return the fields of the model that the last part of a location belongs to, in their order."""
+    models = list(_models_in(model))
+    for name in location[:-1]:
+        if isinstance(name, str):  # a number is an entry of a list
+            fields = [each.model_fields[name] for each in models if name in each.model_fields]
+            models = [inner for field in fields for inner in _models_in(field.annotation)]
+    return list(dict.fromkeys(name for each in models for name in each.model_fields))
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for each in get_args(annotation):
+        yield from _models_in(each)
+
+
+def _counted(number: int, given: Mapping[str, Any]) -> str:
+    """Return a length with its unit. Pydantic calls a text a `Value` where another check stands before the length."""
+    one, many = ("character", "characters") if given["field_type"] == "Value" else ("entry", "entries")
+    return f"{number} {one if number == 1 else many}"
+
+
+def _field(location: Sequence[int | str]) -> str:
+    parts = [str(part) for part in location if part not in PLACES]
+    if location[:1] == ("query",):  # a parameter that may come again has a number, which nobody sent
+        parts = parts[:1]
+    return ".".join(parts) or "body"
