@@ -1,7 +1,10 @@
 """The description of the API as pages for people. Their browser fetches nothing from elsewhere."""
 
+from fastapi import Request
+from fastapi.openapi.docs import get_redoc_html
 from fastapi_offline import FastAPIOffline
 from starlette.datastructures import MutableHeaders
+from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -9,7 +12,17 @@ POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; worker-src 'self' blob:"
 )
-"""For browsers. The pages are written inline and compile their own checks; a logo of Redoc's maker is not fetched."""
+"""For browsers. The pages are written inline and compile their own checks."""
+
+OWN_IMAGES = b"""<script>
+const setAttribute = Element.prototype.setAttribute;
+Element.prototype.setAttribute = function (name, value) {
+  const elsewhere = this.tagName === "IMG" && name === "src" && /^https?:/.test(value);
+  setAttribute.call(this, name, elsewhere ? "data:," : value);
+};
+</script>
+"""
+"""Redoc shows a logo of its maker, without an option against it, and leaves it out when it cannot be shown."""
 
 
 class OwnSourcesOnly:
@@ -31,7 +44,20 @@ class OwnSourcesOnly:
 
 def pages(title: str) -> list[BaseRoute]:
     """Return the routes `/docs`, `/redoc`, and what these pages load."""
-    offline = FastAPIOffline(title=title)
+    offline = FastAPIOffline(title=title, redoc_url=None)
+
+    @offline.get("/redoc", include_in_schema=False)
+    async def redoc(request: Request) -> HTMLResponse:
+        root = request.scope.get("root_path", "")
+        page = get_redoc_html(
+            openapi_url=f"{root}{offline.openapi_url}",
+            title=f"{title} - ReDoc",
+            redoc_js_url=f"{root}/static-offline-docs/redoc.standalone.js",
+            redoc_favicon_url=f"{root}/static-offline-docs/favicon.png",
+            with_google_fonts=False,
+        )
+        return HTMLResponse(bytes(page.body).replace(b"<redoc ", OWN_IMAGES + b"<redoc "))
+
     found: list[BaseRoute] = []
     for route in offline.routes:
         assert isinstance(route, Route | Mount)

@@ -1,5 +1,7 @@
 """The manners of replies: each ends with a newline, and `/` tells what this is."""
 
+import base64
+import hashlib
 from html.parser import HTMLParser
 
 import pytest
@@ -124,8 +126,14 @@ async def test_a_browser_gets_a_page_with_the_same_links(quiet: LiveServer) -> N
     page = response.body.decode()
     assert __version__ in page
     found = Links(page).found
-    assert {"docs", "health", "messages"} <= set(found)
-    for path in found:
+    assert {"docs", "redoc", "openapi.json", "health", "messages"} <= set(found)
+    assert '<meta name="viewport"' in page
+    assert "dead_letters" not in page
+    (icon,) = [each for each in found if each.startswith("data:")]
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{hashed}'" in response.headers["content-security-policy"]
+    for path in set(found) - {icon}:
         assert "//" not in path, "nothing is fetched from elsewhere"
         assert (await wire.request(quiet.url, "GET", f"/{path}")).status == 200, path
 

@@ -194,7 +194,7 @@ async def test_a_module_of_agents_that_is_not_there_is_told_in_two_sentences(tmp
 
     registry = AgentRegistry({"mine": load}, redactor_of(settings_for(tmp_path)).shown)
     await registry.load()
-    assert "No module named 'a_module_that_is_not_there'. Install what provides" in registry.failures["mine"]
+    assert "). Install what provides 'a_module_that_is_not_there'," in registry.failures["mine"]
     assert "start the server in its folder" in registry.failures["mine"]
 
 
