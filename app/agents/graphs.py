@@ -152,7 +152,8 @@ def _no_graph(found: object, path: str) -> AgentUnavailable:
     if inspect.isgenerator(found):
         hint = " A function that yields its graph needs the decorator `contextlib.contextmanager`."
     return AgentUnavailable(
-        f"{path} is or makes a {type(found).__name__}, expected a LangGraph graph or a function making one.{hint}"
+        f"{path} is or makes something of the type `{type(found).__name__}`, expected a LangGraph graph or a function "
+        f"making one.{hint}"
     )
 
 

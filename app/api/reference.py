@@ -15,10 +15,12 @@ POLICY = (
 """For browsers. The pages are written inline and compile their own checks."""
 
 OWN_IMAGES = b"""<script>
-const setAttribute = Element.prototype.setAttribute;
-Element.prototype.setAttribute = function (name, value) {
-  const elsewhere = this.tagName === "IMG" && name === "src" && /^https?:/.test(value);
-  setAttribute.call(this, name, elsewhere ? "data:," : value);
+const image = HTMLImageElement.prototype;
+const source = Object.getOwnPropertyDescriptor(image, "src");
+const own = (value) => (/^https?:/.test(value) ? "data:," : value);
+Object.defineProperty(image, "src", { ...source, set(value) { source.set.call(this, own(value)); } });
+image.setAttribute = function (name, value) {
+  Element.prototype.setAttribute.call(this, name, name === "src" ? own(value) : value);
 };
 </script>
 """
