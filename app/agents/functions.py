@@ -67,5 +67,7 @@ def _text(given: object) -> str:
     if not isinstance(given, str):
         is_graph = hasattr(given, "astream")
         hint = " One that yields a graph needs the decorator `contextlib.asynccontextmanager`." if is_graph else ""
-        raise TypeError(f"The agent answered with something of the type `{type(given).__name__}`, expected `str`.{hint}")
+        raise TypeError(
+            f"The agent answered with something of the type `{type(given).__name__}`, expected `str`.{hint}"
+        )
     return given

@@ -57,6 +57,7 @@ p, span { color: var(--quiet) }
 ul { margin: 0; padding: 0; list-style: none }
 li { display: flex; flex-wrap: wrap; gap: 0 1rem; padding: .6rem 0; border-bottom: 1px solid var(--line) }
 a { flex: 0 0 11rem; color: var(--link) }
+@media (max-width: 36rem) { a { flex-basis: 100% } }
 a:focus-visible { outline: 2px solid; outline-offset: 2px }
 """
 ICON = (

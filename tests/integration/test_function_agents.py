@@ -21,6 +21,10 @@ async def words(text: str):
 
 async def failing(text: str, message_id: str) -> str:
     raise ValueError(message_id)
+
+
+async def bare(text):
+    return text
 """
 
 
@@ -43,3 +47,15 @@ async def test_functions_answer_without_langgraph_and_can_be_purged(tmp_path: Pa
             assert (failed["error_code"], failed["message_id"] in str(failed["error"])) == ("agent_error", True)
             purged = await client.post("/dead-letters/purge", json={"message_ids": [failed["message_id"]]})
             assert (purged.status_code, purged.json()) == (200, {"purged": [failed["message_id"]]}), server.output
+
+
+async def test_a_function_without_annotation_fails_its_messages_with_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "functions.py").write_text(FUNCTIONS)
+    with server_process(tmp_path, AGENTS="bare=functions:bare", MAX_ATTEMPTS="1") as server:
+        await server.ready()
+        async with httpx2.AsyncClient(base_url=server.url, trust_env=False, verify=False) as client:
+            reply = await client.post("/messages", json={"message": "Hi"}, headers={"Prefer": "wait=30"})
+    failed = reply.json()
+    assert failed["error_code"] == "agent_unavailable"
+    assert "something of the type `str`" in failed["error"]
+    assert "has to say so: `-> str`" in failed["error"]
