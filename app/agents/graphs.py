@@ -148,7 +148,8 @@ def _compiled(found: object, path: str) -> Graph:
 
 
 def _no_graph(found: object, path: str) -> AgentUnavailable:
-    hint = " An async function that answers by itself has to say so: `-> str`." if isinstance(found, str) else ""
+    # A dictionary is the config that a function took for the text of the message.
+    hint = " An async function that answers by itself has to say so: `-> str`." if isinstance(found, str | dict) else ""
     if inspect.isgenerator(found):
         hint = " A function that yields its graph needs the decorator `contextlib.contextmanager`."
     return AgentUnavailable(

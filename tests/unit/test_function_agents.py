@@ -77,7 +77,7 @@ async def test_an_answer_that_is_no_text_is_refused() -> None:
     async def numbers(_: str) -> AsyncGenerator[int]:
         yield 1
 
-    with pytest.raises(TypeError, match="a int, expected str"):
+    with pytest.raises(TypeError, match="of the type `int`, expected `str`"):
         await parts_of(numbers)
 
 
