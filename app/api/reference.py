@@ -27,6 +27,10 @@ image.setAttribute = function (name, value) {
 """Redoc shows a logo of its maker, without an option against it, and leaves it out when it cannot be shown."""
 
 
+STATIC = "static-offline-docs"
+"""The name of the library's mount for what the pages load."""
+
+
 class OwnSourcesOnly:
     """Add POLICY to every response of an application."""
 
@@ -51,11 +55,14 @@ def pages(title: str) -> list[BaseRoute]:
     @offline.get("/redoc", include_in_schema=False)
     async def redoc(request: Request) -> HTMLResponse:
         root = request.scope.get("root_path", "")
+        script, icon = (
+            root + offline.url_path_for(STATIC, path=name) for name in ("redoc.standalone.js", "favicon.png")
+        )
         page = get_redoc_html(
             openapi_url=f"{root}{offline.openapi_url}",
             title=f"{title} - ReDoc",
-            redoc_js_url=f"{root}/static-offline-docs/redoc.standalone.js",
-            redoc_favicon_url=f"{root}/static-offline-docs/favicon.png",
+            redoc_js_url=script,
+            redoc_favicon_url=icon,
             with_google_fonts=False,
         )
         return HTMLResponse(bytes(page.body).replace(b"<redoc ", OWN_IMAGES + b"<redoc "))
