@@ -243,9 +243,29 @@ def serve(settings: Settings) -> None:
         asyncio.run(await_engines(settings))
         app = create_app(settings, owns_process=True)
         server = Server(server_config(app))
-        server.run(sockets=[listener])
+        with _ending_cleanly():
+            server.run(sockets=[listener])
     if not server.started:
         sys.exit(FAILED_EXIT_CODE)  # uvicorn has logged why
+
+
+@contextmanager
+def _ending_cleanly() -> Iterator[None]:
+    """Have SIGTERM and SIGINT end the process with exit code 0 where nothing else handles them.
+
+    Uvicorn raises the signals that it got once more after its clean stop, and Python's own handlers would then end the
+    process with a traceback or by the signal.
+    """
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        sys.exit(0)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Server(uvicorn.Server):
