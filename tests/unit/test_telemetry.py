@@ -187,20 +187,22 @@ def test_secrets_are_masked_wherever_they_are(log: Log) -> None:
 
 @pytest.fixture
 def restored() -> Iterator[None]:
-    """Puts the handlers and levels of all loggers back."""
+    """Puts the handlers, their filters and the levels of all loggers back; pytest's own handlers outlive a test."""
     names = [None, *logging.root.manager.loggerDict]
     before = {
-        name: (list(logger.handlers), logger.level, logger.propagate)
+        name: ({handler: list(handler.filters) for handler in logger.handlers}, logger.level, logger.propagate)
         for name in names
         if isinstance(logger := logging.getLogger(name), logging.Logger)
     }
     yield
     for name in [None, *logging.root.manager.loggerDict]:
         logger = logging.getLogger(name)
-        handlers, level, propagate = before.get(name, ([], logging.NOTSET, True))
+        handlers, level, propagate = before.get(name, ({}, logging.NOTSET, True))
         for handler in logger.handlers:
             if handler not in handlers:
                 handler.close()
+        for handler, filters in handlers.items():
+            handler.filters[:] = filters
         logger.handlers[:], logger.propagate = handlers, propagate
         logger.setLevel(level)
 
