@@ -35,7 +35,7 @@ TYPE_NAME = re.compile(r"[^\s:,/]+(?::[^\s:,./]+)?")
 
 
 class Settings(BaseSettings):
-    """Every setting. The name in the environment is the field's in capitals; README describes them."""
+    """Every setting. Its name in the environment is the field's in capitals. See docs/reference/settings.md."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True

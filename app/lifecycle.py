@@ -1,6 +1,6 @@
 """The life of a message as data: which state may follow which, and why.
 
-Every store makes exactly these transitions; `docs/state-machine.md` is drawn from this table by `make docs`.
+Every store makes exactly these transitions; `docs/reference/state-machine.md` is drawn from this table by `make docs`.
 """
 
 from typing import NamedTuple

@@ -1,24 +1,53 @@
-"""The generated documents. `make docs` writes them, `tests/unit/test_documents.py` compares them."""
+"""The generated documents and parts of pages. `make docs` writes them, `tests/unit/test_documents.py` compares them."""
 
+import ast
 import json
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 from app import lifecycle
 from app.api import frames
 from app.config import Settings
 from app.main import create_app
+from tests.pages import DOCS, PROJECT, ROOT
 
-DOCS = Path(__file__).parent.parent / "docs"
+REFERENCE = DOCS / "reference"
+ARCHITECTURE = DOCS / "explanation" / "architecture.md"
 
 STATE_MACHINE = """# The life of a message
 
-Drawn from the table in `app/lifecycle.py` by `make docs`. A store makes these transitions and no others; each is one
-transaction together with its event. What the words mean is in [ARCHITECTURE](ARCHITECTURE.md#words).
+`make docs` draws this from the table in `app/lifecycle.py`. A store makes these transitions and no others. Each is one
+transaction together with its event. The [glossary](../explanation/architecture.md#words) defines the words.
 
 ```mermaid
 {diagram}
 ```
 """
+
+INTERVALS = [
+    ("streams.POLL_SECONDS", "a reader looks at its log without a hint"),
+    ("streams.POSITION_SECONDS", "a waiting reader is told its position at most this often, less often when many wait"),
+    ("worker.POLL_SECONDS", "a worker asks for messages without a hint"),
+    ("worker.CANCELS_SECONDS", "minimum between heartbeats triggered by cancellations"),
+    ("maintenance.PROMOTE_SECONDS", "delayed messages that are due become ready"),
+    ("maintenance.PRUNE_SECONDS", "old events and messages are deleted"),
+    ("webhooks.POLL_SECONDS", "a process looks for due deliveries"),
+    ("store.sqlite.store.HINT_POLL_SECONDS", "`sqlite-hints` looks for writes of other processes"),
+    ("store.postgres.watchdog.EXCHANGE_SECONDS", "maximum wait for an answer of PostgreSQL"),
+]
+OF_A_LEASE = [
+    ("beat_seconds", "a worker renews its leases"),
+    ("self_stop_seconds", "a worker without a heartbeat for this long stops its runs"),
+    ("rescue_seconds", "a process looks for leases that ran out"),
+]
+LIMITS = [
+    ("store.lane.MAX_BATCH", "pieces of work in one transaction"),
+    ("streams.READERS_A_POLL", "readers that look without a hint in each interval, all messages together"),
+]
 
 
 def openapi() -> str:
@@ -32,12 +61,67 @@ def websocket_schema() -> str:
     return json.dumps(frames.json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
+def first_sentence(module: str) -> str:
+    """What a module or package of the server says of itself."""
+    path = ROOT / "app" / f"{module}.py"
+    source = path if path.exists() else ROOT / "app" / module / "__init__.py"
+    documentation = ast.get_docstring(ast.parse(source.read_text("utf-8"))) or ""
+    return re.split(r"(?<=[.])\s", documentation.partition("\n\n")[0].replace("\n", " "))[0]
+
+
+def rows_of_layers() -> Iterator[tuple[int, str]]:
+    """The modules with the number of their layer, from the top."""
+    layers = next(each for each in PROJECT["tool"]["importlinter"]["contracts"] if each["type"] == "layers")["layers"]
+    for number, layer in enumerate(layers, 1):
+        for module in layer.split(" | "):
+            yield number, module
+
+
+def layers() -> str:
+    """The table of layers, as import-linter checks them."""
+    rows = [f"| {number} | `{module}` | {first_sentence(module)} |" for number, module in rows_of_layers()]
+    return "\n".join(["| Layer | Module | In its own words |", "|---|---|---|", *rows])
+
+
+def constant(place: str) -> float:
+    """The value of a constant, by its module and name."""
+    module, _, name = place.rpartition(".")
+    return float(getattr(import_module(f"app.{module}"), name))
+
+
+def intervals() -> str:
+    """The table of polling intervals and limits."""
+    lease = Settings(_env_file=None, lease_seconds=60)
+    shares = [(Fraction(getattr(lease, name) / 60).limit_denominator(100), what) for name, what in OF_A_LEASE]
+    rows = [
+        *(f"| {constant(place) * 1000:g} ms | {what} |" for place, what in INTERVALS if constant(place) < 1),
+        *(f"| {constant(place):g} s | {what} |" for place, what in INTERVALS if constant(place) >= 1),
+        *(f"| {share} of `LEASE_SECONDS` | {what} |" for share, what in shares),
+        *(f"| {constant(place):,g} | {what} |" for place, what in LIMITS),
+    ]
+    return "\n".join(["| Interval or limit | Of |", "|---|---|", *rows])
+
+
+def with_parts(page: Path, **parts: str) -> str:
+    """The page with its parts between `<!-- generated: name -->` and `<!-- end -->` made anew."""
+    text = page.read_text("utf-8")
+    for name, part in parts.items():
+        mark = f"<!-- generated: {name} -->\n"
+        before, _, rest = text.partition(mark)
+        _, end, after = rest.partition("<!-- end -->")
+        assert end, f"{page.name} has no part {name}"
+        text = f"{before}{mark}{part}\n{end}{after}"
+    return text
+
+
+@cache
 def generated() -> dict[Path, str]:
     """Every generated document and its text."""
     return {
-        DOCS / "openapi.json": openapi(),
-        DOCS / "websocket.schema.json": websocket_schema(),
-        DOCS / "state-machine.md": STATE_MACHINE.format(diagram=lifecycle.as_mermaid()),
+        REFERENCE / "openapi.json": openapi(),
+        REFERENCE / "websocket.schema.json": websocket_schema(),
+        REFERENCE / "state-machine.md": STATE_MACHINE.format(diagram=lifecycle.as_mermaid()),
+        ARCHITECTURE: with_parts(ARCHITECTURE, layers=layers(), intervals=intervals()),
     }
 
 

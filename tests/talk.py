@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests import wire
-from tests.documents import DOCS
+from tests.documents import REFERENCE
 from tests.servers import LiveServer
 from tests.wire import DEADLINE_SECONDS
 
@@ -20,7 +20,7 @@ from tests.wire import DEADLINE_SECONDS
 @lru_cache
 def frame_schema(side: str) -> jsonschema_rs.Draft202012Validator:
     """The validator of `ClientFrame` or `ServerFrame`."""
-    document = json.loads((DOCS / "websocket.schema.json").read_text("utf-8"))
+    document = json.loads((REFERENCE / "websocket.schema.json").read_text("utf-8"))
     return jsonschema_rs.Draft202012Validator({**document, "$ref": f"#/$defs/{side}"})
 
 

@@ -1,6 +1,6 @@
 """What goes over a WebSocket: one JSON object a text frame. The connection itself is in `app.api.websocket`.
 
-Clients write frames by `docs/WEBSOCKET.md` and its JSON Schema, which is made of these models by `make docs`.
+Clients write frames by `docs/reference/websocket.md` and its JSON Schema, which is made of these models by `make docs`.
 """
 
 import json

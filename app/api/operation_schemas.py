@@ -278,8 +278,8 @@ class DeadLetter(BaseModel):
         failed_at=ENDED,
         reason="It failed in its first attempt and was not tried again.",
         error="The model refused the request.",
-        error_code="provider_rejected",
-        fingerprint="provider_rejected",
+        error_code="provider_refused",
+        fingerprint="provider_refused",
         attempt=1,
         crashes=0,
         attempts=[
@@ -289,7 +289,7 @@ class DeadLetter(BaseModel):
                 "started_at": STARTED,
                 "ended_at": ENDED,
                 "error": "The model refused the request.",
-                "error_code": "provider_rejected",
+                "error_code": "provider_refused",
             }
         ],
     )
@@ -348,10 +348,10 @@ class DeadLetterGroups(BaseModel):
     model_config = example(
         groups=[
             {
-                "fingerprint": "provider_rejected",
+                "fingerprint": "provider_refused",
                 "count": 12,
                 "error": "The model refused the request.",
-                "error_code": "provider_rejected",
+                "error_code": "provider_refused",
                 "first_failed_at": STARTED,
                 "last_failed_at": ENDED,
             }

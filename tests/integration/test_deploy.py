@@ -161,7 +161,7 @@ def test_the_manifests_need_nothing_that_a_cluster_may_not_have() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [DEPLOY / "kubernetes" / "kustomization.yaml", ROOT / "docs" / "OPERATIONS.md"], ids=str
+    "text", [DEPLOY / "kubernetes" / "kustomization.yaml", ROOT / "docs" / "how-to" / "run-many-processes.md"], ids=str
 )
 def test_what_is_applied_comes_after_its_namespace(text: Path) -> None:
     commands = re.findall(r"kubectl apply -[fk] (\S+)", text.read_text("utf-8"))

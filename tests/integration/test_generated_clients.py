@@ -1,4 +1,4 @@
-"""Clients generated from `docs/openapi.json` are typed: their compilers tell the events apart, and real events fit."""
+"""Clients generated from our OpenAPI document are typed: compilers tell the events apart, and real events fit."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from tests.openai_stub import Answer, Status, StubServer, ToolCall
 from tests.servers import ROOT, LiveServer, until
 
 FOLDER = ROOT / "tests" / "generated_clients"
-DOCUMENT = ROOT / "docs" / "openapi.json"
+DOCUMENT = ROOT / "docs" / "reference" / "openapi.json"
 DEADLINE_SECONDS = 100
 PYTHON_OPTIONS = (
     "--input-file-type", "openapi", "--output-model-type", "pydantic_v2.BaseModel", "--formatters", "builtin",

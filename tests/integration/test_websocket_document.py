@@ -1,4 +1,4 @@
-"""`docs/WEBSOCKET.md`: its conversation happens as it is written, and its examples run."""
+"""`docs/reference/websocket.md`: its conversation happens as it is written, and its examples run."""
 
 import asyncio
 import json

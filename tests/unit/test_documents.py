@@ -1,29 +1,52 @@
-"""The documents say what the code does: settings, endpoints, codes, commands, links."""
+"""The documents say what the code does: settings, endpoints, codes, commands, layers, examples, links."""
 
+import ast
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
 
-from app.api.errors import STATUS_BY_ERROR
+from app import retry
+from app.agents.langgraph import LangGraphAgent
+from app.api.errors import STATUS_BY_ERROR, title_of
 from app.config import Settings, load_settings
 from app.errors import AgentQueueError, Conflict
 from app.main import create_app
 from app.models import EventType
+from app.outlook import WaitingCode
+from app.store import endings
 from app.telemetry import logging_config
-from tests.documents import generated
+from tests.documents import REFERENCE, generated, openapi
+from tests.pages import (
+    DOCS,
+    FENCE,
+    INLINE_CODE,
+    MARK,
+    PAGES,
+    PICTURES,
+    README,
+    ROOT,
+    TARGETS,
+    anchors,
+    blocks_of,
+    complaints,
+    files_of_ours,
+    inline_commands,
+    links_of,
+    name_of,
+    prose,
+)
 
-ROOT = Path(__file__).parent.parent.parent
-README = ROOT / "README.md"
 ENV_EXAMPLE = ROOT / ".env.example"
-ADRS = ROOT / "docs" / "adr"
+ADRS = DOCS / "adr"
+CONTROL = DOCS / "how-to" / "control-messages.md"
+README_LINES = 250
 
-COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-INLINE_CODE = re.compile(r"`[^`\n]+`")
 SPECIFIED_SETTINGS = [
     "OPENAI_API_KEY",
     "MODEL_NAME",
@@ -35,26 +58,17 @@ SPECIFIED_SETTINGS = [
     "LOG_LEVEL",
 ]
 
-
-def files_of_ours(pattern: str) -> list[Path]:
-    """Files of the checkout, without environments, caches, data and installed packages."""
-    found = (path for path in ROOT.rglob(pattern) if path.is_file())
-    left_out = ("node_modules", "data", "dist", "htmlcov", "results")
-    return sorted(
-        path
-        for path in found
-        if not any(part.startswith(".") or part in left_out for part in path.relative_to(ROOT).parts[:-1])
-    )
+pages = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
-DOCUMENTS = files_of_ours("*.md")
-documents = pytest.mark.parametrize("document", DOCUMENTS, ids=[str(d.relative_to(ROOT)) for d in DOCUMENTS])
+def text_of(page: Path) -> str:
+    return page.read_text("utf-8")
 
 
-def section(title: str) -> str:
-    """The README's section of this heading, without its subsections' parents."""
-    _, _, rest = README.read_text("utf-8").partition(f"\n## {title}\n")
-    assert rest, f"README has no section {title!r}"
+def section(page: Path, title: str) -> str:
+    """The page's section of this heading."""
+    _, _, rest = text_of(page).partition(f"\n## {title}\n")
+    assert rest, f"{name_of(page)} has no section {title!r}"
     return rest.partition("\n## ")[0]
 
 
@@ -76,11 +90,22 @@ def default_settings() -> dict[str, str]:
     }
 
 
+def rows_of_settings(text: str) -> list[tuple[str, str, str]]:
+    return re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| (.+) \|$", text, re.MULTILINE)
+
+
 def test_the_table_of_settings_is_the_settings() -> None:
-    rows = re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| (.+) \|$", section("Settings"), re.MULTILINE)
+    rows = rows_of_settings(text_of(REFERENCE / "settings.md"))
 
     assert {name: default for name, default, _ in rows} == default_settings()
     assert len(rows) == len(Settings.model_fields)
+
+
+def test_the_readme_has_the_specified_settings_as_the_reference_has_them() -> None:
+    rows = rows_of_settings(section(README, "Settings"))
+
+    assert [name for name, _, _ in rows] == SPECIFIED_SETTINGS
+    assert set(rows) <= set(rows_of_settings(text_of(REFERENCE / "settings.md")))
 
 
 def test_the_example_environment_names_every_setting_with_a_comment() -> None:
@@ -109,14 +134,18 @@ def test_the_example_of_a_logging_configuration_is_our_own() -> None:
     assert text == json.dumps(logging_config("INFO", "text"), indent=2) + "\n"
 
 
+def rows_of_requests(text: str) -> list[str]:
+    return re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", text, re.MULTILINE)
+
+
 def test_the_table_of_endpoints_is_the_api(tmp_path: Path) -> None:
     settings = Settings(_env_file=None, database_url=f"sqlite:///{tmp_path / 'queue.db'}")
     paths = create_app(settings).openapi()["paths"]
     served = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
 
-    rows = re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", section("API"), re.MULTILINE)
-
-    assert sorted(rows) == sorted(served)
+    assert sorted(rows_of_requests(text_of(REFERENCE / "api.md"))) == sorted(served)
+    assert rows_of_requests(section(README, "API"))
+    assert set(rows_of_requests(section(README, "API"))) <= served
 
 
 @pytest.mark.parametrize("path", sorted(generated()), ids=lambda path: path.name)
@@ -125,7 +154,7 @@ def test_the_generated_documents_are_up_to_date(path: Path) -> None:
 
 
 def test_every_event_is_described() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (no|yes|yes, last) \|", section("Events"), re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| (no|yes|yes, last) \|", text_of(REFERENCE / "events.md"), re.MULTILINE)
 
     assert {name for name, stored in rows if stored.startswith("yes")} == {str(kind) for kind in EventType}
     assert {name for name, stored in rows if stored == "no"} == {"waiting", "reset"}
@@ -141,7 +170,7 @@ def leaves(kind: type[AgentQueueError]) -> Iterator[type[AgentQueueError]]:
 
 
 def test_every_code_of_a_refusal_is_described() -> None:
-    table = section("Errors")
+    table = section(REFERENCE / "errors.md", "Refusals")
     raised = {leaf for kind in STATUS_BY_ERROR for leaf in leaves(kind)} - {Conflict}
 
     for error in raised:
@@ -149,41 +178,205 @@ def test_every_code_of_a_refusal_is_described() -> None:
         assert re.search(rf"^\| [0-9, ]*\b{status}\b[0-9, ]* \|.*`{error.code}`", table, re.MULTILINE), error.code
 
 
-def prose(document: Path) -> str:
-    """The text without code blocks and comments."""
-    return COMMENT.sub("", FENCE.sub("", document.read_text("utf-8")))
+# Codes
 
 
-def anchors(document: Path) -> set[str]:
-    """Of the headings, as repository hosts make them."""
-    headings = re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE)
-    plain = [re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", h).lower()) for h in headings]
-    return {heading.strip().replace(" ", "-") for heading in plain}
+def calls_of(tree: ast.Module) -> Iterator[ast.Call]:
+    """The calls of a module, without those that make examples for the description."""
+    nodes: list[ast.AST] = [tree]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name) and node.func.id == "example":
+                continue
+            yield node
+        nodes.extend(ast.iter_child_nodes(node))
 
 
-@documents
-def test_every_link_leads_somewhere(document: Path) -> None:
-    links = re.findall(r"\]\(([^)\s]+)\)", INLINE_CODE.sub("", prose(document)))
+def texts_in(nodes: list[ast.expr]) -> set[str]:
+    """Those of the nodes that are texts in the form of a code."""
+    values = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return {value for value in values if re.fullmatch("[a-z]+(_[a-z]+)*", value)}
+
+
+def codes_of_calls(call: ast.Call) -> set[str]:
+    """What is given as the code: after a status, after the text of a `Failed`, or by name."""
+    found = texts_in([keyword.value for keyword in call.keywords if keyword.arg == "code"])
+    match call:
+        case ast.Call(args=[ast.Constant(value=int(status)), code, *_]) if 400 <= status < 600:
+            found |= texts_in([code])
+        case ast.Call(func=ast.Name(id="Failed"), args=[_, code, *_]):
+            found |= texts_in([code])
+    return found
+
+
+def codes_of_constants(module: ModuleType) -> set[str]:
+    """Of constants whose name is their code, such as AGENT_ERROR or WORKER_LOST_CODE."""
+    texts = {name: value for name, value in vars(module).items() if isinstance(value, str)}
+    return {value for name, value in texts.items() if value == name.removesuffix("_CODE").lower()}
+
+
+def subclasses(kind: type[AgentQueueError]) -> Iterator[type[AgentQueueError]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from subclasses(each)
+
+
+@cache
+def codes() -> set[str]:
+    """Every code of a refusal or of a failure."""
+    assert LangGraphAgent, "imported for its errors"
+    found = {title_of(status).lower().replace(" ", "_") for status in (403, 404, 405)}
+    found |= {
+        each.code for each in (AgentQueueError, *subclasses(AgentQueueError)) if each.__module__.startswith("app.")
+    }
+    found |= codes_of_constants(retry) | codes_of_constants(endings)
+    for path in (ROOT / "app").rglob("*.py"):
+        found = found.union(*map(codes_of_calls, calls_of(ast.parse(text_of(path)))))
+    return found
+
+
+NEVER_SHOWN = {"lease_lost", "conflict", "configuration_error"}
+"""Codes of errors that end within the server or before it serves, and of a class that has only subclasses."""
+
+
+def test_the_tables_of_errors_have_every_code_and_no_other() -> None:
+    rows = re.findall(r"^\|((?: [0-9, ]+\|)? `[^|]+)\|", text_of(REFERENCE / "errors.md"), re.MULTILINE)
+    described = {code for row in rows for code in re.findall(r"`([a-z_]+)`", row)} - {"code"}
+
+    assert described == codes() - NEVER_SHOWN - (set(WaitingCode) - {"thread_busy"})
+
+
+def test_the_table_of_reasons_has_every_reason() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", section(CONTROL, "See why it waits"), re.MULTILINE)
+
+    assert sorted(rows) == sorted(WaitingCode)
+
+
+SHOWN_CODE = re.compile(r"\"(?:error_)?code\\?\":\s*\\?\"([\w-]+)")
+
+
+@pytest.mark.parametrize("path", [*PAGES, *generated()], ids=lambda path: path.name)
+def test_every_code_in_an_example_exists(path: Path) -> None:
+    shown = set(SHOWN_CODE.findall(text_of(path)))
+
+    assert shown <= codes() | set(WaitingCode)
+
+
+def test_codes_in_examples_are_found() -> None:
+    assert SHOWN_CODE.findall(openapi())
+    assert SHOWN_CODE.findall(text_of(CONTROL))
+
+
+# Examples
+
+
+@pages
+def test_every_block_says_how_it_is_tested(page: Path) -> None:
+    blocks = [block for block in blocks_of(page) if block.language not in PICTURES]
+
+    assert [block.code for block in blocks if not MARK.fullmatch(block.mark)] == []
+    assert len(blocks_of(page)) == len(FENCE.findall(text_of(page)))
+    assert re.findall(r"\n\n    +\S.*", prose(page)) == [], "indented code has no comment"
+
+
+@pages
+def test_every_marked_block_can_be_what_its_mark_says(page: Path) -> None:
+    for block in blocks_of(page):
+        if block.is_run:
+            assert block.language == "bash"
+        if block.mark == "checked":
+            assert complaints(block.code, page) == []
+
+
+@pages
+def test_every_command_in_a_sentence_names_what_exists(page: Path) -> None:
+    assert [command for command in inline_commands(page) if complaints(command, page)] == []
+
+
+def literals(path: Path) -> set[str]:
+    """The texts in a module's code."""
+    nodes = ast.walk(ast.parse(text_of(path)))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def test_every_named_block_is_used_by_a_test() -> None:
+    used = set().union(*(literals(path) for path in (ROOT / "tests" / "integration").glob("test_*.py")))
+    used |= set().union(*(literals(path) for path in (ROOT / "tests" / "unit").glob("test_*.py")))
+    blocks = [block for page in PAGES for block in blocks_of(page) if block.name]
+
+    assert [(name_of(block.page), block.mark) for block in blocks if block.mark not in used] == []
+
+
+# Pages
+
+
+def test_the_readme_is_short() -> None:
+    assert len(text_of(README).splitlines()) <= README_LINES
+
+
+def test_the_readme_lists_the_folders_of_the_checkout() -> None:
+    listed = re.findall(r"^\| `(\w+)/` \|", section(README, "Development"), re.MULTILINE)
+    folders = {path.relative_to(ROOT).parts[0] for path in files_of_ours("*") if path.parent != ROOT}
+
+    assert set(listed) == {folder for folder in folders if not folder.startswith((".", "_"))}
+
+
+def test_the_index_lists_every_page() -> None:
+    index = DOCS / "README.md"
+    linked = {(index.parent / link.partition("#")[0]).resolve() for link in links_of(index)}
+    of_docs = {page for page in PAGES if page.is_relative_to(DOCS) and page.parent != ADRS} - {index}
+
+    assert linked >= of_docs | set(REFERENCE.iterdir()) | {ADRS / "README.md"}
+
+
+def test_every_page_is_linked_from_another() -> None:
+    linked = {(page.parent / link.partition("#")[0]).resolve() for page in PAGES for link in links_of(page)}
+
+    assert [name_of(page) for page in PAGES if page not in linked | {README}] == []
+
+
+def test_a_unit_test_starts_no_server_of_ours() -> None:
+    """As CONTRIBUTING says."""
+    servers = {"live_server", "server_process", "LiveServer", "ServerProcess"}
+    for path in (ROOT / "tests" / "unit").glob("*.py"):
+        imported = {
+            alias.name
+            for node in ast.walk(ast.parse(text_of(path)))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        assert not imported & servers, path.name
+
+
+@pages
+def test_every_link_leads_somewhere(page: Path) -> None:
     dead = []
-    for link in links:
-        if "://" in link or link.startswith("mailto:"):
-            continue
+    for link in links_of(page):
         path, _, anchor = link.partition("#")
-        target = (document.parent / path).resolve() if path else document
+        target = (page.parent / path).resolve() if path else page
         if not target.exists() or (anchor and anchor not in anchors(target)):
             dead.append(link)
 
     assert dead == []
 
 
-@documents
-def test_every_make_target_named_exists(document: Path) -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    text = document.read_text("utf-8")
+@pages
+def test_every_make_target_named_exists(page: Path) -> None:
+    text = text_of(page)
     code = "\n".join([*FENCE.findall(text), *INLINE_CODE.findall(FENCE.sub("", text))])
     named = set(re.findall(r"(?:^|[\s`])make((?:[ ]+[A-Z_]+=\S+)*)[ ]+([a-z][a-z-]*)", code, re.MULTILINE))
 
-    assert {target for _, target in named} <= targets
+    assert {target for _, target in named} <= TARGETS
+
+
+FILE_OF_OURS = re.compile(r"`((?:app|tests|docs|deploy|bench|examples|config)/[\w./-]+\.(?:py|md|yaml|json|conf))`")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent != ADRS], ids=name_of)
+def test_every_file_named_exists(page: Path) -> None:
+    """Those of decisions are of their time."""
+    assert [name for name in FILE_OF_OURS.findall(text_of(page)) if not (ROOT / name).exists()] == []
 
 
 def test_every_decision_is_listed() -> None:
@@ -196,11 +389,10 @@ def words(text: str) -> str:
     return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
 
 
-def test_the_readme_is_written_in_our_own_words() -> None:
-    taken = [words(seed.read_text("utf-8")) for seed in (ROOT.parent / "shared" / "seed").glob("*.txt")]
-    sentences = [
-        words(sentence) for sentence in re.split(r"[.!?:|]\s|\n\s*\n|^[-#]", prose(README), flags=re.MULTILINE)
-    ]
+@pages
+def test_the_pages_are_written_in_our_own_words(page: Path) -> None:
+    taken = [words(text_of(seed)) for seed in (ROOT.parent / "shared" / "seed").glob("*.txt")]
+    sentences = [words(sentence) for sentence in re.split(r"[.!?:|]\s|\n\s*\n|^[-#]", prose(page), flags=re.MULTILINE)]
 
     assert [s for s in sentences if len(s.split()) >= 8 and any(s in text for text in taken)] == []
 
