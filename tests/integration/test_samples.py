@@ -1,7 +1,9 @@
-"""Replies that README and guides show are what the server answers, but for ids, times and the pieces of an answer."""
+"""Replies that pages show are what the server answers, but for ids, times and the pieces of an answer."""
 
 import json
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,15 +14,17 @@ from app.models import Completed, Interrupted
 from app.store.base import Store
 from tests import wire
 from tests.contract.builders import claim, worker
-from tests.documents import DOCS, openapi
+from tests.documents import REFERENCE, openapi
 from tests.integration.conftest import Serve
 from tests.integration.states import SECRET, end
-from tests.openai_stub import Answer, StubServer
+from tests.integration.test_websocket_document import run
+from tests.openai_stub import Answer, Status, StubServer
+from tests.pages import DOCS, named
 from tests.receiver import receiver
 from tests.servers import LiveServer, until
 
-README = (DOCS.parent / "README.md").read_text("utf-8")
-CONTROL = (DOCS / "CONTROL.md").read_text("utf-8")
+TOUR = DOCS / "tutorial" / "tour.md"
+CONTROL = DOCS / "how-to" / "control-messages.md"
 QUESTION = b'{"message": "What is the capital of France?"}'
 VOLATILE = (
     re.compile(r"(lc_run--)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
@@ -30,13 +34,6 @@ VOLATILE = (
 
 PIECES = frozenset({"chunk"})
 """How an answer is cut into pieces depends on the disk."""
-
-
-def sample(document: str, name: str) -> str:
-    """Return the block behind a comment of the document."""
-    found = re.search(rf"^<!-- sample: {name} -->\n```\w+\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
-    assert found is not None, name
-    return found[1]
 
 
 def like(shown: Any, came: Any) -> bool:
@@ -95,7 +92,7 @@ async def submit(server: LiveServer) -> wire.RawResponse:
 
 
 async def test_a_submit_is_answered_as_the_tour_shows(waiting: LiveServer) -> None:
-    head, _, body = sample(README, "submit").partition("\n\n")
+    head, _, body = named(TOUR, "sample: submit").partition("\n\n")
     status, *headers = head.splitlines()
     came = await submit(waiting)
     assert status == f"HTTP/1.1 {came.status} Accepted"
@@ -112,7 +109,7 @@ async def test_a_stream_is_as_the_tour_shows(waiting: LiveServer, serve: Serve, 
         await stream.until("waiting")
         await serve(worker_concurrency=1)  # on the same queue
         await stream.rest()
-    check_events(sample(README, "stream"), stream.frames)
+    check_events(named(TOUR, "sample: stream"), stream.frames)
     assert stream.retries
 
 
@@ -126,18 +123,18 @@ async def test_a_lost_worker_is_told_as_the_tour_shows(waiting: LiveServer, serv
     async with wire.stream(waiting.url, message_id) as stream:
         await stream.until("retry")
         await stream.until("processing")
-    check_events(sample(README, "retry"), stream.frames)
+    check_events(named(TOUR, "sample: retry"), stream.frames)
 
 
 @pytest.mark.parametrize(
-    ("name", "outcome"),
+    ("mark", "outcome"),
     [
-        ("end", Completed("The answer.")),
-        ("question", Interrupted('[{"id": "6c53", "value": {"question": "May I?"}}]', 3600.0)),
+        ("sample: end", Completed("The answer.")),
+        ("sample: question", Interrupted('[{"id": "6c53", "value": {"question": "May I?"}}]', 3600.0)),
     ],
 )
 async def test_a_webhook_is_told_as_the_guide_shows(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, name: str, outcome: Completed | Interrupted
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, mark: str, outcome: Completed | Interrupted
 ) -> None:
     monkeypatch.setattr(webhooks, "POLL_SECONDS", 0.05)
     server = await serve(worker_concurrency=0, webhook_secret=SECRET, webhook_allow_private=True)
@@ -146,11 +143,51 @@ async def test_a_webhook_is_told_as_the_guide_shows(
         submitted = await server.submit(webhook_url=there.url(), webhook_events=events)
         await end(server, submitted["message_id"], outcome)
         [got] = await until(lambda: there.requests, "the webhook comes")
-    assert like(json.loads(sample(CONTROL, name)), json.loads(got.body)), got.body.decode()
+    assert like(json.loads(named(CONTROL, mark)), json.loads(got.body)), got.body.decode()
+
+
+async def test_a_problem_is_as_the_page_shows(waiting: LiveServer) -> None:
+    came = await wire.request(waiting.url, "GET", "/messages/x")
+    shown = json.loads(named(REFERENCE / "errors.md", "sample: problem"))
+    assert shown["code"] == "message_not_found"
+    assert like(shown, came.json()), came.body.decode()
+
+
+async def test_the_example_for_browsers_tells_a_failure(server: LiveServer, model: StubServer, tmp_path: Path) -> None:
+    """In Node, whose EventSource is that of browsers."""
+    model.replies.append(Status(401))
+    message_id = (await submit(server)).json()["message_id"]
+    node = shutil.which("node")
+    assert node is not None, "Node.js has to be installed for this test"
+    script = tmp_path / "page.mjs"
+    script.write_text(
+        f"const id = {json.dumps(message_id)};\n"
+        "const show = (error) => console.log(error);\n"
+        + named(REFERENCE / "events.md", "file: watch.js").replace("`/messages", f"`{server.url}/messages")
+    )
+    printed = await run(node, "--no-warnings", "--experimental-eventsource", str(script))
+    assert printed.strip() == (await server.status(message_id))["error"]
 
 
 def described() -> dict[str, Any]:
     return dict(json.loads(openapi())["components"]["schemas"])
+
+
+def lacking(example: Any, schema: dict[str, Any], schemas: dict[str, Any], place: str) -> list[str]:
+    """Return the fields of replies that an example does not have, also within lists and fields."""
+    match example, schema:
+        case _, {"$ref": str(reference)}:
+            return lacking(example, schemas[reference.rpartition("/")[2]], schemas, place)
+        case list(), {"items": dict(items)}:
+            return [lack for each in example for lack in lacking(each, items, schemas, f"{place}[]")]
+        case dict(), {"properties": dict(properties)}:
+            found = [f"{place}.{name}" for name in properties.keys() - example.keys()]
+            for name, value in example.items():
+                found += lacking(value, properties[name], schemas, f"{place}.{name}")
+            return found
+        case dict() | list(), {"anyOf": [{**first}, {"type": "null"}]}:
+            return lacking(example, first, schemas, place)
+    return []
 
 
 @pytest.mark.parametrize("name", [name for name, schema in described().items() if "examples" in schema])
@@ -163,4 +200,4 @@ def test_the_examples_of_the_description_are_whole(name: str) -> None:
         validator.validate(example)
         assert example.keys() <= schemas[name]["properties"].keys()
         if not is_body and name != "Problem":
-            assert example.keys() == schemas[name]["properties"].keys()
+            assert lacking(example, schemas[name], schemas, name) == []

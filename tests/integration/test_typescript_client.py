@@ -8,11 +8,13 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.graph_control import GraphControl
 from tests.integration.conftest import ChatProcess
+from tests.pages import named
 from tests.servers import ROOT, ServerProcess, server_process
 
 FOLDER = ROOT / "examples" / "typescript-client"
@@ -83,6 +85,20 @@ def test_its_readme_names_every_method_and_no_other() -> None:
     told = set(re.findall(r"^\| `(\w+)\(", (FOLDER / "README.md").read_text("utf-8"), re.MULTILINE))
     ours = methods - {"constructor", "ageMs", "touch", "rest", "close"}  # of errors and connections
     assert told == ours
+
+
+def test_the_example_of_its_readme_compiles(tmp_path: Path) -> None:
+    shutil.copytree(FOLDER / "src", tmp_path / "src")
+    for name in ("package.json", "tsconfig.json", "node_modules"):
+        (tmp_path / name).symlink_to(FOLDER / name)
+    (tmp_path / "src" / "example.ts").write_text(named(FOLDER / "README.md", "file: example.ts"))
+    npm("exec", "--", "tsc", "--noEmit", "--project", str(tmp_path))
+
+
+def test_its_readme_lists_its_files() -> None:
+    listed = re.findall(r"^src/(\S+)", named(FOLDER / "README.md", "sample: layout"), re.MULTILINE)
+    there = {path.name for path in (FOLDER / "src").glob("*.ts")} | {"scenes/"}
+    assert set(listed) == there
 
 
 def test_the_demo_finds_nothing_wrong(chat_process: ChatProcess) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 
 from app.api import frames
 from app.api.protocol import ConnectedWebSocketProtocol
-from tests.documents import DOCS
+from tests.documents import REFERENCE
 from tests.integration.conftest import Serve
 from tests.openai_stub import Answer, Gate, StubServer
+from tests.pages import named
 from tests.servers import LiveServer, until
 from tests.talk import frame_schema, talk
 
-DOCUMENT = (DOCS / "WEBSOCKET.md").read_text("utf-8")
+PAGE = REFERENCE / "websocket.md"
 ID = "0199f2f4-…"
 DIFFERENT_EACH_TIME = frozenset({"created_at", "completed_at", "estimated_start_at", "detail", "waiting_reason"})
 EXAMPLE_SECONDS = 30
@@ -26,16 +27,9 @@ MODEL_MESSAGE = "lc_run--"
 """How LangChain begins the ids of messages that a model made."""
 
 
-def block(note: str, language: str) -> str:
-    """The code behind a comment of the document."""
-    found = re.search(rf"^<!-- {re.escape(note)} -->\n```{language}\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
-    assert found is not None, note
-    return found[1]
-
-
 def lines() -> list[tuple[str, dict[str, Any]]]:
     """Who sends what."""
-    return [(line[0], json.loads(line[2:])) for line in block("tested: transcript", "text").splitlines()]
+    return [(line[0], json.loads(line[2:])) for line in named(PAGE, "sample: transcript").splitlines()]
 
 
 def same(expected: Any, came: Any) -> bool:
@@ -72,7 +66,7 @@ def test_every_kind_of_frame_is_described() -> None:
     schema = frames.json_schema()["$defs"]
     for side in ("ClientFrame", "ServerFrame"):
         for kind in schema[side]["discriminator"]["mapping"]:
-            assert re.search(rf"^\| [^|]*`{kind}`", DOCUMENT, re.MULTILINE), kind
+            assert re.search(rf"^\| [^|]*`{kind}`", PAGE.read_text("utf-8"), re.MULTILINE), kind
 
 
 async def test_the_conversation_happens_as_it_is_written(serve: Serve, model: StubServer) -> None:
@@ -137,7 +131,7 @@ async def test_the_python_example_survives_a_cut(server: LiveServer, model: Stub
     gate = Gate("It is Paris.")
     model.replies.extend([gate, Answer("It is Rome.")])
     script = tmp_path / "ask.py"
-    script.write_text(block("file: ask.py", "python").replace("ws://localhost:8000", server.url.replace("http", "ws")))
+    script.write_text(named(PAGE, "file: ask.py").replace("ws://localhost:8000", server.url.replace("http", "ws")))
     asking = asyncio.create_task(run(sys.executable, str(script)))
     await model.received()
     await cut_once(server, gate)
@@ -155,7 +149,7 @@ async def test_the_example_for_browsers_survives_a_cut(server: LiveServer, model
     model.replies.append(gate)
     script = tmp_path / "page.mjs"
     script.write_text(
-        f"globalThis.location = new URL({json.dumps(server.url)});\n{block('file: ask.js', 'js')}\n"
+        f"globalThis.location = new URL({json.dumps(server.url)});\n{named(PAGE, 'file: ask.js')}\n"
         "const pieces = [];\n"
         "const answer = await ask('What is the capital of France?', (piece) => pieces.push(piece));\n"
         "console.log(JSON.stringify({ answer, pieces }));\n"
@@ -174,7 +168,7 @@ async def test_a_failure_of_the_example_for_browsers_is_thrown(serve: Serve, tmp
     assert node is not None
     script = tmp_path / "page.mjs"
     script.write_text(
-        f"globalThis.location = new URL({json.dumps(server.url)});\n{block('file: ask.js', 'js')}\n"
+        f"globalThis.location = new URL({json.dumps(server.url)});\n{named(PAGE, 'file: ask.js')}\n"
         "await ask(' ', () => {}).catch((error) => console.log(error.message));\n"
     )
     assert "must not be blank" in await run(node, "--no-warnings", "--experimental-websocket", str(script))

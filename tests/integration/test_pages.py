@@ -1,4 +1,4 @@
-"""The commands of README and guides, run as they stand there, against a server."""
+"""The commands of all pages, run as they stand there, against a server."""
 
 import asyncio
 import contextlib
@@ -16,21 +16,16 @@ import pytest
 from app.errors import MessageNotFound
 from tests import postgres_server
 from tests.contract.builders import TENANT, add, dead_letter
-from tests.servers import DEADLINE_SECONDS, ROOT, SETTING_NAMES, ServerProcess, server_process
+from tests.pages import DOCS, PAGES, README, ROOT, Block, blocks_of, name_of, named, server_settings
+from tests.servers import DEADLINE_SECONDS, SETTING_NAMES, ServerProcess, server_process
 from tests.unit.postgres_tools import opened
 
 BLOCK_SECONDS = 120
 DATABASE_URL = "sqlite:///data/agent_queue.db"
-README = (ROOT / "README.md").read_text("utf-8")
-CONTROL = (ROOT / "docs" / "CONTROL.md").read_text("utf-8")
-
-
-class Block(NamedTuple):
-    """Commands of a document, and what its comment says that they show."""
-
-    code: str
-    server_is_stopped: bool
-    expected: tuple[re.Pattern[str], ...]
+ONE_SERVER = DOCS / "how-to" / "run-one-server.md"
+MANY_PROCESSES = DOCS / "how-to" / "run-many-processes.md"
+GRAPHS = DOCS / "how-to" / "serve-your-graphs.md"
+PROJECT = ROOT / "examples" / "langgraph-project"
 
 
 class Ran(NamedTuple):
@@ -38,20 +33,6 @@ class Ran(NamedTuple):
 
     output: str
     failures: list[str]
-
-
-def blocks_of(document: str) -> list[Block]:
-    """Those behind a comment like `<!-- tested, the server is stopped | shows: text | matches: a pattern -->`."""
-    blocks = []
-    found = re.findall(r"^<!-- tested([^\n]*) -->\n```bash\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
-    for notes, code in found:
-        first, *rest = notes.split(" | ")
-        expected = []
-        for kind, _, text in (note.partition(": ") for note in rest):
-            assert kind in {"shows", "matches"}, kind
-            expected.append(re.compile(text if kind == "matches" else re.escape(text)))
-        blocks.append(Block(code, first == ", the server is stopped", tuple(expected)))
-    return blocks
 
 
 class Shell:
@@ -121,56 +102,79 @@ async def check(bash: Shell, block: Block, server: ServerProcess) -> None:
     assert not missing, f"not shown: {missing}{told}"
 
 
-async def test_the_tour_works_as_it_is_written(tmp_path: Path) -> None:
-    blocks = blocks_of(README)
+def environment_of(server: ServerProcess) -> dict[str, str]:
+    """What commands of a page need that start a server of their own."""
+    return {"DATABASE_URL": DATABASE_URL, "HOST": "127.0.0.1", "PORT": str(server.port), "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(block.is_run for block in blocks_of(page))], ids=name_of
+)
+async def test_the_commands_of_a_page_show_what_it_says(page: Path, tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    with server_process(tmp_path, cold=True, DATABASE_URL=DATABASE_URL) as server:
+    for block in blocks_of(page):
+        if block.name and block.language == "python":
+            (tmp_path / block.name).write_text(block.code)
+    with server_process(tmp_path, cold=True, DATABASE_URL=DATABASE_URL, **server_settings(page)) as server:
         await server.ready()
-        environment = {
-            "DATABASE_URL": DATABASE_URL,
-            "HOST": "127.0.0.1",
-            "PORT": str(server.port),
-            "PYTHONPATH": str(ROOT),
-        }
-        async with shell(tmp_path, **environment) as bash:
-            for block in blocks:
+        async with shell(tmp_path, **environment_of(server)) as bash:
+            for block in blocks_of(page):
                 if block.server_is_stopped:
                     await asyncio.to_thread(server.terminate)
-                await check(bash, block, server)
-                if "VACUUM INTO" in block.code:
-                    await check(bash, block, server)  # as the next day's backup
+                if block.is_run:
+                    await check(bash, block, server)
+        if page == README:
+            check_log(server.output)
 
-    assert len(blocks) == README.count("<!-- tested")
-    assert any(block.server_is_stopped for block in blocks)
+
+def check_log(printed: str) -> None:
+    """Look that the log has the lines that the page shows, but for times and ids."""
+    for line in named(ONE_SERVER, "sample: log").splitlines():
+        pattern = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", line).partition(" - ")[2]
+        pattern = rf"^\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d - {re.escape(pattern).replace('ID', '[0-9a-f-]{36}')}$"
+        assert re.search(pattern, printed, re.MULTILINE), line
+
+
+def test_all_pages_are_run_that_have_commands_to_run() -> None:
+    pages = {name_of(page) for page in PAGES if any(block.is_run for block in blocks_of(page))}
+    assert pages >= {"README.md", "docs/tutorial/tour.md", "docs/how-to/control-messages.md"}
+
+
+async def test_a_backup_of_sqlite_can_be_made_twice(tmp_path: Path) -> None:
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    with server_process(tmp_path, DATABASE_URL=DATABASE_URL, AGENTS="steps=tests.graphs:steps") as server:
+        await server.ready()
+        await answer_of(server, "x")
+        async with shell(tmp_path, **environment_of(server)) as bash:
+            for _ in range(2):
+                ran = await bash.run(named(ONE_SERVER, "tested: backup"))
+                assert not ran.failures, ran.output
+
     assert {path.name for path in (tmp_path / "data" / "backup").iterdir()} == {
         "agent_queue.db",
         "agent_queue_checkpoints.db",
     }
 
 
-async def test_the_guide_to_control_works_as_it_is_written(tmp_path: Path) -> None:
-    (tmp_path / "desk.py").write_text(example_graph("desk.py", CONTROL))
-    with server_process(tmp_path, DATABASE_URL=DATABASE_URL, AGENTS="desk=desk:graph", MAX_ATTEMPTS="1") as server:
+async def test_the_example_project_answers_as_its_page_asks(tmp_path: Path) -> None:
+    settings = {"LANGGRAPH_CONFIG": str(PROJECT / "langgraph.json"), "GREETING": "Hello"}
+    with server_process(tmp_path, PYTHONDONTWRITEBYTECODE="1", **settings) as server:
         await server.ready()
         async with shell(tmp_path) as bash:
-            for block in blocks_of(CONTROL):
-                await check(bash, block, server)
-
-
-def example_graph(name: str, document: str) -> str:
-    found = re.search(rf"^<!-- file: {re.escape(name)} -->\n```python\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return found[1]
+            asked = named(PROJECT / "README.md", "tested: greeter").replace("http://localhost:8000", server.url)
+            ran = await bash.run(asked)
+    assert not ran.failures, ran.output
+    assert '"result":"Hello, Ada!"' in ran.output
 
 
 async def test_a_backup_of_postgresql_and_its_restore_can_be_done_twice(tmp_path: Path) -> None:
-    dump, restore = blocks_of((ROOT / "docs" / "OPERATIONS.md").read_text("utf-8"))
+    dump, restore = (named(MANY_PROCESSES, mark) for mark in ("tested: postgres backup", "tested: postgres restore"))
     url = postgres_server.database_of(tmp_path)
     programs = f"{postgres_server.shared_server().programs}{os.pathsep}{os.environ['PATH']}"
     async with shell(tmp_path, DATABASE_URL=url, PATH=programs) as bash:
 
-        async def succeeds(block: Block) -> None:
-            ran = await bash.run(block.code)
+        async def succeeds(code: str) -> None:
+            ran = await bash.run(code)
             assert not ran.failures, ran.output
 
         async with opened(url) as store:
@@ -188,7 +192,7 @@ async def test_a_backup_of_postgresql_and_its_restore_can_be_done_twice(tmp_path
 
 
 async def answer_of(server: ServerProcess, message: str) -> str:
-    """The result of a message in the example's thread."""
+    """The result of a message in a thread."""
     async with httpx2.AsyncClient(base_url=server.url, timeout=DEADLINE_SECONDS) as client:
         submitted = await client.post("/messages", json={"message": message, "thread_id": "groceries"})
         message_id = submitted.json()["message_id"]
@@ -198,7 +202,7 @@ async def answer_of(server: ServerProcess, message: str) -> str:
 
 @pytest.mark.parametrize("setting", ["AGENTS", "LANGGRAPH_CONFIG"])
 async def test_the_example_of_a_graph_works(setting: str, tmp_path: Path) -> None:
-    (tmp_path / "my_agents.py").write_text(example_graph("my_agents.py", README))
+    (tmp_path / "my_agents.py").write_text(named(GRAPHS, "file: my_agents.py"))
     (tmp_path / "langgraph.json").write_text('{"graphs": {"shopping": "./my_agents.py:graph"}}')
     values = {"AGENTS": "shopping=my_agents:graph", "LANGGRAPH_CONFIG": "langgraph.json"}
 
@@ -207,4 +211,4 @@ async def test_the_example_of_a_graph_works(setting: str, tmp_path: Path) -> Non
         answers = [await answer_of(server, "bread"), await answer_of(server, "milk")]
 
     assert answers == ["On the list: bread.", "On the list: bread, milk."]
-    assert answers[1] in README
+    assert answers[1] in GRAPHS.read_text("utf-8")
