@@ -290,6 +290,10 @@ class DeadLetter(BaseModel):
                 "ended_at": ENDED,
                 "error": "The model refused the request.",
                 "error_code": "provider_refused",
+                "node": "model",
+                "error_type": "AuthenticationError",
+                "where": "my_agents.py:18 in answer",
+                "traceback": None,
             }
         ],
     )

@@ -190,6 +190,20 @@ def lacking(example: Any, schema: dict[str, Any], schemas: dict[str, Any], place
     return []
 
 
+CHUNKS = {"content": "TextChunk"}
+"""The schemas of the chunks in the example of a stream."""
+
+
+def test_the_example_of_a_stream_is_whole() -> None:
+    schemas = described()
+    operation = json.loads(openapi())["paths"]["/messages/{message_id}/stream"]["get"]
+    blocks = operation["responses"]["200"]["content"]["text/event-stream"]["example"].strip().split("\n\n")
+    for lines in (dict(fields(block)) for block in blocks):
+        data = json.loads(lines["data"])
+        name = CHUNKS[data["type"]] if lines["event"] == "chunk" else "WaitingData"
+        assert lacking(data, schemas[name], schemas, name) == []
+
+
 @pytest.mark.parametrize("name", [name for name, schema in described().items() if "examples" in schema])
 def test_the_examples_of_the_description_are_whole(name: str) -> None:
     """As its schema says; that of a reply, which takes no default for what it lacks, has every field."""
