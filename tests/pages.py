@@ -97,6 +97,17 @@ def named(page: Path, mark: str) -> str:
     return block.code
 
 
+def runs(page: Path) -> bool:
+    """Whether commands of the page run against a server."""
+    return any(block.is_run for block in blocks_of(page))
+
+
+def graphs_of(page: Path) -> dict[str, str]:
+    """The Python files of a page whose commands run, for the server."""
+    blocks = blocks_of(page) if runs(page) else []
+    return {block.name: block.code for block in blocks if block.name and block.language == "python"}
+
+
 def server_settings(page: Path) -> dict[str, str]:
     """The settings of the page's server."""
     found = re.search(r"^<!-- server: (.+) -->$", page.read_text("utf-8"), re.MULTILINE)

@@ -16,7 +16,7 @@ import pytest
 from app.errors import MessageNotFound
 from tests import postgres_server
 from tests.contract.builders import TENANT, add, dead_letter
-from tests.pages import DOCS, PAGES, README, ROOT, Block, blocks_of, name_of, named, server_settings
+from tests.pages import DOCS, PAGES, README, ROOT, Block, blocks_of, graphs_of, name_of, named, runs, server_settings
 from tests.servers import DEADLINE_SECONDS, SETTING_NAMES, ServerProcess, server_process
 from tests.unit.postgres_tools import opened
 
@@ -107,14 +107,11 @@ def environment_of(server: ServerProcess) -> dict[str, str]:
     return {"DATABASE_URL": DATABASE_URL, "HOST": "127.0.0.1", "PORT": str(server.port), "PYTHONPATH": str(ROOT)}
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if any(block.is_run for block in blocks_of(page))], ids=name_of
-)
+@pytest.mark.parametrize("page", filter(runs, PAGES), ids=name_of)
 async def test_the_commands_of_a_page_show_what_it_says(page: Path, tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(sys.prefix)
-    for block in blocks_of(page):
-        if block.name and block.language == "python":
-            (tmp_path / block.name).write_text(block.code)
+    for name, code in graphs_of(page).items():
+        (tmp_path / name).write_text(code)
     with server_process(tmp_path, cold=True, DATABASE_URL=DATABASE_URL, **server_settings(page)) as server:
         await server.ready()
         async with shell(tmp_path, **environment_of(server)) as bash:
@@ -136,7 +133,7 @@ def check_log(printed: str) -> None:
 
 
 def test_all_pages_are_run_that_have_commands_to_run() -> None:
-    pages = {name_of(page) for page in PAGES if any(block.is_run for block in blocks_of(page))}
+    pages = set(map(name_of, filter(runs, PAGES)))
     assert pages >= {"README.md", "docs/tutorial/tour.md", "docs/how-to/control-messages.md"}
 
 
