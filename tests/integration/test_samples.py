@@ -178,14 +178,14 @@ def lacking(example: Any, schema: dict[str, Any], schemas: dict[str, Any], place
     match example, schema:
         case _, {"$ref": str(reference)}:
             return lacking(example, schemas[reference.rpartition("/")[2]], schemas, place)
-        case list(), {"items": dict(items)}:
+        case list(), {"items": items}:
             return [lack for each in example for lack in lacking(each, items, schemas, f"{place}[]")]
-        case dict(), {"properties": dict(properties)}:
+        case dict(), {"properties": properties}:
             found = [f"{place}.{name}" for name in properties.keys() - example.keys()]
             for name, value in example.items():
                 found += lacking(value, properties[name], schemas, f"{place}.{name}")
             return found
-        case dict() | list(), {"anyOf": [{**first}, {"type": "null"}]}:
+        case dict() | list(), {"anyOf": [first, {"type": "null"}]}:
             return lacking(example, first, schemas, place)
     return []
 

@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from app import retry
-from app.agents.langgraph import LangGraphAgent
 from app.api.errors import STATUS_BY_ERROR, title_of
 from app.config import Settings, load_settings
 from app.errors import AgentQueueError, Conflict
@@ -217,23 +216,24 @@ def codes_of_constants(module: ModuleType) -> set[str]:
     return {value for name, value in texts.items() if value == name.removesuffix("_CODE").lower()}
 
 
-def subclasses(kind: type[AgentQueueError]) -> Iterator[type[AgentQueueError]]:
-    for each in kind.__subclasses__():
-        yield each
-        yield from subclasses(each)
+def codes_of_classes(tree: ast.Module) -> set[str]:
+    """Of errors, which have their code as an attribute of the class."""
+    found = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(targets=[ast.Name(id="code")], value=ast.Constant(value=str(code))):
+                found.add(code)
+    return found
 
 
 @cache
 def codes() -> set[str]:
     """Every code of a refusal or of a failure."""
-    assert LangGraphAgent, "imported for its errors"
     found = {title_of(status).lower().replace(" ", "_") for status in (403, 404, 405)}
-    found |= {
-        each.code for each in (AgentQueueError, *subclasses(AgentQueueError)) if each.__module__.startswith("app.")
-    }
     found |= codes_of_constants(retry) | codes_of_constants(endings)
     for path in (ROOT / "app").rglob("*.py"):
-        found = found.union(*map(codes_of_calls, calls_of(ast.parse(text_of(path)))))
+        tree = ast.parse(text_of(path))
+        found |= codes_of_classes(tree).union(*map(codes_of_calls, calls_of(tree)))
     return found
 
 
