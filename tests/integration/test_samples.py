@@ -19,7 +19,7 @@ from tests.integration.conftest import Serve
 from tests.integration.states import SECRET, end
 from tests.integration.test_websocket_document import run
 from tests.openai_stub import Answer, Status, StubServer
-from tests.pages import DOCS, named
+from tests.pages import DOCS, README, name_of, named
 from tests.receiver import receiver
 from tests.servers import LiveServer, until
 
@@ -102,14 +102,15 @@ async def test_a_submit_is_answered_as_the_tour_shows(waiting: LiveServer) -> No
     assert like(json.loads(body), came.json()), came.body.decode()
 
 
-async def test_a_stream_is_as_the_tour_shows(waiting: LiveServer, serve: Serve, model: StubServer) -> None:
+@pytest.mark.parametrize("page", [README, TOUR], ids=name_of)
+async def test_a_stream_is_as_the_page_shows(waiting: LiveServer, serve: Serve, model: StubServer, page: Path) -> None:
     model.replies.append(Answer("The capital of France is Paris."))
     message_id = (await submit(waiting)).json()["message_id"]
     async with wire.stream(waiting.url, message_id) as stream:
         await stream.until("waiting")
         await serve(worker_concurrency=1)  # on the same queue
         await stream.rest()
-    check_events(named(TOUR, "sample: stream"), stream.frames)
+    check_events(named(page, "sample: stream"), stream.frames)
     assert stream.retries
 
 
