@@ -20,7 +20,7 @@ from app.models import EventType
 from app.outlook import WaitingCode
 from app.store import endings
 from app.telemetry import logging_config
-from tests.documents import REFERENCE, generated, openapi
+from tests.documents import ARCHITECTURE, REFERENCE, generated, openapi, rows_of_layers
 from tests.pages import (
     DOCS,
     FENCE,
@@ -371,13 +371,24 @@ def test_every_make_target_named_exists(page: Path) -> None:
     assert {target for _, target in named} <= TARGETS
 
 
-FILE_OF_OURS = re.compile(r"`((?:app|tests|docs|deploy|bench|examples|config)/[\w./-]+\.(?:py|md|yaml|json|conf))`")
+FILE_OF_OURS = re.compile(r"`(\w[\w-]*/[\w./-]+\.(?:py|sql|lua|md|yaml|json|conf|ts))`")
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.parent != ADRS], ids=name_of)
 def test_every_file_named_exists(page: Path) -> None:
     """Those of decisions are of their time."""
-    assert [name for name in FILE_OF_OURS.findall(text_of(page)) if not (ROOT / name).exists()] == []
+    places = (ROOT, ROOT / "app", page.parent)
+    named = FILE_OF_OURS.findall(text_of(page))
+
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []
+
+
+def test_the_picture_of_the_architecture_names_modules() -> None:
+    [picture] = [block.code for block in blocks_of(ARCHITECTURE) if block.language == "mermaid"]
+    nodes = set(re.findall(r"(?:^ +|> ?(?:\|[^|]*\| ?)?)(\w+)\b", picture, re.MULTILINE))
+
+    assert nodes - {"client", "heart", "sse", "reader"} <= {module for _, module in rows_of_layers()}
+    assert "agent_processor" in nodes
 
 
 def test_every_decision_is_listed() -> None:
