@@ -16,9 +16,13 @@ from app.agents.registry import AgentRegistry
 from app.agents.runs import AgentRaised, AgentRun
 from app.config import Settings
 from app.errors import AgentQueueError, CommitUnknown, LeaseLost, StoreError, StoreUnavailable
-from app.failures import (
+from app.events.writer import EventWriter
+from app.models.attempts import Claim, Completed, Failed, Interrupted, Outcome, Released, Retry
+from app.models.failures import FailureDetails
+from app.models.messages import Message
+from app.observability.logging import TRACEBACK, Redactor
+from app.policy.failures import (
     UNREADABLE,
-    FailureDetails,
     class_name,
     described,
     details_of,
@@ -27,11 +31,8 @@ from app.failures import (
     text_of,
     traceback_of,
 )
-from app.models import Claim, Completed, Failed, Interrupted, Message, Outcome, Released, Retry
-from app.retry import AGENT_ERROR, TIMEOUT, Backoff, Verdict, fingerprint, judge
-from app.store.base import EventLog
-from app.streams import EventWriter
-from app.telemetry import TRACEBACK, Redactor
+from app.policy.retry import AGENT_ERROR, TIMEOUT, Backoff, Verdict, fingerprint, judge
+from app.store.ports import EventLog
 from app.text import scrubbed
 
 logger = logging.getLogger(__name__)

@@ -13,25 +13,25 @@ from urllib.parse import parse_qs, unquote
 from uvicorn.loops.auto import auto_loop_factory
 
 from app.agent_processor import AgentProcessor
-from app.agents.attributes import load_attribute, make_importable
 from app.agents.base import Agent, AgentMemory
 from app.agents.embedded import EmbeddedModel
 from app.agents.functions import FunctionAgent, is_answering
+from app.agents.import_path import load_attribute, make_importable
 from app.agents.loop import AgentLoop
 from app.agents.memory import LateMemory, MemoryOnLoop
 from app.agents.registry import AgentRegistry, Loader
 from app.checkpoints.factory import check_server, checkpoint_url, open_saver, saver_opener
 from app.config import Settings, place_of
 from app.errors import AgentQueueError, StoreError, StoreUnavailable
+from app.events.tail import Streams
 from app.maintenance import Maintenance
+from app.observability.logging import Redactor, configure_logging
 from app.queue_manager import QueueManager
 from app.services import Services
-from app.store.base import Store
 from app.store.factory import make_store
-from app.streams import Streams
-from app.telemetry import Redactor, configure_logging
+from app.store.ports import Store
 from app.thread_manager import ThreadManager
-from app.webhooks import WebhookSender
+from app.webhooks.sender import WebhookSender
 from app.worker import QueueWorker
 
 if TYPE_CHECKING:

@@ -24,11 +24,11 @@ from app.api.connections import connection_limit
 from app.api.cors import AllowedOrigins
 from app.api.description import describe
 from app.api.gate import Gate
-from app.api.http_protocol import protocol_for
-from app.api.limits import HotRoute, RawThreadPaths
-from app.api.protocol import ConnectedWebSocketProtocol
+from app.api.middleware import HotRoute, RawThreadPaths
 from app.api.queries import KnownQuery, query_for, query_refusal
 from app.api.stopping import tell_cut_off
+from app.api.uvicorn_http_protocol import protocol_for
+from app.api.uvicorn_protocol import ConnectedWebSocketProtocol
 from app.bootstrap import Runtime, start_logging
 from app.config import Settings, load_settings, share_environment
 from app.errors import AgentQueueError, ConfigurationError, StoreRefused, StoreUnavailable
@@ -216,7 +216,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def server_config(app: FastAPI) -> uvicorn.Config:
-    """How uvicorn serves the application; forwarding headers are not believed, `app.api.auth` refuses them."""
+    """How uvicorn serves the application; forwarding headers are not believed, `app.access.rule` refuses them."""
     return uvicorn.Config(
         app,
         http=protocol_for(app.state.services.settings.cors_origins),

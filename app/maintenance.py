@@ -8,7 +8,7 @@ from typing import Protocol
 from app.agents.base import AgentMemory
 from app.config import Settings
 from app.errors import AgentQueueError
-from app.store.base import MessageStore, WorkerStore
+from app.store.ports import MessageStore, WorkerStore
 
 logger = logging.getLogger(__name__)
 

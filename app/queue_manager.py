@@ -10,8 +10,6 @@ from typing import NamedTuple, Protocol
 
 from app.agents.base import AgentMemory
 from app.agents.registry import AgentRegistry
-from app.deliveries import Delivery, DeliveryFilter, DeliveryRecord
-from app.egress import Resolve, check_webhook_url, remembering, resolve_host
 from app.errors import (
     DeliveryNotFound,
     InvalidRequest,
@@ -22,11 +20,12 @@ from app.errors import (
     QueueFull,
     SelectionMoved,
 )
-from app.lifecycle import TERMINAL
-from app.models import (
+from app.events.wait_estimates import Outlooks
+from app.models.attempts import FailedAttempt
+from app.models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, WebhookEvent
+from app.models.messages import (
     Accepted,
     DeadLetterGroup,
-    FailedAttempt,
     IfBusy,
     Message,
     MessageFilter,
@@ -37,13 +36,14 @@ from app.models import (
     Priority,
     QueueSummary,
     RequestKey,
-    WebhookEvent,
     new_message_id,
 )
-from app.outlook import Outlook, Outlooks, outlook
-from app.serving import Pace
-from app.store.base import MOVED, MessageStore, Signals, WebhookStore
+from app.models.workers import Pace
+from app.policy.lifecycle import TERMINAL
+from app.policy.wait_estimate import Outlook, outlook
+from app.store.ports import MOVED, MessageStore, Signals, WebhookStore
 from app.text import storable
+from app.webhooks.outbound_http import Resolve, check_webhook_url, remembering, resolve_host
 
 logger = logging.getLogger(__name__)
 

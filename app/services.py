@@ -6,9 +6,9 @@ from typing import Protocol
 
 from app.agents.registry import AgentRegistry
 from app.config import Settings
+from app.events.tail import Streams
 from app.queue_manager import QueueManager
-from app.store.base import EventLog, Store
-from app.streams import Streams
+from app.store.ports import EventLog, Store
 from app.thread_manager import ThreadManager
 
 

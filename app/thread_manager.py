@@ -1,7 +1,7 @@
 """Conversations: listing them and their messages."""
 
-from app.models import Message, Page, Thread
-from app.store.base import ThreadStore
+from app.models.messages import Message, Page, Thread
+from app.store.ports import ThreadStore
 
 
 class ThreadManager:

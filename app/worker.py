@@ -18,10 +18,11 @@ from app.agents.loop import AgentLoop
 from app.agents.registry import AgentRegistry
 from app.config import Settings
 from app.errors import AgentQueueError, LeaseLost
-from app.models import Beat, Cancelled, Claim, Lease, Outcome, Released, Worker, new_message_id
-from app.serving import AgentState, ServedAgent
-from app.store.base import CANCELS, READY, Heart, MessageStore, Signals, WorkerStore
-from app.store.lane import joined
+from app.models.attempts import Beat, Cancelled, Claim, Lease, Outcome, Released
+from app.models.messages import new_message_id
+from app.models.workers import AgentState, ServedAgent, Worker
+from app.store.group_commit import joined
+from app.store.ports import CANCELS, READY, Heart, MessageStore, Signals, WorkerStore
 
 logger = logging.getLogger(__name__)
 

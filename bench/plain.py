@@ -213,7 +213,7 @@ class PlainRedis:
             yield cls(client)
 
     def _run(self, script: str, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
-        from app.store.redis.lane import MAX_CALL
+        from app.store.redis.command_pipeline import MAX_CALL
 
         self._turn += 1
         keys = ("{agent_queue}", f"{{agent_queue}}:process:{WORKER}")
@@ -230,7 +230,7 @@ class PlainRedis:
 
     def finish(self, held: Sequence[Held]) -> None:
         """See `Plain`."""
-        from app.store.base import PACE_MESSAGES
+        from app.store.ports import PACE_MESSAGES
 
         how = (self._cancelled, "completed", f"done {DONE}", "", PACE_MESSAGES)
         replies = self._run("finish", [("", message_id, fence, *how) for message_id, fence in held])

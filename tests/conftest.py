@@ -11,7 +11,7 @@ import redis
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from app.checkpoints.factory import open_saver
-from app.store.base import Store
+from app.store.ports import Store
 from tests import postgres_server, valkey_server
 from tests.clock import ManualClock
 from tests.contract.backends import BACKENDS, StoreFactory

@@ -9,10 +9,10 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from app import lifecycle
-from app.api import frames
+from app.api import websocket_frames as frames
 from app.config import Settings
 from app.main import create_app
+from app.policy import lifecycle
 from tests.pages import DOCS, PROJECT, ROOT
 
 REFERENCE = DOCS / "reference"
@@ -20,7 +20,7 @@ ARCHITECTURE = DOCS / "explanation" / "architecture.md"
 
 STATE_MACHINE = """# The life of a message
 
-`make docs` draws this from the table in `app/lifecycle.py`. A store makes these transitions and no others. Each is one
+`make docs` draws this from the table in `app/policy/lifecycle.py`. A store makes these transitions and no others. Each is one
 transaction together with its event. The [glossary](../explanation/architecture.md#words) defines the words.
 
 ```mermaid

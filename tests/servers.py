@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from app.bootstrap import Runtime
 from app.config import Settings
 from app.main import create_app, listen, server_config
-from app.store.base import Store, message_topic
+from app.store.ports import Store, message_topic
 from tests.warm_starts import PROGRAMS, WarmProcess, shared_starter
 
 ROOT = Path(__file__).parent.parent

@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from app.models import Lease
-from app.parts import Part
+from app.models.attempts import Lease
+from app.models.parts import Part
 
 
 class FinalResult(NamedTuple):

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from app.agents.base import AgentTask, FinalResult
 from app.agents.joined_text import JoinedText, whole
-from app.failures import note_node
-from app.parts import Part
+from app.models.parts import Part
+from app.policy.failures import note_node
 
 MESSAGE_ID = "message_id"
 """A function with a parameter of this name is given the message's id."""

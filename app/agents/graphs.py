@@ -18,7 +18,7 @@ from langgraph.pregel import Pregel
 from app.agents.base import Agent, AgentDrained, AgentInterrupted, AgentMemory, AgentTask, FinalResult
 from app.agents.langgraph import LangGraphAgent
 from app.errors import AgentUnavailable
-from app.parts import Part
+from app.models.parts import Part
 
 if TYPE_CHECKING:
     from langgraph_sdk.runtime import ServerRuntime

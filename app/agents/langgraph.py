@@ -23,10 +23,10 @@ from app.agents.human_answers import HumanAnswers
 from app.agents.model_calls import ModelCalls
 from app.agents.parts_of_stream import Answer, id_of
 from app.errors import AgentQueueError, AgentUnavailable, LeaseLost, StoreError
-from app.failures import described
-from app.models import MEMORY_ANSWERS_KEY, MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY
-from app.parts import Part
-from app.state_types import explained, watch_refusals
+from app.models.memory import MEMORY_ANSWERS_KEY, MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY
+from app.models.parts import Part
+from app.policy.failures import described
+from app.policy.state_types import explained, watch_refusals
 from app.text import storable_json
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import LLMResult
 from langgraph.constants import TAG_NOSTREAM
 
-from app.agents.answers import AnswerCutOff, FinishCheck
+from app.agents.finish_check import AnswerCutOff, FinishCheck
 from app.agents.joined_text import JoinedText
 
 MIDDLEWARE_HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")

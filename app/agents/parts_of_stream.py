@@ -14,7 +14,7 @@ from pydantic_core import to_jsonable_python
 from app.agents.base import FinalResult
 from app.agents.joined_text import whole
 from app.agents.model_calls import ModelCall, ModelCalls
-from app.parts import Part
+from app.models.parts import Part
 from app.text import storable_json
 
 STRUCTURED_RESPONSE = "structured_response"

@@ -5,12 +5,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from app.agents.attributes import hint_for
 from app.agents.base import Agent
+from app.agents.import_path import hint_for
 from app.errors import AgentQueueError, AgentUnavailable, InvalidRequest, StoreUnavailable
-from app.failures import described, own_place_of, traceback_of
-from app.serving import AgentState, ServedAgent
-from app.telemetry import TRACEBACK
+from app.models.workers import AgentState, ServedAgent
+from app.observability.logging import TRACEBACK
+from app.policy.failures import described, own_place_of, traceback_of
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from app.agents.base import Agent, AgentTask, FinalResult
 from app.agents.places import place_of, stack_of_coroutine
-from app.parts import Part
+from app.models.parts import Part
 
 T = TypeVar("T")
 

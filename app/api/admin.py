@@ -19,7 +19,8 @@ from app.api.deps import (
     next_link,
 )
 from app.api.errors import problems
-from app.api.operation_schemas import (
+from app.api.replies import JsonReply
+from app.api.schemas.admin import (
     DeadLetter,
     DeadLetterGroups,
     DeadLetterList,
@@ -35,9 +36,7 @@ from app.api.operation_schemas import (
     UnfinishedSelection,
     WorkerList,
 )
-from app.api.replies import JsonReply
-from app.deliveries import DeliveryFilter, DeliveryState
-from app.models import WebhookEvent
+from app.models.deliveries import DeliveryFilter, DeliveryState, WebhookEvent
 from app.queue_manager import FAILED
 
 router = APIRouter()

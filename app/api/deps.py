@@ -11,13 +11,14 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
-from app.api.auth import Principal, authenticate
+from app.access.rule import Principal, authenticate
 from app.api.errors import InvalidBody, UnsupportedMediaType
 from app.api.field_errors import detail_of
 from app.errors import InvalidRequest
-from app.models import Accepted, Message, MessageFilter, MessageState, Page, Priority, Text, ThreadId
+from app.models.messages import Accepted, Message, MessageFilter, MessageState, Page, Priority
+from app.models.types import Text, ThreadId
 from app.services import Services
-from app.store.base import PAGE_TEXT_LENGTH
+from app.store.ports import PAGE_TEXT_LENGTH
 from app.text import storable
 
 B = TypeVar("B", bound=BaseModel)

@@ -7,11 +7,13 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 from starlette.routing import Route
 
-from app.api import errors, operation_schemas, schemas
-from app.api.event_schemas import StreamEvent
-from app.api.operation_schemas import DeadLetterSelection, UnfinishedSelection
+from app.api import errors
 from app.api.replies import JsonReply
-from app.api.schemas import MessageAnswer, MessageBatch, MessageChange, MessageCreate, Problem
+from app.api.schemas import admin as operation_schemas
+from app.api.schemas import messages as schemas
+from app.api.schemas.admin import DeadLetterSelection, UnfinishedSelection
+from app.api.schemas.events import StreamEvent
+from app.api.schemas.messages import MessageAnswer, MessageBatch, MessageChange, MessageCreate, Problem
 
 READ_BY_HAND = (MessageCreate, MessageBatch, MessageChange, MessageAnswer, UnfinishedSelection, DeadLetterSelection)
 """Bodies that endpoints read by themselves."""

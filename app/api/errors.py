@@ -14,7 +14,7 @@ from starlette.routing import Match
 
 from app.api.field_errors import field_error
 from app.api.replies import JsonReply
-from app.api.schemas import Problem, ProblemError
+from app.api.schemas.messages import Problem, ProblemError
 from app.errors import (
     AgentQueueError,
     CommitUnknown,
@@ -25,7 +25,7 @@ from app.errors import (
     StoreError,
     StoreUnavailable,
 )
-from app.models import MessageState
+from app.models.messages import MessageState
 
 logger = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Response
 
 from app import __version__
 from app.api.deps import ServicesDep
-from app.api.operation_schemas import Alive, Check, Health
 from app.api.replies import JsonReply
+from app.api.schemas.admin import Alive, Check, Health
 from app.errors import StoreError
+from app.models.workers import AgentState
 from app.services import Services
-from app.serving import AgentState
 
 logger = logging.getLogger(__name__)
 

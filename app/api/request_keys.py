@@ -10,7 +10,7 @@ from fastapi import Request
 
 from app.api.deps import MAX_KEY_LENGTH
 from app.errors import InvalidRequest
-from app.models import ENDS
+from app.models.deliveries import ENDS
 from app.queue_manager import Answer, Key, Submission
 
 

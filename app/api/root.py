@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 
 from app import __version__
 from app.api.replies import JsonReply
-from app.api.schemas import example
+from app.api.schemas.messages import example
 
 NAME = "Agent Queue System"
 LINKS = {

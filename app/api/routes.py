@@ -24,10 +24,10 @@ from app.api.deps import (
     services_of,
 )
 from app.api.errors import problems
-from app.api.operation_schemas import DeliveryList, DeliveryView, MessageRequeued
 from app.api.replies import JsonReply
 from app.api.request_keys import batch_key, key_of, resume_key, submit_key
-from app.api.schemas import (
+from app.api.schemas.admin import DeliveryList, DeliveryView, MessageRequeued
+from app.api.schemas.messages import (
     BatchAccepted,
     CancelReply,
     MessageAccepted,
@@ -42,8 +42,8 @@ from app.api.schemas import (
     MessageStatus,
 )
 from app.api.streaming import EVENT_STREAM, EventStreamResponse, tail_of
-from app.lifecycle import TERMINAL
-from app.models import Message, MessageState
+from app.models.messages import Message, MessageState
+from app.policy.lifecycle import TERMINAL
 from app.queue_manager import Selection
 from app.services import Services
 

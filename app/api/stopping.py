@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 from app.api.cors import let_page_read
 from app.api.errors import ServerStopping, response_to
 from app.api.gate import SAFE_METHODS
-from app.api.protocol import SERVICE_RESTART
+from app.api.uvicorn_protocol import SERVICE_RESTART
 from app.errors import CommitUnknown
 
 

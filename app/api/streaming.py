@@ -1,4 +1,4 @@
-"""Server-sent events: framing, keep-alive and the manners of a long response. What is sent comes from `app.streams`."""
+"""Server-sent events: framing, keep-alive and the manners of a long response. What is sent comes from `app.events.streams`."""
 
 import asyncio
 import json
@@ -13,14 +13,14 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.deps import Limit, MessageIdDep, PrincipalDep, ServicesDep, principal_of, services_of
 from app.api.errors import problems
-from app.api.event_schemas import EventList, stream_items
-from app.api.protocol import HEAD_EXTENSION, Connection, connection_of
 from app.api.replies import JsonReply
+from app.api.schemas.events import EventList, stream_items
+from app.api.uvicorn_protocol import HEAD_EXTENSION, Connection, connection_of
 from app.errors import AgentQueueError, InvalidRequest
-from app.models import MessageState
+from app.events.fanout import Idle, Written, is_over
+from app.events.tail import News, Reset, Waiting
+from app.models.messages import MessageState
 from app.services import Services
-from app.shared_logs import Idle, Written, is_over
-from app.streams import News, Reset, Waiting
 from app.text import rfc3339
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""WebSocket: the events of many messages over one connection. The frames are in `app.api.frames`."""
+"""WebSocket: the events of many messages over one connection. The frames are in `app.api.websocket_frames`."""
 
 import asyncio
 import logging
@@ -13,7 +13,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.api.deps import principal_of, services_of
 from app.api.errors import response_to
-from app.api.frames import (
+from app.api.request_keys import resume_key, submit_key
+from app.api.schemas.messages import MessageAccepted, MessageResumed
+from app.api.streaming import live_event, resume_point, send_while_it_moves
+from app.api.uvicorn_protocol import SERVICE_RESTART, connection_of
+from app.api.websocket_frames import (
     Accepted,
     Answer,
     Cancel,
@@ -36,14 +40,11 @@ from app.api.frames import (
     parse,
     request_id_of,
 )
-from app.api.protocol import SERVICE_RESTART, connection_of
-from app.api.request_keys import resume_key, submit_key
-from app.api.schemas import MessageAccepted, MessageResumed
-from app.api.streaming import live_event, resume_point, send_while_it_moves
 from app.errors import Conflict
-from app.models import TERMINAL_EVENTS, MessageState
+from app.events.fanout import Idle, Written
+from app.models.events import TERMINAL_EVENTS
+from app.models.messages import MessageState
 from app.services import Services
-from app.shared_logs import Idle, Written
 
 logger = logging.getLogger(__name__)
 

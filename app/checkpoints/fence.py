@@ -13,7 +13,7 @@ from langgraph.checkpoint.base import (
 )
 
 from app.errors import LeaseLost
-from app.models import MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY
+from app.models.memory import MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY
 from app.text import storable_json
 
 

@@ -23,8 +23,8 @@ from langgraph.types import Send
 from pydantic import BaseModel, RootModel
 
 from app.errors import StateNotStorable, StateUnreadable
-from app.failures import class_name, described
-from app.state_types import StateTypes
+from app.policy.failures import class_name, described
+from app.policy.state_types import StateTypes
 from app.text import escaped, scrubbed, without_surrogates
 
 MAX_ERROR_LENGTH = 2_000

@@ -5,7 +5,7 @@ from pathlib import Path
 from app.clock import Clock
 from app.config import Settings, place_of
 from app.errors import ConfigurationError
-from app.store.base import RankPolicy, Store
+from app.store.ports import RankPolicy, Store
 
 SQLITE = "sqlite:///"
 POSTGRES = ("postgresql://", "postgres://")

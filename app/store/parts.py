@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from app.errors import AgentQueueError
-from app.models import IfBusy, Message, NewMessage
+from app.models.messages import IfBusy, Message, NewMessage
 
 logger = logging.getLogger(__name__)
 

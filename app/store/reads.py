@@ -7,25 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from app.clock import to_datetime
-from app.deliveries import Delivery, DeliveryFilter, DeliveryRecord, DeliveryState
 from app.errors import MessageNotFound, ThreadNotFound
-from app.models import (
-    DeadLetterGroup,
-    Event,
-    EventPage,
-    EventType,
-    FailedAttempt,
-    Message,
-    MessageFilter,
-    MessageState,
-    Page,
-    QueueSummary,
-    Thread,
-    WebhookEvent,
-    Worker,
-)
-from app.serving import Pace
-from app.store.base import EXACT_POSITION_LIMIT, PACE_MESSAGES, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH
+from app.models.attempts import FailedAttempt
+from app.models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
+from app.models.events import Event, EventPage, EventType
+from app.models.messages import DeadLetterGroup, Message, MessageFilter, MessageState, Page, QueueSummary, Thread
+from app.models.workers import Pace, Worker
+from app.store.ports import EXACT_POSITION_LIMIT, PACE_MESSAGES, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH
 from app.store.rows import (
     agents_of,
     to_delivery,

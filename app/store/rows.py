@@ -7,22 +7,11 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 
 from app.clock import Clock, to_datetime
-from app.deliveries import Delivery, DeliveryAttempt, DeliveryRecord, DeliveryState
-from app.failures import FailureDetails
-from app.models import (
-    ENDS,
-    FailedAttempt,
-    Message,
-    MessageOptions,
-    MessageState,
-    NewMessage,
-    Place,
-    Priority,
-    Thread,
-    WebhookEvent,
-    Worker,
-)
-from app.serving import ServedAgent, WorkerGroup
+from app.models.attempts import FailedAttempt
+from app.models.deliveries import ENDS, Delivery, DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
+from app.models.failures import FailureDetails
+from app.models.messages import Message, MessageOptions, MessageState, NewMessage, Place, Priority, Thread
+from app.models.workers import ServedAgent, Worker, WorkerGroup
 
 PREVIEW_LENGTH = 160
 

@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator, Sequence
 
 from app.config import Settings
-from app.models import Completed, NewMessage, Priority, new_message_id
-from app.store.base import Store
+from app.models.attempts import Completed
+from app.models.messages import NewMessage, Priority, new_message_id
 from app.store.factory import make_store
+from app.store.ports import Store
 from bench.backends import database
 from bench.plain import AGENT, Plain, plain
 from bench.report import Row, percentile, ratios, row

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import uvicorn
 from fastapi import FastAPI
 
-from app.api.schemas import MessageAccepted, MessageCreate
-from app.models import MessageState, new_message_id
+from app.api.schemas.messages import MessageAccepted, MessageCreate
+from app.models.messages import MessageState, new_message_id
 
 app = FastAPI()
 

@@ -28,10 +28,10 @@ from langgraph.pregel import Pregel
 from app.bootstrap import Runtime, start_logging
 from app.checkpoints.factory import checkpoint_url, open_saver
 from app.config import Settings, load_settings
-from app.lifecycle import TERMINAL
-from app.models import MessageState, NewMessage, Priority, new_message_id
-from app.store.base import READY, Store, message_topic
+from app.models.messages import MessageState, NewMessage, Priority, new_message_id
+from app.policy.lifecycle import TERMINAL
 from app.store.factory import make_store
+from app.store.ports import READY, Store, message_topic
 from bench.programs.agents import clock
 
 CONTENT = "What time is it?"

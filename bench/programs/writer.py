@@ -12,9 +12,11 @@ import sys
 import time
 
 from app.config import Settings
-from app.models import Completed, Lease, NewEvent, NewMessage, Priority, new_message_id
-from app.store.base import Store
+from app.models.attempts import Completed, Lease
+from app.models.events import NewEvent
+from app.models.messages import NewMessage, Priority, new_message_id
 from app.store.factory import make_store
+from app.store.ports import Store
 
 LEASE_SECONDS = 3600.0
 MAX_BURST = 500

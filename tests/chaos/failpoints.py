@@ -6,10 +6,10 @@ from typing import Any
 
 from app import bootstrap
 from app.config import Settings
-from app.models import NewMessage
+from app.models.messages import NewMessage
 from app.store import factory, parts
-from app.store.base import Store
 from app.store.parts import Cleared, ThreadKey
+from app.store.ports import Store
 from app.store.postgres import store as postgres
 from app.store.redis import accepting as redis
 from app.store.sqlite import store as sqlite

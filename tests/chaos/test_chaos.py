@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.store.endings import WORKER_LOST
+from app.store.terminal_states import WORKER_LOST
 from tests.chaos.backends import BACKENDS
 from tests.chaos.clients import Clients
 from tests.chaos.cluster import cluster

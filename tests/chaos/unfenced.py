@@ -12,9 +12,9 @@ from pathlib import Path
 import app.agents.langgraph
 from app import bootstrap
 from app.config import Settings
-from app.models import Lease, Outcome
+from app.models.attempts import Lease, Outcome
 from app.store import factory, named_sql
-from app.store.base import Store
+from app.store.ports import Store
 from app.worker import QueueWorker
 from tests.servers import until
 

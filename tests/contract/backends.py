@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from app.clock import Clock
-from app.store.base import RankPolicy, Store
+from app.store.ports import RankPolicy, Store
 from app.store.postgres.store import PostgresStore
 from app.store.redis.store import RedisStore
 from app.store.sqlite.store import SqliteStore

@@ -5,33 +5,22 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from app.models import (
+from app.models.attempts import Beat, Cancelled, Claim, Completed, Failed, Interrupted, Lease, Released, Retry
+from app.models.events import Event, EventPage, EventType, NewEvent
+from app.models.messages import (
     DEFAULT_TENANT,
-    Beat,
-    Cancelled,
-    Claim,
-    Completed,
-    Event,
-    EventPage,
-    EventType,
-    Failed,
-    Interrupted,
-    Lease,
     Message,
     MessageFilter,
     MessageState,
-    NewEvent,
     NewMessage,
     Page,
     Priority,
-    Released,
     RequestKey,
-    Retry,
     Thread,
-    Worker,
     new_message_id,
 )
-from app.store.base import Store
+from app.models.workers import Worker
+from app.store.ports import Store
 
 TENANT = DEFAULT_TENANT
 OTHER_TENANT = "somebody else"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.store.base import Store
+from app.store.ports import Store
 from tests.clock import ManualClock
 from tests.contract.backends import StoreFactory
 

@@ -6,21 +6,10 @@ No indexes, no stored ranks, no places: who is ready, who inherits and who is ne
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.models import (
-    Cancelled,
-    Completed,
-    EventType,
-    Failed,
-    IfBusy,
-    Interrupted,
-    Lease,
-    MessageState,
-    Outcome,
-    Priority,
-    Released,
-    Retry,
-)
-from app.store.base import MAX_CRASHES, RankPolicy
+from app.models.attempts import Cancelled, Completed, Failed, Interrupted, Lease, Outcome, Released, Retry
+from app.models.events import EventType
+from app.models.messages import IfBusy, MessageState, Priority
+from app.store.ports import MAX_CRASHES, RankPolicy
 
 QUEUED, PROCESSING, INTERRUPTED = MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED
 COMPLETED, FAILED, CANCELLED = MessageState.COMPLETED, MessageState.FAILED, MessageState.CANCELLED

@@ -6,8 +6,9 @@ import pytest
 
 from app.clock import to_datetime
 from app.errors import QueueFull, ThreadNotFound
-from app.models import MessageOptions, MessageState, Place, Priority, Released
-from app.store.base import Store
+from app.models.attempts import Released
+from app.models.messages import MessageOptions, MessageState, Place, Priority
+from app.store.ports import Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
     DONE,

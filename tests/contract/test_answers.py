@@ -16,7 +16,8 @@ from langgraph.types import Send, interrupt
 from app.agents.base import AgentDrained, AgentInterrupted, AgentTask, Drain
 from app.agents.langgraph import LangGraphAgent
 from app.checkpoints.factory import open_saver
-from app.models import MEMORY_FENCE_KEY, Lease
+from app.models.attempts import Lease
+from app.models.memory import MEMORY_FENCE_KEY
 
 SHAPES = {
     "one": {"a": 3},

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from app.errors import QueueFull, ThreadBusy, ThreadNotFound
-from app.models import IfBusy, MessageState, NewMessage, Place, Priority
-from app.store.base import MOVED, READY, Store
+from app.models.messages import IfBusy, MessageState, NewMessage, Place, Priority
+from app.store.ports import MOVED, READY, Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,

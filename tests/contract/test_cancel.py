@@ -8,8 +8,10 @@ import pytest
 
 from app.clock import to_datetime
 from app.errors import LeaseLost, MessageNotFound, NotCancellable
-from app.models import Claim, EventType, Message, MessageState, Outcome, new_message_id
-from app.store.base import Store
+from app.models.attempts import Claim, Outcome
+from app.models.events import EventType
+from app.models.messages import Message, MessageState, new_message_id
+from app.store.ports import Store
 from app.text import rfc3339
 from tests.clock import START, ManualClock
 from tests.contract.builders import (

@@ -7,8 +7,10 @@ from collections.abc import Awaitable
 import pytest
 
 from app.errors import LeaseLost, MessageNotFound, NotCancellable
-from app.models import Beat, EventType, Lease, Message, MessageState, Outcome, new_message_id
-from app.store.base import CANCELS, MAX_CRASHES, READY, Store, message_topic
+from app.models.attempts import Beat, Lease, Outcome
+from app.models.events import EventType
+from app.models.messages import Message, MessageState, new_message_id
+from app.store.ports import CANCELS, MAX_CRASHES, READY, Store, message_topic
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,

@@ -5,8 +5,9 @@ import json
 from collections import Counter
 
 from app.clock import to_datetime
-from app.models import EventType, MessageState, Priority
-from app.store.base import Store
+from app.models.events import EventType
+from app.models.messages import MessageState, Priority
+from app.store.ports import Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
     AGENT,

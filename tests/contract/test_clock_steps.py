@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from app.clock import SteadyClock, to_datetime
-from app.models import MessageState, Priority
-from app.store.base import RankPolicy, Store
+from app.models.messages import MessageState, Priority
+from app.store.ports import RankPolicy, Store
 from tests.clock import START, SteppedHost
 from tests.contract.backends import StoreFactory
 from tests.contract.builders import (

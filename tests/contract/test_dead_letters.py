@@ -7,8 +7,10 @@ import pytest
 
 from app.clock import to_datetime
 from app.errors import MessageNotFound, NotFailed, ThreadNotFound
-from app.models import EventType, Failed, Message, MessageState, Outcome, Place, Priority, new_message_id
-from app.store.base import MAX_CRASHES, READY, Store
+from app.models.attempts import Failed, Outcome
+from app.models.events import EventType
+from app.models.messages import Message, MessageState, Place, Priority, new_message_id
+from app.store.ports import MAX_CRASHES, READY, Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
     CANCELLED,

@@ -8,8 +8,8 @@ import pytest
 
 from app.clock import to_datetime
 from app.errors import QueueFull
-from app.models import MessageState, Place
-from app.store.base import READY, Store
+from app.models.messages import MessageState, Place
+from app.store.ports import READY, Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
     DONE,

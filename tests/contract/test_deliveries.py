@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from app.clock import to_datetime
-from app.deliveries import Delivery, DeliveryAttempt, DeliveryState
 from app.errors import DeliveryNotFound
-from app.models import ENDS, Completed, IfBusy, Interrupted, Lease, WebhookEvent
-from app.store.base import Store
+from app.models.attempts import Completed, Interrupted, Lease
+from app.models.deliveries import ENDS, Delivery, DeliveryAttempt, DeliveryState, WebhookEvent
+from app.models.messages import IfBusy
+from app.store.ports import Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
     ALL,

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from app.clock import to_datetime
-from app.deliveries import DeliveryAttempt, DeliveryFilter, DeliveryRecord, DeliveryState
-from app.models import Page, WebhookEvent
-from app.store.base import Store
+from app.models.deliveries import DeliveryAttempt, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
+from app.models.messages import Page
+from app.store.ports import Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
     ALL,

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from app.errors import QueueFull, ThreadBusy
-from app.models import IfBusy, Lease, MessageState, Outcome, Place
-from app.store.base import CANCELS, Store
+from app.models.attempts import Lease, Outcome
+from app.models.messages import IfBusy, MessageState, Place
+from app.store.ports import CANCELS, Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
     DONE,

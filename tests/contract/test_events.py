@@ -7,21 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from app.errors import MessageNotFound
-from app.models import (
-    TERMINAL_EVENTS,
-    Completed,
-    Event,
-    EventPage,
-    EventType,
-    Failed,
-    IfBusy,
-    Lease,
-    MessageState,
-    NewEvent,
-    Released,
-    new_message_id,
-)
-from app.store.base import PAGE_LOG_LENGTH, Store
+from app.models.attempts import Completed, Failed, Lease, Released
+from app.models.events import TERMINAL_EVENTS, Event, EventPage, EventType, NewEvent
+from app.models.messages import IfBusy, MessageState, new_message_id
+from app.store.ports import PAGE_LOG_LENGTH, Store
 from app.text import rfc3339
 from tests.clock import ManualClock
 from tests.contract.builders import (

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from app.errors import LeaseLost
-from app.models import EventType, Lease, MessageState, Outcome, Retry, new_message_id
-from app.store.base import Store
+from app.models.attempts import Lease, Outcome, Retry
+from app.models.events import EventType
+from app.models.messages import MessageState, new_message_id
+from app.store.ports import Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
     DONE,

@@ -7,8 +7,10 @@ import pytest
 
 from app.clock import to_datetime
 from app.errors import LeaseLost, MessageNotFound, NotInterrupted
-from app.models import EventType, Interrupted, Message, MessageState, Outcome, Place, Retry, new_message_id
-from app.store.base import READY, Store, message_topic
+from app.models.attempts import Interrupted, Outcome, Retry
+from app.models.events import EventType
+from app.models.messages import Message, MessageState, Place, new_message_id
+from app.store.ports import READY, Store, message_topic
 from app.text import rfc3339
 from tests.clock import START, ManualClock
 from tests.contract.builders import (

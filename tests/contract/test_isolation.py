@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from app.errors import MessageNotFound, ThreadNotFound
-from app.models import Message, MessageFilter, MessageState, Page
-from app.store.base import Store
+from app.models.messages import Message, MessageFilter, MessageState, Page
+from app.store.ports import Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,

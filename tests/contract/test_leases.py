@@ -6,8 +6,10 @@ import json
 import pytest
 
 from app.clock import to_datetime
-from app.models import Beat, EventType, Lease, MessageState, Released
-from app.store.base import MAX_CRASHES, Store
+from app.models.attempts import Beat, Lease, Released
+from app.models.events import EventType
+from app.models.messages import MessageState
+from app.store.ports import MAX_CRASHES, Store
 from app.text import rfc3339
 from tests.clock import START, ManualClock
 from tests.contract.builders import (

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import StoreUnavailable
-from app.models import Message
-from app.store.base import Store
+from app.models.messages import Message
+from app.store.ports import Store
 from tests.clock import ManualClock
 from tests.contract.backends import StoreFactory
 from tests.contract.builders import TENANT, add, all_threads, chunk, claim, page, start

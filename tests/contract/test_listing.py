@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from app.models import Failed, Message, MessageFilter, MessageState, Outcome, Page, Priority
+from app.models.attempts import Failed, Outcome
+from app.models.messages import Message, MessageFilter, MessageState, Page, Priority
 from app.store import reads, scanning
-from app.store.base import PAGE_TEXT_LENGTH, Store
+from app.store.ports import PAGE_TEXT_LENGTH, Store
 from app.store.redis import accepting as redis_accepting
 from tests.clock import ManualClock
 from tests.contract.builders import (

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from app.errors import QueueFull, ThreadBusy
-from app.models import IfBusy, Message, MessageState, Place
-from app.store.base import Store
+from app.models.messages import IfBusy, Message, MessageState, Place
 from app.store.parts import CLEARED_AT_ONCE, SETTLED_AT_ONCE
+from app.store.ports import Store
 from tests.contract.builders import (
     ALL,
     HIGH,

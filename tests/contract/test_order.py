@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.models import Message, Priority, Released
-from app.store.base import RankPolicy, Store
+from app.models.attempts import Released
+from app.models.messages import Message, Priority
+from app.store.ports import RankPolicy, Store
 from tests.clock import START, ManualClock
 from tests.contract.backends import StoreFactory
 from tests.contract.builders import (

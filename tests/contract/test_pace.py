@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.serving import AgentState, Pace, ServedAgent, WorkerGroup
-from app.store.base import PACE_MESSAGES, Store
+from app.models.workers import AgentState, Pace, ServedAgent, WorkerGroup
+from app.store.ports import PACE_MESSAGES, Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
     CANCELLED,

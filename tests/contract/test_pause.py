@@ -2,8 +2,9 @@
 
 import asyncio
 
-from app.models import Beat, MessageState
-from app.store.base import READY, Store
+from app.models.attempts import Beat
+from app.models.messages import MessageState
+from app.store.ports import READY, Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,

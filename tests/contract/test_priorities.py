@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from app.errors import MessageNotFound, NotQueued
-from app.models import Message, MessageState, Outcome, Place, Priority, Released, new_message_id
-from app.store.base import MOVED, Store
+from app.models.attempts import Outcome, Released
+from app.models.messages import Message, MessageState, Place, Priority, new_message_id
+from app.store.ports import MOVED, Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
     CANCELLED,

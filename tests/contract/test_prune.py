@@ -3,8 +3,9 @@
 import pytest
 
 from app.errors import MessageNotFound, ThreadNotFound
-from app.models import Lease, Message, MessageState, Released
-from app.store.base import Store
+from app.models.attempts import Lease, Released
+from app.models.messages import Message, MessageState
+from app.store.ports import Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from app.errors import KeyReused, MessageNotFound, NotInterrupted, QueueFull, ThreadBusy
-from app.models import Accepted, IfBusy, MessageState, NewMessage, RequestKey
-from app.store.base import KEY_SECONDS, Store
+from app.models.messages import Accepted, IfBusy, MessageState, NewMessage, RequestKey
+from app.store.ports import KEY_SECONDS, Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,

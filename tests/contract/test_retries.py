@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from app.clock import to_datetime
-from app.failures import FailureDetails
-from app.models import EventType, MessageState, Place, Released, Retry
-from app.store.base import READY, Store
+from app.models.attempts import Released, Retry
+from app.models.events import EventType
+from app.models.failures import FailureDetails
+from app.models.messages import MessageState, Place
+from app.store.ports import READY, Store
 from app.text import rfc3339
 from tests.clock import START, ManualClock
 from tests.contract.builders import (

@@ -15,7 +15,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from app.checkpoints.factory import open_saver
 from app.errors import LeaseLost, StoreUnavailable
-from app.models import MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY
+from app.models.memory import MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY
 from tests import hostile
 from tests.postgres_server import PostgresServer
 from tests.valkey_server import ValkeyServer

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from app.models import Lease, Released
-from app.store.base import MOVED, READY, Store, Subscription, message_topic
+from app.models.attempts import Lease, Released
+from app.store.ports import MOVED, READY, Store, Subscription, message_topic
 from tests.clock import ManualClock
 from tests.contract.builders import (
     DONE,

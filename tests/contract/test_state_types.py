@@ -22,8 +22,8 @@ from app.agents.langgraph import LangGraphAgent
 from app.checkpoints.factory import open_saver
 from app.checkpoints.serializer import Serializer
 from app.errors import StateNotStorable, StateUnreadable
-from app.retry import judge
-from app.state_types import StateTypesRefused
+from app.policy.retry import judge
+from app.policy.state_types import StateTypesRefused
 from tests import state_classes as classes
 from tests.contract.state_builders import QUEUE, stored
 from tests.state_graphs import ODD, SHOWN, Work, tell

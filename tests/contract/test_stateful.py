@@ -22,24 +22,9 @@ from hypothesis.stateful import (
 )
 
 from app.errors import LeaseLost, NotCancellable, NotFailed, NotInterrupted, NotQueued, ThreadBusy
-from app.models import (
-    Beat,
-    EventPage,
-    EventType,
-    FailedAttempt,
-    IfBusy,
-    Interrupted,
-    Lease,
-    Message,
-    MessageState,
-    Outcome,
-    Place,
-    Priority,
-    QueueSummary,
-    Released,
-    Retry,
-    Thread,
-)
+from app.models.attempts import Beat, FailedAttempt, Interrupted, Lease, Outcome, Released, Retry
+from app.models.events import EventPage, EventType
+from app.models.messages import IfBusy, Message, MessageState, Place, Priority, QueueSummary, Thread
 from tests.clock import ManualClock
 from tests.contract.backends import BACKENDS, StoreFactory
 from tests.contract.builders import (

@@ -2,8 +2,9 @@
 
 import asyncio
 
-from app.models import MessageState, Released
-from app.store.base import PAGE_TEXT_LENGTH, Store
+from app.models.attempts import Released
+from app.models.messages import MessageState
+from app.store.ports import PAGE_TEXT_LENGTH, Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,

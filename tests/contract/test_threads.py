@@ -8,8 +8,9 @@ import pytest
 
 from app.clock import to_datetime
 from app.errors import ThreadNotFound
-from app.models import MessageState, Page, Released, Thread
-from app.store.base import PAGE_TEXT_LENGTH, Store
+from app.models.attempts import Released
+from app.models.messages import MessageState, Page, Thread
+from app.store.ports import PAGE_TEXT_LENGTH, Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
     ALL,

@@ -14,7 +14,7 @@ from langchain_openai.chat_models import _client_utils
 
 from app.agents.loop import AgentLoop
 from app.config import Settings
-from app.store.base import Store
+from app.store.ports import Store
 from tests.graph_control import GraphControl
 from tests.openai_stub import StubServer, openai_stub_in_thread
 from tests.servers import DEADLINE_SECONDS, LiveServer, ServerProcess, live_server, server_process, settings_for

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.models import Cancelled, Completed, Failed, Interrupted, MessageState, Outcome
+from app.models.attempts import Cancelled, Completed, Failed, Interrupted, Outcome
+from app.models.messages import MessageState
 from tests.contract.builders import claim
 from tests.servers import LiveServer
 

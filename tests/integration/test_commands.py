@@ -14,7 +14,7 @@ import pytest
 from app.config import Settings
 from app.errors import ConfigurationError
 from app.main import work
-from app.telemetry import logging_config
+from app.observability.logging import logging_config
 from tests import wire
 from tests.integration.conftest import ChatProcess
 from tests.servers import ROOT, ServerProcess, server_process, settings_for, until

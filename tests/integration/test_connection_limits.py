@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app.api import connections, http_protocol
+from app.api import connections
+from app.api import uvicorn_http_protocol as http_protocol
 from app.api.connections import Wait, connection_limit
 from tests import raw, wire
 from tests.integration.conftest import Serve

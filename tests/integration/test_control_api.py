@@ -6,7 +6,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from app.models import Interrupted, MessageState, Released
+from app.models.attempts import Interrupted, Released
+from app.models.messages import MessageState
 from tests.contract.builders import claim
 from tests.integration.conftest import Serve
 from tests.integration.states import SECRET, bring, end

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.models import DEFAULT_TENANT, Failed, Message, MessageState
+from app.models.attempts import Failed
+from app.models.messages import DEFAULT_TENANT, Message, MessageState
 from tests import wire
 from tests.contract.builders import claim
 from tests.integration.conftest import Serve

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.models import MessageState
+from app.models.messages import MessageState
 from tests import wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve

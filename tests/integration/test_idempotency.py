@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from app.models import MessageState
+from app.models.messages import MessageState
 from tests.contract.builders import claim
 from tests.integration.conftest import Serve
 from tests.integration.states import QUESTION, SECRET, bring, end, in_seconds

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from app.models import Lease, NewEvent
-from app.parts import Part
-from app.streams import MAX_APPEND_LENGTH, MAX_CHUNK_LENGTH, EventWriter
+from app.events.writer import MAX_APPEND_LENGTH, MAX_CHUNK_LENGTH, EventWriter
+from app.models.attempts import Lease
+from app.models.events import NewEvent
+from app.models.parts import Part
 from tests import wire
 from tests.graph_control import GraphControl
 from tests.integration.test_engines import submit

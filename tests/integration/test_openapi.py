@@ -15,7 +15,7 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from app.models import EventType
+from app.models.events import EventType
 from tests.documents import generated
 from tests.integration.conftest import Serve
 from tests.openai_stub import Status, StubServer

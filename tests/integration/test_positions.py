@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from app.api.event_schemas import WaitingData
-from app.api.frames import Accepted
-from app.api.operation_schemas import MessageRequeued
-from app.api.schemas import QUEUE_POSITION, RUN_AT, MessageAccepted, MessageDetails, MessageStatus
-from app.models import MessageState, Released, Retry
+from app.api.schemas.admin import MessageRequeued
+from app.api.schemas.events import WaitingData
+from app.api.schemas.messages import QUEUE_POSITION, RUN_AT, MessageAccepted, MessageDetails, MessageStatus
+from app.api.websocket_frames import Accepted
+from app.models.attempts import Released, Retry
+from app.models.messages import MessageState
 from tests import wire
 from tests.contract.builders import claim
 from tests.integration.conftest import Serve

@@ -8,7 +8,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from app import __version__
-from app.models import MessageState
+from app.models.messages import MessageState
 from tests import raw, wire
 from tests.integration.conftest import Serve
 from tests.integration.states import SECRET, bring

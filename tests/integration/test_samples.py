@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from app import webhooks
-from app.models import Completed, Interrupted
-from app.store.base import Store
+from app.models.attempts import Completed, Interrupted
+from app.store.ports import Store
+from app.webhooks import sender as webhooks
 from tests import wire
 from tests.contract.builders import claim, worker
 from tests.documents import REFERENCE, openapi

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.models import DEFAULT_TENANT, EventType
-from app.shared_logs import Written
+from app.events.fanout import Written
+from app.models.events import EventType
+from app.models.messages import DEFAULT_TENANT
 from tests import wire
 from tests.graph_control import GraphControl
 from tests.graphs import FLOOD_CHUNK, FLOOD_CHUNKS

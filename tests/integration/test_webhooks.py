@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from app import webhooks
+from app.webhooks import sender as webhooks
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.openai_stub import Answer, StubServer

@@ -9,8 +9,8 @@ from typing import Any
 import apsw
 import pytest
 
-from app.api.frames import KINDS, Submit
-from app.models import MessageState
+from app.api.websocket_frames import KINDS, Submit
+from app.models.messages import MessageState
 from tests import wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve

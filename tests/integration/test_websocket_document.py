@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from app.api import frames
-from app.api.protocol import ConnectedWebSocketProtocol
+from app.api import websocket_frames as frames
+from app.api.uvicorn_protocol import ConnectedWebSocketProtocol
 from tests.documents import REFERENCE
 from tests.integration.conftest import Serve
 from tests.openai_stub import Answer, Gate, StubServer

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from app.api import protocol
+from app.api import uvicorn_protocol as protocol
 from tests import raw
 from tests.integration.conftest import Serve
 from tests.servers import LiveServer, until
@@ -99,7 +99,7 @@ async def test_an_invalid_frame_ends_the_connection(
     await until(lambda: not small.uvicorn.server_state.tasks, "the session ends")
     await until(lambda: not small.uvicorn.server_state.connections, "the connection is closed")
     assert not [record for record in caplog.records if record.exc_info or record.levelno > logging.INFO]
-    told = [record for record in caplog.records if record.name == "app.api.protocol"]
+    told = [record for record in caplog.records if record.name == "app.api.uvicorn_protocol"]
     assert len(told) == 1
 
 

@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from app.config import Settings
-from app.models import Completed
+from app.models.attempts import Completed
 from app.store.sqlite.store import SqliteStore
 from tests import wire
 from tests.clock import ManualClock

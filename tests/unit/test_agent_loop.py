@@ -13,8 +13,8 @@ from app.agents.base import AgentTask, Drain, FinalResult
 from app.agents.loop import AgentLoop
 from app.agents.runs import MAX_WAITING_PIECES, RUN, AgentRaised, AgentRun
 from app.agents.threads import AgentThreads
-from app.models import Lease
-from app.parts import Part
+from app.models.attempts import Lease
+from app.models.parts import Part
 from tests.servers import DEADLINE_SECONDS, until
 
 STOP_SECONDS = 0.5

@@ -14,11 +14,12 @@ from app.agents.langgraph import StaticBreakpoint
 from app.agents.registry import AgentRegistry
 from app.errors import StoreError
 from app.maintenance import Maintenance
-from app.models import Completed, Failed, Interrupted, MessageOptions, Outcome, Retry
-from app.parts import Part
-from app.store.base import KEY_SECONDS
+from app.models.attempts import Completed, Failed, Interrupted, Outcome, Retry
+from app.models.messages import MessageOptions
+from app.models.parts import Part
+from app.observability.logging import Redactor
+from app.store.ports import KEY_SECONDS
 from app.store.sqlite.store import SqliteStore
-from app.telemetry import Redactor
 from tests.agent_loops import SharedLoop
 from tests.clock import ManualClock
 from tests.contract.builders import TENANT, claim, new, request_key, resume

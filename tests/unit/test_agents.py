@@ -11,9 +11,10 @@ from app.agents.base import Agent, AgentTask, Drain, FinalResult
 from app.agents.registry import AgentRegistry
 from app.errors import StoreUnavailable
 from app.maintenance import Maintenance
-from app.models import Claim, Completed, MessageState, Outcome, Released
-from app.store.base import Store
-from app.telemetry import Redactor
+from app.models.attempts import Claim, Completed, Outcome, Released
+from app.models.messages import MessageState
+from app.observability.logging import Redactor
+from app.store.ports import Store
 from tests.agent_loops import SharedLoop
 from tests.clock import ManualClock
 from tests.contract.builders import DONE, TENANT, claim, new, start

@@ -7,7 +7,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 from langchain_openai import ChatOpenAI
 
-from app.agents.answers import AnswerCutOff, FinishCheck, is_finished
+from app.agents.finish_check import AnswerCutOff, FinishCheck, is_finished
 from tests.openai_stub import Answer, CutOff, Step, ToolCall, openai_stub
 
 USAGE = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}

@@ -11,15 +11,15 @@ from types import ModuleType
 import pytest
 import yaml
 
-from app import retry
 from app.api.errors import STATUS_BY_ERROR, title_of
 from app.config import Settings, load_settings
 from app.errors import AgentQueueError, Conflict
 from app.main import create_app
-from app.models import EventType
-from app.outlook import WaitingCode
-from app.store import endings
-from app.telemetry import logging_config
+from app.models.events import EventType
+from app.observability.logging import logging_config
+from app.policy import retry
+from app.policy.wait_estimate import WaitingCode
+from app.store import terminal_states as endings
 from tests.documents import ARCHITECTURE, REFERENCE, generated, openapi, rows_of_layers
 from tests.pages import (
     DOCS,

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpcore2
 import pytest
 
-from app.egress import (
+from app.errors import InvalidRequest
+from app.webhooks.outbound_http import (
     MAX_URL_LENGTH,
     CallFailed,
     certificate_checks,
@@ -20,7 +21,6 @@ from app.egress import (
     post,
     remembering,
 )
-from app.errors import InvalidRequest
 from tests.receiver import answer, certificate_for, receiver
 
 PUBLIC = "93.184.215.14"
@@ -203,7 +203,7 @@ async def test_what_the_resolver_says_that_is_no_address_is_refused() -> None:
 
 
 async def test_a_name_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.egress.RESOLVE_SECONDS", 0.01)
+    monkeypatch.setattr("app.webhooks.outbound_http.RESOLVE_SECONDS", 0.01)
 
     async def silent(host: str, port: int) -> Sequence[str]:
         await asyncio.Event().wait()

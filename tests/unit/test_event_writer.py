@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from app.models import Event
-from app.parts import Part
+from app.events.writer import MAX_APPEND_LENGTH, MAX_CHUNK_LENGTH, EventWriter, merged
+from app.models.events import Event
+from app.models.parts import Part
 from app.store.sqlite.store import SqliteStore
-from app.streams import MAX_APPEND_LENGTH, MAX_CHUNK_LENGTH, EventWriter, merged
 from tests.contract.builders import start
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.graph import END, START, StateGraph
 
-from app.failures import (
+from app.observability.logging import Redactor
+from app.policy.failures import (
     MAX_TRACEBACK_LENGTH,
     class_name,
     described,
@@ -22,8 +23,7 @@ from app.failures import (
     text_of,
     traceback_of,
 )
-from app.retry import Verdict, fingerprint, judge
-from app.telemetry import Redactor
+from app.policy.retry import Verdict, fingerprint, judge
 from tests import hostile
 
 NOW = datetime(2030, 1, 2, tzinfo=UTC)

@@ -9,8 +9,8 @@ import pytest
 from app.agents.base import AgentTask, Drain, FinalResult
 from app.agents.functions import FunctionAgent, is_answering
 from app.agents.memory import LateMemory
-from app.models import Lease
-from app.parts import Part
+from app.models.attempts import Lease
+from app.models.parts import Part
 
 
 async def shout(text: str) -> str:

@@ -23,7 +23,7 @@ from app.agents.graphs import agent_of
 from app.agents.langgraph import LangGraphAgent
 from app.checkpoints.factory import open_saver
 from app.errors import AgentUnavailable
-from app.models import Lease
+from app.models.attempts import Lease
 from tests.agent_loops import SharedLoop
 from tests.servers import until
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.store.lane import MAX_BATCH_SIZE, Lane, Operation, Result
+from app.store.group_commit import MAX_BATCH_SIZE, Lane, Operation, Result
 from tests.servers import until
 
 

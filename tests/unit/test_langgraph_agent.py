@@ -17,8 +17,8 @@ from typing_extensions import TypedDict
 from app.agents.base import AgentDrained, AgentInterrupted, AgentTask, Drain, FinalResult
 from app.agents.langgraph import LangGraphAgent, StaticBreakpoint
 from app.checkpoints.factory import open_saver
-from app.models import Lease
-from app.parts import Part
+from app.models.attempts import Lease
+from app.models.parts import Part
 from tests.servers import until
 
 Saver = BaseCheckpointSaver[str]

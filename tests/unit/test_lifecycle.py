@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.lifecycle import TERMINAL, TRANSITIONS, as_mermaid, is_allowed
-from app.models import MessageState
+from app.models.messages import MessageState
+from app.policy.lifecycle import TERMINAL, TRANSITIONS, as_mermaid, is_allowed
 
 
 def reachable(source: MessageState | None) -> set[MessageState]:

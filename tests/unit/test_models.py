@@ -15,18 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from app.clock import SteadyClock, to_datetime
-from app.models import (
-    TERMINAL_EVENTS,
-    THREAD_ID_MAX_LENGTH,
-    EventType,
-    Message,
-    Moment,
-    NewEvent,
-    Priority,
-    Text,
-    ThreadId,
-    new_message_id,
-)
+from app.models.events import TERMINAL_EVENTS, EventType, NewEvent
+from app.models.messages import Message, Priority, new_message_id
+from app.models.types import THREAD_ID_MAX_LENGTH, Moment, Text, ThreadId
 from app.text import MAX_JSON_DEPTH, not_blank, rfc3339, scrubbed, storable, storable_json
 from tests import hostile
 from tests import state_classes as classes

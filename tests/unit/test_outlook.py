@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from app.errors import StoreUnavailable
-from app.models import Message, MessageState, Place, Priority
-from app.outlook import LOOKS_AT_ONCE, LOOKS_PER_SECOND, NOTHING, PACE_SECONDS, Outlooks, WaitingCode, outlook
-from app.serving import AgentState, Pace, ServedAgent, WorkerGroup
-from app.store.base import MOVED
-from app.store.hub import Hub
+from app.events.wait_estimates import LOOKS_AT_ONCE, LOOKS_PER_SECOND, PACE_SECONDS, Outlooks
+from app.models.messages import Message, MessageState, Place, Priority
+from app.models.workers import AgentState, Pace, ServedAgent, WorkerGroup
+from app.policy.wait_estimate import NOTHING, WaitingCode, outlook
+from app.store.local_notifier import Hub
+from app.store.ports import MOVED
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)

@@ -24,8 +24,8 @@ from typing_extensions import TypedDict
 
 from app.agents.base import AgentTask, Drain, FinalResult
 from app.agents.langgraph import LangGraphAgent
-from app.models import Lease
-from app.parts import Part
+from app.models.attempts import Lease
+from app.models.parts import Part
 
 Pieces = Sequence[Any]
 

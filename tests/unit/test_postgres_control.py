@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from app.clock import to_datetime
-from app.deliveries import DeliveryFilter
 from app.errors import Conflict, LeaseLost, NotFound
-from app.models import IfBusy, Lease, MessageFilter, MessageState, NewEvent, Page, Retry, WebhookEvent
+from app.models.attempts import Lease, Retry
+from app.models.deliveries import DeliveryFilter, WebhookEvent
+from app.models.events import NewEvent
+from app.models.messages import IfBusy, MessageFilter, MessageState, Page
 from app.store.named_sql import load_migrations
 from app.store.postgres.store import PostgresStore
 from tests.clock import ManualClock

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.deliveries import DeliveryAttempt
 from app.errors import ConfigurationError, StoreIncompatible, StoreUnavailable
-from app.models import IfBusy, MessageFilter, MessageState, Page, Released
+from app.models.attempts import Released
+from app.models.deliveries import DeliveryAttempt
+from app.models.messages import IfBusy, MessageFilter, MessageState, Page
 from app.store.named_sql import load_migrations
 from app.store.postgres import migrations
 from app.store.postgres.store import PostgresStore

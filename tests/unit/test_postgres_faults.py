@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import CommitUnknown, LeaseLost, StoreUnavailable
-from app.models import Lease, Message, MessageState, Page
+from app.models.attempts import Lease
+from app.models.messages import Message, MessageState, Page
 from app.store.named_sql import load_queries
 from app.store.postgres import connection as postgres_connection
 from app.store.postgres import watchdog

@@ -9,9 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.models import Failed, Interrupted, Lease, NewEvent, Released
-from app.store.base import RankPolicy
+from app.models.attempts import Failed, Interrupted, Lease, Released
+from app.models.events import NewEvent
 from app.store.named_sql import load_queries
+from app.store.ports import RankPolicy
 from app.store.postgres.accepting import Accepting, Add
 from app.store.postgres.connection import SETTINGS, Session, connection_parameters
 from app.store.postgres.controlling import Controlling

@@ -11,7 +11,7 @@ from langgraph.checkpoint.base import empty_checkpoint
 
 from app.checkpoints.postgres import MAX_CONNECTIONS, TAKE_FENCE, FencedPostgresSaver, open_saver
 from app.errors import LeaseLost
-from app.models import MEMORY_FENCE_KEY
+from app.models.memory import MEMORY_FENCE_KEY
 from tests.postgres_server import PostgresServer
 from tests.servers import until
 

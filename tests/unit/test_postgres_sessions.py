@@ -9,7 +9,7 @@ import pytest
 from app.bootstrap import check_memory
 from app.checkpoints.factory import open_saver
 from app.errors import ConfigurationError, StoreRefused, StoreUnavailable, TooFewConnections
-from app.models import NewEvent
+from app.models.events import NewEvent
 from app.store.postgres import connection as postgres_connection
 from app.store.postgres.connection import connection_parameters
 from app.store.postgres.migrations import check_access

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import LeaseLost, MessageNotFound, QueueFull, StoreError
-from app.models import MessageState
+from app.models.messages import MessageState
 from app.store import reads
-from app.store.base import MOVED, READY, message_topic
+from app.store.ports import MOVED, READY, message_topic
 from app.store.postgres import placing
 from app.store.postgres.hints import payloads
 from app.store.postgres.store import PostgresStore

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.agents.attributes import hint_for, load_attribute, make_importable
+from app.agents.import_path import hint_for, load_attribute, make_importable
 from app.agents.registry import AgentRegistry
 from app.bootstrap import redactor_of
 from app.config import load_settings, share_environment

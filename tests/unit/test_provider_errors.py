@@ -1,6 +1,6 @@
 """What the errors of providers' clients mean, in the shapes that these clients give them.
 
-The classes here carry what real instances carried, looked at in the versions that `app.provider_errors` names.
+The classes here carry what real instances carried, looked at in the versions that `app.policy.provider_errors` names.
 """
 
 import enum
@@ -12,7 +12,7 @@ import httpx2
 import openai
 import pytest
 
-from app.retry import MAX_RETRY_AFTER_SECONDS, Verdict, judge
+from app.policy.retry import MAX_RETRY_AFTER_SECONDS, Verdict, judge
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 REQUEST = httpx2.Request("POST", "http://model.example")

@@ -17,11 +17,11 @@ from app.errors import (
     QueueFull,
     StoreUnavailable,
 )
-from app.models import Message, MessageFilter, MessageState, Page, Priority
-from app.parts import Part
+from app.models.messages import Message, MessageFilter, MessageState, Page, Priority
+from app.models.parts import Part
 from app.queue_manager import Answer, QueueManager, Selection, Submission
 from app.store import scanning
-from app.store.base import Store
+from app.store.ports import Store
 from app.store.sqlite.store import SqliteStore
 from tests.clock import ManualClock
 from tests.contract.builders import (

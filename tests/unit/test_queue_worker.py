@@ -14,10 +14,12 @@ from app.agent_processor import AgentProcessor
 from app.agents.base import Agent, AgentTask, FinalResult
 from app.agents.registry import AgentRegistry
 from app.config import Settings
-from app.models import Beat, Cancelled, Claim, Completed, Lease, MessageState, Outcome, Worker
-from app.store.base import CANCELS, Heart
+from app.models.attempts import Beat, Cancelled, Claim, Completed, Lease, Outcome
+from app.models.messages import MessageState
+from app.models.workers import Worker
+from app.observability.logging import Redactor
+from app.store.ports import CANCELS, Heart
 from app.store.sqlite.store import SqliteStore
-from app.telemetry import Redactor
 from app.worker import QueueWorker
 from tests.agent_loops import SharedLoop
 from tests.clock import ManualClock

@@ -9,8 +9,8 @@ import pytest
 import redis
 
 from app.errors import KeyReused, MessageNotFound, QueueFull, StoreError, ThreadBusy
-from app.models import Accepted, IfBusy, NewMessage, Priority, RequestKey
-from app.store.redis.lane import MAX_CALL
+from app.models.messages import Accepted, IfBusy, NewMessage, Priority, RequestKey
+from app.store.redis.command_pipeline import MAX_CALL
 from app.store.redis.store import RedisStore
 from tests.contract.builders import DONE, TENANT, add, chunk, claim, claimed_ids, event_types, listed, new
 from tests.proxy import Moment

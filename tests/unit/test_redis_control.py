@@ -8,20 +8,12 @@ from typing import Any
 import pytest
 import redis
 
-from app.deliveries import DeliveryAttempt, DeliveryFilter
 from app.errors import NotFailed, NotInterrupted
-from app.models import (
-    EventType,
-    IfBusy,
-    Interrupted,
-    Message,
-    MessageFilter,
-    MessageState,
-    Page,
-    Released,
-    WebhookEvent,
-)
-from app.store.base import KEY_SECONDS, PACE_MESSAGES
+from app.models.attempts import Interrupted, Released
+from app.models.deliveries import DeliveryAttempt, DeliveryFilter, WebhookEvent
+from app.models.events import EventType
+from app.models.messages import IfBusy, Message, MessageFilter, MessageState, Page
+from app.store.ports import KEY_SECONDS, PACE_MESSAGES
 from app.store.redis import accepting, running
 from app.store.redis.store import RedisStore
 from tests.clock import ManualClock

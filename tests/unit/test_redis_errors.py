@@ -11,9 +11,10 @@ from redis import exceptions
 
 from app.checkpoints import redis as memory
 from app.checkpoints.redis import open_saver
-from app.deliveries import DeliveryAttempt
 from app.errors import ConfigurationError, StoreError, StoreUnavailable
-from app.models import MEMORY_FENCE_KEY, IfBusy
+from app.models.deliveries import DeliveryAttempt
+from app.models.memory import MEMORY_FENCE_KEY
+from app.models.messages import IfBusy
 from app.store.redis import connection
 from app.store.redis.store import RedisStore
 from tests.contract.builders import (

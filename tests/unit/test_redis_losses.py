@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from app.errors import LeaseLost, StoreUnavailable
-from app.models import Completed, Lease
+from app.models.attempts import Completed, Lease
 from app.store.redis.store import RedisStore
 from tests.clock import START, ManualClock
 from tests.contract.builders import (

@@ -14,9 +14,10 @@ from langchain_core.runnables import RunnableConfig
 
 from app.checkpoints.redis import open_saver
 from app.errors import CommitUnknown, NotCancellable, StoreUnavailable
-from app.models import Message, MessageState, Released
+from app.models.attempts import Released
+from app.models.messages import Message, MessageState
 from app.store.redis import connection
-from app.store.redis.lane import WriteLane
+from app.store.redis.command_pipeline import WriteLane
 from app.store.redis.store import RedisStore
 from tests.clock import START, ManualClock
 from tests.contract.builders import (

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from app.checkpoints.redis import PREFIX, FencedRedisSaver, _newest, open_saver
 from app.errors import StoreUnavailable
-from app.models import MEMORY_FENCE_KEY
+from app.models.memory import MEMORY_FENCE_KEY
 from tests.valkey_server import ValkeyServer
 
 QUEUE = "this queue"

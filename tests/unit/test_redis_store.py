@@ -10,8 +10,8 @@ import pytest
 import redis
 
 from app.errors import StoreError
-from app.models import Released
-from app.store.base import READY, message_topic
+from app.models.attempts import Released
+from app.store.ports import READY, message_topic
 from app.store.redis.scripts import load_scripts
 from app.store.redis.store import RedisStore
 from tests.clock import ManualClock

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.schemas import MessageAccepted
-from app.models import Message, MessageState, Priority
-from app.outlook import NOTHING, Outlook, WaitingCode, WaitingReason
+from app.api.schemas.messages import MessageAccepted
+from app.models.messages import Message, MessageState, Priority
+from app.policy.wait_estimate import NOTHING, Outlook, WaitingCode, WaitingReason
 from app.text import rfc3339
 
 BOUNDS = datetime(1970, 1, 1), datetime(9999, 1, 1)  # noqa: DTZ001  Hypothesis wants them without a zone

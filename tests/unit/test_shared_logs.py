@@ -5,12 +5,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing, closing
 
 import pytest
+from app.events.streams import Idle
 
-from app import streams
-from app.models import Event, EventPage, EventType, MessageState
-from app.shared_logs import NEVER, Look, SharedLog, Silence, Written
-from app.store.hub import Hub
-from app.streams import Idle, News, Streams
+from app.events import streams
+from app.events.fanout import NEVER, Look, SharedLog, Silence, Written
+from app.events.tail import News, Streams
+from app.models.events import Event, EventPage, EventType
+from app.models.messages import MessageState
+from app.store.local_notifier import Hub
 from tests.contract.builders import TENANT, start
 from tests.servers import until
 from tests.unit.test_streams import CountingStore

@@ -12,9 +12,10 @@ import apsw
 import pytest
 
 from app.clock import to_datetime
-from app.deliveries import DeliveryFilter
 from app.errors import StoreIncompatible, StoreUnavailable
-from app.models import MessageState, NewEvent, Page, WebhookEvent
+from app.models.deliveries import DeliveryFilter, WebhookEvent
+from app.models.events import NewEvent
+from app.models.messages import MessageState, Page
 from app.store.named_sql import load_migrations
 from app.store.sqlite import connection as sqlite_connection
 from app.store.sqlite.store import SqliteStore

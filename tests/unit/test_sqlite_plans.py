@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import apsw
 import pytest
 
-from app.deliveries import DeliveryFilter
-from app.models import Completed, Lease, MessageState, NewEvent, Page, Priority, Released
-from app.store.base import RankPolicy
+from app.models.attempts import Completed, Lease, Released
+from app.models.deliveries import DeliveryFilter
+from app.models.events import NewEvent
+from app.models.messages import MessageState, Page, Priority
 from app.store.named_sql import load_queries
+from app.store.ports import RankPolicy
 from app.store.sqlite.connection import connect, migrate, transaction
 from app.store.sqlite.operations import Writes
 from tests.clock import TickingClock

@@ -6,7 +6,7 @@ from pathlib import Path
 from langgraph.checkpoint.base import empty_checkpoint
 
 from app.checkpoints.sqlite import open_saver
-from app.models import MEMORY_FENCE_KEY
+from app.models.memory import MEMORY_FENCE_KEY
 
 CONFIG = {"configurable": {"thread_id": "default/thread/t", "checkpoint_ns": "", MEMORY_FENCE_KEY: (1, 1)}}
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from app.errors import LeaseLost, MessageNotFound, QueueFull, StoreError, StoreUnavailable
-from app.models import Completed, MessageState
+from app.models.attempts import Completed
+from app.models.messages import MessageState
 from app.store import reads
-from app.store.base import MOVED, READY, message_topic
+from app.store.ports import MOVED, READY, message_topic
 from app.store.sqlite import connection as sqlite_connection
 from app.store.sqlite.store import SqliteStore
 from tests.clock import ManualClock

@@ -9,8 +9,8 @@ import pytest
 
 from app.config import Settings, load_settings
 from app.errors import ConfigurationError
-from app.failures import described
-from app.state_types import MAX_WARNED, StateTypes, StateTypesRefused, explained, watch_refusals
+from app.policy.failures import described
+from app.policy.state_types import MAX_WARNED, StateTypes, StateTypesRefused, explained, watch_refusals
 from tests import state_classes as classes
 
 

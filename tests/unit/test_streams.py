@@ -5,12 +5,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 import pytest
 
-from app import outlook, streams
 from app.errors import StoreUnavailable
-from app.models import Completed, EventPage, Message, MessageState, NewEvent
-from app.shared_logs import Idle, Written
+from app.events import streams
+from app.events.fanout import Idle, Written
+from app.events.tail import News, Reset, Streams, Waiting
+from app.models.attempts import Completed
+from app.models.events import EventPage, NewEvent
+from app.models.messages import Message, MessageState
+from app.policy import wait_estimate as outlook
 from app.store.sqlite.store import SqliteStore
-from app.streams import News, Reset, Streams, Waiting
 from app.text import rfc3339
 from tests.contract.builders import FAILED, INTERRUPTED, TENANT, add, beat, claim_one, start
 from tests.servers import until

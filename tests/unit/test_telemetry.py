@@ -14,7 +14,7 @@ import uvicorn.config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.telemetry import (
+from app.observability.logging import (
     LINE_FORMAT,
     MAX_LINE_LENGTH,
     MAX_READ,

@@ -7,9 +7,10 @@ import pytest
 from app.agents.registry import AgentRegistry
 from app.clock import to_datetime
 from app.errors import ThreadNotFound
-from app.models import Message, MessageState, Page, Released, Thread
+from app.models.attempts import Released
+from app.models.messages import Message, MessageState, Page, Thread
 from app.queue_manager import QueueManager, Submission
-from app.store.base import Store
+from app.store.ports import Store
 from app.store.sqlite.store import SqliteStore
 from app.thread_manager import ThreadManager
 from tests.clock import ManualClock

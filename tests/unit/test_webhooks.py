@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from app import webhooks
 from app.bootstrap import redactor_of
 from app.config import load_settings
-from app.deliveries import Delivery, DeliveryAttempt, DeliveryState
 from app.errors import ConfigurationError, StoreUnavailable
-from app.models import Cancelled, Completed, Failed
+from app.models.attempts import Cancelled, Completed, Failed
+from app.models.deliveries import Delivery, DeliveryAttempt, DeliveryState
 from app.store.sqlite.store import SqliteStore
-from app.webhooks import LEASE_SECONDS, PARALLEL, WebhookSender
+from app.webhooks import sender as webhooks
+from app.webhooks.sender import LEASE_SECONDS, PARALLEL, WebhookSender
 from tests.clock import ManualClock
 from tests.contract.builders import CANCELLED, DONE, FAILED, TENANT, start
 from tests.receiver import Received, answer, receiver
@@ -431,7 +431,10 @@ async def test_a_store_that_is_away_for_a_moment_ends_nothing(
         sending.start()
         await tried(store, message_id, 1)
 
-    assert [record.levelname for record in caplog.records if record.name == "app.webhooks"] == ["WARNING", "ERROR"]
+    assert [record.levelname for record in caplog.records if record.name == "app.webhooks.sender"] == [
+        "WARNING",
+        "ERROR",
+    ]
 
 
 async def test_neither_urls_nor_secrets_nor_answers_are_logged(

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from app.errors import AgentQueueError, QueueFull, ThreadBusy
-from app.models import Accepted, IfBusy, MessageState, NewMessage, RequestKey
-from app.store.lane import Operation
+from app.models.messages import Accepted, IfBusy, MessageState, NewMessage, RequestKey
+from app.store.group_commit import Operation
 from app.store.parts import ThreadKey
 from app.store.postgres.changes import Locked
 from app.store.postgres.connection import step

@@ -1,7 +1,7 @@
 """Deliveries of webhooks."""
 
-from app.deliveries import Delivery, DeliveryAttempt, DeliveryState
 from app.errors import DeliveryNotFound
+from app.models.deliveries import Delivery, DeliveryAttempt, DeliveryState
 from app.store.postgres.operations import Writes
 from app.store.rows import to_delivery
 

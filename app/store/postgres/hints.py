@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 
 from app.errors import StoreError
-from app.store.lane import Operation, Result
+from app.store.group_commit import Operation, Result
 from app.store.postgres.connection import Session, step
 
 logger = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from app.errors import KeyReused
-from app.models import RequestKey
-from app.store.base import KEY_SECONDS
+from app.models.messages import RequestKey
+from app.store.ports import KEY_SECONDS
 from app.store.postgres.operations import Writes
 
 KeyName = tuple[str, str]

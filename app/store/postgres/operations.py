@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from app.clock import Clock
-from app.models import NewEvent
+from app.models.events import NewEvent
 from app.store.parts import Unsettled
 from app.store.postgres.connection import ReadOnly, Rows, Session, Step, step
 from app.store.reads import Reads

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from app.clock import Clock
-from app.models import NewMessage, Place
-from app.store.base import MOVED, READY, RankPolicy
+from app.models.messages import NewMessage, Place
 from app.store.parts import SETTLED_AT_ONCE, ThreadKey, Unsettled
+from app.store.ports import MOVED, READY, RankPolicy
 from app.store.postgres.changes import Changes
 from app.store.postgres.connection import Rows, Session, step
 from app.store.reads import LEVEL, NEAR_END

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from app.errors import CommitUnknown, NotFound, StoreUnavailable
-from app.store.lane import Operation, Result
+from app.store.group_commit import Operation, Result
 from app.store.postgres.connection import Session
 from app.store.postgres.operations import Writes
 

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from app.errors import LeaseLost
-from app.models import Cancelled, Completed, Failed, Interrupted, Lease, NewEvent, Outcome, Released, Retry
-from app.store.base import MOVED, message_topic
-from app.store.endings import ending
+from app.models.attempts import Cancelled, Completed, Failed, Interrupted, Lease, Outcome, Released, Retry
+from app.models.events import NewEvent
+from app.store.ports import MOVED, message_topic
 from app.store.postgres.changes import Asking, Changes, Ended, FailedNow, Locked, Logs, PutBack
 from app.store.postgres.connection import Step, step
 from app.store.postgres.operations import NewRows, Writes
+from app.store.terminal_states import ending
 
 ENDINGS = (Completed, Failed, Cancelled)
 """Outcomes that end a message, for which nobody has to know where its present attempt begins."""

@@ -8,34 +8,27 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 
 from app.clock import Clock, SteadyClock, to_datetime
-from app.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
-from app.models import (
+from app.models.attempts import Beat, Claim, FailedAttempt, Lease, Outcome
+from app.models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
+from app.models.events import EventPage, NewEvent
+from app.models.messages import (
     Accepted,
-    Beat,
-    Claim,
     DeadLetterGroup,
-    EventPage,
-    FailedAttempt,
-    Lease,
     Message,
     MessageFilter,
-    NewEvent,
     NewMessage,
-    Outcome,
     Page,
     Priority,
     QueueSummary,
     RequestKey,
     Thread,
-    Worker,
 )
-from app.serving import Pace
-from app.store.base import MAX_CRASHES, Capabilities, Heart, RankPolicy, Subscription
-from app.store.endings import events_size, outcome_size
-from app.store.hub import Hub
-from app.store.lane import Lane
+from app.models.workers import Pace, Worker
+from app.store.group_commit import Lane
+from app.store.local_notifier import Hub
 from app.store.named_sql import load_queries
 from app.store.parts import Cleared, Settling, ThreadKey, asks_of_thread, clear, prune, repeat
+from app.store.ports import MAX_CRASHES, Capabilities, Heart, RankPolicy, Subscription
 from app.store.postgres.accepting import Accepting, Add, parts_of
 from app.store.postgres.connection import Session, connection_parameters
 from app.store.postgres.controlling import Controlling
@@ -49,6 +42,7 @@ from app.store.postgres.upkeep import EXPIRE_BATCH, PROMOTE_BATCH, PRUNE_BATCH, 
 from app.store.postgres.watchdog import Watchdog
 from app.store.rows import agents_text
 from app.store.scanning import scan
+from app.store.terminal_states import events_size, outcome_size
 
 DURABLE = Capabilities("postgres", durable=True, promise="messages survive kill -9 and a crash of the database server")
 VOLATILE = Capabilities(
@@ -57,7 +51,7 @@ VOLATILE = Capabilities(
 
 
 class PostgresStore:
-    """Meets `app.store.base.Store`. Raises ConfigurationError for a URL that cannot be read."""
+    """Meets `app.store.ports.Store`. Raises ConfigurationError for a URL that cannot be read."""
 
     def __init__(
         self,
@@ -403,7 +397,7 @@ class PostgresStore:
 
 
 class _PostgresHeart:
-    """Meets `app.store.base.Heart`."""
+    """Meets `app.store.ports.Heart`."""
 
     def __init__(self, session: Session, clock: Clock) -> None:
         self._session = session

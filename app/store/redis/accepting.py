@@ -14,7 +14,7 @@ from app.errors import (
     QueueFull,
     ThreadBusy,
 )
-from app.models import (
+from app.models.messages import (
     Accepted,
     IfBusy,
     Message,
@@ -26,8 +26,8 @@ from app.models import (
     QueueSummary,
     RequestKey,
 )
-from app.store.base import CANCELS, KEY_SECONDS, MOVED, PAGE_TEXT_LENGTH, READY, message_topic
 from app.store.parts import CLEARED_AT_ONCE, Cleared, ThreadKey, Unsettled, asks_of_thread, clear
+from app.store.ports import CANCELS, KEY_SECONDS, MOVED, PAGE_TEXT_LENGTH, READY, message_topic
 from app.store.redis import replies, templates
 from app.store.redis.calls import Calls
 from app.store.rows import Receipt, accepted, events_text, options_of, preview
@@ -37,7 +37,7 @@ SCAN_LENGTH = 1_000
 
 
 class Accepting(Calls):
-    """See `app.store.base.MessageStore`."""
+    """See `app.store.ports.MessageStore`."""
 
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
         """See `MessageStore.add`."""

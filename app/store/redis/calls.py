@@ -1,16 +1,16 @@
 """What every part of the store is made of: two lanes, the ranks, the time."""
 
 from app.clock import Clock, ClockState, Sample, SteadyClock
-from app.store.base import MOVED, RankPolicy
 from app.store.parts import Settling, Unsettled
-from app.store.redis.lane import Lane, WriteLane
+from app.store.ports import MOVED, RankPolicy
+from app.store.redis.command_pipeline import Lane, WriteLane
 
 READINGS = 5
 """How often the clock is read again when a step was found; a queue that is gone keeps no correction."""
 
 
 class Calls:
-    """Each method of a part is one script; see `app.store.base` for what it does."""
+    """Each method of a part is one script; see `app.store.ports` for what it does."""
 
     def __init__(self, writes: WriteLane, reads: Lane, ranks: RankPolicy, clock: Clock) -> None:
         self._writes = writes

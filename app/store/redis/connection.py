@@ -14,7 +14,7 @@ from redis.asyncio.connection import parse_url
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from app.errors import AgentQueueError, ConfigurationError, StoreError, StoreIncompatible, StoreUnavailable
-from app.store.base import Capabilities
+from app.store.ports import Capabilities
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 5.0

@@ -3,29 +3,23 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from app.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord, DeliveryState
 from app.errors import DeliveryNotFound, MessageNotFound, NotFailed
-from app.models import (
-    DeadLetterGroup,
-    FailedAttempt,
-    Message,
-    MessageState,
-    Page,
-    WebhookEvent,
-)
-from app.serving import Pace
-from app.store.base import MOVED, PACE_MESSAGES, PAGE_TEXT_LENGTH, READY, message_topic
-from app.store.endings import REQUEUED
+from app.models.attempts import FailedAttempt
+from app.models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
+from app.models.messages import DeadLetterGroup, Message, MessageState, Page
+from app.models.workers import Pace
+from app.store.ports import MOVED, PACE_MESSAGES, PAGE_TEXT_LENGTH, READY, message_topic
 from app.store.redis import replies, templates
 from app.store.redis.accepting import Accepting
 from app.store.rows import preview, requeued
+from app.store.terminal_states import REQUEUED
 
 READ_AT_ONCE = 100
 """So many messages, or positions, one script reads of those that a caller names."""
 
 
 class Operating(Accepting):
-    """See `app.store.base.MessageStore` and `WebhookStore`."""
+    """See `app.store.ports.MessageStore` and `WebhookStore`."""
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         """See `MessageStore.requeue`. One script moves all; what a requeue leaves as it was is read before it."""

@@ -4,20 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.clock import to_datetime
-from app.deliveries import Delivery, DeliveryRecord
-from app.models import (
-    DeadLetterGroup,
-    Event,
-    EventPage,
-    EventType,
-    FailedAttempt,
-    Message,
-    MessageState,
-    QueueSummary,
-    Thread,
-    Worker,
-)
-from app.serving import Pace
+from app.models.attempts import FailedAttempt
+from app.models.deliveries import Delivery, DeliveryRecord
+from app.models.events import Event, EventPage, EventType
+from app.models.messages import DeadLetterGroup, Message, MessageState, QueueSummary, Thread
+from app.models.workers import Pace, Worker
 from app.store.rows import (
     THREAD_STATES,
     agents_of,

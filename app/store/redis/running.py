@@ -4,26 +4,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from app.errors import LeaseLost
-from app.models import (
-    Cancelled,
-    Claim,
-    Completed,
-    Failed,
-    Interrupted,
-    Lease,
-    Message,
-    MessageState,
-    NewEvent,
-    Outcome,
-    Released,
-    Retry,
-)
-from app.store.base import MAX_CRASHES, MOVED, PACE_MESSAGES, READY, message_topic
-from app.store.endings import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE
+from app.models.attempts import Cancelled, Claim, Completed, Failed, Interrupted, Lease, Outcome, Released, Retry
+from app.models.events import NewEvent
+from app.models.messages import Message, MessageState
 from app.store.parts import prune, repeat
+from app.store.ports import MAX_CRASHES, MOVED, PACE_MESSAGES, READY, message_topic
 from app.store.redis import replies, templates
 from app.store.redis.calls import Calls
 from app.store.rows import stored_details
+from app.store.terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE
 
 BATCH = 100
 """So many messages are taken back or failed by one script."""
@@ -32,7 +21,7 @@ PROMOTE_BATCH = 500
 
 
 class Running(Calls):
-    """See `app.store.base.MessageStore` and `EventLog`."""
+    """See `app.store.ports.MessageStore` and `EventLog`."""
 
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
         """See `MessageStore.claim`."""

@@ -8,13 +8,15 @@ from datetime import datetime
 
 from app.clock import Clock, SteadyClock, to_datetime
 from app.errors import MessageNotFound, StoreIncompatible, ThreadNotFound
-from app.models import EventPage, Message, Page, Thread, Worker
-from app.store.base import PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, Capabilities, Heart, RankPolicy, Subscription
-from app.store.hub import Hub
+from app.models.events import EventPage
+from app.models.messages import Message, Page, Thread
+from app.models.workers import Worker
+from app.store.local_notifier import Hub
+from app.store.ports import PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, Capabilities, Heart, RankPolicy, Subscription
 from app.store.redis import replies
+from app.store.redis.command_pipeline import Lane, Listener, WriteLane
 from app.store.redis.connection import Link, inspect, mapped_errors, refusal
-from app.store.redis.heart import RedisHeart
-from app.store.redis.lane import Lane, Listener, WriteLane
+from app.store.redis.lease_renewer import RedisHeart
 from app.store.redis.operating import Operating
 from app.store.redis.running import Running
 from app.store.redis.scripts import load_scripts
@@ -24,7 +26,7 @@ UPGRADE_BATCH = 1_000
 
 
 class RedisStore(Operating, Running):
-    """Meets `app.store.base.Store`. All keys begin with `{prefix}`, so that one server can serve several queues."""
+    """Meets `app.store.ports.Store`. All keys begin with `{prefix}`, so that one server can serve several queues."""
 
     def __init__(
         self,

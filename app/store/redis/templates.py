@@ -7,8 +7,9 @@ escaped and a control character never occurs; so a key in quotes is no text, and
 import json
 from datetime import UTC, datetime
 
-from app.models import Completed, Failed, NewEvent
-from app.store.endings import WORKER_LOST_CODE
+from app.models.attempts import Completed, Failed
+from app.models.events import NewEvent
+from app.store.terminal_states import WORKER_LOST_CODE
 from app.text import rfc3339
 
 _MOMENT = datetime.fromtimestamp(0, UTC)

@@ -12,12 +12,14 @@ import apsw
 
 from app.clock import Clock, to_datetime
 from app.errors import MessageNotFound, NotCancellable
-from app.models import Cancelled, Completed, Failed, Message, MessageState, NewEvent, Place
-from app.store.base import CANCELS, MOVED, READY, RankPolicy, message_topic
-from app.store.endings import Ending, ending
+from app.models.attempts import Cancelled, Completed, Failed
+from app.models.events import NewEvent
+from app.models.messages import Message, MessageState, Place
 from app.store.parts import SETTLED_AT_ONCE, Unsettled
+from app.store.ports import CANCELS, MOVED, READY, RankPolicy, message_topic
 from app.store.reads import Reads
 from app.store.rows import is_told, to_message
+from app.store.terminal_states import Ending, ending
 
 
 class SqliteReads(Reads):

@@ -16,7 +16,7 @@ from typing import Any
 import apsw
 
 from app.errors import AgentQueueError, StoreError, StoreIncompatible, StoreRefused, StoreUnavailable
-from app.store.lane import Operation, Result
+from app.store.group_commit import Operation, Result
 from app.store.named_sql import load_migrations
 
 APPLICATION_ID = 0x41475451

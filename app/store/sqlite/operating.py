@@ -7,21 +7,14 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from app.clock import to_datetime
-from app.deliveries import Delivery, DeliveryAttempt, DeliveryState
 from app.errors import AgentQueueError, DeliveryNotFound, MessageNotFound, NotFailed, NotInterrupted, NotQueued
-from app.models import (
-    Accepted,
-    Message,
-    MessageState,
-    NewEvent,
-    Place,
-    Priority,
-    RequestKey,
-)
-from app.store.base import MOVED, READY, message_topic
-from app.store.endings import REQUEUED
+from app.models.deliveries import Delivery, DeliveryAttempt, DeliveryState
+from app.models.events import NewEvent
+from app.models.messages import Accepted, Message, MessageState, Place, Priority, RequestKey
+from app.store.ports import MOVED, READY, message_topic
 from app.store.rows import preview, requeued, to_delivery
 from app.store.sqlite.accepting import Accepting
+from app.store.terminal_states import REQUEUED
 
 
 class Dead(NamedTuple):

@@ -3,7 +3,7 @@
 import json
 
 from app.clock import ClockState, Sample, SteadyClock
-from app.models import Message
+from app.models.messages import Message
 from app.store.sqlite.operating import Operating
 from app.store.sqlite.running import Running
 
@@ -12,7 +12,7 @@ PRUNE_BATCH = 50
 
 
 class Writes(Operating, Running):
-    """Every operation of the store that writes. See `app.store.base`."""
+    """Every operation of the store that writes. See `app.store.ports`."""
 
     def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
         """See `MessageStore.prune_logs`; nothing else is left."""

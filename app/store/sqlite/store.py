@@ -21,40 +21,34 @@ from pathlib import Path
 import apsw
 
 from app.clock import Clock, SteadyClock, to_datetime
-from app.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
 from app.errors import StoreError
-from app.models import (
+from app.models.attempts import Beat, Claim, FailedAttempt, Lease, Outcome
+from app.models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
+from app.models.events import EventPage, NewEvent
+from app.models.messages import (
     Accepted,
-    Beat,
-    Claim,
     DeadLetterGroup,
-    EventPage,
-    FailedAttempt,
-    Lease,
     Message,
     MessageFilter,
-    NewEvent,
     NewMessage,
-    Outcome,
     Page,
     Priority,
     QueueSummary,
     RequestKey,
     Thread,
-    Worker,
 )
-from app.serving import Pace
-from app.store.base import MAX_CRASHES, Capabilities, Heart, RankPolicy, Subscription
-from app.store.endings import events_size, outcome_size
-from app.store.hub import Hub
-from app.store.lane import Lane, joined
+from app.models.workers import Pace, Worker
+from app.store.group_commit import Lane, joined
+from app.store.local_notifier import Hub
 from app.store.named_sql import load_queries
 from app.store.parts import Cleared, Settling, ThreadKey, asks_of_thread, clear, prune, repeat
+from app.store.ports import MAX_CRASHES, Capabilities, Heart, RankPolicy, Subscription
 from app.store.scanning import scan
 from app.store.sqlite.changes import SqliteReads
 from app.store.sqlite.connection import Beats, Reader, Writer, connect, look_often, mapped_errors
 from app.store.sqlite.operations import PRUNE_BATCH, Writes
 from app.store.sqlite.running import BATCH, PROMOTE_BATCH
+from app.store.terminal_states import events_size, outcome_size
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +62,7 @@ VOLATILE = Capabilities("memory", durable=False, promise="no message survives th
 
 
 class SqliteStore:
-    """Meets `app.store.base.Store`. With `path` None, on a temporary file of its own."""
+    """Meets `app.store.ports.Store`. With `path` None, on a temporary file of its own."""
 
     def __init__(self, path: Path | None, *, ranks: RankPolicy | None = None, clock: Clock | None = None) -> None:
         self._process = uuid.uuid4().hex
@@ -406,7 +400,7 @@ class _HintingWriter(Writer):
 
 
 class _SqliteHeart:
-    """Meets `app.store.base.Heart`."""
+    """Meets `app.store.ports.Heart`."""
 
     def __init__(self, connection: apsw.Connection, writes: Writes, beats: Beats) -> None:
         self._connection = connection

@@ -1,0 +1,322 @@
+"""The events of a message as the API's description has them: a union that is told apart by `type`.
+
+The server sends stored events as they are written and makes none of these objects. They are for the description, and so
+for the clients that are generated from it; `tests/integration/test_generated_clients.py` holds real events against it.
+"""
+
+from typing import Annotated, Any, Literal, TypeAlias, get_args
+
+from pydantic import BaseModel, Field, RootModel
+
+from app.api.schemas.messages import (
+    ENDED,
+    EVENT_ATTEMPT,
+    MESSAGE_ID,
+    STARTED,
+    NotBefore,
+    Position,
+    Question,
+    example,
+)
+from app.models.messages import MessageState
+from app.models.types import Moment
+from app.policy.wait_estimate import WaitingReason
+
+DISCARD_FROM = "Forget the events from this id on, up to this one."
+
+# Data of the events
+
+
+class WaitingData(BaseModel):
+    """The message is queued. Sent at first, and when its position or its reason changes."""
+
+    model_config = example(
+        state="queued",
+        position=2,
+        message="Waiting in queue",
+        estimated_start_at=STARTED,
+        waiting_reason={"code": "ahead_in_queue", "message": "2 messages are ahead of it."},
+        run_at=None,
+    )
+
+    state: Literal["queued"]
+    position: Position
+    message: str
+    estimated_start_at: Moment | None
+    waiting_reason: WaitingReason | None
+    run_at: NotBefore
+
+
+class ResetData(BaseModel):
+    """The log no longer reaches back to where the reader was. `text` is the answer; the terminal event follows."""
+
+    state: MessageState
+    text: str
+
+
+class ProcessingData(BaseModel):
+    """A worker has begun an attempt."""
+
+    state: Literal["processing"]
+    attempt: int = Field(description=EVENT_ATTEMPT)
+
+
+class _Piece(BaseModel):
+    index: int
+    message: str | None = Field(None, description="The message in the agent's memory that it belongs to, if known.")
+    node: str | None = Field(None, description="The node of the graph that made it, if known.")
+
+
+class TextChunk(_Piece):
+    """Text of the answer (`content`), or of the model's reasoning where it shows that."""
+
+    type: Literal["content", "reasoning"]
+    chunk: str
+
+
+class ToolCall(BaseModel):
+    """A tool that the agent calls."""
+
+    id: str | None
+    name: str
+    args: dict[str, Any]
+
+
+class ToolCallChunk(_Piece):
+    """A tool is called."""
+
+    type: Literal["tool_call"]
+    chunk: ToolCall
+
+
+class ToolResult(BaseModel):
+    """The result of a tool; `status` is `success` or `error`."""
+
+    id: str | None
+    name: str | None
+    content: str
+    status: str
+
+
+class ToolResultChunk(_Piece):
+    """A tool has ended."""
+
+    type: Literal["tool_result"]
+    chunk: ToolResult
+
+
+class CustomChunk(_Piece):
+    """A value that the agent's code has written with `get_stream_writer`."""
+
+    type: Literal["custom"]
+    chunk: Any
+
+
+class DiscardChunk(_Piece):
+    """The text of a message is taken back, it is not the answer. `kept`: the message stays in the conversation."""
+
+    type: Literal["discard"]
+    chunk: str
+    kept: bool
+    discard_from: int = Field(description="The id of the event with which that text began.")
+
+
+_Pieces: TypeAlias = TextChunk | ToolCallChunk | ToolResultChunk | CustomChunk | DiscardChunk
+
+
+class ChunkData(RootModel[Annotated[_Pieces, Field(discriminator="type")]]):
+    """A piece of the answer. `index` counts from 0 within an attempt."""
+
+
+class RetryData(BaseModel):
+    """The attempt ended without a result, and the message is queued again."""
+
+    state: Literal["queued"]
+    attempt: int = Field(description=EVENT_ATTEMPT)
+    error: str
+    next_at: Moment
+    discard_from: int = Field(description=DISCARD_FROM)
+
+
+class InterruptedData(BaseModel):
+    """The agent asks a human. The stream stays open for what follows the answer."""
+
+    state: Literal["interrupted"]
+    attempt: int = Field(description=EVENT_ATTEMPT)
+    interrupts: list[Question]
+    expires_at: Moment
+
+
+class ResumedData(BaseModel):
+    """The answer came, and the message is queued again. The step that asked is run anew."""
+
+    state: Literal["queued"]
+    discard_from: int = Field(description=DISCARD_FROM)
+
+
+class DoneData(BaseModel):
+    """The message is completed."""
+
+    model_config = example(
+        state="completed", result='{"capital": "Paris"}', completed_at=ENDED, output={"capital": "Paris"}
+    )
+
+    state: Literal["completed"]
+    result: str
+    completed_at: Moment
+    output: Any = Field(None, description="What a run without text came to, such as a structured response.")
+
+
+class ErrorData(BaseModel):
+    """The message has failed; `code` is stable, `error` is for people."""
+
+    state: Literal["failed"]
+    error: str
+    code: str
+    completed_at: Moment
+
+
+class CancelledData(BaseModel):
+    """The message was cancelled."""
+
+    state: Literal["cancelled"]
+    completed_at: Moment
+
+
+# The events
+
+
+class _Stored(BaseModel):
+    id: int = Field(description="Counts from 1 within the message, without gaps.")
+
+
+class _Live(BaseModel):
+    id: None = Field(description="The log does not keep it.")
+
+
+class WaitingEvent(_Live):
+    """Sent while the message is queued."""
+
+    type: Literal["waiting"]
+    data: WaitingData
+
+
+class ResetEvent(_Live):
+    """Sent in place of events that the log no longer has."""
+
+    type: Literal["reset"]
+    data: ResetData
+
+
+class ProcessingEvent(_Stored):
+    """An attempt has begun."""
+
+    type: Literal["processing"]
+    data: ProcessingData
+
+
+class ChunkEvent(_Stored):
+    """A piece of the answer."""
+
+    type: Literal["chunk"]
+    data: ChunkData
+
+
+class RetryEvent(_Stored):
+    """An attempt ended without a result."""
+
+    type: Literal["retry"]
+    data: RetryData
+
+
+class InterruptedEvent(_Stored):
+    """The agent asks a human."""
+
+    type: Literal["interrupted"]
+    data: InterruptedData
+
+
+class ResumedEvent(_Stored):
+    """The human's answer came."""
+
+    type: Literal["resumed"]
+    data: ResumedData
+
+
+class DoneEvent(_Stored):
+    """The end: completed."""
+
+    type: Literal["done"]
+    data: DoneData
+
+
+class ErrorEvent(_Stored):
+    """The end: failed."""
+
+    type: Literal["error"]
+    data: ErrorData
+
+
+class CancelledEvent(_Stored):
+    """The end: cancelled."""
+
+    type: Literal["cancelled"]
+    data: CancelledData
+
+
+_StoredKinds: TypeAlias = (
+    ProcessingEvent
+    | ChunkEvent
+    | RetryEvent
+    | InterruptedEvent
+    | ResumedEvent
+    | DoneEvent
+    | ErrorEvent
+    | CancelledEvent
+)
+_Kinds: TypeAlias = WaitingEvent | ResetEvent | _StoredKinds
+
+
+class StoredEvent(RootModel[Annotated[_StoredKinds, Field(discriminator="type")]]):
+    """One event of a message's log; `data` is what the stream sends."""
+
+
+class StreamEvent(RootModel[Annotated[_Kinds, Field(discriminator="type")]]):
+    """One event of a stream, with its data parsed. `type` is what the stream names `event`."""
+
+
+class EventList(BaseModel):
+    """Events behind `after`, oldest first. `last_event_id` is the newest one that exists."""
+
+    model_config = example(
+        message_id=MESSAGE_ID,
+        state="processing",
+        events=[{"id": 1, "type": "processing", "data": {"state": "processing", "attempt": 1}}],
+        last_event_id=1,
+    )
+
+    message_id: str
+    state: MessageState
+    events: list[StoredEvent]
+    last_event_id: int
+
+
+def stream_items() -> dict[str, Any]:
+    """Return the schema of one server-sent event, whose data are JSON as text."""
+    return {"oneOf": [_item(kind) for kind in get_args(_Kinds)]}
+
+
+def _item(kind: type[BaseModel]) -> dict[str, Any]:
+    (name,) = get_args(kind.model_fields["type"].annotation)
+    data = kind.model_fields["data"].annotation
+    assert data is not None
+    content = {"$ref": f"#/components/schemas/{data.__name__}"}
+    return {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "event": {"const": name},
+            "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": content},
+        },
+        "required": ["event", "data"] if issubclass(kind, _Live) else ["id", "event", "data"],
+    }

@@ -1,0 +1,276 @@
+"""What goes over a WebSocket: one JSON object a text frame. The connection itself is in `app.api.websocket`.
+
+Clients write frames by `docs/reference/websocket.md` and its JSON Schema, which is made of these models by `make docs`.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
+from pydantic.json_schema import JsonSchemaMode
+from pydantic_core import from_json
+from starlette.responses import Response
+
+from app.api.deps import MAX_KEY_LENGTH
+from app.api.errors import invalid
+from app.api.schemas.messages import MESSAGE_ID, THREAD_ID, MessageAccepted, MessageAnswer, MessageCreate, Problem
+from app.api.streaming import MAX_EVENT_ID
+from app.models.messages import MessageState
+from app.models.types import Text
+
+RequestId = Annotated[
+    Text, Field(min_length=1, max_length=128, description="Chosen by the client; the answer to the frame has it too.")
+]
+IdempotencyKey = Annotated[
+    str,
+    Field(
+        strict=True,
+        min_length=1,
+        max_length=MAX_KEY_LENGTH,
+        pattern="^[!-~]+$",
+        description="Names the message, so that it is stored once however often it is sent within a day.",
+    ),
+]
+MessageId = Annotated[str, Field(strict=True, description="The message's id, as `accepted` gave it.")]
+
+
+def _example(**fields: Any) -> ConfigDict:
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": [fields]})
+
+
+class Submit(MessageCreate):
+    """Take a message into the queue. The answer is `accepted`, then its events."""
+
+    model_config = _example(
+        type="submit", request_id="1", message="What is the capital of France?", priority="normal", thread_id=THREAD_ID
+    )
+
+    type: Literal["submit"]
+    request_id: RequestId | None = None
+    idempotency_key: IdempotencyKey | None = None
+    subscribe: StrictBool = Field(default=True, description="Send the events of the message as well.")
+
+
+class Subscribe(BaseModel):
+    """Send the events of a message. The answer is `subscribed`, then the events behind `after`, then `ended`."""
+
+    model_config = _example(type="subscribe", request_id="2", message_id=MESSAGE_ID, after=17)
+
+    type: Literal["subscribe"]
+    request_id: RequestId | None = None
+    message_id: MessageId
+    after: Annotated[int, Field(strict=True, ge=0, le=MAX_EVENT_ID)] = Field(
+        0, description="The id of the last event that the client has seen."
+    )
+
+
+class Unsubscribe(BaseModel):
+    """Send no more events of a message; it goes on. The answer is `unsubscribed`."""
+
+    model_config = _example(type="unsubscribe", request_id="3", message_id=MESSAGE_ID)
+
+    type: Literal["unsubscribe"]
+    request_id: RequestId | None = None
+    message_id: MessageId
+
+
+class Cancel(BaseModel):
+    """Cancel a message in any state but an end. The answer is `cancelled`, or `cancelling` while it is stopped."""
+
+    model_config = _example(type="cancel", request_id="4", message_id=MESSAGE_ID)
+
+    type: Literal["cancel"]
+    request_id: RequestId | None = None
+    message_id: MessageId
+
+
+class Resume(MessageAnswer):
+    """Answer what an interrupted message asks, with `value`, or with `values` by the questions' ids.
+
+    The answer is `resumed`. The events that follow go to the subscribers of the message.
+    """
+
+    model_config = _example(type="resume", request_id="5", message_id=MESSAGE_ID, value="yes")
+
+    type: Literal["resume"]
+    request_id: RequestId | None = None
+    idempotency_key: IdempotencyKey | None = None
+    message_id: MessageId
+
+
+class Ping(BaseModel):
+    """Ask for a `pong`, which comes ahead of the answers to earlier requests."""
+
+    model_config = _example(type="ping", request_id="6")
+
+    type: Literal["ping"]
+    request_id: RequestId | None = None
+
+
+_OURS = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
+
+
+class _Answer(BaseModel):
+    model_config = _OURS
+
+    request_id: RequestId | None
+
+
+class Accepted(MessageAccepted):
+    """The message is stored; it survives a crash of the server from here on."""
+
+    model_config = ConfigDict(**_OURS, json_schema_extra={})
+
+    type: Literal["accepted"] = "accepted"
+    request_id: RequestId | None
+    replayed: bool = Field(description="An earlier request with the same key had stored it.")
+    subscribed: bool = Field(description="Its events follow.")
+
+
+class Subscribed(_Answer):
+    """The events behind `after` follow."""
+
+    type: Literal["subscribed"] = "subscribed"
+    message_id: str
+    after: int
+
+
+class Unsubscribed(_Answer):
+    """No more events of this message follow."""
+
+    type: Literal["unsubscribed"] = "unsubscribed"
+    message_id: str
+
+
+class Cancelled(_Answer):
+    """The message has ended as cancelled."""
+
+    type: Literal["cancelled"] = "cancelled"
+    message_id: str
+    state: MessageState
+
+
+class Cancelling(_Answer):
+    """The message is being stopped and will end as cancelled; its event `cancelled` tells when."""
+
+    type: Literal["cancelling"] = "cancelling"
+    message_id: str
+    state: MessageState
+
+
+class Resumed(_Answer):
+    """The answer is taken; the message is queued again, at the head of its thread."""
+
+    type: Literal["resumed"] = "resumed"
+    message_id: str
+    state: MessageState
+    thread_id: str | None
+    replayed: bool = Field(description="An earlier request with the same key had given the answer.")
+
+
+class Pong(_Answer):
+    """The connection works in both directions."""
+
+    type: Literal["pong"] = "pong"
+
+
+class Event(BaseModel):
+    """An event of a message: what its stream of server-sent events has. `id` is null where the log does not keep it."""
+
+    model_config = _OURS
+
+    type: Literal["event"] = "event"
+    message_id: str
+    id: int | None
+    event: str
+    data: dict[str, Any]
+
+
+class Ended(BaseModel):
+    """All events of this message were sent; the subscription is over."""
+
+    model_config = _OURS
+
+    type: Literal["ended"] = "ended"
+    message_id: str
+
+
+class Error(_Answer):
+    """A frame was not carried out; or, with a `message_id`, the subscription to this message broke off."""
+
+    type: Literal["error"] = "error"
+    message_id: str | None
+    problem: Problem
+
+
+Request: TypeAlias = Submit | Subscribe | Unsubscribe | Cancel | Resume | Ping
+Answer: TypeAlias = Accepted | Subscribed | Unsubscribed | Cancelled | Cancelling | Resumed | Pong | Ended
+ClientFrame = Annotated[Request, Field(discriminator="type")]
+ServerFrame = Annotated[Answer | Event | Error, Field(discriminator="type")]
+
+MODELS: dict[str, type[BaseModel]] = {
+    "submit": Submit,
+    "subscribe": Subscribe,
+    "unsubscribe": Unsubscribe,
+    "cancel": Cancel,
+    "resume": Resume,
+    "ping": Ping,
+}
+KINDS = tuple(MODELS)
+_clients = TypeAdapter[Request](ClientFrame)
+_request_id = TypeAdapter[str | None](RequestId | None)
+
+
+def parse(text: str) -> Request:
+    """The frame of a client. Raises ValidationError."""
+    return _clients.validate_json(text)
+
+
+def request_id_of(text: str) -> str | None:
+    """The id in a frame that could not be parsed, where it has a usable one."""
+    try:
+        return _request_id.validate_python(from_json(text)["request_id"])
+    except (ValueError, TypeError, LookupError):
+        return None
+
+
+def malformed(error: ValidationError) -> Response:
+    """What `parse` found, as the same problem that HTTP would answer; a kind of frame is no part of a field's name."""
+    found: list[dict[str, Any]] = []
+    model = None
+    for each in error.errors(include_url=False, include_input=False):
+        if each["type"].startswith("union_tag"):
+            found.append({"loc": ("type",), "msg": f"expected one of {', '.join(KINDS)}"})
+        elif each["loc"][:1] and each["loc"][0] in MODELS:
+            model = MODELS[str(each["loc"][0])]
+            found.append({**each, "loc": each["loc"][1:]})
+        else:
+            found.append(dict(each))
+    return invalid(found, model)
+
+
+def event_text(message_id: str, number: int | None, event: str, data: str) -> str:
+    """An `Event` around data that are JSON already: no reader of an event has it encoded once more."""
+    shown = "null" if number is None else number
+    return f'{{"type":"event","message_id":{json.dumps(message_id)},"id":{shown},"event":"{event}","data":{data}}}'
+
+
+def error_text(problem: Response, *, request_id: str | None = None, message_id: str | None = None) -> str:
+    """An `Error` around the body of a problem."""
+    ids = f'"request_id":{json.dumps(request_id)},"message_id":{json.dumps(message_id)}'
+    return f'{{"type":"error",{ids},"problem":{bytes(problem.body).decode().rstrip()}}}'
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the frames: `ClientFrame` and `ServerFrame` among its definitions."""
+    adapters: Sequence[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = (
+        ("ClientFrame", "validation", TypeAdapter(ClientFrame)),
+        ("ServerFrame", "serialization", TypeAdapter(ServerFrame)),
+    )
+    unions, shared = TypeAdapter.json_schemas(adapters)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Frames of the WebSocket /ws",
+        "$defs": dict(sorted({**shared["$defs"], **{name: schema for (name, _), schema in unions.items()}}.items())),
+    }

@@ -1,0 +1,248 @@
+"""Read the log of a message from any event on, now or later, on any process.
+
+SSE, WebSocket and the command line all read through `Streams.tail`.
+"""
+
+import asyncio
+import functools
+import logging
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from app.errors import StoreUnavailable
+from app.events.fanout import NEVER, Idle, SharedLog, SharedReads, Silence, Written
+from app.events.wait_estimates import Outlooks, Sight
+from app.models.events import TERMINAL_EVENTS, EventPage
+from app.models.messages import Message, MessageState
+from app.policy.wait_estimate import NOTHING, Outlook
+from app.store.ports import MOVED, EventLog, Signals, message_topic
+
+logger = logging.getLogger(__name__)
+
+PAGE_EVENTS = 2_000
+POLL_SECONDS = 1.0
+"""A lost hint makes a reader late by this much, never stuck."""
+
+READERS_A_POLL = 200
+"""Many readers look less often each, so that all together cost the same."""
+
+POSITION_SECONDS = 0.02
+"""Waiting readers are told their positions at most this often, less often when many wait."""
+
+POSITION_SECONDS_PER_READER = 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Live news for a reader of a queued message; not stored, without an id. No position while it is delayed."""
+
+    position: int | None
+    outlook: Outlook = NOTHING
+    run_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The log no longer reaches back to where the reader was; `text` is the answer as far as it is known."""
+
+    state: MessageState
+    text: str
+
+
+News = Written | Waiting | Reset | Idle
+
+
+class Messages(Protocol):
+    """What a tail needs to know of messages."""
+
+    async def get(self, tenant: str, message_id: str) -> Message:
+        """See `MessageStore.get`."""
+
+
+class Source(EventLog, Messages, Sight, Signals, Protocol):
+    """The ports that a tail reads from."""
+
+
+class Streams:
+    """Tails of message logs in this process."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._closing = False
+        self._logs: dict[str, SharedLog] = {}
+        self._poller: asyncio.Task[None] | None = None
+        self._queued: Counter[str] = Counter()
+        self._moves = 0
+        self._ticker: asyncio.Task[None] | None = None
+        self._outlooks = Outlooks(source, source.subscribe(MOVED))
+        self._places = SharedReads(self._place)
+
+    def close(self) -> None:
+        """End all tails where they are; their readers go on elsewhere from the last id."""
+        self._closing = True
+        for log in self._logs.values():
+            log.release()
+        self._stop_polling()
+        if self._ticker is not None:
+            self._ticker.cancel()
+
+    async def tail(
+        self, tenant: str, message_id: str, *, after: int, idle_seconds: float, tells_waiting: bool = True
+    ) -> AsyncGenerator[News]:
+        """The log from the event behind `after` to its end, in order, without gaps and without doubles.
+
+        `Waiting` while the message is queued and its position or what it waits for changes, if the reader wants that;
+        `Idle` after `idle_seconds` of silence. While the store is away there is silence. Ends behind the terminal
+        event, or when this process closes.
+        Raises MessageNotFound.
+        """
+        with closing(Silence(idle_seconds)) as silence, self._reader_of(message_id) as log:
+            seen = NEVER
+            while not self._closing:
+                look, seen = await log.next(after, seen, silence)
+                if look is None:
+                    continue
+                if isinstance(look, Idle):
+                    yield look
+                    continue
+                page = look.page
+                seen = NEVER
+                if after + 1 < page.first:
+                    yield Reset(page.state, await self._text_so_far(tenant, message_id))
+                    after = page.first - 1
+                elif page.events:
+                    silence.broken()
+                    yield look.written
+                    after = page.events[-1].id
+                    if page.events[-1].type in TERMINAL_EVENTS:
+                        return
+                    if after == page.last and page.state is MessageState.PROCESSING:
+                        seen = look.hints  # nothing more is there to be read before the next one
+                elif page.state is MessageState.QUEUED and not tells_waiting:
+                    seen = look.hints
+                elif page.state is MessageState.QUEUED:
+                    async for item in self._wait_in_queue(tenant, message_id, log, after, look.hints, silence):
+                        yield item
+                else:
+                    return
+
+    async def await_end(self, tenant: str, message_id: str, seconds: float) -> None:
+        """Return when the message has ended, after these seconds, or when this process closes."""
+        with suppress(TimeoutError):
+            async with (
+                asyncio.timeout(seconds),
+                aclosing(self.tail(tenant, message_id, after=0, idle_seconds=seconds, tells_waiting=False)) as news,
+            ):
+                async for _ in news:
+                    pass
+
+    @contextmanager
+    def _reader_of(self, message_id: str) -> Iterator[SharedLog]:
+        """The log of a message, for as long as somebody reads it, with a look at it now and then."""
+        log = self._logs.get(message_id)
+        if log is None:
+            topic = self._source.subscribe(message_topic(message_id))
+            log = self._logs[message_id] = SharedLog(functools.partial(self._read, message_id), topic)
+        log.readers += 1
+        if self._poller is None:
+            self._poller = asyncio.create_task(self._poll(), name="look without a hint")
+        try:
+            yield log
+        finally:
+            log.readers -= 1
+            if not log.readers:
+                log.close()
+                del self._logs[message_id]
+            if not self._logs:
+                self._stop_polling()
+
+    async def _read(self, message_id: str, after: int) -> tuple[EventPage, Written]:
+        """A page, and its events as they are shared. While the store is away, as if nothing had come yet."""
+        try:
+            page = await self._source.read(message_id, after=after, limit=PAGE_EVENTS)
+        except StoreUnavailable as error:
+            logger.warning("A log could not be read, trying again: id=%s, error=%s", message_id, error)
+            page = EventPage((), after, after, MessageState.PROCESSING)
+        return page, Written(page.events)
+
+    async def _wait_in_queue(
+        self, tenant: str, message_id: str, log: SharedLog, after: int, seen: int, silence: Silence
+    ) -> AsyncIterator[Waiting | Idle]:
+        """Positions and reasons, until there is an event behind `after` or the message is queued no more.
+
+        `seen` is of the look that saw it queued.
+        """
+        told: tuple[object, ...] | None = None
+        self._queued[message_id] += 1
+        if self._ticker is None:
+            self._ticker = asyncio.create_task(self._tick(), name="queue positions")
+        try:
+            while not self._closing:
+                moves = self._moves
+                asked = self._places(tenant, message_id)
+                async for idle in silence.until_done(asked):
+                    yield idle
+                place = asked.result()
+                if place is not None and (place.position, place.outlook.reason) != told:
+                    told = (place.position, place.outlook.reason)
+                    silence.broken()
+                    yield place
+                while moves == self._moves and not self._closing:
+                    found, seen = await log.next(after, seen, silence)
+                    if isinstance(found, Idle):
+                        yield found
+                    elif found is not None:
+                        if found.page.events or found.page.state is not MessageState.QUEUED:
+                            return
+                        break
+        finally:
+            self._queued[message_id] -= 1
+            if not self._queued[message_id]:
+                del self._queued[message_id]
+            if not self._queued and self._ticker is not None:
+                self._ticker.cancel()
+                self._ticker = None
+
+    async def _place(self, tenant: str, message_id: str) -> Waiting | None:
+        """None when it is queued no more, and while the store is away."""
+        with suppress(StoreUnavailable):
+            message = await self._source.get(tenant, message_id)
+            if message.state is MessageState.QUEUED:
+                return Waiting(message.queue_position, await self._outlooks.of(message), message.run_at)
+        return None
+
+    async def _poll(self) -> None:
+        """Has logs looked at without a hint, and only for so many readers each time."""
+        turn: deque[str] = deque()
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            readers = 0
+            turn = turn or deque(self._logs)
+            while turn and readers < READERS_A_POLL:
+                message_id = turn.popleft()
+                if message_id in self._logs:
+                    readers += self._logs[message_id].readers
+                    self._source.publish(message_topic(message_id))
+
+    def _stop_polling(self) -> None:
+        if self._poller is not None:
+            self._poller.cancel()
+            self._poller = None
+
+    async def _tick(self) -> None:
+        """Passes on that the queue moved, no faster than all waiting readers together can be served."""
+        with self._source.subscribe(MOVED) as moved:
+            while True:
+                if await moved.wait(POLL_SECONDS) or await self._outlooks.has_changed():
+                    self._moves += 1
+                    for message_id in self._queued:
+                        self._logs[message_id].release()
+                    await asyncio.sleep(max(POSITION_SECONDS, self._queued.total() * POSITION_SECONDS_PER_READER))
+
+    async def _text_so_far(self, tenant: str, message_id: str) -> str:
+        """What the pruned log would have shown: logs are pruned after the end, so the result has it all."""
+        return (await self._source.get(tenant, message_id)).result or ""

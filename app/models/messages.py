@@ -1,0 +1,222 @@
+"""Messages and threads: what is submitted, stored and listed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+from uuid_utils import uuid7
+
+from app.models.deliveries import WebhookEvent
+from app.models.types import Moment
+
+DEFAULT_TENANT = "default"
+
+
+def new_message_id() -> str:
+    """A UUIDv7: ids made by one process sort in the order in which they were made."""
+    return str(uuid7())
+
+
+class Priority(StrEnum):
+    """How urgent a message is. Within one level, first come, first served."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+    @property
+    def level(self) -> int:
+        """0 for the most urgent; the unit in which ranks are apart."""
+        return _LEVELS[self]
+
+
+_LEVELS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+
+
+class MessageState(StrEnum):
+    """Where a message is in its life; `app.policy.lifecycle` says what may follow what."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+class Place(StrEnum):
+    """Where a queued message is. Only those that are ready may be claimed."""
+
+    READY = "ready"
+    BEHIND = "behind"  # an earlier message of its thread is unfinished
+    DELAYED = "delayed"  # it is the first unfinished one of its thread, but its time has not come
+
+
+class IfBusy(StrEnum):
+    """What a message does that finds unfinished messages in its thread.
+
+    It waits behind them; it is not accepted; or they are cancelled, and what the running one has finished stays in the
+    agent's memory, or the agent forgets all that they did.
+    """
+
+    ENQUEUE = "enqueue"
+    REJECT = "reject"
+    INTERRUPT = "interrupt"
+    ROLLBACK = "rollback"
+
+
+class MessageOptions(BaseModel):
+    """What only whoever runs a message has to know. None: as the settings say. Stores keep it as one JSON text."""
+
+    model_config = ConfigDict(frozen=True)
+
+    max_attempts: int | None = None
+    timeout_seconds: float | None = None
+
+
+class NewMessage(NamedTuple):
+    """A message as it is handed to the store, not yet accepted.
+
+    It is not run before `run_at`, or `delay_seconds` from now by the clock of the store; at most one is given.
+    `webhook_events` is what the URL is told of; None means ENDS.
+    """
+
+    id: str
+    tenant: str
+    thread_id: str | None
+    agent: str
+    content: str
+    priority: Priority
+    options: MessageOptions | None = None
+    run_at: datetime | None = None
+    delay_seconds: float = 0.0
+    if_busy: IfBusy = IfBusy.ENQUEUE
+    webhook_url: str | None = None
+    webhook_events: tuple[WebhookEvent, ...] | None = None
+
+
+class RequestKey(NamedTuple):
+    """Names a request of a tenant, so that it is carried out once; `fingerprint` tells another request from it."""
+
+    tenant: str
+    key: str
+    fingerprint: str
+
+
+class Message(NamedTuple):
+    """A stored message. `queue_position` is a figure of the moment, None unless queued.
+
+    `number` grows from each accepted or requeued message to the next and is never used again; `thread_number` counts in
+    a thread. `run_at` is set where a message was not to run before. `fingerprint` is the same for failures of one kind.
+
+    `output` is a JSON text, the structured response or what an agent wrote that answered without text.
+
+    `interrupt` is what a human is asked, kept until the message ends or asks again: a JSON array of `{"id", "value"}`.
+    `resume_value` is the answer, a JSON object of values by those ids, None while there is none. `rollback` has the ids
+    of messages whose steps the agent forgets before it begins.
+    """
+
+    number: int
+    id: str
+    tenant: str
+    thread_id: str | None
+    thread_number: int
+    agent: str
+    content: str
+    priority: Priority
+    state: MessageState
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    result: str | None
+    error: str | None
+    error_code: str | None
+    attempt: int
+    fence: int
+    options: MessageOptions = MessageOptions()
+    place: Place | None = None
+    run_at: datetime | None = None
+    crashes: int = 0
+    cancel_requested: bool = False
+    fingerprint: str | None = None
+    interrupt: str | None = None
+    interrupt_expires_at: datetime | None = None
+    resume_value: str | None = None
+    rollback: tuple[str, ...] = ()
+    webhook_url: str | None = None
+    output: str | None = None
+    webhook_events: tuple[WebhookEvent, ...] | None = None
+    queue_position: int | None = None
+
+    @property
+    def memory_key(self) -> str:
+        """See `memory_key_of`."""
+        return self.memory_key_of(self.tenant, self.thread_id, self.id)
+
+    @staticmethod
+    def memory_key_of(tenant: str, thread_id: str | None, message_id: str) -> str:
+        """The name under which the agent's memory of a conversation is kept, never a client's raw value."""
+        return f"{tenant}/message/{message_id}" if thread_id is None else f"{tenant}/thread/{thread_id}"
+
+
+class Thread(BaseModel):
+    """A conversation: its counts and times. `states` has every state, `last_number` is that of its newest message."""
+
+    model_config = ConfigDict(frozen=True)
+
+    thread_id: str
+    last_number: int
+    message_count: int
+    created_at: Moment
+    last_activity: Moment
+    last_message_preview: str
+    states: dict[MessageState, int]
+
+
+class Accepted(NamedTuple):
+    """What a request stored, in its order; `replayed` when an earlier request with the same key had stored it."""
+
+    messages: list[Message]
+    replayed: bool
+
+
+class DeadLetterGroup(BaseModel):
+    """Failed messages of one kind; `error` is that of the newest."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fingerprint: str
+    count: int
+    error: str
+    error_code: str
+    first_failed_at: Moment
+    last_failed_at: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Which messages are meant: those that have all of what is given."""
+
+    states: frozenset[MessageState] | None = None
+    thread_id: str | None = None
+    agent: str | None = None
+    priority: Priority | None = None
+    error_code: str | None = None
+    fingerprint: str | None = None
+
+
+class QueueSummary(NamedTuple):
+    """The queue at one moment: totals by state, the first queued messages in claim order, what is being processed."""
+
+    totals: dict[MessageState, int]
+    queued: tuple[Message, ...]
+    processing: tuple[Message, ...]
+
+
+class Page(NamedTuple):
+    """Where a listing goes on: `limit` rows after `cursor` (None for the start)."""
+
+    limit: int
+    cursor: tuple[int, str] | None = None

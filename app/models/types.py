@@ -1,0 +1,14 @@
+"""Types of fields that several models have."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, Field, PlainSerializer, StringConstraints
+
+from app.text import rfc3339, storable
+
+THREAD_ID_MAX_LENGTH = 255
+
+
+Text = Annotated[str, StringConstraints(strict=True), AfterValidator(storable)]
+ThreadId = Annotated[Text, Field(min_length=1, max_length=THREAD_ID_MAX_LENGTH)]
+Moment = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]

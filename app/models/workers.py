@@ -1,0 +1,63 @@
+"""Workers, the agents that they run, and how fast they are."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from app.models.types import Moment
+
+
+class AgentState(StrEnum):
+    """Whether a worker can run an agent."""
+
+    LOADING = "loading"
+    AVAILABLE = "available"
+    FAILED = "failed"
+    STUCK = "stuck"
+    """It is loaded, but what agents have left behind keeps the worker from running any."""
+
+
+class ServedAgent(BaseModel):
+    """An agent that a worker is configured to run; `error` says why it cannot be run, without secrets."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    state: AgentState
+    error: str | None = None
+
+
+class WorkerGroup(NamedTuple):
+    """Live workers with the same agents in the same states: their slots, and how many messages run in these.
+
+    `agents` is None for workers that do not tell them, such as those of an earlier version.
+    """
+
+    slots: int
+    running: int
+    agents: tuple[ServedAgent, ...] | None
+
+
+class Pace(NamedTuple):
+    """The slots of all live workers (also by their agents), how many messages run, and how long the newest took."""
+
+    paused: bool
+    slots: int
+    running: int
+    run_seconds: float | None
+    groups: tuple[WorkerGroup, ...] = ()
+
+
+class Worker(BaseModel):
+    """A process that claims messages, as of its last heartbeat. `agents` is None where it does not tell them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    host: str
+    pid: int
+    slots: int
+    started_at: Moment
+    last_beat: Moment
+    agents: tuple[ServedAgent, ...] | None = None

@@ -1,0 +1,242 @@
+"""What becomes of an attempt that failed: which errors are worth another try, when it is, and which are of one kind.
+
+Errors are judged by what they look like, not by whose they are: a status, headers, a name. So no library is imported.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from app.policy.failures import (
+    chain_of,
+    class_names,
+    is_group,
+    members_of,
+)
+from app.policy.provider_errors import ProviderError, read_provider_error
+
+MAX_RETRY_AFTER_SECONDS = 3600.0
+"""A server may ask for a longer pause, and is asked again after so many seconds all the same."""
+
+MAX_DOUBLINGS = 64
+MAX_JUDGED = 500
+"""Errors that are looked at for one judgement: causes, and members of groups."""
+
+MAX_TEXT_LENGTH = 2_000
+
+AGENT_ERROR = "agent_error"
+TIMEOUT = "timeout"
+RATE_LIMITED = "rate_limited"
+PROVIDER_UNAVAILABLE = "provider_unavailable"
+PROVIDER_REFUSED = "provider_refused"
+QUOTA_EXHAUSTED = "quota_exhausted"
+CONTEXT_TOO_LONG = "context_too_long"
+RECURSION_LIMIT = "recursion_limit"
+STATE_TYPE_REFUSED = "state_type_refused"
+
+PASSING_STATUSES = frozenset({408, 409, 425, 429})
+"""Of those from 400 to 499, the ones that another try may not meet again."""
+
+PAUSE_STATUSES = frozenset({429, 503, 529})
+"""Those that come with the time at which to ask again."""
+
+VAGUE_STATUSES = frozenset({None, 400, 424})
+"""With these the name of what is wrong tells more: AWS refuses too many requests with 400."""
+
+RATE_NAMES = frozenset(
+    {
+        "bandwidthlimitexceeded", "ec2throttledexception", "limitexceededexception", "prioritizerequest",
+        "priorrequestnotcomplete", "provisionedthroughputexceededexception", "rate_limit_error", "rate_limit_exceeded",
+        "requestlimitexceeded", "requestthrottled", "requestthrottledexception", "resource_exhausted", "slowdown",
+        "throttledexception", "throttling", "throttling.toomanyrequests", "throttling_error", "throttlingexception",
+        "too_many_requests", "toomanyrequestsexception", "transactioninprogressexception",
+    }
+)  # fmt: skip
+UNAVAILABLE_NAMES = frozenset(
+    {
+        "api_error", "internal_server_error", "internalfailure", "internalserverexception", "modelerrorexception",
+        "modelnotreadyexception", "modelstreamerrorexception", "overloaded", "overloaded_error", "server_error",
+        "service_unavailable", "serviceunavailable", "serviceunavailableexception",
+    }
+)  # fmt: skip
+TIMEOUT_NAMES = frozenset({"modeltimeoutexception", "requesttimeout", "requesttimeoutexception", "timeout_error"})
+PASSING_NAMES = (
+    (RATE_NAMES, RATE_LIMITED), (UNAVAILABLE_NAMES, PROVIDER_UNAVAILABLE), (TIMEOUT_NAMES, TIMEOUT),
+)  # fmt: skip
+REFUSED_NAMES = frozenset(
+    {
+        "accessdeniedexception", "authentication_error", "expiredtokenexception", "invalid_api_key",
+        "invalid_prompt", "invalid_request_error", "not_found_error", "permission_error", "request_too_large",
+        "resourcenotfoundexception", "unrecognizedclientexception", "validationexception",
+    }
+)  # fmt: skip
+QUOTA_NAMES = frozenset(
+    {
+        "billing_error", "billing_hard_limit_reached", "billing_not_active", "credit_balance_too_low",
+        "exceeded_current_quota_error",
+        "insufficient_balance", "insufficient_credits", "insufficient_funds", "insufficient_quota",
+        "servicequotaexceededexception",
+    }
+)  # fmt: skip
+QUOTA_STATUSES = frozenset({None, 400, 401, 403, 422, 429})
+QUOTA_WORDS = re.compile(
+    r"credit balance (?:is )?too low|insufficient[ _](?:quota|credits?|balance|funds)|billing[ _]hard[ _]limit"
+    r"|account is not active, please check your billing|reached your specified (?:\w+ )?(?:api )?usage limits"
+    r"|out of credits|budget has been exceeded|used all (?:of your |your )?available credits|credits are depleted"
+    r"|exceeded your current quota, please check your plan and billing details\. For more information on this error, "
+    "read",
+    re.IGNORECASE,
+)
+GOOGLE_QUOTA = "resource_exhausted"
+DAILY_QUOTA = re.compile(r"PerDay|per day", re.IGNORECASE)
+"""Google says `exceeded your current quota` of a minute's quota too; only a day's is used up for longer than we try."""
+
+CONTEXT_CODE = "context_length_exceeded"
+CONTEXT_WORDS = re.compile(
+    r"maximum context length|context[ _]length[ _]exceeded|(?:prompt|input) is too long|exceeds? (?:the )?context limit"
+    r"|exceed_context_size|input token count \S+ exceeds|too many tokens",
+    re.IGNORECASE,
+)
+CONTEXT_NAME = re.compile("ContextOverflow|ContextWindowExceeded")
+TIMEOUT_NAME = re.compile(r"Time(d)?out")
+CONNECTION_NAME = re.compile(
+    r"Connect|ReadError|WriteError|ProtocolError|NetworkError|ChunkedEncoding|IncompleteRead|PayloadError"
+    r"|URLError|EventStreamError|ResponseStreamingError"
+)
+
+QUOTED = re.compile(r"""(?<!\w)(?:'[^']*'|"[^"]*"|`[^`]*`)(?!\w)""")
+IDENTIFIER = re.compile(r"\b[\w-]*\d[\w-]*|\b[a-f]{8,}\b", re.IGNORECASE)
+FINGERPRINT_LENGTH = 16
+
+
+class Verdict(NamedTuple):
+    """What an error means: whether another try is in vain, a stable code, the pause that the server asked for."""
+
+    permanent: bool
+    code: str
+    pause: float | None = None
+
+
+NAMED_VERDICTS = {
+    "GraphRecursionError": Verdict(permanent=True, code=RECURSION_LIMIT),  # Python's own is a mistake of the agent
+    "StateTypesRefused": Verdict(permanent=False, code=STATE_TYPE_REFUSED),  # a worker with another setting can run it
+}
+"""Stands for the text of an error whose class tells everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Pauses between attempts, with full jitter: all of a random time below a limit that doubles.
+
+    `uniform` gives a random number between its two arguments.
+    """
+
+    base_seconds: float
+    max_seconds: float
+    uniform: Callable[[float, float], float]
+
+    def pause_after(self, attempt: int) -> float:
+        """Seconds to wait after this attempt, counted from 1."""
+        return self.uniform(0.0, self.limit_after(attempt))
+
+    def limit_after(self, attempt: int) -> float:
+        """The longest pause that may follow this attempt."""
+        return min(self.max_seconds, self.base_seconds * 2.0 ** min(attempt - 1, MAX_DOUBLINGS))
+
+
+def judge(error: BaseException, now: datetime) -> Verdict:
+    """What an error of an agent means.
+
+    It and what led to it are looked through, the outermost first; the first that tells something decides. Of a group,
+    one permanent error is enough. What tells nothing is an error of the agent's own code and worth another try, which
+    goes on behind the last finished step. Raises nothing, whatever the error's class does.
+    """
+    return _judged(error, now, iter(range(MAX_JUDGED))) or Verdict(permanent=False, code=AGENT_ERROR)
+
+
+def fingerprint(error_class: str, node: str | None, text: str) -> str:
+    """Short and the same for errors of one kind: of one class, from one node, in one text but for ids and values."""
+    normal = " ".join(IDENTIFIER.sub("#", QUOTED.sub("''", text[:MAX_TEXT_LENGTH])).split())
+    kind = json.dumps([error_class, node, normal])
+    return hashlib.sha256(kind.encode()).hexdigest()[:FINGERPRINT_LENGTH]
+
+
+def _judged(error: BaseException, now: datetime, budget: Iterator[int]) -> Verdict | None:
+    """What the error and what led to it tell, while the budget lasts."""
+    for each in chain_of(error):
+        if next(budget, None) is None:
+            return None
+        if is_group(each):
+            judged = (_judged_member(member, now, budget) for member in members_of(each))  # type: ignore[arg-type]  # a group
+            if verdicts := [verdict for verdict in judged if verdict is not None]:
+                return max(verdicts, key=lambda verdict: (verdict.permanent, verdict.pause or 0))
+        elif (verdict := _verdict(each, now)) is not None:
+            return verdict
+    return None
+
+
+def _judged_member(error: BaseException, now: datetime, budget: Iterator[int]) -> Verdict | None:
+    """As `_judged`, of an error in a group; groups that led to it are not looked into."""
+    for each in chain_of(error):
+        if next(budget, None) is None:
+            return None
+        if (verdict := _verdict(each, now)) is not None:
+            return verdict
+    return None
+
+
+def _verdict(error: BaseException, now: datetime) -> Verdict | None:
+    """What this one error tells by itself."""
+    names = class_names(error)
+    for name in names:
+        if (verdict := NAMED_VERDICTS.get(name)) is not None:
+            return verdict
+    if any(map(CONTEXT_NAME.search, names)):
+        return Verdict(permanent=True, code=CONTEXT_TOO_LONG)
+    told = read_provider_error(error, now)
+    if told is not None and (verdict := _of_provider(told)) is not None:
+        return verdict
+    if issubclass(type(error), TimeoutError) or any(map(TIMEOUT_NAME.search, names)):
+        return Verdict(permanent=False, code=TIMEOUT)
+    if issubclass(type(error), ConnectionError) or any(map(CONNECTION_NAME.search, names)):
+        return Verdict(permanent=False, code=PROVIDER_UNAVAILABLE)
+    return None
+
+
+def _of_provider(told: ProviderError) -> Verdict | None:
+    """What a provider says. Only of these a text counts, or any text of the agent's own would do."""
+    status = told.status
+    pause = None if told.pause is None else min(told.pause, MAX_RETRY_AFTER_SECONDS)
+    if CONTEXT_CODE in told.names or (status in (400, 413) and CONTEXT_WORDS.search(told.text)):
+        return Verdict(permanent=True, code=CONTEXT_TOO_LONG)
+    if _is_used_up(told):
+        return Verdict(permanent=True, code=QUOTA_EXHAUSTED)
+    if status in VAGUE_STATUSES:
+        for names, code in PASSING_NAMES:
+            if told.names & names:
+                return Verdict(permanent=False, code=code, pause=pause)
+    if status is not None:
+        return _of_status(status, pause if status in PAUSE_STATUSES else None)
+    return Verdict(permanent=True, code=PROVIDER_REFUSED) if told.names & REFUSED_NAMES else None
+
+
+def _is_used_up(told: ProviderError) -> bool:
+    """Whether the account has no credit left, which no pause brings back."""
+    if told.status == 402 or told.names & QUOTA_NAMES:
+        return True
+    if told.status not in QUOTA_STATUSES:
+        return False
+    of_google = GOOGLE_QUOTA in told.names or GOOGLE_QUOTA.upper() in told.text
+    return bool(QUOTA_WORDS.search(told.text) or (of_google and DAILY_QUOTA.search(told.text)))
+
+
+def _of_status(status: int, pause: float | None) -> Verdict:
+    if status == 429:
+        return Verdict(permanent=False, code=RATE_LIMITED, pause=pause)
+    if status >= 500 or status in PASSING_STATUSES:
+        return Verdict(permanent=False, code=TIMEOUT if status == 408 else PROVIDER_UNAVAILABLE, pause=pause)
+    return Verdict(permanent=True, code=PROVIDER_REFUSED)

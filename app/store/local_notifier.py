@@ -1,0 +1,72 @@
+"""Hints between the tasks of one process."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class HubSubscription:
+    """Remembers that there was a hint until somebody waits for it. One task waits at a time."""
+
+    def __init__(self) -> None:
+        self._hinted = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._call: Callable[[], None] | None = None
+
+    def on_hint(self, call: Callable[[], None]) -> None:
+        """See `app.store.ports.Subscription`."""
+        self._call = call
+
+    def hint(self) -> None:
+        """Wake the waiter, or the next one to come."""
+        if self._call is not None:
+            self._call()
+            return
+        self._hinted = True
+        self._wake()
+
+    async def wait(self, timeout: float) -> bool:
+        """See `app.store.ports.Subscription`. Without `asyncio.timeout`, which costs more than all of this."""
+        if not self._hinted:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = loop.call_later(timeout, self._wake)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        hinted, self._hinted = self._hinted, False
+        return hinted
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Hub:
+    """Subscribers by topic. Used from the event loop only."""
+
+    def __init__(self) -> None:
+        self._subscribers: defaultdict[str, set[HubSubscription]] = defaultdict(set)
+
+    @contextmanager
+    def subscribe(self, *topics: str) -> Iterator[HubSubscription]:
+        """Hints on these topics until the context is left."""
+        subscription = HubSubscription()
+        for topic in topics:
+            self._subscribers[topic].add(subscription)
+        try:
+            yield subscription
+        finally:
+            for topic in topics:
+                self._subscribers[topic].discard(subscription)
+                if not self._subscribers[topic]:
+                    del self._subscribers[topic]
+
+    def publish(self, *topics: str) -> None:
+        """Wake the subscribers of these topics."""
+        for topic in topics:
+            for subscription in self._subscribers.get(topic, ()):
+                subscription.hint()

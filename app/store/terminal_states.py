@@ -1,0 +1,61 @@
+"""How a message ends: its last state, and the event that tells of it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from app.clock import to_datetime
+from app.models.attempts import Cancelled, Completed, Failed, Interrupted, Outcome
+from app.models.events import NewEvent
+from app.models.messages import MessageState
+
+WORKER_LOST = "The worker was lost."
+WORKER_LOST_CODE = "worker_lost"
+REQUEUED = "Requeued by an operator."
+NOT_ANSWERED = Failed("No answer came in time.", "interrupt_expired", "interrupt_expired")
+
+
+class Ending(NamedTuple):
+    """A terminal state with all that is stored of it."""
+
+    state: MessageState
+    event: NewEvent
+    result: str | None = None
+    output: str | None = None
+    error: str | None = None
+    error_code: str | None = None
+    fingerprint: str | None = None
+
+
+def ending(outcome: Completed | Failed | Cancelled, now: int) -> Ending:
+    """What an attempt came to."""
+    match outcome:
+        case Completed(result, output):
+            event = NewEvent.done(result, to_datetime(now), output)
+            return Ending(MessageState.COMPLETED, event, result=result, output=output)
+        case Failed(error, code, fingerprint):
+            event = NewEvent.failed(error, code, to_datetime(now))
+            # What a caller did not sort is a kind by its code.
+            return Ending(MessageState.FAILED, event, error=error, error_code=code, fingerprint=fingerprint or code)
+        case Cancelled():
+            return Ending(MessageState.CANCELLED, NewEvent.cancelled(to_datetime(now)))
+
+
+def worker_lost(crashes: int) -> Failed:
+    """A message whose workers were lost so many times."""
+    return Failed(f"The worker was lost {crashes} times while it processed this message.", WORKER_LOST_CODE)
+
+
+def outcome_size(outcome: Outcome) -> int:
+    """Characters of the long texts that storing this outcome writes, roughly."""
+    match outcome:
+        case Completed(result, output):
+            return 2 * (len(result) + len(output or ""))
+        case Interrupted(interrupts):
+            return 2 * len(interrupts)
+        case _:
+            return 0
+
+
+def events_size(events: Sequence[NewEvent]) -> int:
+    """Characters of these events."""
+    return len(events[0].data) if len(events) == 1 else sum(len(event.data) for event in events)

@@ -1,0 +1,196 @@
+"""Tells the URLs that were given with messages what became of these, in the form of Standard Webhooks.
+
+Every process may do so at the same time: a claim in the store is good for longer than a try can take. A process that
+dies between a try and its note sends the same `webhook-id` again, so receivers keep the ids that they have seen.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import ssl
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from app.config import Settings
+from app.errors import AgentQueueError, InvalidRequest
+from app.models.deliveries import Delivery, DeliveryAttempt
+from app.store.ports import WebhookStore
+from app.text import rfc3339
+from app.webhooks.outbound_http import (
+    CallFailed,
+    Resolve,
+    certificate_checks,
+    find_destination,
+    host_of,
+    post,
+    resolve_host,
+)
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
+"""Between a failed try and the next one; after the last of these a delivery has failed."""
+
+TRY_SECONDS = 15.0
+LEASE_SECONDS = 2 * TRY_SECONDS
+"""How long a claim is good for: a try and the note of it, with time to spare."""
+
+POLL_SECONDS = 1.0
+STOP_SECONDS = 1.0
+"""How long tries that are under way may go on when the process stops; one that is cut is made again."""
+
+PARALLEL = 32
+GONE = 410
+CONTENT_TYPE = "application/json"
+USER_AGENT = "agent-queue-system"
+
+
+class WebhookSender:
+    """Sends what is due, so many at a time, in a loop of its own that no error ends and no run waits for."""
+
+    def __init__(self, store: WebhookStore, settings: Settings, *, resolve: Resolve = resolve_host) -> None:
+        self._store = store
+        self._keys = settings.webhook_keys
+        self._allow_private = settings.webhook_allow_private
+        self._resolve = resolve
+        self._checks: ssl.SSLContext | None = None
+        self._loop: asyncio.Task[None] | None = None
+        self._sending: set[asyncio.Task[None]] = set()
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is a secret to sign with; without one nothing is sent."""
+        return bool(self._keys)
+
+    def start(self) -> None:
+        """Begin to send; does nothing without a secret."""
+        if self.enabled:
+            self._loop = asyncio.create_task(self._repeat(), name="webhooks")
+
+    async def stop(self) -> None:
+        """Take no more, and end tries that do not end by themselves; a second call does nothing."""
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+            self._loop = None
+        if self._sending:
+            _, late = await asyncio.wait(self._sending, timeout=STOP_SECONDS)
+            for sending in late:
+                sending.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def send_due(self) -> int:
+        """Take as many deliveries as there is room for and begin to send them; how many."""
+        if self._checks is None:
+            self._checks = await asyncio.to_thread(certificate_checks)
+        taken = await self._store.claim_deliveries(PARALLEL - len(self._sending), lease_seconds=LEASE_SECONDS)
+        for delivery in taken:
+            sending = asyncio.create_task(self._send(delivery, self._checks), name=f"webhook {delivery.id}")
+            self._sending.add(sending)
+            sending.add_done_callback(self._sending.discard)
+        return len(taken)
+
+    async def _repeat(self) -> None:
+        while True:
+            taken = 0
+            try:
+                taken = await self.send_due()
+            except AgentQueueError as error:
+                logger.warning("Webhooks could not be taken, trying again: error=%s", error)
+            except Exception:
+                logger.exception("Webhooks could not be taken, trying again")
+            if len(self._sending) >= PARALLEL:
+                await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
+            elif not taken:
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _send(self, delivery: Delivery, checks: ssl.SSLContext) -> None:
+        """One try and the note of it."""
+        try:
+            attempt = await self._attempt(delivery, checks)
+            next_in = self._next_in(delivery, attempt)
+            if not await self._store.settle_delivery(delivery, attempt, next_in=next_in):
+                logger.warning("Webhook was taken by another process meanwhile: id=%s", delivery.id)
+                return
+        except AgentQueueError as error:
+            logger.warning(
+                "Webhook's try could not be noted, it will be made again: id=%s, error=%s", delivery.id, error
+            )
+            return
+        except Exception:
+            logger.exception("Webhook's try could not be noted, it will be made again: id=%s", delivery.id)
+            return
+        host = host_of(delivery.url)
+        if attempt.error is None:
+            logger.info("Webhook delivered: id=%s, host=%s, status=%s", delivery.id, host, attempt.status)
+        else:
+            logger.warning(
+                "Webhook failed: id=%s, host=%s, try=%d, error=%s, %s",
+                delivery.id,
+                host,
+                delivery.tries,
+                attempt.error,
+                "no more tries" if next_in is None else f"next in {next_in:g} s",
+            )
+
+    async def _attempt(self, delivery: Delivery, checks: ssl.SSLContext) -> DeliveryAttempt:
+        """One try. Errors become the attempt's text, which the tenant may read."""
+        at = datetime.now(UTC)
+        status = None
+        try:
+            async with asyncio.timeout(TRY_SECONDS):
+                status = await self._call(delivery, at, checks)
+            error = None if 200 <= status < 300 else f"The receiver answered {status}."
+        except TimeoutError:
+            error = f"No answer within {TRY_SECONDS:g} s."
+        except (CallFailed, InvalidRequest) as failure:
+            error = str(failure)
+        except Exception:
+            # It has to be noted like any other, or it would be tried for ever.
+            logger.exception("Webhook's try broke: id=%s", delivery.id)
+            error = "Something went wrong in the server that sends it; its log has the details."
+        return DeliveryAttempt(at=at, status=status, error=error)
+
+    async def _call(self, delivery: Delivery, at: datetime, checks: ssl.SSLContext) -> int:
+        """POST it; the status of the answer."""
+        body = body_of(delivery)
+        headers = {
+            "Content-Type": CONTENT_TYPE,
+            "User-Agent": USER_AGENT,
+            **signed(delivery.id, at, body, self._keys),
+        }
+        destination = await find_destination(delivery.url, allow_private=self._allow_private, resolve=self._resolve)
+        return await post(destination, body, headers, checks)
+
+    @staticmethod
+    def _next_in(delivery: Delivery, attempt: DeliveryAttempt) -> float | None:
+        """Seconds to the next try, None for none."""
+        if attempt.error is None or attempt.status == GONE or delivery.tries > len(RETRY_SECONDS):
+            return None
+        return RETRY_SECONDS[delivery.tries - 1]
+
+
+def body_of(delivery: Delivery) -> bytes:
+    """What is sent, the same in every try."""
+    event = json.loads(delivery.data)
+    content = {
+        "type": f"message.{delivery.event}",
+        "timestamp": rfc3339(delivery.created_at),
+        "data": {"message_id": delivery.message_id, "thread_id": delivery.thread_id, **event},
+    }
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def signed(id: str, at: datetime, body: bytes, keys: Iterable[bytes]) -> dict[str, str]:
+    """The headers that prove where it comes from and when it was sent, with one signature a key."""
+    timestamp = str(int(at.timestamp()))
+    content = f"{id}.{timestamp}.".encode() + body
+    signatures = (base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode() for key in keys)
+    return {
+        "webhook-id": id,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
+    }
