@@ -18,7 +18,7 @@ from app.agents.embedded import EmbeddedModel
 from app.agents.functions import FunctionAgent, is_answering
 from app.agents.import_path import load_attribute, make_importable
 from app.agents.loop import AgentLoop
-from app.agents.memory import LateMemory, MemoryOnLoop
+from app.agents.memory import LazyMemory, MemoryOnLoop
 from app.agents.registry import AgentRegistry, Loader
 from app.checkpoints.factory import check_server, checkpoint_url, open_saver, saver_opener
 from app.config import Settings, place_of
@@ -62,7 +62,7 @@ class Agents:
         self._resources = AsyncExitStack()
         self._saver: Saver | None = None
         self._opening = asyncio.Lock()
-        self._late_memory = LateMemory(self._open_memory)
+        self._late_memory = LazyMemory(self._open_memory)
         self._embedded = EmbeddedModel()
         loaders: dict[str, Loader] = {name: self._loader(path) for name, path in settings.graph_paths.items()}
         self.registry = AgentRegistry(loaders or {"chat": self._load_chat}, redactor_of(settings).shown)

@@ -20,7 +20,7 @@ from app.errors import (
     QueueFull,
     SelectionMoved,
 )
-from app.events.wait_estimates import Outlooks
+from app.events.wait_estimates import WaitEstimates
 from app.models.attempts import FailedAttempt
 from app.models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, WebhookEvent
 from app.models.messages import (
@@ -38,10 +38,10 @@ from app.models.messages import (
     RequestKey,
     new_message_id,
 )
-from app.models.workers import Pace
+from app.models.workers import Throughput
 from app.policy.lifecycle import TERMINAL
-from app.policy.wait_estimate import Outlook, outlook
-from app.store.ports import MOVED, MessageStore, Signals, WebhookStore
+from app.policy.wait_estimate import WaitEstimate, wait_estimate
+from app.store.ports import MOVED, MessageStore, Notifier, WebhookStore
 from app.text import storable
 from app.webhooks.outbound_http import Resolve, check_webhook_url, remembering, resolve_host
 
@@ -106,7 +106,7 @@ class CancelledMessages(NamedTuple):
     stopping: list[str]
 
 
-class ManagedStore(MessageStore, WebhookStore, Signals, Protocol):
+class ManagedStore(MessageStore, WebhookStore, Notifier, Protocol):
     """The ports that the manager needs."""
 
 
@@ -129,7 +129,7 @@ class QueueManager:
         self._sends_webhooks = sends_webhooks
         self._allow_private_webhooks = allow_private_webhooks
         self._memory = memory
-        self._outlooks = Outlooks(store, store.subscribe(MOVED))
+        self._wait_estimates = WaitEstimates(store, store.subscribe(MOVED))
 
     # Producers
 
@@ -228,16 +228,16 @@ class QueueManager:
         found = await self._store.list_attempts([message.id for message in messages])
         return {message.id: found.get(message.id, []) for message in messages}
 
-    async def outlook(self, message: Message) -> Outlook:
+    async def wait_estimate(self, message: Message) -> WaitEstimate:
         """When a queued message is likely to begin, and what it waits for."""
-        return await self._outlooks.of(message)
+        return await self._wait_estimates.of(message)
 
-    async def outlooks(self, messages: Sequence[Message], *, keyed: bool = False) -> list[Outlook]:
+    async def wait_estimates(self, messages: Sequence[Message], *, keyed: bool = False) -> list[WaitEstimate]:
         """Those of messages just accepted; `keyed` ones are told only what a replay can tell again."""
         if keyed:
             now = self._store.now()
-            return [outlook(message, None, None, now) for message in messages]
-        return await self._outlooks.of_each(messages)
+            return [wait_estimate(message, None, None, now) for message in messages]
+        return await self._wait_estimates.of_each(messages)
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
         """The queue at this moment, with at most `limit` messages of each kind."""
@@ -355,18 +355,18 @@ class QueueManager:
     async def pause(self) -> None:
         """Begin no message from here on, for all tenants."""
         await self._store.pause(paused=True)
-        self._outlooks.forget()
+        self._wait_estimates.forget()
         logger.info("Queue paused")
 
     async def unpause(self) -> None:
         """Begin messages again."""
         await self._store.pause(paused=False)
-        self._outlooks.forget()
+        self._wait_estimates.forget()
         logger.info("Queue resumed")
 
-    async def pace(self) -> Pace:
+    async def throughput(self) -> Throughput:
         """How fast the queue moves, as of now."""
-        return await self._store.pace()
+        return await self._store.throughput()
 
     # Webhooks
 

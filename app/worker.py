@@ -22,7 +22,7 @@ from app.models.attempts import Beat, Cancelled, Claim, Lease, Outcome, Released
 from app.models.messages import new_message_id
 from app.models.workers import AgentState, ServedAgent, Worker
 from app.store.group_commit import joined
-from app.store.ports import CANCELS, READY, Heart, MessageStore, Signals, WorkerStore
+from app.store.ports import CANCELS, READY, LeaseRenewer, MessageStore, Notifier, WorkerStore
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ CANCELS_SECONDS = 0.05
 """So far apart are the beats that hints at cancels call for, however many are cancelled at once."""
 
 
-class WorkerPort(MessageStore, WorkerStore, Signals, Protocol):
+class WorkerPort(MessageStore, WorkerStore, Notifier, Protocol):
     """What a worker needs of the store."""
 
 
@@ -72,7 +72,7 @@ class QueueWorker:
         self._serving = asyncio.Event()
         self._claiming: asyncio.Task[None] | None = None
         self._listening: list[asyncio.Task[None]] = []
-        self._heart = Heartbeat(store, self._identity, settings, self)
+        self._heartbeat = Heartbeat(store, self._identity, settings, self)
 
     @property
     def id(self) -> str:
@@ -90,7 +90,7 @@ class QueueWorker:
         return (
             self._claiming is not None
             and not self._claiming.done()
-            and self._heart.silent_seconds < self._settings.self_stop_seconds
+            and self._heartbeat.silent_seconds < self._settings.self_stop_seconds
         )
 
     @property
@@ -108,11 +108,11 @@ class QueueWorker:
     def start(self) -> None:
         """Begin to beat at once, and to claim as soon as the agents are loaded."""
         if self._claiming is None and self.slots:
-            self._heart.start(asyncio.get_running_loop())
+            self._heartbeat.start(asyncio.get_running_loop())
             self._registry.on_change(functools.partial(_in_loop, asyncio.get_running_loop(), self._on_agents))
             self._on_agents()
             self._listening = [
-                asyncio.create_task(self._listen_to_heart(), name="silence"),
+                asyncio.create_task(self._listen_to_heartbeat(), name="silence"),
                 asyncio.create_task(self._listen_for_cancels(), name="cancels"),
             ]
             self._claiming = asyncio.create_task(self._claim_loop(), name="claim loop")
@@ -144,17 +144,17 @@ class QueueWorker:
             for task in late:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        await self._heart.stop()
+        await self._heartbeat.stop()
         for task in self._listening:
             task.cancel()
         await asyncio.gather(*self._listening, return_exceptions=True)
         logger.info("Worker stopped")
 
-    async def _listen_to_heart(self) -> None:
+    async def _listen_to_heartbeat(self) -> None:
         """Apart from the heart's own thread, which may wait for a store that never answers."""
         while True:
             await asyncio.sleep(self._settings.beat_seconds / 4)
-            if self._heart.lost:
+            if self._heartbeat.lost:
                 self.on_silence()
 
     async def _listen_for_cancels(self) -> None:
@@ -164,7 +164,7 @@ class QueueWorker:
                 if await cancels.wait(POLL_SECONDS):
                     self._cancel_hints += 1
                     if self._running:
-                        self._heart.beat_now()
+                        self._heartbeat.beat_now()
                     await asyncio.sleep(CANCELS_SECONDS)
 
     async def _claim_loop(self) -> None:
@@ -179,7 +179,7 @@ class QueueWorker:
             while not self._stopping.is_set():
                 self._look_for_obstacle()
                 free = self.slots - len(self._running)
-                if free and not self._heart.lost and not self._obstacle:
+                if free and not self._heartbeat.lost and not self._obstacle:
                     await self._claim(free)
                 await ready.wait(POLL_SECONDS)
 
@@ -187,7 +187,7 @@ class QueueWorker:
         """Note what keeps a run that began now from running, and tell of each change at once."""
         before, self._obstacle = self._obstacle, self._loop.obstacle
         if self._obstacle != before:
-            self._heart.beat_now()
+            self._heartbeat.beat_now()
             if self._loop.exhausted:
                 logger.error("The worker claims no more messages until agents stop: %s", self._obstacle)
 
@@ -209,7 +209,7 @@ class QueueWorker:
             self._running[claim.lease] = task
             task.add_done_callback(functools.partial(self._ended, claim.lease))
         if claims and hints != self._cancel_hints:  # it may have meant one of these, which no beat asked for yet
-            self._heart.beat_now()
+            self._heartbeat.beat_now()
 
     def _ended(self, lease: Lease, _: asyncio.Task[None]) -> None:
         """Frees the slot; called however the task ended, also when it was cancelled before its first step."""
@@ -263,7 +263,7 @@ class QueueWorker:
         """Tell at once which agents have been loaded, and claim for them; not before there is one."""
         if self._registry.available:
             self._serving.set()
-        self._heart.beat_now()
+        self._heartbeat.beat_now()
         self._store.publish(READY)
 
     def leases(self) -> tuple[Lease, ...]:
@@ -338,24 +338,24 @@ class Heartbeat:
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stop.is_set():
             try:
-                with self._store.open_heart() as heart:
-                    self._beat_until_stopped(heart, loop)
+                with self._store.open_lease_renewer() as heartbeat:
+                    self._beat_until_stopped(heartbeat, loop)
             except Exception as error:  # whatever it was, without a beat all runs would be lost
                 logger.warning("Heartbeat failed, trying again: %s", error, exc_info=not _is_ours(error))
                 self._stop.wait(self._settings.beat_seconds / 4)
 
-    def _beat_until_stopped(self, heart: Heart, loop: asyncio.AbstractEventLoop) -> None:
+    def _beat_until_stopped(self, heartbeat: LeaseRenewer, loop: asyncio.AbstractEventLoop) -> None:
         while True:
             asked = self._worker.leases()
             began = _boottime()
             told = self._identity.model_copy(update={"agents": self._worker.agents()})
-            beat = heart.beat(told, asked, lease_seconds=self._settings.lease_seconds)
+            beat = heartbeat.beat(told, asked, lease_seconds=self._settings.lease_seconds)
             self._last_success = began
             loop.call_soon_threadsafe(self._worker.on_beat, asked, beat)
             self._wake.wait(self._settings.beat_seconds)
             self._wake.clear()
             if self._stop.is_set():
-                heart.stop(self._identity.id)
+                heartbeat.stop(self._identity.id)
                 return
 
 

@@ -230,8 +230,8 @@ class PlainRedis:
 
     def finish(self, held: Sequence[Held]) -> None:
         """See `Plain`."""
-        from app.store.ports import PACE_MESSAGES
+        from app.store.ports import THROUGHPUT_MESSAGES
 
-        how = (self._cancelled, "completed", f"done {DONE}", "", PACE_MESSAGES)
+        how = (self._cancelled, "completed", f"done {DONE}", "", THROUGHPUT_MESSAGES)
         replies = self._run("finish", [("", message_id, fence, *how) for message_id, fence in held])
         assert all(reply == 1 for reply in replies), replies

@@ -45,7 +45,7 @@ OF_A_LEASE = [
     ("rescue_seconds", "a process looks for leases that ran out"),
 ]
 LIMITS = [
-    ("store.lane.MAX_BATCH", "pieces of work in one transaction"),
+    ("store.thread.MAX_BATCH", "pieces of work in one transaction"),
     ("streams.READERS_A_POLL", "readers that look without a hint in each interval, all messages together"),
 ]
 

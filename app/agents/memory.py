@@ -12,7 +12,7 @@ ANSWER_SECONDS = 30.0
 """How long the event loop of the agents may take to answer; code that blocks it keeps the memory from everybody."""
 
 
-class LateMemory:
+class LazyMemory:
     """Opened when there is something to forget: graphs that were served earlier may have left it.
 
     Meets `app.agents.base.AgentMemory`.

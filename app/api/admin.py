@@ -53,8 +53,8 @@ router = APIRouter()
 async def get_queue(services: ServicesDep, principal: PrincipalDep, limit: Limit = 100) -> Response:
     """Totals by state, what waits (in the order in which it will be taken) and what is being processed."""
     summary = await services.queue.summary(principal.tenant, limit=limit)
-    pace = await services.queue.pace()
-    return JsonReply(QueueState.of(summary, paused=pace.paused).model_dump_json())
+    throughput = await services.queue.throughput()
+    return JsonReply(QueueState.of(summary, paused=throughput.paused).model_dump_json())
 
 
 @router.post(
@@ -172,8 +172,8 @@ async def requeue_dead_letters(request: Request, services: ServicesDep, principa
     """Up to 1,000, all of them or none, each at the tail of its thread with all of its attempts before it."""
     body = await body_of(request, DeadLetterSelection)
     messages = await services.queue.requeue(principal.tenant, body.selection())
-    outlooks = await services.queue.outlooks(messages)
-    told = [MessageRequeued.of(*each) for each in zip(messages, outlooks, strict=True)]
+    wait_estimates = await services.queue.wait_estimates(messages)
+    told = [MessageRequeued.of(*each) for each in zip(messages, wait_estimates, strict=True)]
     return JsonReply(MessagesRequeued.model_construct(requeued=told).model_dump_json())
 
 

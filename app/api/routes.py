@@ -107,8 +107,8 @@ async def submit_message(request: Request) -> Response:
         latest = await services.queue.get(principal.tenant, message.id)
         if latest.state in TERMINAL:
             return JsonReply(MessageStatus.of(latest).model_dump_json(), 200, headers)
-    (outlook,) = await services.queue.outlooks(accepted.messages, keyed=key is not None)
-    return JsonReply(MessageAccepted.json_of(message, outlook), 202, headers)
+    (wait_estimate,) = await services.queue.wait_estimates(accepted.messages, keyed=key is not None)
+    return JsonReply(MessageAccepted.json_of(message, wait_estimate), 202, headers)
 
 
 def _wants_stream(request: Request) -> bool:
@@ -144,8 +144,8 @@ async def submit_messages(request: Request) -> Response:
     named = key_of(request)
     key = None if named is None else batch_key(named, submissions, services.registry.default)
     accepted = await services.queue.submit(principal.tenant, submissions, key=key, batch=True)
-    outlooks = await services.queue.outlooks(accepted.messages, keyed=key is not None)
-    told = [MessageAccepted.of(*each) for each in zip(accepted.messages, outlooks, strict=True)]
+    wait_estimates = await services.queue.wait_estimates(accepted.messages, keyed=key is not None)
+    told = [MessageAccepted.of(*each) for each in zip(accepted.messages, wait_estimates, strict=True)]
     reply = BatchAccepted.model_construct(messages=told)
     return JsonReply(reply.model_dump_json(), 202, replay_headers(accepted))
 
@@ -185,8 +185,8 @@ async def get_message(message_id: MessageIdDep, services: ServicesDep, principal
     """Its status, each attempt that failed, and what was asked for with it."""
     message = await services.queue.get(principal.tenant, message_id)
     attempts = await services.queue.list_attempts([message])
-    outlook = await services.queue.outlook(message)
-    reply = MessageDetails.with_attempts(message, outlook, attempts[message.id])
+    wait_estimate = await services.queue.wait_estimate(message)
+    reply = MessageDetails.with_attempts(message, wait_estimate, attempts[message.id])
     return JsonReply(reply.model_dump_json())
 
 
@@ -203,8 +203,8 @@ async def get_message_status(message_id: MessageIdDep, services: ServicesDep, pr
 
 
 async def _status(services: Services, message: Message) -> Response:
-    outlook = await services.queue.outlook(message)
-    return JsonReply(MessageStatus.of(message, outlook).model_dump_json())
+    wait_estimate = await services.queue.wait_estimate(message)
+    return JsonReply(MessageStatus.of(message, wait_estimate).model_dump_json())
 
 
 @router.patch(
@@ -290,9 +290,9 @@ async def resume_message(
 async def retry_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """It stands at the tail of its thread, as if it were submitted now. Its stream goes on with the event `retry`."""
     (message,) = await services.queue.requeue(principal.tenant, Selection((message_id,)))
-    outlook = await services.queue.outlook(message)
+    wait_estimate = await services.queue.wait_estimate(message)
     headers = {"Location": f"/messages/{message.id}/status"}
-    return JsonReply(MessageRequeued.of(message, outlook).model_dump_json(), 202, headers)
+    return JsonReply(MessageRequeued.of(message, wait_estimate).model_dump_json(), 202, headers)
 
 
 @router.get(

@@ -17,7 +17,7 @@ from app.api.replies import JsonReply
 from app.api.schemas.events import EventList, stream_items
 from app.api.uvicorn_protocol import HEAD_EXTENSION, Connection, connection_of
 from app.errors import AgentQueueError, InvalidRequest
-from app.events.fanout import Idle, Written, is_over
+from app.events.fanout import Idle, StoredEvents, is_over
 from app.events.tail import News, Reset, Waiting
 from app.models.messages import MessageState
 from app.services import Services
@@ -71,7 +71,7 @@ def live_event(news: Waiting | Reset) -> tuple[str, str]:
 
 def waiting_data(news: Waiting) -> dict[str, Any]:
     """The data of the event `waiting`."""
-    start, reason = news.outlook
+    start, reason = news.wait_estimate
     return {
         "state": MessageState.QUEUED,
         "position": news.position,
@@ -87,7 +87,7 @@ def frames_of(news: News) -> bytes:
     match news:
         case Idle():
             return KEEP_ALIVE
-        case Written():
+        case StoredEvents():
             return news.frames
         case _:
             event, data = live_event(news)
@@ -139,7 +139,7 @@ class EventStreamResponse(Response):
         await write(f"retry: {secrets.choice(RETRY_MILLISECONDS)}\n".encode())  # of the first event's block
         async with aclosing(self._news):
             async for news in self._news:
-                body = news.frames if isinstance(news, Written) else frames_of(news)
+                body = news.frames if isinstance(news, StoredEvents) else frames_of(news)
                 if connection is not None and len(body) <= SLICE_BYTES and not connection.get_write_buffer_size():
                     await send({"type": "http.response.body", "body": body, "more_body": True})  # as most are
                 else:

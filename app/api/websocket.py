@@ -41,7 +41,7 @@ from app.api.websocket_frames import (
     request_id_of,
 )
 from app.errors import Conflict
-from app.events.fanout import Idle, Written
+from app.events.fanout import Idle, StoredEvents
 from app.models.events import TERMINAL_EVENTS
 from app.models.messages import MessageState
 from app.services import Services
@@ -211,8 +211,8 @@ class Session:
         key = None if named is None else submit_key(named, submission, self._services.registry.default)
         accepted = await self._services.queue.submit(self._tenant, [submission], key=key)
         (message,) = accepted.messages
-        (outlook,) = await self._services.queue.outlooks(accepted.messages, keyed=key is not None)
-        fields = MessageAccepted.of(message, outlook).model_dump()
+        (wait_estimate,) = await self._services.queue.wait_estimates(accepted.messages, keyed=key is not None)
+        fields = MessageAccepted.of(message, wait_estimate).model_dump()
         ours = {"request_id": request.request_id, "replayed": accepted.replayed, "subscribed": request.subscribe}
         await self._answer(Accepted(**fields, **ours))
         if request.subscribe and message.id not in self._tails:
@@ -290,7 +290,7 @@ class Session:
                 match news:
                     case Idle():
                         continue
-                    case Written():
+                    case StoredEvents():
                         for event in news.events:
                             await self._write(event_text(message_id, event.id, event.type, event.data))
                             sent += 1

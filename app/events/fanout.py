@@ -16,7 +16,7 @@ from app.store.ports import Subscription
 V = TypeVar("V")
 
 
-class Written:
+class StoredEvents:
     """Stored events, one behind the other. All readers who want them share the object, and so the frames."""
 
     def __init__(self, events: Sequence[Event]) -> None:
@@ -33,7 +33,7 @@ class Idle:
     """Nothing came for the time that the reader asked for."""
 
 
-class SharedReads(Generic[V]):
+class SingleFlight(Generic[V]):
     """Reads once for all who ask for the same in one turn of the event loop, as readers do that one hint has woken.
 
     Who asks in a later turn has a read of his own: one that had begun before may not show what he was woken for.
@@ -62,11 +62,11 @@ def _retrieve(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-class Look(NamedTuple):
+class LogSnapshot(NamedTuple):
     """A page as its readers share it, and how many hints there had been when its reading began."""
 
     page: EventPage
-    written: Written
+    written: StoredEvents
     hints: int
 
 
@@ -74,7 +74,7 @@ NEVER = -1
 """In place of a number of hints: of a reader who has to look, whether there was one or not."""
 
 
-class Silence:
+class IdleTimer:
     """How long a reader has been told nothing. One timer for all of his waits, since most end long before it.
 
     When the silence has become too long, the `waiter` of the moment gets `Idle`, which breaks it.
@@ -122,7 +122,7 @@ def _tell(waiter: "asyncio.Future[Any]", _: object = None) -> None:
         waiter.set_result(None)
 
 
-class SharedLog:
+class LogFanout:
     """One log as its readers in this process share it: a read for all who wait at the same place.
 
     Who waits is a position, nothing more, and is woken when there is news for it: a hint that brings none, or the look
@@ -133,14 +133,14 @@ class SharedLog:
 
     def __init__(
         self,
-        read: Callable[[int], Coroutine[Any, Any, tuple[EventPage, Written]]],
+        read: Callable[[int], Coroutine[Any, Any, tuple[EventPage, StoredEvents]]],
         topic: AbstractContextManager[Subscription],
     ) -> None:
         self.readers = 0
         self._read = read
         self._topic = topic
         self._hints = 0
-        self._waiting: dict[int, set[asyncio.Future[Look | Idle | None]]] = {}
+        self._waiting: dict[int, set[asyncio.Future[LogSnapshot | Idle | None]]] = {}
         self._due: set[int] = set()
         self._reading: dict[int, asyncio.Task[None]] = {}
         self._topic.__enter__().on_hint(self._hint)
@@ -149,19 +149,19 @@ class SharedLog:
         """Nobody reads it any more."""
         self._topic.__exit__(None, None, None)
 
-    async def next(self, after: int, seen: int, silence: Silence) -> tuple[Look | Idle | None, int]:
+    async def next(self, after: int, seen: int, silence: IdleTimer) -> tuple[LogSnapshot | Idle | None, int]:
         """A look from behind `after` with news, which began with another number of hints than `seen`; None on release.
 
         The number is the one to come back with, from the same place. Raises what reading raises.
         """
-        waiter: asyncio.Future[Look | Idle | None] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[LogSnapshot | Idle | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(after, set()).add(waiter)
         if seen != self._hints:
             self._look(after)
         try:
             silence.waiter = waiter
             found = await waiter
-            if isinstance(found, Look):
+            if isinstance(found, LogSnapshot):
                 return found, found.hints
             up_to_date = waiter in self._waiting.get(after, ()) and after not in self._reading
             return found, self._hints if up_to_date else NEVER
@@ -180,7 +180,7 @@ class SharedLog:
             for waiter in waiters:
                 _tell(waiter)
 
-    def _leave(self, after: int, waiter: "asyncio.Future[Look | Idle | None]") -> None:
+    def _leave(self, after: int, waiter: "asyncio.Future[LogSnapshot | Idle | None]") -> None:
         if (waiters := self._waiting.get(after)) is not None:
             waiters.discard(waiter)
             if not waiters:
@@ -201,7 +201,7 @@ class SharedLog:
                 hints = self._hints
                 page, written = await self._read(after)
                 if _is_news(page, after):
-                    look = Look(page, written, hints)
+                    look = LogSnapshot(page, written, hints)
                     for waiter in self._waiting.pop(after, ()):
                         if not waiter.done():
                             waiter.set_result(look)

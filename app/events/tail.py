@@ -14,12 +14,12 @@ from datetime import datetime
 from typing import Protocol
 
 from app.errors import StoreUnavailable
-from app.events.fanout import NEVER, Idle, SharedLog, SharedReads, Silence, Written
-from app.events.wait_estimates import Outlooks, Sight
+from app.events.fanout import NEVER, Idle, IdleTimer, LogFanout, SingleFlight, StoredEvents
+from app.events.wait_estimates import Sight, WaitEstimates
 from app.models.events import TERMINAL_EVENTS, EventPage
 from app.models.messages import Message, MessageState
-from app.policy.wait_estimate import NOTHING, Outlook
-from app.store.ports import MOVED, EventLog, Signals, message_topic
+from app.policy.wait_estimate import NOTHING, WaitEstimate
+from app.store.ports import MOVED, EventLog, Notifier, message_topic
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Waiting:
     """Live news for a reader of a queued message; not stored, without an id. No position while it is delayed."""
 
     position: int | None
-    outlook: Outlook = NOTHING
+    wait_estimate: WaitEstimate = NOTHING
     run_at: datetime | None = None
 
 
@@ -53,7 +53,7 @@ class Reset:
     text: str
 
 
-News = Written | Waiting | Reset | Idle
+News = StoredEvents | Waiting | Reset | Idle
 
 
 class Messages(Protocol):
@@ -63,7 +63,7 @@ class Messages(Protocol):
         """See `MessageStore.get`."""
 
 
-class Source(EventLog, Messages, Sight, Signals, Protocol):
+class Source(EventLog, Messages, Sight, Notifier, Protocol):
     """The ports that a tail reads from."""
 
 
@@ -73,13 +73,13 @@ class Streams:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._closing = False
-        self._logs: dict[str, SharedLog] = {}
+        self._logs: dict[str, LogFanout] = {}
         self._poller: asyncio.Task[None] | None = None
         self._queued: Counter[str] = Counter()
         self._moves = 0
         self._ticker: asyncio.Task[None] | None = None
-        self._outlooks = Outlooks(source, source.subscribe(MOVED))
-        self._places = SharedReads(self._place)
+        self._wait_estimates = WaitEstimates(source, source.subscribe(MOVED))
+        self._places = SingleFlight(self._place)
 
     def close(self) -> None:
         """End all tails where they are; their readers go on elsewhere from the last id."""
@@ -100,7 +100,7 @@ class Streams:
         event, or when this process closes.
         Raises MessageNotFound.
         """
-        with closing(Silence(idle_seconds)) as silence, self._reader_of(message_id) as log:
+        with closing(IdleTimer(idle_seconds)) as silence, self._reader_of(message_id) as log:
             seen = NEVER
             while not self._closing:
                 look, seen = await log.next(after, seen, silence)
@@ -141,12 +141,12 @@ class Streams:
                     pass
 
     @contextmanager
-    def _reader_of(self, message_id: str) -> Iterator[SharedLog]:
+    def _reader_of(self, message_id: str) -> Iterator[LogFanout]:
         """The log of a message, for as long as somebody reads it, with a look at it now and then."""
         log = self._logs.get(message_id)
         if log is None:
             topic = self._source.subscribe(message_topic(message_id))
-            log = self._logs[message_id] = SharedLog(functools.partial(self._read, message_id), topic)
+            log = self._logs[message_id] = LogFanout(functools.partial(self._read, message_id), topic)
         log.readers += 1
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll(), name="look without a hint")
@@ -160,17 +160,17 @@ class Streams:
             if not self._logs:
                 self._stop_polling()
 
-    async def _read(self, message_id: str, after: int) -> tuple[EventPage, Written]:
+    async def _read(self, message_id: str, after: int) -> tuple[EventPage, StoredEvents]:
         """A page, and its events as they are shared. While the store is away, as if nothing had come yet."""
         try:
             page = await self._source.read(message_id, after=after, limit=PAGE_EVENTS)
         except StoreUnavailable as error:
             logger.warning("A log could not be read, trying again: id=%s, error=%s", message_id, error)
             page = EventPage((), after, after, MessageState.PROCESSING)
-        return page, Written(page.events)
+        return page, StoredEvents(page.events)
 
     async def _wait_in_queue(
-        self, tenant: str, message_id: str, log: SharedLog, after: int, seen: int, silence: Silence
+        self, tenant: str, message_id: str, log: LogFanout, after: int, seen: int, silence: IdleTimer
     ) -> AsyncIterator[Waiting | Idle]:
         """Positions and reasons, until there is an event behind `after` or the message is queued no more.
 
@@ -187,8 +187,8 @@ class Streams:
                 async for idle in silence.until_done(asked):
                     yield idle
                 place = asked.result()
-                if place is not None and (place.position, place.outlook.reason) != told:
-                    told = (place.position, place.outlook.reason)
+                if place is not None and (place.position, place.wait_estimate.reason) != told:
+                    told = (place.position, place.wait_estimate.reason)
                     silence.broken()
                     yield place
                 while moves == self._moves and not self._closing:
@@ -212,7 +212,7 @@ class Streams:
         with suppress(StoreUnavailable):
             message = await self._source.get(tenant, message_id)
             if message.state is MessageState.QUEUED:
-                return Waiting(message.queue_position, await self._outlooks.of(message), message.run_at)
+                return Waiting(message.queue_position, await self._wait_estimates.of(message), message.run_at)
         return None
 
     async def _poll(self) -> None:
@@ -237,7 +237,7 @@ class Streams:
         """Passes on that the queue moved, no faster than all waiting readers together can be served."""
         with self._source.subscribe(MOVED) as moved:
             while True:
-                if await moved.wait(POLL_SECONDS) or await self._outlooks.has_changed():
+                if await moved.wait(POLL_SECONDS) or await self._wait_estimates.has_changed():
                     self._moves += 1
                     for message_id in self._queued:
                         self._logs[message_id].release()

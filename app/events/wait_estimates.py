@@ -9,21 +9,21 @@ from typing import Protocol
 
 from app.errors import StoreError
 from app.models.messages import Message, MessageState, Place
-from app.models.workers import Pace
-from app.policy.wait_estimate import NOTHING, Outlook, outlook
+from app.models.workers import Throughput
+from app.policy.wait_estimate import NOTHING, WaitEstimate, wait_estimate
 
-PACE_SECONDS = 1.0
-"""Cache the pace for this long when nothing is heard of the queue."""
+THROUGHPUT_SECONDS = 1.0
+"""Cache the throughput for this long when nothing is heard of the queue."""
 
 LOOKS_AT_ONCE = 10.0
-"""Reads of the pace that may follow each other without a pause."""
+"""Reads of the throughput that may follow each other without a pause."""
 
 LOOKS_PER_SECOND = 20.0
-"""Reads of the pace per second while the queue moves all the time."""
+"""Reads of the throughput per second while the queue moves all the time."""
 
 
 class Sight(Protocol):
-    """What an outlook is made from."""
+    """What a wait estimate is made from."""
 
     def now(self) -> datetime:
         """See `MessageStore.now`."""
@@ -31,8 +31,8 @@ class Sight(Protocol):
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
         """See `MessageStore.get_head`."""
 
-    async def pace(self) -> Pace:
-        """See `MessageStore.pace`."""
+    async def throughput(self) -> Throughput:
+        """See `MessageStore.throughput`."""
 
 
 class Hints(Protocol):
@@ -42,10 +42,10 @@ class Hints(Protocol):
         """See `Subscription.on_hint`."""
 
 
-class Outlooks:
-    """Outlooks of messages as they are now.
+class WaitEstimates:
+    """Wait estimates of messages as they are now.
 
-    The pace is read again once the queue has moved, so that a message accepted just after a claim is told that the slot
+    The throughput is read again once the queue has moved, so that a message accepted just after a claim is told that the slot
     is busy. While the queue moves all the time, it is read LOOKS_PER_SECOND times and is then that much late.
     """
 
@@ -55,7 +55,7 @@ class Outlooks:
         self._sight = sight
         self._time = time
         self._asking = asyncio.Lock()
-        self._pace: Pace | None = None
+        self._throughput: Throughput | None = None
         self._stale_at = 0.0
         self._moved = self._looking = False
         self._looks = LOOKS_AT_ONCE
@@ -64,53 +64,53 @@ class Outlooks:
         self._hearing.enter_context(moved).on_hint(self.forget)
 
     def forget(self) -> None:
-        """Look anew, as often as that is allowed: the queue moved, or the pace was changed from here."""
+        """Look anew, as often as that is allowed: the queue moved, or the throughput was changed from here."""
         self._moved = True
 
-    async def of(self, message: Message) -> Outlook:
+    async def of(self, message: Message) -> WaitEstimate:
         """See `of_each`."""
         (found,) = await self.of_each([message])
         return found
 
-    async def of_each(self, messages: Sequence[Message]) -> list[Outlook]:
+    async def of_each(self, messages: Sequence[Message]) -> list[WaitEstimate]:
         """Of messages of one tenant. While the store is away, what the messages themselves tell."""
         if all(message.state is not MessageState.QUEUED for message in messages):
             return [NOTHING] * len(messages)
-        pace: Pace | None = None
+        throughput: Throughput | None = None
         heads: dict[str, Message | None] = {}
         try:
-            pace = self._pace if self._is_fresh() else await self._present_pace()
+            throughput = self._throughput if self._is_fresh() else await self._present_throughput()
             for message in messages:
                 if message.place is Place.BEHIND and message.thread_id and message.thread_id not in heads:
                     heads[message.thread_id] = await self._sight.get_head(message.tenant, message.thread_id)
         except StoreError:
             pass  # an answer without an estimate is better than none: the messages are stored
         now = self._sight.now()
-        return [outlook(message, pace, heads.get(message.thread_id or ""), now) for message in messages]
+        return [wait_estimate(message, throughput, heads.get(message.thread_id or ""), now) for message in messages]
 
     async def has_changed(self) -> bool:
         """Whether the workers or their agents are others than at the last look, which no hint tells."""
-        before = self._pace
+        before = self._throughput
         try:
-            now = await self._present_pace()
+            now = await self._present_throughput()
         except StoreError:
             return False
         return before is None or now is None or _workers_of(before) != _workers_of(now)
 
-    async def _present_pace(self) -> Pace | None:
+    async def _present_throughput(self) -> Throughput | None:
         if self._is_fresh():
-            return self._pace
+            return self._throughput
         async with self._asking:
             if not self._is_fresh():
                 self._moved = False  # what moves from here on may be missed by this look
                 self._looks -= 1
                 self._looking = True
                 try:
-                    self._pace = await self._sight.pace()
-                    self._stale_at = self._time() + PACE_SECONDS
+                    self._throughput = await self._sight.throughput()
+                    self._stale_at = self._time() + THROUGHPUT_SECONDS
                 finally:
                     self._looking = False
-        return self._pace
+        return self._throughput
 
     def _is_fresh(self) -> bool:
         now = self._time()
@@ -125,5 +125,5 @@ class Outlooks:
         return self._looks < 1
 
 
-def _workers_of(pace: Pace) -> tuple[object, ...]:
-    return (pace.paused, *((group.slots, group.agents) for group in pace.groups))
+def _workers_of(throughput: Throughput) -> tuple[object, ...]:
+    return (throughput.paused, *((group.slots, group.agents) for group in throughput.groups))

@@ -39,7 +39,7 @@ class WorkerGroup(NamedTuple):
     agents: tuple[ServedAgent, ...] | None
 
 
-class Pace(NamedTuple):
+class Throughput(NamedTuple):
     """The slots of all live workers (also by their agents), how many messages run, and how long the newest took."""
 
     paused: bool

@@ -21,7 +21,7 @@ MAX_TEXT_LENGTH = 8_000
 PACKAGES = frozenset(
     {
         "aiohttp", "anthropic", "azure", "boto3", "botocore", "cohere", "google", "groq", "grpc", "http", "httpx",
-        "httpx2", "huggingface_hub", "langchain_anthropic", "langchain_aws", "langchain_google_genai",
+        "httpx2", "huggingface_notifier", "langchain_anthropic", "langchain_aws", "langchain_google_genai",
         "langchain_openai", "litellm", "mistralai", "ollama", "openai", "requests", "together", "urllib", "urllib3",
     }
 )  # fmt: skip

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from app.models.messages import Message, MessageState, Place
-from app.models.workers import AgentState, Pace
+from app.models.workers import AgentState, Throughput
 from app.text import rfc3339
 
 
@@ -32,17 +32,17 @@ class WaitingReason:
     message: str
 
 
-class Outlook(NamedTuple):
+class WaitEstimate(NamedTuple):
     """The estimate is None where nothing is known to make it from; the reason is None unless the message is queued."""
 
     estimated_start_at: datetime | None
     reason: WaitingReason | None
 
 
-NOTHING = Outlook(None, None)
+NOTHING = WaitEstimate(None, None)
 
 
-def outlook(message: Message, pace: Pace | None, head: Message | None, now: datetime) -> Outlook:
+def wait_estimate(message: Message, throughput: Throughput | None, head: Message | None, now: datetime) -> WaitEstimate:
     """What a message has before it.
 
     `head` is the first unfinished message of its thread, asked for only where this one is behind it. What is not known
@@ -50,13 +50,13 @@ def outlook(message: Message, pace: Pace | None, head: Message | None, now: date
     """
     if message.state is not MessageState.QUEUED:
         return NOTHING
-    stopped = None if pace is None else _stopped(message.agent, pace)
-    start = None if pace is None or stopped is not None else _start(message, pace, head, now)
-    return Outlook(start, _reason(message, pace, head, stopped))
+    stopped = None if throughput is None else _stopped(message.agent, throughput)
+    start = None if throughput is None or stopped is not None else _start(message, throughput, head, now)
+    return WaitEstimate(start, _reason(message, throughput, head, stopped))
 
 
 def _reason(
-    message: Message, pace: Pace | None, head: Message | None, stopped: WaitingReason | None
+    message: Message, throughput: Throughput | None, head: Message | None, stopped: WaitingReason | None
 ) -> WaitingReason | None:
     if message.place is Place.DELAYED and message.run_at is not None:
         return WaitingReason(WaitingCode.DELAYED, f"Not to be run before {rfc3339(message.run_at)}.")
@@ -66,24 +66,24 @@ def _reason(
         return WaitingReason(WaitingCode.THREAD_BUSY, _in_the_way(message, head))
     if message.queue_position is None:
         return None
-    return _ahead(message.queue_position, None if pace is None else _served(message.agent, pace))
+    return _ahead(message.queue_position, None if throughput is None else _served(message.agent, throughput))
 
 
-def _stopped(agent: str, pace: Pace) -> WaitingReason | None:
+def _stopped(agent: str, throughput: Throughput) -> WaitingReason | None:
     """Why nothing is begun for this agent; None if messages are."""
-    if pace.paused:
+    if throughput.paused:
         return WaitingReason(WaitingCode.PAUSED, "The queue is paused.")
-    if pace.slots == 0:
+    if throughput.slots == 0:
         return WaitingReason(WaitingCode.NO_WORKER, "No worker is running.")
-    unserved = _why_unserved(agent, pace)
+    unserved = _why_unserved(agent, throughput)
     return None if unserved is None else WaitingReason(WaitingCode.AGENT_UNAVAILABLE, unserved)
 
 
-def _why_unserved(agent: str, pace: Pace) -> str | None:
+def _why_unserved(agent: str, throughput: Throughput) -> str | None:
     """Why no live worker can run this agent, as a sentence; None if one can, or one does not tell its agents."""
-    if not pace.groups or any(group.agents is None for group in pace.groups):
+    if not throughput.groups or any(group.agents is None for group in throughput.groups):
         return None
-    told = [served for group in pace.groups for served in group.agents or () if served.name == agent]
+    told = [served for group in throughput.groups for served in group.agents or () if served.name == agent]
     states = {served.state for served in told}
     if AgentState.AVAILABLE in states:
         return None
@@ -95,24 +95,24 @@ def _why_unserved(agent: str, pace: Pace) -> str | None:
     return f"No live worker is configured to run agent {agent!r}."
 
 
-def _served(agent: str, pace: Pace) -> Pace:
-    """The pace with the slots, and what runs in them, of the workers that can run this agent."""
+def _served(agent: str, throughput: Throughput) -> Throughput:
+    """The throughput with the slots, and what runs in them, of the workers that can run this agent."""
     serving = [
         group
-        for group in pace.groups
+        for group in throughput.groups
         if group.agents is None
         or any(served.name == agent and served.state is AgentState.AVAILABLE for served in group.agents)
     ]
-    if len(serving) == len(pace.groups):
-        return pace
-    return pace._replace(
+    if len(serving) == len(throughput.groups):
+        return throughput
+    return throughput._replace(
         slots=sum(group.slots for group in serving), running=sum(group.running for group in serving), groups=()
     )
 
 
-def _ahead(position: int, pace: Pace | None) -> WaitingReason:
+def _ahead(position: int, throughput: Throughput | None) -> WaitingReason:
     match position:
-        case 0 if pace is not None and pace.running >= pace.slots:
+        case 0 if throughput is not None and throughput.running >= throughput.slots:
             return WaitingReason(WaitingCode.SLOTS_BUSY, "It is the next to be taken, and all workers are busy.")
         case 0:
             return WaitingReason(WaitingCode.STARTING_SOON, "It is the next to be taken.")
@@ -129,28 +129,28 @@ def _in_the_way(message: Message, head: Message | None) -> str:
     return f"Message {head.id} of its thread {what}."
 
 
-def _start(message: Message, pace: Pace, head: Message | None, now: datetime) -> datetime | None:
+def _start(message: Message, throughput: Throughput, head: Message | None, now: datetime) -> datetime | None:
     """The turns of slots that have to end before, by the time that one takes; who finds a free slot begins at once.
 
     Messages of its agent are begun.
     """
-    if head is not None and head.agent != message.agent and _stopped(head.agent, pace) is not None:
+    if head is not None and head.agent != message.agent and _stopped(head.agent, throughput) is not None:
         return None
-    pace = _served(message.agent, pace)
+    throughput = _served(message.agent, throughput)
     due = message.run_at
     if message.place is Place.DELAYED:
         return None if due is None else max(due, now)
     if message.queue_position is None:
         return None
-    free = max(0, pace.slots - pace.running)
-    turns = max(0, math.ceil((message.queue_position + 1 - free) / pace.slots))
+    free = max(0, throughput.slots - throughput.running)
+    turns = max(0, math.ceil((message.queue_position + 1 - free) / throughput.slots))
     begin = now
     if message.place is Place.BEHIND:
         if head is None or head.state is MessageState.INTERRUPTED:
             return None  # a human takes as long as he likes
         turns = max(turns, message.thread_number - head.thread_number)
         begin = max(now, head.run_at or now)
-    if turns and pace.run_seconds is None:
+    if turns and throughput.run_seconds is None:
         return None
-    start = begin + timedelta(seconds=turns * (pace.run_seconds or 0.0))
+    start = begin + timedelta(seconds=turns * (throughput.run_seconds or 0.0))
     return max(start, due or start)

@@ -68,7 +68,7 @@ async def joined(thread: threading.Thread) -> None:
         await asyncio.get_running_loop().run_in_executor(joining, thread.join)
 
 
-class Lane:
+class GroupCommitThread:
     """One thread and its queue. Opened and used from one event loop."""
 
     def __init__(self, name: str, runner: BatchRunner) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class HubSubscription:
+class LocalSubscription:
     """Remembers that there was a hint until somebody waits for it. One task waits at a time."""
 
     def __init__(self) -> None:
@@ -45,16 +45,16 @@ class HubSubscription:
             self._waiter.set_result(None)
 
 
-class Hub:
+class LocalNotifier:
     """Subscribers by topic. Used from the event loop only."""
 
     def __init__(self) -> None:
-        self._subscribers: defaultdict[str, set[HubSubscription]] = defaultdict(set)
+        self._subscribers: defaultdict[str, set[LocalSubscription]] = defaultdict(set)
 
     @contextmanager
-    def subscribe(self, *topics: str) -> Iterator[HubSubscription]:
+    def subscribe(self, *topics: str) -> Iterator[LocalSubscription]:
         """Hints on these topics until the context is left."""
-        subscription = HubSubscription()
+        subscription = LocalSubscription()
         for topic in topics:
             self._subscribers[topic].add(subscription)
         try:

@@ -33,7 +33,7 @@ from app.models.messages import (
     RequestKey,
     Thread,
 )
-from app.models.workers import Pace, Worker
+from app.models.workers import Throughput, Worker
 
 READY = "ready"
 """Topic of new work: a message became claimable."""
@@ -63,7 +63,7 @@ PAGE_LOG_LENGTH = 256 * 1024
 KEY_SECONDS = 24 * 3600
 """So long an Idempotency-Key stands for the request that it came with first."""
 
-PACE_MESSAGES = 50
+THROUGHPUT_MESSAGES = 50
 """The newest completed messages, whose times tell how long the next ones will take."""
 
 MAX_CRASHES = 3
@@ -185,8 +185,8 @@ class MessageStore(Protocol):
     async def pause(self, paused: bool) -> None:
         """While the queue is paused, claims get nothing; what runs goes on, and messages are accepted."""
 
-    async def pace(self) -> Pace:
-        """How fast the queue moves; the time is the mean of the PACE_MESSAGES newest completed messages."""
+    async def throughput(self) -> Throughput:
+        """How fast the queue moves; the time is the mean of the THROUGHPUT_MESSAGES newest completed messages."""
 
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
         """Take up to `limit` ready messages of these agents, lowest rank first, each with attempt and fence raised.
@@ -298,7 +298,7 @@ class WebhookStore(Protocol):
         """Make a delivery due at once, with no tries. Raises DeliveryNotFound, also for another tenant's."""
 
 
-class Heart(Protocol):
+class LeaseRenewer(Protocol):
     """A connection of its own for heartbeats, used from one thread that agent code cannot block."""
 
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
@@ -315,7 +315,7 @@ class Heart(Protocol):
 class WorkerStore(Protocol):
     """The processes that claim messages."""
 
-    def open_heart(self) -> AbstractContextManager[Heart]:
+    def open_lease_renewer(self) -> AbstractContextManager[LeaseRenewer]:
         """A heart for the calling thread; closed on leaving."""
 
     async def list_workers(self) -> list[Worker]:
@@ -335,7 +335,7 @@ class Subscription(Protocol):
         """Have this called at each hint from now on, instead of waiting; it may not subscribe, nor leave."""
 
 
-class Signals(Protocol):
+class Notifier(Protocol):
     """Wake-ups across tasks and, where the backend can, across processes."""
 
     def subscribe(self, *topics: str) -> AbstractContextManager[Subscription]:
@@ -354,7 +354,7 @@ class Capabilities:
     promise: str
 
 
-class Store(MessageStore, EventLog, ThreadStore, WorkerStore, WebhookStore, Signals, Protocol):
+class Store(MessageStore, EventLog, ThreadStore, WorkerStore, WebhookStore, Notifier, Protocol):
     """All ports over one database."""
 
     @property

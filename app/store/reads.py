@@ -12,8 +12,8 @@ from app.models.attempts import FailedAttempt
 from app.models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
 from app.models.events import Event, EventPage, EventType
 from app.models.messages import DeadLetterGroup, Message, MessageFilter, MessageState, Page, QueueSummary, Thread
-from app.models.workers import Pace, Worker
-from app.store.ports import EXACT_POSITION_LIMIT, PACE_MESSAGES, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH
+from app.models.workers import Throughput, Worker
+from app.store.ports import EXACT_POSITION_LIMIT, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
 from app.store.rows import (
     agents_of,
     to_delivery,
@@ -255,12 +255,12 @@ class Reads(ABC):
             rows = self.each("find_deliveries_of_message", message_id=chosen.message_id, **values)
         return list(map(to_delivery_record, rows))
 
-    def pace(self) -> Pace:
-        """See `MessageStore.pace`."""
-        paused, groups, running, run_ms = self.rows("pace", limit=PACE_MESSAGES)[0]
+    def throughput(self) -> Throughput:
+        """See `MessageStore.throughput`."""
+        paused, groups, running, run_ms = self.rows("throughput", limit=THROUGHPUT_MESSAGES)[0]
         told: list[tuple[int, str]] = json.loads(groups)
         by_agents = dict(self.rows("count_running_by_agents")) if len({text for _, text in told}) > 1 else {}
-        return Pace(
+        return Throughput(
             bool(paused),
             sum(slots for slots, _ in told),
             int(running),

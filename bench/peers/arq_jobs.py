@@ -8,7 +8,7 @@ from arq import create_pool
 from arq.connections import RedisSettings
 
 from bench.peers.callers import serve, signalled
-from bench.peers.signals import Signals, tell
+from bench.peers.signals import Notifier, tell
 
 
 async def noop(_: Any, argument: str) -> None:
@@ -26,7 +26,7 @@ class WorkerSettings:
 async def call_for_rounds() -> None:
     """Answer rounds; see `bench.peers.callers`."""
     pool = await create_pool(WorkerSettings.redis_settings)
-    await serve(signalled(lambda argument: pool.enqueue_job("noop", argument), await Signals.listen()))
+    await serve(signalled(lambda argument: pool.enqueue_job("noop", argument), await Notifier.listen()))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
-from bench.peers.signals import Signals
+from bench.peers.signals import Notifier
 
 Call = Callable[[], Awaitable[object]]
 Enqueue = Callable[[str], Awaitable[object]]
@@ -19,7 +19,7 @@ GAP_SECONDS = 0.02
 """Between two calls of a lone caller, so that each finds the queue idle."""
 
 
-def signalled(enqueue: Enqueue, signals: Signals) -> Call:
+def signalled(enqueue: Enqueue, signals: Notifier) -> Call:
     """A call that ends when the job has told that it ran."""
 
     async def call() -> None:

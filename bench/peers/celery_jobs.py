@@ -6,7 +6,7 @@ import os
 from celery import Celery
 
 from bench.peers.callers import serve, signalled
-from bench.peers.signals import Signals, tell
+from bench.peers.signals import Notifier, tell
 
 app = Celery("bench", broker=os.environ["QUEUE_URL"])
 
@@ -25,7 +25,7 @@ async def call_for_rounds() -> None:
     async def enqueue(argument: str) -> None:
         job.delay(argument)
 
-    await serve(signalled(enqueue, await Signals.listen()))
+    await serve(signalled(enqueue, await Notifier.listen()))
 
 
 if __name__ == "__main__":

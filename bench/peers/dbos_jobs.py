@@ -8,7 +8,7 @@ import threading
 from dbos import DBOS, DBOSClient
 
 from bench.peers.callers import serve, signalled
-from bench.peers.signals import Signals, tell
+from bench.peers.signals import Notifier, tell
 
 
 async def noop(argument: str) -> None:
@@ -31,7 +31,7 @@ async def call_for_rounds() -> None:
     async def enqueue(argument: str) -> None:
         await client.enqueue_async({"queue_name": "jobs", "workflow_name": "noop"}, argument)
 
-    await serve(signalled(enqueue, await Signals.listen()))
+    await serve(signalled(enqueue, await Notifier.listen()))
 
 
 if __name__ == "__main__":

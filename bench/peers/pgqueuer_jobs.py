@@ -11,7 +11,7 @@ from pgqueuer.models import Job
 from pgqueuer.queries import Queries
 
 from bench.peers.callers import serve, signalled
-from bench.peers.signals import Signals, tell
+from bench.peers.signals import Notifier, tell
 
 
 async def noop(job: Job) -> None:
@@ -35,7 +35,7 @@ async def call_for_rounds() -> None:
         async def enqueue(argument: str) -> None:
             await queries.enqueue("noop", argument.encode())
 
-        await serve(signalled(enqueue, await Signals.listen()))
+        await serve(signalled(enqueue, await Notifier.listen()))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import os
 from procrastinate import App, PsycopgConnector
 
 from bench.peers.callers import serve, signalled
-from bench.peers.signals import Signals, tell
+from bench.peers.signals import Notifier, tell
 
 app = App(connector=PsycopgConnector(conninfo=os.environ["QUEUE_URL"]), import_paths=["bench.peers.procrastinate_jobs"])
 
@@ -22,7 +22,7 @@ job = app.task(name="noop")(noop)
 async def call_for_rounds() -> None:
     """Answer rounds; see `bench.peers.callers`."""
     async with app.open_async():
-        await serve(signalled(lambda argument: job.defer_async(argument=argument), await Signals.listen()))
+        await serve(signalled(lambda argument: job.defer_async(argument=argument), await Notifier.listen()))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 from saq import Queue
 
 from bench.peers.callers import serve, signalled
-from bench.peers.signals import Signals, tell
+from bench.peers.signals import Notifier, tell
 
 queue = Queue.from_url(os.environ["QUEUE_URL"])
 
@@ -23,7 +23,7 @@ settings = {"queue": queue, "functions": [noop]}
 async def call_for_rounds() -> None:
     """Answer rounds; see `bench.peers.callers`."""
     await queue.connect()
-    await serve(signalled(lambda argument: queue.enqueue("noop", argument=argument), await Signals.listen()))
+    await serve(signalled(lambda argument: queue.enqueue("noop", argument=argument), await Notifier.listen()))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ def tell(text: str) -> None:
         sender.sendto(number.encode(), ("127.0.0.1", int(port)))
 
 
-class Signals(asyncio.DatagramProtocol):
+class Notifier(asyncio.DatagramProtocol):
     """The caller's side."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Signals(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     @classmethod
-    async def listen(cls) -> "Signals":
+    async def listen(cls) -> "Notifier":
         """Signals on a free port."""
         transport, signals = await asyncio.get_running_loop().create_datagram_endpoint(cls, local_addr=("127.0.0.1", 0))
         signals.port = transport.get_extra_info("sockname")[1]

@@ -6,7 +6,7 @@ import os
 from taskiq_redis import RedisStreamBroker
 
 from bench.peers.callers import serve, signalled
-from bench.peers.signals import Signals, tell
+from bench.peers.signals import Notifier, tell
 
 broker = RedisStreamBroker(os.environ["QUEUE_URL"])
 
@@ -22,7 +22,7 @@ job = broker.register_task(noop, task_name="noop")
 async def call_for_rounds() -> None:
     """Answer rounds; see `bench.peers.callers`."""
     await broker.startup()
-    await serve(signalled(job.kiq, await Signals.listen()))
+    await serve(signalled(job.kiq, await Notifier.listen()))
 
 
 if __name__ == "__main__":

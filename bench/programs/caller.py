@@ -11,7 +11,7 @@ from app.bootstrap import Runtime
 from app.config import Settings
 from app.queue_manager import Submission
 from bench.peers.callers import serve, signalled
-from bench.peers.signals import Signals
+from bench.peers.signals import Notifier
 
 TENANT = "default"
 WAIT_SECONDS = 30.0
@@ -29,7 +29,7 @@ async def in_process(settings: Settings, way: str) -> None:
         await services.streams.await_end(TENANT, accepted.messages[0].id, WAIT_SECONDS)
 
     async with runtime.running():
-        await serve(until_end if way == "end" else signalled(enqueue, await Signals.listen()))
+        await serve(until_end if way == "end" else signalled(enqueue, await Notifier.listen()))
 
 
 BODY = b'{"message": "nothing"}'

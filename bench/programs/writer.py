@@ -48,7 +48,7 @@ async def begin(store: Store, count: int) -> list[Lease]:
 
 
 async def write(store: Store, lease: Lease, events: int, burst: int, pause: float) -> None:
-    """Append the chunks, in a steady pace, however long each write takes."""
+    """Append the chunks, in a steady throughput, however long each write takes."""
     chunks = [NewEvent.chunk("content", f"token {index} ", index) for index in range(events)]
     due = time.perf_counter()
     for at in range(0, events, burst):

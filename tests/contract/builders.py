@@ -207,5 +207,5 @@ async def beat(store: Store, id: str = WORKER, *, lease_seconds: float = LEASE_S
     """One heartbeat of a worker that takes everything in progress for its own."""
     running = (await store.summary(TENANT, limit=ALL)).processing
     leases = [Lease(message.id, message.fence, message.attempt, id) for message in running]
-    with store.open_heart() as heart:
-        return heart.beat(worker(id), leases, lease_seconds=lease_seconds)
+    with store.open_lease_renewer() as renewer:
+        return renewer.beat(worker(id), leases, lease_seconds=lease_seconds)

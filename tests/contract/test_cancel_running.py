@@ -195,8 +195,8 @@ async def test_its_worker_is_told_by_the_next_beat(store: Store) -> None:
 async def test_another_worker_is_not_told(store: Store) -> None:
     lease = await start(store)
     await cancel_running(store, lease.message_id)
-    with store.open_heart() as heart:
-        told_ = heart.beat(worker("worker 2"), [lease], lease_seconds=LEASE_SECONDS)
+    with store.open_lease_renewer() as renewer:
+        told_ = renewer.beat(worker("worker 2"), [lease], lease_seconds=LEASE_SECONDS)
         assert told_ == Beat({}, frozenset())
 
 

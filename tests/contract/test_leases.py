@@ -111,8 +111,8 @@ async def test_a_beat_does_not_extend_by_the_lease_of_an_earlier_attempt(store: 
     await add(store)
     old = await crash(store, clock)
     await claim_one(store)
-    with store.open_heart() as heart:
-        assert heart.beat(worker(), [old], lease_seconds=1_000).held == {}
+    with store.open_lease_renewer() as renewer:
+        assert renewer.beat(worker(), [old], lease_seconds=1_000).held == {}
     clock.advance(LEASE_SECONDS)
     assert await store.rescue() == 1
 
@@ -132,8 +132,8 @@ async def test_hearts_beat_at_the_same_time_as_messages_are_written(store: Store
             await store.append(lease, [chunk(index)])
 
     def beats() -> list[dict[str, int]]:
-        with store.open_heart() as heart:
-            return [heart.beat(worker(), leases, lease_seconds=LEASE_SECONDS).held for _ in range(20)]
+        with store.open_lease_renewer() as renewer:
+            return [renewer.beat(worker(), leases, lease_seconds=LEASE_SECONDS).held for _ in range(20)]
 
     told, *_ = await asyncio.gather(asyncio.to_thread(beats), *map(write, leases))
     assert told == [{lease.message_id: lease.fence for lease in leases}] * 20
@@ -347,11 +347,11 @@ async def test_concurrent_promotes_make_a_message_ready_once(store: Store, clock
 
 
 async def test_workers_are_listed_as_of_their_last_beat_oldest_first(store: Store, clock: ManualClock) -> None:
-    with store.open_heart() as heart:
+    with store.open_lease_renewer() as renewer:
         for name, slots in (("b", 1), ("a", 2)):
-            heart.beat(worker(name, slots), (), lease_seconds=LEASE_SECONDS)
+            renewer.beat(worker(name, slots), (), lease_seconds=LEASE_SECONDS)
             clock.advance(5)
-        heart.beat(worker("b", 3), (), lease_seconds=LEASE_SECONDS)
+        renewer.beat(worker("b", 3), (), lease_seconds=LEASE_SECONDS)
     workers = await store.list_workers()
     assert [(each.id, each.slots, each.host, each.pid) for each in workers] == [
         ("b", 3, "here", 1),
@@ -364,10 +364,10 @@ async def test_workers_are_listed_as_of_their_last_beat_oldest_first(store: Stor
 async def test_a_worker_that_stops_leaves_the_list(store: Store) -> None:
     await beat(store, "a")
     await beat(store, "b")
-    with store.open_heart() as heart:
-        heart.stop("a")
-        heart.stop("a")
-        heart.stop("never seen")
+    with store.open_lease_renewer() as renewer:
+        renewer.stop("a")
+        renewer.stop("a")
+        renewer.stop("never seen")
     assert [each.id for each in await store.list_workers()] == ["b"]
 
 
@@ -402,8 +402,8 @@ async def test_a_lease_that_its_worker_does_not_name_runs_out(store: Store, cloc
     """A run that ended without a finish must not be held for ever by the heartbeats of its worker."""
     forgotten, held = await start(store), await start(store)
     clock.advance(LEASE_SECONDS - 1)
-    with store.open_heart() as heart:
-        told = heart.beat(worker(), [held], lease_seconds=LEASE_SECONDS)
+    with store.open_lease_renewer() as renewer:
+        told = renewer.beat(worker(), [held], lease_seconds=LEASE_SECONDS)
     assert told == Beat({held.message_id: held.fence}, frozenset())
     clock.advance(1)
     assert await store.rescue() == 1

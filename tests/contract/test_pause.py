@@ -38,13 +38,13 @@ async def test_a_paused_queue_gives_nothing_until_it_goes_on(store: Store) -> No
 
 
 async def test_a_queue_is_not_paused_at_first(store: Store) -> None:
-    assert not (await store.pace()).paused
+    assert not (await store.throughput()).paused
 
 
 async def test_everybody_can_see_that_the_queue_is_paused(store: Store) -> None:
     for paused in (True, True, False, False, True):
         await store.pause(paused=paused)
-        assert (await store.pace()).paused is paused
+        assert (await store.throughput()).paused is paused
 
 
 async def test_messages_are_accepted_meanwhile_in_their_order(store: Store) -> None:

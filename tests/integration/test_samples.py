@@ -80,8 +80,8 @@ async def waiting(serve: Serve) -> LiveServer:
     """A server that knows of a worker, which claims nothing."""
     server = await serve(worker_concurrency=0)
     store: Store = server.runtime.services.store
-    with store.open_heart() as heart:
-        heart.beat(worker(), [], lease_seconds=60)
+    with store.open_lease_renewer() as renewer:
+        renewer.beat(worker(), [], lease_seconds=60)
     return server
 
 

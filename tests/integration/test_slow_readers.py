@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.events.fanout import Written
+from app.events.fanout import StoredEvents
 from app.models.events import EventType
 from app.models.messages import DEFAULT_TENANT
 from tests import wire
@@ -83,7 +83,7 @@ async def test_what_is_read_for_a_reader_is_bounded(flooding: tuple[LiveServer, 
     await server.ended(message_id)
     read = 0
     async for news in server.runtime.streams.tail(DEFAULT_TENANT, message_id, after=0, idle_seconds=1):
-        assert isinstance(news, Written)
+        assert isinstance(news, StoredEvents)
         chunks = sum(len(event.data) for event in news.events if event.type is EventType.CHUNK)
         assert chunks <= 2 * MIB
         read += chunks

@@ -3,11 +3,11 @@
 import asyncio
 
 from bench.peers.callers import round_of, signalled
-from bench.peers.signals import Signals, tell
+from bench.peers.signals import Notifier, tell
 
 
 async def test_a_call_ends_when_its_own_job_has_told() -> None:
-    signals = await Signals.listen()
+    signals = await Notifier.listen()
     enqueued: asyncio.Queue[str] = asyncio.Queue()
     call = signalled(enqueued.put, signals)
     first, second = asyncio.ensure_future(call()), asyncio.ensure_future(call())

@@ -8,7 +8,7 @@ import pytest
 
 from app.agents.base import AgentTask, Drain, FinalResult
 from app.agents.functions import FunctionAgent, is_answering
-from app.agents.memory import LateMemory
+from app.agents.memory import LazyMemory
 from app.models.attempts import Lease
 from app.models.parts import Part
 
@@ -120,7 +120,7 @@ class Noted:
 
 async def test_a_late_memory_is_opened_when_there_is_something_to_forget() -> None:
     noted = Noted()
-    memory = LateMemory(noted.open)
+    memory = LazyMemory(noted.open)
     await memory.forget([""])
     assert noted.opened == 0
     await memory.forget(["default/thread/t"])

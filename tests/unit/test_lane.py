@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.store.group_commit import MAX_BATCH_SIZE, Lane, Operation, Result
+from app.store.group_commit import MAX_BATCH_SIZE, GroupCommitThread, Operation, Result
 from tests.servers import until
 
 
@@ -26,22 +26,22 @@ class Runner:
 
 async def test_a_batch_is_bounded_by_the_length_of_its_texts() -> None:
     runner = Runner()
-    lane = Lane("test", runner)
-    await lane.open()
+    thread = GroupCommitThread("test", runner)
+    await thread.open()
     sizes = [0, MAX_BATCH_SIZE // 2, MAX_BATCH_SIZE // 2, 1, 5 * MAX_BATCH_SIZE, 1, 0]
-    answers = [lane.submit(place, size=size) for place, size in enumerate(sizes)]
+    answers = [thread.submit(place, size=size) for place, size in enumerate(sizes)]
     assert await asyncio.gather(*answers) == list(range(len(sizes)))
-    await lane.close()
+    await thread.close()
     assert [size for batch in runner.batches for size in batch] == sizes
     assert all(len(batch) == 1 or sum(batch) <= MAX_BATCH_SIZE for batch in runner.batches)
     assert len(runner.batches) == 4
 
 
-async def test_what_is_left_of_a_batch_is_run_before_the_lane_closes() -> None:
+async def test_what_is_left_of_a_batch_is_run_before_the_thread_closes() -> None:
     runner = Runner()
-    lane = Lane("test", runner)
-    await lane.open()
-    answers = [lane.submit(place, size=MAX_BATCH_SIZE) for place in range(5)]
-    await lane.close()
+    thread = GroupCommitThread("test", runner)
+    await thread.open()
+    answers = [thread.submit(place, size=MAX_BATCH_SIZE) for place in range(5)]
+    await thread.close()
     await until(lambda: all(answer.done() for answer in answers), "all are answered")
     assert len(runner.batches) == 5

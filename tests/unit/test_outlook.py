@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from app.errors import StoreUnavailable
-from app.events.wait_estimates import LOOKS_AT_ONCE, LOOKS_PER_SECOND, PACE_SECONDS, Outlooks
+from app.events.wait_estimates import LOOKS_AT_ONCE, LOOKS_PER_SECOND, THROUGHPUT_SECONDS, WaitEstimates
 from app.models.messages import Message, MessageState, Place, Priority
-from app.models.workers import AgentState, Pace, ServedAgent, WorkerGroup
-from app.policy.wait_estimate import NOTHING, WaitingCode, outlook
-from app.store.local_notifier import Hub
+from app.models.workers import AgentState, ServedAgent, Throughput, WorkerGroup
+from app.policy.wait_estimate import NOTHING, WaitingCode, wait_estimate
+from app.store.local_notifier import LocalNotifier
 from app.store.ports import MOVED
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -42,8 +42,10 @@ def message(state: MessageState = S.QUEUED, **fields: Any) -> Message:
     return Message(**{**given, **fields})
 
 
-def pace(*, paused: bool = False, slots: int = 2, running: int = 0, run_seconds: float | None = 10.0) -> Pace:
-    return Pace(paused=paused, slots=slots, running=running, run_seconds=run_seconds)
+def throughput(
+    *, paused: bool = False, slots: int = 2, running: int = 0, run_seconds: float | None = 10.0
+) -> Throughput:
+    return Throughput(paused=paused, slots=slots, running=running, run_seconds=run_seconds)
 
 
 def behind(thread_number: int = 2, **fields: Any) -> Message:
@@ -57,62 +59,62 @@ def delayed(run_at: datetime = LATER, **fields: Any) -> Message:
 HEAD = message(S.PROCESSING, id="head", place=None, queue_position=None)
 ASKS = message(S.INTERRUPTED, id="head", place=None, queue_position=None)
 
-REASONS: list[tuple[Message, Pace | None, Message | None, WaitingCode, str]] = [
-    (delayed(), pace(), None, C.DELAYED, "2030-01-01T01:00:00.000Z"),
-    (delayed(), pace(paused=True, slots=0), None, C.DELAYED, "Not to be run before"),
-    (message(), pace(paused=True, slots=0), None, C.PAUSED, "paused"),
-    (message(), pace(slots=0), None, C.NO_WORKER, "No worker"),
-    (behind(), pace(), HEAD, C.THREAD_BUSY, "Message head of its thread is processing."),
-    (behind(), pace(), ASKS, C.THREAD_BUSY, "Message head of its thread asks a human."),
+REASONS: list[tuple[Message, Throughput | None, Message | None, WaitingCode, str]] = [
+    (delayed(), throughput(), None, C.DELAYED, "2030-01-01T01:00:00.000Z"),
+    (delayed(), throughput(paused=True, slots=0), None, C.DELAYED, "Not to be run before"),
+    (message(), throughput(paused=True, slots=0), None, C.PAUSED, "paused"),
+    (message(), throughput(slots=0), None, C.NO_WORKER, "No worker"),
+    (behind(), throughput(), HEAD, C.THREAD_BUSY, "Message head of its thread is processing."),
+    (behind(), throughput(), ASKS, C.THREAD_BUSY, "Message head of its thread asks a human."),
     (behind(), None, None, C.THREAD_BUSY, "An earlier message"),
-    (message(queue_position=1), pace(), None, C.AHEAD_IN_QUEUE, "1 message is ahead of it."),
+    (message(queue_position=1), throughput(), None, C.AHEAD_IN_QUEUE, "1 message is ahead of it."),
     (message(queue_position=7), None, None, C.AHEAD_IN_QUEUE, "7 messages are ahead of it."),
-    (message(), pace(running=2), None, C.SLOTS_BUSY, "busy"),
-    (message(), pace(running=1), None, C.STARTING_SOON, "next"),
+    (message(), throughput(running=2), None, C.SLOTS_BUSY, "busy"),
+    (message(), throughput(running=1), None, C.STARTING_SOON, "next"),
     (message(), None, None, C.STARTING_SOON, "next"),
 ]
 
 
 @pytest.mark.parametrize(("waits", "now", "head", "code", "text"), REASONS)
-def test_the_reason(waits: Message, now: Pace | None, head: Message | None, code: WaitingCode, text: str) -> None:
-    reason = outlook(waits, now, head, NOW).reason
+def test_the_reason(waits: Message, now: Throughput | None, head: Message | None, code: WaitingCode, text: str) -> None:
+    reason = wait_estimate(waits, now, head, NOW).reason
     assert reason is not None
     assert reason.code is code
     assert text in reason.message
 
 
-STARTS: list[tuple[Message, Pace | None, Message | None, float | None]] = [
-    (message(), pace(), None, 0),
-    (message(), pace(run_seconds=None), None, 0),
-    (message(), pace(running=2), None, 10),
-    (message(), pace(running=2, run_seconds=None), None, None),
-    (message(queue_position=3), pace(), None, 10),
-    (message(queue_position=3), pace(running=2), None, 20),
-    (message(queue_position=9), pace(slots=1, running=1), None, 100),
-    (message(queue_position=None), pace(), None, None),
-    (message(), pace(paused=True), None, None),
-    (message(), pace(slots=0), None, None),
+STARTS: list[tuple[Message, Throughput | None, Message | None, float | None]] = [
+    (message(), throughput(), None, 0),
+    (message(), throughput(run_seconds=None), None, 0),
+    (message(), throughput(running=2), None, 10),
+    (message(), throughput(running=2, run_seconds=None), None, None),
+    (message(queue_position=3), throughput(), None, 10),
+    (message(queue_position=3), throughput(running=2), None, 20),
+    (message(queue_position=9), throughput(slots=1, running=1), None, 100),
+    (message(queue_position=None), throughput(), None, None),
+    (message(), throughput(paused=True), None, None),
+    (message(), throughput(slots=0), None, None),
     (message(), None, None, None),
-    (delayed(), pace(), None, 3600),
-    (delayed(), pace(paused=True), None, None),
-    (delayed(run_at=NOW - timedelta(seconds=1)), pace(), None, 0),
-    (behind(5), pace(), HEAD, 40),
-    (behind(), pace(), ASKS, None),
-    (behind(), pace(), None, None),
-    (behind(run_at=LATER), pace(), HEAD, 3600),
-    (behind(), pace(), delayed(id="head"), 3610),
+    (delayed(), throughput(), None, 3600),
+    (delayed(), throughput(paused=True), None, None),
+    (delayed(run_at=NOW - timedelta(seconds=1)), throughput(), None, 0),
+    (behind(5), throughput(), HEAD, 40),
+    (behind(), throughput(), ASKS, None),
+    (behind(), throughput(), None, None),
+    (behind(run_at=LATER), throughput(), HEAD, 3600),
+    (behind(), throughput(), delayed(id="head"), 3610),
 ]
 
 
 @pytest.mark.parametrize(("waits", "now", "head", "seconds"), STARTS)
-def test_the_start(waits: Message, now: Pace | None, head: Message | None, seconds: float | None) -> None:
-    start = outlook(waits, now, head, NOW).estimated_start_at
+def test_the_start(waits: Message, now: Throughput | None, head: Message | None, seconds: float | None) -> None:
+    start = wait_estimate(waits, now, head, NOW).estimated_start_at
     assert start == (None if seconds is None else NOW + timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize("state", [state for state in S if state is not S.QUEUED])
 def test_who_is_not_queued_waits_for_nothing(state: MessageState) -> None:
-    assert outlook(message(state), pace(), None, NOW) == NOTHING
+    assert wait_estimate(message(state), throughput(), None, NOW) == NOTHING
 
 
 class CountingSight:
@@ -126,68 +128,70 @@ class CountingSight:
     def now(self) -> datetime:
         return NOW
 
-    async def pace(self) -> Pace:
+    async def throughput(self) -> Throughput:
         self.paces += 1
         if self.away:
             raise StoreUnavailable("away")
-        return pace(running=2)
+        return throughput(running=2)
 
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
         self.heads += 1
         return HEAD
 
 
-def outlooks_of(sight: CountingSight, time: Callable[[], float] = monotonic, hub: Hub | None = None) -> Outlooks:
-    return Outlooks(sight, (hub or Hub()).subscribe(MOVED), time)
+def wait_estimates_of(
+    sight: CountingSight, time: Callable[[], float] = monotonic, notifier: LocalNotifier | None = None
+) -> WaitEstimates:
+    return WaitEstimates(sight, (notifier or LocalNotifier()).subscribe(MOVED), time)
 
 
-async def test_the_pace_is_looked_at_once_a_second() -> None:
+async def test_the_throughput_is_looked_at_once_a_second() -> None:
     sight, time = CountingSight(), 0.0
-    outlooks = outlooks_of(sight, lambda: time)
+    wait_estimates = wait_estimates_of(sight, lambda: time)
     for _ in range(3):
-        await outlooks.of(message())
+        await wait_estimates.of(message())
     assert sight.paces == 1
-    time += PACE_SECONDS
-    await outlooks.of(message())
+    time += THROUGHPUT_SECONDS
+    await wait_estimates.of(message())
     assert sight.paces == 2
-    outlooks.forget()
-    await outlooks.of(message())
+    wait_estimates.forget()
+    await wait_estimates.of(message())
     assert sight.paces == 3
 
 
-async def test_the_pace_is_looked_at_again_when_the_queue_has_moved() -> None:
-    sight, hub = CountingSight(), Hub()
-    outlooks = outlooks_of(sight, lambda: 0.0, hub)
+async def test_the_throughput_is_looked_at_again_when_the_queue_has_moved() -> None:
+    sight, notifier = CountingSight(), LocalNotifier()
+    wait_estimates = wait_estimates_of(sight, lambda: 0.0, notifier)
     for looks in range(1, 6):
-        hub.publish(MOVED)
-        await outlooks.of(message())
-        await outlooks.of(message())
+        notifier.publish(MOVED)
+        await wait_estimates.of(message())
+        await wait_estimates.of(message())
         assert sight.paces == looks
 
 
 async def test_looks_are_limited_while_the_queue_moves_all_the_time() -> None:
-    sight, hub, time = CountingSight(), Hub(), 0.0
-    outlooks = outlooks_of(sight, lambda: time, hub)
+    sight, notifier, time = CountingSight(), LocalNotifier(), 0.0
+    wait_estimates = wait_estimates_of(sight, lambda: time, notifier)
     for _ in range(10_000):
         time += 0.001
-        hub.publish(MOVED)
-        await outlooks.of(message())
+        notifier.publish(MOVED)
+        await wait_estimates.of(message())
     assert 10 * LOOKS_PER_SECOND <= sight.paces <= 10 * LOOKS_PER_SECOND + LOOKS_AT_ONCE + 1
 
 
 async def test_what_moves_during_a_look_is_not_missed() -> None:
-    sight, hub = CountingSight(), Hub()
-    outlooks = outlooks_of(sight, lambda: 0.0, hub)
-    look = sight.pace
+    sight, notifier = CountingSight(), LocalNotifier()
+    wait_estimates = wait_estimates_of(sight, lambda: 0.0, notifier)
+    look = sight.throughput
 
-    async def moves_meanwhile() -> Pace:
+    async def moves_meanwhile() -> Throughput:
         found = await look()
-        hub.publish(MOVED)
+        notifier.publish(MOVED)
         return found
 
-    sight.pace = moves_meanwhile  # type: ignore[method-assign]  # replaced on purpose
-    await outlooks.of(message())
-    await outlooks.of(message())
+    sight.throughput = moves_meanwhile  # type: ignore[method-assign]  # replaced on purpose
+    await wait_estimates.of(message())
+    await wait_estimates.of(message())
     assert sight.paces == 2
 
 
@@ -204,30 +208,40 @@ def group(slots: int = 1, running: int = 0, **states: str | None) -> WorkerGroup
     return WorkerGroup(slots, running, tuple(served(*each) for each in states.items()))
 
 
-def pace_of(*groups: WorkerGroup) -> Pace:
+def throughput_of(*groups: WorkerGroup) -> Throughput:
     slots, running = sum(each.slots for each in groups), sum(each.running for each in groups)
-    return Pace(paused=False, slots=slots, running=running, run_seconds=10.0, groups=groups)
+    return Throughput(paused=False, slots=slots, running=running, run_seconds=10.0, groups=groups)
 
 
 UNTOLD = WorkerGroup(1, 0, None)
-SERVED: list[tuple[Pace, WaitingCode, str, float | None]] = [
-    (pace_of(group(chat=None)), C.STARTING_SOON, "next", 0),
-    (pace_of(group(chat="RuntimeError: no table", other=None)), C.AGENT_UNAVAILABLE, "RuntimeError: no table", None),
-    (pace_of(group(chat="loading")), C.AGENT_UNAVAILABLE, "still being loaded", None),
-    (pace_of(group(chat="RuntimeError: no"), group(chat="loading")), C.AGENT_UNAVAILABLE, "still being loaded", None),
-    (pace_of(group(other=None)), C.AGENT_UNAVAILABLE, "No live worker is configured to run agent 'chat'", None),
-    (pace_of(group(chat="RuntimeError: no"), group(chat=None)), C.STARTING_SOON, "next", 0),
-    (pace_of(group(other=None), UNTOLD), C.STARTING_SOON, "next", 0),
-    (pace_of(group(other=None), group(chat=None, running=1)), C.SLOTS_BUSY, "busy", 10),
-    (pace_of(group(other=None, running=1), group(chat=None)), C.STARTING_SOON, "next", 0),
+SERVED: list[tuple[Throughput, WaitingCode, str, float | None]] = [
+    (throughput_of(group(chat=None)), C.STARTING_SOON, "next", 0),
+    (
+        throughput_of(group(chat="RuntimeError: no table", other=None)),
+        C.AGENT_UNAVAILABLE,
+        "RuntimeError: no table",
+        None,
+    ),
+    (throughput_of(group(chat="loading")), C.AGENT_UNAVAILABLE, "still being loaded", None),
+    (
+        throughput_of(group(chat="RuntimeError: no"), group(chat="loading")),
+        C.AGENT_UNAVAILABLE,
+        "still being loaded",
+        None,
+    ),
+    (throughput_of(group(other=None)), C.AGENT_UNAVAILABLE, "No live worker is configured to run agent 'chat'", None),
+    (throughput_of(group(chat="RuntimeError: no"), group(chat=None)), C.STARTING_SOON, "next", 0),
+    (throughput_of(group(other=None), UNTOLD), C.STARTING_SOON, "next", 0),
+    (throughput_of(group(other=None), group(chat=None, running=1)), C.SLOTS_BUSY, "busy", 10),
+    (throughput_of(group(other=None, running=1), group(chat=None)), C.STARTING_SOON, "next", 0),
 ]
 
 
 @pytest.mark.parametrize(("now", "code", "text", "seconds"), SERVED)
 def test_a_message_waits_for_workers_that_run_its_agent(
-    now: Pace, code: WaitingCode, text: str, seconds: float | None
+    now: Throughput, code: WaitingCode, text: str, seconds: float | None
 ) -> None:
-    start, reason = outlook(message(), now, None, NOW)
+    start, reason = wait_estimate(message(), now, None, NOW)
     assert reason is not None
     assert (reason.code, text in reason.message) == (code, True)
     assert start == (None if seconds is None else NOW + timedelta(seconds=seconds))
@@ -235,26 +249,28 @@ def test_a_message_waits_for_workers_that_run_its_agent(
 
 def test_a_message_behind_one_whose_agent_is_broken_has_no_estimate() -> None:
     head = message(id="head", agent="broken")
-    assert outlook(behind(), pace_of(group(chat=None, broken="No.")), head, NOW).estimated_start_at is None
+    assert wait_estimate(behind(), throughput_of(group(chat=None, broken="No.")), head, NOW).estimated_start_at is None
 
 
 async def test_a_thread_is_looked_at_once_for_all_of_its_messages() -> None:
     sight = CountingSight()
-    found = await outlooks_of(sight).of_each([message(thread_id="u"), *(behind(number) for number in range(2, 9))])
+    found = await wait_estimates_of(sight).of_each(
+        [message(thread_id="u"), *(behind(number) for number in range(2, 9))]
+    )
     assert (sight.heads, len(found)) == (1, 8)
     assert [each.reason and each.reason.code for each in found] == [C.SLOTS_BUSY, *[C.THREAD_BUSY] * 7]
 
 
 async def test_nothing_is_asked_for_messages_that_have_ended() -> None:
     sight = CountingSight()
-    assert await outlooks_of(sight).of(message(S.COMPLETED)) == NOTHING
+    assert await wait_estimates_of(sight).of(message(S.COMPLETED)) == NOTHING
     assert (sight.paces, sight.heads) == (0, 0)
 
 
 async def test_while_the_store_is_away_the_message_still_tells_its_reason() -> None:
     sight = CountingSight()
     sight.away = True
-    start, reason = await outlooks_of(sight).of(message(queue_position=3))
+    start, reason = await wait_estimates_of(sight).of(message(queue_position=3))
     assert start is None
     assert reason is not None
     assert reason.code is C.AHEAD_IN_QUEUE

@@ -187,7 +187,7 @@ async def test_a_paused_queue_is_paused_for_every_store(stores: Stores) -> None:
     message = await add(store)
     await store.pause(paused=True)
     assert await claim(other) == []
-    assert (await other.pace()).paused
+    assert (await other.throughput()).paused
     await other.pause(paused=False)
     assert (await claim_one(store)).message_id == message.id
 

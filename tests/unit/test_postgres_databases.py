@@ -328,7 +328,7 @@ async def use_control(store: PostgresStore, clock: ManualClock) -> None:
     await store.requeue(TENANT, [failing.message_id])
     await store.reprioritize(TENANT, failing.message_id, HIGH)
     await store.pause(paused=True)
-    assert (await store.pace()).paused
+    assert (await store.throughput()).paused
     await store.pause(paused=False)
     await store.finish(await claim_one(store), INTERRUPTED)
     asking = await store.get(TENANT, failing.message_id)

@@ -188,16 +188,16 @@ async def test_all_kinds_of_work_go_on_after_a_restart(own_server: PostgresServe
     async with opened(own_server.make_database("queue")) as store:
         lease = await start(store, thread="t")
         await store.append(lease, [chunk(0)])
-        with store.open_heart() as heart:
-            heart.beat(worker(), [lease], lease_seconds=60)
+        with store.open_lease_renewer() as renewer:
+            renewer.beat(worker(), [lease], lease_seconds=60)
             await asyncio.to_thread(own_server.stop)
             for call in (store.ping(), add(store), store.append(lease, [chunk(1)]), store.finish(lease, DONE)):
                 with pytest.raises(StoreUnavailable, match="cannot be used"):
                     await call
             with pytest.raises(StoreUnavailable):
-                heart.beat(worker(), [lease], lease_seconds=60)
+                renewer.beat(worker(), [lease], lease_seconds=60)
             await asyncio.to_thread(own_server.start)
-            assert heart.beat(worker(), [lease], lease_seconds=60).held == {lease.message_id: lease.fence}
+            assert renewer.beat(worker(), [lease], lease_seconds=60).held == {lease.message_id: lease.fence}
         await store.ping()
         assert await store.append(lease, [chunk(1)]) == 3
         await store.finish(lease, DONE)
@@ -222,17 +222,17 @@ async def test_a_server_that_hangs_leaves_nobody_waiting(alert: None, own_server
         lease = await start(store, thread="t")
         await store.append(lease, [chunk(0)])
         await store.ping()
-        with store.open_heart() as heart:
-            heart.beat(worker(), [lease], lease_seconds=60)
+        with store.open_lease_renewer() as renewer:
+            renewer.beat(worker(), [lease], lease_seconds=60)
             own_server.freeze()
             calls = (
                 store.ping(), add(store), store.append(lease, [chunk(1)]), store.cancel(TENANT, "m"),
-                store.finish(lease, DONE), asyncio.to_thread(heart.beat, worker(), [lease], lease_seconds=60),
+                store.finish(lease, DONE), asyncio.to_thread(renewer.beat, worker(), [lease], lease_seconds=60),
             )  # fmt: skip
             results = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 30)
             assert [type(result) for result in results] == [StoreUnavailable] * len(calls)
             own_server.thaw()
-            assert heart.beat(worker(), [lease], lease_seconds=60).held == {lease.message_id: lease.fence}
+            assert renewer.beat(worker(), [lease], lease_seconds=60).held == {lease.message_id: lease.fence}
         await store.finish(lease, DONE)
         assert await event_types(store, lease.message_id) == ["processing", "chunk", "done"]
 
@@ -372,8 +372,8 @@ async def test_a_server_that_takes_no_writes_is_left(own_server: PostgresServer)
         message = await add(store)
         lease = await claim_one(store)
         await store.append(lease, [chunk(0)])
-        with store.open_heart() as heart:
-            heart.beat(worker(), [lease], lease_seconds=60)
+        with store.open_lease_renewer() as renewer:
+            renewer.beat(worker(), [lease], lease_seconds=60)
             tell(url, "ALTER SYSTEM SET default_transaction_read_only = on")
             tell(url, "SELECT pg_reload_conf()")
             await until(lambda: ask(url, "SHOW default_transaction_read_only") == "on", "it takes no writes")
@@ -382,11 +382,11 @@ async def test_a_server_that_takes_no_writes_is_left(own_server: PostgresServer)
                     with pytest.raises(StoreUnavailable, match=told):
                         await call
                 with pytest.raises(StoreUnavailable, match=told):
-                    heart.beat(worker(), [lease], lease_seconds=60)
+                    renewer.beat(worker(), [lease], lease_seconds=60)
             tell(url, "ALTER SYSTEM RESET default_transaction_read_only")
             tell(url, "SELECT pg_reload_conf()")
             await until(lambda: ask(url, "SHOW default_transaction_read_only") == "off", "it takes writes again")
-            assert heart.beat(worker(), [lease], lease_seconds=60).held == {lease.message_id: lease.fence}
+            assert renewer.beat(worker(), [lease], lease_seconds=60).held == {lease.message_id: lease.fence}
         await store.ping()
         await store.append(lease, [chunk(1)])
         await store.finish(lease, DONE)
@@ -506,8 +506,8 @@ async def test_changes_of_shared_threads_never_deadlock(url: str, clock: ManualC
                 ended.update(lease.message_id for lease in leases)
 
         def beats(store: PostgresStore, name: str, leases: list[Lease]) -> None:
-            with store.open_heart() as heart:
-                heart.beat(worker(name), leases, lease_seconds=LEASE_SECONDS)
+            with store.open_lease_renewer() as renewer:
+                renewer.beat(worker(name), leases, lease_seconds=LEASE_SECONDS)
 
         work = [produce(store) for store in stores for _ in range(2)]
         await asyncio.gather(*work, *(consume(store, f"w{number}") for number, store in enumerate(stores)))

@@ -104,7 +104,7 @@ HOT = {
     "places_to": {"messages_waiting"},
     "list_attempts": {"messages_id_key", "attempts_pkey"},
     "group_dead_letters": {"messages_failed_by_kind"},
-    "pace": {"messages_ended", "messages_leased"},
+    "throughput": {"messages_ended", "messages_leased"},
     "claim_deliveries": {"deliveries_due", "deliveries_pkey"},
     "settle_delivery": {"deliveries_due"},
     "list_deliveries": {"deliveries_of_message"},

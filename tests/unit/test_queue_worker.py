@@ -18,7 +18,7 @@ from app.models.attempts import Beat, Cancelled, Claim, Completed, Lease, Outcom
 from app.models.messages import MessageState
 from app.models.workers import Worker
 from app.observability.logging import Redactor
-from app.store.ports import CANCELS, Heart
+from app.store.ports import CANCELS, LeaseRenewer
 from app.store.sqlite.store import SqliteStore
 from app.worker import QueueWorker
 from tests.agent_loops import SharedLoop
@@ -81,48 +81,48 @@ class WithSlowEnds(FailingOnce):
         await super().finish(lease, outcome)
 
     @contextmanager
-    def open_heart(self) -> Iterator[Heart]:
-        """See `WorkerStore.open_heart`; counts the beats."""
-        with super().open_heart() as heart:
-            yield Counted(heart, self)
+    def open_lease_renewer(self) -> Iterator[LeaseRenewer]:
+        """See `WorkerStore.open_lease_renewer`; counts the beats."""
+        with super().open_lease_renewer() as renewer:
+            yield Counted(renewer, self)
 
 
 class Counted:
     """A heart whose beats are counted."""
 
-    def __init__(self, heart: Heart, store: WithSlowEnds) -> None:
-        self._heart = heart
+    def __init__(self, renewer: LeaseRenewer, store: WithSlowEnds) -> None:
+        self._renewer = renewer
         self._store = store
 
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
-        """See `Heart.beat`."""
-        beat = self._heart.beat(worker, leases, lease_seconds=lease_seconds)
+        """See `LeaseRenewer.beat`."""
+        beat = self._renewer.beat(worker, leases, lease_seconds=lease_seconds)
         self._store.beats += 1
         return beat
 
     def stop(self, worker_id: str) -> None:
-        """See `Heart.stop`."""
-        self._heart.stop(worker_id)
+        """See `LeaseRenewer.stop`."""
+        self._renewer.stop(worker_id)
 
 
 class Hanging:
     """A heart that beats once; then the store does not answer until it is let."""
 
-    def __init__(self, heart: Heart, answering: threading.Event) -> None:
-        self._heart = heart
+    def __init__(self, renewer: LeaseRenewer, answering: threading.Event) -> None:
+        self._renewer = renewer
         self._answering = answering
         self._beats = 0
 
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
-        """See `Heart.beat`."""
+        """See `LeaseRenewer.beat`."""
         self._beats += 1
         if self._beats > 1:
             assert self._answering.wait(DEADLINE_SECONDS)
-        return self._heart.beat(worker, leases, lease_seconds=lease_seconds)
+        return self._renewer.beat(worker, leases, lease_seconds=lease_seconds)
 
     def stop(self, worker_id: str) -> None:
-        """See `Heart.stop`."""
-        self._heart.stop(worker_id)
+        """See `LeaseRenewer.stop`."""
+        self._renewer.stop(worker_id)
 
 
 class WithHangingHeart(SqliteStore):
@@ -133,10 +133,10 @@ class WithHangingHeart(SqliteStore):
         self.answering = threading.Event()
 
     @contextmanager
-    def open_heart(self) -> Iterator[Heart]:
-        """See `WorkerStore.open_heart`."""
-        with super().open_heart() as heart:
-            yield Hanging(heart, self.answering)
+    def open_lease_renewer(self) -> Iterator[LeaseRenewer]:
+        """See `WorkerStore.open_lease_renewer`."""
+        with super().open_lease_renewer() as renewer:
+            yield Hanging(renewer, self.answering)
 
 
 async def registry_of(agent: GatedAgent) -> AgentRegistry:

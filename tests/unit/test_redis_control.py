@@ -13,7 +13,7 @@ from app.models.attempts import Interrupted, Released
 from app.models.deliveries import DeliveryAttempt, DeliveryFilter, WebhookEvent
 from app.models.events import EventType
 from app.models.messages import IfBusy, Message, MessageFilter, MessageState, Page
-from app.store.ports import KEY_SECONDS, PACE_MESSAGES
+from app.store.ports import KEY_SECONDS, THROUGHPUT_MESSAGES
 from app.store.redis import accepting, running
 from app.store.redis.store import RedisStore
 from tests.clock import ManualClock
@@ -225,7 +225,7 @@ def as_in_version_1(admin: redis.Redis, folder: Path) -> None:
     prefix = f"{{{folder}}}:"
     for key in admin.scan_iter(f"{prefix}*"):
         name = key.removeprefix(prefix)
-        if name.startswith(("tenant:messages:", "tenant:failed:", "tenant:kinds:", "kind:", "attempts:", "pace")):
+        if name.startswith(("tenant:messages:", "tenant:failed:", "tenant:kinds:", "kind:", "attempts:", "throughput")):
             admin.delete(key)
         elif name.startswith("thread:"):
             admin.hdel(key, "head")
@@ -323,9 +323,9 @@ async def test_the_server_forgets_the_key_of_a_request_after_it_has_lost_its_mea
 async def test_no_more_run_times_are_kept_than_twice_what_counts(
     store: RedisStore, admin: redis.Redis, tmp_path: Path
 ) -> None:
-    for _ in range(5 * PACE_MESSAGES):
+    for _ in range(5 * THROUGHPUT_MESSAGES):
         await store.finish(await start(store), DONE)
-        assert admin.llen(f"{{{tmp_path}}}:pace") < 2 * PACE_MESSAGES
+        assert admin.llen(f"{{{tmp_path}}}:throughput") < 2 * THROUGHPUT_MESSAGES
 
 
 async def test_a_question_may_have_the_words_of_its_event(store: RedisStore) -> None:

@@ -141,7 +141,7 @@ async def control(store: RedisStore) -> None:
     await store.purge(TENANT, [purged.id])
     await store.reprioritize(TENANT, failed.id, HIGH)
     await store.pause(paused=True)
-    await store.pace()
+    await store.throughput()
     await store.pause(paused=False)
     await drain(store, agents=["controlled"])
     taken, *_ = await store.claim_deliveries(ALL, lease_seconds=LEASE_SECONDS)
@@ -171,8 +171,8 @@ async def test_the_least_that_a_user_needs_is_enough_for_the_queue(url: str, adm
         assert len(await store.list_workers()) == 1
         (running,) = (await store.summary(TENANT, limit=ALL)).processing
         await store.cancel(TENANT, last.id)
-        with store.open_heart() as heart:
-            heart.stop(worker().id)
+        with store.open_lease_renewer() as renewer:
+            renewer.stop(worker().id)
         assert len(await all_threads(store)) == 1
         assert len(await thread_messages(store, "t")) == 3
         await store.get_thread(TENANT, "t")
@@ -231,14 +231,14 @@ async def test_rights_that_are_lost_while_it_runs_can_come_back(url: str, admin:
         assert await event_types(store, lease.message_id) == ["processing", "chunk", "done"]
 
 
-async def test_without_its_rights_a_server_does_not_answer_a_ping_or_a_heart(url: str, admin: redis.Redis) -> None:
+async def test_without_its_rights_a_server_does_not_answer_a_ping_or_a_renewer(url: str, admin: redis.Redis) -> None:
     async with opened(RedisStore(url)) as store:
-        with store.open_heart() as heart:
+        with store.open_lease_renewer() as renewer:
             allow(admin, "-@all")
             with pytest.raises(StoreUnavailable, match="may not do"):
                 await store.ping()
             with pytest.raises(StoreUnavailable, match="may not do"):
-                heart.beat(worker(), [], lease_seconds=LEASE_SECONDS)
+                renewer.beat(worker(), [], lease_seconds=LEASE_SECONDS)
 
 
 async def test_memory_that_may_not_be_used_is_away(url: str, admin: redis.Redis) -> None:

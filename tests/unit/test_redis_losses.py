@@ -88,8 +88,8 @@ async def test_a_claim_that_the_server_forgot_has_another_fence_than_the_next(
                 await store.finish(forgotten, outcome)
         with pytest.raises(LeaseLost):
             await store.append(forgotten, [chunk(0, "of the forgotten attempt")])
-        with store.open_heart() as heart:
-            assert heart.beat(worker(), [forgotten], lease_seconds=LEASE_SECONDS).held == {}
+        with store.open_lease_renewer() as renewer:
+            assert renewer.beat(worker(), [forgotten], lease_seconds=LEASE_SECONDS).held == {}
         assert await event_types(store, message.id) == ["processing"]
         await store.finish(lease, Completed("of worker 2"))
         assert (await store.get(TENANT, message.id)).result == "of worker 2"
@@ -242,11 +242,11 @@ async def test_a_queue_whose_database_was_emptied_takes_nothing_until_the_next_s
     async with opened(RedisStore(server.url)) as store:
         lease = await start(store)
         admin.flushall()
-        with store.open_heart() as heart:
+        with store.open_lease_renewer() as renewer:
             calls = [
                 lambda: add(store),
                 store.ping,
-                lambda: asyncio.to_thread(heart.beat, worker(), [lease], lease_seconds=LEASE_SECONDS),
+                lambda: asyncio.to_thread(renewer.beat, worker(), [lease], lease_seconds=LEASE_SECONDS),
             ]
             for call in calls:
                 with pytest.raises(StoreUnavailable, match=r"emptied.*Start the program again"):

@@ -17,7 +17,7 @@ from app.errors import CommitUnknown, NotCancellable, StoreUnavailable
 from app.models.attempts import Released
 from app.models.messages import Message, MessageState
 from app.store.redis import connection
-from app.store.redis.command_pipeline import WriteLane
+from app.store.redis.command_pipeline import WritePipeline
 from app.store.redis.store import RedisStore
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
@@ -85,8 +85,8 @@ async def test_work_goes_on_after_a_restart(server: ValkeyServer, end: Callable[
             await store.get(TENANT, behind.id)
         server.start()
         assert await until_it_works(lambda: store.append(lease, [chunk(1)])) == 3
-        with store.open_heart() as heart:
-            assert heart.beat(worker(), [lease], lease_seconds=30).held == {lease.message_id: lease.fence}
+        with store.open_lease_renewer() as renewer:
+            assert renewer.beat(worker(), [lease], lease_seconds=30).held == {lease.message_id: lease.fence}
         await store.finish(lease, DONE)
         assert await event_types(store, lease.message_id) == ["processing", "chunk", "chunk", "done"]
         assert await drain(store) == [behind.id]
@@ -95,7 +95,7 @@ async def test_work_goes_on_after_a_restart(server: ValkeyServer, end: Callable[
 async def test_a_killed_server_comes_back_with_all_that_was_acknowledged(
     server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(WriteLane, "settle_seconds", 0.1)
+    monkeypatch.setattr(WritePipeline, "settle_seconds", 0.1)
     async with opened(RedisStore(server.url)) as store:
         accepted: list[Message] = []
 
@@ -129,21 +129,21 @@ async def test_what_was_under_way_is_settled_when_the_server_is_back_at_once(ser
         assert sorted(message.thread_number for message in messages) == list(range(1, 301))
 
 
-async def test_a_heart_goes_on_after_a_restart(server: ValkeyServer) -> None:
+async def test_a_renewer_goes_on_after_a_restart(server: ValkeyServer) -> None:
     async with opened(RedisStore(server.url)) as store:
         lease = await start(store)
-        with store.open_heart() as heart:
-            heart.beat(worker(), [lease], lease_seconds=30)
+        with store.open_lease_renewer() as renewer:
+            renewer.beat(worker(), [lease], lease_seconds=30)
             server.kill()
             with pytest.raises(StoreUnavailable):
-                heart.beat(worker(), [lease], lease_seconds=30)
+                renewer.beat(worker(), [lease], lease_seconds=30)
             server.start()
-            assert heart.beat(worker(), [lease], lease_seconds=30).held == {lease.message_id: lease.fence}
+            assert renewer.beat(worker(), [lease], lease_seconds=30).held == {lease.message_id: lease.fence}
 
 
-async def test_without_a_server_no_heart_opens(store: RedisStore) -> None:
+async def test_without_a_server_no_renewer_opens(store: RedisStore) -> None:
     away = RedisStore(f"redis://127.0.0.1:{free_port()}")
-    with pytest.raises(StoreUnavailable), away.open_heart():
+    with pytest.raises(StoreUnavailable), away.open_lease_renewer():
         pytest.fail("opened")
 
 

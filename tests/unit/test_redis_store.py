@@ -238,7 +238,7 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         "list_messages that are interrupted": listing(" interrupted "),
         "list_attempts": cost("list_attempts", requeued),
         "group_dead_letters": cost("group_dead_letters", TENANT, 10),
-        "pace": cost("pace", 50),
+        "throughput": cost("throughput", 50),
         "read": cost("read", last, 0, 10, 10**6),
         "summary": cost("summary", TENANT, 5, 10**6),
         "list_threads": cost("list_threads", TENANT, 2, "", ""),

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from app.api.schemas.messages import MessageAccepted
 from app.models.messages import Message, MessageState, Priority
-from app.policy.wait_estimate import NOTHING, Outlook, WaitingCode, WaitingReason
+from app.policy.wait_estimate import NOTHING, WaitEstimate, WaitingCode, WaitingReason
 from app.text import rfc3339
 
 BOUNDS = datetime(1970, 1, 1), datetime(9999, 1, 1)  # noqa: DTZ001  Hypothesis wants them without a zone
 moments = st.datetimes(*BOUNDS, timezones=st.just(UTC))
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1)
 reasons = st.builds(WaitingReason, st.sampled_from(WaitingCode), texts)
-outlooks = st.one_of(st.just(NOTHING), st.builds(Outlook, st.none() | moments, st.none() | reasons))
+wait_estimates = st.one_of(st.just(NOTHING), st.builds(WaitEstimate, st.none() | moments, st.none() | reasons))
 messages = st.builds(
     Message,
     number=st.just(1),
@@ -35,9 +35,12 @@ messages = st.builds(
 )
 
 
-@given(message=messages, outlook=outlooks)
-def test_what_is_accepted_is_told_as_its_model_tells_it(message: Message, outlook: Outlook) -> None:
-    assert MessageAccepted.json_of(message, outlook) == MessageAccepted.of(message, outlook).model_dump_json().encode()
+@given(message=messages, wait_estimate=wait_estimates)
+def test_what_is_accepted_is_told_as_its_model_tells_it(message: Message, wait_estimate: WaitEstimate) -> None:
+    assert (
+        MessageAccepted.json_of(message, wait_estimate)
+        == MessageAccepted.of(message, wait_estimate).model_dump_json().encode()
+    )
 
 
 @given(moment=moments)

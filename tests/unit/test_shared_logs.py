@@ -8,11 +8,11 @@ import pytest
 from app.events.streams import Idle
 
 from app.events import streams
-from app.events.fanout import NEVER, Look, SharedLog, Silence, Written
+from app.events.fanout import NEVER, IdleTimer, LogFanout, LogSnapshot, StoredEvents
 from app.events.tail import News, Streams
 from app.models.events import Event, EventPage, EventType
 from app.models.messages import MessageState
-from app.store.local_notifier import Hub
+from app.store.local_notifier import LocalNotifier
 from tests.contract.builders import TENANT, start
 from tests.servers import until
 from tests.unit.test_streams import CountingStore
@@ -21,9 +21,9 @@ TOPIC = "message"
 LONG = 1_000.0
 
 
-def page_of(*events: Event) -> tuple[EventPage, Written]:
+def page_of(*events: Event) -> tuple[EventPage, StoredEvents]:
     last = events[-1].id if events else 0
-    return EventPage(events, 1, last, MessageState.PROCESSING), Written(events)
+    return EventPage(events, 1, last, MessageState.PROCESSING), StoredEvents(events)
 
 
 NOTHING = page_of()
@@ -34,9 +34,9 @@ class Reads:
     """Reads that take until they are answered."""
 
     def __init__(self) -> None:
-        self.asked: list[asyncio.Future[tuple[EventPage, Written]]] = []
+        self.asked: list[asyncio.Future[tuple[EventPage, StoredEvents]]] = []
 
-    async def __call__(self, after: int) -> tuple[EventPage, Written]:
+    async def __call__(self, after: int) -> tuple[EventPage, StoredEvents]:
         self.asked.append(asyncio.get_running_loop().create_future())
         return await self.asked[-1]
 
@@ -50,23 +50,23 @@ async def a_turn() -> None:
         await asyncio.sleep(0)
 
 
-def answer_first(reads: Reads, log: SharedLog) -> None:
+def answer_first(reads: Reads, log: LogFanout) -> None:
     reads.asked[0].set_result(TOKEN)
     log.release()
 
 
-def release_first(reads: Reads, log: SharedLog) -> None:
+def release_first(reads: Reads, log: LogFanout) -> None:
     log.release()
     reads.asked[0].set_result(TOKEN)
 
 
 @pytest.mark.parametrize("order", [answer_first, release_first])
 async def test_news_that_come_as_a_reader_is_woken_for_something_else_are_not_lost(
-    order: Callable[[Reads, SharedLog], None],
+    order: Callable[[Reads, LogFanout], None],
 ) -> None:
-    reads, hub = Reads(), Hub()
-    log = SharedLog(reads, hub.subscribe(TOPIC))
-    with closing(Silence(LONG)) as silence:
+    reads, notifier = Reads(), LocalNotifier()
+    log = LogFanout(reads, notifier.subscribe(TOPIC))
+    with closing(IdleTimer(LONG)) as silence:
         reader = asyncio.create_task(log.next(0, NEVER, silence))
         await reads.wait_for(1)
         order(reads, log)
@@ -76,32 +76,32 @@ async def test_news_that_come_as_a_reader_is_woken_for_something_else_are_not_lo
         await reads.wait_for(2)
         reads.asked[1].set_result(TOKEN)
         found, _ = await again
-    assert isinstance(found, Look)
+    assert isinstance(found, LogSnapshot)
     assert found.written is TOKEN[1]
 
 
 async def test_a_hint_during_a_read_that_finds_nothing_has_it_read_again() -> None:
-    reads, hub = Reads(), Hub()
-    log = SharedLog(reads, hub.subscribe(TOPIC))
-    with closing(Silence(LONG)) as silence:
+    reads, notifier = Reads(), LocalNotifier()
+    log = LogFanout(reads, notifier.subscribe(TOPIC))
+    with closing(IdleTimer(LONG)) as silence:
         reader = asyncio.create_task(log.next(0, NEVER, silence))
         await reads.wait_for(1)
-        hub.publish(TOPIC)
+        notifier.publish(TOPIC)
         reads.asked[0].set_result(NOTHING)
         await reads.wait_for(2)
         reads.asked[1].set_result(TOKEN)
         found, seen = await reader
-        assert isinstance(found, Look)
+        assert isinstance(found, LogSnapshot)
         assert found.hints == seen == 1
 
 
 async def test_a_hint_during_a_read_that_finds_something_is_seen_by_who_comes_back() -> None:
-    reads, hub = Reads(), Hub()
-    log = SharedLog(reads, hub.subscribe(TOPIC))
-    with closing(Silence(LONG)) as silence:
+    reads, notifier = Reads(), LocalNotifier()
+    log = LogFanout(reads, notifier.subscribe(TOPIC))
+    with closing(IdleTimer(LONG)) as silence:
         reader = asyncio.create_task(log.next(0, NEVER, silence))
         await reads.wait_for(1)
-        hub.publish(TOPIC)
+        notifier.publish(TOPIC)
         reads.asked[0].set_result(TOKEN)
         _, seen = await reader
         back = asyncio.create_task(log.next(1, seen, silence))
@@ -113,14 +113,14 @@ async def test_a_hint_during_a_read_that_finds_something_is_seen_by_who_comes_ba
 
 
 async def test_a_hint_that_brings_nothing_wakes_no_reader_and_one_without_a_hint_reads_nothing() -> None:
-    reads, hub = Reads(), Hub()
-    log = SharedLog(reads, hub.subscribe(TOPIC))
-    with closing(Silence(LONG)) as silence:
+    reads, notifier = Reads(), LocalNotifier()
+    log = LogFanout(reads, notifier.subscribe(TOPIC))
+    with closing(IdleTimer(LONG)) as silence:
         reader = asyncio.create_task(log.next(0, NEVER, silence))
         await reads.wait_for(1)
         reads.asked[0].set_result(NOTHING)
         await a_turn()
-        hub.publish(TOPIC)
+        notifier.publish(TOPIC)
         await reads.wait_for(2)
         reads.asked[1].set_result(NOTHING)
         await a_turn()
@@ -136,9 +136,9 @@ async def test_a_hint_that_brings_nothing_wakes_no_reader_and_one_without_a_hint
 
 
 async def test_what_goes_wrong_with_a_read_is_told_to_all_who_wait_for_it() -> None:
-    reads, hub = Reads(), Hub()
-    log = SharedLog(reads, hub.subscribe(TOPIC))
-    with closing(Silence(LONG)) as silence, closing(Silence(LONG)) as other:
+    reads, notifier = Reads(), LocalNotifier()
+    log = LogFanout(reads, notifier.subscribe(TOPIC))
+    with closing(IdleTimer(LONG)) as silence, closing(IdleTimer(LONG)) as other:
         waiting: list[Awaitable[object]] = [asyncio.create_task(log.next(0, NEVER, each)) for each in (silence, other)]
         await reads.wait_for(1)
         reads.asked[0].set_exception(LookupError("gone"))

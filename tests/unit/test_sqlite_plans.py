@@ -51,7 +51,7 @@ HOT = {
     "newest_in_thread_before": "messages_in_thread",
     "number_in_thread": "messages_in_thread",
     "prune_threads": "threads_empty",
-    "pace": "messages_ended",
+    "throughput": "messages_ended",
     "find_expired_interrupts": "messages_interrupted",
     "find_key": "request_keys",
     "prune_keys": "request_keys_by_age",

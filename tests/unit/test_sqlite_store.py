@@ -57,7 +57,7 @@ async def store(path: Path, clock: ManualClock) -> AsyncIterator[SqliteStore]:
 
 async def in_writer(store: SqliteStore, statement: str) -> Any:
     """Run a statement on the writing connection."""
-    return await store._write_lane.run(lambda: store._writer.connection.execute(statement).get)
+    return await store._write_thread.run(lambda: store._writer.connection.execute(statement).get)
 
 
 # Group commit
@@ -93,7 +93,7 @@ async def test_calls_that_come_while_a_commit_is_under_way_share_the_next_one(
 ) -> None:
     """Calls of different turns of the event loop too: there is no timer that gathers them."""
     let_go = threading.Event()
-    busy = store._write_lane.run(let_go.wait)
+    busy = store._write_thread.run(let_go.wait)
     adding = []
     for _ in range(20):
         adding.append(asyncio.create_task(add(store)))
@@ -387,8 +387,8 @@ async def test_a_heartbeat_goes_before_the_next_batch(store: SqliteStore, path: 
     ends: list[str] = []
 
     def beat_once() -> None:
-        with store.open_heart() as heart:
-            heart.beat(worker(), [], lease_seconds=LEASE_SECONDS)
+        with store.open_lease_renewer() as renewer:
+            renewer.beat(worker(), [], lease_seconds=LEASE_SECONDS)
 
     async def noted(name: str, work: Awaitable[object]) -> None:
         await work

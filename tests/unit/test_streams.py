@@ -7,12 +7,12 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.events import streams
-from app.events.fanout import Idle, Written
+from app.events.fanout import Idle, StoredEvents
 from app.events.tail import News, Reset, Streams, Waiting
 from app.models.attempts import Completed
 from app.models.events import EventPage, NewEvent
 from app.models.messages import Message, MessageState
-from app.policy import wait_estimate as outlook
+from app.policy import wait_estimate as wait_estimate
 from app.store.sqlite.store import SqliteStore
 from app.text import rfc3339
 from tests.contract.builders import FAILED, INTERRUPTED, TENANT, add, beat, claim_one, start
@@ -66,7 +66,7 @@ async def collect(news: AsyncGenerator[News], into: list[News]) -> None:
 
 
 def ids(seen: Sequence[News]) -> list[int]:
-    return [event.id for news in seen if isinstance(news, Written) for event in news.events]
+    return [event.id for news in seen if isinstance(news, StoredEvents) for event in news.events]
 
 
 async def test_readers_of_one_message_share_reads_and_frames(counting: CountingStore, tails: Streams) -> None:
@@ -199,13 +199,13 @@ async def test_a_reader_that_leaves_during_a_shared_read_disturbs_nobody(
 def places(seen: Sequence[News]) -> list[tuple[int | None, str | None]]:
     """The positions that were told, each with why the message waits."""
     told = [news for news in seen if isinstance(news, Waiting)]
-    return [(each.position, each.outlook.reason and each.outlook.reason.code) for each in told]
+    return [(each.position, each.wait_estimate.reason and each.wait_estimate.reason.code) for each in told]
 
 
 async def test_positions_are_told_as_they_change(
     counting: CountingStore, tails: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outlook, "PACE_SECONDS", 0.0)
+    monkeypatch.setattr(wait_estimate, "THROUGHPUT_SECONDS", 0.0)
     await beat(counting)
     for _ in range(2):
         await add(counting)
@@ -226,7 +226,7 @@ async def test_a_change_of_the_reason_alone_is_told(
     counting: CountingStore, tails: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(outlook, "PACE_SECONDS", 0.0)
+    monkeypatch.setattr(wait_estimate, "THROUGHPUT_SECONDS", 0.0)
     message_id = (await add(counting)).id
     seen: list[News] = []
     async with asyncio.TaskGroup() as reading:
@@ -251,8 +251,8 @@ async def test_a_delayed_message_tells_until_when(counting: CountingStore, tails
     assert places(seen) == [(None, "delayed")]
     (told,) = seen
     assert isinstance(told, Waiting)
-    assert told.outlook.reason is not None
-    assert rfc3339(message.run_at) in told.outlook.reason.message
+    assert told.wait_estimate.reason is not None
+    assert rfc3339(message.run_at) in told.wait_estimate.reason.message
 
 
 async def test_a_question_does_not_end_the_stream(counting: CountingStore, tails: Streams) -> None:
@@ -267,7 +267,7 @@ async def test_a_question_does_not_end_the_stream(counting: CountingStore, tails
         await counting.resume(TENANT, lease.message_id, message.fence, '{"question": "yes"}')
         await counting.finish(await claim_one(counting), Completed("Done."))
     assert ids(seen) == [1, 2, 3, 4, 5]
-    types = [event.type for news in seen if isinstance(news, Written) for event in news.events]
+    types = [event.type for news in seen if isinstance(news, StoredEvents) for event in news.events]
     assert types == ["processing", "interrupted", "resumed", "processing", "done"]
 
 
@@ -288,7 +288,7 @@ async def test_a_reader_who_saw_the_end_goes_on_when_the_message_is_requeued(
         await until(lambda: ids(second) == [3] and ids(late) == [3], "the requeue is told")
         await counting.finish(await claim_one(counting), Completed("At last."))
     for seen in (second, late):
-        types = [event.type for news in seen if isinstance(news, Written) for event in news.events]
+        types = [event.type for news in seen if isinstance(news, StoredEvents) for event in news.events]
         assert types == ["retry", "processing", "done"]
     assert Reset(MessageState.QUEUED, "") not in second
     assert late[0] == Reset(MessageState.QUEUED, ""), "who was not there is told that the log begins later"

@@ -21,7 +21,7 @@ from app.models.messages import DeadLetterGroup, Message, MessageFilter, Message
 from app.models.types import Moment, Text, ThreadId
 from app.models.workers import ServedAgent, Worker
 from app.policy.lifecycle import TERMINAL
-from app.policy.wait_estimate import NOTHING, Outlook
+from app.policy.wait_estimate import NOTHING, WaitEstimate
 from app.queue_manager import MAX_SELECTED, Selection
 
 NAME_MAX_LENGTH = 255
@@ -365,10 +365,10 @@ class MessageRequeued(MessageAccepted):
     message: str
 
     @classmethod
-    def of(cls, message: Message, outlook: Outlook = NOTHING) -> "MessageRequeued":
+    def of(cls, message: Message, wait_estimate: WaitEstimate = NOTHING) -> "MessageRequeued":
         """From the domain's message."""
         where = "queue" if message.thread_id is None else "thread"
-        accepted = MessageAccepted.of(message, outlook)
+        accepted = MessageAccepted.of(message, wait_estimate)
         return cls.model_construct(**dict(accepted), message=f"It stands at the tail of its {where}.")
 
 

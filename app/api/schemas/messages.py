@@ -13,7 +13,7 @@ from app.models.attempts import FailedAttempt
 from app.models.deliveries import ENDS, WebhookEvent
 from app.models.messages import IfBusy, Message, MessageOptions, MessageState, Priority, Thread
 from app.models.types import Moment, Text, ThreadId
-from app.policy.wait_estimate import NOTHING, Outlook, WaitingReason
+from app.policy.wait_estimate import NOTHING, WaitEstimate, WaitingReason
 from app.queue_manager import Answer, Submission
 from app.text import not_blank, rfc3339
 
@@ -234,7 +234,7 @@ class MessageAccepted(BaseModel):
     run_at: NotBefore = None
 
     @classmethod
-    def of(cls, message: Message, outlook: Outlook = NOTHING) -> "MessageAccepted":
+    def of(cls, message: Message, wait_estimate: WaitEstimate = NOTHING) -> "MessageAccepted":
         """From the domain's message."""
         return cls.model_construct(
             message_id=message.id,
@@ -243,15 +243,15 @@ class MessageAccepted(BaseModel):
             created_at=message.created_at,
             thread_id=message.thread_id,
             agent=message.agent,
-            estimated_start_at=outlook.estimated_start_at,
-            waiting_reason=outlook.reason,
+            estimated_start_at=wait_estimate.estimated_start_at,
+            waiting_reason=wait_estimate.reason,
             run_at=message.run_at,
         )
 
     @staticmethod
-    def json_of(message: Message, outlook: Outlook = NOTHING) -> bytes:
+    def json_of(message: Message, wait_estimate: WaitEstimate = NOTHING) -> bytes:
         """What `of` is as JSON, written without the model: making and dumping that takes a twentieth of a submit."""
-        position, starts, reason = message.queue_position, outlook.estimated_start_at, outlook.reason
+        position, starts, reason = message.queue_position, wait_estimate.estimated_start_at, wait_estimate.reason
         thread_id = "null" if message.thread_id is None else to_json(message.thread_id).decode()
         start = "null" if starts is None else f'"{rfc3339(starts)}"'
         not_before = "null" if message.run_at is None else f'"{rfc3339(message.run_at)}"'
@@ -307,12 +307,12 @@ class MessageStatus(BaseModel):
     interrupt_expires_at: Moment | None = None
 
     @classmethod
-    def of(cls, message: Message, outlook: Outlook = NOTHING) -> "MessageStatus":
+    def of(cls, message: Message, wait_estimate: WaitEstimate = NOTHING) -> "MessageStatus":
         """From the domain's message."""
-        return cls.model_construct(**status_fields(message, outlook))
+        return cls.model_construct(**status_fields(message, wait_estimate))
 
 
-def status_fields(message: Message, outlook: Outlook) -> dict[str, Any]:
+def status_fields(message: Message, wait_estimate: WaitEstimate) -> dict[str, Any]:
     """The fields of `MessageStatus`."""
     asks = message.state is MessageState.INTERRUPTED and message.interrupt is not None
     same = (
@@ -324,8 +324,8 @@ def status_fields(message: Message, outlook: Outlook) -> dict[str, Any]:
         "user_message": message.content,
         "output": None if message.output is None else json.loads(message.output),
         **{name: getattr(message, name) for name in same},
-        "estimated_start_at": outlook.estimated_start_at,
-        "waiting_reason": outlook.reason,
+        "estimated_start_at": wait_estimate.estimated_start_at,
+        "waiting_reason": wait_estimate.reason,
         "interrupts": [Question(**each) for each in json.loads(message.interrupt or "[]")] if asks else [],
         "interrupt_expires_at": message.interrupt_expires_at if asks else None,
     }
@@ -352,10 +352,12 @@ class MessageDetails(MessageStatus):
     webhook_events: tuple[WebhookEvent, ...] | None
 
     @classmethod
-    def with_attempts(cls, message: Message, outlook: Outlook, attempts: list[FailedAttempt]) -> "MessageDetails":
+    def with_attempts(
+        cls, message: Message, wait_estimate: WaitEstimate, attempts: list[FailedAttempt]
+    ) -> "MessageDetails":
         """From the domain's message."""
         return cls.model_construct(
-            **status_fields(message, outlook),
+            **status_fields(message, wait_estimate),
             attempts=attempts,
             crashes=message.crashes,
             max_attempts=message.options.max_attempts,

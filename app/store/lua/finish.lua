@@ -23,8 +23,8 @@ local function run(ARGV)
         redis.call('SET', result_key(message.id), ARGV[7])
         if ARGV[9] ~= '' then redis.call('HSET', message_key(message.id), 'output', ARGV[9]) end
         finish(message, 'completed', now, fill(ARGV[6], {T = rfc3339(now)}))
-        if redis.call('RPUSH', PACE, now - message.started_at) >= 2 * ARGV[8] then
-            redis.call('LTRIM', PACE, -tonumber(ARGV[8]), -1)
+        if redis.call('RPUSH', THROUGHPUT, now - message.started_at) >= 2 * ARGV[8] then
+            redis.call('LTRIM', THROUGHPUT, -tonumber(ARGV[8]), -1)
         end
     else
         note_attempt(message, now, ARGV[7], ARGV[8], ARGV[10])

@@ -23,12 +23,12 @@ from app.models.messages import (
     RequestKey,
     Thread,
 )
-from app.models.workers import Pace, Worker
-from app.store.group_commit import Lane
-from app.store.local_notifier import Hub
+from app.models.workers import Throughput, Worker
+from app.store.group_commit import GroupCommitThread
+from app.store.local_notifier import LocalNotifier
 from app.store.named_sql import load_queries
 from app.store.parts import Cleared, Settling, ThreadKey, asks_of_thread, clear, prune, repeat
-from app.store.ports import MAX_CRASHES, Capabilities, Heart, RankPolicy, Subscription
+from app.store.ports import MAX_CRASHES, Capabilities, LeaseRenewer, RankPolicy, Subscription
 from app.store.postgres.accepting import Accepting, Add, parts_of
 from app.store.postgres.connection import Session, connection_parameters
 from app.store.postgres.controlling import Controlling
@@ -67,42 +67,42 @@ class PostgresStore:
         self._capabilities = VOLATILE if allow_volatile else DURABLE
         self._queries = load_queries("postgres")
         self._process = uuid.uuid4().hex
-        self._hub = Hub()
+        self._notifier = LocalNotifier()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watchdog = Watchdog()
         self._sessions: list[Session] = []
-        self._workings: list[tuple[Session, Lane]] = []
+        self._workings: list[tuple[Session, GroupCommitThread]] = []
         ranks = ranks or RankPolicy()
         self._accepting = accepting = Accepting(self._session(), self._clock, ranks)
         logging, finishing = Logging(self._session(), self._clock), Finishing(self._session(), self._clock)
         self._controls = Controlling(self._session(), self._clock, ranks)
-        self._settling = Settling(lambda place: self._control_lane.run(lambda: self._controls.settle(place)))
+        self._settling = Settling(lambda place: self._control_thread.run(lambda: self._controls.settle(place)))
         self._deliveries = Delivering(self._session(), self._clock)
         self._upkeep = Upkeep(self._session(), self._clock)
         self._reads = PostgresReads(self._session())
-        self._accept_lane = self._lane("accept", Together(accepting, accepting.add, self._touch, parts=parts_of))
-        self._log_lane = self._lane("log", Together(logging, logging.append, self._touch))
-        self._finish_lane = self._lane("finish", Together(finishing, finishing.finish, self._touch))
-        self._control_lane = self._lane("control", OneByOne(self._controls, self._touch))
-        self._delivery_lane = self._lane("deliver", OneByOne(self._deliveries, self._touch))
-        self._upkeep_lane = self._lane("upkeep", OneByOne(self._upkeep, self._touch))
+        self._accept_thread = self._thread("accept", Together(accepting, accepting.add, self._touch, parts=parts_of))
+        self._log_thread = self._thread("log", Together(logging, logging.append, self._touch))
+        self._finish_thread = self._thread("finish", Together(finishing, finishing.finish, self._touch))
+        self._control_thread = self._thread("control", OneByOne(self._controls, self._touch))
+        self._delivery_thread = self._thread("deliver", OneByOne(self._deliveries, self._touch))
+        self._upkeep_thread = self._thread("upkeep", OneByOne(self._upkeep, self._touch))
         self._lists = PostgresReads(self._session())
         self._claims = Controlling(self._session(), self._clock, ranks)
-        self._read_lane = self._lane("read", Reading(self._reads.session))
-        self._list_lane = self._lane("list", Reading(self._lists.session))
-        self._claim_lane = self._lane("claim", OneByOne(self._claims, self._touch))
-        self._work_lanes = (
-            self._read_lane,  # these two first: where connections are few, the store opens with them and reports it
-            self._upkeep_lane,
-            self._accept_lane,
-            self._log_lane,
-            self._finish_lane,
-            self._control_lane,
-            self._delivery_lane,
-            self._list_lane,
-            self._claim_lane,
+        self._read_thread = self._thread("read", Reading(self._reads.session))
+        self._list_thread = self._thread("list", Reading(self._lists.session))
+        self._claim_thread = self._thread("claim", OneByOne(self._claims, self._touch))
+        self._work_threads = (
+            self._read_thread,  # these two first: where connections are few, the store opens with them and reports it
+            self._upkeep_thread,
+            self._accept_thread,
+            self._log_thread,
+            self._finish_thread,
+            self._control_thread,
+            self._delivery_thread,
+            self._list_thread,
+            self._claim_thread,
         )
-        self._hint_lane = Lane("postgres-notify", HintSender(self._session(), self._process))
+        self._hint_thread = GroupCommitThread("postgres-notify", HintSender(self._session(), self._process))
         self._listener = Listener(self._session(), self._process, self._hear)
 
     @property
@@ -114,15 +114,15 @@ class PostgresStore:
         self._sessions.append(Session(self._parameters, self._queries, self._watchdog))
         return self._sessions[-1]
 
-    def _lane(self, name: str, runner: Runner) -> Lane:
-        lane = Lane(f"postgres-{name}", runner)
-        self._workings.append((runner.session, lane))
-        return lane
+    def _thread(self, name: str, runner: Runner) -> GroupCommitThread:
+        thread = GroupCommitThread(f"postgres-{name}", runner)
+        self._workings.append((runner.session, thread))
+        return thread
 
     async def _read_clock(self) -> None:
         """Before anything is judged by the time: notice steps of the server's clock."""
         if isinstance(clock := self._clock, SteadyClock):
-            await self._upkeep_lane.run(lambda: self._upkeep.read_clock(clock))
+            await self._upkeep_thread.run(lambda: self._upkeep.read_clock(clock))
 
     # Life
 
@@ -133,8 +133,8 @@ class PostgresStore:
         self._capabilities = DURABLE if durable else VOLATILE
         self._watchdog.start()
         try:
-            for lane in (*self._work_lanes, self._hint_lane):
-                await lane.open()
+            for thread in (*self._work_threads, self._hint_thread):
+                await thread.open()
             await self._read_clock()
         except BaseException:
             await self.close()
@@ -145,32 +145,32 @@ class PostgresStore:
         """See `Store.close`."""
         for session in self._sessions:
             session.stop_settling()
-        for lane in self._work_lanes:
-            await lane.close()
+        for thread in self._work_threads:
+            await thread.close()
         self._listener.ask_to_stop()
-        if self._hint_lane.is_open:
-            await self._hint_lane.submit({"closing"})
-        await self._hint_lane.close()
+        if self._hint_thread.is_open:
+            await self._hint_thread.submit({"closing"})
+        await self._hint_thread.close()
         await asyncio.to_thread(self._listener.join)
         await asyncio.to_thread(self._watchdog.stop)
 
     async def queue_id(self) -> str:
         """See `Store.queue_id`."""
-        return await self._read_lane.run(self._reads.queue_id)
+        return await self._read_thread.run(self._reads.queue_id)
 
     async def ping(self) -> None:
         """See `Store.ping`. A server that takes no writes does not answer as it should.
 
         Neither does one that has no connection left for some of what this process does.
         """
-        await self._read_lane.run(self._reads.prove_writable)
+        await self._read_thread.run(self._reads.prove_writable)
         await self._connect_all()
 
     async def _connect_all(self) -> None:
         """Connect what is not connected. Raises StoreUnavailable."""
-        for session, lane in self._workings:
+        for session, thread in self._workings:
             if not session.connected:
-                await lane.submit(CONNECT)
+                await thread.submit(CONNECT)
 
     def now(self) -> datetime:
         """See `MessageStore.now`."""
@@ -182,35 +182,35 @@ class PostgresStore:
         """See `MessageStore.add`."""
 
         def clear_part(threads: Sequence[ThreadKey]) -> Awaitable[Cleared]:
-            return self._control_lane.run(lambda: self._controls.clear(threads, len(new), max_queued, key))
+            return self._control_thread.run(lambda: self._controls.clear(threads, len(new), max_queued, key))
 
         cleared = await clear(new, clear_part) if asks_of_thread(new) else {}
-        accepted: Accepted = await self._accept_lane.submit(Add(new, max_queued, key, cleared))
+        accepted: Accepted = await self._accept_thread.submit(Add(new, max_queued, key, cleared))
         if self._accepting.unsettled:
             await self._settling.complete(self._accepting.unsettled, accepted.messages)
         return accepted
 
     async def get(self, tenant: str, message_id: str) -> Message:
         """See `MessageStore.get`."""
-        return await self._read_lane.run(lambda: self._reads.message(tenant, message_id))
+        return await self._read_thread.run(lambda: self._reads.message(tenant, message_id))
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
         """See `MessageStore.list_messages`."""
-        return await scan(lambda look: self._list_lane.run(lambda: self._lists.look(tenant, chosen, look)), page)
+        return await scan(lambda look: self._list_thread.run(lambda: self._lists.look(tenant, chosen, look)), page)
 
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
         """See `MessageStore.get_head`."""
-        return await self._read_lane.run(lambda: self._reads.head(tenant, thread_id))
+        return await self._read_thread.run(lambda: self._reads.head(tenant, thread_id))
 
     async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
         """See `MessageStore.cancel`."""
-        cancelled = await self._control_lane.run(lambda: self._controls.cancel(tenant, message_id, running))
+        cancelled = await self._control_thread.run(lambda: self._controls.cancel(tenant, message_id, running))
         await self._settling.complete(self._controls.unsettled, [cancelled])
         return cancelled
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
         """See `MessageStore.reprioritize`."""
-        message = await self._control_lane.run(lambda: self._controls.reprioritize(tenant, message_id, priority))
+        message = await self._control_thread.run(lambda: self._controls.reprioritize(tenant, message_id, priority))
         await self._settling.complete(self._controls.unsettled, [message])
         return message
 
@@ -218,71 +218,71 @@ class PostgresStore:
         self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
     ) -> Accepted:
         """See `MessageStore.resume`."""
-        return await self._control_lane.run(lambda: self._controls.resume(tenant, message_id, fence, value, key))
+        return await self._control_thread.run(lambda: self._controls.resume(tenant, message_id, fence, value, key))
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         """See `MessageStore.requeue`."""
-        messages = await self._control_lane.run(lambda: self._controls.requeue(tenant, message_ids))
+        messages = await self._control_thread.run(lambda: self._controls.requeue(tenant, message_ids))
         await self._settling.complete(self._controls.unsettled, messages)
         return messages
 
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
         """See `MessageStore.purge`."""
-        return await self._control_lane.run(lambda: self._controls.purge(tenant, message_ids))
+        return await self._control_thread.run(lambda: self._controls.purge(tenant, message_ids))
 
     async def list_attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
         """See `MessageStore.list_attempts`."""
-        return await self._list_lane.run(lambda: self._lists.attempts(message_ids))
+        return await self._list_thread.run(lambda: self._lists.attempts(message_ids))
 
     async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
         """See `MessageStore.group_dead_letters`."""
-        return await self._list_lane.run(lambda: self._lists.dead_letter_groups(tenant, limit))
+        return await self._list_thread.run(lambda: self._lists.dead_letter_groups(tenant, limit))
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
         """See `MessageStore.summary`."""
-        return await self._list_lane.run(lambda: self._lists.summary(tenant, limit))
+        return await self._list_thread.run(lambda: self._lists.summary(tenant, limit))
 
     async def pause(self, paused: bool) -> None:
         """See `MessageStore.pause`."""
-        await self._control_lane.run(lambda: self._controls.pause(paused))
+        await self._control_thread.run(lambda: self._controls.pause(paused))
 
-    async def pace(self) -> Pace:
-        """See `MessageStore.pace`."""
-        return await self._read_lane.run(self._reads.pace)
+    async def throughput(self) -> Throughput:
+        """See `MessageStore.throughput`."""
+        return await self._read_thread.run(self._reads.throughput)
 
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
         """See `MessageStore.claim`. Nothing is claimed whose end could not be stored, for want of connections."""
         await self._connect_all()
-        return await self._claim_lane.run(lambda: self._claims.claim(worker_id, agents, limit, lease_seconds))
+        return await self._claim_thread.run(lambda: self._claims.claim(worker_id, agents, limit, lease_seconds))
 
     async def finish(self, lease: Lease, outcome: Outcome) -> None:
         """See `MessageStore.finish`."""
-        await self._finish_lane.submit(Finish(lease, outcome), size=outcome_size(outcome))
+        await self._finish_thread.submit(Finish(lease, outcome), size=outcome_size(outcome))
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
         """See `MessageStore.rescue`."""
         await self._read_clock()
-        return await repeat(lambda: self._upkeep_lane.run(lambda: self._upkeep.rescue(max_crashes)), RESCUE_BATCH)
+        return await repeat(lambda: self._upkeep_thread.run(lambda: self._upkeep.rescue(max_crashes)), RESCUE_BATCH)
 
     async def promote(self) -> int:
         """See `MessageStore.promote`."""
         await self._read_clock()
-        return await repeat(lambda: self._upkeep_lane.run(self._upkeep.promote), PROMOTE_BATCH)
+        return await repeat(lambda: self._upkeep_thread.run(self._upkeep.promote), PROMOTE_BATCH)
 
     async def expire_interrupts(self) -> int:
         """See `MessageStore.expire_interrupts`."""
-        return await repeat(lambda: self._upkeep_lane.run(self._upkeep.expire_interrupts), EXPIRE_BATCH)
+        return await repeat(lambda: self._upkeep_thread.run(self._upkeep.expire_interrupts), EXPIRE_BATCH)
 
     async def prune_keys(self) -> None:
         """See `MessageStore.prune_keys`."""
-        await self._upkeep_lane.run(self._upkeep.prune_keys)
+        await self._upkeep_thread.run(self._upkeep.prune_keys)
 
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """See `MessageStore.prune_logs`."""
         age = int(older_than_seconds * 1000)
 
         def prune_part(size: int) -> Awaitable[tuple[int, list[str], bool]]:
-            return self._upkeep_lane.run(lambda: self._upkeep.prune_logs(age, size))
+            return self._upkeep_thread.run(lambda: self._upkeep.prune_logs(age, size))
 
         return await prune(prune_part, limit, PRUNE_BATCH)
 
@@ -291,7 +291,7 @@ class PostgresStore:
         age = int(older_than_seconds * 1000)
 
         def prune_part(size: int) -> Awaitable[tuple[int, list[str], bool]]:
-            return self._upkeep_lane.run(lambda: self._upkeep.prune_messages(age, size))
+            return self._upkeep_thread.run(lambda: self._upkeep.prune_messages(age, size))
 
         return await prune(prune_part, limit, PRUNE_BATCH)
 
@@ -299,82 +299,82 @@ class PostgresStore:
 
     async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
         """See `EventLog.append`."""
-        last: int = await self._log_lane.submit(Append(lease, events), size=events_size(events))
+        last: int = await self._log_thread.submit(Append(lease, events), size=events_size(events))
         return last
 
     async def read(self, message_id: str, *, after: int, limit: int) -> EventPage:
         """See `EventLog.read`."""
-        return await self._read_lane.run(lambda: self._reads.read_log(message_id, after, limit))
+        return await self._read_thread.run(lambda: self._reads.read_log(message_id, after, limit))
 
     # Threads
 
     async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
         """See `ThreadStore.list_threads`."""
-        return await self._list_lane.run(lambda: self._lists.threads(tenant, page))
+        return await self._list_thread.run(lambda: self._lists.threads(tenant, page))
 
     async def get_thread(self, tenant: str, thread_id: str) -> Thread:
         """See `ThreadStore.get_thread`."""
-        return await self._read_lane.run(lambda: self._reads.thread(tenant, thread_id))
+        return await self._read_thread.run(lambda: self._reads.thread(tenant, thread_id))
 
     async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
         """See `ThreadStore.list_thread_messages`."""
-        return await self._list_lane.run(lambda: self._lists.thread_messages(tenant, thread_id, after, limit))
+        return await self._list_thread.run(lambda: self._lists.thread_messages(tenant, thread_id, after, limit))
 
     # Webhooks
 
     async def claim_deliveries(self, limit: int, *, lease_seconds: float) -> list[Delivery]:
         """See `WebhookStore.claim_deliveries`."""
-        return await self._delivery_lane.run(
+        return await self._delivery_thread.run(
             lambda: self._deliveries.claim_deliveries(limit, int(lease_seconds * 1000))
         )
 
     async def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
         """See `WebhookStore.settle_delivery`."""
         next_in_ms = None if next_in is None else int(next_in * 1000)
-        return await self._delivery_lane.run(lambda: self._deliveries.settle_delivery(taken, attempt, next_in_ms))
+        return await self._delivery_thread.run(lambda: self._deliveries.settle_delivery(taken, attempt, next_in_ms))
 
     async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
         """See `WebhookStore.list_deliveries`."""
-        return await self._list_lane.run(lambda: self._lists.deliveries(tenant, message_id))
+        return await self._list_thread.run(lambda: self._lists.deliveries(tenant, message_id))
 
     async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
         """See `WebhookStore.find_deliveries`."""
-        return await self._list_lane.run(lambda: self._lists.delivery_records(tenant, chosen, page))
+        return await self._list_thread.run(lambda: self._lists.delivery_records(tenant, chosen, page))
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
         """See `WebhookStore.replay_delivery`."""
-        return await self._delivery_lane.run(lambda: self._deliveries.replay_delivery(tenant, delivery_id))
+        return await self._delivery_thread.run(lambda: self._deliveries.replay_delivery(tenant, delivery_id))
 
     # Workers
 
     @contextlib.contextmanager
-    def open_heart(self) -> Iterator[Heart]:
-        """See `WorkerStore.open_heart`."""
+    def open_lease_renewer(self) -> Iterator[LeaseRenewer]:
+        """See `WorkerStore.open_lease_renewer`."""
         session = Session(self._parameters, self._queries, self._watchdog)
         try:
             session.open()
-            yield _PostgresHeart(session, self._clock)
+            yield _PostgresLeaseRenewer(session, self._clock)
         finally:
             session.close()
 
     async def list_workers(self) -> list[Worker]:
         """See `WorkerStore.list_workers`."""
-        return await self._read_lane.run(self._reads.workers)
+        return await self._read_thread.run(self._reads.workers)
 
     async def prune_workers(self, *, silent_for_seconds: float) -> None:
         """See `WorkerStore.prune_workers`."""
         age = int(silent_for_seconds * 1000)
-        await self._upkeep_lane.run(lambda: self._upkeep.prune_workers(age))
+        await self._upkeep_thread.run(lambda: self._upkeep.prune_workers(age))
 
     # Signals
 
     def subscribe(self, *topics: str) -> AbstractContextManager[Subscription]:
-        """See `Signals.subscribe`."""
-        return self._hub.subscribe(*topics)
+        """See `Notifier.subscribe`."""
+        return self._notifier.subscribe(*topics)
 
     def publish(self, *topics: str) -> None:
-        """See `Signals.publish`."""
-        self._hub.publish(*topics)
+        """See `Notifier.publish`."""
+        self._notifier.publish(*topics)
 
     def _touch(self, topics: Collection[str]) -> None:
         """After a commit, in a lane's thread: wake this process's own subscribers, then those of others."""
@@ -383,12 +383,12 @@ class PostgresStore:
 
     def _hear(self, topics: list[str]) -> None:
         """In the listener's thread."""
-        self._in_loop(lambda heard: self._hub.publish(*heard), topics)
+        self._in_loop(lambda heard: self._notifier.publish(*heard), topics)
 
     def _spread(self, topics: Collection[str]) -> None:
-        self._hub.publish(*topics)
-        if self._hint_lane.is_open:
-            self._hint_lane.submit(topics)
+        self._notifier.publish(*topics)
+        if self._hint_thread.is_open:
+            self._hint_thread.submit(topics)
 
     def _in_loop(self, call: Callable[[Collection[str]], None], topics: Collection[str]) -> None:
         if self._loop is not None:
@@ -396,15 +396,15 @@ class PostgresStore:
                 self._loop.call_soon_threadsafe(call, topics)
 
 
-class _PostgresHeart:
-    """Meets `app.store.ports.Heart`."""
+class _PostgresLeaseRenewer:
+    """Meets `app.store.ports.LeaseRenewer`."""
 
     def __init__(self, session: Session, clock: Clock) -> None:
         self._session = session
         self._clock = clock
 
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
-        """See `Heart.beat`."""
+        """See `LeaseRenewer.beat`."""
         with self._session.statement():
             rows = self._session.rows(
                 "beat",
@@ -422,6 +422,6 @@ class _PostgresHeart:
         return Beat({message_id: fence for message_id, fence, _ in rows}, cancelled)
 
     def stop(self, worker_id: str) -> None:
-        """See `Heart.stop`."""
+        """See `LeaseRenewer.stop`."""
         with self._session.statement():
             self._session.rows("remove_worker", id=worker_id)

@@ -3,7 +3,7 @@
 from app.clock import Clock, ClockState, Sample, SteadyClock
 from app.store.parts import Settling, Unsettled
 from app.store.ports import MOVED, RankPolicy
-from app.store.redis.command_pipeline import Lane, WriteLane
+from app.store.redis.command_pipeline import CommandPipeline, WritePipeline
 
 READINGS = 5
 """How often the clock is read again when a step was found; a queue that is gone keeps no correction."""
@@ -12,7 +12,7 @@ READINGS = 5
 class Calls:
     """Each method of a part is one script; see `app.store.ports` for what it does."""
 
-    def __init__(self, writes: WriteLane, reads: Lane, ranks: RankPolicy, clock: Clock) -> None:
+    def __init__(self, writes: WritePipeline, reads: CommandPipeline, ranks: RankPolicy, clock: Clock) -> None:
         self._writes = writes
         self._reads = reads
         self._ranks = ranks

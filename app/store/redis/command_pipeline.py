@@ -60,7 +60,7 @@ class Operation(NamedTuple):
     future: asyncio.Future[Any]
 
 
-class Lane:
+class CommandPipeline:
     """One connection and the task that owns it. Opened and used from one event loop."""
 
     settle_seconds = 0.0
@@ -219,7 +219,7 @@ def _tell(future: asyncio.Future[Any], reply: Any) -> None:
         future.set_result(reply)
 
 
-class WriteLane(Lane):
+class WritePipeline(CommandPipeline):
     """A lane whose operations are done once; after each batch other processes are told what it touched."""
 
     settle_seconds = 5.0
@@ -243,18 +243,18 @@ class WriteLane(Lane):
         self._touched: set[str] = set()
 
     def has_news(self) -> bool:
-        """See `Lane.has_news`."""
+        """See `CommandPipeline.has_news`."""
         return bool(self._touched)
 
     def prologue(self) -> list[bytes]:
-        """See `Lane.prologue`: hints of the batch before."""
+        """See `CommandPipeline.prologue`: hints of the batch before."""
         if not self._touched:
             return []
         topics, self._touched = sorted(self._touched), set()
         return [pack("PUBLISH", self._channel, json.dumps([self._process, *topics]))]
 
     def calls(self, batch: list[Operation]) -> list[list[Operation]]:
-        """See `Lane.calls`: those of one script that follow each other, as `lua/shared/once.lua` takes them."""
+        """See `CommandPipeline.calls`: those of one script that follow each other, as `lua/shared/once.lua` takes them."""
         self._turn += 1
         found: list[list[Operation]] = []
         for _, each in groupby(batch, key=_script_of):
@@ -271,7 +271,7 @@ class WriteLane(Lane):
         return found
 
     def pack_calls(self, calls: list[list[Operation]]) -> list[bytes]:
-        """See `Lane.pack_calls`: with the names by which `lua/shared/once.lua` knows them again."""
+        """See `CommandPipeline.pack_calls`: with the names by which `lua/shared/once.lua` knows them again."""
         commands = []
         for place, call in enumerate(calls):
             count = sum(each.argument_count + 1 for each in call)
@@ -282,16 +282,16 @@ class WriteLane(Lane):
         return commands
 
     def replies(self, reply: Any) -> Sequence[Any]:
-        """See `Lane.replies`."""
+        """See `CommandPipeline.replies`."""
         replies: list[Any] = reply
         return replies
 
     def unanswered(self, error: StoreUnavailable) -> AgentQueueError:
-        """See `Lane.unanswered`."""
+        """See `CommandPipeline.unanswered`."""
         return CommitUnknown(str(error))
 
     def answered(self, answered: Iterable[tuple[Operation, Any]]) -> None:
-        """See `Lane.answered`: own subscribers are told at once."""
+        """See `CommandPipeline.answered`: own subscribers are told at once."""
         topics = {topic for each, reply in answered if each.topics is not None for topic in each.topics(reply)}
         self._touched |= topics
         self._publish(*topics)

@@ -13,8 +13,8 @@ from app.store.redis.scripts import Script
 from app.store.rows import agents_text
 
 
-class RedisHeart:
-    """Meets `app.store.ports.Heart`. Repeating what it does changes nothing, so a lost answer is asked for again."""
+class RedisLeaseRenewer:
+    """Meets `app.store.ports.LeaseRenewer`. Repeating what it does changes nothing, so a lost answer is asked for again."""
 
     def __init__(self, url: str, scripts: Mapping[str, Script], prefix: str, now: Callable[[], int]) -> None:
         options = connection_options(url)
@@ -34,7 +34,7 @@ class RedisHeart:
         self._connection.disconnect()
 
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
-        """See `Heart.beat`."""
+        """See `LeaseRenewer.beat`."""
         named = [part for lease in leases for part in (lease.message_id, lease.fence)]
         lease_ms = int(lease_seconds * 1000)
         shown = (worker.id, worker.host, worker.pid, worker.slots, lease_ms, agents_text(worker))
@@ -45,7 +45,7 @@ class RedisHeart:
         )
 
     def stop(self, worker_id: str) -> None:
-        """See `Heart.stop`."""
+        """See `LeaseRenewer.stop`."""
         self._run("remove_worker", worker_id)
 
     def _run(self, script: str, *arguments: str | int) -> Any:

@@ -7,8 +7,8 @@ from app.errors import DeliveryNotFound, MessageNotFound, NotFailed
 from app.models.attempts import FailedAttempt
 from app.models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
 from app.models.messages import DeadLetterGroup, Message, MessageState, Page
-from app.models.workers import Pace
-from app.store.ports import MOVED, PACE_MESSAGES, PAGE_TEXT_LENGTH, READY, message_topic
+from app.models.workers import Throughput
+from app.store.ports import MOVED, PAGE_TEXT_LENGTH, READY, THROUGHPUT_MESSAGES, message_topic
 from app.store.redis import replies, templates
 from app.store.redis.accepting import Accepting
 from app.store.rows import preview, requeued
@@ -90,9 +90,9 @@ class Operating(Accepting):
         """See `MessageStore.pause`."""
         await self._writes.run("pause", int(paused), topics=lambda _: (READY, MOVED))
 
-    async def pace(self) -> Pace:
-        """See `MessageStore.pace`."""
-        return replies.pace(await self._reads.run("pace", PACE_MESSAGES))
+    async def throughput(self) -> Throughput:
+        """See `MessageStore.throughput`."""
+        return replies.throughput(await self._reads.run("throughput", THROUGHPUT_MESSAGES))
 
     # Webhooks
 

@@ -8,7 +8,7 @@ from app.models.attempts import FailedAttempt
 from app.models.deliveries import Delivery, DeliveryRecord
 from app.models.events import Event, EventPage, EventType
 from app.models.messages import DeadLetterGroup, Message, MessageState, QueueSummary, Thread
-from app.models.workers import Pace, Worker
+from app.models.workers import Throughput, Worker
 from app.store.rows import (
     THREAD_STATES,
     agents_of,
@@ -63,11 +63,11 @@ def dead_letter_group(columns: Sequence[Any]) -> DeadLetterGroup:
     )
 
 
-def pace(reply: Sequence[Any]) -> Pace:
-    """From the reply of the script `pace`."""
+def throughput(reply: Sequence[Any]) -> Throughput:
+    """From the reply of the script `throughput`."""
     paused, told, running, took, in_groups = reply
     by_agents = {agents: count for (_, agents), count in zip(told, in_groups, strict=True)}
-    return Pace(
+    return Throughput(
         bool(paused),
         sum(slots for slots, _ in told),
         running,

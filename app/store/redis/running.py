@@ -8,7 +8,7 @@ from app.models.attempts import Cancelled, Claim, Completed, Failed, Interrupted
 from app.models.events import NewEvent
 from app.models.messages import Message, MessageState
 from app.store.parts import prune, repeat
-from app.store.ports import MAX_CRASHES, MOVED, PACE_MESSAGES, READY, message_topic
+from app.store.ports import MAX_CRASHES, MOVED, READY, THROUGHPUT_MESSAGES, message_topic
 from app.store.redis import replies, templates
 from app.store.redis.calls import Calls
 from app.store.rows import stored_details
@@ -128,7 +128,7 @@ def _script_of(outcome: Outcome) -> tuple[str | int, ...]:
     match outcome:
         case Completed(result, output):
             done = templates.ended(outcome)
-            return "finish", MessageState.COMPLETED.value, done, result, PACE_MESSAGES, output or ""
+            return "finish", MessageState.COMPLETED.value, done, result, THROUGHPUT_MESSAGES, output or ""
         case Failed(error, code, fingerprint, details):
             ended = templates.ended(outcome)
             noted = stored_details(details) or ""

@@ -11,12 +11,12 @@ from app.errors import MessageNotFound, StoreIncompatible, ThreadNotFound
 from app.models.events import EventPage
 from app.models.messages import Message, Page, Thread
 from app.models.workers import Worker
-from app.store.local_notifier import Hub
-from app.store.ports import PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, Capabilities, Heart, RankPolicy, Subscription
+from app.store.local_notifier import LocalNotifier
+from app.store.ports import PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, Capabilities, LeaseRenewer, RankPolicy, Subscription
 from app.store.redis import replies
-from app.store.redis.command_pipeline import Lane, Listener, WriteLane
+from app.store.redis.command_pipeline import CommandPipeline, Listener, WritePipeline
 from app.store.redis.connection import Link, inspect, mapped_errors, refusal
-from app.store.redis.lease_renewer import RedisHeart
+from app.store.redis.lease_renewer import RedisLeaseRenewer
 from app.store.redis.operating import Operating
 from app.store.redis.running import Running
 from app.store.redis.scripts import load_scripts
@@ -41,17 +41,22 @@ class RedisStore(Operating, Running):
         self._allow_volatile = allow_volatile
         self._prefix = f"{{{prefix}}}"
         self._scripts = load_scripts()
-        self._hub = Hub()
+        self._notifier = LocalNotifier()
         self._capabilities = Capabilities("redis", durable=True, promise="messages survive kill -9")
         process = uuid.uuid4().hex
         channel = f"{self._prefix}:hints"
         self._write_link = Link(url)
-        writes = WriteLane(
-            self._write_link, self._scripts, self._prefix, process=process, channel=channel, publish=self._hub.publish
+        writes = WritePipeline(
+            self._write_link,
+            self._scripts,
+            self._prefix,
+            process=process,
+            channel=channel,
+            publish=self._notifier.publish,
         )
-        reads = Lane(Link(url), self._scripts, self._prefix)
+        reads = CommandPipeline(Link(url), self._scripts, self._prefix)
         super().__init__(writes, reads, ranks or RankPolicy(), clock or SteadyClock())
-        self._listener = Listener(Link(url, socket_timeout=None), channel, process, self._hub.publish)
+        self._listener = Listener(Link(url, socket_timeout=None), channel, process, self._notifier.publish)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -143,14 +148,14 @@ class RedisStore(Operating, Running):
     # Workers
 
     @contextlib.contextmanager
-    def open_heart(self) -> Iterator[Heart]:
-        """See `WorkerStore.open_heart`."""
-        heart = RedisHeart(self._url, self._scripts, self._prefix, self._now)
+    def open_lease_renewer(self) -> Iterator[LeaseRenewer]:
+        """See `WorkerStore.open_lease_renewer`."""
+        renewer = RedisLeaseRenewer(self._url, self._scripts, self._prefix, self._now)
         try:
-            heart.connect()
-            yield heart
+            renewer.connect()
+            yield renewer
         finally:
-            heart.close()
+            renewer.close()
 
     async def list_workers(self) -> list[Worker]:
         """See `WorkerStore.list_workers`."""
@@ -163,9 +168,9 @@ class RedisStore(Operating, Running):
     # Signals
 
     def subscribe(self, *topics: str) -> AbstractContextManager[Subscription]:
-        """See `Signals.subscribe`."""
-        return self._hub.subscribe(*topics)
+        """See `Notifier.subscribe`."""
+        return self._notifier.subscribe(*topics)
 
     def publish(self, *topics: str) -> None:
-        """See `Signals.publish`."""
-        self._hub.publish(*topics)
+        """See `Notifier.publish`."""
+        self._notifier.publish(*topics)

@@ -22,7 +22,7 @@ PROMOTE_BATCH = 500
 
 
 class Running(Changes):
-    """See `MessageStore`, `EventLog` and `Heart`."""
+    """See `MessageStore`, `EventLog` and `LeaseRenewer`."""
 
     def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
         """See `MessageStore.claim`."""
@@ -154,7 +154,7 @@ class Running(Changes):
         return len(expired)
 
     def beat(self, worker: Worker, leases: Collection[Lease], lease_seconds: float) -> Beat:
-        """See `Heart.beat`."""
+        """See `LeaseRenewer.beat`."""
         now = self._now()
         self.execute(
             "beat_worker", id=worker.id, host=worker.host, pid=worker.pid, slots=worker.slots,
@@ -167,7 +167,7 @@ class Running(Changes):
         return Beat({message_id: fence for message_id, fence, _ in held}, cancelled)
 
     def remove_worker(self, worker_id: str) -> None:
-        """See `Heart.stop`."""
+        """See `LeaseRenewer.stop`."""
         self.execute("remove_worker", id=worker_id)
 
     def prune_workers(self, silent_for_ms: int) -> None:

@@ -37,12 +37,12 @@ from app.models.messages import (
     RequestKey,
     Thread,
 )
-from app.models.workers import Pace, Worker
-from app.store.group_commit import Lane, joined
-from app.store.local_notifier import Hub
+from app.models.workers import Throughput, Worker
+from app.store.group_commit import GroupCommitThread, joined
+from app.store.local_notifier import LocalNotifier
 from app.store.named_sql import load_queries
 from app.store.parts import Cleared, Settling, ThreadKey, asks_of_thread, clear, prune, repeat
-from app.store.ports import MAX_CRASHES, Capabilities, Heart, RankPolicy, Subscription
+from app.store.ports import MAX_CRASHES, Capabilities, LeaseRenewer, RankPolicy, Subscription
 from app.store.scanning import scan
 from app.store.sqlite.changes import SqliteReads
 from app.store.sqlite.connection import Beats, Reader, Writer, connect, look_often, mapped_errors
@@ -71,7 +71,7 @@ class SqliteStore:
         self._clock = clock or SteadyClock()
         self._queries = load_queries("sqlite")
         self._ranks = ranks or RankPolicy()
-        self._hub = Hub()
+        self._notifier = LocalNotifier()
         self._beats = Beats()
         self._writer = _HintingWriter(self, self._path, self._beats, durable=path is not None)
         self._reader = Reader(self._path)
@@ -79,10 +79,10 @@ class SqliteStore:
         self._reads = SqliteReads(lambda: self._reader.connection, self._queries)
         self._list_reader = Reader(self._path)
         self._lists = SqliteReads(lambda: self._list_reader.connection, self._queries)
-        self._write_lane = Lane("sqlite-writer", self._writer)
-        self._read_lane = Lane("sqlite-reader", self._reader)
-        self._list_lane = Lane("sqlite-lists", self._list_reader)
-        self._settling = Settling(lambda place: self._write_lane.run(lambda: self._writes.settle(place)))
+        self._write_thread = GroupCommitThread("sqlite-writer", self._writer)
+        self._read_thread = GroupCommitThread("sqlite-reader", self._reader)
+        self._list_thread = GroupCommitThread("sqlite-lists", self._list_reader)
+        self._settling = Settling(lambda place: self._write_thread.run(lambda: self._writes.settle(place)))
         self._closing = threading.Event()
         self._listener: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -98,9 +98,9 @@ class SqliteStore:
         """See `Store.open`."""
         self._loop = asyncio.get_running_loop()
         try:
-            await self._write_lane.open()
-            await self._read_lane.open()
-            await self._list_lane.open()
+            await self._write_thread.open()
+            await self._read_thread.open()
+            await self._list_thread.open()
             await self._read_clock()
         except BaseException:
             await self.close()
@@ -112,9 +112,9 @@ class SqliteStore:
     async def close(self) -> None:
         """See `Store.close`."""
         self._closing.set()
-        await self._write_lane.close()
-        await self._read_lane.close()
-        await self._list_lane.close()
+        await self._write_thread.close()
+        await self._read_thread.close()
+        await self._list_thread.close()
         if self._listener is not None:
             await joined(self._listener)
         if self._folder is not None:
@@ -122,11 +122,11 @@ class SqliteStore:
 
     async def queue_id(self) -> str:
         """See `Store.queue_id`."""
-        return await self._read_lane.run(self._reads.queue_id)
+        return await self._read_thread.run(self._reads.queue_id)
 
     async def ping(self) -> None:
         """See `Store.ping`."""
-        await self._write_lane.run(lambda: None, durable=False)
+        await self._write_thread.run(lambda: None, durable=False)
 
     def now(self) -> datetime:
         """See `MessageStore.now`."""
@@ -138,35 +138,35 @@ class SqliteStore:
         """See `MessageStore.add`."""
 
         def clear_part(threads: Sequence[ThreadKey]) -> Awaitable[Cleared]:
-            return self._write_lane.run(lambda: self._writes.clear(threads, len(new), max_queued, key))
+            return self._write_thread.run(lambda: self._writes.clear(threads, len(new), max_queued, key))
 
         cleared = await clear(new, clear_part) if asks_of_thread(new) else {}
-        accepted = await self._write_lane.run(lambda: self._writes.add(new, max_queued, key, cleared))
+        accepted = await self._write_thread.run(lambda: self._writes.add(new, max_queued, key, cleared))
         if self._writes.unsettled:
             await self._settling.complete(self._writes.unsettled, accepted.messages)
         return accepted
 
     async def get(self, tenant: str, message_id: str) -> Message:
         """See `MessageStore.get`."""
-        return await self._read_lane.run(lambda: self._reads.message(tenant, message_id))
+        return await self._read_thread.run(lambda: self._reads.message(tenant, message_id))
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
         """See `MessageStore.list_messages`."""
-        return await scan(lambda look: self._list_lane.run(lambda: self._lists.look(tenant, chosen, look)), page)
+        return await scan(lambda look: self._list_thread.run(lambda: self._lists.look(tenant, chosen, look)), page)
 
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
         """See `MessageStore.get_head`."""
-        return await self._read_lane.run(lambda: self._reads.head(tenant, thread_id))
+        return await self._read_thread.run(lambda: self._reads.head(tenant, thread_id))
 
     async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
         """See `MessageStore.cancel`."""
-        cancelled = await self._write_lane.run(lambda: self._writes.cancel(tenant, message_id, running))
+        cancelled = await self._write_thread.run(lambda: self._writes.cancel(tenant, message_id, running))
         await self._settling.complete(self._writes.unsettled, [cancelled])
         return cancelled
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
         """See `MessageStore.reprioritize`."""
-        message = await self._write_lane.run(lambda: self._writes.reprioritize(tenant, message_id, priority))
+        message = await self._write_thread.run(lambda: self._writes.reprioritize(tenant, message_id, priority))
         await self._settling.complete(self._writes.unsettled, [message])
         return message
 
@@ -174,73 +174,73 @@ class SqliteStore:
         self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
     ) -> Accepted:
         """See `MessageStore.resume`."""
-        return await self._write_lane.run(lambda: self._writes.resume(tenant, message_id, fence, value, key))
+        return await self._write_thread.run(lambda: self._writes.resume(tenant, message_id, fence, value, key))
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         """See `MessageStore.requeue`."""
         ids = list(dict.fromkeys(message_ids))
-        given = {each.id: each for each in await self._list_lane.run(lambda: self._lists.messages(tenant, ids))}
-        messages = await self._write_lane.run(lambda: self._writes.requeue(tenant, ids, given))
+        given = {each.id: each for each in await self._list_thread.run(lambda: self._lists.messages(tenant, ids))}
+        messages = await self._write_thread.run(lambda: self._writes.requeue(tenant, ids, given))
         await self._settling.complete(self._writes.unsettled, messages)
-        return await self._list_lane.run(lambda: self._lists.with_places(messages))
+        return await self._list_thread.run(lambda: self._lists.with_places(messages))
 
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
         """See `MessageStore.purge`."""
         ids = list(dict.fromkeys(message_ids))
-        return await self._write_lane.run(lambda: self._writes.purge(tenant, ids))
+        return await self._write_thread.run(lambda: self._writes.purge(tenant, ids))
 
     async def list_attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
         """See `MessageStore.list_attempts`."""
-        return await self._list_lane.run(lambda: self._lists.attempts(message_ids))
+        return await self._list_thread.run(lambda: self._lists.attempts(message_ids))
 
     async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
         """See `MessageStore.group_dead_letters`."""
-        return await self._list_lane.run(lambda: self._lists.dead_letter_groups(tenant, limit))
+        return await self._list_thread.run(lambda: self._lists.dead_letter_groups(tenant, limit))
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
         """See `MessageStore.summary`."""
-        return await self._list_lane.run(lambda: self._lists.summary(tenant, limit))
+        return await self._list_thread.run(lambda: self._lists.summary(tenant, limit))
 
     async def pause(self, paused: bool) -> None:
         """See `MessageStore.pause`."""
-        await self._write_lane.run(lambda: self._writes.pause(paused))
+        await self._write_thread.run(lambda: self._writes.pause(paused))
 
-    async def pace(self) -> Pace:
-        """See `MessageStore.pace`."""
-        return await self._read_lane.run(self._reads.pace)
+    async def throughput(self) -> Throughput:
+        """See `MessageStore.throughput`."""
+        return await self._read_thread.run(self._reads.throughput)
 
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
         """See `MessageStore.claim`."""
-        return await self._write_lane.run(lambda: self._writes.claim(worker_id, agents, limit, lease_seconds))
+        return await self._write_thread.run(lambda: self._writes.claim(worker_id, agents, limit, lease_seconds))
 
     async def finish(self, lease: Lease, outcome: Outcome) -> None:
         """See `MessageStore.finish`."""
-        await self._write_lane.run(lambda: self._writes.finish(lease, outcome), size=outcome_size(outcome))
+        await self._write_thread.run(lambda: self._writes.finish(lease, outcome), size=outcome_size(outcome))
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
         """See `MessageStore.rescue`."""
         await self._read_clock()
-        return await repeat(lambda: self._write_lane.run(lambda: self._writes.rescue(max_crashes)), BATCH)
+        return await repeat(lambda: self._write_thread.run(lambda: self._writes.rescue(max_crashes)), BATCH)
 
     async def promote(self) -> int:
         """See `MessageStore.promote`."""
         await self._read_clock()
-        return await repeat(lambda: self._write_lane.run(self._writes.promote), PROMOTE_BATCH)
+        return await repeat(lambda: self._write_thread.run(self._writes.promote), PROMOTE_BATCH)
 
     async def expire_interrupts(self) -> int:
         """See `MessageStore.expire_interrupts`."""
-        return await repeat(lambda: self._write_lane.run(self._writes.expire_interrupts), BATCH)
+        return await repeat(lambda: self._write_thread.run(self._writes.expire_interrupts), BATCH)
 
     async def prune_keys(self) -> None:
         """See `MessageStore.prune_keys`."""
-        await self._write_lane.run(self._writes.prune_keys, durable=False)
+        await self._write_thread.run(self._writes.prune_keys, durable=False)
 
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """See `MessageStore.prune_logs`."""
         age = int(older_than_seconds * 1000)
 
         def prune_part(size: int) -> Awaitable[tuple[int, list[str], bool]]:
-            return self._write_lane.run(lambda: self._writes.prune_logs(age, size), durable=False)
+            return self._write_thread.run(lambda: self._writes.prune_logs(age, size), durable=False)
 
         return await prune(prune_part, limit, PRUNE_BATCH)
 
@@ -249,7 +249,7 @@ class SqliteStore:
         age = int(older_than_seconds * 1000)
 
         def prune_part(size: int) -> Awaitable[tuple[int, list[str], bool]]:
-            return self._write_lane.run(lambda: self._writes.prune_messages(age, size), durable=False)
+            return self._write_thread.run(lambda: self._writes.prune_messages(age, size), durable=False)
 
         return await prune(prune_part, limit, PRUNE_BATCH)
 
@@ -257,82 +257,82 @@ class SqliteStore:
 
     async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
         """See `EventLog.append`. Token rows do not wait for the disk: the finish that follows makes them durable."""
-        return await self._write_lane.run(
+        return await self._write_thread.run(
             lambda: self._writes.append(lease, events), durable=False, size=events_size(events)
         )
 
     async def read(self, message_id: str, *, after: int, limit: int) -> EventPage:
         """See `EventLog.read`."""
-        return await self._read_lane.run(lambda: self._reads.read_log(message_id, after, limit))
+        return await self._read_thread.run(lambda: self._reads.read_log(message_id, after, limit))
 
     # Threads
 
     async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
         """See `ThreadStore.list_threads`."""
-        return await self._list_lane.run(lambda: self._lists.threads(tenant, page))
+        return await self._list_thread.run(lambda: self._lists.threads(tenant, page))
 
     async def get_thread(self, tenant: str, thread_id: str) -> Thread:
         """See `ThreadStore.get_thread`."""
-        return await self._read_lane.run(lambda: self._reads.thread(tenant, thread_id))
+        return await self._read_thread.run(lambda: self._reads.thread(tenant, thread_id))
 
     async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
         """See `ThreadStore.list_thread_messages`."""
-        return await self._list_lane.run(lambda: self._lists.thread_messages(tenant, thread_id, after, limit))
+        return await self._list_thread.run(lambda: self._lists.thread_messages(tenant, thread_id, after, limit))
 
     # Webhooks
 
     async def claim_deliveries(self, limit: int, *, lease_seconds: float) -> list[Delivery]:
         """See `WebhookStore.claim_deliveries`."""
-        return await self._write_lane.run(lambda: self._writes.claim_deliveries(limit, int(lease_seconds * 1000)))
+        return await self._write_thread.run(lambda: self._writes.claim_deliveries(limit, int(lease_seconds * 1000)))
 
     async def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
         """See `WebhookStore.settle_delivery`."""
         next_in_ms = None if next_in is None else int(next_in * 1000)
-        return await self._write_lane.run(lambda: self._writes.settle_delivery(taken, attempt, next_in_ms))
+        return await self._write_thread.run(lambda: self._writes.settle_delivery(taken, attempt, next_in_ms))
 
     async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
         """See `WebhookStore.list_deliveries`."""
-        return await self._list_lane.run(lambda: self._lists.deliveries(tenant, message_id))
+        return await self._list_thread.run(lambda: self._lists.deliveries(tenant, message_id))
 
     async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
         """See `WebhookStore.find_deliveries`."""
-        return await self._list_lane.run(lambda: self._lists.delivery_records(tenant, chosen, page))
+        return await self._list_thread.run(lambda: self._lists.delivery_records(tenant, chosen, page))
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
         """See `WebhookStore.replay_delivery`."""
-        return await self._write_lane.run(lambda: self._writes.replay_delivery(tenant, delivery_id))
+        return await self._write_thread.run(lambda: self._writes.replay_delivery(tenant, delivery_id))
 
     # Workers
 
     @contextlib.contextmanager
-    def open_heart(self) -> Iterator[Heart]:
-        """See `WorkerStore.open_heart`."""
+    def open_lease_renewer(self) -> Iterator[LeaseRenewer]:
+        """See `WorkerStore.open_lease_renewer`."""
         with mapped_errors():
             connection = connect(self._path)
         look_often(connection)
         try:
-            yield _SqliteHeart(connection, self._make_writes(lambda: connection), self._beats)
+            yield _SqliteLeaseRenewer(connection, self._make_writes(lambda: connection), self._beats)
         finally:
             connection.close()
 
     async def list_workers(self) -> list[Worker]:
         """See `WorkerStore.list_workers`."""
-        return await self._read_lane.run(self._reads.workers)
+        return await self._read_thread.run(self._reads.workers)
 
     async def prune_workers(self, *, silent_for_seconds: float) -> None:
         """See `WorkerStore.prune_workers`."""
         age = int(silent_for_seconds * 1000)
-        await self._write_lane.run(lambda: self._writes.prune_workers(age), durable=False)
+        await self._write_thread.run(lambda: self._writes.prune_workers(age), durable=False)
 
     # Signals
 
     def subscribe(self, *topics: str) -> AbstractContextManager[Subscription]:
-        """See `Signals.subscribe`."""
-        return self._hub.subscribe(*topics)
+        """See `Notifier.subscribe`."""
+        return self._notifier.subscribe(*topics)
 
     def publish(self, *topics: str) -> None:
-        """See `Signals.publish`."""
-        self._hub.publish(*topics)
+        """See `Notifier.publish`."""
+        self._notifier.publish(*topics)
 
     def leave_hints(self) -> None:
         """In the writing transaction: what other processes should look at."""
@@ -345,7 +345,7 @@ class SqliteStore:
             topics = tuple(self._writes.touched)
             self._writes.touched.clear()
             with contextlib.suppress(RuntimeError):  # the loop is gone, and all subscribers with it
-                self._loop.call_soon_threadsafe(self._hub.publish, *topics)
+                self._loop.call_soon_threadsafe(self._notifier.publish, *topics)
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Passes on the hints of other processes, in a thread with a connection of its own, whatever happens to it."""
@@ -372,7 +372,7 @@ class SqliteStore:
                     if process != self._process:
                         topics.update(json.loads(str(text)))
                 if topics:
-                    loop.call_soon_threadsafe(self._hub.publish, *topics)
+                    loop.call_soon_threadsafe(self._notifier.publish, *topics)
 
     def _make_writes(self, connection: Callable[[], apsw.Connection]) -> Writes:
         return Writes(connection, self._queries, ranks=self._ranks, clock=self._clock)
@@ -380,7 +380,7 @@ class SqliteStore:
     async def _read_clock(self) -> None:
         """Before anything is judged by the time: notice steps of this host's wall clock."""
         if isinstance(clock := self._clock, SteadyClock):
-            await self._write_lane.run(lambda: self._writes.read_clock(clock), durable=False)
+            await self._write_thread.run(lambda: self._writes.read_clock(clock), durable=False)
 
 
 class _HintingWriter(Writer):
@@ -399,8 +399,8 @@ class _HintingWriter(Writer):
         self._store.publish_hints()
 
 
-class _SqliteHeart:
-    """Meets `app.store.ports.Heart`."""
+class _SqliteLeaseRenewer:
+    """Meets `app.store.ports.LeaseRenewer`."""
 
     def __init__(self, connection: apsw.Connection, writes: Writes, beats: Beats) -> None:
         self._connection = connection
@@ -408,11 +408,11 @@ class _SqliteHeart:
         self._beats = beats
 
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
-        """See `Heart.beat`."""
+        """See `LeaseRenewer.beat`."""
         with self._beats.transaction(self._connection):
             return self._writes.beat(worker, leases, lease_seconds)
 
     def stop(self, worker_id: str) -> None:
-        """See `Heart.stop`."""
+        """See `LeaseRenewer.stop`."""
         with self._beats.transaction(self._connection):
             self._writes.remove_worker(worker_id)

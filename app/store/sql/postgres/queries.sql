@@ -398,7 +398,7 @@ FROM kinds CROSS JOIN LATERAL (
 ) AS newest
 ORDER BY kinds.last DESC, kinds.fingerprint
 
--- name: pace
+-- name: throughput
 -- Not far back: where few of the newest were completed, a few have to do.
 SELECT paused, (
     SELECT coalesce(json_agg(json_build_array(slots, agents)), '[]')::text FROM (

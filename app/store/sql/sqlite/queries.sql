@@ -308,7 +308,7 @@ FROM kinds JOIN messages AS newest ON newest.number = (
 )
 ORDER BY kinds.last DESC, kinds.fingerprint
 
--- name: pace
+-- name: throughput
 -- Not far back: where few of the newest were completed, a few have to do.
 SELECT
     (SELECT paused FROM queue),

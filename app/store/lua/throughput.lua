@@ -26,4 +26,4 @@ for i, agents in ipairs(groups) do
     in_groups[i] = running[agents] or 0
 end
 return {redis.call('EXISTS', PAUSED), told, redis.call('ZCARD', LEASES),
-    redis.call('LRANGE', PACE, -tonumber(ARGV[1]), -1), in_groups}
+    redis.call('LRANGE', THROUGHPUT, -tonumber(ARGV[1]), -1), in_groups}
