@@ -10,18 +10,18 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple, cast
 
-from app.agents.base import AgentDrained, AgentInterrupted, AgentTask, Drain, FinalResult
-from app.agents.loop import AgentLoop
-from app.agents.registry import AgentRegistry
-from app.agents.runs import AgentRaised, AgentRun
-from app.config import Settings
-from app.errors import AgentQueueError, CommitUnknown, LeaseLost, StoreError, StoreUnavailable
-from app.events.writer import EventWriter
-from app.models.attempts import Claim, Completed, Failed, Interrupted, Outcome, Released, Retry
-from app.models.failures import FailureDetails
-from app.models.messages import Message
-from app.observability.logging import TRACEBACK, Redactor
-from app.policy.failures import (
+from .agents.base import AgentDrained, AgentInterrupted, AgentTask, Drain, FinalResult
+from .agents.loop import AgentLoop
+from .agents.registry import AgentRegistry
+from .agents.runs import AgentRaised, AgentRun
+from .config import Settings
+from .errors import AgentQueueError, CommitUnknown, LeaseLost, StoreError, StoreUnavailable
+from .events.writer import EventWriter
+from .models.attempts import Claim, Completed, Failed, Interrupted, Outcome, Released, Retry
+from .models.failures import FailureDetails
+from .models.messages import Message
+from .observability.logging import TRACEBACK, Redactor
+from .policy.failures import (
     UNREADABLE,
     class_name,
     described,
@@ -31,9 +31,9 @@ from app.policy.failures import (
     text_of,
     traceback_of,
 )
-from app.policy.retry import AGENT_ERROR, TIMEOUT, Backoff, Verdict, fingerprint, judge
-from app.store.ports import EventLog
-from app.text import scrubbed
+from .policy.retry import AGENT_ERROR, TIMEOUT, Backoff, Verdict, fingerprint, judge
+from .store.ports import EventLog
+from .text import scrubbed
 
 logger = logging.getLogger(__name__)
 

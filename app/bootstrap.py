@@ -12,32 +12,32 @@ from urllib.parse import parse_qs, unquote
 
 from uvicorn.loops.auto import auto_loop_factory
 
-from app.agent_processor import AgentProcessor
-from app.agents.base import Agent, AgentMemory
-from app.agents.embedded import EmbeddedModel
-from app.agents.functions import FunctionAgent, is_answering
-from app.agents.import_path import load_attribute, make_importable
-from app.agents.loop import AgentLoop
-from app.agents.memory import LazyMemory, MemoryOnLoop
-from app.agents.registry import AgentRegistry, Loader
-from app.checkpoints.factory import check_server, checkpoint_url, open_saver, saver_opener
-from app.config import Settings, place_of
-from app.errors import AgentQueueError, StoreError, StoreUnavailable
-from app.events.tail import Streams
-from app.maintenance import Maintenance
-from app.observability.logging import Redactor, configure_logging
-from app.queue_manager import QueueManager
-from app.services import Services
-from app.store.factory import make_store
-from app.store.ports import Store
-from app.thread_manager import ThreadManager
-from app.webhooks.sender import WebhookSender
-from app.worker import QueueWorker
+from .agent_processor import AgentProcessor
+from .agents.base import Agent, AgentMemory
+from .agents.embedded import EmbeddedModel
+from .agents.functions import FunctionAgent, is_answering
+from .agents.import_path import load_attribute, make_importable
+from .agents.loop import AgentLoop
+from .agents.memory import LazyMemory, MemoryOnLoop
+from .agents.registry import AgentRegistry, Loader
+from .checkpoints.factory import check_server, checkpoint_url, open_saver, saver_opener
+from .config import Settings, place_of
+from .errors import AgentQueueError, StoreError, StoreUnavailable
+from .events.tail import Streams
+from .maintenance import Maintenance
+from .observability.logging import Redactor, configure_logging
+from .queue_manager import QueueManager
+from .services import Services
+from .store.factory import make_store
+from .store.ports import Store
+from .thread_manager import ThreadManager
+from .webhooks.sender import WebhookSender
+from .worker import QueueWorker
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
 
-    from app.checkpoints.factory import Saver
+    from .checkpoints.factory import Saver
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Agents:
             if is_answering(found):
                 return FunctionAgent(cast(Callable[..., Any], found))
             await asyncio.to_thread(_import, "app.agents.graphs")
-            from app.agents.graphs import agent_of
+            from .agents.graphs import agent_of
 
             return await agent_of(found, path, await self._open_memory())
 
@@ -132,12 +132,12 @@ class Agents:
         if settings.uses_embedded_model:
             parallel = max(1, min(settings.worker_concurrency, MAX_EMBEDDED_PARALLEL))
             endpoint, _ = await asyncio.gather(self._embedded.start(parallel), importing)
-            from app.agents.builtin import embedded_chat
+            from .agents.builtin import embedded_chat
 
             graph = await embedded_chat(endpoint, self._open_client())
         else:
             await importing
-            from app.agents.builtin import hosted_chat
+            from .agents.builtin import hosted_chat
 
             key = settings.openai_api_key
             graph = await hosted_chat(
@@ -146,13 +146,13 @@ class Agents:
                 settings.openai_base_url,
                 self._open_client(),
             )
-        from app.agents.langgraph import LangGraphAgent
+        from .agents.langgraph import LangGraphAgent
 
         return LangGraphAgent(graph, await self._open_memory())
 
     def _open_client(self) -> "AsyncClient":
         """A client for the built-in agent's model, closed with the memory."""
-        from app.agents.model_client import model_client
+        from .agents.model_client import model_client
 
         client = model_client()
         self._resources.push_async_callback(client.aclose)

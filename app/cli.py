@@ -5,9 +5,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from app import __version__
-from app.config import Settings
-from app.main import migrate, run, serve, work
+from . import __version__
+from .config import Settings
+from .main import migrate, run, serve, work
 
 COMMANDS: dict[str, tuple[Callable[[Settings], None], str]] = {
     "serve": (serve, "take messages, show streams and run messages (WORKER_CONCURRENCY=0: run none)"),

@@ -12,8 +12,8 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.errors import ConfigurationError
-from app.project import Project, read_project
+from .errors import ConfigurationError
+from .project import Project, read_project
 
 DEFAULT_MODEL_NAME = "gpt-4"
 EMBEDDED_MODEL_NAME = "embedded"

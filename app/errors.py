@@ -32,7 +32,7 @@
 Each class has a stable `code`. What HTTP makes of it is decided in `app.api.errors`.
 """
 
-from app.text import escaped
+from .text import escaped
 
 MAX_SHOWN_PLACE = 200
 

@@ -18,21 +18,21 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import __version__
-from app.api import admin, description, errors, health, reference, root, routes, streaming, threads, websocket
-from app.api.connections import connection_limit
-from app.api.cors import AllowedOrigins
-from app.api.description import describe
-from app.api.gate import Gate
-from app.api.middleware import HotRoute, RawThreadPaths
-from app.api.queries import KnownQuery, query_for, query_refusal
-from app.api.stopping import tell_cut_off
-from app.api.uvicorn_http_protocol import protocol_for
-from app.api.uvicorn_protocol import ConnectedWebSocketProtocol
-from app.bootstrap import Runtime, start_logging
-from app.config import Settings, load_settings, share_environment
-from app.errors import AgentQueueError, ConfigurationError, StoreRefused, StoreUnavailable
-from app.startup import await_engines
+from . import __version__
+from .api import admin, description, errors, health, reference, root, routes, streaming, threads, websocket
+from .api.connections import connection_limit
+from .api.cors import AllowedOrigins
+from .api.description import describe
+from .api.gate import Gate
+from .api.middleware import HotRoute, RawThreadPaths
+from .api.queries import KnownQuery, query_for, query_refusal
+from .api.stopping import tell_cut_off
+from .api.uvicorn_http_protocol import protocol_for
+from .api.uvicorn_protocol import ConnectedWebSocketProtocol
+from .bootstrap import Runtime, start_logging
+from .config import Settings, load_settings, share_environment
+from .errors import AgentQueueError, ConfigurationError, StoreRefused, StoreUnavailable
+from .startup import await_engines
 
 logger = logging.getLogger("app.main")
 

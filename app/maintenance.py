@@ -5,10 +5,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from app.agents.base import AgentMemory
-from app.config import Settings
-from app.errors import AgentQueueError
-from app.store.ports import MessageStore, WorkerStore
+from .agents.base import AgentMemory
+from .config import Settings
+from .errors import AgentQueueError
+from .store.ports import MessageStore, WorkerStore
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from app.errors import ConfigurationError
+from .errors import ConfigurationError
 
 APPLIED = ("$schema", "graphs", "dependencies", "env")
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
-from app.agents.base import AgentMemory
-from app.agents.registry import AgentRegistry
-from app.errors import (
+from .agents.base import AgentMemory
+from .agents.registry import AgentRegistry
+from .errors import (
     DeliveryNotFound,
     InvalidRequest,
     MemoryClosed,
@@ -20,10 +20,10 @@ from app.errors import (
     QueueFull,
     SelectionMoved,
 )
-from app.events.wait_estimates import WaitEstimates
-from app.models.attempts import FailedAttempt
-from app.models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, WebhookEvent
-from app.models.messages import (
+from .events.wait_estimates import WaitEstimates
+from .models.attempts import FailedAttempt
+from .models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, WebhookEvent
+from .models.messages import (
     Accepted,
     DeadLetterGroup,
     IfBusy,
@@ -38,12 +38,12 @@ from app.models.messages import (
     RequestKey,
     new_message_id,
 )
-from app.models.workers import Throughput
-from app.policy.lifecycle import TERMINAL
-from app.policy.wait_estimate import WaitEstimate, wait_estimate
-from app.store.ports import MOVED, MessageStore, Notifier, WebhookStore
-from app.text import storable
-from app.webhooks.outbound_http import Resolve, check_webhook_url, remembering, resolve_host
+from .models.workers import Throughput
+from .policy.lifecycle import TERMINAL
+from .policy.wait_estimate import WaitEstimate, wait_estimate
+from .store.ports import MOVED, MessageStore, Notifier, WebhookStore
+from .text import storable
+from .webhooks.outbound_http import Resolve, check_webhook_url, remembering, resolve_host
 
 logger = logging.getLogger(__name__)
 

@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.agents.registry import AgentRegistry
-from app.config import Settings
-from app.events.tail import Streams
-from app.queue_manager import QueueManager
-from app.store.ports import EventLog, Store
-from app.thread_manager import ThreadManager
+from .agents.registry import AgentRegistry
+from .config import Settings
+from .events.tail import Streams
+from .queue_manager import QueueManager
+from .store.ports import EventLog, Store
+from .thread_manager import ThreadManager
 
 
 class WorkerStatus(Protocol):

@@ -9,9 +9,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
-from app.bootstrap import check_memory, check_store
-from app.config import Settings
-from app.errors import StoreRefused, StoreUnavailable
+from .bootstrap import check_memory, check_store
+from .config import Settings
+from .errors import StoreRefused, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 

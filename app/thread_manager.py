@@ -1,7 +1,7 @@
 """Conversations: listing them and their messages."""
 
-from app.models.messages import Message, Page, Thread
-from app.store.ports import ThreadStore
+from .models.messages import Message, Page, Thread
+from .store.ports import ThreadStore
 
 
 class ThreadManager:

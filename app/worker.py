@@ -12,17 +12,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
-from app.agent_processor import AgentProcessor
-from app.agents.base import Drain
-from app.agents.loop import AgentLoop
-from app.agents.registry import AgentRegistry
-from app.config import Settings
-from app.errors import AgentQueueError, LeaseLost
-from app.models.attempts import Beat, Cancelled, Claim, Lease, Outcome, Released
-from app.models.messages import new_message_id
-from app.models.workers import AgentState, ServedAgent, Worker
-from app.store.group_commit import joined
-from app.store.ports import CANCELS, READY, LeaseRenewer, MessageStore, Notifier, WorkerStore
+from .agent_processor import AgentProcessor
+from .agents.base import Drain
+from .agents.loop import AgentLoop
+from .agents.registry import AgentRegistry
+from .config import Settings
+from .errors import AgentQueueError, LeaseLost
+from .models.attempts import Beat, Cancelled, Claim, Lease, Outcome, Released
+from .models.messages import new_message_id
+from .models.workers import AgentState, ServedAgent, Worker
+from .store.group_commit import joined
+from .store.ports import CANCELS, READY, LeaseRenewer, MessageStore, Notifier, WorkerStore
 
 logger = logging.getLogger(__name__)
 
@@ -374,6 +374,6 @@ def _boottime() -> float:
 
 
 if __name__ == "__main__":
-    from app.main import run, work
+    from .main import run, work
 
     run(work)

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 
-from app.access.hosts import is_loopback, parse_host
-from app.api.errors import Unauthorized
-from app.models.messages import DEFAULT_TENANT
-from app.text import escaped
+from .hosts import is_loopback, parse_host
+from ..api.errors import Unauthorized
+from ..models.messages import DEFAULT_TENANT
+from ..text import escaped
 
 FORWARDING_HEADERS = frozenset(
     (

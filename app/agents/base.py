@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from app.models.attempts import Lease
-from app.models.parts import Part
+from ..models.attempts import Lease
+from ..models.parts import Part
 
 
 class FinalResult(NamedTuple):

@@ -15,8 +15,8 @@ from langchain_openai import ChatOpenAI
 from langgraph.pregel import Pregel
 from pydantic import SecretStr
 
-from app.agents.embedded import CONTEXT_TOKENS, Endpoint
-from app.errors import AgentUnavailable
+from .embedded import CONTEXT_TOKENS, Endpoint
+from ..errors import AgentUnavailable
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from app.errors import AgentUnavailable
+from ..errors import AgentUnavailable
 
 CONTEXT_TOKENS = 4096
 

@@ -15,10 +15,10 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 
-from app.agents.base import Agent, AgentDrained, AgentInterrupted, AgentMemory, AgentTask, FinalResult
-from app.agents.langgraph import LangGraphAgent
-from app.errors import AgentUnavailable
-from app.models.parts import Part
+from .base import Agent, AgentDrained, AgentInterrupted, AgentMemory, AgentTask, FinalResult
+from .langgraph import LangGraphAgent
+from ..errors import AgentUnavailable
+from ..models.parts import Part
 
 if TYPE_CHECKING:
     from langgraph_sdk.runtime import ServerRuntime

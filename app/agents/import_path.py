@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from app.errors import AgentUnavailable
-from app.policy.failures import attribute as attribute_of
+from ..errors import AgentUnavailable
+from ..policy.failures import attribute as attribute_of
 
 OUR_PACKAGE = "app"
 

@@ -3,7 +3,7 @@
 import codecs
 import re
 
-from app.text import scrubbed
+from ..text import scrubbed
 
 _HALVES = re.compile(r"[\ud800-\udfff]")
 _BYTES = re.compile(r"[\udc80-\udcff]+")

@@ -14,10 +14,10 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, TypeVar
 
-from app.agents.base import Agent, AgentTask
-from app.agents.places import place_of, stack_of_thread
-from app.agents.runs import AgentRun, Mailbox, note_task
-from app.agents.threads import AgentThreads
+from .base import Agent, AgentTask
+from .places import place_of, stack_of_thread
+from .runs import AgentRun, Mailbox, note_task
+from .threads import AgentThreads
 
 logger = logging.getLogger(__name__)
 

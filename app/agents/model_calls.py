@@ -8,8 +8,8 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import LLMResult
 from langgraph.constants import TAG_NOSTREAM
 
-from app.agents.finish_check import AnswerCutOff, FinishCheck
-from app.agents.joined_text import JoinedText
+from .finish_check import AnswerCutOff, FinishCheck
+from .joined_text import JoinedText
 
 MIDDLEWARE_HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
 """Ends of the names of nodes in which `create_agent` runs middleware."""

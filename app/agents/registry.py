@@ -5,12 +5,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from app.agents.base import Agent
-from app.agents.import_path import hint_for
-from app.errors import AgentQueueError, AgentUnavailable, InvalidRequest, StoreUnavailable
-from app.models.workers import AgentState, ServedAgent
-from app.observability.logging import TRACEBACK
-from app.policy.failures import described, own_place_of, traceback_of
+from .base import Agent
+from .import_path import hint_for
+from ..errors import AgentQueueError, AgentUnavailable, InvalidRequest, StoreUnavailable
+from ..models.workers import AgentState, ServedAgent
+from ..observability.logging import TRACEBACK
+from ..policy.failures import described, own_place_of, traceback_of
 
 logger = logging.getLogger(__name__)
 

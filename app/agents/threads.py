@@ -11,8 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
-from app.agents.places import place_of, stack_of_thread
-from app.agents.runs import RUN, AgentRun
+from .places import place_of, stack_of_thread
+from .runs import RUN, AgentRun
 
 P = ParamSpec("P")
 T = TypeVar("T")

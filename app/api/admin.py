@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from app.api.deps import (
+from .deps import (
     Cursor,
     FilterDep,
     Limit,
@@ -18,9 +18,9 @@ from app.api.deps import (
     link_behind,
     next_link,
 )
-from app.api.errors import problems
-from app.api.replies import JsonReply
-from app.api.schemas.admin import (
+from .errors import problems
+from .replies import JsonReply
+from .schemas.admin import (
     DeadLetter,
     DeadLetterGroups,
     DeadLetterList,
@@ -36,8 +36,8 @@ from app.api.schemas.admin import (
     UnfinishedSelection,
     WorkerList,
 )
-from app.models.deliveries import DeliveryFilter, DeliveryState, WebhookEvent
-from app.queue_manager import FAILED
+from ..models.deliveries import DeliveryFilter, DeliveryState, WebhookEvent
+from ..queue_manager import FAILED
 
 router = APIRouter()
 

@@ -7,7 +7,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
-from app.api.errors import problem
+from .errors import problem
 
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST")
 REQUEST_HEADERS = ("Authorization", "Cache-Control", "Idempotency-Key", "Last-Event-ID", "Prefer")

@@ -11,15 +11,15 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
-from app.access.rule import Principal, authenticate
-from app.api.errors import InvalidBody, UnsupportedMediaType
-from app.api.field_errors import detail_of
-from app.errors import InvalidRequest
-from app.models.messages import Accepted, Message, MessageFilter, MessageState, Page, Priority
-from app.models.types import Text, ThreadId
-from app.services import Services
-from app.store.ports import PAGE_TEXT_LENGTH
-from app.text import storable
+from ..access.rule import Principal, authenticate
+from .errors import InvalidBody, UnsupportedMediaType
+from .field_errors import detail_of
+from ..errors import InvalidRequest
+from ..models.messages import Accepted, Message, MessageFilter, MessageState, Page, Priority
+from ..models.types import Text, ThreadId
+from ..services import Services
+from ..store.ports import PAGE_TEXT_LENGTH
+from ..text import storable
 
 B = TypeVar("B", bound=BaseModel)
 _thread_id = TypeAdapter[str](ThreadId)

@@ -7,13 +7,13 @@ from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 from starlette.routing import Route
 
-from app.api import errors
-from app.api.replies import JsonReply
-from app.api.schemas import admin as operation_schemas
-from app.api.schemas import messages as schemas
-from app.api.schemas.admin import DeadLetterSelection, UnfinishedSelection
-from app.api.schemas.events import StreamEvent
-from app.api.schemas.messages import MessageAnswer, MessageBatch, MessageChange, MessageCreate, Problem
+from . import errors
+from .replies import JsonReply
+from .schemas import admin as operation_schemas
+from .schemas import messages as schemas
+from .schemas.admin import DeadLetterSelection, UnfinishedSelection
+from .schemas.events import StreamEvent
+from .schemas.messages import MessageAnswer, MessageBatch, MessageChange, MessageCreate, Problem
 
 READ_BY_HAND = (MessageCreate, MessageBatch, MessageChange, MessageAnswer, UnfinishedSelection, DeadLetterSelection)
 """Bodies that endpoints read by themselves."""

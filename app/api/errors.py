@@ -12,10 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from app.api.field_errors import field_error
-from app.api.replies import JsonReply
-from app.api.schemas.messages import Problem, ProblemError
-from app.errors import (
+from .field_errors import field_error
+from .replies import JsonReply
+from .schemas.messages import Problem, ProblemError
+from ..errors import (
     AgentQueueError,
     CommitUnknown,
     Conflict,
@@ -25,7 +25,7 @@ from app.errors import (
     StoreError,
     StoreUnavailable,
 )
-from app.models.messages import MessageState
+from ..models.messages import MessageState
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from app.api.schemas.messages import ProblemError
+from .schemas.messages import ProblemError
 
 PLACES = ("body", "query", "path", "header")
 """What FastAPI puts in front of a field's name."""

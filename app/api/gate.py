@@ -6,9 +6,9 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.access.hosts import Host, is_loopback, is_own_page, parse_host
-from app.api.errors import NOTHING_HERE, BodyTooLarge, problem
-from app.api.uvicorn_protocol import HEAD_EXTENSION
+from ..access.hosts import Host, is_loopback, is_own_page, parse_host
+from .errors import NOTHING_HERE, BodyTooLarge, problem
+from .uvicorn_protocol import HEAD_EXTENSION
 
 CLOSE = {"Connection": "close"}
 

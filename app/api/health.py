@@ -4,13 +4,13 @@ import logging
 
 from fastapi import APIRouter, Response
 
-from app import __version__
-from app.api.deps import ServicesDep
-from app.api.replies import JsonReply
-from app.api.schemas.admin import Alive, Check, Health
-from app.errors import StoreError
-from app.models.workers import AgentState
-from app.services import Services
+from .. import __version__
+from .deps import ServicesDep
+from .replies import JsonReply
+from .schemas.admin import Alive, Check, Health
+from ..errors import StoreError
+from ..models.workers import AgentState
+from ..services import Services
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.errors import response_to
+from .errors import response_to
 
 logger = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.access.rule import authenticate
-from app.api.errors import MAX_ERRORS_TOLD, Unauthorized, problem, response_to
-from app.api.gate import answer
-from app.api.middleware import routed
-from app.api.schemas.messages import ProblemError
+from ..access.rule import authenticate
+from .errors import MAX_ERRORS_TOLD, Unauthorized, problem, response_to
+from .gate import answer
+from .middleware import routed
+from .schemas.messages import ProblemError
 
 MAX_NAME_TOLD = 100
 """Characters of an unknown name that are repeated in the answer."""

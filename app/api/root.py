@@ -8,9 +8,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from starlette.responses import HTMLResponse
 
-from app import __version__
-from app.api.replies import JsonReply
-from app.api.schemas.messages import example
+from .. import __version__
+from .replies import JsonReply
+from .schemas.messages import example
 
 NAME = "Agent Queue System"
 LINKS = {

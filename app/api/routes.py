@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.deps import (
+from .deps import (
     IDEMPOTENCY_KEY,
     Cursor,
     FilterDep,
@@ -23,11 +23,11 @@ from app.api.deps import (
     replay_headers,
     services_of,
 )
-from app.api.errors import problems
-from app.api.replies import JsonReply
-from app.api.request_keys import batch_key, key_of, resume_key, submit_key
-from app.api.schemas.admin import DeliveryList, DeliveryView, MessageRequeued
-from app.api.schemas.messages import (
+from .errors import problems
+from .replies import JsonReply
+from .request_keys import batch_key, key_of, resume_key, submit_key
+from .schemas.admin import DeliveryList, DeliveryView, MessageRequeued
+from .schemas.messages import (
     BatchAccepted,
     CancelReply,
     MessageAccepted,
@@ -41,11 +41,11 @@ from app.api.schemas.messages import (
     MessageResumed,
     MessageStatus,
 )
-from app.api.streaming import EVENT_STREAM, EventStreamResponse, tail_of
-from app.models.messages import Message, MessageState
-from app.policy.lifecycle import TERMINAL
-from app.queue_manager import Selection
-from app.services import Services
+from .streaming import EVENT_STREAM, EventStreamResponse, tail_of
+from ..models.messages import Message, MessageState
+from ..policy.lifecycle import TERMINAL
+from ..queue_manager import Selection
+from ..services import Services
 
 router = APIRouter(tags=["messages"])
 JSON = "application/json"

@@ -4,11 +4,11 @@ from collections.abc import Collection
 
 from starlette.types import Receive, Scope, Send
 
-from app.api.cors import let_page_read
-from app.api.errors import ServerStopping, response_to
-from app.api.gate import SAFE_METHODS
-from app.api.uvicorn_protocol import SERVICE_RESTART
-from app.errors import CommitUnknown
+from .cors import let_page_read
+from .errors import ServerStopping, response_to
+from .gate import SAFE_METHODS
+from .uvicorn_protocol import SERVICE_RESTART
+from ..errors import CommitUnknown
 
 
 class ChangeCutOff(CommitUnknown):

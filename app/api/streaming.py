@@ -11,17 +11,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.deps import Limit, MessageIdDep, PrincipalDep, ServicesDep, principal_of, services_of
-from app.api.errors import problems
-from app.api.replies import JsonReply
-from app.api.schemas.events import EventList, stream_items
-from app.api.uvicorn_protocol import HEAD_EXTENSION, Connection, connection_of
-from app.errors import AgentQueueError, InvalidRequest
-from app.events.fanout import Idle, StoredEvents, is_over
-from app.events.tail import News, Reset, Waiting
-from app.models.messages import MessageState
-from app.services import Services
-from app.text import rfc3339
+from .deps import Limit, MessageIdDep, PrincipalDep, ServicesDep, principal_of, services_of
+from .errors import problems
+from .replies import JsonReply
+from .schemas.events import EventList, stream_items
+from .uvicorn_protocol import HEAD_EXTENSION, Connection, connection_of
+from ..errors import AgentQueueError, InvalidRequest
+from ..events.fanout import Idle, StoredEvents, is_over
+from ..events.tail import News, Reset, Waiting
+from ..models.messages import MessageState
+from ..services import Services
+from ..text import rfc3339
 
 logger = logging.getLogger(__name__)
 

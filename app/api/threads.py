@@ -3,10 +3,10 @@
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
-from app.api.deps import Cursor, Limit, PrincipalDep, ServicesDep, ThreadIdDep, decode_cursor, next_link
-from app.api.errors import problems
-from app.api.replies import JsonReply
-from app.api.schemas.messages import MessageStatus, ThreadDetails, ThreadMessages, ThreadSummary
+from .deps import Cursor, Limit, PrincipalDep, ServicesDep, ThreadIdDep, decode_cursor, next_link
+from .errors import problems
+from .replies import JsonReply
+from .schemas.messages import MessageStatus, ThreadDetails, ThreadMessages, ThreadSummary
 
 router = APIRouter(prefix="/threads", tags=["threads"])
 _summaries = TypeAdapter(list[ThreadSummary])

@@ -14,11 +14,11 @@ import httptools
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.access.hosts import same_authority
-from app.api.connections import SECONDS, Wait, connections_of
-from app.api.cors import let_page_read
-from app.api.errors import problem, title_of
-from app.api.uvicorn_protocol import EXTENSION
+from ..access.hosts import same_authority
+from .connections import SECONDS, Wait, connections_of
+from .cors import let_page_read
+from .errors import problem, title_of
+from .uvicorn_protocol import EXTENSION
 
 logger = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.api.deps import principal_of, services_of
-from app.api.errors import response_to
-from app.api.request_keys import resume_key, submit_key
-from app.api.schemas.messages import MessageAccepted, MessageResumed
-from app.api.streaming import live_event, resume_point, send_while_it_moves
-from app.api.uvicorn_protocol import SERVICE_RESTART, connection_of
-from app.api.websocket_frames import (
+from .deps import principal_of, services_of
+from .errors import response_to
+from .request_keys import resume_key, submit_key
+from .schemas.messages import MessageAccepted, MessageResumed
+from .streaming import live_event, resume_point, send_while_it_moves
+from .uvicorn_protocol import SERVICE_RESTART, connection_of
+from .websocket_frames import (
     Accepted,
     Answer,
     Cancel,
@@ -40,11 +40,11 @@ from app.api.websocket_frames import (
     parse,
     request_id_of,
 )
-from app.errors import Conflict
-from app.events.fanout import Idle, StoredEvents
-from app.models.events import TERMINAL_EVENTS
-from app.models.messages import MessageState
-from app.services import Services
+from ..errors import Conflict
+from ..events.fanout import Idle, StoredEvents
+from ..models.events import TERMINAL_EVENTS
+from ..models.messages import MessageState
+from ..services import Services
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph._internal._constants import ERROR, ERROR_SOURCE_NODE, INTERRUPT, RESUME
 from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
 
-from app.models.memory import MEMORY_ANSWERS_KEY
+from ..models.memory import MEMORY_ANSWERS_KEY
 
 KEPT_CHANNEL = RESUME
 """The answers that a task has taken, in the order of its questions. A step that is run again needs them."""

@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.config import Settings, place_of
-from app.errors import ConfigurationError
+from ..config import Settings, place_of
+from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from app.checkpoints.postgres import FencedPostgresSaver
-    from app.checkpoints.redis import FencedRedisSaver
-    from app.checkpoints.sqlite import FencedSqliteSaver
+    from .postgres import FencedPostgresSaver
+    from .redis import FencedRedisSaver
+    from .sqlite import FencedSqliteSaver
 
     Saver = FencedSqliteSaver | FencedPostgresSaver | FencedRedisSaver
 
@@ -48,13 +48,13 @@ def _check(variable: str, url: str) -> None:
     got = "a URL that cannot be read"
     if url.startswith(POSTGRES):
         with _extra("postgres", variable):
-            from app.store.postgres.connection import connection_parameters
+            from ..store.postgres.connection import connection_parameters
         with suppress(ConfigurationError):
             connection_parameters(url)
             return
     elif url.startswith(REDIS):
         with _extra("redis", variable):
-            from app.store.redis.connection import connection_options
+            from ..store.redis.connection import connection_options
         with suppress(ConfigurationError):
             connection_options(url)
             return
@@ -83,13 +83,13 @@ def saver_opener(url: str) -> "Callable[[str, Collection[str]], AbstractAsyncCon
     """Return what opens the saver for a queue's id and the allowed types. Imports LangGraph, which takes seconds."""
     if url.startswith(POSTGRES):
         with _extra("postgres"):
-            from app.checkpoints import postgres
+            from . import postgres
         return partial(postgres.open_saver, url)
     if url.startswith(REDIS):
         with _extra("redis"):
-            from app.checkpoints import redis
+            from . import redis
         return partial(redis.open_saver, url)
-    from app.checkpoints import sqlite
+    from . import sqlite
 
     return partial(sqlite.open_saver, None if url == MEMORY else Path(url.removeprefix(SQLITE)))
 
@@ -100,12 +100,12 @@ async def check_server(url: str) -> None:
     Raises StoreError, ConfigurationError.
     """
     if url.startswith(POSTGRES):
-        from app.store.postgres.connection import connection_parameters
-        from app.store.postgres.migrations import check_access
+        from ..store.postgres.connection import connection_parameters
+        from ..store.postgres.migrations import check_access
 
         await asyncio.to_thread(check_access, connection_parameters(url))
     elif url.startswith(REDIS):
-        from app.store.redis.connection import check_access as check_redis
+        from ..store.redis.connection import check_access as check_redis
 
         await check_redis(url)
 

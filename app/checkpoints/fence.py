@@ -12,9 +12,9 @@ from langgraph.checkpoint.base import (
     get_serializable_checkpoint_metadata,
 )
 
-from app.errors import LeaseLost
-from app.models.memory import MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY
-from app.text import storable_json
+from ..errors import LeaseLost
+from ..models.memory import MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY
+from ..text import storable_json
 
 
 class Mark(NamedTuple):

@@ -32,8 +32,8 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
-from app.checkpoints.answers import KEPT_CHANNEL, note_answers, settled
-from app.checkpoints.fence import (
+from .answers import KEPT_CHANNEL, note_answers, settled
+from .fence import (
     Mark,
     config_of,
     input_task_of,
@@ -43,10 +43,10 @@ from app.checkpoints.fence import (
     mark_of,
     metadata_of,
 )
-from app.checkpoints.serializer import Serializer
-from app.errors import StoreError, StoreUnavailable, TooFewConnections
-from app.store.postgres.connection import COMMON_SETTINGS, CROWDED, connection_parameters
-from app.store.postgres.migrations import check_access
+from .serializer import Serializer
+from ..errors import StoreError, StoreUnavailable, TooFewConnections
+from ..store.postgres.connection import COMMON_SETTINGS, CROWDED, connection_parameters
+from ..store.postgres.migrations import check_access
 
 Connection = AsyncConnection[DictRow]
 

@@ -35,12 +35,12 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from app.checkpoints.answers import KEPT_NUMBER, note_answers, settled
-from app.checkpoints.fence import config_of, input_task_of, keep_read, kept_read, lease_lost, mark_of, metadata_of
-from app.checkpoints.serializer import Serializer
-from app.checkpoints.threads import CalledFromThreads
-from app.errors import StoreError
-from app.store.redis import connection
+from .answers import KEPT_NUMBER, note_answers, settled
+from .fence import config_of, input_task_of, keep_read, kept_read, lease_lost, mark_of, metadata_of
+from .serializer import Serializer
+from .threads import CalledFromThreads
+from ..errors import StoreError
+from ..store.redis import connection
 
 PREFIX = "{agent_queue}:checkpoint:"
 NUL = "\0"

@@ -22,10 +22,10 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from langgraph.types import Send
 from pydantic import BaseModel, RootModel
 
-from app.errors import StateNotStorable, StateUnreadable
-from app.policy.failures import class_name, described
-from app.policy.state_types import StateTypes
-from app.text import escaped, scrubbed, without_surrogates
+from ..errors import StateNotStorable, StateUnreadable
+from ..policy.failures import class_name, described
+from ..policy.state_types import StateTypes
+from ..text import escaped, scrubbed, without_surrogates
 
 MAX_ERROR_LENGTH = 2_000
 MAX_SHOWN_KIND = 50

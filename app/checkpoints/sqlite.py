@@ -30,8 +30,8 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.sqlite import SqliteSaver
 
-from app.checkpoints.answers import KEPT_CHANNEL, note_answers, settled
-from app.checkpoints.fence import (
+from .answers import KEPT_CHANNEL, note_answers, settled
+from .fence import (
     Mark,
     config_of,
     input_task_of,
@@ -41,9 +41,9 @@ from app.checkpoints.fence import (
     mark_of,
     metadata_of,
 )
-from app.checkpoints.serializer import Serializer
-from app.checkpoints.threads import CalledFromThreads
-from app.errors import MemoryDamaged, StoreUnavailable
+from .serializer import Serializer
+from .threads import CalledFromThreads
+from ..errors import MemoryDamaged, StoreUnavailable
 
 T = TypeVar("T")
 

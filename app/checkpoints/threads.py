@@ -13,7 +13,7 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
 )
 
-from app.checkpoints.serializer import Serializer
+from .serializer import Serializer
 
 T = TypeVar("T")
 

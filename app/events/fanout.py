@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from app.models.events import Event, EventPage
-from app.models.messages import MessageState
-from app.policy.lifecycle import TERMINAL
-from app.store.ports import Subscription
+from ..models.events import Event, EventPage
+from ..models.messages import MessageState
+from ..policy.lifecycle import TERMINAL
+from ..store.ports import Subscription
 
 V = TypeVar("V")
 

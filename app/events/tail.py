@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from app.errors import StoreUnavailable
-from app.events.fanout import NEVER, Idle, IdleTimer, LogFanout, SingleFlight, StoredEvents
-from app.events.wait_estimates import Sight, WaitEstimates
-from app.models.events import TERMINAL_EVENTS, EventPage
-from app.models.messages import Message, MessageState
-from app.policy.wait_estimate import NOTHING, WaitEstimate
-from app.store.ports import MOVED, EventLog, Notifier, message_topic
+from ..errors import StoreUnavailable
+from .fanout import NEVER, Idle, IdleTimer, LogFanout, SingleFlight, StoredEvents
+from .wait_estimates import Sight, WaitEstimates
+from ..models.events import TERMINAL_EVENTS, EventPage
+from ..models.messages import Message, MessageState
+from ..policy.wait_estimate import NOTHING, WaitEstimate
+from ..store.ports import MOVED, EventLog, Notifier, message_topic
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from datetime import datetime
 from time import monotonic
 from typing import Protocol
 
-from app.errors import StoreError
-from app.models.messages import Message, MessageState, Place
-from app.models.workers import Throughput
-from app.policy.wait_estimate import NOTHING, WaitEstimate, wait_estimate
+from ..errors import StoreError
+from ..models.messages import Message, MessageState, Place
+from ..models.workers import Throughput
+from ..policy.wait_estimate import NOTHING, WaitEstimate, wait_estimate
 
 THROUGHPUT_SECONDS = 1.0
 """Cache the throughput for this long when nothing is heard of the queue."""

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter, itemgetter
 
-from app.models.attempts import Lease
-from app.models.events import NewEvent
-from app.models.parts import TEXT_CHUNKS, Part
-from app.store.ports import EventLog
+from ..models.attempts import Lease
+from ..models.events import NewEvent
+from ..models.parts import TEXT_CHUNKS, Part
+from ..store.ports import EventLog
 
 MAX_CHUNK_LENGTH = 32_768
 """Characters of one chunk; longer text becomes several, so that no reader has to take a huge event."""

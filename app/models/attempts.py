@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from app.models.failures import FailureDetails
-from app.models.messages import Message
-from app.models.types import Moment
+from .failures import FailureDetails
+from .messages import Message
+from .types import Moment
 
 
 class AttemptEnd(BaseModel):

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from app.models.types import Moment
+from .types import Moment
 
 
 class WebhookEvent(StrEnum):

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 from uuid_utils import uuid7
 
-from app.models.deliveries import WebhookEvent
-from app.models.types import Moment
+from .deliveries import WebhookEvent
+from .types import Moment
 
 DEFAULT_TENANT = "default"
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, Field, PlainSerializer, StringConstraints
 
-from app.text import rfc3339, storable
+from ..text import rfc3339, storable
 
 THREAD_ID_MAX_LENGTH = 255
 

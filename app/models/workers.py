@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from app.models.types import Moment
+from .types import Moment
 
 
 class AgentState(StrEnum):

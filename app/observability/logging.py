@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from app.errors import ConfigurationError
-from app.policy.failures import traceback_of
-from app.text import escaped
+from ..errors import ConfigurationError
+from ..policy.failures import traceback_of
+from ..text import escaped
 
 LINE_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"

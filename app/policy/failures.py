@@ -16,8 +16,8 @@ from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any, NamedTuple, cast
 
-from app.models.failures import FailureDetails
-from app.text import escaped, scrubbed
+from ..models.failures import FailureDetails
+from ..text import escaped, scrubbed
 
 MAX_TEXT_LENGTH = 40_000
 """Characters that are read of an error's text. Far more than is shown, so that secrets are found before it is cut."""

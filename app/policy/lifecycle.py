@@ -5,7 +5,7 @@ Every store makes exactly these transitions; `docs/reference/state-machine.md` i
 
 from typing import NamedTuple
 
-from app.models.messages import MessageState
+from ..models.messages import MessageState
 
 QUEUED = MessageState.QUEUED
 PROCESSING = MessageState.PROCESSING

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
-from app.policy.failures import attribute, class_names, module_names, text_of
+from .failures import attribute, class_names, module_names, text_of
 
 MAX_LEAVES = 500
 MAX_SECONDS = 1e9

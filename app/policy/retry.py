@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from app.policy.failures import (
+from .failures import (
     chain_of,
     class_names,
     is_group,
     members_of,
 )
-from app.policy.provider_errors import ProviderError, read_provider_error
+from .provider_errors import ProviderError, read_provider_error
 
 MAX_RETRY_AFTER_SECONDS = 3600.0
 """A server may ask for a longer pause, and is asked again after so many seconds all the same."""

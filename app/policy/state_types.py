@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from importlib import import_module
 
-from app.text import escaped
+from ..text import escaped
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from app.models.messages import Message, MessageState, Place
-from app.models.workers import AgentState, Throughput
-from app.text import rfc3339
+from ..models.messages import Message, MessageState, Place
+from ..models.workers import AgentState, Throughput
+from ..text import rfc3339
 
 
 class WaitingCode(StrEnum):

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from app.clock import Clock
-from app.config import Settings, place_of
-from app.errors import ConfigurationError
-from app.store.ports import RankPolicy, Store
+from ..clock import Clock
+from ..config import Settings, place_of
+from ..errors import ConfigurationError
+from .ports import RankPolicy, Store
 
 SQLITE = "sqlite:///"
 POSTGRES = ("postgresql://", "postgres://")
@@ -17,20 +17,20 @@ def make_store(settings: Settings, *, clock: Clock | None = None) -> Store:
     url = settings.database_url
     ranks = RankPolicy(settings.priority_aging_seconds)
     if url == "memory://":
-        from app.store.sqlite.store import SqliteStore
+        from .sqlite.store import SqliteStore
 
         return SqliteStore(None, ranks=ranks, clock=clock)
     if url.startswith(SQLITE) and len(url) > len(SQLITE):
-        from app.store.sqlite.store import SqliteStore
+        from .sqlite.store import SqliteStore
 
         return SqliteStore(Path(url.removeprefix(SQLITE)), ranks=ranks, clock=clock)
     try:
         if url.startswith(POSTGRES):
-            from app.store.postgres.store import PostgresStore
+            from .postgres.store import PostgresStore
 
             return PostgresStore(url, ranks=ranks, clock=clock, allow_volatile=settings.allow_volatile)
         if url.startswith(REDIS):
-            from app.store.redis.store import RedisStore
+            from .redis.store import RedisStore
 
             return RedisStore(url, ranks=ranks, clock=clock, allow_volatile=settings.allow_volatile)
     except ImportError as error:

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from app.errors import AgentQueueError
-from app.models.messages import IfBusy, Message, NewMessage
+from ..errors import AgentQueueError
+from ..models.messages import IfBusy, Message, NewMessage
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from app.models.attempts import Beat, Claim, FailedAttempt, Lease, Outcome
-from app.models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
-from app.models.events import EventPage, NewEvent
-from app.models.messages import (
+from ..models.attempts import Beat, Claim, FailedAttempt, Lease, Outcome
+from ..models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
+from ..models.events import EventPage, NewEvent
+from ..models.messages import (
     Accepted,
     DeadLetterGroup,
     Message,
@@ -33,7 +33,7 @@ from app.models.messages import (
     RequestKey,
     Thread,
 )
-from app.models.workers import Throughput, Worker
+from ..models.workers import Throughput, Worker
 
 READY = "ready"
 """Topic of new work: a message became claimable."""

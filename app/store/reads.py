@@ -6,15 +6,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from app.clock import to_datetime
-from app.errors import MessageNotFound, ThreadNotFound
-from app.models.attempts import FailedAttempt
-from app.models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
-from app.models.events import Event, EventPage, EventType
-from app.models.messages import DeadLetterGroup, Message, MessageFilter, MessageState, Page, QueueSummary, Thread
-from app.models.workers import Throughput, Worker
-from app.store.ports import EXACT_POSITION_LIMIT, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
-from app.store.rows import (
+from ..clock import to_datetime
+from ..errors import MessageNotFound, ThreadNotFound
+from ..models.attempts import FailedAttempt
+from ..models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
+from ..models.events import Event, EventPage, EventType
+from ..models.messages import DeadLetterGroup, Message, MessageFilter, MessageState, Page, QueueSummary, Thread
+from ..models.workers import Throughput, Worker
+from .ports import EXACT_POSITION_LIMIT, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
+from .rows import (
     agents_of,
     to_delivery,
     to_delivery_record,
@@ -23,7 +23,7 @@ from app.store.rows import (
     to_message,
     to_thread,
 )
-from app.store.scanning import Found, Look, text_length
+from .scanning import Found, Look, text_length
 
 FEW_PLACES = 5
 """Up to so many positions are looked up one by one."""

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from app.clock import Clock, to_datetime
-from app.models.attempts import FailedAttempt
-from app.models.deliveries import ENDS, Delivery, DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
-from app.models.failures import FailureDetails
-from app.models.messages import Message, MessageOptions, MessageState, NewMessage, Place, Priority, Thread
-from app.models.workers import ServedAgent, Worker, WorkerGroup
+from ..clock import Clock, to_datetime
+from ..models.attempts import FailedAttempt
+from ..models.deliveries import ENDS, Delivery, DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
+from ..models.failures import FailureDetails
+from ..models.messages import Message, MessageOptions, MessageState, NewMessage, Place, Priority, Thread
+from ..models.workers import ServedAgent, Worker, WorkerGroup
 
 PREVIEW_LENGTH = 160
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from app.clock import to_datetime
-from app.models.attempts import Cancelled, Completed, Failed, Interrupted, Outcome
-from app.models.events import NewEvent
-from app.models.messages import MessageState
+from ..clock import to_datetime
+from ..models.attempts import Cancelled, Completed, Failed, Interrupted, Outcome
+from ..models.events import NewEvent
+from ..models.messages import MessageState
 
 WORKER_LOST = "The worker was lost."
 WORKER_LOST_CODE = "worker_lost"

@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpcore2
 
-from app.errors import InvalidRequest
+from ..errors import InvalidRequest
 
 MAX_URL_LENGTH = 2048
 MAX_REPLY_BYTES = 64 * 1024

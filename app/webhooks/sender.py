@@ -14,12 +14,12 @@ import ssl
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from app.config import Settings
-from app.errors import AgentQueueError, InvalidRequest
-from app.models.deliveries import Delivery, DeliveryAttempt
-from app.store.ports import WebhookStore
-from app.text import rfc3339
-from app.webhooks.outbound_http import (
+from ..config import Settings
+from ..errors import AgentQueueError, InvalidRequest
+from ..models.deliveries import Delivery, DeliveryAttempt
+from ..store.ports import WebhookStore
+from ..text import rfc3339
+from .outbound_http import (
     CallFailed,
     Resolve,
     certificate_checks,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from app.api.schemas.messages import (
+from .messages import (
     ACCEPTED_EXAMPLE,
     CREATED,
     ENDED,
@@ -14,15 +14,15 @@ from app.api.schemas.messages import (
     MessageAccepted,
     example,
 )
-from app.errors import InvalidRequest
-from app.models.attempts import FailedAttempt
-from app.models.deliveries import DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
-from app.models.messages import DeadLetterGroup, Message, MessageFilter, MessageState, Priority, QueueSummary
-from app.models.types import Moment, Text, ThreadId
-from app.models.workers import ServedAgent, Worker
-from app.policy.lifecycle import TERMINAL
-from app.policy.wait_estimate import NOTHING, WaitEstimate
-from app.queue_manager import MAX_SELECTED, Selection
+from ...errors import InvalidRequest
+from ...models.attempts import FailedAttempt
+from ...models.deliveries import DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
+from ...models.messages import DeadLetterGroup, Message, MessageFilter, MessageState, Priority, QueueSummary
+from ...models.types import Moment, Text, ThreadId
+from ...models.workers import ServedAgent, Worker
+from ...policy.lifecycle import TERMINAL
+from ...policy.wait_estimate import NOTHING, WaitEstimate
+from ...queue_manager import MAX_SELECTED, Selection
 
 NAME_MAX_LENGTH = 255
 TAIL = "Each stands at the tail of its thread."

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, Field, RootModel
 
-from app.api.schemas.messages import (
+from .messages import (
     ENDED,
     EVENT_ATTEMPT,
     MESSAGE_ID,
@@ -18,9 +18,9 @@ from app.api.schemas.messages import (
     Question,
     example,
 )
-from app.models.messages import MessageState
-from app.models.types import Moment
-from app.policy.wait_estimate import WaitingReason
+from ...models.messages import MessageState
+from ...models.types import Moment
+from ...policy.wait_estimate import WaitingReason
 
 DISCARD_FROM = "Forget the events from this id on, up to this one."
 

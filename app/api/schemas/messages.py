@@ -8,14 +8,14 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from pydantic_core import to_json
 from pydantic_core.core_schema import ValidationInfo
 
-from app.errors import InvalidRequest
-from app.models.attempts import FailedAttempt
-from app.models.deliveries import ENDS, WebhookEvent
-from app.models.messages import IfBusy, Message, MessageOptions, MessageState, Priority, Thread
-from app.models.types import Moment, Text, ThreadId
-from app.policy.wait_estimate import NOTHING, WaitEstimate, WaitingReason
-from app.queue_manager import Answer, Submission
-from app.text import not_blank, rfc3339
+from ...errors import InvalidRequest
+from ...models.attempts import FailedAttempt
+from ...models.deliveries import ENDS, WebhookEvent
+from ...models.messages import IfBusy, Message, MessageOptions, MessageState, Priority, Thread
+from ...models.types import Moment, Text, ThreadId
+from ...policy.wait_estimate import NOTHING, WaitEstimate, WaitingReason
+from ...queue_manager import Answer, Submission
+from ...text import not_blank, rfc3339
 
 MESSAGE_ID = "550e8400-e29b-41d4-a716-446655440000"
 THREAD_ID = "a2e40f10-9f5a-4a54-9fb4-3b9f861fc2c0"

@@ -4,15 +4,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from app.errors import AgentQueueError, QueueFull, ThreadBusy
-from app.models.messages import Accepted, IfBusy, MessageState, NewMessage, RequestKey
-from app.store.group_commit import Operation
-from app.store.parts import ThreadKey
-from app.store.postgres.changes import Locked
-from app.store.postgres.connection import step
-from app.store.postgres.keys import Keyed, KeyName, KnownKey, check_fingerprint, name_of
-from app.store.postgres.placing import Placed, Placing, in_order, thread_of
-from app.store.rows import Receipt, accepted, events_text
+from ...errors import AgentQueueError, QueueFull, ThreadBusy
+from ...models.messages import Accepted, IfBusy, MessageState, NewMessage, RequestKey
+from ..group_commit import Operation
+from ..parts import ThreadKey
+from .changes import Locked
+from .connection import step
+from .keys import Keyed, KeyName, KnownKey, check_fingerprint, name_of
+from .placing import Placed, Placing, in_order, thread_of
+from ..rows import Receipt, accepted, events_text
 
 PART_LENGTH = 1_000
 """Messages of one transaction, unless one caller hands in more."""

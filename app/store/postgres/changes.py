@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from app.clock import to_datetime
-from app.errors import MessageNotFound
-from app.models.attempts import Cancelled, Failed, Interrupted, Retry
-from app.models.events import NewEvent
-from app.models.messages import Message, MessageState, Place
-from app.store.ports import CANCELS, MOVED, READY, message_topic
-from app.store.postgres.connection import Step, step
-from app.store.postgres.operations import NewRows, Writes, next_events
-from app.store.rows import interrupt_delivery_id, is_told, stored_details, to_message
-from app.store.terminal_states import Ending, ending
+from ...clock import to_datetime
+from ...errors import MessageNotFound
+from ...models.attempts import Cancelled, Failed, Interrupted, Retry
+from ...models.events import NewEvent
+from ...models.messages import Message, MessageState, Place
+from ..ports import CANCELS, MOVED, READY, message_topic
+from .connection import Step, step
+from .operations import NewRows, Writes, next_events
+from ..rows import interrupt_delivery_id, is_told, stored_details, to_message
+from ..terminal_states import Ending, ending
 
 
 class Locked(NamedTuple):

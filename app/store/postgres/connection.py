@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.array import ListBinaryDumper
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
-from app.errors import (
+from ...errors import (
     CommitUnknown,
     ConfigurationError,
     StoreError,
@@ -22,7 +22,7 @@ from app.errors import (
     StoreUnavailable,
     TooFewConnections,
 )
-from app.store.postgres.watchdog import Line, Watchdog
+from .watchdog import Line, Watchdog
 
 logger = logging.getLogger(__name__)
 

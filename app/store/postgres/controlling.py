@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from app.clock import to_datetime
-from app.errors import AgentQueueError, MessageNotFound, NotCancellable, NotFailed, NotInterrupted, NotQueued
-from app.models.attempts import Claim, Lease
-from app.models.events import NewEvent
-from app.models.messages import Accepted, Message, MessageState, NewMessage, Priority, RequestKey
-from app.store.parts import CLEARED_AT_ONCE, SETTLED_AT_ONCE, ThreadKey, Unsettled
-from app.store.ports import MOVED, READY, message_topic
-from app.store.postgres.changes import Locked, Logs, locked_by_id
-from app.store.postgres.connection import Rows, step
-from app.store.postgres.keys import KEY_MS, Keyed, check_fingerprint, name_of
-from app.store.postgres.operations import NewRows, next_events
-from app.store.postgres.placing import Placing
-from app.store.rows import requeued, to_message
-from app.store.terminal_states import REQUEUED
+from ...clock import to_datetime
+from ...errors import AgentQueueError, MessageNotFound, NotCancellable, NotFailed, NotInterrupted, NotQueued
+from ...models.attempts import Claim, Lease
+from ...models.events import NewEvent
+from ...models.messages import Accepted, Message, MessageState, NewMessage, Priority, RequestKey
+from ..parts import CLEARED_AT_ONCE, SETTLED_AT_ONCE, ThreadKey, Unsettled
+from ..ports import MOVED, READY, message_topic
+from .changes import Locked, Logs, locked_by_id
+from .connection import Rows, step
+from .keys import KEY_MS, Keyed, check_fingerprint, name_of
+from .operations import NewRows, next_events
+from .placing import Placing
+from ..rows import requeued, to_message
+from ..terminal_states import REQUEUED
 
 WAITING = (MessageState.QUEUED,)
 UNFINISHED = (MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED)

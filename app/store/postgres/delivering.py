@@ -1,9 +1,9 @@
 """Deliveries of webhooks."""
 
-from app.errors import DeliveryNotFound
-from app.models.deliveries import Delivery, DeliveryAttempt, DeliveryState
-from app.store.postgres.operations import Writes
-from app.store.rows import to_delivery
+from ...errors import DeliveryNotFound
+from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryState
+from .operations import Writes
+from ..rows import to_delivery
 
 
 class Delivering(Writes):

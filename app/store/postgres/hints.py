@@ -5,9 +5,9 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
-from app.errors import StoreError
-from app.store.group_commit import Operation, Result
-from app.store.postgres.connection import Session, step
+from ...errors import StoreError
+from ..group_commit import Operation, Result
+from .connection import Session, step
 
 logger = logging.getLogger(__name__)
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from app.errors import KeyReused
-from app.models.messages import RequestKey
-from app.store.ports import KEY_SECONDS
-from app.store.postgres.operations import Writes
+from ...errors import KeyReused
+from ...models.messages import RequestKey
+from ..ports import KEY_SECONDS
+from .operations import Writes
 
 KeyName = tuple[str, str]
 """Tenant and key."""

@@ -4,10 +4,10 @@ from typing import Any
 
 import psycopg
 
-from app.errors import ConfigurationError, StoreIncompatible
-from app.store.named_sql import load_migrations
-from app.store.postgres.connection import SCHEMA, configure, connect, mapped_errors
-from app.store.postgres.watchdog import Watchdog
+from ...errors import ConfigurationError, StoreIncompatible
+from ..named_sql import load_migrations
+from .connection import SCHEMA, configure, connect, mapped_errors
+from .watchdog import Watchdog
 
 OLDEST_SERVER = 140000
 MIGRATION_LOCK = 4_707_202_611_240_001

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from app.clock import Clock
-from app.models.events import NewEvent
-from app.store.parts import Unsettled
-from app.store.postgres.connection import ReadOnly, Rows, Session, Step, step
-from app.store.reads import Reads
+from ...clock import Clock
+from ...models.events import NewEvent
+from ..parts import Unsettled
+from .connection import ReadOnly, Rows, Session, Step, step
+from ..reads import Reads
 
 
 class PostgresReads(Reads):

@@ -5,14 +5,14 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from app.clock import Clock
-from app.models.messages import NewMessage, Place
-from app.store.parts import SETTLED_AT_ONCE, ThreadKey, Unsettled
-from app.store.ports import MOVED, READY, RankPolicy
-from app.store.postgres.changes import Changes
-from app.store.postgres.connection import Rows, Session, step
-from app.store.reads import LEVEL, NEAR_END
-from app.store.rows import events_text, options_of, preview, run_at_of
+from ...clock import Clock
+from ...models.messages import NewMessage, Place
+from ..parts import SETTLED_AT_ONCE, ThreadKey, Unsettled
+from ..ports import MOVED, READY, RankPolicy
+from .changes import Changes
+from .connection import Rows, Session, step
+from ..reads import LEVEL, NEAR_END
+from ..rows import events_text, options_of, preview, run_at_of
 
 
 class Placed(NamedTuple):

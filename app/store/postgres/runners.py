@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from app.errors import CommitUnknown, NotFound, StoreUnavailable
-from app.store.group_commit import Operation, Result
-from app.store.postgres.connection import Session
-from app.store.postgres.operations import Writes
+from ...errors import CommitUnknown, NotFound, StoreUnavailable
+from ..group_commit import Operation, Result
+from .connection import Session
+from .operations import Writes
 
 Publish = Callable[[set[str]], None]
 

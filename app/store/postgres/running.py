@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from app.errors import LeaseLost
-from app.models.attempts import Cancelled, Completed, Failed, Interrupted, Lease, Outcome, Released, Retry
-from app.models.events import NewEvent
-from app.store.ports import MOVED, message_topic
-from app.store.postgres.changes import Asking, Changes, Ended, FailedNow, Locked, Logs, PutBack
-from app.store.postgres.connection import Step, step
-from app.store.postgres.operations import NewRows, Writes
-from app.store.terminal_states import ending
+from ...errors import LeaseLost
+from ...models.attempts import Cancelled, Completed, Failed, Interrupted, Lease, Outcome, Released, Retry
+from ...models.events import NewEvent
+from ..ports import MOVED, message_topic
+from .changes import Asking, Changes, Ended, FailedNow, Locked, Logs, PutBack
+from .connection import Step, step
+from .operations import NewRows, Writes
+from ..terminal_states import ending
 
 ENDINGS = (Completed, Failed, Cancelled)
 """Outcomes that end a message, for which nobody has to know where its present attempt begins."""

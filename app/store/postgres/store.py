@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 
-from app.clock import Clock, SteadyClock, to_datetime
-from app.models.attempts import Beat, Claim, FailedAttempt, Lease, Outcome
-from app.models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
-from app.models.events import EventPage, NewEvent
-from app.models.messages import (
+from ...clock import Clock, SteadyClock, to_datetime
+from ...models.attempts import Beat, Claim, FailedAttempt, Lease, Outcome
+from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
+from ...models.events import EventPage, NewEvent
+from ...models.messages import (
     Accepted,
     DeadLetterGroup,
     Message,
@@ -23,26 +23,26 @@ from app.models.messages import (
     RequestKey,
     Thread,
 )
-from app.models.workers import Throughput, Worker
-from app.store.group_commit import GroupCommitThread
-from app.store.local_notifier import LocalNotifier
-from app.store.named_sql import load_queries
-from app.store.parts import Cleared, Settling, ThreadKey, asks_of_thread, clear, prune, repeat
-from app.store.ports import MAX_CRASHES, Capabilities, LeaseRenewer, RankPolicy, Subscription
-from app.store.postgres.accepting import Accepting, Add, parts_of
-from app.store.postgres.connection import Session, connection_parameters
-from app.store.postgres.controlling import Controlling
-from app.store.postgres.delivering import Delivering
-from app.store.postgres.hints import HintSender, Listener
-from app.store.postgres.migrations import prepare_database
-from app.store.postgres.operations import PostgresReads
-from app.store.postgres.runners import CONNECT, OneByOne, Reading, Runner, Together
-from app.store.postgres.running import Append, Finish, Finishing, Logging
-from app.store.postgres.upkeep import EXPIRE_BATCH, PROMOTE_BATCH, PRUNE_BATCH, RESCUE_BATCH, Upkeep
-from app.store.postgres.watchdog import Watchdog
-from app.store.rows import agents_text
-from app.store.scanning import scan
-from app.store.terminal_states import events_size, outcome_size
+from ...models.workers import Throughput, Worker
+from ..group_commit import GroupCommitThread
+from ..local_notifier import LocalNotifier
+from ..named_sql import load_queries
+from ..parts import Cleared, Settling, ThreadKey, asks_of_thread, clear, prune, repeat
+from ..ports import MAX_CRASHES, Capabilities, LeaseRenewer, RankPolicy, Subscription
+from .accepting import Accepting, Add, parts_of
+from .connection import Session, connection_parameters
+from .controlling import Controlling
+from .delivering import Delivering
+from .hints import HintSender, Listener
+from .migrations import prepare_database
+from .operations import PostgresReads
+from .runners import CONNECT, OneByOne, Reading, Runner, Together
+from .running import Append, Finish, Finishing, Logging
+from .upkeep import EXPIRE_BATCH, PROMOTE_BATCH, PRUNE_BATCH, RESCUE_BATCH, Upkeep
+from .watchdog import Watchdog
+from ..rows import agents_text
+from ..scanning import scan
+from ..terminal_states import events_size, outcome_size
 
 DURABLE = Capabilities("postgres", durable=True, promise="messages survive kill -9 and a crash of the database server")
 VOLATILE = Capabilities(

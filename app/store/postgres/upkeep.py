@@ -1,13 +1,13 @@
 """The duties that every process does from time to time."""
 
-from app.clock import ClockState, Sample, SteadyClock
-from app.models.attempts import Cancelled, Failed
-from app.models.messages import Message
-from app.store.ports import MOVED, READY, message_topic
-from app.store.postgres.changes import Changes, Ended, FailedNow, Locked, Logs, PutBack
-from app.store.postgres.connection import step
-from app.store.postgres.keys import KEY_MS
-from app.store.terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
+from ...clock import ClockState, Sample, SteadyClock
+from ...models.attempts import Cancelled, Failed
+from ...models.messages import Message
+from ..ports import MOVED, READY, message_topic
+from .changes import Changes, Ended, FailedNow, Locked, Logs, PutBack
+from .connection import step
+from .keys import KEY_MS
+from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
 
 RESCUE_BATCH = 100
 PROMOTE_BATCH = 500

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from app.errors import (
+from ...errors import (
     KeyReused,
     MessageNotFound,
     NotCancellable,
@@ -14,7 +14,7 @@ from app.errors import (
     QueueFull,
     ThreadBusy,
 )
-from app.models.messages import (
+from ...models.messages import (
     Accepted,
     IfBusy,
     Message,
@@ -26,11 +26,11 @@ from app.models.messages import (
     QueueSummary,
     RequestKey,
 )
-from app.store.parts import CLEARED_AT_ONCE, Cleared, ThreadKey, Unsettled, asks_of_thread, clear
-from app.store.ports import CANCELS, KEY_SECONDS, MOVED, PAGE_TEXT_LENGTH, READY, message_topic
-from app.store.redis import replies, templates
-from app.store.redis.calls import Calls
-from app.store.rows import Receipt, accepted, events_text, options_of, preview
+from ..parts import CLEARED_AT_ONCE, Cleared, ThreadKey, Unsettled, asks_of_thread, clear
+from ..ports import CANCELS, KEY_SECONDS, MOVED, PAGE_TEXT_LENGTH, READY, message_topic
+from . import replies, templates
+from .calls import Calls
+from ..rows import Receipt, accepted, events_text, options_of, preview
 
 SCAN_LENGTH = 1_000
 """So many messages one script looks at for those that a filter means."""

@@ -1,9 +1,9 @@
 """What every part of the store is made of: two lanes, the ranks, the time."""
 
-from app.clock import Clock, ClockState, Sample, SteadyClock
-from app.store.parts import Settling, Unsettled
-from app.store.ports import MOVED, RankPolicy
-from app.store.redis.command_pipeline import CommandPipeline, WritePipeline
+from ...clock import Clock, ClockState, Sample, SteadyClock
+from ..parts import Settling, Unsettled
+from ..ports import MOVED, RankPolicy
+from .command_pipeline import CommandPipeline, WritePipeline
 
 READINGS = 5
 """How often the clock is read again when a step was found; a queue that is gone keeps no correction."""

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from app.errors import AgentQueueError, CommitUnknown, StoreError, StoreUnavailable
-from app.store.redis.connection import (
+from ...errors import AgentQueueError, CommitUnknown, StoreError, StoreUnavailable
+from .connection import (
     CUT,
     Link,
     is_of_replica,
@@ -30,7 +30,7 @@ from app.store.redis.connection import (
     packed_command,
     unavailable,
 )
-from app.store.redis.scripts import Script
+from .scripts import Script
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from redis import exceptions as errors
 from redis.asyncio.connection import parse_url
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from app.errors import AgentQueueError, ConfigurationError, StoreError, StoreIncompatible, StoreUnavailable
-from app.store.ports import Capabilities
+from ...errors import AgentQueueError, ConfigurationError, StoreError, StoreIncompatible, StoreUnavailable
+from ..ports import Capabilities
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 5.0

@@ -6,11 +6,11 @@ from typing import Any
 import redis
 from redis.exceptions import ResponseError
 
-from app.models.attempts import Beat, Lease
-from app.models.workers import Worker
-from app.store.redis.connection import CUT, connection_options, mapped_errors
-from app.store.redis.scripts import Script
-from app.store.rows import agents_text
+from ...models.attempts import Beat, Lease
+from ...models.workers import Worker
+from .connection import CUT, connection_options, mapped_errors
+from .scripts import Script
+from ..rows import agents_text
 
 
 class RedisLeaseRenewer:

@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from app.errors import DeliveryNotFound, MessageNotFound, NotFailed
-from app.models.attempts import FailedAttempt
-from app.models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
-from app.models.messages import DeadLetterGroup, Message, MessageState, Page
-from app.models.workers import Throughput
-from app.store.ports import MOVED, PAGE_TEXT_LENGTH, READY, THROUGHPUT_MESSAGES, message_topic
-from app.store.redis import replies, templates
-from app.store.redis.accepting import Accepting
-from app.store.rows import preview, requeued
-from app.store.terminal_states import REQUEUED
+from ...errors import DeliveryNotFound, MessageNotFound, NotFailed
+from ...models.attempts import FailedAttempt
+from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
+from ...models.messages import DeadLetterGroup, Message, MessageState, Page
+from ...models.workers import Throughput
+from ..ports import MOVED, PAGE_TEXT_LENGTH, READY, THROUGHPUT_MESSAGES, message_topic
+from . import replies, templates
+from .accepting import Accepting
+from ..rows import preview, requeued
+from ..terminal_states import REQUEUED
 
 READ_AT_ONCE = 100
 """So many messages, or positions, one script reads of those that a caller names."""

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from app.clock import to_datetime
-from app.models.attempts import FailedAttempt
-from app.models.deliveries import Delivery, DeliveryRecord
-from app.models.events import Event, EventPage, EventType
-from app.models.messages import DeadLetterGroup, Message, MessageState, QueueSummary, Thread
-from app.models.workers import Throughput, Worker
-from app.store.rows import (
+from ...clock import to_datetime
+from ...models.attempts import FailedAttempt
+from ...models.deliveries import Delivery, DeliveryRecord
+from ...models.events import Event, EventPage, EventType
+from ...models.messages import DeadLetterGroup, Message, MessageState, QueueSummary, Thread
+from ...models.workers import Throughput, Worker
+from ..rows import (
     THREAD_STATES,
     agents_of,
     to_delivery,

@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from app.errors import LeaseLost
-from app.models.attempts import Cancelled, Claim, Completed, Failed, Interrupted, Lease, Outcome, Released, Retry
-from app.models.events import NewEvent
-from app.models.messages import Message, MessageState
-from app.store.parts import prune, repeat
-from app.store.ports import MAX_CRASHES, MOVED, READY, THROUGHPUT_MESSAGES, message_topic
-from app.store.redis import replies, templates
-from app.store.redis.calls import Calls
-from app.store.rows import stored_details
-from app.store.terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE
+from ...errors import LeaseLost
+from ...models.attempts import Cancelled, Claim, Completed, Failed, Interrupted, Lease, Outcome, Released, Retry
+from ...models.events import NewEvent
+from ...models.messages import Message, MessageState
+from ..parts import prune, repeat
+from ..ports import MAX_CRASHES, MOVED, READY, THROUGHPUT_MESSAGES, message_topic
+from . import replies, templates
+from .calls import Calls
+from ..rows import stored_details
+from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE
 
 BATCH = 100
 """So many messages are taken back or failed by one script."""

@@ -6,20 +6,20 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
 
-from app.clock import Clock, SteadyClock, to_datetime
-from app.errors import MessageNotFound, StoreIncompatible, ThreadNotFound
-from app.models.events import EventPage
-from app.models.messages import Message, Page, Thread
-from app.models.workers import Worker
-from app.store.local_notifier import LocalNotifier
-from app.store.ports import PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, Capabilities, LeaseRenewer, RankPolicy, Subscription
-from app.store.redis import replies
-from app.store.redis.command_pipeline import CommandPipeline, Listener, WritePipeline
-from app.store.redis.connection import Link, inspect, mapped_errors, refusal
-from app.store.redis.lease_renewer import RedisLeaseRenewer
-from app.store.redis.operating import Operating
-from app.store.redis.running import Running
-from app.store.redis.scripts import load_scripts
+from ...clock import Clock, SteadyClock, to_datetime
+from ...errors import MessageNotFound, StoreIncompatible, ThreadNotFound
+from ...models.events import EventPage
+from ...models.messages import Message, Page, Thread
+from ...models.workers import Worker
+from ..local_notifier import LocalNotifier
+from ..ports import PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, Capabilities, LeaseRenewer, RankPolicy, Subscription
+from . import replies
+from .command_pipeline import CommandPipeline, Listener, WritePipeline
+from .connection import Link, inspect, mapped_errors, refusal
+from .lease_renewer import RedisLeaseRenewer
+from .operating import Operating
+from .running import Running
+from .scripts import load_scripts
 
 SCHEMA_VERSION = 2
 UPGRADE_BATCH = 1_000

@@ -7,10 +7,10 @@ escaped and a control character never occurs; so a key in quotes is no text, and
 import json
 from datetime import UTC, datetime
 
-from app.models.attempts import Completed, Failed
-from app.models.events import NewEvent
-from app.store.terminal_states import WORKER_LOST_CODE
-from app.text import rfc3339
+from ...models.attempts import Completed, Failed
+from ...models.events import NewEvent
+from ..terminal_states import WORKER_LOST_CODE
+from ...text import rfc3339
 
 _MOMENT = datetime.fromtimestamp(0, UTC)
 _NUMBER = -1

@@ -4,14 +4,14 @@ import json
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
-from app.errors import KeyReused, QueueFull, ThreadBusy
-from app.models.attempts import Cancelled
-from app.models.messages import Accepted, IfBusy, NewMessage, Place, RequestKey
-from app.store.parts import CLEARED_AT_ONCE, ThreadKey
-from app.store.ports import KEY_SECONDS, MOVED, READY
-from app.store.reads import LEVEL, NEAR_END
-from app.store.rows import Receipt, accepted, events_text, options_of, preview, run_at_of
-from app.store.sqlite.changes import Changes
+from ...errors import KeyReused, QueueFull, ThreadBusy
+from ...models.attempts import Cancelled
+from ...models.messages import Accepted, IfBusy, NewMessage, Place, RequestKey
+from ..parts import CLEARED_AT_ONCE, ThreadKey
+from ..ports import KEY_SECONDS, MOVED, READY
+from ..reads import LEVEL, NEAR_END
+from ..rows import Receipt, accepted, events_text, options_of, preview, run_at_of
+from .changes import Changes
 
 
 class Accepting(Changes):

@@ -10,16 +10,16 @@ from typing import Any
 
 import apsw
 
-from app.clock import Clock, to_datetime
-from app.errors import MessageNotFound, NotCancellable
-from app.models.attempts import Cancelled, Completed, Failed
-from app.models.events import NewEvent
-from app.models.messages import Message, MessageState, Place
-from app.store.parts import SETTLED_AT_ONCE, Unsettled
-from app.store.ports import CANCELS, MOVED, READY, RankPolicy, message_topic
-from app.store.reads import Reads
-from app.store.rows import is_told, to_message
-from app.store.terminal_states import Ending, ending
+from ...clock import Clock, to_datetime
+from ...errors import MessageNotFound, NotCancellable
+from ...models.attempts import Cancelled, Completed, Failed
+from ...models.events import NewEvent
+from ...models.messages import Message, MessageState, Place
+from ..parts import SETTLED_AT_ONCE, Unsettled
+from ..ports import CANCELS, MOVED, READY, RankPolicy, message_topic
+from ..reads import Reads
+from ..rows import is_told, to_message
+from ..terminal_states import Ending, ending
 
 
 class SqliteReads(Reads):

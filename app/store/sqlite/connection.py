@@ -15,9 +15,9 @@ from typing import Any
 
 import apsw
 
-from app.errors import AgentQueueError, StoreError, StoreIncompatible, StoreRefused, StoreUnavailable
-from app.store.group_commit import Operation, Result
-from app.store.named_sql import load_migrations
+from ...errors import AgentQueueError, StoreError, StoreIncompatible, StoreRefused, StoreUnavailable
+from ..group_commit import Operation, Result
+from ..named_sql import load_migrations
 
 APPLICATION_ID = 0x41475451
 """`AGTQ` in the file's header: tells our databases from others."""

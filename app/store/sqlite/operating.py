@@ -6,15 +6,15 @@ from itertools import accumulate
 from operator import attrgetter
 from typing import NamedTuple
 
-from app.clock import to_datetime
-from app.errors import AgentQueueError, DeliveryNotFound, MessageNotFound, NotFailed, NotInterrupted, NotQueued
-from app.models.deliveries import Delivery, DeliveryAttempt, DeliveryState
-from app.models.events import NewEvent
-from app.models.messages import Accepted, Message, MessageState, Place, Priority, RequestKey
-from app.store.ports import MOVED, READY, message_topic
-from app.store.rows import preview, requeued, to_delivery
-from app.store.sqlite.accepting import Accepting
-from app.store.terminal_states import REQUEUED
+from ...clock import to_datetime
+from ...errors import AgentQueueError, DeliveryNotFound, MessageNotFound, NotFailed, NotInterrupted, NotQueued
+from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryState
+from ...models.events import NewEvent
+from ...models.messages import Accepted, Message, MessageState, Place, Priority, RequestKey
+from ..ports import MOVED, READY, message_topic
+from ..rows import preview, requeued, to_delivery
+from .accepting import Accepting
+from ..terminal_states import REQUEUED
 
 
 class Dead(NamedTuple):

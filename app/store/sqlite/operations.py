@@ -2,10 +2,10 @@
 
 import json
 
-from app.clock import ClockState, Sample, SteadyClock
-from app.models.messages import Message
-from app.store.sqlite.operating import Operating
-from app.store.sqlite.running import Running
+from ...clock import ClockState, Sample, SteadyClock
+from ...models.messages import Message
+from .operating import Operating
+from .running import Running
 
 PRUNE_BATCH = 50
 """So many messages are pruned in one transaction: a log may have thousands of events."""

@@ -4,16 +4,16 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from app.clock import to_datetime
-from app.errors import LeaseLost
-from app.models.attempts import Beat, Cancelled, Claim, Completed, Failed, Interrupted, Lease, Outcome, Released, Retry
-from app.models.events import NewEvent
-from app.models.messages import Message, MessageState
-from app.models.workers import Worker
-from app.store.ports import MOVED, READY, message_topic
-from app.store.rows import agents_text, interrupt_delivery_id, stored_details, to_message
-from app.store.sqlite.changes import Changes
-from app.store.terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
+from ...clock import to_datetime
+from ...errors import LeaseLost
+from ...models.attempts import Beat, Cancelled, Claim, Completed, Failed, Interrupted, Lease, Outcome, Released, Retry
+from ...models.events import NewEvent
+from ...models.messages import Message, MessageState
+from ...models.workers import Worker
+from ..ports import MOVED, READY, message_topic
+from ..rows import agents_text, interrupt_delivery_id, stored_details, to_message
+from .changes import Changes
+from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
 
 BATCH = 100
 """So many messages are taken back or failed in one transaction."""

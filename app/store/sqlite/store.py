@@ -20,12 +20,12 @@ from pathlib import Path
 
 import apsw
 
-from app.clock import Clock, SteadyClock, to_datetime
-from app.errors import StoreError
-from app.models.attempts import Beat, Claim, FailedAttempt, Lease, Outcome
-from app.models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
-from app.models.events import EventPage, NewEvent
-from app.models.messages import (
+from ...clock import Clock, SteadyClock, to_datetime
+from ...errors import StoreError
+from ...models.attempts import Beat, Claim, FailedAttempt, Lease, Outcome
+from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
+from ...models.events import EventPage, NewEvent
+from ...models.messages import (
     Accepted,
     DeadLetterGroup,
     Message,
@@ -37,18 +37,18 @@ from app.models.messages import (
     RequestKey,
     Thread,
 )
-from app.models.workers import Throughput, Worker
-from app.store.group_commit import GroupCommitThread, joined
-from app.store.local_notifier import LocalNotifier
-from app.store.named_sql import load_queries
-from app.store.parts import Cleared, Settling, ThreadKey, asks_of_thread, clear, prune, repeat
-from app.store.ports import MAX_CRASHES, Capabilities, LeaseRenewer, RankPolicy, Subscription
-from app.store.scanning import scan
-from app.store.sqlite.changes import SqliteReads
-from app.store.sqlite.connection import Beats, Reader, Writer, connect, look_often, mapped_errors
-from app.store.sqlite.operations import PRUNE_BATCH, Writes
-from app.store.sqlite.running import BATCH, PROMOTE_BATCH
-from app.store.terminal_states import events_size, outcome_size
+from ...models.workers import Throughput, Worker
+from ..group_commit import GroupCommitThread, joined
+from ..local_notifier import LocalNotifier
+from ..named_sql import load_queries
+from ..parts import Cleared, Settling, ThreadKey, asks_of_thread, clear, prune, repeat
+from ..ports import MAX_CRASHES, Capabilities, LeaseRenewer, RankPolicy, Subscription
+from ..scanning import scan
+from .changes import SqliteReads
+from .connection import Beats, Reader, Writer, connect, look_often, mapped_errors
+from .operations import PRUNE_BATCH, Writes
+from .running import BATCH, PROMOTE_BATCH
+from ..terminal_states import events_size, outcome_size
 
 logger = logging.getLogger(__name__)
 
