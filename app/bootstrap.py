@@ -5,8 +5,11 @@ import importlib
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, unquote
 
@@ -22,7 +25,7 @@ from .agents.memory import LazyMemory, MemoryOnLoop
 from .agents.registry import AgentRegistry, Loader
 from .checkpoints.factory import check_server, checkpoint_url, open_saver, saver_opener
 from .config import Settings, place_of
-from .errors import AgentQueueError, StoreError, StoreUnavailable
+from .errors import AgentQueueError, StoreError, StoreRefused, StoreUnavailable
 from .events.tail import Streams
 from .maintenance import Maintenance
 from .observability.logging import Redactor, configure_logging
@@ -118,7 +121,7 @@ class Agents:
             found = await load_attribute(path, self._settings.project.folders)
             if is_answering(found):
                 return FunctionAgent(cast(Callable[..., Any], found))
-            await asyncio.to_thread(_import, "app.agents.graphs")
+            await asyncio.to_thread(_import, "graphs")
             from .agents.graphs import agent_of
 
             return await agent_of(found, path, await self._open_memory())
@@ -128,7 +131,7 @@ class Agents:
     async def _load_chat(self) -> Agent:
         await self._queue_id()  # raises while the store is away, before anything is begun that is begun once
         settings = self._settings
-        importing = asyncio.to_thread(_import, "app.agents.builtin", "app.agents.langgraph", "app.agents.model_client")
+        importing = asyncio.to_thread(_import, "builtin", "langgraph", "model_client")
         if settings.uses_embedded_model:
             parallel = max(1, min(settings.worker_concurrency, MAX_EMBEDDED_PARALLEL))
             endpoint, _ = await asyncio.gather(self._embedded.start(parallel), importing)
@@ -171,7 +174,7 @@ class Agents:
 def _import(*modules: str) -> None:
     """Called off the event loop before the modules are imported by name: LangGraph takes seconds."""
     for module in modules:
-        importlib.import_module(module)
+        importlib.import_module(f".agents.{module}", __package__)
 
 
 def redactor_of(settings: Settings) -> Redactor:
@@ -305,3 +308,61 @@ class Runtime:
         else:
             self._agents.registry.loaded.set()
             logger.info("WORKER_CONCURRENCY is 0: this process takes messages and runs none")
+
+
+TELL_SECONDS = 5.0
+"""Time between two log lines about an engine that is waited for."""
+
+TRY_AGAIN_SECONDS = 0.5
+
+
+async def await_engines(settings: Settings) -> None:
+    """Return when the engines of the queue and of the agents' memory can be used; a signal ends the process meanwhile.
+
+    Raises StoreUnavailable when an engine did not come within STARTUP_TIMEOUT_SECONDS, and at once StoreError or
+    ConfigurationError for what waiting does not mend.
+    """
+    deadline = time.monotonic() + settings.startup_timeout_seconds
+    with _ended_by_signals():
+        for check in (check_store, check_memory):
+            await _await(lambda check=check: check(settings), deadline)  # type: ignore[misc]  # mypy: no type for a default
+
+
+async def _await(check: Callable[[], Awaitable[None]], deadline: float) -> None:
+    tell_at = 0.0
+    while True:
+        checking = asyncio.ensure_future(check())
+        while not (await asyncio.wait([checking], timeout=TELL_SECONDS))[0]:
+            logger.info("Waiting for the database to answer, or for its migration to end")
+        try:
+            return checking.result()
+        except StoreRefused:
+            raise
+        except StoreUnavailable as error:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise
+            if time.monotonic() >= tell_at:
+                tell_at = time.monotonic() + TELL_SECONDS
+                logger.warning("Waiting for up to %.0f more seconds. %s", left, error)
+            await asyncio.sleep(min(TRY_AGAIN_SECONDS, left))
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """End the process at once on SIGTERM or SIGINT: nothing has begun that would have to be ended in order.
+
+    Also as the first process of a container, which signals without a handler do not end, and in the lifespan of a
+    server that looks at its signals only when it has started.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, lambda number, _: os._exit(128 + number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

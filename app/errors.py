@@ -302,3 +302,9 @@ class ConfigurationError(AgentQueueError):
     """A setting that cannot work; the text says which, what was expected and what came."""
 
     code = "configuration_error"
+
+
+class Unauthorized(AgentQueueError):
+    """The caller may not use this server."""
+
+    code = "authentication_required"

@@ -29,12 +29,11 @@ from .api.queries import KnownQuery, query_for, query_refusal
 from .api.stopping import tell_cut_off
 from .api.uvicorn_http_protocol import protocol_for
 from .api.uvicorn_protocol import ConnectedWebSocketProtocol
-from .bootstrap import Runtime, start_logging
+from .bootstrap import Runtime, await_engines, start_logging
 from .config import Settings, load_settings, share_environment
 from .errors import AgentQueueError, ConfigurationError, StoreRefused, StoreUnavailable
-from .startup import await_engines
 
-logger = logging.getLogger("app.main")
+logger = logging.getLogger(f"{__package__}.main")
 
 SEND_BUFFER_BYTES = 64 * 1024
 """Of each accepted connection: a reader that does not read costs this much in the kernel, not four megabytes."""

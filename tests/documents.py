@@ -20,8 +20,8 @@ ARCHITECTURE = DOCS / "explanation" / "architecture.md"
 
 STATE_MACHINE = """# The life of a message
 
-`make docs` draws this from the table in `app/policy/lifecycle.py`. A store makes these transitions and no others. Each is one
-transaction together with its event. The [glossary](../explanation/architecture.md#words) defines the words.
+`make docs` draws this from the table in `app/policy/lifecycle.py`. A store makes these transitions and no others.
+Each is one transaction together with its event. The [glossary](../explanation/architecture.md#words) defines the words.
 
 ```mermaid
 {diagram}
@@ -29,13 +29,16 @@ transaction together with its event. The [glossary](../explanation/architecture.
 """
 
 INTERVALS = [
-    ("streams.POLL_SECONDS", "a reader looks at its log without a hint"),
-    ("streams.POSITION_SECONDS", "a waiting reader is told its position at most this often, less often when many wait"),
+    ("events.tail.POLL_SECONDS", "a reader looks at its log without a hint"),
+    (
+        "events.tail.POSITION_SECONDS",
+        "a waiting reader is told its position at most this often, less often when many wait",
+    ),
     ("worker.POLL_SECONDS", "a worker asks for messages without a hint"),
     ("worker.CANCELS_SECONDS", "minimum between heartbeats triggered by cancellations"),
     ("maintenance.PROMOTE_SECONDS", "delayed messages that are due become ready"),
     ("maintenance.PRUNE_SECONDS", "old events and messages are deleted"),
-    ("webhooks.POLL_SECONDS", "a process looks for due deliveries"),
+    ("webhooks.sender.POLL_SECONDS", "a process looks for due deliveries"),
     ("store.sqlite.store.HINT_POLL_SECONDS", "`sqlite-hints` looks for writes of other processes"),
     ("store.postgres.watchdog.EXCHANGE_SECONDS", "maximum wait for an answer of PostgreSQL"),
 ]
@@ -45,8 +48,8 @@ OF_A_LEASE = [
     ("rescue_seconds", "a process looks for leases that ran out"),
 ]
 LIMITS = [
-    ("store.thread.MAX_BATCH", "pieces of work in one transaction"),
-    ("streams.READERS_A_POLL", "readers that look without a hint in each interval, all messages together"),
+    ("store.group_commit.MAX_BATCH", "pieces of work in one transaction"),
+    ("events.tail.READERS_A_POLL", "readers that look without a hint in each interval, all messages together"),
 ]
 
 

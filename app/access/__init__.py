@@ -1,1 +1,1 @@
-"""TODO."""
+"""Who may use the server, and whose data they may touch."""

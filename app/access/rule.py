@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 
-from .hosts import is_loopback, parse_host
-from ..api.errors import Unauthorized
+from ..errors import Unauthorized
 from ..models.messages import DEFAULT_TENANT
 from ..text import escaped
+from .hosts import is_loopback, parse_host
 
 FORWARDING_HEADERS = frozenset(
     (

@@ -15,8 +15,8 @@ from langchain_openai import ChatOpenAI
 from langgraph.pregel import Pregel
 from pydantic import SecretStr
 
-from .embedded import CONTEXT_TOKENS, Endpoint
 from ..errors import AgentUnavailable
+from .embedded import CONTEXT_TOKENS, Endpoint
 
 logger = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, cast
 
-from .base import AgentTask, FinalResult
-from .joined_text import JoinedText, whole
 from ..models.parts import Part
 from ..policy.failures import note_node
+from .base import AgentTask, FinalResult
+from .joined_text import JoinedText, whole
 
 MESSAGE_ID = "message_id"
 """A function with a parameter of this name is given the message's id."""

@@ -15,10 +15,10 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 
-from .base import Agent, AgentDrained, AgentInterrupted, AgentMemory, AgentTask, FinalResult
-from .langgraph import LangGraphAgent
 from ..errors import AgentUnavailable
 from ..models.parts import Part
+from .base import Agent, AgentDrained, AgentInterrupted, AgentMemory, AgentTask, FinalResult
+from .langgraph import LangGraphAgent
 
 if TYPE_CHECKING:
     from langgraph_sdk.runtime import ServerRuntime

@@ -11,7 +11,7 @@ from types import ModuleType
 from ..errors import AgentUnavailable
 from ..policy.failures import attribute as attribute_of
 
-OUR_PACKAGE = "app"
+OUR_PACKAGE = __name__.partition(".")[0]
 
 
 async def load_attribute(path: str, folders: Sequence[Path] = ()) -> object:

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
+from ..errors import StoreUnavailable
 from .base import AgentMemory
 from .loop import AgentLoop
-from ..errors import StoreUnavailable
 
 ANSWER_SECONDS = 30.0
 """How long the event loop of the agents may take to answer; code that blocks it keeps the memory from everybody."""

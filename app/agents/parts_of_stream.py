@@ -11,11 +11,11 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Overwrite
 from pydantic_core import to_jsonable_python
 
+from ..models.parts import Part
+from ..text import storable_json
 from .base import FinalResult
 from .joined_text import whole
 from .model_calls import ModelCall, ModelCalls
-from ..models.parts import Part
-from ..text import storable_json
 
 STRUCTURED_RESPONSE = "structured_response"
 """The key in which `create_agent` puts what its `response_format` asks for."""

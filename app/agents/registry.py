@@ -5,12 +5,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from .base import Agent
-from .import_path import hint_for
 from ..errors import AgentQueueError, AgentUnavailable, InvalidRequest, StoreUnavailable
 from ..models.workers import AgentState, ServedAgent
 from ..observability.logging import TRACEBACK
 from ..policy.failures import described, own_place_of, traceback_of
+from .base import Agent
+from .import_path import hint_for
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from contextlib import aclosing, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
+from ..models.parts import Part
 from .base import Agent, AgentTask, FinalResult
 from .places import place_of, stack_of_coroutine
-from ..models.parts import Part
 
 T = TypeVar("T")
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from ..models.deliveries import DeliveryFilter, DeliveryState, WebhookEvent
+from ..queue_manager import FAILED
 from .deps import (
     Cursor,
     FilterDep,
@@ -36,8 +38,6 @@ from .schemas.admin import (
     UnfinishedSelection,
     WorkerList,
 )
-from ..models.deliveries import DeliveryFilter, DeliveryState, WebhookEvent
-from ..queue_manager import FAILED
 
 router = APIRouter()
 

@@ -12,14 +12,14 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
 from ..access.rule import Principal, authenticate
-from .errors import InvalidBody, UnsupportedMediaType
-from .field_errors import detail_of
 from ..errors import InvalidRequest
 from ..models.messages import Accepted, Message, MessageFilter, MessageState, Page, Priority
 from ..models.types import Text, ThreadId
 from ..services import Services
 from ..store.ports import PAGE_TEXT_LENGTH
 from ..text import storable
+from .errors import InvalidBody, UnsupportedMediaType
+from .field_errors import detail_of
 
 B = TypeVar("B", bound=BaseModel)
 _thread_id = TypeAdapter[str](ThreadId)

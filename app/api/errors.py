@@ -12,9 +12,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from .field_errors import field_error
-from .replies import JsonReply
-from .schemas.messages import Problem, ProblemError
 from ..errors import (
     AgentQueueError,
     CommitUnknown,
@@ -24,8 +21,12 @@ from ..errors import (
     QueueFull,
     StoreError,
     StoreUnavailable,
+    Unauthorized,
 )
 from ..models.messages import MessageState
+from .field_errors import field_error
+from .replies import JsonReply
+from .schemas.messages import Problem, ProblemError
 
 logger = logging.getLogger(__name__)
 
@@ -74,12 +75,6 @@ class UnsupportedMediaType(AgentQueueError):
     """A body that does not say that it is JSON."""
 
     code = "unsupported_media_type"
-
-
-class Unauthorized(AgentQueueError):
-    """The caller may not use this server."""
-
-    code = "authentication_required"
 
 
 class ServerStopping(AgentQueueError):

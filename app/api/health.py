@@ -5,12 +5,12 @@ import logging
 from fastapi import APIRouter, Response
 
 from .. import __version__
-from .deps import ServicesDep
-from .replies import JsonReply
-from .schemas.admin import Alive, Check, Health
 from ..errors import StoreError
 from ..models.workers import AgentState
 from ..services import Services
+from .deps import ServicesDep
+from .replies import JsonReply
+from .schemas.admin import Alive, Check, Health
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..access.rule import authenticate
-from .errors import MAX_ERRORS_TOLD, Unauthorized, problem, response_to
+from ..errors import Unauthorized
+from .errors import MAX_ERRORS_TOLD, problem, response_to
 from .gate import answer
 from .middleware import routed
 from .schemas.messages import ProblemError

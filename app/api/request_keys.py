@@ -8,10 +8,10 @@ from typing import Any
 
 from fastapi import Request
 
-from .deps import MAX_KEY_LENGTH
 from ..errors import InvalidRequest
 from ..models.deliveries import ENDS
 from ..queue_manager import Answer, Key, Submission
+from .deps import MAX_KEY_LENGTH
 
 
 def key_of(request: Request) -> str | None:

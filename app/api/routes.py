@@ -6,6 +6,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from ..models.messages import Message, MessageState
+from ..policy.lifecycle import TERMINAL
+from ..queue_manager import Selection
+from ..services import Services
 from .deps import (
     IDEMPOTENCY_KEY,
     Cursor,
@@ -42,10 +46,6 @@ from .schemas.messages import (
     MessageStatus,
 )
 from .streaming import EVENT_STREAM, EventStreamResponse, tail_of
-from ..models.messages import Message, MessageState
-from ..policy.lifecycle import TERMINAL
-from ..queue_manager import Selection
-from ..services import Services
 
 router = APIRouter(tags=["messages"])
 JSON = "application/json"

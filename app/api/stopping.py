@@ -4,11 +4,11 @@ from collections.abc import Collection
 
 from starlette.types import Receive, Scope, Send
 
+from ..errors import CommitUnknown
 from .cors import let_page_read
 from .errors import ServerStopping, response_to
 from .gate import SAFE_METHODS
 from .uvicorn_protocol import SERVICE_RESTART
-from ..errors import CommitUnknown
 
 
 class ChangeCutOff(CommitUnknown):

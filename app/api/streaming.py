@@ -1,4 +1,4 @@
-"""Server-sent events: framing, keep-alive and the manners of a long response. What is sent comes from `app.events.streams`."""
+"""Send the events of `app.events.tail` as server-sent events: framing, keep-alive, the end of a response."""
 
 import asyncio
 import json
@@ -11,17 +11,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from .deps import Limit, MessageIdDep, PrincipalDep, ServicesDep, principal_of, services_of
-from .errors import problems
-from .replies import JsonReply
-from .schemas.events import EventList, stream_items
-from .uvicorn_protocol import HEAD_EXTENSION, Connection, connection_of
 from ..errors import AgentQueueError, InvalidRequest
 from ..events.fanout import Idle, StoredEvents, is_over
 from ..events.tail import News, Reset, Waiting
 from ..models.messages import MessageState
 from ..services import Services
 from ..text import rfc3339
+from .deps import Limit, MessageIdDep, PrincipalDep, ServicesDep, principal_of, services_of
+from .errors import problems
+from .replies import JsonReply
+from .schemas.events import EventList, stream_items
+from .uvicorn_protocol import HEAD_EXTENSION, Connection, connection_of
 
 logger = logging.getLogger(__name__)
 

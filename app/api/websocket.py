@@ -11,6 +11,11 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from ..errors import Conflict
+from ..events.fanout import Idle, StoredEvents
+from ..models.events import TERMINAL_EVENTS
+from ..models.messages import MessageState
+from ..services import Services
 from .deps import principal_of, services_of
 from .errors import response_to
 from .request_keys import resume_key, submit_key
@@ -40,11 +45,6 @@ from .websocket_frames import (
     parse,
     request_id_of,
 )
-from ..errors import Conflict
-from ..events.fanout import Idle, StoredEvents
-from ..models.events import TERMINAL_EVENTS
-from ..models.messages import MessageState
-from ..services import Services
 
 logger = logging.getLogger(__name__)
 

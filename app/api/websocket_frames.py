@@ -12,12 +12,12 @@ from pydantic.json_schema import JsonSchemaMode
 from pydantic_core import from_json
 from starlette.responses import Response
 
+from ..models.messages import MessageState
+from ..models.types import Text
 from .deps import MAX_KEY_LENGTH
 from .errors import invalid
 from .schemas.messages import MESSAGE_ID, THREAD_ID, MessageAccepted, MessageAnswer, MessageCreate, Problem
 from .streaming import MAX_EVENT_ID
-from ..models.messages import MessageState
-from ..models.types import Text
 
 RequestId = Annotated[
     Text, Field(min_length=1, max_length=128, description="Chosen by the client; the answer to the frame has it too.")

@@ -32,6 +32,9 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
+from ..errors import StoreError, StoreUnavailable, TooFewConnections
+from ..store.postgres.connection import COMMON_SETTINGS, CROWDED, connection_parameters
+from ..store.postgres.migrations import check_access
 from .answers import KEPT_CHANNEL, note_answers, settled
 from .fence import (
     Mark,
@@ -44,9 +47,6 @@ from .fence import (
     metadata_of,
 )
 from .serializer import Serializer
-from ..errors import StoreError, StoreUnavailable, TooFewConnections
-from ..store.postgres.connection import COMMON_SETTINGS, CROWDED, connection_parameters
-from ..store.postgres.migrations import check_access
 
 Connection = AsyncConnection[DictRow]
 

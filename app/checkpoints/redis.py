@@ -35,12 +35,12 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from ..errors import StoreError
+from ..store.redis import connection
 from .answers import KEPT_NUMBER, note_answers, settled
 from .fence import config_of, input_task_of, keep_read, kept_read, lease_lost, mark_of, metadata_of
 from .serializer import Serializer
 from .threads import CalledFromThreads
-from ..errors import StoreError
-from ..store.redis import connection
 
 PREFIX = "{agent_queue}:checkpoint:"
 NUL = "\0"
@@ -392,7 +392,7 @@ def _config(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfi
 
 
 def _lua(*names: str) -> str:
-    folder = files("app.checkpoints").joinpath("lua")
+    folder = files(__name__.rpartition(".")[0]).joinpath("lua")
     return "\n".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
 
 

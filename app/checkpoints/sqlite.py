@@ -30,6 +30,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.sqlite import SqliteSaver
 
+from ..errors import MemoryDamaged, StoreUnavailable
 from .answers import KEPT_CHANNEL, note_answers, settled
 from .fence import (
     Mark,
@@ -43,7 +44,6 @@ from .fence import (
 )
 from .serializer import Serializer
 from .threads import CalledFromThreads
-from ..errors import MemoryDamaged, StoreUnavailable
 
 T = TypeVar("T")
 

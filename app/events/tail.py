@@ -14,12 +14,12 @@ from datetime import datetime
 from typing import Protocol
 
 from ..errors import StoreUnavailable
-from .fanout import NEVER, Idle, IdleTimer, LogFanout, SingleFlight, StoredEvents
-from .wait_estimates import Sight, WaitEstimates
 from ..models.events import TERMINAL_EVENTS, EventPage
 from ..models.messages import Message, MessageState
 from ..policy.wait_estimate import NOTHING, WaitEstimate
 from ..store.ports import MOVED, EventLog, Notifier, message_topic
+from .fanout import NEVER, Idle, IdleTimer, LogFanout, SingleFlight, StoredEvents
+from .wait_estimates import Sight, WaitEstimates
 
 logger = logging.getLogger(__name__)
 

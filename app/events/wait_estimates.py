@@ -45,8 +45,8 @@ class Hints(Protocol):
 class WaitEstimates:
     """Wait estimates of messages as they are now.
 
-    The throughput is read again once the queue has moved, so that a message accepted just after a claim is told that the slot
-    is busy. While the queue moves all the time, it is read LOOKS_PER_SECOND times and is then that much late.
+    The throughput is read again once the queue has moved, so that a message accepted just after a claim is told that
+    the slot is busy. While the queue moves all the time, it is read LOOKS_PER_SECOND times and is then that much late.
     """
 
     def __init__(

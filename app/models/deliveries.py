@@ -1,4 +1,4 @@
-"""TODO."""
+"""Deliveries: what the webhook of a message is told, and every try to tell it."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -6,9 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Self
 
+from ..text import rfc3339, storable_json
 from .messages import MessageState
 from .parts import ChunkType
-from ..text import rfc3339, storable_json
 
 
 class EventType(StrEnum):

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What operators see of a process."""

@@ -13,6 +13,7 @@ from ..errors import ConfigurationError
 from ..policy.failures import traceback_of
 from ..text import escaped
 
+OUR_PACKAGE = __name__.partition(".")[0]
 LINE_FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 MASK = "***"
@@ -133,12 +134,12 @@ def logging_config(level: str, format: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {
             "text": {"format": LINE_FORMAT, "datefmt": TIME_FORMAT},
-            "json": {"()": "app.observability.logging.JsonFormatter"},
+            "json": {"()": f"{__name__}.JsonFormatter"},
         },
         "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": format}},
         "root": {"level": "WARNING", "handlers": ["stdout"]},
         "loggers": {
-            "app": {"level": level},
+            OUR_PACKAGE: {"level": level},
             "uvicorn": {"level": level, "propagate": True},
             "uvicorn.access": {"level": "INFO" if level == "DEBUG" else "WARNING", "propagate": True},
         },

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Rules without I/O: states, retries, failures, wait estimates."""

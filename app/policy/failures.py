@@ -254,7 +254,7 @@ def shown_path(file: str) -> str:
         _, packages, rest = file.rpartition("-packages" + os.sep)
         short = rest if packages else str(Path(*Path(file).parts[-3:]))
     if file.startswith(_OUR_PACKAGE):
-        short = str(Path("app", file.removeprefix(_OUR_PACKAGE)))
+        short = str(Path(_PACKAGE_NAME, file.removeprefix(_OUR_PACKAGE)))
     return escaped(short[-MAX_NAME_LENGTH:])
 
 
@@ -322,7 +322,8 @@ def _to_frame(code: CodeType, line: int) -> Frame:
     return Frame(code.co_filename, line, code.co_name, _library_of(code.co_filename))
 
 
-_OUR_PACKAGE = str(Path(__file__).parent) + os.sep
+_PACKAGE_NAME = __name__.partition(".")[0]
+_OUR_PACKAGE = str(Path(__file__).parent.parent) + os.sep
 _STANDARD = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
 
 
@@ -333,7 +334,7 @@ def _library_of(file: str) -> str | None:
     if file.endswith(".pyx"):  # compiled; named from its package on
         return file.partition(os.sep)[0]
     if file.startswith(_OUR_PACKAGE):
-        return "app"
+        return _PACKAGE_NAME
     return "python" if file.startswith((*_STANDARD, "<frozen ")) else None
 
 

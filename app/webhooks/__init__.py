@@ -1,1 +1,1 @@
-"""TODO."""
+"""Deliveries to the receivers of callers."""

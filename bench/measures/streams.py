@@ -4,10 +4,10 @@ Delivered events are put over the processor seconds that the API process takes f
 in a second of a whole core. That does not depend on how fast this machine's other core writes and reads, and it is the
 same measure for what we compare with.
 
-**Live.** A writer in another process, like a worker, appends to one running message in a steady throughput while all readers
-read, so that each is woken for each write. At each number of readers the throughput makes the same 50,000 deliveries a second
+**Live.** A writer in another process, like a worker, appends to one running message at a steady pace while all readers
+read, so that each is woken for each write. At each number of readers the pace makes the same 50,000 deliveries a second
 or fewer, less than the process can. Compared with a hand-made StreamingResponse with a queue for each reader, which is
-filled with the same frames in the same throughput from memory, one event a send. Text is merged into larger chunks when it
+filled with the same frames at the same pace from memory, one event a send. Text is merged into larger chunks when it
 is written, never here: events are counted as they are delivered.
 
 **Replay.** The log of a finished message, read by all readers at once, connecting included. Compared with a hand-made

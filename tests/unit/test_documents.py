@@ -387,7 +387,7 @@ def test_the_picture_of_the_architecture_names_modules() -> None:
     [picture] = [block.code for block in blocks_of(ARCHITECTURE) if block.language == "mermaid"]
     nodes = set(re.findall(r"(?:^ +|> ?(?:\|[^|]*\| ?)?)(\w+)\b", picture, re.MULTILINE))
 
-    assert nodes - {"client", "renewer", "sse", "reader"} <= {module for _, module in rows_of_layers()}
+    assert nodes - {"client", "heartbeat", "sse", "reader"} <= {module for _, module in rows_of_layers()}
     assert "agent_processor" in nodes
 
 

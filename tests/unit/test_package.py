@@ -64,3 +64,15 @@ def test_a_checkout_gets_all_that_its_tests_need_by_default() -> None:
     assert PROJECT["tool"]["uv"]["default-groups"] == ["dev", "llm"]
     assert groups["dev"] == ["agent-queue-system[dev]"]
     assert "agent-queue-system[postgres,redis]" in PROJECT["project"]["optional-dependencies"]["dev"]
+
+
+def test_its_modules_import_each_other_relatively() -> None:
+    """A wheel may have the same code under another name."""
+    absolute = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "app").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if (isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "app")
+        or (isinstance(node, ast.Import) and any(each.name.split(".")[0] == "app" for each in node.names))
+    }
+    assert absolute == set()

@@ -6,13 +6,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 import pytest
 
 from app.errors import StoreUnavailable
-from app.events import streams
+from app.events import tail, wait_estimates
 from app.events.fanout import Idle, StoredEvents
 from app.events.tail import News, Reset, Streams, Waiting
 from app.models.attempts import Completed
 from app.models.events import EventPage, NewEvent
 from app.models.messages import Message, MessageState
-from app.policy import wait_estimate as wait_estimate
 from app.store.sqlite.store import SqliteStore
 from app.text import rfc3339
 from tests.contract.builders import FAILED, INTERRUPTED, TENANT, add, beat, claim_one, start
@@ -88,7 +87,7 @@ async def test_readers_of_one_message_share_reads_and_frames(counting: CountingS
 async def test_while_the_store_is_away_a_tail_is_silent_and_goes_on_afterwards(
     counting: CountingStore, tails: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(tail, "POLL_SECONDS", 0.01)
     lease = await start(counting)
     seen: list[News] = []
     async with asyncio.TaskGroup() as reading:
@@ -107,7 +106,7 @@ async def test_while_the_store_is_away_a_tail_is_silent_and_goes_on_afterwards(
 async def test_a_reader_is_told_of_silence_while_a_read_takes_long(
     counting: CountingStore, tails: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(tail, "POLL_SECONDS", 0.01)
     lease = await start(counting)
     seen: list[News] = []
     async with asyncio.TaskGroup() as reading:
@@ -124,7 +123,7 @@ async def test_a_reader_is_told_of_silence_while_a_read_takes_long(
 async def test_hints_that_bring_nothing_do_not_hide_the_silence(
     counting: CountingStore, tails: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "POLL_SECONDS", 0.002)
+    monkeypatch.setattr(tail, "POLL_SECONDS", 0.002)
     lease = await start(counting)
     seen: list[News] = []
     async with asyncio.TaskGroup() as reading:
@@ -138,7 +137,7 @@ async def test_without_any_hint_readers_look_after_a_while(
     counting: CountingStore, tails: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hints may be lost: here all of them are."""
-    monkeypatch.setattr(streams, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(tail, "POLL_SECONDS", 0.01)
     lease = await start(counting)
     seen: list[News] = []
     async with asyncio.TaskGroup() as reading:
@@ -153,8 +152,8 @@ async def test_many_readers_look_in_turns(
     counting: CountingStore, tails: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each time as many as are allowed, so that silence costs the same with any number of readers."""
-    monkeypatch.setattr(streams, "POLL_SECONDS", 0.005)
-    monkeypatch.setattr(streams, "READERS_A_POLL", 1)
+    monkeypatch.setattr(tail, "POLL_SECONDS", 0.005)
+    monkeypatch.setattr(tail, "READERS_A_POLL", 1)
     hinted: list[str] = []
     messages = [(await add(counting)).id for _ in range(3)]
     async with asyncio.TaskGroup() as reading:
@@ -205,7 +204,7 @@ def places(seen: Sequence[News]) -> list[tuple[int | None, str | None]]:
 async def test_positions_are_told_as_they_change(
     counting: CountingStore, tails: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wait_estimate, "THROUGHPUT_SECONDS", 0.0)
+    monkeypatch.setattr(wait_estimates, "THROUGHPUT_SECONDS", 0.0)
     await beat(counting)
     for _ in range(2):
         await add(counting)
@@ -225,8 +224,8 @@ async def test_positions_are_told_as_they_change(
 async def test_a_change_of_the_reason_alone_is_told(
     counting: CountingStore, tails: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(wait_estimate, "THROUGHPUT_SECONDS", 0.0)
+    monkeypatch.setattr(tail, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(wait_estimates, "THROUGHPUT_SECONDS", 0.0)
     message_id = (await add(counting)).id
     seen: list[News] = []
     async with asyncio.TaskGroup() as reading:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The bodies of requests, replies and events, by subject."""

@@ -4,6 +4,15 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from ...errors import InvalidRequest
+from ...models.attempts import FailedAttempt
+from ...models.deliveries import DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
+from ...models.messages import DeadLetterGroup, Message, MessageFilter, MessageState, Priority, QueueSummary
+from ...models.types import Moment, Text, ThreadId
+from ...models.workers import ServedAgent, Worker
+from ...policy.lifecycle import TERMINAL
+from ...policy.wait_estimate import NOTHING, WaitEstimate
+from ...queue_manager import MAX_SELECTED, Selection
 from .messages import (
     ACCEPTED_EXAMPLE,
     CREATED,
@@ -14,15 +23,6 @@ from .messages import (
     MessageAccepted,
     example,
 )
-from ...errors import InvalidRequest
-from ...models.attempts import FailedAttempt
-from ...models.deliveries import DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
-from ...models.messages import DeadLetterGroup, Message, MessageFilter, MessageState, Priority, QueueSummary
-from ...models.types import Moment, Text, ThreadId
-from ...models.workers import ServedAgent, Worker
-from ...policy.lifecycle import TERMINAL
-from ...policy.wait_estimate import NOTHING, WaitEstimate
-from ...queue_manager import MAX_SELECTED, Selection
 
 NAME_MAX_LENGTH = 255
 TAIL = "Each stands at the tail of its thread."

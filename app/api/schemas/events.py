@@ -8,6 +8,9 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, Field, RootModel
 
+from ...models.messages import MessageState
+from ...models.types import Moment
+from ...policy.wait_estimate import WaitingReason
 from .messages import (
     ENDED,
     EVENT_ATTEMPT,
@@ -18,9 +21,6 @@ from .messages import (
     Question,
     example,
 )
-from ...models.messages import MessageState
-from ...models.types import Moment
-from ...policy.wait_estimate import WaitingReason
 
 DISCARD_FROM = "Forget the events from this id on, up to this one."
 

@@ -8,11 +8,11 @@ from ...errors import AgentQueueError, QueueFull, ThreadBusy
 from ...models.messages import Accepted, IfBusy, MessageState, NewMessage, RequestKey
 from ..group_commit import Operation
 from ..parts import ThreadKey
+from ..rows import Receipt, accepted, events_text
 from .changes import Locked
 from .connection import step
 from .keys import Keyed, KeyName, KnownKey, check_fingerprint, name_of
 from .placing import Placed, Placing, in_order, thread_of
-from ..rows import Receipt, accepted, events_text
 
 PART_LENGTH = 1_000
 """Messages of one transaction, unless one caller hands in more."""

@@ -9,10 +9,10 @@ from ...models.attempts import Cancelled, Failed, Interrupted, Retry
 from ...models.events import NewEvent
 from ...models.messages import Message, MessageState, Place
 from ..ports import CANCELS, MOVED, READY, message_topic
-from .connection import Step, step
-from .operations import NewRows, Writes, next_events
 from ..rows import interrupt_delivery_id, is_told, stored_details, to_message
 from ..terminal_states import Ending, ending
+from .connection import Step, step
+from .operations import NewRows, Writes, next_events
 
 
 class Locked(NamedTuple):

@@ -9,13 +9,13 @@ from ...models.events import NewEvent
 from ...models.messages import Accepted, Message, MessageState, NewMessage, Priority, RequestKey
 from ..parts import CLEARED_AT_ONCE, SETTLED_AT_ONCE, ThreadKey, Unsettled
 from ..ports import MOVED, READY, message_topic
+from ..rows import requeued, to_message
+from ..terminal_states import REQUEUED
 from .changes import Locked, Logs, locked_by_id
 from .connection import Rows, step
 from .keys import KEY_MS, Keyed, check_fingerprint, name_of
 from .operations import NewRows, next_events
 from .placing import Placing
-from ..rows import requeued, to_message
-from ..terminal_states import REQUEUED
 
 WAITING = (MessageState.QUEUED,)
 UNFINISHED = (MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED)

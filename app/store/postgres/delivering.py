@@ -2,8 +2,8 @@
 
 from ...errors import DeliveryNotFound
 from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryState
-from .operations import Writes
 from ..rows import to_delivery
+from .operations import Writes
 
 
 class Delivering(Writes):

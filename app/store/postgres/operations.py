@@ -8,8 +8,8 @@ from typing import Any
 from ...clock import Clock
 from ...models.events import NewEvent
 from ..parts import Unsettled
-from .connection import ReadOnly, Rows, Session, Step, step
 from ..reads import Reads
+from .connection import ReadOnly, Rows, Session, Step, step
 
 
 class PostgresReads(Reads):

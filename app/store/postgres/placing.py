@@ -9,10 +9,10 @@ from ...clock import Clock
 from ...models.messages import NewMessage, Place
 from ..parts import SETTLED_AT_ONCE, ThreadKey, Unsettled
 from ..ports import MOVED, READY, RankPolicy
-from .changes import Changes
-from .connection import Rows, Session, step
 from ..reads import LEVEL, NEAR_END
 from ..rows import events_text, options_of, preview, run_at_of
+from .changes import Changes
+from .connection import Rows, Session, step
 
 
 class Placed(NamedTuple):

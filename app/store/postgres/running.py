@@ -7,10 +7,10 @@ from ...errors import LeaseLost
 from ...models.attempts import Cancelled, Completed, Failed, Interrupted, Lease, Outcome, Released, Retry
 from ...models.events import NewEvent
 from ..ports import MOVED, message_topic
+from ..terminal_states import ending
 from .changes import Asking, Changes, Ended, FailedNow, Locked, Logs, PutBack
 from .connection import Step, step
 from .operations import NewRows, Writes
-from ..terminal_states import ending
 
 ENDINGS = (Completed, Failed, Cancelled)
 """Outcomes that end a message, for which nobody has to know where its present attempt begins."""

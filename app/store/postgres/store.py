@@ -29,6 +29,9 @@ from ..local_notifier import LocalNotifier
 from ..named_sql import load_queries
 from ..parts import Cleared, Settling, ThreadKey, asks_of_thread, clear, prune, repeat
 from ..ports import MAX_CRASHES, Capabilities, LeaseRenewer, RankPolicy, Subscription
+from ..rows import agents_text
+from ..scanning import scan
+from ..terminal_states import events_size, outcome_size
 from .accepting import Accepting, Add, parts_of
 from .connection import Session, connection_parameters
 from .controlling import Controlling
@@ -40,9 +43,6 @@ from .runners import CONNECT, OneByOne, Reading, Runner, Together
 from .running import Append, Finish, Finishing, Logging
 from .upkeep import EXPIRE_BATCH, PROMOTE_BATCH, PRUNE_BATCH, RESCUE_BATCH, Upkeep
 from .watchdog import Watchdog
-from ..rows import agents_text
-from ..scanning import scan
-from ..terminal_states import events_size, outcome_size
 
 DURABLE = Capabilities("postgres", durable=True, promise="messages survive kill -9 and a crash of the database server")
 VOLATILE = Capabilities(

@@ -4,10 +4,10 @@ from ...clock import ClockState, Sample, SteadyClock
 from ...models.attempts import Cancelled, Failed
 from ...models.messages import Message
 from ..ports import MOVED, READY, message_topic
+from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
 from .changes import Changes, Ended, FailedNow, Locked, Logs, PutBack
 from .connection import step
 from .keys import KEY_MS
-from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
 
 RESCUE_BATCH = 100
 PROMOTE_BATCH = 500

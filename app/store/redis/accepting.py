@@ -28,9 +28,9 @@ from ...models.messages import (
 )
 from ..parts import CLEARED_AT_ONCE, Cleared, ThreadKey, Unsettled, asks_of_thread, clear
 from ..ports import CANCELS, KEY_SECONDS, MOVED, PAGE_TEXT_LENGTH, READY, message_topic
+from ..rows import Receipt, accepted, events_text, options_of, preview
 from . import replies, templates
 from .calls import Calls
-from ..rows import Receipt, accepted, events_text, options_of, preview
 
 SCAN_LENGTH = 1_000
 """So many messages one script looks at for those that a filter means."""

@@ -254,7 +254,7 @@ class WritePipeline(CommandPipeline):
         return [pack("PUBLISH", self._channel, json.dumps([self._process, *topics]))]
 
     def calls(self, batch: list[Operation]) -> list[list[Operation]]:
-        """See `CommandPipeline.calls`: those of one script that follow each other, as `lua/shared/once.lua` takes them."""
+        """Return neighbouring operations of one script together, as `lua/shared/once.lua` takes them."""
         self._turn += 1
         found: list[list[Operation]] = []
         for _, each in groupby(batch, key=_script_of):

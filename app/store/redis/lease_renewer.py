@@ -8,13 +8,13 @@ from redis.exceptions import ResponseError
 
 from ...models.attempts import Beat, Lease
 from ...models.workers import Worker
+from ..rows import agents_text
 from .connection import CUT, connection_options, mapped_errors
 from .scripts import Script
-from ..rows import agents_text
 
 
 class RedisLeaseRenewer:
-    """Meets `app.store.ports.LeaseRenewer`. Repeating what it does changes nothing, so a lost answer is asked for again."""
+    """Meets `app.store.ports.LeaseRenewer`. Its calls may be repeated, so a lost answer is asked for again."""
 
     def __init__(self, url: str, scripts: Mapping[str, Script], prefix: str, now: Callable[[], int]) -> None:
         options = connection_options(url)

@@ -9,10 +9,10 @@ from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, Deli
 from ...models.messages import DeadLetterGroup, Message, MessageState, Page
 from ...models.workers import Throughput
 from ..ports import MOVED, PAGE_TEXT_LENGTH, READY, THROUGHPUT_MESSAGES, message_topic
-from . import replies, templates
-from .accepting import Accepting
 from ..rows import preview, requeued
 from ..terminal_states import REQUEUED
+from . import replies, templates
+from .accepting import Accepting
 
 READ_AT_ONCE = 100
 """So many messages, or positions, one script reads of those that a caller names."""

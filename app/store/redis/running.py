@@ -9,10 +9,10 @@ from ...models.events import NewEvent
 from ...models.messages import Message, MessageState
 from ..parts import prune, repeat
 from ..ports import MAX_CRASHES, MOVED, READY, THROUGHPUT_MESSAGES, message_topic
-from . import replies, templates
-from .calls import Calls
 from ..rows import stored_details
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE
+from . import replies, templates
+from .calls import Calls
 
 BATCH = 100
 """So many messages are taken back or failed by one script."""

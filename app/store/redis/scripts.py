@@ -26,7 +26,7 @@ def load_scripts() -> Mapping[str, Script]:
 
     Cached: to read them takes 25 ms, and they do not change while a process runs.
     """
-    folder = files("app.store").joinpath("lua")
+    folder = files(__name__.rsplit(".", 2)[0]).joinpath("lua")
     scripts = {}
     for file in folder.iterdir():
         name, dot, _ = file.name.partition(".lua")

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from ...models.attempts import Completed, Failed
 from ...models.events import NewEvent
-from ..terminal_states import WORKER_LOST_CODE
 from ...text import rfc3339
+from ..terminal_states import WORKER_LOST_CODE
 
 _MOMENT = datetime.fromtimestamp(0, UTC)
 _NUMBER = -1

@@ -13,8 +13,8 @@ from ...models.events import NewEvent
 from ...models.messages import Accepted, Message, MessageState, Place, Priority, RequestKey
 from ..ports import MOVED, READY, message_topic
 from ..rows import preview, requeued, to_delivery
-from .accepting import Accepting
 from ..terminal_states import REQUEUED
+from .accepting import Accepting
 
 
 class Dead(NamedTuple):

@@ -12,8 +12,8 @@ from ...models.messages import Message, MessageState
 from ...models.workers import Worker
 from ..ports import MOVED, READY, message_topic
 from ..rows import agents_text, interrupt_delivery_id, stored_details, to_message
-from .changes import Changes
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
+from .changes import Changes
 
 BATCH = 100
 """So many messages are taken back or failed in one transaction."""

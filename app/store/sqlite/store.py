@@ -44,11 +44,11 @@ from ..named_sql import load_queries
 from ..parts import Cleared, Settling, ThreadKey, asks_of_thread, clear, prune, repeat
 from ..ports import MAX_CRASHES, Capabilities, LeaseRenewer, RankPolicy, Subscription
 from ..scanning import scan
+from ..terminal_states import events_size, outcome_size
 from .changes import SqliteReads
 from .connection import Beats, Reader, Writer, connect, look_often, mapped_errors
 from .operations import PRUNE_BATCH, Writes
 from .running import BATCH, PROMOTE_BATCH
-from ..terminal_states import events_size, outcome_size
 
 logger = logging.getLogger(__name__)
 

@@ -5,10 +5,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing, closing
 
 import pytest
-from app.events.streams import Idle
 
-from app.events import streams
-from app.events.fanout import NEVER, IdleTimer, LogFanout, LogSnapshot, StoredEvents
+from app.events import tail
+from app.events.fanout import NEVER, Idle, IdleTimer, LogFanout, LogSnapshot, StoredEvents
 from app.events.tail import News, Streams
 from app.models.events import Event, EventPage, EventType
 from app.models.messages import MessageState
@@ -147,7 +146,7 @@ async def test_what_goes_wrong_with_a_read_is_told_to_all_who_wait_for_it() -> N
 
 async def test_a_reader_in_silence_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep-alives of ten thousand idle streams cost no read of the store."""
-    monkeypatch.setattr(streams, "POLL_SECONDS", LONG)
+    monkeypatch.setattr(tail, "POLL_SECONDS", LONG)
     store = CountingStore()
     await store.open()
     tails = Streams(store)
