@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx2
 
-from tests.servers import server_process
+from tests.servers import DEADLINE_SECONDS, server_process
 
 FUNCTIONS = """
 import sys
@@ -33,7 +33,7 @@ async def test_functions_answer_without_langgraph_and_can_be_purged(tmp_path: Pa
     agents = ",".join(f"{name}=functions:{name}" for name in ("modules", "words", "failing"))
     with server_process(tmp_path, cold=True, AGENTS=agents, MAX_ATTEMPTS="1") as server:
         await server.ready()
-        async with httpx2.AsyncClient(base_url=server.url, trust_env=False, verify=False) as client:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=DEADLINE_SECONDS, trust_env=False) as client:
 
             async def ask(agent: str) -> dict[str, object]:
                 body = {"message": "Loaded are", "agent": agent}
@@ -53,7 +53,7 @@ async def test_a_function_without_annotation_fails_its_messages_with_what_to_wri
     (tmp_path / "functions.py").write_text(FUNCTIONS)
     with server_process(tmp_path, AGENTS="bare=functions:bare", MAX_ATTEMPTS="1") as server:
         await server.ready()
-        async with httpx2.AsyncClient(base_url=server.url, trust_env=False, verify=False) as client:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=DEADLINE_SECONDS, trust_env=False) as client:
             reply = await client.post("/messages", json={"message": "Hi"}, headers={"Prefer": "wait=30"})
     failed = reply.json()
     assert failed["error_code"] == "agent_unavailable"

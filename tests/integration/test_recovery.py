@@ -427,7 +427,7 @@ NONSENSE: list[tuple[str, str, str]] = [
     ("AGENTS", "just-a-name", "name=module:attribute"),
     ("AGENTS", "a=m:x,a=m:y", "twice"),
     ("LANGGRAPH_CONFIG", "{folder}/missing.json", "langgraph.json"),
-    ("LANGGRAPH_CONFIG", "{folder}/half.json", "langgraph.json"),
+    ("LANGGRAPH_CONFIG", "{folder}/half.json", "JSON"),
     ("LOG_CONFIG", "{folder}/missing.json", "JSON"),
     ("LOG_CONFIG", "{folder}/half.json", "JSON"),
     ("LOG_CONFIG", "{folder}/empty.json", "version"),

@@ -300,7 +300,7 @@ def files_of(folder: Path) -> list[Path]:
 async def test_a_damaged_memory_is_told_and_messages_wait(tmp_path: Path) -> None:
     memory = tmp_path / "queue_checkpoints.db"
     memory.write_bytes(b"no database at all, " * 1000)
-    environment = {**AGENT, **GraphControl(tmp_path).environment}
+    environment = {**AGENT, **GraphControl(tmp_path).environment, "LEASE_SECONDS": "15"}  # no attempt is lost to load
     with server_process(tmp_path, **environment) as server:
         await is_not_ready(server, "is damaged")
         assert (await wire.request(server.url, "GET", "/health/live")).status == 200
@@ -317,4 +317,4 @@ async def test_a_damaged_memory_is_told_and_messages_wait(tmp_path: Path) -> Non
         await server.ready()
         assert (await wire.frames_of(server.url, message))[-1].data["result"] == "Heard: Hello"
         status = (await wire.request(server.url, "GET", f"/messages/{message}/status")).json()
-        assert (status["state"], status["attempt"]) == ("completed", 1)
+        assert (status["state"], status["attempt"]) == ("completed", 1), server.output
