@@ -6,4 +6,4 @@ import os
 # reads this once, when it is imported, so it has to be set before anything else of this package runs.
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app import __version__
 from app.cli import parser
 from app.config import Settings
 from tests.documents import openapi, websocket_schema
@@ -38,9 +39,8 @@ def test_its_licence_and_its_notice_go_with_it() -> None:
 
 def test_it_ships_nothing_of_others() -> None:
     """A file of another kind, such as a script for browsers, may need a licence of its own in the package."""
-    assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"] == {"packages": ["app"]}
     kinds = {path.suffix for path in (ROOT / "app").rglob("*") if path.is_file()}
-    assert kinds - {".pyc"} == {".py", ".sql", ".lua"}
+    assert kinds - {".pyc"} == {".py", ".sql", ".lua", ".typed"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "app").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
@@ -76,3 +76,8 @@ def test_its_modules_import_each_other_relatively() -> None:
         or (isinstance(node, ast.Import) and any(each.name.split(".")[0] == "app" for each in node.names))
     }
     assert absolute == set()
+
+
+def test_its_version_is_that_of_the_deployment() -> None:
+    assert PROJECT["project"]["dynamic"] == ["version"]
+    assert f"newTag: {__version__}\n" in (ROOT / "deploy" / "kubernetes" / "kustomization.yaml").read_text("utf-8")

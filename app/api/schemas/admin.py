@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from ... import __version__
 from ...errors import InvalidRequest
 from ...models.attempts import FailedAttempt
 from ...models.deliveries import DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
@@ -438,7 +439,7 @@ class Health(BaseModel):
 
     model_config = example(
         status="healthy",
-        version="0.1.0",
+        version=__version__,
         checks={"store": {"ok": True, "detail": ""}},
         agents=[{"name": "chat", "state": "available", "error": None}],
     )
