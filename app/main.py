@@ -8,25 +8,15 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
-from functools import partial
 from types import FrameType
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from . import __version__
-from .api import admin, description, errors, health, reference, root, routes, streaming, threads, websocket
+from .api.application import make_application
 from .api.connections import connection_limit
-from .api.cors import AllowedOrigins
-from .api.description import describe
-from .api.gate import Gate
-from .api.middleware import HotRoute, RawThreadPaths
-from .api.queries import KnownQuery, query_for, query_refusal
-from .api.stopping import tell_cut_off
 from .api.uvicorn_http_protocol import protocol_for
 from .api.uvicorn_protocol import ConnectedWebSocketProtocol
 from .bootstrap import Runtime, await_engines, start_logging
@@ -55,33 +45,8 @@ CONFIGURATION_EXIT_CODE = 78
 FAILED_EXIT_CODE = 1
 """To start again may work, as when a database was away for longer than STARTUP_TIMEOUT_SECONDS."""
 
-AHEAD = (
-    ("GET", "/messages/{message_id}/stream", streaming.stream_of_request),
-    ("POST", "/messages", routes.submit_message),
-)
-"""What is asked for most, answered ahead of the framework's stack."""
-
 GARBAGE_THRESHOLDS = (10_000, 10, 10)
 """Of Python's collector, which counts in objects; its own are 700, 10, 10."""
-
-DESCRIPTION = "A durable queue for AI agents: priorities, threads with memory, live answers that resume."
-
-
-class Application(FastAPI):
-    """FastAPI's application behind an entry of our own."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.entry: ASGIApp = super().__call__
-        self.allowed_origins: Collection[str] = ()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
-        try:
-            await self.entry(scope, receive, send)
-        except asyncio.CancelledError:
-            if not await tell_cut_off(scope, receive, send, self.allowed_origins):
-                raise
 
 
 def create_app(
@@ -103,27 +68,7 @@ def create_app(
             async with runtime.running(), _collecting_seldom(runtime) if owns_process else nullcontext():
                 yield
 
-    app = Application(
-        title=root.NAME, version=__version__, description=DESCRIPTION, openapi_url=None, lifespan=lifespan
-    )
-    app.state.services = runtime.services
-    for router in (root.router, routes.router, admin.router, streaming.router, threads.router, health.router):
-        app.router.routes.extend(router.routes)  # include_router would match every request twice
-    app.router.routes.extend([*websocket.routes, *description.routes, *reference.pages(root.NAME)])
-    app.add_middleware(RawThreadPaths)
-    anonymous = settings.allow_anonymous
-    app.entry = KnownQuery(app.entry, app.router.routes, allow_anonymous=anonymous)
-    for method, path, endpoint in AHEAD:
-        query = query_for(app.router.routes, method, path)
-        refusal = partial(query_refusal, query=query, allow_anonymous=anonymous)
-        app.entry = HotRoute(app.entry, method=method, path=path, endpoint=endpoint, query_refusal=refusal, owner=app)
-    app.entry = Gate(app.entry, max_body_bytes=settings.max_body_bytes, allowed_origins=settings.cors_origins)
-    if settings.cors_origins:
-        app.allowed_origins = settings.cors_origins
-        app.entry = AllowedOrigins(app.entry, settings.cors_origins)
-    errors.install(app)
-    describe(app)
-    return app
+    return make_application(runtime.services, lifespan)
 
 
 @asynccontextmanager
