@@ -101,12 +101,15 @@ def text_of(error: BaseException) -> str:
 
 
 def described(error: BaseException) -> str:
-    """Return the error's class and the beginning of its text; for a group also those of its first member."""
-    text = f"{class_name(error)}: {text_of(error)}"
+    """Return the error's class and the beginning of its text, if it has one; for a group also those of a member.
+
+    The member is the first one.
+    """
+    text = _with_class(error)
     if not is_group(error):
         return text
     member = next(members_of(error), None)  # type: ignore[arg-type]  # `is_group` told
-    return text if member is None else f"{text}: {class_name(member)}: {text_of(member)}"
+    return text if member is None else f"{text}: {_with_class(member)}"
 
 
 def notes_of(error: BaseException) -> list[str]:
@@ -372,7 +375,13 @@ def _block(error: BaseException, shown: Shown, *, texts: bool, every_frame: bool
 
 
 def _last_line(error: BaseException, shown: Shown) -> str:
-    return f"{class_name(error)}: {escaped(shown(text_of(error), SHOWN_TEXT))}".rstrip(": ")
+    return _with_class(error, lambda text: escaped(shown(text, SHOWN_TEXT)))
+
+
+def _with_class(error: BaseException, showing: Callable[[str], str] = str) -> str:
+    """Return the error's class and its text as `showing` gives it; the class alone when the text is blank."""
+    text = text_of(error)
+    return f"{class_name(error)}: {showing(text)}" if text.strip() else class_name(error)
 
 
 def _frame_lines(frames: list[Frame], shown: Shown, every_frame: bool) -> Iterable[str]:

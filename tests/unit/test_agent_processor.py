@@ -109,7 +109,7 @@ async def test_an_error_is_tried_again_until_the_attempts_are_used_up(bench: Ben
 
 async def test_a_message_may_have_its_own_number_of_attempts(bench: Bench) -> None:
     assert isinstance(await bench.outcome(ValueError(), attempt=1, max_attempts=1), Failed)
-    assert await bench.outcome(ValueError(), attempt=4, max_attempts=5) == Retry("ValueError: ", "agent_error", 7.0)
+    assert await bench.outcome(ValueError(), attempt=4, max_attempts=5) == Retry("ValueError", "agent_error", 7.0)
 
 
 async def test_a_permanent_error_fails_in_the_first_attempt(bench: Bench) -> None:

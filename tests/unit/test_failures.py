@@ -114,6 +114,15 @@ def test_a_group_is_described_with_its_first_member() -> None:
     assert described(group) == "ExceptionGroup: unhandled errors (2 sub-exceptions): ValueError: the cause"
 
 
+@pytest.mark.parametrize("error", [ValueError(), ValueError(""), ValueError(" \n")], ids=repr)
+def test_an_error_without_a_text_is_described_by_its_class_alone(error: Exception) -> None:
+    assert described(error) == "ValueError"
+    assert traceback_of(error, shown) == "ValueError"
+    assert described(ExceptionGroup("unhandled errors", [error])) == (
+        "ExceptionGroup: unhandled errors (1 sub-exception): ValueError"
+    )
+
+
 def test_the_place_of_a_group_is_that_of_its_member() -> None:
     def inner() -> None:
         raise ValueError("the cause")

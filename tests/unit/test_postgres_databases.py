@@ -206,7 +206,7 @@ async def test_a_database_that_does_not_exist_is_told(url: str) -> None:
 
 async def test_a_server_that_is_away_is_told() -> None:
     told = await refused(f"postgresql://me:{SECRET}@127.0.0.1:1/queue", StoreUnavailable)
-    assert_one_clear_line(told, "refused", "Check that it runs")
+    assert_one_clear_line(told, "refused. Is the server running", "Check that it runs")
 
 
 @pytest.mark.parametrize(

@@ -140,8 +140,15 @@ def mapped_errors() -> Iterator[None]:
 
 
 def told(error: psycopg.Error) -> str:
-    """What the server or the driver said, on one line. Neither ever tells a password."""
-    return error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__
+    """Return what the server or the driver said, on one line. Neither ever tells a password."""
+    return error.diag.message_primary or _on_one_line(str(error)) or type(error).__name__
+
+
+def _on_one_line(text: str) -> str:
+    """Return the lines of a text as sentences beside each other: libpq breaks lines where a sentence ends."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    ended = [line if line[-1] in ".:;,?!" else f"{line}." for line in lines[:-1]]
+    return " ".join([*ended, *lines[-1:]])
 
 
 def connection_parameters(url: str) -> str:
