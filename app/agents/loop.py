@@ -14,6 +14,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, TypeVar
 
+from ..policy.failures import class_name
 from .base import Agent, AgentTask
 from .places import place_of, stack_of_thread
 from .runs import AgentRun, Mailbox, note_task
@@ -22,6 +23,9 @@ from .threads import AgentThreads
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+SEEN_MARK = "_agent_loop_has_seen_it"
+_ATTRIBUTES: Callable[[BaseException], dict[str, Any]] = BaseException.__dict__["__dict__"].__get__
 
 LONG_SECONDS = 5.0
 """A process whose agents' loop was blocked for so long should be given no work."""
@@ -253,7 +257,8 @@ class AgentLoop:
             try:
                 loop.run_forever()
             except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt of a task end a loop's turn
-                logger.warning("The code of an agent raised %s; its event loop goes on", type(error).__name__)
+                if _is_first_sight(error):
+                    logger.warning("The code of an agent raised %s; its event loop goes on", class_name(error))
         loop.close()
         self._ended.set_result(None)
 
@@ -265,3 +270,14 @@ class AgentLoop:
         if left:
             await asyncio.wait(left)
         await asyncio.get_running_loop().shutdown_asyncgens()
+
+
+def _is_first_sight(error: BaseException) -> bool:
+    """Return whether the error was not seen here before, and mark it as seen.
+
+    Each task that waits for the one that raised it raises it out of the loop again. The mark is on the error, since a
+    reference would keep its frames, and is set and read past whatever the error's class does with attributes.
+    """
+    known = SEEN_MARK in _ATTRIBUTES(error)
+    _ATTRIBUTES(error)[SEEN_MARK] = True
+    return not known

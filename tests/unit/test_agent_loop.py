@@ -51,6 +51,16 @@ class Many(Scripted):
         yield FinalResult("")
 
 
+class ClosedExit(SystemExit):
+    """Lets nobody set or read an attribute."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(name)
+
+    def __getattribute__(self, name: str) -> object:
+        raise AttributeError(name)
+
+
 class CleansUp(Scripted):
     """Needs some turns of the loop when it is cancelled."""
 
@@ -150,6 +160,32 @@ async def test_what_a_run_raises_comes_behind_its_pieces(loop: AgentLoop) -> Non
     with pytest.raises(AgentRaised) as raised:
         await run.take()
     assert isinstance(raised.value.cause, SystemExit)
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, ClosedExit])
+async def test_what_ends_a_turn_of_the_loop_is_logged_once(
+    loop: AgentLoop, caplog: pytest.LogCaptureFixture, kind: type[BaseException]
+) -> None:
+    """Each task that waits for the one that raised raises it out of the loop again."""
+
+    async def node() -> None:
+        raise kind("3")
+
+    async def around() -> None:
+        await asyncio.create_task(node())
+
+    class Exits(Scripted):
+        async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
+            await asyncio.create_task(around())
+            yield FinalResult("")
+
+    for times in (1, 2):
+        with pytest.raises(AgentRaised) as raised:
+            await loop.start(Exits(), "exits", TASK).take()
+        assert type(raised.value.cause) is kind
+        assert [each for each in caplog.messages if "goes on" in each] == [
+            f"The code of an agent raised {kind.__name__}; its event loop goes on"
+        ] * times
 
 
 async def test_one_run_with_many_calls_leaves_threads_for_the_others(loop: AgentLoop) -> None:
