@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from starlette.routing import Route
 
 from . import errors
+from .gate import SAFE_METHODS
 from .replies import JsonReply
 from .schemas import admin as operation_schemas
 from .schemas import messages as schemas
@@ -26,7 +27,10 @@ UNUSED = ("HTTPValidationError", "ValidationError")
 
 
 def describe(app: FastAPI) -> None:
-    """Have the application describe these models, and on each operation the 422 that every route has."""
+    """Have the application describe these models, and on each operation the refusals that every route has.
+
+    These are 422, and 403 for pages of other sites on all that is no simple read.
+    """
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -35,8 +39,11 @@ def describe(app: FastAPI) -> None:
             shared: dict[str, Any] = schema.setdefault("components", {}).setdefault("schemas", {})
             for model in (*READ_BY_HAND, *SENT_BY_HAND):
                 shared.update(_described(model, reply=model in SENT_BY_HAND))
-            for operation in (o for path in schema["paths"].values() for o in path.values()):
+            operations = (item for path in schema["paths"].values() for item in path.items())
+            for method, operation in operations:
                 operation["responses"] |= errors.problems(422)
+                if method.upper() not in SAFE_METHODS:
+                    operation["responses"] |= errors.problems(403)
                 operation["responses"] = {str(status): each for status, each in operation["responses"].items()}
                 operation["responses"] = dict(sorted(operation["responses"].items()))
             for unused in UNUSED:

@@ -65,7 +65,7 @@ ENDED_OR_STREAM: dict[int | str, dict[str, Any]] = {
         "model": MessageStatus,
         "description": "With `Prefer: wait=N`: the message has ended. With `Accept: text/event-stream`: its events, as "
         "its stream has them.",
-        "content": EVENT_STREAM[200]["content"],
+        "content": {JSON: {}, **EVENT_STREAM[200]["content"]},  # Swagger UI asks for the first one
     }
 }
 

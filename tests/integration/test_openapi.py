@@ -89,6 +89,7 @@ async def test_every_operation_is_described(quiet: LiveServer) -> None:
         assert operation["tags"], name
         declared = operation["responses"]
         assert "422" in declared, name
+        assert ("403" in declared) == (not name.startswith("GET ")), f"pages of other sites may only read: {name}"
         if name == "GET /" or name.startswith("GET /health"):  # open to everybody
             continue
         assert {"401", "503"} <= declared.keys(), name
@@ -101,6 +102,17 @@ async def test_every_operation_is_described(quiet: LiveServer) -> None:
     assert {"202", "401", "413", "415", "422", "503"} <= submit.keys()
     assert "409" in operations["DELETE /messages/{message_id}"]["responses"]
     assert "text/event-stream" in operations["GET /messages/{message_id}/stream"]["responses"]["200"]["content"]
+
+
+async def test_json_is_the_first_answer_to_a_submit(quiet: LiveServer) -> None:
+    """Swagger UI asks for the first type of the first reply that has one."""
+    submit = (await quiet.client.get("/openapi.json")).json()["paths"]["/messages"]["post"]["responses"]
+    replies = [response for status, response in submit.items() if status.startswith("2") and response.get("content")]
+    assert [list(reply["content"]) for reply in replies] == [
+        ["application/json", "text/event-stream"],
+        ["application/json"],
+    ]
+    assert replies[0]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/MessageStatus"}
 
 
 async def test_every_reference_leads_somewhere_and_every_schema_is_used(quiet: LiveServer) -> None:
