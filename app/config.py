@@ -4,6 +4,7 @@ import base64
 import binascii
 import os
 import re
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -32,6 +33,12 @@ AgentPaths = Annotated[dict[str, str], NoDecode]
 Origins = Annotated[tuple[str, ...], NoDecode]
 TypeNames = Annotated[tuple[str, ...], NoDecode]
 TYPE_NAME = re.compile(r"[^\s:,/]+(?::[^\s:,./]+)?")
+
+NEAR = 0.75
+"""From 0 to 1: how alike a name of `.env` and a setting's name must be, as difflib measures it, to be taken for it."""
+
+NAMES_OF_OPENAI = frozenset(("OPENAI_API_BASE", "OPENAI_API_TYPE", "OPENAI_API_VERSION"))
+"""Variables that LangChain's client for OpenAI and Azure reads; graphs may need them."""
 
 
 class Settings(BaseSettings):
@@ -222,6 +229,25 @@ def load_settings(env_file: str | None = ".env") -> Settings:
         return Settings(_env_file=env_file)
     except ValidationError as error:
         raise ConfigurationError("; ".join(_explain(dict(e)) for e in error.errors())) from None
+
+
+def misspelt_settings(env_file: str = ".env") -> dict[str, str]:
+    """Return names of `.env` that are no settings but look like one, each with the nearest setting.
+
+    Other names are for the graphs, also those that put a prefix before a setting's name (`AZURE_OPENAI_API_KEY`).
+    """
+    found = dotenv_values(env_file) if Path(env_file).is_file() else {}
+    settings = [name.upper() for name in Settings.model_fields]
+    guesses: dict[str, str] = {}
+    for name in found:
+        written = name.upper()
+        if written in {*settings, *NAMES_OF_OPENAI} or written.endswith(tuple(f"_{each}" for each in settings)):
+            continue
+        begun = [each for each in settings if each.startswith(f"{written}_")]
+        near = begun if len(begun) == 1 else get_close_matches(written, settings, n=1, cutoff=NEAR)
+        if near:
+            guesses[name] = near[0]
+    return guesses
 
 
 def share_environment(settings: Settings, env_file: str = ".env") -> None:

@@ -20,7 +20,7 @@ from .api.connections import connection_limit
 from .api.uvicorn_http_protocol import protocol_for
 from .api.uvicorn_protocol import ConnectedWebSocketProtocol
 from .bootstrap import Runtime, await_engines, start_logging
-from .config import Settings, load_settings, share_environment
+from .config import Settings, load_settings, misspelt_settings, share_environment
 from .errors import AgentQueueError, ConfigurationError, StoreRefused, StoreUnavailable
 
 logger = logging.getLogger(f"{__package__}.main")
@@ -291,6 +291,9 @@ def _configured() -> Settings:
     settings = load_settings()
     share_environment(settings)
     start_logging(settings)
+    if guesses := misspelt_settings():
+        told = ", ".join(f"{name} (did you mean {guess}?)" for name, guess in guesses.items())
+        logger.warning("The file .env has names that are no settings, so only agents can read them: %s", told)
     return settings
 
 

@@ -1,12 +1,16 @@
 """The listening socket, and what a process of ours sets up."""
 
+import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from app.config import Settings, misspelt_settings
 from app.main import SEND_BUFFER_BYTES, listen
+from tests.pages import ROOT
 
 
 def test_accepted_connections_send_small_writes_at_once() -> None:
@@ -48,3 +52,39 @@ asyncio.run(main())
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     ).stdout
     assert told.splitlines()[-1] == f"{owns_process} {owns_process}"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("MAX_QUEUE", "MAX_QUEUE_SIZE"),
+        ("max_queue", "MAX_QUEUE_SIZE"),
+        ("DATABASE_URI", "DATABASE_URL"),
+        ("LOGLEVEL", "LOG_LEVEL"),
+        ("OPENAI_KEY", "OPENAI_API_KEY"),
+        ("MODEL", "MODEL_NAME"),
+        ("CONCURRENCY", "WORKER_CONCURRENCY"),
+        ("PROCESSING_TIMEOUT_SECONDS", "PROCESSING_TIMEOUT"),
+    ],
+)
+def test_a_name_of_the_env_file_that_is_nearly_a_setting_is_known(tmp_path: Path, name: str, meant: str) -> None:
+    (tmp_path / ".env").write_text(f"{name}=3\n")
+    assert misspelt_settings(str(tmp_path / ".env")) == {name: meant}
+
+
+def test_settings_and_names_for_the_agents_are_not_taken_for_misspelt(tmp_path: Path) -> None:
+    others = ["AZURE_OPENAI_API_KEY", "OPENAI_API_VERSION", "ANTHROPIC_API_KEY", "TAVILY_API_KEY", "POSTGRES_PORT"]
+    others += ["OPENAI_ORG_ID", "LANGSMITH_TRACING", "REDIS_URL", "DB_HOST", "LOG_FILE", "API_TOKEN", "max_queue_size"]
+    names = [*(name.upper() for name in Settings.model_fields), *others]
+    (tmp_path / ".env").write_text("".join(f"{name}=3\n" for name in names))
+    assert misspelt_settings(str(tmp_path / ".env")) == {}
+    assert misspelt_settings(str(tmp_path / "none")) == {}
+
+
+def test_misspelt_names_are_warned_of_once_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MAX_QUEUE=3\nLOGLEVEL=DEBUG\nDATABASE_URL=sqlite:///queue.db\n")
+    program = [sys.executable, "-m", "app.cli", "migrate"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    [warning] = [line for line in done.stdout.splitlines() if "WARNING" in line]
+    assert warning.endswith("MAX_QUEUE (did you mean MAX_QUEUE_SIZE?), LOGLEVEL (did you mean LOG_LEVEL?)")
