@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--version", action="version", version=__version__)
     commands = arguments.add_subparsers(dest="command", required=True, metavar="command")
     for name, (_, explanation) in COMMANDS.items():
-        commands.add_parser(name, help=explanation, description=explanation.capitalize())
+        commands.add_parser(name, help=explanation, description=f"{explanation[0].upper()}{explanation[1:]}.")
     return arguments
 
 

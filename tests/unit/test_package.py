@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app import __version__
-from app.cli import parser
+from app.cli import COMMANDS, parser
 from app.config import Settings
 from tests.documents import openapi, websocket_schema
 
@@ -56,6 +56,24 @@ def test_its_descriptions_name_no_file_of_the_checkout() -> None:
 def test_its_help_names_every_setting() -> None:
     words = set(re.findall(r"\w+", parser().format_help()))
     assert {name.upper() for name in Settings.model_fields} <= words
+
+
+def test_the_help_of_a_command_spells_settings_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        with pytest.raises(SystemExit):
+            parser().parse_args([command, "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Take messages, show streams and run messages (WORKER_CONCURRENCY=0: run none)." in told
+
+
+def test_its_own_description_has_no_links_into_the_checkout() -> None:
+    """A package index shows it without the files beside it."""
+    readme = PROJECT["project"]["readme"]
+    assert readme["content-type"] == "text/markdown"
+    assert [link for link in re.findall(r"\]\(([^)]+)\)", readme["text"]) if "://" not in link] == []
+    assert not OF_THE_CHECKOUT.findall(readme["text"])
+    named = set(re.findall(r"agentq (\w+)", readme["text"]))
+    assert named == COMMANDS.keys()
 
 
 def test_a_checkout_gets_all_that_its_tests_need_by_default() -> None:
