@@ -28,9 +28,12 @@
     │   ├── CommitUnknown         the store went away while it wrote: nobody knows whether it did
     │   └── StoreIncompatible     a database newer than this code, or none of ours
     └── ConfigurationError        a setting that cannot work
+        └── MissingDriver             the package of a database's client is not installed
 
 Each class has a stable `code`. What HTTP makes of it is decided in `app.api.errors`.
 """
+
+from typing import ClassVar
 
 from .text import escaped
 
@@ -302,6 +305,23 @@ class ConfigurationError(AgentQueueError):
     """A setting that cannot work; the text says which, what was expected and what came."""
 
     code = "configuration_error"
+
+
+class MissingDriver(ConfigurationError):
+    """A database whose driver is not installed; the text has the command that installs it beside any installation."""
+
+    PACKAGES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "postgres": ("langgraph-checkpoint-postgres>=3.2", "psycopg[binary,pool]>=3.3"),
+        "redis": ("redis[hiredis]>=8",),
+    }
+    """What the extras of the package install."""
+
+    def __init__(self, setting: str, extra: str, error: ImportError) -> None:
+        packages = " ".join(f"'{package}'" for package in self.PACKAGES[extra])
+        super().__init__(
+            f"{setting}: expected the driver for {extra} to be installed, got: {error}. Install it with "
+            f"`pip install {packages}`"
+        )
 
 
 class Unauthorized(AgentQueueError):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Settings, place_of
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, MissingDriver
 
 if TYPE_CHECKING:
     from .postgres import FencedPostgresSaver
@@ -74,9 +74,7 @@ def _extra(name: str, variable: str = "CHECKPOINT_URL") -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ConfigurationError(
-            f"{variable}: expected the extra `{name}` to be installed (agent-queue-system[{name}]), got {error}"
-        ) from error
+        raise MissingDriver(variable, name, error) from error
 
 
 def saver_opener(url: str) -> "Callable[[str, Collection[str]], AbstractAsyncContextManager[Saver]]":

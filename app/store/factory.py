@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..clock import Clock
 from ..config import Settings, place_of
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, MissingDriver
 from .ports import RankPolicy, Store
 
 SQLITE = "sqlite:///"
@@ -35,9 +35,7 @@ def make_store(settings: Settings, *, clock: Clock | None = None) -> Store:
             return RedisStore(url, ranks=ranks, clock=clock, allow_volatile=settings.allow_volatile)
     except ImportError as error:
         extra = "postgres" if url.startswith(POSTGRES) else "redis"
-        raise ConfigurationError(
-            f"DATABASE_URL: expected the extra `{extra}` to be installed (agent-queue-system[{extra}]), got {error}"
-        ) from error
+        raise MissingDriver("DATABASE_URL", extra, error) from error
     raise ConfigurationError(
         "DATABASE_URL: expected sqlite:///path/to/file.db, postgresql://user@host/database, redis://host or memory://, "
         f"got {place_of(url)}"

@@ -1,5 +1,6 @@
 """Which URL the agents' memory has, and what is refused with one line and without a password."""
 
+import re
 import sys
 
 import pytest
@@ -8,6 +9,8 @@ from app import checkpoints
 from app.checkpoints.factory import checkpoint_url, saver_opener
 from app.config import Settings
 from app.errors import ConfigurationError
+from app.store.factory import make_store
+from tests.pages import PROJECT
 
 SECRET = "hunter2"
 
@@ -70,6 +73,12 @@ def test_what_is_wrong_with_the_queues_url_is_said_of_that() -> None:
         url_of("postgresql://db/name?nonsense=1")
 
 
+def installing(setting: str, extra: str) -> str:
+    """A pattern of the refusal, whose command needs no checkout and no published package of ours."""
+    packages = " ".join(f"'{package}'" for package in PROJECT["project"]["optional-dependencies"][extra])
+    return f"^{setting}: expected .*{re.escape(f'`pip install {packages}`')}$"
+
+
 @pytest.mark.parametrize(
     ("url", "driver", "extra"), [(QUEUES[2], "psycopg", "postgres"), (QUEUES[3], "redis", "redis")]
 )
@@ -77,8 +86,11 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, url: str, dri
     for module in [name for name in sys.modules if name.partition(".")[0] == driver]:
         monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, f"app.store.{extra}.connection", raising=False)
-    with pytest.raises(ConfigurationError, match=rf"agent-queue-system\[{extra}\]"):
+    with pytest.raises(ConfigurationError, match=installing("CHECKPOINT_URL", extra)):
         url_of("memory://", url)
+    monkeypatch.delitem(sys.modules, f"app.store.{extra}.store", raising=False)
+    with pytest.raises(ConfigurationError, match=installing("DATABASE_URL", extra)):
+        make_store(Settings(_env_file=None, database_url=url))
 
 
 @pytest.mark.parametrize(
@@ -94,5 +106,5 @@ def test_half_an_extra_is_named_when_the_saver_is_imported(
     monkeypatch.delattr(checkpoints, module, raising=False)
     monkeypatch.delitem(sys.modules, f"app.checkpoints.{module}", raising=False)
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(ConfigurationError, match=rf"agent-queue-system\[{extra}\]"):
+    with pytest.raises(ConfigurationError, match=installing("CHECKPOINT_URL", extra)):
         saver_opener(url)
