@@ -191,7 +191,7 @@ def _of_program(words: list[str], folder: Path) -> list[str]:  # noqa: C901, PLR
             named = [application, *(word for word in options if word.count(":") == 1)]
             modules = [word for word in named if not find_spec(word.partition(":")[0])]
             return modules + [word for word in options if word.startswith("-") and word not in UVICORN_OPTIONS]
-        case ["agentq", command]:
+        case ["agentq", command] | ["agentq", command, "--help"]:
             return [] if command in {*COMMANDS, "--help", "--version"} else [command]
         case ["pytest", *rest]:
             return _missing(folder, [word for word in rest if not word.startswith("-")])
