@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Protocol
 
 from ..errors import StoreError
-from ..models.messages import Message, MessageState, Place
+from ..models.messages import Message, MessageState, Readiness
 from ..models.workers import Throughput
 from ..policy.wait_estimate import NOTHING, WaitEstimate, wait_estimate
 
@@ -81,7 +81,7 @@ class WaitEstimates:
         try:
             throughput = self._throughput if self._is_fresh() else await self._present_throughput()
             for message in messages:
-                if message.place is Place.BEHIND and message.thread_id and message.thread_id not in heads:
+                if message.readiness is Readiness.BLOCKED and message.thread_id and message.thread_id not in heads:
                     heads[message.thread_id] = await self._sight.get_head(message.tenant, message.thread_id)
         except StoreError:
             pass  # an answer without an estimate is better than none: the messages are stored

@@ -46,11 +46,11 @@ class MessageState(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-class Place(StrEnum):
-    """Where a queued message is. Only those that are ready may be claimed."""
+class Readiness(StrEnum):
+    """Whether a queued message may be claimed: only those that are ready may."""
 
     READY = "ready"
-    BEHIND = "behind"  # an earlier message of its thread is unfinished
+    BLOCKED = "blocked"  # an earlier message of its thread is unfinished
     DELAYED = "delayed"  # it is the first unfinished one of its thread, but its time has not come
 
 
@@ -136,7 +136,7 @@ class Message(NamedTuple):
     attempt: int
     fence: int
     options: MessageOptions = MessageOptions()
-    place: Place | None = None
+    readiness: Readiness | None = None
     run_at: datetime | None = None
     crashes: int = 0
     cancel_requested: bool = False

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from ..models.messages import Message, MessageState, Place
+from ..models.messages import Message, MessageState, Readiness
 from ..models.workers import AgentState, Throughput
 from ..text import rfc3339
 
@@ -58,11 +58,11 @@ def wait_estimate(message: Message, throughput: Throughput | None, head: Message
 def _reason(
     message: Message, throughput: Throughput | None, head: Message | None, stopped: WaitingReason | None
 ) -> WaitingReason | None:
-    if message.place is Place.DELAYED and message.run_at is not None:
+    if message.readiness is Readiness.DELAYED and message.run_at is not None:
         return WaitingReason(WaitingCode.DELAYED, f"Not to be run before {rfc3339(message.run_at)}.")
     if stopped is not None:
         return stopped
-    if message.place is Place.BEHIND:
+    if message.readiness is Readiness.BLOCKED:
         return WaitingReason(WaitingCode.THREAD_BUSY, _in_the_way(message, head))
     if message.queue_position is None:
         return None
@@ -138,14 +138,14 @@ def _start(message: Message, throughput: Throughput, head: Message | None, now: 
         return None
     throughput = _served(message.agent, throughput)
     due = message.run_at
-    if message.place is Place.DELAYED:
+    if message.readiness is Readiness.DELAYED:
         return None if due is None else max(due, now)
     if message.queue_position is None:
         return None
     free = max(0, throughput.slots - throughput.running)
     turns = max(0, math.ceil((message.queue_position + 1 - free) / throughput.slots))
     begin = now
-    if message.place is Place.BEHIND:
+    if message.readiness is Readiness.BLOCKED:
         if head is None or head.state is MessageState.INTERRUPTED:
             return None  # a human takes as long as he likes
         turns = max(turns, message.thread_number - head.thread_number)

@@ -10,7 +10,7 @@ from ..clock import Clock, to_datetime
 from ..models.attempts import FailedAttempt
 from ..models.deliveries import ENDS, Delivery, DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
 from ..models.failures import FailureDetails
-from ..models.messages import Message, MessageOptions, MessageState, NewMessage, Place, Priority, Thread
+from ..models.messages import Message, MessageOptions, MessageState, NewMessage, Priority, Readiness, Thread
 from ..models.workers import ServedAgent, Worker, WorkerGroup
 
 PREVIEW_LENGTH = 160
@@ -62,7 +62,7 @@ def to_message(row: tuple[Any, ...], queue_position: int | None = None) -> Messa
         attempt=row[15],
         fence=row[16],
         options=_NO_OPTIONS if row[17] is None else MessageOptions.model_validate_json(row[17]),
-        place=None if row[18] is None else Place(row[18]),
+        readiness=None if row[18] is None else Readiness(row[18]),
         run_at=to_datetime(row[19]) if row[19] else None,
         crashes=row[20],
         cancel_requested=bool(row[21]),
@@ -78,12 +78,12 @@ def to_message(row: tuple[Any, ...], queue_position: int | None = None) -> Messa
     )
 
 
-def requeued(message: Message, number: int, thread_number: int, place: str, fence: int) -> Message:
+def requeued(message: Message, number: int, thread_number: int, readiness: str, fence: int) -> Message:
     """Return a dead letter as it is once it has been put back into the queue, without its position."""
     return message._replace(
         number=number,
         thread_number=thread_number,
-        place=Place(place),
+        readiness=Readiness(readiness),
         fence=fence,
         state=MessageState.QUEUED,
         attempt=0,
@@ -163,7 +163,7 @@ class Receipt(NamedTuple):
     number: int
     thread_number: int
     created_at: int
-    place: str
+    readiness: str
     run_at: int
     position: int | None
     rollback: Sequence[str] = ()
@@ -193,7 +193,7 @@ def accepted(new: NewMessage, receipt: Receipt) -> Message:
         attempt=0,
         fence=0,
         options=new.options or _NO_OPTIONS,
-        place=Place(receipt.place),
+        readiness=Readiness(receipt.readiness),
         run_at=to_datetime(receipt.run_at) if receipt.run_at else None,
         rollback=tuple(receipt.rollback),
         webhook_url=new.webhook_url,

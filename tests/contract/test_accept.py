@@ -7,7 +7,7 @@ import pytest
 from app.clock import to_datetime
 from app.errors import QueueFull, ThreadNotFound
 from app.models.attempts import Released
-from app.models.messages import MessageOptions, MessageState, Place, Priority
+from app.models.messages import MessageOptions, MessageState, Priority, Readiness
 from app.store.ports import Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
@@ -60,7 +60,7 @@ async def test_a_message_is_stored_as_it_was_given(store: Store) -> None:
     assert stored.queue_position == 0
     assert (stored.started_at, stored.completed_at) == (None, None)
     assert (stored.result, stored.error, stored.error_code, stored.fingerprint) == (None, None, None, None)
-    assert (stored.place, stored.run_at, stored.crashes, stored.rollback) == (Place.READY, None, 0, ())
+    assert (stored.readiness, stored.run_at, stored.crashes, stored.rollback) == (Readiness.READY, None, 0, ())
     assert (stored.cancel_requested, stored.interrupt, stored.resume_value) == (False, None, None)
     assert await store.get(TENANT, given.id) == stored
 
@@ -80,12 +80,12 @@ async def test_a_claim_tells_the_options(store: Store) -> None:
 
 async def test_the_place_of_a_message_tells_why_it_waits(store: Store) -> None:
     head, behind = await add(store, thread="t"), await add(store, thread="t")
-    assert (head.place, behind.place) == (Place.READY, Place.BEHIND)
+    assert (head.readiness, behind.readiness) == (Readiness.READY, Readiness.BLOCKED)
     assert await store.get(TENANT, behind.id) == behind
     lease = await claim_one(store)
-    assert (await store.get(TENANT, head.id)).place is None
+    assert (await store.get(TENANT, head.id)).readiness is None
     await store.finish(lease, DONE)
-    assert (await store.get(TENANT, behind.id)).place is Place.READY
+    assert (await store.get(TENANT, behind.id)).readiness is Readiness.READY
 
 
 async def test_the_log_of_a_queued_message_is_empty(store: Store) -> None:

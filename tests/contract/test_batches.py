@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.errors import QueueFull, ThreadBusy, ThreadNotFound
-from app.models.messages import IfBusy, MessageState, NewMessage, Place, Priority
+from app.models.messages import IfBusy, MessageState, NewMessage, Priority, Readiness
 from app.store.ports import MOVED, READY, Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
@@ -47,10 +47,10 @@ async def test_what_is_told_of_each_is_what_is_read_then(store: Store) -> None:
     messages = await add_all(store, *news)
     assert messages == [await store.get(TENANT, each.id) for each in news]
     assert [message.thread_number for message in messages] == [0, 1, 1, 2, 3, 0]
-    assert [message.place for message in messages if message.thread_id == "a"] == [
-        Place.READY,
-        Place.BEHIND,
-        Place.BEHIND,
+    assert [message.readiness for message in messages if message.thread_id == "a"] == [
+        Readiness.READY,
+        Readiness.BLOCKED,
+        Readiness.BLOCKED,
     ]
     assert sorted(message.queue_position for message in messages if message.queue_position is not None) == [*range(6)]
 

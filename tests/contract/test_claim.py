@@ -42,7 +42,7 @@ async def test_a_claimed_message_is_being_processed(store: Store, clock: ManualC
     assert after.state is MessageState.PROCESSING
     assert after.started_at == to_datetime(START + 5_000)
     assert after.queue_position is None
-    changed = ("state", "started_at", "queue_position", "attempt", "fence", "place")
+    changed = ("state", "started_at", "queue_position", "attempt", "fence", "readiness")
     assert after._replace(**{name: getattr(message, name) for name in changed}) == message
 
 

@@ -9,7 +9,7 @@ from app.clock import to_datetime
 from app.errors import MessageNotFound, NotFailed, ThreadNotFound
 from app.models.attempts import Failed, Outcome
 from app.models.events import EventType
-from app.models.messages import Message, MessageState, Place, Priority, new_message_id
+from app.models.messages import Message, MessageState, Priority, Readiness, new_message_id
 from app.store.ports import MAX_CRASHES, READY, Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
@@ -159,7 +159,7 @@ async def test_dead_letters_are_listed_by_what_they_failed_of(store: Store) -> N
 async def test_a_requeued_message_is_queued_as_if_it_were_new(store: Store) -> None:
     failed = await dead_letter(store, BROKEN, thread="t")
     (message,) = await requeue(store, failed.id)
-    assert (message.id, message.state, message.place) == (failed.id, MessageState.QUEUED, Place.READY)
+    assert (message.id, message.state, message.readiness) == (failed.id, MessageState.QUEUED, Readiness.READY)
     assert (message.attempt, message.crashes, message.run_at) == (0, 0, None)
     assert (message.error, message.error_code, message.fingerprint) == (None, None, None)
     assert (message.started_at, message.completed_at, message.result) == (None, None, None)
@@ -179,7 +179,7 @@ async def test_a_requeued_message_goes_to_the_tail_of_its_thread_and_says_so(sto
     failed = await dead_letter(store, thread="t")
     behind = [await add(store, thread="t") for _ in range(2)]
     (message,) = await requeue(store, failed.id)
-    assert (message.thread_number, message.place) == (4, Place.BEHIND)
+    assert (message.thread_number, message.readiness) == (4, Readiness.BLOCKED)
     assert message.number > behind[-1].number
     assert [each.id for each in await thread_messages(store, "t")] == [behind[0].id, behind[1].id, failed.id]
     later = await add(store, thread="t")
@@ -228,8 +228,8 @@ async def test_a_thousand_are_requeued_at_once(store: Store) -> None:
     by_number = sorted(requeued, key=lambda message: message.number)
     assert [message.queue_position for message in by_number] == list(range(1_000))
     assert [await store.get(TENANT, message.id) for message in requeued[::100]] == requeued[::100]
-    ends = [each.id for each in by_number if each.place is Place.BEHIND]
-    assert await claimed_ids(store) == [each.id for each in by_number if each.place is Place.READY]
+    ends = [each.id for each in by_number if each.readiness is Readiness.BLOCKED]
+    assert await claimed_ids(store) == [each.id for each in by_number if each.readiness is Readiness.READY]
     assert len(ends) == 166, "the second of each two"
 
 

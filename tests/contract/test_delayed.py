@@ -8,7 +8,7 @@ import pytest
 
 from app.clock import to_datetime
 from app.errors import QueueFull
-from app.models.messages import MessageState, Place
+from app.models.messages import MessageState, Readiness
 from app.store.ports import READY, Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
@@ -47,7 +47,7 @@ async def test_a_delayed_message_is_ready_at_its_time_and_not_before(
     store: Store, clock: ManualClock, when: dict[str, Any]
 ) -> None:
     message = await add(store, **when)
-    assert (message.state, message.place) == (MessageState.QUEUED, Place.DELAYED)
+    assert (message.state, message.readiness) == (MessageState.QUEUED, Readiness.DELAYED)
     assert (message.run_at, message.queue_position) == (at(DELAY), None)
     assert await store.get(TENANT, message.id) == message
     assert await claim(store) == []
@@ -55,7 +55,7 @@ async def test_a_delayed_message_is_ready_at_its_time_and_not_before(
     assert await claim(store) == []
     assert await promoted_after(store, clock, MILLISECOND) == 1
     ready = await store.get(TENANT, message.id)
-    assert (ready.place, ready.queue_position) == (Place.READY, 0)
+    assert (ready.readiness, ready.queue_position) == (Readiness.READY, 0)
     assert await claimed_ids(store) == [message.id]
 
 
@@ -66,7 +66,7 @@ async def test_a_delay_counts_by_the_clock_of_the_store(store: Store, clock: Man
 
 async def test_a_time_that_is_past_is_at_once(store: Store) -> None:
     message = await add(store, run_at=at(-5))
-    assert (message.place, message.queue_position) == (Place.READY, 0)
+    assert (message.readiness, message.queue_position) == (Readiness.READY, 0)
     assert await claimed_ids(store) == [message.id]
 
 
@@ -119,7 +119,7 @@ async def test_a_delayed_head_keeps_its_thread_closed_and_no_other(store: Store,
     head = await add(store, thread="t", delay_seconds=DELAY)
     behind = await add(store, thread="t", priority=HIGH)
     other = await add(store, thread="other", priority=LOW)
-    assert behind.place is Place.BEHIND
+    assert behind.readiness is Readiness.BLOCKED
     assert await drain(store) == [other.id]
     assert await promoted_after(store, clock, DELAY) == 1
     assert await drain(store) == [head.id, behind.id]
@@ -128,11 +128,11 @@ async def test_a_delayed_head_keeps_its_thread_closed_and_no_other(store: Store,
 async def test_one_that_is_first_too_early_is_delayed_from_then_on(store: Store, clock: ManualClock) -> None:
     running = await start(store, thread="t")
     message = await add(store, thread="t", delay_seconds=DELAY)
-    assert (message.place, message.run_at) == (Place.BEHIND, at(DELAY))
+    assert (message.readiness, message.run_at) == (Readiness.BLOCKED, at(DELAY))
     clock.advance(DELAY / 2)
     await store.finish(running, DONE)
     delayed = await store.get(TENANT, message.id)
-    assert (delayed.place, delayed.queue_position, delayed.run_at) == (Place.DELAYED, None, at(DELAY))
+    assert (delayed.readiness, delayed.queue_position, delayed.run_at) == (Readiness.DELAYED, None, at(DELAY))
     assert await claim(store) == []
     assert await promoted_after(store, clock, DELAY / 2) == 1
     assert await claimed_ids(store) == [message.id]
@@ -143,7 +143,7 @@ async def test_one_whose_time_passed_while_it_was_behind_is_ready_at_once(store:
     message = await add(store, thread="t", delay_seconds=DELAY)
     clock.advance(DELAY)
     await store.finish(running, DONE)
-    assert (await store.get(TENANT, message.id)).place is Place.READY
+    assert (await store.get(TENANT, message.id)).readiness is Readiness.READY
     assert await claimed_ids(store) == [message.id]
 
 
@@ -151,7 +151,7 @@ async def test_a_message_that_is_behind_is_not_promoted_by_its_time(store: Store
     await start(store, thread="t")
     message = await add(store, thread="t", delay_seconds=DELAY)
     assert await promoted_after(store, clock, DELAY) == 0
-    assert (await store.get(TENANT, message.id)).place is Place.BEHIND
+    assert (await store.get(TENANT, message.id)).readiness is Readiness.BLOCKED
     assert await claim(store) == []
 
 
@@ -160,7 +160,7 @@ async def test_one_that_is_first_after_a_cancel_waits_for_its_time(store: Store,
     delayed = await add(store, thread="t", delay_seconds=DELAY)
     last = await add(store, thread="t")
     await store.cancel(TENANT, head.id)
-    assert (await store.get(TENANT, delayed.id)).place is Place.DELAYED
+    assert (await store.get(TENANT, delayed.id)).readiness is Readiness.DELAYED
     assert await drain(store) == []
     assert await promoted_after(store, clock, DELAY) == 1
     assert await drain(store) == [delayed.id, last.id]
@@ -199,7 +199,11 @@ async def test_a_delayed_message_that_was_claimed_and_put_back_is_ready_at_once(
 
 async def test_delayed_messages_of_one_call_have_their_own_times(store: Store, clock: ManualClock) -> None:
     late, soon, now = await add_all(store, new(delay_seconds=20), new(run_at=at(10)), new())
-    assert [message.place for message in (late, soon, now)] == [Place.DELAYED, Place.DELAYED, Place.READY]
+    assert [message.readiness for message in (late, soon, now)] == [
+        Readiness.DELAYED,
+        Readiness.DELAYED,
+        Readiness.READY,
+    ]
     assert now.queue_position == 0
     assert await drain(store) == [now.id]
     assert await promoted_after(store, clock, 10) == 1

@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import QueueFull, ThreadBusy
 from app.models.attempts import Lease, Outcome
-from app.models.messages import IfBusy, MessageState, Place
+from app.models.messages import IfBusy, MessageState, Readiness
 from app.store.ports import CANCELS, Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
@@ -69,7 +69,7 @@ async def test_an_idle_thread_is_no_matter(store: Store, if_busy: IfBusy) -> Non
         await store.finish(await start(store, thread="t"), outcome)
     await add(store, thread="other")
     message = await add(store, thread="t", if_busy=if_busy)
-    assert (message.state, message.place, message.thread_number) == (MessageState.QUEUED, Place.READY, 4)
+    assert (message.state, message.readiness, message.thread_number) == (MessageState.QUEUED, Readiness.READY, 4)
     assert message.rollback == ()
     assert await store.get(TENANT, message.id) == message
     assert (await add(store, thread="new", if_busy=if_busy)).thread_number == 1
@@ -98,7 +98,7 @@ async def test_enqueue_waits(store: Store, ahead: Ahead) -> None:
     first = await ahead(store)
     before = await seen(store, first)
     message = await add(store, thread="t", if_busy=ENQUEUE)
-    assert (message.place, message.thread_number, message.rollback) == (Place.BEHIND, 2, ())
+    assert (message.readiness, message.thread_number, message.rollback) == (Readiness.BLOCKED, 2, ())
     assert await seen(store, first) == before
 
 
@@ -123,7 +123,7 @@ async def test_what_waits_is_cancelled_at_once_and_the_new_one_is_first(
     message = await add(store, thread="t", if_busy=if_busy)
     assert await state_of(store, first) is MessageState.CANCELLED
     assert (await event_types(store, first))[-1] == "cancelled"
-    assert (message.place, message.queue_position, message.thread_number) == (Place.READY, 0, 2)
+    assert (message.readiness, message.queue_position, message.thread_number) == (Readiness.READY, 0, 2)
     assert await store.get(TENANT, message.id) == message
     assert message.rollback == ((first,) if if_busy is ROLLBACK else ())
     assert await claimed_ids(store) == [message.id]
@@ -136,7 +136,7 @@ async def test_the_end_of_what_runs_frees_the_new_one(store: Store, if_busy: IfB
     message = await add(store, thread="t", if_busy=if_busy)
     running = await store.get(TENANT, lease.message_id)
     assert (running.state, running.cancel_requested) == (MessageState.PROCESSING, True)
-    assert message.place is Place.BEHIND
+    assert message.readiness is Readiness.BLOCKED
     assert message.rollback == ((lease.message_id,) if if_busy is ROLLBACK else ())
     assert (await beat(store)).cancelled == {lease.message_id}
     assert await claim(store) == []
@@ -211,7 +211,7 @@ async def test_a_delayed_message_cancels_at_once_and_runs_later(store: Store, cl
     waiting = await add(store, thread="t")
     message = await add(store, thread="t", if_busy=INTERRUPT, delay_seconds=60)
     assert await state_of(store, waiting.id) is MessageState.CANCELLED
-    assert (message.place, message.queue_position) == (Place.DELAYED, None)
+    assert (message.readiness, message.queue_position) == (Readiness.DELAYED, None)
     clock.advance(60)
     await store.promote()
     assert await drain(store) == [message.id]

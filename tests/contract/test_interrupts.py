@@ -9,7 +9,7 @@ from app.clock import to_datetime
 from app.errors import LeaseLost, MessageNotFound, NotInterrupted
 from app.models.attempts import Interrupted, Outcome, Retry
 from app.models.events import EventType
-from app.models.messages import Message, MessageState, Place, new_message_id
+from app.models.messages import Message, MessageState, Readiness, new_message_id
 from app.store.ports import READY, Store, message_topic
 from app.text import rfc3339
 from tests.clock import START, ManualClock
@@ -68,7 +68,7 @@ async def test_a_message_that_asks_is_interrupted(store: Store, clock: ManualClo
     assert message.state is MessageState.INTERRUPTED
     assert message.interrupt == INTERRUPTED.interrupts
     assert message.interrupt_expires_at == to_datetime(START + 5_000 + round(TTL * 1000))
-    assert (message.place, message.queue_position, message.completed_at) == (None, None, None)
+    assert (message.readiness, message.queue_position, message.completed_at) == (None, None, None)
     assert (message.result, message.error, message.resume_value) == (None, None, None)
 
 
@@ -149,7 +149,7 @@ async def test_the_thread_stays_closed_meanwhile_and_no_other(store: Store) -> N
     asking = await interrupt(store, thread="t")
     behind = await add(store, thread="t", priority=HIGH)
     other = await add(store, thread="other", priority=LOW)
-    assert (behind.place, behind.thread_number) == (Place.BEHIND, 2)
+    assert (behind.readiness, behind.thread_number) == (Readiness.BLOCKED, 2)
     assert await drain(store) == [other.id]
     await resume(store, asking)
     assert await drain(store) == [asking.id, behind.id]
@@ -166,7 +166,7 @@ async def test_an_answered_message_is_ready_with_its_answer(store: Store) -> Non
     assert not accepted.replayed
     assert (message.id, message.state, message.resume_value) == (asking.id, MessageState.QUEUED, ANSWER)
     stored = await store.get(TENANT, asking.id)
-    assert (stored.state, stored.place, stored.queue_position) == (MessageState.QUEUED, Place.READY, 0)
+    assert (stored.state, stored.readiness, stored.queue_position) == (MessageState.QUEUED, Readiness.READY, 0)
     assert (stored.resume_value, stored.interrupt) == (ANSWER, INTERRUPTED.interrupts)
     (claimed,) = await claim(store)
     assert claimed.message.resume_value == ANSWER

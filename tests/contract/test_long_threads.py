@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.errors import QueueFull, ThreadBusy
-from app.models.messages import IfBusy, Message, MessageState, Place
+from app.models.messages import IfBusy, Message, MessageState, Readiness
 from app.store.parts import CLEARED_AT_ONCE, SETTLED_AT_ONCE
 from app.store.ports import Store
 from tests.contract.builders import (
@@ -113,7 +113,7 @@ async def test_a_long_thread_makes_way(store: Store, if_busy: IfBusy) -> None:
     states = (await store.get_thread(TENANT, "long")).states
     assert (states[MessageState.CANCELLED], states[MessageState.PROCESSING]) == (MANY - 1, 1)
     assert (await store.get(TENANT, thread[0].id)).cancel_requested
-    assert message.place is Place.BEHIND
+    assert message.readiness is Readiness.BLOCKED
     assert (message.queue_position, await claimed_ids(store)) == (0, [])
 
 

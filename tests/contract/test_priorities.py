@@ -6,7 +6,7 @@ import pytest
 
 from app.errors import MessageNotFound, NotQueued
 from app.models.attempts import Outcome, Released
-from app.models.messages import Message, MessageState, Place, Priority, new_message_id
+from app.models.messages import Message, MessageState, Priority, Readiness, new_message_id
 from app.store.ports import MOVED, Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
@@ -41,7 +41,7 @@ async def test_a_message_is_claimed_by_its_new_priority(store: Store, clock: Man
         messages.append(await add(store))
         clock.advance(1)
     changed = await urge(store, messages[2])
-    assert (changed.priority, changed.state, changed.place) == (HIGH, MessageState.QUEUED, Place.READY)
+    assert (changed.priority, changed.state, changed.readiness) == (HIGH, MessageState.QUEUED, Readiness.READY)
     assert (await store.get(TENANT, messages[2].id)).priority is HIGH
     assert (await store.get(TENANT, messages[2].id)).queue_position == 0
     assert await drain(store) == [messages[2].id, messages[0].id, messages[1].id]
@@ -96,7 +96,7 @@ async def test_those_ahead_in_the_thread_inherit_the_new_priority(store: Store) 
     low, behind = await add(store, thread="t", priority=LOW), await add(store, thread="t", priority=LOW)
     normal = await add(store)
     changed = await urge(store, behind)
-    assert changed.place is Place.BEHIND
+    assert changed.readiness is Readiness.BLOCKED
     assert (await store.get(TENANT, low.id)).priority is LOW
     assert await drain(store) == [low.id, behind.id, normal.id]
 
@@ -146,7 +146,7 @@ async def test_a_delayed_message_has_its_new_priority_when_its_time_has_come(sto
     delayed = await add(store, priority=LOW, delay_seconds=10)
     normal = await add(store)
     changed = await urge(store, delayed)
-    assert (changed.priority, changed.place, changed.queue_position) == (HIGH, Place.DELAYED, None)
+    assert (changed.priority, changed.readiness, changed.queue_position) == (HIGH, Readiness.DELAYED, None)
     assert (await store.get(TENANT, normal.id)).queue_position == 0
     clock.advance(10)
     assert await store.promote() == 1

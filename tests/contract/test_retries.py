@@ -8,7 +8,7 @@ from app.clock import to_datetime
 from app.models.attempts import Released, Retry
 from app.models.events import EventType
 from app.models.failures import FailureDetails
-from app.models.messages import MessageState, Place
+from app.models.messages import MessageState, Readiness
 from app.store.ports import READY, Store
 from app.text import rfc3339
 from tests.clock import START, ManualClock
@@ -49,7 +49,7 @@ async def test_a_message_is_tried_again_after_its_delay(store: Store, clock: Man
     lease = await start(store)
     await store.finish(lease, RETRIED)
     message = await store.get(TENANT, lease.message_id)
-    assert (message.state, message.place, message.queue_position) == (MessageState.QUEUED, Place.DELAYED, None)
+    assert (message.state, message.readiness, message.queue_position) == (MessageState.QUEUED, Readiness.DELAYED, None)
     assert message.run_at == to_datetime(START + 5_000)
     assert message.completed_at is None
     clock.advance(RETRIED.delay - MILLISECOND)

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from app.errors import LeaseLost, NotCancellable, NotFailed, NotInterrupted, NotQueued, ThreadBusy
 from app.models.attempts import Beat, FailedAttempt, Interrupted, Lease, Outcome, Released, Retry
 from app.models.events import EventPage, EventType
-from app.models.messages import IfBusy, Message, MessageState, Place, Priority, QueueSummary, Thread
+from app.models.messages import IfBusy, Message, MessageState, Priority, QueueSummary, Readiness, Thread
 from tests.clock import ManualClock
 from tests.contract.backends import BACKENDS, StoreFactory
 from tests.contract.builders import (
@@ -392,7 +392,7 @@ def compare_message(expected: ModelMessage, message: Message) -> None:
     if expected.unfinished:
         assert (message.crashes, message.resume_value) == (expected.crashes, expected.resume_value)
         assert message.cancel_requested == expected.cancel_requested
-        assert (message.place is Place.DELAYED) == (expected.delayed_until is not None)
+        assert (message.readiness is Readiness.DELAYED) == (expected.delayed_until is not None)
     assert (message.completed_at is None) == expected.unfinished
     assert message.fence >= expected.fence, "a fence fell"
     assert expected.holder is None or message.fence == expected.holder.fence

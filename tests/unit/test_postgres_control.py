@@ -202,18 +202,18 @@ async def test_a_database_of_version_1_is_brought_up_to_date(url: str, clock: Ma
     tell(
         url,
         "INSERT INTO messages (id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state,"
-        "    place, created_at, changed_at)"
+        "    readiness, created_at, changed_at)"
         f" SELECT 'm' || i, 'default', 't', i, 'chat', 'Hello', 'normal', 1000000000000000 + {now},"
-        f"    1000000000000000 + {now}, 'queued', CASE i WHEN 1 THEN 'ready' ELSE 'behind' END, {now}, {now}"
+        f"    1000000000000000 + {now}, 'queued', CASE i WHEN 1 THEN 'ready' ELSE 'blocked' END, {now}, {now}"
         " FROM generate_series(1, 4) AS i",
     )
     for number, state in ((1, "completed"), (2, "failed")):
         tell(
             url,
-            f"UPDATE messages SET state = '{state}', place = NULL, rank = NULL, completed_at = {now},"
+            f"UPDATE messages SET state = '{state}', readiness = NULL, rank = NULL, completed_at = {now},"
             f" started_at = {now}, error = 'It broke.', error_code = 'agent_error' WHERE id = 'm{number}'",
         )
-    tell(url, "UPDATE messages SET place = 'ready' WHERE id = 'm3'")
+    tell(url, "UPDATE messages SET readiness = 'ready' WHERE id = 'm3'")
     async with opened(url, clock) as store:
         (kind,) = await store.group_dead_letters(TENANT, limit=ALL)
         assert (kind.fingerprint, kind.count) == ("agent_error", 1)

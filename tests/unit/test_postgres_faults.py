@@ -340,7 +340,7 @@ async def test_a_worker_cannot_write_while_its_message_is_being_taken_back(
     with connected(url) as other:
         with other.transaction():
             other.execute("SELECT 1 FROM messages FOR UPDATE")  # as `lock_expired` does
-            other.execute("UPDATE messages SET fence = fence + 1, state = 'queued', place = 'ready'")
+            other.execute("UPDATE messages SET fence = fence + 1, state = 'queued', readiness = 'ready'")
             writing = asyncio.create_task(store.append(lease, [chunk(0)]))
             finishing = asyncio.create_task(store.finish(lease, DONE))
 
@@ -402,7 +402,7 @@ async def test_a_fence_does_not_come_again_when_a_failover_loses_a_claim(url: st
         tell(url, "DELETE FROM events")
         tell(
             url,
-            "UPDATE messages SET state = 'queued', place = 'ready', attempt = 0, fence = 0, worker_id = NULL, "
+            "UPDATE messages SET state = 'queued', readiness = 'ready', attempt = 0, fence = 0, worker_id = NULL, "
             "lease_until = NULL, started_at = NULL",
         )
         held = await claim_one(store, worker="b")

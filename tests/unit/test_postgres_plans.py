@@ -137,14 +137,14 @@ INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, 
 SELECT 'default', 't' || i, {MESSAGES}, {NOW} + i / 3, {NOW} + i / 3, 'Hello', 100 FROM generate_series(0, 199) AS i;
 
 INSERT INTO messages (
-    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, place,
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness,
     created_at, changed_at
 )
 SELECT
     'm' || i, 'default', CASE WHEN i % 10 > 0 THEN 't' || (i % 200) END,
     CASE WHEN i % 10 > 0 THEN 1 + i / 200 ELSE 0 END,
     chr(97 + i % 3), 'Hello', 'normal', 1000000000000000 + {NOW} + i, 1000000000000000 + {NOW} + i, 'queued',
-    CASE WHEN i % 10 > 0 AND i >= 200 THEN 'behind' ELSE 'ready' END, {NOW} + i, {NOW} + i
+    CASE WHEN i % 10 > 0 AND i >= 200 THEN 'blocked' ELSE 'ready' END, {NOW} + i, {NOW} + i
 FROM generate_series(0, {MESSAGES} - 1) AS i;
 
 INSERT INTO request_keys (tenant, key, fingerprint, receipts, created_at)
@@ -158,7 +158,7 @@ SELECT number, 1, 1, 'worker 1', {NOW}, {NOW}, 'It broke.', 'agent_error' FROM m
 """Queued messages, a tenth of them without a thread, the others in 180 threads."""
 
 ENDED = f"""
-UPDATE messages SET state = 'completed', place = NULL, rank = NULL, completed_at = {NOW}, changed_at = {NOW}
+UPDATE messages SET state = 'completed', readiness = NULL, rank = NULL, completed_at = {NOW}, changed_at = {NOW}
 WHERE thread_id IN (SELECT 't' || i FROM generate_series(1, 99) AS i) AND thread_number < 140
 """
 """Long histories: most of what was in half of the threads has ended."""

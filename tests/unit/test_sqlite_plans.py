@@ -100,13 +100,13 @@ SELECT 'default', 't' || i, 100, :now + i / 3, :now + i / 3, 'Hello' FROM n;
 
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 19999)
 INSERT INTO messages (
-    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, place,
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness,
     created_at, changed_at
 )
 SELECT
     'm' || i, 'default', iif(i % 10, 't' || (i % 200), NULL), iif(i % 10, 1 + i / 200, 0), char(97 + i % 3), 'Hello',
     'normal', 1000000000000000 + :now + i, 1000000000000000 + :now + i, 'queued',
-    iif(i % 10 AND i >= 200, 'behind', 'ready'), :now + i, :now + i
+    iif(i % 10 AND i >= 200, 'blocked', 'ready'), :now + i, :now + i
 FROM n;
 """
 """20,000 queued messages, a tenth of them without a thread, the others in 180 threads."""

@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.events.wait_estimates import LOOKS_AT_ONCE, LOOKS_PER_SECOND, THROUGHPUT_SECONDS, WaitEstimates
-from app.models.messages import Message, MessageState, Place, Priority
+from app.models.messages import Message, MessageState, Priority, Readiness
 from app.models.workers import AgentState, ServedAgent, Throughput, WorkerGroup
 from app.policy.wait_estimate import NOTHING, WaitingCode, wait_estimate
 from app.store.local_notifier import LocalNotifier
@@ -17,7 +17,7 @@ from app.store.ports import MOVED
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
-S, P, C = MessageState, Place, WaitingCode
+S, P, C = MessageState, Readiness, WaitingCode
 
 
 def message(state: MessageState = S.QUEUED, **fields: Any) -> Message:
@@ -36,7 +36,7 @@ def message(state: MessageState = S.QUEUED, **fields: Any) -> Message:
         **dict.fromkeys(("started_at", "completed_at", "result", "error", "error_code")),
         "attempt": 0,
         "fence": 0,
-        "place": P.READY,
+        "readiness": P.READY,
         "queue_position": 0,
     }
     return Message(**{**given, **fields})
@@ -49,15 +49,15 @@ def throughput(
 
 
 def behind(thread_number: int = 2, **fields: Any) -> Message:
-    return message(place=P.BEHIND, thread_number=thread_number, **fields)
+    return message(readiness=P.BLOCKED, thread_number=thread_number, **fields)
 
 
 def delayed(run_at: datetime = LATER, **fields: Any) -> Message:
-    return message(place=P.DELAYED, run_at=run_at, queue_position=None, **fields)
+    return message(readiness=P.DELAYED, run_at=run_at, queue_position=None, **fields)
 
 
-HEAD = message(S.PROCESSING, id="head", place=None, queue_position=None)
-ASKS = message(S.INTERRUPTED, id="head", place=None, queue_position=None)
+HEAD = message(S.PROCESSING, id="head", readiness=None, queue_position=None)
+ASKS = message(S.INTERRUPTED, id="head", readiness=None, queue_position=None)
 
 REASONS: list[tuple[Message, Throughput | None, Message | None, WaitingCode, str]] = [
     (delayed(), throughput(), None, C.DELAYED, "2030-01-01T01:00:00.000Z"),

@@ -120,7 +120,7 @@ local function store(ARGV, i, number, now, gone)
     local id, thread, run_at = ARGV[i], ARGV[i + 2] ~= '' and ARGV[i + 2], tonumber(ARGV[i + 9] ~= '' and ARGV[i + 9] or 0)
     if ARGV[i + 10] ~= '' then run_at = now + tonumber(ARGV[i + 10]) end
     local message = {id = id, number = number, member = member_of(number, id), tenant = ARGV[i + 1], thread = thread,
-        agent = ARGV[i + 3], run_at = run_at, thread_number = 0, place = 'ready'}
+        agent = ARGV[i + 3], run_at = run_at, thread_number = 0, readiness = 'ready'}
     local rank = tonumber(ARGV[i + 6]) + accepted_at(number, now)
     local alone = not thread and run_at <= now
     if not alone then enqueue(message, rank, now, ARGV[i + 7]) end
@@ -142,11 +142,11 @@ local function store(ARGV, i, number, now, gone)
         if ARGV[i + 13] ~= '' then keep('webhook_events', ARGV[i + 13]) end
     end
     redis.call('HSET', message_key(id), 'number', number, 'tenant', message.tenant, 'agent', message.agent,
-        'priority', ARGV[i + 5], 'base_rank', rank, 'state', 'queued', 'created_at', now, 'place', message.place,
+        'priority', ARGV[i + 5], 'base_rank', rank, 'state', 'queued', 'created_at', now, 'readiness', message.readiness,
         unpack(more))
     redis.call('SET', content_key(id), ARGV[i + 4])
     if alone then wait_together(message, rank) end -- not before it is stored, which may be refused for lack of memory
-    return {id, tonumber(number), message.thread_number, now, message.place, run_at, false, gone}, message.member
+    return {id, tonumber(number), message.thread_number, now, message.readiness, run_at, false, gone}, message.member
 end
 
 local function run(ARGV)

@@ -24,8 +24,8 @@ local function run(ARGV)
 
     local now, microseconds = clock(ARGV[1])
     cancel(message, now, microseconds, ARGV[4])
-    if message.place == 'behind' then settle(message.tenant, message.thread, tonumber(message.thread_number)) end
-    if message.state ~= 'processing' and message.place ~= 'behind' then promote_next(message, now) end
+    if message.readiness == 'blocked' then settle(message.tenant, message.thread, tonumber(message.thread_number)) end
+    if message.state ~= 'processing' and message.readiness ~= 'blocked' then promote_next(message, now) end
     return {row(message.id), remember(unsettled)}
 end
 

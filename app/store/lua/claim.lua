@@ -31,7 +31,7 @@ local function take(message, worker, lease, template, now, microseconds)
     end
     local attempt = redis.call('HINCRBY', key, 'attempt', 1)
     local fence = above(message.fence, microseconds)
-    redis.call('HDEL', key, 'place')
+    redis.call('HDEL', key, 'readiness')
     redis.call('HSETNX', key, 'started_at', began)
     local begun = message.dropped + redis.call('RPUSH', log_key(message.id), fill(template, {A = attempt}))
     redis.call('HSET', key, 'state', 'processing', 'fence', fence, 'worker', worker, 'begun', begun)

@@ -16,7 +16,7 @@ local function bring_up_to_date(members)
         local id = id_of(member)
         local message = load(id)
         redis.call('ZADD', of_tenant('messages', message.tenant), message.number, id)
-        if message.place == 'delayed' then
+        if message.readiness == 'delayed' then
             redis.call('HSET', message_key(id), 'run_at', members[i + 1])
         elseif message.state == 'processing' and message.thread then
             redis.call('HSET', thread_key(message.tenant, message.thread), 'head', id)

@@ -25,7 +25,7 @@ local function run(ARGV)
     redis.call('HSET', message_key(message.id), 'priority', ARGV[3], 'base_rank', rank)
     if message.thread then
         settle(message.tenant, message.thread, tonumber(message.thread_number) + 1)
-    elseif message.place == 'ready' then
+    elseif message.readiness == 'ready' then
         wait(message, rank)
     end
     return answer(remember(unsettled))

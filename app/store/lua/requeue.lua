@@ -58,7 +58,7 @@ local function join(thread)
         local message = thread.messages[i]
         rank = math.min(rank, message.rank)
         message.thread_number, message.rank = thread.last_number + i, rank
-        if i > 1 or thread.running + thread.waiting > 0 then message.place = 'behind' end
+        if i > 1 or thread.running + thread.waiting > 0 then message.readiness = 'blocked' end
         queue[2 * i - 1], queue[2 * i] = message.thread_number, message.member
         numbers[2 * i - 1], numbers[2 * i] = message.thread_number, message.id
     end
@@ -92,13 +92,13 @@ local function wait_all(tenant, messages)
     for i, message in ipairs(messages) do
         waiting[2 * i - 1], waiting[2 * i] = message.rank, message.member
         numbers[2 * i - 1], numbers[2 * i] = message.number, message.id
-        if message.place == 'ready' then
+        if message.readiness == 'ready' then
             local list = ready[message.agent] or {}
             list[#list + 1] = message.rank
             list[#list + 1] = message.member
             ready[message.agent] = list
         end
-        redis.call('HSET', message_key(message.id), 'number', message.number, 'state', 'queued', 'place', message.place,
+        redis.call('HSET', message_key(message.id), 'number', message.number, 'state', 'queued', 'readiness', message.readiness,
             'base_rank', message.base_rank, 'attempt', 0, 'fence', message.fence, 'dropped', message.dropped,
             'thread_number', message.thread_number)
         redis.call('HDEL', message_key(message.id), 'started_at', 'completed_at', 'error', 'error_code', 'fingerprint',
@@ -127,7 +127,7 @@ local function run(ARGV)
     revive(ARGV[2], messages, now, ARGV[3])
     for _, message in ipairs(messages) do
         number = above(number, microseconds)
-        message.number, message.member, message.thread_number, message.place = number, member_of(number, message.id), 0, 'ready'
+        message.number, message.member, message.thread_number, message.readiness = number, member_of(number, message.id), 0, 'ready'
         message.fence = above(message.fence, microseconds)
         message.base_rank = ranks[message.priority] + accepted_at(number, now)
         message.rank = message.base_rank
@@ -142,7 +142,7 @@ local function run(ARGV)
 
     local receipts = {}
     for i, message in ipairs(given) do
-        receipts[i] = {tonumber(message.number), message.thread_number, message.place, tonumber(message.fence)}
+        receipts[i] = {tonumber(message.number), message.thread_number, message.readiness, tonumber(message.fence)}
     end
     return remember({1, receipts, unsettled})
 end

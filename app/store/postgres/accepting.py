@@ -110,7 +110,14 @@ class Accepting(Placing, Keyed):
         positions = self.positions([(ranks.get(each.number), each.number) for each in stored])
         return [
             Receipt(
-                placed.new.id, number, placed.thread_number, now, placed.place, placed.run_at, position, tuple(rollback)
+                placed.new.id,
+                number,
+                placed.thread_number,
+                now,
+                placed.readiness,
+                placed.run_at,
+                position,
+                tuple(rollback),
             )
             for (placed, number, rollback), position in zip(stored, positions, strict=True)
         ]
@@ -223,7 +230,7 @@ def _just_stored(placed: Placed, number: int) -> Locked:
         thread_id=new.thread_id,
         thread_number=placed.thread_number,
         state=MessageState.QUEUED,
-        place=placed.place,
+        readiness=placed.readiness,
         attempt=0,
         crashes=0,
         fence=0,

@@ -7,7 +7,7 @@ from ...clock import to_datetime
 from ...errors import MessageNotFound
 from ...models.attempts import Cancelled, Failed, Interrupted, Retry
 from ...models.events import NewEvent
-from ...models.messages import Message, MessageState, Place
+from ...models.messages import Message, MessageState, Readiness
 from ..ports import CANCELS, MOVED, READY, message_topic
 from ..rows import interrupt_delivery_id, is_told, stored_details, to_message
 from ..terminal_states import Ending, ending
@@ -24,7 +24,7 @@ class Locked(NamedTuple):
     thread_id: str | None
     thread_number: int
     state: str
-    place: str | None
+    readiness: str | None
     attempt: int
     crashes: int
     fence: int
@@ -205,7 +205,9 @@ class Changes(Writes):
         steps: list[Step] = []
         if waiting:
             end = ending(Cancelled(), now)
-            ended = [Ended(each, end, was_head=not are_thread and each.place != Place.BEHIND) for each in waiting]
+            ended = [
+                Ended(each, end, was_head=not are_thread and each.readiness != Readiness.BLOCKED) for each in waiting
+            ]
             steps += self.end(ended, now, taken=True)
         if running:
             self.touched |= {CANCELS, *(message_topic(each.id) for each in running)}

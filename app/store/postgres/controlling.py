@@ -52,7 +52,7 @@ class Controlling(Placing, Keyed):
             if locked.state not in (UNFINISHED if running else WAITING):
                 raise NotCancellable(message_id, locked.state, running=running)
             thread = {"tenant": tenant, "thread_id": locked.thread_id}
-            inherited = locked.place == "behind" and self.value(
+            inherited = locked.readiness == "blocked" and self.value(
                 "inherited_ahead", **thread, thread_number=locked.thread_number
             )
             steps = self.cancel_all([locked], now)
@@ -171,7 +171,7 @@ class Controlling(Placing, Keyed):
                     numbers=numbers,
                     new_numbers=new_numbers,
                     thread_numbers=[each.thread_number for each in placed],
-                    places=[each.place.value for each in placed],
+                    places=[each.readiness.value for each in placed],
                     base_ranks=[each.base_rank for each in placed],
                     ranks=[each.rank for each in placed],
                     now=now,
@@ -182,9 +182,9 @@ class Controlling(Placing, Keyed):
             places = self.positions([(each.rank, number) for each, number in zip(placed, new_numbers, strict=True)])
             fence_of: dict[str, int] = dict(fences)
             told = {
-                each.id: requeued(given[each.id], number, place.thread_number, place.place, fence_of[each.id])._replace(
-                    queue_position=position
-                )
+                each.id: requeued(
+                    given[each.id], number, place.thread_number, place.readiness, fence_of[each.id]
+                )._replace(queue_position=position)
                 for each, number, place, position in zip(dead, new_numbers, placed, places, strict=True)
             }
             return [told[message_id] for message_id in ids]

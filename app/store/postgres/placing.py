@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ...clock import Clock
-from ...models.messages import NewMessage, Place
+from ...models.messages import NewMessage, Readiness
 from ..parts import SETTLED_AT_ONCE, ThreadKey, Unsettled
 from ..ports import MOVED, READY, RankPolicy
 from ..reads import LEVEL, NEAR_END
@@ -22,7 +22,7 @@ class Placed(NamedTuple):
     thread_number: int
     base_rank: int
     rank: int | None
-    place: Place
+    readiness: Readiness
     run_at: int
 
 
@@ -64,7 +64,7 @@ class Placing(Changes):
                 base = self.ranks.rank(new.priority.level, now)
                 placed[new.id] = self._placed(new, 0, base, base, busy=False, now=now)
         self.touched.add(MOVED)
-        if any(each.place is Place.READY for each in placed.values()):
+        if any(each.readiness is Readiness.READY for each in placed.values()):
             self.touched.add(READY)
         return [placed[new.id] for new in taken]
 
@@ -73,8 +73,8 @@ class Placing(Changes):
     ) -> Placed:
         run_at = run_at_of(new, self.clock, now)
         if not busy and run_at > now:
-            return Placed(new, thread_number, base_rank, None, Place.DELAYED, run_at)
-        return Placed(new, thread_number, base_rank, rank, Place.BEHIND if busy else Place.READY, run_at)
+            return Placed(new, thread_number, base_rank, None, Readiness.DELAYED, run_at)
+        return Placed(new, thread_number, base_rank, rank, Readiness.BLOCKED if busy else Readiness.READY, run_at)
 
     def enter_threads(
         self, threads: Mapping[ThreadKey, Sequence[NewMessage]], now: int, *, only_lock: bool = False
@@ -107,7 +107,7 @@ class Placing(Changes):
                 priorities=[each.new.priority.value for each in placed],
                 base_ranks=[each.base_rank for each in placed],
                 ranks=[each.rank for each in placed],
-                places=[each.place.value for each in placed],
+                places=[each.readiness.value for each in placed],
                 run_ats=[each.run_at for each in placed],
                 options=[options_of(each.new) for each in placed],
                 rollbacks=[
@@ -127,7 +127,7 @@ class Placing(Changes):
         for each in placed:
             if (key := thread_of(each.new)) is not None:
                 first.setdefault(key, each)
-        lifting = [each for each in first.values() if each.place is Place.BEHIND]
+        lifting = [each for each in first.values() if each.readiness is Readiness.BLOCKED]
         if lifting:
             left = self.rows(
                 "lift_threads",

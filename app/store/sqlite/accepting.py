@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ...errors import KeyReused, QueueFull, ThreadBusy
 from ...models.attempts import Cancelled
-from ...models.messages import Accepted, IfBusy, NewMessage, Place, RequestKey
+from ...models.messages import Accepted, IfBusy, NewMessage, Readiness, RequestKey
 from ..parts import CLEARED_AT_ONCE, ThreadKey
 from ..ports import KEY_SECONDS, MOVED, READY
 from ..reads import LEVEL, NEAR_END
@@ -57,7 +57,7 @@ class Accepting(Changes):
             )[0]
         base_rank = self._ranks.rank(new.priority.level, now)
         run_at = run_at_of(new, self._clock, now)
-        place = Place.BEHIND if busy else Place.DELAYED if run_at > now else Place.READY
+        readiness = Readiness.BLOCKED if busy else Readiness.DELAYED if run_at > now else Readiness.READY
         number: int = self.execute(
             "add_message",
             id=new.id,
@@ -68,7 +68,7 @@ class Accepting(Changes):
             priority=new.priority,
             thread_number=thread_number,
             base_rank=base_rank,
-            place=place,
+            readiness=readiness,
             run_at=run_at,
             options=options_of(new),
             rollback=json.dumps(rollback) if rollback else None,
@@ -78,8 +78,8 @@ class Accepting(Changes):
         ).get
         if busy:
             self._lift(new.tenant, new.thread_id or "", thread_number, base_rank)
-        self.touched |= {MOVED, READY} if place is Place.READY else {MOVED}
-        return Receipt(new.id, number, thread_number, now, place, run_at, None, rollback)
+        self.touched |= {MOVED, READY} if readiness is Readiness.READY else {MOVED}
+        return Receipt(new.id, number, thread_number, now, readiness, run_at, None, rollback)
 
     def clear(
         self, threads: Sequence[ThreadKey], count: int, max_queued: int, key: RequestKey | None
@@ -115,7 +115,7 @@ class Accepting(Changes):
 
     def _position(self, new: NewMessage, receipt: Receipt) -> int | None:
         """Of the newest message, whose rank is still its own."""
-        if receipt.place == Place.DELAYED:
+        if receipt.readiness == Readiness.DELAYED:
             return None
         return self.count_before(receipt.number, self._ranks.rank(new.priority.level, receipt.created_at))
 

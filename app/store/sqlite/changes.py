@@ -14,7 +14,7 @@ from ...clock import Clock, to_datetime
 from ...errors import MessageNotFound, NotCancellable
 from ...models.attempts import Cancelled, Completed, Failed
 from ...models.events import NewEvent
-from ...models.messages import Message, MessageState, Place
+from ...models.messages import Message, MessageState, Readiness
 from ..parts import SETTLED_AT_ONCE, Unsettled
 from ..ports import CANCELS, MOVED, READY, RankPolicy, message_topic
 from ..reads import Reads
@@ -161,7 +161,7 @@ class Changes(SqliteReads):
                 raise NotCancellable(message.id, message.state, running=running)
 
     def _cancel_queued(self, message: Message, now: int) -> None:
-        behind = message.place is Place.BEHIND
+        behind = message.readiness is Readiness.BLOCKED
         thread: dict[str, Any] = {"tenant": message.tenant, "thread_id": message.thread_id}
         inherited = behind and self.execute("inherited_ahead", **thread, thread_number=message.thread_number).get
         self._end(message.number, Cancelled(), now, fence_step=1, was_head=not behind)

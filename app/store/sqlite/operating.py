@@ -10,7 +10,7 @@ from ...clock import to_datetime
 from ...errors import AgentQueueError, DeliveryNotFound, MessageNotFound, NotFailed, NotInterrupted, NotQueued
 from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryState
 from ...models.events import NewEvent
-from ...models.messages import Accepted, Message, MessageState, Place, Priority, RequestKey
+from ...models.messages import Accepted, Message, MessageState, Priority, Readiness, RequestKey
 from ..ports import MOVED, READY, message_topic
 from ..rows import preview, requeued, to_delivery
 from ..terminal_states import REQUEUED
@@ -30,11 +30,11 @@ class Dead(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """Where a message is put: its number in its thread, its place and its rank."""
+    """Where a message is put: its number in its thread, its readiness and its rank."""
 
     message: Message
     thread_number: int
-    place: Place
+    readiness: Readiness
     rank: int
 
 
@@ -94,19 +94,21 @@ class Operating(Accepting):
             "renumber_attempts", [{"number": each.number, "new_number": new} for each, new in renumbered.values()]
         )
         values = []
-        for message, thread_number, place, rank in placed:
+        for message, thread_number, readiness, rank in placed:
             each, new_number = renumbered[message.id]
             base_rank = self._ranks.rank(message.priority.level, now)
             values.append(
-                {"number": each.number, "new_number": new_number, "thread_number": thread_number, "place": place,
-                 "base_rank": base_rank, "rank": rank, "now": now}
+                {"number": each.number, "new_number": new_number, "thread_number": thread_number,
+                 "readiness": readiness, "base_rank": base_rank, "rank": rank, "now": now}
             )  # fmt: skip
         self.execute_each("requeue", values)
         self._add_events([(number, each.last + 1, _again(each, now)) for each, number in renumbered.values()], now)
         self.touched |= {READY, MOVED, *map(message_topic, message_ids)}
         found = {
-            message.id: requeued(message, renumbered[message.id][1], number, place, renumbered[message.id][0].fence + 1)
-            for message, number, place, _ in placed
+            message.id: requeued(
+                message, renumbered[message.id][1], number, readiness, renumbered[message.id][0].fence + 1
+            )
+            for message, number, readiness, _ in placed
         }
         return [found[message_id] for message_id in message_ids]
 
@@ -114,7 +116,7 @@ class Operating(Accepting):
         """Places at the tail of a thread, with the ranks that those behind lift; those ahead of them are lifted too."""
         ranks = [self._ranks.rank(message.priority.level, now) for message in members]
         if thread_id is None:
-            return [Placed(message, 0, Place.READY, rank) for message, rank in zip(members, ranks, strict=True)]
+            return [Placed(message, 0, Readiness.READY, rank) for message, rank in zip(members, ranks, strict=True)]
         tenant, count = members[0].tenant, len(members)
         last, busy = self.rows(
             "extend_thread", tenant=tenant, thread_id=thread_id, count=count, now=now,
@@ -123,7 +125,7 @@ class Operating(Accepting):
         inherited = list(accumulate(reversed(ranks), min))[::-1]
         if busy:
             self._lift(tenant, thread_id, last - count + 1, inherited[0])
-        places = [Place.BEHIND if busy or place else Place.READY for place in range(count)]
+        places = [Readiness.BLOCKED if busy or place else Readiness.READY for place in range(count)]
         return [
             Placed(*each) for each in zip(members, range(last - count + 1, last + 1), places, inherited, strict=True)
         ]

@@ -9,14 +9,14 @@ local function accepted_at(number, now) return math.max(now, math.floor(number /
 
 -- Puts a queued message behind all of its thread, with a number of its own there and a place.
 local function enqueue(message, rank, now, preview)
-    message.thread_number, message.place = 0, 'ready'
+    message.thread_number, message.readiness = 0, 'ready'
     if message.thread then
         local tenant, thread = message.tenant, message.thread
         local key, queue = thread_key(tenant, thread), thread_queue_key(tenant, thread)
         message.thread_number = redis.call('HINCRBY', key, 'last_number', 1)
         if message.thread_number == 1 then redis.call('HSET', key, 'created_at', now) end
         redis.call('HSET', key, 'preview', preview)
-        if is_busy(tenant, thread) then message.place = 'behind' end
+        if is_busy(tenant, thread) then message.readiness = 'blocked' end
         redis.call('HINCRBY', key, 'queued', 1)
         redis.call('ZADD', of_tenant('threads', tenant), 'GT', now, thread)
         redis.call('ZREM', EMPTY, scope(tenant, thread))
@@ -25,8 +25,8 @@ local function enqueue(message, rank, now, preview)
         redis.call('ZADD', thread_messages_key(tenant, thread), message.thread_number, message.id)
     end
     redis.call('ZADD', of_tenant('messages', message.tenant), message.number, message.id)
-    if message.place == 'ready' and message.run_at > now then
-        message.place = 'delayed'
+    if message.readiness == 'ready' and message.run_at > now then
+        message.readiness = 'delayed'
         delay(message.tenant, message.member, message.run_at)
     else
         wait(message, rank)

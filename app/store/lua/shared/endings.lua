@@ -27,7 +27,7 @@ local function finish(message, state, now, event)
     end
     local key = message_key(message.id)
     redis.call('HSET', key, 'state', state, 'completed_at', now)
-    redis.call('HDEL', key, 'place', 'worker', 'cancel', 'interrupt', 'interrupt_expires_at', 'resume_value')
+    redis.call('HDEL', key, 'readiness', 'worker', 'cancel', 'interrupt', 'interrupt_expires_at', 'resume_value')
     redis.call('RPUSH', log_key(message.id), event)
     redis.call('ZADD', ENDED, now, message.member)
     redis.call('ZADD', LOGGED, now, message.member)

@@ -1,12 +1,12 @@
 -- Changes of state. Each moves the message between the sorted sets, counts it in its thread and writes its event.
 local function load(id)
-    local f = redis.call('HMGET', message_key(id), 'number', 'tenant', 'thread', 'agent', 'base_rank', 'state', 'place',
+    local f = redis.call('HMGET', message_key(id), 'number', 'tenant', 'thread', 'agent', 'base_rank', 'state', 'readiness',
         'attempt', 'fence', 'begun', 'run_at', 'worker', 'started_at', 'cancel', 'webhook_url', 'thread_number', 'priority',
         'dropped', 'since', 'webhook_events')
     if not f[1] then return nil end
     return {
         id = id, number = f[1], member = member_of(f[1], id), tenant = f[2], thread = f[3], agent = f[4],
-        base_rank = tonumber(f[5]), state = f[6], place = f[7], attempt = tonumber(f[8] or 0), fence = tonumber(f[9] or 0),
+        base_rank = tonumber(f[5]), state = f[6], readiness = f[7], attempt = tonumber(f[8] or 0), fence = tonumber(f[9] or 0),
         begun = f[10] or '1', run_at = tonumber(f[11] or 0), worker = f[12], started_at = tonumber(f[13] or 0),
         cancelled = f[14], webhook_url = f[15], thread_number = f[16], priority = f[17],
         dropped = tonumber(f[18] or 0), since = tonumber(f[19] or 0), webhook_events = f[20],
@@ -43,7 +43,7 @@ end
 local function wait(message, rank)
     redis.call('ZADD', WAITING, rank, message.member)
     redis.call('ZADD', of_tenant('waiting', message.tenant), rank, message.member)
-    if message.place == 'ready' then redis.call('ZADD', ready_key(message.agent), rank, message.member) end
+    if message.readiness == 'ready' then redis.call('ZADD', ready_key(message.agent), rank, message.member) end
 end
 
 local function delay(tenant, member, run_at)
@@ -52,14 +52,14 @@ local function delay(tenant, member, run_at)
 end
 
 local function wait_no_longer(message)
-    if message.place == 'delayed' then
+    if message.readiness == 'delayed' then
         redis.call('ZREM', DELAYED, message.member)
         redis.call('ZREM', of_tenant('delayed', message.tenant), message.member)
         return
     end
     redis.call('ZREM', WAITING, message.member)
     redis.call('ZREM', of_tenant('waiting', message.tenant), message.member)
-    if message.place == 'ready' then redis.call('ZREM', ready_key(message.agent), message.member) end
+    if message.readiness == 'ready' then redis.call('ZREM', ready_key(message.agent), message.member) end
 end
 
 local function leave_queue(message)
@@ -88,8 +88,8 @@ local function ready_as_head(message, next_place)
         local behind = redis.call('ZRANGE', queue, next_place, next_place)[1]
         if behind then rank = math.min(rank, rank_of(behind)) end
     end
-    message.place = 'ready'
-    redis.call('HSET', message_key(message.id), 'place', 'ready')
+    message.readiness = 'ready'
+    redis.call('HSET', message_key(message.id), 'readiness', 'ready')
     wait(message, rank)
 end
 
@@ -103,10 +103,10 @@ local function promote_next(message, now)
     if tonumber(f[2] or 0) > now then
         redis.call('ZREM', WAITING, member)
         redis.call('ZREM', of_tenant('waiting', message.tenant), member)
-        redis.call('HSET', key, 'place', 'delayed')
+        redis.call('HSET', key, 'readiness', 'delayed')
         delay(message.tenant, member, f[2])
     else
-        redis.call('HSET', key, 'place', 'ready', 'since', now)
+        redis.call('HSET', key, 'readiness', 'ready', 'since', now)
         redis.call('ZADD', ready_key(f[1]), rank_of(member), member)
     end
 end
@@ -116,7 +116,7 @@ local function rejoin(message, now, run_at, event)
     if run_at <= now then
         ready_as_head(message, 0)
     else
-        redis.call('HSET', message_key(message.id), 'place', 'delayed')
+        redis.call('HSET', message_key(message.id), 'readiness', 'delayed')
         delay(message.tenant, message.member, run_at)
     end
     if message.thread then

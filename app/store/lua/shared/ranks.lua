@@ -12,7 +12,7 @@ end
 -- After that: only the head of the thread can be ready, and then it is claimed by its rank.
 local function rerank_head(queue)
     local head = redis.call('ZRANGE', queue, 0, 0)[1]
-    local f = redis.call('HMGET', message_key(id_of(head)), 'agent', 'place')
+    local f = redis.call('HMGET', message_key(id_of(head)), 'agent', 'readiness')
     if f[2] == 'ready' then redis.call('ZADD', ready_key(f[1]), rank_of(head), head) end
 end
 

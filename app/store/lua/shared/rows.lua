@@ -2,7 +2,7 @@
 local function row(id)
     local f = redis.call('HMGET', message_key(id), 'number', 'tenant', 'thread', 'thread_number', 'agent', 'priority',
         'state', 'created_at', 'started_at', 'completed_at', 'error', 'error_code', 'attempt', 'fence',
-        'options', 'place', 'run_at', 'crashes', 'cancel', 'fingerprint', 'interrupt', 'interrupt_expires_at',
+        'options', 'readiness', 'run_at', 'crashes', 'cancel', 'fingerprint', 'interrupt', 'interrupt_expires_at',
         'resume_value', 'rollback', 'webhook_url', 'output', 'webhook_events')
     return {f[1], id, f[2], f[3], f[4] or '0', f[5], redis.call('GET', content_key(id)), f[6], f[7], f[8], f[9], f[10],
         f[7] == 'completed' and redis.call('GET', result_key(id)), f[11], f[12], f[13] or '0', f[14] or '0', f[15], f[16],

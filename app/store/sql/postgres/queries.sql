@@ -5,7 +5,7 @@
 
 -- name: message_columns
 number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at, completed_at,
-result, error, error_code, attempt, fence, options, place, run_at, crashes, cancel_requested, fingerprint, interrupt,
+result, error, error_code, attempt, fence, options, readiness, run_at, crashes, cancel_requested, fingerprint, interrupt,
 interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events
 
 -- name: text_octets
@@ -86,10 +86,10 @@ RETURNING tenant, thread_id, last_number, unfinished
 
 -- name: add_messages
 INSERT INTO messages (
-    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, place, run_at, options,
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness, run_at, options,
     rollback, webhook_url, webhook_events, created_at, changed_at
 )
-SELECT id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, 'queued', place, run_at, options,
+SELECT id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, 'queued', readiness, run_at, options,
     rollback, webhook_url, webhook_events, %(now)s, %(now)s
 FROM unnest(
     %(ids)s::text[], %(tenants)s::text[], %(threads)s::text[], %(thread_numbers)s::bigint[], %(agents)s::text[],
@@ -97,7 +97,7 @@ FROM unnest(
     %(run_ats)s::bigint[], %(options)s::text[], %(rollbacks)s::text[], %(webhook_urls)s::text[],
     %(webhook_events)s::text[]
 ) WITH ORDINALITY AS given (
-    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, place, run_at, options, rollback,
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, readiness, run_at, options, rollback,
     webhook_url, webhook_events, ordinal
 )
 ORDER BY ordinal
@@ -197,7 +197,7 @@ SELECT {locked_columns} FROM messages WHERE number = ANY (ARRAY(
     SELECT number FROM messages
     WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'queued'
     ORDER BY thread_number DESC LIMIT %(limit)s
-)) AND state = 'queued' AND place = 'behind'
+)) AND state = 'queued' AND readiness = 'blocked'
 ORDER BY number FOR NO KEY UPDATE
 
 -- name: find_key
@@ -218,7 +218,7 @@ ORDER BY tenant, thread_id FOR NO KEY UPDATE
 -- Under the locks of their threads, whose heads have ended. The search begins behind these: the index holds what has left
 -- the thread until it is vacuumed, and an update that inserts where it searches cannot mark that as dead.
 UPDATE messages SET
-    place = CASE WHEN run_at <= %(now)s THEN 'ready' ELSE 'delayed' END,
+    readiness = CASE WHEN run_at <= %(now)s THEN 'ready' ELSE 'delayed' END,
     rank = CASE WHEN run_at <= %(now)s THEN rank END,
     changed_at = greatest(changed_at, %(now)s)
 FROM unnest(%(tenants)s::text[], %(threads)s::text[], %(ended)s::bigint[]) AS thread (tenant, thread_id, ended)
@@ -240,14 +240,14 @@ least(base_rank, (
 ))
 
 -- name: find_due
-SELECT id FROM messages WHERE place = 'delayed' AND run_at <= %(now)s ORDER BY run_at, number LIMIT %(limit)s
+SELECT id FROM messages WHERE readiness = 'delayed' AND run_at <= %(now)s ORDER BY run_at, number LIMIT %(limit)s
 
 -- name: lock_due
-SELECT number FROM messages WHERE id = ANY (%(ids)s::text[]) AND place = 'delayed' AND run_at <= %(now)s
+SELECT number FROM messages WHERE id = ANY (%(ids)s::text[]) AND readiness = 'delayed' AND run_at <= %(now)s
 ORDER BY number FOR NO KEY UPDATE
 
 -- name: promote_due
-UPDATE messages SET place = 'ready', rank = {rank_of_head} WHERE number = ANY (%(numbers)s::bigint[])
+UPDATE messages SET readiness = 'ready', rank = {rank_of_head} WHERE number = ANY (%(numbers)s::bigint[])
 
 -- name: get_message
 SELECT {message_columns} FROM messages WHERE id = %(id)s AND tenant = %(tenant)s
@@ -363,7 +363,7 @@ SELECT {message_columns} FROM (
     FROM (
         SELECT * FROM messages WHERE number = ANY (ARRAY(
             SELECT number FROM messages WHERE state = 'queued' AND rank IS NOT NULL
-            UNION ALL SELECT number FROM messages WHERE place = 'delayed'
+            UNION ALL SELECT number FROM messages WHERE readiness = 'delayed'
             UNION ALL SELECT number FROM messages WHERE state = 'processing'
             UNION ALL SELECT number FROM messages WHERE state = 'interrupted'
         )) OFFSET 0  -- which keeps the planner from the index of the tenant
@@ -421,7 +421,7 @@ WHERE state = 'processing' GROUP BY workers.agents
 UPDATE queue SET paused = %(paused)s
 
 -- name: place_in_queue
-SELECT number, rank, place FROM messages WHERE id = %(id)s AND tenant = %(tenant)s AND state = 'queued'
+SELECT number, rank, readiness FROM messages WHERE id = %(id)s AND tenant = %(tenant)s AND state = 'queued'
 
 -- name: find_ranks
 SELECT number, rank FROM messages WHERE number = ANY (%(numbers)s::bigint[]) AND state = 'queued'
@@ -479,7 +479,7 @@ SELECT {message_columns} FROM (
     SELECT {message_columns}, sum(octet_length(content)) OVER (ORDER BY run_at, number ROWS UNBOUNDED PRECEDING)
         - octet_length(content) AS before
     FROM messages
-    WHERE place = 'delayed' AND tenant = %(tenant)s
+    WHERE readiness = 'delayed' AND tenant = %(tenant)s
     ORDER BY run_at, number LIMIT %(limit)s
 ) AS page WHERE before < {page_octets} ORDER BY run_at, number
 
@@ -558,19 +558,19 @@ WITH quota AS (
         SELECT named.agent FROM (SELECT FROM queue WHERE NOT paused) AS working
         CROSS JOIN unnest(%(agents)s::text[]) AS named (agent)
         CROSS JOIN LATERAL (
-            SELECT rank, number FROM messages WHERE place = 'ready' AND agent = named.agent
+            SELECT rank, number FROM messages WHERE readiness = 'ready' AND agent = named.agent
             ORDER BY rank, number LIMIT %(limit)s
         ) AS ready
         ORDER BY ready.rank, ready.number LIMIT %(limit)s
     ) AS first GROUP BY agent
 ), picked AS MATERIALIZED (
     SELECT ready.number FROM quota CROSS JOIN LATERAL (
-        SELECT number FROM messages WHERE place = 'ready' AND agent = quota.agent
+        SELECT number FROM messages WHERE readiness = 'ready' AND agent = quota.agent
         ORDER BY rank, number LIMIT quota.most FOR NO KEY UPDATE SKIP LOCKED
     ) AS ready
 )
 UPDATE messages SET
-    state = 'processing', place = NULL, attempt = attempt + 1,
+    state = 'processing', readiness = NULL, attempt = attempt + 1,
     fence = {next_fence}, worker_id = %(worker_id)s, lease_until = %(now)s + %(lease_milliseconds)s,
     started_at = coalesce(started_at, greatest(%(now)s, changed_at)), changed_at = greatest(%(now)s, changed_at)
 FROM picked WHERE messages.number = picked.number
@@ -578,12 +578,12 @@ RETURNING {claimed_columns}, rank, changed_at
 
 -- name: claimed_columns
 messages.number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at,
-completed_at, result, error, error_code, attempt, fence, options, place, run_at, crashes, cancel_requested, fingerprint,
+completed_at, result, error, error_code, attempt, fence, options, readiness, run_at, crashes, cancel_requested, fingerprint,
 interrupt, interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events
 
 -- name: locked_columns
 messages.number, messages.id, messages.tenant, messages.thread_id, messages.thread_number, messages.state,
-messages.place, messages.attempt, messages.crashes, messages.fence, messages.cancel_requested, messages.webhook_url,
+messages.readiness, messages.attempt, messages.crashes, messages.fence, messages.cancel_requested, messages.webhook_url,
 messages.webhook_events
 
 -- name: lock_leased
@@ -638,7 +638,7 @@ WHERE messages.id = ANY (%(ids)s::text[])
 -- name: end_messages
 -- `taken`: not by who holds the lease, whose fence stays, so that a finish that is repeated can be told.
 UPDATE messages SET
-    state = given.state, place = NULL, rank = NULL, result = given.result, output = given.output,
+    state = given.state, readiness = NULL, rank = NULL, result = given.result, output = given.output,
     error = given.error, error_code = given.error_code, fingerprint = given.fingerprint, interrupt = NULL,
     interrupt_expires_at = NULL, resume_value = NULL, cancel_requested = FALSE,
     fence = CASE WHEN %(taken)s THEN {next_fence} ELSE fence END,
@@ -670,7 +670,7 @@ WHERE messages.number = given.number
 -- name: resume_message
 -- The attempt that asked is not counted: the run with the answer has its number again.
 UPDATE messages SET
-    state = 'queued', place = 'ready', run_at = 0, rank = {rank_of_head}, resume_value = %(value)s,
+    state = 'queued', readiness = 'ready', run_at = 0, rank = {rank_of_head}, resume_value = %(value)s,
     attempt = greatest(attempt - 1, 0), interrupt_expires_at = NULL, changed_at = %(now)s
 WHERE number = %(number)s
 
@@ -699,14 +699,14 @@ SELECT nextval('agent_queue.messages_number_seq') FROM generate_series(1, %(coun
 -- name: requeue_messages
 -- As if they were accepted now.
 UPDATE messages SET
-    number = given.new_number, thread_number = given.thread_number, state = 'queued', place = given.place, run_at = 0,
+    number = given.new_number, thread_number = given.thread_number, state = 'queued', readiness = given.readiness, run_at = 0,
     base_rank = given.base_rank, rank = given.rank, attempt = 0, crashes = 0, fence = {next_fence},
     changed_at = %(now)s, started_at = NULL, completed_at = NULL, error = NULL, error_code = NULL, fingerprint = NULL,
     log_pruned = FALSE
 FROM unnest(
     %(numbers)s::bigint[], %(new_numbers)s::bigint[], %(thread_numbers)s::bigint[], %(places)s::text[],
     %(base_ranks)s::bigint[], %(ranks)s::bigint[]
-) AS given (number, new_number, thread_number, place, base_rank, rank)
+) AS given (number, new_number, thread_number, readiness, base_rank, rank)
 WHERE messages.number = given.number
 RETURNING messages.id, messages.fence
 
@@ -724,7 +724,7 @@ DELETE FROM messages WHERE number = ANY (%(numbers)s::bigint[])
 -- name: put_back_messages
 -- Back to the queue as the heads of their threads, with the ranks they would have had there all the time.
 UPDATE messages SET
-    state = 'queued', place = CASE WHEN given.run_at <= %(now)s THEN 'ready' ELSE 'delayed' END,
+    state = 'queued', readiness = CASE WHEN given.run_at <= %(now)s THEN 'ready' ELSE 'delayed' END,
     run_at = CASE WHEN given.run_at <= %(now)s THEN 0 ELSE given.run_at END,
     rank = CASE WHEN given.run_at <= %(now)s THEN {rank_of_head} END,
     attempt = attempt - given.refunded, crashes = crashes + %(crashed)s, fence = {next_fence}, worker_id = NULL,

@@ -2,7 +2,7 @@
 
 -- name: message_columns
 number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at, completed_at,
-result, error, error_code, attempt, fence, options, place, run_at, crashes, cancel_requested, fingerprint, interrupt,
+result, error, error_code, attempt, fence, options, readiness, run_at, crashes, cancel_requested, fingerprint, interrupt,
 interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events
 
 -- name: queue_id
@@ -24,11 +24,11 @@ RETURNING last_number, queued + processing + interrupted > 0
 
 -- name: add_message
 INSERT INTO messages (
-    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, place, run_at, options,
+    id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness, run_at, options,
     rollback, webhook_url, webhook_events, created_at, changed_at
 ) VALUES (
     :id, :tenant, :thread_id, :thread_number, :agent, :content, :priority, :base_rank,
-    CASE WHEN :place <> 'delayed' THEN :base_rank END, 'queued', :place, :run_at, :options,
+    CASE WHEN :readiness <> 'delayed' THEN :base_rank END, 'queued', :readiness, :run_at, :options,
     :rollback, :webhook_url, :webhook_events, :now, :now
 )
 RETURNING number
@@ -134,7 +134,7 @@ ORDER BY thread_number DESC LIMIT 1
 
 -- name: promote_next
 UPDATE messages SET
-    place = CASE WHEN run_at <= :now THEN 'ready' ELSE 'delayed' END,
+    readiness = CASE WHEN run_at <= :now THEN 'ready' ELSE 'delayed' END,
     rank = CASE WHEN run_at <= :now THEN rank END
 WHERE number = (
     SELECT number FROM messages
@@ -152,8 +152,8 @@ min(base_rank, coalesce((
 ), base_rank))
 
 -- name: promote_due
-UPDATE messages SET place = 'ready', rank = {rank_of_head} WHERE number IN (
-    SELECT number FROM messages WHERE place = 'delayed' AND run_at <= :now ORDER BY run_at LIMIT :limit
+UPDATE messages SET readiness = 'ready', rank = {rank_of_head} WHERE number IN (
+    SELECT number FROM messages WHERE readiness = 'delayed' AND run_at <= :now ORDER BY run_at LIMIT :limit
 )
 
 -- name: get_message
@@ -166,7 +166,7 @@ SELECT {message_columns} FROM messages WHERE id IN (SELECT value FROM json_each(
 SELECT {message_columns} FROM messages WHERE number = :number
 
 -- name: place_in_queue
-SELECT number, rank, place FROM messages WHERE id = :id AND tenant = :tenant AND state = 'queued'
+SELECT number, rank, readiness FROM messages WHERE id = :id AND tenant = :tenant AND state = 'queued'
 
 -- name: find_ranks
 SELECT number, rank FROM messages WHERE number BETWEEN :first AND :last AND state = 'queued'
@@ -268,7 +268,7 @@ ORDER BY thread_number DESC LIMIT 1
 SELECT {message_columns} FROM messages
 WHERE number IN (
     SELECT number FROM messages WHERE rank IS NOT NULL
-    UNION ALL SELECT number FROM messages WHERE place = 'delayed'
+    UNION ALL SELECT number FROM messages WHERE readiness = 'delayed'
     UNION ALL SELECT number FROM messages WHERE state = 'processing'
     UNION ALL SELECT number FROM messages WHERE state = 'interrupted'
 ) AND +tenant = :tenant AND +number < :before AND {chosen}
@@ -339,7 +339,7 @@ ORDER BY rank, number LIMIT :limit
 
 -- name: list_delayed
 SELECT {message_columns} FROM messages
-WHERE place = 'delayed' AND +tenant = :tenant
+WHERE readiness = 'delayed' AND +tenant = :tenant
 ORDER BY run_at, number LIMIT :limit
 
 -- name: list_processing
@@ -368,13 +368,13 @@ WHERE tenant = :tenant AND thread_id = :thread_id AND thread_number > :after
 ORDER BY thread_number LIMIT :limit
 
 -- name: find_ready
-SELECT rank, number FROM messages WHERE place = 'ready' AND agent = :agent ORDER BY rank, number LIMIT :limit
+SELECT rank, number FROM messages WHERE readiness = 'ready' AND agent = :agent ORDER BY rank, number LIMIT :limit
 
 -- name: claim
 UPDATE messages SET
-    state = 'processing', place = NULL, rank = NULL, attempt = attempt + 1, fence = fence + 1, worker_id = :worker_id,
+    state = 'processing', readiness = NULL, rank = NULL, attempt = attempt + 1, fence = fence + 1, worker_id = :worker_id,
     lease_until = :lease_until, started_at = coalesce(started_at, :now), changed_at = :now
-WHERE number = :number AND place = 'ready'
+WHERE number = :number AND readiness = 'ready'
 RETURNING {message_columns}, {last_of_log}
 
 -- name: find_leased
@@ -390,7 +390,7 @@ SELECT 1 FROM messages WHERE id = :id AND fence = :fence AND completed_at IS NOT
 (SELECT coalesce(max(events.id), 0) FROM events WHERE events.message = messages.number)
 
 -- name: ended
-state = :state, place = NULL, rank = NULL, result = :result, output = :output, error = :error,
+state = :state, readiness = NULL, rank = NULL, result = :result, output = :output, error = :error,
 error_code = :error_code, fingerprint = :fingerprint, interrupt = NULL, interrupt_expires_at = NULL,
 resume_value = NULL,
 cancel_requested = 0, fence = fence + :fence_step, crashes = crashes + :crashed, worker_id = NULL,
@@ -412,7 +412,7 @@ RETURNING {told_columns}
 -- name: put_back
 -- Back to the queue as the head of its thread, with the rank it would have had there all the time.
 UPDATE messages SET
-    state = 'queued', place = CASE WHEN :run_at <= :now THEN 'ready' ELSE 'delayed' END,
+    state = 'queued', readiness = CASE WHEN :run_at <= :now THEN 'ready' ELSE 'delayed' END,
     run_at = CASE WHEN :run_at <= :now THEN 0 ELSE :run_at END,
     rank = CASE WHEN :run_at <= :now THEN {rank_of_head} END,
     attempt = attempt - :refunded, crashes = crashes + :crashed, fence = fence + 1, worker_id = NULL,
@@ -429,7 +429,7 @@ RETURNING {told_columns}
 -- name: resume_message
 -- The attempt that asked is not counted: the run with the answer has its number again.
 UPDATE messages SET
-    state = 'queued', place = 'ready', run_at = 0, rank = {rank_of_head}, resume_value = :value,
+    state = 'queued', readiness = 'ready', run_at = 0, rank = {rank_of_head}, resume_value = :value,
     attempt = max(attempt - 1, 0), interrupt_expires_at = NULL, changed_at = :now
 WHERE number = :number
 
@@ -461,7 +461,7 @@ UPDATE attempts SET message = :new_number WHERE message = :number
 
 -- name: requeue
 UPDATE messages SET
-    number = :new_number, thread_number = :thread_number, state = 'queued', place = :place, run_at = 0,
+    number = :new_number, thread_number = :thread_number, state = 'queued', readiness = :readiness, run_at = 0,
     base_rank = :base_rank, rank = :rank, attempt = 0, crashes = 0, fence = fence + 1, changed_at = :now,
     started_at = NULL, completed_at = NULL, error = NULL, error_code = NULL, fingerprint = NULL, log_pruned = 0
 WHERE number = :number

@@ -32,9 +32,9 @@ CREATE TABLE messages (
     rank BIGINT,                           -- while it waits: the lowest base_rank of itself and those behind it in its
                                            -- thread. A claim leaves it, so that a claim changes no count; else NULL
     state TEXT NOT NULL,
-    -- Only while queued. ready: may be claimed; behind: an earlier message of its thread is unfinished;
+    -- Only while queued. ready: may be claimed; blocked: an earlier message of its thread is unfinished;
     -- delayed: the head of its thread, but not before run_at.
-    place TEXT CHECK ((place IS NOT NULL) = (state = 'queued')),
+    readiness TEXT CHECK ((readiness IS NOT NULL) = (state = 'queued')),
     run_at BIGINT NOT NULL DEFAULT 0,      -- not before; 0 for at once, whatever a clock does
     attempt BIGINT NOT NULL DEFAULT 0,
     crashes BIGINT NOT NULL DEFAULT 0,     -- leases that ran out
@@ -51,9 +51,9 @@ CREATE TABLE messages (
     log_pruned BOOLEAN NOT NULL DEFAULT FALSE
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);  -- every message leaves several dead rows on its way
 
-CREATE INDEX messages_ready ON messages (agent, rank, number) WHERE place = 'ready';
+CREATE INDEX messages_ready ON messages (agent, rank, number) WHERE readiness = 'ready';
 CREATE INDEX messages_waiting ON messages (rank, number) WHERE state = 'queued' AND rank IS NOT NULL;
-CREATE INDEX messages_delayed ON messages (run_at, number) WHERE place = 'delayed';
+CREATE INDEX messages_delayed ON messages (run_at, number) WHERE readiness = 'delayed';
 CREATE UNIQUE INDEX messages_in_thread ON messages (tenant, thread_id, thread_number) WHERE thread_id IS NOT NULL;
 CREATE INDEX messages_queued_in_thread ON messages (tenant, thread_id, thread_number)
     WHERE state = 'queued' AND thread_id IS NOT NULL;

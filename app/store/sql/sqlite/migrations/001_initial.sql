@@ -31,9 +31,9 @@ CREATE TABLE messages (
     rank INTEGER,                          -- while it waits: the lowest base_rank of itself and those behind it in its
                                            -- thread; else NULL, so that the index of waiting messages needs no other term
     state TEXT NOT NULL,
-    -- Only while queued. ready: may be claimed; behind: an earlier message of its thread is unfinished;
+    -- Only while queued. ready: may be claimed; blocked: an earlier message of its thread is unfinished;
     -- delayed: the head of its thread, but not before run_at.
-    place TEXT CHECK ((place IS NOT NULL) = (state = 'queued')),
+    readiness TEXT CHECK ((readiness IS NOT NULL) = (state = 'queued')),
     run_at INTEGER NOT NULL DEFAULT 0,     -- not before; 0 for at once, whatever a clock does
     attempt INTEGER NOT NULL DEFAULT 0,
     crashes INTEGER NOT NULL DEFAULT 0,    -- leases that ran out
@@ -50,9 +50,9 @@ CREATE TABLE messages (
     log_pruned INTEGER NOT NULL DEFAULT 0
 );
 
-CREATE INDEX messages_ready ON messages (agent, rank) WHERE place = 'ready';
+CREATE INDEX messages_ready ON messages (agent, rank) WHERE readiness = 'ready';
 CREATE INDEX messages_waiting ON messages (rank) WHERE rank IS NOT NULL;
-CREATE INDEX messages_delayed ON messages (run_at) WHERE place = 'delayed';
+CREATE INDEX messages_delayed ON messages (run_at) WHERE readiness = 'delayed';
 CREATE UNIQUE INDEX messages_in_thread ON messages (tenant, thread_id, thread_number) WHERE thread_id IS NOT NULL;
 CREATE INDEX messages_queued_in_thread ON messages (tenant, thread_id, thread_number, rank)
     WHERE state = 'queued' AND thread_id IS NOT NULL;
