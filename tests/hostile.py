@@ -68,7 +68,7 @@ class OwnCause(Exception):
         raise GeneratorExit
 
     status_code = code = body = headers = details = response
-    __notes__ = response  # type: ignore[assignment]  # a property
+    __notes__ = response
 
 
 class Callish(Exception):
@@ -144,7 +144,8 @@ def branching(depth: int) -> BaseException:
 
 def nameless() -> BaseException:
     """An error of a class whose name looks like a line of the log."""
-    return type("Bad\n2026-11-22 11:03:19 - app.worker - INFO - FORGED", (Exception,), {})("x")
+    made: BaseException = type("Bad\n2026-11-22 11:03:19 - app.worker - INFO - FORGED", (Exception,), {})("x")
+    return made
 
 
 KINDS: dict[str, Callable[[], BaseException]] = {

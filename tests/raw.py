@@ -30,7 +30,7 @@ class Socket:
         """Send a piece again and again until the server answers or closes, or `limit` bytes are sent; how many were."""
         sent = 0
         with contextlib.suppress(ConnectionError):
-            while sent < limit and not self.reader._buffer and not self.reader.at_eof():
+            while sent < limit and not self.reader._buffer and not self.reader.at_eof():  # type: ignore[attr-defined]  # private
                 self.writer.write(piece)
                 await self.writer.drain()
                 await asyncio.sleep(0)

@@ -215,15 +215,21 @@ class ServerProcess:
 
 @contextlib.contextmanager
 def server_process(
-    folder: Path,
-    module: str = "app.main",
-    *,
-    arguments: Sequence[str] = (),
-    cold: bool = False,
-    **environment: str,
+    folder: Path, module: str = "app.main", *, arguments: Sequence[str] = (), **environment: str
 ) -> Iterator[ServerProcess]:
     """A process that is ended with the test."""
-    server = ServerProcess(folder, module, arguments=arguments, cold=cold, **environment)
+    yield from _until_the_end(ServerProcess(folder, module, arguments=arguments, cold=False, **environment))
+
+
+@contextlib.contextmanager
+def cold_server_process(
+    folder: Path, module: str = "app.main", *, arguments: Sequence[str] = (), **environment: str
+) -> Iterator[ServerProcess]:
+    """A process that imports everything itself and is ended with the test."""
+    yield from _until_the_end(ServerProcess(folder, module, arguments=arguments, cold=True, **environment))
+
+
+def _until_the_end(server: ServerProcess) -> Iterator[ServerProcess]:
     try:
         yield server
     finally:

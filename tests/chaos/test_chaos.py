@@ -64,7 +64,7 @@ async def test_the_checker_finds_what_workers_without_fences_break(backend: str,
 
             async def ended(times: int) -> bool:
                 events = await events_of(clients, api.url, message_id)
-                return sum(event["type"] == "done" for event in events) == times
+                return [event["type"] for event in events].count("done") == times
 
             await until(answered, "the worker that will be late has the message")
             running.add("worker", "other", slots=1, tamper=remove_fences)

@@ -51,7 +51,7 @@ def remove_fences() -> None:
 def finish_late(sign: Path) -> None:
     """Remove the fences, let the lease of each message run out, and keep the first finish until this file is there."""
     remove_fences()
-    QueueWorker.leases = lambda _: ()  # type: ignore[method-assign]  # a lease that no beat names runs out
+    QueueWorker.leases = lambda _: ()  # type: ignore[assignment, method-assign]  # a lease that no beat names runs out
 
     def make_late(settings: Settings) -> Store:
         store = factory.make_store(settings)
@@ -64,7 +64,7 @@ def finish_late(sign: Path) -> None:
         store.finish = finish_when_told  # type: ignore[method-assign]  # replaced on purpose
         return store
 
-    bootstrap.make_store = make_late  # type: ignore[attr-defined]  # replaced on purpose
+    bootstrap.make_store = make_late  # type: ignore[attr-defined, assignment]  # replaced on purpose
 
 
 def _unguard_scripts() -> None:

@@ -140,8 +140,8 @@ class Asking:
         return _graph({"calls": calls})
 
     def _sent(self) -> Any:
-        async def asks(sent: Sent) -> dict[str, Any]:
-            return await self.asks(sent["name"])
+        async def asks(state: Sent) -> dict[str, Any]:
+            return await self.asks(state["name"])
 
         graph = StateGraph(MessagesState)
         graph.add_node("asks", asks)

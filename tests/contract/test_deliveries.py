@@ -104,7 +104,7 @@ ENDINGS: list[Ending] = [
     never_answered,
 ]
 
-ENDS_AS = {
+ENDS_AS: dict[Ending, WebhookEvent] = {
     completed: WebhookEvent.COMPLETED,
     failed: WebhookEvent.FAILED,
     worker_lost: WebhookEvent.FAILED,

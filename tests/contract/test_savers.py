@@ -466,7 +466,7 @@ class Trap:
     armed: bool
 
     def __post_init__(self) -> None:
-        if SPRUNG is not None and self.armed:
+        if self.armed:
             SPRUNG.append(self)
 
 
@@ -508,7 +508,7 @@ async def test_the_history_of_a_delta_channel_is_whole(saver: Saver) -> None:
         checkpoint = empty_checkpoint()
         version = saver.get_next_version(None, None)
         values = {"deltas": ["seed"]} if step == 0 else {}
-        checkpoint |= {"channel_values": values, "channel_versions": {"deltas": version}}  # type: ignore[assignment]  # a checkpoint as a plain dict
+        checkpoint |= {"channel_values": values, "channel_versions": {"deltas": version}}
         parent = await saver.aput(
             {"configurable": {**parent["configurable"], "checkpoint_ns": ""}}, checkpoint, {}, {"deltas": version}
         )

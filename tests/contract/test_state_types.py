@@ -47,7 +47,7 @@ async def saver(url: str) -> AsyncIterator[Saver]:
 )
 async def test_a_module_or_a_class_is_allowed_by_its_name(url: str, names: list[str]) -> None:
     async with open_saver(url, QUEUE, names) as saver:
-        values = {"plan": classes.Plan(1), "weather": classes.Weather(city="Oslo")}
+        values: dict[str, Any] = {"plan": classes.Plan(1), "weather": classes.Weather(city="Oslo")}
         assert await stored(saver, **values) == values
 
 
@@ -157,7 +157,7 @@ def test_a_row_that_cannot_be_read_says_so(row: tuple[str, bytes]) -> None:
 
 def graph(*nodes: Callable[[Any], Any]) -> Any:
     """A graph of these nodes, one after the other."""
-    built = StateGraph(Work)
+    built: Any = StateGraph(Work)
     names = [node.__name__ for node in nodes]
     for name, node in zip(names, nodes, strict=True):
         built.add_node(name, node)
@@ -224,12 +224,12 @@ async def test_a_node_that_misses_a_type_fails_with_the_setting_and_its_name(mem
 
 
 async def test_what_passes_through_a_process_without_the_setting_keeps_its_classes(memory_url: str) -> None:
-    values = {
+    values: dict[str, Any] = {
         "list": [classes.Plan(1), classes.Plan(classes.Weather(city="Oslo", degrees=math.nan)), classes.Colour.RED],
         "odd": {(1, 2): classes.Place(2**70), 2: classes.Level.HIGH},
         "pair": classes.Pair(classes.Size.LARGE, classes.Renamed(otherName=1)),
         "tags": classes.Tags(["a"]),
-        "message": classes.Remark("Hello", mood="gay"),
+        "message": classes.Remark(content="Hello", mood="gay"),
     }
 
     async def store(_: Work) -> dict[str, Any]:

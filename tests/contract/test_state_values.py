@@ -91,8 +91,8 @@ SAME: dict[str, Any] = {
     "objects in a message": AIMessage("", additional_kwargs={"parsed": classes.Weather(city="Oslo")}),
     "the artifact of a tool": ToolMessage("", tool_call_id="1", artifact=classes.Plan([classes.Colour.RED, 2**70])),
     "a model of a list": classes.Tags(["a"]),
-    "a message": classes.Remark("Hello", mood="gay"),
-    "messages": [HumanMessage("Hi"), classes.Remark("Hello", mood="gay")],
+    "a message": classes.Remark(content="Hello", mood="gay"),
+    "messages": [HumanMessage("Hi"), classes.Remark(content="Hello", mood="gay")],
     "a message for a node": Send("node", classes.Plan(2**70)),
     "all in all": [{"a": classes.Plan({(1, 2): [classes.Point(2**70, classes.Colour.RED)]})}],
 }

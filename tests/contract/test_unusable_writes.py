@@ -23,7 +23,7 @@ class Items(MessagesState, total=False):
 
 def graph(nodes: dict[str, Node], state: type = Items) -> Any:
     """Nodes side by side."""
-    built = StateGraph(state)
+    built: Any = StateGraph(state)
     for name, node in nodes.items():
         built.add_node(name, node)
         built.add_edge(START, name)
@@ -40,7 +40,7 @@ class Bug:
         self.heard: list[list[str]] = []
         self.firsts = 0
 
-    async def first(self, _: Items) -> dict[str, Any]:
+    async def first(self, state: Items) -> dict[str, Any]:
         """A finished step before the one with the bug."""
         self.firsts += 1
         return {"messages": [AIMessage("[first]")]}
@@ -203,10 +203,10 @@ async def test_an_edge_that_fails_behind_its_node_is_gone_along_again(saver: Sav
     built = StateGraph(MessagesState)
     tries = 0
 
-    async def first(_: MessagesState) -> dict[str, Any]:
+    async def first(state: MessagesState) -> dict[str, Any]:
         return {"messages": [AIMessage("[first]")]}
 
-    async def last(_: MessagesState) -> dict[str, Any]:
+    async def last(state: MessagesState) -> dict[str, Any]:
         return {"messages": [AIMessage("[last]")]}
 
     def edge(_: MessagesState) -> str:

@@ -17,7 +17,7 @@ from app.config import Settings
 from app.store.ports import Store
 from tests.graph_control import GraphControl
 from tests.openai_stub import StubServer, openai_stub_in_thread
-from tests.servers import DEADLINE_SECONDS, LiveServer, ServerProcess, live_server, server_process, settings_for
+from tests.servers import DEADLINE_SECONDS, LiveServer, ServerProcess, cold_server_process, live_server, settings_for
 
 API_KEY = "sk-test-key-123456"
 
@@ -37,7 +37,7 @@ async def model_clients_end_with_the_test(monkeypatch: pytest.MonkeyPatch) -> As
             loops[client] = asyncio.get_running_loop()
             return await send(*args, **options)
 
-        client.send = send_and_note
+        client.send = send_and_note  # type: ignore[method-assign]  # replaced on purpose
         made.append(client)
         return client
 
@@ -118,7 +118,7 @@ def chat_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatProce
     with openai_stub_in_thread() as stub:
         environment = {"OPENAI_BASE_URL": stub.base_url, "OPENAI_API_KEY": "sk-canary-7f3a9c", "LOG_LEVEL": "DEBUG"}
         began = time.monotonic()
-        with server_process(folder, cold=True, **environment) as server:
+        with cold_server_process(folder, **environment) as server:
             seen, to_port = _watch_start(server, began)
             yield ChatProcess(server, stub, seen, to_port, time.monotonic() - began)
 

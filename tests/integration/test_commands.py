@@ -17,7 +17,7 @@ from app.main import work
 from app.observability.logging import logging_config
 from tests import wire
 from tests.integration.conftest import ChatProcess
-from tests.servers import ROOT, ServerProcess, server_process, settings_for, until
+from tests.servers import ROOT, ServerProcess, cold_server_process, server_process, settings_for, until
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - [\w.]+ - (DEBUG|INFO|WARNING|ERROR|CRITICAL) - .+")
 API_ONLY = {"WORKER_CONCURRENCY": "0"}
@@ -77,7 +77,7 @@ async def test_json_lines_and_the_env_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(
         "# made from .env.example\nLOG_FORMAT=json\nWORKER_CONCURRENCY=0\nPORT=1\nMODEL_NAME=gpt-4\nOPENAI_API_KEY=\n"
     )
-    with server_process(tmp_path, cold=True) as server:
+    with cold_server_process(tmp_path) as server:
         await server.ready()
         message_id = await submit(server)
         server.terminate()

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from app.config import ConfigurationError, load_settings
+from app.config import load_settings
+from app.errors import ConfigurationError
 from tests import raw, wire
 from tests.integration.conftest import Serve
 from tests.integration.test_api import check_problem

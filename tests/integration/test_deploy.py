@@ -22,7 +22,7 @@ import yaml
 from app.config import Settings
 from tests import wire
 from tests.graph_control import GraphControl
-from tests.servers import DEADLINE_SECONDS, ROOT, ServerProcess, free_port, server_process, until
+from tests.servers import DEADLINE_SECONDS, ROOT, ServerProcess, cold_server_process, free_port, server_process, until
 
 DEPLOY = ROOT / "deploy"
 SETTINGS = {name.upper() for name in Settings.model_fields}
@@ -127,7 +127,7 @@ async def test_the_dockerfile_of_a_project_gives_a_server_with_its_graphs(tmp_pa
     assert "langgraph==1" in (tmp_path / "tmp" / "server.txt").read_text()
     # As compose passes a copy of .env.example, in which these are empty.
     passed = {"LANGGRAPH_CONFIG": "", "AGENTS": "", "GREETING": "Hello"}
-    with server_process(srv, cold=True, **passed) as server:
+    with cold_server_process(srv, **passed) as server:
         await server.ready()
         assert await answer_of(server, "greeter") == "Hello, Ada!"
         assert (await answer_of(server, "visitor")).startswith("Hello, Ada! You are in the book of run ")

@@ -1,10 +1,11 @@
 """An agent that is a plain function, served by a process of its own."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
-from tests.servers import DEADLINE_SECONDS, server_process
+from tests.servers import DEADLINE_SECONDS, cold_server_process, server_process
 
 FUNCTIONS = """
 import sys
@@ -31,11 +32,11 @@ async def bare(text):
 async def test_functions_answer_without_langgraph_and_can_be_purged(tmp_path: Path) -> None:
     (tmp_path / "functions.py").write_text(FUNCTIONS)
     agents = ",".join(f"{name}=functions:{name}" for name in ("modules", "words", "failing"))
-    with server_process(tmp_path, cold=True, AGENTS=agents, MAX_ATTEMPTS="1") as server:
+    with cold_server_process(tmp_path, AGENTS=agents, MAX_ATTEMPTS="1") as server:
         await server.ready()
         async with httpx2.AsyncClient(base_url=server.url, timeout=DEADLINE_SECONDS, trust_env=False) as client:
 
-            async def ask(agent: str) -> dict[str, object]:
+            async def ask(agent: str) -> dict[str, Any]:
                 body = {"message": "Loaded are", "agent": agent}
                 reply = await client.post("/messages", json=body, headers={"Prefer": "wait=30"})
                 assert reply.status_code == 200, reply.text

@@ -19,7 +19,7 @@ from tests.talk import talk
 @pytest.fixture
 async def quiet(serve: Serve, database: dict[str, str]) -> LiveServer:
     """A server that takes messages and runs none, on each backend."""
-    engine = {name.lower(): value for name, value in database.items()}
+    engine: dict[str, Any] = {name.lower(): value for name, value in database.items()}
     return await serve(worker_concurrency=0, webhook_secret=SECRET, webhook_allow_private=True, **engine)
 
 

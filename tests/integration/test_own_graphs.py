@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx2
 
-from tests.servers import DEADLINE_SECONDS, ROOT, ServerProcess, server_process, until
+from tests.servers import DEADLINE_SECONDS, ROOT, ServerProcess, cold_server_process, server_process, until
 
 GRAPHS = """
 import os
@@ -66,7 +66,7 @@ async def test_a_project_has_its_path_its_environment_and_its_factories(tmp_path
     (project / "my.env").write_text("MY_ONE=project\nMY_TWO=project\nSEARCH_API_KEY=tvly-1234567890\n")
     (project / "langgraph.json").write_text(json.dumps(LANGGRAPH_JSON))
     (tmp_path / ".env").write_text("MY_ONE=server\nMY_TWO=server\nMY_THREE=server\n")
-    with server_process(tmp_path, cold=True, LANGGRAPH_CONFIG="project/langgraph.json", MY_ONE="real") as server:
+    with cold_server_process(tmp_path, LANGGRAPH_CONFIG="project/langgraph.json", MY_ONE="real") as server:
         await server.ready()
         assert (await answer_of(server, "environment"))["result"] == "real project server -"
         made = [await answer_of(server, "made") for _ in range(2)]

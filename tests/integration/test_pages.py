@@ -17,7 +17,7 @@ from app.errors import MessageNotFound
 from tests import postgres_server
 from tests.contract.builders import TENANT, add, dead_letter
 from tests.pages import DOCS, PAGES, README, ROOT, Block, blocks_of, graphs_of, name_of, named, runs, server_settings
-from tests.servers import DEADLINE_SECONDS, SETTING_NAMES, ServerProcess, server_process
+from tests.servers import DEADLINE_SECONDS, SETTING_NAMES, ServerProcess, cold_server_process, server_process
 from tests.unit.postgres_tools import opened
 
 BLOCK_SECONDS = 120
@@ -112,7 +112,7 @@ async def test_the_commands_of_a_page_show_what_it_says(page: Path, tmp_path: Pa
     (tmp_path / ".venv").symlink_to(sys.prefix)
     for name, code in graphs_of(page).items():
         (tmp_path / name).write_text(code)
-    with server_process(tmp_path, cold=True, DATABASE_URL=DATABASE_URL, **server_settings(page)) as server:
+    with cold_server_process(tmp_path, DATABASE_URL=DATABASE_URL, **server_settings(page)) as server:
         await server.ready()
         async with shell(tmp_path, **environment_of(server)) as bash:
             for block in blocks_of(page):
@@ -203,7 +203,7 @@ async def test_the_example_of_a_graph_works(setting: str, tmp_path: Path) -> Non
     (tmp_path / "langgraph.json").write_text('{"graphs": {"shopping": "./my_agents.py:graph"}}')
     values = {"AGENTS": "shopping=my_agents:graph", "LANGGRAPH_CONFIG": "langgraph.json"}
 
-    with server_process(tmp_path, cold=True, **{setting: values[setting]}) as server:
+    with cold_server_process(tmp_path, **{setting: values[setting]}) as server:
         await server.ready()
         answers = [await answer_of(server, "bread"), await answer_of(server, "milk")]
 

@@ -26,7 +26,8 @@ RETRY = Retry("It broke for now.", "agent_error", 60.0)
 @pytest.fixture
 async def quiet(serve: Serve, database: dict[str, str]) -> LiveServer:
     """A server that takes messages and runs none, on each backend."""
-    return await serve(worker_concurrency=0, **{name.lower(): value for name, value in database.items()})
+    engine: dict[str, Any] = {name.lower(): value for name, value in database.items()}
+    return await serve(worker_concurrency=0, **engine)
 
 
 def of(reply: dict[str, Any]) -> Told:

@@ -18,7 +18,7 @@ from tests import postgres_server, wire
 from tests.graph_control import GraphControl
 from tests.integration.test_engines import SECRET, Engine, submit
 from tests.postgres_server import VOLATILE, PostgresServer
-from tests.servers import ROOT, ServerProcess, free_port, server_process, until
+from tests.servers import ROOT, ServerProcess, cold_server_process, free_port, server_process, until
 from tests.valkey_server import ValkeyServer
 
 AGENT = {"AGENTS": "steps=tests.graphs:steps"}
@@ -76,7 +76,7 @@ async def test_a_server_waits_for_its_engine_and_does_not_listen_meanwhile(
 ) -> None:
     with engine() as (database, url):
         environment = {"DATABASE_URL": url, "ALLOW_VOLATILE": "true", **AGENT, **GraphControl(tmp_path).environment}
-        with server_process(tmp_path, module, arguments=MODULES[module], cold=True, **environment) as server:
+        with cold_server_process(tmp_path, module, arguments=MODULES[module], **environment) as server:
             await waits(server)
             assert refuses(server)
             await asyncio.to_thread(database.start)
@@ -90,7 +90,7 @@ async def test_a_server_waits_for_its_engine_and_does_not_listen_meanwhile(
 async def test_a_worker_waits_for_its_engine(tmp_path: Path, engine: Away) -> None:
     with engine() as (database, url):
         environment = {"DATABASE_URL": url, "ALLOW_VOLATILE": "true", **AGENT, **GraphControl(tmp_path).environment}
-        with server_process(tmp_path, "app.worker", cold=True, **environment) as worker:
+        with cold_server_process(tmp_path, "app.worker", **environment) as worker:
             await waits(worker)
             await asyncio.to_thread(database.start)
             await until(lambda: "Worker started" in worker.output, "it works")

@@ -397,7 +397,7 @@ async def test_every_block_is_an_event_also_for_clients_that_count_empty_lines(s
     assert all(b"\ndata: " in block for block in blocks)
     shown = [(frame.event, frame.data) for frame in await wire.frames_of(server.url, message_id)]
     for events in (OpenAIDecoder().iter_bytes(iter([body])), decoded_by_langgraph(body)):
-        found = [(event.event, event.json() if hasattr(event, "json") else event.data) for event in events]
+        found = [(event.event, event.json() if hasattr(event, "json") else event.data) for event in events]  # type: ignore[union-attr]  # `hasattr` told
         assert [each for each in found if each[0] != "waiting"] == shown
 
 

@@ -43,14 +43,14 @@ def connected(url: str) -> Iterator["psycopg.Connection[tuple[Any, ...]]"]:
 def ask(url: str, query: str) -> Any:
     """What another client gets: the first column of the first row."""
     with connected(url) as connection:
-        row = connection.execute(query).fetchone()  # type: ignore[call-overload]  # psycopg wants a literal, tests make theirs
+        row = connection.execute(query).fetchone()
         return row[0] if row else None
 
 
 def tell(url: str, query: str) -> None:
     """Have another client do something."""
     with connected(url) as connection:
-        connection.execute(query)  # type: ignore[call-overload]  # psycopg wants a literal, tests make theirs
+        connection.execute(query)
 
 
 Cut = Callable[[bytes], bool]

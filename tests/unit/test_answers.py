@@ -28,7 +28,7 @@ def answer(usage: Any = None, **metadata: str) -> AIMessage:
         answer(model_provider="bedrock_converse", stopReason="end_turn"),
         answer(model_provider="somebody"),
         answer(),
-        AIMessageChunk("from a model of the user's own"),
+        AIMessageChunk(content="from a model of the user's own"),
     ],
 )
 def test_an_answer_with_its_finish_or_of_an_unknown_model_is_complete(message: AIMessage) -> None:

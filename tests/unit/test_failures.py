@@ -128,7 +128,7 @@ def test_the_place_of_a_group_is_that_of_its_member() -> None:
         raise ValueError("the cause")
 
     def outer() -> None:
-        raise ExceptionGroup("unhandled errors", [caught(inner)])
+        raise BaseExceptionGroup("unhandled errors", [caught(inner)])
 
     assert (place_of(caught(outer)) or "").endswith(" in inner")
 
@@ -191,7 +191,7 @@ def test_a_very_deep_call_shows_how_it_began_and_ended() -> None:
 
 def test_members_of_a_group_are_shown() -> None:
     text = traceback_of(
-        ExceptionGroup("two", [caught(innermost), KeyError("b"), ValueError("c"), ValueError("d")]), shown
+        BaseExceptionGroup("two", [caught(innermost), KeyError("b"), ValueError("c"), ValueError("d")]), shown
     )
     assert text.count("Member of the group:") == 3
     assert "in innermost" in text
@@ -257,7 +257,7 @@ async def test_a_node_whose_error_was_replaced_outside_is_the_outer_one() -> Non
 
 async def test_nodes_of_errors_in_groups_are_found() -> None:
     error = await error_of(graphs(lambda: 1 / 0)[0].ainvoke({"value": 0}))
-    assert node_of(ExceptionGroup("one", [ValueError(), error])) == "in'ner"
+    assert node_of(BaseExceptionGroup("one", [ValueError(), error])) == "in'ner"
 
 
 def test_a_note_that_cannot_be_left_is_no_error() -> None:

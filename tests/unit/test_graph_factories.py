@@ -137,7 +137,7 @@ def takes_runtime(serving: ServerRuntime[Any]) -> Any:
     return saying([serving.access_context, serving.user, serving.execution_runtime.context])
 
 
-def takes_both(runtime: ServerRuntime, *more: int, config: RunnableConfig | None = None, **others: int) -> Any:
+def takes_both(runtime: ServerRuntime, *more: int, config: RunnableConfig | None = None, **others: int) -> Any:  # type: ignore[type-arg]  # as users write it
     assert config is not None
     return saying([runtime.access_context, config["configurable"]["run_id"], more, others])
 

@@ -192,7 +192,7 @@ def restored() -> Iterator[None]:
     before = {
         name: ({handler: list(handler.filters) for handler in logger.handlers}, logger.level, logger.propagate)
         for name in names
-        if isinstance(logger := logging.getLogger(name), logging.Logger)
+        for logger in [logging.getLogger(name)]
     }
     yield
     for name in [None, *logging.root.manager.loggerDict]:

@@ -7,6 +7,7 @@ import re
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -143,10 +144,10 @@ def test_the_system_clock_tells_this_moment() -> None:
 # Messages
 
 
-def message(**fields: object) -> Message:
+def message(**fields: Any) -> Message:
     """A message with these fields."""
     required = [name for name in Message._fields if name not in Message._field_defaults]
-    values = dict.fromkeys(required) | {
+    values: dict[str, Any] = dict.fromkeys(required) | {
         "number": 1,
         "id": "m",
         "tenant": "default",

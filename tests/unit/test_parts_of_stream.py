@@ -394,13 +394,13 @@ class Kept(TypedDict):
 async def test_a_state_may_hold_messages_as_dicts_also_for_a_later_attempt() -> None:
     failures = [RuntimeError("not yet")]
 
-    async def first(_: Kept) -> dict[str, Any]:
+    async def first(state: Kept) -> dict[str, Any]:
         call = {"name": "look", "args": {}, "id": "1"}
         return {
             "messages": [{"role": "ai", "content": "one", "tool_calls": [call]}, {"role": "user", "content": "go on"}]
         }
 
-    async def second(_: Kept) -> dict[str, Any]:
+    async def second(state: Kept) -> dict[str, Any]:
         if failures:
             raise failures.pop()
         return {"messages": [("ai", "two")]}
@@ -435,7 +435,7 @@ async def test_parallel_branches_that_write_dicts_name_their_nodes() -> None:
 @pytest.mark.parametrize("same", ["", "call_0", None], ids=["empty", "the same", "none"])
 async def test_calls_with_the_same_id_are_all_shown(same: str | None) -> None:
     def asks(_: MessagesState) -> dict[str, Any]:
-        made = [{"name": name, "args": {}, "id": same} for name in ("one", "two")]
+        made: list[Any] = [{"name": name, "args": {}, "id": same} for name in ("one", "two")]
         return {"messages": [AIMessage("", tool_calls=made)]}
 
     def answers(_: MessagesState) -> dict[str, Any]:

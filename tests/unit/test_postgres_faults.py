@@ -171,11 +171,11 @@ async def test_a_crash_of_the_server_loses_nothing_that_was_told_as_stored(own_s
         adding = [asyncio.create_task(add_for_ever(store, f"t{number}")) for number in range(8)]
         for _ in range(3):
             before = len(stored)
-            await until(lambda before=before: len(stored) > before + 50, "messages are stored")
+            await until(lambda before=before: len(stored) > before + 50, "messages are stored")  # type: ignore[misc]  # the default binds the loop's value
             await asyncio.to_thread(own_server.kill)
             await asyncio.to_thread(own_server.start)
             back, after = time.monotonic(), len(stored)
-            await until(lambda after=after: len(stored) > after + 8, "work goes on", BACK_SECONDS)
+            await until(lambda after=after: len(stored) > after + 8, "work goes on", BACK_SECONDS)  # type: ignore[misc]  # the default binds the loop's value
             assert time.monotonic() - back < BACK_SECONDS
         leaving.set()
         await asyncio.gather(*adding)
@@ -346,7 +346,7 @@ async def test_a_worker_cannot_write_while_its_message_is_being_taken_back(
 
             async def both_wait() -> bool:
                 query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                return await asyncio.to_thread(ask, url, query + " AND datname = current_database()") == 2
+                return bool(await asyncio.to_thread(ask, url, query + " AND datname = current_database()") == 2)
 
             await until(both_wait, "the worker waits")
         with pytest.raises(LeaseLost):

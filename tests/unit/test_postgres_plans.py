@@ -190,14 +190,14 @@ class Seeded:
         """The nodes of a named query's generic plan, which is the one that is used."""
         numbers: dict[str, str] = {}
         query = re.sub(r"%\((\w+)\)s", lambda m: numbers.setdefault(m[1], f"${len(numbers) + 1}"), QUERIES[name])
-        row = self.connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {query}").fetchone()  # type: ignore[call-overload]  # psycopg wants a literal, tests make theirs
+        row = self.connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {query}").fetchone()
         assert row is not None
         return list(nodes(row[0][0]["Plan"]))
 
     def price(self, name: str, **values: Any) -> int:
         """How many pages a named query looks at, with all its triggers. It is undone again."""
         with self.connection.transaction(force_rollback=True), psycopg.ClientCursor(self.connection) as cursor:
-            cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {QUERIES[name]}", values)  # type: ignore[arg-type]  # psycopg wants a literal, tests make theirs
+            cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {QUERIES[name]}", values)
             row = cursor.fetchone()
         assert row is not None
         plan = row[0][0]["Plan"]
@@ -215,7 +215,7 @@ def backlog(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """Messages of every state: queued, most behind others of their threads, delayed, running, ended."""
     seeded = Seeded(database_of(tmp_path_factory.mktemp("plans")))
     for table in ("messages", "threads", "events", "tallies", "levels"):
-        seeded.connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")  # type: ignore[call-overload]  # psycopg wants a literal, tests make theirs
+        seeded.connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
     seeded.connection.execute("SET statement_timeout = 0; SET enable_hashjoin = on")
     seeded.connection.execute(SEED)
     for lease in seeded.claim(150):
@@ -332,7 +332,7 @@ def test_a_page_of_deliveries_costs_the_same_with_any_number(
         kinds = {"states": json.dumps(states), "events": json.dumps(events)}
         return seeded.price("find_deliveries", tenant="default", created_at=created_at, id="", limit=10, **kinds)
 
-    empty.connection.execute(f"{DELIVERIES} LIMIT 100")  # type: ignore[call-overload]  # psycopg wants a literal, tests make theirs
+    empty.connection.execute(f"{DELIVERIES} LIMIT 100")
     assert price(backlog) < 3 * price(empty)
 
 

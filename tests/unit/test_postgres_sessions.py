@@ -10,7 +10,6 @@ from app.bootstrap import check_memory
 from app.checkpoints.factory import open_saver
 from app.errors import ConfigurationError, StoreRefused, StoreUnavailable, TooFewConnections
 from app.models.events import NewEvent
-from app.store.postgres import connection as postgres_connection
 from app.store.postgres.connection import connection_parameters
 from app.store.postgres.migrations import check_access
 from tests.contract.builders import DONE, RETRIED, TENANT, add, beat, chunk, claim_one, event_types, log, start
@@ -153,7 +152,7 @@ def test_what_the_server_says_decides_whether_it_is_waited_for(
     def fail(*_: object, **__: object) -> None:
         raise psycopg.OperationalError(said)
 
-    monkeypatch.setattr(postgres_connection.psycopg, "connect", fail)
+    monkeypatch.setattr(psycopg, "connect", fail)
     with pytest.raises(StoreUnavailable) as raised:
         check_access(connection_parameters("postgresql://db/queue"))
     assert type(raised.value) is kind

@@ -148,7 +148,7 @@ async def test_what_gone_connections_counted_is_added_up_and_stays_right(url: st
 
         async def folded() -> bool:
             await store.prune_workers(silent_for_seconds=1)
-            return ask(url, connections) == 0
+            return bool(ask(url, connections) == 0)
 
         await until(folded, "the rows of connections that are gone are added up")
         totals = (await store.summary(TENANT, limit=1)).totals

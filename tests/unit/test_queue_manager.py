@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import cast
 
 import pytest
 
-from app.agents.base import Agent, AgentTask, FinalResult
+from app.agents.base import Agent, AgentMemory, AgentTask, FinalResult
 from app.agents.registry import AgentRegistry
 from app.errors import (
     InvalidRequest,
@@ -47,6 +48,9 @@ class SilentAgent:
 
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult, None]:
         yield FinalResult("")
+
+    async def fence_off(self, task: AgentTask) -> None:
+        """See `Agent.fence_off`."""
 
 
 async def load() -> Agent:
@@ -225,7 +229,7 @@ async def fail(memory: Store) -> None:
 
 async def test_purged_messages_are_forgotten(memory: Store, registry: AgentRegistry) -> None:
     remembers = Forgetful()
-    queue = QueueManager(memory, registry, max_queue_size=MAX_QUEUE_SIZE, memory=lambda: remembers)
+    queue = QueueManager(memory, registry, max_queue_size=MAX_QUEUE_SIZE, memory=lambda: cast(AgentMemory, remembers))
     message = await submit(queue)
     await fail(memory)
     remembers.away = True

@@ -1,7 +1,7 @@
 """Which errors of Redis are told as one that is away, so that what was to be done is tried again."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -122,7 +122,7 @@ def url(server: ValkeyServer, admin: redis.Redis) -> str:
 
 
 def allow(admin: redis.Redis, *rules: str) -> None:
-    admin.execute_command("ACL", "SETUSER", "app", *rules)
+    cast(Any, admin).execute_command("ACL", "SETUSER", "app", *rules)
 
 
 def denied(admin: redis.Redis) -> list[object]:
@@ -193,7 +193,7 @@ async def test_the_least_that_a_user_needs_is_enough_for_the_memory(url: str, ad
         for _ in range(2):
             version = saver.get_next_version(None, None)
             checkpoint = {**empty_checkpoint(), "channel_values": {"a": 1}, "channel_versions": {"a": version}}
-            saved = await saver.aput(config, checkpoint, {}, {"a": version})  # type: ignore[arg-type,typeddict-item]  # a checkpoint as a plain dict
+            saved = await saver.aput(config, checkpoint, {}, {"a": version})  # type: ignore[arg-type]  # a checkpoint as a plain dict
             await saver.aput_writes(saved, [("answer", "yes")], "task")
         assert await saver.aget_tuple(config) is not None
         await saver.acopy_thread("t", "copy")

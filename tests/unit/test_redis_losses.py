@@ -243,7 +243,7 @@ async def test_a_queue_whose_database_was_emptied_takes_nothing_until_the_next_s
         lease = await start(store)
         admin.flushall()
         with store.open_lease_renewer() as renewer:
-            calls = [
+            calls: list[Callable[[], Awaitable[object]]] = [
                 lambda: add(store),
                 store.ping,
                 lambda: asyncio.to_thread(renewer.beat, worker(), [lease], lease_seconds=LEASE_SECONDS),

@@ -455,7 +455,7 @@ def test_under_uvloop_the_memory_survives_connections_that_died() -> None:
             reading: RunnableConfig = {"configurable": {"thread_id": "nobody", "checkpoint_ns": ""}}
             assert await saver.aget_tuple(reading) is None
             for each in saver._client.connection_pool._available_connections:
-                each._writer.transport.abort()
+                each._writer.transport.abort()  # type: ignore[union-attr]  # it is connected
             assert await saver.aget_tuple(reading) is None
 
     uvloop.run(use())

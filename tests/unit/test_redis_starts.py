@@ -95,7 +95,7 @@ async def test_a_server_that_keeps_data_tells_what_it_promises(config: dict[str,
 
 
 async def test_a_user_who_may_ask_nothing_is_told_what_to_allow(server: ValkeyServer) -> None:
-    admin = redis.Redis(port=server.port)
+    admin: Any = redis.Redis(port=server.port)  # `execute_command` has no types
     admin.execute_command("ACL", "SETUSER", "app", "on", f">{PASSWORD}", "~*", "&*", "+@all", "-@dangerous")
     url = server.url.replace("redis://", f"redis://app:{PASSWORD}@")
     text = await refused(url)
@@ -154,7 +154,7 @@ async def test_one_node_that_has_the_slot_of_the_queue_is_enough(tmp_path: Path)
         with pytest.raises(StoreUnavailable, match="Cluster"):
             async with opened(RedisStore(server.url)):
                 pytest.fail("opened")
-        admin = redis.Redis(port=server.port)
+        admin: Any = redis.Redis(port=server.port)  # `execute_command` has no types
         slot = admin.execute_command("CLUSTER", "KEYSLOT", "{agent_queue}")
         admin.execute_command("CONFIG", "SET", "cluster-require-full-coverage", "no")
         admin.execute_command("CLUSTER", "ADDSLOTS", slot)

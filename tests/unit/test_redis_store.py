@@ -57,7 +57,7 @@ async def store(tmp_path: Path) -> AsyncIterator[RedisStore]:
 
 
 async def test_the_servers_clock_decides(store: RedisStore, admin: redis.Redis) -> None:
-    seconds, microseconds = admin.time()  # type: ignore[misc]  # redis-py types one reply for both of its clients
+    seconds, microseconds = admin.time()
     message = await add(store)
     assert abs(message.created_at.timestamp() - (seconds + microseconds / 1_000_000)) < 60
 
@@ -204,7 +204,8 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         running, retried, lease = [each.lease for each in await claim(store, 3)]
 
     def cost(script: str, *arguments: str | int) -> list[int]:
-        return admin.eval(COUNTED % scripts[script].text, len(keys), *keys, *arguments)  # type: ignore[return-value]  # redis-py types one reply for both of its clients
+        counted: list[int] = admin.eval(COUNTED % scripts[script].text, len(keys), *keys, *arguments)
+        return counted
 
     def write(script: str, *arguments: str | int) -> list[int]:
         return write_timeless(script, time.time_ns() // 1_000_000, *arguments)

@@ -3,12 +3,15 @@
 import asyncio
 from pathlib import Path
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import empty_checkpoint
 
 from app.checkpoints.sqlite import open_saver
 from app.models.memory import MEMORY_FENCE_KEY
 
-CONFIG = {"configurable": {"thread_id": "default/thread/t", "checkpoint_ns": "", MEMORY_FENCE_KEY: (1, 1)}}
+CONFIG: RunnableConfig = {
+    "configurable": {"thread_id": "default/thread/t", "checkpoint_ns": "", MEMORY_FENCE_KEY: (1, 1)}
+}
 
 
 async def test_a_cancelled_write_leaves_no_transaction_open(tmp_path: Path) -> None:

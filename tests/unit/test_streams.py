@@ -198,7 +198,7 @@ async def test_a_reader_that_leaves_during_a_shared_read_disturbs_nobody(
 def places(seen: Sequence[News]) -> list[tuple[int | None, str | None]]:
     """The positions that were told, each with why the message waits."""
     told = [news for news in seen if isinstance(news, Waiting)]
-    return [(each.position, each.wait_estimate.reason and each.wait_estimate.reason.code) for each in told]
+    return [(each.position, why.code if (why := each.wait_estimate.reason) else None) for each in told]
 
 
 async def test_positions_are_told_as_they_change(
