@@ -56,15 +56,15 @@ WAIT = re.compile(r"\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:;.*)?", re.IGNORECASE)
 PREFER: dict[str, Any] = {
     "name": "Prefer",
     "in": "header",
-    "description": f"`wait=N` holds the reply until the message has ended, for at most N seconds (1 to "
-    f"{MAX_WAIT_SECONDS}): then it is 200 with the status, else the 202.",
+    "description": f"`wait=N` holds the reply until the message has ended or asks a human, for at most N seconds (1 to "
+    f"{MAX_WAIT_SECONDS}). The reply is then 200 with the status; after N seconds it is 202 with the state of then.",
     "schema": {"type": "string"},
 }
 ENDED_OR_STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "model": MessageStatus,
-        "description": "With `Prefer: wait=N`: the message has ended. With `Accept: text/event-stream`: its events, as "
-        "its stream has them.",
+        "description": "With `Prefer: wait=N`: the message has ended or asks a human. "
+        "With `Accept: text/event-stream`: its events, as its stream has them.",
         "content": {JSON: {}, **EVENT_STREAM[200]["content"]},  # Swagger UI asks for the first one
     }
 }
@@ -104,10 +104,10 @@ async def submit_message(request: Request) -> Response:
     if (seconds := _seconds_to_wait(request)) is not None:
         headers["Preference-Applied"] = f"wait={seconds}"
         await services.streams.await_end(principal.tenant, message.id, seconds)
-        latest = await services.queue.get(principal.tenant, message.id)
-        if latest.state in TERMINAL:
-            return JsonReply(MessageStatus.of(latest).model_dump_json(), 200, headers)
-    (wait_estimate,) = await services.queue.wait_estimates(accepted.messages, keyed=key is not None)
+        message = await services.queue.get(principal.tenant, message.id)
+        if message.state in TERMINAL or message.state is MessageState.INTERRUPTED:
+            return JsonReply(MessageStatus.of(message).model_dump_json(), 200, headers)
+    (wait_estimate,) = await services.queue.wait_estimates([message], keyed=key is not None)
     return JsonReply(MessageAccepted.json_of(message, wait_estimate), 202, headers)
 
 

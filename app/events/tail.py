@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ..errors import StoreUnavailable
-from ..models.events import TERMINAL_EVENTS, EventPage
+from ..models.events import TERMINAL_EVENTS, EventPage, EventType
 from ..models.messages import Message, MessageState
 from ..policy.wait_estimate import NOTHING, WaitEstimate
 from ..store.ports import MOVED, EventLog, Notifier, message_topic
@@ -131,14 +131,15 @@ class Streams:
                     return
 
     async def await_end(self, tenant: str, message_id: str, seconds: float) -> None:
-        """Return when the message has ended, after these seconds, or when this process closes."""
+        """Return when the message has ended or asks a human, after these seconds, or when this process closes."""
         with suppress(TimeoutError):
             async with (
                 asyncio.timeout(seconds),
                 aclosing(self.tail(tenant, message_id, after=0, idle_seconds=seconds, tells_waiting=False)) as news,
             ):
-                async for _ in news:
-                    pass
+                async for item in news:
+                    if isinstance(item, StoredEvents) and item.events[-1].type is EventType.INTERRUPTED:
+                        return
 
     @contextmanager
     def _reader_of(self, message_id: str) -> Iterator[LogFanout]:

@@ -69,6 +69,29 @@ async def test_a_message_that_asks_frees_its_slot_and_goes_on_with_the_answer(
     assert control.runs == {"first": 3, "asks": 2, "second": 3}
 
 
+async def test_a_held_reply_ends_with_the_question(serve: Serve, control: GraphControl) -> None:
+    """The client gives up earlier than the wait that it asks for."""
+    server = await serve(agents=AGENTS)
+    reply = await server.client.post("/messages", json={"message": "Delete it"}, headers={"Prefer": "wait=60"})
+    status = reply.json()
+    assert (reply.status_code, status["state"]) == (200, "interrupted")
+    assert [asked["value"] for asked in status["interrupts"]] == [QUESTION]
+    assert status == await server.status(status["message_id"])
+
+
+async def test_a_held_reply_that_comes_too_early_tells_the_state_of_then(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=AGENTS)
+    await server.ended((await server.submit("First", agent="steps"))["message_id"])
+    control.hold("first")
+    held = server.client.post("/messages", json={"message": "Hello", "agent": "steps"}, headers={"Prefer": "wait=2"})
+    reply, _ = await asyncio.gather(held, until(lambda: control.waits("first"), "the message runs"))
+    told = reply.json()
+    assert (reply.status_code, told["state"], told["queue_position"]) == (202, "processing", None)
+    assert (told["waiting_reason"], told["estimated_start_at"]) == (None, None)
+    control.release("first")
+    await server.ended(told["message_id"])
+
+
 async def test_of_many_answers_the_first_one_counts(serve: Serve, control: GraphControl) -> None:
     server = await serve(agents=AGENTS)
     message_id = (await server.submit())["message_id"]

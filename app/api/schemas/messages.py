@@ -219,7 +219,7 @@ class MessageAnswer(BaseModel):
 
 
 class MessageAccepted(BaseModel):
-    """A stored message, as it was when it was stored."""
+    """A stored message, as it was when it was stored; with `Prefer: wait=N`, as it is at the time of the reply."""
 
     model_config = example(**ACCEPTED_EXAMPLE)
 
