@@ -15,7 +15,7 @@ from typing import Protocol
 from .agent_processor import AgentProcessor
 from .agents.base import Drain
 from .agents.loop import AgentLoop
-from .agents.registry import AgentRegistry
+from .agents.registry import PATIENCE_SECONDS, AgentRegistry
 from .config import Settings
 from .errors import AgentQueueError, LeaseLost
 from .models.attempts import Beat, Cancelled, Claim, Lease, Outcome, Released
@@ -70,6 +70,7 @@ class QueueWorker:
         self._stopping = asyncio.Event()
         self._stop_asked_at = 0.0
         self._serving = asyncio.Event()
+        self._patience: asyncio.TimerHandle | None = None
         self._claiming: asyncio.Task[None] | None = None
         self._listening: list[asyncio.Task[None]] = []
         self._heartbeat = Heartbeat(store, self._identity, settings, self)
@@ -106,7 +107,7 @@ class QueueWorker:
         return self.beating and not self._loop.exhausted and not self._loop.blocked_for_long
 
     def start(self) -> None:
-        """Begin to beat at once, and to claim as soon as the agents are loaded."""
+        """Begin to beat at once. Begin to claim when all agents are loaded, or PATIENCE_SECONDS after the first one."""
         if self._claiming is None and self.slots:
             self._heartbeat.start(asyncio.get_running_loop())
             self._registry.on_change(functools.partial(_in_loop, asyncio.get_running_loop(), self._on_agents))
@@ -136,6 +137,8 @@ class QueueWorker:
         if self._claiming is None:
             return
         grace_seconds = max(0.0, grace_seconds - (time.monotonic() - self._stop_asked_at))
+        if self._patience is not None:
+            self._patience.cancel()
         claiming, self._claiming = self._claiming, None
         await asyncio.gather(claiming, return_exceptions=True)
         if tasks := list(self._running.values()):
@@ -256,13 +259,22 @@ class QueueWorker:
         states = self._registry.states
         if not (obstacle := self._obstacle):
             return states
-        stuck = {"state": AgentState.STUCK, "error": obstacle}
-        return tuple(each.model_copy(update=stuck) if each.state is AgentState.AVAILABLE else each for each in states)
+        told: dict[AgentState, dict[str, object]] = {
+            AgentState.AVAILABLE: {"state": AgentState.STUCK, "error": obstacle},
+            AgentState.LOADING: {"error": obstacle},
+        }
+        return tuple(each.model_copy(update=told.get(each.state)) for each in states)
 
     def _on_agents(self) -> None:
-        """Tell at once which agents have been loaded, and claim for them; not before there is one."""
-        if self._registry.available:
-            self._serving.set()
+        """Tell at once which agents have been loaded, and begin to claim for them.
+
+        What runs may block the event loop on which the others are loaded, so these come first for a while.
+        """
+        if self._registry.available and not self._serving.is_set():
+            if all(agent.state is not AgentState.LOADING for agent in self._registry.states):
+                self._serving.set()
+            elif self._patience is None:
+                self._patience = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._serving.set)
         self._heartbeat.beat_now()
         self._store.publish(READY)
 

@@ -39,7 +39,6 @@ class AgentRegistry:
         self._failures: dict[str, str] = {}
         self._on_change: Callable[[], None] = lambda: None
         self.loaded = asyncio.Event()
-        self.loaded = asyncio.Event()
         """Set when every agent has been tried, by the caller of `load` on its own loop."""
         self.waits_for: str | None = None
         """Why loading takes longer than usual, as anybody may be told; None when it does not."""

@@ -19,7 +19,7 @@ class AgentState(StrEnum):
 
 
 class ServedAgent(BaseModel):
-    """An agent that a worker is configured to run; `error` says why it cannot be run, without secrets."""
+    """An agent that a worker is configured to run; `error` says why it cannot be run or loaded, without secrets."""
 
     model_config = ConfigDict(frozen=True)
 

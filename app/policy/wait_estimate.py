@@ -88,7 +88,9 @@ def _why_unserved(agent: str, throughput: Throughput) -> str | None:
     if AgentState.AVAILABLE in states:
         return None
     if AgentState.LOADING in states:
-        return f"Agent {agent!r} is still being loaded."
+        obstacles = [served.error for served in told if served.state is AgentState.LOADING]
+        obstacle = obstacles[0] if all(obstacles) else None  # else a worker goes on loading it
+        return f"Agent {agent!r} is still being loaded. {obstacle or ''}".rstrip()
     for served in told:
         cannot = "cannot be run now" if served.state is AgentState.STUCK else "could not be loaded"
         return f"Agent {agent!r} {cannot}: {served.error}"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app import worker
 from app.agents import registry
 from app.config import Settings
 from tests.graph_control import GraphControl
@@ -114,14 +115,10 @@ async def test_an_agent_that_loads_for_long_holds_up_no_other_and_says_so(
     tmp_path: Path, settings: Callable[..., Settings], control: GraphControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "PATIENCE_SECONDS", 0.05)
-    module = tmp_path / "slow_graph.py"
-    module.write_text(
-        "from tests.graph_control import GraphControl\n"
-        "from tests.graphs import _block, steps\n"
-        "_block(GraphControl.of_environment(), 'import', 5)\n"
-    )
+    monkeypatch.setattr(worker, "PATIENCE_SECONDS", 0.05)
+    slow = _slow_module(tmp_path, seconds=5)
     control.hold("import")
-    async with live_server(settings(agents=f"slow={module}:steps,{STEPS}")) as server:
+    async with live_server(settings(agents=f"slow={slow}:steps,{STEPS}")) as server:
         await until(lambda: control.waits("import"), "the module is being imported")
         assert (await server.ended((await server.submit("Hello", agent="steps"))["message_id"]))["state"] == "completed"
         ready = await server.client.get("/health/ready")
@@ -130,6 +127,59 @@ async def test_an_agent_that_loads_for_long_holds_up_no_other_and_says_so(
         assert (told["code"], "still being loaded" in told["message"]) == ("agent_unavailable", True)
         control.release("import")
         await tried(server)
+
+
+async def test_no_message_is_begun_before_the_agents_are_loaded(
+    tmp_path: Path, settings: Callable[..., Settings], control: GraphControl
+) -> None:
+    """Code that blocks the event loop of the agents would hold up the loading of the next one."""
+    agents = f"stalling=tests.graphs:stalling,slow={_slow_module(tmp_path, seconds=1)}:steps"
+    control.hold("import")
+    async with live_server(settings(agents=agents, worker_concurrency=0)) as api:
+        message_id = (await api.submit(agent="stalling"))["message_id"]
+    async with live_server(settings(agents=agents)) as server:
+        assert (await server.ended(message_id))["state"] == "completed"
+    assert list(control.runs) == ["import", "stalls"]
+
+
+async def test_a_message_whose_agent_cannot_load_is_told_what_blocks_it(
+    tmp_path: Path, settings: Callable[..., Settings], control: GraphControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(worker, "PATIENCE_SECONDS", 0.05)
+    control.hold("import")
+    control.hold("stalls")
+    agents = f"stalling=tests.graphs:stalling,slow={_slow_module(tmp_path, seconds=30)}:steps"
+    async with live_server(settings(agents=agents)) as server:
+        blocking = (await server.submit(agent="stalling"))["message_id"]
+        await until(lambda: control.waits("stalls"), "the event loop of the agents is blocked")
+        control.release("import")
+        waiting = (await server.submit(agent="slow"))["message_id"]
+
+        async def is_told() -> bool:
+            told = (await server.status(waiting))["waiting_reason"]
+            assert told["code"] == "agent_unavailable"
+            return told["message"] == (
+                "Agent 'slow' is still being loaded. Agent 'stalling' blocks the event loop of all agents."
+            )
+
+        await until(is_told, "the reason names what blocks the agents")
+        control.release("stalls")
+        for message_id in (blocking, waiting):
+            assert (await server.ended(message_id))["state"] == "completed"
+
+
+def _slow_module(folder: Path, *, seconds: float) -> Path:
+    """A module that takes so long to import while `import` is held, and records that it is imported."""
+    module = folder / "slow_graph.py"
+    module.write_text(
+        "from tests.graph_control import GraphControl\n"
+        "from tests.graphs import _block, steps\n"
+        "control = GraphControl.of_environment()\n"
+        f"_block(control, 'import', {seconds})\n"
+        "control.record('import')\n"
+    )
+    return module
 
 
 async def test_the_first_estimate_sees_the_claim_just_before_it(
