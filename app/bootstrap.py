@@ -29,6 +29,7 @@ from .errors import AgentQueueError, StoreError, StoreRefused, StoreUnavailable
 from .events.tail import Streams
 from .maintenance import Maintenance
 from .observability.logging import Redactor, configure_logging
+from .observability.outages import Outage
 from .queue_manager import QueueManager
 from .services import Services
 from .store.factory import make_store
@@ -235,6 +236,7 @@ class Runtime:
         self.settings = settings
         self._draining: asyncio.Task[None] | None = None
         self._store = store or make_store(settings)
+        outage = Outage("The database can be used again")
         # Synchronous nodes run on threads; each message may have one, and short work of libraries must find one too.
         self.agent_loop = AgentLoop(
             threads=settings.worker_concurrency + SPARE_THREADS,
@@ -245,10 +247,10 @@ class Runtime:
         self._agents = Agents(settings, self._store, self.agent_loop)
         registry = self._agents.registry
         processor = AgentProcessor(self._store, self.agent_loop, registry, settings, redactor=redactor_of(settings))
-        self.worker = QueueWorker(self._store, processor, registry, settings, loop=self.agent_loop)
-        self._maintenance = Maintenance(self._store, lambda: self._agents.memory, settings)
-        self._webhooks = WebhookSender(self._store, settings)
-        self.streams = Streams(self._store)
+        self.worker = QueueWorker(self._store, processor, registry, settings, loop=self.agent_loop, outage=outage)
+        self._maintenance = Maintenance(self._store, lambda: self._agents.memory, settings, outage=outage)
+        self._webhooks = WebhookSender(self._store, settings, outage=outage)
+        self.streams = Streams(self._store, outage)
         self.services = Services(
             settings=settings,
             queue=QueueManager(
@@ -266,6 +268,8 @@ class Runtime:
             registry=registry,
             worker=self.worker,
             prove_memory=self._agents.prove_memory,
+            outage=outage,
+            memory_outage=Outage("The agents' memory can be used again"),
         )
 
     def begin_stop(self) -> None:

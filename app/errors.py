@@ -235,17 +235,22 @@ class StateUnreadable(AgentQueueError):
 
 
 class StoreError(AgentQueueError):
-    """The store did something unexpected. The text is for the log: it may name hosts; callers are told `public`."""
+    """The store did something unexpected. The text is for the log: it may name hosts; callers are told `public`.
+
+    `state` is what `public` says of the store itself, for those who have asked for nothing, such as probes.
+    """
 
     code = "store_error"
     public = "The database did something unexpected; the server's log has more."
+    state = public
 
 
 class StoreUnavailable(StoreError):
     """The store is busy, away or out of space; nothing was stored."""
 
     code = "store_unavailable"
-    public = "The database is busy, away or out of space. Nothing was stored; send it again later."
+    state = "The database is busy, away or out of space."
+    public = f"{state} Nothing was stored; send it again later."
 
 
 class StoreRefused(StoreUnavailable):
@@ -259,6 +264,7 @@ class TooFewConnections(StoreUnavailable):
         "The database has too few connections left for this process. Messages wait until it has them. Raise the limit "
         "of the server or the role, or run fewer processes."
     )
+    state = public
 
 
 class MemoryDamaged(StoreUnavailable):
@@ -267,6 +273,7 @@ class MemoryDamaged(StoreUnavailable):
     public = (
         "The file of what agents remember is damaged. Messages wait until it is restored from a backup or moved away."
     )
+    state = public
 
 
 class MemoryClosed(StoreUnavailable):

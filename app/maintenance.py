@@ -8,6 +8,7 @@ from typing import Protocol
 from .agents.base import AgentMemory
 from .config import Settings
 from .errors import AgentQueueError
+from .observability.outages import Outage
 from .store.ports import MessageStore, WorkerStore
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,10 @@ class DutyStore(MessageStore, WorkerStore, Protocol):
 class Maintenance:
     """Rescue, promote and prune, each in a loop of its own that no error ends."""
 
-    def __init__(self, store: DutyStore, memory: Callable[[], AgentMemory | None], settings: Settings) -> None:
+    def __init__(
+        self, store: DutyStore, memory: Callable[[], AgentMemory | None], settings: Settings, *, outage: Outage
+    ) -> None:
+        self._outage = outage
         self._store = store
         self._memory = memory
         self._settings = settings
@@ -84,8 +88,13 @@ class Maintenance:
         while True:
             try:
                 await duty()
+                self._outage.works(name)
             except AgentQueueError as error:
-                logger.warning("Duty failed, trying again: duty=%s, error=%s", name, error)
+                told = ("Duty failed, trying again: duty=%s, error=%s", name, error)
+                if seconds > PROMOTE_SECONDS:  # the end of the outage is not to be told so late
+                    self._outage.tell(*told)
+                else:
+                    self._outage.fails(name, *told)
             except Exception:
                 logger.exception("Duty failed, trying again: duty=%s", name)
             await asyncio.sleep(seconds)

@@ -7,6 +7,7 @@ from typing import Protocol
 from .agents.registry import AgentRegistry
 from .config import Settings
 from .events.tail import Streams
+from .observability.outages import Outage
 from .queue_manager import QueueManager
 from .store.ports import EventLog, Store
 from .thread_manager import ThreadManager
@@ -41,3 +42,5 @@ class Services:
     registry: AgentRegistry
     worker: WorkerStatus
     prove_memory: Callable[[], Awaitable[None]]
+    outage: Outage
+    memory_outage: Outage

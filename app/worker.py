@@ -21,6 +21,7 @@ from .errors import AgentQueueError, LeaseLost
 from .models.attempts import Beat, Cancelled, Claim, Lease, Outcome, Released
 from .models.messages import new_message_id
 from .models.workers import AgentState, ServedAgent, Worker
+from .observability.outages import Outage
 from .store.group_commit import joined
 from .store.ports import CANCELS, READY, LeaseRenewer, MessageStore, Notifier, WorkerStore
 
@@ -47,7 +48,9 @@ class QueueWorker:
         settings: Settings,
         *,
         loop: AgentLoop,
+        outage: Outage,
     ) -> None:
+        self._outage = outage
         self._store = store
         self._loop = loop
         self._processor = processor
@@ -73,7 +76,7 @@ class QueueWorker:
         self._patience: asyncio.TimerHandle | None = None
         self._claiming: asyncio.Task[None] | None = None
         self._listening: list[asyncio.Task[None]] = []
-        self._heartbeat = Heartbeat(store, self._identity, settings, self)
+        self._heartbeat = Heartbeat(store, self._identity, settings, self, outage)
 
     @property
     def id(self) -> str:
@@ -202,11 +205,12 @@ class QueueWorker:
                 self.id, self._registry.available, limit, lease_seconds=self._settings.lease_seconds
             )
         except AgentQueueError as error:
-            logger.warning("Claiming failed, trying again: %s", error)
+            self._outage.fails("claim", "Claiming failed, trying again: %s", error)
             return
         except Exception:  # whatever it was, the next claim may work, and a worker that claims no more is no worker
             logger.exception("Claiming failed, trying again")
             return
+        self._outage.works("claim")
         for claim in claims:
             task = asyncio.create_task(self._run(claim), name=f"message {claim.message.id}")
             self._running[claim.lease] = task
@@ -308,7 +312,10 @@ class QueueWorker:
 class Heartbeat:
     """Extends the leases from a thread and a connection of its own, so that agent code which blocks loses none."""
 
-    def __init__(self, store: WorkerStore, identity: Worker, settings: Settings, worker: QueueWorker) -> None:
+    def __init__(
+        self, store: WorkerStore, identity: Worker, settings: Settings, worker: QueueWorker, outage: Outage
+    ) -> None:
+        self._outage = outage
         self._store = store
         self._identity = identity
         self._settings = settings
@@ -353,7 +360,10 @@ class Heartbeat:
                 with self._store.open_lease_renewer() as heartbeat:
                     self._beat_until_stopped(heartbeat, loop)
             except Exception as error:  # whatever it was, without a beat all runs would be lost
-                logger.warning("Heartbeat failed, trying again: %s", error, exc_info=not _is_ours(error))
+                if isinstance(error, AgentQueueError):
+                    self._outage.fails("heartbeat", "Heartbeat failed, trying again: %s", error)
+                else:
+                    logger.warning("Heartbeat failed, trying again: %s", error, exc_info=True)
                 self._stop.wait(self._settings.beat_seconds / 4)
 
     def _beat_until_stopped(self, heartbeat: LeaseRenewer, loop: asyncio.AbstractEventLoop) -> None:
@@ -363,6 +373,7 @@ class Heartbeat:
             told = self._identity.model_copy(update={"agents": self._worker.agents()})
             beat = heartbeat.beat(told, asked, lease_seconds=self._settings.lease_seconds)
             self._last_success = began
+            self._outage.works("heartbeat")
             loop.call_soon_threadsafe(self._worker.on_beat, asked, beat)
             self._wake.wait(self._settings.beat_seconds)
             self._wake.clear()
@@ -375,10 +386,6 @@ def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
     """Have a loop call this, from the thread of another one, unless it is closed."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(call)
-
-
-def _is_ours(error: Exception) -> bool:
-    return isinstance(error, AgentQueueError)
 
 
 def _boottime() -> float:

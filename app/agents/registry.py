@@ -15,7 +15,7 @@ from .import_path import hint_for
 logger = logging.getLogger(__name__)
 
 LOAD_AGAIN_SECONDS = 1.0
-TELL_SECONDS = 5.0
+TELL_SECONDS = 30.0
 
 PATIENCE_SECONDS = 10.0
 """An agent that takes longer to load no longer holds up the next one."""
@@ -155,7 +155,7 @@ class AgentRegistry:
             try:
                 return await loader()
             except StoreUnavailable as error:
-                self.waits_for = error.public
+                self.waits_for = error.state
                 if time.monotonic() >= tell_at:
                     tell_at = time.monotonic() + TELL_SECONDS
                     logger.warning("Agent not loaded yet, trying again: %s", self._redact(str(error)))

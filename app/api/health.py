@@ -1,7 +1,5 @@
 """Whether this process lives, and whether it should be given work. Open to probes: nothing here is anybody's data."""
 
-import logging
-
 from fastapi import APIRouter, Response
 
 from .. import __version__
@@ -12,8 +10,6 @@ from .deps import ServicesDep
 from .replies import JsonReply
 from .schemas.admin import Alive, Check, Health
 
-logger = logging.getLogger(__name__)
-
 router = APIRouter(prefix="/health", tags=["health"])
 
 
@@ -22,8 +18,8 @@ async def _health(services: Services) -> Health:
         await services.store.ping()
         checks = {"store": Check(ok=True, detail="")}
     except StoreError as error:
-        logger.warning("The store does not answer: %s", error)
-        checks = {"store": Check(ok=False, detail=error.public)}
+        services.outage.tell("The database does not answer: %s", error)
+        checks = {"store": Check(ok=False, detail=error.state)}
     registry = services.registry
     starting = not registry.loaded.is_set()
     if services.worker.slots and not starting and (trouble := await _trouble_of_memory(services)):
@@ -53,8 +49,9 @@ async def _trouble_of_memory(services: Services) -> str | None:
     try:
         await services.prove_memory()
     except StoreError as error:
-        logger.warning("The agents' memory does not answer: %s", error)
-        return error.public
+        services.memory_outage.fails("health", "%s", error)
+        return error.state
+    services.memory_outage.works("health")
     return None
 
 

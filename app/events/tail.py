@@ -5,7 +5,6 @@ SSE, WebSocket and the command line all read through `Streams.tail`.
 
 import asyncio
 import functools
-import logging
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, closing, contextmanager, suppress
@@ -16,12 +15,11 @@ from typing import Protocol
 from ..errors import StoreUnavailable
 from ..models.events import TERMINAL_EVENTS, EventPage, EventType
 from ..models.messages import Message, MessageState
+from ..observability.outages import Outage
 from ..policy.wait_estimate import NOTHING, WaitEstimate
 from ..store.ports import MOVED, EventLog, Notifier, message_topic
 from .fanout import NEVER, Idle, IdleTimer, LogFanout, SingleFlight, StoredEvents
 from .wait_estimates import Sight, WaitEstimates
-
-logger = logging.getLogger(__name__)
 
 PAGE_EVENTS = 2_000
 POLL_SECONDS = 1.0
@@ -70,7 +68,8 @@ class Source(EventLog, Messages, Sight, Notifier, Protocol):
 class Streams:
     """Tails of message logs in this process."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, outage: Outage) -> None:
+        self._outage = outage
         self._source = source
         self._closing = False
         self._logs: dict[str, LogFanout] = {}
@@ -166,7 +165,7 @@ class Streams:
         try:
             page = await self._source.read(message_id, after=after, limit=PAGE_EVENTS)
         except StoreUnavailable as error:
-            logger.warning("A log could not be read, trying again: id=%s, error=%s", message_id, error)
+            self._outage.tell("A log could not be read, trying again: id=%s, error=%s", message_id, error)
             page = EventPage((), after, after, MessageState.PROCESSING)
         return page, StoredEvents(page.events)
 

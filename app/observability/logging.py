@@ -140,6 +140,7 @@ def logging_config(level: str, format: str) -> dict[str, Any]:
         "root": {"level": "WARNING", "handlers": ["stdout"]},
         "loggers": {
             OUR_PACKAGE: {"level": level},
+            "psycopg": {"level": "ERROR"},  # it tells each try to connect, and we tell the outage
             "uvicorn": {"level": level, "propagate": True},
             "uvicorn.access": {"level": "INFO" if level == "DEBUG" else "WARNING", "propagate": True},
         },

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from ..config import Settings
 from ..errors import AgentQueueError, InvalidRequest
 from ..models.deliveries import Delivery, DeliveryAttempt
+from ..observability.outages import Outage
 from ..store.ports import WebhookStore
 from ..text import rfc3339
 from .outbound_http import (
@@ -51,7 +52,10 @@ USER_AGENT = "agent-queue-system"
 class WebhookSender:
     """Sends what is due, so many at a time, in a loop of its own that no error ends and no run waits for."""
 
-    def __init__(self, store: WebhookStore, settings: Settings, *, resolve: Resolve = resolve_host) -> None:
+    def __init__(
+        self, store: WebhookStore, settings: Settings, *, outage: Outage, resolve: Resolve = resolve_host
+    ) -> None:
+        self._outage = outage
         self._store = store
         self._keys = settings.webhook_keys
         self._allow_private = settings.webhook_allow_private
@@ -98,8 +102,9 @@ class WebhookSender:
             taken = 0
             try:
                 taken = await self.send_due()
+                self._outage.works("webhooks")
             except AgentQueueError as error:
-                logger.warning("Webhooks could not be taken, trying again: error=%s", error)
+                self._outage.fails("webhooks", "Webhooks could not be taken, trying again: error=%s", error)
             except Exception:
                 logger.exception("Webhooks could not be taken, trying again")
             if len(self._sending) >= PARALLEL:

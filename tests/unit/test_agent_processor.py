@@ -18,6 +18,7 @@ from app.models.attempts import Completed, Failed, Interrupted, Outcome, Retry
 from app.models.messages import MessageOptions
 from app.models.parts import Part
 from app.observability.logging import Redactor
+from app.observability.outages import Outage
 from app.store.ports import KEY_SECONDS
 from app.store.sqlite.store import SqliteStore
 from tests.agent_loops import SharedLoop
@@ -162,7 +163,7 @@ async def test_a_question_is_passed_on_behind_what_was_said(bench: Bench) -> Non
 async def test_request_keys_are_pruned_by_processes_without_agents_too(
     store: SqliteStore, clock: ManualClock, tmp_path: Path
 ) -> None:
-    maintenance = Maintenance(store, lambda: None, settings_for(tmp_path))
+    maintenance = Maintenance(store, lambda: None, settings_for(tmp_path), outage=Outage("It works again"))
     await store.add([new()], max_queued=10, key=request_key())
     await maintenance.prune()
     assert ask(tmp_path / "queue.db", "SELECT count(*) FROM request_keys") == 1

@@ -14,6 +14,7 @@ from app.maintenance import Maintenance
 from app.models.attempts import Claim, Completed, Outcome, Released
 from app.models.messages import MessageState
 from app.observability.logging import Redactor
+from app.observability.outages import Outage
 from app.store.ports import Store
 from tests.agent_loops import SharedLoop
 from tests.clock import ManualClock
@@ -107,7 +108,7 @@ async def test_nothing_is_pruned_while_the_memory_is_away(store: Store, clock: M
     lease = await start(store)
     await store.finish(lease, DONE)
     clock.advance(400 * 86_400)
-    maintenance = Maintenance(store, AwayMemory, settings_for(tmp_path))
+    maintenance = Maintenance(store, AwayMemory, settings_for(tmp_path), outage=Outage("It works again"))
     with pytest.raises(StoreUnavailable):
         await maintenance.prune()
     assert (await store.get(TENANT, lease.message_id)).state is MessageState.COMPLETED

@@ -11,6 +11,7 @@ from app.events.fanout import NEVER, Idle, IdleTimer, LogFanout, LogSnapshot, St
 from app.events.tail import News, Streams
 from app.models.events import Event, EventPage, EventType
 from app.models.messages import MessageState
+from app.observability.outages import Outage
 from app.store.local_notifier import LocalNotifier
 from tests.contract.builders import TENANT, start
 from tests.servers import until
@@ -149,7 +150,7 @@ async def test_a_reader_in_silence_reads_nothing(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(tail, "POLL_SECONDS", LONG)
     store = CountingStore()
     await store.open()
-    tails = Streams(store)
+    tails = Streams(store, Outage("It works again"))
     try:
         lease = await start(store)
         seen: list[News] = []

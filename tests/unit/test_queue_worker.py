@@ -18,6 +18,7 @@ from app.models.attempts import Beat, Cancelled, Claim, Completed, Lease, Outcom
 from app.models.messages import MessageState
 from app.models.workers import Worker
 from app.observability.logging import Redactor
+from app.observability.outages import Outage
 from app.store.ports import CANCELS, LeaseRenewer
 from app.store.sqlite.store import SqliteStore
 from app.worker import QueueWorker
@@ -152,7 +153,12 @@ async def registry_of(agent: GatedAgent) -> AgentRegistry:
 def worker_of(store: SqliteStore, registry: AgentRegistry, settings: Settings) -> QueueWorker:
     loop = SharedLoop()
     return QueueWorker(
-        store, AgentProcessor(store, loop, registry, settings, redactor=Redactor()), registry, settings, loop=loop
+        store,
+        AgentProcessor(store, loop, registry, settings, redactor=Redactor()),
+        registry,
+        settings,
+        loop=loop,
+        outage=Outage("It works again"),
     )
 
 

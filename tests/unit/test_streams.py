@@ -12,6 +12,7 @@ from app.events.tail import News, Reset, Streams, Waiting
 from app.models.attempts import Completed
 from app.models.events import EventPage, NewEvent
 from app.models.messages import Message, MessageState
+from app.observability.outages import Outage
 from app.store.sqlite.store import SqliteStore
 from app.text import rfc3339
 from tests.contract.builders import FAILED, INTERRUPTED, TENANT, add, beat, claim_one, start
@@ -54,7 +55,7 @@ async def counting() -> AsyncIterator[CountingStore]:
 
 @pytest.fixture
 async def tails(counting: CountingStore) -> AsyncIterator[Streams]:
-    tails = Streams(counting)
+    tails = Streams(counting, Outage("It works again"))
     yield tails
     tails.close()
 

@@ -17,6 +17,7 @@ from app.config import load_settings
 from app.errors import ConfigurationError, StoreUnavailable
 from app.models.attempts import Cancelled, Completed, Failed
 from app.models.deliveries import Delivery, DeliveryAttempt, DeliveryState
+from app.observability.outages import Outage
 from app.store.sqlite.store import SqliteStore
 from app.webhooks import sender as webhooks
 from app.webhooks.sender import LEASE_SECONDS, PARALLEL, WebhookSender
@@ -41,7 +42,7 @@ async def store(clock: ManualClock) -> AsyncIterator[SqliteStore]:
 async def sender(store: SqliteStore, secret: str | None = SECRET, **options: Any) -> AsyncIterator[WebhookSender]:
     """One that sends when it is told to; what it has under way ends with the test."""
     settings = settings_for(Path(), webhook_secret=secret, webhook_allow_private=True)
-    sending = WebhookSender(store, settings, **options)
+    sending = WebhookSender(store, settings, outage=Outage("It works again"), **options)
     try:
         yield sending
     finally:
@@ -431,10 +432,10 @@ async def test_a_store_that_is_away_for_a_moment_ends_nothing(
         sending.start()
         await tried(store, message_id, 1)
 
-    assert [record.levelname for record in caplog.records if record.name == "app.webhooks.sender"] == [
-        "WARNING",
-        "ERROR",
-    ]
+    told = [(record.levelname, record.getMessage()) for record in caplog.records if record.levelname != "INFO"]
+    again = "Webhooks could not be taken, trying again"
+    assert told[:2] == [("WARNING", f"{again}: error=away"), ("ERROR", again)]
+    assert [message.partition(":")[0] for _, message in told[2:]] == ["It works again"]
 
 
 async def test_neither_urls_nor_secrets_nor_answers_are_logged(

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 
 from ...errors import StoreError
+from ...observability.outages import hints_outage
 from ..group_commit import Operation, Result
 from .connection import Session, step
 
@@ -80,6 +81,7 @@ class Listener:
         self._session = session
         self._process = process
         self._publish = publish
+        self._outage = hints_outage()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -103,8 +105,10 @@ class Listener:
                 try:
                     self._pass_on()
                 except Exception as error:  # whatever it was, hints are to be heard again
-                    ours = isinstance(error, StoreError)
-                    logger.warning("Listening for hints failed, trying again: %s", error, exc_info=not ours)
+                    if isinstance(error, StoreError):
+                        self._outage.fails("listen", "Listening for hints failed, trying again: %s", error)
+                    else:
+                        logger.warning("Listening for hints failed, trying again: %s", error, exc_info=True)
                     self._closing.wait(LISTEN_AGAIN_SECONDS)
         finally:
             self._session.close()
@@ -112,6 +116,7 @@ class Listener:
     def _pass_on(self) -> None:
         with self._session.statement():
             self._session.rows("listen")
+            self._outage.works("listen")
             while not self._closing.is_set():
                 for payload in self._session.notifications(LISTEN_SECONDS):
                     sender, topics = _read(payload)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ...errors import AgentQueueError, CommitUnknown, StoreError, StoreUnavailable
+from ...observability.outages import hints_outage
 from .connection import (
     CUT,
     Link,
@@ -309,6 +310,7 @@ class Listener:
         self._channel = channel
         self._process = process
         self._publish = publish
+        self._outage = hints_outage()
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -333,9 +335,10 @@ class Listener:
             try:
                 if not self._link.connected:
                     await self._subscribe()
+                self._outage.works("listen")
                 await self._pass_on()
             except Exception as error:  # noqa: BLE001  hints are not worth more than a line in the log
-                logger.warning("Listening for hints of other processes failed, trying again: %s", error)
+                self._outage.fails("listen", "Listening for hints failed, trying again: %s", error)
                 await self._link.disconnect()
                 await asyncio.sleep(LISTEN_AGAIN_SECONDS)
 

@@ -38,6 +38,7 @@ from ...models.messages import (
     Thread,
 )
 from ...models.workers import Throughput, Worker
+from ...observability.outages import hints_outage
 from ..group_commit import GroupCommitThread, joined
 from ..local_notifier import LocalNotifier
 from ..named_sql import load_queries
@@ -349,12 +350,15 @@ class SqliteStore:
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Passes on the hints of other processes, in a thread with a connection of its own, whatever happens to it."""
+        outage = hints_outage()
         while not self._closing.is_set():
             try:
                 with mapped_errors():
-                    self._listen_on(connect(self._path), loop)
+                    connection = connect(self._path)
+                    outage.works("listen")
+                    self._listen_on(connection, loop)
             except StoreError as error:
-                logger.warning("Listening for hints of other processes failed, trying again: %s", error)
+                outage.fails("listen", "Listening for hints failed, trying again: %s", error)
                 self._closing.wait(LISTEN_AGAIN_SECONDS)
 
     def _listen_on(self, connection: apsw.Connection, loop: asyncio.AbstractEventLoop) -> None:

@@ -1,0 +1,61 @@
+"""One line when an engine goes away, few while it is, and one when it is back."""
+
+import logging
+import threading
+import time
+
+logger = logging.getLogger(__name__)
+
+TELL_SECONDS = 30.0
+"""Minimum time between two lines about an outage."""
+
+
+class Outage:
+    """Tells the log that an engine is away. Safe to use from any thread.
+
+    Each loop that fails names itself, so that the end is told only when all of these work again. An engine that goes
+    and comes back all the time is told as rarely as one that stays away.
+    """
+
+    def __init__(self, end: str) -> None:
+        self._end = end
+        self._lock = threading.Lock()
+        self._failing: set[str] = set()
+        self._began = 0.0
+        self._told_at = float("-inf")
+        self._is_told = False
+
+    def fails(self, loop: str, text: str, *arguments: object) -> None:
+        """Note that a loop fails for the engine, and log the text with its arguments unless one was logged lately."""
+        with self._lock:
+            if not self._failing:
+                self._began = time.monotonic()
+            self._failing.add(loop)
+        self.tell(text, *arguments)
+
+    def tell(self, text: str, *arguments: object) -> None:
+        """Log the text with its arguments unless one was logged lately."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._told_at < TELL_SECONDS:
+                return
+            self._told_at = now
+            self._is_told = True
+        logger.warning(text, *arguments)
+
+    def works(self, loop: str) -> None:
+        """Note that a loop works, and log the end of an outage that was told."""
+        if loop not in self._failing:
+            return
+        with self._lock:
+            self._failing.discard(loop)
+            if self._failing or not self._is_told:
+                return
+            self._is_told = False
+            seconds = time.monotonic() - self._began
+        logger.warning("%s: seconds away=%.1f", self._end, seconds)
+
+
+def hints_outage() -> Outage:
+    """Return one for the hints of other processes, which come by a connection of their own."""
+    return Outage("Hints of other processes are heard again")

@@ -1,0 +1,56 @@
+"""What a process writes to its log while its database is away, and what its health says then. On real processes."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.postgres_server import PostgresServer
+from tests.servers import server_process, until
+
+PROBES = 6
+"""So many while the database is away; each may wait some seconds for the agents' memory."""
+
+MOST_LINES = 6
+"""Warnings of one outage that is shorter than half a minute: of the store, of hints, of the agents' memory."""
+
+WARNING = re.compile(r"^\S+ \S+ - \S+ - (?:WARNING|ERROR) - .*$", re.MULTILINE)
+BACK = "The database can be used again"
+
+
+@pytest.fixture
+def postgres() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+async def test_an_outage_is_told_once_and_so_is_its_end(tmp_path: Path, postgres: PostgresServer) -> None:
+    url = postgres.make_database("outage")
+    with server_process(tmp_path, DATABASE_URL=url, AGENTS="plain=tests.graphs:plain_state") as server:
+        await server.ready()
+        async with httpx2.AsyncClient(base_url=server.url, trust_env=False, verify=False, timeout=30) as client:
+            before = len(server.output)
+            postgres.kill()
+            told: list[dict[str, Any]] = []
+
+            async def is_probed() -> bool:
+                reply = await client.get("/health/ready")
+                if reply.status_code == 503:
+                    told.append(reply.json()["checks"])
+                return len(told) >= PROBES
+
+            await until(is_probed, "the probes were answered")
+            lines = WARNING.findall(server.output[before:])
+            assert 1 <= len(lines) <= MOST_LINES, "\n".join(lines)
+            assert BACK not in server.output
+            details = [check["detail"] for checks in told for check in checks.values()]
+            assert "The database is busy, away or out of space." in details
+            assert not [each for each in details if "send it again" in each]
+            postgres.start()
+            await until(lambda: BACK in server.output, "the log tells that the database is back")
+            await server.ready()
+            assert server.output.count(BACK) == 1
+    assert not re.search(r"(\bThe [^:]*\.): \1", server.output), "an error that repeats itself"
