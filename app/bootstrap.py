@@ -30,6 +30,7 @@ from .events.tail import Streams
 from .maintenance import Maintenance
 from .observability.logging import Redactor, configure_logging
 from .observability.outages import Outage
+from .policy.state_types import wrong_names
 from .queue_manager import QueueManager
 from .services import Services
 from .store.factory import make_store
@@ -87,6 +88,9 @@ class Agents:
             logger.warning("In %s: %s", self._settings.langgraph_config, warning)
         await self._loop.call(self.registry.load)
         self.registry.loaded.set()
+        # Not earlier: the modules of agents may be importable only when these are loaded.
+        for name, reason in (await asyncio.to_thread(wrong_names, self._settings.allowed_state_types)).items():
+            logger.warning("ALLOWED_STATE_TYPES names something that is not there: %s, %s", name, reason)
 
     async def prove_memory(self) -> None:
         """Ask whether what agents remember can be used, once it is open and its event loop answers.

@@ -1,6 +1,7 @@
 """The classes whose values the agents' memory gives back as they were, and what it refused. See docs/adr/0035. Pure."""
 
 import logging
+import sys
 from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from importlib import import_module
@@ -16,6 +17,9 @@ MAX_DESCRIBED = 1_000
 
 MAX_WARNED = 1_000
 """Types that are logged; whoever forges rows must not fill the log."""
+
+NO_MODULE = "its module cannot be imported ({})"
+NO_CLASS = "its module has no class of this name at its top level"
 
 REFUSED: ContextVar[set[str] | None] = ContextVar("refused_state_types", default=None)
 """Where the reads of this context note the types that they refused; None where nobody asks."""
@@ -50,12 +54,12 @@ class StateTypes:
         try:
             found = getattr(import_module(module), name, None)
         except Exception as error:  # noqa: BLE001  a module of the user may raise anything
-            self.warn(type_name, f"its module cannot be imported ({type(error).__name__})")
+            self.warn(type_name, NO_MODULE.format(type(error).__name__))
             return None
         # A module has names of others too. Whoever writes a row must not choose a function that is imported there.
         if isinstance(found, type) and (type_name in self._names or found.__module__ == module):
             return found
-        self.warn(type_name, "its module has no class of this name at its top level")
+        self.warn(type_name, NO_CLASS)
         return None
 
     def warn(self, type_name: str, reason: str) -> None:
@@ -63,6 +67,26 @@ class StateTypes:
         if type_name not in self._warned and len(self._warned) < MAX_WARNED:
             self._warned.add(type_name)
             logger.warning("Stored state is given as plain data: type=%s, %s", escaped(type_name), reason)
+
+
+def wrong_names(names: Collection[str]) -> dict[str, str]:
+    """Return the names of the setting that allow nothing, each with the reason. Imports their modules."""
+    reasons = {name: _why_wrong(*name.partition(":")) for name in names}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _why_wrong(module: str, colon: str, name: str) -> str:
+    try:
+        found = import_module(module)
+    except BaseException as error:  # noqa: BLE001  a module of the user may raise anything, SystemExit too
+        package, _, last = module.rpartition(".")
+        if not colon and isinstance(getattr(sys.modules.get(package), last, None), type):
+            return f"a class is named with a colon: {package}:{last}"
+        return NO_MODULE.format(type(error).__name__)
+    if colon:
+        return "" if isinstance(getattr(found, name, None), type) else NO_CLASS
+    own = (each for each in vars(found).values() if isinstance(each, type))
+    return "" if any(each.__module__ == module for each in own) else "its module defines no class"
 
 
 def watch_refusals() -> set[str]:

@@ -2,13 +2,14 @@
 
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import wire
 from tests.integration.conftest import Serve
-from tests.servers import LiveServer
+from tests.servers import LiveServer, server_process, until
 from tests.state_graphs import SHOWN
 
 AGENTS = "works=tests.state_graphs:graph"
@@ -81,3 +82,18 @@ async def test_answers_that_json_or_python_has_no_number_for_are_refused(serve: 
         assert (response.status_code, response.headers["content-type"]) == (422, "application/problem+json")
         await server.client.post(f"/messages/{asking}/cancel")
         await stream.rest()
+
+
+async def test_names_that_allow_nothing_are_told_when_the_agents_are_loaded(tmp_path: Path) -> None:
+    """The module is importable only when the agent of its file is loaded."""
+    folder = tmp_path / "graphs"
+    folder.mkdir()
+    (folder / "planning.py").write_text("from tests.graphs import plain_state\n\n\nclass Plan:\n    pass\n")
+    agents, names = f"plain={folder}/planning.py:plain_state", "planning:Plan,planning.Plan,nomodule:Plan"
+    with server_process(tmp_path, AGENTS=agents, ALLOWED_STATE_TYPES=names) as server:
+        await server.ready()
+        told = "ALLOWED_STATE_TYPES names something that is not there: "
+        await until(lambda: server.output.count(told) == 2, "the log tells the wrong names")
+        assert f"{told}planning.Plan, a class is named with a colon: planning:Plan\n" in server.output
+        assert f"{told}nomodule:Plan, its module cannot be imported (ModuleNotFoundError)\n" in server.output
+        assert f"{told}planning:Plan" not in server.output

@@ -11,7 +11,7 @@ import pytest
 from app.config import Settings, load_settings
 from app.errors import ConfigurationError
 from app.policy.failures import described
-from app.policy.state_types import MAX_WARNED, StateTypes, StateTypesRefused, explained, watch_refusals
+from app.policy.state_types import MAX_WARNED, StateTypes, StateTypesRefused, explained, watch_refusals, wrong_names
 from tests import state_classes as classes
 
 
@@ -92,3 +92,26 @@ def test_only_errors_of_plain_data_are_explained_and_only_when_a_type_was_refuse
     assert str(told).endswith("my:Plan. Add these names to ALLOWED_STATE_TYPES.")
     assert len(str(told)) < 2_000
     assert isinstance(explained(OSError("a"), refused, described), OSError)
+
+
+def test_names_that_allow_nothing_are_told_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "leaving_state.py").write_text("raise SystemExit('bye')")
+    monkeypatch.syspath_prepend(tmp_path)
+    names = [
+        "tests.state_classes",
+        "tests.state_classes:Plan",
+        "tests.state_classes.Plan",
+        "tests.state_classes:Nope",
+        "tests.state_classes:spring",
+        "nomodule:Plan",
+        "leaving_state:Plan",
+        "tests",
+    ]
+    assert wrong_names(names) == {
+        "tests.state_classes.Plan": "a class is named with a colon: tests.state_classes:Plan",
+        "tests.state_classes:Nope": "its module has no class of this name at its top level",
+        "tests.state_classes:spring": "its module has no class of this name at its top level",
+        "nomodule:Plan": "its module cannot be imported (ModuleNotFoundError)",
+        "leaving_state:Plan": "its module cannot be imported (SystemExit)",
+        "tests": "its module defines no class",
+    }
