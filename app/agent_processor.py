@@ -31,6 +31,7 @@ from .policy.failures import (
     text_of,
     traceback_of,
 )
+from .policy.provider_errors import address_of
 from .policy.retry import AGENT_ERROR, TIMEOUT, Backoff, Verdict, fingerprint, judge
 from .store.ports import EventLog
 from .text import scrubbed
@@ -198,9 +199,11 @@ class AgentProcessor:
         if logger.isEnabledFor(logging.DEBUG):  # `exc_info` would have `logging` read the error
             text = traceback_of(error, shown, every_frame=True)
             logger.debug("Traceback of message %s", message_id, extra={TRACEBACK: text})
+        address = address_of(error)
+        asked = "" if address is None else f" (asked at {address})"
         return _Told(
             judge(error, datetime.now(UTC)),
-            self._shown(described(error)),
+            self._shown(f"{described(error)}{asked}"),
             fingerprint(class_name(error), node_of(error), self._shown(text_of(error))),
             details_of(error, shown),
             traceback_of(error, shown, texts=False),

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -97,6 +98,13 @@ class Settings(BaseSettings):
     def _one_name_for_memory(cls, value: str | None) -> str | None:
         return "memory://" if value is not None and SQLITE_IN_MEMORY.fullmatch(value) else value
 
+    @field_validator("openai_base_url", mode="after")
+    @classmethod
+    def _is_base_url(cls, value: str | None) -> str | None:
+        if value is not None and not _is_http_url(value):
+            raise ValueError("expected http:// or https:// with a host, such as http://localhost:11434/v1")
+        return value
+
     @field_validator("openai_api_key", mode="after")
     @classmethod
     def _no_placeholder(cls, value: SecretStr | None) -> SecretStr | None:
@@ -185,6 +193,16 @@ class Settings(BaseSettings):
         return {**self.project.graphs, **self.agents}
 
 
+def _is_http_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", url)
+        )
+    except ValueError:  # a port that is no number, or a host in brackets that is no address
+        return False
+
+
 def _checked_origin(origin: str) -> str:
     """Return an origin as browsers send it. Raises ValueError.
 
@@ -269,7 +287,9 @@ def _explain(error: dict[str, object]) -> str:
     if not isinstance(location, tuple) or not location:
         return message
     name = str(location[0]).upper()
-    shown = (
-        "a value that is not shown" if "KEY" in name or "SECRET" in name else repr(os.environ.get(name, error["input"]))
-    )
+    given = os.environ.get(name, error["input"])
+    if "KEY" in name or "SECRET" in name:
+        shown = "a value that is not shown"
+    else:
+        shown = place_of(str(given)) if name.endswith("_URL") and "@" in str(given) else repr(given)
     return f"{name}: {message[0].lower()}{message[1:]}, got {shown}"

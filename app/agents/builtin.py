@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from httpx2 import AsyncClient
+from httpx2 import URL, AsyncClient
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain.chat_models import init_chat_model
@@ -98,5 +98,12 @@ async def hosted_chat(
             provider_options["stream_usage"] = True  # as it is without a client of ours
         model_name = model_name.removeprefix("openai:")
     model: Any = await asyncio.to_thread(init_chat_model, model_name, max_retries=0, **provider_options)
+    place = _place_of(model.root_async_client.base_url) if isinstance(model, ChatOpenAI) else "its provider's address"
+    logger.info("Answering with the model %s at %s", model_name, place)
     graph: Pregel[Any, Any, Any, Any] = create_agent(model, system_prompt=SYSTEM_PROMPT)
     return graph
+
+
+def _place_of(url: URL) -> str:
+    """Return a base URL without what may be a secret in it."""
+    return str(url.copy_with(userinfo=b"", query=None, fragment=None)).rstrip("/")

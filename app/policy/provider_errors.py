@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
+from ..text import escaped
 from .failures import attribute, class_names, module_names, text_of
 
 MAX_LEAVES = 500
@@ -36,6 +37,9 @@ CLIENT_NAME = re.compile(
 
 CLIENT_ATTRIBUTES = ("headers", "request_info", "grpc_status_code")
 """What no other errors have."""
+
+CONNECTION_NAME = re.compile("Connect|Timeout|ReadError|WriteError|ProtocolError")
+MAX_HOST_LENGTH = 255
 
 GRPC_STATUSES = {
     "CANCELLED": 503, "UNKNOWN": 500, "INVALID_ARGUMENT": 400, "DEADLINE_EXCEEDED": 504, "NOT_FOUND": 404,
@@ -81,6 +85,21 @@ def read_provider_error(error: BaseException, now: datetime) -> ProviderError | 
         text="\n".join(told)[: 4 * MAX_TEXT_LENGTH],
         pause=_pause(error, response, leaves, now),
     )
+
+
+def address_of(error: BaseException) -> str | None:
+    """Return the host and port that a client of an HTTP server did not get an answer from; None for other errors."""
+    is_connection_error = any(CONNECTION_NAME.search(name) for name in class_names(error))
+    if not is_connection_error or not module_names(error) & PACKAGES or _plain_status(error) is not None:
+        return None
+    url = attribute(attribute(error, "request"), "url")
+    host, port = attribute(url, "host"), attribute(url, "port")
+    if type(host) is not str or not host:
+        return None
+    if type(port) is not int:
+        port = 80 if attribute(url, "scheme") == "http" else 443
+    shown = escaped(host[:MAX_HOST_LENGTH])
+    return f"[{shown}]:{port}" if ":" in shown else f"{shown}:{port}"
 
 
 def _is_of_client(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ import httpx2
 import openai
 import pytest
 
+from app.policy.provider_errors import address_of
 from app.policy.retry import MAX_RETRY_AFTER_SECONDS, Verdict, judge
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -78,6 +79,29 @@ def aws(code: str, status: int | None = 400, **headers: str) -> Exception:
 )
 def test_aws(error: Exception, verdict: Verdict) -> None:
     assert judge(error, NOW) == verdict
+
+
+# Addresses
+
+
+def connection_error(url: str, kind: type[Exception] = httpx2.ConnectError) -> Exception:
+    return kind("All attempts failed", request=httpx2.Request("POST", url))  # type: ignore[call-arg]  # of its base
+
+
+@pytest.mark.parametrize(
+    ("error", "address"),
+    [
+        (connection_error("http://root:hunter2@localhost:1/v1?key=x"), "localhost:1"),
+        (connection_error("https://api.example.com/v1"), "api.example.com:443"),
+        (connection_error("http://[::1]/v1", httpx2.ReadTimeout), "[::1]:80"),
+        (openai.APIConnectionError(request=httpx2.Request("POST", "https://models:8443/v1")), "models:8443"),
+        (httpx2.ConnectError("without a request"), None),
+        (ConnectionError("of nobody"), None),
+        (ValueError("x"), None),
+    ],
+)
+def test_the_address_of_a_server_that_was_not_reached(error: Exception, address: str | None) -> None:
+    assert address_of(error) == address
 
 
 # google-api-core, google-genai, grpc
