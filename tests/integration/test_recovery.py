@@ -145,34 +145,34 @@ async def test_a_step_that_kills_its_process_loses_nothing(
 
 
 async def test_the_api_streams_what_another_process_makes(tmp_path: Path, settings: Callable[..., Settings]) -> None:
-    with openai_stub_in_thread() as stub:
+    with openai_stub_in_thread() as stub, contextlib.ExitStack() as processes:
         model = {"OPENAI_BASE_URL": stub.base_url, "OPENAI_API_KEY": "sk-test-key"}
         async with live_server(settings(worker_concurrency=0)) as api:
-            with server_process(tmp_path, "app.worker", **model) as worker:
-                gate = Gate("one two three")
-                stub.replies.append(gate)
-                first = (await api.submit(thread_id="t"))["message_id"]
-                second = (await api.submit(thread_id="t"))["message_id"]
-                async with wire.stream(api.url, first) as one, wire.stream(api.url, second) as two:
-                    assert (await two.until("waiting")).data["position"] == 1
-                    await one.until("processing")
-                    while (await two.until("waiting")).data["position"] != 0:
-                        pass  # the reason is news too
-                    for token in ("one", " two", " three"):
-                        gate.release()
-                        assert (await one.until("chunk")).data["chunk"] == token
-                    assert [frame.event for frame in await one.rest()] == ["done"]
-                    assert (await two.rest())[-1].event == "done"
-                    wire.check_log(one.frames)
-                stub.replies.append(Gate("never released"))
-                held = (await api.submit())["message_id"]
-                await stub.received(3)
-                worker.process.send_signal(signal.SIGTERM)
-                await until(lambda: "draining" in worker.output, "the worker drains")
-                assert (await api.status(held))["state"] == "processing"
-                worker.process.send_signal(signal.SIGTERM)  # not waiting for the grace to end
-                assert await asyncio.to_thread(worker.process.wait, 5) == 128 + signal.SIGTERM
-                assert "Worker started" in worker.output
+            gate = Gate("one two three")
+            stub.replies.append(gate)
+            first = (await api.submit(thread_id="t"))["message_id"]
+            second = (await api.submit(thread_id="t"))["message_id"]
+            async with wire.stream(api.url, first) as one, wire.stream(api.url, second) as two:
+                assert (await two.until("waiting")).data["position"] == 1
+                worker = processes.enter_context(server_process(tmp_path, "app.worker", **model))
+                await one.until("processing")
+                while (await two.until("waiting")).data["position"] != 0:
+                    pass  # the reason is news too
+                for token in ("one", " two", " three"):
+                    gate.release()
+                    assert (await one.until("chunk")).data["chunk"] == token
+                assert [frame.event for frame in await one.rest()] == ["done"]
+                assert (await two.rest())[-1].event == "done"
+                wire.check_log(one.frames)
+            stub.replies.append(Gate("never released"))
+            held = (await api.submit())["message_id"]
+            await stub.received(3)
+            worker.process.send_signal(signal.SIGTERM)
+            await until(lambda: "draining" in worker.output, "the worker drains")
+            assert (await api.status(held))["state"] == "processing"
+            worker.process.send_signal(signal.SIGTERM)  # not waiting for the grace to end
+            assert await asyncio.to_thread(worker.process.wait, 5) == 128 + signal.SIGTERM
+            assert "Worker started" in worker.output
 
 
 # SIGTERM
