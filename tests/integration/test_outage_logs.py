@@ -10,6 +10,7 @@ import pytest
 
 from tests.postgres_server import PostgresServer
 from tests.servers import server_process, until
+from tests.valkey_server import ValkeyServer
 
 PROBES = 6
 """So many while the database is away; each may wait some seconds for the agents' memory."""
@@ -21,19 +22,18 @@ WARNING = re.compile(r"^\S+ \S+ - \S+ - (?:WARNING|ERROR) - .*$", re.MULTILINE)
 BACK = "The database can be used again"
 
 
-@pytest.fixture
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
+@pytest.fixture(params=[PostgresServer, ValkeyServer])
+def engine(request: pytest.FixtureRequest) -> Iterator[PostgresServer | ValkeyServer]:
+    with request.param() as server:
         yield server
 
 
-async def test_an_outage_is_told_once_and_so_is_its_end(tmp_path: Path, postgres: PostgresServer) -> None:
-    url = postgres.make_database("outage")
-    with server_process(tmp_path, DATABASE_URL=url, AGENTS="plain=tests.graphs:plain_state") as server:
+async def test_an_outage_is_told_once_and_so_is_its_end(tmp_path: Path, engine: PostgresServer | ValkeyServer) -> None:
+    with server_process(tmp_path, DATABASE_URL=engine.url, AGENTS="plain=tests.graphs:plain_state") as server:
         await server.ready()
         async with httpx2.AsyncClient(base_url=server.url, trust_env=False, verify=False, timeout=30) as client:
             before = len(server.output)
-            postgres.kill()
+            engine.stop()
             told: list[dict[str, Any]] = []
 
             async def is_probed() -> bool:
@@ -49,7 +49,7 @@ async def test_an_outage_is_told_once_and_so_is_its_end(tmp_path: Path, postgres
             details = [check["detail"] for checks in told for check in checks.values()]
             assert "The database is busy, away or out of space." in details
             assert not [each for each in details if "send it again" in each]
-            postgres.start()
+            engine.start()
             await until(lambda: BACK in server.output, "the log tells that the database is back")
             await server.ready()
             assert server.output.count(BACK) == 1
