@@ -33,6 +33,9 @@ LONG_SECONDS = 5.0
 LOOK_SECONDS = 0.5
 """How often it is looked whether the loop turns, while something runs. A loop that did not turn since is blocked."""
 
+LOADING_TASK = "load agent "
+"""What the name of a task begins with that loads the agent whose name follows."""
+
 CLOSE_SECONDS = 0.3
 """How long what is left on the loop may take to end when it is closed."""
 
@@ -230,8 +233,14 @@ class AgentLoop:
         if self._blocked_at is None:
             self._blocked_at = since
             run = self._current_run()
-            self._blocking_agent, message = ("unknown", "unknown") if run is None else (run.agent_name, run.message_id)
-            self._blocking = f"agent={self._blocking_agent}, id={message}, at={self._where()}"
+            if run is None:
+                task = asyncio.current_task(self._loop)
+                found = "" if task is None else task.get_name()
+                self._blocking_agent = found.removeprefix(LOADING_TASK) if found.startswith(LOADING_TASK) else "unknown"
+                self._blocking = f"agent={self._blocking_agent}, at={self._where()}"
+            else:
+                self._blocking_agent = run.agent_name
+                self._blocking = f"agent={run.agent_name}, id={run.message_id}, at={self._where()}"
             logger.warning("The event loop of the agents is blocked, so nothing else runs: %s", self._blocking)
 
     def _current_run(self) -> AgentRun | None:

@@ -11,6 +11,7 @@ from ..observability.logging import TRACEBACK
 from ..policy.failures import described, own_place_of, traceback_of
 from .base import Agent
 from .import_path import hint_for
+from .loop import LOADING_TASK
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class AgentRegistry:
         loading: set[asyncio.Task[None]] = set()
         try:
             for name, loader in self._loaders.items():
-                loading.add(task := asyncio.create_task(self._load(name, loader), name=f"load agent {name}"))
+                loading.add(task := asyncio.create_task(self._load(name, loader), name=f"{LOADING_TASK}{name}"))
                 await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
             await asyncio.gather(*loading)
         finally:

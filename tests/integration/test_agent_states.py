@@ -169,6 +169,35 @@ async def test_a_message_whose_agent_cannot_load_is_told_what_blocks_it(
             assert (await server.ended(message_id))["state"] == "completed"
 
 
+async def test_a_factory_that_blocks_the_others_is_named(
+    tmp_path: Path, settings: Callable[..., Settings], control: GraphControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(worker, "PATIENCE_SECONDS", 0.05)
+    module = tmp_path / "blocking_factory.py"
+    module.write_text(
+        "from tests.graph_control import GraphControl\n"
+        "from tests.graphs import _block, steps\n\n\n"
+        "def make():\n"
+        "    _block(GraphControl.of_environment(), 'make', 30)\n"
+        "    return steps\n"
+    )
+    control.hold("make")
+    async with live_server(settings(agents=f"{STEPS},made={module}:make")) as server:
+        await until(lambda: control.waits("make"), "the factory blocks")
+        first = (await server.submit(agent="steps"))["message_id"]
+        waiting = (await server.submit(agent="steps"))["message_id"]
+
+        async def is_told() -> bool:
+            told = (await server.status(waiting))["waiting_reason"]
+            return "Agent 'made' blocks the event loop of all agents." in told["message"]
+
+        await until(is_told, "the reason names the factory's agent")
+        control.release("make")
+        for message_id in (first, waiting):
+            assert (await server.ended(message_id))["state"] == "completed"
+
+
 def _slow_module(folder: Path, *, seconds: float) -> Path:
     """A module that takes so long to import while `import` is held, and records that it is imported."""
     module = folder / "slow_graph.py"
