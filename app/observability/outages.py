@@ -9,6 +9,9 @@ logger = logging.getLogger(__name__)
 TELL_SECONDS = 30.0
 """Minimum time between two lines about an outage."""
 
+SETTLE_SECONDS = 1.0
+"""After so long, a loop that works is the end of an outage that no loop has noticed."""
+
 
 class Outage:
     """Tells the log that an engine is away. Safe to use from any thread.
@@ -41,16 +44,21 @@ class Outage:
                 return
             self._told_at = now
             self._is_told = True
+            if not self._failing:
+                self._began = now
         logger.warning(text, *arguments)
 
     def works(self, loop: str) -> None:
         """Note that a loop works, and log the end of an outage that was told."""
-        if loop not in self._failing:
+        if not self._is_told and loop not in self._failing:
             return
         with self._lock:
+            has_failed = loop in self._failing
             self._failing.discard(loop)
             if self._failing or not self._is_told:
                 return
+            if not has_failed and time.monotonic() - self._told_at < SETTLE_SECONDS:
+                return  # it may have worked just before
             self._is_told = False
             seconds = time.monotonic() - self._began
         logger.warning("%s: seconds away=%.1f", self._end, seconds)

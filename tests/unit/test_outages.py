@@ -49,3 +49,16 @@ def test_an_outage_that_goes_on_is_told_again(lines: pytest.LogCaptureFixture, m
     outage.fails("claim", "failed")
     outage.works("claim")
     assert told(lines) == ["failed", "failed", END]
+
+
+def test_an_outage_that_no_loop_has_noticed_ends_with_the_next_turn_of_one(
+    lines: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outage = Outage(END)
+    outage.tell("a probe failed")
+    outage.works("claim")
+    assert told(lines) == ["a probe failed"]
+    monkeypatch.setattr(outages, "SETTLE_SECONDS", 0.0)
+    outage.works("claim")
+    outage.works("claim")
+    assert told(lines) == ["a probe failed", END]
