@@ -14,8 +14,8 @@ run: .venv/run ## Serve on port 8000 with everything it needs, the embedded mode
 worker: .venv/run ## Run messages of the same database in another process, without the API
 	@$(BIN)/python -m app.worker
 
-test: .venv/dev ## Run all tests (a quarter of an hour on two cores)
-	@echo "Running all tests, which takes about 15 minutes on two cores"
+test: .venv/dev ## Run all tests (about 10 minutes on two cores)
+	@echo "Running all tests, which takes about 10 minutes on two cores"
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
 
 chaos: .venv/dev ## Kill, stop and cut everything for 10 minutes a backend (CHAOS_SECONDS, CHAOS_SEED), and check
