@@ -321,7 +321,7 @@ class MissingDriver(ConfigurationError):
         "postgres": ("langgraph-checkpoint-postgres>=3.2", "psycopg[binary,pool]>=3.3"),
         "redis": ("redis[hiredis]>=8",),
     }
-    """What the extras of the package install."""
+    """Return the packages that the extras install."""
 
     def __init__(self, setting: str, extra: str, error: ImportError) -> None:
         packages = " ".join(f"'{package}'" for package in self.PACKAGES[extra])

@@ -65,7 +65,7 @@ def websocket_schema() -> str:
 
 
 def first_sentence(module: str) -> str:
-    """What a module or package of the server says of itself."""
+    """Return the first sentence of a module or package of the server."""
     path = ROOT / "app" / f"{module}.py"
     source = path if path.exists() else ROOT / "app" / module / "__init__.py"
     documentation = ast.get_docstring(ast.parse(source.read_text("utf-8"))) or ""

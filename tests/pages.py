@@ -79,7 +79,7 @@ class Block(NamedTuple):
 
     @property
     def expected(self) -> list[re.Pattern[str]]:
-        """What it prints, by its mark."""
+        """The text that it prints, by its mark."""
         patterns = []
         for kind, _, text in (note.partition(": ") for note in self.mark.split(" | ")[1:]):
             assert kind in {"shows", "matches"}, kind
@@ -120,7 +120,7 @@ def prose(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """Of the headings, as repository hosts make them."""
+    """Return the anchors of the headings, as repository hosts make them."""
     headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     plain = [re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", h).lower()) for h in headings]
     return {heading.strip().replace(" ", "-") for heading in plain}
@@ -143,7 +143,7 @@ INLINE_COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:agentq|make|uv|pip|python|uvic
 
 
 def complaints(code: str, page: Path) -> list[str]:
-    """What the commands name that does not exist: files, targets, modules, settings, options, scripts."""
+    """Return the names in the commands that do not exist: files, targets, modules, settings, options, scripts."""
     folder = page.parent if page.with_name("package.json").exists() else ROOT
     found: list[str] = []
     made: set[str] = set()
@@ -173,7 +173,7 @@ def _missing(folder: Path, paths: list[str]) -> list[str]:
 
 
 def _of_program(words: list[str], folder: Path) -> list[str]:  # noqa: C901, PLR0911, PLR0912  one case a program
-    """What a command of a known program names that does not exist; the program when it is not known."""
+    """Return the names in a known program's command that do not exist; the program when it is not known."""
     match [words[0].removeprefix(".venv/bin/"), *words[1:]]:
         case ["make", *targets]:
             return [each for each in targets if "=" not in each and each not in TARGETS]

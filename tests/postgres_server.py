@@ -38,7 +38,7 @@ BEGIN
     END LOOP;
 END $$;
 """
-"""What the migrations write, copied aside."""
+"""The first rows that the migrations write, copied aside."""
 
 RESTORE_FIRST_ROWS = """
 DROP SCHEMA IF EXISTS agent_queue_memory CASCADE;

@@ -1,1 +1,1 @@
-"""Who may use the server, and whose data they may touch."""
+"""Decide who may use the server, and whose data they may touch."""

@@ -34,7 +34,7 @@ LOOK_SECONDS = 0.5
 """How often it is looked whether the loop turns, while something runs. A loop that did not turn since is blocked."""
 
 LOADING_TASK = "load agent "
-"""What the name of a task begins with that loads the agent whose name follows."""
+"""Prefix of the name of a task that loads an agent; the name of the agent follows."""
 
 CLOSE_SECONDS = 0.3
 """How long what is left on the loop may take to end when it is closed."""

@@ -25,7 +25,7 @@ AHEAD = (
     ("GET", "/messages/{message_id}/stream", streaming.stream_of_request),
     ("POST", "/messages", routes.submit_message),
 )
-"""What is asked for most, answered ahead of the framework's stack."""
+"""The routes with the most requests. They are answered ahead of the framework's stack."""
 
 
 class Application(FastAPI):

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from .schemas.messages import ProblemError
 
 PLACES = ("body", "query", "path", "header")
-"""What FastAPI puts in front of a field's name."""
+"""The parts that FastAPI puts in front of a field's name."""
 
 
 def field_error(error: Mapping[str, Any], model: object = None) -> ProblemError:

@@ -23,7 +23,7 @@ LOOKS_PER_SECOND = 20.0
 
 
 class Sight(Protocol):
-    """What a wait estimate is made from."""
+    """The reads of the store that a wait estimate needs."""
 
     def now(self) -> datetime:
         """See `MessageStore.now`."""
@@ -73,7 +73,7 @@ class WaitEstimates:
         return found
 
     async def of_each(self, messages: Sequence[Message]) -> list[WaitEstimate]:
-        """Of messages of one tenant. While the store is away, what the messages themselves tell."""
+        """Return the estimates of messages of one tenant. While the store is away, use only the messages themselves."""
         if all(message.state is not MessageState.QUEUED for message in messages):
             return [NOTHING] * len(messages)
         throughput: Throughput | None = None

@@ -17,7 +17,7 @@ MAX_APPEND_LENGTH = 256 * 1024
 """Characters of one append, or a single longer event: no transaction or script of an engine takes long."""
 
 MAX_PENDING_PARTS = 1_000
-"""So many pieces may wait for the store; then the agent waits too."""
+"""Maximum number of pieces that wait for the store; beyond it the agent waits too."""
 
 
 class EventWriter:

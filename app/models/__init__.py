@@ -1,1 +1,1 @@
-"""What the parts of the system hand to each other: plain data by subject, without I/O and HTTP."""
+"""Plain data that the parts of the system hand to each other, by subject, without I/O and HTTP."""

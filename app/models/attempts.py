@@ -11,7 +11,7 @@ from .types import Moment
 
 
 class AttemptEnd(BaseModel):
-    """Whose attempt it was, when, and what ended it."""
+    """The worker of an attempt, its times, and what ended it."""
 
     attempt: int
     worker_id: str

@@ -1,4 +1,4 @@
-"""What is kept of a failure."""
+"""The record that is kept of a failure."""
 
 from pydantic import BaseModel, ConfigDict
 

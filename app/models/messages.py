@@ -55,7 +55,7 @@ class Readiness(StrEnum):
 
 
 class IfBusy(StrEnum):
-    """What a message does that finds unfinished messages in its thread.
+    """The choices of a message that finds unfinished messages in its thread.
 
     It waits behind them; it is not accepted; or they are cancelled, and what the running one has finished stays in the
     agent's memory, or the agent forgets all that they did.
@@ -68,7 +68,7 @@ class IfBusy(StrEnum):
 
 
 class MessageOptions(BaseModel):
-    """What only whoever runs a message has to know. None: as the settings say. Stores keep it as one JSON text."""
+    """Options that only the worker reads. None means the server's default. Stores keep them as one JSON text."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -176,7 +176,7 @@ class Thread(BaseModel):
 
 
 class Accepted(NamedTuple):
-    """What a request stored, in its order; `replayed` when an earlier request with the same key had stored it."""
+    """The messages that a request stored, in its order; `replayed` when an earlier request with its key stored them."""
 
     messages: list[Message]
     replayed: bool

@@ -1,1 +1,1 @@
-"""What operators see of a process."""
+"""Logs and outages: everything that operators see of a process."""

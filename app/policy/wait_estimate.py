@@ -1,4 +1,4 @@
-"""What a queued message waits for, and when it is likely to begin."""
+"""Say why a queued message waits, and estimate when it begins."""
 
 import math
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ NOTHING = WaitEstimate(None, None)
 
 
 def wait_estimate(message: Message, throughput: Throughput | None, head: Message | None, now: datetime) -> WaitEstimate:
-    """What a message has before it.
+    """Return why a message waits and when it may begin.
 
     `head` is the first unfinished message of its thread, asked for only where this one is behind it. What is not known
     is None; the reason is then the best one that the message itself tells.

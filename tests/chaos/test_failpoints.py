@@ -105,7 +105,7 @@ async def test_what_an_api_process_took_as_it_died_is_stored_once_when_it_is_sen
 async def test_a_long_thread_makes_way_when_the_call_is_repeated_after_a_crash_in_its_middle(
     running: Cluster, if_busy: str
 ) -> None:
-    """What the dead process has cancelled is the end of the thread; what is left of it waits in its order."""
+    """The dead process has cancelled the end of the thread; the rest waits in its order."""
     api = running.add("api", "api", slots=0, tamper=functools.partial(failpoints.arm, failpoints.CLEAR_SPOT))
     clients = Clients([api.url], if_busy)
     body = {"message": "after all", "thread_id": "t", "agent": "brief", "if_busy": if_busy}

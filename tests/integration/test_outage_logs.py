@@ -1,4 +1,4 @@
-"""What a process writes to its log while its database is away, and what its health says then. On real processes."""
+"""Logs and health of real processes while their database is away."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.servers import server_process, until
 from tests.valkey_server import ValkeyServer
 
 PROBES = 6
-"""So many while the database is away; each may wait some seconds for the agents' memory."""
+"""Number of probes while the database is away; each may wait some seconds for the agents' memory."""
 
 MOST_LINES = 6
 """Warnings of one outage that is shorter than half a minute: of the store, of hints, of the agents' memory."""

@@ -103,7 +103,7 @@ async def check(bash: Shell, block: Block, server: ServerProcess) -> None:
 
 
 def environment_of(server: ServerProcess) -> dict[str, str]:
-    """What commands of a page need that start a server of their own."""
+    """Return the environment of commands that start a server of their own."""
     return {"DATABASE_URL": DATABASE_URL, "HOST": "127.0.0.1", "PORT": str(server.port), "PYTHONPATH": str(ROOT)}
 
 

@@ -100,7 +100,7 @@ def test_deleting_a_message_that_asks_names_what_cancels_it() -> None:
     assert "POST" not in str(NotCancellable("m1", "completed"))
 
 
-# Who may not come in
+# Callers that are refused
 
 
 async def test_a_header_of_a_proxy_is_named(quiet: LiveServer) -> None:

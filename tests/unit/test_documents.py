@@ -200,7 +200,7 @@ def texts_in(nodes: list[ast.expr]) -> set[str]:
 
 
 def codes_of_calls(call: ast.Call) -> set[str]:
-    """What is given as the code: after a status, after the text of a `Failed`, or by name."""
+    """Return the values given as codes: after a status, after the text of a `Failed`, or by name."""
     found = texts_in([keyword.value for keyword in call.keywords if keyword.arg == "code"])
     match call:
         case ast.Call(args=[ast.Constant(value=int(status)), code, *_]) if 400 <= status < 600:
@@ -211,13 +211,13 @@ def codes_of_calls(call: ast.Call) -> set[str]:
 
 
 def codes_of_constants(module: ModuleType) -> set[str]:
-    """Of constants whose name is their code, such as AGENT_ERROR or WORKER_LOST_CODE."""
+    """Return the codes of constants such as AGENT_ERROR or WORKER_LOST_CODE."""
     texts = {name: value for name, value in vars(module).items() if isinstance(value, str)}
     return {value for name, value in texts.items() if value == name.removesuffix("_CODE").lower()}
 
 
 def codes_of_classes(tree: ast.Module) -> set[str]:
-    """Of errors, which have their code as an attribute of the class."""
+    """Return the codes that error classes have as an attribute."""
     found = set()
     for node in ast.walk(tree):
         match node:

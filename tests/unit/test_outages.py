@@ -1,4 +1,4 @@
-"""What the log says of an engine that is away."""
+"""The log lines about an engine that is away."""
 
 import logging
 

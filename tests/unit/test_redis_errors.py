@@ -98,7 +98,7 @@ def test_a_command_that_is_wrong_stays_wrong(mapped_errors: Callable[[], object]
 
 PASSWORD = "s3cret"
 LEAST = named(DOCS / "how-to" / "run-many-processes.md", "tested: redis access").split()[5:]
-"""What the page tells to allow, behind `ACL SETUSER app on >PASSWORD`."""
+"""The permissions that the page names, behind `ACL SETUSER app on >PASSWORD`."""
 
 
 @pytest.fixture

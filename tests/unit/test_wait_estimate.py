@@ -1,4 +1,4 @@
-"""What a queued message waits for, and when it may begin."""
+"""The reasons why a queued message waits, and the estimates of its start."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

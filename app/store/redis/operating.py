@@ -15,7 +15,7 @@ from . import replies, templates
 from .accepting import Accepting
 
 READ_AT_ONCE = 100
-"""So many messages, or positions, one script reads of those that a caller names."""
+"""Maximum number of messages or positions that one script reads for a caller."""
 
 
 class Operating(Accepting):

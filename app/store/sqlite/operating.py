@@ -131,7 +131,7 @@ class Operating(Accepting):
         ]
 
     def _dead(self, tenant: str, message_ids: Sequence[str]) -> list[Dead]:
-        """What is known of these messages. Raises MessageNotFound, NotFailed."""
+        """Return what is known of these messages. Raises MessageNotFound, NotFailed."""
         found = {row[0]: Dead._make(row) for row in self.rows("find_dead", tenant=tenant, ids=json.dumps(message_ids))}
         for message_id in message_ids:
             if message_id not in found:

@@ -449,7 +449,7 @@ SELECT number, attempt, worker_id, changed_at, :now, :error, :error_code, :detai
 UPDATE sqlite_sequence SET seq = seq + :count WHERE name = 'messages' RETURNING seq
 
 -- name: find_dead
--- What a requeue or a purge has to know of the messages in :ids, a JSON array, whatever their states.
+-- The columns that requeue and purge need of the messages in :ids, a JSON array, whatever their states.
 SELECT id, number, state, thread_id, attempt, fence, (SELECT max(id) FROM events WHERE message = number)
 FROM messages WHERE id IN (SELECT value FROM json_each(:ids)) AND tenant = :tenant
 
