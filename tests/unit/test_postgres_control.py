@@ -8,13 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app.clock import to_datetime
 from app.errors import Conflict, LeaseLost, NotFound
 from app.models.attempts import Lease, Retry
-from app.models.deliveries import DeliveryFilter, WebhookEvent
-from app.models.events import NewEvent
 from app.models.messages import IfBusy, MessageFilter, MessageState, Page
-from app.store.named_sql import load_migrations
 from app.store.postgres.store import PostgresStore
 from tests.clock import ManualClock
 from tests.contract.builders import (
@@ -40,7 +36,7 @@ from tests.contract.builders import (
     start,
 )
 from tests.postgres_server import database_of
-from tests.unit.postgres_tools import ask, opened, tell
+from tests.unit.postgres_tools import ask, opened
 
 THREADS = ("a", "b", "c")
 OUTCOMES = (DONE, FAILED, RELEASED, Retry("It broke for now.", "agent_error", 0.0), INTERRUPTED, CANCELLED)
@@ -190,58 +186,6 @@ async def test_a_paused_queue_is_paused_for_every_store(stores: Stores) -> None:
     assert (await other.throughput()).paused
     await other.pause(paused=False)
     assert (await claim_one(store)).message_id == message.id
-
-
-async def test_a_database_of_version_1_is_brought_up_to_date(url: str, clock: ManualClock) -> None:
-    """With messages of every state; the dead letters of then have a kind."""
-    tell(url, "CREATE SCHEMA agent_queue CREATE TABLE agent_queue_migrations (number INTEGER PRIMARY KEY)")
-    tell(url, load_migrations("postgres")[0][1])
-    tell(url, "INSERT INTO agent_queue_migrations VALUES (1)")
-    now = clock.now()
-    tell(url, f"INSERT INTO threads VALUES ('default', 't', 4, {now}, {now}, 'Hello', 4)")
-    tell(
-        url,
-        "INSERT INTO messages (id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state,"
-        "    readiness, created_at, changed_at)"
-        f" SELECT 'm' || i, 'default', 't', i, 'chat', 'Hello', 'normal', 1000000000000000 + {now},"
-        f"    1000000000000000 + {now}, 'queued', CASE i WHEN 1 THEN 'ready' ELSE 'blocked' END, {now}, {now}"
-        " FROM generate_series(1, 4) AS i",
-    )
-    for number, state in ((1, "completed"), (2, "failed")):
-        tell(
-            url,
-            f"UPDATE messages SET state = '{state}', readiness = NULL, rank = NULL, completed_at = {now},"
-            f" started_at = {now}, error = 'It broke.', error_code = 'agent_error' WHERE id = 'm{number}'",
-        )
-    tell(url, "UPDATE messages SET readiness = 'ready' WHERE id = 'm3'")
-    async with opened(url, clock) as store:
-        (kind,) = await store.group_dead_letters(TENANT, limit=ALL)
-        assert (kind.fingerprint, kind.count) == ("agent_error", 1)
-        assert_counts_are_what_is_there(url)
-        assert (await claim_one(store)).message_id == "m3"
-        (again,) = await store.requeue(TENANT, ["m2"])
-        assert (again.number, again.thread_number) == (5, 5)
-        head = await store.get_head(TENANT, "t")
-        assert head is not None
-        assert head.id == "m3"
-        assert_counts_are_what_is_there(url)
-
-
-async def test_a_delivery_of_version_2_tells_what_it_did(url: str, clock: ManualClock) -> None:
-    tell(url, "CREATE SCHEMA agent_queue CREATE TABLE agent_queue_migrations (number INTEGER PRIMARY KEY)")
-    for number, script in load_migrations("postgres")[:2]:
-        tell(url, script)
-        tell(url, f"INSERT INTO agent_queue_migrations VALUES ({number})")
-    data = NewEvent.done('"state": "failed" \\ é', to_datetime(clock.now())).data
-    tell(
-        url,
-        "INSERT INTO deliveries (id, tenant, message_id, url, event, state, created_at, next_at)"
-        f" VALUES ('m.1', '{TENANT}', 'm', 'https://example.com', '{data}', 'pending', {clock.now()}, {clock.now()})",
-    )
-    async with opened(url, clock) as store:
-        (record,) = await store.find_deliveries(TENANT, DeliveryFilter(), Page(ALL))
-        (taken,) = await store.claim_deliveries(ALL, lease_seconds=LEASE_SECONDS)
-        assert (record.event, taken.data) == (WebhookEvent.COMPLETED, data)
 
 
 async def test_a_requeued_message_leaves_no_row_behind_under_its_old_number(stores: Stores, url: str) -> None:

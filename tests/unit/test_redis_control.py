@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from app.errors import NotFailed, NotInterrupted
-from app.models.attempts import Interrupted, Released
+from app.models.attempts import Interrupted
 from app.models.deliveries import DeliveryAttempt, DeliveryFilter, WebhookEvent
 from app.models.events import EventType
 from app.models.messages import IfBusy, Message, MessageFilter, MessageState, Page
@@ -20,13 +20,11 @@ from tests.clock import ManualClock
 from tests.contract.builders import (
     ANSWER,
     DONE,
-    FAILED,
     HIGH,
     INTERRUPTED,
     LEASE_SECONDS,
     TENANT,
     add,
-    add_all,
     cancel_running,
     claim,
     claim_one,
@@ -215,66 +213,6 @@ async def test_a_delivery_that_an_earlier_version_made_is_sent_and_then_listed(
     assert await listed() == [delivery.id]
     await store.replay_delivery(TENANT, delivery.id)
     assert await listed() == [delivery.id]
-
-
-# A queue of version 1
-
-
-def as_in_version_1(admin: redis.Redis, folder: Path) -> None:
-    """Takes away what version 1 did not have."""
-    prefix = f"{{{folder}}}:"
-    for key in admin.scan_iter(f"{prefix}*"):
-        name = key.removeprefix(prefix)
-        if name.startswith(("tenant:messages:", "tenant:failed:", "tenant:kinds:", "kind:", "attempts:", "throughput")):
-            admin.delete(key)
-        elif name.startswith("thread:"):
-            admin.hdel(key, "head")
-        elif name.startswith("message:"):
-            admin.hdel(key, "run_at", "fingerprint")
-    admin.set(f"{prefix}schema", 1)
-
-
-async def test_a_queue_of_version_1_is_brought_up_to_date(
-    admin: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = ManualClock()
-
-    async def all_seen(store: RedisStore) -> list[Any]:
-        messages = await store.list_messages(TENANT, MessageFilter(), Page(100))
-        shown = [await store.get(TENANT, message.id) for message in messages]
-        heads = [await store.get_head(TENANT, thread) for thread in ("running", "delayed", "waiting", "none")]
-        dead = [
-            await listed(store, states=frozenset({MessageState.FAILED})),
-            await listed(store, error_code=FAILED.code),
-        ]
-        return [shown, heads, dead, await store.group_dead_letters(TENANT, limit=10)]
-
-    async with opened(RedisStore(shared_server().url, clock=clock, prefix=str(tmp_path))) as store:
-        for _ in range(3):
-            await dead_letter(store)
-            clock.advance(1)
-        await store.finish(await start(store), DONE)
-        await store.cancel(TENANT, (await add(store)).id)
-        lease = await start(store, thread="delayed")
-        await store.finish(lease, Released("later", delay=60))
-        await start(store, thread="running")
-        await add_all(store, *(new(thread=thread) for thread in ("running", "delayed", "waiting", "waiting", None)))
-        before = await all_seen(store)
-    assert len(before[0]) == 12
-    as_in_version_1(admin, tmp_path)
-    monkeypatch.setattr("app.store.redis.store.UPGRADE_BATCH", 2)
-    async with opened(RedisStore(shared_server().url, clock=clock, prefix=str(tmp_path))) as store:
-        assert await all_seen(store) == before
-        assert admin.get(f"{{{tmp_path}}}:schema") == "2"
-        assert not admin.exists(f"{{{tmp_path}}}:upgrade")
-        failed = before[2][0]
-        await store.requeue(TENANT, failed[:1])
-        await store.purge(TENANT, failed[1:2])
-        (group,) = await store.group_dead_letters(TENANT, limit=10)
-        assert group.count == 1
-        clock.advance(60)
-        assert await store.promote() == 1
-        assert len(await drain(store)) == 6, "all but what is behind the one that runs"
 
 
 # Long lists

@@ -1,7 +1,6 @@
 """Files of the SQLite store: how they are made, which are refused, and what is in them after a process is killed."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import sqlite3
@@ -11,11 +10,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from app.clock import to_datetime
 from app.errors import StoreIncompatible, StoreUnavailable
-from app.models.deliveries import DeliveryFilter, WebhookEvent
-from app.models.events import NewEvent
-from app.models.messages import MessageState, Page
+from app.models.messages import MessageState
 from app.store.named_sql import load_migrations
 from app.store.sqlite import connection as sqlite_connection
 from app.store.sqlite.store import SqliteStore
@@ -57,25 +53,6 @@ async def test_a_file_that_is_opened_again_keeps_everything(path: Path, clock: M
         await store.append(running, [chunk(0)])
         await store.finish(running, DONE)
     assert ask(path, "SELECT group_concat(sql, ';') FROM sqlite_schema") == schema
-
-
-async def test_a_delivery_of_version_2_tells_what_it_did(path: Path, clock: ManualClock) -> None:
-    path.parent.mkdir()
-    data = NewEvent.done('"state": "failed" \\ é', to_datetime(clock.now())).data
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for _, script in load_migrations("sqlite")[:2]:
-            connection.executescript(script)
-        connection.execute(f"PRAGMA application_id = {sqlite_connection.APPLICATION_ID}")
-        connection.execute("PRAGMA user_version = 2")
-        connection.execute(
-            "INSERT INTO deliveries (id, tenant, message_id, url, event, state, created_at, next_at)"
-            " VALUES ('m.1', ?, 'm', 'https://example.com', ?, 'pending', ?, ?)",
-            [TENANT, data, clock.now(), clock.now()],
-        )
-    async with opened(path, clock) as store:
-        (record,) = await store.find_deliveries(TENANT, DeliveryFilter(), Page(ALL))
-        (taken,) = await store.claim_deliveries(ALL, lease_seconds=30)
-        assert (record.event, taken.data) == (WebhookEvent.COMPLETED, data)
 
 
 async def test_a_queue_keeps_its_name_and_one_made_anew_gets_another(path: Path) -> None:

@@ -21,8 +21,7 @@ from .operating import Operating
 from .running import Running
 from .scripts import load_scripts
 
-SCHEMA_VERSION = 2
-UPGRADE_BATCH = 1_000
+SCHEMA_VERSION = 1
 
 
 class RedisStore(Operating, Running):
@@ -81,11 +80,9 @@ class RedisStore(Operating, Running):
             raise
 
     async def _open_queue(self) -> None:
-        """Make the queue unless there is one, bring it up to date; refuse what is not ours, or newer."""
-        command = ("EVAL", self._scripts["open"].text, 1, self._prefix, SCHEMA_VERSION, uuid.uuid4().hex, UPGRADE_BATCH)
-        version = await self._write_link.ask(*command)
-        while version == "1":
-            version = await self._write_link.ask(*command)
+        """Make the queue unless there is one; refuse what is not ours, or newer."""
+        script = self._scripts["open"].text
+        version = await self._write_link.ask("EVAL", script, 1, self._prefix, SCHEMA_VERSION, uuid.uuid4().hex)
         if version is None or not version.isdecimal():
             raise StoreIncompatible(
                 f"The database has keys under {self._prefix} that are not of this program; name another database."

@@ -8,7 +8,8 @@ CREATE TABLE threads (
     created_at BIGINT NOT NULL,
     last_activity BIGINT NOT NULL,         -- but for claims, which lock no thread: see `list_threads`
     last_message_preview TEXT NOT NULL,
-    unfinished BIGINT NOT NULL,            -- queued and processing; counted where the row is locked anyway
+    unfinished BIGINT NOT NULL,            -- queued, processing and interrupted; counted where the row is locked anyway
+    interrupted BIGINT NOT NULL DEFAULT 0, -- of the unfinished
     completed BIGINT NOT NULL DEFAULT 0,
     failed BIGINT NOT NULL DEFAULT 0,
     cancelled BIGINT NOT NULL DEFAULT 0,
@@ -26,7 +27,6 @@ CREATE TABLE messages (
     thread_id TEXT COLLATE "C",
     thread_number BIGINT NOT NULL,         -- 1..n within the thread, 0 without one
     agent TEXT COLLATE "C" NOT NULL,
-    content TEXT NOT NULL,
     priority TEXT NOT NULL,
     base_rank BIGINT NOT NULL,             -- from its own priority and time, fixed at accept
     rank BIGINT,                           -- while it waits: the lowest base_rank of itself and those behind it in its
@@ -45,10 +45,21 @@ CREATE TABLE messages (
     changed_at BIGINT NOT NULL,            -- time of the last change of state
     started_at BIGINT,
     completed_at BIGINT,                   -- time of the terminal state, whichever it is
-    result TEXT,
-    error TEXT,
+    log_pruned BOOLEAN NOT NULL DEFAULT FALSE,
+    cancel_requested BOOLEAN NOT NULL DEFAULT FALSE,
+    interrupt_expires_at BIGINT,           -- only while interrupted
     error_code TEXT,
-    log_pruned BOOLEAN NOT NULL DEFAULT FALSE
+    fingerprint TEXT COLLATE "C",          -- of the failure
+    options TEXT,                          -- JSON; nothing here asks for it
+    rollback TEXT,                         -- ids to be forgotten first: a JSON array
+    webhook_url TEXT,
+    webhook_events TEXT,                   -- what the webhook is told of: a JSON array; NULL for the ends
+    error TEXT,
+    interrupt TEXT,                        -- what a human is asked: a JSON array
+    resume_value TEXT,                     -- the answer: a JSON object
+    content TEXT NOT NULL,
+    result TEXT,
+    output TEXT                            -- the answer's JSON, where a run came to more than text
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);  -- every message leaves several dead rows on its way
 
 CREATE INDEX messages_ready ON messages (agent, rank, number) WHERE readiness = 'ready';
@@ -59,9 +70,16 @@ CREATE INDEX messages_queued_in_thread ON messages (tenant, thread_id, thread_nu
     WHERE state = 'queued' AND thread_id IS NOT NULL;
 CREATE UNIQUE INDEX messages_one_running ON messages (tenant, thread_id)
     WHERE state = 'processing' AND thread_id IS NOT NULL;
+CREATE UNIQUE INDEX messages_interrupted_in_thread ON messages (tenant, thread_id)
+    WHERE state = 'interrupted' AND thread_id IS NOT NULL;
 CREATE INDEX messages_leased ON messages (coalesce(lease_until, 0), number) WHERE state = 'processing';
+CREATE INDEX messages_interrupted ON messages (interrupt_expires_at, number) WHERE state = 'interrupted';
 CREATE INDEX messages_ended ON messages (completed_at, number) WHERE completed_at IS NOT NULL;
 CREATE INDEX messages_with_log ON messages (completed_at, number) WHERE completed_at IS NOT NULL AND NOT log_pruned;
+CREATE INDEX messages_of_tenant ON messages (tenant, number);
+CREATE INDEX messages_failed ON messages (tenant, number) WHERE state = 'failed';
+CREATE INDEX messages_failed_by_kind ON messages (tenant, fingerprint, completed_at) WHERE state = 'failed';
+CREATE INDEX messages_cancelled ON messages (tenant, number) WHERE state = 'cancelled';
 
 CREATE TABLE events (
     message BIGINT NOT NULL,               -- messages.number
@@ -74,9 +92,57 @@ CREATE TABLE events (
 
 CREATE INDEX events_attempts ON events (message, id) WHERE type = 'processing';
 
+CREATE TABLE dropped_logs (                -- logs of which no message knows any more; their events are deleted in parts
+    message BIGINT PRIMARY KEY             -- as in `events`
+);
+
+CREATE TABLE attempts (                    -- those that failed
+    message BIGINT NOT NULL,               -- messages.number
+    fence BIGINT NOT NULL,                 -- of the attempt: in the order of time, and never twice
+    attempt BIGINT NOT NULL,
+    worker_id TEXT NOT NULL,
+    started_at BIGINT NOT NULL,
+    ended_at BIGINT NOT NULL,
+    error TEXT NOT NULL,
+    error_code TEXT NOT NULL,
+    details TEXT,                          -- where it failed: JSON; nothing here asks for it
+    PRIMARY KEY (message, fence)
+);
+
+CREATE TABLE request_keys (
+    tenant TEXT COLLATE "C" NOT NULL,
+    key TEXT COLLATE "C" NOT NULL,
+    fingerprint TEXT NOT NULL,
+    receipts TEXT NOT NULL,                -- what was answered: a JSON array
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (tenant, key)
+);
+
+CREATE INDEX request_keys_by_age ON request_keys (created_at);
+
+CREATE TABLE deliveries (                  -- news of messages, for their webhooks
+    id TEXT COLLATE "C" PRIMARY KEY,
+    tenant TEXT COLLATE "C" NOT NULL,
+    message_id TEXT COLLATE "C" NOT NULL,
+    thread_id TEXT COLLATE "C",
+    url TEXT NOT NULL,
+    event TEXT NOT NULL,                   -- the state that it tells of
+    state TEXT NOT NULL,
+    tries BIGINT NOT NULL DEFAULT 0,
+    created_at BIGINT NOT NULL,
+    next_at BIGINT,                        -- only while pending
+    attempts TEXT[] NOT NULL DEFAULT '{}', -- a JSON object each
+    data TEXT NOT NULL                     -- of the event
+);
+
+CREATE INDEX deliveries_due ON deliveries (next_at, id) WHERE state = 'pending';
+CREATE INDEX deliveries_of_message ON deliveries (message_id, created_at, id);
+CREATE INDEX deliveries_by_kind ON deliveries (tenant, state, event, created_at, id);
+
 -- Figures that need no count over the table. Each connection counts in rows of its own, or all writers would wait for
 -- each other at one row; those of connections that are gone are added up in the rows of backend 0. What is processed is
 -- counted as unfinished: the few rows of that state are counted when they are asked for, and a claim counts nothing.
+-- Interrupted messages are counted apart here, while `threads.unfinished` has them too: their threads are closed.
 
 CREATE TABLE tallies (                     -- messages by state
     backend INTEGER NOT NULL,
@@ -99,8 +165,9 @@ CREATE TABLE commits (                     -- the last transaction of each conne
     committed_at TIMESTAMPTZ NOT NULL
 ) WITH (fillfactor = 50);
 
-CREATE TABLE queue (                       -- one row: which queue this is, so that the agents' memory can tell
-    id TEXT PRIMARY KEY
+CREATE TABLE queue (                       -- one row
+    id TEXT PRIMARY KEY,                   -- which queue this is, so that the agents' memory can tell
+    paused BOOLEAN NOT NULL DEFAULT FALSE
 );
 
 INSERT INTO queue (id) VALUES (replace(gen_random_uuid()::text, '-', ''));
@@ -110,9 +177,23 @@ CREATE TABLE workers (
     host TEXT NOT NULL,
     pid BIGINT NOT NULL,
     slots BIGINT NOT NULL,
+    agents TEXT NOT NULL,                  -- a JSON array, empty where a worker does not tell them
     started_at BIGINT NOT NULL,
     last_beat BIGINT NOT NULL
 );
+
+-- The store's own time, which goes on when the server's clock is stepped: one row, see `app.clock.ClockState`.
+CREATE TABLE clock (
+    epoch BIGINT PRIMARY KEY,             -- number of steps that were corrected
+    correction BIGINT NOT NULL,           -- store time minus the server's at `since`, in milliseconds; it wears off
+    since BIGINT NOT NULL,
+    seen BIGINT NOT NULL,                 -- a recent store time
+    boot TEXT NOT NULL,                    -- the start of the host from which `noted` counts
+    ahead BIGINT NOT NULL,                 -- the server's clock minus that host's, which is never stepped: milliseconds
+    noted BIGINT NOT NULL
+);
+
+INSERT INTO clock (epoch, correction, since, seen, boot, ahead, noted) VALUES (0, 0, 0, 0, '', 0, 0);
 
 CREATE FUNCTION count_added() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -120,7 +201,8 @@ BEGIN
     SELECT pg_backend_pid(), tenant, 'unfinished', count(*) FROM added GROUP BY tenant
     ON CONFLICT (backend, tenant, state) DO UPDATE SET messages = tally.messages + excluded.messages;
     INSERT INTO agent_queue.levels AS level (backend, level, waiting)
-    SELECT pg_backend_pid(), rank / 1000000000000000, count(*) FROM added GROUP BY rank / 1000000000000000
+    SELECT pg_backend_pid(), rank / 1000000000000000, count(*) FROM added WHERE rank IS NOT NULL
+    GROUP BY rank / 1000000000000000
     ON CONFLICT (backend, level) DO UPDATE SET waiting = level.waiting + excluded.waiting;
     RETURN NULL;
 END $$;
@@ -128,14 +210,17 @@ END $$;
 CREATE TRIGGER messages_added AFTER INSERT ON messages
 REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION count_added();
 
--- The rows of `threads` are locked by whoever ends a message or puts one back.
+-- The rows of `threads` are locked by whoever ends or interrupts a message or puts one back. Who requeues a message
+-- that had ended has counted it as unfinished already, as who adds one (`enter_threads`).
 CREATE FUNCTION count_changed() RETURNS trigger LANGUAGE plpgsql SET enable_hashjoin = on AS $$
 BEGIN
     INSERT INTO agent_queue.tallies AS tally (backend, tenant, state, messages)
     SELECT pg_backend_pid(), tenant, state, sum(messages) FROM (
-        SELECT tenant, CASE WHEN completed_at IS NULL THEN 'unfinished' ELSE state END AS state, 1 AS messages FROM later
+        SELECT tenant, CASE WHEN state IN ('queued', 'processing') THEN 'unfinished' ELSE state END AS state,
+            1 AS messages
+        FROM later
         UNION ALL
-        SELECT tenant, CASE WHEN completed_at IS NULL THEN 'unfinished' ELSE state END, -1 FROM earlier
+        SELECT tenant, CASE WHEN state IN ('queued', 'processing') THEN 'unfinished' ELSE state END, -1 FROM earlier
     ) AS change GROUP BY tenant, state HAVING sum(messages) <> 0
     ON CONFLICT (backend, tenant, state) DO UPDATE SET messages = tally.messages + excluded.messages;
     INSERT INTO agent_queue.levels AS level (backend, level, waiting)
@@ -146,17 +231,21 @@ BEGIN
     ) AS change GROUP BY change.level HAVING sum(waiting) <> 0
     ON CONFLICT (backend, level) DO UPDATE SET waiting = level.waiting + excluded.waiting;
     UPDATE agent_queue.threads AS thread SET
-        unfinished = unfinished - change.completed - change.failed - change.cancelled,
+        unfinished = thread.unfinished - change.ended,
         completed = thread.completed + change.completed,
         failed = thread.failed + change.failed,
         cancelled = thread.cancelled + change.cancelled,
+        interrupted = thread.interrupted + change.interrupted,
         last_activity = greatest(last_activity, change.changed_at)
     FROM (
         SELECT later.tenant, later.thread_id, max(later.changed_at) AS changed_at,
+            count(later.completed_at) AS ended,
             count(*) FILTER (WHERE later.state = 'completed') AS completed,
-            count(*) FILTER (WHERE later.state = 'failed') AS failed,
-            count(*) FILTER (WHERE later.state = 'cancelled') AS cancelled
-        FROM later JOIN earlier ON earlier.number = later.number
+            count(*) FILTER (WHERE later.state = 'failed') - count(*) FILTER (WHERE earlier.state = 'failed') AS failed,
+            count(*) FILTER (WHERE later.state = 'cancelled') AS cancelled,
+            count(*) FILTER (WHERE later.state = 'interrupted')
+                - count(*) FILTER (WHERE earlier.state = 'interrupted') AS interrupted
+        FROM later JOIN earlier ON earlier.id = later.id  -- a message that is requeued gets another number
         WHERE later.thread_id IS NOT NULL AND later.state <> earlier.state AND later.state <> 'processing'
         GROUP BY later.tenant, later.thread_id
     ) AS change
@@ -184,7 +273,9 @@ BEGIN
         FROM deleted WHERE thread_id IS NOT NULL GROUP BY tenant, thread_id
     ) AS change
     WHERE thread.tenant = change.tenant AND thread.thread_id = change.thread_id;
-    DELETE FROM agent_queue.events USING deleted WHERE events.message = deleted.number;
+    INSERT INTO agent_queue.dropped_logs (message) SELECT number FROM deleted;
+    DELETE FROM agent_queue.attempts USING deleted WHERE attempts.message = deleted.number;
+    DELETE FROM agent_queue.deliveries USING deleted WHERE deliveries.message_id = deleted.id;
     RETURN NULL;
 END $$;
 

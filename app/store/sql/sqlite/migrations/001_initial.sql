@@ -9,6 +9,7 @@ CREATE TABLE threads (
     last_message_preview TEXT NOT NULL,
     queued INTEGER NOT NULL DEFAULT 0,     -- the counts by state are kept by the triggers below
     processing INTEGER NOT NULL DEFAULT 0,
+    interrupted INTEGER NOT NULL DEFAULT 0,
     completed INTEGER NOT NULL DEFAULT 0,
     failed INTEGER NOT NULL DEFAULT 0,
     cancelled INTEGER NOT NULL DEFAULT 0,
@@ -16,6 +17,8 @@ CREATE TABLE threads (
 ) WITHOUT ROWID;
 
 CREATE INDEX threads_by_activity ON threads (tenant, last_activity, thread_id);
+CREATE INDEX threads_empty ON threads (last_activity)
+    WHERE queued + processing + interrupted + completed + failed + cancelled = 0;
 
 CREATE TABLE messages (
     -- Order of accepting, the tie-break of equal ranks. Never used again: the fences of the agents' memory count on it.
@@ -25,7 +28,6 @@ CREATE TABLE messages (
     thread_id TEXT,
     thread_number INTEGER NOT NULL,        -- 1..n within the thread, 0 without one
     agent TEXT NOT NULL,
-    content TEXT NOT NULL,
     priority TEXT NOT NULL,
     base_rank INTEGER NOT NULL,            -- from its own priority and time, fixed at accept
     rank INTEGER,                          -- while it waits: the lowest base_rank of itself and those behind it in its
@@ -44,10 +46,22 @@ CREATE TABLE messages (
     changed_at INTEGER NOT NULL,           -- time of the last change of state
     started_at INTEGER,
     completed_at INTEGER,                  -- time of the terminal state, whichever it is
-    result TEXT,
-    error TEXT,
+    log_pruned INTEGER NOT NULL DEFAULT 0,
+    cancel_requested INTEGER NOT NULL DEFAULT 0,
+    interrupt_expires_at INTEGER,          -- only while interrupted
     error_code TEXT,
-    log_pruned INTEGER NOT NULL DEFAULT 0
+    fingerprint TEXT,                      -- of the failure
+    options TEXT,                          -- JSON; nothing here asks for it
+    rollback TEXT,                         -- ids to be forgotten first: a JSON array
+    webhook_url TEXT,
+    webhook_events TEXT,                   -- what the webhook is told of: a JSON array; NULL for the ends
+    -- Long texts come last: what is before them is read without them.
+    error TEXT,
+    interrupt TEXT,                        -- what a human is asked: a JSON array
+    resume_value TEXT,                     -- the answer: a JSON object
+    content TEXT NOT NULL,
+    result TEXT,
+    output TEXT                            -- the answer's JSON, where a run came to more than text
 );
 
 CREATE INDEX messages_ready ON messages (agent, rank) WHERE readiness = 'ready';
@@ -58,9 +72,16 @@ CREATE INDEX messages_queued_in_thread ON messages (tenant, thread_id, thread_nu
     WHERE state = 'queued' AND thread_id IS NOT NULL;
 CREATE UNIQUE INDEX messages_one_running ON messages (tenant, thread_id)
     WHERE state = 'processing' AND thread_id IS NOT NULL;
+CREATE UNIQUE INDEX messages_interrupted_in_thread ON messages (tenant, thread_id)
+    WHERE state = 'interrupted' AND thread_id IS NOT NULL;
 CREATE INDEX messages_leased ON messages (lease_until) WHERE state = 'processing';
+CREATE INDEX messages_interrupted ON messages (interrupt_expires_at) WHERE state = 'interrupted';
 CREATE INDEX messages_ended ON messages (completed_at) WHERE completed_at IS NOT NULL;
 CREATE INDEX messages_with_log ON messages (completed_at) WHERE completed_at IS NOT NULL AND log_pruned = 0;
+CREATE INDEX messages_of_tenant ON messages (tenant, number);
+CREATE INDEX messages_failed ON messages (tenant, number) WHERE state = 'failed';
+CREATE INDEX messages_failed_by_kind ON messages (tenant, fingerprint, completed_at) WHERE state = 'failed';
+CREATE INDEX messages_cancelled ON messages (tenant, number) WHERE state = 'cancelled';
 
 CREATE TABLE events (
     message INTEGER NOT NULL,              -- messages.number
@@ -70,6 +91,53 @@ CREATE TABLE events (
     created_at INTEGER NOT NULL,
     PRIMARY KEY (message, id)
 ) WITHOUT ROWID;
+
+CREATE TABLE dropped_logs (                -- logs of which no message knows any more; their events are deleted in parts
+    message INTEGER PRIMARY KEY            -- as in `events`
+);
+
+CREATE TABLE attempts (                    -- those that failed
+    message INTEGER NOT NULL,              -- messages.number
+    attempt INTEGER NOT NULL,
+    worker_id TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    error TEXT NOT NULL,
+    error_code TEXT NOT NULL,
+    details TEXT                           -- where it failed: JSON; nothing here asks for it
+);
+
+CREATE INDEX attempts_of_message ON attempts (message);
+
+CREATE TABLE request_keys (
+    tenant TEXT NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    receipts TEXT NOT NULL,                -- what was answered: a JSON array
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, key)
+) WITHOUT ROWID;
+
+CREATE INDEX request_keys_by_age ON request_keys (created_at);
+
+CREATE TABLE deliveries (                  -- news of messages, for their webhooks
+    id TEXT PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    thread_id TEXT,
+    url TEXT NOT NULL,
+    event TEXT NOT NULL,                   -- the state that it tells of
+    state TEXT NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER NOT NULL,
+    next_at INTEGER,                       -- only while pending
+    attempts TEXT NOT NULL DEFAULT '[]',   -- a JSON array
+    data TEXT NOT NULL                     -- of the event; last, so that lists need not read over long ones
+);
+
+CREATE INDEX deliveries_due ON deliveries (next_at) WHERE state = 'pending';
+CREATE INDEX deliveries_of_message ON deliveries (message_id, created_at, id);
+CREATE INDEX deliveries_by_kind ON deliveries (tenant, state, event, created_at, id);
 
 CREATE TABLE tallies (                     -- messages by state, so that no figure needs a count over the table
     tenant TEXT NOT NULL,
@@ -83,8 +151,9 @@ CREATE TABLE levels (                      -- waiting messages by level of rank:
     waiting INTEGER NOT NULL
 );
 
-CREATE TABLE queue (                       -- one row: which queue this is, so that the agents' memory can tell
-    id TEXT PRIMARY KEY
+CREATE TABLE queue (                       -- one row
+    id TEXT PRIMARY KEY,                   -- which queue this is, so that the agents' memory can tell
+    paused INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
 INSERT INTO queue (id) VALUES (lower(hex(randomblob(16))));
@@ -94,18 +163,32 @@ CREATE TABLE workers (
     host TEXT NOT NULL,
     pid INTEGER NOT NULL,
     slots INTEGER NOT NULL,
+    agents TEXT NOT NULL,                  -- a JSON array, empty where a worker does not tell them
     started_at INTEGER NOT NULL,
     last_beat INTEGER NOT NULL
 ) WITHOUT ROWID;
 
-CREATE TABLE hints (                       -- what other processes on this file should look at; a ring, pruned by its writer
+-- The store's own time, which goes on when the host's clock is stepped: one row, see `app.clock.ClockState`.
+CREATE TABLE clock (
+    epoch INTEGER NOT NULL,                -- number of steps that were corrected
+    correction INTEGER NOT NULL,           -- store time minus the host's at `since`, in milliseconds; it wears off
+    since INTEGER NOT NULL,
+    seen INTEGER NOT NULL,                 -- a recent store time
+    boot TEXT NOT NULL,                    -- the start of the host from which `noted` counts
+    ahead INTEGER NOT NULL,                -- wall clock minus the clock that is never stepped, in milliseconds
+    noted INTEGER NOT NULL
+);
+
+INSERT INTO clock (epoch, correction, since, seen, boot, ahead, noted) VALUES (0, 0, 0, 0, '', 0, 0);
+
+CREATE TABLE hints (                       -- what other processes on this file should look at: a ring
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     process TEXT NOT NULL,
     topics TEXT NOT NULL                   -- JSON array
 );
 
 CREATE TRIGGER messages_added AFTER INSERT ON messages BEGIN
-    INSERT INTO levels (level, waiting) VALUES (NEW.rank / 1000000000000000, 1)
+    INSERT INTO levels (level, waiting) SELECT NEW.rank / 1000000000000000, 1 WHERE NEW.rank IS NOT NULL
     ON CONFLICT (level) DO UPDATE SET waiting = waiting + 1;
     INSERT INTO tallies (tenant, state, messages) VALUES (NEW.tenant, NEW.state, 1)
     ON CONFLICT (state, tenant) DO UPDATE SET messages = messages + 1;
@@ -129,6 +212,7 @@ CREATE TRIGGER messages_moved AFTER UPDATE OF state ON messages WHEN OLD.state <
         completed = completed + (NEW.state = 'completed') - (OLD.state = 'completed'),
         failed = failed + (NEW.state = 'failed') - (OLD.state = 'failed'),
         cancelled = cancelled + (NEW.state = 'cancelled') - (OLD.state = 'cancelled'),
+        interrupted = interrupted + (NEW.state = 'interrupted') - (OLD.state = 'interrupted'),
         last_activity = max(last_activity, NEW.changed_at)
     WHERE tenant = NEW.tenant AND thread_id = NEW.thread_id;
 END;
@@ -140,5 +224,7 @@ CREATE TRIGGER messages_deleted AFTER DELETE ON messages BEGIN
         failed = failed - (OLD.state = 'failed'),
         cancelled = cancelled - (OLD.state = 'cancelled')
     WHERE tenant = OLD.tenant AND thread_id = OLD.thread_id;
-    DELETE FROM events WHERE message = OLD.number;
+    INSERT INTO dropped_logs (message) VALUES (OLD.number);
+    DELETE FROM attempts WHERE message = OLD.number;
+    DELETE FROM deliveries WHERE message_id = OLD.id;
 END;
