@@ -54,7 +54,7 @@ HOT = {
     "lock_unanswered": {"messages_id_key"},
     "requeue_messages": {"messages_pkey"},
     "renumber_attempts": {"attempts_pkey"},
-    "drop_logs": {"events_pkey"},
+    "delete_dropped_events": {"dropped_logs_pkey", "events_pkey"},
     "delete_messages": {"messages_pkey"},
     "lock_threads": {"messages_id_key", "threads_pkey"},
     "lock_leased": {"messages_id_key"},
@@ -250,6 +250,7 @@ BY_PREDICATE = {
     "messages_ended",
     "threads_empty",
     "tallies_pkey",
+    "dropped_logs_pkey",
 }
 """Indexes that hold only what is looked for, or little, so that they may be walked from their beginning."""
 

@@ -215,6 +215,8 @@ class Session:
         self._last: tuple[Step, ...] = ()
         self._backend: tuple[Any, ...] = ()
         self._closing = threading.Event()
+        self.touched: set[str] = set()
+        """Topics to hint at after the transaction."""
 
     @property
     def connected(self) -> bool:

@@ -46,7 +46,7 @@ class Writes(PostgresReads):
     def __init__(self, session: Session, clock: Clock) -> None:
         super().__init__(session)
         self.clock = clock
-        self.touched: set[str] = set()
+        self.touched = session.touched
         self.unsettled: deque[Unsettled] = deque()
         """Long threads whose ranks `Controlling.settle` has to carry on."""
 

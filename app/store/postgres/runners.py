@@ -8,7 +8,6 @@ from typing import Any
 from ...errors import CommitUnknown, NotFound, StoreUnavailable
 from ..group_commit import Operation, Result
 from .connection import Session
-from .operations import Writes
 
 Publish = Callable[[set[str]], None]
 
@@ -78,9 +77,8 @@ class Reading(Runner):
 class OneByOne(Runner):
     """Each operation is a transaction of its own."""
 
-    def __init__(self, writes: Writes, publish: Publish) -> None:
-        super().__init__(writes.session)
-        self._writes = writes
+    def __init__(self, session: Session, publish: Publish) -> None:
+        super().__init__(session)
         self._publish = publish
 
     def run_all(self, batch: list[Operation]) -> list[Result]:
@@ -90,7 +88,7 @@ class OneByOne(Runner):
     def together(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
         """See `Runner.together`."""
         values = [work() for work in works]
-        self._publish(self._writes.touched)
+        self._publish(self.session.touched)
         return values
 
 
@@ -99,14 +97,13 @@ class Together(Runner):
 
     def __init__(
         self,
-        writes: Writes,
+        session: Session,
         apply: Callable[[Sequence[Any]], Sequence[Any]],
         publish: Publish,
         *,
         parts: Callable[[Sequence[Operation]], Iterable[list[Operation]]] | None = None,
     ) -> None:
-        super().__init__(writes.session)
-        self._writes = writes
+        super().__init__(session)
         self._apply = apply
         self._publish = publish
         self._parts = parts
@@ -120,7 +117,7 @@ class Together(Runner):
     def together(self, works: Sequence[Any]) -> Sequence[Any]:
         """See `Runner.together`."""
         values = self._apply(works)
-        self._publish(self._writes.touched)
+        self._publish(self.session.touched)
         return values
 
 

@@ -27,7 +27,17 @@ from ...models.workers import Throughput, Worker
 from ..group_commit import GroupCommitThread
 from ..local_notifier import LocalNotifier
 from ..named_sql import load_queries
-from ..parts import Cleared, Settling, ThreadKey, asks_of_thread, clear, prune, repeat
+from ..parts import (
+    EVENTS_AT_ONCE,
+    Cleared,
+    Settling,
+    ThreadKey,
+    asks_of_thread,
+    clear,
+    delete_dropped,
+    prune,
+    repeat,
+)
 from ..ports import MAX_CRASHES, Capabilities, LeaseRenewer, RankPolicy, Subscription
 from ..rows import agents_text
 from ..scanning import scan
@@ -79,18 +89,22 @@ class PostgresStore:
         self._settling = Settling(lambda place: self._control_thread.run(lambda: self._controls.settle(place)))
         self._deliveries = Delivering(self._session(), self._clock)
         self._upkeep = Upkeep(self._session(), self._clock)
+        # Many messages at once take long, and whoever cancels or answers one does not wait for that.
+        self._dead_letters = Controlling(self._upkeep.session, self._clock, ranks)
         self._reads = PostgresReads(self._session())
-        self._accept_thread = self._thread("accept", Together(accepting, accepting.add, self._touch, parts=parts_of))
-        self._log_thread = self._thread("log", Together(logging, logging.append, self._touch))
-        self._finish_thread = self._thread("finish", Together(finishing, finishing.finish, self._touch))
-        self._control_thread = self._thread("control", OneByOne(self._controls, self._touch))
-        self._delivery_thread = self._thread("deliver", OneByOne(self._deliveries, self._touch))
-        self._upkeep_thread = self._thread("upkeep", OneByOne(self._upkeep, self._touch))
+        self._accept_thread = self._thread(
+            "accept", Together(accepting.session, accepting.add, self._touch, parts=parts_of)
+        )
+        self._log_thread = self._thread("log", Together(logging.session, logging.append, self._touch))
+        self._finish_thread = self._thread("finish", Together(finishing.session, finishing.finish, self._touch))
+        self._control_thread = self._thread("control", OneByOne(self._controls.session, self._touch))
+        self._delivery_thread = self._thread("deliver", OneByOne(self._deliveries.session, self._touch))
+        self._upkeep_thread = self._thread("upkeep", OneByOne(self._upkeep.session, self._touch))
         self._lists = PostgresReads(self._session())
         self._claims = Controlling(self._session(), self._clock, ranks)
         self._read_thread = self._thread("read", Reading(self._reads.session))
         self._list_thread = self._thread("list", Reading(self._lists.session))
-        self._claim_thread = self._thread("claim", OneByOne(self._claims, self._touch))
+        self._claim_thread = self._thread("claim", OneByOne(self._claims.session, self._touch))
         self._work_threads = (
             self._read_thread,  # these two first: where connections are few, the store opens with them and reports it
             self._upkeep_thread,
@@ -222,13 +236,19 @@ class PostgresStore:
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         """See `MessageStore.requeue`."""
-        messages = await self._control_thread.run(lambda: self._controls.requeue(tenant, message_ids))
-        await self._settling.complete(self._controls.unsettled, messages)
+        messages = await self._upkeep_thread.run(lambda: self._dead_letters.requeue(tenant, message_ids))
+        await self._settling.complete(self._dead_letters.unsettled, messages)
+        await delete_dropped(self._delete_dropped_events)
         return messages
 
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
         """See `MessageStore.purge`."""
-        return await self._control_thread.run(lambda: self._controls.purge(tenant, message_ids))
+        keys = await self._upkeep_thread.run(lambda: self._dead_letters.purge(tenant, message_ids))
+        await delete_dropped(self._delete_dropped_events)
+        return keys
+
+    async def _delete_dropped_events(self) -> int:
+        return await self._upkeep_thread.run(self._upkeep.delete_dropped_events)
 
     async def list_attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
         """See `MessageStore.list_attempts`."""
@@ -293,7 +313,9 @@ class PostgresStore:
         def prune_part(size: int) -> Awaitable[tuple[int, list[str], bool]]:
             return self._upkeep_thread.run(lambda: self._upkeep.prune_messages(age, size))
 
-        return await prune(prune_part, limit, PRUNE_BATCH)
+        pruned = await prune(prune_part, limit, PRUNE_BATCH)
+        await repeat(self._delete_dropped_events, EVENTS_AT_ONCE)
+        return pruned
 
     # Event log
 

@@ -3,6 +3,7 @@
 from ...clock import ClockState, Sample, SteadyClock
 from ...models.attempts import Cancelled, Failed
 from ...models.messages import Message
+from ..parts import EVENTS_AT_ONCE
 from ..ports import MOVED, READY, message_topic
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
 from .changes import Changes, Ended, FailedNow, Locked, Logs, PutBack
@@ -125,6 +126,14 @@ class Upkeep(Changes):
         ]
         keys += [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
         return len(deleted), keys, len(threads) == limit
+
+    def delete_dropped_events(self) -> int:
+        """Delete up to EVENTS_AT_ONCE events of logs that were dropped. Return how many."""
+        with self.transaction():
+            deleted = int(self.value("delete_dropped_events", limit=EVENTS_AT_ONCE))
+            if deleted < EVENTS_AT_ONCE:
+                self.rows("forget_dropped_logs")
+        return deleted
 
     def prune_workers(self, silent_for_ms: int) -> None:
         """See `WorkerStore.prune_workers`. What connections that are gone have counted is added up, too."""

@@ -4,6 +4,7 @@ import json
 
 from ...clock import ClockState, Sample, SteadyClock
 from ...models.messages import Message
+from ..parts import EVENTS_AT_ONCE
 from .operating import Operating
 from .running import Running
 
@@ -37,6 +38,14 @@ class Writes(Operating, Running):
         threads = self.rows("prune_threads", before=before, limit=limit)
         keys += [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
         return len(deleted), keys, len(threads) == limit
+
+    def delete_dropped_events(self) -> int:
+        """Delete up to EVENTS_AT_ONCE events of logs that were dropped. Return how many."""
+        self.execute("delete_dropped_events", limit=EVENTS_AT_ONCE)
+        deleted = self._connection().changes()
+        if deleted < EVENTS_AT_ONCE:
+            self.execute("forget_dropped_logs")
+        return deleted
 
     def read_clock(self, clock: SteadyClock) -> None:
         """Let the clock learn from this host's wall clock, and keep what it decides."""

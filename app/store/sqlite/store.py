@@ -42,7 +42,17 @@ from ...observability.outages import hints_outage
 from ..group_commit import GroupCommitThread, joined
 from ..local_notifier import LocalNotifier
 from ..named_sql import load_queries
-from ..parts import Cleared, Settling, ThreadKey, asks_of_thread, clear, prune, repeat
+from ..parts import (
+    EVENTS_AT_ONCE,
+    Cleared,
+    Settling,
+    ThreadKey,
+    asks_of_thread,
+    clear,
+    delete_dropped,
+    prune,
+    repeat,
+)
 from ..ports import MAX_CRASHES, Capabilities, LeaseRenewer, RankPolicy, Subscription
 from ..scanning import scan
 from ..terminal_states import events_size, outcome_size
@@ -183,12 +193,18 @@ class SqliteStore:
         given = {each.id: each for each in await self._list_thread.run(lambda: self._lists.messages(tenant, ids))}
         messages = await self._write_thread.run(lambda: self._writes.requeue(tenant, ids, given))
         await self._settling.complete(self._writes.unsettled, messages)
+        await delete_dropped(self._delete_dropped_events)
         return await self._list_thread.run(lambda: self._lists.with_places(messages))
 
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
         """See `MessageStore.purge`."""
         ids = list(dict.fromkeys(message_ids))
-        return await self._write_thread.run(lambda: self._writes.purge(tenant, ids))
+        keys = await self._write_thread.run(lambda: self._writes.purge(tenant, ids))
+        await delete_dropped(self._delete_dropped_events)
+        return keys
+
+    async def _delete_dropped_events(self) -> int:
+        return await self._write_thread.run(self._writes.delete_dropped_events, durable=False)
 
     async def list_attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
         """See `MessageStore.list_attempts`."""
@@ -252,7 +268,9 @@ class SqliteStore:
         def prune_part(size: int) -> Awaitable[tuple[int, list[str], bool]]:
             return self._write_thread.run(lambda: self._writes.prune_messages(age, size), durable=False)
 
-        return await prune(prune_part, limit, PRUNE_BATCH)
+        pruned = await prune(prune_part, limit, PRUNE_BATCH)
+        await repeat(self._delete_dropped_events, EVENTS_AT_ONCE)
+        return pruned
 
     # Event log
 

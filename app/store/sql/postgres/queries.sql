@@ -711,7 +711,23 @@ WHERE messages.number = given.number
 RETURNING messages.id, messages.fence
 
 -- name: drop_logs
-DELETE FROM events WHERE message = ANY (%(numbers)s::bigint[])
+INSERT INTO dropped_logs (message) SELECT unnest(%(numbers)s::bigint[])
+
+-- name: delete_dropped_events
+-- Logs that another process is at are passed over.
+WITH log AS MATERIALIZED (
+    SELECT message FROM dropped_logs ORDER BY message FOR UPDATE SKIP LOCKED LIMIT %(limit)s
+), part AS MATERIALIZED (
+    SELECT event.message, event.id FROM log
+    CROSS JOIN LATERAL (SELECT message, id FROM events WHERE events.message = log.message) AS event
+    LIMIT %(limit)s
+), deleted AS (
+    DELETE FROM events USING part WHERE events.message = part.message AND events.id = part.id RETURNING 1
+)
+SELECT count(*) FROM deleted
+
+-- name: forget_dropped_logs
+DELETE FROM dropped_logs WHERE NOT EXISTS (SELECT 1 FROM events WHERE events.message = dropped_logs.message)
 
 -- name: renumber_attempts
 UPDATE attempts SET message = given.new_number

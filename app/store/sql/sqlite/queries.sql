@@ -454,7 +454,16 @@ SELECT id, number, state, thread_id, attempt, fence, (SELECT max(id) FROM events
 FROM messages WHERE id IN (SELECT value FROM json_each(:ids)) AND tenant = :tenant
 
 -- name: drop_logs
-DELETE FROM events WHERE message IN (SELECT value FROM json_each(:numbers))
+INSERT INTO dropped_logs (message) SELECT value FROM json_each(:numbers)
+
+-- name: delete_dropped_events
+DELETE FROM events WHERE (message, id) IN (
+    SELECT events.message, events.id FROM dropped_logs CROSS JOIN events ON events.message = dropped_logs.message
+    LIMIT :limit
+)
+
+-- name: forget_dropped_logs
+DELETE FROM dropped_logs
 
 -- name: renumber_attempts
 UPDATE attempts SET message = :new_number WHERE message = :number
