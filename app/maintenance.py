@@ -3,13 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from .agents.base import AgentMemory
 from .config import Settings
 from .errors import AgentQueueError
 from .observability.outages import Outage
-from .store.ports import MessageStore, WorkerStore
+from .store.ports import UpkeepStore
 
 logger = logging.getLogger(__name__)
 
@@ -20,15 +19,11 @@ NOBODY = ""
 """A memory key that no conversation has."""
 
 
-class DutyStore(MessageStore, WorkerStore, Protocol):
-    """What the duties need of the store."""
-
-
 class Maintenance:
     """Rescue, promote and prune, each in a loop of its own that no error ends."""
 
     def __init__(
-        self, store: DutyStore, memory: Callable[[], AgentMemory | None], settings: Settings, *, outage: Outage
+        self, store: UpkeepStore, memory: Callable[[], AgentMemory | None], settings: Settings, *, outage: Outage
     ) -> None:
         self._outage = outage
         self._store = store

@@ -41,7 +41,7 @@ from .models.messages import (
 from .models.workers import Throughput
 from .policy.lifecycle import TERMINAL
 from .policy.wait_estimate import WaitEstimate, wait_estimate
-from .store.ports import MOVED, MessageStore, Notifier, WebhookStore
+from .store.ports import MOVED, AcceptStore, ControlStore, Notifier, QueryStore, WebhookStore
 from .text import storable
 from .webhooks.outbound_http import Resolve, check_webhook_url, remembering, resolve_host
 
@@ -106,7 +106,7 @@ class CancelledMessages(NamedTuple):
     stopping: list[str]
 
 
-class ManagedStore(MessageStore, WebhookStore, Notifier, Protocol):
+class ManagedStore(AcceptStore, ControlStore, QueryStore, WebhookStore, Notifier, Protocol):
     """The ports that the manager needs."""
 
 
@@ -220,12 +220,12 @@ class QueueManager:
         return await self._store.get(tenant, _possible(message_id))
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
-        """See `MessageStore.list_messages`."""
+        """See `QueryStore.list_messages`."""
         return await self._store.list_messages(tenant, chosen, page)
 
-    async def list_attempts(self, messages: Sequence[Message]) -> dict[str, list[FailedAttempt]]:
+    async def list_attempts(self, tenant: str, messages: Sequence[Message]) -> dict[str, list[FailedAttempt]]:
         """The failed attempts of these messages by their ids, oldest first."""
-        found = await self._store.list_attempts([message.id for message in messages])
+        found = await self._store.list_attempts(tenant, [message.id for message in messages])
         return {message.id: found.get(message.id, []) for message in messages}
 
     async def wait_estimate(self, message: Message) -> WaitEstimate:
@@ -277,7 +277,7 @@ class QueueManager:
         return cancelled
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
-        """See `MessageStore.reprioritize`."""
+        """See `ControlStore.reprioritize`."""
         message = await self._store.reprioritize(tenant, _possible(message_id), priority)
         logger.info("Message reprioritized: id=%s, priority=%s", message_id, priority)
         return message
@@ -349,7 +349,7 @@ class QueueManager:
         return [message.id for message in found]
 
     async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
-        """See `MessageStore.group_dead_letters`."""
+        """See `QueryStore.group_dead_letters`."""
         return await self._store.group_dead_letters(tenant, limit=limit)
 
     async def pause(self) -> None:

@@ -1,13 +1,13 @@
 """Conversations: listing them and their messages."""
 
 from .models.messages import Message, Page, Thread
-from .store.ports import ThreadStore
+from .store.ports import QueryStore
 
 
 class ThreadManager:
     """Threads as their messages made them."""
 
-    def __init__(self, store: ThreadStore) -> None:
+    def __init__(self, store: QueryStore) -> None:
         self._store = store
 
     async def list_threads(self, tenant: str, page: Page) -> list[Thread]:

@@ -23,7 +23,7 @@ from .models.messages import new_message_id
 from .models.workers import AgentState, ServedAgent, Worker
 from .observability.outages import Outage
 from .store.group_commit import joined
-from .store.ports import CANCELS, READY, LeaseRenewer, MessageStore, Notifier, WorkerStore
+from .store.ports import CANCELS, READY, AttemptStore, LeaseRenewer, Notifier, WorkerStore
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ CANCELS_SECONDS = 0.05
 """So far apart are the beats that hints at cancels call for, however many are cancelled at once."""
 
 
-class WorkerPort(MessageStore, WorkerStore, Notifier, Protocol):
+class WorkerPort(AttemptStore, WorkerStore, Notifier, Protocol):
     """What a worker needs of the store."""
 
 

@@ -139,7 +139,7 @@ async def list_dead_letters(
     """Messages that have failed for good, the newest first, with every attempt. `Link` leads on to older ones."""
     page = decode_cursor(cursor, limit)
     messages = await services.queue.list_messages(principal.tenant, replace(chosen, states=FAILED), page)
-    attempts = await services.queue.list_attempts(messages)
+    attempts = await services.queue.list_attempts(principal.tenant, messages)
     told = [DeadLetter.of(message, attempts[message.id]) for message in messages]
     reply = DeadLetterList.model_construct(dead_letters=told)
     return JsonReply(reply.model_dump_json(), headers=link_behind(request, messages, limit))

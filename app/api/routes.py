@@ -184,7 +184,7 @@ async def list_messages(
 async def get_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Its status, each attempt that failed, and what was asked for with it."""
     message = await services.queue.get(principal.tenant, message_id)
-    attempts = await services.queue.list_attempts([message])
+    attempts = await services.queue.list_attempts(principal.tenant, [message])
     wait_estimate = await services.queue.wait_estimate(message)
     reply = MessageDetails.with_attempts(message, wait_estimate, attempts[message.id])
     return JsonReply(reply.model_dump_json())

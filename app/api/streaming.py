@@ -189,7 +189,7 @@ async def resume_point(
     if not text:
         return 0
     seen = _event_id(text, field)
-    page = await services.log.read(message_id, after=seen, limit=1)
+    page = await services.log.read(tenant, message_id, after=seen, limit=1)
     if seen and is_over(page, seen):
         return None
     if seen > page.last:
@@ -258,7 +258,7 @@ async def list_message_events(
 ) -> Response:
     """The log as JSON: what a stream would send, as far as it is written."""
     await services.queue.get(principal.tenant, message_id)
-    page = await services.log.read(message_id, after=_event_id(after or "0", "after"), limit=limit)
+    page = await services.log.read(principal.tenant, message_id, after=_event_id(after or "0", "after"), limit=limit)
     events = ",".join(f'{{"id":{e.id},"type":"{e.type}","data":{e.data}}}' for e in page.events)
     return JsonReply(
         f'{{"message_id":{json.dumps(message_id)},"state":"{page.state}","events":[{events}],'

@@ -54,11 +54,15 @@ class Reset:
 News = StoredEvents | Waiting | Reset | Idle
 
 
+MessageKey = tuple[str, str]
+"""Tenant and message id."""
+
+
 class Messages(Protocol):
     """What a tail needs to know of messages."""
 
     async def get(self, tenant: str, message_id: str) -> Message:
-        """See `MessageStore.get`."""
+        """See `QueryStore.get`."""
 
 
 class Source(EventLog, Messages, Sight, Notifier, Protocol):
@@ -72,9 +76,9 @@ class Streams:
         self._outage = outage
         self._source = source
         self._closing = False
-        self._logs: dict[str, LogFanout] = {}
+        self._logs: dict[MessageKey, LogFanout] = {}
         self._poller: asyncio.Task[None] | None = None
-        self._queued: Counter[str] = Counter()
+        self._queued: Counter[MessageKey] = Counter()
         self._moves = 0
         self._ticker: asyncio.Task[None] | None = None
         self._wait_estimates = WaitEstimates(source, source.subscribe(MOVED))
@@ -99,7 +103,7 @@ class Streams:
         event, or when this process closes.
         Raises MessageNotFound.
         """
-        with closing(IdleTimer(idle_seconds)) as silence, self._reader_of(message_id) as log:
+        with closing(IdleTimer(idle_seconds)) as silence, self._reader_of((tenant, message_id)) as log:
             seen = NEVER
             while not self._closing:
                 look, seen = await log.next(after, seen, silence)
@@ -141,12 +145,12 @@ class Streams:
                         return
 
     @contextmanager
-    def _reader_of(self, message_id: str) -> Iterator[LogFanout]:
+    def _reader_of(self, key: MessageKey) -> Iterator[LogFanout]:
         """The log of a message, for as long as somebody reads it, with a look at it now and then."""
-        log = self._logs.get(message_id)
+        log = self._logs.get(key)
         if log is None:
-            topic = self._source.subscribe(message_topic(message_id))
-            log = self._logs[message_id] = LogFanout(functools.partial(self._read, message_id), topic)
+            topic = self._source.subscribe(message_topic(key[1]))
+            log = self._logs[key] = LogFanout(functools.partial(self._read, *key), topic)
         log.readers += 1
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll(), name="look without a hint")
@@ -156,14 +160,14 @@ class Streams:
             log.readers -= 1
             if not log.readers:
                 log.close()
-                del self._logs[message_id]
+                del self._logs[key]
             if not self._logs:
                 self._stop_polling()
 
-    async def _read(self, message_id: str, after: int) -> tuple[EventPage, StoredEvents]:
+    async def _read(self, tenant: str, message_id: str, after: int) -> tuple[EventPage, StoredEvents]:
         """A page, and its events as they are shared. While the store is away, as if nothing had come yet."""
         try:
-            page = await self._source.read(message_id, after=after, limit=PAGE_EVENTS)
+            page = await self._source.read(tenant, message_id, after=after, limit=PAGE_EVENTS)
         except StoreUnavailable as error:
             self._outage.tell("A log could not be read, trying again: id=%s, error=%s", message_id, error)
             page = EventPage((), after, after, MessageState.PROCESSING)
@@ -177,7 +181,8 @@ class Streams:
         `seen` is of the look that saw it queued.
         """
         told: tuple[object, ...] | None = None
-        self._queued[message_id] += 1
+        key = tenant, message_id
+        self._queued[key] += 1
         if self._ticker is None:
             self._ticker = asyncio.create_task(self._tick(), name="queue positions")
         try:
@@ -200,9 +205,9 @@ class Streams:
                             return
                         break
         finally:
-            self._queued[message_id] -= 1
-            if not self._queued[message_id]:
-                del self._queued[message_id]
+            self._queued[key] -= 1
+            if not self._queued[key]:
+                del self._queued[key]
             if not self._queued and self._ticker is not None:
                 self._ticker.cancel()
                 self._ticker = None
@@ -217,16 +222,16 @@ class Streams:
 
     async def _poll(self) -> None:
         """Has logs looked at without a hint, and only for so many readers each time."""
-        turn: deque[str] = deque()
+        turn: deque[MessageKey] = deque()
         while True:
             await asyncio.sleep(POLL_SECONDS)
             readers = 0
             turn = turn or deque(self._logs)
             while turn and readers < READERS_A_POLL:
-                message_id = turn.popleft()
-                if message_id in self._logs:
-                    readers += self._logs[message_id].readers
-                    self._source.publish(message_topic(message_id))
+                key = turn.popleft()
+                if key in self._logs:
+                    readers += self._logs[key].readers
+                    self._source.publish(message_topic(key[1]))
 
     def _stop_polling(self) -> None:
         if self._poller is not None:
@@ -239,8 +244,8 @@ class Streams:
             while True:
                 if await moved.wait(POLL_SECONDS) or await self._wait_estimates.has_changed():
                     self._moves += 1
-                    for message_id in self._queued:
-                        self._logs[message_id].release()
+                    for key in self._queued:
+                        self._logs[key].release()
                     await asyncio.sleep(max(POSITION_SECONDS, self._queued.total() * POSITION_SECONDS_PER_READER))
 
     async def _text_so_far(self, tenant: str, message_id: str) -> str:

@@ -26,13 +26,13 @@ class Sight(Protocol):
     """The reads of the store that a wait estimate needs."""
 
     def now(self) -> datetime:
-        """See `MessageStore.now`."""
+        """See `AcceptStore.now`."""
 
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
-        """See `MessageStore.get_head`."""
+        """See `QueryStore.get_head`."""
 
     async def throughput(self) -> Throughput:
-        """See `MessageStore.throughput`."""
+        """See `QueryStore.throughput`."""
 
 
 class Hints(Protocol):

@@ -5,7 +5,8 @@ from pathlib import Path
 from ..clock import Clock
 from ..config import Settings, place_of
 from ..errors import ConfigurationError, MissingDriver
-from .ports import RankPolicy, Store
+from ..policy.rank import RankPolicy
+from .ports import Store
 
 SQLITE = "sqlite:///"
 POSTGRES = ("postgresql://", "postgres://")

@@ -70,25 +70,8 @@ MAX_CRASHES = 3
 """After this many lost leases a message fails, so that one which kills its worker cannot do so for ever."""
 
 
-@dataclass(frozen=True, slots=True)
-class RankPolicy:
-    """How priority and time make a rank; the lower one is claimed first.
-
-    With `aging_seconds` 0 the levels are apart by more than any time, which is strict priority. Otherwise a level is
-    a head start of that many seconds, so that nothing waits for ever behind more urgent messages.
-    """
-
-    aging_seconds: float = 0
-
-    def rank(self, level: int, accepted_at: int) -> int:
-        """Rank of a message of this priority level accepted at this time (milliseconds since the epoch)."""
-        if self.aging_seconds == 0:
-            return level * 10**15 + accepted_at
-        return accepted_at + int(level * self.aging_seconds * 1000)
-
-
-class MessageStore(Protocol):
-    """Messages and their way through the queue."""
+class AcceptStore(Protocol):
+    """Messages come in."""
 
     def now(self) -> datetime:
         """The store's time, which dates all that is stored. It goes on when a host's or a server's clock is stepped.
@@ -116,17 +99,9 @@ class MessageStore(Protocol):
         (tests/contract/test_double_texting.py).
         """
 
-    async def get(self, tenant: str, message_id: str) -> Message:
-        """The message, with its queue position while queued. Raises MessageNotFound, also for another tenant's."""
 
-    async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
-        """The newest first, with their queue positions; the cursor is (number, "") of the last one seen.
-
-        Fewer than `limit` also when their texts reach PAGE_TEXT_LENGTH, but at least one when there is one.
-        """
-
-    async def get_head(self, tenant: str, thread_id: str) -> Message | None:
-        """The first unfinished message of a thread, without its position; None without one."""
+class ControlStore(Protocol):
+    """What callers and operators do with messages that were accepted."""
 
     async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
         """Cancel a queued message; the next of its thread takes its place. Raises MessageNotFound, NotCancellable.
@@ -170,23 +145,12 @@ class MessageStore(Protocol):
         Raises MessageNotFound, NotFailed.
         """
 
-    async def list_attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
-        """The failed attempts of these messages, oldest first; those of lost workers are among them."""
-
-    async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
-        """Failed messages by fingerprint, the kind that failed last first."""
-
-    async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
-        """Totals by state, and at most `limit` queued (in claim order) and processing messages (oldest first).
-
-        Either list ends early when its texts reach PAGE_TEXT_LENGTH.
-        """
-
     async def pause(self, paused: bool) -> None:
         """While the queue is paused, claims get nothing; what runs goes on, and messages are accepted."""
 
-    async def throughput(self) -> Throughput:
-        """How fast the queue moves; the time is the mean of the THROUGHPUT_MESSAGES newest completed messages."""
+
+class AttemptStore(Protocol):
+    """Messages are processed."""
 
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
         """Take up to `limit` ready messages of these agents, lowest rank first, each with attempt and fence raised.
@@ -206,6 +170,70 @@ class MessageStore(Protocol):
         `Failed` and `Retry` list the attempt as failed.
         Repeating a finish that ended the message changes nothing. Raises LeaseLost.
         """
+
+
+class EventLog(Protocol):
+    """The log of each message: ids 1..n, dense, written before they are shown."""
+
+    async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
+        """Append in order; returns the id of the last. Raises LeaseLost, and then none was appended."""
+
+    async def read(self, tenant: str, message_id: str, *, after: int, limit: int) -> EventPage:
+        """Events with an id above `after` and the message's state, as of one moment.
+
+        Fewer than `limit` also when their data reach PAGE_LOG_LENGTH, but at least one when there is one.
+        Raises MessageNotFound, also for another tenant's.
+        """
+
+
+class QueryStore(Protocol):
+    """What there is, as of one moment each."""
+
+    async def get(self, tenant: str, message_id: str) -> Message:
+        """The message, with its queue position while queued. Raises MessageNotFound, also for another tenant's."""
+
+    async def get_head(self, tenant: str, thread_id: str) -> Message | None:
+        """The first unfinished message of a thread, without its position; None without one."""
+
+    async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
+        """The newest first, with their queue positions; the cursor is (number, "") of the last one seen.
+
+        Fewer than `limit` also when their texts reach PAGE_TEXT_LENGTH, but at least one when there is one.
+        """
+
+    async def list_attempts(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
+        """The failed attempts of these messages, oldest first; those of lost workers are among them.
+
+        An unknown message has none, nor has another tenant's.
+        """
+
+    async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
+        """Failed messages by fingerprint, the kind that failed last first."""
+
+    async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
+        """Totals by state, and at most `limit` queued (in claim order) and processing messages (oldest first).
+
+        Either list ends early when its texts reach PAGE_TEXT_LENGTH.
+        """
+
+    async def throughput(self) -> Throughput:
+        """How fast the queue moves; the time is the mean of the THROUGHPUT_MESSAGES newest completed messages."""
+
+    async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
+        """Newest activity first; the cursor is (last activity in milliseconds, thread id) of the last one seen."""
+
+    async def get_thread(self, tenant: str, thread_id: str) -> Thread:
+        """Raises ThreadNotFound, also for another tenant's."""
+
+    async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
+        """In thread order, those numbered above `after`. Raises ThreadNotFound.
+
+        Fewer than `limit` also when their texts reach PAGE_TEXT_LENGTH, but at least one when there is one.
+        """
+
+
+class UpkeepStore(Protocol):
+    """Duties that every process may do at any time: their guards are in the statements."""
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
         """Take back all messages whose lease ran out: to the queue, or failed after `max_crashes`. Returns how many.
@@ -233,34 +261,8 @@ class MessageStore(Protocol):
     async def prune_keys(self) -> None:
         """Forget the keys of requests that are older than KEY_SECONDS."""
 
-
-class EventLog(Protocol):
-    """The log of each message: ids 1..n, dense, written before they are shown."""
-
-    async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
-        """Append in order; returns the id of the last. Raises LeaseLost, and then none was appended."""
-
-    async def read(self, message_id: str, *, after: int, limit: int) -> EventPage:
-        """Events with an id above `after` and the message's state, as of one moment. Raises MessageNotFound.
-
-        Fewer than `limit` also when their data reach PAGE_LOG_LENGTH, but at least one when there is one.
-        """
-
-
-class ThreadStore(Protocol):
-    """Threads as their messages made them; metadata changes in the transaction of each change of state."""
-
-    async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
-        """Newest activity first; the cursor is (last activity in milliseconds, thread id) of the last one seen."""
-
-    async def get_thread(self, tenant: str, thread_id: str) -> Thread:
-        """Raises ThreadNotFound, also for another tenant's."""
-
-    async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
-        """In thread order, those numbered above `after`. Raises ThreadNotFound.
-
-        Fewer than `limit` also when their texts reach PAGE_TEXT_LENGTH, but at least one when there is one.
-        """
+    async def prune_workers(self, *, silent_for_seconds: float) -> None:
+        """Forget workers that have not been heard of for so long."""
 
 
 class WebhookStore(Protocol):
@@ -321,9 +323,6 @@ class WorkerStore(Protocol):
     async def list_workers(self) -> list[Worker]:
         """Workers as of their last heartbeat, oldest first."""
 
-    async def prune_workers(self, *, silent_for_seconds: float) -> None:
-        """Forget workers that have not been heard of for so long."""
-
 
 class Subscription(Protocol):
     """Hints on some topics. A hint may be lost or be nothing new: what counts is read from the store."""
@@ -354,7 +353,18 @@ class Capabilities:
     promise: str
 
 
-class Store(MessageStore, EventLog, ThreadStore, WorkerStore, WebhookStore, Notifier, Protocol):
+class Store(
+    AcceptStore,
+    ControlStore,
+    AttemptStore,
+    EventLog,
+    QueryStore,
+    UpkeepStore,
+    WebhookStore,
+    WorkerStore,
+    Notifier,
+    Protocol,
+):
     """All ports over one database."""
 
     @property

@@ -67,7 +67,7 @@ class Reads(ABC):
         return str(self.value("queue_id"))
 
     def message(self, tenant: str, message_id: str) -> Message:
-        """See `MessageStore.get`."""
+        """See `QueryStore.get`."""
         row = self.row("get_message", id=message_id, tenant=tenant)
         if row is None:
             raise MessageNotFound(message_id)
@@ -138,7 +138,7 @@ class Reads(ABC):
         return found
 
     def summary(self, tenant: str, limit: int) -> QueueSummary:
-        """See `MessageStore.summary`."""
+        """See `QueryStore.summary`."""
         totals = dict.fromkeys(MessageState, 0)
         for state, count in self.each("tallies", tenant=tenant):
             totals[MessageState(state)] = count
@@ -163,7 +163,7 @@ class Reads(ABC):
         return messages
 
     def look(self, tenant: str, chosen: MessageFilter, look: Look) -> Found:
-        """One look of `MessageStore.list_messages`."""
+        """One look of `QueryStore.list_messages`."""
         found = self._look(tenant, chosen, look)
         return found._replace(messages=self._with_positions(found.messages))
 
@@ -207,19 +207,19 @@ class Reads(ABC):
         return _found(messages, look, None if below is None else below + 1)
 
     def head(self, tenant: str, thread_id: str) -> Message | None:
-        """See `MessageStore.get_head`."""
+        """See `QueryStore.get_head`."""
         row = self.row("get_head", tenant=tenant, thread_id=thread_id)
         return None if row is None else to_message(row)
 
-    def attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
-        """See `MessageStore.list_attempts`."""
+    def attempts(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
+        """See `QueryStore.list_attempts`."""
         found: dict[str, list[FailedAttempt]] = {message_id: [] for message_id in message_ids}
-        for message_id, *attempt in self.each("list_attempts", ids=json.dumps(list(message_ids))):
+        for message_id, *attempt in self.each("list_attempts", tenant=tenant, ids=json.dumps(list(message_ids))):
             found[message_id].append(to_failed_attempt(attempt))
         return found
 
     def dead_letter_groups(self, tenant: str, limit: int) -> list[DeadLetterGroup]:
-        """See `MessageStore.group_dead_letters`."""
+        """See `QueryStore.group_dead_letters`."""
         return [
             DeadLetterGroup(
                 fingerprint=fingerprint,
@@ -256,7 +256,7 @@ class Reads(ABC):
         return list(map(to_delivery_record, rows))
 
     def throughput(self) -> Throughput:
-        """See `MessageStore.throughput`."""
+        """See `QueryStore.throughput`."""
         paused, groups, running, run_ms = self.rows("throughput", limit=THROUGHPUT_MESSAGES)[0]
         told: list[tuple[int, str]] = json.loads(groups)
         by_agents = dict(self.rows("count_running_by_agents")) if len({text for _, text in told}) > 1 else {}
@@ -269,7 +269,7 @@ class Reads(ABC):
         )
 
     def threads(self, tenant: str, page: Page) -> list[Thread]:
-        """See `ThreadStore.list_threads`."""
+        """See `QueryStore.list_threads`."""
         last_activity, thread_id = page.cursor or (2**62, "")
         rows = self.each(
             "list_threads", tenant=tenant, last_activity=last_activity, thread_id=thread_id, limit=page.limit
@@ -277,21 +277,21 @@ class Reads(ABC):
         return [to_thread(row) for row in rows]
 
     def thread(self, tenant: str, thread_id: str) -> Thread:
-        """See `ThreadStore.get_thread`."""
+        """See `QueryStore.get_thread`."""
         row = self.row("get_thread", tenant=tenant, thread_id=thread_id)
         if row is None:
             raise ThreadNotFound(thread_id)
         return to_thread(row)
 
     def thread_messages(self, tenant: str, thread_id: str, after: int, limit: int) -> list[Message]:
-        """See `ThreadStore.list_thread_messages`."""
+        """See `QueryStore.list_thread_messages`."""
         self.thread(tenant, thread_id)
         found = self._page("list_thread_messages", tenant=tenant, thread_id=thread_id, after=after, limit=limit)
         return self._with_positions(found)
 
-    def read_log(self, message_id: str, after: int, limit: int) -> EventPage:
+    def read_log(self, tenant: str, message_id: str, after: int, limit: int) -> EventPage:
         """See `EventLog.read`."""
-        found = self.find_log(message_id, after, limit)
+        found = self.find_log(tenant, message_id, after, limit)
         if found is None:
             raise MessageNotFound(message_id)
         state, first, last, rows = found
@@ -305,10 +305,10 @@ class Reads(ABC):
         return EventPage(events, first, last, MessageState(state))
 
     def find_log(
-        self, message_id: str, after: int, limit: int
+        self, tenant: str, message_id: str, after: int, limit: int
     ) -> tuple[str, int, int, Iterable[tuple[Any, ...]]] | None:
         """The message's state, its first and last event, and the rows behind `after`; None without such a message."""
-        found = self.row("find_log", id=message_id)
+        found = self.row("find_log", tenant=tenant, id=message_id)
         if found is None:
             return None
         message, state = found

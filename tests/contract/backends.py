@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Protocol
 
 from app.clock import Clock
-from app.store.ports import RankPolicy, Store
+from app.policy.rank import RankPolicy
+from app.store.ports import Store
 from app.store.postgres.store import PostgresStore
 from app.store.redis.store import RedisStore
 from app.store.sqlite.store import SqliteStore

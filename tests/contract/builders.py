@@ -164,7 +164,7 @@ def chunk(index: int, text: str = "token ") -> NewEvent:
 
 async def page(store: Store, message_id: str, *, after: int = 0, limit: int = ALL) -> EventPage:
     """A part of a message's log."""
-    return await store.read(message_id, after=after, limit=limit)
+    return await store.read(TENANT, message_id, after=after, limit=limit)
 
 
 async def log(store: Store, message_id: str) -> list[Event]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from app.models.attempts import Cancelled, Completed, Failed, Interrupted, Lease, Outcome, Released, Retry
 from app.models.events import EventType
 from app.models.messages import IfBusy, MessageState, Priority
-from app.store.ports import MAX_CRASHES, RankPolicy
+from app.policy.rank import RankPolicy
+from app.store.ports import MAX_CRASHES
 
 QUEUED, PROCESSING, INTERRUPTED = MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED
 COMPLETED, FAILED, CANCELLED = MessageState.COMPLETED, MessageState.FAILED, MessageState.CANCELLED

@@ -1,4 +1,4 @@
-"""What `MessageStore.add` promises."""
+"""What `AcceptStore.add` promises."""
 
 import asyncio
 

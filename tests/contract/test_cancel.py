@@ -1,4 +1,4 @@
-"""What `MessageStore.cancel` promises: queued messages only, and once acknowledged for ever."""
+"""What `ControlStore.cancel` promises: queued messages only, and once acknowledged for ever."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What `MessageStore.cancel` promises of messages that have begun: acknowledged once, they never complete."""
+"""What `ControlStore.cancel` promises of messages that have begun: acknowledged once, they never complete."""
 
 import asyncio
 import os
@@ -229,7 +229,7 @@ async def test_a_run_of_a_lost_worker_is_cancelled_by_the_rescue(store: Store, c
     clock.advance(LEASE_SECONDS)
     assert await store.rescue() == 1
     assert await event_types(store, lease.message_id) == ["processing", "cancelled"]
-    assert (await store.list_attempts([lease.message_id]))[lease.message_id] == []
+    assert (await store.list_attempts(TENANT, [lease.message_id]))[lease.message_id] == []
     with pytest.raises(LeaseLost):
         await store.finish(lease, DONE)
     assert await state_of(store, lease.message_id) is MessageState.CANCELLED

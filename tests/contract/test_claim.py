@@ -1,4 +1,4 @@
-"""What `MessageStore.claim` promises."""
+"""What `AttemptStore.claim` promises."""
 
 import asyncio
 import json

@@ -13,7 +13,8 @@ import pytest
 
 from app.clock import SteadyClock, to_datetime
 from app.models.messages import MessageState, Priority
-from app.store.ports import RankPolicy, Store
+from app.policy.rank import RankPolicy
+from app.store.ports import Store
 from tests.clock import START, SteppedHost
 from tests.contract.backends import StoreFactory
 from tests.contract.builders import (

@@ -327,7 +327,7 @@ async def test_a_message_is_requeued_again_and_again(store: Store, clock: Manual
         fences.append(lease.fence)
         await store.finish(lease, FAILED)
         clock.advance(1)
-        attempts = (await store.list_attempts([failed.id]))[failed.id]
+        attempts = (await store.list_attempts(TENANT, [failed.id]))[failed.id]
         assert len(attempts) == turn
         assert [attempt.ended_at for attempt in attempts] == sorted(attempt.ended_at for attempt in attempts)
     assert numbers == sorted(set(numbers))
@@ -410,7 +410,7 @@ async def test_a_purged_message_is_gone_with_all_that_was_of_it(store: Store) ->
         await store.get(TENANT, failed.id)
     with pytest.raises(MessageNotFound):
         await page(store, failed.id)
-    assert not (await store.list_attempts([failed.id])).get(failed.id)
+    assert not (await store.list_attempts(TENANT, [failed.id])).get(failed.id)
     assert await store.list_deliveries(TENANT, failed.id) == []
     assert (await store.summary(TENANT, limit=1)).totals[MessageState.FAILED] == 0
 

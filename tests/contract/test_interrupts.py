@@ -282,7 +282,7 @@ async def test_questions_spend_no_attempts(store: Store) -> None:
         lease = await claim_one(store)
         assert lease.attempt == 1
         await store.finish(lease, INTERRUPTED)
-    assert (await store.list_attempts([message.id]))[message.id] == []
+    assert (await store.list_attempts(TENANT, [message.id]))[message.id] == []
 
 
 # What is no answer

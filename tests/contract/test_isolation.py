@@ -206,3 +206,17 @@ async def test_cancelling_in_a_thread_moves_only_the_own_tenants(store: Store) -
     await store.cancel(OTHER_TENANT, theirs[0].id)
     assert (await claim_one(store)).message_id == theirs[1].id
     assert (await store.get(TENANT, ours.message_id)).state is MessageState.PROCESSING
+
+
+async def test_a_log_is_read_by_its_own_tenant_only(store: Store) -> None:
+    lease = await start(store)
+    with pytest.raises(MessageNotFound):
+        await store.read(OTHER_TENANT, lease.message_id, after=0, limit=ALL)
+    assert (await store.read(TENANT, lease.message_id, after=0, limit=ALL)).events
+
+
+async def test_failed_attempts_are_listed_to_their_own_tenant_only(store: Store) -> None:
+    lease = await start(store)
+    await store.finish(lease, FAILED)
+    assert not (await store.list_attempts(OTHER_TENANT, [lease.message_id]))[lease.message_id]
+    assert (await store.list_attempts(TENANT, [lease.message_id]))[lease.message_id]

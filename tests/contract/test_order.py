@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from app.models.attempts import Released
 from app.models.messages import Message, Priority
-from app.store.ports import RankPolicy, Store
+from app.policy.rank import RankPolicy
+from app.store.ports import Store
 from tests.clock import START, ManualClock
 from tests.contract.backends import StoreFactory
 from tests.contract.builders import (

@@ -1,4 +1,4 @@
-"""What `MessageStore.reprioritize` promises: the place that a message would have had with it from the start."""
+"""What `ControlStore.reprioritize` promises: the place that a message would have had with it from the start."""
 
 import asyncio
 

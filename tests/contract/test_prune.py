@@ -294,9 +294,9 @@ async def test_the_attempts_of_a_deleted_message_are_deleted_too(store: Store, c
     failed = await dead_letter(store)
     clock.advance(AGE + 1)
     await prune_logs(store)
-    assert len((await store.list_attempts([failed.id]))[failed.id]) == 1
+    assert len((await store.list_attempts(TENANT, [failed.id]))[failed.id]) == 1
     await prune_messages(store)
-    assert not (await store.list_attempts([failed.id])).get(failed.id)
+    assert not (await store.list_attempts(TENANT, [failed.id])).get(failed.id)
 
 
 async def test_the_queue_goes_on_as_before_after_pruning(store: Store, clock: ManualClock) -> None:

@@ -184,7 +184,7 @@ async def test_failed_attempts_are_listed_with_their_times_workers_and_errors(st
     second = await claim_one(store, worker="worker 2")
     clock.advance(8)
     await store.finish(second, FAILED)
-    attempts = (await store.list_attempts([first.message_id]))[first.message_id]
+    attempts = (await store.list_attempts(TENANT, [first.message_id]))[first.message_id]
     unknown = FailureDetails().model_dump()
     assert [attempt.model_dump() for attempt in attempts] == [
         unknown
@@ -214,7 +214,7 @@ async def test_a_failed_attempt_has_where_it_failed(store: Store, details: Failu
     await store.finish(lease, replace(AT_ONCE, details=details))
     again = await claim_one(store)
     await store.finish(again, replace(FAILED, details=details))
-    attempts = (await store.list_attempts([lease.message_id]))[lease.message_id]
+    attempts = (await store.list_attempts(TENANT, [lease.message_id]))[lease.message_id]
     wanted = (details or FailureDetails()).model_dump()
     assert len(attempts) == 2
     for attempt in attempts:
@@ -237,7 +237,7 @@ async def test_attempts_of_lost_workers_are_listed_too(store: Store, clock: Manu
     again = await claim_one(store, worker="worker 2")
     clock.advance(LEASE_SECONDS)
     await store.rescue(max_crashes=2)
-    attempts = (await store.list_attempts([lease.message_id]))[lease.message_id]
+    attempts = (await store.list_attempts(TENANT, [lease.message_id]))[lease.message_id]
     assert [(attempt.attempt, attempt.worker_id, attempt.error_code) for attempt in attempts] == [
         (1, WORKER, "worker_lost"),
         (2, "worker 2", "worker_lost"),
@@ -252,14 +252,14 @@ async def test_attempts_of_lost_workers_are_listed_too(store: Store, clock: Manu
 async def test_an_attempt_that_did_not_fail_is_not_listed(store: Store, outcome: Released) -> None:
     lease = await start(store)
     await store.finish(lease, outcome)
-    assert (await store.list_attempts([lease.message_id]))[lease.message_id] == []
+    assert (await store.list_attempts(TENANT, [lease.message_id]))[lease.message_id] == []
 
 
 async def test_a_finish_that_is_repeated_lists_no_attempt_twice(store: Store) -> None:
     lease = await start(store)
     await store.finish(lease, FAILED)
     await store.finish(lease, FAILED)
-    assert len((await store.list_attempts([lease.message_id]))[lease.message_id]) == 1
+    assert len((await store.list_attempts(TENANT, [lease.message_id]))[lease.message_id]) == 1
 
 
 async def test_attempts_of_many_messages_are_told_apart(store: Store) -> None:
@@ -267,9 +267,9 @@ async def test_attempts_of_many_messages_are_told_apart(store: Store) -> None:
     await store.finish(leases[0], AT_ONCE)
     await store.finish(leases[2], FAILED)
     ids = [lease.message_id for lease in leases]
-    found = await store.list_attempts(ids)
+    found = await store.list_attempts(TENANT, ids)
     assert [len(found[each]) for each in ids] == [1, 0, 1]
-    assert await store.list_attempts([]) == {}
+    assert await store.list_attempts(TENANT, []) == {}
 
 
 async def test_crashes_and_failures_are_counted_apart(store: Store, clock: ManualClock) -> None:
@@ -284,7 +284,7 @@ async def test_crashes_and_failures_are_counted_apart(store: Store, clock: Manua
     lease = await claim_one(store)
     message = await store.get(TENANT, lease.message_id)
     assert (message.crashes, message.state) == (2, MessageState.PROCESSING)
-    assert len((await store.list_attempts([message.id]))[message.id]) == 4
+    assert len((await store.list_attempts(TENANT, [message.id]))[message.id]) == 4
     clock.advance(LEASE_SECONDS)
     await store.rescue()
     failed = await store.get(TENANT, message.id)

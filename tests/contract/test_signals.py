@@ -227,7 +227,7 @@ async def test_what_was_hinted_is_there_to_be_read(store: Store) -> None:
 
     async def read_until(last: int) -> None:
         with store.subscribe(message_topic(lease.message_id)) as hints:
-            while (await store.read(lease.message_id, after=0, limit=1)).last < last:
+            while (await store.read(TENANT, lease.message_id, after=0, limit=1)).last < last:
                 assert await hints.wait(SOON), "an event was written without a hint"
 
     readers = [asyncio.create_task(read_until(51)) for _ in range(3)]

@@ -347,7 +347,7 @@ class StoreMachine(RuleBasedStateMachine):
         messages, logs, attempts, summary, threads = await asyncio.gather(
             asyncio.gather(*(self.store.get(TENANT, message.id) for message in known)),
             asyncio.gather(*(page(self.store, message.id) for message in known)),
-            self.store.list_attempts([message.id for message in known]),
+            self.store.list_attempts(TENANT, [message.id for message in known]),
             self.store.summary(TENANT, limit=ALL),
             all_threads(self.store),
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.models.messages import MessageState
+from app.models.messages import DEFAULT_TENANT, MessageState
 from tests import wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
@@ -160,7 +160,7 @@ async def pruned(quiet: LiveServer) -> str:
 
     async def is_pruned() -> bool:
         await store.prune_logs(older_than_seconds=0, limit=10)
-        return (await store.read(message_id, after=0, limit=10)).first > 1
+        return (await store.read(DEFAULT_TENANT, message_id, after=0, limit=10)).first > 1
 
     await until(is_pruned, "the log is pruned")
     return message_id

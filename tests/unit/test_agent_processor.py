@@ -150,7 +150,7 @@ async def test_a_question_is_passed_on_behind_what_was_said(bench: Bench) -> Non
     asked = '[{"id": "1", "value": "May I?"}]'
     assert await bench.outcome(AgentInterrupted(asked)) == Interrupted(asked, 7200.0)
     (task,) = bench.agent.tasks
-    log = await bench.store.read(task.message_id, after=0, limit=10)
+    log = await bench.store.read(TENANT, task.message_id, after=0, limit=10)
     assert [event.type for event in log.events] == ["processing", "chunk", "interrupted"]
     await resume(bench.store, await bench.store.get(TENANT, task.message_id), '{"1": [true]}')
     (again,) = await claim(bench.store, limit=1)

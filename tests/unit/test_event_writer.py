@@ -8,7 +8,7 @@ from app.events.writer import MAX_APPEND_LENGTH, MAX_CHUNK_LENGTH, EventWriter, 
 from app.models.events import Event
 from app.models.parts import Part
 from app.store.sqlite.store import SqliteStore
-from tests.contract.builders import start
+from tests.contract.builders import TENANT, start
 
 
 def discard(message: str, *, kept: bool) -> Part:
@@ -27,7 +27,7 @@ async def written(*writes: Sequence[Part]) -> list[dict[str, Any]]:
                 await writer.write(part)
             await writer.drain()
         events: list[Event] = []
-        while page := (await store.read(lease.message_id, after=len(events), limit=100)).events:
+        while page := (await store.read(TENANT, lease.message_id, after=len(events), limit=100)).events:
             events += page
         return [{"id": event.id, **json.loads(event.data)} for event in events[1:]]
     finally:

@@ -320,7 +320,7 @@ async def use_control(store: PostgresStore, clock: ManualClock) -> None:
     await store.replay_delivery(TENANT, taken.id)
     (delivery,) = await store.list_deliveries(TENANT, failing.message_id)
     assert delivery.attempts == (tried,)
-    assert len((await store.list_attempts([failing.message_id]))[failing.message_id]) == 2
+    assert len((await store.list_attempts(TENANT, [failing.message_id]))[failing.message_id]) == 2
     for states in (None, frozenset({MessageState.FAILED})):
         chosen = MessageFilter(states=states, error_code=FAILED.code)
         assert [m.id for m in await store.list_messages(TENANT, chosen, Page(ALL))] == [failing.message_id]

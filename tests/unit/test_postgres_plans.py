@@ -11,8 +11,8 @@ import pytest
 
 from app.models.attempts import Failed, Interrupted, Lease, Released
 from app.models.events import NewEvent
+from app.policy.rank import RankPolicy
 from app.store.named_sql import load_queries
-from app.store.ports import RankPolicy
 from app.store.postgres.accepting import Accepting, Add
 from app.store.postgres.connection import SETTINGS, Session, connection_parameters
 from app.store.postgres.controlling import Controlling

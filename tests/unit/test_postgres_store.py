@@ -114,7 +114,7 @@ async def test_a_read_that_fails_harms_no_other(store: PostgresStore) -> None:
         results = await asyncio.gather(
             store.get(TENANT, message.id),
             store.get(TENANT, "\ud800"),
-            store.read(message.id, after=2**70, limit=1),
+            store.read(TENANT, message.id, after=2**70, limit=1),
             store.get(TENANT, message.id),
             return_exceptions=True,
         )

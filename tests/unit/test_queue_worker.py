@@ -55,7 +55,7 @@ class FailingOnce(SqliteStore):
     failures = 0
 
     async def claim(self, *args: Any, **options: Any) -> list[Claim]:
-        """See `MessageStore.claim`."""
+        """See `AttemptStore.claim`."""
         if not self.failures:
             self.failures += 1
             raise ValueError("nobody expected this")
@@ -76,7 +76,7 @@ class WithSlowEnds(FailingOnce):
         return self.beats > before
 
     async def finish(self, lease: Lease, outcome: Outcome) -> None:
-        """See `MessageStore.finish`."""
+        """See `AttemptStore.finish`."""
         self.ending.append(outcome)
         await self.may_end.wait()
         await super().finish(lease, outcome)

@@ -136,7 +136,7 @@ async def control(store: RedisStore) -> None:
     failed, purged = [await dead_letter(store, **options) for _ in range(2)]
     assert len(await listed(store, agent="controlled")) == 2
     assert len(await store.group_dead_letters(TENANT, limit=ALL)) == 1
-    assert len((await store.list_attempts([failed.id]))[failed.id]) == 1
+    assert len((await store.list_attempts(TENANT, [failed.id]))[failed.id]) == 1
     await requeue(store, failed.id)
     await store.purge(TENANT, [purged.id])
     await store.reprioritize(TENANT, failed.id, HIGH)

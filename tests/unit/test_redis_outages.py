@@ -265,7 +265,9 @@ async def test_a_finish_is_done_once(tmp_path: Path, moment: Moment, outcome: An
             assert await drain(store) == [], "the head of its thread is unfinished"
         else:
             assert await drain(store) == ([lease.message_id] if outcome is RELEASED else []) + [behind.id]
-        assert len((await store.list_attempts([lease.message_id]))[lease.message_id]) == (outcome in (FAILED, RETRIED))
+        assert len((await store.list_attempts(TENANT, [lease.message_id]))[lease.message_id]) == (
+            outcome in (FAILED, RETRIED)
+        )
 
 
 @at_each_moment

@@ -12,8 +12,8 @@ from app.models.attempts import Completed, Lease, Released
 from app.models.deliveries import DeliveryFilter
 from app.models.events import NewEvent
 from app.models.messages import MessageState, Page, Priority
+from app.policy.rank import RankPolicy
 from app.store.named_sql import load_queries
-from app.store.ports import RankPolicy
 from app.store.sqlite.connection import connect, migrate, transaction
 from app.store.sqlite.operations import Writes
 from tests.clock import TickingClock
@@ -300,7 +300,7 @@ def test_reading_news_costs_the_same_in_any_log(empty: Seeded) -> None:
 
     def price(length: int) -> int:
         lease = running_with_log(empty, length)
-        return empty.price(lambda: empty.operations.read_log(lease.message_id, length, 100))
+        return empty.price(lambda: empty.operations.read_log(TENANT, lease.message_id, length, 100))
 
     assert price(5_000) < 2 * price(10)
 

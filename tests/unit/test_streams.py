@@ -37,12 +37,12 @@ class CountingStore(SqliteStore):
         self.looks_at_messages += 1
         return await super().get(tenant, message_id)
 
-    async def read(self, message_id: str, *, after: int, limit: int) -> EventPage:
+    async def read(self, tenant: str, message_id: str, *, after: int, limit: int) -> EventPage:
         self.reads += 1
         await self.answering.wait()
         if self.away:
             raise StoreUnavailable("The store is away.")
-        return await super().read(message_id, after=after, limit=limit)
+        return await super().read(tenant, message_id, after=after, limit=limit)
 
 
 @pytest.fixture

@@ -1,13 +1,18 @@
--- The failed attempts of messages, oldest first.
+-- The failed attempts of messages of a tenant, oldest first.
 -- KEYS[1] prefix of all keys, from which the script derives their names
--- ARGV[1...] ids
+-- ARGV[1] tenant, ARGV[2...] ids
 -- Returns for each message a list of attempt, worker, time of its start, time of its end, error, code of the error,
 -- and its details as JSON where they are known.
 -- include: keys
 
 local found = {}
-for i, id in ipairs(ARGV) do
-    found[i] = {}
-    for j, packed in ipairs(redis.call('LRANGE', attempts_key(id), 0, -1)) do found[i][j] = cmsgpack.unpack(packed) end
+for i = 2, #ARGV do
+    local of_message = {}
+    if redis.call('HGET', message_key(ARGV[i]), 'tenant') == ARGV[1] then
+        for j, packed in ipairs(redis.call('LRANGE', attempts_key(ARGV[i]), 0, -1)) do
+            of_message[j] = cmsgpack.unpack(packed)
+        end
+    end
+    found[i - 1] = of_message
 end
 return found

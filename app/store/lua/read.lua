@@ -1,23 +1,25 @@
 -- A part of a message's log and its state.
 -- KEYS[1] prefix of all keys, from which the script derives their names
--- ARGV[1] id, ARGV[2] the id behind which to begin, ARGV[3] how many, ARGV[4] length of data after which to end
+-- ARGV[1] tenant, ARGV[2] id, ARGV[3] the id behind which to begin, ARGV[4] how many, ARGV[5] length of data after which
+-- to end
 -- Returns state, ids of the first and the last event that are there, id of the first one returned, and the events (each
--- its type, a space and its data); false when there is no such message.
+-- its type, a space and its data); false when the tenant has no such
+-- message.
 -- include: keys
 
-local f = redis.call('HMGET', message_key(ARGV[1]), 'state', 'dropped')
-if not f[1] then return false end
-local dropped, log = tonumber(f[2] or 0), log_key(ARGV[1])
+local f = redis.call('HMGET', message_key(ARGV[2]), 'state', 'dropped', 'tenant')
+if f[3] ~= ARGV[1] then return false end
+local dropped, log = tonumber(f[2] or 0), log_key(ARGV[2])
 local count = redis.call('LLEN', log)
-local start = math.max(tonumber(ARGV[2]) - dropped, 0)
-local stop = math.min(start + tonumber(ARGV[3]), count)
+local start = math.max(tonumber(ARGV[3]) - dropped, 0)
+local stop = math.min(start + tonumber(ARGV[4]), count)
 local events, length = {}, 0
-while start + #events < stop and length < tonumber(ARGV[4]) do
+while start + #events < stop and length < tonumber(ARGV[5]) do
     local from = start + #events
     for _, event in ipairs(redis.call('LRANGE', log, from, math.min(from + 64, stop) - 1)) do
         events[#events + 1] = event
         length = length + #event - event:find(' ', 1, true)
-        if length >= tonumber(ARGV[4]) then break end
+        if length >= tonumber(ARGV[5]) then break end
     end
 end
 return {f[1], count > 0 and dropped + 1 or 0, dropped + count, dropped + start + 1, events}

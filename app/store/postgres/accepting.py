@@ -65,7 +65,7 @@ class Stored(NamedTuple):
 
 
 class Accepting(Placing, Keyed):
-    """See `MessageStore.add`."""
+    """See `AcceptStore.add`."""
 
     def add(self, given: Sequence[Add]) -> list[Accepted | BaseException]:
         """All of a part in one transaction; in the place of what is refused is the error."""

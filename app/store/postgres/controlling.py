@@ -23,10 +23,10 @@ Refusal = Callable[[str, str], AgentQueueError]
 
 
 class Controlling(Placing, Keyed):
-    """See `MessageStore`."""
+    """See `ControlStore`."""
 
     def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
-        """See `MessageStore.claim`."""
+        """See `AttemptStore.claim`."""
         taking = step(
             "claim", agents=sorted(set(agents)), limit=limit, worker_id=worker_id,
             lease_milliseconds=int(lease_seconds * 1000), now=self.clock.now(),
@@ -44,7 +44,7 @@ class Controlling(Placing, Keyed):
         return [Claim(Lease(each.id, each.fence, each.attempt, worker_id), each) for each in messages]
 
     def cancel(self, tenant: str, message_id: str, running: bool) -> Message:
-        """See `MessageStore.cancel`."""
+        """See `ControlStore.cancel`."""
         with self.transaction(
             step("lock_threads", ids=[message_id]), step("lock_message", id=message_id, tenant=tenant)
         ) as (now, (_, rows)):
@@ -65,7 +65,7 @@ class Controlling(Placing, Keyed):
             return self.owned(tenant, message_id)
 
     def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
-        """See `MessageStore.reprioritize`."""
+        """See `ControlStore.reprioritize`."""
         with self.transaction(
             step("lock_threads", ids=[message_id]), step("lock_message", id=message_id, tenant=tenant)
         ) as (_, (_, rows)):
@@ -122,7 +122,7 @@ class Controlling(Placing, Keyed):
         return {}
 
     def resume(self, tenant: str, message_id: str, fence: int, value: str, key: RequestKey | None) -> Accepted:
-        """See `MessageStore.resume`."""
+        """See `ControlStore.resume`."""
         ids = [message_id]
         with self.transaction() as (now, _):
             if key is not None and (known := self.enter_keys([key], now).get(name_of(key))) is not None:
@@ -148,7 +148,7 @@ class Controlling(Placing, Keyed):
             return Accepted([self.message(tenant, message_id)], replayed=False)
 
     def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
-        """See `MessageStore.requeue`."""
+        """See `ControlStore.requeue`."""
         ids = list(dict.fromkeys(message_ids))
         with self.transaction(
             step("lock_threads", ids=ids), step("lock_messages", ids=ids, tenant=tenant), step("find_logs", ids=ids)
@@ -190,7 +190,7 @@ class Controlling(Placing, Keyed):
             return [told[message_id] for message_id in ids]
 
     def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
-        """See `MessageStore.purge`."""
+        """See `ControlStore.purge`."""
         ids = list(dict.fromkeys(message_ids))
         with self.transaction(step("lock_threads", ids=ids), step("lock_messages", ids=ids, tenant=tenant)) as (
             _,
@@ -202,7 +202,7 @@ class Controlling(Placing, Keyed):
         return [Message.memory_key_of(tenant, None, each.id) for each in dead if each.thread_id is None]
 
     def pause(self, paused: bool) -> None:
-        """See `MessageStore.pause`."""
+        """See `ControlStore.pause`."""
         with self.transaction():
             self.rows("pause", paused=paused)
             self.touched |= {READY, MOVED}

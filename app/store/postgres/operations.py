@@ -22,10 +22,10 @@ class PostgresReads(Reads):
         """See `Reads.each`."""
         return self.session.rows(query, **values)
 
-    def find_log(self, message_id: str, after: int, limit: int) -> tuple[str, int, int, Rows] | None:
+    def find_log(self, tenant: str, message_id: str, after: int, limit: int) -> tuple[str, int, int, Rows] | None:
         """See `Reads.find_log`; in one exchange with the server, since a reader waits for it at each event."""
         found, bounds, rows = self.session.run_all(
-            step("find_log", id=message_id),
+            step("find_log", tenant=tenant, id=message_id),
             step("log_bounds", id=message_id),
             step("read_events", id=message_id, after=after, limit=limit),
         )

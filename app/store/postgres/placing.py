@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from ...clock import Clock
 from ...models.messages import NewMessage, Readiness
+from ...policy.rank import RankPolicy
 from ..parts import SETTLED_AT_ONCE, ThreadKey, Unsettled
-from ..ports import MOVED, READY, RankPolicy
+from ..ports import MOVED, READY
 from ..reads import LEVEL, NEAR_END
 from ..rows import events_text, options_of, preview, run_at_of
 from .changes import Changes

@@ -88,7 +88,7 @@ class Sorted:
 
 
 class Finishing(Changes):
-    """See `MessageStore.finish`."""
+    """See `AttemptStore.finish`."""
 
     def finish(self, given: Sequence[Finish]) -> list[BaseException | None]:
         """All in one transaction; in the place of a lost lease is the error."""

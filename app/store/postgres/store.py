@@ -24,6 +24,7 @@ from ...models.messages import (
     Thread,
 )
 from ...models.workers import Throughput, Worker
+from ...policy.rank import RankPolicy
 from ..group_commit import GroupCommitThread
 from ..local_notifier import LocalNotifier
 from ..named_sql import load_queries
@@ -38,7 +39,7 @@ from ..parts import (
     prune,
     repeat,
 )
-from ..ports import MAX_CRASHES, Capabilities, LeaseRenewer, RankPolicy, Subscription
+from ..ports import MAX_CRASHES, Capabilities, LeaseRenewer, Subscription
 from ..rows import agents_text
 from ..scanning import scan
 from ..terminal_states import events_size, outcome_size
@@ -187,13 +188,13 @@ class PostgresStore:
                 await thread.submit(CONNECT)
 
     def now(self) -> datetime:
-        """See `MessageStore.now`."""
+        """See `AcceptStore.now`."""
         return to_datetime(self._clock.now())
 
     # Messages
 
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
-        """See `MessageStore.add`."""
+        """See `AcceptStore.add`."""
 
         def clear_part(threads: Sequence[ThreadKey]) -> Awaitable[Cleared]:
             return self._control_thread.run(lambda: self._controls.clear(threads, len(new), max_queued, key))
@@ -205,25 +206,25 @@ class PostgresStore:
         return accepted
 
     async def get(self, tenant: str, message_id: str) -> Message:
-        """See `MessageStore.get`."""
+        """See `QueryStore.get`."""
         return await self._read_thread.run(lambda: self._reads.message(tenant, message_id))
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
-        """See `MessageStore.list_messages`."""
+        """See `QueryStore.list_messages`."""
         return await scan(lambda look: self._list_thread.run(lambda: self._lists.look(tenant, chosen, look)), page)
 
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
-        """See `MessageStore.get_head`."""
+        """See `QueryStore.get_head`."""
         return await self._read_thread.run(lambda: self._reads.head(tenant, thread_id))
 
     async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
-        """See `MessageStore.cancel`."""
+        """See `ControlStore.cancel`."""
         cancelled = await self._control_thread.run(lambda: self._controls.cancel(tenant, message_id, running))
         await self._settling.complete(self._controls.unsettled, [cancelled])
         return cancelled
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
-        """See `MessageStore.reprioritize`."""
+        """See `ControlStore.reprioritize`."""
         message = await self._control_thread.run(lambda: self._controls.reprioritize(tenant, message_id, priority))
         await self._settling.complete(self._controls.unsettled, [message])
         return message
@@ -231,18 +232,18 @@ class PostgresStore:
     async def resume(
         self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
     ) -> Accepted:
-        """See `MessageStore.resume`."""
+        """See `ControlStore.resume`."""
         return await self._control_thread.run(lambda: self._controls.resume(tenant, message_id, fence, value, key))
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
-        """See `MessageStore.requeue`."""
+        """See `ControlStore.requeue`."""
         messages = await self._upkeep_thread.run(lambda: self._dead_letters.requeue(tenant, message_ids))
         await self._settling.complete(self._dead_letters.unsettled, messages)
         await delete_dropped(self._delete_dropped_events)
         return messages
 
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
-        """See `MessageStore.purge`."""
+        """See `ControlStore.purge`."""
         keys = await self._upkeep_thread.run(lambda: self._dead_letters.purge(tenant, message_ids))
         await delete_dropped(self._delete_dropped_events)
         return keys
@@ -250,55 +251,55 @@ class PostgresStore:
     async def _delete_dropped_events(self) -> int:
         return await self._upkeep_thread.run(self._upkeep.delete_dropped_events)
 
-    async def list_attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
-        """See `MessageStore.list_attempts`."""
-        return await self._list_thread.run(lambda: self._lists.attempts(message_ids))
+    async def list_attempts(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
+        """See `QueryStore.list_attempts`."""
+        return await self._list_thread.run(lambda: self._lists.attempts(tenant, message_ids))
 
     async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
-        """See `MessageStore.group_dead_letters`."""
+        """See `QueryStore.group_dead_letters`."""
         return await self._list_thread.run(lambda: self._lists.dead_letter_groups(tenant, limit))
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
-        """See `MessageStore.summary`."""
+        """See `QueryStore.summary`."""
         return await self._list_thread.run(lambda: self._lists.summary(tenant, limit))
 
     async def pause(self, paused: bool) -> None:
-        """See `MessageStore.pause`."""
+        """See `ControlStore.pause`."""
         await self._control_thread.run(lambda: self._controls.pause(paused))
 
     async def throughput(self) -> Throughput:
-        """See `MessageStore.throughput`."""
+        """See `QueryStore.throughput`."""
         return await self._read_thread.run(self._reads.throughput)
 
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
-        """See `MessageStore.claim`. Nothing is claimed whose end could not be stored, for want of connections."""
+        """See `AttemptStore.claim`. Nothing is claimed whose end could not be stored, for want of connections."""
         await self._connect_all()
         return await self._claim_thread.run(lambda: self._claims.claim(worker_id, agents, limit, lease_seconds))
 
     async def finish(self, lease: Lease, outcome: Outcome) -> None:
-        """See `MessageStore.finish`."""
+        """See `AttemptStore.finish`."""
         await self._finish_thread.submit(Finish(lease, outcome), size=outcome_size(outcome))
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
-        """See `MessageStore.rescue`."""
+        """See `UpkeepStore.rescue`."""
         await self._read_clock()
         return await repeat(lambda: self._upkeep_thread.run(lambda: self._upkeep.rescue(max_crashes)), RESCUE_BATCH)
 
     async def promote(self) -> int:
-        """See `MessageStore.promote`."""
+        """See `UpkeepStore.promote`."""
         await self._read_clock()
         return await repeat(lambda: self._upkeep_thread.run(self._upkeep.promote), PROMOTE_BATCH)
 
     async def expire_interrupts(self) -> int:
-        """See `MessageStore.expire_interrupts`."""
+        """See `UpkeepStore.expire_interrupts`."""
         return await repeat(lambda: self._upkeep_thread.run(self._upkeep.expire_interrupts), EXPIRE_BATCH)
 
     async def prune_keys(self) -> None:
-        """See `MessageStore.prune_keys`."""
+        """See `UpkeepStore.prune_keys`."""
         await self._upkeep_thread.run(self._upkeep.prune_keys)
 
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
-        """See `MessageStore.prune_logs`."""
+        """See `UpkeepStore.prune_logs`."""
         age = int(older_than_seconds * 1000)
 
         def prune_part(size: int) -> Awaitable[tuple[int, list[str], bool]]:
@@ -307,7 +308,7 @@ class PostgresStore:
         return await prune(prune_part, limit, PRUNE_BATCH)
 
     async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
-        """See `MessageStore.prune_messages`."""
+        """See `UpkeepStore.prune_messages`."""
         age = int(older_than_seconds * 1000)
 
         def prune_part(size: int) -> Awaitable[tuple[int, list[str], bool]]:
@@ -324,22 +325,22 @@ class PostgresStore:
         last: int = await self._log_thread.submit(Append(lease, events), size=events_size(events))
         return last
 
-    async def read(self, message_id: str, *, after: int, limit: int) -> EventPage:
+    async def read(self, tenant: str, message_id: str, *, after: int, limit: int) -> EventPage:
         """See `EventLog.read`."""
-        return await self._read_thread.run(lambda: self._reads.read_log(message_id, after, limit))
+        return await self._read_thread.run(lambda: self._reads.read_log(tenant, message_id, after, limit))
 
     # Threads
 
     async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
-        """See `ThreadStore.list_threads`."""
+        """See `QueryStore.list_threads`."""
         return await self._list_thread.run(lambda: self._lists.threads(tenant, page))
 
     async def get_thread(self, tenant: str, thread_id: str) -> Thread:
-        """See `ThreadStore.get_thread`."""
+        """See `QueryStore.get_thread`."""
         return await self._read_thread.run(lambda: self._reads.thread(tenant, thread_id))
 
     async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
-        """See `ThreadStore.list_thread_messages`."""
+        """See `QueryStore.list_thread_messages`."""
         return await self._list_thread.run(lambda: self._lists.thread_messages(tenant, thread_id, after, limit))
 
     # Webhooks
@@ -384,7 +385,7 @@ class PostgresStore:
         return await self._read_thread.run(self._reads.workers)
 
     async def prune_workers(self, *, silent_for_seconds: float) -> None:
-        """See `WorkerStore.prune_workers`."""
+        """See `UpkeepStore.prune_workers`."""
         age = int(silent_for_seconds * 1000)
         await self._upkeep_thread.run(lambda: self._upkeep.prune_workers(age))
 

@@ -35,7 +35,7 @@ class Upkeep(Changes):
                 return
 
     def rescue(self, max_crashes: int) -> int:
-        """A part of `MessageStore.rescue`: up to RESCUE_BATCH."""
+        """A part of `UpkeepStore.rescue`: up to RESCUE_BATCH."""
         with self.transaction() as (now, _):
             ids = [found for (found,) in self.rows("find_expired", now=now, limit=RESCUE_BATCH)]
             if not ids:
@@ -65,7 +65,7 @@ class Upkeep(Changes):
         return len(expired)
 
     def expire_interrupts(self) -> int:
-        """A part of `MessageStore.expire_interrupts`: up to EXPIRE_BATCH."""
+        """A part of `UpkeepStore.expire_interrupts`: up to EXPIRE_BATCH."""
         with self.transaction() as (now, _):
             ids = [found for (found,) in self.rows("find_unanswered", now=now, limit=EXPIRE_BATCH)]
             if not ids:
@@ -79,12 +79,12 @@ class Upkeep(Changes):
         return len(expired)
 
     def prune_keys(self) -> None:
-        """See `MessageStore.prune_keys`."""
+        """See `UpkeepStore.prune_keys`."""
         with self.transaction() as (now, _):
             self.rows("prune_keys", before=now - KEY_MS)
 
     def promote(self) -> int:
-        """A part of `MessageStore.promote`: up to PROMOTE_BATCH."""
+        """A part of `UpkeepStore.promote`: up to PROMOTE_BATCH."""
         with self.transaction() as (now, _):
             ids = [found for (found,) in self.rows("find_due", now=now, limit=PROMOTE_BATCH)]
             if not ids:
@@ -96,7 +96,7 @@ class Upkeep(Changes):
         return len(due)
 
     def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        """See `MessageStore.prune_logs`; nothing else is left."""
+        """See `UpkeepStore.prune_logs`; nothing else is left."""
         with self.transaction() as (now, _):
             found = self.rows("find_prunable_logs", before=now - older_than_ms, limit=limit)
             if not found:
@@ -108,7 +108,7 @@ class Upkeep(Changes):
         return len(found), [Message.memory_key_of(tenant, None, message_id) for tenant, message_id in alone], False
 
     def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        """See `MessageStore.prune_messages`; and whether threads may be left, of which `limit` are deleted too."""
+        """See `UpkeepStore.prune_messages`; and whether threads may be left, of which `limit` are deleted too."""
         with self.transaction() as (now, _):
             before = now - older_than_ms
             ids = [found for (found,) in self.rows("find_prunable_messages", before=before, limit=limit)]
@@ -136,7 +136,7 @@ class Upkeep(Changes):
         return deleted
 
     def prune_workers(self, silent_for_ms: int) -> None:
-        """See `WorkerStore.prune_workers`. What connections that are gone have counted is added up, too."""
+        """See `UpkeepStore.prune_workers`. What connections that are gone have counted is added up, too."""
         with self.transaction() as (now, _):
             self.rows("prune_workers", before=now - silent_for_ms)
             if self.value("lock_folding"):

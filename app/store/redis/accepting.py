@@ -37,10 +37,10 @@ SCAN_LENGTH = 1_000
 
 
 class Accepting(Calls):
-    """See `app.store.ports.MessageStore`."""
+    """See `app.store.ports`."""
 
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
-        """See `MessageStore.add`."""
+        """See `AcceptStore.add`."""
         cleared = await self._clear(new, max_queued, key) if asks_of_thread(new) else {}
         fields = [field for each in new for field in self._fields_of(each)]
         ways = asks_of_thread(new) and any(each.if_busy in (IfBusy.INTERRUPT, IfBusy.ROLLBACK) for each in new)
@@ -103,14 +103,14 @@ class Accepting(Calls):
         )
 
     async def get(self, tenant: str, message_id: str) -> Message:
-        """See `MessageStore.get`."""
+        """See `QueryStore.get`."""
         reply = await self._reads.run("get", tenant, message_id)
         if reply is None:
             raise MessageNotFound(message_id)
         return replies.message(*reply)
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
-        """See `MessageStore.list_messages`. In several scripts where a filter passes over many, so none takes long."""
+        """See `QueryStore.list_messages`. In several scripts where a filter passes over many, so none takes long."""
         states = "" if chosen.states is None else f" {' '.join(sorted(chosen.states))} "
         fields = (chosen.thread_id, chosen.agent, chosen.priority, chosen.error_code, chosen.fingerprint)
         meant = (states, *("" if field is None else f"={field}" for field in fields))
@@ -126,12 +126,12 @@ class Accepting(Calls):
         return found
 
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
-        """See `MessageStore.get_head`."""
+        """See `QueryStore.get_head`."""
         reply = await self._reads.run("get_head", tenant, thread_id)
         return None if reply is None else replies.message(reply)
 
     async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
-        """See `MessageStore.cancel`."""
+        """See `ControlStore.cancel`."""
 
         def topics(reply: Any) -> Iterable[str]:
             if not isinstance(reply, list):
@@ -153,7 +153,7 @@ class Accepting(Calls):
         return cancelled
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
-        """See `MessageStore.reprioritize`."""
+        """See `ControlStore.reprioritize`."""
 
         def topics(reply: Any) -> Iterable[str]:
             return (MOVED, message_topic(message_id)) if isinstance(reply, list) else ()
@@ -173,7 +173,7 @@ class Accepting(Calls):
     async def resume(
         self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
     ) -> Accepted:
-        """See `MessageStore.resume`."""
+        """See `ControlStore.resume`."""
 
         def topics(reply: Any) -> Iterable[str]:
             changed = isinstance(reply, list) and not reply[2]
@@ -192,11 +192,11 @@ class Accepting(Calls):
         return Accepted([replies.message(columns, position)], bool(replayed))
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
-        """See `MessageStore.summary`."""
+        """See `QueryStore.summary`."""
         return replies.summary(await self._reads.run("summary", tenant, limit, PAGE_TEXT_LENGTH))
 
     async def prune_keys(self) -> None:
-        """See `MessageStore.prune_keys`: the server forgets them by itself."""
+        """See `UpkeepStore.prune_keys`: the server forgets them by itself."""
 
     def _rank_of_each(self) -> list[str | int]:
         """Each priority and its rank at time 0."""

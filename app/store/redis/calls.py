@@ -1,8 +1,9 @@
 """What every part of the store is made of: two lanes, the ranks, the time."""
 
 from ...clock import Clock, ClockState, Sample, SteadyClock
+from ...policy.rank import RankPolicy
 from ..parts import Settling, Unsettled
-from ..ports import MOVED, RankPolicy
+from ..ports import MOVED
 from .command_pipeline import CommandPipeline, WritePipeline
 
 READINGS = 5

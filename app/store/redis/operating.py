@@ -19,10 +19,10 @@ READ_AT_ONCE = 100
 
 
 class Operating(Accepting):
-    """See `app.store.ports.MessageStore` and `WebhookStore`."""
+    """See `app.store.ports` and `WebhookStore`."""
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
-        """See `MessageStore.requeue`. One script moves all; what a requeue leaves as it was is read before it."""
+        """See `ControlStore.requeue`. One script moves all; what a requeue leaves as it was is read before it."""
         ids = list(dict.fromkeys(message_ids))
         dead = await self._get_each(tenant, ids)
         named = [
@@ -64,7 +64,7 @@ class Operating(Accepting):
         return told
 
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
-        """See `MessageStore.purge`."""
+        """See `ControlStore.purge`."""
         each = list(dict.fromkeys(message_ids))
 
         def topics(reply: Any) -> Iterable[str]:
@@ -74,24 +74,24 @@ class Operating(Accepting):
         _refuse(reply)
         return [Message.memory_key_of(tenant, None, message_id) for message_id in reply[1]]
 
-    async def list_attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
-        """See `MessageStore.list_attempts`."""
-        reply = await self._reads.run("list_attempts", *message_ids)
+    async def list_attempts(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
+        """See `QueryStore.list_attempts`."""
+        reply = await self._reads.run("list_attempts", tenant, *message_ids)
         return {
             message_id: list(map(replies.failed_attempt, rows))
             for message_id, rows in zip(message_ids, reply, strict=True)
         }
 
     async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
-        """See `MessageStore.group_dead_letters`."""
+        """See `QueryStore.group_dead_letters`."""
         return list(map(replies.dead_letter_group, await self._reads.run("group_dead_letters", tenant, limit)))
 
     async def pause(self, paused: bool) -> None:
-        """See `MessageStore.pause`."""
+        """See `ControlStore.pause`."""
         await self._writes.run("pause", int(paused), topics=lambda _: (READY, MOVED))
 
     async def throughput(self) -> Throughput:
-        """See `MessageStore.throughput`."""
+        """See `QueryStore.throughput`."""
         return replies.throughput(await self._reads.run("throughput", THROUGHPUT_MESSAGES))
 
     # Webhooks

@@ -21,10 +21,10 @@ PROMOTE_BATCH = 500
 
 
 class Running(Calls):
-    """See `app.store.ports.MessageStore` and `EventLog`."""
+    """See `app.store.ports` and `EventLog`."""
 
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
-        """See `MessageStore.claim`."""
+        """See `AttemptStore.claim`."""
 
         def topics(reply: Any) -> Iterable[str]:
             return (MOVED, *(message_topic(columns[1]) for columns in reply)) if reply else ()
@@ -53,7 +53,7 @@ class Running(Calls):
         return last
 
     async def finish(self, lease: Lease, outcome: Outcome) -> None:
-        """See `MessageStore.finish`."""
+        """See `AttemptStore.finish`."""
 
         def topics(reply: Any) -> Iterable[str]:
             return (READY, MOVED, message_topic(lease.message_id)) if reply else ()
@@ -64,7 +64,7 @@ class Running(Calls):
             raise LeaseLost(lease.message_id, lease.fence)
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
-        """See `MessageStore.rescue`."""
+        """See `UpkeepStore.rescue`."""
 
         async def rescue_part() -> int:
             reply = await self._writes.run(
@@ -78,7 +78,7 @@ class Running(Calls):
         return await repeat(rescue_part, BATCH)
 
     async def promote(self) -> int:
-        """See `MessageStore.promote`."""
+        """See `UpkeepStore.promote`."""
 
         def topics(count: int) -> Iterable[str]:
             return (READY, MOVED) if count else ()
@@ -89,7 +89,7 @@ class Running(Calls):
         )
 
     async def expire_interrupts(self) -> int:
-        """See `MessageStore.expire_interrupts`."""
+        """See `UpkeepStore.expire_interrupts`."""
 
         async def expire_part() -> int:
             reply = await self._writes.run(
@@ -101,7 +101,7 @@ class Running(Calls):
         return await repeat(expire_part, BATCH)
 
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
-        """See `MessageStore.prune_logs`."""
+        """See `UpkeepStore.prune_logs`."""
         age = int(older_than_seconds * 1000)
 
         async def prune_part(size: int) -> tuple[int, list[str], bool]:
@@ -111,7 +111,7 @@ class Running(Calls):
         return await prune(prune_part, limit, BATCH)
 
     async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
-        """See `MessageStore.prune_messages`."""
+        """See `UpkeepStore.prune_messages`."""
         age = int(older_than_seconds * 1000)
 
         async def prune_part(size: int) -> tuple[int, list[str], bool]:

@@ -11,8 +11,9 @@ from ...errors import MessageNotFound, StoreIncompatible, ThreadNotFound
 from ...models.events import EventPage
 from ...models.messages import Message, Page, Thread
 from ...models.workers import Worker
+from ...policy.rank import RankPolicy
 from ..local_notifier import LocalNotifier
-from ..ports import PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, Capabilities, LeaseRenewer, RankPolicy, Subscription
+from ..ports import PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, Capabilities, LeaseRenewer, Subscription
 from . import replies
 from .command_pipeline import CommandPipeline, Listener, WritePipeline
 from .connection import Link, inspect, mapped_errors, refusal
@@ -109,14 +110,14 @@ class RedisStore(Operating, Running):
         await self._reads.run("ping")
 
     def now(self) -> datetime:
-        """See `MessageStore.now`."""
+        """See `AcceptStore.now`."""
         return to_datetime(self._clock.now())
 
     # Event log
 
-    async def read(self, message_id: str, *, after: int, limit: int) -> EventPage:
+    async def read(self, tenant: str, message_id: str, *, after: int, limit: int) -> EventPage:
         """See `EventLog.read`."""
-        reply = await self._reads.run("read", message_id, after, limit, PAGE_LOG_LENGTH)
+        reply = await self._reads.run("read", tenant, message_id, after, limit, PAGE_LOG_LENGTH)
         if reply is None:
             raise MessageNotFound(message_id)
         return replies.event_page(reply)
@@ -124,19 +125,19 @@ class RedisStore(Operating, Running):
     # Threads
 
     async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
-        """See `ThreadStore.list_threads`."""
+        """See `QueryStore.list_threads`."""
         reply = await self._reads.run("list_threads", tenant, page.limit, *(page.cursor or ("", "")))
         return [replies.thread(columns) for columns in reply]
 
     async def get_thread(self, tenant: str, thread_id: str) -> Thread:
-        """See `ThreadStore.get_thread`."""
+        """See `QueryStore.get_thread`."""
         reply = await self._reads.run("get_thread", tenant, thread_id)
         if reply is None:
             raise ThreadNotFound(thread_id)
         return replies.thread(reply)
 
     async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
-        """See `ThreadStore.list_thread_messages`."""
+        """See `QueryStore.list_thread_messages`."""
         reply = await self._reads.run("list_thread_messages", tenant, thread_id, after, limit, PAGE_TEXT_LENGTH)
         if reply is None:
             raise ThreadNotFound(thread_id)
@@ -159,7 +160,7 @@ class RedisStore(Operating, Running):
         return replies.workers(await self._reads.run("list_workers"))
 
     async def prune_workers(self, *, silent_for_seconds: float) -> None:
-        """See `WorkerStore.prune_workers`."""
+        """See `UpkeepStore.prune_workers`."""
         await self._writes.run("prune_workers", self._now(), int(silent_for_seconds * 1000))
 
     # Signals

@@ -15,7 +15,7 @@ from .changes import Changes
 
 
 class Accepting(Changes):
-    """See `MessageStore.add`."""
+    """See `AcceptStore.add`."""
 
     def add(
         self,
@@ -24,7 +24,7 @@ class Accepting(Changes):
         key: RequestKey | None,
         cleared: Mapping[ThreadKey, Sequence[str]] | None = None,
     ) -> Accepted:
-        """See `MessageStore.add`; `cleared` has what `clear` has cancelled for these messages."""
+        """See `AcceptStore.add`; `cleared` has what `clear` has cancelled for these messages."""
         now = self._now()
         if key is not None and (known := self._receipts_of(key, now)) is not None:
             return Accepted([accepted(each, receipt) for each, receipt in zip(new, known, strict=True)], replayed=True)
@@ -156,5 +156,5 @@ class Accepting(Changes):
         self.execute("keep_key", **key._asdict(), receipts=json.dumps(receipts), now=now)
 
     def prune_keys(self) -> None:
-        """See `MessageStore.prune_keys`."""
+        """See `UpkeepStore.prune_keys`."""
         self.execute("prune_keys", before=self._now() - KEY_SECONDS * 1000)

@@ -15,8 +15,9 @@ from ...errors import MessageNotFound, NotCancellable
 from ...models.attempts import Cancelled, Completed, Failed
 from ...models.events import NewEvent
 from ...models.messages import Message, MessageState, Readiness
+from ...policy.rank import RankPolicy
 from ..parts import SETTLED_AT_ONCE, Unsettled
-from ..ports import CANCELS, MOVED, READY, RankPolicy, message_topic
+from ..ports import CANCELS, MOVED, READY, message_topic
 from ..reads import Reads
 from ..rows import is_told, to_message
 from ..terminal_states import Ending, ending
@@ -147,7 +148,7 @@ class Changes(SqliteReads):
         self.touched |= {READY, MOVED}
 
     def _cancel(self, message: Message, now: int, *, running: bool) -> None:
-        """See `MessageStore.cancel`."""
+        """See `ControlStore.cancel`."""
         match message.state:
             case MessageState.QUEUED:
                 self._cancel_queued(message, now)

@@ -39,16 +39,16 @@ class Placed(NamedTuple):
 
 
 class Operating(Accepting):
-    """See `MessageStore`."""
+    """See `ControlStore`."""
 
     def cancel(self, tenant: str, message_id: str, running: bool) -> Message:
-        """See `MessageStore.cancel`."""
+        """See `ControlStore.cancel`."""
         message = self._owned(tenant, message_id)
         self._cancel(message, self._now(), running=running)
         return self._by_number(message.number)
 
     def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
-        """See `MessageStore.reprioritize`."""
+        """See `ControlStore.reprioritize`."""
         message = self._in_state(tenant, message_id, MessageState.QUEUED, NotQueued)
         base_rank: int = self.execute("base_rank", number=message.number).get
         step = self._ranks.rank(priority.level, 0) - self._ranks.rank(message.priority.level, 0)
@@ -61,7 +61,7 @@ class Operating(Accepting):
         return self.message(tenant, message_id)
 
     def resume(self, tenant: str, message_id: str, fence: int, value: str, key: RequestKey | None) -> Accepted:
-        """See `MessageStore.resume`."""
+        """See `ControlStore.resume`."""
         now = self._now()
         if key is not None and self._receipts_of(key, now) is not None:
             return Accepted([self._owned(tenant, message_id)], replayed=True)
@@ -77,7 +77,7 @@ class Operating(Accepting):
         return Accepted([self.message(tenant, message_id)], replayed=False)
 
     def requeue(self, tenant: str, message_ids: Sequence[str], given: Mapping[str, Message]) -> list[Message]:
-        """See `MessageStore.requeue`; without positions. `given` has the messages by id as they were before."""
+        """See `ControlStore.requeue`; without positions. `given` has the messages by id as they were before."""
         now = self._now()
         dead = sorted(self._dead(tenant, message_ids), key=attrgetter("number"))
         if not dead:
@@ -141,14 +141,14 @@ class Operating(Accepting):
         return [found[message_id] for message_id in message_ids]
 
     def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
-        """See `MessageStore.purge`."""
+        """See `ControlStore.purge`."""
         dead = self._dead(tenant, message_ids)
         self.execute_each("delete_message", [{"number": each.number} for each in dead])
         self.touched |= set(map(message_topic, message_ids))
         return [Message.memory_key_of(tenant, None, each.id) for each in dead if each.thread_id is None]
 
     def pause(self, paused: bool) -> None:
-        """See `MessageStore.pause`."""
+        """See `ControlStore.pause`."""
         self.execute("pause", paused=int(paused))
         self.touched |= {READY, MOVED}
 

@@ -16,7 +16,7 @@ class Writes(Operating, Running):
     """Every operation of the store that writes. See `app.store.ports`."""
 
     def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        """See `MessageStore.prune_logs`; nothing else is left."""
+        """See `UpkeepStore.prune_logs`; nothing else is left."""
         keys = []
         found = self.rows("find_prunable_logs", before=self._now() - older_than_ms, limit=limit)
         for number, message_id, tenant, thread_id in found:
@@ -27,7 +27,7 @@ class Writes(Operating, Running):
         return len(found), keys, False
 
     def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        """See `MessageStore.prune_messages`; and whether threads may be left, of which `limit` are deleted too."""
+        """See `UpkeepStore.prune_messages`; and whether threads may be left, of which `limit` are deleted too."""
         before = self._now() - older_than_ms
         deleted = self.rows("prune_messages", before=before, limit=limit)
         keys = [

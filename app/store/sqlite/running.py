@@ -22,10 +22,10 @@ PROMOTE_BATCH = 500
 
 
 class Running(Changes):
-    """See `MessageStore`, `EventLog` and `LeaseRenewer`."""
+    """See `AttemptStore`, `EventLog` and `LeaseRenewer`."""
 
     def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
-        """See `MessageStore.claim`."""
+        """See `AttemptStore.claim`."""
         if self.execute("is_paused").get:
             return []
         found: list[tuple[int, int]] = []
@@ -67,7 +67,7 @@ class Running(Changes):
         return int(last) + len(events)
 
     def finish(self, lease: Lease, outcome: Outcome) -> None:
-        """See `MessageStore.finish`."""
+        """See `AttemptStore.finish`."""
         if isinstance(outcome, Completed) and self._complete(lease, outcome):
             return
         found = self.row("find_leased", id=lease.message_id, fence=lease.fence)
@@ -122,7 +122,7 @@ class Running(Changes):
         )  # fmt: skip
 
     def rescue(self, max_crashes: int) -> int:
-        """A part of `MessageStore.rescue`: up to BATCH."""
+        """A part of `UpkeepStore.rescue`: up to BATCH."""
         now = self._now()
         expired = self.rows("find_expired", now=now, limit=BATCH)
         for number, message_id, attempt, crashes, cancel_requested in expired:
@@ -138,7 +138,7 @@ class Running(Changes):
         return len(expired)
 
     def promote(self) -> int:
-        """A part of `MessageStore.promote`: up to PROMOTE_BATCH."""
+        """A part of `UpkeepStore.promote`: up to PROMOTE_BATCH."""
         self.execute("promote_due", now=self._now(), limit=PROMOTE_BATCH)
         promoted = self._connection().changes()
         if promoted:
@@ -146,7 +146,7 @@ class Running(Changes):
         return promoted
 
     def expire_interrupts(self) -> int:
-        """A part of `MessageStore.expire_interrupts`: up to BATCH."""
+        """A part of `UpkeepStore.expire_interrupts`: up to BATCH."""
         now = self._now()
         expired = self.rows("find_expired_interrupts", now=now, limit=BATCH)
         for (number,) in expired:
@@ -171,5 +171,5 @@ class Running(Changes):
         self.execute("remove_worker", id=worker_id)
 
     def prune_workers(self, silent_for_ms: int) -> None:
-        """See `WorkerStore.prune_workers`."""
+        """See `UpkeepStore.prune_workers`."""
         self.execute("prune_workers", before=self._now() - silent_for_ms)

@@ -39,6 +39,7 @@ from ...models.messages import (
 )
 from ...models.workers import Throughput, Worker
 from ...observability.outages import hints_outage
+from ...policy.rank import RankPolicy
 from ..group_commit import GroupCommitThread, joined
 from ..local_notifier import LocalNotifier
 from ..named_sql import load_queries
@@ -53,7 +54,7 @@ from ..parts import (
     prune,
     repeat,
 )
-from ..ports import MAX_CRASHES, Capabilities, LeaseRenewer, RankPolicy, Subscription
+from ..ports import MAX_CRASHES, Capabilities, LeaseRenewer, Subscription
 from ..scanning import scan
 from ..terminal_states import events_size, outcome_size
 from .changes import SqliteReads
@@ -140,13 +141,13 @@ class SqliteStore:
         await self._write_thread.run(lambda: None, durable=False)
 
     def now(self) -> datetime:
-        """See `MessageStore.now`."""
+        """See `AcceptStore.now`."""
         return to_datetime(self._clock.now())
 
     # Messages
 
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
-        """See `MessageStore.add`."""
+        """See `AcceptStore.add`."""
 
         def clear_part(threads: Sequence[ThreadKey]) -> Awaitable[Cleared]:
             return self._write_thread.run(lambda: self._writes.clear(threads, len(new), max_queued, key))
@@ -158,25 +159,25 @@ class SqliteStore:
         return accepted
 
     async def get(self, tenant: str, message_id: str) -> Message:
-        """See `MessageStore.get`."""
+        """See `QueryStore.get`."""
         return await self._read_thread.run(lambda: self._reads.message(tenant, message_id))
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
-        """See `MessageStore.list_messages`."""
+        """See `QueryStore.list_messages`."""
         return await scan(lambda look: self._list_thread.run(lambda: self._lists.look(tenant, chosen, look)), page)
 
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
-        """See `MessageStore.get_head`."""
+        """See `QueryStore.get_head`."""
         return await self._read_thread.run(lambda: self._reads.head(tenant, thread_id))
 
     async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
-        """See `MessageStore.cancel`."""
+        """See `ControlStore.cancel`."""
         cancelled = await self._write_thread.run(lambda: self._writes.cancel(tenant, message_id, running))
         await self._settling.complete(self._writes.unsettled, [cancelled])
         return cancelled
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
-        """See `MessageStore.reprioritize`."""
+        """See `ControlStore.reprioritize`."""
         message = await self._write_thread.run(lambda: self._writes.reprioritize(tenant, message_id, priority))
         await self._settling.complete(self._writes.unsettled, [message])
         return message
@@ -184,11 +185,11 @@ class SqliteStore:
     async def resume(
         self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
     ) -> Accepted:
-        """See `MessageStore.resume`."""
+        """See `ControlStore.resume`."""
         return await self._write_thread.run(lambda: self._writes.resume(tenant, message_id, fence, value, key))
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
-        """See `MessageStore.requeue`."""
+        """See `ControlStore.requeue`."""
         ids = list(dict.fromkeys(message_ids))
         given = {each.id: each for each in await self._list_thread.run(lambda: self._lists.messages(tenant, ids))}
         messages = await self._write_thread.run(lambda: self._writes.requeue(tenant, ids, given))
@@ -197,7 +198,7 @@ class SqliteStore:
         return await self._list_thread.run(lambda: self._lists.with_places(messages))
 
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
-        """See `MessageStore.purge`."""
+        """See `ControlStore.purge`."""
         ids = list(dict.fromkeys(message_ids))
         keys = await self._write_thread.run(lambda: self._writes.purge(tenant, ids))
         await delete_dropped(self._delete_dropped_events)
@@ -206,54 +207,54 @@ class SqliteStore:
     async def _delete_dropped_events(self) -> int:
         return await self._write_thread.run(self._writes.delete_dropped_events, durable=False)
 
-    async def list_attempts(self, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
-        """See `MessageStore.list_attempts`."""
-        return await self._list_thread.run(lambda: self._lists.attempts(message_ids))
+    async def list_attempts(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
+        """See `QueryStore.list_attempts`."""
+        return await self._list_thread.run(lambda: self._lists.attempts(tenant, message_ids))
 
     async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
-        """See `MessageStore.group_dead_letters`."""
+        """See `QueryStore.group_dead_letters`."""
         return await self._list_thread.run(lambda: self._lists.dead_letter_groups(tenant, limit))
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
-        """See `MessageStore.summary`."""
+        """See `QueryStore.summary`."""
         return await self._list_thread.run(lambda: self._lists.summary(tenant, limit))
 
     async def pause(self, paused: bool) -> None:
-        """See `MessageStore.pause`."""
+        """See `ControlStore.pause`."""
         await self._write_thread.run(lambda: self._writes.pause(paused))
 
     async def throughput(self) -> Throughput:
-        """See `MessageStore.throughput`."""
+        """See `QueryStore.throughput`."""
         return await self._read_thread.run(self._reads.throughput)
 
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
-        """See `MessageStore.claim`."""
+        """See `AttemptStore.claim`."""
         return await self._write_thread.run(lambda: self._writes.claim(worker_id, agents, limit, lease_seconds))
 
     async def finish(self, lease: Lease, outcome: Outcome) -> None:
-        """See `MessageStore.finish`."""
+        """See `AttemptStore.finish`."""
         await self._write_thread.run(lambda: self._writes.finish(lease, outcome), size=outcome_size(outcome))
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
-        """See `MessageStore.rescue`."""
+        """See `UpkeepStore.rescue`."""
         await self._read_clock()
         return await repeat(lambda: self._write_thread.run(lambda: self._writes.rescue(max_crashes)), BATCH)
 
     async def promote(self) -> int:
-        """See `MessageStore.promote`."""
+        """See `UpkeepStore.promote`."""
         await self._read_clock()
         return await repeat(lambda: self._write_thread.run(self._writes.promote), PROMOTE_BATCH)
 
     async def expire_interrupts(self) -> int:
-        """See `MessageStore.expire_interrupts`."""
+        """See `UpkeepStore.expire_interrupts`."""
         return await repeat(lambda: self._write_thread.run(self._writes.expire_interrupts), BATCH)
 
     async def prune_keys(self) -> None:
-        """See `MessageStore.prune_keys`."""
+        """See `UpkeepStore.prune_keys`."""
         await self._write_thread.run(self._writes.prune_keys, durable=False)
 
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
-        """See `MessageStore.prune_logs`."""
+        """See `UpkeepStore.prune_logs`."""
         age = int(older_than_seconds * 1000)
 
         def prune_part(size: int) -> Awaitable[tuple[int, list[str], bool]]:
@@ -262,7 +263,7 @@ class SqliteStore:
         return await prune(prune_part, limit, PRUNE_BATCH)
 
     async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
-        """See `MessageStore.prune_messages`."""
+        """See `UpkeepStore.prune_messages`."""
         age = int(older_than_seconds * 1000)
 
         def prune_part(size: int) -> Awaitable[tuple[int, list[str], bool]]:
@@ -280,22 +281,22 @@ class SqliteStore:
             lambda: self._writes.append(lease, events), durable=False, size=events_size(events)
         )
 
-    async def read(self, message_id: str, *, after: int, limit: int) -> EventPage:
+    async def read(self, tenant: str, message_id: str, *, after: int, limit: int) -> EventPage:
         """See `EventLog.read`."""
-        return await self._read_thread.run(lambda: self._reads.read_log(message_id, after, limit))
+        return await self._read_thread.run(lambda: self._reads.read_log(tenant, message_id, after, limit))
 
     # Threads
 
     async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
-        """See `ThreadStore.list_threads`."""
+        """See `QueryStore.list_threads`."""
         return await self._list_thread.run(lambda: self._lists.threads(tenant, page))
 
     async def get_thread(self, tenant: str, thread_id: str) -> Thread:
-        """See `ThreadStore.get_thread`."""
+        """See `QueryStore.get_thread`."""
         return await self._read_thread.run(lambda: self._reads.thread(tenant, thread_id))
 
     async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
-        """See `ThreadStore.list_thread_messages`."""
+        """See `QueryStore.list_thread_messages`."""
         return await self._list_thread.run(lambda: self._lists.thread_messages(tenant, thread_id, after, limit))
 
     # Webhooks
@@ -339,7 +340,7 @@ class SqliteStore:
         return await self._read_thread.run(self._reads.workers)
 
     async def prune_workers(self, *, silent_for_seconds: float) -> None:
-        """See `WorkerStore.prune_workers`."""
+        """See `UpkeepStore.prune_workers`."""
         age = int(silent_for_seconds * 1000)
         await self._write_thread.run(lambda: self._writes.prune_workers(age), durable=False)
 

@@ -376,10 +376,11 @@ SELECT coalesce(sum(messages), 0)::bigint FROM tallies
 WHERE state IN ('unfinished', 'interrupted')
 
 -- name: list_attempts
+-- `|| ''` keeps the planner from the index of a tenant's messages.
 SELECT messages.id, attempts.attempt, attempts.worker_id, attempts.started_at, attempts.ended_at, attempts.error,
     attempts.error_code, attempts.details
 FROM json_array_elements_text(%(ids)s::json) AS named (id)
-JOIN messages ON messages.id = named.id
+JOIN messages ON messages.id = named.id AND messages.tenant || '' = %(tenant)s
 JOIN attempts ON attempts.message = messages.number
 ORDER BY messages.number, attempts.fence
 
@@ -839,7 +840,7 @@ JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND mes
 ORDER BY messages.number FOR KEY SHARE OF messages
 
 -- name: find_log
-SELECT number, state FROM messages WHERE id = %(id)s
+SELECT number, state FROM messages WHERE id = %(id)s AND tenant = %(tenant)s
 
 -- name: number_of
 SELECT number FROM messages WHERE id = %(id)s

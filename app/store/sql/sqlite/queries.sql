@@ -288,7 +288,7 @@ AND (:fingerprint IS NULL OR fingerprint = :fingerprint)
 SELECT messages.id, attempts.attempt, attempts.worker_id, attempts.started_at, attempts.ended_at, attempts.error,
     attempts.error_code, attempts.details
 FROM json_each(:ids) AS named
-JOIN messages ON messages.id = named.value
+JOIN messages ON messages.id = named.value AND messages.tenant = :tenant
 JOIN attempts ON attempts.message = messages.number
 ORDER BY attempts.rowid
 
@@ -525,7 +525,7 @@ SELECT coalesce(max(id), 1) FROM events WHERE message = :message AND type = 'pro
 INSERT INTO events (message, id, type, data, created_at) VALUES (:message, :id, :type, :data, :now)
 
 -- name: find_log
-SELECT number, state FROM messages WHERE id = :id
+SELECT number, state FROM messages WHERE id = :id AND tenant = :tenant
 
 -- name: log_bounds
 -- Two queries: SQLite seeks for one minimum or one maximum, and walks the whole log for both in one.
