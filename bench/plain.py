@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from app.store.named_sql import load_queries
+from app.store.sql.named_sql import load_queries
 
 WORKER = "plain"
 AGENT = "chat"

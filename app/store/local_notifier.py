@@ -3,10 +3,14 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+
+from typing_extensions import override
+
+from .ports import Notifier, Subscription
 
 
-class LocalSubscription:
+class LocalSubscription(Subscription):
     """Remembers that there was a hint until somebody waits for it. One task waits at a time."""
 
     def __init__(self) -> None:
@@ -14,8 +18,8 @@ class LocalSubscription:
         self._waiter: asyncio.Future[None] | None = None
         self._call: Callable[[], None] | None = None
 
+    @override
     def on_hint(self, call: Callable[[], None]) -> None:
-        """See `app.store.ports.Subscription`."""
         self._call = call
 
     def hint(self) -> None:
@@ -26,8 +30,9 @@ class LocalSubscription:
         self._hinted = True
         self._wake()
 
+    @override
     async def wait(self, timeout: float) -> bool:
-        """See `app.store.ports.Subscription`. Without `asyncio.timeout`, which costs more than all of this."""
+        # Without `asyncio.timeout`, which costs more than all of this.
         if not self._hinted:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()
@@ -70,3 +75,17 @@ class LocalNotifier:
         for topic in topics:
             for subscription in self._subscribers.get(topic, ()):
                 subscription.hint()
+
+
+class LocalSignals(Notifier):
+    """The signals of a store: those of this process, to which the store adds what it hears of others."""
+
+    _notifier: LocalNotifier
+
+    @override
+    def subscribe(self, *topics: str) -> AbstractContextManager[Subscription]:
+        return self._notifier.subscribe(*topics)
+
+    @override
+    def publish(self, *topics: str) -> None:
+        self._notifier.publish(*topics)

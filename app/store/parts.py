@@ -17,9 +17,6 @@ SETTLED_AT_ONCE = 1_000
 CLEARED_AT_ONCE = 100
 """So many waiting messages of a thread are cancelled in one transaction."""
 
-EVENTS_AT_ONCE = 2_000
-"""So many events of logs that were dropped are deleted in one transaction."""
-
 ThreadKey = tuple[str, str]
 """Tenant and thread id."""
 
@@ -108,17 +105,6 @@ async def repeat(work: Callable[[], Awaitable[int]], batch: int) -> int:
         count = await work()
         done += count
     return done
-
-
-async def delete_dropped(work: Callable[[], Awaitable[int]]) -> None:
-    """Delete the events of logs that were dropped, EVENTS_AT_ONCE at a time.
-
-    What is not deleted now is deleted by `prune_messages`.
-    """
-    try:
-        await repeat(work, EVENTS_AT_ONCE)
-    except AgentQueueError as error:
-        logger.warning("Dropped logs are deleted later: error=%s", error)
 
 
 async def prune(

@@ -10,9 +10,8 @@ from app.models.messages import NewMessage
 from app.store import factory, parts
 from app.store.parts import Cleared, ThreadKey
 from app.store.ports import Store
-from app.store.postgres import store as postgres
 from app.store.redis import accepting as redis
-from app.store.sqlite import store as sqlite
+from app.store.sql import accept as sql
 
 EXIT_CODE = 9
 SPOTS = {
@@ -44,7 +43,7 @@ def arm(spot: str) -> None:
         bootstrap.Agents._open_memory = open_armed  # type: ignore[method-assign, assignment]  # replaced on purpose
         return
     if spot == CLEAR_SPOT:
-        for engine in (sqlite, postgres, redis):
+        for engine in (sql, redis):
             engine.clear = _clear_and_die  # type: ignore[attr-defined]  # replaced on purpose
         return
     method, after = SPOTS[spot]

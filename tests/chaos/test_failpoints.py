@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from app.store.parts import CLEARED_AT_ONCE
-from app.store.sqlite.operations import Writes
+from app.store.sqlite.accept import AcceptWrites
 from tests.chaos import failpoints
 from tests.chaos.backends import BACKENDS
 from tests.chaos.clients import Clients
@@ -148,14 +148,14 @@ async def test_a_long_thread_makes_way_when_the_call_is_repeated_after_a_crash_i
 
 def _stop_inside_a_transaction() -> None:
     """Have the process stop, all of it, when it has added a message and not committed."""
-    add = Writes.add
+    add = AcceptWrites.add
 
     def add_and_stop(*args: object) -> object:
         added = add(*args)  # type: ignore[arg-type]  # replaced on purpose
         os.kill(os.getpid(), signal.SIGSTOP)
         return added
 
-    Writes.add = add_and_stop  # type: ignore[assignment,method-assign]  # replaced on purpose
+    AcceptWrites.add = add_and_stop  # type: ignore[assignment,method-assign]  # replaced on purpose
 
 
 async def test_others_are_refused_while_a_process_is_stopped_inside_a_transaction_of_sqlite(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import app.agents.langgraph
 from app import bootstrap
 from app.config import Settings
 from app.models.attempts import Lease, Outcome
-from app.store import factory, named_sql
+from app.store import factory
 from app.store.ports import Store
+from app.store.sql import named_sql
 from app.worker import QueueWorker
 from tests.servers import until
 

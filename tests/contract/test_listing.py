@@ -6,9 +6,9 @@ import pytest
 
 from app.models.attempts import Failed, Outcome
 from app.models.messages import Message, MessageFilter, MessageState, Page, Priority
-from app.store import reads, scanning
 from app.store.ports import PAGE_TEXT_LENGTH, Store
 from app.store.redis import accepting as redis_accepting
+from app.store.sql import reads, scanning
 from tests.clock import ManualClock
 from tests.contract.builders import (
     CANCELLED,

@@ -8,12 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from app.errors import StoreUnavailable
-from app.store import parts
-from app.store.postgres import store as postgres_store
-from app.store.postgres import upkeep
 from app.store.postgres.store import PostgresStore
-from app.store.sqlite import operations
-from app.store.sqlite import store as sqlite_store
+from app.store.sql import rooms
 from app.store.sqlite.store import SqliteStore
 from tests.clock import ManualClock
 from tests.contract.builders import ALL, FAILED, TENANT, chunk, event_types, start
@@ -62,8 +58,7 @@ async def dead_letters(subject: Subject, count: int, chunks: int) -> list[str]:
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (parts, operations, sqlite_store, upkeep, postgres_store):
-        monkeypatch.setattr(module, "EVENTS_AT_ONCE", 4)
+    monkeypatch.setattr(rooms, "EVENTS_AT_ONCE", 4)
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -83,12 +78,12 @@ async def test_logs_that_were_left_behind_are_deleted_by_upkeep(
 ) -> None:
     """As when the process ends in between: the requeue and the purge hold, and readers see nothing of the old logs."""
 
-    async def fails() -> int:
+    async def fails() -> None:
         raise StoreUnavailable("away")
 
     requeued, purged = await dead_letters(subject, 2, 5), await dead_letters(subject, 2, 5)
     with monkeypatch.context() as patch:
-        patch.setattr(subject.store, "_delete_dropped_events", fails)
+        patch.setattr(subject.store, "_delete_dropped_logs", fails)
         await subject.store.requeue(TENANT, requeued)
         await subject.store.purge(TENANT, purged)
     assert "Dropped logs are deleted later: error=away" in caplog.text

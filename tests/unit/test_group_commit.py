@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.store.group_commit import MAX_BATCH_SIZE, GroupCommitThread, Operation, Result
+from app.store.sql.group_commit import MAX_BATCH_SIZE, GroupCommitThread, Operation, Result
 from tests.servers import until
 
 

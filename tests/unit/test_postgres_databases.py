@@ -10,9 +10,9 @@ from app.errors import ConfigurationError, StoreIncompatible, StoreUnavailable
 from app.models.attempts import Released
 from app.models.deliveries import DeliveryAttempt
 from app.models.messages import IfBusy, MessageFilter, MessageState, Page
-from app.store.named_sql import load_migrations
 from app.store.postgres import migrations
 from app.store.postgres.store import PostgresStore
+from app.store.sql.named_sql import load_migrations
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,

@@ -10,12 +10,12 @@ import pytest
 from app.errors import CommitUnknown, LeaseLost, StoreUnavailable
 from app.models.attempts import Lease
 from app.models.messages import Message, MessageState, Page
-from app.store.named_sql import load_queries
 from app.store.postgres import connection as postgres_connection
 from app.store.postgres import watchdog
 from app.store.postgres.connection import Session, connection_parameters
 from app.store.postgres.store import PostgresStore
 from app.store.postgres.watchdog import Watchdog
+from app.store.sql.named_sql import load_queries
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,

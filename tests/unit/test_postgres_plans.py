@@ -12,13 +12,13 @@ import pytest
 from app.models.attempts import Failed, Interrupted, Lease, Released
 from app.models.events import NewEvent
 from app.policy.rank import RankPolicy
-from app.store.named_sql import load_queries
-from app.store.postgres.accepting import Accepting, Add
+from app.store.postgres.accept import AcceptWrites, Add
+from app.store.postgres.attempts import ClaimWrites, Finish, FinishWrites
 from app.store.postgres.connection import SETTINGS, Session, connection_parameters
-from app.store.postgres.controlling import Controlling
+from app.store.postgres.events import Append, EventWrites
 from app.store.postgres.migrations import prepare_database
-from app.store.postgres.running import Append, Finish, Finishing, Logging
 from app.store.postgres.watchdog import Watchdog
+from app.store.sql.named_sql import load_queries
 from tests.clock import TickingClock
 from tests.contract.builders import DONE, LEASE_SECONDS, WORKER, new
 from tests.postgres_server import database_of
@@ -172,15 +172,15 @@ class Seeded:
         prepare_database(parameters, allow_volatile=True)
         self.session = Session(parameters, QUERIES, Watchdog())
         clock = TickingClock(NOW + MESSAGES)
-        self.accepting = Accepting(self.session, clock, RankPolicy())
-        self.logging = Logging(self.session, clock)
-        self.finishing = Finishing(self.session, clock)
-        self.controlling = Controlling(self.session, clock, RankPolicy())
+        self.accepting = AcceptWrites(self.session, clock, RankPolicy())
+        self.logging = EventWrites(self.session, clock)
+        self.finishing = FinishWrites(self.session, clock)
+        self.claims = ClaimWrites(self.session, clock)
         self.connection = psycopg.connect(parameters, autocommit=True)
         self.connection.execute(SETTINGS)
 
     def claim(self, limit: int) -> list[Lease]:
-        return [each.lease for each in self.controlling.claim(WORKER, AGENTS, limit, LEASE_SECONDS)]
+        return [each.lease for each in self.claims.claim(WORKER, AGENTS, limit, LEASE_SECONDS)]
 
     def close(self) -> None:
         self.session.close()

@@ -10,11 +10,11 @@ import pytest
 
 from app.errors import LeaseLost, MessageNotFound, QueueFull, StoreError
 from app.models.messages import MessageState
-from app.store import reads
 from app.store.ports import MOVED, READY, message_topic
 from app.store.postgres import placing
-from app.store.postgres.hints import payloads
+from app.store.postgres.signals import payloads
 from app.store.postgres.store import PostgresStore
+from app.store.sql import reads
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,

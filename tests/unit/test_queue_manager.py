@@ -21,8 +21,8 @@ from app.errors import (
 from app.models.messages import Message, MessageFilter, MessageState, Page, Priority
 from app.models.parts import Part
 from app.queue_manager import Answer, QueueManager, Selection, Submission
-from app.store import scanning
 from app.store.ports import Store
+from app.store.sql import scanning
 from app.store.sqlite.store import SqliteStore
 from tests.clock import ManualClock
 from tests.contract.builders import (

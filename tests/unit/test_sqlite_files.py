@@ -12,7 +12,7 @@ import pytest
 
 from app.errors import StoreIncompatible, StoreUnavailable
 from app.models.messages import MessageState
-from app.store.named_sql import load_migrations
+from app.store.sql.named_sql import load_migrations
 from app.store.sqlite import connection as sqlite_connection
 from app.store.sqlite.store import SqliteStore
 from tests.clock import ManualClock

@@ -13,9 +13,14 @@ from app.models.deliveries import DeliveryFilter
 from app.models.events import NewEvent
 from app.models.messages import MessageState, Page, Priority
 from app.policy.rank import RankPolicy
-from app.store.named_sql import load_queries
+from app.store.sql.named_sql import load_queries
+from app.store.sqlite.accept import AcceptWrites
+from app.store.sqlite.attempts import AttemptWrites
+from app.store.sqlite.changes import Writing
 from app.store.sqlite.connection import connect, migrate, transaction
-from app.store.sqlite.operations import Writes
+from app.store.sqlite.control import ControlWrites
+from app.store.sqlite.events import EventWrites
+from app.store.sqlite.upkeep import UpkeepWrites
 from tests.clock import TickingClock
 from tests.contract.builders import ALL, LEASE_SECONDS, TENANT, WORKER, new
 
@@ -112,6 +117,10 @@ FROM n;
 """20,000 queued messages, a tenth of them without a thread, the others in 180 threads."""
 
 
+class Operations(AcceptWrites, AttemptWrites, ControlWrites, EventWrites, UpkeepWrites):
+    """What is measured here, on one connection."""
+
+
 class Seeded:
     """A database with a backlog, and the operations on it."""
 
@@ -120,7 +129,7 @@ class Seeded:
         self.connection = connect(path)
         migrate(self.connection)
         self.clock = TickingClock(1_700_000_000_000)
-        self.operations = Writes(lambda: self.connection, QUERIES, ranks=RankPolicy(), clock=self.clock)
+        self.operations = Operations(Writing(lambda: self.connection, QUERIES, RankPolicy(), self.clock))
 
     @property
     def time(self) -> int:
@@ -208,7 +217,7 @@ def test_a_hot_statement_sorts_nothing(plans: Seeded) -> None:
 
 def test_a_claim_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:
     for thread in ("t1", "t1", "t2", None):
-        empty.operations.add([new(thread=thread, agent="a")], ALL, None)
+        empty.operations.add([new(thread=thread, agent="a")], ALL, None, {})
     small = empty.price(lambda: empty.claim(1))
     assert backlog.price(lambda: backlog.claim(1)) < 2 * small
 
@@ -222,24 +231,24 @@ def test_an_empty_claim_costs_the_same_with_any_backlog(backlog: Seeded, empty: 
 
 def test_an_add_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:
     for thread in ("t1", "t1", None):
-        empty.operations.add([new(thread=thread)], ALL, None)
-    small = empty.price(lambda: empty.operations.add([new(thread="t1")], ALL, None))
-    assert backlog.price(lambda: backlog.operations.add([new(thread="t1")], ALL, None)) < 2 * small
-    assert backlog.price(lambda: backlog.operations.add([new()], ALL, None)) < 2 * small
+        empty.operations.add([new(thread=thread)], ALL, None, {})
+    small = empty.price(lambda: empty.operations.add([new(thread="t1")], ALL, None, {}))
+    assert backlog.price(lambda: backlog.operations.add([new(thread="t1")], ALL, None, {})) < 2 * small
+    assert backlog.price(lambda: backlog.operations.add([new()], ALL, None, {})) < 2 * small
 
 
 def test_a_message_of_a_long_batch_costs_as_much_as_one_of_a_short_one(empty: Seeded) -> None:
     """Were its position counted for each of them, a long batch would cost its length squared."""
 
     def price(length: int) -> float:
-        return empty.price(lambda: empty.operations.add([new() for _ in range(length)], ALL, None)) / length
+        return empty.price(lambda: empty.operations.add([new() for _ in range(length)], ALL, None, {})) / length
 
     assert price(1_000) < 1.2 * price(10)
 
 
 def test_a_finish_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:
     for _ in range(3):
-        empty.operations.add([new(thread="t1", agent="a")], ALL, None)
+        empty.operations.add([new(thread="t1", agent="a")], ALL, None, {})
 
     def run(seeded: Seeded) -> None:
         (lease,) = seeded.claim(1)
@@ -289,7 +298,7 @@ def test_a_page_of_deliveries_costs_the_same_with_any_number_wherever_it_is(
 def running_with_log(seeded: Seeded, length: int) -> Lease:
     """A message that is being answered, with so many chunks in its log."""
     with transaction(seeded.connection, "IMMEDIATE"):
-        seeded.operations.add([new(agent="a")], ALL, None)
+        seeded.operations.add([new(agent="a")], ALL, None, {})
         (lease,) = seeded.claim(1)
         seeded.operations.append(lease, [NewEvent.chunk("content", "x", index) for index in range(length)])
     return lease
@@ -325,7 +334,7 @@ def grown(path: Path, ended: int) -> Grown:
     seeded = Seeded(path)
     with transaction(seeded.connection, "IMMEDIATE"):
         for _ in range(ended + 3):
-            seeded.operations.add([new(thread="t", agent="a")], ALL, None)
+            seeded.operations.add([new(thread="t", agent="a")], ALL, None, {})
         for _ in range(ended):
             seeded.operations.finish(seeded.claim(1)[0], Completed("done"))
         (lease,) = seeded.claim(1)
@@ -346,7 +355,7 @@ def young_and_old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gr
 
 
 def add_urgent(thread: Grown) -> None:
-    thread.seeded.operations.add([new(thread="t", priority=Priority.HIGH)], ALL, None)
+    thread.seeded.operations.add([new(thread="t", priority=Priority.HIGH)], ALL, None, {})
 
 
 def cancel(thread: Grown) -> None:
@@ -358,7 +367,7 @@ def cancel_the_last(thread: Grown) -> None:
 
 
 def cancel_what_lifts(thread: Grown) -> None:
-    [urgent], _ = thread.seeded.operations.add([new(thread="t", priority=Priority.HIGH)], ALL, None)
+    [urgent], _ = thread.seeded.operations.add([new(thread="t", priority=Priority.HIGH)], ALL, None, {})
     thread.seeded.operations.cancel(TENANT, urgent.id, running=False)
 
 

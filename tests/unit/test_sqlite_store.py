@@ -12,8 +12,8 @@ import pytest
 from app.errors import LeaseLost, MessageNotFound, QueueFull, StoreError, StoreUnavailable
 from app.models.attempts import Completed
 from app.models.messages import MessageState
-from app.store import reads
 from app.store.ports import MOVED, READY, message_topic
+from app.store.sql import reads
 from app.store.sqlite import connection as sqlite_connection
 from app.store.sqlite.store import SqliteStore
 from tests.clock import ManualClock

@@ -1,18 +1,86 @@
 """Changes of state: what ends messages or puts them back, under the locks of their threads and then of themselves."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from ...clock import to_datetime
+from ...clock import Clock, to_datetime
 from ...errors import MessageNotFound
 from ...models.attempts import Cancelled, Failed, Interrupted, Retry
 from ...models.events import NewEvent
 from ...models.messages import Message, MessageState, Readiness
+from ..parts import Unsettled
 from ..ports import CANCELS, MOVED, READY, message_topic
 from ..rows import interrupt_delivery_id, is_told, stored_details, to_message
 from ..terminal_states import Ending, ending
-from .connection import Step, step
-from .operations import NewRows, Writes, next_events
+from .connection import Rows, Session, Step, step
+from .queries import PostgresReads
+
+
+class Writes(PostgresReads):
+    """Base of what changes something, in transactions of its own; `touched` has the topics to hint at afterwards.
+
+    Locks are taken in one order: threads before messages, each sorted by their keys.
+    """
+
+    def __init__(self, session: Session, clock: Clock) -> None:
+        super().__init__(session)
+        self.clock = clock
+        self.touched = session.touched
+        self.unsettled: deque[Unsettled] = deque()
+        """Long threads whose ranks `Controlling.settle` has to carry on."""
+
+    @contextmanager
+    def transaction(self, *first: Step) -> Iterator[tuple[int, list[Rows]]]:
+        """The time, as of when the first steps had their locks, and the rows of these."""
+        self.touched.clear()
+        try:
+            with self.session.transaction(*first) as rows:
+                yield self.clock.now(), rows
+        except BaseException:
+            self.touched.clear()
+            raise
+
+
+def next_events(events: Mapping[int, NewEvent], now: int) -> Step:
+    """What adds an event to the log of each of these messages, under the locks of the messages."""
+    return step(
+        "add_next_events",
+        messages=list(events),
+        types=[event.type.value for event in events.values()],
+        data=[event.data for event in events.values()],
+        now=now,
+    )
+
+
+class NewRows:
+    """Events to be added in one statement."""
+
+    def __init__(self) -> None:
+        self._messages: list[int] = []
+        self._ids: list[int] = []
+        self._types: list[str] = []
+        self._data: list[str] = []
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to add."""
+        return not self._messages
+
+    def append(self, message: int, last: int, events: Sequence[NewEvent]) -> int:
+        """Events behind the last one of a message; the id of the last is returned."""
+        for event in events:
+            last += 1
+            self._messages.append(message)
+            self._ids.append(last)
+            self._types.append(event.type.value)
+            self._data.append(event.data)
+        return last
+
+    def step(self, now: int) -> Step:
+        """What adds them."""
+        return step("add_events", messages=self._messages, ids=self._ids, types=self._types, data=self._data, now=now)
 
 
 class Locked(NamedTuple):
@@ -244,3 +312,13 @@ def _deliver(news: Sequence[News], now: int) -> list[Step]:
 def locked_by_id(rows: Iterable[tuple[Any, ...]]) -> Mapping[str, Locked]:
     """Locked rows by the ids of their messages."""
     return {locked.id: locked for locked in map(Locked._make, rows)}
+
+
+def named_leases(leases: Iterable[tuple[str, int]]) -> dict[str, list[Any]]:
+    """Return message ids and fences as the values of a query."""
+    ids: list[Any] = []
+    fences: list[Any] = []
+    for message_id, fence in leases:
+        ids.append(message_id)
+        fences.append(fence)
+    return {"ids": ids, "fences": fences}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ...errors import KeyReused
 from ...models.messages import RequestKey
 from ..ports import KEY_SECONDS
-from .operations import Writes
+from .changes import Writes
 
 KeyName = tuple[str, str]
 """Tenant and key."""

@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 
 from ...errors import ConfigurationError, StoreIncompatible
-from ..named_sql import load_migrations
+from ..sql.named_sql import load_migrations
 from .connection import SCHEMA, configure, connect, mapped_errors
 from .watchdog import Watchdog
 

@@ -1,7 +1,6 @@
 """Places of messages: their numbers in their threads, their ranks, and what is before them."""
 
 import json
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -10,10 +9,9 @@ from ...models.messages import NewMessage, Readiness
 from ...policy.rank import RankPolicy
 from ..parts import SETTLED_AT_ONCE, ThreadKey, Unsettled
 from ..ports import MOVED, READY
-from ..reads import LEVEL, NEAR_END
 from ..rows import events_text, options_of, preview, run_at_of
 from .changes import Changes
-from .connection import Rows, Session, step
+from .connection import Session
 
 
 class Placed(NamedTuple):
@@ -139,32 +137,3 @@ class Placing(Changes):
                 limit=SETTLED_AT_ONCE,
             )
             self.unsettled.extend(map(Unsettled._make, left))
-
-    def positions(self, places: Sequence[tuple[int | None, int]]) -> list[int | None]:
-        """How many wait before each place (rank and number); None for one without a rank.
-
-        New messages are the end of their level, so that is looked at once.
-        """
-        ranked = [(rank, number) for rank, number in places if rank is not None]
-        if not ranked:
-            return [None] * len(places)
-        levels: dict[int, tuple[int, int]] = {}
-        for place in ranked:
-            level = place[0] // LEVEL
-            levels[level] = min(place, levels.get(level, place))
-        steps = []
-        most = NEAR_END + len(ranked)
-        for rank, number in levels.values():
-            steps += [step("count_levels", rank=rank), step("places_from", rank=rank, number=number, most=most)]
-        answers = self.session.run_all(*steps)
-        counted: dict[int, tuple[int, int, Rows]] = {}
-        for level, [(before, waiting)], tail in zip(levels, answers[::2], answers[1::2], strict=True):
-            counted[level] = before, waiting, tail
-        found: dict[tuple[int, int], int] = {}
-        for place in ranked:
-            before, waiting, tail = counted[place[0] // LEVEL]
-            if len(tail) < most:
-                found[place] = max(before + waiting - len(tail) + bisect_left(tail, place), 0)
-            else:
-                found[place] = self.count_before(place[1], place[0])
-        return [None if rank is None else found[rank, number] for rank, number in places]

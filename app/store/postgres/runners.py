@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from ...errors import CommitUnknown, NotFound, StoreUnavailable
-from ..group_commit import Operation, Result
+from ..sql.group_commit import Operation, Result
 from .connection import Session
 
 Publish = Callable[[set[str]], None]

@@ -1,26 +1,23 @@
 """The duties that every process does from time to time."""
 
+from typing_extensions import override
+
 from ...clock import ClockState, Sample, SteadyClock
 from ...models.attempts import Cancelled, Failed
 from ...models.messages import Message
-from ..parts import EVENTS_AT_ONCE
 from ..ports import MOVED, READY, message_topic
+from ..sql.upkeep import EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, RESCUED_AT_ONCE, UpkeepChanges
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
 from .changes import Changes, Ended, FailedNow, Locked, Logs, PutBack
 from .connection import step
 from .keys import KEY_MS
 
-RESCUE_BATCH = 100
-PROMOTE_BATCH = 500
-EXPIRE_BATCH = 100
-PRUNE_BATCH = 100
 
-
-class Upkeep(Changes):
+class UpkeepWrites(Changes, UpkeepChanges):
     """Each is safe in every process at once: its guard is in its statements."""
 
+    @override
     def read_clock(self, clock: SteadyClock) -> None:
-        """Let the clock learn from the server's, and keep what it decides, unless another process was faster."""
         while True:
             began = clock.host.elapsed()
             with self.session.transaction(step("read_clock")) as (((read, *columns),),):
@@ -34,10 +31,10 @@ class Upkeep(Changes):
             if decided.epoch == state.epoch:
                 return
 
+    @override
     def rescue(self, max_crashes: int) -> int:
-        """A part of `UpkeepStore.rescue`: up to RESCUE_BATCH."""
         with self.transaction() as (now, _):
-            ids = [found for (found,) in self.rows("find_expired", now=now, limit=RESCUE_BATCH)]
+            ids = [found for (found,) in self.rows("find_expired", now=now, limit=RESCUED_AT_ONCE)]
             if not ids:
                 self.session.discard()
                 return 0
@@ -64,10 +61,10 @@ class Upkeep(Changes):
                 self.session.run_all(*steps)
         return len(expired)
 
+    @override
     def expire_interrupts(self) -> int:
-        """A part of `UpkeepStore.expire_interrupts`: up to EXPIRE_BATCH."""
         with self.transaction() as (now, _):
-            ids = [found for (found,) in self.rows("find_unanswered", now=now, limit=EXPIRE_BATCH)]
+            ids = [found for (found,) in self.rows("find_unanswered", now=now, limit=EXPIRED_AT_ONCE)]
             if not ids:
                 self.session.discard()
                 return 0
@@ -78,15 +75,15 @@ class Upkeep(Changes):
                 self.session.run_all(*steps)
         return len(expired)
 
+    @override
     def prune_keys(self) -> None:
-        """See `UpkeepStore.prune_keys`."""
         with self.transaction() as (now, _):
             self.rows("prune_keys", before=now - KEY_MS)
 
+    @override
     def promote(self) -> int:
-        """A part of `UpkeepStore.promote`: up to PROMOTE_BATCH."""
         with self.transaction() as (now, _):
-            ids = [found for (found,) in self.rows("find_due", now=now, limit=PROMOTE_BATCH)]
+            ids = [found for (found,) in self.rows("find_due", now=now, limit=PROMOTED_AT_ONCE)]
             if not ids:
                 self.session.discard()
                 return 0
@@ -95,8 +92,8 @@ class Upkeep(Changes):
             self.touched |= {READY, MOVED}
         return len(due)
 
+    @override
     def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        """See `UpkeepStore.prune_logs`; nothing else is left."""
         with self.transaction() as (now, _):
             found = self.rows("find_prunable_logs", before=now - older_than_ms, limit=limit)
             if not found:
@@ -107,8 +104,8 @@ class Upkeep(Changes):
         alone = [(tenant, message_id) for _, message_id, tenant, thread_id in found if thread_id is None]
         return len(found), [Message.memory_key_of(tenant, None, message_id) for tenant, message_id in alone], False
 
+    @override
     def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        """See `UpkeepStore.prune_messages`; and whether threads may be left, of which `limit` are deleted too."""
         with self.transaction() as (now, _):
             before = now - older_than_ms
             ids = [found for (found,) in self.rows("find_prunable_messages", before=before, limit=limit)]
@@ -127,17 +124,17 @@ class Upkeep(Changes):
         keys += [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
         return len(deleted), keys, len(threads) == limit
 
-    def delete_dropped_events(self) -> int:
-        """Delete up to EVENTS_AT_ONCE events of logs that were dropped. Return how many."""
+    @override
+    def delete_dropped_events(self, limit: int) -> int:
         with self.transaction():
-            deleted = int(self.value("delete_dropped_events", limit=EVENTS_AT_ONCE))
-            if deleted < EVENTS_AT_ONCE:
+            deleted = int(self.value("delete_dropped_events", limit=limit))
+            if deleted < limit:
                 self.rows("forget_dropped_logs")
         return deleted
 
+    @override
     def prune_workers(self, silent_for_ms: int) -> None:
-        """See `UpkeepStore.prune_workers`. What connections that are gone have counted is added up, too."""
         with self.transaction() as (now, _):
             self.rows("prune_workers", before=now - silent_for_ms)
-            if self.value("lock_folding"):
+            if self.value("lock_folding"):  # what connections that are gone have counted is added up
                 self.session.run_all(step("fold_tallies"), step("fold_levels"), step("fold_commits"))

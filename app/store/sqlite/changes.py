@@ -1,76 +1,49 @@
-"""What operations inside a transaction are made of, on the lane's thread. None commits.
+"""Changes of state, inside the transaction of a batch. None commits.
 
 One that raises takes back what it wrote. For that all of a batch may be run again, so they change the database only.
 """
 
-import json
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import apsw
 
 from ...clock import Clock, to_datetime
 from ...errors import MessageNotFound, NotCancellable
-from ...models.attempts import Cancelled, Completed, Failed
+from ...models.attempts import Cancelled, Completed, Failed, Retry
 from ...models.events import NewEvent
 from ...models.messages import Message, MessageState, Readiness
 from ...policy.rank import RankPolicy
 from ..parts import SETTLED_AT_ONCE, Unsettled
 from ..ports import CANCELS, MOVED, READY, message_topic
-from ..reads import Reads
-from ..rows import is_told, to_message
+from ..rows import is_told, stored_details, to_message
 from ..terminal_states import Ending, ending
+from .queries import SqliteReads
 
 
-class SqliteReads(Reads):
-    """The queries on one connection."""
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What the rooms share that change something over one connection."""
 
-    def __init__(self, connection: Callable[[], apsw.Connection], queries: Mapping[str, str]) -> None:
-        self._connection = connection
-        self._queries = queries
-
-    def execute(self, query: str, /, **values: Any) -> apsw.Cursor:
-        """Run a named query."""
-        return self._connection().execute(self._queries[query], values)
-
-    def execute_each(self, query: str, values: Iterable[Mapping[str, Any]]) -> apsw.Cursor:
-        """Run a named query with each of these values; the rows of all, in this order."""
-        return self._connection().executemany(self._queries[query], values)
-
-    def each(self, query: str, /, **values: Any) -> apsw.Cursor:
-        """See `Reads.each`."""
-        return self._connection().execute(self._queries[query], values)
-
-    def rows(self, query: str, /, **values: Any) -> list[tuple[Any, ...]]:
-        """See `Reads.rows`."""
-        return self._connection().execute(self._queries[query], values).fetchall()
-
-    def messages(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
-        """Those of these messages that the tenant has, without their positions."""
-        return list(map(to_message, self.each("get_each", tenant=tenant, ids=json.dumps(message_ids))))
-
-    def with_places(self, messages: Sequence[Message]) -> list[Message]:
-        """Messages that were just made to wait, with their positions; 0 for one that was claimed meanwhile."""
-        return [each._replace(queue_position=each.queue_position or 0) for each in self._with_positions(messages)]
+    connection: Callable[[], apsw.Connection]
+    queries: Mapping[str, str]
+    ranks: RankPolicy
+    clock: Clock
+    touched: set[str] = field(default_factory=set)
+    """Topics to hint at after the commit."""
 
 
 class Changes(SqliteReads):
-    """Changes of state; `touched` collects the topics to hint at after the commit."""
+    """Base of what changes something."""
 
-    def __init__(
-        self,
-        connection: Callable[[], apsw.Connection],
-        queries: Mapping[str, str],
-        *,
-        ranks: RankPolicy,
-        clock: Clock,
-    ) -> None:
-        super().__init__(connection, queries)
-        self._ranks = ranks
-        self._now = clock.now
-        self._clock = clock
-        self.touched: set[str] = set()
+    def __init__(self, writing: Writing) -> None:
+        super().__init__(writing.connection, writing.queries)
+        self._ranks = writing.ranks
+        self._now = writing.clock.now
+        self._clock = writing.clock
+        self.touched = writing.touched
         self.unsettled: deque[Unsettled] = deque()
         """Long threads whose ranks `settle` has to carry on; a batch that is run again adds to them twice."""
 
@@ -147,8 +120,15 @@ class Changes(SqliteReads):
         self._append(number, [retry], now)
         self.touched |= {READY, MOVED}
 
+    def _note_attempt(self, number: int, failed: Failed | Retry, now: int) -> None:
+        """Lists the attempt as failed; before the change of state, from which on it is not known when it began."""
+        self.execute(
+            "note_attempt", number=number, error=failed.error, error_code=failed.code,
+            details=stored_details(failed.details), now=now,
+        )  # fmt: skip
+
     def _cancel(self, message: Message, now: int, *, running: bool) -> None:
-        """See `ControlStore.cancel`."""
+        """Carry out `ControlStore.cancel`."""
         match message.state:
             case MessageState.QUEUED:
                 self._cancel_queued(message, now)

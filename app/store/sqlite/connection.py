@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+from typing_extensions import override
 
 from ...errors import AgentQueueError, StoreError, StoreIncompatible, StoreRefused, StoreUnavailable
-from ..group_commit import Operation, Result
-from ..named_sql import load_migrations
+from ..sql.group_commit import BatchRunner, Operation, Result
+from ..sql.named_sql import load_migrations
 
 APPLICATION_ID = 0x41475451
 """`AGTQ` in the file's header: tells our databases from others."""
@@ -162,7 +163,7 @@ def look_often(connection: apsw.Connection) -> None:
     connection.set_busy_handler(busy)
 
 
-class Connected:
+class Connected(BatchRunner):
     """A batch runner over one connection. Operations reach the connection through `connection`."""
 
     mode = "DEFERRED"
@@ -177,19 +178,20 @@ class Connected:
         assert self._connection is not None, "used before open"
         return self._connection
 
+    @override
     def open(self) -> None:
-        """See `BatchRunner`."""
         with mapped_errors():
             self._connection = connect(self._path)
 
+    @override
     def close(self) -> None:
-        """See `BatchRunner`."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
+    @override
     def run(self, batch: list[Operation]) -> list[Result]:
-        """One transaction for the batch. An operation that raises takes back only its own writes."""
+        """Run one transaction for the batch. An operation that raises takes back only its own writes."""
         try:
             with mapped_errors():
                 results = self.commit(batch)
@@ -230,8 +232,8 @@ class Connected:
 class Reader(Connected):
     """All reads of a batch see one moment. The file is only read."""
 
+    @override
     def open(self) -> None:
-        """See `BatchRunner`."""
         super().open()
         self.connection.execute("PRAGMA query_only = ON")
 
@@ -255,14 +257,14 @@ class Writer(Connected):
         self._synchronous: str | None = None
         self._with_savepoints = False
 
+    @override
     def open(self) -> None:
-        """See `BatchRunner`."""
         super().open()
         with mapped_errors():
             migrate(self.connection)
 
+    @override
     def run(self, batch: list[Operation]) -> list[Result]:
-        """See `Connected.run`."""
         if self._beats.waiting:
             self._beats.give_way()
         try:
@@ -278,12 +280,10 @@ class Writer(Connected):
             self.connection.execute(f"PRAGMA synchronous = {level}")
             self._synchronous = level
 
+    @override
     def commit(self, batch: list[Operation]) -> list[Result]:
-        """See `Connected.commit`.
-
-        Few operations raise after they have written, so only a batch with such a one is run with savepoints: a second
-        time, from its beginning.
-        """
+        # Few operations raise after they have written, so only a batch with such a one is run with savepoints: a
+        # second time, from its beginning.
         self._with_savepoints = False
         try:
             return super().commit(batch)
@@ -291,8 +291,8 @@ class Writer(Connected):
             self._with_savepoints = True
             return super().commit(batch)
 
+    @override
     def work(self, operation: Operation) -> Any:
-        """See `Connected.work`."""
         if self._with_savepoints:
             return self._work_in_savepoint(operation)
         before = self.connection.total_changes()

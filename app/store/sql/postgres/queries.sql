@@ -1,4 +1,4 @@
--- Named queries; `app.store.named_sql` reads them. {name} takes in the text of another entry.
+-- Named queries; `app.store.sql.named_sql` reads them. {name} takes in the text of another entry.
 --
 -- Who locks several rows locks keys of requests before threads before messages, each in the order of their keys, so that
 -- nobody waits in a circle. A message that is queued but not ready is changed under the lock of its thread only.
@@ -253,7 +253,8 @@ UPDATE messages SET readiness = 'ready', rank = {rank_of_head} WHERE number = AN
 SELECT {message_columns} FROM messages WHERE id = %(id)s AND tenant = %(tenant)s
 
 -- name: get_messages
-SELECT {message_columns} FROM messages WHERE id = ANY (%(ids)s::text[]) AND tenant = %(tenant)s
+SELECT {message_columns} FROM messages
+WHERE id = ANY (ARRAY(SELECT json_array_elements_text(%(ids)s::json))) AND tenant = %(tenant)s
 
 -- name: get_head
 SELECT {message_columns} FROM messages WHERE number = coalesce(

@@ -1,4 +1,4 @@
--- Named queries; `app.store.named_sql` reads them. {name} takes in the text of another entry.
+-- Named queries; `app.store.sql.named_sql` reads them. {name} takes in the text of another entry.
 
 -- name: message_columns
 number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at, completed_at,
@@ -159,7 +159,7 @@ UPDATE messages SET readiness = 'ready', rank = {rank_of_head} WHERE number IN (
 -- name: get_message
 SELECT {message_columns} FROM messages WHERE id = :id AND tenant = :tenant
 
--- name: get_each
+-- name: get_messages
 SELECT {message_columns} FROM messages WHERE id IN (SELECT value FROM json_each(:ids)) AND tenant = :tenant
 
 -- name: get_by_number

@@ -1,20 +1,21 @@
-"""Claims, and what callers and operators do with messages that were accepted; one at a time."""
+"""What callers and operators do with messages that were accepted."""
 
 from collections.abc import Callable, Mapping, Sequence
 
+from typing_extensions import override
+
 from ...clock import to_datetime
 from ...errors import AgentQueueError, MessageNotFound, NotCancellable, NotFailed, NotInterrupted, NotQueued
-from ...models.attempts import Claim, Lease
 from ...models.events import NewEvent
 from ...models.messages import Accepted, Message, MessageState, NewMessage, Priority, RequestKey
 from ..parts import CLEARED_AT_ONCE, SETTLED_AT_ONCE, ThreadKey, Unsettled
 from ..ports import MOVED, READY, message_topic
-from ..rows import requeued, to_message
+from ..rows import requeued
+from ..sql.control import ControlChanges
 from ..terminal_states import REQUEUED
-from .changes import Locked, Logs, locked_by_id
+from .changes import Locked, Logs, NewRows, locked_by_id
 from .connection import Rows, step
 from .keys import KEY_MS, Keyed, check_fingerprint, name_of
-from .operations import NewRows, next_events
 from .placing import Placing
 
 WAITING = (MessageState.QUEUED,)
@@ -22,29 +23,11 @@ UNFINISHED = (MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRU
 Refusal = Callable[[str, str], AgentQueueError]
 
 
-class Controlling(Placing, Keyed):
-    """See `ControlStore`."""
+class ControlWrites(Placing, Keyed, ControlChanges):
+    """The verbs of control, one at a time."""
 
-    def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
-        """See `AttemptStore.claim`."""
-        taking = step(
-            "claim", agents=sorted(set(agents)), limit=limit, worker_id=worker_id,
-            lease_milliseconds=int(lease_seconds * 1000), now=self.clock.now(),
-        )  # fmt: skip
-        with self.transaction(taking) as (now, [rows]):
-            if not rows:
-                self.session.discard()
-                return []
-            messages = [to_message(row) for row in sorted(rows, key=lambda row: (row[-2], row[0]))]
-            self.clock.witness(max(row[-1] for row in rows))  # what follows is not dated before the claim
-            self.touched |= {MOVED, *(message_topic(each.id) for each in messages)}
-            self.session.end_with(
-                next_events({each.number: NewEvent.processing(each.attempt) for each in messages}, now)
-            )
-        return [Claim(Lease(each.id, each.fence, each.attempt, worker_id), each) for each in messages]
-
+    @override
     def cancel(self, tenant: str, message_id: str, running: bool) -> Message:
-        """See `ControlStore.cancel`."""
         with self.transaction(
             step("lock_threads", ids=[message_id]), step("lock_message", id=message_id, tenant=tenant)
         ) as (now, (_, rows)):
@@ -64,8 +47,8 @@ class Controlling(Placing, Keyed):
                 self._settle(tenant, locked, locked.thread_number)
             return self.owned(tenant, message_id)
 
+    @override
     def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
-        """See `ControlStore.reprioritize`."""
         with self.transaction(
             step("lock_threads", ids=[message_id]), step("lock_message", id=message_id, tenant=tenant)
         ) as (_, (_, rows)):
@@ -91,19 +74,16 @@ class Controlling(Placing, Keyed):
         last, settled = self.session.run_all(step("nth_before", **part), step("settle_thread", **part))
         return place._replace(below=last[0][0]) if last and last[0] in settled else None
 
+    @override
     def settle(self, place: Unsettled) -> Unsettled | None:
-        """Give SETTLED_AT_ONCE messages their ranks; where to go on, None when the rest needs no change."""
         with self.transaction(step("lock_thread", tenant=place.tenant, thread_id=place.thread_id)):
             self.touched.add(MOVED)
             return self._settle_part(place)
 
+    @override
     def clear(
         self, threads: Sequence[ThreadKey], count: int, max_queued: int, key: RequestKey | None
     ) -> dict[ThreadKey, list[tuple[int, str]]]:
-        """Cancel the last waiting messages of a thread that has many, before so many messages are added to these.
-
-        Empty when no thread has many, or when the messages will not be stored.
-        """
         with self.transaction(step("count_queued")) as (now, [[(queued,)]]):
             asked = key is not None and self.row("find_key", tenant=key.tenant, key=key.key, after=now - KEY_MS)
             if not asked and queued + count <= max_queued:
@@ -121,8 +101,8 @@ class Controlling(Placing, Keyed):
             self.session.discard()
         return {}
 
+    @override
     def resume(self, tenant: str, message_id: str, fence: int, value: str, key: RequestKey | None) -> Accepted:
-        """See `ControlStore.resume`."""
         ids = [message_id]
         with self.transaction() as (now, _):
             if key is not None and (known := self.enter_keys([key], now).get(name_of(key))) is not None:
@@ -147,14 +127,13 @@ class Controlling(Placing, Keyed):
             self.touched |= {READY, MOVED, message_topic(message_id)}
             return Accepted([self.message(tenant, message_id)], replayed=False)
 
-    def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
-        """See `ControlStore.requeue`."""
-        ids = list(dict.fromkeys(message_ids))
+    @override
+    def requeue(self, tenant: str, message_ids: Sequence[str], given: Mapping[str, Message]) -> list[Message]:
+        ids = list(message_ids)
         with self.transaction(
             step("lock_threads", ids=ids), step("lock_messages", ids=ids, tenant=tenant), step("find_logs", ids=ids)
         ) as (now, (_, rows, found)):
             dead = sorted(_dead_letters(rows, ids), key=lambda each: each.number)
-            given = {row[1]: to_message(row) for row in self.rows("get_messages", ids=ids, tenant=tenant)}
             placed = self.place([_again(given[each.id]) for each in dead], now)
             numbers = [each.number for each in dead]
             new_numbers = [number for (number,) in self.rows("next_numbers", count=len(dead))]
@@ -179,19 +158,16 @@ class Controlling(Placing, Keyed):
                 events.step(now),
             )
             self.lift(placed)
-            places = self.positions([(each.rank, number) for each, number in zip(placed, new_numbers, strict=True)])
             fence_of: dict[str, int] = dict(fences)
-            told = {
-                each.id: requeued(
-                    given[each.id], number, place.thread_number, place.readiness, fence_of[each.id]
-                )._replace(queue_position=position)
-                for each, number, place, position in zip(dead, new_numbers, placed, places, strict=True)
+            again = {
+                each.id: requeued(given[each.id], number, place.thread_number, place.readiness, fence_of[each.id])
+                for each, number, place in zip(dead, new_numbers, placed, strict=True)
             }
-            return [told[message_id] for message_id in ids]
+            return [again[message_id] for message_id in ids]
 
+    @override
     def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
-        """See `ControlStore.purge`."""
-        ids = list(dict.fromkeys(message_ids))
+        ids = list(message_ids)
         with self.transaction(step("lock_threads", ids=ids), step("lock_messages", ids=ids, tenant=tenant)) as (
             _,
             (_, rows),
@@ -201,8 +177,8 @@ class Controlling(Placing, Keyed):
             self.touched |= set(map(message_topic, ids))
         return [Message.memory_key_of(tenant, None, each.id) for each in dead if each.thread_id is None]
 
+    @override
     def pause(self, paused: bool) -> None:
-        """See `ControlStore.pause`."""
         with self.transaction():
             self.rows("pause", paused=paused)
             self.touched |= {READY, MOVED}

@@ -1,26 +1,33 @@
-"""Attempts at messages: logging and ending them."""
+"""Attempts at messages: claiming and ending."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
+
+from typing_extensions import override
 
 from ...errors import LeaseLost
-from ...models.attempts import Cancelled, Completed, Failed, Interrupted, Lease, Outcome, Released, Retry
+from ...models.attempts import (
+    Cancelled,
+    Claim,
+    Completed,
+    Failed,
+    Interrupted,
+    Lease,
+    Outcome,
+    Released,
+    Retry,
+)
 from ...models.events import NewEvent
-from ..ports import MOVED, message_topic
-from ..terminal_states import ending
-from .changes import Asking, Changes, Ended, FailedNow, Locked, Logs, PutBack
+from ..ports import MOVED, AttemptStore, message_topic
+from ..rows import to_message
+from ..sql.group_commit import GroupCommitThread
+from ..sql.rooms import SqlRooms
+from ..terminal_states import ending, outcome_size
+from .changes import Asking, Changes, Ended, FailedNow, Locked, Logs, PutBack, Writes, named_leases, next_events
 from .connection import Step, step
-from .operations import NewRows, Writes
 
 ENDINGS = (Completed, Failed, Cancelled)
 """Outcomes that end a message, for which nobody has to know where its present attempt begins."""
-
-
-class Append(NamedTuple):
-    """A caller's events."""
-
-    lease: Lease
-    events: Sequence[NewEvent]
 
 
 class Finish(NamedTuple):
@@ -30,34 +37,29 @@ class Finish(NamedTuple):
     outcome: Outcome
 
 
-class Logging(Writes):
-    """See `EventLog.append`."""
+class ClaimWrites(Writes):
+    """Claims."""
 
-    def append(self, given: Sequence[Append]) -> list[int | BaseException]:
-        """All in one transaction; in the place of a lost lease is the error."""
-        leases = list({(lease.message_id, lease.fence) for lease, _ in given})
-        held = _named(leases)
-        with self.transaction(step("share_leased", **held), step("find_logs", ids=held["ids"])) as (now, (rows, logs)):
-            last = {number: last_id for number, last_id, _ in logs}
-            numbers = {(message_id, fence): number for number, message_id, fence in rows}
-            added = NewRows()
-            results: list[int | BaseException] = []
-            for lease, events in given:
-                number = numbers.get((lease.message_id, lease.fence))
-                if number is None:
-                    results.append(LeaseLost(lease.message_id, lease.fence))
-                    continue
-                last[number] = added.append(number, last[number], events)
-                results.append(last[number])
-                self.touched.add(message_topic(lease.message_id))
-            if added.empty:
+    def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
+        """Carry out `AttemptStore.claim`."""
+        taking = step(
+            "claim", agents=sorted(set(agents)), limit=limit, worker_id=worker_id,
+            lease_milliseconds=int(lease_seconds * 1000), now=self.clock.now(),
+        )  # fmt: skip
+        with self.transaction(taking) as (now, [rows]):
+            if not rows:
                 self.session.discard()
-            else:
-                self.session.end_with(added.step(now))
-        return results
+                return []
+            messages = [to_message(row) for row in sorted(rows, key=lambda row: (row[-2], row[0]))]
+            self.clock.witness(max(row[-1] for row in rows))  # what follows is not dated before the claim
+            self.touched |= {MOVED, *(message_topic(each.id) for each in messages)}
+            self.session.end_with(
+                next_events({each.number: NewEvent.processing(each.attempt) for each in messages}, now)
+            )
+        return [Claim(Lease(each.id, each.fence, each.attempt, worker_id), each) for each in messages]
 
 
-class Sorted:
+class Outcomes:
     """What is to be done with the messages whose attempts end."""
 
     def __init__(self, now: int) -> None:
@@ -68,7 +70,7 @@ class Sorted:
         self.failed: list[FailedNow] = []
 
     def add(self, locked: Locked, attempt: int, outcome: Outcome) -> None:
-        """A message that was cancelled ends as cancelled by any outcome."""
+        """Add one; a message that was cancelled ends as cancelled by any outcome."""
         match Cancelled() if locked.cancel_requested else outcome:
             case Failed() as failed:
                 self.failed.append(FailedNow(locked.number, failed))
@@ -87,19 +89,19 @@ class Sorted:
         return self._now + int(seconds * 1000)
 
 
-class Finishing(Changes):
-    """See `AttemptStore.finish`."""
+class FinishWrites(Changes):
+    """Ends attempts."""
 
     def finish(self, given: Sequence[Finish]) -> list[BaseException | None]:
-        """All in one transaction; in the place of a lost lease is the error."""
+        """End all in one transaction; in the place of a lost lease is the error."""
         results: list[BaseException | None] = [None] * len(given)
-        named = _named([(lease.message_id, lease.fence) for lease, _ in given])
+        named = named_leases([(lease.message_id, lease.fence) for lease, _ in given])
         first = [step("lock_threads", ids=named["ids"]), step("lock_leased", **named)]
         if not all(isinstance(outcome, ENDINGS) for _, outcome in given):
             first.append(step("find_logs", ids=named["ids"]))
         with self.transaction(*first) as (now, (_, rows, *logs)):
             leased = {(locked.id, locked.fence): locked for locked in map(Locked._make, rows)}
-            outcomes = Sorted(now)
+            outcomes = Outcomes(now)
             missing: list[int] = []
             for index, (lease, outcome) in enumerate(given):
                 locked = leased.pop((lease.message_id, lease.fence), None)
@@ -123,7 +125,7 @@ class Finishing(Changes):
                         results[index] = LeaseLost(lease.message_id, lease.fence)
         return results
 
-    def _steps(self, outcomes: Sorted, logs: Logs, now: int) -> list[Step]:
+    def _steps(self, outcomes: Outcomes, logs: Logs, now: int) -> list[Step]:
         return [
             *self.note_attempts(outcomes.failed, now),
             *self.end(outcomes.ended, now),
@@ -132,10 +134,19 @@ class Finishing(Changes):
         ]
 
 
-def _named(leases: Iterable[tuple[str, int]]) -> dict[str, list[Any]]:
-    ids: list[Any] = []
-    fences: list[Any] = []
-    for message_id, fence in leases:
-        ids.append(message_id)
-        fences.append(fence)
-    return {"ids": ids, "fences": fences}
+class PostgresAttempts(SqlRooms, AttemptStore):
+    """Claims one at a time, and ends those of many callers together, each on a thread of its own."""
+
+    _claim_thread: GroupCommitThread
+    _claims: ClaimWrites
+    _finish_thread: GroupCommitThread
+    _connect_all: Callable[[], Awaitable[None]]
+
+    @override
+    async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
+        await self._connect_all()  # nothing is claimed whose end could not be stored, for want of connections
+        return await self._claim_thread.run(lambda: self._claims.claim(worker_id, agents, limit, lease_seconds))
+
+    @override
+    async def finish(self, lease: Lease, outcome: Outcome) -> None:
+        await self._finish_thread.submit(Finish(lease, outcome), size=outcome_size(outcome))

@@ -3,18 +3,18 @@
 import json
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..clock import to_datetime
-from ..errors import MessageNotFound, ThreadNotFound
-from ..models.attempts import FailedAttempt
-from ..models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
-from ..models.events import Event, EventPage, EventType
-from ..models.messages import DeadLetterGroup, Message, MessageFilter, MessageState, Page, QueueSummary, Thread
-from ..models.workers import Throughput, Worker
-from .ports import EXACT_POSITION_LIMIT, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
-from .rows import (
+from ...clock import to_datetime
+from ...errors import MessageNotFound, ThreadNotFound
+from ...models.attempts import FailedAttempt
+from ...models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
+from ...models.events import Event, EventPage, EventType
+from ...models.messages import DeadLetterGroup, Message, MessageFilter, MessageState, Page, QueueSummary, Thread
+from ...models.workers import Throughput, Worker
+from ..ports import EXACT_POSITION_LIMIT, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
+from ..rows import (
     agents_of,
     to_delivery,
     to_delivery_record,
@@ -62,16 +62,28 @@ class Reads(ABC):
         row = self.row(query, **values)
         return None if row is None else row[0]
 
+    def rows_of_each(self, queries: Sequence[tuple[str, Mapping[str, Any]]]) -> Sequence[Sequence[tuple[Any, ...]]]:
+        """All rows of each of these named queries with its values."""
+        return [self.rows(query, **values) for query, values in queries]
+
     def queue_id(self) -> str:
-        """See `Store.queue_id`."""
+        """Answer `Store.queue_id`."""
         return str(self.value("queue_id"))
 
     def message(self, tenant: str, message_id: str) -> Message:
-        """See `QueryStore.get`."""
+        """Answer `QueryStore.get`."""
         row = self.row("get_message", id=message_id, tenant=tenant)
         if row is None:
             raise MessageNotFound(message_id)
         return self._with_position(to_message(row))
+
+    def messages(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
+        """Return those of these messages that the tenant has, without their positions."""
+        return list(map(to_message, self.each("get_messages", tenant=tenant, ids=json.dumps(message_ids))))
+
+    def with_places(self, messages: Sequence[Message]) -> list[Message]:
+        """Return messages that were just made to wait, with their positions; 0 for one that was claimed meanwhile."""
+        return [each._replace(queue_position=each.queue_position or 0) for each in self._with_positions(messages)]
 
     def _with_position(self, message: Message) -> Message:
         if message.state is not MessageState.QUEUED:
@@ -137,8 +149,38 @@ class Reads(ABC):
                 found[place] = int(before + ahead)
         return found
 
+    def newest_positions(self, places: Sequence[tuple[int | None, int]]) -> list[int | None]:
+        """Return how many messages wait before each place (rank and number), None for one without a rank.
+
+        For new messages, which are the end of their level: that is looked at once.
+        """
+        ranked = [(rank, number) for rank, number in places if rank is not None]
+        if not ranked:
+            return [None] * len(places)
+        firsts: dict[int, tuple[int, int]] = {}
+        for place in ranked:
+            level = place[0] // LEVEL
+            firsts[level] = min(place, firsts.get(level, place))
+        most = NEAR_END + len(ranked)
+        queries: list[tuple[str, dict[str, Any]]] = []
+        for rank, number in firsts.values():
+            queries += [
+                ("count_levels", {"rank": rank}),
+                ("places_from", {"rank": rank, "number": number, "most": most}),
+            ]
+        answers = self.rows_of_each(queries)
+        counted = dict(zip(firsts, zip(answers[::2], answers[1::2], strict=True), strict=True))
+        found: dict[tuple[int, int], int] = {}
+        for place in ranked:
+            [(before, waiting)], tail = counted[place[0] // LEVEL]
+            if len(tail) < most:
+                found[place] = max(before + waiting - len(tail) + bisect_left(tail, place), 0)
+            else:
+                found[place] = self.count_before(place[1], place[0])
+        return [None if rank is None else found[rank, number] for rank, number in places]
+
     def summary(self, tenant: str, limit: int) -> QueueSummary:
-        """See `QueryStore.summary`."""
+        """Answer `QueryStore.summary`."""
         totals = dict.fromkeys(MessageState, 0)
         for state, count in self.each("tallies", tenant=tenant):
             totals[MessageState(state)] = count
@@ -207,19 +249,19 @@ class Reads(ABC):
         return _found(messages, look, None if below is None else below + 1)
 
     def head(self, tenant: str, thread_id: str) -> Message | None:
-        """See `QueryStore.get_head`."""
+        """Answer `QueryStore.get_head`."""
         row = self.row("get_head", tenant=tenant, thread_id=thread_id)
         return None if row is None else to_message(row)
 
     def attempts(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
-        """See `QueryStore.list_attempts`."""
+        """Answer `QueryStore.list_attempts`."""
         found: dict[str, list[FailedAttempt]] = {message_id: [] for message_id in message_ids}
         for message_id, *attempt in self.each("list_attempts", tenant=tenant, ids=json.dumps(list(message_ids))):
             found[message_id].append(to_failed_attempt(attempt))
         return found
 
     def dead_letter_groups(self, tenant: str, limit: int) -> list[DeadLetterGroup]:
-        """See `QueryStore.group_dead_letters`."""
+        """Answer `QueryStore.group_dead_letters`."""
         return [
             DeadLetterGroup(
                 fingerprint=fingerprint,
@@ -235,11 +277,11 @@ class Reads(ABC):
         ]
 
     def deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
-        """See `WebhookStore.list_deliveries`."""
+        """Answer `WebhookStore.list_deliveries`."""
         return [to_delivery(row) for row in self.each("list_deliveries", tenant=tenant, message_id=message_id)]
 
     def delivery_records(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
-        """See `WebhookStore.find_deliveries`."""
+        """Answer `WebhookStore.find_deliveries`."""
         created_at, delivery_id = page.cursor or (2**62, "")
         values = {
             "tenant": tenant,
@@ -256,7 +298,7 @@ class Reads(ABC):
         return list(map(to_delivery_record, rows))
 
     def throughput(self) -> Throughput:
-        """See `QueryStore.throughput`."""
+        """Answer `QueryStore.throughput`."""
         paused, groups, running, run_ms = self.rows("throughput", limit=THROUGHPUT_MESSAGES)[0]
         told: list[tuple[int, str]] = json.loads(groups)
         by_agents = dict(self.rows("count_running_by_agents")) if len({text for _, text in told}) > 1 else {}
@@ -269,7 +311,7 @@ class Reads(ABC):
         )
 
     def threads(self, tenant: str, page: Page) -> list[Thread]:
-        """See `QueryStore.list_threads`."""
+        """Answer `QueryStore.list_threads`."""
         last_activity, thread_id = page.cursor or (2**62, "")
         rows = self.each(
             "list_threads", tenant=tenant, last_activity=last_activity, thread_id=thread_id, limit=page.limit
@@ -277,20 +319,20 @@ class Reads(ABC):
         return [to_thread(row) for row in rows]
 
     def thread(self, tenant: str, thread_id: str) -> Thread:
-        """See `QueryStore.get_thread`."""
+        """Answer `QueryStore.get_thread`."""
         row = self.row("get_thread", tenant=tenant, thread_id=thread_id)
         if row is None:
             raise ThreadNotFound(thread_id)
         return to_thread(row)
 
     def thread_messages(self, tenant: str, thread_id: str, after: int, limit: int) -> list[Message]:
-        """See `QueryStore.list_thread_messages`."""
+        """Answer `QueryStore.list_thread_messages`."""
         self.thread(tenant, thread_id)
         found = self._page("list_thread_messages", tenant=tenant, thread_id=thread_id, after=after, limit=limit)
         return self._with_positions(found)
 
     def read_log(self, tenant: str, message_id: str, after: int, limit: int) -> EventPage:
-        """See `EventLog.read`."""
+        """Answer `EventLog.read`."""
         found = self.find_log(tenant, message_id, after, limit)
         if found is None:
             raise MessageNotFound(message_id)
@@ -316,7 +358,7 @@ class Reads(ABC):
         return state, first, last, self.each("read_events", message=message, after=after, limit=limit)
 
     def workers(self) -> list[Worker]:
-        """See `WorkerStore.list_workers`."""
+        """Answer `WorkerStore.list_workers`."""
         return [
             Worker(
                 id=name,

@@ -1,13 +1,19 @@
 """Hints to other processes by NOTIFY, and from them by LISTEN."""
 
+import asyncio
+import contextlib
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+from typing_extensions import override
 
 from ...errors import StoreError
 from ...observability.outages import hints_outage
-from ..group_commit import Operation, Result
+from ..local_notifier import LocalNotifier
+from ..sql.group_commit import BatchRunner, GroupCommitThread, Operation, Result
 from .connection import Session, step
 
 logger = logging.getLogger(__name__)
@@ -45,7 +51,7 @@ def _read(payload: str) -> tuple[str, list[str]]:
     return heard[0], heard[1:]
 
 
-class HintSender:
+class HintSender(BatchRunner):
     """A batch runner: what gathers while one notification is sent goes into the next one.
 
     A connection of its own, after the commit of what is hinted at: a transaction that notifies holds a lock of the
@@ -56,15 +62,17 @@ class HintSender:
         self._session = session
         self._process = process
 
+    @override
     def open(self) -> None:
-        """See `BatchRunner`. The session connects when there is work."""
+        pass  # the session connects when there is work
 
+    @override
     def close(self) -> None:
-        """See `BatchRunner`."""
         self._session.close()
 
+    @override
     def run(self, batch: list[Operation]) -> list[Result]:
-        """See `BatchRunner`. A hint that cannot be sent is lost: whoever waits for it also polls."""
+        # A hint that cannot be sent is lost: whoever waits for it also polls.
         topics: set[str] = set().union(*(operation.work for operation in batch))
         try:
             with self._session.statement():
@@ -124,3 +132,49 @@ class Listener:
                         self._publish(topics)
                     if self._closing.is_set():
                         return
+
+
+class Hints:
+    """Wakes the subscribers of this process, and those of others, with what transactions have touched."""
+
+    def __init__(self, notifier: LocalNotifier, make_session: Callable[[], Session]) -> None:
+        process = uuid.uuid4().hex
+        self._notifier = notifier
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sending_thread = GroupCommitThread("postgres-notify", HintSender(make_session(), process))
+        self._listener = Listener(make_session(), process, self._hear)
+
+    async def open(self) -> None:
+        """Wake subscribers in this event loop, and tell other processes, from now on."""
+        self._loop = asyncio.get_running_loop()
+        await self._sending_thread.open()
+
+    def listen(self) -> None:
+        """Start to listen for the hints of other processes."""
+        self._listener.start()
+
+    async def close(self) -> None:
+        """Send what is left, and end the threads."""
+        self._listener.ask_to_stop()
+        if self._sending_thread.is_open:
+            await self._sending_thread.submit({"closing"})
+        await self._sending_thread.close()
+        await asyncio.to_thread(self._listener.join)
+
+    def publish(self, topics: Collection[str]) -> None:
+        """Wake this process's own subscribers, then those of others. Called after a commit, in the thread of it."""
+        if topics:
+            self._in_loop(self._spread, frozenset(topics))
+
+    def _hear(self, topics: list[str]) -> None:
+        self._in_loop(lambda heard: self._notifier.publish(*heard), topics)
+
+    def _spread(self, topics: Collection[str]) -> None:
+        self._notifier.publish(*topics)
+        if self._sending_thread.is_open:
+            self._sending_thread.submit(topics)
+
+    def _in_loop(self, call: Callable[[Collection[str]], None], topics: Collection[str]) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and all subscribers with it
+                self._loop.call_soon_threadsafe(call, topics)

@@ -1,4 +1,4 @@
-"""What operators and callers do with messages that were accepted, and the deliveries of webhooks."""
+"""What callers and operators do with messages that were accepted."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -6,15 +6,19 @@ from itertools import accumulate
 from operator import attrgetter
 from typing import NamedTuple
 
+from typing_extensions import override
+
 from ...clock import to_datetime
-from ...errors import AgentQueueError, DeliveryNotFound, MessageNotFound, NotFailed, NotInterrupted, NotQueued
-from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryState
+from ...errors import AgentQueueError, MessageNotFound, NotFailed, NotInterrupted, NotQueued
+from ...models.attempts import Cancelled
 from ...models.events import NewEvent
 from ...models.messages import Accepted, Message, MessageState, Priority, Readiness, RequestKey
-from ..ports import MOVED, READY, message_topic
-from ..rows import preview, requeued, to_delivery
+from ..parts import CLEARED_AT_ONCE, ThreadKey
+from ..ports import KEY_SECONDS, MOVED, READY, message_topic
+from ..rows import preview, requeued
+from ..sql.control import ControlChanges
 from ..terminal_states import REQUEUED
-from .accepting import Accepting
+from .keys import Keyed
 
 
 class Dead(NamedTuple):
@@ -38,17 +42,17 @@ class Placed(NamedTuple):
     rank: int
 
 
-class Operating(Accepting):
-    """See `ControlStore`."""
+class ControlWrites(Keyed, ControlChanges):
+    """The verbs of control."""
 
+    @override
     def cancel(self, tenant: str, message_id: str, running: bool) -> Message:
-        """See `ControlStore.cancel`."""
         message = self._owned(tenant, message_id)
         self._cancel(message, self._now(), running=running)
         return self._by_number(message.number)
 
+    @override
     def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
-        """See `ControlStore.reprioritize`."""
         message = self._in_state(tenant, message_id, MessageState.QUEUED, NotQueued)
         base_rank: int = self.execute("base_rank", number=message.number).get
         step = self._ranks.rank(priority.level, 0) - self._ranks.rank(message.priority.level, 0)
@@ -60,8 +64,8 @@ class Operating(Accepting):
         self.touched |= {MOVED, message_topic(message_id)}
         return self.message(tenant, message_id)
 
+    @override
     def resume(self, tenant: str, message_id: str, fence: int, value: str, key: RequestKey | None) -> Accepted:
-        """See `ControlStore.resume`."""
         now = self._now()
         if key is not None and self._receipts_of(key, now) is not None:
             return Accepted([self._owned(tenant, message_id)], replayed=True)
@@ -76,8 +80,8 @@ class Operating(Accepting):
         self.touched |= {READY, MOVED, message_topic(message_id)}
         return Accepted([self.message(tenant, message_id)], replayed=False)
 
+    @override
     def requeue(self, tenant: str, message_ids: Sequence[str], given: Mapping[str, Message]) -> list[Message]:
-        """See `ControlStore.requeue`; without positions. `given` has the messages by id as they were before."""
         now = self._now()
         dead = sorted(self._dead(tenant, message_ids), key=attrgetter("number"))
         if not dead:
@@ -140,15 +144,15 @@ class Operating(Accepting):
                 raise NotFailed(message_id, MessageState(found[message_id].state))
         return [found[message_id] for message_id in message_ids]
 
+    @override
     def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
-        """See `ControlStore.purge`."""
         dead = self._dead(tenant, message_ids)
         self.execute_each("delete_message", [{"number": each.number} for each in dead])
         self.touched |= set(map(message_topic, message_ids))
         return [Message.memory_key_of(tenant, None, each.id) for each in dead if each.thread_id is None]
 
+    @override
     def pause(self, paused: bool) -> None:
-        """See `ControlStore.pause`."""
         self.execute("pause", paused=int(paused))
         self.touched |= {READY, MOVED}
 
@@ -160,35 +164,22 @@ class Operating(Accepting):
             raise refusal(message_id, message.state)
         return message
 
-    def claim_deliveries(self, limit: int, lease_ms: int) -> list[Delivery]:
-        """See `WebhookStore.claim_deliveries`."""
+    @override
+    def clear(
+        self, threads: Sequence[ThreadKey], count: int, max_queued: int, key: RequestKey | None
+    ) -> dict[ThreadKey, list[tuple[int, str]]]:
         now = self._now()
-        due = self.rows("find_due_deliveries", now=now, limit=limit)
-        return [
-            to_delivery(self.rows("claim_delivery", id=delivery_id, until=now + lease_ms)[0]) for (delivery_id,) in due
-        ]
-
-    def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None) -> bool:
-        """See `WebhookStore.settle_delivery`."""
-        ended = DeliveryState.DELIVERED if attempt.error is None else DeliveryState.FAILED
-        assert taken.next_at is not None, "it was claimed"
-        settled = self.row(
-            "settle_delivery",
-            id=taken.id,
-            tries=taken.tries,
-            taken_until=round(taken.next_at.timestamp() * 1000),
-            state=ended if next_in_ms is None else DeliveryState.PENDING,
-            next_at=None if next_in_ms is None else self._now() + next_in_ms,
-            attempt=attempt.model_dump_json(),
-        )
-        return settled is not None
-
-    def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
-        """See `WebhookStore.replay_delivery`."""
-        row = self.row("replay_delivery", id=delivery_id, tenant=tenant, now=self._now())
-        if row is None:
-            raise DeliveryNotFound(delivery_id)
-        return to_delivery(row)
+        if key is not None and self.row("find_key", tenant=key.tenant, key=key.key, after=now - KEY_SECONDS * 1000):
+            return {}
+        if self.execute("count_queued").get + count > max_queued:
+            return {}
+        for tenant, thread_id in threads:
+            tail = self.rows("list_tail", tenant=tenant, thread_id=thread_id, limit=2 * CLEARED_AT_ONCE)
+            if len(tail) == 2 * CLEARED_AT_ONCE:
+                for number, _, _ in tail[:CLEARED_AT_ONCE]:
+                    self._end(number, Cancelled(), now, fence_step=1, was_head=False)
+                return {(tenant, thread_id): [(number, message_id) for _, message_id, number in tail[:CLEARED_AT_ONCE]]}
+        return {}
 
 
 def _again(dead: Dead, now: int) -> NewEvent:

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import NamedTuple
 
-from ..models.messages import Message, Page
-from .ports import PAGE_TEXT_LENGTH
+from ...models.messages import Message, Page
+from ..ports import PAGE_TEXT_LENGTH
 
 FIRST_WINDOW = 1_000
 LARGEST_WINDOW = 64_000

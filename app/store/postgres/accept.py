@@ -1,14 +1,17 @@
 """Accepting messages: what many callers hand in is stored by a few statements."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import NamedTuple
+
+from typing_extensions import override
 
 from ...errors import AgentQueueError, QueueFull, ThreadBusy
 from ...models.messages import Accepted, IfBusy, MessageState, NewMessage, RequestKey
-from ..group_commit import Operation
 from ..parts import ThreadKey
 from ..rows import Receipt, accepted, events_text
+from ..sql.accept import SqlAccept
+from ..sql.group_commit import GroupCommitThread, Operation
 from .changes import Locked
 from .connection import step
 from .keys import Keyed, KeyName, KnownKey, check_fingerprint, name_of
@@ -25,7 +28,7 @@ class Add(NamedTuple):
     max_queued: int
     key: RequestKey | None = None
     cleared: Mapping[ThreadKey, Sequence[str]] | None = None
-    """What `Controlling.clear` has cancelled for these messages, by thread."""
+    """What `ControlChanges.clear` has cancelled for these messages, by thread."""
 
     @property
     def looks_at_threads(self) -> bool:
@@ -64,11 +67,11 @@ class Stored(NamedTuple):
     rollback: Sequence[str]
 
 
-class Accepting(Placing, Keyed):
-    """See `AcceptStore.add`."""
+class AcceptWrites(Placing, Keyed):
+    """Adds messages."""
 
     def add(self, given: Sequence[Add]) -> list[Accepted | BaseException]:
-        """All of a part in one transaction; in the place of what is refused is the error."""
+        """Add all of a part in one transaction; in the place of what is refused is the error."""
         with self.transaction(step("count_queued")) as (now, [[(queued,)]]):
             known = self.enter_keys([add.key for add in given if add.key is not None], now)
             results: list[Accepted | BaseException] = []
@@ -107,7 +110,7 @@ class Accepting(Placing, Keyed):
         else:
             stored = self._store_together(new, {}, now)
             ranks = {each.number: each.placed.rank for each in stored}
-        positions = self.positions([(ranks.get(each.number), each.number) for each in stored])
+        positions = self.newest_positions([(ranks.get(each.number), each.number) for each in stored])
         return [
             Receipt(
                 placed.new.id,
@@ -203,6 +206,23 @@ class Accepting(Placing, Keyed):
         if steps:
             self.session.run_all(*steps)
         return [each._replace(cancel_requested=True) for each in unfinished if each.state == MessageState.PROCESSING]
+
+
+class PostgresAccept(SqlAccept):
+    """Adds the messages of many callers by a few statements, on a thread of its own."""
+
+    _accept_thread: GroupCommitThread
+    _accept: AcceptWrites
+
+    @override
+    def _add(
+        self,
+        new: Sequence[NewMessage],
+        max_queued: int,
+        key: RequestKey | None,
+        cleared: Mapping[ThreadKey, Sequence[str]],
+    ) -> Awaitable[Accepted]:
+        return self._accept_thread.submit(Add(new, max_queued, key, cleared))
 
 
 def _looks_at_thread(new: NewMessage) -> bool:

@@ -11,7 +11,7 @@ _REFERENCE = re.compile(r"\{(\w+)\}")
 
 def load_queries(dialect: str) -> Mapping[str, str]:
     """All entries of `sql/<dialect>/queries.sql`; `{name}` in a query is replaced by the whole text of that entry."""
-    text = files(__name__.rpartition(".")[0]).joinpath("sql", dialect, "queries.sql").read_text("utf-8")
+    text = files(__name__.rpartition(".")[0]).joinpath(dialect, "queries.sql").read_text("utf-8")
     _, *parts = _HEADING.split(text)
     raw = {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
 
@@ -23,7 +23,7 @@ def load_queries(dialect: str) -> Mapping[str, str]:
 
 def load_migrations(dialect: str) -> list[tuple[int, str]]:
     """(number, script) of each file in `sql/<dialect>/migrations`, ascending from 1 without gaps."""
-    folder = files(__name__.rpartition(".")[0]).joinpath("sql", dialect, "migrations")
+    folder = files(__name__.rpartition(".")[0]).joinpath(dialect, "migrations")
     scripts = sorted((int(f.name.split("_")[0]), f.read_text("utf-8")) for f in folder.iterdir())
     assert [number for number, _ in scripts] == list(range(1, len(scripts) + 1)), "migration numbers have a gap"
     return scripts

@@ -16,7 +16,7 @@ from itertools import accumulate
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from ..errors import StoreUnavailable
+from ...errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 

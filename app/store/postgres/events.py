@@ -1,0 +1,65 @@
+"""The event log."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from typing_extensions import override
+
+from ...errors import LeaseLost
+from ...models.attempts import Lease
+from ...models.events import EventPage, NewEvent
+from ..ports import EventLog, message_topic
+from ..sql.group_commit import GroupCommitThread
+from ..sql.rooms import SqlRooms
+from ..terminal_states import events_size
+from .changes import NewRows, Writes, named_leases
+from .connection import step
+
+
+class Append(NamedTuple):
+    """A caller's events."""
+
+    lease: Lease
+    events: Sequence[NewEvent]
+
+
+class EventWrites(Writes):
+    """Appends to logs."""
+
+    def append(self, given: Sequence[Append]) -> list[int | BaseException]:
+        """Append all in one transaction; in the place of a lost lease is the error."""
+        leases = list({(lease.message_id, lease.fence) for lease, _ in given})
+        held = named_leases(leases)
+        with self.transaction(step("share_leased", **held), step("find_logs", ids=held["ids"])) as (now, (rows, logs)):
+            last = {number: last_id for number, last_id, _ in logs}
+            numbers = {(message_id, fence): number for number, message_id, fence in rows}
+            added = NewRows()
+            results: list[int | BaseException] = []
+            for lease, events in given:
+                number = numbers.get((lease.message_id, lease.fence))
+                if number is None:
+                    results.append(LeaseLost(lease.message_id, lease.fence))
+                    continue
+                last[number] = added.append(number, last[number], events)
+                results.append(last[number])
+                self.touched.add(message_topic(lease.message_id))
+            if added.empty:
+                self.session.discard()
+            else:
+                self.session.end_with(added.step(now))
+        return results
+
+
+class PostgresEvents(SqlRooms, EventLog):
+    """Appends the events of many callers together, on a thread of its own."""
+
+    _log_thread: GroupCommitThread
+
+    @override
+    async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
+        last: int = await self._log_thread.submit(Append(lease, events), size=events_size(events))
+        return last
+
+    @override
+    async def read(self, tenant: str, message_id: str, *, after: int, limit: int) -> EventPage:
+        return await self._read_thread.run(lambda: self._reads.read_log(tenant, message_id, after, limit))

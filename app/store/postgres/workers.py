@@ -1,0 +1,65 @@
+"""Workers and their heartbeats."""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
+from typing_extensions import override
+
+from ...clock import Clock
+from ...models.attempts import Beat, Lease
+from ...models.workers import Worker
+from ..ports import LeaseRenewer, WorkerStore
+from ..rows import agents_text
+from ..sql.rooms import SqlRooms
+from .connection import Session
+
+
+class PostgresLeaseRenewer(LeaseRenewer):
+    """Heartbeats on a session of their own."""
+
+    def __init__(self, session: Session, clock: Clock) -> None:
+        self._session = session
+        self._clock = clock
+
+    @override
+    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
+        with self._session.statement():
+            rows = self._session.rows(
+                "beat",
+                id=worker.id,
+                host=worker.host,
+                pid=worker.pid,
+                slots=worker.slots,
+                agents=agents_text(worker),
+                now=self._clock.now(),
+                ids=[lease.message_id for lease in leases],
+                fences=[lease.fence for lease in leases],
+                lease_milliseconds=int(lease_seconds * 1000),
+            )
+        cancelled = frozenset(message_id for message_id, _, cancel_requested in rows if cancel_requested)
+        return Beat({message_id: fence for message_id, fence, _ in rows}, cancelled)
+
+    @override
+    def stop(self, worker_id: str) -> None:
+        with self._session.statement():
+            self._session.rows("remove_worker", id=worker_id)
+
+
+class PostgresWorkers(SqlRooms, WorkerStore):
+    """Lease renewers, and the list of workers."""
+
+    _make_session: Callable[[], Session]
+
+    @override
+    @contextmanager
+    def open_lease_renewer(self) -> Iterator[LeaseRenewer]:
+        session = self._make_session()
+        try:
+            session.open()
+            yield PostgresLeaseRenewer(session, self._clock)
+        finally:
+            session.close()
+
+    @override
+    async def list_workers(self) -> list[Worker]:
+        return await self._read_thread.run(self._reads.workers)

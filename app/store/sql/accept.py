@@ -1,0 +1,57 @@
+"""Accepting messages."""
+
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from typing_extensions import override
+
+from ...clock import to_datetime
+from ...models.messages import Accepted, NewMessage, RequestKey
+from ..parts import Cleared, Settling, ThreadKey, Unsettled, asks_of_thread, clear
+from ..ports import AcceptStore
+from .control import ControlChanges
+from .group_commit import GroupCommitThread
+from .rooms import SqlRooms
+
+
+class AcceptChanges(Protocol):
+    """Adds messages on the thread of its connection."""
+
+    unsettled: deque[Unsettled]
+
+
+class SqlAccept(SqlRooms, AcceptStore):
+    """The accepting of both SQL stores."""
+
+    _accept: AcceptChanges
+    _control_thread: GroupCommitThread
+    _control: ControlChanges
+    _settling: Settling
+
+    @override
+    def now(self) -> datetime:
+        return to_datetime(self._clock.now())
+
+    @override
+    async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
+        def clear_part(threads: Sequence[ThreadKey]) -> Awaitable[Cleared]:
+            return self._control_thread.run(lambda: self._control.clear(threads, len(new), max_queued, key))
+
+        cleared = await clear(new, clear_part) if asks_of_thread(new) else {}
+        accepted = await self._add(new, max_queued, key, cleared)
+        if self._accept.unsettled:
+            await self._settling.complete(self._accept.unsettled, accepted.messages)
+        return accepted
+
+    @abstractmethod
+    def _add(
+        self,
+        new: Sequence[NewMessage],
+        max_queued: int,
+        key: RequestKey | None,
+        cleared: Mapping[ThreadKey, Sequence[str]],
+    ) -> Awaitable[Accepted]:
+        """Add messages in a transaction; `cleared` has what was cancelled for them, oldest first."""

@@ -1,0 +1,107 @@
+"""What callers and operators do with messages that were accepted."""
+
+import logging
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from typing_extensions import override
+
+from ...errors import AgentQueueError
+from ...models.messages import Accepted, Message, Priority, RequestKey
+from ..parts import Settling, ThreadKey, Unsettled
+from ..ports import ControlStore
+from .group_commit import GroupCommitThread
+from .rooms import SqlRooms
+
+logger = logging.getLogger(__name__)
+
+
+class ControlChanges(Protocol):
+    """The verbs of control, each called on the thread of its connection."""
+
+    unsettled: deque[Unsettled]
+
+    def cancel(self, tenant: str, message_id: str, running: bool) -> Message:
+        """Carry out `ControlStore.cancel`."""
+
+    def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
+        """Carry out `ControlStore.reprioritize`."""
+
+    def resume(self, tenant: str, message_id: str, fence: int, value: str, key: RequestKey | None) -> Accepted:
+        """Carry out `ControlStore.resume`."""
+
+    def requeue(self, tenant: str, message_ids: Sequence[str], given: Mapping[str, Message]) -> list[Message]:
+        """Carry out `ControlStore.requeue`, without positions. `given` has the messages by id as they were before."""
+
+    def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
+        """Carry out `ControlStore.purge`."""
+
+    def clear(
+        self, threads: Sequence[ThreadKey], count: int, max_queued: int, key: RequestKey | None
+    ) -> dict[ThreadKey, list[tuple[int, str]]]:
+        """Cancel the last waiting messages of a thread that has many, before so many messages are added to these.
+
+        Return thread number and id of each. Empty when no thread has many, or when the messages will not be stored.
+        """
+
+    def settle(self, place: Unsettled) -> Unsettled | None:
+        """Give SETTLED_AT_ONCE messages their ranks. Return where to go on, None when the rest needs no change."""
+
+    def pause(self, paused: bool) -> None:
+        """Carry out `ControlStore.pause`."""
+
+
+class SqlControl(SqlRooms, ControlStore):
+    """The control of both SQL stores. Many dead letters may have a thread of their own."""
+
+    _control_thread: GroupCommitThread
+    _control: ControlChanges
+    _dead_letter_thread: GroupCommitThread
+    _dead_letters: ControlChanges
+    _settling: Settling
+
+    @override
+    async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
+        cancelled = await self._control_thread.run(lambda: self._control.cancel(tenant, message_id, running))
+        await self._settling.complete(self._control.unsettled, [cancelled])
+        return cancelled
+
+    @override
+    async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
+        message = await self._control_thread.run(lambda: self._control.reprioritize(tenant, message_id, priority))
+        await self._settling.complete(self._control.unsettled, [message])
+        return message
+
+    @override
+    async def resume(
+        self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
+    ) -> Accepted:
+        return await self._control_thread.run(lambda: self._control.resume(tenant, message_id, fence, value, key))
+
+    @override
+    async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
+        ids = list(dict.fromkeys(message_ids))
+        given = {each.id: each for each in await self._list_thread.run(lambda: self._lists.messages(tenant, ids))}
+        messages = await self._dead_letter_thread.run(lambda: self._dead_letters.requeue(tenant, ids, given))
+        await self._settling.complete(self._dead_letters.unsettled, messages)
+        await self._try_to_delete_dropped_logs()
+        return await self._list_thread.run(lambda: self._lists.with_places(messages))
+
+    @override
+    async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
+        ids = list(dict.fromkeys(message_ids))
+        keys = await self._dead_letter_thread.run(lambda: self._dead_letters.purge(tenant, ids))
+        await self._try_to_delete_dropped_logs()
+        return keys
+
+    async def _try_to_delete_dropped_logs(self) -> None:
+        """Leave them to `prune_messages` where that fails: what the caller asked for is done."""
+        try:
+            await self._delete_dropped_logs()
+        except AgentQueueError as error:
+            logger.warning("Dropped logs are deleted later: error=%s", error)
+
+    @override
+    async def pause(self, paused: bool) -> None:
+        await self._control_thread.run(lambda: self._control.pause(paused))

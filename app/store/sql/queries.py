@@ -1,0 +1,56 @@
+"""What there is. Lists have a thread of their own, so that a long one holds up nobody who looks at one message."""
+
+from collections.abc import Sequence
+
+from typing_extensions import override
+
+from ...models.attempts import FailedAttempt
+from ...models.messages import DeadLetterGroup, Message, MessageFilter, Page, QueueSummary, Thread
+from ...models.workers import Throughput
+from ..ports import QueryStore
+from .rooms import SqlRooms
+from .scanning import scan
+
+
+class SqlQueries(SqlRooms, QueryStore):
+    """The queries of both SQL stores."""
+
+    @override
+    async def get(self, tenant: str, message_id: str) -> Message:
+        return await self._read_thread.run(lambda: self._reads.message(tenant, message_id))
+
+    @override
+    async def get_head(self, tenant: str, thread_id: str) -> Message | None:
+        return await self._read_thread.run(lambda: self._reads.head(tenant, thread_id))
+
+    @override
+    async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
+        return await scan(lambda look: self._list_thread.run(lambda: self._lists.look(tenant, chosen, look)), page)
+
+    @override
+    async def list_attempts(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
+        return await self._list_thread.run(lambda: self._lists.attempts(tenant, message_ids))
+
+    @override
+    async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
+        return await self._list_thread.run(lambda: self._lists.dead_letter_groups(tenant, limit))
+
+    @override
+    async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
+        return await self._list_thread.run(lambda: self._lists.summary(tenant, limit))
+
+    @override
+    async def throughput(self) -> Throughput:
+        return await self._read_thread.run(self._reads.throughput)
+
+    @override
+    async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
+        return await self._list_thread.run(lambda: self._lists.threads(tenant, page))
+
+    @override
+    async def get_thread(self, tenant: str, thread_id: str) -> Thread:
+        return await self._read_thread.run(lambda: self._reads.thread(tenant, thread_id))
+
+    @override
+    async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
+        return await self._list_thread.run(lambda: self._lists.thread_messages(tenant, thread_id, after, limit))

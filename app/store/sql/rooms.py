@@ -1,0 +1,45 @@
+"""What the rooms of a store on an SQL database share: its threads, and the queries on two of them."""
+
+from typing import Protocol
+
+from ...clock import Clock, SteadyClock
+from ..parts import repeat
+from .group_commit import GroupCommitThread
+from .reads import Reads
+
+EVENTS_AT_ONCE = 2_000
+"""So many events of dropped logs are deleted in one transaction."""
+
+
+class SharedDuties(Protocol):
+    """The duties that other rooms call, too."""
+
+    def read_clock(self, clock: SteadyClock) -> None:
+        """Let the clock learn from what shows the time to all processes, and keep what it decides."""
+
+    def delete_dropped_events(self, limit: int) -> int:
+        """Delete up to so many events of logs that were dropped. Return how many."""
+
+
+class SqlRooms:
+    """Base of the rooms. One thread may serve several of them."""
+
+    _clock: Clock
+    _read_thread: GroupCommitThread
+    _reads: Reads
+    _list_thread: GroupCommitThread
+    _lists: Reads
+    _upkeep_thread: GroupCommitThread
+    _upkeep: SharedDuties
+
+    async def _read_clock(self) -> None:
+        """Notice steps of the clock, before anything is judged by the time."""
+        if isinstance(clock := self._clock, SteadyClock):
+            await self._upkeep_thread.run(lambda: self._upkeep.read_clock(clock), durable=False)
+
+    async def _delete_dropped_logs(self) -> None:
+        """Delete the events of requeued and deleted messages, part by part."""
+        limit = EVENTS_AT_ONCE
+        await repeat(
+            lambda: self._upkeep_thread.run(lambda: self._upkeep.delete_dropped_events(limit), durable=False), limit
+        )

@@ -1,0 +1,90 @@
+"""Duties that every process does from time to time, in short transactions until nothing is left."""
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from typing_extensions import override
+
+from ..parts import prune, repeat
+from ..ports import MAX_CRASHES, UpkeepStore
+from .rooms import SharedDuties, SqlRooms
+
+RESCUED_AT_ONCE = 100
+PROMOTED_AT_ONCE = 500
+EXPIRED_AT_ONCE = 100
+PRUNED_AT_ONCE = 50
+"""Messages of one transaction. A log that is pruned may have thousands of events."""
+
+
+class UpkeepChanges(SharedDuties, Protocol):
+    """The duties, one part each, called on the thread of their connection."""
+
+    def rescue(self, max_crashes: int) -> int:
+        """Rescue up to RESCUED_AT_ONCE messages. Return how many."""
+
+    def promote(self) -> int:
+        """Promote up to PROMOTED_AT_ONCE messages. Return how many."""
+
+    def expire_interrupts(self) -> int:
+        """Fail up to EXPIRED_AT_ONCE messages that nobody has answered in time. Return how many."""
+
+    def prune_keys(self) -> None:
+        """Carry out `UpkeepStore.prune_keys`."""
+
+    def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
+        """Carry out `UpkeepStore.prune_logs`; nothing else is left."""
+
+    def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
+        """Carry out `UpkeepStore.prune_messages`, and say if threads may be left: `limit` of them are deleted too."""
+
+    def prune_workers(self, silent_for_ms: int) -> None:
+        """Carry out `UpkeepStore.prune_workers`."""
+
+
+class SqlUpkeep(SqlRooms, UpkeepStore):
+    """The upkeep of both SQL stores. What is pruned need not reach the disk before the caller goes on."""
+
+    _upkeep: UpkeepChanges
+
+    @override
+    async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
+        await self._read_clock()
+        return await repeat(lambda: self._upkeep_thread.run(lambda: self._upkeep.rescue(max_crashes)), RESCUED_AT_ONCE)
+
+    @override
+    async def promote(self) -> int:
+        await self._read_clock()
+        return await repeat(lambda: self._upkeep_thread.run(self._upkeep.promote), PROMOTED_AT_ONCE)
+
+    @override
+    async def expire_interrupts(self) -> int:
+        return await repeat(lambda: self._upkeep_thread.run(self._upkeep.expire_interrupts), EXPIRED_AT_ONCE)
+
+    @override
+    async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
+        age = int(older_than_seconds * 1000)
+
+        def prune_part(size: int) -> Awaitable[tuple[int, list[str], bool]]:
+            return self._upkeep_thread.run(lambda: self._upkeep.prune_logs(age, size), durable=False)
+
+        return await prune(prune_part, limit, PRUNED_AT_ONCE)
+
+    @override
+    async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
+        age = int(older_than_seconds * 1000)
+
+        def prune_part(size: int) -> Awaitable[tuple[int, list[str], bool]]:
+            return self._upkeep_thread.run(lambda: self._upkeep.prune_messages(age, size), durable=False)
+
+        pruned = await prune(prune_part, limit, PRUNED_AT_ONCE)
+        await self._delete_dropped_logs()
+        return pruned
+
+    @override
+    async def prune_keys(self) -> None:
+        await self._upkeep_thread.run(self._upkeep.prune_keys, durable=False)
+
+    @override
+    async def prune_workers(self, *, silent_for_seconds: float) -> None:
+        age = int(silent_for_seconds * 1000)
+        await self._upkeep_thread.run(lambda: self._upkeep.prune_workers(age), durable=False)

@@ -1,0 +1,70 @@
+"""Deliveries of webhooks."""
+
+from typing import Any, Protocol
+
+from typing_extensions import override
+
+from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord, DeliveryState
+from ...models.messages import Page
+from ..ports import WebhookStore
+from .group_commit import GroupCommitThread
+from .rooms import SqlRooms
+
+
+class WebhookChanges(Protocol):
+    """The verbs that change deliveries, each called on the thread of its connection."""
+
+    def claim_deliveries(self, limit: int, lease_ms: int) -> list[Delivery]:
+        """Carry out `WebhookStore.claim_deliveries`."""
+
+    def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None) -> bool:
+        """Carry out `WebhookStore.settle_delivery`."""
+
+    def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
+        """Carry out `WebhookStore.replay_delivery`."""
+
+
+def settlement(taken: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None, now: int) -> dict[str, Any]:
+    """Return the values of the query `settle_delivery`.
+
+    A claim is known by its tries, and by its time should they have been reset by a replay.
+    """
+    assert taken.next_at is not None, "it was claimed"
+    ended = DeliveryState.DELIVERED if attempt.error is None else DeliveryState.FAILED
+    return {
+        "id": taken.id,
+        "tries": taken.tries,
+        "taken_until": round(taken.next_at.timestamp() * 1000),
+        "state": (ended if next_in_ms is None else DeliveryState.PENDING).value,
+        "next_at": None if next_in_ms is None else now + next_in_ms,
+        "attempt": attempt.model_dump_json(),
+    }
+
+
+class SqlWebhooks(SqlRooms, WebhookStore):
+    """The deliveries of both SQL stores."""
+
+    _webhook_thread: GroupCommitThread
+    _webhooks: WebhookChanges
+
+    @override
+    async def claim_deliveries(self, limit: int, *, lease_seconds: float) -> list[Delivery]:
+        lease_ms = int(lease_seconds * 1000)
+        return await self._webhook_thread.run(lambda: self._webhooks.claim_deliveries(limit, lease_ms))
+
+    @override
+    async def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
+        next_in_ms = None if next_in is None else int(next_in * 1000)
+        return await self._webhook_thread.run(lambda: self._webhooks.settle_delivery(taken, attempt, next_in_ms))
+
+    @override
+    async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
+        return await self._list_thread.run(lambda: self._lists.deliveries(tenant, message_id))
+
+    @override
+    async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
+        return await self._list_thread.run(lambda: self._lists.delivery_records(tenant, chosen, page))
+
+    @override
+    async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
+        return await self._webhook_thread.run(lambda: self._webhooks.replay_delivery(tenant, delivery_id))

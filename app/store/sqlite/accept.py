@@ -1,0 +1,120 @@
+"""Accepting messages."""
+
+import json
+from collections.abc import Awaitable, Mapping, Sequence
+
+from typing_extensions import override
+
+from ...errors import QueueFull, ThreadBusy
+from ...models.messages import Accepted, IfBusy, NewMessage, Readiness, RequestKey
+from ..parts import ThreadKey
+from ..ports import MOVED, READY
+from ..rows import Receipt, accepted, events_text, options_of, preview, run_at_of
+from ..sql.accept import SqlAccept
+from ..sql.group_commit import GroupCommitThread
+from .keys import Keyed
+
+
+class AcceptWrites(Keyed):
+    """Adds messages."""
+
+    def add(
+        self,
+        new: Sequence[NewMessage],
+        max_queued: int,
+        key: RequestKey | None,
+        cleared: Mapping[ThreadKey, Sequence[str]],
+    ) -> Accepted:
+        """Carry out `AcceptStore.add`; `cleared` has what was cancelled for these messages."""
+        now = self._now()
+        if key is not None and (known := self._receipts_of(key, now)) is not None:
+            return Accepted([accepted(each, receipt) for each, receipt in zip(new, known, strict=True)], replayed=True)
+        if self.execute("count_queued").get + len(new) > max_queued:
+            raise QueueFull(max_queued)
+        gone = dict(cleared)
+        receipts = [self._add(each, now, gone) for each in new]
+        if len(receipts) == 1:
+            receipts = [receipts[0]._replace(position=self._position(new[0], receipts[0]))]
+        elif receipts:  # those behind them may have lifted or cancelled them
+            numbers = [each.number for each in receipts]
+            ranks = dict(self.rows("find_ranks", first=numbers[0], last=numbers[-1]))
+            positions = self.newest_positions([(ranks.get(number), number) for number in numbers])
+            receipts = [each._replace(position=place) for each, place in zip(receipts, positions, strict=True)]
+        if key is not None:
+            self._keep_key(key, receipts, now)
+        return Accepted([accepted(each, receipt) for each, receipt in zip(new, receipts, strict=True)], replayed=False)
+
+    def _add(self, new: NewMessage, now: int, cleared: dict[ThreadKey, Sequence[str]]) -> Receipt:
+        rollback: list[str] = []
+        thread_number, busy = 0, False
+        if new.thread_id is not None:
+            if new.if_busy is not IfBusy.ENQUEUE:
+                rollback = self._make_way(new, now, cleared.pop((new.tenant, new.thread_id), ()))
+            thread_number, busy = self.rows(
+                "extend_thread",
+                tenant=new.tenant,
+                thread_id=new.thread_id,
+                count=1,
+                now=now,
+                preview=preview(new.content),
+            )[0]
+        base_rank = self._ranks.rank(new.priority.level, now)
+        run_at = run_at_of(new, self._clock, now)
+        readiness = Readiness.BLOCKED if busy else Readiness.DELAYED if run_at > now else Readiness.READY
+        number: int = self.execute(
+            "add_message",
+            id=new.id,
+            tenant=new.tenant,
+            thread_id=new.thread_id,
+            agent=new.agent,
+            content=new.content,
+            priority=new.priority,
+            thread_number=thread_number,
+            base_rank=base_rank,
+            readiness=readiness,
+            run_at=run_at,
+            options=options_of(new),
+            rollback=json.dumps(rollback) if rollback else None,
+            webhook_url=new.webhook_url,
+            webhook_events=events_text(new),
+            now=now,
+        ).get
+        if busy:
+            self._lift(new.tenant, new.thread_id or "", thread_number, base_rank)
+        self.touched |= {MOVED, READY} if readiness is Readiness.READY else {MOVED}
+        return Receipt(new.id, number, thread_number, now, readiness, run_at, None, rollback)
+
+    def _make_way(self, new: NewMessage, now: int, cleared: Sequence[str]) -> list[str]:
+        """Do with the unfinished messages of the thread as the new one says; the ids to be forgotten."""
+        numbers = self.rows("list_unfinished", tenant=new.tenant, thread_id=new.thread_id)
+        if numbers and new.if_busy is IfBusy.REJECT:
+            raise ThreadBusy(new.thread_id or "")
+        # The last first, so that none of them becomes ready meanwhile.
+        for (number,) in reversed(numbers):
+            self._cancel(self._by_number(number), now, running=True)
+        if new.if_busy is not IfBusy.ROLLBACK:
+            return []
+        return [*(self._by_number(number).id for (number,) in numbers), *cleared]
+
+    def _position(self, new: NewMessage, receipt: Receipt) -> int | None:
+        """Of the newest message, whose rank is still its own."""
+        if receipt.readiness == Readiness.DELAYED:
+            return None
+        return self.count_before(receipt.number, self._ranks.rank(new.priority.level, receipt.created_at))
+
+
+class SqliteAccept(SqlAccept):
+    """Adds messages on the writing thread."""
+
+    _write_thread: GroupCommitThread
+    _accept: AcceptWrites
+
+    @override
+    def _add(
+        self,
+        new: Sequence[NewMessage],
+        max_queued: int,
+        key: RequestKey | None,
+        cleared: Mapping[ThreadKey, Sequence[str]],
+    ) -> Awaitable[Accepted]:
+        return self._write_thread.run(lambda: self._accept.add(new, max_queued, key, cleared))

@@ -1,0 +1,117 @@
+"""Attempts at messages: claiming and ending."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from typing_extensions import override
+
+from ...clock import to_datetime
+from ...errors import LeaseLost
+from ...models.attempts import Cancelled, Claim, Completed, Failed, Interrupted, Lease, Outcome, Released, Retry
+from ...models.events import NewEvent
+from ...models.messages import Message, MessageState
+from ..ports import MOVED, AttemptStore, message_topic
+from ..rows import interrupt_delivery_id, to_message
+from ..sql.group_commit import GroupCommitThread
+from ..sql.rooms import SqlRooms
+from ..terminal_states import ending, outcome_size
+from .changes import Changes
+
+
+class AttemptWrites(Changes):
+    """Claims and ends."""
+
+    def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
+        """Carry out `AttemptStore.claim`."""
+        if self.execute("is_paused").get:
+            return []
+        found: list[tuple[int, int]] = []
+        for agent in set(agents):
+            found += self.rows("find_ready", agent=agent, limit=limit)
+        if not found:
+            return []
+        now = self._now()
+        until = now + int(lease_seconds * 1000)
+        claimed: list[tuple[Any, ...]] = self.execute_each(
+            "claim",
+            [
+                {"number": number, "worker_id": worker_id, "lease_until": until, "now": now}
+                for _, number in sorted(found)[:limit]
+            ],
+        ).fetchall()
+        messages: list[Message] = []
+        began: list[tuple[int, int, NewEvent]] = []
+        events: dict[int, NewEvent] = {}  # few attempts are not the first
+        for row in claimed:
+            message = to_message(row)
+            messages.append(message)
+            if message.attempt not in events:
+                events[message.attempt] = NewEvent.processing(message.attempt)
+            began.append((message.number, row[-1] + 1, events[message.attempt]))
+        self._add_events(began, now)
+        self.touched.add(MOVED)
+        self.touched.update(message_topic(each.id) for each in messages)
+        return [Claim(Lease(each.id, each.fence, each.attempt, worker_id), each) for each in messages]
+
+    def finish(self, lease: Lease, outcome: Outcome) -> None:
+        """Carry out `AttemptStore.finish`."""
+        if isinstance(outcome, Completed) and self._complete(lease, outcome):
+            return
+        found = self.row("find_leased", id=lease.message_id, fence=lease.fence)
+        if found is None:
+            if self.execute("find_ended", id=lease.message_id, fence=lease.fence).get:
+                return
+            raise LeaseLost(lease.message_id, lease.fence)
+        number, cancel_requested, _ = found
+        now = self._now()
+        self.touched |= {MOVED, message_topic(lease.message_id)}
+        match Cancelled() if cancel_requested else outcome:
+            case Failed() as failed:
+                self._note_attempt(number, failed, now)
+                self._end(number, failed, now)
+            case Completed() | Cancelled() as ended:
+                self._end(number, ended, now)
+            case Retry(error=error, delay=delay) as retry:
+                self._note_attempt(number, retry, now)
+                self._put_back(number, now, now + int(delay * 1000), attempt=lease.attempt, error=error)
+            case Released(reason, delay):
+                run_at = now + int(delay * 1000)
+                self._put_back(number, now, run_at, attempt=lease.attempt, error=reason, refunded=1)
+            case Interrupted() as interrupted:
+                self._interrupt(number, lease.attempt, interrupted, now)
+
+    def _complete(self, lease: Lease, outcome: Completed) -> bool:
+        """The usual end, in fewer statements; False where there is more to it."""
+        now = self._now()
+        end = ending(outcome, now)
+        ended = self.rows(
+            "end_leased", id=lease.message_id, fence=lease.fence, state=end.state, result=end.result, output=end.output,
+            error=None, error_code=None, fingerprint=None, fence_step=0, crashed=0, now=now,
+        )  # fmt: skip
+        for each in ended:
+            self._ended(each, end, now)
+        return bool(ended)
+
+    def _interrupt(self, number: int, attempt: int, outcome: Interrupted, now: int) -> None:
+        expires_at = now + int(outcome.ttl_seconds * 1000)
+        (asking,) = self.rows(
+            "interrupt_message", number=number, interrupts=outcome.interrupts, expires_at=expires_at, now=now
+        )
+        event = NewEvent.interrupted(attempt=attempt, interrupts=outcome.interrupts, expires_at=to_datetime(expires_at))
+        delivery_id = interrupt_delivery_id(asking[1], number, asking[-1] + 1)
+        self._tell(asking, MessageState.INTERRUPTED, event, delivery_id, now)
+
+
+class SqliteAttempts(SqlRooms, AttemptStore):
+    """Claims and ends on the writing thread."""
+
+    _write_thread: GroupCommitThread
+    _attempts: AttemptWrites
+
+    @override
+    async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
+        return await self._write_thread.run(lambda: self._attempts.claim(worker_id, agents, limit, lease_seconds))
+
+    @override
+    async def finish(self, lease: Lease, outcome: Outcome) -> None:
+        await self._write_thread.run(lambda: self._attempts.finish(lease, outcome), size=outcome_size(outcome))

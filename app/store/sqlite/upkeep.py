@@ -1,0 +1,101 @@
+"""The duties that every process does from time to time."""
+
+from typing_extensions import override
+
+from ...clock import ClockState, Sample, SteadyClock
+from ...models.attempts import Cancelled, Failed
+from ...models.messages import Message
+from ..ports import KEY_SECONDS, MOVED, READY, message_topic
+from ..sql.upkeep import EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, RESCUED_AT_ONCE, UpkeepChanges
+from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, worker_lost
+from .changes import Changes
+
+
+class UpkeepWrites(Changes, UpkeepChanges):
+    """The duties, one part each."""
+
+    @override
+    def rescue(self, max_crashes: int) -> int:
+        now = self._now()
+        expired = self.rows("find_expired", now=now, limit=RESCUED_AT_ONCE)
+        for number, message_id, attempt, crashes, cancel_requested in expired:
+            self.touched |= {MOVED, message_topic(message_id)}
+            if cancel_requested:
+                self._end(number, Cancelled(), now, fence_step=1, crashed=1)
+                continue
+            self._note_attempt(number, Failed(WORKER_LOST, WORKER_LOST_CODE), now)
+            if crashes + 1 >= max_crashes:
+                self._end(number, worker_lost(crashes + 1), now, fence_step=1, crashed=1)
+            else:
+                self._put_back(number, now, now, attempt=attempt, error=WORKER_LOST, crashed=1)
+        return len(expired)
+
+    @override
+    def promote(self) -> int:
+        self.execute("promote_due", now=self._now(), limit=PROMOTED_AT_ONCE)
+        promoted = self._connection().changes()
+        if promoted:
+            self.touched |= {READY, MOVED}
+        return promoted
+
+    @override
+    def expire_interrupts(self) -> int:
+        now = self._now()
+        expired = self.rows("find_expired_interrupts", now=now, limit=EXPIRED_AT_ONCE)
+        for (number,) in expired:
+            self._end(number, NOT_ANSWERED, now, fence_step=1)
+        return len(expired)
+
+    @override
+    def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
+        keys = []
+        found = self.rows("find_prunable_logs", before=self._now() - older_than_ms, limit=limit)
+        for number, message_id, tenant, thread_id in found:
+            self.execute("prune_log", message=number)
+            self.execute("mark_pruned", number=number)
+            if thread_id is None:
+                keys.append(Message.memory_key_of(tenant, None, message_id))
+        return len(found), keys, False
+
+    @override
+    def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
+        before = self._now() - older_than_ms
+        deleted = self.rows("prune_messages", before=before, limit=limit)
+        keys = [
+            Message.memory_key_of(tenant, None, message_id)
+            for message_id, tenant, thread_id, log_pruned in deleted
+            if thread_id is None and not log_pruned
+        ]
+        threads = self.rows("prune_threads", before=before, limit=limit)
+        keys += [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
+        return len(deleted), keys, len(threads) == limit
+
+    @override
+    def prune_keys(self) -> None:
+        self.execute("prune_keys", before=self._now() - KEY_SECONDS * 1000)
+
+    @override
+    def prune_workers(self, silent_for_ms: int) -> None:
+        self.execute("prune_workers", before=self._now() - silent_for_ms)
+
+    @override
+    def delete_dropped_events(self, limit: int) -> int:
+        self.execute("delete_dropped_events", limit=limit)
+        deleted = self._connection().changes()
+        if deleted < limit:
+            self.execute("forget_dropped_logs")
+        return deleted
+
+    @override
+    def read_clock(self, clock: SteadyClock) -> None:
+        state = ClockState(*self.rows("clock_state")[0])
+        while True:
+            began = clock.host.elapsed()
+            reference = clock.host.reference(None)
+            decided = clock.take(Sample(state, reference, began, clock.host.elapsed()))
+            if decided is None:
+                return
+            self.execute("keep_clock_state", **decided._asdict())
+            if decided.epoch == state.epoch:
+                return
+            state = decided
