@@ -1,7 +1,7 @@
 """Rows to models."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
@@ -41,41 +41,46 @@ def stored_details(details: FailureDetails | None) -> str | None:
     return None if details is None else details.model_dump_json(exclude_none=True)
 
 
-def to_message(row: tuple[Any, ...], queue_position: int | None = None) -> Message:
-    """From the columns of the query `message_columns`."""
-    return Message(
-        number=row[0],
-        id=row[1],
-        tenant=row[2],
-        thread_id=row[3],
-        thread_number=row[4],
-        agent=row[5],
-        content=row[6],
-        priority=Priority(row[7]),
-        state=MessageState(row[8]),
-        created_at=to_datetime(row[9]),
-        started_at=None if row[10] is None else to_datetime(row[10]),
-        completed_at=None if row[11] is None else to_datetime(row[11]),
-        result=row[12],
-        error=row[13],
-        error_code=row[14],
-        attempt=row[15],
-        fence=row[16],
-        options=_NO_OPTIONS if row[17] is None else MessageOptions.model_validate_json(row[17]),
-        readiness=None if row[18] is None else Readiness(row[18]),
-        run_at=to_datetime(row[19]) if row[19] else None,
-        crashes=row[20],
-        cancel_requested=bool(row[21]),
-        fingerprint=row[22],
-        interrupt=row[23],
-        interrupt_expires_at=None if row[24] is None else to_datetime(row[24]),
-        resume_value=row[25],
-        rollback=() if row[26] is None else tuple(json.loads(row[26])),
-        webhook_url=row[27],
-        output=row[28],
-        webhook_events=None if row[29] is None else _events.validate_json(row[29]),
-        queue_position=queue_position,
-    )
+MESSAGE_COLUMNS = Message._fields[:-1]
+"""The columns of a message, as every store keeps and returns them: the fields but the position, in their order."""
+
+_events = TypeAdapter(tuple[WebhookEvent, ...])
+_attempts = TypeAdapter(tuple[DeliveryAttempt, ...])
+_NO_OPTIONS = MessageOptions()
+
+_MESSAGE_VALUES: Mapping[str, Callable[[Any], Any]] = {
+    "priority": Priority,
+    "state": MessageState,
+    "created_at": to_datetime,
+    "started_at": to_datetime,
+    "completed_at": to_datetime,
+    "options": MessageOptions.model_validate_json,
+    "readiness": Readiness,
+    "run_at": lambda moment: to_datetime(moment) if moment else None,
+    "cancel_requested": bool,
+    "interrupt_expires_at": to_datetime,
+    "rollback": lambda text: tuple(json.loads(text)),
+    "webhook_events": _events.validate_json,
+}
+"""What makes the field of a column that is kept in another form. NULL is None."""
+
+_MESSAGE_PLACES = tuple((MESSAGE_COLUMNS.index(name), value) for name, value in _MESSAGE_VALUES.items())
+_OPTIONS, _ROLLBACK = map(MESSAGE_COLUMNS.index, ("options", "rollback"))
+
+
+def to_message(row: Sequence[Any], queue_position: int | None = None) -> Message:
+    """Return the message of a row that begins with MESSAGE_COLUMNS."""
+    values = list(row[: len(MESSAGE_COLUMNS)])
+    for place, convert in _MESSAGE_PLACES:
+        value = values[place]
+        if value is not None:
+            values[place] = convert(value)
+    if values[_OPTIONS] is None:
+        values[_OPTIONS] = _NO_OPTIONS
+    if values[_ROLLBACK] is None:
+        values[_ROLLBACK] = ()
+    values.append(queue_position)
+    return Message._make(values)
 
 
 def requeued(message: Message, number: int, thread_number: int, readiness: str, fence: int) -> Message:
@@ -97,10 +102,6 @@ def requeued(message: Message, number: int, thread_number: int, readiness: str, 
     )
 
 
-_events = TypeAdapter(tuple[WebhookEvent, ...])
-_attempts = TypeAdapter(tuple[DeliveryAttempt, ...])
-
-
 def events_text(new: NewMessage) -> str | None:
     """Return the events that its webhook is told of as they are stored, None for the default."""
     return None if new.webhook_events is None else json.dumps(new.webhook_events)
@@ -118,30 +119,34 @@ def interrupt_delivery_id(message_id: str, number: int, event_id: int) -> str:
     return f"{message_id}.{number}.{event_id}"
 
 
-def to_delivery(row: tuple[Any, ...]) -> Delivery:
-    """From the columns of the query `delivery_columns`."""
-    return Delivery(**_record_fields(row), data=row[11])
+DELIVERY_COLUMNS = tuple(DeliveryRecord.model_fields)
+"""The columns of a delivery; its data are one more, behind them."""
+
+_DELIVERY_VALUES: Mapping[str, Callable[[Any], Any]] = {
+    "event": WebhookEvent,
+    "state": DeliveryState,
+    "created_at": to_datetime,
+    "next_at": to_datetime,
+    "attempts": _attempts.validate_json,
+}
 
 
-def to_delivery_record(row: tuple[Any, ...]) -> DeliveryRecord:
-    """From the columns of the query `record_columns`."""
-    return DeliveryRecord(**_record_fields(row))
+def to_delivery(row: Sequence[Any]) -> Delivery:
+    """Return the delivery of a row with DELIVERY_COLUMNS and the data."""
+    return Delivery(**_delivery_fields(row), data=row[len(DELIVERY_COLUMNS)])
 
 
-def _record_fields(row: tuple[Any, ...]) -> dict[str, Any]:
-    return {
-        "id": row[0],
-        "tenant": row[1],
-        "message_id": row[2],
-        "thread_id": row[3],
-        "url": row[4],
-        "event": WebhookEvent(row[5]),
-        "state": DeliveryState(row[6]),
-        "tries": row[7],
-        "created_at": to_datetime(row[8]),
-        "next_at": None if row[9] is None else to_datetime(row[9]),
-        "attempts": _attempts.validate_json(row[10]),
-    }
+def to_delivery_record(row: Sequence[Any]) -> DeliveryRecord:
+    """Return the delivery of a row with DELIVERY_COLUMNS."""
+    return DeliveryRecord(**_delivery_fields(row))
+
+
+def _delivery_fields(row: Sequence[Any]) -> dict[str, Any]:
+    fields = dict(zip(DELIVERY_COLUMNS, row, strict=False))
+    for name, convert in _DELIVERY_VALUES.items():
+        if fields[name] is not None:
+            fields[name] = convert(fields[name])
+    return fields
 
 
 def run_at_of(new: NewMessage, clock: Clock, now: int) -> int:
@@ -167,9 +172,6 @@ class Receipt(NamedTuple):
     run_at: int
     position: int | None
     rollback: Sequence[str] = ()
-
-
-_NO_OPTIONS = MessageOptions()
 
 
 def accepted(new: NewMessage, receipt: Receipt) -> Message:

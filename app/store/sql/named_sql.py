@@ -5,15 +5,24 @@ from collections.abc import Mapping
 from importlib.resources import files
 from types import MappingProxyType
 
+from ..rows import DELIVERY_COLUMNS, MESSAGE_COLUMNS
+
 _HEADING = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _REFERENCE = re.compile(r"\{(\w+)\}")
 
 
+COLUMNS = {
+    "message_columns": ", ".join(MESSAGE_COLUMNS),
+    "delivery_record_columns": ", ".join(f"deliveries.{name}" for name in DELIVERY_COLUMNS),
+}
+"""Entries of every dialect: the columns by name, in the order in which `app.store.rows` takes them."""
+
+
 def load_queries(dialect: str) -> Mapping[str, str]:
-    """All entries of `sql/<dialect>/queries.sql`; `{name}` in a query is replaced by the whole text of that entry."""
+    """All entries of `<dialect>/queries.sql`; `{name}` in a query is replaced by the whole text of that entry."""
     text = files(__name__.rpartition(".")[0]).joinpath(dialect, "queries.sql").read_text("utf-8")
     _, *parts = _HEADING.split(text)
-    raw = {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
+    raw = COLUMNS | {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
 
     def whole(name: str) -> str:
         return _REFERENCE.sub(lambda found: whole(found[1]), raw[name])

@@ -3,11 +3,6 @@
 -- Who locks several rows locks keys of requests before threads before messages, each in the order of their keys, so that
 -- nobody waits in a circle. A message that is queued but not ready is changed under the lock of its thread only.
 
--- name: message_columns
-number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at, completed_at,
-result, error, error_code, attempt, fence, options, readiness, run_at, crashes, cancel_requested, fingerprint, interrupt,
-interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events
-
 -- name: text_octets
 octet_length(content) + coalesce(octet_length(result), 0) + coalesce(octet_length(output), 0)
 
@@ -890,12 +885,8 @@ DELETE FROM threads WHERE (tenant, thread_id) IN (
 )
 RETURNING tenant, thread_id
 
--- name: record_columns
-deliveries.id, tenant, message_id, thread_id, url, event, state, tries, created_at, deliveries.next_at,
-'[' || array_to_string(attempts, ',') || ']'
-
 -- name: delivery_columns
-{record_columns}, data
+{delivery_record_columns}, data
 
 -- name: add_deliveries
 INSERT INTO deliveries (id, tenant, message_id, thread_id, url, event, data, state, created_at, next_at)
@@ -916,7 +907,8 @@ RETURNING {delivery_columns}, due.next_at
 
 -- name: settle_delivery
 UPDATE deliveries SET
-    state = %(state)s, next_at = %(next_at)s, attempts = array_append(attempts, %(attempt)s::text)
+    state = %(state)s, next_at = %(next_at)s,
+    attempts = left(attempts, -1) || CASE attempts WHEN '[]' THEN '' ELSE ',' END || %(attempt)s || ']'
 WHERE id = %(id)s AND tries = %(tries)s AND next_at = %(taken_until)s AND state = 'pending'
 RETURNING 1
 
@@ -926,7 +918,7 @@ ORDER BY created_at, id
 
 -- name: find_deliveries
 -- The newest of each state and event, each from its own range of the index, so that no filter passes over others.
-SELECT {record_columns} FROM deliveries WHERE id = ANY (ARRAY(
+SELECT {delivery_record_columns} FROM deliveries WHERE id = ANY (ARRAY(
     SELECT newest.id
     FROM json_array_elements_text(%(states)s::json) AS named_state (state)
     CROSS JOIN json_array_elements_text(%(events)s::json) AS named_event (event)
@@ -941,7 +933,7 @@ SELECT {record_columns} FROM deliveries WHERE id = ANY (ARRAY(
 ORDER BY created_at DESC, id DESC
 
 -- name: find_deliveries_of_message
-SELECT {record_columns} FROM deliveries
+SELECT {delivery_record_columns} FROM deliveries
 WHERE message_id = %(message_id)s AND tenant = %(tenant)s
     AND (created_at, id) < (%(created_at)s, %(id)s::text COLLATE "C")
     AND state = ANY (ARRAY(SELECT json_array_elements_text(%(states)s::json)))

@@ -1,10 +1,5 @@
 -- Named queries; `app.store.sql.named_sql` reads them. {name} takes in the text of another entry.
 
--- name: message_columns
-number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at, completed_at,
-result, error, error_code, attempt, fence, options, readiness, run_at, crashes, cancel_requested, fingerprint, interrupt,
-interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events
-
 -- name: queue_id
 SELECT id FROM queue
 
@@ -575,11 +570,8 @@ SELECT coalesce(max(number), 0) FROM hints
 -- name: prune_hints
 DELETE FROM hints WHERE number <= :before
 
--- name: record_columns
-id, tenant, message_id, thread_id, url, event, state, tries, created_at, next_at, attempts
-
 -- name: delivery_columns
-{record_columns}, data
+{delivery_record_columns}, data
 
 -- name: add_delivery
 INSERT INTO deliveries (id, tenant, message_id, thread_id, url, event, data, state, created_at, next_at)
@@ -603,7 +595,7 @@ SELECT {delivery_columns} FROM deliveries WHERE message_id = :message_id AND ten
 
 -- name: find_deliveries
 -- The newest of each state and event, each from its own range of the index, so that no filter passes over others.
-SELECT {record_columns} FROM deliveries WHERE id IN (
+SELECT {delivery_record_columns} FROM deliveries WHERE id IN (
     SELECT kind.id FROM json_each(:states) AS named_state CROSS JOIN json_each(:events) AS named_event
     CROSS JOIN deliveries AS kind
     WHERE kind.id IN (
@@ -617,7 +609,7 @@ SELECT {record_columns} FROM deliveries WHERE id IN (
 ORDER BY created_at DESC, id DESC
 
 -- name: find_deliveries_of_message
-SELECT {record_columns} FROM deliveries
+SELECT {delivery_record_columns} FROM deliveries
 WHERE message_id = :message_id AND tenant = :tenant AND (created_at, id) < (:created_at, :id)
     AND state IN (SELECT value FROM json_each(:states)) AND event IN (SELECT value FROM json_each(:events))
 ORDER BY created_at DESC, id DESC LIMIT :limit

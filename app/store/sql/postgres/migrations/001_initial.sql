@@ -131,7 +131,7 @@ CREATE TABLE deliveries (                  -- news of messages, for their webhoo
     tries BIGINT NOT NULL DEFAULT 0,
     created_at BIGINT NOT NULL,
     next_at BIGINT,                        -- only while pending
-    attempts TEXT[] NOT NULL DEFAULT '{}', -- a JSON object each
+    attempts TEXT NOT NULL DEFAULT '[]',   -- a JSON array
     data TEXT NOT NULL                     -- of the event
 );
 
