@@ -11,8 +11,10 @@ from app.errors import CommitUnknown, LeaseLost, StoreUnavailable
 from app.models.attempts import Lease
 from app.models.messages import Message, MessageState, Page
 from app.store.postgres import connection as postgres_connection
+from app.store.postgres import session as postgres_session
 from app.store.postgres import watchdog
-from app.store.postgres.connection import Session, connection_parameters
+from app.store.postgres.connection import connection_parameters
+from app.store.postgres.session import Session
 from app.store.postgres.store import PostgresStore
 from app.store.postgres.watchdog import Watchdog
 from app.store.sql.named_sql import load_queries
@@ -128,7 +130,7 @@ async def test_what_cannot_be_found_out_is_not_told_as_not_stored(
     url: str, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """StoreUnavailable would promise that it is not stored."""
-    monkeypatch.setattr(postgres_connection, "SETTLE_SECONDS", 0.3)
+    monkeypatch.setattr(postgres_session, "SETTLE_SECONDS", 0.3)
     async with opened(url.replace(f":{shared_server().port}/", f":{wire.port}/")) as wired:
         await add(wired)
 
@@ -213,7 +215,7 @@ def alert(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers are waited for a moment only, and lost commits are looked for briefly."""
     monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(watchdog, "EXCHANGE_SECONDS", 1)
-    monkeypatch.setattr(postgres_connection, "SETTLE_SECONDS", 0.5)
+    monkeypatch.setattr(postgres_session, "SETTLE_SECONDS", 0.5)
     monkeypatch.setitem(postgres_connection.DEFAULTS, "connect_timeout", "2")
 
 

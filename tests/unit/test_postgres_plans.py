@@ -14,9 +14,10 @@ from app.models.events import NewEvent
 from app.policy.rank import RankPolicy
 from app.store.postgres.accept import AcceptWrites, Add
 from app.store.postgres.attempts import ClaimWrites, Finish, FinishWrites
-from app.store.postgres.connection import SETTINGS, Session, connection_parameters
+from app.store.postgres.connection import SETTINGS, connection_parameters
 from app.store.postgres.events import Append, EventWrites
 from app.store.postgres.migrations import prepare_database
+from app.store.postgres.session import Session
 from app.store.postgres.watchdog import Watchdog
 from app.store.sql.named_sql import load_queries
 from tests.clock import TickingClock

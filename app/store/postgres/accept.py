@@ -13,9 +13,9 @@ from ..rows import Receipt, accepted, events_text
 from ..sql.accept import SqlAccept
 from ..sql.group_commit import GroupCommitThread, Operation
 from .changes import Locked
-from .connection import step
 from .keys import Keyed, KeyName, KnownKey, check_fingerprint, name_of
 from .placing import Placed, Placing, in_order, thread_of
+from .session import step
 
 PART_LENGTH = 1_000
 """Messages of one transaction, unless one caller hands in more."""

@@ -24,7 +24,7 @@ from ..sql.group_commit import GroupCommitThread
 from ..sql.rooms import SqlRooms
 from ..terminal_states import ending, outcome_size
 from .changes import Asking, Changes, Ended, FailedNow, Locked, Logs, PutBack, Writes, named_leases, next_events
-from .connection import Step, step
+from .session import Step, step
 
 ENDINGS = (Completed, Failed, Cancelled)
 """Outcomes that end a message, for which nobody has to know where its present attempt begins."""

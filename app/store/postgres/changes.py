@@ -14,8 +14,8 @@ from ..parts import Unsettled
 from ..ports import CANCELS, MOVED, READY, message_topic
 from ..rows import interrupt_delivery_id, is_told, stored_details, to_message
 from ..terminal_states import Ending, ending
-from .connection import Rows, Session, Step, step
 from .queries import PostgresReads
+from .session import Rows, Session, Step, step
 
 
 class Writes(PostgresReads):

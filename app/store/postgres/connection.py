@@ -1,13 +1,10 @@
-"""Connections to PostgreSQL: settings, error mapping, and sessions that survive a restart of the server."""
+"""Connections to PostgreSQL: settings and error mapping."""
 
 import logging
 import re
-import threading
-import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -15,25 +12,18 @@ from psycopg.types.array import ListBinaryDumper
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from ...errors import (
-    CommitUnknown,
     ConfigurationError,
     StoreError,
     StoreRefused,
     StoreUnavailable,
     TooFewConnections,
 )
-from .watchdog import Line, Watchdog
 
 logger = logging.getLogger(__name__)
 
 SCHEMA = "agent_queue"
 STATEMENT_TIMEOUT_SECONDS = 5.0
 LOCK_TIMEOUT_SECONDS = 2.0
-SETTLE_SECONDS = 10.0
-"""How long the answer to a commit is looked for after its connection was lost."""
-
-SETTLE_AGAIN_SECONDS = 0.1
-
 DEFAULTS = {
     "application_name": "agent-queue",
     "connect_timeout": "4",
@@ -103,21 +93,6 @@ class ReadOnly(StoreUnavailable):
 
     def __init__(self, detail: str = "PostgreSQL: the server takes no writes.") -> None:
         super().__init__(detail)
-
-
-class Step(NamedTuple):
-    """A named query and its values."""
-
-    query: str
-    values: Mapping[str, Any]
-
-
-def step(query: str, /, **values: Any) -> Step:
-    """A named query with these values."""
-    return Step(query, values)
-
-
-Rows = list[tuple[Any, ...]]
 
 
 @contextmanager
@@ -194,212 +169,3 @@ def configure(connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
     connection.adapters.register_dumper(list, ListBinaryDumper)
     connection.execute(FIRST_SETTING.encode(), prepare=False)
     connection.execute(SETTINGS, prepare=False)
-
-
-class Session:
-    """One connection, used by one thread at a time, that is made anew when it is lost.
-
-    A transaction is given up as a whole when anything in it fails. If the answer to its commit is lost, the session
-    finds out on a new connection what became of it. An answer that the watchdog does not see come is a lost one.
-    """
-
-    def __init__(self, parameters: str, queries: Mapping[str, str], watchdog: Watchdog) -> None:
-        self._parameters = parameters
-        self._queries = queries
-        self._watchdog = watchdog
-        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
-        self._line: Line | None = None
-        self._name = uuid.uuid4().hex
-        self._commits = 0
-        self._discarded = False
-        self._last: tuple[Step, ...] = ()
-        self._backend: tuple[Any, ...] = ()
-        self._closing = threading.Event()
-        self.touched: set[str] = set()
-        """Topics to hint at after the transaction."""
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a connection, as far as is known."""
-        return self._connection is not None and not self._connection.closed
-
-    def open(self) -> None:
-        """Connect, unless connected. Raises StoreUnavailable."""
-        if self.connected:
-            return
-        with mapped_errors():
-            self._connection = connect(self._parameters)
-            try:
-                self._line = self._watchdog.watch(self._connection.fileno())
-                with self._line.exchange():
-                    configure(self._connection)
-                (self._backend,) = self._run(step("identify_backend"))
-            except BaseException:
-                self._drop()
-                raise
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._closing.set()
-        self._drop()
-
-    def stop_settling(self) -> None:
-        """From any thread: look no longer for what became of a commit."""
-        self._closing.set()
-
-    def rows(self, query: str, /, **values: Any) -> Rows:
-        """All rows of a named query."""
-        return self._run(Step(query, values))
-
-    def value(self, query: str, /, **values: Any) -> Any:
-        """The first column of the first row; None without a row."""
-        rows = self._run(Step(query, values))
-        return rows[0][0] if rows else None
-
-    def run_all(self, *steps: Step) -> list[Rows]:
-        """The rows of each step; all are sent before the first answer is waited for."""
-        connection, line = self._connected
-        with line.exchange(), connection.pipeline():
-            cursors = [connection.execute(self._queries[each.query], each.values) for each in steps]
-        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
-
-    @contextmanager
-    def transaction(self, *first: Step) -> Iterator[list[Rows]]:
-        """A transaction that begins with these steps; their rows are given. Raises errors of ours."""
-        rows = self._begin("begin_write", first)
-        yield from self._guarded(rows, self._commit)
-
-    @contextmanager
-    def snapshot(self) -> Iterator[list[Rows]]:
-        """A transaction that only reads, and sees one moment."""
-        rows = self._begin("begin_read", ())
-        yield from self._guarded(rows, self._roll_back)
-
-    def end_with(self, *steps: Step) -> None:
-        """The last steps of the present transaction, whose rows nobody asks for: they are sent with its commit."""
-        self._last = steps
-
-    def discard(self) -> None:
-        """Have the present transaction end without a commit: there is nothing to keep."""
-        self._discarded = True
-
-    @contextmanager
-    def statement(self) -> Iterator[None]:
-        """For a single statement that is its own transaction and may be repeated."""
-        self.open()
-        try:
-            with mapped_errors():
-                yield
-        except StoreError as error:
-            self._drop_if_lost(error)
-            raise
-
-    def notifications(self, timeout: float) -> Iterator[str]:
-        """Payloads as they come, until none has come for so long."""
-        connection, _ = self._connected
-        for notification in connection.notifies(timeout=timeout):
-            yield notification.payload
-
-    @property
-    def _connected(self) -> "tuple[psycopg.Connection[tuple[Any, ...]], Line]":
-        assert self._connection is not None, "used before open"
-        assert self._line is not None
-        return self._connection, self._line
-
-    def _run(self, each: Step) -> Rows:
-        connection, line = self._connected
-        with line.exchange():
-            cursor = connection.execute(self._queries[each.query], each.values)
-        return cursor.fetchall() if cursor.description else []
-
-    def _begin(self, how: str, first: tuple[Step, ...]) -> list[Rows]:
-        """On a new connection if the old one turns out to be lost: nothing has been done yet."""
-        for again in (True, False):
-            self.open()
-            try:
-                with mapped_errors():
-                    return self.run_all(step(how), *first)[1:]
-            except BaseException as error:
-                lost = self._drop_if_lost(error)
-                if not lost:
-                    self._roll_back()
-                if not (lost and again and isinstance(error, StoreUnavailable)):
-                    raise
-        raise AssertionError("the second time raises")
-
-    def _guarded(self, rows: list[Rows], end: Callable[[], None]) -> Iterator[list[Rows]]:
-        self._discarded, self._last = False, ()
-        try:
-            with mapped_errors():
-                yield rows
-        except BaseException as error:
-            if not self._drop_if_lost(error):
-                self._roll_back()
-            raise
-        end()
-
-    def _roll_back(self) -> None:
-        """Whatever the state of the connection is, it is clean afterwards or gone."""
-        if self._connection is None:
-            return
-        connection, line = self._connected
-        try:
-            with line.exchange():
-                connection.execute("ROLLBACK", prepare=False)
-        except psycopg.Error:
-            self._drop()
-
-    def _commit(self) -> None:
-        """Raises StoreUnavailable only when nothing was stored, and CommitUnknown when that was not to be found out."""
-        if self._discarded:
-            return self._roll_back()
-        self._commits += 1
-        try:
-            with mapped_errors():
-                mark = step("mark_commit", session=self._name, number=self._commits)
-                self.run_all(*self._last, mark, step("commit"))
-        except StoreError as error:
-            if not self._drop_if_lost(error):
-                self._roll_back()
-                raise
-            if isinstance(error, ReadOnly):
-                raise
-            if self._was_committed():
-                return None
-            raise StoreUnavailable("PostgreSQL: the connection was lost; nothing was stored.") from error
-
-    def _was_committed(self) -> bool:
-        """After the backend has ended, so that its answer is final."""
-        (pid, started), number = self._backend, self._commits
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while time.monotonic() < deadline and not self._closing.is_set():
-            try:
-                self.open()
-                with mapped_errors():
-                    backends = self.rows("end_backend", pid=pid, started=started, milliseconds=2_000)
-                    if all(ended for ended, _ in backends):
-                        committed = bool(self.rows("find_commit", session=self._name, number=number))
-                        if committed and any(awaited_standby for _, awaited_standby in backends):
-                            raise CommitUnknown("Its standby has not confirmed it.")
-                        return committed
-            except CommitUnknown:
-                raise
-            except StoreError:
-                self._drop()
-            self._closing.wait(SETTLE_AGAIN_SECONDS)
-        raise CommitUnknown
-
-    def _drop_if_lost(self, error: BaseException) -> bool:
-        """Whether there is no connection any more, or none of use."""
-        if isinstance(error, ReadOnly) or (self._connection is not None and self._connection.closed):
-            self._drop()
-        return self._connection is None
-
-    def _drop(self) -> None:
-        if self._connection is not None:
-            with suppress(psycopg.Error):
-                self._connection.close()
-            self._connection = None
-        if self._line is not None:
-            self._watchdog.forget(self._line)
-            self._line = None

@@ -14,9 +14,9 @@ from ..rows import requeued
 from ..sql.control import ControlChanges
 from ..terminal_states import REQUEUED
 from .changes import Locked, Logs, NewRows, locked_by_id
-from .connection import Rows, step
 from .keys import KEY_MS, Keyed, check_fingerprint, name_of
 from .placing import Placing
+from .session import Rows, step
 
 WAITING = (MessageState.QUEUED,)
 UNFINISHED = (MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED)

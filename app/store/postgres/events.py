@@ -13,7 +13,7 @@ from ..sql.group_commit import GroupCommitThread
 from ..sql.rooms import SqlRooms
 from ..terminal_states import events_size
 from .changes import NewRows, Writes, named_leases
-from .connection import step
+from .session import step
 
 
 class Append(NamedTuple):

@@ -11,7 +11,7 @@ from ..parts import SETTLED_AT_ONCE, ThreadKey, Unsettled
 from ..ports import MOVED, READY
 from ..rows import events_text, options_of, preview, run_at_of
 from .changes import Changes
-from .connection import Session
+from .session import Session
 
 
 class Placed(NamedTuple):

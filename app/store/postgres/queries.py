@@ -6,7 +6,8 @@ from typing import Any
 from typing_extensions import override
 
 from ..sql.reads import Reads
-from .connection import ReadOnly, Rows, Session, step
+from .connection import ReadOnly
+from .session import Rows, Session, step
 
 
 class PostgresReads(Reads):

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import CommitUnknown, NotFound, StoreUnavailable
 from ..sql.group_commit import Operation, Result
-from .connection import Session
+from .session import Session
 
 Publish = Callable[[set[str]], None]
 

@@ -14,7 +14,7 @@ from ...errors import StoreError
 from ...observability.outages import hints_outage
 from ..local_notifier import LocalNotifier
 from ..sql.group_commit import BatchRunner, GroupCommitThread, Operation, Result
-from .connection import Session, step
+from .session import Session, step
 
 logger = logging.getLogger(__name__)
 

@@ -17,12 +17,13 @@ from ..sql.upkeep import SqlUpkeep
 from ..sql.webhooks import SqlWebhooks
 from .accept import AcceptWrites, PostgresAccept, parts_of
 from .attempts import ClaimWrites, FinishWrites, PostgresAttempts
-from .connection import Session, connection_parameters
+from .connection import connection_parameters
 from .control import ControlWrites
 from .events import EventWrites, PostgresEvents
 from .migrations import prepare_database
 from .queries import PostgresReads
 from .runners import CONNECT, OneByOne, Reading, Runner, Together
+from .session import Session
 from .signals import Hints
 from .upkeep import UpkeepWrites
 from .watchdog import Watchdog

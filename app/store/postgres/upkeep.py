@@ -9,8 +9,8 @@ from ..ports import MOVED, READY, message_topic
 from ..sql.upkeep import EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, RESCUED_AT_ONCE, UpkeepChanges
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
 from .changes import Changes, Ended, FailedNow, Locked, Logs, PutBack
-from .connection import step
 from .keys import KEY_MS
+from .session import step
 
 
 class UpkeepWrites(Changes, UpkeepChanges):

@@ -11,7 +11,7 @@ from ...models.workers import Worker
 from ..ports import LeaseRenewer, WorkerStore
 from ..rows import agents_text
 from ..sql.rooms import SqlRooms
-from .connection import Session
+from .session import Session
 
 
 class PostgresLeaseRenewer(LeaseRenewer):
