@@ -1,15 +1,15 @@
 """The ports of the store. Their docstrings are the law; `tests/contract` holds every backend to it.
 
-One object meets all of them over one database, so that a change of state and its event are one transaction. Consumers
-ask for the narrow port that they need. Rules that hold for every method:
+One object implements all ports over one database, so that a change of state and its event are one transaction. Each
+consumer asks for the narrow port that it needs. These rules hold for every method:
 
-- A write of a worker carries its `Lease`. Where the fence is no longer the message's, nothing is written and
+- A worker passes its `Lease` with every write. If the message has another fence by then, nothing is written and
   `LeaseLost` is raised (tests/contract/test_fences.py).
-- A method returns after the commit. What it returned survives what the backend promises (DESIGN section 4).
-- Every change of state writes its event in the same transaction; a log ends with its only terminal event
+- A method returns after the commit. What it returned survives what the backend promises (`Capabilities.promise`).
+- Every change of state writes its event in the same transaction. A log ends with its only terminal event
   (tests/contract/test_events.py).
-- `StoreUnavailable` means that nothing was written and that a later try may succeed. Where a store went away while it
-  wrote, and did not come back in time to tell what became of that, `CommitUnknown` says so.
+- `StoreUnavailable` means that nothing was written and that a later try may succeed. `CommitUnknown` means that the
+  store went away during a write and did not come back in time to say whether it was committed.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -36,23 +36,23 @@ from ..models.messages import (
 from ..models.workers import Throughput, Worker
 
 READY = "ready"
-"""Topic of new work: a message became claimable."""
+"""Topic of new work: a message became ready."""
 
 MOVED = "moved"
 """Topic of the queue as a whole: a message was claimed or left it, so positions changed."""
 
 
 CANCELS = "cancels"
-"""Topic of cancels: a message that runs is to be stopped."""
+"""Topic of cancels: an attempt is to be stopped."""
 
 
 def message_topic(message_id: str) -> str:
-    """Topic of one message: its log or its state has news."""
+    """Return the topic of one message: its log or its state has changed."""
     return f"message:{message_id}"
 
 
 EXACT_POSITION_LIMIT = 10_000
-"""Positions up to here are counted, those behind are estimated."""
+"""Positions up to here are counted exactly, higher ones are estimated."""
 
 PAGE_TEXT_LENGTH = 4 * 1024 * 1024
 """Characters of contents and results after which a page of messages ends early."""
@@ -61,284 +61,284 @@ PAGE_LOG_LENGTH = 256 * 1024
 """Characters of event data after which a page of a log ends early."""
 
 KEY_SECONDS = 24 * 3600
-"""So long an Idempotency-Key stands for the request that it came with first."""
+"""Lifetime of an Idempotency-Key."""
 
 THROUGHPUT_MESSAGES = 50
-"""The newest completed messages, whose times tell how long the next ones will take."""
+"""Number of completed messages whose run times are averaged to estimate the next ones."""
 
 MAX_CRASHES = 3
-"""After this many lost leases a message fails, so that one which kills its worker cannot do so for ever."""
+"""Lost leases after which a message fails, so that a message that kills its worker is not retried for ever."""
 
 
 class AcceptStore(Protocol):
-    """Messages come in."""
+    """Accept messages."""
 
     def now(self) -> datetime:
-        """The store's time, which dates all that is stored. It goes on when a host's or a server's clock is stepped.
+        """Return the store's time, which dates everything that is stored.
 
-        It never runs backwards, and an hour of it is an hour: leases, delays and ages hold whatever a clock does
-        (tests/contract/test_clock_steps.py). A date that a caller gives is taken for one of the real world.
+        It never runs backwards, and it goes on when the clock of a host or a server is stepped: leases, delays and ages
+        hold (tests/contract/test_clock_steps.py). A date from a caller is taken as a date of the real world.
         """
 
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
-        """Store messages as queued, in this order, each behind all of its thread; all of them or none.
+        """Store messages as queued, in this order, each at the tail of its thread; all of them or none.
 
-        One transaction takes the next number of the thread, so that the order of a thread is the order in which its
-        messages were accepted. Those ahead in the thread inherit a better rank (tests/contract/test_order.py). One that
-        is not to run before a time is not ready before that, also when it has become the head of its thread.
-        Returned with their queue positions, None for one that is delayed. Raises QueueFull when more than `max_queued`
-        messages would be queued then; those that it would cancel count.
+        The next number of a thread is taken in the same transaction. The order of a thread is therefore the order in
+        which its messages were accepted. Messages ahead in the thread inherit a better rank
+        (tests/contract/test_order.py). A message with a `run_at` or a delay does not become ready before that time,
+        even as the head of its thread. Returns the messages with their queue positions, None for a delayed one. Raises
+        QueueFull if more than `max_queued` messages would then be queued, including those that the new ones would
+        cancel.
 
-        With a `key` that came within KEY_SECONDS, nothing is stored and the answer of then is given, its messages as
-        they were accepted. Raises KeyReused when the key came with another fingerprint
+        If the same `key` came within the last KEY_SECONDS, nothing is stored and the earlier answer is returned, with
+        its messages as they were accepted. Raises KeyReused if the key came with another fingerprint
         (tests/contract/test_request_keys.py).
 
-        A message finds its thread busy when it has unfinished messages, those before it in `new` included. Its
-        `if_busy` says what it does then: REJECT raises ThreadBusy; INTERRUPT and ROLLBACK cancel them as `cancel` does
-        with `running`, and ROLLBACK stores their ids, oldest first, as the message's `rollback`
-        (tests/contract/test_double_texting.py).
+        A thread is busy if it has unfinished messages, including earlier ones of `new`. `if_busy` says what happens
+        then: REJECT raises ThreadBusy; INTERRUPT and ROLLBACK cancel them as `cancel` with `running` does, and ROLLBACK
+        also stores their ids, oldest first, in the new message's `rollback` (tests/contract/test_double_texting.py).
         """
 
 
 class ControlStore(Protocol):
-    """What callers and operators do with messages that were accepted."""
+    """Change messages that were accepted, for callers and operators."""
 
     async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
-        """Cancel a queued message; the next of its thread takes its place. Raises MessageNotFound, NotCancellable.
+        """Cancel a queued message; the next one of its thread takes its place. Raises MessageNotFound, NotCancellable.
 
-        With `running`, also one that is interrupted, at once, and one that is being processed: from here on it ends as
-        cancelled, whatever its worker makes of it, and its worker is told by its next heartbeat. Subscribers of CANCELS
-        are hinted at it. A second cancel changes nothing (tests/contract/test_cancel.py).
+        With `running`, also cancel an interrupted message at once, and mark a processing one: it ends as cancelled
+        whatever its outcome, its worker learns of it with the next heartbeat, and subscribers of CANCELS are hinted. A
+        second cancel changes nothing (tests/contract/test_cancel.py).
         """
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
-        """Give a queued message another priority, with the rank that it would have had from its acceptance on.
+        """Give a queued message another priority, and the rank it would have had with this priority from the start.
 
-        Those ahead in its thread inherit anew. Raises MessageNotFound, NotQueued.
+        Messages ahead in its thread inherit again. Raises MessageNotFound, NotQueued.
         """
 
     async def resume(
         self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
     ) -> Accepted:
-        """Answer what an interrupted message asks: it is queued again, as the head of its thread, with `resume_value`.
+        """Answer an interrupted message: queue it again, as the head of its thread, with `value` as its `resume_value`.
 
-        `fence` is that of the message as the caller saw it, so that an answer meets the question it was given to; of
-        several answers the first counts. The attempt that asked is refunded. The event `resumed` is appended. The `key`
-        is as in `add`; its replay gives the message as it is now, without position. Raises MessageNotFound,
+        `fence` is the fence of the message as the caller read it, so that an answer reaches the question it was given
+        to. The first of several answers counts. The attempt that asked is not counted. The event `resumed` is appended.
+        `key` works as in `add`; a replay returns the message as it is now, without a position. Raises MessageNotFound,
         NotInterrupted, KeyReused.
         """
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         """Put failed messages back into the queue, each at the tail of its thread; all of them or none.
 
-        They are put back in the order of their numbers, oldest first, whatever the order of the ids, so that those of
-        one thread keep their order. They are returned in the order of the ids.
+        They go back in the order of their numbers, so that messages of one thread keep their order. They are returned
+        in the order of `message_ids`.
 
-        Each has a new number, thread number and rank, as if it were accepted now, and no attempts, crashes or failure;
-        its failed attempts stay listed. Its log goes on with one event `retry`, before which all others are dropped, as
-        if they were pruned: ids are not used again. Raises MessageNotFound, NotFailed.
+        Each gets a new number, thread number and rank, as if it were accepted now, and loses its attempts, crashes and
+        failure; its failed attempts stay listed. Its log goes on with the event `retry`; earlier events are dropped, as
+        if they were pruned, and their ids are not used again. Raises MessageNotFound, NotFailed.
         """
 
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
-        """Delete failed messages, all of them or none; the memory keys that nobody needs from here on.
+        """Delete failed messages, all of them or none. Return the memory keys that are no longer needed.
 
         Raises MessageNotFound, NotFailed.
         """
 
     async def pause(self, paused: bool) -> None:
-        """While the queue is paused, claims get nothing; what runs goes on, and messages are accepted."""
+        """Pause or unpause the queue. While paused, claims return nothing; running attempts and accepting go on."""
 
 
 class AttemptStore(Protocol):
-    """Messages are processed."""
+    """Claim messages and end their attempts."""
 
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
-        """Take up to `limit` ready messages of these agents, lowest rank first, each with attempt and fence raised.
+        """Claim up to `limit` ready messages of these agents, lowest rank first; attempt and fence are raised by one.
 
-        Only the first unfinished message of a thread is ever ready. Two claims never get the same message. The event
+        Only the first unfinished message of a thread is ever ready. Two claims never return the same message. The event
         `processing` is appended in the same transaction.
         """
 
     async def finish(self, lease: Lease, outcome: Outcome) -> None:
-        """End the attempt.
+        """End the attempt. Raises LeaseLost.
 
-        `Completed`, `Failed` and `Cancelled` end the message with its terminal event and make the next one of its
-        thread ready. `Retry` puts it back as the head of its thread, to be ready again after its delay; `Released` too,
-        with the attempt refunded; readers are told by a `retry` event. `Interrupted` leaves the message as the head of
-        its thread until `resume` or its time is over, with the event `interrupted`; an answer to an earlier question is
-        forgotten. A message that was cancelled ends as cancelled by any outcome.
-        `Failed` and `Retry` list the attempt as failed.
-        Repeating a finish that ended the message changes nothing. Raises LeaseLost.
+        `Completed`, `Failed` and `Cancelled` end the message with its terminal event and make the next message of its
+        thread ready. `Retry` puts the message back as the head of its thread, ready again after its delay. `Released`
+        does the same without counting the attempt. Both append a `retry` event. `Interrupted` leaves the message as the
+        head of its thread until `resume` or until its time is over; it appends `interrupted` and drops the answer to an
+        earlier question. A cancelled message ends as cancelled, whatever the outcome. `Failed` and `Retry` list the
+        attempt as failed. Repeating a finish that ended the message changes nothing.
         """
 
 
 class EventLog(Protocol):
-    """The log of each message: ids 1..n, dense, written before they are shown."""
+    """Append to and read the log of each message. Ids are 1..n without gaps. An event is stored before it is shown."""
 
     async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
-        """Append in order; returns the id of the last. Raises LeaseLost, and then none was appended."""
+        """Append events in order. Return the id of the last. Raises LeaseLost if none was appended."""
 
     async def read(self, tenant: str, message_id: str, *, after: int, limit: int) -> EventPage:
-        """Events with an id above `after` and the message's state, as of one moment.
+        """Return events with ids above `after`, and the message's state, as of one moment.
 
-        Fewer than `limit` also when their data reach PAGE_LOG_LENGTH, but at least one when there is one.
-        Raises MessageNotFound, also for another tenant's.
+        Returns fewer than `limit` also when their data reach PAGE_LOG_LENGTH, but at least one if there is one. Raises
+        MessageNotFound, also for another tenant's message.
         """
 
 
 class QueryStore(Protocol):
-    """What there is, as of one moment each."""
+    """Read messages, threads and totals. Each method reads one moment."""
 
     async def get(self, tenant: str, message_id: str) -> Message:
-        """The message, with its queue position while queued. Raises MessageNotFound, also for another tenant's."""
+        """Return a message, with its position while queued. Raises MessageNotFound, also for another tenant's."""
 
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
-        """The first unfinished message of a thread, without its position; None without one."""
+        """Return the first unfinished message of a thread, without its position; None if there is none."""
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
-        """The newest first, with their queue positions; the cursor is (number, "") of the last one seen.
+        """Return messages with their queue positions, newest first. The cursor is (number, "") of the last one seen.
 
-        Fewer than `limit` also when their texts reach PAGE_TEXT_LENGTH, but at least one when there is one.
+        Returns fewer than `limit` also when their texts reach PAGE_TEXT_LENGTH, but at least one if there is one.
         """
 
     async def list_attempts(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
-        """The failed attempts of these messages, oldest first; those of lost workers are among them.
+        """Return the failed attempts of these messages by id, oldest first, including those of lost workers.
 
-        An unknown message has none, nor has another tenant's.
+        An unknown message has none, and neither has another tenant's message.
         """
 
     async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
-        """Failed messages by fingerprint, the kind that failed last first."""
+        """Return failed messages grouped by fingerprint, the group with the latest failure first."""
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
-        """Totals by state, and at most `limit` queued (in claim order) and processing messages (oldest first).
+        """Return totals by state, and at most `limit` queued (in claim order) and processing messages (oldest first).
 
         Either list ends early when its texts reach PAGE_TEXT_LENGTH.
         """
 
     async def throughput(self) -> Throughput:
-        """How fast the queue moves; the time is the mean of the THROUGHPUT_MESSAGES newest completed messages."""
+        """Return how fast the queue moves. The run time is the mean of the last THROUGHPUT_MESSAGES completed ones."""
 
     async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
-        """Newest activity first; the cursor is (last activity in milliseconds, thread id) of the last one seen."""
+        """Return threads, latest activity first. The cursor is (last activity in ms, id) of the last one seen."""
 
     async def get_thread(self, tenant: str, thread_id: str) -> Thread:
-        """Raises ThreadNotFound, also for another tenant's."""
+        """Return a thread. Raises ThreadNotFound, also for another tenant's thread."""
 
     async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
-        """In thread order, those numbered above `after`. Raises ThreadNotFound.
+        """Return messages of a thread in its order, those with thread numbers above `after`. Raises ThreadNotFound.
 
-        Fewer than `limit` also when their texts reach PAGE_TEXT_LENGTH, but at least one when there is one.
+        Returns fewer than `limit` also when their texts reach PAGE_TEXT_LENGTH, but at least one if there is one.
         """
 
 
 class UpkeepStore(Protocol):
-    """Duties that every process may do at any time: their guards are in the statements."""
+    """Regular duties. Every process may run them at any time: their guards are in the statements."""
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
-        """Take back all messages whose lease ran out: to the queue, or failed after `max_crashes`. Returns how many.
+        """Take back messages whose lease ran out: requeue them, or fail them after `max_crashes`. Return how many.
 
-        Here and in `promote` the store first looks whether the clock was stepped. A message that was cancelled ends as
-        cancelled. The others list the attempt as failed. Safe to run in every process at once: the guard is in the
-        statement.
+        `rescue` and `promote` first check whether the clock was stepped. A cancelled message ends as cancelled; for the
+        others the attempt is listed as failed.
         """
 
     async def promote(self) -> int:
-        """Make delayed messages ready that are due. Returns how many."""
+        """Make delayed messages ready that are due. Return how many."""
 
     async def expire_interrupts(self) -> int:
-        """Fail interrupted messages that nobody has answered in time; the next of each thread is ready. How many."""
+        """Fail interrupted messages that were not answered in time; the next in the thread is ready. Return the count."""
 
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
-        """Drop all but the terminal event of messages that ended before.
+        """Delete all but the terminal event of messages that ended so long ago.
 
-        Returns of how many, and the memory keys that nobody needs from here on.
+        Returns the number of messages and the memory keys that are no longer needed.
         """
 
     async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
-        """Delete messages that ended before, then threads without any. Returns how many and the memory keys to drop."""
+        """Delete messages that ended so long ago, then threads without messages.
+
+        Returns the number of messages and the memory keys that are no longer needed.
+        """
 
     async def prune_keys(self) -> None:
-        """Forget the keys of requests that are older than KEY_SECONDS."""
+        """Delete request keys that are older than KEY_SECONDS."""
 
     async def prune_workers(self, *, silent_for_seconds: float) -> None:
-        """Forget workers that have not been heard of for so long."""
+        """Delete workers without a heartbeat for so long."""
 
 
 class WebhookStore(Protocol):
-    """Deliveries: what the URLs that were given with messages are told.
+    """Deliver the news of messages to webhooks.
 
-    Whatever ends a message that has a `webhook_url` adds a delivery in the same transaction, with the id
-    `{message id}.{number}`, if its `webhook_events` name that state. So does whatever interrupts it, with the id
-    `{message id}.{number}.{event id}`. Deliveries are deleted with their message. See
-    tests/contract/test_deliveries.py.
+    When a message with a `webhook_url` ends, a delivery with the id `{message id}.{number}` is added in the same
+    transaction, if its `webhook_events` name that state. An interrupt adds one with the id `{message
+    id}.{number}.{event id}`. Deliveries are deleted with their message (tests/contract/test_deliveries.py).
     """
 
     async def claim_deliveries(self, limit: int, *, lease_seconds: float) -> list[Delivery]:
-        """Take pending deliveries that are due, the most overdue first, with `tries` raised.
+        """Claim pending deliveries that are due, the most overdue first; `tries` is raised by one.
 
-        They are due again when the lease is over, so that a process which dies with them loses none.
+        They are due again when the lease is over, so that none is lost with the process that claimed it.
         """
 
     async def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
-        """Note what became of a try: due again in `next_in` seconds, else ended; delivered if it has no `error`.
+        """Record a try: delivered if it has no `error`, else due again in `next_in` seconds, else failed for good.
 
-        False when `taken` is no longer the newest claim: then nothing is written.
+        Returns False, and writes nothing, if `taken` is no longer the newest claim.
         """
 
     async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
-        """Those of a message, oldest first; none for another tenant's."""
+        """Return the deliveries of a message, oldest first; none for another tenant's message."""
 
     async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
-        """Return deliveries of a tenant, the newest first, without their data.
+        """Return deliveries of a tenant without their data, newest first.
 
-        The cursor is (created at in milliseconds, id) of the last one seen. The work grows with `limit`, and with the
-        deliveries of the message if one is named, and with nothing else.
+        The cursor is (created at in ms, id) of the last one seen. The work grows with `limit` and, if a message is
+        named, with the deliveries of that message, and with nothing else.
         """
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
-        """Make a delivery due at once, with no tries. Raises DeliveryNotFound, also for another tenant's."""
+        """Make a delivery due at once, with no tries. Raises DeliveryNotFound, also for another tenant's delivery."""
 
 
 class LeaseRenewer(Protocol):
-    """A connection of its own for heartbeats, used from one thread that agent code cannot block."""
+    """Send heartbeats over a connection of its own, from a thread that agent code cannot block."""
 
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
         """Show the worker as alive and extend these leases, in one statement.
 
-        What is missing among the answer's fences is lost. A lease that ran out is not revived, and
-        one that the worker does not name runs out, so that nothing is held for a run that nobody works on.
+        A lease that is missing from the answer's fences is lost. A lease that ran out is not revived. A lease that the
+        worker does not name runs out, so that no message is held for a run that does not exist.
         """
 
     def stop(self, worker_id: str) -> None:
-        """Take the worker off the list of live ones."""
+        """Remove the worker from the list of live workers."""
 
 
 class WorkerStore(Protocol):
-    """The processes that claim messages."""
+    """List the processes that claim messages, and renew their leases."""
 
     def open_lease_renewer(self) -> AbstractContextManager[LeaseRenewer]:
-        """A heart for the calling thread; closed on leaving."""
+        """Return a lease renewer for the calling thread; leaving the context closes it."""
 
     async def list_workers(self) -> list[Worker]:
-        """Workers as of their last heartbeat, oldest first."""
+        """Return workers as of their last heartbeat, oldest first."""
 
 
 class Subscription(Protocol):
-    """Hints on some topics. A hint may be lost or be nothing new: what counts is read from the store."""
+    """Hints on some topics. A hint may be lost or bring nothing new: the store has the truth."""
 
     async def wait(self, timeout: float) -> bool:
-        """True at once when there was a hint since the last call, else at the next hint; False at the timeout."""
+        """Wait for a hint for up to `timeout` seconds. Return whether there was one since the last call."""
 
     def on_hint(self, call: Callable[[], None]) -> None:
-        """Have this called at each hint from now on, instead of waiting; it may not subscribe, nor leave."""
+        """Have `call` called at each hint from now on, instead of waiting. It may not subscribe or leave."""
 
 
 class Notifier(Protocol):
-    """Wake-ups across tasks and, where the backend can, across processes."""
+    """Wake up other tasks and, if the backend can, other processes."""
 
     def subscribe(self, *topics: str) -> AbstractContextManager[Subscription]:
-        """Hints on these topics from now on."""
+        """Return a subscription to these topics; leaving the context ends it."""
 
     def publish(self, *topics: str) -> None:
         """Wake this process's subscribers of these topics."""
@@ -346,7 +346,7 @@ class Notifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend can do, where callers may care. Nobody asks which one it is."""
+    """What a backend promises. Callers never ask which backend it is."""
 
     name: str
     durable: bool
@@ -369,16 +369,16 @@ class Store(
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this backend promises."""
+        """Return what this backend promises."""
 
     async def open(self) -> None:
         """Connect and migrate. Raises StoreUnavailable, StoreIncompatible."""
 
     async def close(self) -> None:
-        """Let go of all connections and threads; a second call does nothing."""
+        """Close all connections and threads. A second call does nothing."""
 
     async def queue_id(self) -> str:
-        """Tells this queue from every other one, also from one that was made anew in its place."""
+        """Return an id that no other queue has, not even one that was created anew in this one's place."""
 
     async def ping(self) -> None:
-        """Prove that the store answers. Raises StoreUnavailable."""
+        """Check that the store answers. Raises StoreUnavailable."""
