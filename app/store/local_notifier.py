@@ -11,7 +11,7 @@ from .ports import Notifier, Subscription
 
 
 class LocalSubscription(Subscription):
-    """Remembers that there was a hint until somebody waits for it. One task waits at a time."""
+    """A subscription that keeps a hint until someone waits for it. One task may wait at a time."""
 
     def __init__(self) -> None:
         self._hinted = False
@@ -23,7 +23,7 @@ class LocalSubscription(Subscription):
         self._call = call
 
     def hint(self) -> None:
-        """Wake the waiter, or the next one to come."""
+        """Wake the waiting task, or the next one that waits."""
         if self._call is not None:
             self._call()
             return
@@ -58,7 +58,7 @@ class LocalNotifier:
 
     @contextmanager
     def subscribe(self, *topics: str) -> Iterator[LocalSubscription]:
-        """Hints on these topics until the context is left."""
+        """Subscribe to these topics until the context is left."""
         subscription = LocalSubscription()
         for topic in topics:
             self._subscribers[topic].add(subscription)
@@ -78,7 +78,7 @@ class LocalNotifier:
 
 
 class LocalSignals(Notifier):
-    """The signals of a store: those of this process, to which the store adds what it hears of others."""
+    """The signals port over a LocalNotifier, which also gets the hints of other processes."""
 
     _notifier: LocalNotifier
 

@@ -1,4 +1,4 @@
-"""Long work in parts, each a transaction of its own, so that what others ask for comes between."""
+"""Long work in parts. Each part is a transaction of its own, so that other requests run in between."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ Cleared = Mapping[ThreadKey, Sequence[tuple[int, str]]]
 
 
 class Unsettled(NamedTuple):
-    """A thread whose messages numbered below `below` may not have inherited their ranks yet."""
+    """A thread whose messages with numbers below `below` may not have inherited their ranks yet."""
 
     tenant: str
     thread_id: str
@@ -33,20 +33,20 @@ class Unsettled(NamedTuple):
 
 
 class Settling:
-    """Carries on what a transaction has left of the ranks of a long thread."""
+    """Finish the inheritance of ranks in long threads, where one transaction did only a part of it."""
 
     def __init__(self, settle: Callable[[Unsettled], Awaitable[Unsettled | None]]) -> None:
         self._settle = settle
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def complete(self, left: deque[Unsettled], messages: Sequence[Message]) -> None:
-        """Settle what is left of the threads of these messages, also when the caller leaves."""
+        """Settle the threads of these messages out of `left`, even if the caller is cancelled."""
         if not left:
             return
         threads = {(message.tenant, message.thread_id) for message in messages}
         own: deque[Unsettled] = deque()
         for _ in range(len(left)):
-            place = left.popleft()  # no other caller comes between; what a lane adds meanwhile is behind these
+            place = left.popleft()  # no other caller comes between; what a thread adds meanwhile is behind these
             (own if (place.tenant, place.thread_id) in threads else left).append(place)
         if not own:
             return
@@ -66,7 +66,7 @@ class Settling:
 
 
 def asks_of_thread(new: Sequence[NewMessage]) -> bool:
-    """Return whether it matters for one of these messages if its thread has unfinished ones."""
+    """Return whether any of these messages depends on the unfinished messages of its thread."""
     for each in new:  # noqa: SIM110  each submit asks, and a generator would cost it more than the rest of this
         if each.if_busy is not IfBusy.ENQUEUE:
             return True
@@ -74,7 +74,7 @@ def asks_of_thread(new: Sequence[NewMessage]) -> bool:
 
 
 def cleared_threads(new: Sequence[NewMessage]) -> list[ThreadKey]:
-    """The threads that messages clear, each once; none where a message may be refused for a busy thread."""
+    """Return the threads that these messages clear, each once; none if a message may be refused for a busy thread."""
     if any(each.if_busy is IfBusy.REJECT for each in new):
         return []
     clearing = (each for each in new if each.if_busy is not IfBusy.ENQUEUE and each.thread_id is not None)
@@ -84,7 +84,7 @@ def cleared_threads(new: Sequence[NewMessage]) -> list[ThreadKey]:
 async def clear(
     new: Sequence[NewMessage], work: Callable[[Sequence[ThreadKey]], Awaitable[Cleared]]
 ) -> dict[ThreadKey, list[str]]:
-    """Make way for these messages, CLEARED_AT_ONCE at a time, until few are left.
+    """Cancel what these messages clear, CLEARED_AT_ONCE messages at a time, until few are left.
 
     Return the ids that a message is to roll back, by thread, oldest first.
     """
@@ -99,7 +99,7 @@ async def clear(
 
 
 async def repeat(work: Callable[[], Awaitable[int]], batch: int) -> int:
-    """Do this for as long as it does a whole batch. Returns how much was done in all."""
+    """Repeat `work` as long as it does a whole batch. Return the total."""
     done = count = await work()
     while count >= batch:
         count = await work()
@@ -110,7 +110,10 @@ async def repeat(work: Callable[[], Awaitable[int]], batch: int) -> int:
 async def prune(
     work: Callable[[int], Awaitable[tuple[int, list[str], bool]]], limit: int, part: int
 ) -> tuple[int, list[str]]:
-    """Delete up to `limit`, `part` at a time. `work` says of how many, which keys to drop, and if it left something."""
+    """Delete up to `limit`, `part` at a time. Return how many, and the memory keys to drop.
+
+    `work` returns a count, memory keys, and whether more is left.
+    """
     done, dropped = 0, []
     while done < limit:
         size = min(part, limit - done)

@@ -245,7 +245,7 @@ class UpkeepStore(Protocol):
         """Make delayed messages ready that are due. Return how many."""
 
     async def expire_interrupts(self) -> int:
-        """Fail interrupted messages that were not answered in time; the next in the thread is ready. Return the count."""
+        """Fail interrupted messages not answered in time; the next of each thread becomes ready. Return how many."""
 
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """Delete all but the terminal event of messages that ended so long ago.

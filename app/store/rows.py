@@ -1,4 +1,4 @@
-"""Rows to models."""
+"""Convert rows to models, and fields to the form in which they are stored."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,13 +17,13 @@ PREVIEW_LENGTH = 160
 
 
 def preview(text: str) -> str:
-    """The beginning of a text, on one line."""
+    """Return the beginning of a text on one line."""
     line = " ".join(text[: 2 * PREVIEW_LENGTH].split())
     return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
 
 
 def to_failed_attempt(row: Sequence[Any]) -> FailedAttempt:
-    """From the columns of the query `list_attempts` behind the id; the last one, the details, may not be there."""
+    """Return an attempt from the columns of `list_attempts` after the id. The details, the last one, may be missing."""
     attempt, worker_id, started_at, ended_at, error, error_code, *details = row
     return FailedAttempt(
         attempt=attempt,
@@ -37,7 +37,7 @@ def to_failed_attempt(row: Sequence[Any]) -> FailedAttempt:
 
 
 def stored_details(details: FailureDetails | None) -> str | None:
-    """The JSON text of what is known of a failure, None for nothing."""
+    """Return the details of a failure as JSON, None if there are none."""
     return None if details is None else details.model_dump_json(exclude_none=True)
 
 
@@ -84,7 +84,7 @@ def to_message(row: Sequence[Any], queue_position: int | None = None) -> Message
 
 
 def requeued(message: Message, number: int, thread_number: int, readiness: str, fence: int) -> Message:
-    """Return a dead letter as it is once it has been put back into the queue, without its position."""
+    """Return a dead letter as it is after it was put back into the queue, without its position."""
     return message._replace(
         number=number,
         thread_number=thread_number,
@@ -103,19 +103,19 @@ def requeued(message: Message, number: int, thread_number: int, readiness: str, 
 
 
 def events_text(new: NewMessage) -> str | None:
-    """Return the events that its webhook is told of as they are stored, None for the default."""
+    """Return the webhook events as they are stored, None for the default."""
     return None if new.webhook_events is None else json.dumps(new.webhook_events)
 
 
 def is_told(url: str | None, events: str | None, state: MessageState) -> bool:
-    """Return whether a message with this URL, and `events` as they are stored, tells of this state."""
+    """Return whether a message with this URL and these stored `events` notifies its webhook of this state."""
     if url is None:
         return False
     return state.value in ENDS if events is None else f'"{state}"' in events
 
 
 def interrupt_delivery_id(message_id: str, number: int, event_id: int) -> str:
-    """Return the id of the delivery that tells of a question; a message may ask several times before it ends."""
+    """Return the id of the delivery for an interrupt. A message may interrupt several times before it ends."""
     return f"{message_id}.{number}.{event_id}"
 
 
@@ -150,19 +150,19 @@ def _delivery_fields(row: Sequence[Any]) -> dict[str, Any]:
 
 
 def run_at_of(new: NewMessage, clock: Clock, now: int) -> int:
-    """The store's time before which it is not to run, in milliseconds; 0 for at once."""
+    """Return the store's time in ms before which the message must not run; 0 for at once."""
     if new.run_at is not None:
         return clock.at(int(new.run_at.timestamp() * 1000))
     return now + int(new.delay_seconds * 1000) if new.delay_seconds > 0 else 0
 
 
 def options_of(new: NewMessage) -> str | None:
-    """Its options as they are stored."""
+    """Return the options as they are stored."""
     return None if new.options is None else new.options.model_dump_json(exclude_none=True)
 
 
 class Receipt(NamedTuple):
-    """What the store decided of a message as it accepted it; a key keeps these, so that its replay gives them again."""
+    """What the store decided about a message when it accepted it. A key keeps its receipts for replays."""
 
     id: str
     number: int
@@ -175,7 +175,7 @@ class Receipt(NamedTuple):
 
 
 def accepted(new: NewMessage, receipt: Receipt) -> Message:
-    """A message as it is just after it was stored."""
+    """Return a message as it is right after it was stored."""
     return Message(
         number=receipt.number,
         id=receipt.id,
@@ -208,17 +208,20 @@ _agents = TypeAdapter(tuple[ServedAgent, ...])
 
 
 def agents_text(worker: Worker) -> str:
-    """The agents of a worker as they are stored; empty where it does not tell them."""
+    """Return the agents of a worker as they are stored; empty if the worker does not name them."""
     return "" if worker.agents is None else _agents.dump_json(worker.agents, exclude_none=True).decode()
 
 
 def agents_of(text: str) -> tuple[ServedAgent, ...] | None:
-    """The agents of a worker as `agents_text` has stored them."""
+    """Return the agents of a worker from their stored form."""
     return _agents.validate_json(text) if text else None
 
 
 def to_groups(rows: Iterable[tuple[int, str]], running: int, by_agents: Mapping[str, int]) -> tuple[WorkerGroup, ...]:
-    """From slots and agents of workers. `by_agents` says how many of all `running` are whose, if they differ."""
+    """Return workers grouped by their agents, from (slots, agents) of each worker.
+
+    `running` counts all processing messages; `by_agents` splits it where there is more than one group.
+    """
     slots_of: dict[str, int] = {}
     for slots, text in rows:
         slots_of[text] = slots_of.get(text, 0) + int(slots)
@@ -239,7 +242,7 @@ THREAD_STATES = (
 
 
 def to_thread(row: tuple[Any, ...]) -> Thread:
-    """From the columns of the queries `list_threads` and `get_thread`."""
+    """Return a thread from the columns of `list_threads` and `get_thread`."""
     thread_id, last_number, created_at, last_activity, last_preview, *counts = row
     return Thread(
         thread_id=thread_id,

@@ -1,4 +1,4 @@
-"""How a message ends: its last state, and the event that tells of it."""
+"""How messages end: the terminal state and its event."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ NOT_ANSWERED = Failed("No answer came in time.", "interrupt_expired", "interrupt
 
 
 class Ending(NamedTuple):
-    """A terminal state with all that is stored of it."""
+    """A terminal state with everything that is stored for it."""
 
     state: MessageState
     event: NewEvent
@@ -27,7 +27,7 @@ class Ending(NamedTuple):
 
 
 def ending(outcome: Completed | Failed | Cancelled, now: int) -> Ending:
-    """What an attempt came to."""
+    """Return the terminal state for an outcome at `now` (ms)."""
     match outcome:
         case Completed(result, output):
             event = NewEvent.done(result, to_datetime(now), output)
@@ -41,12 +41,12 @@ def ending(outcome: Completed | Failed | Cancelled, now: int) -> Ending:
 
 
 def worker_lost(crashes: int) -> Failed:
-    """A message whose workers were lost so many times."""
+    """Return the failure of a message whose lease ran out so many times."""
     return Failed(f"The worker was lost {crashes} times while it processed this message.", WORKER_LOST_CODE)
 
 
 def outcome_size(outcome: Outcome) -> int:
-    """Characters of the long texts that storing this outcome writes, roughly."""
+    """Return roughly how many characters of long texts this outcome stores."""
     match outcome:
         case Completed(result, output):
             return 2 * (len(result) + len(output or ""))
@@ -57,5 +57,5 @@ def outcome_size(outcome: Outcome) -> int:
 
 
 def events_size(events: Sequence[NewEvent]) -> int:
-    """Characters of these events."""
+    """Return the characters of these events."""
     return len(events[0].data) if len(events) == 1 else sum(len(event.data) for event in events)

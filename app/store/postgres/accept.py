@@ -1,4 +1,4 @@
-"""Accepting messages: what many callers hand in is stored by a few statements."""
+"""Accept messages: a few statements store what many callers hand in."""
 
 import json
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ PART_LENGTH = 1_000
 
 
 class Add(NamedTuple):
-    """A caller's messages."""
+    """One caller's messages."""
 
     new: Sequence[NewMessage]
     max_queued: int
@@ -32,14 +32,15 @@ class Add(NamedTuple):
 
     @property
     def looks_at_threads(self) -> bool:
-        """Whether what is in a thread already decides about a message."""
+        """Return whether the thread of a message already decides about it."""
         return any(map(_looks_at_thread, self.new))
 
 
 def parts_of(batch: Sequence[Operation]) -> Iterator[list[Operation]]:
-    """What is stored in one transaction each, in order.
+    """Split a batch into transactions, in order.
 
-    Alone are those that look at their threads, as they may take everything back; and a key is in a part only once.
+    An operation that depends on its threads has a transaction of its own, as it may roll everything back. A part has
+    each request key only once.
     """
     part: list[Operation] = []
     length = 0
@@ -68,10 +69,10 @@ class Stored(NamedTuple):
 
 
 class AcceptWrites(Placing, Keyed):
-    """Adds messages."""
+    """Adds messages, inside a transaction."""
 
     def add(self, given: Sequence[Add]) -> list[Accepted | BaseException]:
-        """Add all of a part in one transaction; in the place of what is refused is the error."""
+        """Add the messages of all callers in one transaction. A refused caller gets the error in its place."""
         with self.transaction(step("count_queued")) as (now, [[(queued,)]]):
             known = self.enter_keys([add.key for add in given if add.key is not None], now)
             results: list[Accepted | BaseException] = []
@@ -133,9 +134,9 @@ class AcceptWrites(Placing, Keyed):
     def _store_in_turn(
         self, new: Sequence[NewMessage], cleared: dict[ThreadKey, Sequence[str]], now: int
     ) -> list[Stored]:
-        """Each does with its thread what it says, those before it included.
+        """Store messages one after the other, where some clear their threads or may be refused.
 
-        All threads are locked before all messages in them, so that nobody waits in a circle.
+        All threads are locked before all of their messages, which rules out a deadlock.
         """
         threads: dict[ThreadKey, list[NewMessage]] = {}
         for each in new:
@@ -167,7 +168,7 @@ class AcceptWrites(Placing, Keyed):
     def _lock_unfinished(
         self, threads: dict[ThreadKey, list[NewMessage]], counts: dict[ThreadKey, int]
     ) -> dict[ThreadKey, list[Locked]]:
-        """What has to make way, in the order of the threads."""
+        """Lock the messages that have to make way, in the order of the threads."""
         unfinished: dict[ThreadKey, list[Locked]] = {key: [] for key in threads}
         yielding = {
             key: members
@@ -201,7 +202,7 @@ class AcceptWrites(Placing, Keyed):
         return stored
 
     def _make_way(self, unfinished: Sequence[Locked], now: int) -> list[Locked]:
-        """Cancel all unfinished messages of a thread; those that still run are left."""
+        """Cancel all unfinished messages of a thread. Return those that still run."""
         steps = self.cancel_all(unfinished, now, are_thread=True)
         if steps:
             self.session.run_all(*steps)
@@ -209,7 +210,7 @@ class AcceptWrites(Placing, Keyed):
 
 
 class PostgresAccept(SqlAccept):
-    """Adds the messages of many callers by a few statements, on a thread of its own."""
+    """Adds the messages of many callers together, on a thread of its own."""
 
     _accept_thread: GroupCommitThread
     _accept: AcceptWrites

@@ -1,4 +1,4 @@
-"""Attempts at messages: claiming and ending."""
+"""Claim messages and end their attempts."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
@@ -31,14 +31,14 @@ ENDINGS = (Completed, Failed, Cancelled)
 
 
 class Finish(NamedTuple):
-    """A caller's outcome."""
+    """One caller's outcome."""
 
     lease: Lease
     outcome: Outcome
 
 
 class ClaimWrites(Writes):
-    """Claims."""
+    """Claims messages, in transactions of its own."""
 
     def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
         """Carry out `AttemptStore.claim`."""
@@ -60,7 +60,7 @@ class ClaimWrites(Writes):
 
 
 class Outcomes:
-    """What is to be done with the messages whose attempts end."""
+    """What to do with messages whose attempts end, sorted by kind."""
 
     def __init__(self, now: int) -> None:
         self._now = now
@@ -70,7 +70,7 @@ class Outcomes:
         self.failed: list[FailedNow] = []
 
     def add(self, locked: Locked, attempt: int, outcome: Outcome) -> None:
-        """Add one; a message that was cancelled ends as cancelled by any outcome."""
+        """Add a message. A cancelled message ends as cancelled, whatever the outcome."""
         match Cancelled() if locked.cancel_requested else outcome:
             case Failed() as failed:
                 self.failed.append(FailedNow(locked.number, failed))
@@ -90,10 +90,10 @@ class Outcomes:
 
 
 class FinishWrites(Changes):
-    """Ends attempts."""
+    """Ends attempts, in transactions of its own."""
 
     def finish(self, given: Sequence[Finish]) -> list[BaseException | None]:
-        """End all in one transaction; in the place of a lost lease is the error."""
+        """End all attempts in one transaction. A lost lease gets the error in its place."""
         results: list[BaseException | None] = [None] * len(given)
         named = named_leases([(lease.message_id, lease.fence) for lease, _ in given])
         first = [step("lock_threads", ids=named["ids"]), step("lock_leased", **named)]
@@ -135,7 +135,7 @@ class FinishWrites(Changes):
 
 
 class PostgresAttempts(SqlRooms, AttemptStore):
-    """Claims one at a time, and ends those of many callers together, each on a thread of its own."""
+    """Claims one at a time, and ends the attempts of many callers together, each on a thread of its own."""
 
     _claim_thread: GroupCommitThread
     _claims: ClaimWrites

@@ -1,4 +1,4 @@
-"""Changes of state: what ends messages or puts them back, under the locks of their threads and then of themselves."""
+"""Change the state of messages, under the locks of their threads and then of the messages."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from .session import Rows, Session, Step, step
 
 
 class Writes(PostgresReads):
-    """Base of what changes something, in transactions of its own; `touched` has the topics to hint at afterwards.
+    """Base class of everything that writes, in transactions of its own. `touched` has the topics to hint at afterwards.
 
     Locks are taken in one order: threads before messages, each sorted by their keys.
     """
@@ -33,7 +33,7 @@ class Writes(PostgresReads):
 
     @contextmanager
     def transaction(self, *first: Step) -> Iterator[tuple[int, list[Rows]]]:
-        """The time, as of when the first steps had their locks, and the rows of these."""
+        """Run a transaction. Yields the time when the first steps had their locks, and the rows of these steps."""
         self.touched.clear()
         try:
             with self.session.transaction(*first) as rows:
@@ -44,7 +44,7 @@ class Writes(PostgresReads):
 
 
 def next_events(events: Mapping[int, NewEvent], now: int) -> Step:
-    """What adds an event to the log of each of these messages, under the locks of the messages."""
+    """Return the step that adds an event to the log of each message. The messages must be locked."""
     return step(
         "add_next_events",
         messages=list(events),
@@ -55,7 +55,7 @@ def next_events(events: Mapping[int, NewEvent], now: int) -> Step:
 
 
 class NewRows:
-    """Events to be added in one statement."""
+    """Events to add in one statement."""
 
     def __init__(self) -> None:
         self._messages: list[int] = []
@@ -65,11 +65,11 @@ class NewRows:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to add."""
+        """Return whether there is nothing to add."""
         return not self._messages
 
     def append(self, message: int, last: int, events: Sequence[NewEvent]) -> int:
-        """Events behind the last one of a message; the id of the last is returned."""
+        """Add events behind the last one of a message. Return the id of the last."""
         for event in events:
             last += 1
             self._messages.append(message)
@@ -79,12 +79,12 @@ class NewRows:
         return last
 
     def step(self, now: int) -> Step:
-        """What adds them."""
+        """Return the step that adds them."""
         return step("add_events", messages=self._messages, ids=self._ids, types=self._types, data=self._data, now=now)
 
 
 class Locked(NamedTuple):
-    """A message whose row is locked, from the columns of the query `locked_columns`."""
+    """A message whose row is locked, from the columns of `locked_columns`."""
 
     number: int
     id: str
@@ -102,7 +102,7 @@ class Locked(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A message that ends, and how; `was_head` if that makes the next one of its thread the head."""
+    """A message that ends. `was_head` if the next message of its thread becomes the head."""
 
     locked: Locked
     end: Ending
@@ -110,7 +110,7 @@ class Ended(NamedTuple):
 
 
 class PutBack(NamedTuple):
-    """A message that goes back to the queue; `refunded` attempts are not counted."""
+    """A message that goes back to the queue. `refunded` attempts are not counted."""
 
     number: int
     attempt: int
@@ -127,7 +127,7 @@ class FailedNow(NamedTuple):
 
 
 class News(NamedTuple):
-    """A new state of a message with its event, for the message's webhook."""
+    """A new state of a message with its event, for the webhook of the message."""
 
     delivery_id: str
     locked: Locked
@@ -136,7 +136,7 @@ class News(NamedTuple):
 
 
 class Asking(NamedTuple):
-    """A message whose agent asks a human."""
+    """A message whose agent interrupts."""
 
     locked: Locked
     attempt: int
@@ -144,7 +144,7 @@ class Asking(NamedTuple):
 
 
 class Logs:
-    """The logs of some messages: the id of the last event of each, and where its present attempt begins."""
+    """The logs of some messages: the id of the last event, and of the first event of the present attempt."""
 
     def __init__(self, rows: Sequence[tuple[Any, ...]] = ()) -> None:
         self.last: dict[int, int] = {number: last for number, last, _ in rows}
@@ -152,10 +152,10 @@ class Logs:
 
 
 class Changes(Writes):
-    """The steps of changes of state, to be run together."""
+    """Returns the steps of state changes, to be run together."""
 
     def end(self, ended: Sequence[Ended], now: int, *, taken: bool = False, crashed: int = 0) -> list[Step]:
-        """Terminal states, their events and deliveries, and the next of each thread."""
+        """Return the steps that end messages: states, events, deliveries, and the next message of each thread."""
         if not ended:
             return []
         for locked, _, _ in ended:
@@ -202,7 +202,7 @@ class Changes(Writes):
         ]
 
     def put_back(self, back: Sequence[PutBack], logs: Logs, now: int, *, crashed: int = 0) -> list[Step]:
-        """To the queue as heads of their threads; readers are told what to drop."""
+        """Return the steps that put messages back as heads of their threads. Events say what readers discard."""
         if not back:
             return []
         self.touched |= {READY, MOVED}
@@ -225,7 +225,7 @@ class Changes(Writes):
         ]
 
     def interrupt(self, asking: Sequence[Asking], logs: Logs, now: int) -> list[Step]:
-        """Until an answer comes or its time is over; the thread stays closed."""
+        """Return the steps that interrupt messages until an answer or a timeout; their threads stay closed."""
         if not asking:
             return []
         events = NewRows()
@@ -252,7 +252,7 @@ class Changes(Writes):
         ]
 
     def note_attempts(self, failed: Sequence[FailedNow], now: int) -> list[Step]:
-        """Lists attempts as failed; to be run before their messages are changed."""
+        """Return the steps that list attempts as failed. Run them before the messages are changed."""
         if not failed:
             return []
         return [
@@ -267,7 +267,7 @@ class Changes(Writes):
         ]
 
     def cancel_all(self, locked: Sequence[Locked], now: int, *, are_thread: bool = False) -> list[Step]:
-        """As `cancel` with `running` does; `are_thread` if they are all unfinished ones of their threads."""
+        """Return the steps of `cancel` with `running`. `are_thread` if these are all unfinished ones of their threads."""
         running = [each for each in locked if each.state == MessageState.PROCESSING and not each.cancel_requested]
         waiting = [each for each in locked if each.state != MessageState.PROCESSING]
         steps: list[Step] = []
@@ -283,7 +283,7 @@ class Changes(Writes):
         return steps
 
     def owned(self, tenant: str, message_id: str) -> Message:
-        """A tenant's message, without its position. Raises MessageNotFound."""
+        """Return a tenant's message without its position. Raises MessageNotFound."""
         row = self.row("get_message", id=message_id, tenant=tenant)
         if row is None:
             raise MessageNotFound(message_id)
@@ -310,7 +310,7 @@ def _deliver(news: Sequence[News], now: int) -> list[Step]:
 
 
 def locked_by_id(rows: Iterable[tuple[Any, ...]]) -> Mapping[str, Locked]:
-    """Locked rows by the ids of their messages."""
+    """Return locked rows by message id."""
     return {locked.id: locked for locked in map(Locked._make, rows)}
 
 

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: settings and error mapping."""
+"""Connect to PostgreSQL: settings and error mapping."""
 
 import logging
 import re
@@ -89,7 +89,7 @@ FATAL = ("FATAL", "PANIC")
 
 
 class ReadOnly(StoreUnavailable):
-    """This server takes no writes, now; a new connection may find one that does."""
+    """The server takes no writes now. A new connection may reach one that does."""
 
     def __init__(self, detail: str = "PostgreSQL: the server takes no writes.") -> None:
         super().__init__(detail)
@@ -97,7 +97,7 @@ class ReadOnly(StoreUnavailable):
 
 @contextmanager
 def mapped_errors() -> Iterator[None]:
-    """Turns what psycopg raises into errors of ours, whose texts hold no part of the URL but host and user."""
+    """Turn errors of psycopg into our own. Their texts hold no part of the URL but host and user."""
     try:
         yield
     except psycopg.errors.LockNotAvailable as error:
@@ -115,19 +115,19 @@ def mapped_errors() -> Iterator[None]:
 
 
 def told(error: psycopg.Error) -> str:
-    """Return what the server or the driver said, on one line. Neither ever tells a password."""
+    """Return the message of the server or the driver on one line. Neither ever contains a password."""
     return error.diag.message_primary or _on_one_line(str(error)) or type(error).__name__
 
 
 def _on_one_line(text: str) -> str:
-    """Return the lines of a text as sentences beside each other: libpq breaks lines where a sentence ends."""
+    """Join the lines of a text as sentences: libpq breaks lines where a sentence ends."""
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     ended = [line if line[-1] in ".:;,?!" else f"{line}." for line in lines[:-1]]
     return " ".join([*ended, *lines[-1:]])
 
 
 def connection_parameters(url: str) -> str:
-    """The URL as libpq takes it, with our defaults. Raises ConfigurationError."""
+    """Return the URL in libpq's form, with our defaults. Raises ConfigurationError."""
     _, _, rest = url.partition("://")
     authority, *_ = re.split("[/?]", rest, maxsplit=1)
     try:
@@ -144,7 +144,7 @@ def connection_parameters(url: str) -> str:
 
 
 def connect(parameters: str) -> "psycopg.Connection[tuple[Any, ...]]":
-    """A connection, still without our settings. Raises StoreUnavailable."""
+    """Connect, without our settings. Raises StoreUnavailable."""
     try:
         return psycopg.connect(parameters, autocommit=True, prepare_threshold=0)
     except psycopg.OperationalError as error:
@@ -159,10 +159,10 @@ def connect(parameters: str) -> "psycopg.Connection[tuple[Any, ...]]":
 
 
 def configure(connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
-    """Our settings, on a new connection.
+    """Apply our settings to a new connection.
 
-    Lists go as binary: as text, each string in a list is escaped character by character under Python's lock, which for
-    megabytes holds up all other threads for a second.
+    Lists are sent in binary form. In text form each string is escaped character by character under Python's lock, which
+    for megabytes holds up all other threads for a second.
     """
     connection.adapters.register_dumper(int, Int8BinaryDumper)
     connection.adapters.register_dumper(int, Int8Dumper)  # the last one is for single numbers

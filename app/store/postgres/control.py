@@ -1,4 +1,4 @@
-"""What callers and operators do with messages that were accepted."""
+"""Change accepted messages."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -24,7 +24,7 @@ Refusal = Callable[[str, str], AgentQueueError]
 
 
 class ControlWrites(Placing, Keyed, ControlChanges):
-    """The verbs of control, one at a time."""
+    """The verbs of control, each in a transaction of its own."""
 
     @override
     def cancel(self, tenant: str, message_id: str, running: bool) -> Message:
@@ -63,7 +63,7 @@ class ControlWrites(Placing, Keyed, ControlChanges):
             return self.message(tenant, message_id)
 
     def _settle(self, tenant: str, locked: Locked, below: int) -> None:
-        """Those before this place in the thread inherit anew; under the lock of the thread."""
+        """Let messages before this place in the thread inherit again. The thread must be locked."""
         assert locked.thread_id is not None, "only threads inherit"
         left = self._settle_part(Unsettled(tenant, locked.thread_id, below))
         if left is not None:
@@ -197,7 +197,7 @@ def _refuse_unless(messages: Sequence[Locked], state: MessageState, refusal: Ref
 
 
 def _dead_letters(rows: Rows, ids: Sequence[str]) -> list[Locked]:
-    """In the order of the ids. Raises MessageNotFound, NotFailed."""
+    """Return locked messages in the order of the ids. Raises MessageNotFound, NotFailed."""
     locked: Mapping[str, Locked] = locked_by_id(rows)
     found: list[Locked] = []
     for message_id in ids:
@@ -209,7 +209,7 @@ def _dead_letters(rows: Rows, ids: Sequence[str]) -> list[Locked]:
 
 
 def _again(message: Message) -> NewMessage:
-    """As it is handed in to be placed anew, at once."""
+    """Return the message as if it were handed in again."""
     return NewMessage(
         id=message.id,
         tenant=message.tenant,

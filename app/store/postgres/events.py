@@ -1,4 +1,4 @@
-"""The event log."""
+"""Append to and read the event log."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,17 +17,17 @@ from .session import step
 
 
 class Append(NamedTuple):
-    """A caller's events."""
+    """One caller's events."""
 
     lease: Lease
     events: Sequence[NewEvent]
 
 
 class EventWrites(Writes):
-    """Appends to logs."""
+    """Appends to logs, in transactions of its own."""
 
     def append(self, given: Sequence[Append]) -> list[int | BaseException]:
-        """Append all in one transaction; in the place of a lost lease is the error."""
+        """Append all events in one transaction. A lost lease gets the error in its place."""
         leases = list({(lease.message_id, lease.fence) for lease, _ in given})
         held = named_leases(leases)
         with self.transaction(step("share_leased", **held), step("find_logs", ids=held["ids"])) as (now, (rows, logs)):

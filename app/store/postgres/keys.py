@@ -1,4 +1,4 @@
-"""Keys of requests: what was answered to the request that came with a key first."""
+"""Remember requests by their keys, with the answer to the first request."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -15,22 +15,22 @@ KEY_MS = KEY_SECONDS * 1000
 
 
 class KnownKey(NamedTuple):
-    """What a key stands for; `receipts` is a JSON array."""
+    """A key that was used before. `receipts` is a JSON array."""
 
     fingerprint: str
     receipts: str
 
 
 def name_of(key: RequestKey) -> KeyName:
-    """What tells a key from others."""
+    """Return what identifies a key."""
     return key.tenant, key.key
 
 
 class Keyed(Writes):
-    """Takes keys inside a transaction, before any other lock: whoever wants the same key waits for its end."""
+    """Takes keys before any other lock, so that a second request with the same key waits for the first."""
 
     def enter_keys(self, keys: Sequence[RequestKey], now: int) -> Mapping[KeyName, KnownKey]:
-        """What those stand for that an earlier request came with; the others are taken."""
+        """Take these keys. Return those that an earlier request has used."""
         if not keys:
             return {}
         keys = sorted(keys, key=lambda key: (key.tenant.encode(), key.key.encode()))
@@ -46,18 +46,18 @@ class Keyed(Writes):
         return {(tenant, key): KnownKey(fingerprint, receipts) for tenant, key, fingerprint, receipts in rows}
 
     def keep_receipts(self, receipts: Mapping[KeyName, str]) -> None:
-        """What a replay of these keys is to give."""
+        """Store what a replay of these keys returns."""
         if receipts:
             self.rows("keep_receipts", **_named(list(receipts)), receipts=list(receipts.values()))
 
     def drop_keys(self, names: Sequence[KeyName]) -> None:
-        """Keys whose requests were refused stand for nothing."""
+        """Delete keys whose requests were refused."""
         if names:
             self.rows("drop_keys", **_named(names))
 
 
 def check_fingerprint(key: RequestKey, known: KnownKey) -> None:
-    """Raises KeyReused."""
+    """Raise KeyReused if the key came with another request."""
     if known.fingerprint != key.fingerprint:
         raise KeyReused
 

@@ -1,4 +1,4 @@
-"""The schema of our own: made, brought up to date, and refused where it or the server cannot be used."""
+"""Create and migrate our schema; refuse databases and servers that cannot be used."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ LOOKS = 3
 
 
 def prepare_database(parameters: str, *, allow_volatile: bool) -> bool:
-    """Check the server and migrate; whether what is committed survives a crash of the server.
+    """Check the server and migrate. Return whether commits survive a crash of the server.
 
     Raises ConfigurationError, StoreIncompatible, StoreUnavailable.
     """
@@ -43,7 +43,7 @@ def prepare_database(parameters: str, *, allow_volatile: bool) -> bool:
 
 
 def check_access(parameters: str) -> None:
-    """Whether the server lets us in, and to one session for each connection.
+    """Check that the server lets us in, with one session for each connection.
 
     Raises ConfigurationError, StoreUnavailable.
     """
@@ -52,10 +52,10 @@ def check_access(parameters: str) -> None:
 
 
 def refuse_pooling(connection: Connection, parameters: str) -> None:
-    """Raise ConfigurationError where a pooler gives each transaction another session, or one session to many.
+    """Raise ConfigurationError if a pooler changes the session of a connection, or shares one among several.
 
-    A pooler makes up the process id that it tells at the start of a connection. Where that is not the server's own, a
-    second connection shows whether sessions are shared: two that are open at once have two processes.
+    A pooler invents the process id that it reports at the start of a connection. If that id is not the server's own, a
+    second connection shows whether sessions are shared: two open sessions have two processes.
     """
     if connection.info.backend_pid == _process_of(connection):
         return
@@ -115,7 +115,7 @@ def _migrate(connection: Connection) -> None:
 
 
 def _version(connection: Connection) -> int:
-    """The newest migration that was applied; makes the schema if there is none."""
+    """Return the number of the newest migration that was applied. Creates the schema if there is none."""
     if _value(connection, f"SELECT to_regclass('{SCHEMA}.agent_queue_migrations')") is not None:
         return int(_value(connection, "SELECT coalesce(max(number), 0) FROM agent_queue_migrations"))
     if _value(connection, f"SELECT to_regnamespace('{SCHEMA}')") is None:

@@ -1,4 +1,4 @@
-"""Places of messages: their numbers in their threads, their ranks, and what is before them."""
+"""Give messages their places: numbers in their threads, and ranks."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from .session import Session
 
 
 class Placed(NamedTuple):
-    """Where a message was put: its number in its thread, its rank while it waits (None for one that is delayed)."""
+    """Where a message was put: its number in the thread, and its rank while it waits (None if it is delayed)."""
 
     new: NewMessage
     thread_number: int
@@ -26,12 +26,12 @@ class Placed(NamedTuple):
 
 
 def thread_of(new: NewMessage) -> ThreadKey | None:
-    """The thread of a message that has one."""
+    """Return the thread of a message, None if it has none."""
     return None if new.thread_id is None else (new.tenant, new.thread_id)
 
 
 def in_order(threads: Mapping[ThreadKey, object]) -> list[ThreadKey]:
-    """In the order in which they are locked."""
+    """Return the threads in the order in which they are locked."""
     return sorted(threads, key=lambda key: (key[0].encode(), key[1].encode()))
 
 
@@ -43,7 +43,7 @@ class Placing(Changes):
         self.ranks = ranks
 
     def place(self, taken: Sequence[NewMessage], now: int) -> list[Placed]:
-        """Numbers in their threads, under the locks of these; ranks as those behind them in this batch lift them."""
+        """Lock the threads and number the messages in them. Each message inherits from those behind it in `taken`."""
         threads: dict[ThreadKey, list[NewMessage]] = {}
         for new in taken:
             if (key := thread_of(new)) is not None:
@@ -78,7 +78,7 @@ class Placing(Changes):
     def enter_threads(
         self, threads: Mapping[ThreadKey, Sequence[NewMessage]], now: int, *, only_lock: bool = False
     ) -> dict[ThreadKey, tuple[int, int]]:
-        """The last number of each thread and its unfinished messages, with these."""
+        """Return the last number of each thread and its unfinished messages, these included."""
         if not threads:
             return {}
         keys = in_order(threads)
@@ -93,7 +93,7 @@ class Placing(Changes):
         return {(tenant, thread_id): (last, unfinished) for tenant, thread_id, last, unfinished in rows}
 
     def insert(self, placed: Sequence[Placed], rollbacks: Mapping[str, Sequence[str]], now: int) -> dict[str, int]:
-        """Store them; their numbers by their ids. `rollbacks` has the ids to be forgotten for some of them."""
+        """Store messages. Return numbers by id. `rollbacks` has the ids to be forgotten, for some of them."""
         numbers: dict[str, int] = dict(
             self.rows(
                 "add_messages",
@@ -121,7 +121,7 @@ class Placing(Changes):
         return numbers
 
     def lift(self, placed: Sequence[Placed]) -> None:
-        """Those who were in the threads before inherit the best rank of the new ones."""
+        """Let messages that were already in the threads inherit the best rank of the new ones."""
         first: dict[ThreadKey, Placed] = {}
         for each in placed:
             if (key := thread_of(each.new)) is not None:

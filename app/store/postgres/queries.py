@@ -1,4 +1,4 @@
-"""Queries on one session."""
+"""Run named queries on one session."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,6 +35,6 @@ class PostgresReads(Reads):
         return (found[0][1], *bounds[0], rows) if found else None
 
     def prove_writable(self) -> None:
-        """Raise ReadOnly for a server that takes no writes: the session lets go of its connection then."""
+        """Raise ReadOnly if the server takes no writes. The session then drops its connection."""
         if self.value("is_read_only"):
             raise ReadOnly

@@ -1,37 +1,40 @@
-"""What the lanes' threads do with a batch: read at one moment, change one by one, or change together."""
+"""Run batches: read one moment, write one by one, or write together."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from typing_extensions import override
+
 from ...errors import CommitUnknown, NotFound, StoreUnavailable
-from ..sql.group_commit import Operation, Result
+from ..sql.group_commit import BatchRunner, Operation, Result
 from .session import Session
 
 Publish = Callable[[set[str]], None]
 
 CONNECT = "connect"
-"""Work of a lane that only makes sure of its connection."""
+"""Work that only connects the session of a thread."""
 
 
-class Runner(ABC):
+class Runner(BatchRunner, ABC):
     """A batch runner over one session."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
 
+    @override
     def open(self) -> None:
-        """See `BatchRunner`. Where the server has no connection left, the session connects when there is work."""
+        # Where the server has no connection left, the session connects when there is work.
         with suppress(StoreUnavailable):
             self.session.open()
 
+    @override
     def close(self) -> None:
-        """See `BatchRunner`."""
         self.session.close()
 
+    @override
     def run(self, batch: list[Operation]) -> list[Result]:
-        """See `BatchRunner`."""
         asked = [operation for operation in batch if operation.work is CONNECT]
         if not asked:
             return self.run_all(batch)
@@ -44,7 +47,7 @@ class Runner(ABC):
         return [Result(each.future, None, error) for each in asked] + (self.run_all(rest) if rest else [])
 
     def run_all(self, batch: list[Operation]) -> list[Result]:
-        """Run a batch. What fails together is tried one by one, so that nobody fails for another's sake."""
+        """Run a batch. If it fails as a whole, its operations run one by one, so that none fails for another's sake."""
         try:
             values = self.together([operation.work for operation in batch])
         except Exception as error:  # noqa: BLE001  told to the callers whose operations they are
@@ -62,38 +65,38 @@ class Runner(ABC):
 
     @abstractmethod
     def together(self, works: Sequence[Any]) -> Sequence[Any]:
-        """The results of a batch, or errors in their places; raises what the whole batch fails by."""
+        """Return the results of a batch, with errors in their places. Raises what the whole batch fails by."""
 
 
 class Reading(Runner):
-    """All reads of a batch see one moment."""
+    """Run the reads of a batch on one snapshot."""
 
+    @override
     def together(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
-        """See `Runner.together`."""
         with self.session.snapshot():
             return [_outcome(work) for work in works]
 
 
 class OneByOne(Runner):
-    """Each operation is a transaction of its own."""
+    """Run each operation in a transaction of its own."""
 
     def __init__(self, session: Session, publish: Publish) -> None:
         super().__init__(session)
         self._publish = publish
 
+    @override
     def run_all(self, batch: list[Operation]) -> list[Result]:
-        """See `Runner.run_all`."""
         return [result for operation in batch for result in super(OneByOne, self).run_all([operation])]
 
+    @override
     def together(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
-        """See `Runner.together`."""
         values = [work() for work in works]
         self._publish(self.session.touched)
         return values
 
 
 class Together(Runner):
-    """All operations of a batch are one transaction, of few statements; or those of each part of it."""
+    """Run all operations of a batch, or of each part of it, in one transaction of few statements."""
 
     def __init__(
         self,
@@ -108,14 +111,14 @@ class Together(Runner):
         self._publish = publish
         self._parts = parts
 
+    @override
     def run_all(self, batch: list[Operation]) -> list[Result]:
-        """See `Runner.run_all`."""
         if self._parts is None or len(batch) == 1:
             return super().run_all(batch)
         return [result for part in self._parts(batch) for result in super(Together, self).run_all(part)]
 
+    @override
     def together(self, works: Sequence[Any]) -> Sequence[Any]:
-        """See `Runner.together`."""
         values = self._apply(works)
         self._publish(self.session.touched)
         return values

@@ -1,4 +1,4 @@
-"""Sessions, which survive a restart of the server."""
+"""Sessions that survive a restart of the server."""
 
 import logging
 import threading
@@ -32,15 +32,15 @@ class Step(NamedTuple):
 
 
 def step(query: str, /, **values: Any) -> Step:
-    """A named query with these values."""
+    """Return a named query with these values."""
     return Step(query, values)
 
 
 class Session:
-    """One connection, used by one thread at a time, that is made anew when it is lost.
+    """One connection, used by one thread at a time, which is replaced when it is lost.
 
-    A transaction is given up as a whole when anything in it fails. If the answer to its commit is lost, the session
-    finds out on a new connection what became of it. An answer that the watchdog does not see come is a lost one.
+    A transaction is given up as a whole if anything in it fails. If the answer to its commit is lost, the session finds
+    out on a new connection whether it was committed. An answer that the watchdog does not see come counts as lost.
     """
 
     def __init__(self, parameters: str, queries: Mapping[str, str], watchdog: Watchdog) -> None:
@@ -60,7 +60,7 @@ class Session:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection, as far as is known."""
+        """Return whether there is a connection, as far as is known."""
         return self._connection is not None and not self._connection.closed
 
     def open(self) -> None:
@@ -79,25 +79,25 @@ class Session:
                 raise
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._closing.set()
         self._drop()
 
     def stop_settling(self) -> None:
-        """From any thread: look no longer for what became of a commit."""
+        """Stop finding out whether a commit happened. Callable from any thread."""
         self._closing.set()
 
     def rows(self, query: str, /, **values: Any) -> Rows:
-        """All rows of a named query."""
+        """Return all rows of a named query."""
         return self._run(Step(query, values))
 
     def value(self, query: str, /, **values: Any) -> Any:
-        """The first column of the first row; None without a row."""
+        """Return the first column of the first row, None if there is none."""
         rows = self._run(Step(query, values))
         return rows[0][0] if rows else None
 
     def run_all(self, *steps: Step) -> list[Rows]:
-        """The rows of each step; all are sent before the first answer is waited for."""
+        """Return the rows of each step. All steps are sent before the first answer is awaited."""
         connection, line = self._connected
         with line.exchange(), connection.pipeline():
             cursors = [connection.execute(self._queries[each.query], each.values) for each in steps]
@@ -105,27 +105,27 @@ class Session:
 
     @contextmanager
     def transaction(self, *first: Step) -> Iterator[list[Rows]]:
-        """A transaction that begins with these steps; their rows are given. Raises errors of ours."""
+        """Run a transaction that begins with these steps, and yield their rows. Raises our own errors."""
         rows = self._begin("begin_write", first)
         yield from self._guarded(rows, self._commit)
 
     @contextmanager
     def snapshot(self) -> Iterator[list[Rows]]:
-        """A transaction that only reads, and sees one moment."""
+        """Run a transaction that only reads, on one snapshot."""
         rows = self._begin("begin_read", ())
         yield from self._guarded(rows, self._roll_back)
 
     def end_with(self, *steps: Step) -> None:
-        """The last steps of the present transaction, whose rows nobody asks for: they are sent with its commit."""
+        """Send these last steps together with the commit. Their rows are not read."""
         self._last = steps
 
     def discard(self) -> None:
-        """Have the present transaction end without a commit: there is nothing to keep."""
+        """End the present transaction without a commit, as it has changed nothing."""
         self._discarded = True
 
     @contextmanager
     def statement(self) -> Iterator[None]:
-        """For a single statement that is its own transaction and may be repeated."""
+        """Run a single statement, which is its own transaction and may be repeated."""
         self.open()
         try:
             with mapped_errors():
@@ -135,7 +135,7 @@ class Session:
             raise
 
     def notifications(self, timeout: float) -> Iterator[str]:
-        """Payloads as they come, until none has come for so long."""
+        """Iterate over notification payloads until none has come for so many seconds."""
         connection, _ = self._connected
         for notification in connection.notifies(timeout=timeout):
             yield notification.payload
@@ -153,7 +153,7 @@ class Session:
         return cursor.fetchall() if cursor.description else []
 
     def _begin(self, how: str, first: tuple[Step, ...]) -> list[Rows]:
-        """On a new connection if the old one turns out to be lost: nothing has been done yet."""
+        """Begin, on a new connection if the old one is lost: nothing has been done yet."""
         for again in (True, False):
             self.open()
             try:
@@ -179,7 +179,7 @@ class Session:
         end()
 
     def _roll_back(self) -> None:
-        """Whatever the state of the connection is, it is clean afterwards or gone."""
+        """Roll back. Afterwards the connection is clean or gone."""
         if self._connection is None:
             return
         connection, line = self._connected
@@ -190,7 +190,7 @@ class Session:
             self._drop()
 
     def _commit(self) -> None:
-        """Raises StoreUnavailable only when nothing was stored, and CommitUnknown when that was not to be found out."""
+        """Commit. Raises StoreUnavailable only if nothing was stored, and CommitUnknown if that cannot be found out."""
         if self._discarded:
             return self._roll_back()
         self._commits += 1
@@ -209,7 +209,7 @@ class Session:
             raise StoreUnavailable("PostgreSQL: the connection was lost; nothing was stored.") from error
 
     def _was_committed(self) -> bool:
-        """After the backend has ended, so that its answer is final."""
+        """Return whether the last transaction was committed. Waits for its backend to end, so that this is final."""
         (pid, started), number = self._backend, self._commits
         deadline = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < deadline and not self._closing.is_set():
@@ -230,7 +230,7 @@ class Session:
         raise CommitUnknown
 
     def _drop_if_lost(self, error: BaseException) -> bool:
-        """Whether there is no connection any more, or none of use."""
+        """Drop the connection if it is of no more use. Return whether there is none now."""
         if isinstance(error, ReadOnly) or (self._connection is not None and self._connection.closed):
             self._drop()
         return self._connection is None

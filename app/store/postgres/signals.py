@@ -1,4 +1,4 @@
-"""Hints to other processes by NOTIFY, and from them by LISTEN."""
+"""Hint other processes by NOTIFY, and hear their hints by LISTEN."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ LISTEN_SECONDS = 1.0
 
 
 def payloads(process: str, topics: Iterable[str]) -> Iterator[str]:
-    """JSON arrays of the sender and topics, as few as hold all of them."""
+    """Return JSON arrays of sender and topics, as few as hold all topics."""
     gathered = [process]
     length = 0
     for topic in sorted(topics):
@@ -41,7 +41,7 @@ def payloads(process: str, topics: Iterable[str]) -> Iterator[str]:
 
 
 def _read(payload: str) -> tuple[str, list[str]]:
-    """Sender and topics; none where it is not from `payloads`: any role of the database may notify on any channel."""
+    """Return sender and topics, none if the text is not ours: any role of the database may notify on any channel."""
     try:
         heard = json.loads(payload)
     except (ValueError, RecursionError):
@@ -52,10 +52,10 @@ def _read(payload: str) -> tuple[str, list[str]]:
 
 
 class HintSender(BatchRunner):
-    """A batch runner: what gathers while one notification is sent goes into the next one.
+    """Send hints. Those that gather while one notification is sent go into the next one.
 
-    A connection of its own, after the commit of what is hinted at: a transaction that notifies holds a lock of the
-    whole server while it commits, and in that of each insert it would nearly halve the inserts.
+    It has a connection of its own and sends after the commit. A transaction that notifies holds a lock of the whole
+    server while it commits; in the transaction of each insert that would nearly halve the inserts.
     """
 
     def __init__(self, session: Session, process: str) -> None:
@@ -83,7 +83,7 @@ class HintSender(BatchRunner):
 
 
 class Listener:
-    """Passes on the hints of other processes, in a thread with a connection of its own, whatever happens to it."""
+    """Pass on the hints of other processes, in a thread with its own connection. No error ends it."""
 
     def __init__(self, session: Session, process: str, publish: Callable[[list[str]], None]) -> None:
         self._session = session
@@ -94,12 +94,12 @@ class Listener:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start the thread."""
         self._thread = threading.Thread(target=self._listen, name="postgres-hints", daemon=True)
         self._thread.start()
 
     def ask_to_stop(self) -> None:
-        """The next notification, of whatever topic, ends the thread."""
+        """Tell the thread to end at the next notification, whatever its topic."""
         self._closing.set()
 
     def join(self) -> None:
@@ -135,7 +135,7 @@ class Listener:
 
 
 class Hints:
-    """Wakes the subscribers of this process, and those of others, with what transactions have touched."""
+    """Wake the subscribers of this process and of others when a transaction has touched their topics."""
 
     def __init__(self, notifier: LocalNotifier, make_session: Callable[[], Session]) -> None:
         process = uuid.uuid4().hex
@@ -145,16 +145,16 @@ class Hints:
         self._listener = Listener(make_session(), process, self._hear)
 
     async def open(self) -> None:
-        """Wake subscribers in this event loop, and tell other processes, from now on."""
+        """Wake subscribers in this event loop, and hint other processes, from now on."""
         self._loop = asyncio.get_running_loop()
         await self._sending_thread.open()
 
     def listen(self) -> None:
-        """Start to listen for the hints of other processes."""
+        """Start to listen for hints of other processes."""
         self._listener.start()
 
     async def close(self) -> None:
-        """Send what is left, and end the threads."""
+        """Send what is left and end the threads."""
         self._listener.ask_to_stop()
         if self._sending_thread.is_open:
             await self._sending_thread.submit({"closing"})
@@ -162,7 +162,7 @@ class Hints:
         await asyncio.to_thread(self._listener.join)
 
     def publish(self, topics: Collection[str]) -> None:
-        """Wake this process's own subscribers, then those of others. Called after a commit, in the thread of it."""
+        """Wake this process's own subscribers, then those of others. Called after a commit, in its thread."""
         if topics:
             self._in_loop(self._spread, frozenset(topics))
 

@@ -1,4 +1,4 @@
-"""The store on a PostgreSQL database: a thread with a session for each kind of work."""
+"""The store on a PostgreSQL database: each kind of work has a thread with a session."""
 
 import asyncio
 
@@ -148,7 +148,7 @@ class PostgresStore(
         await self._connect_all()
 
     async def _connect_all(self) -> None:
-        """Connect what is not connected. Raises StoreUnavailable."""
+        """Connect every session that is not connected. Raises StoreUnavailable."""
         for session, thread in self._threads:
             if not session.connected:
                 await thread.submit(CONNECT)

@@ -1,4 +1,4 @@
-"""The duties that every process does from time to time."""
+"""Regular duties."""
 
 from typing_extensions import override
 
@@ -14,7 +14,7 @@ from .session import step
 
 
 class UpkeepWrites(Changes, UpkeepChanges):
-    """Each is safe in every process at once: its guard is in its statements."""
+    """The duties, one part each. Every process may run them: their guards are in the statements."""
 
     @override
     def read_clock(self, clock: SteadyClock) -> None:

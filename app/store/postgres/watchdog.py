@@ -1,7 +1,7 @@
-"""An end to the wait for a server that hangs.
+"""End the wait for a server that hangs.
 
-Where the server is frozen, its disk is stuck or its standby is away, its kernel still acknowledges what we send: the
-settings of TCP end no wait, nor does a timeout that the server itself has to keep. Only this end can.
+If the server is frozen, its disk is stuck or its standby is away, its kernel still acknowledges what we send. Neither
+TCP settings nor timeouts that the server enforces end such a wait. Only this end of the connection can.
 """
 
 import os
@@ -18,7 +18,7 @@ LOOK_SECONDS = 0.5
 
 
 class Line:
-    """The socket of one connection, which is cut when an answer takes too long: whoever waits gets an error."""
+    """The socket of one connection. It is cut when an answer takes too long, and whoever waits gets an error."""
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=os.dup(descriptor))  # our own: the driver may close its at any time
@@ -28,7 +28,7 @@ class Line:
 
     @contextmanager
     def exchange(self) -> Iterator[None]:
-        """While something is sent and its answer is waited for."""
+        """Watch the line while something is sent and its answer is awaited."""
         with self._lock:
             self._waiting, self._looks = True, 0
         try:
@@ -38,9 +38,9 @@ class Line:
                 self._waiting = False
 
     def look(self) -> None:
-        """Cut the line at the last look.
+        """Count a check, and cut the line at the last one.
 
-        Looks are counted, not time: a process that was stopped itself finds its answer waiting when it goes on.
+        Checks are counted, not time: a process that was itself stopped finds its answer waiting when it goes on.
         """
         with self._lock:
             self._looks += 1
@@ -49,13 +49,13 @@ class Line:
                     self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket."""
         with self._lock:
             self._socket.close()
 
 
 class Watchdog:
-    """One thread that looks at all lines of a store."""
+    """One thread that checks all lines of a store."""
 
     def __init__(self) -> None:
         self._lines: set[Line] = set()
@@ -66,7 +66,7 @@ class Watchdog:
     @classmethod
     @contextmanager
     def over(cls, descriptor: int) -> Iterator[Self]:
-        """Watch one connection, all of whose exchanges together take no longer than one may."""
+        """Watch one connection. All its exchanges together may take as long as one."""
         watchdog = cls()
         line = watchdog.watch(descriptor)
         watchdog.start()
@@ -78,25 +78,25 @@ class Watchdog:
             watchdog.forget(line)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start to check."""
         self._thread = threading.Thread(target=self._work, name="postgres-watchdog", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
 
     def watch(self, descriptor: int) -> Line:
-        """The line of a new connection."""
+        """Return the line of a new connection."""
         line = Line(descriptor)
         with self._lock:
             self._lines.add(line)
         return line
 
     def forget(self, line: Line) -> None:
-        """The connection is gone."""
+        """Stop watching a line whose connection is gone."""
         with self._lock:
             self._lines.discard(line)
         line.close()

@@ -1,4 +1,4 @@
-"""Deliveries of webhooks."""
+"""Change deliveries of webhooks."""
 
 from typing_extensions import override
 
@@ -10,7 +10,7 @@ from .changes import Writes
 
 
 class WebhookWrites(Writes, WebhookChanges):
-    """Changes of deliveries, one at a time."""
+    """Changes deliveries, each in a transaction of its own."""
 
     @override
     def claim_deliveries(self, limit: int, lease_ms: int) -> list[Delivery]:

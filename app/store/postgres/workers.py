@@ -1,4 +1,4 @@
-"""Workers and their heartbeats."""
+"""List workers and renew their leases."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from .session import Session
 
 
 class PostgresLeaseRenewer(LeaseRenewer):
-    """Heartbeats on a session of their own."""
+    """A lease renewer with its own session."""
 
     def __init__(self, session: Session, clock: Clock) -> None:
         self._session = session
@@ -46,7 +46,7 @@ class PostgresLeaseRenewer(LeaseRenewer):
 
 
 class PostgresWorkers(SqlRooms, WorkerStore):
-    """Lease renewers, and the list of workers."""
+    """The worker port over one database."""
 
     _make_session: Callable[[], Session]
 

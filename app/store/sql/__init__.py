@@ -1,1 +1,1 @@
-"""Shared by the stores on SQL databases; each dialect has its statements in the folder of its name."""
+"""Shared by the SQL stores. Each dialect keeps its statements in the folder of its name."""

@@ -1,4 +1,4 @@
-"""Accepting messages."""
+"""Accept messages: the half that both SQL stores share."""
 
 from abc import abstractmethod
 from collections import deque
@@ -18,13 +18,13 @@ from .rooms import SqlRooms
 
 
 class AcceptChanges(Protocol):
-    """Adds messages on the thread of its connection."""
+    """Adds messages inside a transaction."""
 
     unsettled: deque[Unsettled]
 
 
 class SqlAccept(SqlRooms, AcceptStore):
-    """The accepting of both SQL stores."""
+    """The accept port of both SQL stores."""
 
     _accept: AcceptChanges
     _control_thread: GroupCommitThread
@@ -54,4 +54,4 @@ class SqlAccept(SqlRooms, AcceptStore):
         key: RequestKey | None,
         cleared: Mapping[ThreadKey, Sequence[str]],
     ) -> Awaitable[Accepted]:
-        """Add messages in a transaction; `cleared` has what was cancelled for them, oldest first."""
+        """Add messages in a transaction. `cleared` has the ids that were cancelled for them by thread, oldest first."""

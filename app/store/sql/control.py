@@ -1,4 +1,4 @@
-"""What callers and operators do with messages that were accepted."""
+"""Change accepted messages: the half that both SQL stores share."""
 
 import logging
 from collections import deque
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class ControlChanges(Protocol):
-    """The verbs of control, each called on the thread of its connection."""
+    """The verbs of control, inside a transaction."""
 
     unsettled: deque[Unsettled]
 
@@ -40,20 +40,21 @@ class ControlChanges(Protocol):
     def clear(
         self, threads: Sequence[ThreadKey], count: int, max_queued: int, key: RequestKey | None
     ) -> dict[ThreadKey, list[tuple[int, str]]]:
-        """Cancel the last waiting messages of a thread that has many, before so many messages are added to these.
+        """Cancel the last waiting messages of one long thread, before `count` messages are added to these threads.
 
-        Return thread number and id of each. Empty when no thread has many, or when the messages will not be stored.
+        Return (thread number, id) of each, by thread. Empty if no thread is long, or if the new messages will be
+        refused.
         """
 
     def settle(self, place: Unsettled) -> Unsettled | None:
-        """Give SETTLED_AT_ONCE messages their ranks. Return where to go on, None when the rest needs no change."""
+        """Settle the ranks of SETTLED_AT_ONCE messages. Return where to go on, None if the rest needs no change."""
 
     def pause(self, paused: bool) -> None:
         """Carry out `ControlStore.pause`."""
 
 
 class SqlControl(SqlRooms, ControlStore):
-    """The control of both SQL stores. Many dead letters may have a thread of their own."""
+    """The control port of both SQL stores. Requeue and purge may have a thread of their own."""
 
     _control_thread: GroupCommitThread
     _control: ControlChanges
@@ -96,7 +97,7 @@ class SqlControl(SqlRooms, ControlStore):
         return keys
 
     async def _try_to_delete_dropped_logs(self) -> None:
-        """Leave them to `prune_messages` where that fails: what the caller asked for is done."""
+        """Delete the dropped logs now. If that fails, `prune_messages` does it later."""
         try:
             await self._delete_dropped_logs()
         except AgentQueueError as error:

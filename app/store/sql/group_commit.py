@@ -1,8 +1,8 @@
-"""Group commit: a thread that owns one connection and runs what callers hand to it, many operations a transaction.
+"""Group commit: one thread owns one connection and runs many callers' operations in one transaction.
 
-While one batch is being written the next one gathers; there is no timer, so a lone caller waits for nobody. Callers of
-one turn of the event loop are handed over together and their results come back together, because a thread hop costs
-more than the storage (reference figures: 1,200 commits/s one by one, 12,000 rows/s gathered at 64 callers).
+While a batch is written, the next one gathers. There is no timer, so a lone caller never waits. The callers of one turn
+of the event loop are handed over together, and their results come back together: a thread hop costs more than the
+storage (reference figures: 1,200 commits/s one by one, 12,000 rows/s in batches of 64 callers).
 """
 
 import asyncio
@@ -27,9 +27,9 @@ MAX_BATCH_SIZE = 1024 * 1024
 
 
 class Operation(NamedTuple):
-    """One caller's work. `durable` asks that its commit reaches the disk before the caller is answered.
+    """One caller's work. With `durable`, its commit reaches the disk before the caller is answered.
 
-    `size` is how many characters of long texts it writes, as far as the caller knows.
+    `size` is the number of characters of long texts that it writes, as far as the caller knows.
     """
 
     work: Any
@@ -42,7 +42,7 @@ _size_of = attrgetter("size")
 
 
 class Result(NamedTuple):
-    """What became of an operation."""
+    """The result of an operation."""
 
     future: asyncio.Future[Any]
     value: Any
@@ -50,20 +50,20 @@ class Result(NamedTuple):
 
 
 class BatchRunner(Protocol):
-    """The thread's side: opens its connection in the thread and runs batches on it."""
+    """Opens a connection in the thread and runs batches on it."""
 
     def open(self) -> None:
-        """Called first, in the lane's thread."""
+        """Connect. Called first, in the thread."""
 
     def run(self, batch: list[Operation]) -> list[Result]:
-        """Run all operations of a batch; never raises. A result per operation, in order."""
+        """Run all operations of a batch. Return one result per operation, in order. Never raises."""
 
     def close(self) -> None:
-        """Called last, in the lane's thread."""
+        """Disconnect. Called last, in the thread."""
 
 
 async def joined(thread: threading.Thread) -> None:
-    """Wait for the end of a thread, on a thread of its own: agents that hang may hold all those of the loop."""
+    """Wait for the end of a thread, on a new thread: hanging agents may occupy all threads of the event loop."""
     with ThreadPoolExecutor(1) as joining:
         await asyncio.get_running_loop().run_in_executor(joining, thread.join)
 
@@ -83,11 +83,11 @@ class GroupCommitThread:
 
     @property
     def is_open(self) -> bool:
-        """Whether work is taken."""
+        """Return whether the thread accepts work."""
         return self._thread is not None and not self._closed
 
     async def open(self) -> None:
-        """Start the thread and open its connection; raises what the runner's `open` raises."""
+        """Start the thread and connect. Raises what the runner's `open` raises."""
         self._loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, args=(self._loop, opened), name=self._name, daemon=True)
@@ -95,7 +95,7 @@ class GroupCommitThread:
         await opened
 
     async def close(self) -> None:
-        """Run what was handed over, then end the thread. Later calls of `run` raise StoreUnavailable."""
+        """Finish the work that was handed over, then end the thread. Later calls of `run` raise StoreUnavailable."""
         if self._closed:
             return
         self._closed = True
@@ -106,11 +106,11 @@ class GroupCommitThread:
         await joined(self._thread)
 
     def run(self, work: Callable[[], T], *, durable: bool = True, size: int = 0) -> asyncio.Future[T]:
-        """Have the thread call `work` inside a transaction; the future gets its result or its exception."""
+        """Have the thread call `work` inside a transaction. The future gets its result or its exception."""
         return self.submit(work, durable=durable, size=size)
 
     def submit(self, work: object, *, durable: bool = True, size: int = 0) -> asyncio.Future[Any]:
-        """As `run`, for a runner that knows what to do with `work`, be it callable or not."""
+        """Hand over `work`, callable or not, to a runner that understands it. Otherwise like `run`."""
         if self._closed or self._loop is None:
             raise StoreUnavailable("The store is closed.")
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -143,7 +143,7 @@ class GroupCommitThread:
             self._runner.close()
 
     def _gather(self) -> list[Operation] | None:
-        """The next batch: all that was handed over while the last one was written; None at the end."""
+        """Return the next batch: everything handed over during the last one; None at the end."""
         batch: list[Operation] | None
         batch, self._left = self._left or self._inbox.get(), []
         if batch is None:

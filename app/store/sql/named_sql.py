@@ -1,4 +1,4 @@
-"""Queries from `.sql` files, by name."""
+"""Load named queries from `.sql` files."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ COLUMNS = {
 
 
 def load_queries(dialect: str) -> Mapping[str, str]:
-    """All entries of `<dialect>/queries.sql`; `{name}` in a query is replaced by the whole text of that entry."""
+    """Return the entries of `<dialect>/queries.sql` by name. `{name}` in a query is replaced by that entry."""
     text = files(__name__.rpartition(".")[0]).joinpath(dialect, "queries.sql").read_text("utf-8")
     _, *parts = _HEADING.split(text)
     raw = COLUMNS | {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
@@ -31,7 +31,7 @@ def load_queries(dialect: str) -> Mapping[str, str]:
 
 
 def load_migrations(dialect: str) -> list[tuple[int, str]]:
-    """(number, script) of each file in `sql/<dialect>/migrations`, ascending from 1 without gaps."""
+    """Return (number, script) of each file in `<dialect>/migrations`, numbered from 1 without gaps."""
     folder = files(__name__.rpartition(".")[0]).joinpath(dialect, "migrations")
     scripts = sorted((int(f.name.split("_")[0]), f.read_text("utf-8")) for f in folder.iterdir())
     assert [number for number, _ in scripts] == list(range(1, len(scripts) + 1)), "migration numbers have a gap"

@@ -1,4 +1,4 @@
-"""Operations that change nothing, the same for every SQL database: each has the named queries in its own dialect."""
+"""Queries in one dialect's named statements, shared by both SQL stores."""
 
 import json
 from abc import ABC, abstractmethod
@@ -43,27 +43,27 @@ NEAR_END = 200
 
 
 class Reads(ABC):
-    """Called inside a transaction, on the thread that owns the connection."""
+    """Queries inside a transaction, on the thread that owns the connection."""
 
     @abstractmethod
     def each(self, query: str, /, **values: Any) -> Iterable[tuple[Any, ...]]:
-        """The rows of a named query, as they are asked for; the columns have the types that the schema gives them."""
+        """Iterate over the rows of a named query. Columns have the types of the schema."""
 
     def rows(self, query: str, /, **values: Any) -> list[tuple[Any, ...]]:
-        """All rows of a named query."""
+        """Return all rows of a named query."""
         return list(self.each(query, **values))
 
     def row(self, query: str, /, **values: Any) -> tuple[Any, ...] | None:
-        """The first row of a named query; None without one."""
+        """Return the first row of a named query, None if there is none."""
         return next(iter(self.rows(query, **values)), None)
 
     def value(self, query: str, /, **values: Any) -> Any:
-        """The first column of the first row; None without one."""
+        """Return the first column of the first row, None if there is none."""
         row = self.row(query, **values)
         return None if row is None else row[0]
 
     def rows_of_each(self, queries: Sequence[tuple[str, Mapping[str, Any]]]) -> Sequence[Sequence[tuple[Any, ...]]]:
-        """All rows of each of these named queries with its values."""
+        """Return all rows of each of these named queries."""
         return [self.rows(query, **values) for query, values in queries]
 
     def queue_id(self) -> str:
@@ -78,11 +78,11 @@ class Reads(ABC):
         return self._with_position(to_message(row))
 
     def messages(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
-        """Return those of these messages that the tenant has, without their positions."""
+        """Return those of these messages that belong to the tenant, without positions."""
         return list(map(to_message, self.each("get_messages", tenant=tenant, ids=json.dumps(message_ids))))
 
     def with_places(self, messages: Sequence[Message]) -> list[Message]:
-        """Return messages that were just made to wait, with their positions; 0 for one that was claimed meanwhile."""
+        """Return messages that were just queued, with their positions; 0 for a message that was claimed meanwhile."""
         return [each._replace(queue_position=each.queue_position or 0) for each in self._with_positions(messages)]
 
     def _with_position(self, message: Message) -> Message:
@@ -91,7 +91,7 @@ class Reads(ABC):
         return message._replace(queue_position=self.position(message.tenant, message.id))
 
     def position(self, tenant: str, message_id: str) -> int | None:
-        """How many would be claimed first; None while delayed or not queued."""
+        """Return how many messages would be claimed first; None for a message that is delayed or not queued."""
         found = self.row("place_in_queue", id=message_id, tenant=tenant)
         if found is None:
             return None
@@ -99,10 +99,10 @@ class Reads(ABC):
         return None if rank is None else self.count_before(number, rank)
 
     def count_before(self, number: int, rank: int) -> int:
-        """How many waiting messages come before this place.
+        """Return how many waiting messages come before this place.
 
-        Levels are counted already; within its own level it is counted from the nearer end, and estimated in the
-        middle of a very long one.
+        Other levels are already counted. Within its own level the place is counted from the nearer end; in the middle
+        of a very long level it is estimated.
         """
         before, level = self.rows("count_levels", rank=rank)[0]
         near: int = self.value("count_after", rank=rank, number=number, most=NEAR_END)
@@ -116,7 +116,7 @@ class Reads(ABC):
         return int(before + (level - 1 - after if after < most else level // 2))
 
     def _with_positions(self, messages: Sequence[Message]) -> list[Message]:
-        """The messages with their positions, which are looked up together: each end of a level is read once."""
+        """Add positions to the messages. They are looked up together: each end of a level is read once."""
         queued = [each.number for each in messages if each.state is _QUEUED]
         if not queued:
             return list(messages)
@@ -129,7 +129,7 @@ class Reads(ABC):
         return [each._replace(queue_position=positions.get(places.get(each.number, (0, 0)))) for each in messages]
 
     def _positions_of(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
-        """How many messages wait before each place (rank and number), as `count_before` counts them."""
+        """Return how many messages wait before each place (rank, number), with the rules of `count_before`."""
         if len(places) <= FEW_PLACES:
             return {(rank, number): self.count_before(number, rank) for rank, number in places}
         levels: dict[int, list[tuple[int, int]]] = {}
@@ -150,9 +150,9 @@ class Reads(ABC):
         return found
 
     def newest_positions(self, places: Sequence[tuple[int | None, int]]) -> list[int | None]:
-        """Return how many messages wait before each place (rank and number), None for one without a rank.
+        """Return how many messages wait before each place (rank, number); None for a place without a rank.
 
-        For new messages, which are the end of their level: that is looked at once.
+        For new messages only: they are at the end of their level, which is read once.
         """
         ranked = [(rank, number) for rank, number in places if rank is not None]
         if not ranked:
@@ -194,7 +194,7 @@ class Reads(ABC):
         )
 
     def _page(self, query: str, /, most: int = PAGE_TEXT_LENGTH, **values: Any) -> list[Message]:
-        """Messages of a query, until their texts reach the length of a page."""
+        """Return messages of a query until their texts reach the length of a page."""
         messages: list[Message] = []
         length = 0
         for row in self.each(query, **values):
@@ -205,12 +205,12 @@ class Reads(ABC):
         return messages
 
     def look(self, tenant: str, chosen: MessageFilter, look: Look) -> Found:
-        """One look of `QueryStore.list_messages`."""
+        """Return one part of `QueryStore.list_messages`."""
         found = self._look(tenant, chosen, look)
         return found._replace(messages=self._with_positions(found.messages))
 
     def _look(self, tenant: str, chosen: MessageFilter, look: Look) -> Found:
-        """The same without positions, on the index that has the fewest messages besides those meant."""
+        """Return one part without positions, from the index with the fewest messages that do not match."""
         values = {
             "tenant": tenant,
             "states": None if chosen.states is None else json.dumps(sorted(chosen.states)),
@@ -234,7 +234,7 @@ class Reads(ABC):
         return _found(messages, look, None if first <= 1 else first)
 
     def _look_in_thread(self, thread_id: str, look: Look, values: dict[str, Any]) -> Found:
-        """The same within a thread, whose messages have the order of their numbers."""
+        """Return one part within a thread, whose messages are in the order of their numbers."""
         place = {"tenant": values["tenant"], "thread_id": thread_id, "before": values["before"]}
         newest = self.row("newest_in_thread" if look.before is None else "newest_in_thread_before", **place)
         if newest is None:
@@ -349,7 +349,7 @@ class Reads(ABC):
     def find_log(
         self, tenant: str, message_id: str, after: int, limit: int
     ) -> tuple[str, int, int, Iterable[tuple[Any, ...]]] | None:
-        """The message's state, its first and last event, and the rows behind `after`; None without such a message."""
+        """Return (state, first event, last event, rows after `after`), None if there is no such message."""
         found = self.row("find_log", tenant=tenant, id=message_id)
         if found is None:
             return None
@@ -380,6 +380,6 @@ def _source_of(chosen: MessageFilter) -> str:
 
 
 def _found(messages: list[Message], look: Look, before: int | None) -> Found:
-    """What a look found; where that was cut, the next one goes on behind the last message."""
+    """Return what was found. If the page was cut, the next part goes on after its last message."""
     cut = len(messages) >= look.limit or text_length(messages) >= look.length
     return Found(messages, messages[-1].number if cut and messages else before)

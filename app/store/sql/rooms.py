@@ -1,4 +1,4 @@
-"""What the rooms of a store on an SQL database share: its threads, and the queries on two of them."""
+"""What the rooms of an SQL store share: threads, and the queries on two of them."""
 
 from typing import Protocol
 
@@ -12,17 +12,17 @@ EVENTS_AT_ONCE = 2_000
 
 
 class SharedDuties(Protocol):
-    """The duties that other rooms call, too."""
+    """Duties that other rooms also call."""
 
     def read_clock(self, clock: SteadyClock) -> None:
-        """Let the clock learn from what shows the time to all processes, and keep what it decides."""
+        """Compare the clock with the reference that all processes share, and store what it decides."""
 
     def delete_dropped_events(self, limit: int) -> int:
-        """Delete up to so many events of logs that were dropped. Return how many."""
+        """Delete up to `limit` events of dropped logs. Return how many."""
 
 
 class SqlRooms:
-    """Base of the rooms. One thread may serve several of them."""
+    """Base class of the rooms. One thread may serve several rooms."""
 
     _clock: Clock
     _read_thread: GroupCommitThread
@@ -33,7 +33,7 @@ class SqlRooms:
     _upkeep: SharedDuties
 
     async def _read_clock(self) -> None:
-        """Notice steps of the clock, before anything is judged by the time."""
+        """Check whether the clock was stepped, before anything is judged by the time."""
         if isinstance(clock := self._clock, SteadyClock):
             await self._upkeep_thread.run(lambda: self._upkeep.read_clock(clock), durable=False)
 

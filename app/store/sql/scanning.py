@@ -1,4 +1,4 @@
-"""Listing by a filter that may fit few of many messages: many short looks, so that no look holds up others for long."""
+"""List by a filter that may match few of many messages, in many short parts, so that no part delays others."""
 
 from collections.abc import Awaitable, Callable
 from time import monotonic
@@ -30,7 +30,7 @@ class Found(NamedTuple):
 
 
 async def scan(look: Callable[[Look], Awaitable[Found]], page: Page) -> list[Message]:
-    """Messages of as many looks as a page takes. Windows grow while looks are short, and shrink when they are long."""
+    """Return a page from as many parts as it takes. The window grows while parts are fast, and shrinks when not."""
     found: list[Message] = []
     before = None if page.cursor is None else page.cursor[0]
     window, length = FIRST_WINDOW, 0
@@ -50,5 +50,5 @@ async def scan(look: Callable[[Look], Awaitable[Found]], page: Page) -> list[Mes
 
 
 def text_length(messages: list[Message]) -> int:
-    """Characters of contents, results and outputs."""
+    """Return the characters of contents, results and outputs."""
     return sum(len(each.content) + len(each.result or "") + len(each.output or "") for each in messages)

@@ -1,4 +1,4 @@
-"""Duties that every process does from time to time, in short transactions until nothing is left."""
+"""Regular duties, in short transactions until nothing is left."""
 
 from collections.abc import Awaitable
 from typing import Protocol
@@ -17,7 +17,7 @@ PRUNED_AT_ONCE = 50
 
 
 class UpkeepChanges(SharedDuties, Protocol):
-    """The duties, one part each, called on the thread of their connection."""
+    """The duties, one part each, inside a transaction."""
 
     def rescue(self, max_crashes: int) -> int:
         """Rescue up to RESCUED_AT_ONCE messages. Return how many."""
@@ -26,23 +26,23 @@ class UpkeepChanges(SharedDuties, Protocol):
         """Promote up to PROMOTED_AT_ONCE messages. Return how many."""
 
     def expire_interrupts(self) -> int:
-        """Fail up to EXPIRED_AT_ONCE messages that nobody has answered in time. Return how many."""
+        """Fail up to EXPIRED_AT_ONCE messages that were not answered in time. Return how many."""
 
     def prune_keys(self) -> None:
         """Carry out `UpkeepStore.prune_keys`."""
 
     def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        """Carry out `UpkeepStore.prune_logs`; nothing else is left."""
+        """Carry out `UpkeepStore.prune_logs`. The last value is False: nothing else is left."""
 
     def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        """Carry out `UpkeepStore.prune_messages`, and say if threads may be left: `limit` of them are deleted too."""
+        """Carry out `UpkeepStore.prune_messages` for `limit` messages and threads. The last value: are threads left?"""
 
     def prune_workers(self, silent_for_ms: int) -> None:
         """Carry out `UpkeepStore.prune_workers`."""
 
 
 class SqlUpkeep(SqlRooms, UpkeepStore):
-    """The upkeep of both SQL stores. What is pruned need not reach the disk before the caller goes on."""
+    """The upkeep port of both SQL stores. Pruning does not wait for the disk."""
 
     _upkeep: UpkeepChanges
 

@@ -1,4 +1,4 @@
-"""Deliveries of webhooks."""
+"""Deliver webhooks: the half that both SQL stores share."""
 
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from .rooms import SqlRooms
 
 
 class WebhookChanges(Protocol):
-    """The verbs that change deliveries, each called on the thread of its connection."""
+    """Changes of deliveries, inside a transaction."""
 
     def claim_deliveries(self, limit: int, lease_ms: int) -> list[Delivery]:
         """Carry out `WebhookStore.claim_deliveries`."""
@@ -27,7 +27,7 @@ class WebhookChanges(Protocol):
 def settlement(taken: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None, now: int) -> dict[str, Any]:
     """Return the values of the query `settle_delivery`.
 
-    A claim is known by its tries, and by its time should they have been reset by a replay.
+    A claim is identified by its tries, and by its time in case a replay has reset the tries.
     """
     assert taken.next_at is not None, "it was claimed"
     ended = DeliveryState.DELIVERED if attempt.error is None else DeliveryState.FAILED
@@ -42,7 +42,7 @@ def settlement(taken: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None
 
 
 class SqlWebhooks(SqlRooms, WebhookStore):
-    """The deliveries of both SQL stores."""
+    """The webhook port of both SQL stores."""
 
     _webhook_thread: GroupCommitThread
     _webhooks: WebhookChanges

@@ -1,4 +1,4 @@
-"""Accepting messages."""
+"""Accept messages."""
 
 import json
 from collections.abc import Awaitable, Mapping, Sequence
@@ -16,7 +16,7 @@ from .keys import Keyed
 
 
 class AcceptWrites(Keyed):
-    """Adds messages."""
+    """Adds messages, inside a transaction."""
 
     def add(
         self,
@@ -85,7 +85,7 @@ class AcceptWrites(Keyed):
         return Receipt(new.id, number, thread_number, now, readiness, run_at, None, rollback)
 
     def _make_way(self, new: NewMessage, now: int, cleared: Sequence[str]) -> list[str]:
-        """Do with the unfinished messages of the thread as the new one says; the ids to be forgotten."""
+        """Refuse the new message or cancel those of its thread, by its `if_busy`. Return the ids to roll back."""
         numbers = self.rows("list_unfinished", tenant=new.tenant, thread_id=new.thread_id)
         if numbers and new.if_busy is IfBusy.REJECT:
             raise ThreadBusy(new.thread_id or "")
@@ -97,7 +97,7 @@ class AcceptWrites(Keyed):
         return [*(self._by_number(number).id for (number,) in numbers), *cleared]
 
     def _position(self, new: NewMessage, receipt: Receipt) -> int | None:
-        """Of the newest message, whose rank is still its own."""
+        """Return the position of the newest message, whose rank is still its own."""
         if receipt.readiness == Readiness.DELAYED:
             return None
         return self.count_before(receipt.number, self._ranks.rank(new.priority.level, receipt.created_at))

@@ -1,4 +1,4 @@
-"""Attempts at messages: claiming and ending."""
+"""Claim messages and end their attempts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ from .changes import Changes
 
 
 class AttemptWrites(Changes):
-    """Claims and ends."""
+    """Claims messages and ends attempts, inside a transaction."""
 
     def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
         """Carry out `AttemptStore.claim`."""
@@ -81,7 +81,7 @@ class AttemptWrites(Changes):
                 self._interrupt(number, lease.attempt, interrupted, now)
 
     def _complete(self, lease: Lease, outcome: Completed) -> bool:
-        """The usual end, in fewer statements; False where there is more to it."""
+        """Complete the message in few statements. Return False if the attempt needs the longer way."""
         now = self._now()
         end = ending(outcome, now)
         ended = self.rows(
@@ -103,7 +103,7 @@ class AttemptWrites(Changes):
 
 
 class SqliteAttempts(SqlRooms, AttemptStore):
-    """Claims and ends on the writing thread."""
+    """Claims messages and ends attempts on the writing thread."""
 
     _write_thread: GroupCommitThread
     _attempts: AttemptWrites

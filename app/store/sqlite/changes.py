@@ -1,6 +1,7 @@
-"""Changes of state, inside the transaction of a batch. None commits.
+"""Changes of state, inside the transaction of a batch. None of them commits.
 
-One that raises takes back what it wrote. For that all of a batch may be run again, so they change the database only.
+If one raises after it has written, the batch is rolled back and run again. Changes must therefore have no effect
+outside the database.
 """
 
 from collections import deque
@@ -25,7 +26,7 @@ from .queries import SqliteReads
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """What the rooms share that change something over one connection."""
+    """What all writers over one connection share."""
 
     connection: Callable[[], apsw.Connection]
     queries: Mapping[str, str]
@@ -36,7 +37,7 @@ class Writing:
 
 
 class Changes(SqliteReads):
-    """Base of what changes something."""
+    """Base class of everything that writes."""
 
     def __init__(self, writing: Writing) -> None:
         super().__init__(writing.connection, writing.queries)
@@ -51,7 +52,7 @@ class Changes(SqliteReads):
         return to_message(self.rows("get_by_number", number=number)[0])
 
     def _owned(self, tenant: str, message_id: str) -> Message:
-        """A tenant's message, without its position. Raises MessageNotFound."""
+        """Return a tenant's message without its position. Raises MessageNotFound."""
         row = self.row("get_message", id=message_id, tenant=tenant)
         if row is None:
             raise MessageNotFound(message_id)
@@ -63,7 +64,7 @@ class Changes(SqliteReads):
         return last + len(events)
 
     def _add_events(self, events: Sequence[tuple[int, int, NewEvent]], now: int) -> None:
-        """Each for a message, with its id in the log."""
+        """Add events, each given as (message number, event id, event)."""
         self.execute_each(
             "add_event",
             [
@@ -82,7 +83,7 @@ class Changes(SqliteReads):
         crashed: int = 0,
         was_head: bool = True,
     ) -> None:
-        """A terminal state, its event and delivery; where it was the head of its thread, the next one is."""
+        """End a message: set its terminal state, add event and delivery, and promote the next one of its thread."""
         end = ending(outcome, now)
         (ended,) = self.rows(
             "end_message", number=number, state=end.state, result=end.result, output=end.output,
@@ -92,7 +93,7 @@ class Changes(SqliteReads):
         self._ended(ended, end, now, was_head=was_head)
 
     def _ended(self, ended: tuple[Any, ...], end: Ending, now: int, *, was_head: bool = True) -> None:
-        """What follows from a terminal state; `ended` as `end_message` returns it."""
+        """Add event and delivery of a message that has ended. `ended` is the row that `end_message` returns."""
         number, message_id, tenant, thread_id, *_ = ended
         self._tell(ended, end.state, end.event, f"{message_id}.{number}", now)
         if was_head and thread_id is not None:
@@ -101,7 +102,7 @@ class Changes(SqliteReads):
         self.touched |= {MOVED, message_topic(message_id)}
 
     def _tell(self, told: tuple[Any, ...], state: MessageState, event: NewEvent, delivery_id: str, now: int) -> None:
-        """Append the event of a new state and add its delivery; `told` has the columns of `told_columns`."""
+        """Append the event of a new state and add its delivery. `told` has the columns of `told_columns`."""
         number, message_id, tenant, thread_id, url, events, last = told
         self.execute("add_event", message=number, id=last + 1, type=event.type, data=event.data, now=now)
         if is_told(url, events, state):
@@ -113,7 +114,7 @@ class Changes(SqliteReads):
     def _put_back(
         self, number: int, now: int, run_at: int, *, attempt: int, error: str, refunded: int = 0, crashed: int = 0
     ) -> None:
-        """To the queue as the head of its thread; readers are told what to drop."""
+        """Put a message back into the queue as the head of its thread. The event says which events readers discard."""
         discard_from = self.execute("attempt_start", message=number).get
         self.execute("put_back", number=number, now=now, run_at=run_at, refunded=refunded, crashed=crashed)
         retry = NewEvent.retry(attempt=attempt, error=error, next_at=to_datetime(run_at), discard_from=discard_from)
@@ -121,7 +122,7 @@ class Changes(SqliteReads):
         self.touched |= {READY, MOVED}
 
     def _note_attempt(self, number: int, failed: Failed | Retry, now: int) -> None:
-        """Lists the attempt as failed; before the change of state, from which on it is not known when it began."""
+        """List the attempt as failed. Must run before the state changes, which forgets when the attempt began."""
         self.execute(
             "note_attempt", number=number, error=failed.error, error_code=failed.code,
             details=stored_details(failed.details), now=now,
@@ -150,7 +151,7 @@ class Changes(SqliteReads):
             self._settle(message, message.thread_number)
 
     def _lift(self, tenant: str, thread_id: str, thread_number: int, rank: int) -> None:
-        """Those ahead of this place in the thread inherit this rank."""
+        """Let messages ahead of this place in the thread inherit this rank."""
         thread: dict[str, Any] = {"tenant": tenant, "thread_id": thread_id}
         if not self.execute("needs_lift", **thread, thread_number=thread_number, rank=rank).get:
             return
@@ -160,14 +161,14 @@ class Changes(SqliteReads):
             self.unsettled.append(Unsettled(tenant, thread_id, below))
 
     def _settle(self, message: Message, below: int) -> None:
-        """Those before this place in the thread inherit anew."""
+        """Let messages before this place in the thread inherit their ranks again."""
         assert message.thread_id is not None, "only threads inherit"
         left = self.settle(Unsettled(message.tenant, message.thread_id, below))
         if left is not None:
             self.unsettled.append(left)
 
     def settle(self, place: Unsettled) -> Unsettled | None:
-        """Give SETTLED_AT_ONCE messages their ranks; where to go on, None when the rest needs no change."""
+        """Settle the ranks of SETTLED_AT_ONCE messages. Return where to go on, None if the rest needs no change."""
         thread: dict[str, Any] = {"tenant": place.tenant, "thread_id": place.thread_id}
         inherited = self.value("inherited_from", **thread, below=place.below)
         last: int | None = self.value("nth_before", **thread, below=place.below, limit=SETTLED_AT_ONCE)

@@ -1,7 +1,7 @@
-"""Connections to the SQLite file: settings, migrations, error mapping, and the batches that run on them.
+"""Connect to the SQLite file: settings, migrations, error mapping, and batches.
 
-APSW brings its own, current SQLite. The one in Python may be older than 3.51.3, which can corrupt a WAL when two
-connections write at once; the same file must never be opened with both.
+APSW brings its own, current SQLite. Python's SQLite may be older than 3.51.3, which can corrupt a WAL when two
+connections write at once. Never open the same file with both.
 """
 
 import os
@@ -32,7 +32,7 @@ WAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 
 @contextmanager
 def mapped_errors() -> Iterator[None]:
-    """Turns what SQLite raises into errors of ours."""
+    """Turn SQLite's errors into our own."""
     try:
         yield
     except (apsw.BusyError, apsw.LockedError) as error:
@@ -50,7 +50,7 @@ def mapped_errors() -> Iterator[None]:
 
 
 def connect(path: Path) -> apsw.Connection:
-    """A connection with our settings; the file is made readable to its owner only."""
+    """Connect with our settings. Only the owner may read the file."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     is_file = stat.S_ISREG(os.fstat(file).st_mode)
@@ -71,7 +71,7 @@ def connect(path: Path) -> apsw.Connection:
 
 
 def _switch_to_wal(connection: apsw.Connection) -> None:
-    """SQLite answers this with BUSY at once, whatever the timeout, while another process opens the file."""
+    """Switch to WAL. SQLite answers BUSY at once, whatever the timeout, while another process opens the file."""
     deadline = time.monotonic() + BUSY_TIMEOUT_MILLISECONDS / 1000
     while True:
         try:
@@ -84,7 +84,7 @@ def _switch_to_wal(connection: apsw.Connection) -> None:
 
 
 def migrate(connection: apsw.Connection) -> None:
-    """Bring the schema up to date under the write lock, so that processes starting together do it once."""
+    """Bring the schema up to date under the write lock, so that processes that start together do it once."""
     migrations = load_migrations("sqlite")
     with transaction(connection, "IMMEDIATE"):
         version = connection.execute("PRAGMA user_version").get
@@ -100,7 +100,10 @@ def migrate(connection: apsw.Connection) -> None:
 
 
 def _refuse_foreign(connection: apsw.Connection) -> None:
-    """Before anything of the file is changed; at one moment, since another process may be making its tables."""
+    """Refuse a database of another program, before anything is changed.
+
+    One transaction reads both facts, since another process may be creating its tables.
+    """
     with transaction(connection, "DEFERRED"):
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
         application = connection.execute("PRAGMA application_id").get
@@ -122,10 +125,10 @@ def transaction(connection: apsw.Connection, mode: str) -> Iterator[None]:
 
 
 class Beats:
-    """Lets heartbeats of this process write before the next batch of its writer.
+    """Let heartbeats of this process write before the next batch of its writer.
 
-    SQLite's write lock has no queue: a writer that begins its next transaction at once can keep a heartbeat waiting
-    for a second.
+    SQLite's write lock has no queue: a writer that begins its next transaction at once can delay a heartbeat for a
+    second.
     """
 
     def __init__(self) -> None:
@@ -135,7 +138,7 @@ class Beats:
 
     @contextmanager
     def transaction(self, connection: apsw.Connection) -> Iterator[None]:
-        """A transaction of a heartbeat, on its own connection."""
+        """Run a heartbeat's transaction on its own connection."""
         with self._changed:
             self.waiting += 1
         try:
@@ -147,13 +150,13 @@ class Beats:
                 self._changed.notify_all()
 
     def give_way(self) -> None:
-        """Wait until no heartbeat waits, for GIVE_WAY_SECONDS at most: another process may have the lock."""
+        """Wait until no heartbeat waits, for GIVE_WAY_SECONDS at most: another process may hold the lock."""
         with self._changed:
             self._changed.wait_for(lambda: not self.waiting, GIVE_WAY_SECONDS)
 
 
 def look_often(connection: apsw.Connection) -> None:
-    """Have this connection look for the write lock every millisecond; by itself SQLite looks ever less often."""
+    """Have this connection try for the write lock every millisecond. By default SQLite waits longer after each try."""
     tries = BUSY_TIMEOUT_MILLISECONDS / 1000 / BEAT_RETRY_SECONDS
 
     def busy(count: int) -> bool:
@@ -164,7 +167,7 @@ def look_often(connection: apsw.Connection) -> None:
 
 
 class Connected(BatchRunner):
-    """A batch runner over one connection. Operations reach the connection through `connection`."""
+    """A batch runner over one connection, which operations reach through `connection`."""
 
     mode = "DEFERRED"
 
@@ -174,7 +177,7 @@ class Connected(BatchRunner):
 
     @property
     def connection(self) -> apsw.Connection:
-        """The open connection; in the lane's thread only."""
+        """Return the open connection. Only for the thread that runs the batches."""
         assert self._connection is not None, "used before open"
         return self._connection
 
@@ -191,7 +194,7 @@ class Connected(BatchRunner):
 
     @override
     def run(self, batch: list[Operation]) -> list[Result]:
-        """Run one transaction for the batch. An operation that raises takes back only its own writes."""
+        """Run one transaction for the batch. An operation that raises rolls back only its own writes."""
         try:
             with mapped_errors():
                 results = self.commit(batch)
@@ -201,24 +204,24 @@ class Connected(BatchRunner):
         return results
 
     def commit(self, batch: list[Operation]) -> list[Result]:
-        """The transaction of a batch."""
+        """Run the transaction of a batch."""
         with transaction(self.connection, self.mode):
             results = [self._run_one(operation) for operation in batch]
             self.before_commit()
         return results
 
     def before_commit(self) -> None:
-        """What else belongs into the transaction."""
+        """Add what else belongs into the transaction."""
 
     def after_commit(self) -> None:
-        """What to tell others of it."""
+        """Publish what has changed."""
 
     def work(self, operation: Operation) -> Any:
         """Do one operation of a batch."""
         return operation.work()
 
     def _run_one(self, operation: Operation) -> Result:
-        """What goes wrong in an operation is told to its caller; what SQLite has trouble with ends the batch."""
+        """Run one operation. Its own errors go to its caller; errors of SQLite end the batch."""
         try:
             return Result(operation.future, self.work(operation), None)
         except apsw.ConstraintError as error:
@@ -230,7 +233,7 @@ class Connected(BatchRunner):
 
 
 class Reader(Connected):
-    """All reads of a batch see one moment. The file is only read."""
+    """Run batches of reads, all of one moment. The connection cannot write."""
 
     @override
     def open(self) -> None:
@@ -239,13 +242,13 @@ class Reader(Connected):
 
 
 class _TakeBack(BaseException):
-    """An operation has raised that had written something. No Exception, so that it ends the batch."""
+    """An operation raised after it had written. Not an Exception, so that it ends the batch."""
 
 
 class Writer(Connected):
-    """State changes reach the disk before they are answered; a batch of token rows alone may trail it.
+    """Run batches of writes. State changes reach the disk before they are answered; a batch of only tokens may not.
 
-    WAL is one log: a durable commit also makes all earlier ones durable, so what is on disk is always a prefix.
+    WAL is one log: a durable commit also makes all earlier commits durable. What is on disk is always a prefix.
     """
 
     mode = "IMMEDIATE"

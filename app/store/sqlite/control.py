@@ -1,4 +1,4 @@
-"""What callers and operators do with messages that were accepted."""
+"""Change accepted messages."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ from .keys import Keyed
 
 
 class Dead(NamedTuple):
-    """A message that may be a dead letter, from the columns of the query `find_dead`; `last` is of its last event."""
+    """A message that may be a dead letter, from the columns of `find_dead`. `last` is the id of its last event."""
 
     id: str
     number: int
@@ -34,7 +34,7 @@ class Dead(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """Where a message is put: its number in its thread, its readiness and its rank."""
+    """Where a message is put: its number in the thread, its readiness and its rank."""
 
     message: Message
     thread_number: int
@@ -43,7 +43,7 @@ class Placed(NamedTuple):
 
 
 class ControlWrites(Keyed, ControlChanges):
-    """The verbs of control."""
+    """The verbs of control, inside a transaction."""
 
     @override
     def cancel(self, tenant: str, message_id: str, running: bool) -> Message:
@@ -117,7 +117,7 @@ class ControlWrites(Keyed, ControlChanges):
         return [found[message_id] for message_id in message_ids]
 
     def _place(self, thread_id: str | None, members: Sequence[Message], now: int) -> list[Placed]:
-        """Places at the tail of a thread, with the ranks that those behind lift; those ahead of them are lifted too."""
+        """Give messages places at the tail of a thread. Those already there inherit from them, too."""
         ranks = [self._ranks.rank(message.priority.level, now) for message in members]
         if thread_id is None:
             return [Placed(message, 0, Readiness.READY, rank) for message, rank in zip(members, ranks, strict=True)]

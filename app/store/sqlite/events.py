@@ -1,4 +1,4 @@
-"""The event log."""
+"""Append to and read the event log."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from .changes import Changes
 
 
 class EventWrites(Changes):
-    """Appends to logs."""
+    """Appends to logs, inside a transaction."""
 
     def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
         """Carry out `EventLog.append`."""
@@ -29,7 +29,7 @@ class EventWrites(Changes):
 
 
 class SqliteEvents(SqlRooms, EventLog):
-    """Appends on the writing thread, reads on the reading one."""
+    """Appends on the writing thread and reads on the reading thread."""
 
     _write_thread: GroupCommitThread
     _events: EventWrites

@@ -1,4 +1,4 @@
-"""Keys of requests."""
+"""Remember requests by their keys."""
 
 import json
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from .changes import Changes
 
 
 class Keyed(Changes):
-    """Base of what takes a key: it keeps what was answered to the request that came with the key first."""
+    """Base class of what accepts a request key. It keeps the answer to the first request with that key."""
 
     def _receipts_of(self, key: RequestKey, now: int) -> list[Receipt] | None:
-        """What was answered to an earlier request with this key; None without one. Raises KeyReused."""
+        """Return the answer to an earlier request with this key, None if there was none. Raises KeyReused."""
         found = self.row("find_key", tenant=key.tenant, key=key.key, after=now - KEY_SECONDS * 1000)
         if found is None:
             return None

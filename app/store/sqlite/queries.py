@@ -1,4 +1,4 @@
-"""Queries on one connection."""
+"""Run named queries on one connection."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ class SqliteReads(Reads):
         return self._connection().execute(self._queries[query], values)
 
     def execute_each(self, query: str, values: Iterable[Mapping[str, Any]]) -> apsw.Cursor:
-        """Run a named query with each of these values; the rows of all, in this order."""
+        """Run a named query with each of these values. Return the rows of all, in this order."""
         return self._connection().executemany(self._queries[query], values)
 
     @override

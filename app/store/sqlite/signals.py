@@ -1,4 +1,4 @@
-"""Hints to the other processes of a file: rows, which each of them looks for when another one has written."""
+"""Hint other processes on the same file. A hint is a row; each process looks for rows after others have written."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ LISTEN_AGAIN_SECONDS = 1.0
 
 
 class Hints:
-    """Wakes the subscribers of this process, and by rows those of others, with what a transaction has touched."""
+    """Wake the subscribers of this process, and those of others by rows, after a transaction touched their topics."""
 
     def __init__(self, path: Path, queries: Mapping[str, str], notifier: LocalNotifier, *, shared: bool) -> None:
         self._path = path
@@ -42,13 +42,13 @@ class Hints:
         self._loop = loop
 
     def listen(self) -> None:
-        """Start to listen for the hints of other processes, if the file can have any."""
+        """Start to listen for hints of other processes, if the file may have others."""
         if self._shared and self._loop is not None:
             self._listener = threading.Thread(target=self._listen, args=(self._loop,), name="sqlite-hints", daemon=True)
             self._listener.start()
 
     def ask_to_stop(self) -> None:
-        """Let the listener come to its end."""
+        """Tell the listener to end."""
         self._closing.set()
 
     async def join(self) -> None:
@@ -57,12 +57,12 @@ class Hints:
             await joined(self._listener)
 
     def leave(self, writes: "HintWrites") -> None:
-        """In the writing transaction: leave a row for other processes."""
+        """Leave a row for other processes. Called in the writing transaction."""
         if writes.touched and self._shared:
             writes.leave_hints(self._process)
 
     def publish(self, writes: "HintWrites") -> None:
-        """After the commit, in the writing thread: wake this process's own subscribers."""
+        """Wake this process's own subscribers. Called after the commit, in the writing thread."""
         if writes.touched and self._loop is not None:
             topics = tuple(writes.touched)
             writes.touched.clear()
@@ -70,7 +70,7 @@ class Hints:
                 self._loop.call_soon_threadsafe(self._notifier.publish, *topics)
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Passes on the hints of other processes, in a thread with a connection of its own, whatever happens to it."""
+        """Pass on the hints of other processes, in a thread with its own connection. No error ends it."""
         outage = hints_outage()
         while not self._closing.is_set():
             try:
@@ -101,10 +101,10 @@ class Hints:
 
 
 class HintWrites(Changes):
-    """Writes hints."""
+    """Writes hints, inside a transaction."""
 
     def leave_hints(self, process: str) -> None:
-        """Tell other processes what this transaction touched; the ring keeps some thousand entries."""
+        """Store what this transaction touched. The table keeps some thousand rows."""
         self.execute("add_hint", process=process, topics=json.dumps(sorted(self.touched)))
         number = self._connection().last_insert_rowid()
         if number % 1_000 == 0:
@@ -112,7 +112,7 @@ class HintWrites(Changes):
 
 
 class HintingWriter(Writer):
-    """Leaves the hints of a batch in its transaction, and gives them out after the commit."""
+    """A writer that stores hints in the transaction of a batch and publishes them after the commit."""
 
     def __init__(self, path: Path, beats: Beats, hints: Hints, *, durable: bool) -> None:
         super().__init__(path, beats, durable=durable)
@@ -120,7 +120,7 @@ class HintingWriter(Writer):
         self._writes: HintWrites | None = None
 
     def share(self, writing: Writing) -> None:
-        """Take the topics from what is touched by those who write over this connection."""
+        """Take the topics that the writers over this connection have touched."""
         self._writes = HintWrites(writing)
 
     @override

@@ -1,4 +1,4 @@
-"""The store on an SQLite file: one thread that writes, one that reads, one that lists."""
+"""The store on an SQLite file: one thread writes, one reads, one lists."""
 
 import asyncio
 import shutil
@@ -39,7 +39,7 @@ class SqliteStore(
     SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlUpkeep, SqlWebhooks, SqliteWorkers,
     LocalSignals, Store,
 ):  # fmt: skip
-    """All ports over one SQLite file; with `path` None, over a temporary file of its own."""
+    """All ports over one SQLite file; with `path` None, over a temporary file."""
 
     def __init__(self, path: Path | None, *, ranks: RankPolicy | None = None, clock: Clock | None = None) -> None:
         name = f"agent-queue-{uuid.uuid4().hex}"

@@ -1,4 +1,4 @@
-"""The duties that every process does from time to time."""
+"""Regular duties."""
 
 from typing_extensions import override
 
@@ -12,7 +12,7 @@ from .changes import Changes
 
 
 class UpkeepWrites(Changes, UpkeepChanges):
-    """The duties, one part each."""
+    """The duties, one part each, inside a transaction."""
 
     @override
     def rescue(self, max_crashes: int) -> int:

@@ -1,4 +1,4 @@
-"""Deliveries of webhooks."""
+"""Change deliveries of webhooks."""
 
 from typing_extensions import override
 
@@ -10,7 +10,7 @@ from .changes import Changes
 
 
 class WebhookWrites(Changes, WebhookChanges):
-    """Changes of deliveries."""
+    """Changes deliveries, inside a transaction."""
 
     @override
     def claim_deliveries(self, limit: int, lease_ms: int) -> list[Delivery]:

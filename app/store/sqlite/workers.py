@@ -1,4 +1,4 @@
-"""Workers and their heartbeats."""
+"""List workers and renew their leases."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -18,7 +18,7 @@ from .connection import Beats, connect, look_often, mapped_errors
 
 
 class WorkerWrites(Changes):
-    """Heartbeats."""
+    """Stores heartbeats, inside a transaction."""
 
     def beat(self, worker: Worker, leases: Collection[Lease], lease_seconds: float) -> Beat:
         """Carry out `LeaseRenewer.beat`."""
@@ -39,7 +39,7 @@ class WorkerWrites(Changes):
 
 
 class SqliteLeaseRenewer(LeaseRenewer):
-    """Heartbeats on a connection of their own, ahead of the next batch of the writing thread."""
+    """A lease renewer with its own connection, which writes before the next batch of the writing thread."""
 
     def __init__(self, connection: apsw.Connection, workers: WorkerWrites, beats: Beats) -> None:
         self._connection = connection
@@ -58,7 +58,7 @@ class SqliteLeaseRenewer(LeaseRenewer):
 
 
 class SqliteWorkers(SqlRooms, WorkerStore):
-    """Lease renewers, and the list of workers."""
+    """The worker port over one file."""
 
     _path: Path
     _writing: Writing
