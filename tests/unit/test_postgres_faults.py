@@ -213,7 +213,7 @@ async def test_all_kinds_of_work_go_on_after_a_restart(own_server: PostgresServe
 @pytest.fixture
 def alert(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers are waited for a moment only, and lost commits are looked for briefly."""
-    monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.1)
     monkeypatch.setattr(watchdog, "EXCHANGE_SECONDS", 1)
     monkeypatch.setattr(postgres_session, "SETTLE_SECONDS", 0.5)
     monkeypatch.setitem(postgres_connection.DEFAULTS, "connect_timeout", "2")

@@ -267,7 +267,7 @@ class Changes(Writes):
         ]
 
     def cancel_all(self, locked: Sequence[Locked], now: int, *, are_thread: bool = False) -> list[Step]:
-        """Return the steps of `cancel` with `running`. `are_thread` if these are all unfinished ones of their threads."""
+        """Return the steps of `cancel` with `running`. `are_thread` if these are all the unfinished ones."""
         running = [each for each in locked if each.state == MessageState.PROCESSING and not each.cancel_requested]
         waiting = [each for each in locked if each.state != MessageState.PROCESSING]
         steps: list[Step] = []

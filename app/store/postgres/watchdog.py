@@ -14,7 +14,7 @@ from typing import Self
 EXCHANGE_SECONDS = 8.0
 """How long an answer is waited for: longer than the server may take for a statement."""
 
-LOOK_SECONDS = 0.5
+CHECK_SECONDS = 0.5
 
 
 class Line:
@@ -24,27 +24,27 @@ class Line:
         self._socket = socket.socket(fileno=os.dup(descriptor))  # our own: the driver may close its at any time
         self._lock = threading.Lock()
         self._waiting = False
-        self._looks = 0
+        self._checks = 0
 
     @contextmanager
     def exchange(self) -> Iterator[None]:
         """Watch the line while something is sent and its answer is awaited."""
         with self._lock:
-            self._waiting, self._looks = True, 0
+            self._waiting, self._checks = True, 0
         try:
             yield
         finally:
             with self._lock:
                 self._waiting = False
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Count a check, and cut the line at the last one.
 
         Checks are counted, not time: a process that was itself stopped finds its answer waiting when it goes on.
         """
         with self._lock:
-            self._looks += 1
-            if self._waiting and self._looks * LOOK_SECONDS > EXCHANGE_SECONDS:
+            self._checks += 1
+            if self._waiting and self._checks * CHECK_SECONDS > EXCHANGE_SECONDS:
                 with suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -102,8 +102,8 @@ class Watchdog:
         line.close()
 
     def _work(self) -> None:
-        while not self._stopping.wait(LOOK_SECONDS):
+        while not self._stopping.wait(CHECK_SECONDS):
             with self._lock:
                 lines = tuple(self._lines)
             for line in lines:
-                line.look()
+                line.check()

@@ -25,7 +25,7 @@ class SqlQueries(SqlRooms, QueryStore):
 
     @override
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
-        return await scan(lambda look: self._list_thread.run(lambda: self._lists.look(tenant, chosen, look)), page)
+        return await scan(lambda part: self._list_thread.run(lambda: self._lists.scan_part(tenant, chosen, part)), page)
 
     @override
     async def list_attempts(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:

@@ -23,7 +23,7 @@ from ..rows import (
     to_message,
     to_thread,
 )
-from .scanning import Found, Look, text_length
+from .scanning import PartResult, ScanPart, text_length
 
 FEW_PLACES = 5
 """Up to so many positions are looked up one by one."""
@@ -204,12 +204,12 @@ class Reads(ABC):
                 break
         return messages
 
-    def look(self, tenant: str, chosen: MessageFilter, look: Look) -> Found:
+    def scan_part(self, tenant: str, chosen: MessageFilter, part: ScanPart) -> PartResult:
         """Return one part of `QueryStore.list_messages`."""
-        found = self._look(tenant, chosen, look)
+        found = self._scan_part(tenant, chosen, part)
         return found._replace(messages=self._with_positions(found.messages))
 
-    def _look(self, tenant: str, chosen: MessageFilter, look: Look) -> Found:
+    def _scan_part(self, tenant: str, chosen: MessageFilter, part: ScanPart) -> PartResult:
         """Return one part without positions, from the index with the fewest messages that do not match."""
         values = {
             "tenant": tenant,
@@ -218,35 +218,35 @@ class Reads(ABC):
             "priority": chosen.priority,
             "error_code": chosen.error_code,
             "fingerprint": chosen.fingerprint,
-            "limit": look.limit,
-            "before": 2**62 if look.before is None else look.before,
+            "limit": part.limit,
+            "before": 2**62 if part.before is None else part.before,
         }
         if chosen.thread_id is not None:
-            return self._look_in_thread(chosen.thread_id, look, values)
+            return self._scan_thread_part(chosen.thread_id, part, values)
         if chosen.states is not None and chosen.states <= UNFINISHED and self.value("count_unfinished") <= FEW:
-            return Found(self._page("list_unfinished_messages", most=look.length, **values), None)
+            return PartResult(self._page("list_unfinished_messages", most=part.length, **values), None)
         source = _source_of(chosen)
         newest: int | None = self.value(f"newest_{source}", tenant=tenant, before=values["before"])
         if newest is None:
-            return Found([], None)
-        first = newest - look.window + 1
-        messages = self._page(f"list_{source}", most=look.length, first=first, **values)
-        return _found(messages, look, None if first <= 1 else first)
+            return PartResult([], None)
+        first = newest - part.window + 1
+        messages = self._page(f"list_{source}", most=part.length, first=first, **values)
+        return _found(messages, part, None if first <= 1 else first)
 
-    def _look_in_thread(self, thread_id: str, look: Look, values: dict[str, Any]) -> Found:
+    def _scan_thread_part(self, thread_id: str, part: ScanPart, values: dict[str, Any]) -> PartResult:
         """Return one part within a thread, whose messages are in the order of their numbers."""
         place = {"tenant": values["tenant"], "thread_id": thread_id, "before": values["before"]}
-        newest = self.row("newest_in_thread" if look.before is None else "newest_in_thread_before", **place)
+        newest = self.row("newest_in_thread" if part.before is None else "newest_in_thread_before", **place)
         if newest is None:
-            return Found([], None)
+            return PartResult([], None)
         last, _ = newest
         messages = self._page(
-            "list_in_thread", most=look.length, thread_id=thread_id, last=last, first=last - look.window + 1, **values
+            "list_in_thread", most=part.length, thread_id=thread_id, last=last, first=last - part.window + 1, **values
         )
-        if last - look.window < 1:
-            return _found(messages, look, None)
-        below = self.value("number_in_thread", tenant=values["tenant"], thread_id=thread_id, below=last - look.window)
-        return _found(messages, look, None if below is None else below + 1)
+        if last - part.window < 1:
+            return _found(messages, part, None)
+        below = self.value("number_in_thread", tenant=values["tenant"], thread_id=thread_id, below=last - part.window)
+        return _found(messages, part, None if below is None else below + 1)
 
     def head(self, tenant: str, thread_id: str) -> Message | None:
         """Answer `QueryStore.get_head`."""
@@ -379,7 +379,7 @@ def _source_of(chosen: MessageFilter) -> str:
     return "cancelled" if chosen.states == CANCELLED else "messages"
 
 
-def _found(messages: list[Message], look: Look, before: int | None) -> Found:
+def _found(messages: list[Message], part: ScanPart, before: int | None) -> PartResult:
     """Return what was found. If the page was cut, the next part goes on after its last message."""
-    cut = len(messages) >= look.limit or text_length(messages) >= look.length
-    return Found(messages, messages[-1].number if cut and messages else before)
+    cut = len(messages) >= part.limit or text_length(messages) >= part.length
+    return PartResult(messages, messages[-1].number if cut and messages else before)

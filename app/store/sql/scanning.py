@@ -13,8 +13,8 @@ SHORT_SECONDS = 0.005
 LONG_SECONDS = 0.02
 
 
-class Look(NamedTuple):
-    """What one look takes: at most `limit` messages with so many characters, out of the `window` numbers `before`."""
+class ScanPart(NamedTuple):
+    """A part of a scan: up to `limit` messages with `length` characters, of the `window` numbers below `before`."""
 
     before: int | None
     window: int
@@ -22,25 +22,25 @@ class Look(NamedTuple):
     length: int
 
 
-class Found(NamedTuple):
-    """What one look found, and the number before which the next one goes on; None after the last message."""
+class PartResult(NamedTuple):
+    """The messages of one part, and the number below which the next part goes on; None after the last message."""
 
     messages: list[Message]
     before: int | None
 
 
-async def scan(look: Callable[[Look], Awaitable[Found]], page: Page) -> list[Message]:
+async def scan(scan_part: Callable[[ScanPart], Awaitable[PartResult]], page: Page) -> list[Message]:
     """Return a page from as many parts as it takes. The window grows while parts are fast, and shrinks when not."""
     found: list[Message] = []
     before = None if page.cursor is None else page.cursor[0]
     window, length = FIRST_WINDOW, 0
     while True:
         began = monotonic()
-        part = await look(Look(before, window, page.limit - len(found), PAGE_TEXT_LENGTH - length))
+        result = await scan_part(ScanPart(before, window, page.limit - len(found), PAGE_TEXT_LENGTH - length))
         took = monotonic() - began
-        found += part.messages
-        length += text_length(part.messages)
-        before = part.before
+        found += result.messages
+        length += text_length(result.messages)
+        before = result.before
         if before is None or len(found) >= page.limit or length >= PAGE_TEXT_LENGTH:
             return found
         if took < SHORT_SECONDS:
