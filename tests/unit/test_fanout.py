@@ -12,7 +12,7 @@ from app.events.tail import News, Streams
 from app.models.events import Event, EventPage, EventType
 from app.models.messages import MessageState
 from app.observability.outages import Outage
-from app.store.local_notifier import LocalNotifier
+from app.store.signals import LocalNotifier
 from tests.contract.builders import TENANT, start
 from tests.servers import until
 from tests.unit.test_streams import CountingStore

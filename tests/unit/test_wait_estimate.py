@@ -12,8 +12,8 @@ from app.events.wait_estimates import LOOKS_AT_ONCE, LOOKS_PER_SECOND, THROUGHPU
 from app.models.messages import Message, MessageState, Priority, Readiness
 from app.models.workers import AgentState, ServedAgent, Throughput, WorkerGroup
 from app.policy.wait_estimate import NOTHING, WaitingCode, wait_estimate
-from app.store.local_notifier import LocalNotifier
 from app.store.ports import MOVED
+from app.store.signals import LocalNotifier
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from ...errors import StoreError
 from ...observability.outages import hints_outage
-from ..local_notifier import LocalNotifier
+from ..signals import LocalNotifier
 from ..sql.group_commit import BatchRunner, GroupCommitThread, Operation, Result
 from .session import Session, step
 

@@ -12,8 +12,8 @@ from ...models.events import EventPage
 from ...models.messages import Message, Page, Thread
 from ...models.workers import Worker
 from ...policy.rank import RankPolicy
-from ..local_notifier import LocalNotifier
 from ..ports import PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, Capabilities, LeaseRenewer, Subscription
+from ..signals import LocalNotifier
 from . import replies
 from .command_pipeline import CommandPipeline, Listener, WritePipeline
 from .connection import Link, inspect, mapped_errors, refusal

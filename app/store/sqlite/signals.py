@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from ...errors import StoreError
 from ...observability.outages import hints_outage
-from ..local_notifier import LocalNotifier
+from ..signals import LocalNotifier
 from ..sql.group_commit import joined
 from .changes import Changes, Writing
 from .connection import Beats, Writer, connect, mapped_errors

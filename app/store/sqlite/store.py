@@ -10,9 +10,9 @@ from typing_extensions import override
 
 from ...clock import Clock, SteadyClock
 from ...policy.rank import RankPolicy
-from ..local_notifier import LocalNotifier, LocalSignals
 from ..parts import Settling
 from ..ports import Capabilities, Store
+from ..signals import LocalNotifier, LocalSignals
 from ..sql.control import SqlControl
 from ..sql.group_commit import GroupCommitThread
 from ..sql.named_sql import load_queries

@@ -1,4 +1,4 @@
-"""Hints between the tasks of one process."""
+"""Wake up tasks: hints within one process."""
 
 import asyncio
 from collections import defaultdict
