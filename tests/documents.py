@@ -39,7 +39,7 @@ INTERVALS = [
     ("maintenance.PROMOTE_SECONDS", "delayed messages that are due become ready"),
     ("maintenance.PRUNE_SECONDS", "old events and messages are deleted"),
     ("webhooks.sender.POLL_SECONDS", "a process looks for due deliveries"),
-    ("store.sqlite.store.HINT_POLL_SECONDS", "`sqlite-hints` looks for writes of other processes"),
+    ("store.sqlite.signals.HINT_POLL_SECONDS", "`sqlite-hints` looks for writes of other processes"),
     ("store.postgres.watchdog.EXCHANGE_SECONDS", "maximum wait for an answer of PostgreSQL"),
 ]
 OF_A_LEASE = [
@@ -48,7 +48,7 @@ OF_A_LEASE = [
     ("rescue_seconds", "a process looks for leases that ran out"),
 ]
 LIMITS = [
-    ("store.group_commit.MAX_BATCH", "pieces of work in one transaction"),
+    ("store.sql.group_commit.MAX_BATCH", "pieces of work in one transaction"),
     ("events.tail.READERS_A_POLL", "readers that look without a hint in each interval, all messages together"),
 ]
 

@@ -1,1 +1,1 @@
-"""Where everything is kept: ports in `base`, one package a backend."""
+"""Stores: the ports, one package for each engine, and what both SQL engines share."""
