@@ -46,7 +46,7 @@ class Settling:
         threads = {(message.tenant, message.thread_id) for message in messages}
         own: deque[Unsettled] = deque()
         for _ in range(len(left)):
-            place = left.popleft()  # no other caller comes between; what a thread adds meanwhile is behind these
+            place = left.popleft()  # no other task runs in between; what a thread adds meanwhile comes after these
             (own if (place.tenant, place.thread_id) in threads else left).append(place)
         if not own:
             return

@@ -34,7 +34,7 @@ def ending(outcome: Completed | Failed | Cancelled, now: int) -> Ending:
             return Ending(MessageState.COMPLETED, event, result=result, output=output)
         case Failed(error, code, fingerprint):
             event = NewEvent.failed(error, code, to_datetime(now))
-            # What a caller did not sort is a kind by its code.
+            # A failure without a fingerprint is grouped by its code.
             return Ending(MessageState.FAILED, event, error=error, error_code=code, fingerprint=fingerprint or code)
         case Cancelled():
             return Ending(MessageState.CANCELLED, NewEvent.cancelled(to_datetime(now)))

@@ -135,7 +135,7 @@ def connection_parameters(url: str) -> str:
         readable = rest.count("@") == authority.count("@") <= 1 and re.fullmatch(r"[\d,]*", str(given.get("port", "")))
     except psycopg.Error:
         readable = False
-    if not readable:  # nothing of it is told: what was taken for a host or a port may be a piece of the password
+    if not readable:  # repeat nothing of it: what looks like a host or a port may be a part of the password
         raise ConfigurationError(
             "DATABASE_URL: expected postgresql://user:password@host:port/database with special characters "
             "percent-encoded, got one that cannot be read"

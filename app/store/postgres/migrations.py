@@ -28,7 +28,7 @@ def prepare_database(parameters: str, *, allow_volatile: bool) -> bool:
     Raises ConfigurationError, StoreIncompatible, StoreUnavailable.
     """
     with mapped_errors(), connect(parameters) as connection:
-        with Watchdog.over(connection.fileno()):  # a server that hangs keeps none of its own time-outs
+        with Watchdog.over(connection.fileno()):  # a hanging server does not enforce its own time-outs
             refuse_pooling(connection, parameters)
             configure(connection)
             connection.prepare_threshold = None

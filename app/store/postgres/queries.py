@@ -26,7 +26,7 @@ class PostgresReads(Reads):
 
     @override
     def find_log(self, tenant: str, message_id: str, after: int, limit: int) -> tuple[str, int, int, Rows] | None:
-        # In one exchange with the server, since a reader waits for it at each event.
+        # One exchange with the server, since a reader waits for it at each event.
         found, bounds, rows = self.session.run_all(
             step("find_log", tenant=tenant, id=message_id),
             step("log_bounds", id=message_id),

@@ -25,7 +25,7 @@ class Runner(BatchRunner, ABC):
 
     @override
     def open(self) -> None:
-        # Where the server has no connection left, the session connects when there is work.
+        # If the server has no connection left, the session connects when there is work.
         with suppress(StoreUnavailable):
             self.session.open()
 

@@ -72,7 +72,7 @@ class HintSender(BatchRunner):
 
     @override
     def run(self, batch: list[Operation]) -> list[Result]:
-        # A hint that cannot be sent is lost: whoever waits for it also polls.
+        # A hint that cannot be sent is lost. Its receivers also poll.
         topics: set[str] = set().union(*(operation.work for operation in batch))
         try:
             with self._session.statement():
@@ -112,7 +112,7 @@ class Listener:
             while not self._closing.is_set():
                 try:
                     self._pass_on()
-                except Exception as error:  # whatever it was, hints are to be heard again
+                except Exception as error:  # go on listening, whatever it was
                     if isinstance(error, StoreError):
                         self._outage.fails("listen", "Listening for hints failed, trying again: %s", error)
                     else:
@@ -176,5 +176,5 @@ class Hints:
 
     def _in_loop(self, call: Callable[[Collection[str]], None], topics: Collection[str]) -> None:
         if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is gone, and all subscribers with it
+            with contextlib.suppress(RuntimeError):  # the event loop is closed, and has no subscribers any more
                 self._loop.call_soon_threadsafe(call, topics)

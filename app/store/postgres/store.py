@@ -62,7 +62,7 @@ class PostgresStore(
         self._sessions: list[Session] = []
         self._threads: list[tuple[Session, GroupCommitThread]] = []
         self._hints = Hints(self._notifier, self._session)
-        # These two first: where connections are few, the store opens with them and reports it.
+        # These two come first: if connections are few, the store opens with them and reports it.
         self._reads = PostgresReads(self._session())
         self._read_thread = self._thread("read", Reading(self._reads.session))
         self._make_upkeep(ranks or RankPolicy())
@@ -74,7 +74,7 @@ class PostgresStore(
     def _make_upkeep(self, ranks: RankPolicy) -> None:
         session = self._session()
         self._upkeep = UpkeepWrites(session, self._clock)
-        # Many messages at once take long, and whoever cancels or answers one does not wait for that.
+        # Requeue and purge of many messages take long. Cancels and answers do not wait for them.
         self._dead_letters = ControlWrites(session, self._clock, ranks)
         self._upkeep_thread = self._dead_letter_thread = self._thread("upkeep", OneByOne(session, self._hints.publish))
 
@@ -142,8 +142,7 @@ class PostgresStore(
 
     @override
     async def ping(self) -> None:
-        # A server that takes no writes does not answer as it should; neither does one that has no connection left for
-        # some of what this process does.
+        # A server that takes no writes does not answer as it should, nor does one without a connection for each thread.
         await self._read_thread.run(self._reads.prove_writable)
         await self._connect_all()
 

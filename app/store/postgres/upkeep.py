@@ -136,5 +136,5 @@ class UpkeepWrites(Changes, UpkeepChanges):
     def prune_workers(self, silent_for_ms: int) -> None:
         with self.transaction() as (now, _):
             self.rows("prune_workers", before=now - silent_for_ms)
-            if self.value("lock_folding"):  # what connections that are gone have counted is added up
+            if self.value("lock_folding"):  # add up the totals of closed connections
                 self.session.run_all(step("fold_tallies"), step("fold_levels"), step("fold_commits"))

@@ -21,7 +21,7 @@ class Line:
     """The socket of one connection. It is cut when an answer takes too long, and whoever waits gets an error."""
 
     def __init__(self, descriptor: int) -> None:
-        self._socket = socket.socket(fileno=os.dup(descriptor))  # our own: the driver may close its at any time
+        self._socket = socket.socket(fileno=os.dup(descriptor))  # a copy: the driver may close its own at any time
         self._lock = threading.Lock()
         self._waiting = False
         self._checks = 0

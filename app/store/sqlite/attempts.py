@@ -41,7 +41,7 @@ class AttemptWrites(Changes):
         ).fetchall()
         messages: list[Message] = []
         began: list[tuple[int, int, NewEvent]] = []
-        events: dict[int, NewEvent] = {}  # few attempts are not the first
+        events: dict[int, NewEvent] = {}  # most attempts are the first and share one event
         for row in claimed:
             message = to_message(row)
             messages.append(message)

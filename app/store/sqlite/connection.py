@@ -285,8 +285,7 @@ class Writer(Connected):
 
     @override
     def commit(self, batch: list[Operation]) -> list[Result]:
-        # Few operations raise after they have written, so only a batch with such a one is run with savepoints: a
-        # second time, from its beginning.
+        # Few operations raise after they have written. Only a batch with one of them is run again, with savepoints.
         self._with_savepoints = False
         try:
             return super().commit(batch)

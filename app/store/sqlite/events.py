@@ -36,7 +36,7 @@ class SqliteEvents(SqlRooms, EventLog):
 
     @override
     async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
-        # Does not wait for the disk: the finish that follows makes these durable.
+        # Does not wait for the disk: the finish makes these events durable.
         return await self._write_thread.run(
             lambda: self._events.append(lease, events), durable=False, size=events_size(events)
         )

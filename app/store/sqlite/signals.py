@@ -66,7 +66,7 @@ class Hints:
         if writes.touched and self._loop is not None:
             topics = tuple(writes.touched)
             writes.touched.clear()
-            with contextlib.suppress(RuntimeError):  # the loop is gone, and all subscribers with it
+            with contextlib.suppress(RuntimeError):  # the event loop is closed, and has no subscribers any more
                 self._loop.call_soon_threadsafe(self._notifier.publish, *topics)
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -83,7 +83,7 @@ class Hints:
                 self._closing.wait(LISTEN_AGAIN_SECONDS)
 
     def _listen_on(self, connection: apsw.Connection, loop: asyncio.AbstractEventLoop) -> None:
-        with contextlib.closing(connection), contextlib.suppress(RuntimeError):  # of a loop that is closed
+        with contextlib.closing(connection), contextlib.suppress(RuntimeError):  # the event loop is closed
             seen_version, seen_hint = -1, connection.execute(self._queries["last_hint"]).get
             while not self._closing.wait(HINT_POLL_SECONDS):
                 version = connection.execute("PRAGMA data_version").get

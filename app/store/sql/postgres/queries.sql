@@ -1,7 +1,7 @@
--- Named queries; `app.store.sql.named_sql` reads them. {name} takes in the text of another entry.
+-- Named queries, read by `app.store.sql.named_sql`. {name} is replaced by the text of that entry.
 --
--- Who locks several rows locks keys of requests before threads before messages, each in the order of their keys, so that
--- nobody waits in a circle. A message that is queued but not ready is changed under the lock of its thread only.
+-- Lock order: request keys, then threads, then messages, each sorted by key. This rules out deadlocks. A message that is
+-- queued but not ready is changed under the lock of its thread only.
 
 -- name: text_octets
 octet_length(content) + coalesce(octet_length(result), 0) + coalesce(octet_length(output), 0)
@@ -10,11 +10,11 @@ octet_length(content) + coalesce(octet_length(result), 0) + coalesce(octet_lengt
 (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 
 -- name: next_fence
--- From the clock: a row that a failover took back to an earlier state must not give out the same fence a second time.
+-- From the clock: a row that a failover restored to an earlier state must not issue the same fence twice.
 greatest(fence + 1, %(now)s * 1000 + mod(extract(microseconds FROM clock_timestamp())::bigint, 1000))
 
 -- name: read_clock
--- The only use of the server's clock: all else is dated with the store's time, see `app.clock`.
+-- The only use of the server's clock. Everything else is dated with the store's time, see `app.clock`.
 SELECT {server_time}, epoch, correction, since, seen, boot, ahead, noted FROM clock
 
 -- name: keep_clock_state
@@ -42,8 +42,8 @@ ON CONFLICT (session) DO UPDATE SET number = excluded.number, committed_at = exc
 SELECT pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())
 
 -- name: end_backend
--- No row when it has ended already; false when it would not end in time. Then, whether its commit is done here and only
--- waits for a synchronous standby.
+-- No row: the backend has already ended. False: it did not end in time. The second column says whether its commit is
+-- done here and only waits for a synchronous standby.
 SELECT pg_terminate_backend(pid, %(milliseconds)s), coalesce(wait_event = 'SyncRep', FALSE) FROM pg_stat_activity
 WHERE pid = %(pid)s AND backend_start = %(started)s
 
@@ -51,7 +51,7 @@ WHERE pid = %(pid)s AND backend_start = %(started)s
 SELECT 1 FROM commits WHERE session = %(session)s AND number = %(number)s
 
 -- name: is_read_only
--- Of the server: the transactions of reads always are.
+-- Asks about the server: transactions of reads are always read-only.
 SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean FROM queue
 
 -- name: queue_id
@@ -64,8 +64,8 @@ SELECT count(*) FROM messages WHERE state = 'processing'
 SELECT coalesce((SELECT sum(messages) FROM tallies WHERE state = 'unfinished'), 0)::bigint - ({count_processing})
 
 -- name: enter_threads
--- Locks the order of these threads for this transaction: two messages cannot get numbers in one order and commit in the
--- other. The caller gives the threads sorted.
+-- Locks these threads for this transaction, so that two messages cannot get numbers in one order and commit in the other.
+-- The threads must be sorted.
 INSERT INTO threads AS thread (
     tenant, thread_id, last_number, created_at, last_activity, last_message_preview, unfinished
 )
@@ -99,7 +99,7 @@ ORDER BY ordinal
 RETURNING id, number
 
 -- name: enter_keys
--- Those that stand for no request yet are taken; two transactions cannot both take one. The caller gives them sorted.
+-- Takes the keys that no request has used. Two transactions cannot both take one. The keys must be sorted.
 INSERT INTO request_keys AS known (tenant, key, fingerprint, receipts, created_at)
 SELECT tenant, key, fingerprint, '', %(now)s
 FROM unnest(%(tenants)s::text[], %(keys)s::text[], %(fingerprints)s::text[]) AS given (tenant, key, fingerprint)
@@ -129,9 +129,9 @@ DELETE FROM request_keys WHERE (tenant, key) IN (
 )
 
 -- name: lift_threads
--- Priority inheritance: those ahead in the thread wait no longer than these would. Ranks never fall along a thread, so
--- the messages to lift are its tail, and the walk from the end stops at the first one that needs no lifting, or after
--- so many of them: `settle_thread` goes on from there.
+-- Priority inheritance: messages ahead in the thread wait no longer than these would. Ranks never fall along a thread.
+-- The messages to lift are therefore its tail: the walk from the end stops at the first one that needs no lifting, or
+-- at the limit, from where `settle_thread` goes on.
 WITH bounds AS MATERIALIZED (  -- else the planner may walk the tail again for each message
     SELECT lift.*, coalesce((
         SELECT ahead.thread_number FROM (
@@ -158,7 +158,7 @@ WITH bounds AS MATERIALIZED (  -- else the planner may walk the tail again for e
 SELECT tenant, thread_id, min(thread_number) FROM lifted GROUP BY tenant, thread_id HAVING count(*) >= %(limit)s
 
 -- name: settle_thread
--- Ranks from the base ranks anew, of some messages before one, which hands on its own rank.
+-- Computes ranks again from the base ranks, for some messages before a given one, which passes on its own rank.
 UPDATE messages SET rank = settled.rank
 FROM (
     SELECT number, least(
@@ -178,7 +178,7 @@ WHERE messages.number = settled.number AND messages.rank <> settled.rank
 RETURNING messages.thread_number
 
 -- name: nth_before
--- The place in a thread that has this many waiting messages, less one, between itself and another.
+-- The thread number with limit - 1 waiting messages between itself and `below`.
 SELECT thread_number FROM messages
 WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'queued' AND thread_number < %(below)s
 ORDER BY thread_number DESC LIMIT 1 OFFSET %(limit)s - 1
@@ -187,7 +187,7 @@ ORDER BY thread_number DESC LIMIT 1 OFFSET %(limit)s - 1
 SELECT 1 FROM threads WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s FOR NO KEY UPDATE
 
 -- name: lock_tail
--- Under the lock of the thread.
+-- The thread must be locked.
 SELECT {locked_columns} FROM messages WHERE number = ANY (ARRAY(
     SELECT number FROM messages
     WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'queued'
@@ -199,7 +199,7 @@ ORDER BY number FOR NO KEY UPDATE
 SELECT 1 FROM request_keys WHERE tenant = %(tenant)s AND key = %(key)s AND created_at > %(after)s
 
 -- name: inherited_ahead
--- Whether the message just ahead in the thread has its rank from one behind it.
+-- Whether the message directly ahead in the thread inherited its rank.
 SELECT rank < base_rank FROM messages
 WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'queued' AND thread_number < %(thread_number)s
 ORDER BY thread_number DESC LIMIT 1
@@ -210,8 +210,8 @@ WHERE (tenant, thread_id) IN (SELECT tenant, thread_id FROM messages WHERE id = 
 ORDER BY tenant, thread_id FOR NO KEY UPDATE
 
 -- name: promote_next
--- Under the locks of their threads, whose heads have ended. The search begins behind these: the index holds what has left
--- the thread until it is vacuumed, and an update that inserts where it searches cannot mark that as dead.
+-- The threads must be locked; their heads have ended. The search begins behind the heads: until a vacuum the index keeps
+-- messages that have left the thread, and an update that inserts where it searches cannot mark them as dead.
 UPDATE messages SET
     readiness = CASE WHEN run_at <= %(now)s THEN 'ready' ELSE 'delayed' END,
     rank = CASE WHEN run_at <= %(now)s THEN rank END,
@@ -226,7 +226,7 @@ CROSS JOIN LATERAL (
 WHERE messages.number = head.number
 
 -- name: rank_of_head
--- The rank that the first unfinished message of a thread has when it waits.
+-- The rank of the first unfinished message of a thread while it waits.
 least(base_rank, (
     SELECT behind.rank FROM messages AS behind
     WHERE behind.tenant = messages.tenant AND behind.thread_id = messages.thread_id
@@ -273,13 +273,13 @@ SELECT number, rank FROM messages
 WHERE number = ANY (ARRAY(SELECT json_array_elements_text(%(numbers)s::json)::bigint)) AND state = 'queued'
 
 -- name: places_to
--- The last places of a level, the last one first.
+-- Places (rank, number) from the end of a level, last first.
 SELECT rank, number FROM messages
 WHERE state = 'queued' AND rank >= %(rank)s AND rank < (%(rank)s / 1000000000000000 + 1) * 1000000000000000
 ORDER BY rank DESC, number DESC LIMIT %(most)s
 
 -- name: list_messages
--- Of a range of numbers, so that a filter which fits nothing looks at few.
+-- One range of numbers, so that a filter that matches nothing reads few rows.
 SELECT {message_columns} FROM (
     SELECT {message_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
@@ -293,7 +293,7 @@ SELECT {message_columns} FROM (
 SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND number < %(before)s
 
 -- name: list_failed
--- As list_messages, on the index of the few that failed.
+-- Like list_messages, on the index of failed messages.
 SELECT {message_columns} FROM (
     SELECT {message_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
@@ -307,7 +307,7 @@ SELECT {message_columns} FROM (
 SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND number < %(before)s AND state = 'failed'
 
 -- name: list_cancelled
--- As list_failed.
+-- Like list_failed.
 SELECT {message_columns} FROM (
     SELECT {message_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
@@ -321,7 +321,7 @@ SELECT {message_columns} FROM (
 SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND number < %(before)s AND state = 'cancelled'
 
 -- name: list_in_thread
--- As list_messages, of a range of a thread.
+-- Like list_messages, for a range of a thread.
 SELECT {message_columns} FROM (
     SELECT {message_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
@@ -337,7 +337,7 @@ SELECT thread_number, number FROM messages WHERE tenant = %(tenant)s AND thread_
 ORDER BY thread_number DESC LIMIT 1
 
 -- name: newest_in_thread_before
--- The message of the cursor tells its place in the thread; if it is gone, the thread is walked.
+-- Finds the place in the thread by the message of the cursor. If that is deleted, walks the thread.
 SELECT thread_number, number FROM messages
 WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND number < %(before)s
     AND thread_number <= coalesce((
@@ -351,7 +351,7 @@ SELECT number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_i
 ORDER BY thread_number DESC LIMIT 1
 
 -- name: list_unfinished_messages
--- As list_messages, by state; for when there are few.
+-- Like list_messages, by state, for when few are unfinished.
 SELECT {message_columns} FROM (
     SELECT {message_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
@@ -372,7 +372,7 @@ SELECT coalesce(sum(messages), 0)::bigint FROM tallies
 WHERE state IN ('unfinished', 'interrupted')
 
 -- name: list_attempts
--- `|| ''` keeps the planner from the index of a tenant's messages.
+-- `|| ''` keeps the planner from the index of the tenant's messages.
 SELECT messages.id, attempts.attempt, attempts.worker_id, attempts.started_at, attempts.ended_at, attempts.error,
     attempts.error_code, attempts.details
 FROM json_array_elements_text(%(ids)s::json) AS named (id)
@@ -381,7 +381,7 @@ JOIN attempts ON attempts.message = messages.number
 ORDER BY messages.number, attempts.fence
 
 -- name: group_dead_letters
--- Counted from the index alone; of each kind only the newest row is looked up.
+-- Counts from the index alone and reads only the newest row of each group.
 WITH kinds AS MATERIALIZED (
     SELECT fingerprint, count(*) AS messages, min(completed_at) AS first, max(completed_at) AS last
     FROM messages WHERE tenant = %(tenant)s AND state = 'failed'
@@ -396,7 +396,7 @@ FROM kinds CROSS JOIN LATERAL (
 ORDER BY kinds.last DESC, kinds.fingerprint
 
 -- name: throughput
--- Not far back: where few of the newest were completed, a few have to do.
+-- Reads 20 times the limit at most: if few of the newest messages completed, the mean is of those few.
 SELECT paused, (
     SELECT coalesce(json_agg(json_build_array(slots, agents)), '[]')::text FROM (
         SELECT sum(slots)::bigint AS slots, agents FROM workers GROUP BY agents
@@ -424,7 +424,7 @@ SELECT number, rank, readiness FROM messages WHERE id = %(id)s AND tenant = %(te
 SELECT number, rank FROM messages WHERE number = ANY (%(numbers)s::bigint[]) AND state = 'queued'
 
 -- name: count_levels
--- Waiting messages of the levels before this rank's, and of its own level.
+-- The number of waiting messages in better levels than this rank's, and in its own level.
 SELECT
     coalesce(sum(waiting) FILTER (WHERE level < %(rank)s / 1000000000000000), 0)::bigint,
     coalesce(sum(waiting) FILTER (WHERE level = %(rank)s / 1000000000000000), 0)::bigint
@@ -451,14 +451,14 @@ SELECT count(*) FROM (
 ) AS behind
 
 -- name: places_from
--- The places of a level from this one on.
+-- Places of a level from this one on.
 SELECT rank, number FROM messages
 WHERE state = 'queued' AND rank < (%(rank)s / 1000000000000000 + 1) * 1000000000000000
     AND (rank, number) >= (%(rank)s, %(number)s)
 ORDER BY rank, number LIMIT %(most)s
 
 -- name: list_queued
--- Ends early, here and below, so that no page is larger in memory than its texts may be.
+-- This and the next lists end early, so that no page takes more memory than its texts may.
 SELECT {message_columns} FROM (
     SELECT {message_columns}, rank, sum(octet_length(content)) OVER (ORDER BY rank, number ROWS UNBOUNDED PRECEDING)
         - octet_length(content) AS before
@@ -468,7 +468,7 @@ SELECT {message_columns} FROM (
 ) AS page WHERE before < {page_octets} ORDER BY rank, number
 
 -- name: page_octets
--- Four for each character of PAGE_TEXT_LENGTH, the most that UTF-8 needs: the page itself is cut by characters.
+-- Four bytes, the most in UTF-8, for each character of PAGE_TEXT_LENGTH. The caller then cuts the page by characters.
 16777216
 
 -- name: list_delayed
@@ -509,7 +509,7 @@ UNION ALL
 SELECT 'processing', messages FROM running
 
 -- name: list_threads
--- A claim is activity of its thread, but it locks no thread: until the attempt is over, the running message tells when.
+-- A claim counts as activity of the thread but locks no thread. Until the attempt ends, the running message has the time.
 WITH running AS (
     SELECT thread_id, changed_at FROM messages
     WHERE state = 'processing' AND tenant = %(tenant)s AND thread_id IS NOT NULL
@@ -546,10 +546,10 @@ WHERE threads.tenant = %(tenant)s AND threads.thread_id = %(thread_id)s
 GROUP BY threads.tenant, threads.thread_id, running.changed_at
 
 -- name: claim
--- How many of each agent are among the first of all is looked up before any is locked, so that no message is locked
--- without being taken; one agent alone takes what it finds.
--- Nothing starts before what it waited for, by which another process may have dated its last change: their times differ
--- by what an answer of the server takes.
+-- With several agents, first finds how many of each are among the first of all, so that no message is locked without
+-- being claimed.
+-- No message starts earlier than the change it waited for. Another process may have dated that change: their clocks
+-- differ by the time of one answer from the server.
 WITH quota AS (
     SELECT agent, count(*) AS most FROM (
         SELECT named.agent FROM (SELECT FROM queue WHERE NOT paused) AS working
@@ -584,7 +584,7 @@ messages.readiness, messages.attempt, messages.crashes, messages.fence, messages
 messages.webhook_events
 
 -- name: lock_leased
--- The guard of every change of an attempt. FOR UPDATE, here and in lock_expired, keeps out `share_leased`.
+-- Guards every change of an attempt. FOR UPDATE, here and in lock_expired, conflicts with `share_leased`.
 SELECT {locked_columns}
 FROM unnest(%(ids)s::text[], %(fences)s::bigint[]) AS lease (id, fence)
 JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND messages.state = 'processing'
@@ -594,12 +594,12 @@ ORDER BY messages.number FOR UPDATE OF messages
 SELECT {locked_columns} FROM messages WHERE id = %(id)s AND tenant = %(tenant)s FOR NO KEY UPDATE
 
 -- name: lock_messages
--- Also for a new number, which is a key.
+-- FOR UPDATE also because a requeue changes the number, which is a key.
 SELECT {locked_columns} FROM messages WHERE id = ANY (%(ids)s::text[]) AND tenant = %(tenant)s
 ORDER BY number FOR UPDATE
 
 -- name: lock_unfinished
--- Under the locks of their threads: until then only a claim changes their states.
+-- The threads must be locked. From then on only a claim can change these states.
 SELECT {locked_columns} FROM messages WHERE number = ANY (ARRAY(
     SELECT open.number FROM unnest(%(tenants)s::text[], %(threads)s::text[]) AS thread (tenant, thread_id)
     CROSS JOIN LATERAL (
@@ -616,12 +616,12 @@ SELECT {locked_columns} FROM messages WHERE number = ANY (ARRAY(
 ORDER BY number FOR NO KEY UPDATE
 
 -- name: find_ended
--- A finish that is repeated is told by its fence, which only another attempt, a rescue or a release would have raised.
+-- Recognizes a repeated finish by its fence, which only another attempt, a rescue or a release raises.
 SELECT messages.id, messages.fence FROM unnest(%(ids)s::text[], %(fences)s::bigint[]) AS lease (id, fence)
 JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND messages.completed_at IS NOT NULL
 
 -- name: find_logs
--- The last event of each message, and where its present attempt begins; under the locks of the messages.
+-- The last event of each message, and the first event of its present attempt. The messages must be locked.
 SELECT messages.number, coalesce(last.id, 0), coalesce(attempt.id, 1)
 FROM messages
 LEFT JOIN LATERAL (
@@ -633,7 +633,8 @@ LEFT JOIN LATERAL (
 WHERE messages.id = ANY (%(ids)s::text[])
 
 -- name: end_messages
--- `taken`: not by who holds the lease, whose fence stays, so that a finish that is repeated can be told.
+-- `taken`: the message ends without its lease, so the fence is raised. Otherwise the fence stays, so that a repeated
+-- finish is recognized.
 UPDATE messages SET
     state = given.state, readiness = NULL, rank = NULL, result = given.result, output = given.output,
     error = given.error, error_code = given.error_code, fingerprint = given.fingerprint, interrupt = NULL,
@@ -647,7 +648,7 @@ FROM unnest(
 WHERE messages.number = given.number
 
 -- name: note_attempts
--- Before the change of state, from which on it is not known who made the attempt and when it began.
+-- Runs before the change of state, which forgets the worker and the start of the attempt.
 INSERT INTO attempts (message, fence, attempt, worker_id, started_at, ended_at, error, error_code, details)
 SELECT messages.number, messages.fence, messages.attempt, coalesce(messages.worker_id, ''), messages.changed_at,
     %(now)s, given.error, given.error_code, given.details
@@ -665,7 +666,7 @@ FROM unnest(%(numbers)s::bigint[], %(interrupts)s::text[], %(expire_at)s::bigint
 WHERE messages.number = given.number
 
 -- name: resume_message
--- The attempt that asked is not counted: the run with the answer has its number again.
+-- The attempt that asked is not counted: the attempt with the answer gets its number again.
 UPDATE messages SET
     state = 'queued', readiness = 'ready', run_at = 0, rank = {rank_of_head}, resume_value = %(value)s,
     attempt = greatest(attempt - 1, 0), interrupt_expires_at = NULL, changed_at = %(now)s
@@ -684,7 +685,7 @@ SELECT {locked_columns} FROM (
 UPDATE messages SET cancel_requested = TRUE WHERE number = ANY (%(numbers)s::bigint[])
 
 -- name: reprioritize
--- In a thread, the rank follows by `settle_thread`.
+-- In a thread, `settle_thread` sets the rank.
 UPDATE messages SET
     priority = %(priority)s, base_rank = base_rank + %(step)s,
     rank = CASE WHEN thread_id IS NULL THEN rank + %(step)s ELSE rank END
@@ -694,7 +695,7 @@ WHERE number = %(number)s
 SELECT nextval('agent_queue.messages_number_seq') FROM generate_series(1, %(count)s)
 
 -- name: requeue_messages
--- As if they were accepted now.
+-- As if these messages were accepted now.
 UPDATE messages SET
     number = given.new_number, thread_number = given.thread_number, state = 'queued', readiness = given.readiness, run_at = 0,
     base_rank = given.base_rank, rank = given.rank, attempt = 0, crashes = 0, fence = {next_fence},
@@ -711,7 +712,7 @@ RETURNING messages.id, messages.fence
 INSERT INTO dropped_logs (message) SELECT unnest(%(numbers)s::bigint[])
 
 -- name: delete_dropped_events
--- Logs that another process is at are passed over.
+-- Skips logs that another process is deleting.
 WITH log AS MATERIALIZED (
     SELECT message FROM dropped_logs ORDER BY message FOR UPDATE SKIP LOCKED LIMIT %(limit)s
 ), part AS MATERIALIZED (
@@ -735,7 +736,7 @@ WHERE attempts.message = given.number
 DELETE FROM messages WHERE number = ANY (%(numbers)s::bigint[])
 
 -- name: put_back_messages
--- Back to the queue as the heads of their threads, with the ranks they would have had there all the time.
+-- Puts messages back as heads of their threads, with the ranks of heads.
 UPDATE messages SET
     state = 'queued', readiness = CASE WHEN given.run_at <= %(now)s THEN 'ready' ELSE 'delayed' END,
     run_at = CASE WHEN given.run_at <= %(now)s THEN 0 ELSE given.run_at END,
@@ -746,12 +747,12 @@ FROM unnest(%(numbers)s::bigint[], %(run_ats)s::bigint[], %(refunds)s::bigint[])
 WHERE messages.number = given.number
 
 -- name: find_expired
--- A row without a lease, of whatever origin, has run out.
+-- A row without a lease counts as expired, whatever its origin.
 SELECT id FROM messages WHERE state = 'processing' AND coalesce(lease_until, 0) <= %(now)s
 ORDER BY coalesce(lease_until, 0), number LIMIT %(limit)s
 
 -- name: lock_expired
--- Those that a worker is about to finish are left to it. OFFSET keeps the planner from walking all that have run out.
+-- Skips messages that a worker is finishing. OFFSET keeps the planner from walking all expired leases.
 SELECT {locked_columns} FROM (
     SELECT * FROM messages WHERE id = ANY (%(ids)s::text[]) ORDER BY number OFFSET 0 FOR UPDATE SKIP LOCKED
 ) AS messages WHERE state = 'processing' AND coalesce(lease_until, 0) <= %(now)s
@@ -762,9 +763,9 @@ JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND mes
     AND messages.worker_id = %(id)s AND messages.lease_until > moment.now
 
 -- name: beat
--- A lease that ran out is not revived: the rescue has it from here on. A beat waits for nobody: a row that is locked is
--- being ended, which may take seconds for a long answer, or is asked to cancel. It is still held, as far as is known.
--- No rescue takes it while it is locked, and where it is not ended after all, the next beat extends it.
+-- An expired lease is not revived: the rescue takes it. A heartbeat waits for no lock. A locked row is being ended, which
+-- may take seconds for a long answer, or is being cancelled. It still counts as held: no rescue takes it while it is
+-- locked, and if it is not ended after all, the next heartbeat extends it.
 WITH moment AS MATERIALIZED (SELECT %(now)s::bigint AS now),
 shown AS (
     INSERT INTO workers (id, host, pid, slots, agents, started_at, last_beat)
@@ -821,15 +822,15 @@ FROM unnest(%(messages)s::bigint[], %(ids)s::bigint[], %(types)s::text[], %(data
     AS given (message, id, type, data)
 
 -- name: add_next_events
--- Behind the last one of each message; under the locks of the messages.
+-- Appends to each log. The messages must be locked.
 INSERT INTO events (message, id, type, data, created_at)
 SELECT message, coalesce((SELECT max(id) FROM events WHERE events.message = given.message), 0) + 1, type, data, %(now)s
 FROM unnest(%(messages)s::bigint[], %(types)s::text[], %(data)s::text[]) AS given (message, type, data)
 
 -- name: share_leased
--- FOR KEY SHARE waits for a rescue or a finish that is under way, since these lock FOR UPDATE, and then looks again. It
--- does not keep a beat from extending the lease while megabytes are written. A condition in the INSERT alone would not
--- look again, and let a worker that lost its lease write.
+-- FOR KEY SHARE waits for a running rescue or finish, which lock FOR UPDATE, and then checks the row again. It does not
+-- block a heartbeat while megabytes are written. A condition in the INSERT alone would not check again and would let a
+-- worker write that lost its lease.
 SELECT messages.number, messages.id, messages.fence
 FROM unnest(%(ids)s::text[], %(fences)s::bigint[]) AS lease (id, fence)
 JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND messages.state = 'processing'
@@ -860,7 +861,7 @@ WHERE completed_at IS NOT NULL AND NOT log_pruned AND completed_at < %(before)s
 ORDER BY completed_at, number LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: prune_logs
--- The terminal event stays: a late reader is told how it ended.
+-- The terminal event stays, so that a late reader learns how the message ended.
 DELETE FROM events USING unnest(%(numbers)s::bigint[]) AS ended (number)
 WHERE message = ended.number AND id < (SELECT max(id) FROM events AS later WHERE later.message = ended.number)
 
@@ -917,7 +918,7 @@ SELECT {delivery_columns} FROM deliveries WHERE message_id = %(message_id)s AND 
 ORDER BY created_at, id
 
 -- name: find_deliveries
--- The newest of each state and event, each from its own range of the index, so that no filter passes over others.
+-- Takes the newest of each state and event from its own range of the index, so that no filter reads over others.
 SELECT {delivery_record_columns} FROM deliveries WHERE id = ANY (ARRAY(
     SELECT newest.id
     FROM json_array_elements_text(%(states)s::json) AS named_state (state)

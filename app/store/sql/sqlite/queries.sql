@@ -1,4 +1,4 @@
--- Named queries; `app.store.sql.named_sql` reads them. {name} takes in the text of another entry.
+-- Named queries, read by `app.store.sql.named_sql`. {name} is replaced by the text of that entry.
 
 -- name: queue_id
 SELECT id FROM queue
@@ -7,8 +7,8 @@ SELECT id FROM queue
 SELECT coalesce(sum(messages), 0) FROM tallies WHERE state = 'queued'
 
 -- name: extend_thread
--- The number of the last of :count messages to come, and whether they find others unfinished.
--- Locks the thread's order for this transaction: two messages cannot get numbers in one order and commit in the other.
+-- Reserves :count numbers and returns the last one, and whether the thread has unfinished messages. The row is locked for
+-- this transaction, so that two messages cannot get numbers in one order and commit in the other.
 INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, last_message_preview)
 VALUES (:tenant, :thread_id, :count, :now, :now, :preview)
 ON CONFLICT (tenant, thread_id) DO UPDATE SET
@@ -29,7 +29,7 @@ INSERT INTO messages (
 RETURNING number
 
 -- name: list_unfinished
--- Three queries, each on an index of its state.
+-- Three queries, each on the index of one state.
 SELECT number FROM (
     SELECT number, thread_number FROM messages
     WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'processing'
@@ -67,15 +67,15 @@ VALUES (:tenant, :key, :fingerprint, :receipts, :now)
 DELETE FROM request_keys WHERE created_at <= :before
 
 -- name: needs_lift
--- Whether the message just ahead in the thread waits longer than this one would.
+-- Whether the message directly ahead in the thread has a worse rank than this one.
 SELECT rank > :rank FROM messages INDEXED BY messages_queued_in_thread
 WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number < :thread_number
 ORDER BY thread_number DESC LIMIT 1
 
 -- name: lift_thread
--- Priority inheritance: those ahead in the thread wait no longer than this one would. Ranks never fall along a thread,
--- so the messages to lift are its tail, and the walk from the end stops at the first one that needs no lifting, or after
--- :limit of them: `settle_thread` goes on from there.
+-- Priority inheritance: messages ahead in the thread wait no longer than this one would. Ranks never fall along a thread.
+-- The messages to lift are therefore its tail: the walk from the end stops at the first one that needs no lifting, or
+-- at :limit, from where `settle_thread` goes on.
 UPDATE messages SET rank = :rank
 WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number > coalesce((
     SELECT thread_number FROM (
@@ -90,7 +90,7 @@ WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND threa
 ), 0) AND thread_number < :thread_number AND rank > :rank  -- not a delayed head, whose rank is NULL
 
 -- name: settle_thread
--- Ranks from the base ranks anew, of the :limit messages before one, which hands on its own rank.
+-- Computes ranks again from the base ranks, for :limit messages before a given one, which passes on its own rank.
 UPDATE messages SET rank = settled.rank
 FROM (
     SELECT number, min(:inherited, min(base_rank) OVER (ORDER BY thread_number DESC ROWS UNBOUNDED PRECEDING)) AS rank
@@ -105,13 +105,13 @@ WHERE messages.number = settled.number AND messages.rank <> settled.rank
 RETURNING thread_number
 
 -- name: inherited_from
--- The rank that this place in a thread and those behind it hand on.
+-- The rank that this message and those behind it pass on.
 SELECT rank FROM messages INDEXED BY messages_queued_in_thread
 WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number >= :below
 ORDER BY thread_number LIMIT 1
 
 -- name: nth_before
--- The place in a thread that has :limit - 1 waiting messages between itself and this one.
+-- The thread number with :limit - 1 waiting messages between itself and :below.
 SELECT thread_number FROM messages INDEXED BY messages_queued_in_thread
 WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number < :below
 ORDER BY thread_number DESC LIMIT 1 OFFSET :limit - 1
@@ -122,7 +122,7 @@ WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued'
 ORDER BY thread_number DESC LIMIT :limit
 
 -- name: inherited_ahead
--- Whether the message just ahead in the thread has its rank from one behind it.
+-- Whether the message directly ahead in the thread inherited its rank.
 SELECT rank < base_rank FROM messages INDEXED BY messages_queued_in_thread
 WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number < :thread_number
 ORDER BY thread_number DESC LIMIT 1
@@ -138,7 +138,7 @@ WHERE number = (
 )
 
 -- name: rank_of_head
--- The rank that the first unfinished message of a thread has when it waits.
+-- The rank of the first unfinished message of a thread while it waits.
 min(base_rank, coalesce((
     SELECT behind.rank FROM messages AS behind
     WHERE behind.tenant = messages.tenant AND behind.thread_id = messages.thread_id
@@ -167,7 +167,7 @@ SELECT number, rank, readiness FROM messages WHERE id = :id AND tenant = :tenant
 SELECT number, rank FROM messages WHERE number BETWEEN :first AND :last AND state = 'queued'
 
 -- name: count_levels
--- Waiting messages of the levels before this rank's, and of its own level.
+-- The number of waiting messages in better levels than this rank's, and in its own level.
 SELECT
     coalesce(sum(waiting) FILTER (WHERE level < :rank / 1000000000000000), 0),
     coalesce(sum(waiting) FILTER (WHERE level = :rank / 1000000000000000), 0)
@@ -189,7 +189,7 @@ SELECT count(*) FROM (
 )
 
 -- name: places_from
--- What waits in the level of this place, from this place on.
+-- Places of a level from this one on.
 SELECT rank, number FROM messages
 WHERE rank >= :rank AND rank < (:rank / 1000000000000000 + 1) * 1000000000000000
     AND (rank > :rank OR number >= :number)
@@ -201,13 +201,13 @@ SELECT messages.number, rank FROM json_each(:numbers) AS named JOIN messages ON 
 WHERE state = 'queued'
 
 -- name: places_to
--- The last places of a level, the last one first.
+-- Places (rank, number) from the end of a level, last first.
 SELECT rank, number FROM messages
 WHERE rank >= :rank AND rank < (:rank / 1000000000000000 + 1) * 1000000000000000
 ORDER BY rank DESC, number DESC LIMIT :most
 
 -- name: list_messages
--- Of a range of numbers, so that a filter which fits nothing looks at few.
+-- One range of numbers, so that a filter that matches nothing reads few rows.
 SELECT {message_columns} FROM messages
 WHERE tenant = :tenant AND number < :before AND number >= :first AND {chosen}
 ORDER BY number DESC LIMIT :limit
@@ -216,7 +216,7 @@ ORDER BY number DESC LIMIT :limit
 SELECT max(number) FROM messages WHERE tenant = :tenant AND number < :before
 
 -- name: list_failed
--- As list_messages, on the index of the few that failed.
+-- Like list_messages, on the index of failed messages.
 SELECT {message_columns} FROM messages
 WHERE tenant = :tenant AND number < :before AND number >= :first AND state = 'failed' AND {chosen}
 ORDER BY number DESC LIMIT :limit
@@ -225,7 +225,7 @@ ORDER BY number DESC LIMIT :limit
 SELECT max(number) FROM messages WHERE tenant = :tenant AND number < :before AND state = 'failed'
 
 -- name: list_cancelled
--- As list_failed.
+-- Like list_failed.
 SELECT {message_columns} FROM messages
 WHERE tenant = :tenant AND number < :before AND number >= :first AND state = 'cancelled' AND {chosen}
 ORDER BY number DESC LIMIT :limit
@@ -234,7 +234,7 @@ ORDER BY number DESC LIMIT :limit
 SELECT max(number) FROM messages WHERE tenant = :tenant AND number < :before AND state = 'cancelled'
 
 -- name: list_in_thread
--- As list_messages, of a range of a thread.
+-- Like list_messages, for a range of a thread.
 SELECT {message_columns} FROM messages
 WHERE tenant = :tenant AND thread_id = :thread_id AND thread_number <= :last AND thread_number >= :first
     AND number < :before AND {chosen}
@@ -245,7 +245,7 @@ SELECT thread_number, number FROM messages WHERE tenant = :tenant AND thread_id 
 ORDER BY thread_number DESC LIMIT 1
 
 -- name: newest_in_thread_before
--- The message of the cursor tells its place in the thread; if it is gone, the thread is walked.
+-- Finds the place in the thread by the message of the cursor. If that is deleted, walks the thread.
 SELECT thread_number, number FROM messages
 WHERE tenant = :tenant AND thread_id = :thread_id AND number < :before
     AND thread_number <= coalesce((
@@ -259,7 +259,7 @@ SELECT number FROM messages WHERE tenant = :tenant AND thread_id = :thread_id AN
 ORDER BY thread_number DESC LIMIT 1
 
 -- name: list_unfinished_messages
--- As list_messages, by state; for when there are few.
+-- Like list_messages, by state, for when few are unfinished.
 SELECT {message_columns} FROM messages
 WHERE number IN (
     SELECT number FROM messages WHERE rank IS NOT NULL
@@ -288,7 +288,7 @@ JOIN attempts ON attempts.message = messages.number
 ORDER BY attempts.rowid
 
 -- name: group_dead_letters
--- Counted from the index alone; of each kind only the newest row is looked up.
+-- Counts from the index alone and reads only the newest row of each group.
 WITH kinds AS MATERIALIZED (
     SELECT fingerprint, count(*) AS messages, min(completed_at) AS first, max(completed_at) AS last
     FROM messages INDEXED BY messages_failed_by_kind
@@ -304,7 +304,7 @@ FROM kinds JOIN messages AS newest ON newest.number = (
 ORDER BY kinds.last DESC, kinds.fingerprint
 
 -- name: throughput
--- Not far back: where few of the newest were completed, a few have to do.
+-- Reads 20 times the limit at most: if few of the newest messages completed, the mean is of those few.
 SELECT
     (SELECT paused FROM queue),
     (SELECT json_group_array(json_array(slots, agents)) FROM workers),
@@ -327,7 +327,7 @@ SELECT paused FROM queue
 UPDATE queue SET paused = :paused
 
 -- name: list_queued
--- `+` keeps the planner from the index of a tenant's messages, of which few wait.
+-- `+` keeps the planner from the index of the tenant's messages, few of which wait.
 SELECT {message_columns} FROM messages
 WHERE rank IS NOT NULL AND +tenant = :tenant
 ORDER BY rank, number LIMIT :limit
@@ -373,7 +373,7 @@ WHERE number = :number AND readiness = 'ready'
 RETURNING {message_columns}, {last_of_log}
 
 -- name: find_leased
--- The guard of every write of an attempt: this row must be there in the same transaction.
+-- Guards every write of an attempt: this row must exist in the same transaction.
 SELECT number, cancel_requested, {last_of_log} FROM messages
 WHERE id = :id AND fence = :fence AND state = 'processing'
 
@@ -381,7 +381,7 @@ WHERE id = :id AND fence = :fence AND state = 'processing'
 SELECT 1 FROM messages WHERE id = :id AND fence = :fence AND completed_at IS NOT NULL
 
 -- name: last_of_log
--- Beside the row: an INSERT that looks this up in the table that it writes to takes twice as long.
+-- Read with the row: an INSERT that looks this up in the table it writes to takes twice as long.
 (SELECT coalesce(max(events.id), 0) FROM events WHERE events.message = messages.number)
 
 -- name: ended
@@ -392,7 +392,7 @@ cancel_requested = 0, fence = fence + :fence_step, crashes = crashes + :crashed,
 lease_until = NULL, changed_at = :now, completed_at = :now
 
 -- name: told_columns
--- Values for its event and its delivery.
+-- The values for the event and the delivery of a message.
 number, id, tenant, thread_id, webhook_url, webhook_events, {last_of_log}
 
 -- name: end_message
@@ -400,12 +400,12 @@ UPDATE messages SET {ended} WHERE number = :number
 RETURNING {told_columns}
 
 -- name: end_leased
--- As find_leased and end_message together, of an attempt that nobody cancels.
+-- find_leased and end_message in one, for an attempt that is not cancelled.
 UPDATE messages SET {ended} WHERE id = :id AND fence = :fence AND state = 'processing' AND cancel_requested = 0
 RETURNING {told_columns}
 
 -- name: put_back
--- Back to the queue as the head of its thread, with the rank it would have had there all the time.
+-- Puts a message back as the head of its thread, with the rank of the head.
 UPDATE messages SET
     state = 'queued', readiness = CASE WHEN :run_at <= :now THEN 'ready' ELSE 'delayed' END,
     run_at = CASE WHEN :run_at <= :now THEN 0 ELSE :run_at END,
@@ -422,7 +422,7 @@ WHERE number = :number
 RETURNING {told_columns}
 
 -- name: resume_message
--- The attempt that asked is not counted: the run with the answer has its number again.
+-- The attempt that asked is not counted: the attempt with the answer gets its number again.
 UPDATE messages SET
     state = 'queued', readiness = 'ready', run_at = 0, rank = {rank_of_head}, resume_value = :value,
     attempt = max(attempt - 1, 0), interrupt_expires_at = NULL, changed_at = :now
@@ -440,11 +440,11 @@ INSERT INTO attempts (message, attempt, worker_id, started_at, ended_at, error, 
 SELECT number, attempt, worker_id, changed_at, :now, :error, :error_code, :details FROM messages WHERE number = :number
 
 -- name: next_numbers
--- The last of :count numbers that AUTOINCREMENT counts with.
+-- Reserves :count numbers of AUTOINCREMENT and returns the last.
 UPDATE sqlite_sequence SET seq = seq + :count WHERE name = 'messages' RETURNING seq
 
 -- name: find_dead
--- The columns that requeue and purge need of the messages in :ids, a JSON array, whatever their states.
+-- The columns that requeue and purge need, whatever the states. :ids is a JSON array.
 SELECT id, number, state, thread_id, attempt, fence, (SELECT max(id) FROM events WHERE message = number)
 FROM messages WHERE id IN (SELECT value FROM json_each(:ids)) AND tenant = :tenant
 
@@ -489,7 +489,7 @@ WHERE state = 'processing' AND (lease_until IS NULL OR lease_until <= :now)
 ORDER BY lease_until LIMIT :limit
 
 -- name: extend_leases
--- A lease that ran out is not revived: the rescue has it from here on. :leases is a JSON object, fence by message id.
+-- An expired lease is not revived: the rescue takes it. :leases is a JSON object of fences by message id.
 UPDATE messages SET lease_until = :lease_until
 FROM json_each(:leases) AS named
 WHERE messages.id = named.key AND messages.fence = named.value AND state = 'processing' AND worker_id = :worker_id
@@ -523,7 +523,7 @@ INSERT INTO events (message, id, type, data, created_at) VALUES (:message, :id, 
 SELECT number, state FROM messages WHERE id = :id AND tenant = :tenant
 
 -- name: log_bounds
--- Two queries: SQLite seeks for one minimum or one maximum, and walks the whole log for both in one.
+-- Two subqueries: SQLite seeks for one minimum or maximum, but walks the whole log for both in one query.
 SELECT
     coalesce((SELECT min(id) FROM events WHERE message = :message), 0),
     coalesce((SELECT max(id) FROM events WHERE message = :message), 0)
@@ -537,7 +537,7 @@ WHERE completed_at IS NOT NULL AND log_pruned = 0 AND completed_at < :before
 ORDER BY completed_at LIMIT :limit
 
 -- name: prune_log
--- The terminal event stays: a late reader is told how it ended.
+-- The terminal event stays, so that a late reader learns how the message ended.
 DELETE FROM events WHERE message = :message AND id < (SELECT max(id) FROM events WHERE message = :message)
 
 -- name: mark_pruned
@@ -594,7 +594,7 @@ RETURNING 1
 SELECT {delivery_columns} FROM deliveries WHERE message_id = :message_id AND tenant = :tenant ORDER BY created_at, id
 
 -- name: find_deliveries
--- The newest of each state and event, each from its own range of the index, so that no filter passes over others.
+-- Takes the newest of each state and event from its own range of the index, so that no filter reads over others.
 SELECT {delivery_record_columns} FROM deliveries WHERE id IN (
     SELECT kind.id FROM json_each(:states) AS named_state CROSS JOIN json_each(:events) AS named_event
     CROSS JOIN deliveries AS kind

@@ -21,7 +21,7 @@ CREATE INDEX threads_empty ON threads (last_activity)
     WHERE queued + processing + interrupted + completed + failed + cancelled = 0;
 
 CREATE TABLE messages (
-    -- Order of accepting, the tie-break of equal ranks. Never used again: the fences of the agents' memory count on it.
+    -- Order of accepting; breaks ties of equal ranks. Never reused: the fences of the agents' memory rely on that.
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
     tenant TEXT NOT NULL,
@@ -55,7 +55,7 @@ CREATE TABLE messages (
     rollback TEXT,                         -- ids to be forgotten first: a JSON array
     webhook_url TEXT,
     webhook_events TEXT,                   -- what the webhook is told of: a JSON array; NULL for the ends
-    -- Long texts come last: what is before them is read without them.
+    -- Long texts come last, so that the columns before them are read without them.
     error TEXT,
     interrupt TEXT,                        -- what a human is asked: a JSON array
     resume_value TEXT,                     -- the answer: a JSON object
