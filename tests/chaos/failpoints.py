@@ -10,7 +10,7 @@ from app.models.messages import NewMessage
 from app.store import factory, parts
 from app.store.parts import Cleared, ThreadKey
 from app.store.ports import Store
-from app.store.redis import accepting as redis
+from app.store.redis import accept as redis
 from app.store.sql import accept as sql
 
 EXIT_CODE = 9

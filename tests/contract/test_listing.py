@@ -7,7 +7,7 @@ import pytest
 from app.models.attempts import Failed, Outcome
 from app.models.messages import Message, MessageFilter, MessageState, Page, Priority
 from app.store.ports import PAGE_TEXT_LENGTH, Store
-from app.store.redis import accepting as redis_accepting
+from app.store.redis import queries as redis_queries
 from app.store.sql import reads, scanning
 from tests.clock import ManualClock
 from tests.contract.builders import (
@@ -350,7 +350,7 @@ async def test_every_filter_finds_all_that_fits_whatever_a_look_takes(
 ) -> None:
     monkeypatch.setattr(scanning, "FIRST_WINDOW", window)
     monkeypatch.setattr(scanning, "LARGEST_WINDOW", window)
-    monkeypatch.setattr(redis_accepting, "SCAN_LENGTH", window)
+    monkeypatch.setattr(redis_queries, "SCAN_LENGTH", window)
     monkeypatch.setattr(reads, "FEW", few)
     await mixed(store)
     everything = await paged(store, EVERYTHING, 100)

@@ -14,7 +14,7 @@ from app.models.deliveries import DeliveryAttempt, DeliveryFilter, WebhookEvent
 from app.models.events import EventType
 from app.models.messages import IfBusy, Message, MessageFilter, MessageState, Page
 from app.store.ports import KEY_SECONDS, THROUGHPUT_MESSAGES
-from app.store.redis import accepting, running
+from app.store.redis import queries, upkeep
 from app.store.redis.store import RedisStore
 from tests.clock import ManualClock
 from tests.contract.builders import (
@@ -190,31 +190,6 @@ async def test_a_question_is_told_once(tmp_path: Path, moment: Moment) -> None:
         assert [found.id for found in await store.find_deliveries(TENANT, DeliveryFilter(), Page(10))] == [delivery.id]
 
 
-async def test_a_delivery_that_an_earlier_version_made_is_sent_and_then_listed(
-    admin: redis.Redis, store: RedisStore, tmp_path: Path
-) -> None:
-    lease = await start(store, webhook_url=URL)
-    await store.finish(lease, DONE)
-    (delivery,) = await store.list_deliveries(TENANT, lease.message_id)
-    admin.hdel(f"{{{tmp_path}}}:delivery:{delivery.id}", "told")
-    assert admin.delete(f"{{{tmp_path}}}:tenant:deliveries:pending:completed:{TENANT}") == 1
-
-    async def listed() -> list[str]:
-        return [found.id for found in await store.find_deliveries(TENANT, DeliveryFilter(), Page(10))]
-
-    assert await store.list_deliveries(TENANT, lease.message_id) == [delivery]
-    assert await store.find_deliveries(TENANT, DeliveryFilter(lease.message_id), Page(10))
-    assert await listed() == []
-    (taken,) = await store.claim_deliveries(10, lease_seconds=LEASE_SECONDS)
-    assert (taken.event, taken.data) == (delivery.event, delivery.data)
-    assert await store.settle_delivery(
-        taken, DeliveryAttempt(at=taken.created_at, status=204, error=None), next_in=None
-    )
-    assert await listed() == [delivery.id]
-    await store.replay_delivery(TENANT, delivery.id)
-    assert await listed() == [delivery.id]
-
-
 # Long lists
 
 
@@ -222,7 +197,7 @@ async def test_a_delivery_that_an_earlier_version_made_is_sent_and_then_listed(
 async def test_a_filter_that_passes_over_many_finds_all(
     store: RedisStore, monkeypatch: pytest.MonkeyPatch, look_at: int
 ) -> None:
-    monkeypatch.setattr(accepting, "SCAN_LENGTH", look_at)
+    monkeypatch.setattr(queries, "SCAN_LENGTH", look_at)
     messages = await asyncio.gather(
         *(add(store, agent="rare" if i % 40 == 7 else "chat", thread="t") for i in range(100))
     )
@@ -238,7 +213,7 @@ async def test_a_filter_that_passes_over_many_finds_all(
 
 
 async def test_more_is_promoted_than_one_script_does(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "PROMOTE_BATCH", 3)
+    monkeypatch.setattr(upkeep, "PROMOTE_BATCH", 3)
     await asyncio.gather(*(add(store, delay_seconds=0.001) for _ in range(10)))
     promoted = 0
     async with asyncio.timeout(5):

@@ -1,14 +1,13 @@
--- Accepts messages as queued, each behind all of its thread; all of them or none.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time, ARGV[2] how many may be queued, ARGV[3] tenant of the request's key, ARGV[4] that key or '',
--- ARGV[5] its fingerprint, ARGV[6] for how many milliseconds it holds, ARGV[7] template of the event `cancelled`
--- (\1T time) or '', ARGV[8] the ids that `clear.lua` has cancelled, as a JSON array of tenant, thread and ids for each
--- thread, or '', then of each message: id, tenant, thread or '', agent, content, priority, rank at time 0,
--- preview, options or '', time before which it is not to run or '', that as milliseconds from now or '', what it
--- does when its thread is busy, webhook or '', what that is told of as JSON or ''
--- Returns whether an earlier request was answered, the receipts (as in `app.store.rows`), whether one of them is ready,
--- ids of the messages that were cancelled, ids of those that are to be, what is left to be settled; 'reused' for a key
--- of another request, 'full' for the queue; 'busy' and the thread when one of them is.
+-- Accept messages as queued, each behind all of its thread; all of them or none.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- ARGV[1] time, ARGV[2] maximum of queued messages, ARGV[3] tenant of the request's key, ARGV[4] that key or '',
+-- ARGV[5] its fingerprint, ARGV[6] milliseconds that it counts, ARGV[7] template of the event `cancelled` (\1T time) or '',
+-- ARGV[8] ids that `clear.lua` has cancelled, as a JSON array of [tenant, thread, ids], or '', then for each message: id,
+-- tenant, thread or '', agent, content, priority, rank at time 0, preview, options or '', `run_at` or '', delay in
+-- milliseconds or '', `if_busy`, webhook URL or '', webhook events as JSON or ''
+-- Returns whether an earlier request was replayed, the receipts (`app.store.rows.Receipt`), whether a message is ready,
+-- ids of cancelled messages, ids of messages that are still to be cancelled, threads left to settle; or 'reused' for a key
+-- of another request; or 'full'; or 'busy' and the thread.
 -- include: keys
 -- include: queue
 -- include: time
@@ -22,15 +21,15 @@
 
 local FIRST, WIDTH, NOTHING = 9, 14, {}
 
--- As the operation before has left them: the number of the newest message, how many are queued. The latter is not known
--- after others were cancelled, or when an operation broke.
+-- What the previous operation has left: the number of the newest message, and the count of queued messages. That is nil
+-- when it is unknown: after messages were cancelled, or an operation failed.
 local stored_number = redis.call('GET', prefix .. 'number')
 local number, known_queued = stored_number, nil
 
--- What is ready and has no thread is put into the sorted sets together, by one command for each of them: rank, member,
--- rank, member... (number and id in that of all messages). Nothing in between reads them but for a length or a position.
+-- Ready messages without a thread are added to each sorted set by one command: rank, member, rank, member... (number and
+-- id in `messages`). Until then, these sets are read only for a length or a position.
 local waiting, waiting_of, messages_of, ready_of = {}, {}, {}, {}
-local unplaced = {} -- receipts without a position yet, each with its member
+local unplaced = {} -- receipts without a position, each followed by its member
 
 local function put(list, score, member)
     list[#list + 1] = score
@@ -71,7 +70,7 @@ local function count_queued()
     return redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED)
 end
 
--- Nothing is written before it is known that all can be. Returns the refusal, or false and how many will be queued.
+-- Check all messages before anything is written. Return the refusal, or false and the count of queued messages after it.
 local function refusal(ARGV)
     local queued = count_queued()
     local ids, added = {}, {}
@@ -90,7 +89,7 @@ local function refusal(ARGV)
     return queued > tonumber(ARGV[2]) and 'full', queued
 end
 
--- Cancels what is unfinished in a thread, the last first, so that none of it becomes ready meanwhile. Returns the ids,
+-- Cancel the unfinished messages of a thread, the last one first, so that none becomes ready meanwhile. Return their ids,
 -- oldest first.
 local function make_way(tenant, thread, now, microseconds, template, cancelled, to_cancel)
     local members = redis.call('ZRANGE', thread_queue_key(tenant, thread), 0, -1)
@@ -100,14 +99,14 @@ local function make_way(tenant, thread, now, microseconds, template, cancelled, 
     for _, member in ipairs(members) do ids[#ids + 1] = id_of(member) end
     for i = #ids, 1, -1 do
         local message = load(ids[i])
-        local told = message.state == 'processing' and to_cancel or cancelled
-        told[#told + 1] = message.id
+        local ids_of_kind = message.state == 'processing' and to_cancel or cancelled
+        ids_of_kind[#ids_of_kind + 1] = message.id
         cancel(message, now, microseconds, template)
     end
     return ids
 end
 
--- Those that `clear.lua` has cancelled, by thread.
+-- Return the ids that `clear.lua` has cancelled, by thread.
 local function cleared_of(text)
     if text == '' then return NOTHING end
     local cleared = {}
@@ -115,7 +114,7 @@ local function cleared_of(text)
     return cleared
 end
 
--- Stores the message whose fields begin at `i`. Returns its receipt, without the position, and its member.
+-- Store the message whose fields begin at `i`. Return its receipt, without the position, and its member.
 local function store(ARGV, i, number, now, gone)
     local id, thread, run_at = ARGV[i], ARGV[i + 2] ~= '' and ARGV[i + 2], tonumber(ARGV[i + 9] ~= '' and ARGV[i + 9] or 0)
     if ARGV[i + 10] ~= '' then run_at = now + tonumber(ARGV[i + 10]) end
@@ -132,7 +131,7 @@ local function store(ARGV, i, number, now, gone)
             more[#more + 1] = value
         end
         if thread then
-            keep('thread', thread)
+            keep('thread_id', thread)
             keep('thread_number', message.thread_number)
         end
         if ARGV[i + 8] ~= '' then keep('options', ARGV[i + 8]) end
@@ -145,7 +144,7 @@ local function store(ARGV, i, number, now, gone)
         'priority', ARGV[i + 5], 'base_rank', rank, 'state', 'queued', 'created_at', now, 'readiness', message.readiness,
         unpack(more))
     redis.call('SET', content_key(id), ARGV[i + 4])
-    if alone then wait_together(message, rank) end -- not before it is stored, which may be refused for lack of memory
+    if alone then wait_together(message, rank) end -- last, since the server may refuse to store for lack of memory
     return {id, tonumber(number), message.thread_number, now, message.readiness, run_at, false, gone}, message.member
 end
 

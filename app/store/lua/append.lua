@@ -1,6 +1,6 @@
--- Appends events to the log of an attempt.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] id, ARGV[2] fence, ARGV[3...] events, each its type, a space and its data
+-- Append events to the log of an attempt.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- ARGV[1] id, ARGV[2] fence, ARGV[3...] events: type, a space, data
 -- Returns the id of the last event; false when the lease is lost.
 -- include: keys
 -- include: once

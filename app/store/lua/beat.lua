@@ -1,5 +1,5 @@
--- Shows a worker as alive and extends the leases that it names. A lease that ran out is not revived.
--- KEYS[1] prefix of all keys, from which the script derives their names
+-- Note a heartbeat of a worker and extend the leases that it names, but none that ran out.
+-- KEYS[1] prefix of all keys
 -- ARGV[1] time, ARGV[2] worker, ARGV[3] host, ARGV[4] process id, ARGV[5] slots, ARGV[6] lease in milliseconds,
 -- ARGV[7] its agents as JSON or '', ARGV[8...] id and fence of each lease
 -- Returns id and fence of each lease that holds, and whether its message was cancelled.
@@ -18,7 +18,7 @@ if redis.call('HGET', worker, 'agents') ~= ARGV[7] then redis.call('HSET', worke
 local held = {}
 for i = 8, #ARGV, 2 do
     local id, fence = ARGV[i], ARGV[i + 1]
-    local f = redis.call('HMGET', message_key(id), 'number', 'state', 'fence', 'worker', 'cancel')
+    local f = redis.call('HMGET', message_key(id), 'number', 'state', 'fence', 'worker', 'cancel_requested')
     if f[2] == 'processing' and f[3] == fence and f[4] == ARGV[2] then
         local member = member_of(f[1], id)
         if tonumber(redis.call('ZSCORE', LEASES, member)) > now then

@@ -1,9 +1,10 @@
--- Cancels a queued message; the next of its thread takes its place. Also one that is interrupted or being processed, if
--- that is asked for.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time, ARGV[2] tenant, ARGV[3] id, ARGV[4] template of the event (\1T time), ARGV[5] 1 for those that
--- are not queued too
--- Returns its row and what is left to be settled; its state when it cannot be cancelled; false when the tenant has no such message.
+-- Cancel a queued message; the next one of its thread takes its place. On request, also one that is interrupted or being
+-- processed.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- ARGV[1] time, ARGV[2] tenant, ARGV[3] id, ARGV[4] template of the event (\1T time), ARGV[5] 1 if the
+-- message need not be queued
+-- Returns its row and threads left to settle; or its state if it cannot be cancelled; or false if the tenant has no such
+-- message.
 -- include: keys
 -- include: time
 -- include: messages

@@ -1,6 +1,6 @@
--- Takes deliveries that are due, the most overdue first.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time, ARGV[2] how many, ARGV[3] milliseconds until they are due again
+-- Claim deliveries that are due, the most overdue first.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- ARGV[1] time, ARGV[2] limit, ARGV[3] milliseconds until they are due again
 -- Returns their rows.
 -- include: keys
 -- include: time
@@ -22,9 +22,9 @@ local function run(ARGV)
     end
     local rows = {}
     for _, claimed in ipairs(taken) do
-        -- Not what was taken by another process between the claim and its repetition.
+        -- Another process may have claimed it between this claim and its repetition.
         local columns = delivery_row(claimed[1])
-        if columns and tonumber(columns[8]) == claimed[2] then rows[#rows + 1] = columns end
+        if columns and tonumber(columns[{delivery.tries}]) == claimed[2] then rows[#rows + 1] = columns end
     end
     return rows
 end

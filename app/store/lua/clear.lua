@@ -1,10 +1,10 @@
--- Cancels the last waiting messages of a thread that has many, before messages are added that clear it.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time or '', ARGV[2] how many may be queued, ARGV[3] how many are to be added, ARGV[4] tenant of the request's
--- key, ARGV[5] that key or '', ARGV[6] its fingerprint, ARGV[7] for how many milliseconds it holds, ARGV[8] template of the
--- event `cancelled` (\1T time), ARGV[9] how many to cancel, then of each thread its tenant and name
--- Returns tenant and name of a thread, and place and id of each message of it that was cancelled; nothing when no thread
--- has many, or when the messages will not be stored.
+-- Cancel the last waiting messages of a thread that has many, before messages are added that clear it.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- ARGV[1] time, ARGV[2] maximum of queued messages, ARGV[3] count of messages to be added, ARGV[4] tenant of the request's
+-- key, ARGV[5] that key or '', ARGV[6] its fingerprint, ARGV[7] milliseconds that it counts, ARGV[8] template of the event
+-- `cancelled` (\1T time), ARGV[9] limit, then tenant and id of each thread
+-- Returns tenant and id of a thread, and thread number and id of each cancelled message; nothing if no thread has many, or
+-- if the messages will not be stored.
 -- include: keys
 -- include: queue
 -- include: time

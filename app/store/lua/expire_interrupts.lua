@@ -1,6 +1,6 @@
--- Fails interrupted messages that nobody has answered in time.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time, ARGV[2] how many, ARGV[3] template of the event `error` (\1T time), ARGV[4] error, ARGV[5] its
+-- Fail interrupted messages that nobody has answered in time.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- ARGV[1] time, ARGV[2] limit, ARGV[3] template of the event `error` (\1T time), ARGV[4] error, ARGV[5] its
 -- code, ARGV[6] its fingerprint
 -- Returns the ids.
 -- include: keys

@@ -1,7 +1,7 @@
--- Deliveries of a tenant, the newest first, without their data.
--- KEYS[1] prefix of all keys, from which the script derives their names
--- ARGV[1] tenant, ARGV[2] how many, ARGV[3] and ARGV[4] creation time and id of the one behind which to begin, or '',
--- ARGV[5] id of their message, with = before it, or '', ARGV[6] states and ARGV[7] events with a space around each
+-- List deliveries of a tenant without their data, the newest first.
+-- KEYS[1] prefix of all keys
+-- ARGV[1] tenant, ARGV[2] limit, ARGV[3] and ARGV[4] cursor: creation time and id of the last one seen, or '', ARGV[5] id
+-- of their message, with = before it, or '', ARGV[6] states and ARGV[7] events with a space around each
 -- Returns their rows.
 -- include: keys
 -- include: deliveries
@@ -9,7 +9,7 @@
 
 local tenant, limit = ARGV[1], tonumber(ARGV[2])
 
--- Creation time and id.
+-- Compare pairs of creation time and id.
 local function is_newer(a, b) return a[1] > b[1] or (a[1] == b[1] and precedes(b[2], a[2])) end
 
 local cursor = ARGV[3] ~= '' and {tonumber(ARGV[3]), ARGV[4]}
@@ -20,8 +20,8 @@ local function consider(created_at, id)
     if not cursor or is_newer(cursor, place) then found[#found + 1] = place end
 end
 
--- How many of a sorted set come before the cursor. Those of one moment are in the order of their ids, so among these the
--- place is searched by halving.
+-- Return how many of a sorted set come up to the cursor. Equal creation times are in the order of the ids, so a binary
+-- search finds the place among them.
 local function count_before(key)
     if not cursor then return 0 end
     local low = redis.call('ZCOUNT', key, '(' .. ARGV[3], '+inf')
@@ -39,9 +39,9 @@ end
 
 if ARGV[5] ~= '' then
     for _, id in ipairs(redis.call('LRANGE', deliveries_key(ARGV[5]:sub(2)), 0, -1)) do
-        local f = redis.call('HMGET', delivery_key(id), 'tenant', 'state', 'told', 'created_at')
+        local f = redis.call('HMGET', delivery_key(id), 'tenant', 'state', 'event', 'created_at')
         if f[1] == tenant and string.find(ARGV[6], ' ' .. f[2] .. ' ', 1, true)
-            and string.find(ARGV[7], ' ' .. event_of(id, f[3]) .. ' ', 1, true) then
+            and string.find(ARGV[7], ' ' .. f[3] .. ' ', 1, true) then
             consider(f[4], id)
         end
     end

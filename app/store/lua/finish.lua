@@ -1,10 +1,10 @@
--- Ends an attempt and its message; the next of its thread becomes its head. A message that was cancelled ends as such.
--- Repeating it changes nothing.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
+-- End an attempt and its message; the next message of its thread becomes the head. A message that was cancelled ends as
+-- cancelled. Repeating this changes nothing.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
 -- ARGV[1] time, ARGV[2] id, ARGV[3] fence, ARGV[4] template of the event `cancelled` (\1T time), ARGV[5]
--- state, ARGV[6] template of the event (\1T time), ARGV[7...] the result, how many run times are kept and
--- the output or '' if completed; error, its code, fingerprint and details or '' if failed
--- Returns 1; false when the lease is lost.
+-- state, ARGV[6] template of the event (\1T time), ARGV[7...] if completed: result, count of run times
+-- that matter, output or ''; if failed: error, its code, fingerprint, details or ''
+-- Returns 1; false if the lease is lost.
 -- include: keys
 -- include: time
 -- include: messages

@@ -1,7 +1,7 @@
--- A message of a tenant.
--- KEYS[1] prefix of all keys, from which the script derives their names
+-- Get a message of a tenant.
+-- KEYS[1] prefix of all keys
 -- ARGV[1] tenant, ARGV[2] id
--- Returns its row and its position; false when the tenant has no such message.
+-- Returns its row and its position; false if the tenant has no such message.
 -- include: keys
 -- include: rows
 

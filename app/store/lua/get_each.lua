@@ -1,7 +1,7 @@
--- Messages of a tenant.
--- KEYS[1] prefix of all keys, from which the script derives their names
--- ARGV[1] tenant, ARGV[2] length of texts after which to end, ARGV[3...] ids
--- Returns a row for each, false where the tenant has no such message; fewer when their texts are long, but at least one.
+-- Get messages of a tenant.
+-- KEYS[1] prefix of all keys
+-- ARGV[1] tenant, ARGV[2] bytes of texts after which to end, ARGV[3...] ids
+-- Returns a row for each, false where the tenant has no such message; fewer if their texts are long, but at least one.
 -- include: keys
 -- include: rows
 

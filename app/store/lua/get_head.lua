@@ -1,5 +1,5 @@
--- The first unfinished message of a thread.
--- KEYS[1] prefix of all keys, from which the script derives their names
+-- Get the first unfinished message of a thread.
+-- KEYS[1] prefix of all keys
 -- ARGV[1] tenant, ARGV[2] thread
 -- Returns its row; false without one.
 -- include: keys

@@ -1,7 +1,7 @@
--- A thread of a tenant.
--- KEYS[1] prefix of all keys, from which the script derives their names
+-- Get a thread of a tenant.
+-- KEYS[1] prefix of all keys
 -- ARGV[1] tenant, ARGV[2] thread
--- Returns its row; false when the tenant has no such thread.
+-- Returns its row; false if the tenant has no such thread.
 -- include: keys
 -- include: threads
 

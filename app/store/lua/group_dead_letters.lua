@@ -1,7 +1,7 @@
--- Failed messages of a tenant by fingerprint, the kind that failed last first.
--- KEYS[1] prefix of all keys, from which the script derives their names
--- ARGV[1] tenant, ARGV[2] how many kinds
--- Returns fingerprint, how many, error and its code of the newest, times of the first and the last one of each.
+-- Group failed messages of a tenant by fingerprint, the kind that failed last first.
+-- KEYS[1] prefix of all keys
+-- ARGV[1] tenant, ARGV[2] limit
+-- Returns for each kind: fingerprint, count, error and its code of the newest, times of the first and the last failure.
 -- include: keys
 
 local groups = {}

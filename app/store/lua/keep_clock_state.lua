@@ -1,7 +1,7 @@
--- Keeps what is known of the clock's steps, unless another process has corrected one meanwhile, or the queue is gone.
--- KEYS[1] prefix of all keys, from which the script derives their names
--- ARGV[1] epoch of the state that this was made from, ARGV[2...8] fields of `ClockState`
--- Returns whether it was kept.
+-- Store the state of the clock, unless another process has corrected a step meanwhile, or the queue is gone.
+-- KEYS[1] prefix of all keys
+-- ARGV[1] epoch of the previous state, ARGV[2...8] fields of `ClockState`
+-- Returns whether it was stored.
 -- include: keys
 
 if redis.call('EXISTS', prefix .. 'schema') == 0 or (redis.call('HGET', CLOCK, 'epoch') or '0') ~= ARGV[1] then return 0 end

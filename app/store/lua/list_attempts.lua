@@ -1,8 +1,8 @@
--- The failed attempts of messages of a tenant, oldest first.
--- KEYS[1] prefix of all keys, from which the script derives their names
+-- List the failed attempts of messages of a tenant, oldest first.
+-- KEYS[1] prefix of all keys
 -- ARGV[1] tenant, ARGV[2...] ids
--- Returns for each message a list of attempt, worker, time of its start, time of its end, error, code of the error,
--- and its details as JSON where they are known.
+-- Returns for each message a list of attempts: number, worker, time of the start, time of the end, error, its code, and
+-- its details as JSON where they are known.
 -- include: keys
 
 local found = {}

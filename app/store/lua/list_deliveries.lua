@@ -1,5 +1,5 @@
--- Deliveries of a tenant's message, oldest first.
--- KEYS[1] prefix of all keys, from which the script derives their names
+-- List deliveries of a tenant's message, oldest first.
+-- KEYS[1] prefix of all keys
 -- ARGV[1] tenant, ARGV[2] id of the message
 -- Returns their rows.
 -- include: keys
@@ -8,6 +8,6 @@
 local rows = {}
 for _, id in ipairs(redis.call('LRANGE', deliveries_key(ARGV[2]), 0, -1)) do
     local columns = delivery_row(id)
-    if columns[2] == ARGV[1] then rows[#rows + 1] = columns end
+    if columns[{delivery.tenant}] == ARGV[1] then rows[#rows + 1] = columns end
 end
 return rows

@@ -1,9 +1,10 @@
--- Messages of a tenant that have all of what is given, the newest first.
--- KEYS[1] prefix of all keys, from which the script derives their names
--- ARGV[1] tenant, ARGV[2] number before which to begin or '', ARGV[3] how many, ARGV[4] length of texts after which to
--- end, ARGV[5] how many to look at, ARGV[6] states with a space around each or '', ARGV[7] thread, ARGV[8] agent,
--- ARGV[9] priority, ARGV[10] code of the error, ARGV[11] fingerprint, each with = before it or '' where it does not matter
--- Returns the rows with their positions, the length of the texts, and the number before which to go on, false after the last one.
+-- List messages of a tenant that match all filters, the newest first.
+-- KEYS[1] prefix of all keys
+-- ARGV[1] tenant, ARGV[2] number below which to begin or '', ARGV[3] limit, ARGV[4] bytes of texts after which to
+-- end, ARGV[5] maximum of messages to compare, ARGV[6] states with a space around each or '', ARGV[7] thread, ARGV[8] agent,
+-- ARGV[9] priority, ARGV[10] error code, ARGV[11] fingerprint, each with = before it, or ''
+-- Returns the rows with their positions, the bytes of their texts, and the number below which to continue, false after the
+-- last one.
 -- include: keys
 -- include: rows
 
@@ -11,7 +12,7 @@ local tenant, limit, most = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local left = tonumber(ARGV[5])
 
 local function fits(id)
-    local f = redis.call('HMGET', message_key(id), 'state', 'thread', 'agent', 'priority', 'error_code', 'fingerprint')
+    local f = redis.call('HMGET', message_key(id), 'state', 'thread_id', 'agent', 'priority', 'error_code', 'fingerprint')
     if ARGV[6] ~= '' and not string.find(ARGV[6], ' ' .. f[1] .. ' ', 1, true) then return false end
     for i = 2, 6 do
         if ARGV[i + 5] ~= '' and (not f[i] or '=' .. f[i] ~= ARGV[i + 5]) then return false end
@@ -21,7 +22,7 @@ end
 
 local function number_of(id) return redis.call('HGET', message_key(id), 'number') end
 
--- A thread has its messages in the order of their numbers too; where those before one begin is found by halving.
+-- The messages of a thread are in the order of their numbers too, so a binary search finds those below one.
 local function place_before(key, number)
     local low, high = 0, redis.call('ZCARD', key)
     while low < high do

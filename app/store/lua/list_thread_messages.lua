@@ -1,8 +1,8 @@
--- Messages of a thread in its order.
--- KEYS[1] prefix of all keys, from which the script derives their names
--- ARGV[1] tenant, ARGV[2] thread, ARGV[3] number behind which to begin, ARGV[4] how many, ARGV[5] length of texts after
+-- List messages of a thread in its order.
+-- KEYS[1] prefix of all keys
+-- ARGV[1] tenant, ARGV[2] thread, ARGV[3] thread number above which to begin, ARGV[4] limit, ARGV[5] bytes of texts after
 -- which to end
--- Returns a row and a position for each; false when the tenant has no such thread.
+-- Returns a row and a position for each; false if the tenant has no such thread.
 -- include: keys
 -- include: rows
 

@@ -1,6 +1,6 @@
--- Threads of a tenant, newest activity first.
--- KEYS[1] prefix of all keys, from which the script derives their names
--- ARGV[1] tenant, ARGV[2] how many, ARGV[3] and ARGV[4] last activity and name of the thread behind which to begin, or ''
+-- List threads of a tenant, newest activity first.
+-- KEYS[1] prefix of all keys
+-- ARGV[1] tenant, ARGV[2] limit, ARGV[3] and ARGV[4] cursor: last activity and id of the last one seen, or ''
 -- Returns their rows.
 -- include: keys
 -- include: threads
@@ -8,8 +8,8 @@
 
 local threads = of_tenant('threads', ARGV[1])
 
--- Where the first thread behind the cursor stands. The cursor's own may have moved on, so among those of the same moment
--- the place is searched by halving.
+-- Return the index of the first thread behind the cursor. The thread of the cursor may have moved, so a binary search
+-- finds the place among those of the same moment.
 local function place_behind(activity, name)
     local low = redis.call('ZCOUNT', threads, '(' .. activity, '+inf')
     local high = low + redis.call('ZCOUNT', threads, activity, activity)

@@ -1,6 +1,6 @@
--- Workers as of their last heartbeat.
--- KEYS[1] prefix of all keys, from which the script derives their names
--- Returns id, host, process id, slots, time of the start, time of the last beat, agents of each.
+-- List workers as of their last heartbeat.
+-- KEYS[1] prefix of all keys
+-- Returns for each: id, host, process id, slots, time of the start, time of the last heartbeat, agents.
 -- include: keys
 
 local found = redis.call('ZRANGE', WORKERS, 0, -1, 'WITHSCORES')

@@ -1,7 +1,7 @@
--- Makes the queue, or says which one is there.
--- KEYS[1] prefix of all keys, from which the script derives their names
+-- Create the queue unless it exists.
+-- KEYS[1] prefix of all keys
 -- ARGV[1] schema version of this program, ARGV[2] an id for a new queue
--- Returns the schema version, or false where keys under the prefix are not ours.
+-- Returns the schema version; false if keys under the prefix are of another program.
 -- include: keys
 
 local SCHEMA = prefix .. 'schema'

@@ -1,6 +1,6 @@
--- Pauses the queue, or lets it go on.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] 1 to pause
+-- Pause the queue or continue it.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- ARGV[1] 1 to pause, 0 to continue
 -- Returns 1.
 -- include: keys
 -- include: queue

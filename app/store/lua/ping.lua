@@ -1,5 +1,5 @@
--- Proves that the server answers and has the queue.
--- KEYS[1] prefix of all keys, from which the script derives their names
+-- Prove that the server answers and has the queue.
+-- KEYS[1] prefix of all keys
 -- include: keys
 -- include: queue
 

@@ -1,7 +1,7 @@
--- How many would be claimed before each of these.
--- KEYS[1] prefix of all keys, from which the script derives their names
--- ARGV[1...] of each message its number and its id
--- Returns a position for each; false for one that does not wait.
+-- Get the queue positions of messages.
+-- KEYS[1] prefix of all keys
+-- ARGV[1...] number and id of each message
+-- Returns a position for each; false if it is delayed or not queued.
 -- include: keys
 
 local found = {}

@@ -1,7 +1,7 @@
--- Makes delayed messages ready that are due.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time, ARGV[2] how many
--- Returns how many.
+-- Make delayed messages ready that are due.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- ARGV[1] time, ARGV[2] limit
+-- Returns the count.
 -- include: keys
 -- include: time
 -- include: messages

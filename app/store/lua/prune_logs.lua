@@ -1,7 +1,7 @@
--- Drops all but the terminal event of messages that ended before.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time, ARGV[2] age in milliseconds, ARGV[3] how many
--- Returns of how many, and (tenant, id) of those without a thread.
+-- Delete all but the terminal event of messages that ended longer ago than an age.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- ARGV[1] time, ARGV[2] age in milliseconds, ARGV[3] limit
+-- Returns the count of messages, and (tenant, id) of those without a thread.
 -- include: keys
 -- include: time
 -- include: once
@@ -18,7 +18,7 @@ local function run(ARGV)
         redis.call('LTRIM', log, -1, -1)
         redis.call('HINCRBY', key, 'dropped', events - 1)
         redis.call('ZREM', LOGGED, member)
-        local f = redis.call('HMGET', key, 'tenant', 'thread')
+        local f = redis.call('HMGET', key, 'tenant', 'thread_id')
         if not f[2] then alone[#alone + 1] = {f[1], id} end
     end
     local reply = {#found, alone}

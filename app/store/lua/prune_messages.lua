@@ -1,7 +1,7 @@
--- Deletes messages that ended before, then threads without any.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time, ARGV[2] age in milliseconds, ARGV[3] how many
--- Returns how many, (tenant, id) of those without a thread whose log was whole, and (tenant, thread) of the threads.
+-- Delete messages that ended longer ago than an age, then threads without messages.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- ARGV[1] time, ARGV[2] age in milliseconds, ARGV[3] limit
+-- Returns the count of messages, (tenant, id) of those without a thread whose log was complete, (tenant, id) of threads.
 -- include: keys
 -- include: time
 -- include: many

@@ -1,7 +1,7 @@
--- Forgets workers that have not been heard of for long.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
+-- Delete workers whose last heartbeat is older than an age.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
 -- ARGV[1] time, ARGV[2] age in milliseconds
--- Returns how many.
+-- Returns the count.
 -- include: keys
 -- include: time
 -- include: once

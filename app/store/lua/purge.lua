@@ -1,8 +1,8 @@
--- Deletes failed messages, all of them or none.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
+-- Delete failed messages, all of them or none.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
 -- ARGV[1] tenant, ARGV[2...] ids, each once
--- Returns 1 and the ids of those without a thread; 0, the id of one that is no dead letter, and its state, or false when
--- the tenant has no such message.
+-- Returns 1 and the ids of those without a thread; or 0, the id of one that is no dead letter, and its state, false if the
+-- tenant has no such message.
 -- include: keys
 -- include: many
 -- include: messages

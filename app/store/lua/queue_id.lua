@@ -1,6 +1,6 @@
--- Which queue this is.
--- KEYS[1] prefix of all keys, from which the script derives their names
--- Returns its id.
+-- Get the id of the queue.
+-- KEYS[1] prefix of all keys
+-- Returns it.
 -- include: keys
 -- include: queue
 

@@ -1,10 +1,8 @@
--- A part of a message's log and its state.
--- KEYS[1] prefix of all keys, from which the script derives their names
--- ARGV[1] tenant, ARGV[2] id, ARGV[3] the id behind which to begin, ARGV[4] how many, ARGV[5] length of data after which
--- to end
--- Returns state, ids of the first and the last event that are there, id of the first one returned, and the events (each
--- its type, a space and its data); false when the tenant has no such
--- message.
+-- Read a part of a message's log, and its state.
+-- KEYS[1] prefix of all keys
+-- ARGV[1] tenant, ARGV[2] id, ARGV[3] event id above which to begin, ARGV[4] limit, ARGV[5] bytes of data after which to end
+-- Returns state, ids of the first and the last event that are there, id of the first one returned, and the events (type, a
+-- space, data); false if the tenant has no such message.
 -- include: keys
 
 local f = redis.call('HMGET', message_key(ARGV[2]), 'state', 'dropped', 'tenant')

@@ -1,6 +1,6 @@
--- Reads the server's clock, and what is known of its steps: see `app.clock`. Nothing else uses this clock.
--- KEYS[1] prefix of all keys, from which the script derives their names
--- Returns milliseconds since the epoch and the fields of `ClockState`, false where there are none yet.
+-- Read the server's clock and the stored state of the clock (`app.clock`). Nothing else uses the server's clock.
+-- KEYS[1] prefix of all keys
+-- Returns milliseconds since the epoch and the fields of `ClockState`, false where there is none yet.
 -- include: keys
 
 local read = redis.call('TIME')

@@ -1,7 +1,7 @@
--- Makes a delivery due at once, with no tries.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
+-- Make a delivery due at once, with no tries.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
 -- ARGV[1] time, ARGV[2] tenant, ARGV[3] id
--- Returns its row; false when the tenant has no such delivery.
+-- Returns its row; false if the tenant has no such delivery.
 -- include: keys
 -- include: time
 -- include: deliveries
@@ -10,7 +10,7 @@
 local function run(ARGV)
     if recalled then return delivery_row(ARGV[3]) or false end
     local key, now = delivery_key(ARGV[3]), time(ARGV[1])
-    local f = redis.call('HMGET', key, 'tenant', 'told', 'state', 'created_at')
+    local f = redis.call('HMGET', key, 'tenant', 'event', 'state', 'created_at')
     if f[1] ~= ARGV[2] then return false end
     move_delivery(ARGV[3], f, 'pending')
     redis.call('HSET', key, 'tries', 0, 'next_at', now)

@@ -1,7 +1,8 @@
--- Gives a queued message another priority; those ahead in its thread inherit anew.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
+-- Change the priority of a queued message; the messages ahead in its thread inherit anew.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
 -- ARGV[1] tenant, ARGV[2] id, ARGV[3] priority, ARGV[4...] each priority and its rank at time 0
--- Returns its row, its position, and what is left to be settled; its state when it is not queued; false when the tenant has no such message.
+-- Returns its row, its position, and threads left to settle; or its state if it is not queued; or false if the tenant has
+-- no such message.
 -- include: keys
 -- include: messages
 -- include: ranks

@@ -1,11 +1,10 @@
--- Puts failed messages back into the queue, each behind all of its thread; all of them or none. There may be a thousand:
--- what a sorted set or a thread is told of them it is told at once, and the answer has no texts, nor positions.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
+-- Queue failed messages again, each behind all of its thread; all of them or none. There may be a thousand, so each sorted
+-- set and thread is changed by one command, and the reply has no texts and no positions.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
 -- ARGV[1] time, ARGV[2] tenant, ARGV[3] template of the event `retry` (\1A attempt, \1T time of the next, \1D
--- first event to drop), ARGV[4...9] each priority and its rank at time 0, then of each message its id and its
--- preview
--- Returns 1, of each message its number, its number in its thread, its place and its fence, and what is left to be
--- settled; 0, the id of one that is no dead letter, and its state, or false when the tenant has no such message.
+-- first event to drop), ARGV[4...9] each priority and its rank at time 0, then id and preview of each message
+-- Returns 1, a list of number, thread number, readiness and fence of each message, and threads left to settle; or 0, the id
+-- of one that is no dead letter, and its state, false if the tenant has no such message.
 -- include: keys
 -- include: time
 -- include: many
@@ -17,23 +16,23 @@
 
 local FIRST = 10
 
--- Nothing is written before it is known that all can be. Returns the messages, or nil and the refusal.
+-- Check all messages before anything is written. Return them, or nil and the refusal.
 local function dead_letters(ARGV)
     local found = {}
     for i = FIRST, #ARGV, 2 do
         local id = ARGV[i]
-        local f = redis.call('HMGET', message_key(id), 'tenant', 'state', 'number', 'thread', 'agent', 'priority', 'attempt',
-            'fence', 'dropped', 'fingerprint')
+        local f = redis.call('HMGET', message_key(id), 'tenant', 'state', 'number', 'thread_id', 'agent', 'priority',
+            'attempt', 'fence', 'dropped', 'fingerprint')
         if f[1] ~= ARGV[2] then return nil, {0, id, false} end
         if f[2] ~= 'failed' then return nil, {0, id, f[2]} end
-        found[#found + 1] = {id = id, tenant = f[1], number = tonumber(f[3]), member = member_of(f[3], id), thread = f[4], agent = f[5],
-            priority = f[6], attempt = tonumber(f[7] or 0), fence = f[8], dropped = tonumber(f[9] or 0), fingerprint = f[10],
-            preview = ARGV[i + 1]}
+        found[#found + 1] = {id = id, tenant = f[1], number = tonumber(f[3]), member = member_of(f[3], id),
+            thread = f[4], agent = f[5], priority = f[6], attempt = tonumber(f[7] or 0), fence = f[8], dropped = tonumber(f[9] or 0),
+            fingerprint = f[10], preview = ARGV[i + 1]}
     end
     return found
 end
 
--- The threads of these messages, each with its own in their order, and as it is before they come.
+-- Return the threads of these messages, each with its messages in their order, and its fields before they are added.
 local function threads_of(messages)
     local threads, by_name = {}, {}
     for _, message in ipairs(messages) do
@@ -51,7 +50,7 @@ local function threads_of(messages)
     return threads
 end
 
--- Puts the messages of a thread behind all of it: their numbers there and their ranks, which those behind them lift.
+-- Add the messages of a thread behind all of it. Set their thread numbers, readiness and ranks, which those behind improve.
 local function join(thread)
     local count, rank, queue, numbers = #thread.messages, math.huge, {}, {}
     for i = count, 1, -1 do
@@ -64,12 +63,12 @@ local function join(thread)
     end
     if thread.waiting > 0 then lift(thread.tenant, thread.name, rank) end
     redis.call('HSET', thread.key, 'last_number', string.format('%.0f', thread.last_number + count), 'queued',
-        thread.queued + count, 'failed', thread.failed - count, 'preview', thread.messages[count].preview)
+        thread.queued + count, 'failed', thread.failed - count, 'last_message_preview', thread.messages[count].preview)
     by_thousands(queue, 'ZADD', thread_queue_key(thread.tenant, thread.name))
     by_thousands(numbers, 'ZADD', thread_messages_key(thread.tenant, thread.name))
 end
 
--- Takes the messages from among those that ended; a log goes on with the event that tells of it.
+-- Remove the messages from the ended ones. Replace their logs by the event `retry`.
 local function revive(tenant, messages, now, template)
     local members, logs, time = {}, {}, rfc3339(now)
     for i, message in ipairs(messages) do
@@ -86,7 +85,7 @@ local function revive(tenant, messages, now, template)
     end
 end
 
--- Has them wait, after their threads have given them their ranks.
+-- Add the messages to the waiting ones. Call this after `join`, which sets ranks.
 local function wait_all(tenant, messages)
     local waiting, ready, numbers = {}, {}, {}
     for i, message in ipairs(messages) do
@@ -118,7 +117,7 @@ local function run(ARGV)
     if refused then return refused end
     if #given == 0 then return {1, {}, unsettled} end
 
-    -- The oldest first, so that those of a thread keep their order.
+    -- Oldest first, so that the messages of a thread keep their order.
     local messages, ranks, active = {}, {}, {}
     for i, message in ipairs(given) do messages[i] = message end
     table.sort(messages, function(a, b) return a.number < b.number end)

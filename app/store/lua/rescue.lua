@@ -1,6 +1,6 @@
--- Takes back messages whose lease ran out: to the queue, or failed after too many crashes; cancelled if they were.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time, ARGV[2] how many crashes are too many, ARGV[3] how many messages, ARGV[4] template of the
+-- Queue messages again whose lease ran out; fail them after too many crashes; end them as cancelled if they were.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- ARGV[1] time, ARGV[2] crashes after which a message fails, ARGV[3] limit, ARGV[4] template of the
 -- event `cancelled` (\1T time), ARGV[5] template of the event `retry` (\1A attempt, \1T time of the next, \1D first
 -- event to drop), ARGV[6] error of the attempt, ARGV[7] its code, ARGV[8] template of the event `error` (\1C
 -- crashes, \1T time), ARGV[9] template of that error (\1C crashes), ARGV[10] its fingerprint

@@ -1,7 +1,7 @@
--- Carries on with the ranks of a long thread.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] tenant, ARGV[2] thread, ARGV[3] the place below which to go on
--- Returns what is left to be settled.
+-- Continue to settle the ranks of a long thread.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- ARGV[1] tenant, ARGV[2] thread, ARGV[3] thread number below which to continue
+-- Returns threads left to settle.
 -- include: keys
 -- include: messages
 -- include: ranks

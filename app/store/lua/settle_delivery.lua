@@ -1,8 +1,8 @@
--- Notes what became of a try at a delivery.
--- KEYS[1] prefix of all keys, from which the script derives their names; KEYS[2] the process's memory
--- ARGV[1] time, ARGV[2] id, ARGV[3] tries, ARGV[4] time until which it was taken, ARGV[5] state, ARGV[6]
+-- Store the outcome of a try at a delivery.
+-- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- ARGV[1] time, ARGV[2] id, ARGV[3] tries, ARGV[4] end of its lease, ARGV[5] state, ARGV[6]
 -- milliseconds until it is due again or '', ARGV[7] the try as JSON
--- Returns 1, or 0 when that is no longer the newest claim.
+-- Returns 1; 0 if this is no longer the newest claim.
 -- include: keys
 -- include: time
 -- include: deliveries
@@ -11,7 +11,7 @@
 local function run(ARGV)
     if recalled then return recalled end
     local key, now = delivery_key(ARGV[2]), time(ARGV[1])
-    local f = redis.call('HMGET', key, 'tenant', 'told', 'state', 'created_at', 'tries', 'next_at', 'attempts')
+    local f = redis.call('HMGET', key, 'tenant', 'event', 'state', 'created_at', 'tries', 'next_at', 'attempts')
     if f[3] ~= 'pending' or f[5] ~= ARGV[3] or f[6] ~= ARGV[4] then return 0 end
     local attempts = f[7] and f[7]:sub(1, -2) .. ',' .. ARGV[7] .. ']' or '[' .. ARGV[7] .. ']'
     move_delivery(ARGV[2], f, ARGV[5])

@@ -1,8 +1,8 @@
--- The queue of a tenant.
--- KEYS[1] prefix of all keys, from which the script derives their names
--- ARGV[1] tenant, ARGV[2] how many messages a list has at most, ARGV[3] length of texts after which a list ends
--- Returns the totals (queued, processing, completed, failed, cancelled, interrupted) and the rows of what is queued and
--- processing.
+-- Summarize the queue of a tenant.
+-- KEYS[1] prefix of all keys
+-- ARGV[1] tenant, ARGV[2] limit of each list, ARGV[3] bytes of texts after which a list ends
+-- Returns the totals (queued, processing, completed, failed, cancelled, interrupted), and the rows of queued and of
+-- processing messages.
 -- include: keys
 -- include: rows
 

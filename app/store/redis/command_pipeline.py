@@ -1,26 +1,23 @@
-"""Pipelines: the calls of one turn of the event loop are sent together, one pipeline after the other.
+"""Pipelines of commands: the operations that gather while one batch is under way are the next batch.
 
-While one pipeline is under way the next one gathers; there is no timer, so a lone caller waits for nobody. Each
-operation is atomic by itself, also those of one writing script that follow each other: they are one call, because
-half of what such a script takes is its beginning. A task of the lane's own talks to the server, so that a caller who is
-cancelled leaves no unread answer to somebody else.
+There is no timer, so a lone caller waits for nobody. Each operation is atomic by itself. Neighbouring operations of one
+writing script are one call, because half the time of such a script is its start. A task of the pipeline's own talks to
+the server, so that a cancelled caller leaves no unread reply to the next one.
 
-When the connection breaks before all answers came, what is unanswered may have been done or not. It is sent once more,
-as it was, on a new connection; `lua/shared/once.lua` answers what was done already without doing it again.
+When a connection breaks, the server may have done an operation without a reply, or not. Such operations are sent once
+more, unchanged, on a new connection: `lua/shared/once.lua` repeats the reply of those that were done.
 """
 
 import asyncio
 import json
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
+from typing_extensions import override
 
 from ...errors import AgentQueueError, CommitUnknown, StoreError, StoreUnavailable
-from ...observability.outages import hints_outage
 from .connection import (
     CUT,
     Link,
@@ -33,26 +30,22 @@ from .connection import (
 )
 from .scripts import Script
 
-logger = logging.getLogger(__name__)
-
 MAX_BATCH = 256
 MAX_CALL = 64
-"""So many operations are one call: beyond that it only keeps the server from others for longer."""
+"""Operations in one call. A longer call would save nothing and keep the server from others."""
 MAX_CALL_BYTES = 256 * 1024
-"""Arguments of one call, unless those of a single operation are longer."""
+"""Bytes of the arguments of one call. A single operation may have more."""
 MAX_CALL_ARGUMENTS = 1_536
-"""Likewise their number: more than MAX_CALL messages have that are added one by one, and few for long lists of ids."""
+"""Likewise their number: enough for MAX_CALL messages that are added one by one."""
 
 CONNECT_AGAIN_SECONDS = 0.05
-LISTEN_AGAIN_SECONDS = 1.0
-PING_SECONDS = 15.0
 
 Argument = str | int
 Topics = Callable[[Any], Iterable[str]]
 
 
 class Operation(NamedTuple):
-    """One caller's script with its packed arguments. `topics` tells from the reply what to hint at."""
+    """One caller's script with its packed arguments. `topics` returns the topics of the hints for a reply."""
 
     script: Script
     argument_count: int
@@ -65,7 +58,7 @@ class CommandPipeline:
     """One connection and the task that owns it. Opened and used from one event loop."""
 
     settle_seconds = 0.0
-    """So long a new connection is tried for when what was sent on the old one may have been done."""
+    """Time to try for a new connection when operations without a reply were sent on the old one."""
 
     def __init__(self, link: Link, scripts: Mapping[str, Script], prefix: str) -> None:
         self._link = link
@@ -82,7 +75,7 @@ class CommandPipeline:
         self._task = asyncio.create_task(self._work())
 
     async def close(self) -> None:
-        """Run what was handed over, then disconnect. Later calls of `run` raise StoreUnavailable."""
+        """Run the operations that have gathered, then disconnect. Later calls of `run` raise StoreUnavailable."""
         self._closed = True
         self._wanted.set()
         if self._task is not None:
@@ -90,59 +83,59 @@ class CommandPipeline:
         await self._link.disconnect()
 
     def run(self, script: str, *arguments: Argument, topics: Topics | None = None) -> asyncio.Future[Any]:
-        """Have a script run; the future gets its reply or its error."""
+        """Run a script. The future gets its reply or its error."""
         if self._closed or self._task is None:
             raise StoreUnavailable("The store is closed.")
-        packed = pack_arguments(arguments)  # what cannot be sent is refused here, where it disturbs nobody else
+        packed = pack_arguments(arguments)  # raises here, before it could harm other operations
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._gathering.append(Operation(self._scripts[script], len(arguments), packed, topics, future))
         self._wanted.set()
         return future
 
     async def _work(self) -> None:
-        while not self._closed or self._gathering or self.has_news():
+        while not self._closed or self._gathering or self.has_hints():
             await self._wanted.wait()
             self._wanted.clear()
-            while self._gathering or self.has_news():
+            while self._gathering or self.has_hints():
                 batch, self._gathering = self._gathering[:MAX_BATCH], self._gathering[MAX_BATCH:]
                 try:
                     await self._run(batch)
-                except Exception as error:  # noqa: BLE001  told to the callers; the lane goes on
+                except Exception as error:  # noqa: BLE001  the callers get it; the task goes on
                     await self._link.disconnect()
                     for operation in batch:
-                        _tell(operation.future, StoreError(f"Redis: {error}"))
-                await asyncio.sleep(0)  # whoever was answered may hand over the next one
+                        _resolve(operation.future, StoreError(f"Redis: {error}"))
+                await asyncio.sleep(0)  # let the callers hand over their next operations
 
-    def has_news(self) -> bool:
-        """Whether there is something to be sent besides operations."""
+    def has_hints(self) -> bool:
+        """Return whether there are hints to send."""
         return False
 
     def prologue(self) -> list[bytes]:
-        """What is sent before the operations; nobody waits for its answers."""
+        """Return the commands to send before the operations. Nobody waits for their replies."""
         return []
 
     def calls(self, batch: list[Operation]) -> list[list[Operation]]:
-        """The operations of each call, in order."""
+        """Divide operations into calls, in order."""
         return [[operation] for operation in batch]
 
     def pack_calls(self, calls: list[list[Operation]]) -> list[bytes]:
-        """A command for each call."""
+        """Return a command for each call."""
         return [self.pack_call(each.script, each.argument_count, each.arguments) for (each,) in calls]
 
     def pack_call(self, script: Script, count: int, packed: bytes, *before: Argument) -> bytes:
-        """The command that calls a script with these arguments, and with so many packed ones."""
+        """Return the command that calls a script with the arguments `before` and with `count` packed ones."""
         head = ("EVALSHA", script.sha, len(self._keys), *self._keys, *before)
         return packed_command(len(head) + count, pack_arguments(head), packed)
 
     def replies(self, reply: Any) -> Sequence[Any]:
-        """The reply of each operation of a call, from that of the call."""
+        """Return the reply of each operation of a call."""
         return (reply,)
 
     def answered(self, answered: Iterable[tuple[Operation, Any]]) -> None:
-        """Replies came; who waits for them does not have them yet."""
+        """Do something with replies before the callers get them."""
 
     def unanswered(self, error: StoreUnavailable) -> AgentQueueError:
-        """What callers are told whose operations were sent and never answered."""
+        """Return the error of operations that were sent and got no reply."""
         return error
 
     async def _run(self, batch: list[Operation]) -> None:
@@ -159,15 +152,15 @@ class CommandPipeline:
         for call, reply in zip(calls, replies, strict=True):
             each += [reply] * len(call) if isinstance(reply, Exception) else self.replies(reply)
         if any(map(is_of_replica, each)):
-            await self._link.disconnect()  # the name may lead to a new primary by now
-        told = [mapped(reply) if isinstance(reply, RedisError) else reply for reply in each]
-        answers = list(zip(batch, told, strict=True))
+            await self._link.disconnect()  # the host name may lead to a new primary by now
+        results = [mapped(reply) if isinstance(reply, RedisError) else reply for reply in each]
+        answers = list(zip(batch, results, strict=True))
         self.answered((operation, reply) for operation, reply in answers if not isinstance(reply, AgentQueueError))
         for operation, reply in answers:
-            _tell(operation.future, reply)
+            _resolve(operation.future, reply)
 
     async def _exchange(self, commands: list[bytes]) -> list[Any]:
-        """Replies and errors, one for each command."""
+        """Send commands. Return a reply or an error for each."""
         replies: list[Any] = []
         deadline: float | None = None
         while True:
@@ -175,8 +168,8 @@ class CommandPipeline:
                 await self._link.check()
                 await self._connect_until(deadline)
             except StoreUnavailable as error:
-                told = error if deadline is None else self.unanswered(error)
-                return replies + [told] * (len(commands) - len(replies))
+                failure = error if deadline is None else self.unanswered(error)
+                return replies + [failure] * (len(commands) - len(replies))
             try:
                 await self._link.send(commands[len(replies) :])
                 while len(replies) < len(commands):
@@ -189,19 +182,19 @@ class CommandPipeline:
                 deadline = asyncio.get_running_loop().time() + self.settle_seconds
 
     async def _connect_until(self, deadline: float | None) -> None:
-        """A connection; tried for once, or until the deadline. Raises StoreUnavailable."""
+        """Connect unless connected. Try once, or until the deadline. Raises StoreUnavailable."""
         while not self._link.connected:
             try:
                 await self._connect()
             except (RedisError, OSError) as error:
                 await self._link.disconnect()
                 if deadline is None or self._closed or asyncio.get_running_loop().time() > deadline:
-                    told = mapped(error)
-                    raise told if isinstance(told, StoreUnavailable) else unavailable(error) from error
+                    known = mapped(error)
+                    raise known if isinstance(known, StoreUnavailable) else unavailable(error) from error
                 await asyncio.sleep(CONNECT_AGAIN_SECONDS)
 
     async def _connect(self) -> None:
-        """Connect and make the server know all scripts, which it forgets when it restarts."""
+        """Connect and load all scripts, which a server forgets when it restarts."""
         await self._link.connect()
         await self._link.send([pack("SCRIPT", "LOAD", script.text) for script in self._scripts.values()])
         for _ in self._scripts:
@@ -210,8 +203,8 @@ class CommandPipeline:
                 raise answer
 
 
-def _tell(future: asyncio.Future[Any], reply: Any) -> None:
-    """Unless the caller has left."""
+def _resolve(future: asyncio.Future[Any], reply: Any) -> None:
+    """Set a result or an exception, unless the caller has left."""
     if future.done():
         return
     if isinstance(reply, AgentQueueError):
@@ -221,7 +214,7 @@ def _tell(future: asyncio.Future[Any], reply: Any) -> None:
 
 
 class WritePipeline(CommandPipeline):
-    """A lane whose operations are done once; after each batch other processes are told what it touched."""
+    """A pipeline of operations that are done once each. Hints of a batch go out with the next one."""
 
     settle_seconds = 5.0
 
@@ -243,19 +236,19 @@ class WritePipeline(CommandPipeline):
         self._turn = 0
         self._touched: set[str] = set()
 
-    def has_news(self) -> bool:
-        """See `CommandPipeline.has_news`."""
+    @override
+    def has_hints(self) -> bool:
         return bool(self._touched)
 
+    @override
     def prologue(self) -> list[bytes]:
-        """See `CommandPipeline.prologue`: hints of the batch before."""
         if not self._touched:
             return []
         topics, self._touched = sorted(self._touched), set()
         return [pack("PUBLISH", self._channel, json.dumps([self._process, *topics]))]
 
+    @override
     def calls(self, batch: list[Operation]) -> list[list[Operation]]:
-        """Return neighbouring operations of one script together, as `lua/shared/once.lua` takes them."""
         self._turn += 1
         found: list[list[Operation]] = []
         for _, each in groupby(batch, key=_script_of):
@@ -271,8 +264,9 @@ class WritePipeline(CommandPipeline):
             found.append(call)
         return found
 
+    @override
     def pack_calls(self, calls: list[list[Operation]]) -> list[bytes]:
-        """See `CommandPipeline.pack_calls`: with the names by which `lua/shared/once.lua` knows them again."""
+        # `lua/shared/once.lua` recognizes a repeated call by its turn and its place in the turn.
         commands = []
         for place, call in enumerate(calls):
             count = sum(each.argument_count + 1 for each in call)
@@ -282,17 +276,18 @@ class WritePipeline(CommandPipeline):
             commands.append(self.pack_call(call[0].script, count, packed, self._turn, place))
         return commands
 
+    @override
     def replies(self, reply: Any) -> Sequence[Any]:
-        """See `CommandPipeline.replies`."""
         replies: list[Any] = reply
         return replies
 
+    @override
     def unanswered(self, error: StoreUnavailable) -> AgentQueueError:
-        """See `CommandPipeline.unanswered`."""
         return CommitUnknown(str(error))
 
+    @override
     def answered(self, answered: Iterable[tuple[Operation, Any]]) -> None:
-        """See `CommandPipeline.answered`: own subscribers are told at once."""
+        # Subscribers of this process get the hints at once.
         topics = {topic for each, reply in answered if each.topics is not None for topic in each.topics(reply)}
         self._touched |= topics
         self._publish(*topics)
@@ -300,59 +295,3 @@ class WritePipeline(CommandPipeline):
 
 def _script_of(operation: Operation) -> str:
     return operation.script.sha
-
-
-class Listener:
-    """Passes on the hints of other processes, whatever happens to its connection."""
-
-    def __init__(self, link: Link, channel: str, process: str, publish: Callable[..., None]) -> None:
-        self._link = link
-        self._channel = channel
-        self._process = process
-        self._publish = publish
-        self._outage = hints_outage()
-        self._task: asyncio.Task[None] | None = None
-
-    async def open(self) -> None:
-        """Subscribe, then listen. Raises what redis-py raises."""
-        await self._subscribe()
-        self._task = asyncio.create_task(self._listen())
-
-    async def close(self) -> None:
-        """End the task and the connection."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        await self._link.disconnect()
-
-    async def _subscribe(self) -> None:
-        await self._link.connect()
-        await self._link.ask("SUBSCRIBE", self._channel)
-
-    async def _listen(self) -> None:
-        while True:
-            try:
-                if not self._link.connected:
-                    await self._subscribe()
-                self._outage.works("listen")
-                await self._pass_on()
-            except Exception as error:  # noqa: BLE001  hints are not worth more than a line in the log
-                self._outage.fails("listen", "Listening for hints failed, trying again: %s", error)
-                await self._link.disconnect()
-                await asyncio.sleep(LISTEN_AGAIN_SECONDS)
-
-    async def _pass_on(self) -> None:
-        """Ends with an exception only; a connection that died in silence is found out by a ping."""
-        pinged = False
-        while True:
-            answer = await self._link.receive(within=PING_SECONDS)
-            if answer is None:
-                if pinged:
-                    raise StoreUnavailable(f"no answer for {PING_SECONDS} seconds")
-                await self._link.send([pack("PING")])
-            elif answer[0] == "message":
-                process, *topics = json.loads(answer[2])
-                if process != self._process:
-                    self._publish(*topics)
-            pinged = answer is None

@@ -1,4 +1,4 @@
-"""Connections to the server: what the URL says, error mapping, and what a server must be like to be trusted."""
+"""Connections to the server: options from the URL, error mapping, checks of what a server promises."""
 
 import re
 import ssl
@@ -18,23 +18,23 @@ from ..ports import Capabilities
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 5.0
-"""How long an answer may take before the connection is given up."""
+"""Time to wait for a reply before the connection is given up."""
 
 OLDEST_VERSION = (6, 2)
 
 CUT = (RedisError, OSError)
-"""The connection is of no more use; what was sent on it may have been done."""
+"""Errors after which a connection is of no use. The server may have done what was sent on it."""
 
 
 def connection_options(url: str, **more: Any) -> dict[str, Any]:
-    """What a connection of redis-py is made with. Raises ConfigurationError."""
+    """Return the arguments of a redis-py connection. Raises ConfigurationError."""
     try:
         path = urlsplit(url).path.strip("/")
         if path and not path.isdecimal():
             raise ValueError(path)
         options = dict(parse_url(url))
     except ValueError:
-        # Without the text of the error, which may hold a piece of the password; so for the chain of causes.
+        # The text of the error may hold a piece of the password, so neither it nor the cause is shown.
         raise ConfigurationError(
             "DATABASE_URL: expected redis://user:password@host:6379/0 with special characters as %XX, "
             "got one whose port, database number or options cannot be read"
@@ -68,7 +68,7 @@ _BY_CLASS: tuple[tuple[type[Exception], type[StoreError | ConfigurationError], s
     (OSError, StoreUnavailable, _AWAY),
 )
 
-# Redis 6.2 puts its own words around an error in a script, so what matters is looked for inside of the text.
+# Redis 6.2 puts its own words around an error in a script, so these are searched for anywhere in the text.
 _BY_TEXT: tuple[tuple[str, type[StoreError | ConfigurationError], str], ...] = (
     ("when used memory >", StoreUnavailable, "The Redis server is out of memory; nothing was stored"),
     ("read only replica", StoreUnavailable, "The Redis server is a read-only replica by now; nothing was stored"),
@@ -81,17 +81,17 @@ _BY_TEXT: tuple[tuple[str, type[StoreError | ConfigurationError], str], ...] = (
 
 
 def is_of_replica(error: object) -> bool:
-    """Whether a write was refused because the server follows another one."""
+    """Return whether a write was refused because the server is a replica."""
     return isinstance(error, ResponseError) and "read only replica" in str(error)
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:
-    """What is told when the server is away."""
+    """Return the error of a server that is away."""
     return StoreUnavailable(f"{_AWAY}: {error}")
 
 
 def refusal(error: Exception) -> StoreError | ConfigurationError:
-    """What redis-py raises or the server answers as an error of ours, when the program starts."""
+    """Return our error for one of redis-py or the server, when the program starts."""
     for pattern, ours, text in _BY_TEXT:
         if re.search(pattern, str(error)):
             return ours(f"{text}: {error}")
@@ -102,14 +102,14 @@ def refusal(error: Exception) -> StoreError | ConfigurationError:
 
 
 def mapped(error: Exception) -> StoreError:
-    """The same while the program runs: what a start refuses was right before, and may be put right again."""
-    told = refusal(error)
-    return told if isinstance(told, StoreError) else StoreUnavailable(str(told))
+    """Return our error while the program runs. A setting that was right at the start may become right again."""
+    ours = refusal(error)
+    return ours if isinstance(ours, StoreError) else StoreUnavailable(str(ours))
 
 
 @contextmanager
 def mapped_errors(mapping: Callable[[Exception], AgentQueueError] = mapped) -> Iterator[None]:
-    """Turns what redis-py raises into errors of ours."""
+    """Raise our errors in place of redis-py's."""
     try:
         yield
     except (RedisError, OSError) as error:
@@ -117,14 +117,10 @@ def mapped_errors(mapping: Callable[[Exception], AgentQueueError] = mapped) -> I
 
 
 class CutWhenClosed:
-    """A mixin for connections of redis-py.
-
-    To write to a connection that was closed meanwhile is a RuntimeError under uvloop, which redis-py does not know as
-    the loss of the connection that it is.
-    """
+    """A mixin for redis-py connections, which do not know that uvloop raises RuntimeError on a closed connection."""
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
-        """See redis-py. Raises ConnectionError."""
+        """Send a command as redis-py does. Raises ConnectionError."""
         try:
             await super().send_packed_command(*arguments, **options)  # type: ignore[misc]  # of the class mixed with
         except RuntimeError as error:
@@ -132,12 +128,12 @@ class CutWhenClosed:
 
 
 def cut_when_closed(kind: type[Any]) -> type[Any]:
-    """This class of connections, with the above."""
+    """Return this class of connections with the mixin."""
     return type(kind.__name__, (CutWhenClosed, kind), {})
 
 
 class Link:
-    """One connection of the event loop, for one task at a time, which is never cancelled in the middle of an answer."""
+    """One connection of the event loop, for one task at a time. The task must not be cancelled while it receives."""
 
     def __init__(self, url: str, **more: Any) -> None:
         options = connection_options(url, **more)
@@ -146,11 +142,11 @@ class Link:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection, as far as is known."""
+        """Return whether there is a connection, as far as is known."""
         return bool(self._connection.is_connected)
 
     async def check(self) -> None:
-        """Before something is sent: drop a connection that the server has closed meanwhile."""
+        """Drop a connection that the server has closed. Called before commands are sent."""
         with suppress(*CUT):
             if self.connected and await self._connection.can_read():
                 await self.disconnect()
@@ -160,7 +156,7 @@ class Link:
         await self._connection.connect()
 
     async def disconnect(self) -> None:
-        """Drop the connection and whatever answers are under way on it."""
+        """Drop the connection and all replies that are under way."""
         await self._connection.disconnect(nowait=True)
 
     async def send(self, commands: Sequence[bytes]) -> None:
@@ -168,9 +164,9 @@ class Link:
         await self._connection.send_packed_command(commands, check_health=False)
 
     async def receive(self, *, within: float | None = None) -> Any:
-        """The next answer; what the server refused is returned, a cut connection is raised.
+        """Return the next reply, which may be the server's error; None if nothing came `within` seconds.
 
-        None when nothing came `within` seconds, for those who can do without.
+        Raises what redis-py raises when the connection breaks.
         """
         try:
             return await self._connection.read_response(timeout=within)
@@ -178,7 +174,7 @@ class Link:
             return refused
 
     async def ask(self, *command: str | int) -> Any:
-        """One command and its answer. Raises what redis-py raises."""
+        """Send a command and return its reply. Raises what redis-py raises."""
         await self.send([pack(*command)])
         answer = await self.receive()
         if isinstance(answer, ResponseError):
@@ -187,23 +183,23 @@ class Link:
 
 
 def pack(*command: Any) -> bytes:
-    """A command as it is sent."""
+    """Return a command as it is sent."""
     packed: bytes = hiredis.pack_command(command)
     return packed
 
 
 def pack_arguments(arguments: tuple[Any, ...]) -> bytes:
-    """A part of a command; see `packed_command`."""
+    """Return a part of a command for `packed_command`."""
     return pack(*arguments).partition(b"\n")[2]
 
 
 def packed_command(count: int, *parts: bytes) -> bytes:
-    """A command as it is sent, from parts that have so many arguments together."""
+    """Return a command as it is sent, from parts with `count` arguments together."""
     return b"*%d\r\n%b" % (count, b"".join(parts))
 
 
 async def inspect(link: Link, *, allow_volatile: bool) -> Capabilities:
-    """What this server promises. Raises ConfigurationError or StoreIncompatible where that is too little."""
+    """Return what this server promises. Raises ConfigurationError or StoreIncompatible if that is too little."""
     try:
         facts = _facts(await link.ask("INFO"))
     except NoPermissionError as error:
@@ -226,7 +222,7 @@ async def inspect(link: Link, *, allow_volatile: bool) -> Capabilities:
 
 
 async def check_access(url: str) -> None:
-    """Whether the server lets us in and takes writes. Raises ConfigurationError, StoreError."""
+    """Check that the server lets us in and takes writes. Raises ConfigurationError, StoreError."""
     link = Link(url)
     try:
         with mapped_errors(refusal):
@@ -242,7 +238,7 @@ def _facts(info: str) -> dict[str, str]:
 
 
 def _refuse(facts: Mapping[str, str]) -> None:
-    """What no setting of ours makes right."""
+    """Refuse a server that no setting of ours makes right. Raises StoreIncompatible, ConfigurationError."""
     version = facts.get("redis_version")
     if version and tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST_VERSION:
         raise StoreIncompatible(f"Redis: expected version 6.2 or newer, got {version}.")
@@ -251,7 +247,7 @@ def _refuse(facts: Mapping[str, str]) -> None:
 
 
 def _doubts(facts: Mapping[str, str]) -> list[str]:
-    """Why this server may lose what it has accepted, with the cure."""
+    """Return the reasons why this server may lose accepted messages, each with its cure."""
     doubts = []
     if facts.get("aof_enabled") == "0":
         doubts.append("Redis: expected the append-only file to be on (CONFIG SET appendonly yes), got aof_enabled:0")
@@ -263,8 +259,8 @@ def _doubts(facts: Mapping[str, str]) -> list[str]:
     return doubts
 
 
-# While a background fsync lags, `everysec` answers before it has written, for up to two seconds: then a kill -9 of the
-# server loses acknowledged messages too, not only a crash of its host.
+# While a background fsync lags, `everysec` replies before it has written, for up to two seconds. Then a kill -9 of the
+# server loses acknowledged messages too.
 _SYNCED = {
     "always": "messages survive kill -9 of every process and a crash of the host (appendfsync always)",
     "everysec": (

@@ -1,4 +1,8 @@
-"""Replies of scripts to models. Numbers in hashes come as text."""
+"""Replies of scripts to models.
+
+A row is a list of the columns that `scripts` has put into the Lua functions by name. Redis returns numbers in hashes
+as text; INTEGERS names the columns that become numbers.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +14,8 @@ from ...models.events import Event, EventPage, EventType
 from ...models.messages import DeadLetterGroup, Message, MessageState, QueueSummary, Thread
 from ...models.workers import Throughput, Worker
 from ..rows import (
+    DELIVERY_COLUMNS,
+    MESSAGE_COLUMNS,
     THREAD_STATES,
     agents_of,
     to_delivery,
@@ -20,38 +26,46 @@ from ..rows import (
     to_thread,
 )
 
-MESSAGE_NUMBERS = (0, 4, 9, 10, 11, 15, 16, 19, 20, 21, 24)
-THREAD_NUMBERS = (1, 2, 3, 5, 6, 7, 8, 9, 10)
-DELIVERY_NUMBERS = (7, 8, 9)
+THREAD_COLUMNS = ("thread_id", "last_number", "created_at", "last_activity", "last_message_preview", *THREAD_STATES)
+
+INTEGERS = {
+    *("number", "thread_number", "created_at", "started_at", "completed_at", "attempt", "fence", "run_at", "crashes"),
+    *("cancel_requested", "interrupt_expires_at", "tries", "next_at", "last_number", "last_activity", *THREAD_STATES),
+}
+
+_MESSAGE_INTEGERS, _DELIVERY_INTEGERS, _THREAD_INTEGERS = (
+    [place for place, name in enumerate(columns) if name in INTEGERS]
+    for columns in (MESSAGE_COLUMNS, DELIVERY_COLUMNS, THREAD_COLUMNS)
+)
 
 
 def message(columns: Sequence[Any], position: int | None = None) -> Message:
-    """From the reply of the Lua function `row`."""
-    return to_message(_with_numbers(columns, MESSAGE_NUMBERS), position)
+    """Return a message from a reply of the Lua function `row`."""
+    return to_message(_with_integers(columns, _MESSAGE_INTEGERS), position)
 
 
 def thread(columns: Sequence[Any]) -> Thread:
-    """From the reply of the Lua function `thread_row`."""
-    return to_thread(_with_numbers(columns, THREAD_NUMBERS))
+    """Return a thread from a reply of the Lua function `thread_row`."""
+    return to_thread(tuple(_with_integers(columns, _THREAD_INTEGERS)))
 
 
 def delivery(columns: Sequence[Any]) -> Delivery:
-    """From the reply of the Lua function `delivery_row`."""
-    return to_delivery(_with_numbers(columns, DELIVERY_NUMBERS))
+    """Return a delivery from a reply of the Lua function `delivery_row`."""
+    return to_delivery(_with_integers(columns, _DELIVERY_INTEGERS))
 
 
 def delivery_record(columns: Sequence[Any]) -> DeliveryRecord:
-    """From the reply of the Lua function `delivery_record`."""
-    return to_delivery_record(_with_numbers(columns, DELIVERY_NUMBERS))
+    """Return a delivery without its data from a reply of the Lua function `delivery_record`."""
+    return to_delivery_record(_with_integers(columns, _DELIVERY_INTEGERS))
 
 
 def failed_attempt(columns: Sequence[Any]) -> FailedAttempt:
-    """From an item of the reply of the script `list_attempts`, which has no details where none are known."""
+    """Return a failed attempt from an item of the script `list_attempts`, which may have no details."""
     return to_failed_attempt(columns)
 
 
 def dead_letter_group(columns: Sequence[Any]) -> DeadLetterGroup:
-    """From an item of the reply of the script `group_dead_letters`."""
+    """Return a group from an item of the script `group_dead_letters`."""
     fingerprint, count, error, error_code, first, last = columns
     return DeadLetterGroup(
         fingerprint=fingerprint,
@@ -64,20 +78,20 @@ def dead_letter_group(columns: Sequence[Any]) -> DeadLetterGroup:
 
 
 def throughput(reply: Sequence[Any]) -> Throughput:
-    """From the reply of the script `throughput`."""
-    paused, told, running, took, in_groups = reply
-    by_agents = {agents: count for (_, agents), count in zip(told, in_groups, strict=True)}
+    """Return the throughput from the reply of the script `throughput`."""
+    paused, groups, running, run_times, running_by_group = reply
+    by_agents = {agents: count for (_, agents), count in zip(groups, running_by_group, strict=True)}
     return Throughput(
         bool(paused),
-        sum(slots for slots, _ in told),
+        sum(slots for slots, _ in groups),
         running,
-        sum(map(int, took)) / len(took) / 1000 if took else None,
-        to_groups(told, running, by_agents),
+        sum(map(int, run_times)) / len(run_times) / 1000 if run_times else None,
+        to_groups(groups, running, by_agents),
     )
 
 
 def event_page(reply: Sequence[Any]) -> EventPage:
-    """From the reply of the script `read`."""
+    """Return a page of a log from the reply of the script `read`."""
     state, first, last, begin, stored = reply
     events = []
     for number, text in enumerate(stored, begin):
@@ -87,7 +101,7 @@ def event_page(reply: Sequence[Any]) -> EventPage:
 
 
 def summary(reply: Sequence[Any]) -> QueueSummary:
-    """From the reply of the script `summary`, whose totals are in the order of a thread's states."""
+    """Return the summary from the reply of the script `summary`, whose totals are in the order of THREAD_STATES."""
     totals, queued, processing = reply
     return QueueSummary(
         totals=dict(zip(THREAD_STATES, totals, strict=True)),
@@ -97,7 +111,7 @@ def summary(reply: Sequence[Any]) -> QueueSummary:
 
 
 def workers(reply: Sequence[Any]) -> list[Worker]:
-    """From the reply of the script `list_workers`, oldest first."""
+    """Return workers from the reply of the script `list_workers`, oldest first."""
     found = [
         Worker(
             id=name,
@@ -113,9 +127,9 @@ def workers(reply: Sequence[Any]) -> list[Worker]:
     return sorted(found, key=lambda worker: (worker.started_at, worker.id))
 
 
-def _with_numbers(columns: Sequence[Any], places: Sequence[int]) -> tuple[Any, ...]:
+def _with_integers(columns: Sequence[Any], places: Sequence[int]) -> list[Any]:
     row = list(columns)
     for place in places:
         if row[place] is not None:
             row[place] = int(row[place])
-    return tuple(row)
+    return row

@@ -2,11 +2,21 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import NamedTuple
+
+from ..rows import DELIVERY_COLUMNS, MESSAGE_COLUMNS
+from .replies import THREAD_COLUMNS
+
+_COLUMNS: Mapping[str, Sequence[str]] = {
+    "message": MESSAGE_COLUMNS,
+    "delivery": DELIVERY_COLUMNS,
+    "thread": THREAD_COLUMNS,
+}
+_PLACEHOLDER = re.compile(rf"\{{({'|'.join(_COLUMNS)})(?:_columns|\.(\w+))\}}")
 
 _INCLUDE = re.compile(r"^-- include: (\w+)\n", re.MULTILINE)
 _FUNCTION = re.compile(r"^local function (\w+)\(.*(?: end\n|\n(?:(?:[ ].*)?\n)*end\n)", re.MULTILINE)
@@ -14,7 +24,7 @@ _WORD = re.compile(r"\w+")
 
 
 class Script(NamedTuple):
-    """A script and the name under which the server keeps it."""
+    """A script and the SHA-1 under which the server keeps it."""
 
     text: str
     sha: str
@@ -22,9 +32,10 @@ class Script(NamedTuple):
 
 @cache
 def load_scripts() -> Mapping[str, Script]:
-    """All of `lua/*.lua`; a line `-- include: name` is replaced by what is used of `lua/shared/name.lua`.
+    """Return all of `lua/*.lua`. A line `-- include: name` is replaced by what is used of `lua/shared/name.lua`.
 
-    Cached: to read them takes 25 ms, and they do not change while a process runs.
+    `{message_columns}` is replaced by the names of a message's columns, `{message.content}` by the place of that one.
+    Cached, since reading the files takes 25 ms.
     """
     folder = files(__name__.rsplit(".", 2)[0]).joinpath("lua")
     scripts = {}
@@ -35,13 +46,18 @@ def load_scripts() -> Mapping[str, Script]:
                 lambda include: folder.joinpath("shared", f"{include[1]}.lua").read_text("utf-8"),
                 file.read_text("utf-8"),
             )
-            text = _without_unused(whole)
+            text = _without_unused(_PLACEHOLDER.sub(_column_names_or_place, whole))
             scripts[name] = Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
     return MappingProxyType(scripts)
 
 
+def _column_names_or_place(found: re.Match[str]) -> str:
+    columns = _COLUMNS[found[1]]
+    return str(columns.index(found[2]) + 1) if found[2] else ", ".join(f"'{column}'" for column in columns)
+
+
 def _without_unused(text: str) -> str:
-    """Without functions that it does not call: each call of a script makes all that it has."""
+    """Return a script without the functions that it does not call, since each run creates all that it has."""
     functions = {found[1]: found[0] for found in _FUNCTION.finditer(text)}
     used: set[str] = set()
     unread = [_FUNCTION.sub("", text)]

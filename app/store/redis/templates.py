@@ -1,7 +1,7 @@
-"""Events of which only the script knows a part: the time, the attempt, where readers have to begin to drop.
+"""Templates of events, with marks where only the script knows a value: time, attempt, first event to drop.
 
-Made from the events themselves, so that their shape is said once. In the data of an event a quote inside of a text is
-escaped and a control character never occurs; so a key in quotes is no text, and the marks are the script's alone.
+They are made from real events, so that the shape of an event is defined once. In its data a quote inside a text is
+escaped, so a key in quotes is never part of a text. Control characters never occur in it, so marks are unambiguous.
 """
 
 import json
@@ -27,7 +27,7 @@ _MARKS = {
 
 
 def stored(event: NewEvent) -> str:
-    """An event as the log keeps it."""
+    """Return an event as the log keeps it."""
     return f"{event.type.value} {event.data}"
 
 
@@ -39,30 +39,30 @@ def _template(event: NewEvent) -> str:
 
 
 PROCESSING = _template(NewEvent.processing(_NUMBER))
-"""A worker has begun this attempt."""
+"""The event when a worker begins an attempt."""
 
 RESUMED = _template(NewEvent.resumed(discard_from=_NUMBER))
-"""The answer came."""
+"""The event when an interrupted message is resumed."""
 
 CANCELLED = _template(NewEvent.cancelled(_MOMENT))
-"""The message was cancelled."""
+"""The event when a message ends as cancelled."""
 
 WORKER_LOST_TOO_OFTEN = f"The worker was lost {CRASHES} times while it processed this message."
 
 
 def retry(error: str) -> str:
-    """The attempt is over without a result."""
+    """Return the event when an attempt ends and its message is queued again."""
     return _template(NewEvent.retry(attempt=_NUMBER, error=error, next_at=_MOMENT, discard_from=_NUMBER))
 
 
 def interrupted(interrupts: str) -> str:
-    """The agent asks a human. What it asks may have any keys, also such as the marks stand for."""
+    """Return the event when the agent asks a human. `interrupts` is added last: its keys may be like an event's."""
     template = _template(NewEvent.interrupted(attempt=_NUMBER, interrupts="[]", expires_at=_MOMENT))
     return template.replace('"interrupts": []', f'"interrupts": {json.dumps(json.loads(interrupts))}')
 
 
 def ended(outcome: Completed | Failed) -> str:
-    """The message has ended. An output may have any keys, also such as the marks stand for."""
+    """Return the terminal event. An output is added last, since its keys may be like an event's."""
     match outcome:
         case Completed(result, output):
             done = _template(NewEvent.done(result, _MOMENT))
@@ -72,6 +72,6 @@ def ended(outcome: Completed | Failed) -> str:
 
 
 def worker_lost_too_often() -> str:
-    """The message has failed with its workers."""
+    """Return the terminal event of a message whose workers were lost too often."""
     event = NewEvent.failed(WORKER_LOST_TOO_OFTEN, WORKER_LOST_CODE, _MOMENT)
     return _template(event).replace("\\u0001C", CRASHES)

@@ -1,13 +1,13 @@
--- Whether a thread has unfinished messages.
+-- Return whether a thread has unfinished messages.
 local function is_busy(tenant, thread)
     local f = redis.call('HMGET', thread_key(tenant, thread), 'processing', 'interrupted')
     return tonumber(f[1] or 0) + tonumber(f[2] or 0) > 0 or redis.call('ZCARD', thread_queue_key(tenant, thread)) > 0
 end
 
--- The time that ranks are made from never falls along the numbers, whichever process tells it.
+-- Return the time for a rank. It never falls along the numbers, whichever process gives `now`.
 local function accepted_at(number, now) return math.max(now, math.floor(number / 1000)) end
 
--- Puts a queued message behind all of its thread, with a number of its own there and a place.
+-- Add a queued message behind all of its thread. Set its thread number and its readiness.
 local function enqueue(message, rank, now, preview)
     message.thread_number, message.readiness = 0, 'ready'
     if message.thread then
@@ -15,7 +15,7 @@ local function enqueue(message, rank, now, preview)
         local key, queue = thread_key(tenant, thread), thread_queue_key(tenant, thread)
         message.thread_number = redis.call('HINCRBY', key, 'last_number', 1)
         if message.thread_number == 1 then redis.call('HSET', key, 'created_at', now) end
-        redis.call('HSET', key, 'preview', preview)
+        redis.call('HSET', key, 'last_message_preview', preview)
         if is_busy(tenant, thread) then message.readiness = 'blocked' end
         redis.call('HINCRBY', key, 'queued', 1)
         redis.call('ZADD', of_tenant('threads', tenant), 'GT', now, thread)

@@ -1,5 +1,5 @@
--- What every end of an attempt begins with. The message that this fence holds; else nil and the answer: 1 when it has
--- ended the message already, false when the lease is lost.
+-- Return the message that this fence holds. Otherwise nil and the reply: 1 if this fence has ended the message already,
+-- false if the lease is lost.
 local function attempt(id, fence)
     local message = leased(id, fence)
     if message then return message end
@@ -7,7 +7,7 @@ local function attempt(id, fence)
     return nil, f[2] and f[1] == fence and 1 or false
 end
 
--- Whether the message was cancelled, and has ended so.
+-- End a message as cancelled if it was cancelled. Return whether it was.
 local function ended_as_cancelled(message, now, template)
     if not message.cancelled then return false end
     finish(message, 'cancelled', now, fill(template, {T = rfc3339(now)}))

@@ -1,6 +1,4 @@
--- How messages end: the terminal state with its event and its delivery, failed attempts, dead letters by kind.
-
--- Whether the webhook of a message is told of this state: see `app.store.rows.is_told`.
+-- Return whether a message in this state adds a delivery, as in `app.store.rows.is_told`.
 local function is_told(message, state)
     if not message.webhook_url then return false end
     if not message.webhook_events then return state ~= 'interrupted' end
@@ -9,9 +7,9 @@ end
 
 local function deliver(message, state, now, event, id)
     redis.call('HSET', delivery_key(id), 'tenant', message.tenant, 'message_id', message.id, 'url', message.webhook_url,
-        'told', state, 'event', string.sub(event, string.find(event, ' ', 1, true) + 1), 'state', 'pending',
+        'event', state, 'data', string.sub(event, string.find(event, ' ', 1, true) + 1), 'state', 'pending',
         'created_at', now, 'next_at', now)
-    if message.thread then redis.call('HSET', delivery_key(id), 'thread', message.thread) end
+    if message.thread then redis.call('HSET', delivery_key(id), 'thread_id', message.thread) end
     redis.call('RPUSH', deliveries_key(message.id), id)
     redis.call('ZADD', deliveries_of_kind(message.tenant, 'pending', state), now, id)
     redis.call('ZADD', DUE, now, id)
@@ -27,7 +25,7 @@ local function finish(message, state, now, event)
     end
     local key = message_key(message.id)
     redis.call('HSET', key, 'state', state, 'completed_at', now)
-    redis.call('HDEL', key, 'readiness', 'worker', 'cancel', 'interrupt', 'interrupt_expires_at', 'resume_value')
+    redis.call('HDEL', key, 'readiness', 'worker', 'cancel_requested', 'interrupt', 'interrupt_expires_at', 'resume_value')
     redis.call('RPUSH', log_key(message.id), event)
     redis.call('ZADD', ENDED, now, message.member)
     redis.call('ZADD', LOGGED, now, message.member)
@@ -48,7 +46,7 @@ local function fail(message, now, event, error, code, fingerprint)
     bury(message.tenant, message.id, message.number, fingerprint, now)
 end
 
--- Failed messages of a tenant are no dead letters any more.
+-- Remove failed messages of a tenant from its dead letters.
 local function unbury(tenant, messages)
     local ids, kinds = {}, {}
     for i, message in ipairs(messages) do
@@ -69,7 +67,7 @@ local function unbury(tenant, messages)
     end
 end
 
--- Lists the attempt as failed; before the change of state, from which on it is not known when it began.
+-- List the attempt as failed. Call this before the change of state, which forgets when the attempt began.
 local function note_attempt(message, now, error, code, details)
     if details == '' then details = nil end
     local began = redis.call('ZSCORE', of_tenant('processing', message.tenant), message.member)
@@ -77,19 +75,19 @@ local function note_attempt(message, now, error, code, details)
         cmsgpack.pack({message.attempt, message.worker, tonumber(began), now, error, code, details}))
 end
 
--- Deletes an ended message; whether its log was whole.
+-- Delete an ended message. Return whether its log was complete.
 local function erase(message)
     redis.call('ZREM', ENDED, message.member)
-    local was_whole = redis.call('ZREM', LOGGED, message.member) == 1
+    local was_complete = redis.call('ZREM', LOGGED, message.member) == 1
     redis.call('ZREM', of_tenant('messages', message.tenant), message.id)
     if message.state == 'failed' then
         message.fingerprint = redis.call('HGET', message_key(message.id), 'fingerprint')
         unbury(message.tenant, {message})
     end
     for _, id in ipairs(redis.call('LRANGE', deliveries_key(message.id), 0, -1)) do
-        local f = redis.call('HMGET', delivery_key(id), 'state', 'told')
+        local f = redis.call('HMGET', delivery_key(id), 'state', 'event')
         redis.call('ZREM', DUE, id)
-        if f[2] then redis.call('ZREM', deliveries_of_kind(message.tenant, f[1], f[2]), id) end
+        redis.call('ZREM', deliveries_of_kind(message.tenant, f[1], f[2]), id)
         redis.call('UNLINK', delivery_key(id))
     end
     redis.call('UNLINK', message_key(message.id), content_key(message.id), result_key(message.id), log_key(message.id),
@@ -104,5 +102,5 @@ local function erase(message)
                 scope(message.tenant, message.thread))
         end
     end
-    return was_whole
+    return was_complete
 end

@@ -1,4 +1,4 @@
--- Names of the keys. All of them begin with the hash tag in KEYS[1], so that they are in one slot of a cluster.
+-- Names of the keys. All of them begin with the hash tag in KEYS[1], so they are in one slot of a cluster.
 local prefix = KEYS[1] .. ':'
 local WAITING, DELAYED, LEASES = prefix .. 'waiting', prefix .. 'delayed', prefix .. 'leases'
 local ENDED, LOGGED, EMPTY = prefix .. 'ended', prefix .. 'logged', prefix .. 'empty'
@@ -15,9 +15,9 @@ local function delivery_key(id) return prefix .. 'delivery:' .. id end
 local function ready_key(agent) return prefix .. 'ready:' .. agent end
 local function worker_key(id) return prefix .. 'worker:' .. id end
 
--- What a caller can reach is by tenant: waiting, delayed, processing, threads (sorted sets), tallies (hash); messages,
--- failed, interrupted (ids by number); kinds (fingerprints of the failed by the time of the newest, below zero);
--- deliveries by state and event (ids by the time when they were made).
+-- Keys of a tenant: sorted sets `waiting`, `delayed`, `processing` (members by score), `threads` (by last activity),
+-- `messages`, `failed`, `interrupted` (ids by number), `kinds` (fingerprints by the negative time of the newest failure),
+-- `deliveries` (ids by creation time, one set for each state and event); hash `tallies` (ended messages by state).
 local function of_tenant(kind, tenant) return prefix .. 'tenant:' .. kind .. ':' .. tenant end
 
 local function deliveries_of_kind(tenant, state, event) return of_tenant('deliveries:' .. state .. ':' .. event, tenant) end
@@ -30,6 +30,6 @@ local function thread_messages_key(tenant, thread) return prefix .. 'thread_mess
 local function kind_key(tenant, fingerprint) return prefix .. 'kind:' .. scope(tenant, fingerprint) end
 local function request_key(tenant, key) return prefix .. 'request:' .. scope(tenant, key) end
 
--- Members of the sorted sets: equal scores are in the order of accepting, which the zero-padded number makes.
+-- Members of the sorted sets begin with the zero-padded number, so that equal scores are in the order of numbers.
 local function member_of(number, id) return string.format('%016.0f', number) .. id end
 local function id_of(member) return string.sub(member, 17) end

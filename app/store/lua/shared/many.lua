@@ -1,4 +1,4 @@
--- Runs a command with many arguments behind these first ones, a thousand of them at once: Lua hands over only so many.
+-- Run a command with these first arguments and a list, a thousand items at a time, since `unpack` has a limit.
 local function by_thousands(list, ...)
     local first = {...}
     local count = #first

@@ -1,26 +1,26 @@
--- Changes of state. Each moves the message between the sorted sets, counts it in its thread and writes its event.
+-- Return the fields of a message that changes of state need; nil without one.
 local function load(id)
-    local f = redis.call('HMGET', message_key(id), 'number', 'tenant', 'thread', 'agent', 'base_rank', 'state', 'readiness',
-        'attempt', 'fence', 'begun', 'run_at', 'worker', 'started_at', 'cancel', 'webhook_url', 'thread_number', 'priority',
-        'dropped', 'since', 'webhook_events')
+    local f = redis.call('HMGET', message_key(id), 'number', 'tenant', 'thread_id', 'agent', 'base_rank', 'state',
+        'readiness', 'attempt', 'fence', 'begun', 'run_at', 'worker', 'started_at', 'cancel_requested', 'webhook_url',
+        'thread_number', 'priority', 'dropped', 'since', 'webhook_events')
     if not f[1] then return nil end
     return {
         id = id, number = f[1], member = member_of(f[1], id), tenant = f[2], thread = f[3], agent = f[4],
-        base_rank = tonumber(f[5]), state = f[6], readiness = f[7], attempt = tonumber(f[8] or 0), fence = tonumber(f[9] or 0),
-        begun = f[10] or '1', run_at = tonumber(f[11] or 0), worker = f[12], started_at = tonumber(f[13] or 0),
+        base_rank = tonumber(f[5]), state = f[6], readiness = f[7], attempt = tonumber(f[8] or 0),
+        fence = tonumber(f[9] or 0), begun = f[10] or '1', run_at = tonumber(f[11] or 0), worker = f[12], started_at = tonumber(f[13] or 0),
         cancelled = f[14], webhook_url = f[15], thread_number = f[16], priority = f[17],
         dropped = tonumber(f[18] or 0), since = tonumber(f[19] or 0), webhook_events = f[20],
     }
 end
 
--- A tenant's message; nil for another's.
+-- Likewise; nil for a message of another tenant.
 local function load_of(tenant, id)
     local message = load(id)
     if message and message.tenant == tenant then return message end
     return nil
 end
 
--- The guard of every write of an attempt: the message, if this fence holds it.
+-- Likewise; nil unless this fence holds the message. The guard of all writes of an attempt.
 local function leased(id, fence)
     local message = load(id)
     if message and message.state == 'processing' and message.fence == tonumber(fence) then return message end
@@ -35,7 +35,6 @@ local function recount(message, from, to, now)
     redis.call('ZADD', of_tenant('threads', message.tenant), 'GT', now, message.thread)
 end
 
--- Scores of WAITING are the ranks.
 local function rank_of(member)
     return tonumber(redis.call('ZSCORE', WAITING, member) or nil)
 end
@@ -79,8 +78,8 @@ local function leave_question(message)
     redis.call('ZREM', of_tenant('interrupted', message.tenant), message.id)
 end
 
--- A head becomes ready with the best rank of itself and those behind it; `next_place` is where the next one stands in
--- the queue of the thread.
+-- Make a head ready, with the best rank of itself and the messages behind it. `next_place` is the index of the next
+-- message in the thread's queue.
 local function ready_as_head(message, next_place)
     local rank = message.base_rank
     if message.thread then
@@ -93,7 +92,7 @@ local function ready_as_head(message, next_place)
     wait(message, rank)
 end
 
--- After the head of a thread has gone: the next one is ready, or it has no rank until its time has come.
+-- Make the next message of the thread its head: ready, or delayed and without a rank until its `run_at`.
 local function promote_next(message, now)
     if not message.thread then return end
     local member = redis.call('ZRANGE', thread_queue_key(message.tenant, message.thread), 0, 0)[1]
@@ -111,7 +110,7 @@ local function promote_next(message, now)
     end
 end
 
--- Back among those that wait, as the head of its thread.
+-- Queue a message again, as the head of its thread.
 local function rejoin(message, now, run_at, event)
     if run_at <= now then
         ready_as_head(message, 0)
@@ -126,7 +125,7 @@ local function rejoin(message, now, run_at, event)
     recount(message, message.state, 'queued', now)
 end
 
--- The attempt is over without a result, and another one is to be.
+-- End the attempt and queue the message for another one.
 local function put_back(message, fence, now, run_at, event)
     leave_worker(message)
     redis.call('HSET', message_key(message.id), 'state', 'queued', 'fence', fence, 'since', now, 'run_at',

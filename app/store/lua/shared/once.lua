@@ -1,9 +1,8 @@
--- A call has many operations of one script: callers whose requests came together. Each of them is as if it were alone: it
--- is done or refused whatever becomes of the others, and each is done once, also when the answer was lost and the call is
--- sent again.
--- KEYS[2] is the memory of one process: what it was answered in its present turn. ARGV[1] is the number of the turn,
--- ARGV[2] that of the call in it, then come of each operation the number of its arguments and these, which are the ARGV
--- of `run`. A turn is sent after the one before was answered or given up; what arrives from an older one came too late.
+-- Run the operations of a call, which are all of one script. Each operation is done or refused independently of the
+-- others, and done once, also when its reply was lost and the call is sent again.
+-- KEYS[2] has the replies to one process in its present turn. ARGV[1] is the number of the turn, ARGV[2] the number of the
+-- call in it. Then follow, for each operation, the count of its arguments and these arguments, the ARGV of `run`.
+-- A process sends a turn after it got the replies to the previous one, or gave up on them. A call of an older turn is late.
 local known = redis.call('HMGET', KEYS[2], 'turn', ARGV[2])
 local new_turn = tonumber(ARGV[1]) > tonumber(known[1] or 0)
 if not new_turn and tonumber(ARGV[1]) < tonumber(known[1]) then
@@ -22,8 +21,8 @@ local function keep_answers()
     if new_turn then redis.call('EXPIRE', KEYS[2], 86400) end
 end
 
--- Has `run` do each operation, where `recalled` is what was remembered of it before; after all of them `complete`, if
--- there is one, may add to what they gave back. Returns the reply of each.
+-- Call `run` for each operation, with its remembered reply in `recalled`. Then call `complete`, if given, which may add
+-- to the replies. Return them.
 local function each(run, complete)
     local replies, at, last = {}, 3, #ARGV
     while at <= last do

@@ -1,4 +1,4 @@
--- Lua's own comparison goes by the server's locale, that of sorted sets by bytes.
+-- Compare bytes, as sorted sets do. Lua's own comparison depends on the locale.
 local function precedes(a, b)
     for i = 1, math.min(#a, #b) do
         local x, y = a:byte(i), b:byte(i)

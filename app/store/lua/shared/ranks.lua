@@ -1,30 +1,30 @@
--- Priority inheritance: those ahead in a thread wait no longer than those behind them would. So ranks never fall along a
--- thread, and a walk to its beginning stops at the first one that stays as it is, or at a delayed head, which has no
--- rank. It takes slices, one message first: most often that is all.
+-- Priority inheritance: a message has the best rank of itself and the messages behind it in its thread. So ranks never
+-- fall along a thread, and a walk towards its start ends at the first rank that stays, or at a delayed head, which has no
+-- rank. The walk begins with one message, which is usually enough, and continues in slices.
 
--- New ranks of messages of one thread: rank, member, rank, member...
+-- Store ranks of messages of one thread, given as rank, member, rank, member...
 local function rerank(tenant, ranks)
     if #ranks == 0 then return end
     redis.call('ZADD', WAITING, unpack(ranks))
     redis.call('ZADD', of_tenant('waiting', tenant), unpack(ranks))
 end
 
--- After that: only the head of the thread can be ready, and then it is claimed by its rank.
+-- Store the new rank of the head, the only message that can be ready, also where claims find it.
 local function rerank_head(queue)
     local head = redis.call('ZRANGE', queue, 0, 0)[1]
     local f = redis.call('HMGET', message_key(id_of(head)), 'agent', 'readiness')
     if f[2] == 'ready' then redis.call('ZADD', ready_key(f[1]), rank_of(head), head) end
 end
 
--- An operation gives new ranks to this many messages of a thread and no more, since the server does nothing else
--- meanwhile. What is left of a thread is noted as tenant, thread, and the place below which to go on (`settle.lua`).
+-- Maximum number of messages of a thread that one operation gives new ranks, since the server does nothing else meanwhile.
+-- For the rest, `unsettled` gets tenant, thread and the thread number below which `settle.lua` continues.
 local MOST_SETTLED, unsettled = 1000, {}
 
 local function note_unsettled(tenant, thread, queue, last)
     unsettled[#unsettled + 1] = {tenant, thread, tonumber(redis.call('ZSCORE', queue, last))}
 end
 
--- For one with this rank that comes behind all of the thread.
+-- Improve the ranks of a thread for a message with this rank that comes behind all of it.
 local function lift(tenant, thread, rank)
     local queue = thread_queue_key(tenant, thread)
     local walked, step, changed = 0, 1, false
@@ -48,7 +48,7 @@ local function lift(tenant, thread, rank)
     if changed then rerank_head(queue) end
 end
 
--- Of those before the place `below`, anew from their base ranks, with what the one at this place hands on.
+-- Compute the ranks of messages below this thread number anew, from their base ranks and the rank of the next message.
 local function settle(tenant, thread, below)
     local queue = thread_queue_key(tenant, thread)
     local place = redis.call('ZCOUNT', queue, '-inf', '(' .. string.format('%.0f', below))

@@ -1,8 +1,10 @@
--- A thread with the columns that `app.store.rows.to_thread` expects; nil when there is none.
+-- Return a thread in `app.store.redis.replies.THREAD_COLUMNS`; nil without one. Its hash lacks `thread_id` and
+-- `last_activity`.
 local function thread_row(tenant, thread)
-    local f = redis.call('HMGET', thread_key(tenant, thread), 'last_number', 'created_at', 'preview', 'queued',
-        'processing', 'completed', 'failed', 'cancelled', 'interrupted')
-    if not f[1] then return nil end
-    return {thread, f[1], f[2], redis.call('ZSCORE', of_tenant('threads', tenant), thread), f[3], f[4] or '0',
-        f[5] or '0', f[6] or '0', f[7] or '0', f[8] or '0', f[9] or '0'}
+    local columns = redis.call('HMGET', thread_key(tenant, thread), {thread_columns})
+    if not columns[{thread.last_number}] then return nil end
+    columns[{thread.thread_id}] = thread
+    columns[{thread.last_activity}] = redis.call('ZSCORE', of_tenant('threads', tenant), thread)
+    for i = {thread.queued}, #columns do columns[i] = columns[i] or '0' end -- counts by state
+    return columns
 end

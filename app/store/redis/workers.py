@@ -1,20 +1,47 @@
-"""The heart: a connection without an event loop, so that agent code which blocks the loop loses no lease."""
+"""Renew leases on a connection without an event loop; list workers."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import redis
 from redis.exceptions import ResponseError
+from typing_extensions import override
 
 from ...models.attempts import Beat, Lease
 from ...models.workers import Worker
+from ..ports import LeaseRenewer, WorkerStore
 from ..rows import agents_text
+from . import replies
 from .connection import CUT, connection_options, mapped_errors
+from .rooms import RedisRooms
 from .scripts import Script
 
 
-class RedisLeaseRenewer:
-    """Meets `app.store.ports.LeaseRenewer`. Its calls may be repeated, so a lost answer is asked for again."""
+class RedisWorkers(RedisRooms, WorkerStore):
+    """`WorkerStore` on Redis."""
+
+    _url: str
+    _scripts: Mapping[str, Script]
+    _prefix: str
+
+    @override
+    @contextmanager
+    def open_lease_renewer(self) -> Iterator[LeaseRenewer]:
+        renewer = RedisLeaseRenewer(self._url, self._scripts, self._prefix, self._now)
+        try:
+            renewer.connect()
+            yield renewer
+        finally:
+            renewer.close()
+
+    @override
+    async def list_workers(self) -> list[Worker]:
+        return replies.workers(await self._reads.run("list_workers"))
+
+
+class RedisLeaseRenewer(LeaseRenewer):
+    """A lease renewer. It repeats a call whose connection broke, since all of its calls may be repeated."""
 
     def __init__(self, url: str, scripts: Mapping[str, Script], prefix: str, now: Callable[[], int]) -> None:
         options = connection_options(url)
@@ -25,16 +52,16 @@ class RedisLeaseRenewer:
         self._now = now
 
     def connect(self) -> None:
-        """Raises StoreUnavailable."""
+        """Connect. Raises StoreUnavailable."""
         with mapped_errors():
             self._connection.connect()
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._connection.disconnect()
 
+    @override
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
-        """See `LeaseRenewer.beat`."""
         named = [part for lease in leases for part in (lease.message_id, lease.fence)]
         lease_ms = int(lease_seconds * 1000)
         shown = (worker.id, worker.host, worker.pid, worker.slots, lease_ms, agents_text(worker))
@@ -44,12 +71,12 @@ class RedisLeaseRenewer:
             frozenset(message_id for message_id, _, cancelled in held if cancelled),
         )
 
+    @override
     def stop(self, worker_id: str) -> None:
-        """See `LeaseRenewer.stop`."""
-        self._run("remove_worker", worker_id)
+        self._run("stop", worker_id)
 
     def _run(self, script: str, *arguments: str | int) -> Any:
-        """With the script's whole text: a beat is rare, and no server has to know it."""
+        # Heartbeats are rare, so the whole text of the script goes with each of them.
         command = ("EVAL", self._scripts[script].text, 1, self._prefix, *arguments)
         with mapped_errors():
             try:

@@ -1,5 +1,5 @@
--- Takes a worker off the list of live ones.
--- KEYS[1] prefix of all keys, from which the script derives their names
+-- Remove a worker from the list.
+-- KEYS[1] prefix of all keys
 -- ARGV[1] worker
 -- include: keys
 

@@ -1,0 +1,92 @@
+"""Accept messages."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from typing_extensions import override
+
+from ...clock import to_datetime
+from ...errors import KeyReused, QueueFull, ThreadBusy
+from ...models.messages import Accepted, IfBusy, NewMessage, RequestKey
+from ..parts import CLEARED_AT_ONCE, Cleared, ThreadKey, asks_of_thread, clear
+from ..ports import CANCELS, MOVED, READY, AcceptStore, message_topic
+from ..rows import Receipt, accepted, events_text, options_of, preview
+from . import templates
+from .rooms import RedisRooms, key_arguments
+
+
+class RedisAccept(RedisRooms, AcceptStore):
+    """`AcceptStore` on Redis."""
+
+    @override
+    def now(self) -> datetime:
+        return to_datetime(self._clock.now())
+
+    @override
+    async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
+        cleared = await self._clear(new, max_queued, key) if asks_of_thread(new) else {}
+        fields = [field for each in new for field in self._fields_of(each)]
+        cancels = asks_of_thread(new) and any(each.if_busy in (IfBusy.INTERRUPT, IfBusy.ROLLBACK) for each in new)
+        reply = await self._writes.run(
+            "add", self._now(), max_queued, *key_arguments(key), templates.CANCELLED if cancels else "",
+            json.dumps([(*thread, ids) for thread, ids in cleared.items()]) if cleared else "", *fields,
+            topics=_topics_of_add,
+        )  # fmt: skip
+        match reply:
+            case "full":
+                raise QueueFull(max_queued)
+            case "reused":
+                raise KeyReused
+            case ["busy", thread_id]:
+                raise ThreadBusy(thread_id)
+        replayed, receipts, *_, left = reply
+        messages = [accepted(each, Receipt(*receipt)) for each, receipt in zip(new, receipts, strict=True)]
+        if left:
+            await self._settle(left, messages)
+        return Accepted(messages, bool(replayed))
+
+    async def _clear(
+        self, new: Sequence[NewMessage], max_queued: int, key: RequestKey | None
+    ) -> Mapping[ThreadKey, Sequence[str]]:
+        """Cancel waiting messages of long threads that these messages clear. Return ids by thread, oldest first."""
+
+        def topics(reply: Any) -> Iterable[str]:
+            return (MOVED, *(message_topic(message_id) for _, message_id in reply[2])) if reply else ()
+
+        async def clear_part(threads: Sequence[ThreadKey]) -> Cleared:
+            names = [name for thread in threads for name in thread]
+            reply = await self._writes.run(
+                "clear", self._now(), max_queued, len(new), *key_arguments(key), templates.CANCELLED, CLEARED_AT_ONCE,
+                *names, topics=topics,
+            )  # fmt: skip
+            return {(reply[0], reply[1]): [(number, message_id) for number, message_id in reply[2]]} if reply else {}
+
+        return await clear(new, clear_part)
+
+    def _fields_of(self, new: NewMessage) -> tuple[str | int, ...]:
+        return (
+            new.id,
+            new.tenant,
+            new.thread_id or "",
+            new.agent,
+            new.content,
+            new.priority.value,
+            self._ranks.rank(new.priority.level, 0),
+            preview(new.content),
+            options_of(new) or "",
+            "" if new.run_at is None else self._clock.at(int(new.run_at.timestamp() * 1000)),
+            int(new.delay_seconds * 1000) if new.run_at is None and new.delay_seconds > 0 else "",
+            new.if_busy.value,
+            new.webhook_url or "",
+            events_text(new) or "",
+        )
+
+
+def _topics_of_add(reply: Any) -> Iterable[str]:
+    if isinstance(reply, str) or reply[0] in ("busy", 1):
+        return ()
+    _, _, ready, cancelled, to_cancel, _ = reply
+    topics = {MOVED, *map(message_topic, cancelled + to_cancel)}
+    return topics | ({READY} if ready else set()) | ({CANCELS} if to_cancel else set())

@@ -1,0 +1,152 @@
+"""Cancel, reprioritize, resume, requeue, purge, pause."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from typing_extensions import override
+
+from ...errors import KeyReused, MessageNotFound, NotCancellable, NotFailed, NotInterrupted, NotQueued
+from ...models.messages import Accepted, Message, MessageState, Priority, RequestKey
+from ..ports import CANCELS, MOVED, PAGE_TEXT_LENGTH, READY, ControlStore, message_topic
+from ..rows import preview, requeued
+from ..terminal_states import REQUEUED
+from . import replies, templates
+from .rooms import RedisRooms, key_arguments
+
+READ_AT_ONCE = 100
+"""Maximum number of messages or positions that one script reads."""
+
+
+class RedisControl(RedisRooms, ControlStore):
+    """`ControlStore` on Redis."""
+
+    @override
+    async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
+        def topics(reply: Any) -> Iterable[str]:
+            if not isinstance(reply, list):
+                return ()
+            if replies.message(reply[0]).state is MessageState.PROCESSING:
+                return (CANCELS, message_topic(message_id))
+            return (READY, MOVED, message_topic(message_id))
+
+        reply = await self._writes.run(
+            "cancel", self._now(), tenant, message_id, templates.CANCELLED, int(running), topics=topics
+        )
+        if reply is None:
+            raise MessageNotFound(message_id)
+        if isinstance(reply, str):
+            raise NotCancellable(message_id, MessageState(reply), running=running)
+        columns, left = reply
+        cancelled = replies.message(columns)
+        await self._settle(left, [cancelled])
+        return cancelled
+
+    @override
+    async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
+        def topics(reply: Any) -> Iterable[str]:
+            return (MOVED, message_topic(message_id)) if isinstance(reply, list) else ()
+
+        reply = await self._writes.run(
+            "reprioritize", tenant, message_id, priority.value, *self._priority_ranks(), topics=topics
+        )
+        if reply is None:
+            raise MessageNotFound(message_id)
+        if isinstance(reply, str):
+            raise NotQueued(message_id, MessageState(reply))
+        *row, left = reply
+        message = replies.message(*row)
+        await self._settle(left, [message])
+        return message
+
+    @override
+    async def resume(
+        self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
+    ) -> Accepted:
+        def topics(reply: Any) -> Iterable[str]:
+            changed = isinstance(reply, list) and not reply[2]
+            return (READY, MOVED, message_topic(message_id)) if changed else ()
+
+        reply = await self._writes.run(
+            "resume", self._now(), tenant, message_id, fence, value, templates.RESUMED, *key_arguments(key),
+            topics=topics,
+        )  # fmt: skip
+        if reply is None:
+            raise MessageNotFound(message_id)
+        if reply == "reused":
+            raise KeyReused
+        if isinstance(reply, str):
+            raise NotInterrupted(message_id, MessageState(reply))
+        columns, position, replayed = reply
+        return Accepted([replies.message(columns, position)], bool(replayed))
+
+    @override
+    async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
+        # One script moves all messages. It returns no texts, so the fields that stay are read before it.
+        ids = list(dict.fromkeys(message_ids))
+        dead = await self._get_each(tenant, ids)
+        named = [
+            part
+            for message_id in ids
+            for part in (message_id, preview(dead[message_id].content) if message_id in dead else "")
+        ]
+
+        def topics(reply: Any) -> Iterable[str]:
+            return (READY, MOVED, *map(message_topic, ids)) if reply[0] else ()
+
+        reply = await self._writes.run(
+            "requeue", self._now(), tenant, templates.retry(REQUEUED), *self._priority_ranks(), *named, topics=topics
+        )
+        _raise_refusal(reply)
+        _, receipts, left = reply
+        messages = [requeued(dead[message_id], *receipt) for message_id, receipt in zip(ids, receipts, strict=True)]
+        await self._settle(left, messages)
+        return await self._with_positions(messages)
+
+    async def _get_each(self, tenant: str, ids: Sequence[str]) -> dict[str, Message]:
+        """Return the tenant's messages among these, by id."""
+        found: dict[str, Message] = {}
+        first = 0
+        while first < len(ids):
+            rows = await self._reads.run("get_each", tenant, PAGE_TEXT_LENGTH, *ids[first : first + READ_AT_ONCE])
+            messages = [replies.message(row) for row in rows if row]
+            found |= {message.id: message for message in messages}
+            first += len(rows)
+        return found
+
+    async def _with_positions(self, messages: Sequence[Message]) -> list[Message]:
+        """Return requeued messages with their positions, 0 where a message was claimed meanwhile."""
+        found: list[Message] = []
+        for first in range(0, len(messages), READ_AT_ONCE):
+            part = messages[first : first + READ_AT_ONCE]
+            named = [field for each in part for field in (each.number, each.id)]
+            positions = await self._reads.run("positions", *named)
+            found += [each._replace(queue_position=place or 0) for each, place in zip(part, positions, strict=True)]
+        return found
+
+    @override
+    async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
+        ids = list(dict.fromkeys(message_ids))
+
+        def topics(reply: Any) -> Iterable[str]:
+            return map(message_topic, ids) if reply[0] else ()
+
+        reply = await self._writes.run("purge", tenant, *ids, topics=topics)
+        _raise_refusal(reply)
+        return [Message.memory_key_of(tenant, None, message_id) for message_id in reply[1]]
+
+    @override
+    async def pause(self, paused: bool) -> None:
+        await self._writes.run("pause", int(paused), topics=lambda _: (READY, MOVED))
+
+    def _priority_ranks(self) -> list[str | int]:
+        """Return each priority and its rank at time 0."""
+        return [part for priority in Priority for part in (priority.value, self._ranks.rank(priority.level, 0))]
+
+
+def _raise_refusal(reply: Any) -> None:
+    """Raise MessageNotFound or NotFailed if `requeue` or `purge` was refused."""
+    match reply:
+        case [0, message_id, None]:
+            raise MessageNotFound(message_id)
+        case [0, message_id, state]:
+            raise NotFailed(message_id, MessageState(state))

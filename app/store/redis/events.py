@@ -1,0 +1,36 @@
+"""Append to event logs and read them."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from typing_extensions import override
+
+from ...errors import LeaseLost, MessageNotFound
+from ...models.attempts import Lease
+from ...models.events import EventPage, NewEvent
+from ..ports import PAGE_LOG_LENGTH, EventLog, message_topic
+from . import replies, templates
+from .rooms import RedisRooms
+
+
+class RedisEvents(RedisRooms, EventLog):
+    """`EventLog` on Redis."""
+
+    @override
+    async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
+        def topics(reply: Any) -> Iterable[str]:
+            return (message_topic(lease.message_id),) if reply else ()
+
+        last: int | None = await self._writes.run(
+            "append", lease.message_id, lease.fence, *map(templates.stored, events), topics=topics
+        )
+        if last is None:
+            raise LeaseLost(lease.message_id, lease.fence)
+        return last
+
+    @override
+    async def read(self, tenant: str, message_id: str, *, after: int, limit: int) -> EventPage:
+        reply = await self._reads.run("read", tenant, message_id, after, limit, PAGE_LOG_LENGTH)
+        if reply is None:
+            raise MessageNotFound(message_id)
+        return replies.event_page(reply)

@@ -1,0 +1,94 @@
+"""Read messages, threads and the state of the queue."""
+
+from collections.abc import Sequence
+
+from typing_extensions import override
+
+from ...errors import MessageNotFound, ThreadNotFound
+from ...models.attempts import FailedAttempt
+from ...models.messages import DeadLetterGroup, Message, MessageFilter, Page, QueueSummary, Thread
+from ...models.workers import Throughput
+from ..ports import PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES, QueryStore
+from . import replies
+from .rooms import RedisRooms
+
+SCAN_LENGTH = 1_000
+"""Maximum number of messages that one script compares with a filter."""
+
+
+class RedisQueries(RedisRooms, QueryStore):
+    """`QueryStore` on Redis."""
+
+    @override
+    async def get(self, tenant: str, message_id: str) -> Message:
+        reply = await self._reads.run("get", tenant, message_id)
+        if reply is None:
+            raise MessageNotFound(message_id)
+        return replies.message(*reply)
+
+    @override
+    async def get_head(self, tenant: str, thread_id: str) -> Message | None:
+        reply = await self._reads.run("get_head", tenant, thread_id)
+        return None if reply is None else replies.message(reply)
+
+    @override
+    async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
+        # A filter that passes over many messages takes several scripts, since the server does nothing else meanwhile.
+        states = "" if chosen.states is None else f" {' '.join(sorted(chosen.states))} "
+        fields = (chosen.thread_id, chosen.agent, chosen.priority, chosen.error_code, chosen.fingerprint)
+        wanted = (states, *("" if field is None else f"={field}" for field in fields))
+        found: list[Message] = []
+        length = 0
+        before: int | str | None = "" if page.cursor is None else page.cursor[0]
+        while before is not None and len(found) < page.limit and length < PAGE_TEXT_LENGTH:
+            rows, more, before = await self._reads.run(
+                "list_messages",
+                tenant,
+                before,
+                page.limit - len(found),
+                PAGE_TEXT_LENGTH - length,
+                SCAN_LENGTH,
+                *wanted,
+            )
+            found += [replies.message(*each) for each in rows]
+            length += more
+        return found
+
+    @override
+    async def list_attempts(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
+        reply = await self._reads.run("list_attempts", tenant, *message_ids)
+        return {
+            message_id: list(map(replies.failed_attempt, rows))
+            for message_id, rows in zip(message_ids, reply, strict=True)
+        }
+
+    @override
+    async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
+        return list(map(replies.dead_letter_group, await self._reads.run("group_dead_letters", tenant, limit)))
+
+    @override
+    async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
+        return replies.summary(await self._reads.run("summary", tenant, limit, PAGE_TEXT_LENGTH))
+
+    @override
+    async def throughput(self) -> Throughput:
+        return replies.throughput(await self._reads.run("throughput", THROUGHPUT_MESSAGES))
+
+    @override
+    async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
+        reply = await self._reads.run("list_threads", tenant, page.limit, *(page.cursor or ("", "")))
+        return [replies.thread(columns) for columns in reply]
+
+    @override
+    async def get_thread(self, tenant: str, thread_id: str) -> Thread:
+        reply = await self._reads.run("get_thread", tenant, thread_id)
+        if reply is None:
+            raise ThreadNotFound(thread_id)
+        return replies.thread(reply)
+
+    @override
+    async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
+        reply = await self._reads.run("list_thread_messages", tenant, thread_id, after, limit, PAGE_TEXT_LENGTH)
+        if reply is None:
+            raise ThreadNotFound(thread_id)
+        return [replies.message(*each) for each in reply]

@@ -1,0 +1,65 @@
+"""What the rooms of the store share: both pipelines, the rank policy, the clock."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from ...clock import Clock, ClockState, Sample, SteadyClock
+from ...models.messages import Message, RequestKey
+from ...policy.rank import RankPolicy
+from ..parts import Settling, Unsettled
+from ..ports import KEY_SECONDS, MOVED
+from .command_pipeline import CommandPipeline, WritePipeline
+
+MAX_CORRECTIONS = 5
+"""Corrections of the clock in a row. A queue that is gone keeps none of them."""
+
+
+class RedisRooms:
+    """Base of the rooms. A verb runs the script of its name; `topics` names the hints that follow the reply."""
+
+    def __init__(self, writes: WritePipeline, reads: CommandPipeline, ranks: RankPolicy, clock: Clock) -> None:
+        self._writes = writes
+        self._reads = reads
+        self._ranks = ranks
+        self._clock = clock
+        self._settling = Settling(self._settle_part)
+
+    def _now(self) -> int:
+        """Return the store's time in milliseconds, as scripts take it."""
+        return self._clock.now()
+
+    async def _settle(self, left: Sequence[tuple[str, str, int]], messages: Sequence[Message]) -> None:
+        """Settle the ranks that a script has left in the long threads of these messages."""
+        await self._settling.complete(deque(map(Unsettled._make, left)), messages)
+
+    async def _settle_part(self, place: Unsettled) -> Unsettled | None:
+        left = await self._writes.run("settle", *place, topics=lambda _: (MOVED,))
+        return Unsettled(*left[0]) if left else None
+
+    async def _read_clock(self) -> None:
+        """Notice steps of the server's clock. Called before a duty that compares times."""
+        if isinstance(clock := self._clock, SteadyClock):
+            for _ in range(MAX_CORRECTIONS):
+                if not await self._is_corrected(clock):
+                    return
+
+    async def _is_corrected(self, clock: SteadyClock) -> bool:
+        """Read the server's clock once, and store what `clock` decides unless another process was faster.
+
+        Return whether `clock` decided to correct a step: then it has to read again.
+        """
+        began = clock.host.elapsed()
+        read, (*numbers, boot, ahead, noted) = await self._reads.run("read_clock")
+        ended = clock.host.elapsed()
+        epoch, correction, since, seen = (int(each or 0) for each in numbers)
+        state = ClockState(epoch, correction, since, seen, boot or "", int(ahead or 0), int(noted or 0))
+        decided = clock.take(Sample(state, clock.host.reference(read), began, ended))
+        if decided is None:
+            return False
+        await self._reads.run("keep_clock_state", state.epoch, *decided)
+        return decided.epoch != state.epoch
+
+
+def key_arguments(key: RequestKey | None) -> tuple[str, str, str, int]:
+    """Return the key of a request as scripts take it: tenant, key, fingerprint, milliseconds that it counts."""
+    return (*(key or ("", "", "")), KEY_SECONDS * 1000)

@@ -1,0 +1,90 @@
+"""Do the duties that every process may do at any time."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from typing_extensions import override
+
+from ...models.messages import Message
+from ..parts import prune, repeat
+from ..ports import MAX_CRASHES, MOVED, READY, UpkeepStore, message_topic
+from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE
+from . import templates
+from .rooms import RedisRooms
+
+BATCH = 100
+"""Maximum number of messages that one script changes."""
+
+PROMOTE_BATCH = 500
+
+
+class RedisUpkeep(RedisRooms, UpkeepStore):
+    """`UpkeepStore` on Redis."""
+
+    @override
+    async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
+        async def rescue_part() -> int:
+            reply = await self._writes.run(
+                "rescue", self._now(), max_crashes, BATCH, templates.CANCELLED, templates.retry(WORKER_LOST),
+                WORKER_LOST, WORKER_LOST_CODE, templates.worker_lost_too_often(), templates.WORKER_LOST_TOO_OFTEN,
+                WORKER_LOST_CODE, topics=_topics_of_ids,
+            )  # fmt: skip
+            return len(reply)
+
+        await self._read_clock()
+        return await repeat(rescue_part, BATCH)
+
+    @override
+    async def promote(self) -> int:
+        def topics(count: int) -> Iterable[str]:
+            return (READY, MOVED) if count else ()
+
+        await self._read_clock()
+        return await repeat(
+            lambda: self._writes.run("promote", self._now(), PROMOTE_BATCH, topics=topics), PROMOTE_BATCH
+        )
+
+    @override
+    async def expire_interrupts(self) -> int:
+        async def expire_part() -> int:
+            reply = await self._writes.run(
+                "expire_interrupts", self._now(), BATCH, templates.ended(NOT_ANSWERED), NOT_ANSWERED.error,
+                NOT_ANSWERED.code, NOT_ANSWERED.fingerprint, topics=_topics_of_ids,
+            )  # fmt: skip
+            return len(reply)
+
+        return await repeat(expire_part, BATCH)
+
+    @override
+    async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
+        age = int(older_than_seconds * 1000)
+
+        async def prune_part(size: int) -> tuple[int, list[str], bool]:
+            count, alone = await self._writes.run("prune_logs", self._now(), age, size)
+            return count, [Message.memory_key_of(tenant, None, message_id) for tenant, message_id in alone], False
+
+        return await prune(prune_part, limit, BATCH)
+
+    @override
+    async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
+        age = int(older_than_seconds * 1000)
+
+        async def prune_part(size: int) -> tuple[int, list[str], bool]:
+            count, alone, threads = await self._writes.run("prune_messages", self._now(), age, size)
+            keys = [Message.memory_key_of(tenant, None, message_id) for tenant, message_id in alone]
+            keys += [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
+            return count, keys, len(threads) == size
+
+        return await prune(prune_part, limit, BATCH)
+
+    @override
+    async def prune_keys(self) -> None:
+        pass  # the server expires them
+
+    @override
+    async def prune_workers(self, *, silent_for_seconds: float) -> None:
+        await self._writes.run("prune_workers", self._now(), int(silent_for_seconds * 1000))
+
+
+def _topics_of_ids(reply: Any) -> Iterable[str]:
+    return (READY, MOVED, *map(message_topic, reply)) if reply else ()

@@ -1,0 +1,52 @@
+"""Claim, settle, list and replay deliveries."""
+
+from typing_extensions import override
+
+from ...errors import DeliveryNotFound
+from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
+from ...models.messages import Page
+from ..ports import WebhookStore
+from . import replies
+from .rooms import RedisRooms
+
+
+class RedisWebhooks(RedisRooms, WebhookStore):
+    """`WebhookStore` on Redis."""
+
+    @override
+    async def claim_deliveries(self, limit: int, *, lease_seconds: float) -> list[Delivery]:
+        reply = await self._writes.run("claim_deliveries", self._now(), limit, int(lease_seconds * 1000))
+        return list(map(replies.delivery, reply))
+
+    @override
+    async def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
+        assert taken.next_at is not None, "it was claimed"
+        ended = DeliveryState.DELIVERED if attempt.error is None else DeliveryState.FAILED
+        reply = await self._writes.run(
+            "settle_delivery", self._now(), taken.id, taken.tries, round(taken.next_at.timestamp() * 1000),
+            ended.value if next_in is None else DeliveryState.PENDING.value,
+            "" if next_in is None else int(next_in * 1000), attempt.model_dump_json(),
+        )  # fmt: skip
+        return bool(reply)
+
+    @override
+    async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
+        return list(map(replies.delivery, await self._reads.run("list_deliveries", tenant, message_id)))
+
+    @override
+    async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
+        states = DeliveryState if chosen.states is None else chosen.states
+        events = WebhookEvent if chosen.events is None else chosen.events
+        reply = await self._reads.run(
+            "find_deliveries", tenant, page.limit, *(page.cursor or ("", "")),
+            "" if chosen.message_id is None else f"={chosen.message_id}",
+            f" {' '.join(sorted(states))} ", f" {' '.join(sorted(events))} ",
+        )  # fmt: skip
+        return list(map(replies.delivery_record, reply))
+
+    @override
+    async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
+        reply = await self._writes.run("replay_delivery", self._now(), tenant, delivery_id)
+        if reply is None:
+            raise DeliveryNotFound(delivery_id)
+        return replies.delivery(reply)
