@@ -1,4 +1,4 @@
--- Queue messages again whose lease ran out; fail them after too many crashes; end them as cancelled if they were.
+-- Rescue messages whose lease ran out: queue them again, fail them after too many crashes, or end cancelled ones.
 -- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
 -- ARGV[1] time, ARGV[2] crashes after which a message fails, ARGV[3] limit, ARGV[4] template of the
 -- event `cancelled` (\1T time), ARGV[5] template of the event `retry` (\1A attempt, \1T time of the next, \1D first

@@ -11,7 +11,7 @@ from ..ports import KEY_SECONDS, MOVED
 from .command_pipeline import CommandPipeline, WritePipeline
 
 MAX_CORRECTIONS = 5
-"""Corrections of the clock in a row. A queue that is gone keeps none of them."""
+"""Maximum in a row: a queue that is gone keeps no correction, so another one would always follow."""
 
 
 class RedisRooms:

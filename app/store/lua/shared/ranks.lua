@@ -48,7 +48,8 @@ local function lift(tenant, thread, rank)
     if changed then rerank_head(queue) end
 end
 
--- Compute the ranks of messages below this thread number anew, from their base ranks and the rank of the next message.
+-- Settle a thread: compute the ranks of messages below this thread number anew, from their base ranks and the rank of the
+-- next message.
 local function settle(tenant, thread, below)
     local queue = thread_queue_key(tenant, thread)
     local place = redis.call('ZCOUNT', queue, '-inf', '(' .. string.format('%.0f', below))
