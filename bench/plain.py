@@ -10,8 +10,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from app.store.rows import MESSAGE_COLUMNS
 from app.store.sql.named_sql import load_queries
 
+NUMBER, ID, FENCE = map(MESSAGE_COLUMNS.index, ("number", "id", "fence"))
 WORKER = "plain"
 AGENT = "chat"
 LEASE_MILLISECONDS = 3_600_000
@@ -90,11 +92,11 @@ class PlainSqlite:
             executemany(
                 self._queries["add_event"],
                 [
-                    {"message": row[0], "id": row[-1] + 1, "type": "processing", "data": PROCESSING, "now": now}
+                    {"message": row[NUMBER], "id": row[-1] + 1, "type": "processing", "data": PROCESSING, "now": now}
                     for row in rows
                 ],
             )
-            held += [(row[1], row[16]) for row in rows]
+            held += [(row[ID], row[FENCE]) for row in rows]
         self._hint()
         execute("COMMIT")
         return held
@@ -160,9 +162,9 @@ class PlainPostgres:
                 "now": now,
             }  # fmt: skip
             _, rows = self._run(self._claiming, ("begin_write", {}), ("claim", values))
-            events = self._events([row[0] for row in rows], "processing", PROCESSING, now)
+            events = self._events([row[NUMBER] for row in rows], "processing", PROCESSING, now)
             self._commit(self._claiming, "plain claims", events)
-            held += [(row[1], row[16]) for row in rows]
+            held += [(row[ID], row[FENCE]) for row in rows]
         return held
 
     def finish(self, held: Sequence[Held]) -> None:
@@ -172,7 +174,7 @@ class PlainPostgres:
             self._finishing, ("begin_write", {}), ("read_clock", {}), ("lock_threads", {"ids": ids}),
             ("lock_leased", {"ids": ids, "fences": fences}),
         )  # fmt: skip
-        numbers = [row[0] for row in rows]
+        numbers = [row[NUMBER] for row in rows]
         nothing = [None] * len(rows)
         values = {
             "numbers": numbers, "states": ["completed"] * len(rows), "results": [""] * len(rows), "errors": nothing,
@@ -226,7 +228,7 @@ class PlainRedis:
     def claim(self, calls: int, limit: int) -> list[Held]:
         """See `Plain`."""
         call = ("", WORKER, limit, LEASE_MILLISECONDS, self._processing, AGENT)
-        return [(row[1], int(row[16])) for rows in self._run("claim", [call] * calls) for row in rows]
+        return [(row[ID], int(row[FENCE])) for rows in self._run("claim", [call] * calls) for row in rows]
 
     def finish(self, held: Sequence[Held]) -> None:
         """See `Plain`."""

@@ -241,7 +241,7 @@ THREAD_STATES = (
 )
 
 
-def to_thread(row: tuple[Any, ...]) -> Thread:
+def to_thread(row: Sequence[Any]) -> Thread:
     """Return a thread from the columns of `list_threads` and `get_thread`."""
     thread_id, last_number, created_at, last_activity, last_preview, *counts = row
     return Thread(

@@ -66,6 +66,8 @@ HOT = {
     "get_thread": "threads",
     "list_thread_messages": "messages_in_thread",
     "get_message": "messages",
+    "get_messages": "messages",
+    "find_dead": "messages",
     "find_log": "messages",
     "find_leased": "messages",
     "claim": "messages",

@@ -46,7 +46,7 @@ def message(columns: Sequence[Any], position: int | None = None) -> Message:
 
 def thread(columns: Sequence[Any]) -> Thread:
     """Return a thread from a reply of the Lua function `thread_row`."""
-    return to_thread(tuple(_with_integers(columns, _THREAD_INTEGERS)))
+    return to_thread(_with_integers(columns, _THREAD_INTEGERS))
 
 
 def delivery(columns: Sequence[Any]) -> Delivery:

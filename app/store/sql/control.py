@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from typing_extensions import override
@@ -15,6 +16,10 @@ from .group_commit import GroupCommitThread
 from .rooms import SqlRooms
 
 logger = logging.getLogger(__name__)
+
+
+READ_AT_ONCE = 250
+"""Messages of a requeue that are read in one transaction."""
 
 
 class ControlChanges(Protocol):
@@ -83,7 +88,11 @@ class SqlControl(SqlRooms, ControlStore):
     @override
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         ids = list(dict.fromkeys(message_ids))
-        given = {each.id: each for each in await self._list_thread.run(lambda: self._lists.messages(tenant, ids))}
+        given: dict[str, Message] = {}
+        for start in range(0, len(ids), READ_AT_ONCE):
+            part = ids[start : start + READ_AT_ONCE]
+            read = await self._list_thread.run(partial(self._lists.messages, tenant, part))
+            given |= {each.id: each for each in read}
         messages = await self._dead_letter_thread.run(lambda: self._dead_letters.requeue(tenant, ids, given))
         await self._settling.complete(self._dead_letters.unsettled, messages)
         await self._try_to_delete_dropped_logs()

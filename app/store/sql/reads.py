@@ -83,7 +83,10 @@ class Reads(ABC):
 
     def with_places(self, messages: Sequence[Message]) -> list[Message]:
         """Return messages that were just queued, with their positions; 0 for a message that was claimed meanwhile."""
-        return [each._replace(queue_position=each.queue_position or 0) for each in self._with_positions(messages)]
+        numbers = [each.number for each in messages]
+        ranks = dict(self.each("find_places", numbers=json.dumps(numbers)))
+        positions = self.newest_positions([(ranks.get(number), number) for number in numbers])
+        return [each._replace(queue_position=place or 0) for each, place in zip(messages, positions, strict=True)]
 
     def _with_position(self, message: Message) -> Message:
         if message.state is not MessageState.QUEUED:
@@ -171,12 +174,14 @@ class Reads(ABC):
         answers = self.rows_of_each(queries)
         counted = dict(zip(firsts, zip(answers[::2], answers[1::2], strict=True), strict=True))
         found: dict[tuple[int, int], int] = {}
+        inside: list[tuple[int, int]] = []  # of their level: with aging, urgent messages are not its end
         for place in ranked:
             [(before, waiting)], tail = counted[place[0] // LEVEL]
             if len(tail) < most:
                 found[place] = max(before + waiting - len(tail) + bisect_left(tail, place), 0)
             else:
-                found[place] = self.count_before(place[1], place[0])
+                inside.append(place)
+        found |= self._positions_of(inside)
         return [None if rank is None else found[rank, number] for rank, number in places]
 
     def summary(self, tenant: str, limit: int) -> QueueSummary:
