@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote
 
 from uvicorn.loops.auto import auto_loop_factory
 
+from .access.rule import Access
 from .agent_processor import AgentProcessor
 from .agents.base import Agent, AgentMemory
 from .agents.embedded import EmbeddedModel
@@ -257,6 +258,7 @@ class Runtime:
         self.streams = Streams(self._store, outage)
         self.services = Services(
             settings=settings,
+            access=Access(allow_anonymous=settings.allow_anonymous),
             queue=QueueManager(
                 self._store,
                 registry,

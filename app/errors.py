@@ -331,6 +331,12 @@ class MissingDriver(ConfigurationError):
         )
 
 
+class Forbidden(AgentQueueError):
+    """The caller may use this server, but not for this."""
+
+    code = "insufficient_scope"
+
+
 class Unauthorized(AgentQueueError):
     """The caller may not use this server."""
 

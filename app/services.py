@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from .access.rule import Access
 from .agents.registry import AgentRegistry
 from .config import Settings
 from .events.tail import Streams
@@ -34,6 +35,7 @@ class Services:
     """The bundle of one process."""
 
     settings: Settings
+    access: Access
     queue: QueueManager
     threads: ThreadManager
     streams: Streams

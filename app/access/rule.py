@@ -1,14 +1,15 @@
-"""Who is asking. Without keys the rule is: this host and nobody else, unless ALLOW_ANONYMOUS says otherwise."""
+"""Decide who may do what. Only programs on this host are let in, unless ALLOW_ANONYMOUS lets everybody in."""
 
 from functools import lru_cache
 from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 
-from ..errors import Unauthorized
+from ..errors import Forbidden, Unauthorized
 from ..models.messages import DEFAULT_TENANT
 from ..text import escaped
 from .hosts import is_loopback, parse_host
+from .scopes import AccessScope
 
 FORWARDING_HEADERS = frozenset(
     (
@@ -87,9 +88,30 @@ MAX_SHOWN_HEADER = 100
 
 
 class Principal(NamedTuple):
-    """Whose data a request may touch."""
+    """Whose data a request may touch, and what it may do with them."""
 
     tenant: str
+    scopes: frozenset[AccessScope]
+
+
+ANONYMOUS = Principal(DEFAULT_TENANT, frozenset(AccessScope))
+"""Everybody who is let in without a key."""
+
+
+class Access:
+    """Decides who may do what. Without keys, everybody who is let in is `anonymous`."""
+
+    def __init__(self, *, allow_anonymous: bool, anonymous: Principal = ANONYMOUS) -> None:
+        self._allow_anonymous = allow_anonymous
+        self._anonymous = anonymous
+
+    def authorize(self, connection: HTTPConnection, scope: AccessScope) -> Principal:
+        """Return who makes a request that needs this scope. Raises Unauthorized, Forbidden."""
+        if not self._allow_anonymous:
+            _check_origin(connection)
+        if scope not in self._anonymous.scopes:
+            raise Forbidden(f"This needs the scope `{scope}`, which the caller does not have.")
+        return self._anonymous
 
 
 @lru_cache(maxsize=1024)
@@ -98,16 +120,14 @@ def _is_of_a_proxy(header: bytes) -> bool:
     return name in FORWARDING_HEADERS or name.startswith(FORWARDING_PREFIXES)
 
 
-def authenticate(connection: HTTPConnection, *, allow_anonymous: bool) -> Principal:
-    """The principal of a request. Raises Unauthorized.
+def _check_origin(connection: HTTPConnection) -> None:
+    """Raise Unauthorized unless a program on this host made the request itself.
 
-    A loopback peer alone does not prove the host: a proxy on it passes others through, and a web page can have its
-    browser call a name that resolves to 127.0.0.1 (the Host header then names that page's host). A proxy is known by
-    its headers, or by the HTTP/1.0 that nginx speaks where nothing is configured; one that hides itself, such as a
-    tunnel, cannot be told from this host.
+    A peer on loopback is not proof enough. A proxy on this host passes on requests of others, and a web page can have
+    its browser call a name that resolves to 127.0.0.1 (`Host` then has that page's host). Proxies are recognised by
+    their headers, and by the HTTP/1.0 that nginx speaks by default. A proxy that hides both, such as some tunnels,
+    cannot be told from a program on this host.
     """
-    if allow_anonymous:
-        return Principal(DEFAULT_TENANT)
     scope = connection.scope
     peer = scope.get("client")
     if peer is None or not is_loopback(peer[0]):
@@ -123,7 +143,6 @@ def authenticate(connection: HTTPConnection, *, allow_anonymous: bool) -> Princi
             host = parse_host(value)
     if host is None or not is_loopback(host.name):
         raise _refused("This request names another host in `Host`; from this host, use the name localhost.")
-    return Principal(DEFAULT_TENANT)
 
 
 def _refused(why: str) -> Unauthorized:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from ..access.scopes import AccessScope, needs
 from ..models.deliveries import DeliveryFilter, DeliveryState, WebhookEvent
 from ..queue_manager import FAILED
 from .deps import (
@@ -48,8 +49,9 @@ router = APIRouter()
     operation_id="getQueue",
     summary="See the queue",
     response_model=QueueState,
-    responses=problems(401, 422, 503),
+    responses=problems(422, 503),
 )
+@needs(AccessScope.READ)
 async def get_queue(services: ServicesDep, principal: PrincipalDep, limit: Limit = 100) -> Response:
     """Totals by state, what waits (in the order in which it will be taken) and what is being processed."""
     summary = await services.queue.summary(principal.tenant, limit=limit)
@@ -63,9 +65,10 @@ async def get_queue(services: ServicesDep, principal: PrincipalDep, limit: Limit
     operation_id="pauseQueue",
     summary="Pause the queue",
     response_model=QueuePaused,
-    responses=problems(401, 503, 504),
+    responses=problems(503, 504),
 )
-async def pause_queue(services: ServicesDep, _: PrincipalDep) -> Response:
+@needs(AccessScope.ADMIN)
+async def pause_queue(services: ServicesDep) -> Response:
     """No message is begun from here on. What runs goes on, and messages are accepted."""
     await services.queue.pause()
     return JsonReply(QueuePaused(paused=True).model_dump_json())
@@ -77,9 +80,10 @@ async def pause_queue(services: ServicesDep, _: PrincipalDep) -> Response:
     operation_id="resumeQueue",
     summary="Resume the queue",
     response_model=QueuePaused,
-    responses=problems(401, 503, 504),
+    responses=problems(503, 504),
 )
-async def resume_queue(services: ServicesDep, _: PrincipalDep) -> Response:
+@needs(AccessScope.ADMIN)
+async def resume_queue(services: ServicesDep) -> Response:
     """Messages are begun again."""
     await services.queue.unpause()
     return JsonReply(QueuePaused(paused=False).model_dump_json())
@@ -91,9 +95,10 @@ async def resume_queue(services: ServicesDep, _: PrincipalDep) -> Response:
     operation_id="listWorkers",
     summary="List the workers",
     response_model=WorkerList,
-    responses=problems(401, 503),
+    responses=problems(503),
 )
-async def list_workers(services: ServicesDep, _: PrincipalDep) -> Response:
+@needs(AccessScope.ADMIN)
+async def list_workers(services: ServicesDep) -> Response:
     """The live processes that run messages, with how many each runs at a time and when it was last heard of."""
     workers = await services.store.list_workers()
     return JsonReply(WorkerList(workers=workers).model_dump_json())
@@ -105,9 +110,10 @@ async def list_workers(services: ServicesDep, _: PrincipalDep) -> Response:
     operation_id="cancelMessages",
     summary="Cancel many messages",
     response_model=MessagesCancelled,
-    responses=problems(401, 409, 413, 415, 422, 503, 504),
+    responses=problems(409, 413, 415, 422, 503, 504),
     openapi_extra=described_body(UnfinishedSelection),
 )
+@needs(AccessScope.CONTROL)
 async def cancel_messages(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Those that have all of what the filter says and have not ended, up to 1,000.
 
@@ -126,8 +132,9 @@ async def cancel_messages(request: Request, services: ServicesDep, principal: Pr
     operation_id="listDeadLetters",
     summary="List dead letters",
     response_model=DeadLetterList,
-    responses=problems(401, 422, 503),
+    responses=problems(422, 503),
 )
+@needs(AccessScope.READ)
 async def list_dead_letters(
     request: Request,
     services: ServicesDep,
@@ -151,8 +158,9 @@ async def list_dead_letters(
     operation_id="groupDeadLetters",
     summary="Group dead letters by their failure",
     response_model=DeadLetterGroups,
-    responses=problems(401, 422, 503),
+    responses=problems(422, 503),
 )
+@needs(AccessScope.READ)
 async def group_dead_letters(services: ServicesDep, principal: PrincipalDep, limit: Limit = 100) -> Response:
     """How many failed in the same way: what stands for one cause. The fingerprint is a filter elsewhere."""
     groups = await services.queue.group_dead_letters(principal.tenant, limit=limit)
@@ -165,9 +173,10 @@ async def group_dead_letters(services: ServicesDep, principal: PrincipalDep, lim
     operation_id="requeueDeadLetters",
     summary="Queue dead letters again",
     response_model=MessagesRequeued,
-    responses=problems(401, 404, 409, 413, 415, 422, 503, 504),
+    responses=problems(404, 409, 413, 415, 422, 503, 504),
     openapi_extra=described_body(DeadLetterSelection),
 )
+@needs(AccessScope.CONTROL)
 async def requeue_dead_letters(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Up to 1,000, all of them or none, each at the tail of its thread with all of its attempts before it."""
     body = await body_of(request, DeadLetterSelection)
@@ -183,9 +192,10 @@ async def requeue_dead_letters(request: Request, services: ServicesDep, principa
     operation_id="purgeDeadLetters",
     summary="Delete dead letters",
     response_model=MessagesPurged,
-    responses=problems(401, 404, 409, 413, 415, 422, 503, 504),
+    responses=problems(404, 409, 413, 415, 422, 503, 504),
     openapi_extra=described_body(DeadLetterSelection),
 )
+@needs(AccessScope.CONTROL)
 async def purge_dead_letters(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Up to 1,000, all of them or none, for good. Answered by processes that run agents: their memory goes too."""
     body = await body_of(request, DeadLetterSelection)
@@ -199,8 +209,9 @@ async def purge_dead_letters(request: Request, services: ServicesDep, principal:
     operation_id="listDeliveries",
     summary="List the deliveries of all messages",
     response_model=DeliveryList,
-    responses=problems(401, 422, 503),
+    responses=problems(422, 503),
 )
+@needs(AccessScope.READ)
 async def list_deliveries(
     request: Request,
     services: ServicesDep,
@@ -229,8 +240,9 @@ async def list_deliveries(
     status_code=202,
     response_model=DeliveryView,
     response_description="It is due.",
-    responses=problems(401, 404, 503, 504),
+    responses=problems(404, 503, 504),
 )
+@needs(AccessScope.CONTROL)
 async def replay_delivery(
     delivery_id: Annotated[str, Path(description="The delivery's id, as the list of the message has it.")],
     services: ServicesDep,

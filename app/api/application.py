@@ -1,47 +1,60 @@
-"""The application: its routes, and the one pipeline that every request passes before them."""
+"""The application: its routes, and the one list of stages that every request passes on the way to its endpoint."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
+from typing_extensions import override
 
 from .. import __version__
+from ..errors import AgentQueueError
 from ..services import Services
 from . import admin, description, errors, health, reference, root, routes, streaming, threads, websocket
-from .cors import AllowedOrigins
+from .cors import AllowedOrigins, let_page_read
 from .description import describe
-from .gate import Gate
-from .middleware import HotRoute, RawThreadPaths
-from .queries import KnownQuery, query_for, query_refusal
-from .stopping import tell_cut_off
+from .header_checks import HeaderChecks
+from .middleware import Authorization, Routing, call_endpoint
+from .queries import KnownQuery
+from .stopping import answer_cut_off
 
 DESCRIPTION = "A durable queue for AI agents: priorities, threads with memory, live answers that resume."
 
-AHEAD = (
-    ("GET", "/messages/{message_id}/stream", streaming.stream_of_request),
-    ("POST", "/messages", routes.submit_message),
-)
-"""The routes with the most requests. They are answered ahead of the framework's stack."""
+HOT = {
+    ("POST", "/messages"): routes.submit_message,
+    ("GET", "/messages/{message_id}/stream"): streaming.stream_of_request,
+}
+"""The endpoints with the most requests. They are called without the framework's layers."""
+
+Stage = Callable[[ASGIApp], ASGIApp]
+"""Makes what goes ahead of an application. A stage raises AgentQueueError to refuse a request."""
 
 
 class Application(FastAPI):
-    """FastAPI's application behind an entry of our own."""
+    """FastAPI's application behind the list of stages."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.entry: ASGIApp = super().__call__
         self.allowed_origins: Collection[str] = ()
 
+    @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
+        if scope["type"] == "lifespan":
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
         try:
             await self.entry(scope, receive, send)
+        except AgentQueueError as error:  # of a stage: endpoints answer their own errors
+            response = errors.response_to(error)
+            let_page_read(response, scope, self.allowed_origins)
+            await errors.answer(response, scope, receive, send)
         except asyncio.CancelledError:
-            if not await tell_cut_off(scope, receive, send, self.allowed_origins):
+            if not await answer_cut_off(scope, receive, send, self.allowed_origins):
                 raise
 
 
@@ -58,17 +71,29 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
     for router in (root.router, routes.router, admin.router, streaming.router, threads.router, health.router):
         app.router.routes.extend(router.routes)  # include_router would match every request twice
     app.router.routes.extend([*websocket.routes, *description.routes, *reference.pages(root.NAME)])
-    app.add_middleware(RawThreadPaths)
-    anonymous = settings.allow_anonymous
-    app.entry = KnownQuery(app.entry, app.router.routes, allow_anonymous=anonymous)
-    for method, path, endpoint in AHEAD:
-        query = query_for(app.router.routes, method, path)
-        refusal = partial(query_refusal, query=query, allow_anonymous=anonymous)
-        app.entry = HotRoute(app.entry, method=method, path=path, endpoint=endpoint, query_refusal=refusal, owner=app)
-    app.entry = Gate(app.entry, max_body_bytes=settings.max_body_bytes, allowed_origins=settings.cors_origins)
-    if settings.cors_origins:
-        app.allowed_origins = settings.cors_origins
-        app.entry = AllowedOrigins(app.entry, settings.cors_origins)
+    app.router.routes = tuple(app.router.routes)  # type: ignore[assignment]  # a route added later would have no target
+    app.allowed_origins = origins = settings.cors_origins
+
+    of_connections: list[Stage] = [
+        # `uvicorn_http_protocol` and `connections` are ahead of this list: they limit sizes, times and connections.
+        *([partial(AllowedOrigins, origins=origins)] if origins else []),
+        partial(HeaderChecks, max_body_bytes=settings.max_body_bytes, allowed_origins=origins),
+        partial(Routing, routes=app.router.routes, framework=app.entry, hot=HOT),
+    ]
+    of_calls: list[Stage] = [  # each request is a call, and each frame of a WebSocket
+        partial(Authorization, access=services.access),
+        # Rate limits, then metrics and trace, belong here.
+        KnownQuery,
+    ]
+    app.state.call = chain(of_calls, call_endpoint)
+    app.entry = chain(of_connections, app.state.call)
     errors.install(app)
     describe(app)
     return app
+
+
+def chain(stages: Iterable[Stage], last: ASGIApp) -> ASGIApp:
+    """Return an application that passes the stages in their order and then the last one."""
+    for stage in reversed(list(stages)):
+        last = stage(last)
+    return last

@@ -11,7 +11,7 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
-from ..access.rule import Principal, authenticate
+from ..access.rule import Principal
 from ..errors import InvalidRequest
 from ..models.messages import Accepted, Message, MessageFilter, MessageState, Page, Priority
 from ..models.types import Text, ThreadId
@@ -20,6 +20,7 @@ from ..store.ports import PAGE_TEXT_LENGTH
 from ..text import storable
 from .errors import InvalidBody, UnsupportedMediaType
 from .field_errors import detail_of
+from .targets import principal_of
 
 B = TypeVar("B", bound=BaseModel)
 _thread_id = TypeAdapter[str](ThreadId)
@@ -31,11 +32,6 @@ def services_of(connection: HTTPConnection) -> Services:
     return bundle
 
 
-def principal_of(connection: HTTPConnection, bundle: Services) -> Principal:
-    """Whoever asks. Raises Unauthorized."""
-    return authenticate(connection, allow_anonymous=bundle.settings.allow_anonymous)
-
-
 async def services(connection: HTTPConnection) -> Services:
     """`services_of` as a dependency; a coroutine, since FastAPI runs others on threads."""
     return services_of(connection)
@@ -44,9 +40,9 @@ async def services(connection: HTTPConnection) -> Services:
 ServicesDep = Annotated[Services, Depends(services)]
 
 
-async def principal(connection: HTTPConnection, bundle: ServicesDep) -> Principal:
+async def principal(connection: HTTPConnection) -> Principal:
     """`principal_of` as a dependency."""
-    return principal_of(connection, bundle)
+    return principal_of(connection)
 
 
 PrincipalDep = Annotated[Principal, Depends(principal)]

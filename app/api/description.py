@@ -1,14 +1,17 @@
 """The API's description, with what FastAPI cannot know of endpoints that parse and answer by hand."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.routing import Route
 
+from ..access.scopes import AccessScope, public, scope_of
 from . import errors
-from .gate import SAFE_METHODS
+from .header_checks import SAFE_METHODS
 from .replies import JsonReply
 from .schemas import admin as operation_schemas
 from .schemas import messages as schemas
@@ -29,7 +32,7 @@ UNUSED = ("HTTPValidationError", "ValidationError")
 def describe(app: FastAPI) -> None:
     """Have the application describe these models, and on each operation the refusals that every route has.
 
-    These are 422, and 403 for pages of other sites on all that is no simple read.
+    These are 422, 401 where a scope is needed, and 403 for pages of other sites on all that is no simple read.
     """
     generate = app.openapi
 
@@ -39,10 +42,11 @@ def describe(app: FastAPI) -> None:
             shared: dict[str, Any] = schema.setdefault("components", {}).setdefault("schemas", {})
             for model in (*READ_BY_HAND, *SENT_BY_HAND):
                 shared.update(_described(model, reply=model in SENT_BY_HAND))
-            operations = (item for path in schema["paths"].values() for item in path.items())
-            for method, operation in operations:
+            for method, operation, needed in _operations(app, schema):
                 operation["responses"] |= errors.problems(422)
-                if method.upper() not in SAFE_METHODS:
+                if needed is not None:
+                    operation["responses"] |= errors.problems(401)
+                if method not in SAFE_METHODS:
                     operation["responses"] |= errors.problems(403)
                 operation["responses"] = {str(status): each for status, each in operation["responses"].items()}
                 operation["responses"] = dict(sorted(operation["responses"].items()))
@@ -54,6 +58,14 @@ def describe(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the description
+
+
+def _operations(app: FastAPI, schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], AccessScope | None]]:
+    """Yield the method of each operation, its description and the scope that it needs."""
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            for method in route.methods or ():
+                yield method, schema["paths"][route.path_format][method.lower()], scope_of(route.endpoint)
 
 
 def _restore_examples(shared: dict[str, Any]) -> None:
@@ -74,6 +86,7 @@ def _described(model: type[BaseModel], *, reply: bool) -> dict[str, Any]:
     return {**described.pop("$defs", {}), model.__name__: described}
 
 
+@public
 async def get_openapi(request: Request) -> Response:
     """Answer with the description."""
     schema = request.app.openapi()

@@ -11,11 +11,13 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from ..errors import (
     AgentQueueError,
     CommitUnknown,
     Conflict,
+    Forbidden,
     InvalidRequest,
     NotFound,
     QueueFull,
@@ -71,6 +73,16 @@ class InvalidBody(AgentQueueError):
         self.model = model
 
 
+class InvalidQuery(AgentQueueError):
+    """Query parameters that the target of a request does not know."""
+
+    code = "validation_error"
+
+    def __init__(self, message: str, errors: Sequence[ProblemError]) -> None:
+        super().__init__(message)
+        self.errors = errors
+
+
 class UnsupportedMediaType(AgentQueueError):
     """A body that does not say that it is JSON."""
 
@@ -86,7 +98,13 @@ class ServerStopping(AgentQueueError):
         super().__init__("The server was stopped before it had the answer. Ask again.")
 
 
-STATUS_BY_ERROR |= {BodyTooLarge: 413, UnsupportedMediaType: 415, Unauthorized: 401, ServerStopping: 503}
+STATUS_BY_ERROR |= {
+    BodyTooLarge: 413,
+    UnsupportedMediaType: 415,
+    Unauthorized: 401,
+    Forbidden: 403,
+    ServerStopping: 503,
+}
 
 
 def title_of(status: int) -> str:
@@ -148,6 +166,8 @@ def response_to(error: Exception) -> Response:
     match error:
         case InvalidBody():
             return invalid(error.errors, error.model)
+        case InvalidQuery():
+            return problem(422, error.code, str(error), errors=error.errors)
         case AgentQueueError():
             return _of_ours(error)
         case RequestValidationError() | ValidationError():
@@ -158,6 +178,14 @@ def response_to(error: Exception) -> Response:
             return problem(error.status_code, code, detail, headers=dict(error.headers or {}))
         case _:
             return problem(500, "internal_error", "Something went wrong in the server; its log has the details.")
+
+
+async def answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request or a WebSocket's handshake."""
+    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})
+    else:
+        await response(scope, receive, send)
 
 
 def allowed_methods(request: Request, error: HTTPException) -> list[str]:

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Response
 
 from .. import __version__
+from ..access.scopes import public
 from ..errors import StoreError
 from ..models.workers import AgentState
 from ..services import Services
@@ -56,12 +57,14 @@ async def _trouble_of_memory(services: Services) -> str | None:
 
 
 @router.get("", operation_id="getHealth", summary="See how the server is", response_model=Health)
+@public
 async def get_health(services: ServicesDep) -> Response:
     """Always 200 while the process answers; `status` and `checks` say how it is."""
     return JsonReply((await _health(services)).model_dump_json())
 
 
 @router.get("/live", operation_id="getLiveness", summary="Probe the process", response_model=Alive)
+@public
 async def get_liveness() -> Response:
     """200 while the process answers, whatever else is away: restarting it would not help."""
     return JsonReply(Alive().model_dump_json())
@@ -74,6 +77,7 @@ async def get_liveness() -> Response:
     response_model=Health,
     responses={503: {"model": Health, "description": "Not ready; `checks` says why."}},
 )
+@public
 async def get_readiness(services: ServicesDep) -> Response:
     """200 when the store answers, the worker's heart beats and an agent is loaded, or none is run here; else 503."""
     health = await _health(services)

@@ -1,76 +1,110 @@
-"""What is done to every request before it is routed, without touching its reply."""
+"""The stages between a request's headers and its endpoint. `app.api.application` lists them in their order."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from starlette.requests import ClientDisconnect, Request
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import compile_path
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ..access.rule import Access
 from .errors import response_to
+from .targets import PRINCIPAL, TARGET, Target, target_of
 
 logger = logging.getLogger(__name__)
 
+Endpoint = Callable[[Request], Awaitable[Response]]
 
-class RawThreadPaths:
-    """Routes `/threads/…` by the path as it was sent, so that `%2F` in a thread id is no separator.
 
-    The id is decoded by `app.api.deps.thread_id_in_path`.
+class Routing:
+    """Finds the target of a request.
+
+    `hot` are endpoints, by method and path, that are called without the framework around them. All others are called
+    by `framework`, which finds the same route once more. It also answers what has no route.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(
+        self, app: ASGIApp, *, routes: Sequence[BaseRoute], framework: ASGIApp, hot: Mapping[tuple[str, str], Endpoint]
+    ) -> None:
         self._app = app
+        self._targets = [(route, target_of(route, framework)) for route in routes]
+        self._no_target = Target(framework, None, None)
+        self._hot = []
+        for (method, path), endpoint in hot.items():
+            route = _route_at(routes, method, path)
+            self._hot.append((method, route.path_regex, target_of(route, HotEndpoint(endpoint))))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
-        await self._app(routed(scope), receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Store the target in the scope and go on. This is no coroutine, since each coroutine costs time."""
+        method, path = scope.get("method"), scope["path"]
+        for hot_method, pattern, target in self._hot:
+            if method == hot_method and (found := pattern.match(path)) is not None:
+                scope["path_params"] = found.groupdict()
+                scope[TARGET] = target
+                return self._app(scope, receive, send)
+        scope = routed(scope)
+        scope[TARGET] = next(
+            (target for route, target in self._targets if route.matches(scope)[0] is Match.FULL), self._no_target
+        )
+        return self._app(scope, receive, send)
+
+
+def _route_at(routes: Sequence[BaseRoute], method: str, path: str) -> APIRoute:
+    """Return the route of this method and path."""
+    return next(
+        route
+        for route in routes
+        if isinstance(route, APIRoute) and route.path == path and method in (route.methods or ())
+    )
 
 
 def routed(scope: Scope) -> Scope:
-    """Return the scope with the path by which it is routed."""
+    """Return the scope with the path by which it is routed.
+
+    For `/threads/…` this is the path as it was sent, so that `%2F` in a thread id does not separate. The id is decoded
+    by `app.api.deps.thread_id_in_path`.
+    """
     raw = scope.get("raw_path")
     if raw is not None and scope["path"].startswith(f"{scope.get('root_path', '')}/threads/"):
         return {**scope, "path": raw.decode("ascii", "replace")}
     return scope
 
 
-class HotRoute:
-    """Answers one method and path ahead of the framework's stack.
+class Authorization:
+    """Finds out who is asking and refuses those who may not use the target. The only place that authorizes."""
 
-    That costs more time than the rest of a submit, and more memory than the rest of a stream. The same is registered
-    with the framework as well: that describes it, and serves it should this be taken out. Measured with
-    `python -m bench submit idle`.
+    def __init__(self, app: ASGIApp, *, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Store the principal in the scope and go on. Raises Unauthorized, Forbidden."""
+        needed = scope[TARGET].needs
+        if needed is not None:
+            scope[PRINCIPAL] = self._access.authorize(HTTPConnection(scope), needed)
+        return self._app(scope, receive, send)
+
+
+def call_endpoint(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    """Call the endpoint of the target: the end of the list of stages."""
+    called: Awaitable[None] = scope[TARGET].endpoint(scope, receive, send)
+    return called
+
+
+class HotEndpoint:
+    """Calls an endpoint without the framework's layers.
+
+    They cost more time than the rest of a submit, and more memory than the rest of a stream: see
+    `python -m bench submit idle`. The framework has the same route, for the description of the API.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        method: str,
-        path: str,
-        endpoint: Callable[[Request], Awaitable[Response]],
-        query_refusal: Callable[[Scope], Response | None],
-        owner: ASGIApp,
-    ) -> None:
-        self._app = app
-        self._method = method
-        self._path, _, _ = compile_path(path)
+    def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._query_refusal = query_refusal
-        self._owner = owner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
-        found = self._path.match(scope["path"]) if scope["type"] == "http" and scope["method"] == self._method else None
-        if found is None:
-            await self._app(scope, receive, send)
-            return
-        if scope["query_string"] and (refusal := self._query_refusal(scope)) is not None:
-            await refusal(scope, receive, send)
-            return
-        scope["app"] = self._owner
-        scope["path_params"] = found.groupdict()
+        """Send the endpoint's response, or the problem that tells of its error."""
         try:
             response = await self._endpoint(Request(scope, receive))
         except ClientDisconnect:
@@ -78,5 +112,5 @@ class HotRoute:
         except Exception as error:
             response = response_to(error)
             if response.status_code == 500:
-                logger.exception("%s %s failed", self._method, scope["path"])
+                logger.exception("%s %s failed", scope["method"], scope["path"])
         await response(scope, receive, send)

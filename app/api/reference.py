@@ -8,6 +8,8 @@ from starlette.responses import HTMLResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..access.scopes import public
+
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; worker-src 'self' blob:"
@@ -72,5 +74,6 @@ def pages(title: str) -> list[BaseRoute]:
         assert isinstance(route, Route | Mount)
         if route.path != offline.openapi_url:
             route.app = OwnSourcesOnly(route.app)
+            public(route.endpoint if isinstance(route, Route) else route.app)
             found.append(route)
     return found

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import HTMLResponse
 
 from .. import __version__
+from ..access.scopes import public
 from .replies import JsonReply
 from .schemas.messages import example
 
@@ -105,6 +106,7 @@ class About(BaseModel):
     response_model=About,
     responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
 )
+@public
 async def get_root(request: Request) -> Response:
     """JSON, or a page with the same for a client that takes HTML and not JSON, as browsers do. Open to everybody."""
     accepted = request.headers.get("accept", "").lower()

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from ..access.scopes import AccessScope, needs
 from ..models.messages import Message, MessageState
 from ..policy.lifecycle import TERMINAL
 from ..queue_manager import Selection
@@ -23,7 +24,6 @@ from .deps import (
     decode_cursor,
     described_body,
     link_behind,
-    principal_of,
     replay_headers,
     services_of,
 )
@@ -46,6 +46,7 @@ from .schemas.messages import (
     MessageStatus,
 )
 from .streaming import EVENT_STREAM, EventStreamResponse, tail_of
+from .targets import principal_of
 
 router = APIRouter(tags=["messages"])
 JSON = "application/json"
@@ -81,9 +82,10 @@ STOPPING: dict[int | str, dict[str, Any]] = {
     status_code=202,
     response_model=MessageAccepted,
     response_description="Stored; it survives a crash of the server from here on.",
-    responses=ENDED_OR_STREAM | problems(401, 409, 413, 415, 422, 503, 504),
+    responses=ENDED_OR_STREAM | problems(409, 413, 415, 422, 503, 504),
     openapi_extra=described_body(MessageCreate, IDEMPOTENCY_KEY, PREFER),
 )
+@needs(AccessScope.SUBMIT)
 async def submit_message(request: Request) -> Response:
     """Takes a message into the queue. The reply comes after it is stored, with its place in the queue.
 
@@ -91,7 +93,7 @@ async def submit_message(request: Request) -> Response:
     the reply to a request with a key has no estimate.
     """
     services = services_of(request)
-    principal = principal_of(request, services)
+    principal = principal_of(request)
     body = await body_of(request, MessageCreate)
     submission = body.submission()
     named = key_of(request)
@@ -132,13 +134,14 @@ def _seconds_to_wait(request: Request) -> int | None:
     status_code=202,
     response_model=BatchAccepted,
     response_description="All of them are stored.",
-    responses=problems(401, 409, 413, 415, 422, 503, 504),
+    responses=problems(409, 413, 415, 422, 503, 504),
     openapi_extra=described_body(MessageBatch, IDEMPOTENCY_KEY),
 )
+@needs(AccessScope.SUBMIT)
 async def submit_messages(request: Request) -> Response:
     """Takes up to 1,000 messages into the queue in one transaction: all of them, in this order, or none."""
     services = services_of(request)
-    principal = principal_of(request, services)
+    principal = principal_of(request)
     body = await body_of(request, MessageBatch)
     submissions = [each.submission() for each in body.messages]
     named = key_of(request)
@@ -155,8 +158,9 @@ async def submit_messages(request: Request) -> Response:
     operation_id="listMessages",
     summary="List messages",
     response_model=MessageList,
-    responses=problems(401, 422, 503),
+    responses=problems(422, 503),
 )
+@needs(AccessScope.READ)
 async def list_messages(
     request: Request,
     services: ServicesDep,
@@ -179,8 +183,9 @@ async def list_messages(
     operation_id="getMessage",
     summary="Get a message",
     response_model=MessageDetails,
-    responses=problems(401, 404, 503),
+    responses=problems(404, 503),
 )
+@needs(AccessScope.READ)
 async def get_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Its status, each attempt that failed, and what was asked for with it."""
     message = await services.queue.get(principal.tenant, message_id)
@@ -195,8 +200,9 @@ async def get_message(message_id: MessageIdDep, services: ServicesDep, principal
     operation_id="getMessageStatus",
     summary="Get the status of a message",
     response_model=MessageStatus,
-    responses=problems(401, 404, 503),
+    responses=problems(404, 503),
 )
+@needs(AccessScope.READ)
 async def get_message_status(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Everything about a message; while it is queued, how many are before it, why it waits, and when it may begin."""
     return await _status(services, await services.queue.get(principal.tenant, message_id))
@@ -212,9 +218,10 @@ async def _status(services: Services, message: Message) -> Response:
     operation_id="changeMessage",
     summary="Change the priority of a queued message",
     response_model=MessageStatus,
-    responses=problems(401, 404, 409, 413, 415, 422, 503, 504),
+    responses=problems(404, 409, 413, 415, 422, 503, 504),
     openapi_extra=described_body(MessageChange),
 )
+@needs(AccessScope.CONTROL)
 async def change_message(
     request: Request, message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep
 ) -> Response:
@@ -229,8 +236,9 @@ async def change_message(
     operation_id="cancelMessage",
     summary="Cancel a queued message",
     response_model=MessageCancelled,
-    responses=problems(401, 404, 409, 503, 504),
+    responses=problems(404, 409, 503, 504),
 )
+@needs(AccessScope.CONTROL)
 async def cancel_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Works while the message is queued; later it is 409."""
     message = await services.queue.cancel(principal.tenant, message_id)
@@ -243,8 +251,9 @@ async def cancel_message(message_id: MessageIdDep, services: ServicesDep, princi
     summary="Cancel a message in any state",
     response_model=CancelReply,
     response_description="The message has ended as cancelled.",
-    responses=STOPPING | problems(401, 404, 409, 503, 504),
+    responses=STOPPING | problems(404, 409, 503, 504),
 )
+@needs(AccessScope.CONTROL)
 async def stop_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """At once while it is queued or asks a human; one that runs is stopped. Never `completed` afterwards."""
     message = await services.queue.cancel(principal.tenant, message_id, running=True)
@@ -261,9 +270,10 @@ async def stop_message(message_id: MessageIdDep, services: ServicesDep, principa
     status_code=202,
     response_model=MessageResumed,
     response_description="The answer is stored.",
-    responses=problems(401, 404, 409, 413, 415, 422, 503, 504),
+    responses=problems(404, 409, 413, 415, 422, 503, 504),
     openapi_extra=described_body(MessageAnswer, IDEMPOTENCY_KEY),
 )
+@needs(AccessScope.CONTROL)
 async def resume_message(
     request: Request, message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep
 ) -> Response:
@@ -285,8 +295,9 @@ async def resume_message(
     status_code=202,
     response_model=MessageRequeued,
     response_description="It is queued, with as many attempts before it as a new one.",
-    responses=problems(401, 404, 409, 503, 504),
+    responses=problems(404, 409, 503, 504),
 )
+@needs(AccessScope.CONTROL)
 async def retry_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """It stands at the tail of its thread, as if it were submitted now. Its stream goes on with the event `retry`."""
     (message,) = await services.queue.requeue(principal.tenant, Selection((message_id,)))
@@ -300,8 +311,9 @@ async def retry_message(message_id: MessageIdDep, services: ServicesDep, princip
     operation_id="listMessageDeliveries",
     summary="List the deliveries to a message's webhook",
     response_model=DeliveryList,
-    responses=problems(401, 404, 503),
+    responses=problems(404, 503),
 )
+@needs(AccessScope.READ)
 async def list_deliveries(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """One for each event that the webhook is told of, oldest first, with every try and what the receiver answered."""
     deliveries = await services.queue.list_deliveries(principal.tenant, message_id)

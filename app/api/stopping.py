@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 from ..errors import CommitUnknown
 from .cors import let_page_read
 from .errors import ServerStopping, response_to
-from .gate import SAFE_METHODS
+from .header_checks import SAFE_METHODS
 from .uvicorn_protocol import SERVICE_RESTART
 
 
@@ -20,7 +20,7 @@ class ChangeCutOff(CommitUnknown):
     )
 
 
-async def tell_cut_off(scope: Scope, receive: Receive, send: Send, allowed_origins: Collection[str]) -> bool:
+async def answer_cut_off(scope: Scope, receive: Receive, send: Send, allowed_origins: Collection[str]) -> bool:
     """Answer a request whose task was cancelled; return whether that could still be done.
 
     Pages of the allowed origins can read the answer. A stopping server is the only one that cancels requests.

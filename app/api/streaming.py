@@ -11,16 +11,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
+from ..access.scopes import AccessScope, needs
 from ..errors import AgentQueueError, InvalidRequest
 from ..events.fanout import Idle, StoredEvents, is_over
 from ..events.tail import News, Reset, Waiting
 from ..models.messages import MessageState
 from ..services import Services
 from ..text import rfc3339
-from .deps import Limit, MessageIdDep, PrincipalDep, ServicesDep, principal_of, services_of
+from .deps import Limit, MessageIdDep, PrincipalDep, ServicesDep, services_of
 from .errors import problems
 from .replies import JsonReply
 from .schemas.events import EventList, stream_items
+from .targets import principal_of
 from .uvicorn_protocol import HEAD_EXTENSION, Connection, connection_of
 
 logger = logging.getLogger(__name__)
@@ -211,8 +213,9 @@ After = Annotated[str | None, Query(description="The same as the header `Last-Ev
     operation_id="streamMessage",
     summary="Stream the answer to a message",
     response_class=Response,
-    responses=EVENT_STREAM | problems(401, 404, 422, 503),
+    responses=EVENT_STREAM | problems(404, 422, 503),
 )
+@needs(AccessScope.READ)
 async def stream_message(
     message_id: MessageIdDep,
     services: ServicesDep,
@@ -236,7 +239,7 @@ async def stream_of_request(request: Request) -> Response:
     return await stream_message(
         request.path_params["message_id"],
         services,
-        principal_of(request, services),
+        principal_of(request),
         request.headers.get("last-event-id"),
         request.query_params.get("after"),
     )
@@ -247,8 +250,9 @@ async def stream_of_request(request: Request) -> Response:
     operation_id="listMessageEvents",
     summary="List the events of a message",
     response_model=EventList,
-    responses=problems(401, 404, 422, 503),
+    responses=problems(404, 422, 503),
 )
+@needs(AccessScope.READ)
 async def list_message_events(
     message_id: MessageIdDep,
     services: ServicesDep,

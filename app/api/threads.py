@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
+from ..access.scopes import AccessScope, needs
 from .deps import Cursor, Limit, PrincipalDep, ServicesDep, ThreadIdDep, decode_cursor, next_link
 from .errors import problems
 from .replies import JsonReply
@@ -17,8 +18,9 @@ _summaries = TypeAdapter(list[ThreadSummary])
     operation_id="listThreads",
     summary="List conversations",
     response_model=list[ThreadSummary],
-    responses=problems(401, 422, 503),
+    responses=problems(422, 503),
 )
+@needs(AccessScope.READ)
 async def list_threads(
     request: Request, services: ServicesDep, principal: PrincipalDep, limit: Limit = 1000, cursor: Cursor = None
 ) -> Response:
@@ -35,8 +37,9 @@ async def list_threads(
     operation_id="getThreadMessages",
     summary="Get the messages of a conversation",
     response_model=ThreadMessages,
-    responses=problems(401, 404, 422, 503),
+    responses=problems(404, 422, 503),
 )
+@needs(AccessScope.READ)
 async def get_thread_messages(
     request: Request,
     services: ServicesDep,
@@ -66,8 +69,9 @@ async def get_thread_messages(
     operation_id="getThread",
     summary="Get a conversation",
     response_model=ThreadDetails,
-    responses=problems(401, 404, 422, 503),
+    responses=problems(404, 422, 503),
 )
+@needs(AccessScope.READ)
 async def get_thread(services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep) -> Response:
     """Its times, and its messages counted by state."""
     thread = await services.threads.get_thread(principal.tenant, thread_id)

@@ -8,19 +8,21 @@ from typing import NamedTuple, assert_never
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import WebSocketRoute
-from starlette.types import Message
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from ..access.scopes import AccessScope, needs, scope_of
 from ..errors import Conflict
 from ..events.fanout import Idle, StoredEvents
 from ..models.events import TERMINAL_EVENTS
 from ..models.messages import MessageState
 from ..services import Services
-from .deps import principal_of, services_of
+from .deps import services_of
 from .errors import response_to
 from .request_keys import resume_key, submit_key
 from .schemas.messages import MessageAccepted, MessageResumed
 from .streaming import live_event, resume_point, send_while_it_moves
+from .targets import PRINCIPAL, TARGET, Target
 from .uvicorn_protocol import SERVICE_RESTART, connection_of
 from .websocket_frames import (
     Accepted,
@@ -74,22 +76,11 @@ TOO_SLOW = Ending(1013, "Nothing was read for too long; come back and subscribe 
 BINARY = Ending(1003, "Frames are JSON text.")
 
 
+@needs(AccessScope.READ)
 async def talk(websocket: WebSocket) -> None:
-    """The endpoint: whoever may not connect gets the answer that HTTP would give."""
-    services = services_of(websocket)
-    try:
-        principal = principal_of(websocket, services)
-    except Exception as error:
-        response = response_to(error)
-        if response.status_code == 500:
-            logger.exception("A WebSocket could not be opened")
-        if "websocket.http.response" in websocket.scope.get("extensions", {}):
-            await websocket.send_denial_response(response)
-        else:
-            await websocket.close()
-        return
+    """Serve a connection that the stages have let in."""
     await websocket.accept()
-    await Session(websocket, services, principal.tenant).run()
+    await Session(websocket, services_of(websocket)).run()
 
 
 routes = [WebSocketRoute("/ws", talk)]
@@ -98,11 +89,11 @@ routes = [WebSocketRoute("/ws", talk)]
 class Session:
     """One connection: its requests, carried out one after another as they came, and its subscriptions."""
 
-    def __init__(self, websocket: WebSocket, services: Services, tenant: str) -> None:
+    def __init__(self, websocket: WebSocket, services: Services) -> None:
         self._websocket = websocket
         self._connection = connection_of(websocket.scope)
         self._services = services
-        self._tenant = tenant
+        self._call: ASGIApp = websocket.app.state.call
         self._requests: asyncio.Queue[Request | None] = asyncio.Queue(MAX_REQUESTS)
         self._tails: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Lock()
@@ -166,7 +157,7 @@ class Session:
             await self._write(error_text(malformed(error), request_id=request_id_of(text)))
             return
         if isinstance(request, Ping):
-            await self._answer(Pong(request_id=request.request_id))
+            await self._carry_out(request)
             return
         try:
             self._requests.put_nowait(request)
@@ -178,57 +169,66 @@ class Session:
 
     async def _work(self) -> None:
         while (request := await self._requests.get()) is not None:
-            try:
-                await self._carry_out(request)
-            except Exception as error:
-                response = response_to(error)
-                if response.status_code == 500:
-                    logger.exception("A frame %s failed", request.type)
-                await self._write(error_text(response, request_id=request.request_id))
+            await self._carry_out(request)
 
     async def _carry_out(self, request: Request) -> None:
+        """Take a frame through the stages that every call passes to the method that serves it."""
+
+        async def serve(scope: Scope, _receive: Receive, _send: Send) -> None:
+            await self._serve(request, scope[PRINCIPAL].tenant)
+
+        scope = {**self._websocket.scope, TARGET: Target(serve, scope_of(type(request)), None)}
+        try:
+            await self._call(scope, self._websocket.receive, self._websocket.send)
+        except Exception as error:
+            response = response_to(error)
+            if response.status_code == 500:
+                logger.exception("A frame %s failed", request.type)
+            await self._write(error_text(response, request_id=request.request_id))
+
+    async def _serve(self, request: Request, tenant: str) -> None:
         match request:
             case Submit():
-                await self._submit(request)
+                await self._submit(request, tenant)
             case Subscribe():
-                await self._subscribe(request)
+                await self._subscribe(request, tenant)
             case Unsubscribe():
                 await self._unsubscribe(request)
             case Cancel():
-                await self._cancel(request)
+                await self._cancel(request, tenant)
             case Resume():
-                await self._resume(request)
+                await self._resume(request, tenant)
             case Ping():
-                raise AssertionError("answered by the reader")
+                await self._answer(Pong(request_id=request.request_id))
             case _:
                 assert_never(request)
 
-    async def _submit(self, request: Submit) -> None:
+    async def _submit(self, request: Submit, tenant: str) -> None:
         if request.subscribe:
             self._refuse_too_many()
         submission = request.submission()
         named = request.idempotency_key
         key = None if named is None else submit_key(named, submission, self._services.registry.default)
-        accepted = await self._services.queue.submit(self._tenant, [submission], key=key)
+        accepted = await self._services.queue.submit(tenant, [submission], key=key)
         (message,) = accepted.messages
         (wait_estimate,) = await self._services.queue.wait_estimates(accepted.messages, keyed=key is not None)
         fields = MessageAccepted.of(message, wait_estimate).model_dump()
         ours = {"request_id": request.request_id, "replayed": accepted.replayed, "subscribed": request.subscribe}
         await self._answer(Accepted(**fields, **ours))
         if request.subscribe and message.id not in self._tails:
-            self._follow(message.id, 0)
+            self._follow(tenant, message.id, 0)
 
-    async def _subscribe(self, request: Subscribe) -> None:
+    async def _subscribe(self, request: Subscribe, tenant: str) -> None:
         message_id = request.message_id
         if message_id in self._tails:
             raise Conflict(f"This connection has a subscription to message {message_id!r} already.")
         self._refuse_too_many()
-        after = await resume_point(self._services, self._tenant, message_id, None, str(request.after))
+        after = await resume_point(self._services, tenant, message_id, None, str(request.after))
         await self._answer(Subscribed(request_id=request.request_id, message_id=message_id, after=request.after))
         if after is None:
             await self._answer(Ended(message_id=message_id))
         else:
-            self._follow(message_id, after)
+            self._follow(tenant, message_id, after)
 
     async def _unsubscribe(self, request: Unsubscribe) -> None:
         tail = self._tails.pop(request.message_id, None)
@@ -238,16 +238,16 @@ class Session:
         await asyncio.wait([tail])
         await self._answer(Unsubscribed(request_id=request.request_id, message_id=request.message_id))
 
-    async def _cancel(self, request: Cancel) -> None:
-        message = await self._services.queue.cancel(self._tenant, request.message_id, running=True)
+    async def _cancel(self, request: Cancel, tenant: str) -> None:
+        message = await self._services.queue.cancel(tenant, request.message_id, running=True)
         kind = Cancelled if message.state is MessageState.CANCELLED else Cancelling
         await self._answer(kind(request_id=request.request_id, message_id=message.id, state=message.state))
 
-    async def _resume(self, request: Resume) -> None:
+    async def _resume(self, request: Resume, tenant: str) -> None:
         answer = request.answer()
         named = request.idempotency_key
         key = None if named is None else resume_key(named, request.message_id, answer)
-        accepted = await self._services.queue.resume(self._tenant, request.message_id, answer, key=key)
+        accepted = await self._services.queue.resume(tenant, request.message_id, answer, key=key)
         (message,) = accepted.messages
         told = MessageResumed(message_id=message.id, thread_id=message.thread_id)
         await self._answer(Resumed(**dict(told), request_id=request.request_id, replayed=accepted.replayed))
@@ -260,13 +260,15 @@ class Session:
 
     # What goes
 
-    def _follow(self, message_id: str, after: int) -> None:
-        self._tails[message_id] = asyncio.create_task(self._tail(message_id, after), name="websocket subscription")
+    def _follow(self, tenant: str, message_id: str, after: int) -> None:
+        self._tails[message_id] = asyncio.create_task(
+            self._tail(tenant, message_id, after), name="websocket subscription"
+        )
 
-    async def _tail(self, message_id: str, after: int) -> None:
+    async def _tail(self, tenant: str, message_id: str, after: int) -> None:
         """Sends the events of a message; tells when they are over, or why they broke off."""
         try:
-            if await self._send_events(message_id, after):
+            if await self._send_events(tenant, message_id, after):
                 await self._answer(Ended(message_id=message_id))
             else:
                 self._end(RESTART)
@@ -278,13 +280,11 @@ class Session:
         finally:
             self._tails.pop(message_id, None)
 
-    async def _send_events(self, message_id: str, after: int) -> bool:
+    async def _send_events(self, tenant: str, message_id: str, after: int) -> bool:
         """Whether the last one was sent; if not, this process stops."""
         settings = self._services.settings
         sent = 0
-        tail = self._services.streams.tail(
-            self._tenant, message_id, after=after, idle_seconds=settings.keepalive_seconds
-        )
+        tail = self._services.streams.tail(tenant, message_id, after=after, idle_seconds=settings.keepalive_seconds)
         async with aclosing(tail):
             async for news in tail:
                 match news:

@@ -12,6 +12,7 @@ from pydantic.json_schema import JsonSchemaMode
 from pydantic_core import from_json
 from starlette.responses import Response
 
+from ..access.scopes import AccessScope, needs, public
 from ..models.messages import MessageState
 from ..models.types import Text
 from .deps import MAX_KEY_LENGTH
@@ -39,6 +40,7 @@ def _example(**fields: Any) -> ConfigDict:
     return ConfigDict(extra="forbid", json_schema_extra={"examples": [fields]})
 
 
+@needs(AccessScope.SUBMIT)
 class Submit(MessageCreate):
     """Take a message into the queue. The answer is `accepted`, then its events."""
 
@@ -52,6 +54,7 @@ class Submit(MessageCreate):
     subscribe: StrictBool = Field(default=True, description="Send the events of the message as well.")
 
 
+@needs(AccessScope.READ)
 class Subscribe(BaseModel):
     """Send the events of a message. The answer is `subscribed`, then the events behind `after`, then `ended`."""
 
@@ -65,6 +68,7 @@ class Subscribe(BaseModel):
     )
 
 
+@needs(AccessScope.READ)
 class Unsubscribe(BaseModel):
     """Send no more events of a message; it goes on. The answer is `unsubscribed`."""
 
@@ -75,6 +79,7 @@ class Unsubscribe(BaseModel):
     message_id: MessageId
 
 
+@needs(AccessScope.CONTROL)
 class Cancel(BaseModel):
     """Cancel a message in any state but an end. The answer is `cancelled`, or `cancelling` while it is stopped."""
 
@@ -85,6 +90,7 @@ class Cancel(BaseModel):
     message_id: MessageId
 
 
+@needs(AccessScope.CONTROL)
 class Resume(MessageAnswer):
     """Answer what an interrupted message asks, with `value`, or with `values` by the questions' ids.
 
@@ -99,6 +105,7 @@ class Resume(MessageAnswer):
     message_id: MessageId
 
 
+@public
 class Ping(BaseModel):
     """Ask for a `pong`, which comes ahead of the answers to earlier requests."""
 

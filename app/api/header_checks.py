@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..access.hosts import Host, is_loopback, is_own_page, parse_host
-from .errors import NOTHING_HERE, BodyTooLarge, problem
+from .errors import NOTHING_HERE, BodyTooLarge, answer, problem
 from .uvicorn_protocol import HEAD_EXTENSION
 
 CLOSE = {"Connection": "close"}
@@ -28,7 +28,7 @@ FOREIGN = (
 )
 
 
-class Gate:
+class HeaderChecks:
     """Refuses requests whose headers are wrong, foreign or promise too much; answers HEAD as GET.
 
     Programs send no `Origin` and no `Sec-Fetch-Site`; browsers always tell the page with one of them when a request is
@@ -44,7 +44,7 @@ class Gate:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """See ASGI. No coroutine, since each of them costs a request."""
         kind = scope["type"]
-        if kind not in ("http", "websocket") or (kind == "http" and self._is_plain(scope)):
+        if kind == "http" and self._is_plain(scope):
             return self._app(scope, receive, send)
         if (refusal := self._refusal(scope)) is not None:
             return answer(refusal, scope, receive, send)
@@ -145,11 +145,3 @@ def _without_body(send: Send) -> Send:
         await send(message)
 
     return send_head
-
-
-async def answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request or a WebSocket's handshake."""
-    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": 1008})
-    else:
-        await response(scope, receive, send)

@@ -1,0 +1,54 @@
+"""What a request, or a frame of a WebSocket, is for: its endpoint, and what that expects of callers and queries."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from starlette.requests import HTTPConnection
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.types import ASGIApp
+
+from ..access.rule import Principal
+from ..access.scopes import AccessScope, scope_of
+
+TARGET = "agent_queue.target"
+PRINCIPAL = "agent_queue.principal"
+"""Keys of an ASGI scope: set by the stages ahead of the endpoint."""
+
+
+class Target(NamedTuple):
+    """The endpoint of a request, the scope that its caller needs (None: public), and the query parameters it knows.
+
+    `query` is None where the endpoint sees to its query itself.
+    """
+
+    endpoint: ASGIApp
+    needs: AccessScope | None
+    query: frozenset[str] | None
+
+
+def target_of(route: BaseRoute, endpoint: ASGIApp) -> Target:
+    """Return the target of a route that this endpoint serves. Raises LookupError if the route declares no scope."""
+    match route:
+        case APIRoute():
+            return Target(endpoint, scope_of(route.endpoint), frozenset(_declared(route.dependant)))
+        case Route() | WebSocketRoute():
+            return Target(endpoint, scope_of(route.endpoint), frozenset())
+        case Mount():
+            return Target(endpoint, scope_of(route.app), None)
+        case _:
+            raise LookupError(f"{route!r} is a kind of route whose needs are unknown")
+
+
+def principal_of(connection: HTTPConnection) -> Principal:
+    """Return who makes this request. An endpoint that is public has no principal."""
+    principal: Principal = connection.scope[PRINCIPAL]
+    return principal
+
+
+def _declared(dependant: Dependant) -> Iterator[str]:
+    """Yield the names of the query parameters of an endpoint and of what it depends on."""
+    yield from (parameter.alias for parameter in dependant.query_params)
+    for needed in dependant.dependencies:
+        yield from _declared(needed)
