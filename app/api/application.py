@@ -17,7 +17,7 @@ from . import admin, description, errors, health, reference, root, routes, strea
 from .cors import AllowedOrigins, let_page_read
 from .description import describe
 from .header_checks import HeaderChecks
-from .middleware import Authorization, Routing, call_endpoint
+from .middleware import Authorization, FoundRoute, Routing, call_endpoint
 from .queries import KnownQuery
 from .stopping import answer_cut_off
 
@@ -72,6 +72,7 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
         app.router.routes.extend(router.routes)  # include_router would match every request twice
     app.router.routes.extend([*websocket.routes, *description.routes, *reference.pages(root.NAME)])
     app.router.routes = tuple(app.router.routes)  # type: ignore[assignment]  # a route added later would have no target
+    app.router.middleware_stack = FoundRoute(app.router.middleware_stack)
     app.allowed_origins = origins = settings.cors_origins
 
     of_connections: list[Stage] = [

@@ -15,6 +15,8 @@ from .targets import PRINCIPAL, TARGET, Target, target_of
 
 logger = logging.getLogger(__name__)
 
+FOUND = "agent_queue.route"
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -22,7 +24,7 @@ class Routing:
     """Finds the target of a request.
 
     `hot` are endpoints, by method and path, that are called without the framework around them. All others are called
-    by `framework`, which finds the same route once more. It also answers what has no route.
+    by `framework`, which also answers what has no route.
     """
 
     def __init__(
@@ -45,10 +47,26 @@ class Routing:
                 scope[TARGET] = target
                 return self._app(scope, receive, send)
         scope = routed(scope)
-        scope[TARGET] = next(
-            (target for route, target in self._targets if route.matches(scope)[0] is Match.FULL), self._no_target
-        )
+        scope[TARGET] = self._no_target
+        for route, target in self._targets:
+            match, found_in_path = route.matches(scope)
+            if match is Match.FULL:
+                scope.update(found_in_path)
+                scope.update({FOUND: route, TARGET: target})
+                break
         return self._app(scope, receive, send)
+
+
+class FoundRoute:
+    """Has the framework's router take the route that `Routing` found: the one that the caller was authorized for."""
+
+    def __init__(self, router: ASGIApp) -> None:
+        self._router = router
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Call the route. Without one, leave the answer to the router."""
+        found: BaseRoute | None = scope.get(FOUND)
+        await (self._router(scope, receive, send) if found is None else found.handle(scope, receive, send))
 
 
 def _route_at(routes: Sequence[BaseRoute], method: str, path: str) -> APIRoute:

@@ -17,7 +17,7 @@ from app.access.scopes import AccessScope, public, scope_of
 from app.api import application, description, websocket_frames
 from app.api.cors import AllowedOrigins
 from app.api.header_checks import HeaderChecks
-from app.api.middleware import Authorization, Routing
+from app.api.middleware import Authorization, Routing, call_endpoint
 from app.api.queries import KnownQuery
 from app.api.targets import TARGET
 from app.config import Settings
@@ -76,7 +76,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Passed:
     passed = Passed()
     for stage in (AllowedOrigins, HeaderChecks, Routing, Authorization, KnownQuery):
         monkeypatch.setattr(stage, "__call__", passed.noting(stage.__name__, stage.__call__))
-    monkeypatch.setattr(application, "call_endpoint", passed.noting("endpoint", application.call_endpoint))
+    monkeypatch.setattr(application, "call_endpoint", passed.noting("endpoint", call_endpoint))
     return passed
 
 
