@@ -15,7 +15,6 @@ CLOSE = {"Connection": "close"}
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 """Methods that change nothing here. Pages of other sites cannot read the answers: they are sent no CORS headers."""
 
-PAGE_HEADERS = frozenset((b"origin", b"sec-fetch-site"))
 MAX_LENGTH_DIGITS = 18
 
 OWN_SITES = frozenset((b"same-origin", b"none"))
@@ -38,65 +37,47 @@ class HeaderChecks:
     def __init__(self, app: ASGIApp, *, max_body_bytes: int, allowed_origins: Collection[str] = ()) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
-        self._plain_digits = len(str(max_body_bytes)) - 1
         self._allowed_origins = frozenset(allowed_origins)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """See ASGI. No coroutine, since each of them costs a request."""
-        kind = scope["type"]
-        if kind == "http" and self._is_plain(scope):
-            return self._app(scope, receive, send)
-        if (refusal := self._refusal(scope)) is not None:
+        """Go on, or answer with the refusal. This is no coroutine, since each coroutine costs time."""
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        found = dict(headers)
+        if (refusal := self._refusal(scope, headers, found)) is not None:
             return answer(refusal, scope, receive, send)
-        if kind == "http":
-            receive = _counted(receive, self._max_body_bytes)
+        if scope["type"] == "http":
+            if not (
+                scope["http_version"] == "1.1"
+                and len(found) == len(headers)
+                and b"transfer-encoding" not in found
+                and found.get(b"content-length", b"0").isdigit()
+            ):
+                receive = _counted(receive, self._max_body_bytes)  # the body may be longer than its header says
             if scope["method"] == "HEAD":
                 extensions = {**scope.get("extensions", {}), HEAD_EXTENSION: {}}
                 scope = {**scope, "method": "GET", "extensions": extensions}
                 send = _without_body(send)
         return self._app(scope, receive, send)
 
-    def _is_plain(self, scope: Scope) -> bool:
-        """Return whether a request is what most are, for which a look at a few headers is enough."""
-        headers, method = scope["headers"], scope["method"]
-        found = dict(headers)
-        length = found.get(b"content-length", b"0" if method == "GET" else b"")
-        return (
-            len(found) == len(headers)
-            and method != "HEAD"
-            and b"transfer-encoding" not in found
-            and b"origin" not in found
-            and b"sec-fetch-site" not in found
-            and len(length) <= self._plain_digits
-            and length.isdigit()
-            and parse_host(found.get(b"host", b"")) is not None
-            and scope["http_version"] == "1.1"
-            and scope["path"][-1:] != "\n"
-        )
-
-    def _refusal(self, scope: Scope) -> Response | None:
-        """Return the answer to a request that is refused; None for any other."""
-        hosts = []
-        page = False
-        for name, value in scope["headers"]:
-            if name == b"host":
-                hosts.append(value)
-            elif name == b"content-length":
-                if value.isdigit() and (len(value) > MAX_LENGTH_DIGITS or int(value) > self._max_body_bytes):
-                    error = BodyTooLarge(self._max_body_bytes)
-                    return problem(413, error.code, str(error), headers=CLOSE)
-            elif name in PAGE_HEADERS:
-                page = True
-        host = parse_host(hosts[0]) if len(hosts) == 1 else None
-        if host is None and (hosts or scope["http_version"] == "1.1"):
+    def _refusal(self, scope: Scope, headers: list[tuple[bytes, bytes]], found: dict[bytes, bytes]) -> Response | None:
+        """Return the answer to a request that is refused; None for any other. `found` has the last header of a name."""
+        length = found.get(b"content-length", b"0")
+        if length.isdigit() and (len(length) > MAX_LENGTH_DIGITS or int(length) > self._max_body_bytes):
+            error = BodyTooLarge(self._max_body_bytes)
+            return problem(413, error.code, str(error), headers=CLOSE)
+        sent = found.get(b"host")
+        host = None if sent is None else parse_host(sent)
+        if len(found) < len(headers) and sum(name == b"host" for name, _ in headers) > 1:
+            host = None
+        if host is None and (sent is not None or scope["http_version"] == "1.1"):
             detail = "Expected one header Host with a name or address, and maybe a port."
             return problem(400, "invalid_host", detail, headers=CLOSE)
         if scope["http_version"] == "2.0":  # textual; a server that speaks it says 2
             return problem(505, "http_version_not_supported", "This server speaks HTTP/1.1.", headers=CLOSE)
-        if page and is_foreign(scope, host, self._allowed_origins):
+        if (b"origin" in found or b"sec-fetch-site" in found) and is_foreign(scope, host, self._allowed_origins):
             return problem(403, "foreign_origin", FOREIGN)
         # The router's patterns end with `$`, which matches ahead of a final line break too. Threads are routed as sent.
-        if scope["path"].endswith("\n") and not scope["path"].startswith("/threads/"):
+        if scope["path"][-1:] == "\n" and not scope["path"].startswith("/threads/"):
             return problem(404, "not_found", NOTHING_HERE)
         return None
 

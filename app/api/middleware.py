@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from fastapi.routing import APIRoute
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -101,7 +101,7 @@ class Authorization:
         """Store the principal in the scope and go on. Raises Unauthorized, Forbidden."""
         needed = scope[TARGET].needs
         if needed is not None:
-            scope[PRINCIPAL] = self._access.authorize(HTTPConnection(scope), needed)
+            scope[PRINCIPAL] = self._access.authorize(scope, needed)
         return self._app(scope, receive, send)
 
 
