@@ -23,22 +23,17 @@ from .deps import (
 )
 from .errors import problems
 from .replies import JsonReply
-from .schemas.admin import (
+from .schemas.dead_letters import (
     DeadLetter,
     DeadLetterGroups,
     DeadLetterList,
-    DeadLetterSelection,
-    DeliveryList,
-    DeliveryView,
     MessageRequeued,
-    MessagesCancelled,
     MessagesPurged,
     MessagesRequeued,
-    QueuePaused,
-    QueueState,
-    UnfinishedSelection,
-    WorkerList,
 )
+from .schemas.deliveries import DeliveryList, DeliveryView
+from .schemas.queue import QueuePaused, QueueState, WorkerList
+from .schemas.selections import DeadLetterSelection, MessagesCancelled, UnfinishedSelection
 
 router = APIRouter()
 

@@ -13,11 +13,14 @@ from ..access.scopes import AccessScope, public, scope_of
 from . import errors
 from .header_checks import SAFE_METHODS
 from .replies import JsonReply
-from .schemas import admin as operation_schemas
-from .schemas import messages as schemas
-from .schemas.admin import DeadLetterSelection, UnfinishedSelection
+from .schemas import dead_letters, deliveries, health, messages, problems, queue, selections, submissions, threads
 from .schemas.events import StreamEvent
-from .schemas.messages import MessageAnswer, MessageBatch, MessageChange, MessageCreate, Problem
+from .schemas.problems import Problem
+from .schemas.selections import DeadLetterSelection, UnfinishedSelection
+from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate
+
+SCHEMAS = (dead_letters, deliveries, health, messages, problems, queue, selections, submissions, threads)
+"""The modules of models that have examples."""
 
 READ_BY_HAND = (MessageCreate, MessageBatch, MessageChange, MessageAnswer, UnfinishedSelection, DeadLetterSelection)
 """Bodies that endpoints read by themselves."""
@@ -70,7 +73,7 @@ def _operations(app: FastAPI, schema: dict[str, Any]) -> Iterator[tuple[str, dic
 
 def _restore_examples(shared: dict[str, Any]) -> None:
     """Put back what FastAPI leaves out of examples: fields that are null, without which they are not as described."""
-    for module in (schemas, operation_schemas):
+    for module in SCHEMAS:
         for name, model in vars(module).items():
             if name in shared and isinstance(model, type) and issubclass(model, BaseModel):
                 extra = model.model_config.get("json_schema_extra")

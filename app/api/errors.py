@@ -28,7 +28,7 @@ from ..errors import (
 from ..models.messages import MessageState
 from .field_errors import field_error
 from .replies import JsonReply
-from .schemas.messages import Problem, ProblemError
+from .schemas.problems import Problem, ProblemError
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from .schemas.messages import ProblemError
+from .schemas.problems import ProblemError
 
 PLACES = ("body", "query", "path", "header")
 """The parts that FastAPI puts in front of a field's name."""

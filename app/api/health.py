@@ -9,7 +9,7 @@ from ..models.workers import AgentState
 from ..services import Services
 from .deps import ServicesDep
 from .replies import JsonReply
-from .schemas.admin import Alive, Check, Health
+from .schemas.health import Alive, Check, Health
 
 router = APIRouter(prefix="/health", tags=["health"])
 

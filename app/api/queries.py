@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .errors import MAX_ERRORS_TOLD, InvalidQuery
-from .schemas.messages import ProblemError
+from .schemas.problems import ProblemError
 from .targets import TARGET
 
 MAX_NAME_TOLD = 100

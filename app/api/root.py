@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse
 from .. import __version__
 from ..access.scopes import public
 from .replies import JsonReply
-from .schemas.messages import example
+from .schemas.examples import example
 
 NAME = "Agent Queue System"
 LINKS = {

@@ -30,21 +30,19 @@ from .deps import (
 from .errors import problems
 from .replies import JsonReply
 from .request_keys import batch_key, key_of, resume_key, submit_key
-from .schemas.admin import DeliveryList, DeliveryView, MessageRequeued
+from .schemas.dead_letters import MessageRequeued
+from .schemas.deliveries import DeliveryList, DeliveryView
 from .schemas.messages import (
     BatchAccepted,
     CancelReply,
     MessageAccepted,
-    MessageAnswer,
-    MessageBatch,
     MessageCancelled,
-    MessageChange,
-    MessageCreate,
     MessageDetails,
     MessageList,
     MessageResumed,
     MessageStatus,
 )
+from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate
 from .streaming import EVENT_STREAM, EventStreamResponse, tail_of
 from .targets import principal_of
 

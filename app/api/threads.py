@@ -7,7 +7,8 @@ from ..access.scopes import AccessScope, needs
 from .deps import Cursor, Limit, PrincipalDep, ServicesDep, ThreadIdDep, decode_cursor, next_link
 from .errors import problems
 from .replies import JsonReply
-from .schemas.messages import MessageStatus, ThreadDetails, ThreadMessages, ThreadSummary
+from .schemas.messages import MessageStatus
+from .schemas.threads import ThreadDetails, ThreadMessages, ThreadSummary
 
 router = APIRouter(prefix="/threads", tags=["threads"])
 _summaries = TypeAdapter(list[ThreadSummary])

@@ -17,7 +17,10 @@ from ..models.messages import MessageState
 from ..models.types import Text
 from .deps import MAX_KEY_LENGTH
 from .errors import invalid
-from .schemas.messages import MESSAGE_ID, THREAD_ID, MessageAccepted, MessageAnswer, MessageCreate, Problem
+from .schemas.examples import MESSAGE_ID, THREAD_ID
+from .schemas.messages import MessageAccepted
+from .schemas.problems import Problem
+from .schemas.submissions import MessageAnswer, MessageCreate
 from .streaming import MAX_EVENT_ID
 
 RequestId = Annotated[

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import uvicorn
 from fastapi import FastAPI
 
-from app.api.schemas.messages import MessageAccepted, MessageCreate
+from app.api.schemas.messages import MessageAccepted
+from app.api.schemas.submissions import MessageCreate
 from app.models.messages import MessageState, new_message_id
 
 app = FastAPI()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.api.schemas.admin import MessageRequeued
+from app.api.schemas.dead_letters import MessageRequeued
 from app.api.schemas.events import WaitingData
 from app.api.schemas.messages import QUEUE_POSITION, RUN_AT, MessageAccepted, MessageDetails, MessageStatus
 from app.api.websocket_frames import Accepted

@@ -11,16 +11,8 @@ from pydantic import BaseModel, Field, RootModel
 from ...models.messages import MessageState
 from ...models.types import Moment
 from ...policy.wait_estimate import WaitingReason
-from .messages import (
-    ENDED,
-    EVENT_ATTEMPT,
-    MESSAGE_ID,
-    STARTED,
-    NotBefore,
-    Position,
-    Question,
-    example,
-)
+from .examples import ENDED, MESSAGE_ID, STARTED, example
+from .messages import EVENT_ATTEMPT, NotBefore, Position, Question
 
 DISCARD_FROM = "Forget the events from this id on, up to this one."
 

@@ -1,0 +1,34 @@
+"""Errors as RFC 9457 has them."""
+
+from pydantic import BaseModel
+
+from ...models.messages import MessageState
+from .examples import example
+
+
+class ProblemError(BaseModel):
+    """One field that is wrong."""
+
+    field: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """RFC 9457. `code` is stable, `detail` says what to do, `state` is that of the message where it is in the way."""
+
+    model_config = example(
+        type="about:blank",
+        title="Not Found",
+        status=404,
+        detail="There is no message with the id '550e…'.",
+        code="message_not_found",
+        errors=[],
+    )
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[ProblemError] = []
+    state: MessageState | None = None

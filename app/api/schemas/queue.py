@@ -1,0 +1,128 @@
+"""Replies about the queue as a whole and its workers."""
+
+from pydantic import BaseModel
+
+from ...models.messages import Priority, QueueSummary
+from ...models.types import Moment
+from ...models.workers import Worker
+from .examples import CREATED, ENDED, MESSAGE_ID, STARTED, THREAD_ID, example
+
+RUNNING = {
+    "id": MESSAGE_ID,
+    "priority": "normal",
+    "started_at": STARTED,
+    "user_message": "What is the capital of France?",
+    "thread_id": THREAD_ID,
+    "agent": "chat",
+}
+
+
+class QueuedMessage(BaseModel):
+    """A message that waits."""
+
+    id: str
+    priority: Priority
+    created_at: Moment
+    user_message: str
+    thread_id: str | None
+    agent: str
+
+
+class ProcessingMessage(BaseModel):
+    """A message that a worker has."""
+
+    id: str
+    priority: Priority
+    started_at: Moment | None
+    user_message: str
+    thread_id: str | None
+    agent: str
+
+
+class QueueState(BaseModel):
+    """The queue at one moment. The lists hold the first `limit` messages; the totals count all."""
+
+    model_config = example(
+        total_queued=1,
+        total_processing=1,
+        total_completed=23,
+        total_failed=2,
+        total_cancelled=1,
+        total_interrupted=0,
+        paused=False,
+        queued_messages=[
+            {
+                "id": MESSAGE_ID,
+                "priority": "high",
+                "created_at": CREATED,
+                "user_message": "Urgent request...",
+                "thread_id": None,
+                "agent": "chat",
+            }
+        ],
+        current_processing=RUNNING,
+        processing_messages=[RUNNING],
+    )
+
+    total_queued: int
+    total_processing: int
+    total_completed: int
+    total_failed: int
+    total_cancelled: int
+    total_interrupted: int
+    paused: bool
+    queued_messages: list[QueuedMessage]
+    current_processing: ProcessingMessage | None
+    processing_messages: list[ProcessingMessage]
+
+    @classmethod
+    def of(cls, summary: QueueSummary, *, paused: bool) -> "QueueState":
+        """From the domain's summary."""
+        shared = ("id", "priority", "thread_id", "agent")
+        processing = [
+            ProcessingMessage.model_construct(
+                **{name: getattr(m, name) for name in shared}, started_at=m.started_at, user_message=m.content
+            )
+            for m in summary.processing
+        ]
+        queued = [
+            QueuedMessage.model_construct(
+                **{name: getattr(m, name) for name in shared}, created_at=m.created_at, user_message=m.content
+            )
+            for m in summary.queued
+        ]
+        return cls.model_construct(
+            **{f"total_{state}": count for state, count in summary.totals.items()},  # type: ignore[arg-type]  # fields
+            paused=paused,
+            queued_messages=queued,
+            current_processing=processing[0] if processing else None,
+            processing_messages=processing,
+        )
+
+
+class WorkerList(BaseModel):
+    """Processes that run messages, of all hosts, the oldest first; one that has been silent for a lease is left out."""
+
+    model_config = example(
+        workers=[
+            {
+                "id": "host-1-4711-7c9201dc2f6c",
+                "host": "host-1",
+                "pid": 4711,
+                "slots": 4,
+                "started_at": CREATED,
+                "last_beat": ENDED,
+                "agents": [{"name": "chat", "state": "available", "error": None}],
+            }
+        ]
+    )
+
+    workers: list[Worker]
+
+
+class QueuePaused(BaseModel):
+    """Whether the queue is paused. What runs goes on, and messages are accepted."""
+
+    model_config = example(paused=True)
+
+    paused: bool

@@ -1,0 +1,123 @@
+"""Bodies of requests that select many messages, and the replies to a cancel of many."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from ...errors import InvalidRequest
+from ...models.messages import MessageFilter, MessageState, Priority
+from ...models.types import Text, ThreadId
+from ...policy.lifecycle import TERMINAL
+from ...queue_manager import MAX_SELECTED, Selection
+from .examples import MESSAGE_ID, THREAD_ID, example
+
+NAME_MAX_LENGTH = 255
+
+
+Name = Annotated[Text, Field(min_length=1, max_length=NAME_MAX_LENGTH)]
+
+
+MessageIds = Annotated[list[Name], Field(min_length=1, max_length=MAX_SELECTED)]
+
+
+class DeadLetterFilter(BaseModel):
+    """Which are meant: those that have all of what is given; without anything, all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    thread_id: ThreadId | None = None
+    agent: Name | None = None
+    priority: Priority | None = None
+    error_code: Name | None = None
+    fingerprint: Name | None = None
+
+    def chosen(self) -> MessageFilter:
+        """In the words of the domain."""
+        return MessageFilter(**dict(self))
+
+
+class DeadLetterSelection(BaseModel):
+    """Dead letters by their ids, or by a filter with how many it is expected to mean."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"message_ids": [MESSAGE_ID]},
+                {"filter": {"error_code": "provider_unavailable"}, "expected_count": 12},
+            ]
+        },
+    )
+
+    message_ids: MessageIds | None = None
+    filter: DeadLetterFilter | None = None
+    expected_count: Annotated[int, Field(strict=True, ge=0, le=MAX_SELECTED)] | None = Field(
+        None, description="Needed with a filter: when it means another number of messages, nothing is done."
+    )
+
+    def selection(self) -> Selection:
+        """What the queue is told. Raises InvalidRequest."""
+        if (self.message_ids is None) == (self.filter is None):
+            raise InvalidRequest("filter: expected either message_ids or a filter", field="filter")
+        if self.filter is None:
+            return Selection(tuple(self.message_ids or ()))
+        if self.expected_count is None:
+            raise InvalidRequest("expected_count: needed with a filter", field="expected_count")
+        return Selection(chosen=self.filter.chosen(), expected_count=self.expected_count)
+
+
+def _listed(value: object) -> object:
+    """Return one state as a list, as a query has it."""
+    return [value] if isinstance(value, str) else value
+
+
+ListedStates = Annotated[list[MessageState], Field(min_length=1)]
+
+
+States = Annotated[ListedStates, BeforeValidator(_listed, json_schema_input_type=MessageState | ListedStates)]
+
+
+class UnfinishedFilter(DeadLetterFilter):
+    """Which unfinished messages are meant: those that have all of what is given, at least one thing."""
+
+    state: States | None = Field(
+        None, description="`queued`, `processing` or `interrupted`, or a list of them; all of them by default."
+    )
+
+    def chosen(self) -> MessageFilter:
+        """In the words of the domain. Raises InvalidRequest."""
+        fields = dict(self)
+        states = fields.pop("state")
+        if states is None and not any(fields.values()):
+            raise InvalidRequest("filter: expected at least one thing that the messages have", field="filter")
+        if states is not None and (ended := TERMINAL.intersection(states)):
+            raise InvalidRequest(
+                f"filter.state: messages that are {min(ended)} cannot be cancelled", field="filter.state"
+            )
+        return MessageFilter(states=None if states is None else frozenset(states), **fields)
+
+
+class UnfinishedSelection(BaseModel):
+    """Unfinished messages by a filter."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"filter": {"thread_id": THREAD_ID}, "expected_count": 3}]}
+    )
+
+    filter: UnfinishedFilter
+    expected_count: Annotated[int, Field(strict=True, ge=0, le=MAX_SELECTED)] | None = Field(
+        None, description="When the filter means another number of messages, nothing is done."
+    )
+
+    def selection(self) -> Selection:
+        """What the queue is told. Raises InvalidRequest."""
+        return Selection(chosen=self.filter.chosen(), expected_count=self.expected_count)
+
+
+class MessagesCancelled(BaseModel):
+    """`cancelled` have ended, `stopping` are being stopped and will end as cancelled."""
+
+    model_config = example(cancelled=[MESSAGE_ID], stopping=[])
+
+    cancelled: list[str]
+    stopping: list[str]

@@ -1,0 +1,159 @@
+"""Bodies of requests about messages: new ones, changes, answers."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic_core.core_schema import ValidationInfo
+
+from ...errors import InvalidRequest
+from ...models.deliveries import WebhookEvent
+from ...models.messages import IfBusy, MessageOptions, Priority
+from ...models.types import Text, ThreadId
+from ...queue_manager import Answer, Submission
+from ...text import not_blank
+from .examples import THREAD_ID
+
+MAX_BATCH = 1_000
+
+
+MAX_DELAY_SECONDS = 31_536_000
+
+
+MAX_TIMEOUT_SECONDS = 86_400
+
+
+MAX_ATTEMPTS = 100
+
+
+MAX_URL_LENGTH = 2048
+
+
+def _rfc3339(value: object) -> object:
+    """Refuse the other forms of a time that Pydantic takes, such as numbers."""
+    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d", value):
+        raise ValueError("expected a time of RFC 3339, such as 2030-01-31T09:00:00Z")
+    return value
+
+
+class MessageCreate(BaseModel):
+    """A message for an agent."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"message": "What is the capital of France?", "priority": "normal", "thread_id": THREAD_ID}]
+        },
+    )
+
+    message: Annotated[Text, Field(min_length=1), AfterValidator(not_blank)] = Field(
+        description="What the user says. Not blank."
+    )
+    priority: Priority = Field(Priority.NORMAL, description="Claimed before all less urgent ones.")
+    thread_id: ThreadId | None = Field(
+        None, description="The conversation it belongs to; a new id begins one. Without it, the message stands alone."
+    )
+    agent: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
+        None, description="The agent's name; the server's first one by default."
+    )
+    max_attempts: Annotated[int, Field(strict=True, ge=1, le=MAX_ATTEMPTS)] | None = Field(
+        None, description="Tries before it fails for good; the server's setting by default."
+    )
+    timeout: Annotated[float, Field(strict=True, gt=0, le=MAX_TIMEOUT_SECONDS, allow_inf_nan=False)] | None = Field(
+        None, description="Seconds that one try may take; the server's setting by default."
+    )
+    run_at: Annotated[AwareDatetime, BeforeValidator(_rfc3339)] | None = Field(
+        None, description="Not to be run before this time, which is to come and within a year."
+    )
+    delay_seconds: Annotated[float, Field(strict=True, ge=0, le=MAX_DELAY_SECONDS, allow_inf_nan=False)] | None = Field(
+        None, description="Not to be run before so many seconds from now. Not together with `run_at`."
+    )
+    if_busy: IfBusy = Field(
+        IfBusy.ENQUEUE,
+        description="What to do when its thread has unfinished messages: `enqueue` has it wait behind them, `reject` "
+        "refuses it with 409, `interrupt` cancels them and keeps their finished steps in the agent's memory, "
+        "`rollback` cancels them and has the agent forget all that they did. All but `enqueue` need a `thread_id`.",
+    )
+    webhook_url: Annotated[Text, Field(min_length=1, max_length=MAX_URL_LENGTH)] | None = Field(
+        None, description="Told when the message has ended, with a signed POST of its last event; see `webhook_events`."
+    )
+    webhook_events: Annotated[list[WebhookEvent], Field(min_length=1, max_length=len(WebhookEvent))] | None = Field(
+        None,
+        description="What the `webhook_url` is told of: `completed`, `failed` and `cancelled` by default; with "
+        "`interrupted`, also each question to a human.",
+    )
+
+    @field_validator("delay_seconds")
+    @classmethod
+    def _one_time(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("run_at") is not None:
+            raise ValueError("give either run_at or delay_seconds")
+        return value
+
+    @field_validator("webhook_events")
+    @classmethod
+    def _for_a_webhook(cls, value: list[WebhookEvent] | None, info: ValidationInfo) -> list[WebhookEvent] | None:
+        if value is not None and "webhook_url" in info.data and info.data["webhook_url"] is None:
+            raise ValueError("webhook_events needs a webhook_url")
+        return value
+
+    @field_validator("if_busy")
+    @classmethod
+    def _of_a_thread(cls, value: IfBusy, info: ValidationInfo) -> IfBusy:
+        if value is not IfBusy.ENQUEUE and "thread_id" in info.data and info.data["thread_id"] is None:
+            raise ValueError(f"{value} needs a thread_id")
+        return value
+
+    def submission(self) -> Submission:
+        """What the queue is asked to accept."""
+        options = None
+        if self.max_attempts is not None or self.timeout is not None:
+            options = MessageOptions(max_attempts=self.max_attempts, timeout_seconds=self.timeout)
+        return Submission(
+            content=self.message,
+            priority=self.priority,
+            thread_id=self.thread_id,
+            agent=self.agent,
+            options=options,
+            run_at=self.run_at,
+            delay_seconds=self.delay_seconds or 0.0,
+            if_busy=self.if_busy,
+            webhook_url=self.webhook_url,
+            webhook_events=None if self.webhook_events is None else tuple(self.webhook_events),
+        )
+
+
+class MessageBatch(BaseModel):
+    """Messages to be accepted together, in this order: all of them or none."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"messages": [{"message": "One"}, {"message": "Two", "priority": "low"}]}]},
+    )
+
+    messages: Annotated[list[MessageCreate], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class MessageChange(BaseModel):
+    """What may be changed of a queued message."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"priority": "high"}]})
+
+    priority: Priority
+
+
+class MessageAnswer(BaseModel):
+    """The answer to an interrupted message: `value` when it asks one question, else `values` by the questions' ids."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"value": "yes"}, {"values": {"6c53cbb3d1a5": True}}]}
+    )
+
+    value: Any = Field(None, description="Any JSON.")
+    values: dict[str, Any] | None = Field(None, description="Any JSON for each question.")
+
+    def answer(self) -> Answer:
+        """What the queue is told. Raises InvalidRequest unless just one of both was given."""
+        if (self.values is not None) == ("value" in self.model_fields_set):
+            raise InvalidRequest("value: expected either value or values", field="value")
+        return Answer(self.value, self.values)

@@ -1,0 +1,62 @@
+"""Replies about threads."""
+
+from pydantic import BaseModel
+
+from ...models.messages import MessageState, Thread
+from ...models.types import Moment
+from .examples import CREATED, ENDED, THREAD_ID, example
+from .messages import MessageStatus
+
+
+class ThreadSummary(BaseModel):
+    """A conversation in the list."""
+
+    model_config = example(
+        thread_id=THREAD_ID,
+        message_count=2,
+        created_at=CREATED,
+        last_activity=ENDED,
+        last_message_preview="Follow-up: What's its population?",
+    )
+
+    thread_id: str
+    message_count: int
+    created_at: Moment
+    last_activity: Moment
+    last_message_preview: str
+
+    @classmethod
+    def of(cls, thread: Thread) -> "ThreadSummary":
+        """From the domain's thread."""
+        return cls.model_construct(**{name: getattr(thread, name) for name in cls.model_fields})
+
+
+class ThreadDetails(BaseModel):
+    """A conversation with its messages counted by state."""
+
+    model_config = example(
+        thread_id=THREAD_ID,
+        message_count=2,
+        created_at=CREATED,
+        last_activity=ENDED,
+        states={"queued": 0, "processing": 0, "completed": 2, "failed": 0, "cancelled": 0, "interrupted": 0},
+    )
+
+    thread_id: str
+    message_count: int
+    created_at: Moment
+    last_activity: Moment
+    states: dict[MessageState, int]
+
+    @classmethod
+    def of(cls, thread: Thread) -> "ThreadDetails":
+        """From the domain's thread."""
+        return cls.model_construct(**{name: getattr(thread, name) for name in cls.model_fields})
+
+
+class ThreadMessages(BaseModel):
+    """The messages of a conversation, oldest first; `total_messages` counts all, whatever the page."""
+
+    thread_id: str
+    total_messages: int
+    messages: list[MessageStatus]
