@@ -1,6 +1,5 @@
 """The queue as a whole, many messages at once, dead letters, workers, deliveries."""
 
-from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -9,19 +8,13 @@ from ..access.scopes import AccessScope, needs
 from ..models.deliveries import DeliveryFilter, DeliveryState, WebhookEvent
 from ..queue_manager import FAILED
 from .deps import (
-    Cursor,
-    FilterDep,
-    Limit,
-    Name,
     PrincipalDep,
     ServicesDep,
     body_of,
-    decode_cursor,
     described_body,
-    link_behind,
-    next_link,
 )
 from .errors import problems
+from .listing import Cursor, Limit, MessageListingDep, Name, decode_cursor, link_by_time
 from .replies import JsonReply
 from .schemas.dead_letters import (
     DeadLetter,
@@ -130,21 +123,12 @@ async def cancel_messages(request: Request, services: ServicesDep, principal: Pr
     responses=problems(422, 503),
 )
 @needs(AccessScope.READ)
-async def list_dead_letters(
-    request: Request,
-    services: ServicesDep,
-    principal: PrincipalDep,
-    chosen: FilterDep,
-    limit: Limit = 100,
-    cursor: Cursor = None,
-) -> Response:
+async def list_dead_letters(services: ServicesDep, listing: MessageListingDep) -> Response:
     """Messages that have failed for good, the newest first, with every attempt. `Link` leads on to older ones."""
-    page = decode_cursor(cursor, limit)
-    messages = await services.queue.list_messages(principal.tenant, replace(chosen, states=FAILED), page)
-    attempts = await services.queue.list_attempts(principal.tenant, messages)
+    messages, headers = await listing.read(FAILED)
+    attempts = await services.queue.list_attempts(listing.tenant, messages)
     told = [DeadLetter.of(message, attempts[message.id]) for message in messages]
-    reply = DeadLetterList.model_construct(dead_letters=told)
-    return JsonReply(reply.model_dump_json(), headers=link_behind(request, messages, limit))
+    return JsonReply(DeadLetterList.model_construct(dead_letters=told).model_dump_json(), headers=headers)
 
 
 @router.get(
@@ -221,9 +205,7 @@ async def list_deliveries(
     chosen = DeliveryFilter(message_id, frozenset(state) if state else None, frozenset(event) if event else None)
     found = await services.queue.find_deliveries(principal.tenant, chosen, decode_cursor(cursor, limit))
     reply = DeliveryList.model_construct(deliveries=[DeliveryView.of(delivery) for delivery in found])
-    headers = {}
-    if len(found) == limit:
-        headers = next_link(request, limit, round(found[-1].created_at.timestamp() * 1000), found[-1].id)
+    headers = link_by_time(request, limit, found, lambda delivery: (delivery.created_at, delivery.id))
     return JsonReply(reply.model_dump_json(), headers=headers)
 
 

@@ -1,23 +1,17 @@
 """What endpoints ask for."""
 
-import base64
-import binascii
-import json
-from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import unquote
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Path, Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
 from ..access.rule import Principal
 from ..errors import InvalidRequest
-from ..models.messages import Accepted, Message, MessageFilter, MessageState, Page, Priority
-from ..models.types import Text, ThreadId
+from ..models.messages import Accepted
+from ..models.types import ThreadId
 from ..services import Services
-from ..store.ports import PAGE_TEXT_LENGTH
-from ..text import storable
 from .errors import InvalidBody, UnsupportedMediaType
 from .field_errors import detail_of
 from .targets import principal_of
@@ -62,10 +56,6 @@ async def thread_id_in_path(
 
 ThreadIdDep = Annotated[str, Depends(thread_id_in_path)]
 MessageIdDep = Annotated[str, Path(description="The message's id, as the submit gave it.")]
-Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many entries.")]
-Cursor = Annotated[
-    str | None, Query(max_length=2000, description="Where to go on: from the `Link` of the page before.")
-]
 
 
 async def body_of(request: Request, model: type[B]) -> B:
@@ -100,52 +90,3 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
 def replay_headers(accepted: Accepted) -> dict[str, str]:
     """What tells an answer of before from a new one."""
     return {"Idempotent-Replayed": "true"} if accepted.replayed else {}
-
-
-def decode_cursor(cursor: str | None, limit: int) -> Page:
-    """The page that a cursor of ours means. Raises InvalidRequest."""
-    if cursor is None:
-        return Page(limit)
-    try:
-        number, text = json.loads(base64.urlsafe_b64decode(cursor.encode() + b"=="))
-        if isinstance(number, int) and isinstance(text, str) and abs(number) < 2**63:
-            return Page(limit, (number, storable(text)))
-    except (ValueError, TypeError, RecursionError, binascii.Error):
-        pass
-    raise InvalidRequest("cursor: expected one from a Link header of this server", field="cursor")
-
-
-def next_link(request: Request, limit: int, number: int, text: str = "") -> dict[str, str]:
-    """The `Link` header to the page behind the entry with this key; a relative reference, right behind any proxy."""
-    cursor = base64.urlsafe_b64encode(json.dumps([number, text]).encode()).rstrip(b"=").decode()
-    path = quote(request.scope["path"], safe="/%:@!$&'()*+,;=~")
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("limit", "cursor")]
-    return {"Link": f'<{path}?{urlencode([*kept, ("limit", limit), ("cursor", cursor)])}>; rel="next"'}
-
-
-def link_behind(request: Request, page: Sequence[Message], limit: int) -> dict[str, str]:
-    """`next_link` behind these messages, unless they are surely the last ones: a page may end early by its texts."""
-    texts = sum(len(each.content) + len(each.result or each.error or "") + len(each.output or "") for each in page)
-    if len(page) < limit and texts < PAGE_TEXT_LENGTH // 4:
-        return {}
-    return next_link(request, limit, page[-1].number) if page else {}
-
-
-Name = Annotated[Text, Query(min_length=1, max_length=255)]
-
-
-async def filter_of_query(
-    thread_id: Annotated[ThreadId | None, Query(description="Of this conversation only.")] = None,
-    agent: Annotated[Name | None, Query(description="For this agent only.")] = None,
-    priority: Annotated[Priority | None, Query(description="Of this priority only.")] = None,
-    error_code: Annotated[Name | None, Query(description="Failed with this code only.")] = None,
-    fingerprint: Annotated[Name | None, Query(description="Failed in this way only.")] = None,
-) -> MessageFilter:
-    """Which messages are listed."""
-    return MessageFilter(
-        thread_id=thread_id, agent=agent, priority=priority, error_code=error_code, fingerprint=fingerprint
-    )
-
-
-FilterDep = Annotated[MessageFilter, Depends(filter_of_query)]
-StateQuery = Annotated[list[MessageState] | None, Query(description="In one of these states only.")]

@@ -1,10 +1,9 @@
 """Messages: submitting them, reading them, and changing what becomes of one."""
 
 import re
-from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from ..access.scopes import AccessScope, needs
 from ..models.messages import Message, MessageState
@@ -13,21 +12,16 @@ from ..queue_manager import Selection
 from ..services import Services
 from .deps import (
     IDEMPOTENCY_KEY,
-    Cursor,
-    FilterDep,
-    Limit,
     MessageIdDep,
     PrincipalDep,
     ServicesDep,
-    StateQuery,
     body_of,
-    decode_cursor,
     described_body,
-    link_behind,
     replay_headers,
     services_of,
 )
 from .errors import problems
+from .listing import MessageListingDep
 from .replies import JsonReply
 from .request_keys import batch_key, key_of, resume_key, submit_key
 from .schemas.dead_letters import MessageRequeued
@@ -160,20 +154,13 @@ async def submit_messages(request: Request) -> Response:
 )
 @needs(AccessScope.READ)
 async def list_messages(
-    request: Request,
-    services: ServicesDep,
-    principal: PrincipalDep,
-    chosen: FilterDep,
-    state: StateQuery = None,
-    limit: Limit = 100,
-    cursor: Cursor = None,
+    listing: MessageListingDep,
+    state: Annotated[list[MessageState] | None, Query(description="In one of these states only.")] = None,
 ) -> Response:
     """The newest first, those that have all of what is asked for. `Link` leads on to older ones."""
-    page = decode_cursor(cursor, limit)
-    chosen = replace(chosen, states=frozenset(state) if state else None)
-    messages = await services.queue.list_messages(principal.tenant, chosen, page)
+    messages, headers = await listing.read(frozenset(state) if state else None)
     reply = MessageList.model_construct(messages=[MessageStatus.of(message) for message in messages])
-    return JsonReply(reply.model_dump_json(), headers=link_behind(request, messages, limit))
+    return JsonReply(reply.model_dump_json(), headers=headers)
 
 
 @router.get(

@@ -18,8 +18,9 @@ from ..events.tail import News, Reset, Waiting
 from ..models.messages import MessageState
 from ..services import Services
 from ..text import rfc3339
-from .deps import Limit, MessageIdDep, PrincipalDep, ServicesDep, services_of
+from .deps import MessageIdDep, PrincipalDep, ServicesDep, services_of
 from .errors import problems
+from .listing import Limit
 from .replies import JsonReply
 from .schemas.events import EventList, stream_items
 from .targets import principal_of

@@ -4,8 +4,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
 from ..access.scopes import AccessScope, needs
-from .deps import Cursor, Limit, PrincipalDep, ServicesDep, ThreadIdDep, decode_cursor, next_link
+from .deps import PrincipalDep, ServicesDep, ThreadIdDep
 from .errors import problems
+from .listing import Cursor, Limit, decode_cursor, link_by_time, next_link
 from .replies import JsonReply
 from .schemas.messages import MessageStatus
 from .schemas.threads import ThreadDetails, ThreadMessages, ThreadSummary
@@ -27,9 +28,7 @@ async def list_threads(
 ) -> Response:
     """All threads, the one with the newest activity first. When there are more than `limit`, `Link` leads on."""
     threads = await services.threads.list_threads(principal.tenant, decode_cursor(cursor, limit))
-    headers = {}
-    if len(threads) == limit:
-        headers = next_link(request, limit, round(threads[-1].last_activity.timestamp() * 1000), threads[-1].thread_id)
+    headers = link_by_time(request, limit, threads, lambda thread: (thread.last_activity, thread.thread_id))
     return JsonReply(_summaries.dump_json([ThreadSummary.of(t) for t in threads]), headers=headers)
 
 

@@ -1,0 +1,114 @@
+"""Pages of a list: the filter in the query, the cursor, and the `Link` header to the next page."""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Annotated, TypeVar
+from urllib.parse import quote, urlencode
+
+from fastapi import Depends, Query, Request
+
+from ..errors import InvalidRequest
+from ..models.messages import Message, MessageFilter, MessageState, Page, Priority
+from ..models.types import Text, ThreadId
+from ..services import Services
+from ..store.ports import PAGE_TEXT_LENGTH
+from ..text import storable
+from .deps import PrincipalDep, ServicesDep
+
+T = TypeVar("T")
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many entries.")]
+Cursor = Annotated[
+    str | None, Query(max_length=2000, description="Where to go on: from the `Link` of the page before.")
+]
+Name = Annotated[Text, Query(min_length=1, max_length=255)]
+
+
+def decode_cursor(cursor: str | None, limit: int) -> Page:
+    """Return the page that a cursor of ours means. Raises InvalidRequest."""
+    if cursor is None:
+        return Page(limit)
+    try:
+        number, text = json.loads(base64.urlsafe_b64decode(cursor.encode() + b"=="))
+        if isinstance(number, int) and isinstance(text, str) and abs(number) < 2**63:
+            return Page(limit, (number, storable(text)))
+    except (ValueError, TypeError, RecursionError, binascii.Error):
+        pass
+    raise InvalidRequest("cursor: expected one from a Link header of this server", field="cursor")
+
+
+def next_link(request: Request, limit: int, number: int, text: str = "") -> dict[str, str]:
+    """Return the `Link` header to the page after the entry with this key.
+
+    The reference is relative, so it is right behind any proxy.
+    """
+    cursor = base64.urlsafe_b64encode(json.dumps([number, text]).encode()).rstrip(b"=").decode()
+    path = quote(request.scope["path"], safe="/%:@!$&'()*+,;=~")
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("limit", "cursor")]
+    return {"Link": f'<{path}?{urlencode([*kept, ("limit", limit), ("cursor", cursor)])}>; rel="next"'}
+
+
+def link_by_time(
+    request: Request, limit: int, found: Sequence[T], key: Callable[[T], tuple[datetime, str]]
+) -> dict[str, str]:
+    """Return the `Link` header after a full page of entries that are ordered by a time and an id; else none."""
+    if len(found) < limit:
+        return {}
+    time, entry_id = key(found[-1])
+    return next_link(request, limit, round(time.timestamp() * 1000), entry_id)
+
+
+async def _filter_of_query(
+    thread_id: Annotated[ThreadId | None, Query(description="Of this conversation only.")] = None,
+    agent: Annotated[Name | None, Query(description="For this agent only.")] = None,
+    priority: Annotated[Priority | None, Query(description="Of this priority only.")] = None,
+    error_code: Annotated[Name | None, Query(description="Failed with this code only.")] = None,
+    fingerprint: Annotated[Name | None, Query(description="Failed in this way only.")] = None,
+) -> MessageFilter:
+    """Return which messages the query asks for."""
+    return MessageFilter(
+        thread_id=thread_id, agent=agent, priority=priority, error_code=error_code, fingerprint=fingerprint
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MessageListing:
+    """A request for a page of messages."""
+
+    request: Request
+    services: Services
+    tenant: str
+    chosen: MessageFilter
+    limit: int
+    cursor: str | None
+
+    async def read(self, states: frozenset[MessageState] | None) -> tuple[list[Message], dict[str, str]]:
+        """Return the messages in these states (None: in all), and the `Link` header to the next page if there is one.
+
+        A page may end early because its texts are long, so one that is not full can have a next page. Raises
+        InvalidRequest.
+        """
+        page = decode_cursor(self.cursor, self.limit)
+        found = await self.services.queue.list_messages(self.tenant, replace(self.chosen, states=states), page)
+        texts = sum(len(each.content) + len(each.result or each.error or "") + len(each.output or "") for each in found)
+        if not found or (len(found) < self.limit and texts < PAGE_TEXT_LENGTH // 4):
+            return found, {}
+        return found, next_link(self.request, self.limit, found[-1].number)
+
+
+async def _message_listing(
+    request: Request,
+    services: ServicesDep,
+    principal: PrincipalDep,
+    chosen: Annotated[MessageFilter, Depends(_filter_of_query)],
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> MessageListing:
+    return MessageListing(request, services, principal.tenant, chosen, limit, cursor)
+
+
+MessageListingDep = Annotated[MessageListing, Depends(_message_listing)]
