@@ -14,6 +14,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from typing_extensions import override
 
 from .api.application import make_application
 from .api.connections import connection_limit
@@ -215,8 +216,8 @@ def _ending_cleanly() -> Iterator[None]:
 class Server(uvicorn.Server):
     """Uvicorn's server, which says where it listens as soon as it does."""
 
+    @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """See uvicorn."""
         await super().startup(sockets)
         for listener in sockets if sockets and self.started else ():
             host, port, *_ = listener.getsockname()

@@ -6,6 +6,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
+from typing_extensions import override
 
 from .errors import problem
 
@@ -32,8 +33,8 @@ class AllowedOrigins(CORSMiddleware):
             max_age=MAX_AGE_SECONDS,
         )
 
+    @override
     def preflight_response(self, request_headers: Headers) -> Response:
-        """See CORSMiddleware."""
         response = super().preflight_response(request_headers)
         headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
         if response.status_code == 200:

@@ -40,7 +40,7 @@ class OwnSourcesOnly:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
+        """Call the application and add the header to the head of its response."""
 
         async def send_with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":

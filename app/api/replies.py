@@ -3,6 +3,7 @@
 from typing import Any
 
 from starlette.responses import Response
+from typing_extensions import override
 
 
 class JsonReply(Response):
@@ -10,6 +11,6 @@ class JsonReply(Response):
 
     media_type = "application/json"
 
+    @override
     def render(self, content: Any) -> bytes:
-        """See Response."""
         return (content.encode() if isinstance(content, str) else bytes(content)) + b"\n"

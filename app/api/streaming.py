@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.types import Message, Receive, Scope, Send
+from typing_extensions import override
 
 from ..access.scopes import AccessScope, needs
 from ..errors import AgentQueueError, InvalidRequest
@@ -107,8 +108,8 @@ class EventStreamResponse(Response):
         del self.headers["content-length"]
         self._news = news
 
+    @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if HEAD_EXTENSION in scope.get("extensions", {}):
             await self._news.aclose()  # it has not begun

@@ -1,40 +1,30 @@
 """HTTP/1.1 on a connection: uvicorn's protocol, with limits that hold before anybody knows who is asking.
 
-uvicorn limits neither the size of a request's head nor the time in which a request arrives. It answers no request that
-asks for another protocol than WebSocket, and its answers to invalid requests may be lost. `docs/adr/0030` says which of
-its settings are used.
+uvicorn limits neither the size of a request's head nor the time that a request may take to arrive. It does not answer a
+request that asks for a protocol other than WebSocket, and clients may lose its answers to invalid requests.
+`docs/adr/0030` says which of its settings are used.
 """
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any, cast
 
 import httptools
 from starlette.types import Scope
+from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from ..access.hosts import same_authority
+from . import request_heads
 from .connections import SECONDS, Wait, connections_of
 from .cors import let_page_read
-from .errors import problem, title_of
+from .request_heads import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES, Refused
 from .uvicorn_protocol import EXTENSION
 
 logger = logging.getLogger(__name__)
 
-MAX_HEAD_BYTES = 64 * 1024
-"""Limit of a request line with its headers, and of what a chunked body has besides its data."""
-
-MAX_HEADERS = 100
-
 SMALL_HEAD_BYTES = 4 * MAX_HEADERS
 """A head of this size cannot have more than MAX_HEADERS headers, so they need not be counted."""
-
-MAX_TARGET_BYTES = 32 * 1024
-"""Limit of the path with the query as they were sent. The longest cursor takes 24 KB when all of it is escaped."""
-
-MAX_HANDSHAKE_LINE_BYTES = 8000
-"""Limit of the target and of one header in a WebSocket's handshake. The library that reads it again has it."""
 
 MAX_PIPELINED = 32
 """Requests that may wait on one connection for the request before them."""
@@ -50,24 +40,14 @@ MAX_LINGERED_BYTES = 64 * 1024 * 1024
 """How long, and how much, the client may go on sending after we closed our half."""
 
 HEALTH = b"/health"
-"""Paths that begin so are answered above the limit of connections too: a full process is not a broken one."""
+"""Beginning of paths that are answered above the limit of connections too: a full process is not a broken one."""
 
 SLASH = ord("/")
 
-UPGRADE_TOKENS = frozenset((b"upgrade", b"http2-settings"))
-
 BETWEEN, HEAD, BODY = range(3)
-"""How far the parser is. Numbers: a look at a member of an enumeration costs ten times as much, at each event."""
+"""How far the parser is. They are numbers, since a member of an enumeration costs ten times as much to look up."""
 
 AWAITS_HEAD, AWAITS_BODY, AWAITS_REQUEST = Wait.HEAD, Wait.BODY, Wait.NEXT_REQUEST
-
-
-class Refused(Exception):
-    """A request that is answered ahead of the application; the connection is closed after the answer."""
-
-    def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(detail)
-        self.response = problem(status, code, detail, headers=headers)
 
 
 class ConnectedHttpProtocol(HttpToolsProtocol):
@@ -115,44 +95,44 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
 
     # The connection
 
+    @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """See HttpToolsProtocol."""
         super().connection_made(transport)
         self.write = transport.write  # called by the cycle of a request, with bytes of its response
         self._surplus = not self._connections.admit(self, len(self.connections))
         self._connections.expect(self, Wait.FIRST_BYTE)
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
-        """See HttpToolsProtocol."""
         self._connections.drop(self)
         super().connection_lost(exc)
 
+    @override
     def pause_writing(self) -> None:
-        """See HttpToolsProtocol."""
         super().pause_writing()
         self._connections.expect_reader(self)
 
+    @override
     def resume_writing(self) -> None:
-        """See HttpToolsProtocol."""
         super().resume_writing()
         self._connections.forget_reader(self)
 
+    @override
     def shutdown(self) -> None:
-        """See HttpToolsProtocol."""
         super().shutdown()
         if self._linger_until is not None:
             self.transport.close()
 
     def abort(self) -> None:
-        """See Waiting."""
+        """Close the connection at once."""
         self.transport.abort()
 
     def unsent(self) -> int:
-        """See Waiting."""
+        """Return how many bytes wait to be sent."""
         return self.transport.get_write_buffer_size()
 
     def overdue(self, wait: Wait) -> None:
-        """See Waiting."""
+        """End a connection that was waited for too long, or wait for it again."""
         if wait is AWAITS_REQUEST:
             self.close()
         elif wait is AWAITS_BODY:
@@ -172,14 +152,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         elif now < deadline:
             self._connections.expect(self, AWAITS_BODY, min(deadline - now, SECONDS[Wait.BODY]))
         else:
-            self._refuse(
-                Refused(
-                    408,
-                    "request_timeout",
-                    f"The body took too long: it has to come with {MIN_BODY_BYTES_PER_SECOND} bytes a second on "
-                    "average. Send the request again.",
-                )
-            )
+            self._refuse(request_heads.body_too_slow(MIN_BODY_BYTES_PER_SECOND))
 
     # Called by the cycle of a request
 
@@ -217,10 +190,8 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         self._connections.expect(self, Wait.LAST_BYTE)
 
-    # Called with received bytes
-
+    @override
     def data_received(self, data: bytes) -> None:
-        """See HttpToolsProtocol."""
         if self._linger_until is not None:
             self._discarded_bytes += len(data)
             if self._discarded_bytes > MAX_LINGERED_BYTES:
@@ -261,7 +232,11 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         Raises HttpParserError, Refused.
         """
         while not self._should_upgrade():
-            data = self._head_without_upgrade() + rest
+            # A fresh parser takes the request, since a parser skips the body of a request that asks for an upgrade.
+            data = request_heads.without_upgrade(self.parser, self.url, self.headers) + rest
+            self._other_upgrade = False
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:  # of the next request
@@ -273,29 +248,11 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         self._connections.drop(self)
         self.handle_websocket_upgrade()
 
-    def _head_without_upgrade(self) -> bytes:
-        """Return the head that the client would have sent without its wish to upgrade, for a fresh parser.
-
-        The parser does not read the body of a request that asks for an upgrade.
-        """
-        method, version = self.parser.get_method(), self.parser.get_http_version()
-        lines = [b"%s %s HTTP/%s" % (method, self.url, version.encode())]
-        for name, value in self.headers:
-            if name == b"connection":
-                tokens = (token.strip() for token in value.split(b","))
-                lines += [b"connection: %s" % token for token in tokens if token.lower() not in UPGRADE_TOKENS]
-            elif name not in UPGRADE_TOKENS:
-                lines.append(b"%s: %s" % (name, value))
-        self._other_upgrade = False
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
-        return b"\r\n".join((*lines, b"", b""))
-
     def _await_head(self, *, began_before: bool) -> None:
         """Wait for the rest of a head. Raises Refused."""
         self._unfinished_bytes = self._unfinished_bytes + self._chunk_bytes if began_before else 0
         if self._unfinished_bytes > MAX_HEAD_BYTES:
-            raise _head_too_large()
+            raise request_heads.head_too_large()
         if self.wait is not AWAITS_HEAD:
             self._connections.expect(self, AWAITS_HEAD)
 
@@ -307,7 +264,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
             self._connections.expect(self, AWAITS_BODY)
         self._overhead_bytes = self._overhead_bytes + self._chunk_bytes if self._body_bytes == bytes_before else 0
         if self._overhead_bytes > MAX_HEAD_BYTES:
-            raise _head_too_large()
+            raise request_heads.head_too_large()
         if self._is_answered():
             self._discarded_bytes += self._chunk_bytes
             if self._discarded_bytes > MAX_DISCARDED_BYTES:
@@ -324,10 +281,12 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
             if self._is_answered():
                 self._answer(refused)
             else:
-                self._end_with(refused)
+                self._ending = refused
+                self._connections.forget(self)
         elif self.pipeline and self.pipeline[0][0] is self.cycle:
             self.pipeline.popleft()
-            self._end_with(refused)
+            self._ending = refused
+            self._connections.forget(self)
         elif self.cycle.response_complete:
             self._linger()
         elif self.cycle.response_started:
@@ -337,25 +296,15 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
             self.cycle.message_event.set()
             self._answer(refused)
 
-    def _end_with(self, refused: Refused) -> None:
-        self._ending = refused
-        self._connections.forget(self)
-
     def _answer(self, refused: Refused) -> None:
-        response = refused.response
-        self.transport.write(
-            b"HTTP/1.1 %d %s\r\n" % (response.status_code, title_of(response.status_code).encode())
-            + _header_lines(self.server_state.default_headers)
-            + _header_lines(response.raw_headers)
-            + b"connection: close\r\n\r\n"
-            + (b"" if self.parser.get_method() == b"HEAD" else bytes(response.body))
-        )
+        default_headers, method = self.server_state.default_headers, self.parser.get_method()
+        self.transport.write(request_heads.last_response(refused.response, default_headers, method))
         self._linger()
 
     # The parser's events
 
+    @override
     def on_message_begin(self) -> None:
-        """See HttpToolsProtocol."""
         super().on_message_begin()
         cast(Scope, self.scope)["extensions"] = {EXTENSION: self.transport}
         if self.wait is not None:
@@ -364,14 +313,16 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         self._has_cycle = False
         self._body_bytes = 0
 
+    @override
     def on_url(self, url: bytes) -> None:
-        """See HttpToolsProtocol. Raises Refused."""
+        """Collect the target of the request. Raises Refused when it is too long."""
         self.url += url
         if len(self.url) > MAX_TARGET_BYTES:
-            raise _target_too_long(MAX_TARGET_BYTES)
+            raise request_heads.target_too_long(MAX_TARGET_BYTES)
 
+    @override
     def on_headers_complete(self) -> None:
-        """See HttpToolsProtocol. Raises Refused."""
+        """Check the head, then hand the request to the application. Raises Refused."""
         self._stage = BODY
         if (
             self._chunk_bytes > SMALL_HEAD_BYTES
@@ -395,54 +346,31 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _check_head(self) -> None:
-        """Raise Refused when the head is too large or asks for more than there is. Small usual ones need no look."""
-        if len(self.headers) > MAX_HEADERS:
-            raise _head_too_large()
-        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD_BYTES:
-            raise _head_too_large()
+        """Raise Refused when the head is too large or asks for more than there is."""
+        request_heads.check_size(self.url, self.headers)
         if self.url[0] != SLASH:
-            self._take_origin_form()
+            self.url = request_heads.origin_form(self.parser.get_method(), self.url, self.headers)
         if self._surplus and not self.url.startswith(HEALTH):
-            raise Refused(
-                503,
-                "too_many_connections",
-                "This server has as many connections as it can take. Close idle ones, or try again later.",
-                {"Retry-After": "1"},
-            )
+            raise request_heads.too_many_connections()
         if len(self.pipeline) >= MAX_PIPELINED:
             raise Refused(429, "too_many_requests", f"{MAX_PIPELINED} requests wait on this connection already.")
 
-    def _take_origin_form(self) -> None:
-        """Make `GET http://host/path` `GET /path`. Raises Refused for another host, and for what a proxy is asked."""
-        if self.parser.get_method() == b"CONNECT":
-            raise Refused(501, "not_implemented", "This server is no proxy.")
-        if self.url == b"*":
-            return
-        target = httptools.parse_url(self.url)
-        hosts = [value for name, value in self.headers if name == b"host"]
-        authority = self.url.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]
-        if target.schema.lower() not in (b"http", b"https") or not all(
-            same_authority(authority, host) for host in hosts
-        ):
-            raise Refused(400, "invalid_host", "The request line names another host than the header Host.")
-        query = cast(bytes | None, target.query)
-        self.url = (target.path or b"/") + (b"" if query is None else b"?" + query)
-
+    @override
     def on_body(self, body: bytes) -> None:
-        """See HttpToolsProtocol."""
         self._body_bytes += len(body)
         super().on_body(body)
 
+    @override
     def on_message_complete(self) -> None:
-        """See HttpToolsProtocol."""
         self._stage = BETWEEN
         if self.wait is not None:
             self._connections.forget(self)
         if not self._other_upgrade:
             super().on_message_complete()
 
+    @override
     def on_response_complete(self) -> None:
-        """See HttpToolsProtocol, whose timer for the next request `Connections` replaces."""
+        """Begin the next request, or let `Connections` wait for it instead of a timer of uvicorn."""
         self.server_state.total_requests += 1
         if self.is_closing():
             return
@@ -454,36 +382,17 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         elif self._stage == BETWEEN:
             self._connections.expect(self, AWAITS_REQUEST)
 
+    @override
     def _should_upgrade(self) -> bool:
-        """See HttpToolsProtocol. Raises Refused. Only asked about requests that want an upgrade."""
+        """Return whether a request that wants an upgrade opens a WebSocket. Raises Refused."""
         if self.parser.get_method() != b"GET" or not self._should_upgrade_to_ws():
             return False
         if not any(name == b"upgrade" and value.strip().lower() == b"websocket" for name, value in self.headers):
             return False
-        if len(self.url) > MAX_HANDSHAKE_LINE_BYTES:
-            raise _target_too_long(MAX_HANDSHAKE_LINE_BYTES)
-        if any(len(name) + len(value) > MAX_HANDSHAKE_LINE_BYTES for name, value in self.headers):
-            raise _head_too_large()
+        request_heads.check_handshake(self.url, self.headers)
         return True
 
 
 def protocol_for(allowed_origins: Collection[str]) -> type[ConnectedHttpProtocol]:
     """Return the protocol of a server whose refusals can be read by pages of these origins."""
     return type("HttpProtocol", (ConnectedHttpProtocol,), {"__slots__": (), "allowed_origins": tuple(allowed_origins)})
-
-
-def _head_too_large() -> Refused:
-    return Refused(
-        431,
-        "headers_too_large",
-        f"At most {MAX_HEADERS} headers and {MAX_HEAD_BYTES} bytes are allowed, "
-        f"in the handshake of a WebSocket {MAX_HANDSHAKE_LINE_BYTES} bytes a header.",
-    )
-
-
-def _target_too_long(limit: int) -> Refused:
-    return Refused(414, "url_too_long", f"Path and query may have {limit} bytes together.")
-
-
-def _header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    return b"".join(b"%s: %s\r\n" % header for header in headers)

@@ -1,9 +1,10 @@
-"""What a response may ask of its connection, which ASGI has no words for; and WebSockets on one."""
+"""What an application may ask of its connection beyond ASGI; and uvicorn's protocol of WebSockets, with limits."""
 
 import logging
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from starlette.types import Scope
+from typing_extensions import override
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
@@ -15,34 +16,35 @@ logger = logging.getLogger(__name__)
 EXTENSION = "agent_queue.connection"
 
 HEAD_EXTENSION = "agent_queue.head"
-"""In the scope of a HEAD request, which is answered as a GET whose body is not sent."""
+"""A key in the scope of a HEAD request, which is answered as a GET whose body is not sent."""
 
 SERVICE_RESTART = 1012
-"""The code of RFC 6455's registry with which a server that stops closes a WebSocket."""
+"""The code with which a stopping server closes a WebSocket, from the registry of RFC 6455."""
 
 BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 FAREWELL_SECONDS = 5.0
-"""How long a WebSocket that is closed may take to read what is left for it."""
+"""How long the client of a closed WebSocket may take to read the rest."""
 
 MAX_FRAGMENTS = 1024
-"""Frames that one message may come in. Empty ones would be kept without a limit."""
+"""Limit of the frames of one message. Without it, empty frames would be kept without end."""
 
 
 class Connection(Protocol):
-    """The connection of a request, a part of asyncio's transport."""
+    """The connection of a request: a part of asyncio's transport."""
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that were given to it and are not yet sent."""
+        """Return how many bytes were given to it and are not yet sent."""
 
     def abort(self) -> None:
-        """Close it at once, without waiting for what is not yet sent."""
+        """Close it at once and drop what is not yet sent."""
 
 
 class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's protocol, which shows the connection too, and whose end does not wait for a client that does not read.
+    """uvicorn's protocol, which shows the connection to the application and closes without waiting for slow readers.
 
-    uvicorn's own would send no close frame to such a client, and keep its connection for as long as the peer likes.
+    uvicorn's own protocol sends no close frame to a client that does not read, and keeps its connection as long as the
+    client likes.
     """
 
     __slots__ = ("_failed",)  # attributes beyond the thirtieth would cost each connection two kilobytes
@@ -51,13 +53,13 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(*arguments, **named)
         self._failed = False
 
+    @override
     async def run_asgi(self) -> None:
-        """See WebSocketsSansIOProtocol."""
         cast(Scope, self.scope)["extensions"][EXTENSION] = self.transport
         await super().run_asgi()
 
+    @override
     async def send(self, message: "ASGISendEvent") -> None:
-        """See WebSocketsSansIOProtocol."""
         if message["type"] != "websocket.close":
             await super().send(message)
             if self.initial_response is not None and self.close_sent:
@@ -69,8 +71,9 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
             self.close_timer.cancel()
             self.close_timer = self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
 
+    @override
     def data_received(self, data: bytes) -> None:
-        """See WebSocketsSansIOProtocol. The frames before an invalid one count."""
+        """Handle the frames in these bytes: those before an invalid one too."""
         if self._failed:
             return
         self.conn.receive_data(data)
@@ -82,8 +85,8 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
         if self.conn.parser_exc is not None and not self._failed:
             self.handle_parser_exception()
 
+    @override
     def handle_cont(self, event: Frame) -> None:
-        """See WebSocketsSansIOProtocol."""
         if self._failed:
             return
         if len(self.frames) >= MAX_FRAGMENTS:
@@ -92,8 +95,9 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
             return
         super().handle_cont(event)
 
+    @override
     def send_receive_event_to_app(self) -> None:
-        """See WebSocketsSansIOProtocol, which logs a traceback for what is not UTF-8."""
+        """Hand a message to the application. Text that is not UTF-8 ends the connection without a traceback."""
         if self._failed:
             return
         if self.curr_msg_data_type == "text":
@@ -105,13 +109,15 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
                 return
         super().send_receive_event_to_app()
 
+    @override
     def handle_ping(self) -> None:
-        """See WebSocketsSansIOProtocol. A client that reads nothing is sent no further pongs."""
+        """Answer a ping, unless the client reads nothing."""
         if self.writable.is_set():
             super().handle_ping()
         else:
             self.conn.data_to_send()
 
+    @override
     def handle_parser_exception(self) -> None:
         """Close after an invalid frame. The client is given time to read the reason."""
         self._failed = True
@@ -134,13 +140,14 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
             self.close_timer.cancel()
         self.close_timer = self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
 
+    @override
     def keepalive_timeout(self) -> None:
-        """See WebSocketsSansIOProtocol."""
         super().keepalive_timeout()
         self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
 
+    @override
     def shutdown(self) -> None:
-        """The application answers what it has taken, then closes; uvicorn waits for it, within its limit."""
+        """Have the application answer what it has taken and then close. uvicorn waits for it, within its limit."""
         if self.handshake_complete and not self.close_sent:
             self.queue.put_nowait({"type": "websocket.disconnect", "code": SERVICE_RESTART})
         else:
@@ -148,6 +155,6 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 def connection_of(scope: Scope) -> Connection | None:
-    """The connection of a request; None under a server that does not show it."""
+    """Return the connection of a request; None under a server that does not show it."""
     connection: Connection | None = scope.get("extensions", {}).get(EXTENSION)
     return connection

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.api import connections
+from app.api import connections, request_heads
 from app.api import uvicorn_http_protocol as http_protocol
 from app.api.connections import Wait, connection_limit
 from tests import raw, wire
@@ -70,9 +70,9 @@ async def test_what_has_no_end_is_refused_and_the_answer_arrives(quiet: LiveServ
 
 
 async def test_what_fits_is_taken(quiet: LiveServer) -> None:
-    many = [b"X-%d: a" % number for number in range(http_protocol.MAX_HEADERS - 1)]
-    one = b"X-A: " + b"a" * (http_protocol.MAX_HEAD_BYTES - 100)
-    path = "/queue?" + "a" * (http_protocol.MAX_TARGET_BYTES - len("/queue?"))
+    many = [b"X-%d: a" % number for number in range(request_heads.MAX_HEADERS - 1)]
+    one = b"X-A: " + b"a" * (request_heads.MAX_HEAD_BYTES - 100)
+    path = "/queue?" + "a" * (request_heads.MAX_TARGET_BYTES - len("/queue?"))
     for request, status in ((raw.get("/queue", *many), 200), (raw.get("/queue", one), 200), (raw.get(path), 422)):
         async with raw.connected(quiet.url) as client:
             await client.send(request[:50], request[50:])
