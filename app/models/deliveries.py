@@ -39,8 +39,8 @@ class DeliveryAttempt(BaseModel):
     error: str | None
 
 
-class DeliveryStatus(BaseModel):
-    """How far a delivery has come.
+class DeliveryRecord(BaseModel):
+    """A delivery without the data that it carries.
 
     `id` is the same for all tries. `event` names what it tells. `tries` counts those since the last replay and is the
     fence of a try: it is higher after each claim. `next_at` is None once the delivery has ended. `attempts` has all
@@ -50,6 +50,7 @@ class DeliveryStatus(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str
+    tenant: str
     message_id: str
     thread_id: str | None
     url: str
@@ -59,12 +60,6 @@ class DeliveryStatus(BaseModel):
     created_at: Moment
     next_at: Moment | None
     attempts: tuple[DeliveryAttempt, ...]
-
-
-class DeliveryRecord(DeliveryStatus):
-    """A delivery with its tenant, without the data that it carries."""
-
-    tenant: str
 
 
 class Delivery(DeliveryRecord):

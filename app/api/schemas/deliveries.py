@@ -1,12 +1,15 @@
 """Replies about the deliveries of webhooks."""
 
-from pydantic import BaseModel
+from typing import Annotated
 
-from ...models.deliveries import DeliveryRecord, DeliveryStatus
+from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
+
+from ...models.deliveries import DeliveryRecord
 from .examples import ENDED, MESSAGE_ID, THREAD_ID, example
 
 
-class DeliveryView(DeliveryStatus):
+class DeliveryView(DeliveryRecord):
     """A call of a message's webhook: the state it tells, how far the delivery came, and every try."""
 
     model_config = example(
@@ -22,10 +25,12 @@ class DeliveryView(DeliveryStatus):
         attempts=[{"at": ENDED, "status": 204, "error": None}],
     )
 
+    tenant: SkipJsonSchema[Annotated[str, Field(exclude=True)]]
+
     @classmethod
     def of(cls, delivery: DeliveryRecord) -> "DeliveryView":
         """Return the view of a delivery."""
-        return cls.model_construct(**{name: getattr(delivery, name) for name in cls.model_fields})
+        return cls.model_construct(**dict(delivery))
 
 
 class DeliveryList(BaseModel):
