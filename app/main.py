@@ -27,13 +27,13 @@ from .errors import AgentQueueError, ConfigurationError, StoreRefused, StoreUnav
 logger = logging.getLogger(f"{__package__}.main")
 
 SEND_BUFFER_BYTES = 64 * 1024
-"""Of each accepted connection: a reader that does not read costs this much in the kernel, not four megabytes."""
+"""Send buffer of each accepted connection. Without it, a client that does not read costs the kernel four megabytes."""
 
 STOP_SECONDS = 1.7
 """How long a process may take to end after the grace of its runs, so that it is gone within 2 seconds of it."""
 
 CLOSE_SECONDS = 3
-"""How long open requests may take after SIGTERM, and not much longer than runs; streams end at once by themselves."""
+"""How long open requests may take after SIGTERM. Streams end at once by themselves."""
 
 PING_SECONDS = 20.0
 """How often a WebSocket is pinged, and how long its client may take to answer."""
@@ -41,21 +41,22 @@ PING_SECONDS = 20.0
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  addresses to listen on, not to show
 
 CONFIGURATION_EXIT_CODE = 78
-"""EX_CONFIG of sysexits.h: to start again changes nothing."""
+"""EX_CONFIG of sysexits.h: another start would fail in the same way."""
 
 FAILED_EXIT_CODE = 1
-"""To start again may work, as when a database was away for longer than STARTUP_TIMEOUT_SECONDS."""
+"""Another start may work, for example when a database was away for longer than STARTUP_TIMEOUT_SECONDS."""
 
 GARBAGE_THRESHOLDS = (10_000, 10, 10)
-"""Of Python's collector, which counts in objects; its own are 700, 10, 10."""
+"""Thresholds of Python's collector, in objects. Its defaults are 700, 10, 10."""
 
 
 def create_app(
     settings: Settings, *, runtime: Runtime | None = None, owns_process: bool = False, awaits_engines: bool = False
 ) -> FastAPI:
-    """The application, not yet running; one that `owns_process` may set up what all in it share.
+    """Return the application, not yet running.
 
-    With `awaits_engines` its start waits for the databases. Raises ConfigurationError.
+    `owns_process` says that it may set up what the whole process shares. With `awaits_engines` its start waits for the
+    databases. Raises ConfigurationError.
     """
     runtime = runtime or Runtime(settings)
 
@@ -63,9 +64,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if awaits_engines:
             await await_engines(settings)
-        with _on_termination(
-            runtime.begin_stop, settings
-        ):  # around the drain too: it is what a second signal cuts short
+        with _on_termination(runtime.begin_stop, settings):  # around the drain too, which a second signal cuts short
             async with runtime.running(), _collecting_seldom(runtime) if owns_process else nullcontext():
                 yield
 
@@ -74,11 +73,11 @@ def create_app(
 
 @asynccontextmanager
 async def _collecting_seldom(runtime: Runtime) -> AsyncIterator[None]:
-    """Keeps Python's garbage collector off what lives as long as the process.
+    """Keep Python's garbage collector from visiting what lives as long as the process.
 
-    The modules of FastAPI and LangGraph are hundreds of thousands of objects, and the allocations of requests would
-    have all of them visited again and again: a sixth of a submit's time, and 40 ms at a time in which nothing else is
-    done (`python -m bench submit`).
+    The modules of FastAPI and LangGraph are hundreds of thousands of objects. The allocations of requests would have
+    all of them visited again and again. That took a sixth of a submit's time, in pauses of 40 ms (`python -m bench
+    submit`).
     """
 
     def freeze() -> None:
@@ -102,10 +101,10 @@ async def _collecting_seldom(runtime: Runtime) -> AsyncIterator[None]:
 def _on_termination(stop: Callable[[], None], settings: Settings) -> Iterator[None]:
     """Have SIGTERM and SIGINT call `stop` before the server's own handler; a second one ends the process at once.
 
-    So does the end of the time that a process has to stop, whatever code of an agent or of a library still runs.
+    The process also ends when its time to stop is over, even if code of an agent or of a library still runs.
 
-    A server waits for its open streams before it tells the application, so the streams have to be told first. What a
-    process that ends at once had in hand is taken back by the others when its leases run out.
+    A server waits for its open streams before it tells the application, so the streams have to be told first. Other
+    processes take over the messages of a process that ended at once, when its leases have run out.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -133,7 +132,7 @@ def _on_termination(stop: Callable[[], None], settings: Settings) -> Iterator[No
 
 
 def _end_process_in(seconds: float, code: int) -> None:
-    """End the process after this time, also while it waits for threads that it did not start itself."""
+    """End the process after this time, even while it waits for threads that it did not start itself."""
 
     def end() -> None:
         logger.error("The process did not stop in time and is ended: seconds=%g", seconds)
@@ -146,7 +145,7 @@ def _end_process_in(seconds: float, code: int) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that is bound, so that nobody else can have the port. The server listens on it. Raises OSError."""
+    """Return a bound socket for the server to listen on. No other process can then have the port. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -161,7 +160,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def server_config(app: FastAPI) -> uvicorn.Config:
-    """How uvicorn serves the application; forwarding headers are not believed, `app.access.rule` refuses them."""
+    """Return the settings of uvicorn. It trusts no forwarding headers; `app.access.rule` refuses requests with them."""
     return uvicorn.Config(
         app,
         http=protocol_for(app.state.services.settings.cors_origins),
@@ -198,7 +197,7 @@ def serve(settings: Settings) -> None:
 def _ending_cleanly() -> Iterator[None]:
     """Have SIGTERM and SIGINT end the process with exit code 0 where nothing else handles them.
 
-    Uvicorn raises the signals that it got once more after its clean stop, and Python's own handlers would then end the
+    After its clean stop, uvicorn raises the signals that it got once more. Python's own handlers would then end the
     process with a traceback or by the signal.
     """
 
@@ -214,7 +213,7 @@ def _ending_cleanly() -> Iterator[None]:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server, which says where it listens as soon as it does."""
+    """Uvicorn's server, which logs where it listens as soon as it does."""
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -237,12 +236,12 @@ async def _work(settings: Settings) -> None:
         async with runtime.running(), _collecting_seldom(runtime):
             await stopping.wait()
         logging.shutdown()
-        os._exit(0)  # a thread in which a synchronous node hangs would keep the process; what it writes is fenced off
+        os._exit(0)  # a hanging thread of a synchronous node would keep the process alive; its writes are fenced off
 
 
 @contextmanager
 def _ignoring_defaults() -> Iterator[None]:
-    """Without a server's handlers: the defaults of Python end the process where it is."""
+    """Ignore SIGTERM and SIGINT where no server handles them. Python's defaults would end the process at once."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
@@ -268,7 +267,7 @@ def migrate(settings: Settings) -> None:
 
 
 def run(command: Callable[[Settings], None]) -> None:
-    """Load the settings, set up logging, run the command; what is wrong at the start is one line and an exit code."""
+    """Load the settings, set up logging, run the command. An error at the start becomes one line and an exit code."""
     try:
         command(_configured())
     except AgentQueueError as error:
@@ -281,7 +280,7 @@ def run(command: Callable[[Settings], None]) -> None:
 
 
 def __getattr__(name: str) -> FastAPI:
-    """`app`, made when a server asks for it, so that importing this module reads no settings."""
+    """Make `app` when a server asks for it, so that importing this module reads no settings."""
     if name != "app":
         raise AttributeError(name)
     return create_app(_configured(), owns_process=True, awaits_engines=True)

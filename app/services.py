@@ -1,4 +1,4 @@
-"""What the HTTP side is given: everything it may call, ready made."""
+"""The services that the HTTP side may call, ready made."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ from .thread_manager import ThreadManager
 
 
 class WorkerStatus(Protocol):
-    """What may be told of this process's worker."""
+    """The state of this process's worker."""
 
     @property
     def slots(self) -> int:
-        """How many messages it runs at a time; 0 for a process without one."""
+        """Return how many messages it runs at a time; 0 for a process without a worker."""
 
     @property
     def able(self) -> bool:
-        """Whether it can be given work."""
+        """Return whether it can be given work."""
 
     @property
     def trouble(self) -> str:
-        """What keeps it from running messages, or may soon; empty when nothing does."""
+        """Return what keeps it from running messages, or may soon; an empty text when nothing does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The bundle of one process."""
+    """The services of one process."""
 
     settings: Settings
     access: Access

@@ -1,4 +1,4 @@
-"""Names and addresses of hosts as requests have them: in `Host`, in `Origin`, in a request's target."""
+"""Parse and compare names and addresses of hosts: in `Host`, in `Origin`, in the target of a request."""
 
 import ipaddress
 import re
@@ -20,7 +20,7 @@ class Host(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def parse_host(header: bytes) -> Host | None:
-    """Return what `host` or `host:port` means; None for anything else, however a lenient reader would take it."""
+    """Return the host of `host` or `host:port`; None for anything else, even if a lenient parser would take it."""
     found = _HOST.fullmatch(header.decode("latin-1"))
     if found is None:
         return None
@@ -63,7 +63,7 @@ def is_loopback(name: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def is_own_page(origin: str, host: Host | None) -> bool:
-    """Return whether a page with this `Origin` is one of this host: of its name, or any page of a loopback address.
+    """Return whether a page with this `Origin` belongs to this host: it has its name, or both are loopback addresses.
 
     Ports do not count, since proxies drop theirs from `Host`.
     """

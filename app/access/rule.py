@@ -53,7 +53,7 @@ FORWARDING_HEADERS = frozenset(
         "x-edge-client-ip",
     )
 )
-"""Headers by which proxies, load balancers, networks of them and tunnels are known. No program sends them itself."""
+"""Headers that only proxies, load balancers, content delivery networks and tunnels add."""
 
 FORWARDING_PREFIXES = (
     "x-forwarded",
@@ -88,14 +88,14 @@ MAX_SHOWN_HEADER = 100
 
 
 class Principal(NamedTuple):
-    """Whose data a request may touch, and what it may do with them."""
+    """Who makes a request: the tenant whose data it may touch, and what it may do with them."""
 
     tenant: str
     scopes: frozenset[AccessScope]
 
 
 ANONYMOUS = Principal(DEFAULT_TENANT, frozenset(AccessScope))
-"""Everybody who is let in without a key."""
+"""The principal of everybody who is let in without a key."""
 
 
 class Access:

@@ -1,4 +1,4 @@
-"""Declare what a caller has to be allowed for each endpoint and each frame of a WebSocket."""
+"""Declare the scope that each endpoint and each frame of a WebSocket needs."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -10,7 +10,7 @@ _ATTRIBUTE = "access_scope"
 
 
 class AccessScope(StrEnum):
-    """What a principal may do with the data of its tenant; `admin` is for what concerns all tenants."""
+    """What a principal may do with the data of its tenant. `admin` is for what concerns all tenants."""
 
     SUBMIT = "submit"
     READ = "read"

@@ -1,4 +1,4 @@
-"""The queue as a whole, many messages at once, dead letters, workers, deliveries."""
+"""Endpoints for operators: the queue, many messages at once, dead letters, workers, deliveries."""
 
 from typing import Annotated
 
@@ -41,7 +41,7 @@ router = APIRouter()
 )
 @needs(AccessScope.READ)
 async def get_queue(services: ServicesDep, principal: PrincipalDep, limit: Limit = 100) -> Response:
-    """Totals by state, what waits (in the order in which it will be taken) and what is being processed."""
+    """Return the totals by state, the queued messages in the order of their claims, and those in progress."""
     summary = await services.queue.summary(principal.tenant, limit=limit)
     throughput = await services.queue.throughput()
     return JsonReply(QueueState.of(summary, paused=throughput.paused).model_dump_json())
@@ -57,7 +57,7 @@ async def get_queue(services: ServicesDep, principal: PrincipalDep, limit: Limit
 )
 @needs(AccessScope.ADMIN)
 async def pause_queue(services: ServicesDep) -> Response:
-    """No message is begun from here on. What runs goes on, and messages are accepted."""
+    """Pause the queue: no message is begun. Running messages go on, and new ones are accepted."""
     await services.queue.pause()
     return JsonReply(QueuePaused(paused=True).model_dump_json())
 
@@ -72,7 +72,7 @@ async def pause_queue(services: ServicesDep) -> Response:
 )
 @needs(AccessScope.ADMIN)
 async def resume_queue(services: ServicesDep) -> Response:
-    """Messages are begun again."""
+    """Resume the queue: messages are begun again."""
     await services.queue.unpause()
     return JsonReply(QueuePaused(paused=False).model_dump_json())
 
@@ -87,7 +87,7 @@ async def resume_queue(services: ServicesDep) -> Response:
 )
 @needs(AccessScope.ADMIN)
 async def list_workers(services: ServicesDep) -> Response:
-    """The live processes that run messages, with how many each runs at a time and when it was last heard of."""
+    """List the live processes that run messages, with their slots and the time of their last heartbeat."""
     workers = await services.store.list_workers()
     return JsonReply(WorkerList(workers=workers).model_dump_json())
 
@@ -103,10 +103,10 @@ async def list_workers(services: ServicesDep) -> Response:
 )
 @needs(AccessScope.CONTROL)
 async def cancel_messages(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """Those that have all of what the filter says and have not ended, up to 1,000.
+    """Cancel up to 1,000 unfinished messages that match all filters.
 
-    Each is cancelled for itself: one that ends by itself meanwhile is left out of the reply. When the database goes
-    away in between, send it again.
+    Each is cancelled separately. The reply leaves out a message that ends by itself in the meantime. If the database
+    goes away before the reply, send the request again.
     """
     body = await body_of(request, UnfinishedSelection)
     cancelled = await services.queue.cancel_many(principal.tenant, body.selection())
@@ -124,7 +124,7 @@ async def cancel_messages(request: Request, services: ServicesDep, principal: Pr
 )
 @needs(AccessScope.READ)
 async def list_dead_letters(services: ServicesDep, listing: MessageListingDep) -> Response:
-    """Messages that have failed for good, the newest first, with every attempt. `Link` leads on to older ones."""
+    """List the messages that have failed for good, the newest first, with every attempt. `Link` leads to older ones."""
     messages, headers = await listing.read(FAILED)
     attempts = await services.queue.list_attempts(listing.tenant, messages)
     told = [DeadLetter.of(message, attempts[message.id]) for message in messages]
@@ -141,7 +141,7 @@ async def list_dead_letters(services: ServicesDep, listing: MessageListingDep) -
 )
 @needs(AccessScope.READ)
 async def group_dead_letters(services: ServicesDep, principal: PrincipalDep, limit: Limit = 100) -> Response:
-    """How many failed in the same way: what stands for one cause. The fingerprint is a filter elsewhere."""
+    """Count the dead letters by how they failed. Other requests take the fingerprint as a filter."""
     groups = await services.queue.group_dead_letters(principal.tenant, limit=limit)
     return JsonReply(DeadLetterGroups(groups=groups).model_dump_json())
 
@@ -157,7 +157,7 @@ async def group_dead_letters(services: ServicesDep, principal: PrincipalDep, lim
 )
 @needs(AccessScope.CONTROL)
 async def requeue_dead_letters(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """Up to 1,000, all of them or none, each at the tail of its thread with all of its attempts before it."""
+    """Queue up to 1,000 dead letters again, all or none: each at the tail of its thread, with all attempts left."""
     body = await body_of(request, DeadLetterSelection)
     messages = await services.queue.requeue(principal.tenant, body.selection())
     wait_estimates = await services.queue.wait_estimates(messages)
@@ -176,7 +176,7 @@ async def requeue_dead_letters(request: Request, services: ServicesDep, principa
 )
 @needs(AccessScope.CONTROL)
 async def purge_dead_letters(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """Up to 1,000, all of them or none, for good. Answered by processes that run agents: their memory goes too."""
+    """Delete up to 1,000 dead letters and what agents remember of them, all or none. Only processes with agents can."""
     body = await body_of(request, DeadLetterSelection)
     purged = await services.queue.purge(principal.tenant, body.selection())
     return JsonReply(MessagesPurged(purged=purged).model_dump_json())
@@ -201,7 +201,7 @@ async def list_deliveries(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """Return what webhooks are told, the newest first, with every try. `Link` leads on to older ones."""
+    """List the deliveries to all webhooks, the newest first, with every try. `Link` leads to older ones."""
     chosen = DeliveryFilter(message_id, frozenset(state) if state else None, frozenset(event) if event else None)
     found = await services.queue.find_deliveries(principal.tenant, chosen, decode_cursor(cursor, limit))
     reply = DeliveryList.model_construct(deliveries=[DeliveryView.of(delivery) for delivery in found])
@@ -216,15 +216,15 @@ async def list_deliveries(
     summary="Make a delivery again",
     status_code=202,
     response_model=DeliveryView,
-    response_description="It is due.",
+    response_description="The delivery is due.",
     responses=problems(404, 503, 504),
 )
 @needs(AccessScope.CONTROL)
 async def replay_delivery(
-    delivery_id: Annotated[str, Path(description="The delivery's id, as the list of the message has it.")],
+    delivery_id: Annotated[str, Path(description="The delivery's id, from a list of deliveries.")],
     services: ServicesDep,
     principal: PrincipalDep,
 ) -> Response:
-    """It is tried at once, and as often as a new one, with the same id as before."""
+    """Make a delivery again at once, with the same id and as many tries as a new one."""
     delivery = await services.queue.replay_delivery(principal.tenant, delivery_id)
     return JsonReply(DeliveryView.of(delivery).model_dump_json(), 202)

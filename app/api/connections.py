@@ -1,6 +1,6 @@
-"""How many connections a process serves, and how long each of them may keep it waiting.
+"""Limit how many connections a process serves, and how long each of them may keep it waiting.
 
-One timer looks after all connections, and only while one of them is waited for: an open stream costs nothing here.
+One timer checks all connections, and only while one of them is waited for. An open stream costs nothing here.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class Wait(IntEnum):
-    """The next thing that a connection has to do in time."""
+    """What a connection has to do next within a time limit."""
 
     FIRST_BYTE = 0
     HEAD = 1
@@ -34,13 +34,13 @@ SECONDS: dict[Wait, float] = {
     Wait.LAST_BYTE: 5.0,
     Wait.READER: 40.0,
 }
-"""How long a connection is waited for. The READER limit is longer than that of streams, which end with a log line."""
+"""How long a connection is waited for. READER is longer than the limit of streams, which end with a log line."""
 
 SWEEP_SECONDS = 1.0
-"""Time between two looks for connections that took too long."""
+"""Time between two sweeps for connections that took too long."""
 
 LATE_SECONDS = 1.0
-"""A look that is later than this finds nobody late: it was the server that did not listen."""
+"""A sweep that is later than this ends no connection: the server was late, and clients may have been in time."""
 
 RESERVED_DESCRIPTORS = 40
 """Descriptors for everything but connections: databases, models, agents and about thirty of the process itself."""
@@ -51,13 +51,13 @@ RESERVED_SHARE = 8
 MINIMUM_CONNECTIONS = 8
 
 SURPLUS_CONNECTIONS = 8
-"""Connections above the limit that are read at a time in order to refuse them with an answer."""
+"""How many connections above the limit are read at a time, so that they can be refused with an answer."""
 
 HEAD_AGE_SECONDS = 1.0
 """An incomplete head or an idle connection of this age gives way to a new connection."""
 
 CANDIDATES = 100
-"""Connections that are looked at to find one that gives way; others are still sending their answers."""
+"""How many connections are checked to find one to close. The others are still sending their answers."""
 
 REPORT_SECONDS = 60.0
 """Minimum time between two log lines about refused connections."""
@@ -75,7 +75,7 @@ class Waiting(Protocol):
         """Return how many bytes wait to be sent."""
 
     def overdue(self, wait: Wait) -> None:
-        """End the connection, or have it waited for again: it was waited for too long."""
+        """End a connection that was waited for too long, or have it waited for again."""
 
     def abort(self) -> None:
         """Close the connection at once."""
@@ -109,9 +109,9 @@ class Connections:
     def admit(self, connection: Waiting, number: int) -> bool:
         """Return whether a new connection is served, when `number` of them are open with it.
 
-        The limit makes older connections give way first that nothing is lost with: silent ones, those that are being
-        closed, then incomplete heads and idle connections. A connection that is not served may be answered all the
-        same, and is closed without an answer when more of them come.
+        At the limit, an older connection without a request is closed first: a silent one, one that is being closed,
+        one with an incomplete head, an idle one, in this order. A connection that is not served may still be answered
+        with a refusal. It is closed without an answer when more of them come.
         """
         if self._limit is None or number - len(self._surplus) <= self._limit:
             return True
@@ -127,7 +127,7 @@ class Connections:
         return False
 
     def expect(self, connection: Waiting, wait: Wait, seconds: float | None = None) -> None:
-        """Call `connection.overdue(wait)` unless `forget` is called in time. Replaces what was waited for before."""
+        """Call `connection.overdue(wait)` unless `forget` is called in time. Replace what was waited for before."""
         if connection.wait is not None:
             self._waits[connection.wait].pop(connection, None)
         connection.wait = wait
@@ -149,7 +149,7 @@ class Connections:
         self._start()
 
     def forget_reader(self, connection: Waiting) -> None:
-        """The client has taken enough of what waited to be sent."""
+        """Wait no longer for the client to read: it has read enough."""
         self._waits[Wait.READER].pop(connection, None)
         self._unsent.pop(connection, None)
 
@@ -168,14 +168,14 @@ class Connections:
         now = self._loop.time()
         self._timer = None
         if now - self._sweep_at > LATE_SECONDS:
-            self._start()  # something blocked the event loop; what came meanwhile is read first
+            self._start()  # something blocked the event loop; first read what arrived in the meantime
             return
         for wait in Wait:
             late = []
             for connection, deadline in self._waits[wait].items():
                 if deadline <= now:
                     late.append(connection)
-                elif wait is not Wait.BODY:  # only bodies are given times of their own
+                elif wait is not Wait.BODY:  # only bodies have deadlines of their own
                     break
             for connection in late:
                 if wait is Wait.READER:
@@ -195,7 +195,7 @@ class Connections:
             self.expect_reader(connection)
 
     def _make_room(self) -> bool:
-        """Close the connection that is missed least; return whether there was one."""
+        """Close the connection that can best be spared. Return whether there was one."""
         now = self._loop.time()
         for wait, age in (
             (Wait.FIRST_BYTE, 0.0),

@@ -1,4 +1,4 @@
-"""Pages of other origins that may use this server: Cross-Origin Resource Sharing for the origins of CORS_ORIGINS."""
+"""Let pages of the origins in CORS_ORIGINS use this server (Cross-Origin Resource Sharing)."""
 
 from collections.abc import Collection
 
@@ -17,9 +17,9 @@ MAX_AGE_SECONDS = 600
 
 
 class AllowedOrigins(CORSMiddleware):
-    """Starlette's middleware for origins that are named, whose refusals are problems like all others.
+    """Starlette's middleware for named origins, with problems as refusals.
 
-    It is outside of everything else, so that a page can read refusals too. Without origins it is not there.
+    It is the first stage, so that pages can also read the refusals of later ones.
     """
 
     def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
@@ -51,9 +51,9 @@ class AllowedOrigins(CORSMiddleware):
 
 
 def let_page_read(response: Response, scope: Scope | None, origins: Collection[str]) -> None:
-    """Add the headers by which a page of an allowed origin can read a reply that does not come from the application.
+    """Let a page of an allowed origin read a reply that has not passed `AllowedOrigins`.
 
-    The origin of a request that is refused within its first lines is not known. It is then that of the only one.
+    A request that is refused within its first lines has no known origin. If one origin alone is allowed, it is taken.
     """
     if not origins:
         return

@@ -1,4 +1,4 @@
-"""What endpoints ask for."""
+"""Dependencies of endpoints: services, principal, ids in the path, the body."""
 
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
@@ -21,13 +21,13 @@ _thread_id = TypeAdapter[str](ThreadId)
 
 
 def services_of(connection: HTTPConnection) -> Services:
-    """The bundle of this process."""
+    """Return the services of this process."""
     bundle: Services = connection.app.state.services
     return bundle
 
 
 async def services(connection: HTTPConnection) -> Services:
-    """`services_of` as a dependency; a coroutine, since FastAPI runs others on threads."""
+    """Return the services, as a dependency. It is a coroutine, since FastAPI runs other functions on threads."""
     return services_of(connection)
 
 
@@ -35,7 +35,7 @@ ServicesDep = Annotated[Services, Depends(services)]
 
 
 async def principal(connection: HTTPConnection) -> Principal:
-    """`principal_of` as a dependency."""
+    """Return who makes the request, as a dependency."""
     return principal_of(connection)
 
 
@@ -45,7 +45,7 @@ PrincipalDep = Annotated[Principal, Depends(principal)]
 async def thread_id_in_path(
     thread_id: Annotated[str, Path(description="The thread's id, percent-encoded: `a/b` is `a%2Fb`.", min_length=1)],
 ) -> str:
-    """The thread id as the client meant it. Raises InvalidRequest."""
+    """Return the decoded thread id. Raises InvalidRequest."""
     try:
         return _thread_id.validate_python(unquote(thread_id, errors="strict"))
     except ValidationError as error:
@@ -59,7 +59,7 @@ MessageIdDep = Annotated[str, Path(description="The message's id, as the submit 
 
 
 async def body_of(request: Request, model: type[B]) -> B:
-    """The JSON body as this model, parsed from its bytes once. Raises UnsupportedMediaType, InvalidBody."""
+    """Return the JSON body as this model. Raises UnsupportedMediaType, InvalidBody."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json.")
@@ -71,7 +71,7 @@ async def body_of(request: Request, model: type[B]) -> B:
 
 
 def described_body(model: type[BaseModel], *headers: dict[str, Any]) -> dict[str, Any]:
-    """For the API's description: the body that `body_of` takes, and headers that are looked at by hand."""
+    """Return the description of a body that is read by `body_of`, and of headers that the endpoint reads itself."""
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     described: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
     return {**described, "parameters": list(headers)} if headers else described
@@ -82,11 +82,11 @@ MAX_KEY_LENGTH = 255
 IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "Names this request, so that it is carried out once however often it is sent within a day.",
+    "description": "Names this request, so that it is carried out only once, however often it is sent within a day.",
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[!-~]+$"},
 }
 
 
 def replay_headers(accepted: Accepted) -> dict[str, str]:
-    """What tells an answer of before from a new one."""
+    """Return the header that marks the repeated answer to an earlier request."""
     return {"Idempotent-Replayed": "true"} if accepted.replayed else {}

@@ -1,4 +1,4 @@
-"""The API's description, with what FastAPI cannot know of endpoints that parse and answer by hand."""
+"""Complete FastAPI's description of the API with what endpoints read and send themselves."""
 
 import json
 from collections.abc import Iterator
@@ -23,19 +23,19 @@ SCHEMAS = (dead_letters, deliveries, health, messages, problems, queue, selectio
 """The modules of models that have examples."""
 
 READ_BY_HAND = (MessageCreate, MessageBatch, MessageChange, MessageAnswer, UnfinishedSelection, DeadLetterSelection)
-"""Bodies that endpoints read by themselves."""
+"""Bodies that endpoints read themselves."""
 
 SENT_BY_HAND = (Problem, StreamEvent)
 """Replies that no endpoint declares as a model."""
 
 UNUSED = ("HTTPValidationError", "ValidationError")
-"""FastAPI's own 422; ours are problems, like all errors."""
+"""FastAPI's models of a 422. Ours is a problem, like all errors."""
 
 
 def describe(app: FastAPI) -> None:
-    """Have the application describe these models, and on each operation the refusals that every route has.
+    """Have the application describe these models, and the refusals that the stages add to each operation.
 
-    These are 422, 401 where a scope is needed, and 403 for pages of other sites on all that is no simple read.
+    These are 422, 401 where a scope is needed, and 403 for pages of other sites where something is changed.
     """
     generate = app.openapi
 
@@ -72,7 +72,7 @@ def _operations(app: FastAPI, schema: dict[str, Any]) -> Iterator[tuple[str, dic
 
 
 def _restore_examples(shared: dict[str, Any]) -> None:
-    """Put back what FastAPI leaves out of examples: fields that are null, without which they are not as described."""
+    """Put back the fields of examples that are null. FastAPI leaves them out, though the schema requires them."""
     for module in SCHEMAS:
         for name, model in vars(module).items():
             if name in shared and isinstance(model, type) and issubclass(model, BaseModel):
@@ -82,7 +82,7 @@ def _restore_examples(shared: dict[str, Any]) -> None:
 
 
 def _described(model: type[BaseModel], *, reply: bool) -> dict[str, Any]:
-    """Return the schema of a model and of what it is made of, by their names."""
+    """Return the schemas of a model and of its parts by their names."""
     described = model.model_json_schema(
         ref_template="#/components/schemas/{model}", mode="serialization" if reply else "validation"
     )
@@ -91,7 +91,7 @@ def _described(model: type[BaseModel], *, reply: bool) -> dict[str, Any]:
 
 @public
 async def get_openapi(request: Request) -> Response:
-    """Answer with the description."""
+    """Return the description."""
     schema = request.app.openapi()
     if root_path := request.scope.get("root_path", "").rstrip("/"):
         schema = {**schema, "servers": [{"url": root_path}]}

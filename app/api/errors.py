@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problems: the one place that knows which error is which status."""
+"""Turn errors into RFC 9457 problems. Only this module knows the status of each error."""
 
 import logging
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ NOTHING_HERE = (
 )
 
 NEWER_TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
-"""RFC 9110's names, which Python has from 3.13 on."""
+"""Names of RFC 9110. Python has them from 3.13 on."""
 
 STATUS_BY_ERROR: dict[type[AgentQueueError], int] = {
     InvalidRequest: 422,
@@ -54,7 +54,7 @@ STATUS_BY_ERROR: dict[type[AgentQueueError], int] = {
 
 
 class BodyTooLarge(AgentQueueError):
-    """More bytes than MAX_BODY_BYTES came."""
+    """The body has more bytes than MAX_BODY_BYTES."""
 
     code = "body_too_large"
 
@@ -63,7 +63,7 @@ class BodyTooLarge(AgentQueueError):
 
 
 class InvalidBody(AgentQueueError):
-    """A body that the model of its route does not take; `errors` are Pydantic's."""
+    """The body does not fit its model. `errors` are Pydantic's."""
 
     code = "validation_error"
 
@@ -74,7 +74,7 @@ class InvalidBody(AgentQueueError):
 
 
 class InvalidQuery(AgentQueueError):
-    """Query parameters that the target of a request does not know."""
+    """The query has parameters that the endpoint does not know."""
 
     code = "validation_error"
 
@@ -84,7 +84,7 @@ class InvalidQuery(AgentQueueError):
 
 
 class UnsupportedMediaType(AgentQueueError):
-    """A body that does not say that it is JSON."""
+    """The body has no media type of JSON."""
 
     code = "unsupported_media_type"
 
@@ -108,7 +108,7 @@ STATUS_BY_ERROR |= {
 
 
 def title_of(status: int) -> str:
-    """The name of a status, the same on every Python."""
+    """Return the name of a status, which is the same on every version of Python."""
     return NEWER_TITLES.get(status) or HTTPStatus(status).phrase
 
 
@@ -121,7 +121,7 @@ def problem(
     state: str | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """A problem as a response."""
+    """Return a problem as a response."""
     body = Problem(
         title=title_of(status),
         status=status,
@@ -134,7 +134,7 @@ def problem(
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The declaration of error responses for the API's description."""
+    """Return the error responses of an operation for the API's description."""
     content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": title_of(status), "content": content} for status in statuses}
 
@@ -155,14 +155,14 @@ def _of_ours(error: AgentQueueError) -> Response:
 
 
 def invalid(errors: Sequence[Any], model: object = None) -> Response:
-    """Return Pydantic's errors as one problem. The model is that of the body, for the fields that it knows."""
+    """Return Pydantic's errors as one problem. `model` is that of the body; the problem names its fields."""
     found = [field_error(error, model) for error in errors[:MAX_ERRORS_TOLD]]
     detail = "; ".join(f"{e.field}: {e.detail}" for e in found[:5])
     return problem(422, "validation_error", detail, errors=found)
 
 
 def response_to(error: Exception) -> Response:
-    """The problem that tells of this error; what nobody expected is told without its text."""
+    """Return the problem for this error. An unexpected error is told without its text."""
     match error:
         case InvalidBody():
             return invalid(error.errors, error.model)
@@ -189,7 +189,7 @@ async def answer(response: Response, scope: Scope, receive: Receive, send: Send)
 
 
 def allowed_methods(request: Request, error: HTTPException) -> list[str]:
-    """Return the methods that the path takes, if the error is that it does not take this one; else an empty list."""
+    """Return the methods that the path takes if the error is about the method; else an empty list."""
     everywhere = request.method == "OPTIONS" and request.scope["path"] == "*"
     if error.status_code != 405 and not everywhere:
         return []

@@ -1,4 +1,4 @@
-"""Pydantic's errors in the words of this API. They name the field and what it takes; values that came are left out."""
+"""Put Pydantic's errors in the words of this API: the field and what it takes, without the value that was sent."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
@@ -12,7 +12,7 @@ PLACES = ("body", "query", "path", "header")
 
 
 def field_error(error: Mapping[str, Any], model: object = None) -> ProblemError:
-    """Return one of Pydantic's errors as an entry of a problem. The model is that of the body, None for none."""
+    """Return one of Pydantic's errors as an entry of a problem. `model` is that of the body; None without a body."""
     return ProblemError(field=_field(error["loc"]), detail=detail_of(error, model))
 
 
@@ -31,7 +31,7 @@ def detail_of(error: Mapping[str, Any], model: object = None) -> str:
 
 
 def known_fields(model: object, location: Sequence[int | str]) -> list[str]:
-    """Return the fields of the model that the last part of a location belongs to, in their order."""
+    """Return the fields of the model that has the last part of this location, in their order."""
     models = list(_models_in(model))
     for name in location[:-1]:
         if isinstance(name, str):  # a number is an entry of a list
@@ -48,13 +48,13 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
 
 
 def _counted(number: int, given: Mapping[str, Any]) -> str:
-    """Return a length with its unit. Pydantic calls a text a `Value` where another check stands before the length."""
+    """Return a length with its unit. Pydantic calls a text a `Value` if another check comes before the length."""
     one, many = ("character", "characters") if given["field_type"] == "Value" else ("entry", "entries")
     return f"{number} {one if number == 1 else many}"
 
 
 def _field(location: Sequence[int | str]) -> str:
     parts = [str(part) for part in location if part not in PLACES]
-    if location[:1] == ("query",):  # a parameter that may come again has a number, which nobody sent
+    if location[:1] == ("query",):  # Pydantic numbers the values of a repeated parameter; the client sent no number
         parts = parts[:1]
     return ".".join(parts) or "body"

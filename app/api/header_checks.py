@@ -13,7 +13,7 @@ from .uvicorn_protocol import HEAD_EXTENSION
 CLOSE = {"Connection": "close"}
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
-"""Methods that change nothing here. Pages of other sites cannot read the answers: they are sent no CORS headers."""
+"""Methods that change nothing here. Pages of other sites cannot read the answers, which have no CORS headers."""
 
 MAX_LENGTH_DIGITS = 18
 
@@ -28,10 +28,10 @@ FOREIGN = (
 
 
 class HeaderChecks:
-    """Refuses requests whose headers are wrong, foreign or promise too much; answers HEAD as GET.
+    """Refuses requests with invalid headers, from pages of other sites, or with too long a body; answers HEAD as GET.
 
-    Programs send no `Origin` and no `Sec-Fetch-Site`; browsers always tell the page with one of them when a request is
-    not a simple read. Neither can be set by a page.
+    Browsers always name the page in `Origin` or `Sec-Fetch-Site` when a request is not a simple read, and a page cannot
+    change these headers. Other programs send neither.
     """
 
     def __init__(self, app: ASGIApp, *, max_body_bytes: int, allowed_origins: Collection[str] = ()) -> None:
@@ -72,18 +72,18 @@ class HeaderChecks:
         if host is None and (sent is not None or scope["http_version"] == "1.1"):
             detail = "Expected one header Host with a name or address, and maybe a port."
             return problem(400, "invalid_host", detail, headers=CLOSE)
-        if scope["http_version"] == "2.0":  # textual; a server that speaks it says 2
+        if scope["http_version"] == "2.0":  # HTTP/1 syntax with this number; a server of real HTTP/2 says 2
             return problem(505, "http_version_not_supported", "This server speaks HTTP/1.1.", headers=CLOSE)
         if (b"origin" in found or b"sec-fetch-site" in found) and is_foreign(scope, host, self._allowed_origins):
             return problem(403, "foreign_origin", FOREIGN)
-        # The router's patterns end with `$`, which matches ahead of a final line break too. Threads are routed as sent.
+        # The router's patterns end with `$`, which also matches before a final line break. Threads are routed as sent.
         if scope["path"][-1:] == "\n" and not scope["path"].startswith("/threads/"):
             return problem(404, "not_found", NOTHING_HERE)
         return None
 
 
 def is_foreign(scope: Scope, host: Host | None, allowed_origins: Collection[str] = ()) -> bool:
-    """Return whether a page of another site that is not allowed has a browser send this request.
+    """Return whether a page of another site, without permission, had a browser send this request.
 
     Reads are not foreign: the browser does not show their answers to such a page.
     """
@@ -103,7 +103,7 @@ def is_foreign(scope: Scope, host: Host | None, allowed_origins: Collection[str]
 
 
 def _counted(receive: Receive, max_bytes: int) -> Receive:
-    """Count the bytes of a body while they come, of which no header has told how many they are."""
+    """Count the bytes of a body as they come. Raises BodyTooLarge."""
     received = 0
 
     async def counted() -> Message:

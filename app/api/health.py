@@ -1,4 +1,4 @@
-"""Whether this process lives, and whether it should be given work. Open to probes: nothing here is anybody's data."""
+"""Endpoints of probes: whether this process lives and can be given work. They are public and show no data of users."""
 
 from fastapi import APIRouter, Response
 
@@ -40,13 +40,13 @@ async def _health(services: Services) -> Health:
 
 
 def _is_ready(health: Health) -> bool:
-    """Whether this process should be given work: an agent that is broken takes none from those that serve."""
+    """Return whether this process can be given work. One broken agent does not keep the others from serving."""
     others = all(check.ok for name, check in health.checks.items() if name != "agents")
     return others and (not health.agents or any(agent.state is AgentState.AVAILABLE for agent in health.agents))
 
 
 async def _trouble_of_memory(services: Services) -> str | None:
-    """Why what agents remember cannot be used; None when it can."""
+    """Return why the agents' memory cannot be used; None when it can."""
     try:
         await services.prove_memory()
     except StoreError as error:
@@ -59,14 +59,14 @@ async def _trouble_of_memory(services: Services) -> str | None:
 @router.get("", operation_id="getHealth", summary="See how the server is", response_model=Health)
 @public
 async def get_health(services: ServicesDep) -> Response:
-    """Always 200 while the process answers; `status` and `checks` say how it is."""
+    """Return the state of the server in `status` and `checks`. The reply is always 200."""
     return JsonReply((await _health(services)).model_dump_json())
 
 
 @router.get("/live", operation_id="getLiveness", summary="Probe the process", response_model=Alive)
 @public
 async def get_liveness() -> Response:
-    """200 while the process answers, whatever else is away: restarting it would not help."""
+    """Return 200 while the process answers. A failure of anything else is not cured by a restart."""
     return JsonReply(Alive().model_dump_json())
 
 
@@ -79,6 +79,6 @@ async def get_liveness() -> Response:
 )
 @public
 async def get_readiness(services: ServicesDep) -> Response:
-    """200 when the store answers, the worker's heart beats and an agent is loaded, or none is run here; else 503."""
+    """Return 200 when the store answers and the worker, if there is one, has heartbeats and an agent; else 503."""
     health = await _health(services)
     return JsonReply(health.model_dump_json(), 200 if _is_ready(health) else 503)

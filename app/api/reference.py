@@ -1,4 +1,4 @@
-"""The description of the API as pages for people. Their browser fetches nothing from elsewhere."""
+"""Pages that show the description of the API. They load nothing from other servers."""
 
 from fastapi import Request
 from fastapi.openapi.docs import get_redoc_html
@@ -14,7 +14,7 @@ POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; worker-src 'self' blob:"
 )
-"""For browsers. The pages are written inline and compile their own checks."""
+"""The Content-Security-Policy of the pages, which have inline code and compile their own checks."""
 
 OWN_IMAGES = b"""<script>
 const image = HTMLImageElement.prototype;
@@ -26,7 +26,7 @@ image.setAttribute = function (name, value) {
 };
 </script>
 """
-"""Redoc shows a logo of its maker, without an option against it, and leaves it out when it cannot be shown."""
+"""Keeps Redoc from loading a logo of its maker. It has no option for that, and shows nothing when the load fails."""
 
 
 STATIC = "static-offline-docs"

@@ -1,4 +1,4 @@
-"""Replies whose body is JSON text that the endpoint has written."""
+"""Replies whose endpoints write their JSON themselves."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from typing_extensions import override
 
 
 class JsonReply(Response):
-    """A reply of JSON text. It ends with a newline, so that the prompt of a terminal begins on a line of its own."""
+    """A reply of JSON text. It ends with a newline, so that the prompt of a terminal starts on a new line."""
 
     media_type = "application/json"
 

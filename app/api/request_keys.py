@@ -1,4 +1,4 @@
-"""The Idempotency-Key of a request, with a fingerprint of what the request means."""
+"""Read the Idempotency-Key of a request and make a fingerprint of what the request means."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ def key_of(request: Request) -> str | None:
 
 
 def submit_key(key: str, submission: Submission, default_agent: str) -> Key:
-    """Return the key with the fingerprint of one message, however it came."""
+    """Return the key with the fingerprint of one message. It is the same over HTTP and WebSocket."""
     return key, _fingerprint("submit", _said(submission, default_agent))
 
 
@@ -42,7 +42,7 @@ def resume_key(key: str, message_id: str, answer: Answer) -> Key:
 
 
 def _said(submission: Submission, default_agent: str) -> dict[str, Any]:
-    """Return what a submission says besides defaults: a default may be given or not, and later ones may come."""
+    """Return the fields of a submission that differ from their defaults, so that later fields change no fingerprint."""
     fields = submission._asdict()
     if submission.agent == default_agent:
         fields["agent"] = None
@@ -63,7 +63,7 @@ def _fingerprint(kind: str, meaning: object) -> str:
 
 
 def _canonical(value: object) -> object:
-    """Return a value that JSON writes in the same way for all spellings of it, of numbers too."""
+    """Return a value whose JSON is the same for equal values, such as 1 and 1.0."""
     match value:
         case dict():
             return {name: _canonical(each) for name, each in value.items()}

@@ -1,4 +1,4 @@
-"""Answers `/` with name, version and links."""
+"""Endpoint `/`: the name, the version and links."""
 
 from base64 import b64encode
 from hashlib import sha256
@@ -41,7 +41,7 @@ SECTIONS = {
         "dead_letters": ("Dead letters", "messages that failed for good"),
     },
 }
-"""The page's headings, each with links by their names in LINKS: the label and a note."""
+"""The headings of the page with their links: the name in LINKS, a label and a note."""
 
 HEADERS = {"Vary": "Accept"}
 STYLE = """
@@ -65,7 +65,7 @@ ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath fill='%230b57b0' "
     "d='M1 2h14v3H1zM1 7h14v3H1zM1 12h9v3H1z'/%3E%3C/svg%3E"
 )
-"""Named in the page, so that a browser does not ask for `/favicon.ico`."""
+"""The page names its icon, so that browsers do not ask for `/favicon.ico`."""
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -108,7 +108,7 @@ class About(BaseModel):
 )
 @public
 async def get_root(request: Request) -> Response:
-    """JSON, or a page with the same for a client that takes HTML and not JSON, as browsers do. Open to everybody."""
+    """Return JSON, or a page for clients that take HTML and no JSON, as browsers do. Everybody may see it."""
     accepted = request.headers.get("accept", "").lower()
     if "text/html" in accepted and "application/json" not in accepted:
         return HTMLResponse(_page(), headers={**HEADERS, "Content-Security-Policy": _policy()})

@@ -1,4 +1,4 @@
-"""Messages: submitting them, reading them, and changing what becomes of one."""
+"""Endpoints of messages: submit, read and change them."""
 
 import re
 from typing import Annotated, Any
@@ -49,21 +49,22 @@ WAIT = re.compile(r"\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:;.*)?", re.IGNORECASE)
 PREFER: dict[str, Any] = {
     "name": "Prefer",
     "in": "header",
-    "description": f"`wait=N` holds the reply until the message has ended or asks a human, for at most N seconds (1 to "
-    f"{MAX_WAIT_SECONDS}). The reply is then 200 with the status; after N seconds it is 202 with the state of then.",
+    "description": f"`wait=N` holds the reply until the message has ended or is interrupted, for at most N seconds (1 "
+    f"to {MAX_WAIT_SECONDS}). The reply is then 200 with the status. After N seconds it is 202 with the state at that "
+    "time.",
     "schema": {"type": "string"},
 }
 ENDED_OR_STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "model": MessageStatus,
-        "description": "With `Prefer: wait=N`: the message has ended or asks a human. "
-        "With `Accept: text/event-stream`: its events, as its stream has them.",
+        "description": "With `Prefer: wait=N`: the message has ended or is interrupted. "
+        "With `Accept: text/event-stream`: the events of its stream.",
         "content": {JSON: {}, **EVENT_STREAM[200]["content"]},  # Swagger UI asks for the first one
     }
 }
 
 STOPPING: dict[int | str, dict[str, Any]] = {
-    202: {"model": CancelReply, "description": "It runs and is being stopped; it will end as cancelled."}
+    202: {"model": CancelReply, "description": "The message is being stopped and will end as cancelled."}
 }
 
 
@@ -73,16 +74,16 @@ STOPPING: dict[int | str, dict[str, Any]] = {
     summary="Submit a message",
     status_code=202,
     response_model=MessageAccepted,
-    response_description="Stored; it survives a crash of the server from here on.",
+    response_description="The message is stored and survives a crash of the server.",
     responses=ENDED_OR_STREAM | problems(409, 413, 415, 422, 503, 504),
     openapi_extra=described_body(MessageCreate, IDEMPOTENCY_KEY, PREFER),
 )
 @needs(AccessScope.SUBMIT)
 async def submit_message(request: Request) -> Response:
-    """Takes a message into the queue. The reply comes after it is stored, with its place in the queue.
+    """Put a message into the queue. The reply is sent after the message is stored, with its place in the queue.
 
-    Sent again with the same `Idempotency-Key`, it is not stored again, and the reply is the same; so that it can be,
-    the reply to a request with a key has no estimate.
+    A request that is sent again with the same `Idempotency-Key` stores nothing and gets the same reply. The reply to a
+    request with a key therefore has no estimate.
     """
     services = services_of(request)
     principal = principal_of(request)
@@ -106,13 +107,13 @@ async def submit_message(request: Request) -> Response:
 
 
 def _wants_stream(request: Request) -> bool:
-    """Whether events are asked for and JSON is not; a client that takes both is answered once."""
+    """Return whether the client takes events and no JSON. A client that takes both gets one reply."""
     accepted = request.headers.get("accept", "")
     return "text/event-stream" in accepted and JSON not in accepted
 
 
 def _seconds_to_wait(request: Request) -> int | None:
-    """What `Prefer: wait=N` asks for, as far as it is granted; None without it, or when it cannot be understood."""
+    """Return the seconds of `Prefer: wait=N`, within the limits; None without a valid one."""
     for preference in ",".join(request.headers.getlist("prefer")).split(","):
         if found := WAIT.fullmatch(preference):
             return max(1, min(MAX_WAIT_SECONDS, int(found[1])))
@@ -131,7 +132,7 @@ def _seconds_to_wait(request: Request) -> int | None:
 )
 @needs(AccessScope.SUBMIT)
 async def submit_messages(request: Request) -> Response:
-    """Takes up to 1,000 messages into the queue in one transaction: all of them, in this order, or none."""
+    """Put up to 1,000 messages into the queue in one transaction: all of them in this order, or none."""
     services = services_of(request)
     principal = principal_of(request)
     body = await body_of(request, MessageBatch)
@@ -157,7 +158,7 @@ async def list_messages(
     listing: MessageListingDep,
     state: Annotated[list[MessageState] | None, Query(description="In one of these states only.")] = None,
 ) -> Response:
-    """The newest first, those that have all of what is asked for. `Link` leads on to older ones."""
+    """List the messages that match all filters, the newest first. `Link` leads to older ones."""
     messages, headers = await listing.read(frozenset(state) if state else None)
     reply = MessageList.model_construct(messages=[MessageStatus.of(message) for message in messages])
     return JsonReply(reply.model_dump_json(), headers=headers)
@@ -172,7 +173,7 @@ async def list_messages(
 )
 @needs(AccessScope.READ)
 async def get_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """Its status, each attempt that failed, and what was asked for with it."""
+    """Return the status of a message, its failed attempts, and the options of its submit."""
     message = await services.queue.get(principal.tenant, message_id)
     attempts = await services.queue.list_attempts(principal.tenant, [message])
     wait_estimate = await services.queue.wait_estimate(message)
@@ -189,7 +190,7 @@ async def get_message(message_id: MessageIdDep, services: ServicesDep, principal
 )
 @needs(AccessScope.READ)
 async def get_message_status(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """Everything about a message; while it is queued, how many are before it, why it waits, and when it may begin."""
+    """Return the status of a message. While it is queued: how many are ahead, why it waits and when it may begin."""
     return await _status(services, await services.queue.get(principal.tenant, message_id))
 
 
@@ -210,7 +211,7 @@ async def _status(services: Services, message: Message) -> Response:
 async def change_message(
     request: Request, message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep
 ) -> Response:
-    """It stands where it would had it come with this priority. Works while the message is queued; later it is 409."""
+    """Move the message to where it would be if it had been submitted with this priority. 409 once it is not queued."""
     body = await body_of(request, MessageChange)
     await services.queue.reprioritize(principal.tenant, message_id, body.priority)
     return await _status(services, await services.queue.get(principal.tenant, message_id))
@@ -225,7 +226,7 @@ async def change_message(
 )
 @needs(AccessScope.CONTROL)
 async def cancel_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """Works while the message is queued; later it is 409."""
+    """Cancel a message that is queued. 409 for any other."""
     message = await services.queue.cancel(principal.tenant, message_id)
     return JsonReply(MessageCancelled(message_id=message.id).model_dump_json())
 
@@ -240,7 +241,7 @@ async def cancel_message(message_id: MessageIdDep, services: ServicesDep, princi
 )
 @needs(AccessScope.CONTROL)
 async def stop_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """At once while it is queued or asks a human; one that runs is stopped. Never `completed` afterwards."""
+    """Cancel a queued or interrupted message at once, or stop one that runs. It never becomes `completed`."""
     message = await services.queue.cancel(principal.tenant, message_id, running=True)
     ended = message.state is MessageState.CANCELLED
     text = "The message is cancelled." if ended else "The message is being stopped."
@@ -262,7 +263,7 @@ async def stop_message(message_id: MessageIdDep, services: ServicesDep, principa
 async def resume_message(
     request: Request, message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep
 ) -> Response:
-    """An interrupted message goes on with the answer. Of several answers to a question the first one counts."""
+    """Answer an interrupted message, which then goes on. The first answer to a question counts."""
     answer = (await body_of(request, MessageAnswer)).answer()
     named = key_of(request)
     key = None if named is None else resume_key(named, message_id, answer)
@@ -279,12 +280,12 @@ async def resume_message(
     summary="Queue a failed message again",
     status_code=202,
     response_model=MessageRequeued,
-    response_description="It is queued, with as many attempts before it as a new one.",
+    response_description="It is queued and has as many attempts left as a new message.",
     responses=problems(404, 409, 503, 504),
 )
 @needs(AccessScope.CONTROL)
 async def retry_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """It stands at the tail of its thread, as if it were submitted now. Its stream goes on with the event `retry`."""
+    """Put a failed message at the tail of its thread, as if it were new. Its stream goes on with the event `retry`."""
     (message,) = await services.queue.requeue(principal.tenant, Selection((message_id,)))
     wait_estimate = await services.queue.wait_estimate(message)
     headers = {"Location": f"/messages/{message.id}/status"}
@@ -300,7 +301,7 @@ async def retry_message(message_id: MessageIdDep, services: ServicesDep, princip
 )
 @needs(AccessScope.READ)
 async def list_deliveries(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """One for each event that the webhook is told of, oldest first, with every try and what the receiver answered."""
+    """List one delivery for each event of the webhook, the oldest first, with every try and the receiver's answers."""
     deliveries = await services.queue.list_deliveries(principal.tenant, message_id)
     reply = DeliveryList.model_construct(deliveries=[DeliveryView.of(delivery) for delivery in deliveries])
     return JsonReply(reply.model_dump_json())

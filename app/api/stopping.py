@@ -21,9 +21,9 @@ class ChangeCutOff(CommitUnknown):
 
 
 async def answer_cut_off(scope: Scope, receive: Receive, send: Send, allowed_origins: Collection[str]) -> bool:
-    """Answer a request whose task was cancelled; return whether that could still be done.
+    """Answer a request whose task was cancelled. Return False if the answer had already begun.
 
-    Pages of the allowed origins can read the answer. A stopping server is the only one that cancels requests.
+    Pages of the allowed origins can read the answer. Only a stopping server cancels requests.
     """
     try:
         match scope["type"]:
@@ -36,6 +36,6 @@ async def answer_cut_off(scope: Scope, receive: Receive, send: Send, allowed_ori
                 await send({"type": "websocket.close", "code": SERVICE_RESTART})
             case _:
                 return False
-    except RuntimeError:  # the server's: the answer has begun, so all that is left is to close the connection
+    except RuntimeError:  # raised by the server: the answer has begun, so only closing the connection is left
         return False
     return True

@@ -1,4 +1,4 @@
-"""Send the events of `app.events.tail` as server-sent events: framing, keep-alive, the end of a response."""
+"""Send the events of `app.events.tail` as server-sent events: frames, keep-alives, the end of a response."""
 
 import asyncio
 import json
@@ -32,22 +32,22 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["streaming"])
 
 SEND_TIMEOUT_SECONDS = 30.0
-"""A reader that takes nothing for so long is sent away; it can come back from its last id."""
+"""How long a reader may take nothing before it is disconnected. It can come back from its last id."""
 
 SLICE_BYTES = 64 * 1024
 
 RETRY_MILLISECONDS = range(1_000, 3_001)
-"""Readers come back after a random time from this range, so that a restart is no stampede."""
+"""Readers reconnect after a random time from this range, so that they do not all come at once after a restart."""
 
 KEEP_ALIVE = b": keep-alive\n"
-"""A line of the next event's block. A block of its own is an empty event to clients that are built on `httpx-sse`."""
+"""A line in the block of the next event. Clients on `httpx-sse` would take a block of its own for an empty event."""
 
 MAX_EVENT_ID = 2**63 - 1
 
 EVENT_STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events until the message has ended. `id` is the event's number: send it as `Last-Event-ID` to "
-        "go on behind it.",
+        "continue after it.",
         "content": {
             "text/event-stream": {
                 "itemSchema": stream_items(),
@@ -60,12 +60,12 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
             }
         },
     },
-    204: {"description": "Everything was seen already, and the message has ended."},
+    204: {"description": "The message has ended, and the reader has seen all of its events."},
 }
 
 
 def live_event(news: Waiting | Reset) -> tuple[str, str]:
-    """News that are not stored: the event and its data."""
+    """Return the event and the data of news that are not stored."""
     match news:
         case Waiting():
             return "waiting", json.dumps(waiting_data(news))
@@ -74,7 +74,7 @@ def live_event(news: Waiting | Reset) -> tuple[str, str]:
 
 
 def waiting_data(news: Waiting) -> dict[str, Any]:
-    """The data of the event `waiting`."""
+    """Return the data of the event `waiting`."""
     start, reason = news.wait_estimate
     return {
         "state": MessageState.QUEUED,
@@ -87,7 +87,7 @@ def waiting_data(news: Waiting) -> dict[str, Any]:
 
 
 def frames_of(news: News) -> bytes:
-    """News as one write: all frames that are there go out together."""
+    """Return the frames of news as one text, so that they are sent together."""
     match news:
         case Idle():
             return KEEP_ALIVE
@@ -99,7 +99,7 @@ def frames_of(news: News) -> bytes:
 
 
 class EventStreamResponse(Response):
-    """Sends news as they come; ends with them, with the reader, or with a reader that takes nothing."""
+    """Sends news as they come. Ends after the last one, when the reader leaves, or when it takes nothing."""
 
     media_type = "text/event-stream"
 
@@ -128,11 +128,11 @@ class EventStreamResponse(Response):
             try:
                 sending.result()
             except TimeoutError:
-                logger.warning("A reader of a stream took nothing for %g s and was sent away", SEND_TIMEOUT_SECONDS)
+                logger.warning("A reader of a stream read nothing for %g s and was disconnected", SEND_TIMEOUT_SECONDS)
                 if connection is not None:
                     connection.abort()
             except AgentQueueError as error:
-                logger.warning("A stream broke off, its reader can come back: %s", error)
+                logger.warning("A stream broke off; its reader can reconnect: %s", error)
 
     async def _send_all(self, send: Send, connection: Connection | None) -> None:
         async def write(body: bytes) -> None:
@@ -140,21 +140,21 @@ class EventStreamResponse(Response):
                 message = {"type": "http.response.body", "body": body[at : at + SLICE_BYTES], "more_body": True}
                 await send_while_it_moves(send, message, connection)
 
-        await write(f"retry: {secrets.choice(RETRY_MILLISECONDS)}\n".encode())  # of the first event's block
+        await write(f"retry: {secrets.choice(RETRY_MILLISECONDS)}\n".encode())  # a line in the block of the first event
         async with aclosing(self._news):
             async for news in self._news:
                 body = news.frames if isinstance(news, StoredEvents) else frames_of(news)
                 if connection is not None and len(body) <= SLICE_BYTES and not connection.get_write_buffer_size():
-                    await send({"type": "http.response.body", "body": body, "more_body": True})  # as most are
+                    await send({"type": "http.response.body", "body": body, "more_body": True})  # the usual case
                 else:
                     await write(body)
         await send_while_it_moves(send, {"type": "http.response.body", "body": b""}, connection)
 
 
 async def send_while_it_moves(send: Send, message: Message, connection: Connection | None) -> None:
-    """Wait for the reader as long as it takes something, however little. Raises TimeoutError.
+    """Send a message, and wait for a reader that takes anything at all. Raises TimeoutError.
 
-    uvicorn waits before it takes a message, so one whose waiting was cut short is still to be sent.
+    uvicorn waits before it takes the message, so a message whose wait was cut short is still to be sent.
     """
     unsent = connection.get_write_buffer_size() if connection else 0
     if connection is not None and unsent == 0:
@@ -175,7 +175,7 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def _event_id(text: str, field: str) -> int:
-    """An event id from outside. Raises InvalidRequest."""
+    """Return the event id in this text of a client. Raises InvalidRequest."""
     if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= MAX_EVENT_ID):
         raise InvalidRequest(f"{field}: expected the id of an event, a whole number", field=field)
     return int(text)
@@ -184,9 +184,10 @@ def _event_id(text: str, field: str) -> int:
 async def resume_point(
     services: Services, tenant: str, message_id: str, last_event_id: str | None, after: str | None
 ) -> int | None:
-    """The id to go on behind; None when nothing can follow. Raises MessageNotFound, InvalidRequest.
+    """Return the event id after which to go on; None when nothing can follow.
 
-    The header wins: EventSource repeats the URL, with its `after`, on every reconnect.
+    The header wins over `after`, since EventSource repeats the URL on every reconnect. Raises MessageNotFound,
+    InvalidRequest.
     """
     await services.queue.get(tenant, message_id)
     field, text = ("Last-Event-ID", last_event_id) if last_event_id else ("after", after)
@@ -202,7 +203,7 @@ async def resume_point(
 
 
 def tail_of(services: Services, tenant: str, message_id: str, after: int) -> AsyncGenerator[News]:
-    """The news of a message, with the keep-alive of the settings."""
+    """Return the news of a message, with keep-alives as the settings say."""
     return services.streams.tail(tenant, message_id, after=after, idle_seconds=services.settings.keepalive_seconds)
 
 
@@ -225,9 +226,9 @@ async def stream_message(
     last_event_id: LastEventId = None,
     after: After = None,
 ) -> Response:
-    """Server-sent events: the place in the queue while it waits, the answer piece by piece, the end.
+    """Stream a message as server-sent events: its place in the queue, the answer piece by piece, the end.
 
-    Works at any time, also long after the end, for any number of readers, and leaving it stops nothing.
+    Any number of readers can read it at any time, also long after the end. A reader that leaves stops nothing.
     """
     seen = await resume_point(services, principal.tenant, message_id, last_event_id, after)
     if seen is None:
@@ -236,7 +237,7 @@ async def stream_message(
 
 
 async def stream_of_request(request: Request) -> Response:
-    """`stream_message` without the framework around it, which would keep 10 KiB for as long as the stream is open."""
+    """Call `stream_message` without the framework, which would keep 10 KiB for each open stream."""
     services = services_of(request)
     return await stream_message(
         request.path_params["message_id"],
@@ -262,7 +263,7 @@ async def list_message_events(
     after: After = None,
     limit: Limit = 500,
 ) -> Response:
-    """The log as JSON: what a stream would send, as far as it is written."""
+    """List the stored events: what a stream would send so far."""
     await services.queue.get(principal.tenant, message_id)
     page = await services.log.read(principal.tenant, message_id, after=_event_id(after or "0", "after"), limit=limit)
     events = ",".join(f'{{"id":{e.id},"type":"{e.type}","data":{e.data}}}' for e in page.events)

@@ -1,4 +1,4 @@
-"""WebSocket: the events of many messages over one connection. The frames are in `app.api.websocket_frames`."""
+"""WebSocket `/ws`: the events of many messages over one connection. Its frames are in `app.api.websocket_frames`."""
 
 import asyncio
 import logging
@@ -51,28 +51,28 @@ from .websocket_frames import (
 logger = logging.getLogger(__name__)
 
 MAX_SUBSCRIPTIONS = 1_000
-"""Of one connection."""
+"""Limit of the subscriptions of one connection."""
 
 MAX_REQUESTS = 100
-"""So many frames of one connection may wait for their turn."""
+"""Limit of the frames of one connection that wait for their turn."""
 
 FRAMES_A_TURN = 64
-"""After so many events of one message the others have a turn."""
+"""How many events of one message are sent before other tasks have a turn."""
 
 DRAIN_SECONDS = 1.0
-"""So long a closing connection waits for events that are under way."""
+"""How long a closing connection waits for events that are being sent."""
 
 
 class Ending(NamedTuple):
-    """How a connection ends. A `code` of None: the client is gone."""
+    """How a connection ends. A `code` of None means that the client has gone."""
 
     code: int | None
     reason: str = ""
 
 
 GONE = Ending(None)
-RESTART = Ending(SERVICE_RESTART, "The server restarts; come back in a second or three and subscribe again.")
-TOO_SLOW = Ending(1013, "Nothing was read for too long; come back and subscribe behind the last event.")
+RESTART = Ending(SERVICE_RESTART, "The server restarts. Reconnect in one to three seconds and subscribe again.")
+TOO_SLOW = Ending(1013, "Nothing was read for too long. Reconnect and subscribe after the last event.")
 BINARY = Ending(1003, "Frames are JSON text.")
 
 
@@ -87,7 +87,7 @@ routes = [WebSocketRoute("/ws", talk)]
 
 
 class Session:
-    """One connection: its requests, carried out one after another as they came, and its subscriptions."""
+    """One connection: its subscriptions, and its requests, which are carried out one by one in their order."""
 
     def __init__(self, websocket: WebSocket, services: Services) -> None:
         self._websocket = websocket
@@ -101,7 +101,7 @@ class Session:
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
-        """Talk until one side ends it. Requests that were taken are carried out all the same."""
+        """Serve the connection until one side ends it. Requests that were taken before are still carried out."""
         reading = asyncio.create_task(self._read(), name="websocket reader")
         working = asyncio.create_task(self._work(), name="websocket requests")
         try:
@@ -121,7 +121,7 @@ class Session:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _end(self, ending: Ending) -> None:
-        """The first reason counts."""
+        """Have the connection end for this reason, unless it has another one already."""
         if not self._ending.done():
             self._ending.set_result(ending)
 
@@ -134,7 +134,7 @@ class Session:
             except (WebSocketDisconnect, RuntimeError):  # it is closed already, by the client or by uvicorn
                 return
 
-    # What comes
+    # Received frames
 
     async def _read(self) -> Ending:
         limit = self._services.settings.max_body_bytes
@@ -150,7 +150,7 @@ class Session:
             await self._take(text)
 
     async def _take(self, text: str) -> None:
-        """Have a frame carried out when its turn comes; what is wrong with it is told at once."""
+        """Queue a frame to be carried out. Answer an invalid frame and a ping at once."""
         try:
             request = parse(text)
         except ValidationError as error:
@@ -172,7 +172,7 @@ class Session:
             await self._carry_out(request)
 
     async def _carry_out(self, request: Request) -> None:
-        """Take a frame through the stages that every call passes to the method that serves it."""
+        """Pass a frame through the stages of every call to the method that serves it. Send its error, if any."""
 
         async def serve(scope: Scope, _receive: Receive, _send: Send) -> None:
             await self._serve(request, scope[PRINCIPAL].tenant)
@@ -258,7 +258,7 @@ class Session:
                 429, f"This connection has {MAX_SUBSCRIPTIONS} subscriptions already. Open another one, or end some."
             )
 
-    # What goes
+    # Sent frames
 
     def _follow(self, tenant: str, message_id: str, after: int) -> None:
         self._tails[message_id] = asyncio.create_task(
@@ -266,7 +266,7 @@ class Session:
         )
 
     async def _tail(self, tenant: str, message_id: str, after: int) -> None:
-        """Sends the events of a message; tells when they are over, or why they broke off."""
+        """Send the events of a message. Then tell that they are over, or why they broke off."""
         try:
             if await self._send_events(tenant, message_id, after):
                 await self._answer(Ended(message_id=message_id))
@@ -281,7 +281,7 @@ class Session:
             self._tails.pop(message_id, None)
 
     async def _send_events(self, tenant: str, message_id: str, after: int) -> bool:
-        """Whether the last one was sent; if not, this process stops."""
+        """Send the events. Return False if this process stops before the last one."""
         settings = self._services.settings
         sent = 0
         tail = self._services.streams.tail(tenant, message_id, after=after, idle_seconds=settings.keepalive_seconds)
@@ -306,7 +306,7 @@ class Session:
         await self._write(answer.model_dump_json())
 
     async def _write(self, text: str) -> None:
-        """Send a frame behind those before it. Waits for a client that reads; one that does not is sent away."""
+        """Send a frame after those before it. Wait for a slow client; disconnect one that reads nothing."""
         message: Message = {"type": "websocket.send", "text": text}
         async with self._turn:
             if self._deaf:
@@ -314,7 +314,7 @@ class Session:
             try:
                 await send_while_it_moves(self._websocket.send, message, self._connection)
             except TimeoutError:
-                logger.warning("A WebSocket took nothing for too long and was sent away")
+                logger.warning("A WebSocket read nothing for too long and was closed")
                 self._deaf = True
                 self._end(TOO_SLOW)
             except (WebSocketDisconnect, RuntimeError):  # closed, by the client or by uvicorn

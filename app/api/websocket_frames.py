@@ -1,6 +1,6 @@
-"""What goes over a WebSocket: one JSON object a text frame. The connection itself is in `app.api.websocket`.
+"""The frames of a WebSocket: one JSON object in each text frame. The connection is in `app.api.websocket`.
 
-Clients write frames by `docs/reference/websocket.md` and its JSON Schema, which is made of these models by `make docs`.
+`docs/reference/websocket.md` describes them to clients. `make docs` makes its JSON Schema from these models.
 """
 
 import json
@@ -24,7 +24,7 @@ from .schemas.submissions import MessageAnswer, MessageCreate
 from .streaming import MAX_EVENT_ID
 
 RequestId = Annotated[
-    Text, Field(min_length=1, max_length=128, description="Chosen by the client; the answer to the frame has it too.")
+    Text, Field(min_length=1, max_length=128, description="Chosen by the client. The answer to the frame repeats it.")
 ]
 IdempotencyKey = Annotated[
     str,
@@ -33,7 +33,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=MAX_KEY_LENGTH,
         pattern="^[!-~]+$",
-        description="Names the message, so that it is stored once however often it is sent within a day.",
+        description="Names the message, so that it is stored only once, however often it is sent within a day.",
     ),
 ]
 MessageId = Annotated[str, Field(strict=True, description="The message's id, as `accepted` gave it.")]
@@ -45,7 +45,7 @@ def _example(**fields: Any) -> ConfigDict:
 
 @needs(AccessScope.SUBMIT)
 class Submit(MessageCreate):
-    """Take a message into the queue. The answer is `accepted`, then its events."""
+    """Put a message into the queue. The answer is `accepted`, then its events."""
 
     model_config = _example(
         type="submit", request_id="1", message="What is the capital of France?", priority="normal", thread_id=THREAD_ID
@@ -59,7 +59,7 @@ class Submit(MessageCreate):
 
 @needs(AccessScope.READ)
 class Subscribe(BaseModel):
-    """Send the events of a message. The answer is `subscribed`, then the events behind `after`, then `ended`."""
+    """Send the events of a message. The answer is `subscribed`, then the events after `after`, then `ended`."""
 
     model_config = _example(type="subscribe", request_id="2", message_id=MESSAGE_ID, after=17)
 
@@ -73,7 +73,7 @@ class Subscribe(BaseModel):
 
 @needs(AccessScope.READ)
 class Unsubscribe(BaseModel):
-    """Send no more events of a message; it goes on. The answer is `unsubscribed`."""
+    """Send no more events of a message, which goes on. The answer is `unsubscribed`."""
 
     model_config = _example(type="unsubscribe", request_id="3", message_id=MESSAGE_ID)
 
@@ -84,7 +84,7 @@ class Unsubscribe(BaseModel):
 
 @needs(AccessScope.CONTROL)
 class Cancel(BaseModel):
-    """Cancel a message in any state but an end. The answer is `cancelled`, or `cancelling` while it is stopped."""
+    """Cancel an unfinished message. The answer is `cancelled`, or `cancelling` while the message is being stopped."""
 
     model_config = _example(type="cancel", request_id="4", message_id=MESSAGE_ID)
 
@@ -95,9 +95,9 @@ class Cancel(BaseModel):
 
 @needs(AccessScope.CONTROL)
 class Resume(MessageAnswer):
-    """Answer what an interrupted message asks, with `value`, or with `values` by the questions' ids.
+    """Answer an interrupted message, with `value`, or with `values` by the ids of its questions.
 
-    The answer is `resumed`. The events that follow go to the subscribers of the message.
+    The answer is `resumed`. Subscribers of the message get the events that follow.
     """
 
     model_config = _example(type="resume", request_id="5", message_id=MESSAGE_ID, value="yes")
@@ -128,7 +128,7 @@ class _Answer(BaseModel):
 
 
 class Accepted(MessageAccepted):
-    """The message is stored; it survives a crash of the server from here on."""
+    """The message is stored and survives a crash of the server."""
 
     model_config = ConfigDict(**_OURS, json_schema_extra={})
 
@@ -139,7 +139,7 @@ class Accepted(MessageAccepted):
 
 
 class Subscribed(_Answer):
-    """The events behind `after` follow."""
+    """The events after `after` follow."""
 
     type: Literal["subscribed"] = "subscribed"
     message_id: str
@@ -170,7 +170,7 @@ class Cancelling(_Answer):
 
 
 class Resumed(_Answer):
-    """The answer is taken; the message is queued again, at the head of its thread."""
+    """The answer is stored, and the message is queued again at the head of its thread."""
 
     type: Literal["resumed"] = "resumed"
     message_id: str
@@ -186,7 +186,7 @@ class Pong(_Answer):
 
 
 class Event(BaseModel):
-    """An event of a message: what its stream of server-sent events has. `id` is null where the log does not keep it."""
+    """An event of a message, as in its stream of server-sent events. `id` is null if the log does not keep it."""
 
     model_config = _OURS
 
@@ -233,12 +233,12 @@ _request_id = TypeAdapter[str | None](RequestId | None)
 
 
 def parse(text: str) -> Request:
-    """The frame of a client. Raises ValidationError."""
+    """Return the frame of a client. Raises ValidationError."""
     return _clients.validate_json(text)
 
 
 def request_id_of(text: str) -> str | None:
-    """The id in a frame that could not be parsed, where it has a usable one."""
+    """Return the id of a frame that could not be parsed; None if it has no usable one."""
     try:
         return _request_id.validate_python(from_json(text)["request_id"])
     except (ValueError, TypeError, LookupError):
@@ -246,7 +246,7 @@ def request_id_of(text: str) -> str | None:
 
 
 def malformed(error: ValidationError) -> Response:
-    """What `parse` found, as the same problem that HTTP would answer; a kind of frame is no part of a field's name."""
+    """Return the errors of `parse` as the problem that HTTP would answer. Field names leave out the kind of frame."""
     found: list[dict[str, Any]] = []
     model = None
     for each in error.errors(include_url=False, include_input=False):
@@ -261,19 +261,19 @@ def malformed(error: ValidationError) -> Response:
 
 
 def event_text(message_id: str, number: int | None, event: str, data: str) -> str:
-    """An `Event` around data that are JSON already: no reader of an event has it encoded once more."""
+    """Return an `Event` with data that are JSON already, so that no event is encoded for each reader."""
     shown = "null" if number is None else number
     return f'{{"type":"event","message_id":{json.dumps(message_id)},"id":{shown},"event":"{event}","data":{data}}}'
 
 
 def error_text(problem: Response, *, request_id: str | None = None, message_id: str | None = None) -> str:
-    """An `Error` around the body of a problem."""
+    """Return an `Error` with the body of a problem."""
     ids = f'"request_id":{json.dumps(request_id)},"message_id":{json.dumps(message_id)}'
     return f'{{"type":"error",{ids},"problem":{bytes(problem.body).decode().rstrip()}}}'
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of the frames: `ClientFrame` and `ServerFrame` among its definitions."""
+    """Return the JSON Schema of the frames. Its definitions include `ClientFrame` and `ServerFrame`."""
     adapters: Sequence[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = (
         ("ClientFrame", "validation", TypeAdapter(ClientFrame)),
         ("ServerFrame", "serialization", TypeAdapter(ServerFrame)),

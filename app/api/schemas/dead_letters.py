@@ -9,11 +9,11 @@ from ...policy.wait_estimate import NOTHING, WaitEstimate
 from .examples import ACCEPTED_EXAMPLE, CREATED, ENDED, MESSAGE_ID, STARTED, THREAD_ID, example
 from .messages import MessageAccepted
 
-TAIL = "Each stands at the tail of its thread."
+TAIL = "Each message is at the tail of its thread."
 
 
 class DeadLetter(BaseModel):
-    """A message that has failed for good: why in one sentence, and each attempt that failed."""
+    """A message that has failed for good, with the reason in one sentence and each failed attempt."""
 
     model_config = example(
         message_id=MESSAGE_ID,
@@ -62,7 +62,7 @@ class DeadLetter(BaseModel):
 
     @classmethod
     def of(cls, message: Message, attempts: list[FailedAttempt]) -> "DeadLetter":
-        """From the domain's message."""
+        """Return the reply for a message."""
         same = ("priority", "thread_id", "agent", "created_at", "error", "error_code", "fingerprint", "attempt")
         return cls.model_construct(
             message_id=message.id,
@@ -76,12 +76,12 @@ class DeadLetter(BaseModel):
 
 
 def reason_of(message: Message) -> str:
-    """Why a message is a dead letter."""
+    """Return why a message is a dead letter."""
     match message.error_code:
         case "worker_lost":
             return f"Its workers were lost {message.crashes} times."
         case "interrupt_expired":
-            return "It asked a human, and no answer came in time."
+            return "It waited for an answer of a human, which did not come in time."
     if message.attempt <= 1:
         return "It failed in its first attempt and was not tried again."
     return f"The last of its {message.attempt} attempts failed."
@@ -94,7 +94,7 @@ class DeadLetterList(BaseModel):
 
 
 class DeadLetterGroups(BaseModel):
-    """Dead letters by the kind of their failure, the kind that failed last first."""
+    """Dead letters by the kind of their failure, the most recent kind first."""
 
     model_config = example(
         groups=[
@@ -117,28 +117,28 @@ class MessageRequeued(MessageAccepted):
 
     model_config = example(
         **ACCEPTED_EXAMPLE,
-        message="It stands at the tail of its thread.",
+        message="The message is at the tail of its thread.",
     )
 
     message: str
 
     @classmethod
     def of(cls, message: Message, wait_estimate: WaitEstimate = NOTHING) -> "MessageRequeued":
-        """From the domain's message."""
+        """Return the reply for a message."""
         where = "queue" if message.thread_id is None else "thread"
         accepted = MessageAccepted.of(message, wait_estimate)
-        return cls.model_construct(**dict(accepted), message=f"It stands at the tail of its {where}.")
+        return cls.model_construct(**dict(accepted), message=f"The message is at the tail of its {where}.")
 
 
 class MessagesRequeued(BaseModel):
-    """The messages that are queued again, in the order in which they now stand."""
+    """The messages that are queued again, in their new order."""
 
     requeued: list[MessageRequeued]
     message: str = TAIL
 
 
 class MessagesPurged(BaseModel):
-    """The messages that are deleted, with what only they needed of the agents' memory."""
+    """The messages that are deleted, together with the parts of the agents' memory that only they needed."""
 
     model_config = example(purged=[MESSAGE_ID])
 

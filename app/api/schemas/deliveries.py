@@ -10,7 +10,7 @@ from .examples import ENDED, MESSAGE_ID, THREAD_ID, example
 
 
 class DeliveryView(DeliveryRecord):
-    """A call of a message's webhook: the state it tells, how far the delivery came, and every try."""
+    """A call of a message's webhook: its event, the state of the delivery, and every try."""
 
     model_config = example(
         id=f"{MESSAGE_ID}.1",
@@ -34,6 +34,6 @@ class DeliveryView(DeliveryRecord):
 
 
 class DeliveryList(BaseModel):
-    """Deliveries: of one message the oldest first, of all messages the newest first."""
+    """Deliveries. Those of one message are listed oldest first, those of all messages newest first."""
 
     deliveries: list[DeliveryView]

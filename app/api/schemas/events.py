@@ -1,7 +1,7 @@
-"""The events of a message as the API's description has them: a union that is told apart by `type`.
+"""The events of a message in the API's description: a union with the discriminator `type`.
 
-The server sends stored events as they are written and makes none of these objects. They are for the description, and so
-for the clients that are generated from it; `tests/integration/test_generated_clients.py` holds real events against it.
+The server sends stored events as they are and makes none of these objects. They are for the description and for the
+clients that are generated from it. `tests/integration/test_generated_clients.py` compares real events with them.
 """
 
 from typing import Annotated, Any, Literal, TypeAlias, get_args
@@ -20,7 +20,7 @@ DISCARD_FROM = "Forget the events from this id on, up to this one."
 
 
 class WaitingData(BaseModel):
-    """The message is queued. Sent at first, and when its position or its reason changes."""
+    """The message is queued. Sent first, and again when its position or its reason changes."""
 
     model_config = example(
         state="queued",
@@ -40,7 +40,7 @@ class WaitingData(BaseModel):
 
 
 class ResetData(BaseModel):
-    """The log no longer reaches back to where the reader was. `text` is the answer; the terminal event follows."""
+    """The log no longer has the events after the reader's. `text` is the answer; the terminal event follows."""
 
     state: MessageState
     text: str
@@ -60,7 +60,7 @@ class _Piece(BaseModel):
 
 
 class TextChunk(_Piece):
-    """Text of the answer (`content`), or of the model's reasoning where it shows that."""
+    """Text of the answer (`content`), or of the model's reasoning if the model shows it."""
 
     type: Literal["content", "reasoning"]
     chunk: str
@@ -105,7 +105,7 @@ class CustomChunk(_Piece):
 
 
 class DiscardChunk(_Piece):
-    """The text of a message is taken back, it is not the answer. `kept`: the message stays in the conversation."""
+    """The text of a message is not the answer and is taken back. `kept`: the message stays in the conversation."""
 
     type: Literal["discard"]
     chunk: str
@@ -131,7 +131,7 @@ class RetryData(BaseModel):
 
 
 class InterruptedData(BaseModel):
-    """The agent asks a human. The stream stays open for what follows the answer."""
+    """The agent asks a human. The stream stays open for the events after the answer."""
 
     state: Literal["interrupted"]
     attempt: int = Field(description=EVENT_ATTEMPT)
@@ -140,7 +140,7 @@ class InterruptedData(BaseModel):
 
 
 class ResumedData(BaseModel):
-    """The answer came, and the message is queued again. The step that asked is run anew."""
+    """The answer came, and the message is queued again. The step that asked is run again."""
 
     state: Literal["queued"]
     discard_from: int = Field(description=DISCARD_FROM)
@@ -156,7 +156,7 @@ class DoneData(BaseModel):
     state: Literal["completed"]
     result: str
     completed_at: Moment
-    output: Any = Field(None, description="What a run without text came to, such as a structured response.")
+    output: Any = Field(None, description="The result of a run without text, such as a structured response.")
 
 
 class ErrorData(BaseModel):
@@ -278,7 +278,7 @@ class StreamEvent(RootModel[Annotated[_Kinds, Field(discriminator="type")]]):
 
 
 class EventList(BaseModel):
-    """Events behind `after`, oldest first. `last_event_id` is the newest one that exists."""
+    """Events after `after`, oldest first. `last_event_id` is the id of the newest event in the log."""
 
     model_config = example(
         message_id=MESSAGE_ID,

@@ -56,5 +56,5 @@ STATUS_EXAMPLE: dict[str, Any] = {
 
 
 def example(**fields: Any) -> ConfigDict:
-    """The configuration of a reply with this example in the API's description."""
+    """Return the configuration of a model with this example in the API's description."""
     return ConfigDict(json_schema_extra={"examples": [fields]})

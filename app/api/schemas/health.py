@@ -8,14 +8,14 @@ from .examples import example
 
 
 class Check(BaseModel):
-    """One thing that has to work. `detail` says what is wrong, empty when nothing is."""
+    """One thing that has to work. `detail` says what is wrong; it is empty when nothing is."""
 
     ok: bool
     detail: str
 
 
 class Health(BaseModel):
-    """`healthy`, `starting` while agents load, or `degraded`; `checks` by name; the agents that this process runs."""
+    """`status` is `healthy`, `degraded`, or `starting` while agents load. `agents` are those of this process."""
 
     model_config = example(
         status="healthy",

@@ -14,7 +14,7 @@ class ProblemError(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457. `code` is stable, `detail` says what to do, `state` is that of the message where it is in the way."""
+    """A problem of RFC 9457. `code` is stable, `detail` says what to do, `state` is that of the message."""
 
     model_config = example(
         type="about:blank",

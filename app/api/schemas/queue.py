@@ -18,7 +18,7 @@ RUNNING = {
 
 
 class QueuedMessage(BaseModel):
-    """A message that waits."""
+    """A message that is queued."""
 
     id: str
     priority: Priority
@@ -29,7 +29,7 @@ class QueuedMessage(BaseModel):
 
 
 class ProcessingMessage(BaseModel):
-    """A message that a worker has."""
+    """A message that is being processed."""
 
     id: str
     priority: Priority
@@ -77,7 +77,7 @@ class QueueState(BaseModel):
 
     @classmethod
     def of(cls, summary: QueueSummary, *, paused: bool) -> "QueueState":
-        """From the domain's summary."""
+        """Return the reply for a summary."""
         shared = ("id", "priority", "thread_id", "agent")
         processing = [
             ProcessingMessage.model_construct(
@@ -101,7 +101,7 @@ class QueueState(BaseModel):
 
 
 class WorkerList(BaseModel):
-    """Processes that run messages, of all hosts, the oldest first; one that has been silent for a lease is left out."""
+    """Processes on all hosts that run messages, oldest first. Those without a heartbeat for a lease are left out."""
 
     model_config = example(
         workers=[
@@ -121,7 +121,7 @@ class WorkerList(BaseModel):
 
 
 class QueuePaused(BaseModel):
-    """Whether the queue is paused. What runs goes on, and messages are accepted."""
+    """Whether the queue is paused. Running messages go on, and new ones are accepted."""
 
     model_config = example(paused=True)
 

@@ -21,7 +21,7 @@ MessageIds = Annotated[list[Name], Field(min_length=1, max_length=MAX_SELECTED)]
 
 
 class DeadLetterFilter(BaseModel):
-    """Which are meant: those that have all of what is given; without anything, all."""
+    """Dead letters that match all given fields; all dead letters if none is given."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -32,12 +32,12 @@ class DeadLetterFilter(BaseModel):
     fingerprint: Name | None = None
 
     def chosen(self) -> MessageFilter:
-        """In the words of the domain."""
+        """Return the filter of the queue."""
         return MessageFilter(**dict(self))
 
 
 class DeadLetterSelection(BaseModel):
-    """Dead letters by their ids, or by a filter with how many it is expected to mean."""
+    """Dead letters by their ids, or by a filter and the number that it is expected to match."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -52,11 +52,11 @@ class DeadLetterSelection(BaseModel):
     message_ids: MessageIds | None = None
     filter: DeadLetterFilter | None = None
     expected_count: Annotated[int, Field(strict=True, ge=0, le=MAX_SELECTED)] | None = Field(
-        None, description="Needed with a filter: when it means another number of messages, nothing is done."
+        None, description="Needed with a filter. Nothing is done if the filter matches another number of messages."
     )
 
     def selection(self) -> Selection:
-        """What the queue is told. Raises InvalidRequest."""
+        """Return the selection of the queue. Raises InvalidRequest."""
         if (self.message_ids is None) == (self.filter is None):
             raise InvalidRequest("filter: expected either message_ids or a filter", field="filter")
         if self.filter is None:
@@ -78,18 +78,18 @@ States = Annotated[ListedStates, BeforeValidator(_listed, json_schema_input_type
 
 
 class UnfinishedFilter(DeadLetterFilter):
-    """Which unfinished messages are meant: those that have all of what is given, at least one thing."""
+    """Unfinished messages that match all given fields. At least one field is needed."""
 
     state: States | None = Field(
         None, description="`queued`, `processing` or `interrupted`, or a list of them; all of them by default."
     )
 
     def chosen(self) -> MessageFilter:
-        """In the words of the domain. Raises InvalidRequest."""
+        """Return the filter of the queue. Raises InvalidRequest."""
         fields = dict(self)
         states = fields.pop("state")
         if states is None and not any(fields.values()):
-            raise InvalidRequest("filter: expected at least one thing that the messages have", field="filter")
+            raise InvalidRequest("filter: expected at least one field", field="filter")
         if states is not None and (ended := TERMINAL.intersection(states)):
             raise InvalidRequest(
                 f"filter.state: messages that are {min(ended)} cannot be cancelled", field="filter.state"
@@ -106,16 +106,16 @@ class UnfinishedSelection(BaseModel):
 
     filter: UnfinishedFilter
     expected_count: Annotated[int, Field(strict=True, ge=0, le=MAX_SELECTED)] | None = Field(
-        None, description="When the filter means another number of messages, nothing is done."
+        None, description="Nothing is done if the filter matches another number of messages."
     )
 
     def selection(self) -> Selection:
-        """What the queue is told. Raises InvalidRequest."""
+        """Return the selection of the queue. Raises InvalidRequest."""
         return Selection(chosen=self.filter.chosen(), expected_count=self.expected_count)
 
 
 class MessagesCancelled(BaseModel):
-    """`cancelled` have ended, `stopping` are being stopped and will end as cancelled."""
+    """Messages in `cancelled` have ended. Those in `stopping` are being stopped and will end as cancelled."""
 
     model_config = example(cancelled=[MESSAGE_ID], stopping=[])
 

@@ -30,7 +30,7 @@ MAX_URL_LENGTH = 2048
 
 
 def _rfc3339(value: object) -> object:
-    """Refuse the other forms of a time that Pydantic takes, such as numbers."""
+    """Return a time in the form of RFC 3339. Raises ValueError for other forms that Pydantic takes, such as numbers."""
     if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d", value):
         raise ValueError("expected a time of RFC 3339, such as 2030-01-31T09:00:00Z")
     return value
@@ -47,11 +47,11 @@ class MessageCreate(BaseModel):
     )
 
     message: Annotated[Text, Field(min_length=1), AfterValidator(not_blank)] = Field(
-        description="What the user says. Not blank."
+        description="The text of the user. Not blank."
     )
-    priority: Priority = Field(Priority.NORMAL, description="Claimed before all less urgent ones.")
+    priority: Priority = Field(Priority.NORMAL, description="A message is claimed before all less urgent ones.")
     thread_id: ThreadId | None = Field(
-        None, description="The conversation it belongs to; a new id begins one. Without it, the message stands alone."
+        None, description="The thread of the message; a new id begins a thread. Without it, the message stands alone."
     )
     agent: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
         None, description="The agent's name; the server's first one by default."
@@ -63,10 +63,10 @@ class MessageCreate(BaseModel):
         None, description="Seconds that one try may take; the server's setting by default."
     )
     run_at: Annotated[AwareDatetime, BeforeValidator(_rfc3339)] | None = Field(
-        None, description="Not to be run before this time, which is to come and within a year."
+        None, description="The message is not run before this time, which must be in the future and within a year."
     )
     delay_seconds: Annotated[float, Field(strict=True, ge=0, le=MAX_DELAY_SECONDS, allow_inf_nan=False)] | None = Field(
-        None, description="Not to be run before so many seconds from now. Not together with `run_at`."
+        None, description="The message is not run before this many seconds from now. Not together with `run_at`."
     )
     if_busy: IfBusy = Field(
         IfBusy.ENQUEUE,
@@ -75,12 +75,13 @@ class MessageCreate(BaseModel):
         "`rollback` cancels them and has the agent forget all that they did. All but `enqueue` need a `thread_id`.",
     )
     webhook_url: Annotated[Text, Field(min_length=1, max_length=MAX_URL_LENGTH)] | None = Field(
-        None, description="Told when the message has ended, with a signed POST of its last event; see `webhook_events`."
+        None,
+        description="Gets a signed POST with the last event of the message when it has ended; see `webhook_events`.",
     )
     webhook_events: Annotated[list[WebhookEvent], Field(min_length=1, max_length=len(WebhookEvent))] | None = Field(
         None,
-        description="What the `webhook_url` is told of: `completed`, `failed` and `cancelled` by default; with "
-        "`interrupted`, also each question to a human.",
+        description="The events that the `webhook_url` receives: `completed`, `failed` and `cancelled` by default; "
+        "with `interrupted`, also each question to a human.",
     )
 
     @field_validator("delay_seconds")
@@ -105,7 +106,7 @@ class MessageCreate(BaseModel):
         return value
 
     def submission(self) -> Submission:
-        """What the queue is asked to accept."""
+        """Return the submission for the queue."""
         options = None
         if self.max_attempts is not None or self.timeout is not None:
             options = MessageOptions(max_attempts=self.max_attempts, timeout_seconds=self.timeout)
@@ -135,7 +136,7 @@ class MessageBatch(BaseModel):
 
 
 class MessageChange(BaseModel):
-    """What may be changed of a queued message."""
+    """A change to a queued message."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"priority": "high"}]})
 
@@ -143,7 +144,7 @@ class MessageChange(BaseModel):
 
 
 class MessageAnswer(BaseModel):
-    """The answer to an interrupted message: `value` when it asks one question, else `values` by the questions' ids."""
+    """The answer to an interrupted message: `value` for one question, or `values` by the ids of the questions."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"value": "yes"}, {"values": {"6c53cbb3d1a5": True}}]}
@@ -153,7 +154,7 @@ class MessageAnswer(BaseModel):
     values: dict[str, Any] | None = Field(None, description="Any JSON for each question.")
 
     def answer(self) -> Answer:
-        """What the queue is told. Raises InvalidRequest unless just one of both was given."""
+        """Return the answer for the queue. Raises InvalidRequest unless exactly one of the two fields was given."""
         if (self.values is not None) == ("value" in self.model_fields_set):
             raise InvalidRequest("value: expected either value or values", field="value")
         return Answer(self.value, self.values)

@@ -9,7 +9,7 @@ from .messages import MessageStatus
 
 
 class ThreadSummary(BaseModel):
-    """A conversation in the list."""
+    """A thread in the list."""
 
     model_config = example(
         thread_id=THREAD_ID,
@@ -27,12 +27,12 @@ class ThreadSummary(BaseModel):
 
     @classmethod
     def of(cls, thread: Thread) -> "ThreadSummary":
-        """From the domain's thread."""
+        """Return the reply for a thread."""
         return cls.model_construct(**{name: getattr(thread, name) for name in cls.model_fields})
 
 
 class ThreadDetails(BaseModel):
-    """A conversation with its messages counted by state."""
+    """A thread with its messages counted by state."""
 
     model_config = example(
         thread_id=THREAD_ID,
@@ -50,12 +50,12 @@ class ThreadDetails(BaseModel):
 
     @classmethod
     def of(cls, thread: Thread) -> "ThreadDetails":
-        """From the domain's thread."""
+        """Return the reply for a thread."""
         return cls.model_construct(**{name: getattr(thread, name) for name in cls.model_fields})
 
 
 class ThreadMessages(BaseModel):
-    """The messages of a conversation, oldest first; `total_messages` counts all, whatever the page."""
+    """The messages of a thread, oldest first. `total_messages` counts those of all pages."""
 
     thread_id: str
     total_messages: int
