@@ -21,9 +21,9 @@ OWN_SITES = frozenset((b"same-origin", b"none"))
 """Values of `Sec-Fetch-Site` for pages of the server's own origin and for what the user did in the browser itself."""
 
 FOREIGN = (
-    "A page of another site may not do this. Call the server from a page of its own host, or from a program that is no "
-    "browser. If the page is of this host, have the proxy in front pass `Host` on as it came. If it is a page of yours "
-    "on another host, name its origin in CORS_ORIGINS."
+    "A page of another site may not do this. Call the server from a page of its own host, or from a program other than "
+    "a browser. If the page is of this host, have the proxy in front pass `Host` on unchanged. If it is your own page on "
+    "another host, name its origin in CORS_ORIGINS."
 )
 
 
