@@ -22,8 +22,8 @@ OWN_SITES = frozenset((b"same-origin", b"none"))
 
 FOREIGN = (
     "A page of another site may not do this. Call the server from a page of its own host, or from a program other than "
-    "a browser. If the page is of this host, have the proxy in front pass `Host` on unchanged. If it is your own page on "
-    "another host, name its origin in CORS_ORIGINS."
+    "a browser. If the page is of this host, have the proxy in front pass `Host` on unchanged. If it is your own page "
+    "on another host, name its origin in CORS_ORIGINS."
 )
 
 
