@@ -17,7 +17,7 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from .access.rule import Access
 from .agent_processor import AgentProcessor
-from .agents.base import Agent, AgentMemory
+from .agents.base import Agent
 from .agents.embedded import EmbeddedModel
 from .agents.functions import FunctionAgent, is_answering
 from .agents.import_path import load_attribute, make_importable
@@ -29,6 +29,7 @@ from .config import Settings, place_of
 from .errors import AgentQueueError, StoreError, StoreRefused, StoreUnavailable
 from .events.tail import Streams
 from .maintenance import Maintenance
+from .models.memory import AgentMemory
 from .observability.logging import Redactor, configure_logging
 from .observability.outages import Outage
 from .policy.state_types import wrong_names
@@ -43,7 +44,7 @@ from .worker import QueueWorker
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
 
-    from .checkpoints.factory import Saver
+    from .checkpoints.saver import FencedSaver
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Agents:
         self._checkpoint_url = checkpoint_url(settings)
         self._store = store
         self._resources = AsyncExitStack()
-        self._saver: Saver | None = None
+        self._saver: FencedSaver | None = None
         self._opening = asyncio.Lock()
         self._late_memory = LazyMemory(self._open_memory)
         self._embedded = EmbeddedModel()
@@ -167,7 +168,7 @@ class Agents:
         self._resources.push_async_callback(client.aclose)
         return client
 
-    async def _open_memory(self) -> "Saver":
+    async def _open_memory(self) -> "FencedSaver":
         async with self._opening:
             if self._saver is None:
                 await asyncio.to_thread(saver_opener, self._checkpoint_url)

@@ -4,9 +4,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from .agents.base import AgentMemory
 from .config import Settings
 from .errors import AgentQueueError
+from .models.memory import AgentMemory
 from .observability.outages import Outage
 from .store.ports import UpkeepStore
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
-from .agents.base import AgentMemory
 from .agents.registry import AgentRegistry
 from .errors import (
     DeliveryNotFound,
@@ -23,6 +22,7 @@ from .errors import (
 from .events.wait_estimates import WaitEstimates
 from .models.attempts import FailedAttempt
 from .models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, WebhookEvent
+from .models.memory import AgentMemory
 from .models.messages import (
     Accepted,
     DeadLetterGroup,

@@ -1,6 +1,6 @@
 """What an agent is to the rest of the system: something that answers a message piece by piece."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -95,22 +95,3 @@ class Agent(Protocol):
 
     async def fence_off(self, task: AgentTask) -> None:
         """Take the right to write to the agent's memory from an attempt that does not stop."""
-
-
-class AgentMemory(Protocol):
-    """What agents remember, by memory key."""
-
-    async def forget(self, memory_keys: list[str]) -> None:
-        """Drop all that is remembered under these keys."""
-
-    async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
-        """Drop the steps of these messages, so that the newest of the others is the end of the conversation.
-
-        Takes the right to write as any step of the attempt does. Raises LeaseLost.
-        """
-
-    async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
-        """Drop what tasks wrote behind the newest checkpoints, so that the unfinished step is run again.
-
-        The answers of humans that a task has taken stay. Takes the right to write. Raises LeaseLost.
-        """

@@ -16,8 +16,9 @@ from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 
 from ..errors import AgentUnavailable
+from ..models.memory import AgentMemory
 from ..models.parts import Part
-from .base import Agent, AgentDrained, AgentInterrupted, AgentMemory, AgentTask, FinalResult
+from .base import Agent, AgentDrained, AgentInterrupted, AgentTask, FinalResult
 from .langgraph import LangGraphAgent
 
 if TYPE_CHECKING:

@@ -19,12 +19,12 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command, Interrupt, Overwrite, StateSnapshot
 
 from ..errors import AgentQueueError, AgentUnavailable, LeaseLost, StoreError
-from ..models.memory import MEMORY_ANSWERS_KEY, MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY
+from ..models.memory import MEMORY_ANSWERS_KEY, MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY, AgentMemory
 from ..models.parts import Part
 from ..policy.failures import described
 from ..policy.state_types import explained, watch_refusals
 from ..text import storable_json
-from .base import AgentDrained, AgentInterrupted, AgentMemory, AgentTask, FinalResult
+from .base import AgentDrained, AgentInterrupted, AgentTask, FinalResult
 from .human_answers import HumanAnswers
 from .model_calls import ModelCalls
 from .parts_of_stream import Answer, id_of

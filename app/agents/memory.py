@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from ..errors import StoreUnavailable
-from .base import AgentMemory
+from ..models.memory import AgentMemory
 from .loop import AgentLoop
 
 ANSWER_SECONDS = 30.0

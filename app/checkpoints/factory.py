@@ -11,11 +11,7 @@ from ..config import Settings, place_of
 from ..errors import ConfigurationError, MissingDriver
 
 if TYPE_CHECKING:
-    from .postgres import FencedPostgresSaver
-    from .redis import FencedRedisSaver
-    from .sqlite import FencedSqliteSaver
-
-    Saver = FencedSqliteSaver | FencedPostgresSaver | FencedRedisSaver
+    from .saver import FencedSaver
 
 MEMORY = "memory://"
 SQLITE = "sqlite:///"
@@ -77,7 +73,7 @@ def _extra(name: str, variable: str = "CHECKPOINT_URL") -> Iterator[None]:
         raise MissingDriver(variable, name, error) from error
 
 
-def saver_opener(url: str) -> "Callable[[str, Collection[str]], AbstractAsyncContextManager[Saver]]":
+def saver_opener(url: str) -> "Callable[[str, Collection[str]], AbstractAsyncContextManager[FencedSaver]]":
     """Return what opens the saver for a queue's id and the allowed types. Imports LangGraph, which takes seconds."""
     if url.startswith(POSTGRES):
         with _extra("postgres"):
@@ -109,7 +105,7 @@ async def check_server(url: str) -> None:
 
 
 @asynccontextmanager
-async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ()) -> "AsyncIterator[Saver]":
+async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ()) -> "AsyncIterator[FencedSaver]":
     """The saver at this URL, for the messages of the queue with this id. `state_types` is ALLOWED_STATE_TYPES."""
     async with saver_opener(url)(queue_id, state_types) as saver:
         yield saver

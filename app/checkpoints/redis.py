@@ -1,14 +1,7 @@
 """A LangGraph saver on plain Redis or Valkey, no modules, with a fence as in `app.checkpoints.sqlite`.
 
-A conversation has three keys. `fence` is a hash with the mark of its newest attempt. `rows` is a hash of all that is
-saved, by name, and `index` a sorted set of the names of checkpoints and writes, all with score 0, so in the order of
-the names. The parts of a name are joined by NUL:
-
-    c  namespace  checkpoint id                       a checkpoint without its values, and its metadata
-    w  namespace  checkpoint id  task id  number      a write of a task that belongs to a checkpoint
-    v  namespace  channel  version                    a channel's value, once for all checkpoints that have this version
-
-A row is a header in JSON, a NUL, and what the serializer made. Each write is one script that looks at the fence first.
+A row is a header in JSON, a NUL, and what the serializer made; `app.checkpoints.redis_rows` names the rows. Each write
+is one script that looks at the fence first.
 """
 
 import json
@@ -16,7 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from importlib.resources import files
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -34,60 +27,45 @@ from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from typing_extensions import override
 
 from ..errors import StoreError
 from ..store.redis import connection
-from .answers import KEPT_NUMBER, note_answers, settled
-from .fence import config_of, input_task_of, keep_read, kept_read, lease_lost, mark_of, metadata_of
-from .serializer import Serializer
-from .threads import CalledFromThreads
+from .answers import Writes
+from .fence import config_of, lease_lost, place_of
+from .redis_rows import NUL, CheckpointRow, keys_of, newest, parts_of, unfinished, unneeded, value_name
+from .saver import FencedSaver
 
-PREFIX = "{agent_queue}:checkpoint:"
-NUL = "\0"
 SCAN_COUNT = 1000
 TIMEOUT_SECONDS = 5
 
 
-class _Row(NamedTuple):
-    """A checkpoint as it is stored."""
-
-    namespace: str
-    id: str
-    parent_id: str | None
-    values: list[str]
-    checkpoint: Checkpoint
-    metadata: CheckpointMetadata
-
-    @property
-    def name(self) -> str:
-        return NUL.join(("c", self.namespace, self.id))
-
-
-class FencedRedisSaver(CalledFromThreads):
-    """A saver whose writes carry the attempt's fence in `configurable`. Meets `app.agents.base.AgentMemory`."""
+class FencedRedisSaver(FencedSaver):
+    """The agents' memory on Redis or Valkey."""
 
     def __init__(self, client: Redis, queue_id: str, state_types: Collection[str]) -> None:
-        super().__init__(Serializer(state_types))
+        super().__init__(queue_id, state_types)
         self._client = client
-        self._queue_id = queue_id
         self._take = client.register_script(_lua("fence", "take"))
-        self._save = client.register_script(_lua("fence", "save"))
-        self._read = client.register_script(_lua("fence", "read"))
+        self._write = client.register_script(_lua("fence", "save"))
+        self._look_up = client.register_script(_lua("fence", "read"))
 
-    def get_next_version(self, current: str | None, channel: None) -> str:  # noqa: ARG002  LangGraph's
+    @override
+    def get_next_version(self, current: str | None, channel: None) -> str:
         """Versions in the order of their texts; two branches of a conversation never make the same one."""
         number = 1 if current is None else int(current.partition(".")[0]) + 1
         return f"{number:020}.{secrets.token_hex(8)}"
 
-    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
-        if kept := kept_read(config):
-            return kept.pop()
-        found = await self._tuple(config, config["configurable"].get("checkpoint_ns", ""), get_checkpoint_id(config))
-        keep_read(config, found)
-        note_answers(config, found)
-        return found
+    @override
+    async def ping(self) -> None:
+        with mapped_errors():
+            await cast(Any, self._client).ping()
 
+    @override
+    async def _read(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return await self._tuple(config, config["configurable"].get("checkpoint_ns", ""), get_checkpoint_id(config))
+
+    @override
     async def alist(
         self,
         config: RunnableConfig | None,
@@ -96,7 +74,6 @@ class FencedRedisSaver(CalledFromThreads):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        """The checkpoints that match, newest first."""
         configurable = config["configurable"] if config else {}
         names = []
         for thread_id in [configurable["thread_id"]] if config else await self._threads():
@@ -114,92 +91,83 @@ class FencedRedisSaver(CalledFromThreads):
                 count += 1
                 yield found
 
-    async def aput(
+    @override
+    async def _save(
         self,
         config: RunnableConfig,
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        """Save a checkpoint. Raises LeaseLost when a later attempt has begun."""
-        thread_id, namespace = config["configurable"]["thread_id"], config["configurable"]["checkpoint_ns"]
+    ) -> None:
+        namespace = config["configurable"]["checkpoint_ns"]
         values = checkpoint["channel_values"]
         header = {
             "parent": get_checkpoint_id(config),
-            "values": [_value_name(namespace, *item) for item in checkpoint["channel_versions"].items()],
+            "values": [value_name(namespace, *item) for item in checkpoint["channel_versions"].items()],
         }
         body = {
             "checkpoint": {key: value for key, value in checkpoint.items() if key != "channel_values"},
-            "metadata": metadata_of(config, metadata),
+            "metadata": metadata,
         }
-        with self.serde.naming(values.items()):
-            rows = {
-                _value_name(namespace, channel, version): self._packed({}, values[channel])
-                for channel, version in new_versions.items()
-                if channel in values
-            }
+        rows = {
+            value_name(namespace, channel, version): self._packed({}, values[channel])
+            for channel, version in new_versions.items()
+            if channel in values
+        }
         rows[NUL.join(("c", namespace, checkpoint["id"]))] = self._packed(header, body)
-        await self._fenced(self._save, config, "0", *_flat(rows))
-        return {"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}}
+        await self._fenced(self._write, config, "0", *_flat(rows))
 
-    async def aput_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
-    ) -> None:
-        """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
-        writes = settled(config, writes, task_id)
+    @override
+    async def _save_writes(self, config: RunnableConfig, writes: Writes, task_id: str, task_path: str) -> None:
         configurable = config["configurable"]
         first = NUL.join(("w", configurable.get("checkpoint_ns", ""), configurable["checkpoint_id"], task_id))
-        with self.serde.naming(writes):
-            rows = {
-                f"{first}{NUL}{WRITES_IDX_MAP.get(channel, number)}": self._packed(
-                    {"channel": channel, "path": task_path}, value
-                )
-                for number, (channel, value) in enumerate(writes)
-            }
+        rows = {
+            f"{first}{NUL}{WRITES_IDX_MAP.get(channel, number)}": self._packed(
+                {"channel": channel, "path": task_path}, value
+            )
+            for number, (channel, value) in enumerate(writes)
+        }
         keep = any(channel not in WRITES_IDX_MAP for channel, _ in writes)
-        await self._fenced(self._save, config, "1" if keep else "0", *_flat(rows))
+        await self._fenced(self._write, config, "1" if keep else "0", *_flat(rows))
 
+    @override
     async def adelete_thread(self, thread_id: str) -> None:
-        """Delete all checkpoints of a conversation."""
-        await self._call("UNLINK", *_keys(thread_id)[1:])
+        await self._call("UNLINK", *keys_of(thread_id)[1:])
 
+    @override
     async def forget(self, memory_keys: list[str]) -> None:
-        """See `AgentMemory.forget`."""
         if memory_keys:
-            await self._call("UNLINK", *(name for key in memory_keys for name in _keys(key)))
+            await self._call("UNLINK", *(name for key in memory_keys for name in keys_of(key)))
 
+    @override
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Copy all that a conversation has, over what the other one had."""
         with mapped_errors():
             async with self._client.pipeline(transaction=True) as transaction:
-                for source, target in list(zip(_keys(source_thread_id), _keys(target_thread_id), strict=True))[1:]:
+                for source, target in list(zip(keys_of(source_thread_id), keys_of(target_thread_id), strict=True))[1:]:
                     transaction.copy(source, target, replace=True)
                 await transaction.execute()
 
+    @override
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Delete the checkpoints of these runs. Looks through all conversations."""
         for thread_id in await self._threads() if run_ids else ():
             await self._keep(thread_id, lambda rows: [row for row in rows if row.metadata.get("run_id") not in run_ids])
 
+    @override
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
-        """See `AgentMemory.forget_messages`."""
         config = config_of(memory_key, memory_fence)
         await self._fenced(self._take, config)
         await self._keep(
             memory_key, lambda rows: [row for row in rows if row.metadata.get("run_id") not in message_ids], config
         )
 
+    @override
     async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
-        """See `AgentMemory.forget_unfinished`."""
         config = config_of(memory_key, memory_fence)
         await self._fenced(self._take, config)
-        await self._drop(memory_key, _unfinished, config)
+        await self._drop(memory_key, unfinished, config)
 
+    @override
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """Keep the newest checkpoint of each namespace, or none with the strategy `delete`.
-
-        Raises NotImplementedError to keep only the newest where a DeltaChannel needs the others.
-        """
         if strategy not in ("keep_latest", "delete"):
             raise ValueError(f"Unknown prune strategy: {strategy!r}")
         for thread_id in thread_ids:
@@ -207,21 +175,21 @@ class FencedRedisSaver(CalledFromThreads):
                 await self.adelete_thread(thread_id)
             else:
                 await self._refuse_deltas(thread_id)
-                await self._keep(thread_id, _newest)
+                await self._keep(thread_id, newest)
 
     async def _fenced(self, script: Callable[..., Any], config: RunnableConfig, *arguments: Any) -> Any:
         """Run a script that begins with the look at the fence, and return its reply. Raises LeaseLost."""
-        mark = mark_of(config, self._queue_id)
+        mark = self._mark_of(config)
         attempt = (mark.queue, mark.message, mark.fence) if mark else ("", "", "")
         with mapped_errors():
-            reply = await script(keys=_keys(config["configurable"]["thread_id"]), args=[*attempt, *arguments])
+            reply = await script(keys=keys_of(config["configurable"]["thread_id"]), args=[*attempt, *arguments])
         if mark and reply == 0:
             raise lease_lost(config, mark)
         return reply
 
     def _check(self, stored: dict[bytes, bytes], config: RunnableConfig) -> None:
         """Make sure that the mark at the conversation is still that of the attempt."""
-        mark = mark_of(config, self._queue_id)
+        mark = self._mark_of(config)
         if mark and stored != {
             name.encode(): str(getattr(mark, name)).encode() for name in ("queue", "message", "fence")
         }:
@@ -232,19 +200,19 @@ class FencedRedisSaver(CalledFromThreads):
             return await cast(Any, self._client).execute_command(*command)
 
     async def _threads(self) -> Iterable[str]:
-        first = _keys("")[1]
+        first = keys_of("")[1]
         with mapped_errors():
             return {key.decode()[len(first) :] async for key in self._client.scan_iter(f"{first}*", SCAN_COUNT)}
 
     async def _names(self, thread_id: str) -> Sequence[tuple[str, str]]:
         """Namespace and id of all checkpoints."""
-        found = await self._call("ZRANGEBYLEX", _keys(thread_id)[1], "[c\0", "(c\1")
-        return [(namespace, checkpoint_id) for namespace, checkpoint_id in map(_parts, found)]
+        found = await self._call("ZRANGEBYLEX", keys_of(thread_id)[1], "[c\0", "(c\1")
+        return [(namespace, checkpoint_id) for namespace, checkpoint_id in map(parts_of, found)]
 
     async def _tuple(self, config: RunnableConfig, namespace: str, checkpoint_id: str | None) -> CheckpointTuple | None:
         """Return the checkpoint of this id, the newest of the namespace for none."""
         thread_id = config["configurable"]["thread_id"]
-        found = await self._fenced(self._read, config, namespace, checkpoint_id or "")
+        found = await self._fenced(self._look_up, config, namespace, checkpoint_id or "")
         if found is None:
             return None
         name, row, values, writes = found
@@ -255,22 +223,24 @@ class FencedRedisSaver(CalledFromThreads):
             if value is not None
         }
         checkpoint = cast(Checkpoint, {**stored.checkpoint, "channel_values": channel_values})
-        parent = _config(thread_id, namespace, stored.parent_id) if stored.parent_id else None
-        of = _config(thread_id, namespace, stored.id)
+        parent = place_of(thread_id, namespace, stored.parent_id) if stored.parent_id else None
+        of = place_of(thread_id, namespace, stored.id)
         return CheckpointTuple(of, checkpoint, stored.metadata, parent, self._writes(writes))
 
     def _writes(self, found: Iterable[tuple[bytes, bytes]]) -> Any:
         writes: dict[tuple[str, str, int], PendingWrite] = {}
         for name, row in found:
-            *_, task_id, number = _parts(name)
+            *_, task_id, number = parts_of(name)
             header, value = self._unpacked(row)
             writes[writes_sort_key(header["path"], task_id, int(number))] = (task_id, header["channel"], value)
         return [write for _, write in sorted(writes.items())]
 
-    def _row(self, name: bytes, row: bytes) -> _Row:
-        namespace, checkpoint_id = _parts(name)
+    def _row(self, name: bytes, row: bytes) -> CheckpointRow:
+        namespace, checkpoint_id = parts_of(name)
         header, body = self._unpacked(row)
-        return _Row(namespace, checkpoint_id, header["parent"], header["values"], body["checkpoint"], body["metadata"])
+        return CheckpointRow(
+            namespace, checkpoint_id, header["parent"], header["values"], body["checkpoint"], body["metadata"]
+        )
 
     def _packed(self, header: dict[str, Any], value: Any) -> bytes:
         kind, dumped = self.serde.dumps_typed(value)
@@ -287,15 +257,10 @@ class FencedRedisSaver(CalledFromThreads):
             if "counters_since_delta_snapshot" in found.metadata or any(isinstance(v, _DeltaSnapshot) for v in values):
                 raise NotImplementedError(f"A DeltaChannel needs the earlier checkpoints of {thread_id!r}.")
 
-    async def ping(self) -> None:
-        """Ask whether the server answers. Raises StoreError."""
-        with mapped_errors():
-            await cast(Any, self._client).ping()
-
     async def _keep(
         self,
         thread_id: str,
-        choose: Callable[[Sequence[_Row]], Iterable[_Row]],
+        choose: Callable[[Sequence[CheckpointRow]], Iterable[CheckpointRow]],
         config: RunnableConfig | None = None,
     ) -> None:
         """Keep the chosen checkpoints with their writes and values; done again if the conversation moved meanwhile.
@@ -305,7 +270,7 @@ class FencedRedisSaver(CalledFromThreads):
 
         def gone(saved: dict[bytes, bytes]) -> Sequence[str]:
             checkpoints = [self._row(n, row) for n, row in saved.items() if n.startswith(b"c\0")]
-            return _unneeded(map(bytes.decode, saved), checkpoints, choose(checkpoints))
+            return unneeded(map(bytes.decode, saved), checkpoints, choose(checkpoints))
 
         await self._drop(thread_id, gone, config)
 
@@ -313,7 +278,7 @@ class FencedRedisSaver(CalledFromThreads):
         self, thread_id: str, choose: Callable[[dict[bytes, bytes]], Sequence[str]], config: RunnableConfig | None
     ) -> None:
         """Drop the chosen rows; done again if the conversation moved meanwhile. Raises LeaseLost as `_keep`."""
-        fence, index, rows = _keys(thread_id)
+        fence, index, rows = keys_of(thread_id)
         with mapped_errors():
             async with cast(Any, self._client).pipeline() as transaction:
                 while True:
@@ -333,62 +298,9 @@ class FencedRedisSaver(CalledFromThreads):
                     return
 
 
-def _unfinished(saved: dict[bytes, bytes]) -> Sequence[str]:
-    """The writes to the newest checkpoint of each namespace, without the answers that its tasks have taken."""
-    newest: dict[str, str] = {}
-    for name in saved:
-        if name.startswith(b"c\0"):
-            namespace, checkpoint_id = _parts(name)
-            newest[namespace] = max(checkpoint_id, newest.get(namespace, ""))
-
-    def is_unfinished(name: bytes) -> bool:
-        namespace, checkpoint_id, _, number = _parts(name)
-        return newest.get(namespace) == checkpoint_id and int(number) != KEPT_NUMBER
-
-    return [name.decode() for name in saved if name.startswith(b"w\0") and is_unfinished(name)]
-
-
-def _newest(rows: Sequence[_Row]) -> Iterable[_Row]:
-    """The newest of each namespace."""
-    return {row.namespace: row for row in sorted(rows, key=lambda row: row.id)}.values()
-
-
-def _unneeded(names: Iterable[str], rows: Iterable[_Row], kept_rows: Iterable[_Row]) -> Sequence[str]:
-    """What goes with the checkpoints that are not kept; a write may be there before its checkpoint, and stays."""
-    kept = {name for row in kept_rows for name in (row.name, *row.values)}
-    removed = {row.name: row for row in rows if row.name not in kept}
-    inputs = {(row.namespace, row.parent_id, input_task_of(row.parent_id)) for row in removed.values() if row.parent_id}
-
-    def goes(name: str) -> bool:
-        kind, *parts = name.split(NUL)
-        if kind == "v":
-            return name not in kept
-        return NUL.join(("c", *parts[:2])) in removed or tuple(parts[:3]) in inputs
-
-    return [name for name in names if goes(name)]
-
-
-def _keys(thread_id: str) -> Sequence[str]:
-    """Fence, index and rows of a conversation."""
-    return [f"{PREFIX}{kind}:{thread_id}" for kind in ("fence", "index", "rows")]
-
-
-def _parts(name: bytes) -> Sequence[str]:
-    """The parts of a name behind its kind."""
-    return name.decode().split(NUL)[1:]
-
-
-def _value_name(namespace: str, channel: str, version: Any) -> str:
-    return NUL.join(("v", namespace, channel, str(version)))
-
-
 def _flat(rows: dict[str, bytes]) -> Iterator[str | bytes]:
     for item in rows.items():
         yield from item
-
-
-def _config(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
-    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}}
 
 
 def _lua(*names: str) -> str:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mappi
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
 from contextvars import copy_context
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -29,49 +30,18 @@ from langgraph.checkpoint.base import (
     DeltaChannelHistory,
 )
 from langgraph.checkpoint.sqlite import SqliteSaver
+from typing_extensions import override
 
 from ..errors import MemoryDamaged, StoreUnavailable
-from .answers import KEPT_CHANNEL, note_answers, settled
-from .fence import (
-    Mark,
-    config_of,
-    input_task_of,
-    keep_read,
-    kept_read,
-    lease_lost,
-    mark_of,
-    metadata_of,
-)
-from .serializer import Serializer
-from .threads import CalledFromThreads
+from ..store.sql.named_sql import load_queries
+from .answers import KEPT_CHANNEL, Writes
+from .fence import Mark, config_of, input_task_of, lease_lost
+from .saver import FencedSaver
 
 T = TypeVar("T")
 
-CREATE_FENCES = """
-CREATE TABLE IF NOT EXISTS fences (
-    thread_id TEXT PRIMARY KEY, queue TEXT NOT NULL, message INTEGER NOT NULL, fence INTEGER NOT NULL
-) WITHOUT ROWID
-"""
-TAKE_FENCE = """
-INSERT INTO fences (thread_id, queue, message, fence) VALUES (?, ?, ?, ?)
-ON CONFLICT (thread_id) DO UPDATE SET queue = excluded.queue, message = excluded.message, fence = excluded.fence
-WHERE excluded.queue <> queue OR (excluded.message, excluded.fence) >= (message, fence)
-RETURNING 1
-"""
-FIND_FENCE = "SELECT 1 FROM fences WHERE thread_id = ? AND queue = ? AND message = ? AND fence = ?"
-FORGET_FENCE = "DELETE FROM fences WHERE thread_id = ?"
-CHECKPOINTS_OF_RUNS = """
-SELECT checkpoint_ns, checkpoint_id, parent_checkpoint_id FROM checkpoints
-WHERE thread_id = ? AND json_extract(CAST(metadata AS TEXT), '$.run_id') IN (SELECT value FROM json_each(?))
-"""
-DROP_CHECKPOINT = "DELETE FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
-DROP_WRITES = "DELETE FROM writes WHERE thread_id = ? AND checkpoint_ns = ? AND checkpoint_id = ?"
-DROP_INPUT = f"{DROP_WRITES} AND task_id = ?"
-DROP_UNFINISHED = """
-DELETE FROM writes WHERE thread_id = ? AND channel <> ? AND (checkpoint_ns, checkpoint_id) IN (
-    SELECT checkpoint_ns, max(checkpoint_id) FROM checkpoints WHERE thread_id = ? GROUP BY checkpoint_ns
-)
-"""
+QUERIES = load_queries("sqlite", files(__name__.rpartition(".")[0]) / "sql")
+
 SOON = "PRAGMA synchronous = NORMAL"
 AT_ONCE = "PRAGMA synchronous = FULL"
 """How soon a commit is on the disk. FULL is the default: a finished step stays finished."""
@@ -95,16 +65,15 @@ class _Statements(SqliteSaver):
             yield cursor
 
 
-class FencedSqliteSaver(CalledFromThreads):
-    """A saver whose writes carry the attempt's fence in `configurable`. Meets `app.agents.base.AgentMemory`."""
+class FencedSqliteSaver(FencedSaver):
+    """The agents' memory in a file, or in this process only."""
 
     def __init__(
         self, path: Path | None, thread: ThreadPoolExecutor, queue_id: str, state_types: Collection[str]
     ) -> None:
-        super().__init__(Serializer(state_types))
+        super().__init__(queue_id, state_types)
         self._path = path
         self._thread = thread
-        self._queue_id = queue_id
         self._statements: _Statements | None = None
         self._is_set_up = False
         self._damage: MemoryDamaged | None = None
@@ -121,8 +90,8 @@ class FencedSqliteSaver(CalledFromThreads):
         assert self._statements is not None, "used before a call has connected"
         return self._statements
 
+    @override
     def get_next_version(self, current: str | None, channel: None) -> str:
-        """As LangGraph's saver makes them."""
         return SqliteSaver.get_next_version(cast(SqliteSaver, self), current, channel)
 
     async def setup(self) -> None:
@@ -133,26 +102,21 @@ class FencedSqliteSaver(CalledFromThreads):
         """Let go of the file."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
 
+    @override
     async def ping(self) -> None:
-        """Ask whether the file can be read. Raises StoreUnavailable."""
-        await self._call(lambda: self._first_row(FIND_FENCE, ("", "", 0, 0)))
+        await self._call(lambda: self._first_row(QUERIES["find_fence"], ("", "", 0, 0)))
 
-    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Read a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
-
+    @override
+    async def _read(self, config: RunnableConfig) -> CheckpointTuple | None:
         def get() -> CheckpointTuple | None:
-            mark = mark_of(config, self._queue_id)
-            if mark and not self._first_row(FIND_FENCE, mark):
+            mark = self._mark_of(config)
+            if mark and not self._first_row(QUERIES["find_fence"], mark):
                 self._take(config, mark)
             return self.statements.get_tuple(config)
 
-        if kept := kept_read(config):
-            return kept.pop()
-        found = await self._call(get)
-        keep_read(config, found)
-        note_answers(config, found)
-        return found
+        return await self._call(get)
 
+    @override
     async def alist(
         self,
         config: RunnableConfig | None,
@@ -161,79 +125,76 @@ class FencedSqliteSaver(CalledFromThreads):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        """The checkpoints that match, newest first."""
         for found in await self._call(
             lambda: list(self.statements.list(config, filter=filter, before=before, limit=limit))
         ):
             yield found
 
-    async def aput(
+    @override
+    async def _save(
         self,
         config: RunnableConfig,
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        """Save a checkpoint. Raises LeaseLost when a later attempt has begun."""
-        place = {key: config["configurable"].get(key) for key in ("thread_id", "checkpoint_ns", "checkpoint_id")}
-        about = metadata_of(config, metadata)
-        with self.serde.naming(checkpoint["channel_values"].items()):
-            return await self._write(
-                config, lambda: self.statements.put({"configurable": place}, checkpoint, about, new_versions)
-            )
-
-    async def aput_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
-        writes = settled(config, writes, task_id)
-        with self.serde.naming(writes):
-            await self._write(config, lambda: self.statements.put_writes(config, writes, task_id, task_path))
+        place = {key: config["configurable"].get(key) for key in ("thread_id", "checkpoint_ns", "checkpoint_id")}
+        await self._write(
+            config, lambda: self.statements.put({"configurable": place}, checkpoint, metadata, new_versions)
+        )
 
+    @override
+    async def _save_writes(self, config: RunnableConfig, writes: Writes, task_id: str, task_path: str) -> None:
+        await self._write(config, lambda: self.statements.put_writes(config, writes, task_id, task_path))
+
+    @override
     async def adelete_thread(self, thread_id: str) -> None:
-        """Delete all checkpoints of a conversation."""
         await self._write({"configurable": {}}, lambda: self.statements.delete_thread(thread_id))
 
+    @override
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
-        """What the ancestors of a checkpoint wrote to these channels."""
         return await self._call(lambda: self.statements.get_delta_channel_history(config=config, channels=channels))
 
+    @override
     async def forget(self, memory_keys: list[str]) -> None:
-        """See `AgentMemory.forget`."""
 
         def forget() -> None:
             for key in memory_keys:
                 self.statements.delete_thread(key)
-                self.conn.execute(FORGET_FENCE, (key,))
+                self.conn.execute(QUERIES["forget_fence"], (key,))
 
         await self._write({"configurable": {}}, forget)
 
+    @override
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
-        """See `AgentMemory.forget_messages`."""
 
         def forget() -> None:
-            found = self.conn.execute(CHECKPOINTS_OF_RUNS, (memory_key, json.dumps(message_ids))).fetchall()
+            found = self.conn.execute(QUERIES["checkpoints_of_runs"], (memory_key, json.dumps(message_ids))).fetchall()
             for namespace, checkpoint_id, parent_id in found:
                 place = (memory_key, namespace, checkpoint_id)
-                self.conn.execute(DROP_CHECKPOINT, place)
-                self.conn.execute(DROP_WRITES, place)
+                self.conn.execute(QUERIES["drop_checkpoint"], place)
+                self.conn.execute(QUERIES["drop_writes"], place)
                 if parent_id is not None:
-                    self.conn.execute(DROP_INPUT, (memory_key, namespace, parent_id, input_task_of(parent_id)))
+                    self.conn.execute(
+                        QUERIES["drop_input"], (memory_key, namespace, parent_id, input_task_of(parent_id))
+                    )
 
         await self._write(config_of(memory_key, memory_fence), forget)
 
+    @override
     async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
-        """See `AgentMemory.forget_unfinished`."""
         values = (memory_key, KEPT_CHANNEL, memory_key)
-        await self._write(config_of(memory_key, memory_fence), lambda: self.conn.execute(DROP_UNFINISHED, values))
+        await self._write(
+            config_of(memory_key, memory_fence), lambda: self.conn.execute(QUERIES["drop_unfinished"], values)
+        )
 
     async def _write(self, config: RunnableConfig, write: Callable[[], T]) -> T:
         """Write in one transaction with the look at the fence."""
 
         def written() -> T:
-            mark = mark_of(config, self._queue_id)
+            mark = self._mark_of(config)
             self.conn.execute("BEGIN IMMEDIATE")
             if mark:
                 self._hold(config, mark)
@@ -309,7 +270,7 @@ class FencedSqliteSaver(CalledFromThreads):
         while not self._is_set_up:
             try:
                 self.statements.setup()
-                self.conn.execute(CREATE_FENCES)
+                self.conn.execute(QUERIES["create_fences"])
                 self._is_set_up = True
             except sqlite3.OperationalError as error:
                 if time.monotonic() > deadline or _code(error) not in IN_USE:
@@ -332,7 +293,7 @@ class FencedSqliteSaver(CalledFromThreads):
 
     def _hold(self, config: RunnableConfig, mark: Mark) -> None:
         """Make sure, inside a transaction, that no later attempt has the memory."""
-        if not self._first_row(FIND_FENCE, mark) and not self._first_row(TAKE_FENCE, mark):
+        if not self._first_row(QUERIES["find_fence"], mark) and not self._first_row(QUERIES["take_fence"], mark):
             raise lease_lost(config, mark)
 
     def _first_row(self, query: str, values: tuple[Any, ...]) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import empty_checkpoint
 
-from app.checkpoints.postgres import MAX_CONNECTIONS, TAKE_FENCE, FencedPostgresSaver, open_saver
+from app.checkpoints.postgres import MAX_CONNECTIONS, QUERIES, FencedPostgresSaver, open_saver
 from app.errors import LeaseLost
 from app.models.memory import MEMORY_FENCE_KEY
 from tests.postgres_server import PostgresServer
@@ -61,7 +61,7 @@ async def test_a_write_waits_for_a_taking_that_is_under_way_and_is_then_refused(
 ) -> None:
     await put(saver, (7, 1))
     with psycopg.connect(postgres.url, options="-c search_path=agent_queue_memory") as later:
-        later.execute(TAKE_FENCE.encode(), (KEY, QUEUE, 7, 2))
+        later.execute(QUERIES["take_fence"].encode(), (KEY, QUEUE, 7, 2))
         writing = asyncio.create_task(put(saver, (7, 1)))
         await until_waiting(connection, 1)
         assert not writing.done()
@@ -110,7 +110,7 @@ async def test_cancelled_calls_give_their_connections_back(
         await asyncio.gather(*calls, return_exceptions=True)
 
     def all_are_back() -> bool:
-        stats = saver.conn.get_stats()  # type: ignore[union-attr]  # it is the pool here
+        stats = saver.pool.get_stats()
         return 0 < stats["pool_available"] == stats["pool_size"] <= MAX_CONNECTIONS
 
     await until(all_are_back, "all connections are in the pool again")

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from app.agents.base import Agent, AgentMemory, AgentTask, FinalResult
+from app.agents.base import Agent, AgentTask, FinalResult
 from app.agents.registry import AgentRegistry
 from app.errors import (
     InvalidRequest,
@@ -18,6 +18,7 @@ from app.errors import (
     QueueFull,
     StoreUnavailable,
 )
+from app.models.memory import AgentMemory
 from app.models.messages import Message, MessageFilter, MessageState, Page, Priority
 from app.models.parts import Part
 from app.queue_manager import Answer, QueueManager, Selection, Submission

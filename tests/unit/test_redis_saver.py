@@ -13,7 +13,8 @@ from langgraph.checkpoint.conformance.capabilities import Capability
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from redis.asyncio import Redis
 
-from app.checkpoints.redis import PREFIX, FencedRedisSaver, _newest, open_saver
+from app.checkpoints.redis import FencedRedisSaver, open_saver
+from app.checkpoints.redis_rows import PREFIX, newest
 from app.errors import StoreUnavailable
 from app.models.memory import MEMORY_FENCE_KEY
 from tests.valkey_server import ValkeyServer
@@ -94,13 +95,13 @@ async def test_pruning_leaves_the_newest_of_each_namespace_with_all_that_it_need
     older = await put(saver, question="old")
     await put(saver, namespace="inner", question="inner")
     inner_and_older = await names(server)
-    newest = await put(saver, older, question="new", answer=["new"])
+    last = await put(saver, older, question="new", answer=["new"])
     await saver.aprune([KEY])
     left = await names(server)
     assert len(left - inner_and_older) == 4  # a checkpoint, two values and a write
     assert len(left & inner_and_older) == 3
     assert set(await server.zrange(f"{PREFIX}index:{KEY}", 0, -1)) == {n for n in left if not n.startswith(b"v")}
-    found = await saver.aget_tuple(newest)
+    found = await saver.aget_tuple(last)
     assert found is not None
     assert found.checkpoint["channel_values"] == {"question": "new", "answer": ["new"]}
     assert found.pending_writes == [("task", "answer", "yes")]
@@ -121,9 +122,9 @@ async def test_what_is_saved_while_it_prunes_is_kept(
         if len(saved) == 2:
             with ThreadPoolExecutor(1) as thread:
                 thread.submit(asyncio.run, save_another()).result()
-        return _newest(rows)
+        return newest(rows)
 
-    monkeypatch.setattr("app.checkpoints.redis._newest", choose)
+    monkeypatch.setattr("app.checkpoints.redis.newest", choose)
     await saver.aprune([KEY])
     left = [found.config["configurable"] async for found in saver.alist({"configurable": {"thread_id": KEY}})]
     assert left == [saved[2]["configurable"]]

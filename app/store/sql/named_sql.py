@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from types import MappingProxyType
 
 from ..rows import DELIVERY_COLUMNS, MESSAGE_COLUMNS
@@ -17,10 +18,15 @@ COLUMNS = {
 }
 """Entries of every dialect: the columns by name, in the order in which `app.store.rows` takes them."""
 
+_FOLDER = files(__name__.rpartition(".")[0])
 
-def load_queries(dialect: str) -> Mapping[str, str]:
-    """Return the entries of `<dialect>/queries.sql` by name. `{name}` in a query is replaced by that entry."""
-    text = files(__name__.rpartition(".")[0]).joinpath(dialect, "queries.sql").read_text("utf-8")
+
+def load_queries(dialect: str, folder: Traversable = _FOLDER) -> Mapping[str, str]:
+    """Return all entries of `<dialect>/queries.sql` in a folder.
+
+    `{name}` in a query is replaced by the whole text of that entry.
+    """
+    text = folder.joinpath(dialect, "queries.sql").read_text("utf-8")
     _, *parts = _HEADING.split(text)
     raw = COLUMNS | {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
 
@@ -32,7 +38,7 @@ def load_queries(dialect: str) -> Mapping[str, str]:
 
 def load_migrations(dialect: str) -> list[tuple[int, str]]:
     """Return (number, script) of each file in `<dialect>/migrations`, numbered from 1 without gaps."""
-    folder = files(__name__.rpartition(".")[0]).joinpath(dialect, "migrations")
+    folder = _FOLDER.joinpath(dialect, "migrations")
     scripts = sorted((int(f.name.split("_")[0]), f.read_text("utf-8")) for f in folder.iterdir())
     assert [number for number, _ in scripts] == list(range(1, len(scripts) + 1)), "migration numbers have a gap"
     return scripts

@@ -1,0 +1,170 @@
+"""What the savers have in common: the shape of each call, and the calls of nodes that run on threads."""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+    copy_checkpoint,
+    get_checkpoint_id,
+    get_serializable_checkpoint_metadata,
+)
+from typing_extensions import override
+
+from ..models.memory import MEMORY_KEEP_KEY, MEMORY_KEPT_KEY, AgentMemory
+from ..text import storable_json
+from .answers import Writes, note_answers, settled
+from .fence import Mark, mark_of, place_of
+from .serializer import Serializer
+
+T = TypeVar("T")
+
+
+class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
+    """A LangGraph saver that takes writes from the newest attempt at a conversation only.
+
+    Each call carries its attempt in `configurable`. LangGraph's synchronous methods are for nodes that run on threads:
+    the event loop does their work.
+    """
+
+    serde: Serializer
+
+    def __init__(self, queue_id: str, state_types: Collection[str]) -> None:
+        super().__init__(serde=Serializer(state_types))
+        self._queue_id = queue_id
+        self._loop = asyncio.get_running_loop()
+
+    @override
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        if kept := _kept_read(config):
+            return kept.pop()
+        found = await self._read(config)
+        _keep_read(config, found)
+        note_answers(config, found)
+        return found
+
+    @override
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        # every engine can keep this, whatever the run's metadata has
+        about = cast(CheckpointMetadata, storable_json(get_serializable_checkpoint_metadata(config, metadata)))
+        with self.serde.naming(checkpoint["channel_values"].items()):
+            await self._save(config, checkpoint, about, new_versions)
+        return place_of(config["configurable"]["thread_id"], config["configurable"]["checkpoint_ns"], checkpoint["id"])
+
+    @override
+    async def aput_writes(self, config: RunnableConfig, writes: Writes, task_id: str, task_path: str = "") -> None:
+        writes = settled(config, writes, task_id)
+        with self.serde.naming(writes):
+            await self._save_writes(config, writes, task_id, task_path)
+
+    # What an engine does
+
+    @abstractmethod
+    async def ping(self) -> None:
+        """Ask whether the memory can be used. Raises StoreError."""
+
+    @abstractmethod
+    async def _read(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
+
+    @abstractmethod
+    async def _save(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> None:
+        """Save a checkpoint. Raises LeaseLost when a later attempt has begun."""
+
+    @abstractmethod
+    async def _save_writes(self, config: RunnableConfig, writes: Writes, task_id: str, task_path: str) -> None:
+        """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
+
+    def _mark_of(self, config: RunnableConfig) -> Mark | None:
+        """Return the mark of the attempt that this call belongs to; None outside of attempts."""
+        return mark_of(config, self._queue_id)
+
+    # Calls from threads
+
+    @override
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return self._wait_for(self.aget_tuple(config))
+
+    @override
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        async def everything() -> tuple[CheckpointTuple, ...]:
+            return tuple([found async for found in self.alist(config, filter=filter, before=before, limit=limit)])
+
+        yield from self._wait_for(everything())
+
+    @override
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        return self._wait_for(self.aput(config, checkpoint, metadata, new_versions))
+
+    @override
+    def put_writes(self, config: RunnableConfig, writes: Writes, task_id: str, task_path: str = "") -> None:
+        self._wait_for(self.aput_writes(config, writes, task_id, task_path))
+
+    @override
+    def delete_thread(self, thread_id: str) -> None:
+        self._wait_for(self.adelete_thread(thread_id))
+
+    @override
+    def get_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        return self._wait_for(self.aget_delta_channel_history(config=config, channels=channels))
+
+    def _wait_for(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+def _kept_read(config: RunnableConfig) -> list[CheckpointTuple | None]:
+    """Return the list with what this attempt has read before its run. See docs/adr/0025.
+
+    Only a read of the end of the conversation takes its answer from there; the list is empty for any other.
+    """
+    kept: list[CheckpointTuple | None] = config["configurable"].get(MEMORY_KEPT_KEY, [])
+    return kept if _is_end(config) else []
+
+
+def _keep_read(config: RunnableConfig, found: CheckpointTuple | None) -> None:
+    """Keep what an attempt found at the end of the conversation, if it asked for that.
+
+    Nothing with pending writes is kept: LangGraph applies these to the values in place when it tells of the state.
+    """
+    if MEMORY_KEEP_KEY in config["configurable"] and _is_end(config) and not (found and found.pending_writes):
+        copied = found and found._replace(checkpoint=copy_checkpoint(found.checkpoint))
+        config["configurable"][MEMORY_KEEP_KEY].append(copied)
+
+
+def _is_end(config: RunnableConfig) -> bool:
+    return not config["configurable"].get("checkpoint_ns") and not get_checkpoint_id(config)
