@@ -21,18 +21,10 @@ from .models.attempts import Claim, Completed, Failed, Interrupted, Outcome, Rel
 from .models.failures import FailureDetails
 from .models.messages import Message
 from .observability.logging import TRACEBACK, Redactor
-from .policy.failures import (
-    UNREADABLE,
-    class_name,
-    described,
-    details_of,
-    details_of_stack,
-    node_of,
-    text_of,
-    traceback_of,
-)
+from .policy.failures import UNREADABLE, class_name, described, text_of
 from .policy.provider_errors import address_of
 from .policy.retry import AGENT_ERROR, TIMEOUT, Backoff, Verdict, fingerprint, judge
+from .policy.tracebacks import details_of, details_of_stack, node_of, traceback_of
 from .store.ports import EventLog
 from .text import scrubbed
 

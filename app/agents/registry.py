@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from ..errors import AgentQueueError, AgentUnavailable, InvalidRequest, StoreUnavailable
 from ..models.workers import AgentState, ServedAgent
 from ..observability.logging import TRACEBACK
-from ..policy.failures import described, own_place_of, traceback_of
+from ..policy.failures import described
+from ..policy.tracebacks import own_place_of, traceback_of
 from .base import Agent
 from .import_path import hint_for
 from .loop import LOADING_TASK

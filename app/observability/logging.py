@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..policy.failures import traceback_of
+from ..policy.tracebacks import traceback_of
 from ..text import escaped
 
 OUR_PACKAGE = __name__.partition(".")[0]

@@ -12,18 +12,9 @@ from hypothesis import strategies as st
 from langgraph.graph import END, START, StateGraph
 
 from app.observability.logging import Redactor
-from app.policy.failures import (
-    MAX_TRACEBACK_LENGTH,
-    class_name,
-    described,
-    frames_of,
-    node_of,
-    note_node,
-    place_of,
-    text_of,
-    traceback_of,
-)
+from app.policy.failures import class_name, described, note_node, text_of
 from app.policy.retry import Verdict, fingerprint, judge
+from app.policy.tracebacks import MAX_TRACEBACK_LENGTH, frames_of, node_of, place_of, traceback_of
 from tests import hostile
 
 NOW = datetime(2030, 1, 2, tzinfo=UTC)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from langchain_openai.chat_models.base import OpenAIContextOverflowError
 from langgraph.errors import GraphRecursionError, NodeTimeoutError
 
-from app.policy.failures import node_of
 from app.policy.retry import MAX_RETRY_AFTER_SECONDS, Backoff, Verdict, fingerprint, judge
+from app.policy.tracebacks import node_of
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 REQUEST = httpx2.Request("POST", "http://model.example/v1/chat/completions")
