@@ -1,12 +1,11 @@
 """The producer's and the operator's side of the queue."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from .agents.registry import AgentRegistry
 from .errors import (
@@ -21,7 +20,7 @@ from .errors import (
 )
 from .events.wait_estimates import WaitEstimates
 from .models.attempts import FailedAttempt
-from .models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, WebhookEvent
+from .models.deliveries import Delivery, DeliveryFilter, DeliveryRecord
 from .models.memory import AgentMemory
 from .models.messages import (
     Accepted,
@@ -29,7 +28,6 @@ from .models.messages import (
     IfBusy,
     Message,
     MessageFilter,
-    MessageOptions,
     MessageState,
     NewMessage,
     Page,
@@ -38,8 +36,10 @@ from .models.messages import (
     RequestKey,
     new_message_id,
 )
+from .models.requests import CancelledMessages, Key, ResumeAnswer, Selection, Submission
 from .models.workers import Throughput
 from .policy.lifecycle import TERMINAL
+from .policy.resume_values import resume_value
 from .policy.wait_estimate import WaitEstimate, wait_estimate
 from .store.ports import MOVED, AcceptStore, ControlStore, Notifier, QueryStore, WebhookStore
 from .text import storable
@@ -63,47 +63,6 @@ NO_FENCE = -1
 
 NOBODY = ""
 """A memory key that no conversation has."""
-
-Key = tuple[str, str]
-"""An Idempotency-Key, and the fingerprint of the request that it came with."""
-
-
-class Submission(NamedTuple):
-    """A message as a caller wants it. At most one of `run_at` and `delay_seconds` is given."""
-
-    content: str
-    priority: Priority = Priority.NORMAL
-    thread_id: str | None = None
-    agent: str | None = None
-    options: MessageOptions | None = None
-    run_at: datetime | None = None
-    delay_seconds: float = 0.0
-    if_busy: IfBusy = IfBusy.ENQUEUE
-    webhook_url: str | None = None
-    webhook_events: tuple[WebhookEvent, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Messages by their ids, or by what they have and how many the caller believes them to be."""
-
-    message_ids: tuple[str, ...] | None = None
-    chosen: MessageFilter = field(default_factory=MessageFilter)
-    expected_count: int | None = None
-
-
-class Answer(NamedTuple):
-    """To what an interrupted message asks: a value for its only question, or one for each question by its id."""
-
-    value: object = None
-    values: dict[str, object] | None = None
-
-
-class CancelledMessages(NamedTuple):
-    """What became of many: those that have ended, and those that are being stopped."""
-
-    ended: list[str]
-    stopping: list[str]
 
 
 class ManagedStore(AcceptStore, ControlStore, QueryStore, WebhookStore, Notifier, Protocol):
@@ -282,7 +241,7 @@ class QueueManager:
         logger.info("Message reprioritized: id=%s, priority=%s", message_id, priority)
         return message
 
-    async def resume(self, tenant: str, message_id: str, answer: Answer, *, key: Key | None = None) -> Accepted:
+    async def resume(self, tenant: str, message_id: str, answer: ResumeAnswer, *, key: Key | None = None) -> Accepted:
         """Answer what a message asks. Raises MessageNotFound, NotInterrupted, InvalidRequest, KeyReused."""
         request = None if key is None else RequestKey(tenant, *key)
         message = await self.get(tenant, message_id)
@@ -387,44 +346,6 @@ class QueueManager:
             raise DeliveryNotFound(delivery_id) from None
         logger.info("Delivery to be made again: id=%s", delivery_id)
         return delivery
-
-
-def resume_value(message: Message, answer: Answer) -> str:
-    """An answer as the store takes it: JSON, a value by the id of each question.
-
-    Raises NotInterrupted when nothing is asked, InvalidRequest when the answer is not one to what is asked.
-    """
-    if message.state is not MessageState.INTERRUPTED or message.interrupt is None:
-        raise NotInterrupted(message.id, message.state)
-    asked = [str(question["id"]) for question in json.loads(message.interrupt)]
-    if answer.values is None:
-        if len(asked) != 1:
-            raise InvalidRequest(
-                f"value: the message asks {len(asked)} questions. Answer each by its id, in `values`.", field="value"
-            )
-        return _as_json({asked[0]: answer.value}, "value")
-    if unknown := [each for each in answer.values if each not in asked]:
-        raise InvalidRequest(f"values: the message asks nothing with the id {unknown[0]!r}", field="values")
-    if missing := [each for each in asked if each not in answer.values]:
-        raise InvalidRequest(f"values: there is no answer to the question with the id {missing[0]!r}", field="values")
-    return _as_json(answer.values, "values")
-
-
-def _as_json(values: dict[str, object], name: str) -> str:
-    """Raises InvalidRequest for what JSON, or a database, cannot carry."""
-    left: list[object] = [values]
-    try:
-        while left:
-            match left.pop():
-                case str(text):
-                    storable(text)
-                case dict(entries):
-                    left += [*entries, *entries.values()]
-                case list(items):
-                    left += items
-        return json.dumps(values, allow_nan=False)
-    except ValueError as error:
-        raise InvalidRequest(f"{name}: {error}", field=name) from None
 
 
 def _within(batch: bool, at: int) -> str:

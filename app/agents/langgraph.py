@@ -24,10 +24,11 @@ from ..models.parts import Part
 from ..policy.failures import described
 from ..policy.state_types import explained, watch_refusals
 from ..text import storable_json
+from .answer_builder import AnswerBuilder
 from .base import AgentDrained, AgentInterrupted, AgentTask, FinalResult
 from .human_answers import HumanAnswers
 from .model_calls import ModelCalls
-from .parts_of_stream import Answer, id_of
+from .state_messages import id_of
 
 logger = logging.getLogger(__name__)
 
@@ -135,10 +136,10 @@ class LangGraphAgent:
         state = await self._state(task, config)
         messages = state.values.get("messages", [])
         if (state.metadata or {}).get("run_id") != task.message_id:
-            answer = Answer(task.message_id, messages, calls, self._graph.output_channels)
+            answer = AnswerBuilder(task.message_id, messages, calls, self._graph.output_channels)
             return _Begin({"messages": self._turn(task, messages)}, answer)
         finished = [*messages, *_inside_subgraphs(state, messages)]
-        answer = Answer(task.message_id, finished, calls, self._graph.output_channels)
+        answer = AnswerBuilder(task.message_id, finished, calls, self._graph.output_channels)
         answers = HumanAnswers(task.resume or {})
         if _all_wait(state) and answers.keys().isdisjoint(each.id for each in state.interrupts):
             return _Begin(None, answer, asked=_asked(state.interrupts))
@@ -196,7 +197,7 @@ class _Begin(NamedTuple):
     """How a run begins. `asked` has questions that no answer has come to, and then nothing is run."""
 
     graph_input: dict[str, Any] | Command[Any] | None
-    answer: Answer
+    answer: AnswerBuilder
     asked: str | None = None
 
 

@@ -10,7 +10,7 @@ from fastapi import Request
 
 from ..errors import InvalidRequest
 from ..models.deliveries import ENDS
-from ..queue_manager import Answer, Key, Submission
+from ..models.requests import Key, ResumeAnswer, Submission
 from .deps import MAX_KEY_LENGTH
 
 
@@ -36,7 +36,7 @@ def batch_key(key: str, submissions: Sequence[Submission], default_agent: str) -
     return key, _fingerprint("batch", [_said(each, default_agent) for each in submissions])
 
 
-def resume_key(key: str, message_id: str, answer: Answer) -> Key:
+def resume_key(key: str, message_id: str, answer: ResumeAnswer) -> Key:
     """Return the key with the fingerprint of an answer to this message."""
     return key, _fingerprint("resume", [message_id, answer.value, answer.values])
 

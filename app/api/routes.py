@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query, Request, Response
 
 from ..access.scopes import AccessScope, needs
 from ..models.messages import Message, MessageState
+from ..models.requests import Selection
 from ..policy.lifecycle import TERMINAL
-from ..queue_manager import Selection
 from ..services import Services
 from .deps import (
     IDEMPOTENCY_KEY,

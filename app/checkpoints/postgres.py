@@ -36,9 +36,9 @@ from psycopg_pool import AsyncConnectionPool
 from typing_extensions import override
 
 from ..errors import StoreError, StoreUnavailable, TooFewConnections
-from ..store.sql.named_sql import load_queries
 from ..store.postgres.connection import COMMON_SETTINGS, CROWDED, connection_parameters
 from ..store.postgres.migrations import check_access
+from ..store.sql.named_sql import load_queries
 from .answers import KEPT_CHANNEL, Writes
 from .fence import Mark, config_of, input_task_of, lease_lost
 from .saver import FencedSaver

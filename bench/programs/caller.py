@@ -9,7 +9,7 @@ import sys
 
 from app.bootstrap import Runtime
 from app.config import Settings
-from app.queue_manager import Submission
+from app.models.requests import Submission
 from bench.peers.callers import serve, signalled
 from bench.peers.signals import Notifier
 

@@ -21,7 +21,8 @@ from app.errors import (
 from app.models.memory import AgentMemory
 from app.models.messages import Message, MessageFilter, MessageState, Page, Priority
 from app.models.parts import Part
-from app.queue_manager import Answer, QueueManager, Selection, Submission
+from app.models.requests import ResumeAnswer, Selection, Submission
+from app.queue_manager import QueueManager
 from app.store.ports import Store
 from app.store.sql import scanning
 from app.store.sqlite.store import SqliteStore
@@ -285,10 +286,10 @@ async def test_an_answer_with_a_key_is_never_given_to_another_question(queue: Qu
     message = await submit(queue)
     key = ("k", "fingerprint")
     with pytest.raises(NotInterrupted):
-        await queue.resume(TENANT, message.id, Answer("yes"), key=key)
+        await queue.resume(TENANT, message.id, ResumeAnswer("yes"), key=key)
     await memory.finish(await claim_one(memory), INTERRUPTED)
     with pytest.raises(InvalidRequest):
-        await queue.resume(TENANT, message.id, Answer(values={"another": 1}), key=key)
+        await queue.resume(TENANT, message.id, ResumeAnswer(values={"another": 1}), key=key)
     assert (await queue.get(TENANT, message.id)).state is MessageState.INTERRUPTED
-    assert not (await queue.resume(TENANT, message.id, Answer("yes"), key=key)).replayed
-    assert (await queue.resume(TENANT, message.id, Answer("yes"), key=key)).replayed
+    assert not (await queue.resume(TENANT, message.id, ResumeAnswer("yes"), key=key)).replayed
+    assert (await queue.resume(TENANT, message.id, ResumeAnswer("yes"), key=key)).replayed

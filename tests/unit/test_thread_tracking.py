@@ -9,7 +9,8 @@ from app.clock import to_datetime
 from app.errors import ThreadNotFound
 from app.models.attempts import Released
 from app.models.messages import Message, MessageState, Page, Thread
-from app.queue_manager import QueueManager, Submission
+from app.models.requests import Submission
+from app.queue_manager import QueueManager
 from app.store.ports import Store
 from app.store.sqlite.store import SqliteStore
 from app.thread_manager import ThreadManager

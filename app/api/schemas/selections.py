@@ -8,7 +8,8 @@ from ...errors import InvalidRequest
 from ...models.messages import MessageFilter, MessageState, Priority
 from ...models.types import Text, ThreadId
 from ...policy.lifecycle import TERMINAL
-from ...queue_manager import MAX_SELECTED, Selection
+from ...models.requests import Selection
+from ...queue_manager import MAX_SELECTED
 from .examples import MESSAGE_ID, THREAD_ID, example
 
 NAME_MAX_LENGTH = 255

@@ -10,7 +10,7 @@ from ...errors import InvalidRequest
 from ...models.deliveries import WebhookEvent
 from ...models.messages import IfBusy, MessageOptions, Priority
 from ...models.types import Text, ThreadId
-from ...queue_manager import Answer, Submission
+from ...models.requests import ResumeAnswer, Submission
 from ...text import not_blank
 from .examples import THREAD_ID
 
@@ -153,8 +153,8 @@ class MessageAnswer(BaseModel):
     value: Any = Field(None, description="Any JSON.")
     values: dict[str, Any] | None = Field(None, description="Any JSON for each question.")
 
-    def answer(self) -> Answer:
+    def answer(self) -> ResumeAnswer:
         """Return the answer for the queue. Raises InvalidRequest unless exactly one of the two fields was given."""
         if (self.values is not None) == ("value" in self.model_fields_set):
             raise InvalidRequest("value: expected either value or values", field="value")
-        return Answer(self.value, self.values)
+        return ResumeAnswer(self.value, self.values)

@@ -2,26 +2,24 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, RemoveMessage, ToolMessage
-from langchain_core.messages.utils import convert_to_messages
+from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolMessage
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Overwrite
-from pydantic_core import to_jsonable_python
 
 from ..models.parts import Part
 from ..text import storable_json
 from .base import FinalResult
 from .joined_text import whole
 from .model_calls import ModelCall, ModelCalls
+from .state_messages import after_turn, as_json, as_messages, goes_on, key_of, reasoning_beside, reasoning_in
 
 STRUCTURED_RESPONSE = "structured_response"
 """The key in which `create_agent` puts what its `response_format` asks for."""
 
 
-class Answer:
+class AnswerBuilder:
     """Collects what one attempt shows, and what the answer is made of.
 
     All text of model calls that are not internal is shown as it comes, and so is the text of messages that nodes write
@@ -105,7 +103,7 @@ class Answer:
         if call is None or not isinstance(message, AIMessage):
             return ()
         content = message.content
-        if call.texts and isinstance(content, str) and content and not message.additional_kwargs and _goes_on(message):
+        if call.texts and isinstance(content, str) and content and not message.additional_kwargs and goes_on(message):
             text = call.content.add(content)
             if not text:
                 return ()
@@ -119,11 +117,11 @@ class Answer:
             yield from self._take_back_failed(call)
         content = message.content
         if isinstance(content, str):
-            text, reasoning = content, _reasoning_beside(message)
+            text, reasoning = content, reasoning_beside(message)
         else:
-            text, reasoning = str(message.text), _reasoning_in(message)
+            text, reasoning = str(message.text), reasoning_in(message)
         text, reasoning = call.content.add(text), call.reasoning.add(reasoning)
-        if not _goes_on(message):
+        if not goes_on(message):
             call.ended = True
             text += call.content.end()
             reasoning += call.reasoning.end()
@@ -298,7 +296,7 @@ class Answer:
         call = ModelCall(node, {})
         call.message = key
         call.kept = call.ended = call.settled = True
-        reasoning = _reasoning_beside(message) if isinstance(message.content, str) else _reasoning_in(message)
+        reasoning = reasoning_beside(message) if isinstance(message.content, str) else reasoning_in(message)
         if reasoning:
             yield Part("reasoning", whole(reasoning), key, node)
         if text:
@@ -381,69 +379,3 @@ class Answer:
         if not is_needed or (not values and (self._said_again or self._last_message()[1])):
             return None
         return as_json(values)
-
-
-def as_messages(written: Any) -> list[BaseMessage]:
-    """Return what a node wrote as messages, without what is none. A message that it gave in another form has no id."""
-    found: list[BaseMessage] = []
-    for item in written if isinstance(written, list) else [written]:
-        if isinstance(item, BaseMessage):
-            found.append(item)
-        else:
-            try:
-                found += convert_to_messages([item])
-            except Exception:  # noqa: BLE001, S112  the graph's own reducer tells what is wrong
-                continue
-    return found
-
-
-def as_json(value: object) -> object:
-    """Return a value as JSON can carry it: models and data classes as objects."""
-    with suppress(ValueError):  # text that UTF-8 cannot carry, or a value that contains itself
-        value = to_jsonable_python(value, serialize_unknown=True)
-    return storable_json(value)
-
-
-def id_of(message: Any) -> str | None:
-    """Return the id of a message; a state without LangGraph's reducer may hold anything in its `messages`."""
-    found = message.get("id") if isinstance(message, dict) else getattr(message, "id", None)
-    return found if isinstance(found, str) else None
-
-
-def key_of(message: Any, index: int) -> str:
-    """Return the id of a message, or its place in a state whose messages have none."""
-    return id_of(message) or f"#{index}"
-
-
-def after_turn(messages: Sequence[Any], message_id: str) -> Sequence[Any]:
-    """Return the messages behind this turn's human message; none when it is not there yet."""
-    for index in range(len(messages) - 1, -1, -1):
-        if id_of(messages[index]) == message_id:
-            return messages[index + 1 :]
-    return ()
-
-
-def _goes_on(message: AIMessage) -> bool:
-    """Return whether more pieces of the message follow."""
-    return isinstance(message, AIMessageChunk) and message.chunk_position is None
-
-
-def _reasoning_in(message: AIMessage) -> str:
-    """Return the reasoning among the blocks of a message."""
-    return "".join(
-        block["reasoning"]
-        for block in message.content_blocks
-        if block["type"] == "reasoning" and block.get("reasoning")
-    )
-
-
-def _reasoning_beside(message: AIMessage) -> str:
-    """Return the reasoning that comes beside content that is text."""
-    beside = message.additional_kwargs
-    for key in ("reasoning_content", "reasoning"):
-        found = beside.get(key)
-        if isinstance(found, str):
-            return found
-        if found:
-            return _reasoning_in(message)
-    return ""

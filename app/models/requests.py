@@ -1,0 +1,49 @@
+"""Requests of callers and operators, as the queue manager takes them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from .deliveries import WebhookEvent
+from .messages import IfBusy, MessageFilter, MessageOptions, Priority
+
+Key = tuple[str, str]
+"""An Idempotency-Key, and the fingerprint of the request that it came with."""
+
+
+class Submission(NamedTuple):
+    """A message as a caller wants it. At most one of `run_at` and `delay_seconds` is given."""
+
+    content: str
+    priority: Priority = Priority.NORMAL
+    thread_id: str | None = None
+    agent: str | None = None
+    options: MessageOptions | None = None
+    run_at: datetime | None = None
+    delay_seconds: float = 0.0
+    if_busy: IfBusy = IfBusy.ENQUEUE
+    webhook_url: str | None = None
+    webhook_events: tuple[WebhookEvent, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Messages by their ids, or by what they have and how many the caller believes them to be."""
+
+    message_ids: tuple[str, ...] | None = None
+    chosen: MessageFilter = field(default_factory=MessageFilter)
+    expected_count: int | None = None
+
+
+class ResumeAnswer(NamedTuple):
+    """To what an interrupted message asks: a value for its only question, or one for each question by its id."""
+
+    value: object = None
+    values: dict[str, object] | None = None
+
+
+class CancelledMessages(NamedTuple):
+    """What became of many: those that have ended, and those that are being stopped."""
+
+    ended: list[str]
+    stopping: list[str]

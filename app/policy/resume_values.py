@@ -1,0 +1,47 @@
+"""Checks what a human answers to the questions of an interrupted message. Pure."""
+
+import json
+
+from ..errors import InvalidRequest, NotInterrupted
+from ..models.messages import Message, MessageState
+from ..models.requests import ResumeAnswer
+from ..text import storable
+
+
+def resume_value(message: Message, answer: ResumeAnswer) -> str:
+    """An answer as the store takes it: JSON, a value by the id of each question.
+
+    Raises NotInterrupted when nothing is asked, InvalidRequest when the answer is not one to what is asked.
+    """
+    if message.state is not MessageState.INTERRUPTED or message.interrupt is None:
+        raise NotInterrupted(message.id, message.state)
+    asked = [str(question["id"]) for question in json.loads(message.interrupt)]
+    if answer.values is None:
+        if len(asked) != 1:
+            raise InvalidRequest(
+                f"value: the message asks {len(asked)} questions. ResumeAnswer each by its id, in `values`.",
+                field="value",
+            )
+        return _as_json({asked[0]: answer.value}, "value")
+    if unknown := [each for each in answer.values if each not in asked]:
+        raise InvalidRequest(f"values: the message asks nothing with the id {unknown[0]!r}", field="values")
+    if missing := [each for each in asked if each not in answer.values]:
+        raise InvalidRequest(f"values: there is no answer to the question with the id {missing[0]!r}", field="values")
+    return _as_json(answer.values, "values")
+
+
+def _as_json(values: dict[str, object], name: str) -> str:
+    """Raises InvalidRequest for what JSON, or a database, cannot carry."""
+    left: list[object] = [values]
+    try:
+        while left:
+            match left.pop():
+                case str(text):
+                    storable(text)
+                case dict(entries):
+                    left += [*entries, *entries.values()]
+                case list(items):
+                    left += items
+        return json.dumps(values, allow_nan=False)
+    except ValueError as error:
+        raise InvalidRequest(f"{name}: {error}", field=name) from None
