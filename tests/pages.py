@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from uvicorn.main import main as uvicorn_command
 
-from app.cli import COMMANDS
+from app.cli.main import COMMANDS
 from app.config import Settings
 
 ROOT = Path(__file__).parent.parent

@@ -27,7 +27,7 @@ PROGRAMS = frozenset(("app.main", "app.worker", "app.cli"))
 
 PRELOADED = (
     "app.main",
-    "app.cli",
+    "app.cli.main",
     "app.agents.builtin",
     "app.agents.graphs",
     "app.agents.langgraph",

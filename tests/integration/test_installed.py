@@ -46,7 +46,7 @@ def test_a_wheel_has_all_of_the_package_under_its_own_name(site: Path) -> None:
     (information,) = site.glob("*.dist-info")
     distribution = PathDistribution(information)
     assert distribution.version == __version__
-    assert list(distribution.entry_points) == [EntryPoint("agentq", "agentq.cli:main", "console_scripts")]
+    assert list(distribution.entry_points) == [EntryPoint("agentq", "agentq.cli.main:main", "console_scripts")]
 
 
 async def test_the_command_serves_a_project_that_has_an_app_package_of_its_own(site: Path, tmp_path: Path) -> None:

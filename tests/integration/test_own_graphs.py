@@ -93,7 +93,7 @@ async def test_the_command_finds_modules_in_the_working_directory(tmp_path: Path
     """As a script that is installed, whose own folder is what Python puts on the path."""
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin" / "agentq"
-    script.write_text("from app.cli import main\nmain()\n")
+    script.write_text("from app.cli.main import main\nmain()\n")
     (tmp_path / "my_agents.py").write_text("async def answer(text: str) -> str:\n    return f'Heard: {text}'\n")
     with server_process(tmp_path, str(script), arguments=["serve"], AGENTS="mine=my_agents:answer") as server:
         await server.ready()

@@ -13,7 +13,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from app import __version__, cli
+from app import __version__
+from app.cli import main as cli
 from tests import wire
 from tests.servers import ROOT, ServerProcess, server_process, until
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app import __version__
-from app.cli import COMMANDS, parser
+from app.cli.main import COMMANDS, parser
 from app.config import Settings
 from tests.documents import openapi, websocket_schema
 

@@ -1,0 +1,1 @@
+"""The command `agentq`, one module a group of commands: server, workers, database."""

@@ -1,0 +1,14 @@
+"""A command of `agentq`."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..config import Settings
+
+
+class Command(NamedTuple):
+    """A command. `explanation` is a clause without a capital and a full stop."""
+
+    name: str
+    run: Callable[[Settings], None]
+    explanation: str
