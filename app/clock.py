@@ -14,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from typing_extensions import override
+
 logger = logging.getLogger(__name__)
 
 STEP_MS = 250
@@ -72,7 +74,7 @@ class Host(Protocol):
         """
 
 
-class SystemHost:
+class SystemHost(Host):
     """This host."""
 
     def __init__(self) -> None:
@@ -81,17 +83,17 @@ class SystemHost:
         except (OSError, ValueError):
             self._boot = ""
 
+    @override
     @property
     def boot(self) -> str:
-        """See `Host.boot`."""
         return self._boot
 
+    @override
     def elapsed(self) -> int:
-        """See `Host.elapsed`."""
         return time.clock_gettime_ns(_ELAPSED) // 1_000_000
 
+    @override
     def reference(self, read: int | None) -> int:
-        """See `Host.reference`."""
         return time.time_ns() // 1_000_000 if read is None else read
 
 
@@ -148,7 +150,7 @@ class _View(NamedTuple):
         return reference + self.state.correction_at(reference)
 
 
-class SteadyClock:
+class SteadyClock(Clock):
     """The store's time, from readings of a reference that may be stepped. Safe to use from any thread.
 
     Until the first reading it is this host's wall clock. `take` is given each reading.
@@ -162,8 +164,8 @@ class SteadyClock:
         self._read_at = -1
         """`Host.elapsed` when `_last` was read; a batch asks for the time many times in a millisecond."""
 
+    @override
     def now(self) -> int:
-        """See `Clock.now`."""
         elapsed = self.host.elapsed()
         if elapsed == self._read_at:
             return self._last
@@ -174,14 +176,14 @@ class SteadyClock:
             self._read_at = elapsed
             return self._last
 
+    @override
     def at(self, date: int) -> int:
-        """See `Clock.at`."""
         view = self._view
         return date if view is None else date + round(view.state.correction_at(date))
 
+    @override
     def witness(self, moment: int) -> None:
-        """See `Clock.witness`. Ignored when it is too far ahead to be a matter of precision."""
-        if moment - self.now() < SKEW_MS:
+        if moment - self.now() < SKEW_MS:  # what is further ahead is no matter of precision
             with self._lock:
                 self._last = max(self._last, moment)
 

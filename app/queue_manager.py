@@ -179,7 +179,7 @@ class QueueManager:
         return await self._store.get(tenant, _possible(message_id))
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
-        """See `QueryStore.list_messages`."""
+        """Return a page of the messages that match, newest first."""
         return await self._store.list_messages(tenant, chosen, page)
 
     async def list_attempts(self, tenant: str, messages: Sequence[Message]) -> dict[str, list[FailedAttempt]]:
@@ -236,7 +236,7 @@ class QueueManager:
         return cancelled
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
-        """See `ControlStore.reprioritize`."""
+        """Change the priority of a queued message. Raises MessageNotFound, NotQueued."""
         message = await self._store.reprioritize(tenant, _possible(message_id), priority)
         logger.info("Message reprioritized: id=%s, priority=%s", message_id, priority)
         return message
@@ -308,7 +308,7 @@ class QueueManager:
         return [message.id for message in found]
 
     async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
-        """See `QueryStore.group_dead_letters`."""
+        """Return the dead letters by fingerprint, the kind that failed last first."""
         return await self._store.group_dead_letters(tenant, limit=limit)
 
     async def pause(self) -> None:
@@ -335,7 +335,7 @@ class QueueManager:
         return await self._store.list_deliveries(tenant, message_id)
 
     async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
-        """See `WebhookStore.find_deliveries`."""
+        """Return a page of the deliveries that match."""
         return await self._store.find_deliveries(tenant, chosen, page)
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:

@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_openai import ChatOpenAI
 from langgraph.pregel import Pregel
 from pydantic import SecretStr
+from typing_extensions import override
 
 from ..errors import AgentUnavailable
 from .embedded import CONTEXT_TOKENS, Endpoint
@@ -38,10 +39,10 @@ MAX_HISTORY_CHARACTERS = 3 * CONTEXT_TOKENS // 2
 class EmbeddedPrompt(AgentMiddleware[Any, Any]):
     """Puts the example turns in front and leaves out the oldest turns, so that a long thread fits the context."""
 
+    @override
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> ModelResponse[Any]:
-        """See AgentMiddleware."""
         return await handler(request.override(messages=[*EXAMPLE_TURNS, *newest(request.messages)]))
 
 

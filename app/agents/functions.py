@@ -5,9 +5,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, cast
 
+from typing_extensions import override
+
 from ..models.parts import Part
 from ..policy.failures import note_node
-from .base import AgentTask, FinalResult
+from .base import Agent, AgentTask, FinalResult
 from .joined_text import JoinedText, whole
 
 MESSAGE_ID = "message_id"
@@ -24,8 +26,8 @@ def is_answering(found: object) -> bool:
     return inspect.iscoroutinefunction(found) and inspect.signature(found).return_annotation in (str, "str")
 
 
-class FunctionAgent:
-    """Such a function, called with the text of the message. Meets `app.agents.base.Agent`."""
+class FunctionAgent(Agent):
+    """Calls a function with the text of the message. A later attempt begins anew."""
 
     def __init__(self, answer: Callable[..., Any]) -> None:
         self._answer = answer
@@ -33,8 +35,8 @@ class FunctionAgent:
         self._name = str(getattr(answer, "__name__", type(answer).__name__))
         self._takes_id = MESSAGE_ID in inspect.signature(answer).parameters
 
+    @override
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
-        """See `Agent.run`. A later attempt begins anew."""
         given = {MESSAGE_ID: task.message_id} if self._takes_id else {}
         try:
             answer = self._answer(task.content, **given)
@@ -59,8 +61,9 @@ class FunctionAgent:
             raise
         yield FinalResult("".join(pieces))
 
+    @override
     async def fence_off(self, task: AgentTask) -> None:
-        """Do nothing: there is no memory."""
+        pass  # there is no memory
 
 
 def _text(given: object) -> str:

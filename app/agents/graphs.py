@@ -14,6 +14,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
+from typing_extensions import override
 
 from ..errors import AgentUnavailable
 from ..models.memory import AgentMemory
@@ -100,19 +101,19 @@ class GraphFactory:
         return await made if inspect.isawaitable(made) else made
 
 
-class FactoryAgent:
-    """An agent whose graph is made for each run. Meets `app.agents.base.Agent`."""
+class FactoryAgent(Agent):
+    """An agent whose graph is made for each run.
+
+    It leaves the factory's context before it gives the answer. A run that drains or asks a human ends like any other:
+    the factory sees no error.
+    """
 
     def __init__(self, factory: GraphFactory, checkpointer: BaseCheckpointSaver[Any]) -> None:
         self._factory = factory
         self._checkpointer = checkpointer
 
+    @override
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
-        """See `Agent.run`.
-
-        The factory's context is left before the answer is given, without an error when the run drains or asks a human:
-        to the factory these are ends like any other.
-        """
         answer: FinalResult | None = None
         ended: Exception | None = None
         async with self._factory.opened(task) as graph:
@@ -133,9 +134,9 @@ class FactoryAgent:
         if answer is not None:
             yield answer
 
+    @override
     async def fence_off(self, task: AgentTask) -> None:
-        """See `Agent.fence_off`. The next attempt's fence is higher still."""
-        message, fence = task.memory_fence
+        message, fence = task.memory_fence  # the next attempt's fence is higher still
         memory = cast(AgentMemory, self._checkpointer)
         await memory.forget_messages(task.memory_key, (message, fence + 1), ())
 

@@ -17,6 +17,7 @@ from langgraph.pregel import Pregel
 from langgraph.pregel._algo import apply_writes
 from langgraph.runtime import RunControl
 from langgraph.types import Command, Interrupt, Overwrite, StateSnapshot
+from typing_extensions import override
 
 from ..errors import AgentQueueError, AgentUnavailable, LeaseLost, StoreError
 from ..models.memory import MEMORY_ANSWERS_KEY, MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY, AgentMemory
@@ -25,7 +26,7 @@ from ..policy.failures import described
 from ..policy.state_types import explained, watch_refusals
 from ..text import storable_json
 from .answer_builder import AnswerBuilder
-from .base import AgentDrained, AgentInterrupted, AgentTask, FinalResult
+from .base import Agent, AgentDrained, AgentInterrupted, AgentTask, FinalResult
 from .human_answers import HumanAnswers
 from .model_calls import ModelCalls
 from .state_messages import id_of
@@ -45,11 +46,8 @@ class StaticBreakpoint(AgentQueueError):
         )
 
 
-class LangGraphAgent:
-    """A graph with a `messages` state. Meets `app.agents.base.Agent`.
-
-    The checkpointer is one of `app.checkpoints`, which meet `app.agents.base.AgentMemory` too.
-    """
+class LangGraphAgent(Agent):
+    """Runs a graph with a `messages` state. Its checkpointer is one of `app.checkpoints`, which are AgentMemory too."""
 
     def __init__(self, graph: Pregel[Any, Any, Any, Any], checkpointer: BaseCheckpointSaver[Any]) -> None:
         if "messages" not in graph.channels:
@@ -61,8 +59,8 @@ class LangGraphAgent:
             name for _, node in found for name, tool in node.tools_by_name.items() if tool.return_direct
         )
 
+    @override
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
-        """See `Agent.run`."""
         calls = ModelCalls(self._tool_nodes, self._direct_tools)
         config: RunnableConfig = {
             "configurable": {
@@ -115,9 +113,9 @@ class LangGraphAgent:
         for last in answer.finish():
             yield last
 
+    @override
     async def fence_off(self, task: AgentTask) -> None:
-        """See `Agent.fence_off`. The next attempt's fence is higher still."""
-        message, fence = task.memory_fence
+        message, fence = task.memory_fence  # the next attempt's fence is higher still
         memory = cast(AgentMemory, self._graph.checkpointer)
         await memory.forget_messages(task.memory_key, (message, fence + 1), ())
 

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from ..errors import StoreUnavailable
 from ..models.memory import AgentMemory
 from .loop import AgentLoop
@@ -12,49 +14,44 @@ ANSWER_SECONDS = 30.0
 """How long the event loop of the agents may take to answer; code that blocks it keeps the memory from everybody."""
 
 
-class LazyMemory:
-    """Opened when there is something to forget: graphs that were served earlier may have left it.
-
-    Meets `app.agents.base.AgentMemory`.
-    """
+class LazyMemory(AgentMemory):
+    """Opens the memory when there is something to forget: graphs that were served earlier may have left it."""
 
     def __init__(self, open_memory: Callable[[], Awaitable[AgentMemory]]) -> None:
         self._open_memory = open_memory
 
+    @override
     async def forget(self, memory_keys: list[str]) -> None:
-        """See `AgentMemory.forget`. The key of nobody, by which callers look whether it is there, opens nothing."""
-        if any(memory_keys):
+        if any(memory_keys):  # callers use the key of nobody to ask whether the memory is there
             await (await self._open_memory()).forget(memory_keys)
 
+    @override
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
-        """See `AgentMemory.forget_messages`."""
         await (await self._open_memory()).forget_messages(memory_key, memory_fence, message_ids)
 
+    @override
     async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
-        """See `AgentMemory.forget_unfinished`."""
         await (await self._open_memory()).forget_unfinished(memory_key, memory_fence)
 
 
-class MemoryOnLoop:
-    """A memory that belongs to the event loop of the agents, for callers on another one.
-
-    Meets `app.agents.base.AgentMemory`. Raises StoreUnavailable when the loop does not answer.
-    """
+class MemoryOnLoop(AgentMemory):
+    """Calls a memory on the event loop of the agents. Raises StoreUnavailable when that loop does not answer."""
 
     def __init__(self, loop: AgentLoop, memory: AgentMemory) -> None:
         self._loop = loop
         self._memory = memory
 
+    @override
+    @override
     async def forget(self, memory_keys: list[str]) -> None:
-        """See `AgentMemory.forget`."""
         await self._call(lambda: self._memory.forget(memory_keys))
 
+    @override
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
-        """See `AgentMemory.forget_messages`."""
         await self._call(lambda: self._memory.forget_messages(memory_key, memory_fence, message_ids))
 
+    @override
     async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
-        """See `AgentMemory.forget_unfinished`."""
         await self._call(lambda: self._memory.forget_unfinished(memory_key, memory_fence))
 
     async def _call(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

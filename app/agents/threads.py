@@ -11,6 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
+from typing_extensions import override
+
 from .places import place_of, stack_of_thread
 from .runs import RUN, AgentRun
 
@@ -56,8 +58,8 @@ class AgentThreads(ThreadPoolExecutor):
         """How many threads are held by code of runs that have ended."""
         return len(self._abandoned)
 
+    @override
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """See `Executor.submit`."""
         call = _Call(lambda: function(*args, **kwargs), RUN.get())
         with self._state:
             if self._closed:

@@ -18,6 +18,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from langgraph.types import Send
 from pydantic import BaseModel
+from typing_extensions import override
 
 from ..errors import StateNotStorable, StateUnreadable
 from ..policy.failures import class_name
@@ -41,8 +42,8 @@ QUESTION = "__interrupt__"
 class Serializer(JsonPlusSerializer):
     """LangGraph's serializer with our allow-list, and with errors that tell what cannot be stored.
 
-    It stores only the beginning of a failed node's error. LangGraph stores `repr(error)`, which may raise and has no
-    limit.
+    It raises StateNotStorable and StateUnreadable. It stores only the beginning of a failed node's error: LangGraph
+    stores `repr(error)`, which may raise and has no limit.
     """
 
     def __init__(self, allowed_types: Collection[str] = ()) -> None:
@@ -50,28 +51,25 @@ class Serializer(JsonPlusSerializer):
         self._types = StateTypes(allowed_types)
         self._safe_kinds: dict[tuple[str, str], Any] = {}
 
-    def with_msgpack_allowlist(self, extra_allowlist: Iterable[Any]) -> JsonPlusSerializer:  # noqa: ARG002  LangGraph's
-        """Return this serializer: the setting alone allows types, the same for each graph and subgraph."""
-        return self
+    @override
+    def with_msgpack_allowlist(self, extra_allowlist: Iterable[Any]) -> JsonPlusSerializer:
+        return self  # the setting alone allows types, the same for each graph and subgraph
 
+    @override
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
-        """See SerializerProtocol. Raises StateNotStorable."""
         try:
             return dumped(obj)
         except Exception:  # noqa: BLE001  whatever the encoder or a user's class raises
             return dumped(PortableEncoder().of(obj, ""))
 
+    @override
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
-        """See SerializerProtocol. Raises StateUnreadable.
-
-        LangGraph also reads JSON of its earlier versions. It names classes too, and our savers have never written it.
-        """
         kind, stored = data
         if kind == "null":
             return None
         if kind == "bytes":
             return stored
-        if kind != "msgpack":
+        if kind != "msgpack":  # such as JSON of earlier LangGraphs: it names classes, and our savers never wrote it
             raise StateUnreadable(f"it is stored as {escaped(kind[:MAX_SHOWN_KIND])}")
         try:
             return ormsgpack.unpackb(stored, ext_hook=self._built, option=READ_OPTIONS)

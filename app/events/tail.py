@@ -62,7 +62,7 @@ class Messages(Protocol):
     """What a tail needs to know of messages."""
 
     async def get(self, tenant: str, message_id: str) -> Message:
-        """See `QueryStore.get`."""
+        """Return a message. Raises MessageNotFound."""
 
 
 class Source(EventLog, Messages, Sight, Notifier, Protocol):

@@ -26,20 +26,20 @@ class Sight(Protocol):
     """The reads of the store that a wait estimate needs."""
 
     def now(self) -> datetime:
-        """See `AcceptStore.now`."""
+        """Return the store's time."""
 
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
-        """See `QueryStore.get_head`."""
+        """Return the first unfinished message of a thread."""
 
     async def throughput(self) -> Throughput:
-        """See `QueryStore.throughput`."""
+        """Return how fast the queue moves."""
 
 
 class Hints(Protocol):
     """Hints that the queue moved."""
 
     def on_hint(self, call: Callable[[], None]) -> None:
-        """See `Subscription.on_hint`."""
+        """Call this at each hint."""
 
 
 class WaitEstimates:
@@ -68,7 +68,7 @@ class WaitEstimates:
         self._moved = True
 
     async def of(self, message: Message) -> WaitEstimate:
-        """See `of_each`."""
+        """Return the estimate of one message, as `of_each` does."""
         (found,) = await self.of_each([message])
         return found
 

@@ -152,12 +152,12 @@ class Message(NamedTuple):
 
     @property
     def memory_key(self) -> str:
-        """See `memory_key_of`."""
+        """The name under which the agent's memory of the conversation is kept."""
         return self.memory_key_of(self.tenant, self.thread_id, self.id)
 
     @staticmethod
     def memory_key_of(tenant: str, thread_id: str | None, message_id: str) -> str:
-        """The name under which the agent's memory of a conversation is kept, never a client's raw value."""
+        """Return the name under which the agent's memory of a conversation is kept, never a client's raw value."""
         return f"{tenant}/message/{message_id}" if thread_id is None else f"{tenant}/thread/{thread_id}"
 
 
