@@ -179,13 +179,15 @@ class AgentProcessor:
         told = await self._loop.read(run, lambda: self._told(error, claim.message.id), seconds=READ_SECONDS)
         if told is None:
             text = self._shown(f"{class_name(error)}: {UNREADABLE}")
-            told = _Told(Verdict(permanent=False, code=AGENT_ERROR), text, fingerprint(class_name(error), None, ""))
+            told = _ReportedError(
+                Verdict(permanent=False, code=AGENT_ERROR), text, fingerprint(class_name(error), None, "")
+            )
         verdict = told.verdict
         if not issubclass(type(error), Exception):  # sys.exit() and the like: it would do the same again
             verdict = Verdict(permanent=True, code=AGENT_ERROR)
         return self._ended(claim, verdict, told.text, told.kind, told.details, told.frames)
 
-    def _told(self, error: BaseException, message_id: str) -> "_Told":
+    def _told(self, error: BaseException, message_id: str) -> "_ReportedError":
         """Read an error of others."""
         shown = self._redactor.shown
         if logger.isEnabledFor(logging.DEBUG):  # `exc_info` would have `logging` read the error
@@ -193,7 +195,7 @@ class AgentProcessor:
             logger.debug("Traceback of message %s", message_id, extra={TRACEBACK: text})
         address = address_of(error)
         asked = "" if address is None else f" (asked at {address})"
-        return _Told(
+        return _ReportedError(
             judge(error, datetime.now(UTC)),
             self._shown(f"{described(error)}{asked}"),
             fingerprint(class_name(error), node_of(error), self._shown(text_of(error))),
@@ -270,7 +272,7 @@ class AgentProcessor:
         )
 
 
-class _Told(NamedTuple):
+class _ReportedError(NamedTuple):
     """An error as it is stored, shown and logged. `kind` is the fingerprint."""
 
     verdict: Verdict

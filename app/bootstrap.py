@@ -57,7 +57,7 @@ SECRET_NAME = re.compile(r"(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDEN
 """Names of environment variables whose values are never shown."""
 
 
-class Agents:
+class AgentLoader:
     """Loads the agents and their memory. LangGraph is imported here, seconds after the port is open."""
 
     def __init__(self, settings: Settings, store: Store, loop: AgentLoop) -> None:
@@ -69,7 +69,7 @@ class Agents:
         self._resources = AsyncExitStack()
         self._saver: FencedSaver | None = None
         self._opening = asyncio.Lock()
-        self._late_memory = LazyMemory(self._open_memory)
+        self._lazy_memory = LazyMemory(self._open_memory)
         self._embedded = EmbeddedModel()
         loaders: dict[str, Loader] = {name: self._loader(path) for name, path in settings.graph_paths.items()}
         self.registry = AgentRegistry(loaders or {"chat": self._load_chat}, redactor_of(settings).shown)
@@ -77,7 +77,7 @@ class Agents:
     @property
     def memory(self) -> AgentMemory | None:
         """What agents remember; None until the first agent is loaded."""
-        memory = self._saver or (self._late_memory if self.registry.available else None)
+        memory = self._saver or (self._lazy_memory if self.registry.available else None)
         return None if memory is None else MemoryOnLoop(self._loop, memory)
 
     async def load(self) -> None:
@@ -250,7 +250,7 @@ class Runtime:
             max_abandoned=settings.max_abandoned,
             make_loop=auto_loop_factory(),
         )
-        self._agents = Agents(settings, self._store, self.agent_loop)
+        self._agents = AgentLoader(settings, self._store, self.agent_loop)
         registry = self._agents.registry
         processor = AgentProcessor(self._store, self.agent_loop, registry, settings, redactor=redactor_of(settings))
         self.worker = QueueWorker(self._store, processor, registry, settings, loop=self.agent_loop, outage=outage)

@@ -57,7 +57,7 @@ def to_datetime(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
-class Host(Protocol):
+class HostClocks(Protocol):
     """The clocks of a host."""
 
     @property
@@ -74,7 +74,7 @@ class Host(Protocol):
         """
 
 
-class SystemHost(Host):
+class SystemClocks(HostClocks):
     """This host."""
 
     def __init__(self) -> None:
@@ -113,13 +113,13 @@ class ClockState(NamedTuple):
     """A recent store time. The store's time is never lower."""
 
     boot: str = ""
-    """The host that noted `ahead`; see `Host.boot`."""
+    """The host that noted `ahead`; see `HostClocks.boot`."""
 
     ahead: int = 0
-    """Reference minus `Host.elapsed` of that host."""
+    """Reference minus `HostClocks.elapsed` of that host."""
 
     noted: int = 0
-    """`Host.elapsed` of that host when it noted this."""
+    """`HostClocks.elapsed` of that host when it noted this."""
 
     def correction_at(self, reference: float) -> float:
         """Store time minus reference when the reference shows this time."""
@@ -130,7 +130,7 @@ class ClockState(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A reading of the store's state and the reference, with `Host.elapsed` before and after."""
+    """A reading of the store's state and the reference, with `HostClocks.elapsed` before and after."""
 
     state: ClockState
     reference: int
@@ -156,13 +156,13 @@ class SteadyClock(Clock):
     Until the first reading it is this host's wall clock. `take` is given each reading.
     """
 
-    def __init__(self, host: Host | None = None) -> None:
-        self.host = host or SystemHost()
+    def __init__(self, host: HostClocks | None = None) -> None:
+        self.host = host or SystemClocks()
         self._lock = threading.Lock()
         self._view: _View | None = None
         self._last = 0
         self._read_at = -1
-        """`Host.elapsed` when `_last` was read; a batch asks for the time many times in a millisecond."""
+        """`HostClocks.elapsed` when `_last` was read; a batch asks for the time many times in a millisecond."""
 
     @override
     def now(self) -> int:

@@ -33,13 +33,13 @@ class TickingClock(ManualClock):
         self.milliseconds = milliseconds
 
     def now(self) -> int:
-        """See `ManualClock.now`."""
+        """Milliseconds since the epoch, one more at each call."""
         self.milliseconds += 1
         return self.milliseconds
 
 
 class SteppedHost:
-    """A host whose wall clock, or whose database server's, is stepped when a test says so. Meets `app.clock.Host`."""
+    """A host whose wall clock, or that of its database server, is stepped when a test says so."""
 
     def __init__(self, boot: str = "boot") -> None:
         self.boot = boot

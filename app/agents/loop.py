@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 from ..policy.failures import class_name
 from .base import Agent, AgentTask
-from .places import place_of, stack_of_thread
 from .runs import AgentRun, Mailbox, note_task
-from .threads import AgentThreads
+from .stacks import place_of, stack_of_thread
+from .thread_pool import AgentThreadPool
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class AgentLoop:
         self, *, threads: int, run_threads: int, max_abandoned: int, make_loop: Callable[[], asyncio.AbstractEventLoop]
     ) -> None:
         self._make_loop = make_loop
-        self._threads = AgentThreads(threads, run_size=run_threads, max_abandoned=max_abandoned)
+        self._threads = AgentThreadPool(threads, run_size=run_threads, max_abandoned=max_abandoned)
         self._max_abandoned = max_abandoned
         self._running: set[AgentRun] = set()
         self._abandoned: set[AgentRun] = set()

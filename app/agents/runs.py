@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from ..models.parts import Part
 from .base import Agent, AgentTask, FinalResult
-from .places import place_of, stack_of_coroutine
+from .stacks import place_of, stack_of_coroutine
 
 T = TypeVar("T")
 

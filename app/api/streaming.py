@@ -15,7 +15,7 @@ from typing_extensions import override
 from ..access.scopes import AccessScope, needs
 from ..errors import AgentQueueError, InvalidRequest
 from ..events.fanout import Idle, StoredEvents, is_over
-from ..events.tail import News, Reset, Waiting
+from ..events.tail import News, Reset, WaitingUpdate
 from ..models.messages import MessageState
 from ..services import Services
 from ..text import rfc3339
@@ -64,16 +64,16 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
 }
 
 
-def live_event(news: Waiting | Reset) -> tuple[str, str]:
+def live_event(news: WaitingUpdate | Reset) -> tuple[str, str]:
     """Return the event and the data of news that are not stored."""
     match news:
-        case Waiting():
+        case WaitingUpdate():
             return "waiting", json.dumps(waiting_data(news))
         case Reset(state, text):
             return "reset", json.dumps({"state": state, "text": text})
 
 
-def waiting_data(news: Waiting) -> dict[str, Any]:
+def waiting_data(news: WaitingUpdate) -> dict[str, Any]:
     """Return the data of the event `waiting`."""
     start, reason = news.wait_estimate
     return {

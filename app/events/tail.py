@@ -19,7 +19,7 @@ from ..observability.outages import Outage
 from ..policy.wait_estimate import NOTHING, WaitEstimate
 from ..store.ports import MOVED, EventLog, Notifier, message_topic
 from .fanout import NEVER, Idle, IdleTimer, LogFanout, SingleFlight, StoredEvents
-from .wait_estimates import Sight, WaitEstimates
+from .wait_estimates import WaitEstimateReads, WaitEstimates
 
 PAGE_EVENTS = 2_000
 POLL_SECONDS = 1.0
@@ -35,7 +35,7 @@ POSITION_SECONDS_PER_READER = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingUpdate:
     """Live news for a reader of a queued message; not stored, without an id. No position while it is delayed."""
 
     position: int | None
@@ -51,28 +51,28 @@ class Reset:
     text: str
 
 
-News = StoredEvents | Waiting | Reset | Idle
+News = StoredEvents | WaitingUpdate | Reset | Idle
 
 
 MessageKey = tuple[str, str]
 """Tenant and message id."""
 
 
-class Messages(Protocol):
+class MessageReader(Protocol):
     """What a tail needs to know of messages."""
 
     async def get(self, tenant: str, message_id: str) -> Message:
         """Return a message. Raises MessageNotFound."""
 
 
-class Source(EventLog, Messages, Sight, Notifier, Protocol):
+class TailPorts(EventLog, MessageReader, WaitEstimateReads, Notifier, Protocol):
     """The ports that a tail reads from."""
 
 
 class Streams:
     """Tails of message logs in this process."""
 
-    def __init__(self, source: Source, outage: Outage) -> None:
+    def __init__(self, source: TailPorts, outage: Outage) -> None:
         self._outage = outage
         self._source = source
         self._closing = False
@@ -96,12 +96,11 @@ class Streams:
     async def tail(
         self, tenant: str, message_id: str, *, after: int, idle_seconds: float, tells_waiting: bool = True
     ) -> AsyncGenerator[News]:
-        """The log from the event behind `after` to its end, in order, without gaps and without doubles.
+        """Yield the log after the event `after` to its end, in order, without gaps and without doubles.
 
-        `Waiting` while the message is queued and its position or what it waits for changes, if the reader wants that;
-        `Idle` after `idle_seconds` of silence. While the store is away there is silence. Ends behind the terminal
-        event, or when this process closes.
-        Raises MessageNotFound.
+        Yields a `WaitingUpdate` when the position of a queued message or its reason to wait changes, if the reader
+        wants that, and `Idle` after `idle_seconds` of silence. While the store is away there is silence. Ends after
+        the terminal event, or when this process closes. Raises MessageNotFound.
         """
         with closing(IdleTimer(idle_seconds)) as silence, self._reader_of((tenant, message_id)) as log:
             seen = NEVER
@@ -175,7 +174,7 @@ class Streams:
 
     async def _wait_in_queue(
         self, tenant: str, message_id: str, log: LogFanout, after: int, seen: int, silence: IdleTimer
-    ) -> AsyncIterator[Waiting | Idle]:
+    ) -> AsyncIterator[WaitingUpdate | Idle]:
         """Positions and reasons, until there is an event behind `after` or the message is queued no more.
 
         `seen` is of the look that saw it queued.
@@ -212,12 +211,12 @@ class Streams:
                 self._ticker.cancel()
                 self._ticker = None
 
-    async def _place(self, tenant: str, message_id: str) -> Waiting | None:
+    async def _place(self, tenant: str, message_id: str) -> WaitingUpdate | None:
         """None when it is queued no more, and while the store is away."""
         with suppress(StoreUnavailable):
             message = await self._source.get(tenant, message_id)
             if message.state is MessageState.QUEUED:
-                return Waiting(message.queue_position, await self._wait_estimates.of(message), message.run_at)
+                return WaitingUpdate(message.queue_position, await self._wait_estimates.of(message), message.run_at)
         return None
 
     async def _poll(self) -> None:

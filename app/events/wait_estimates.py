@@ -22,7 +22,7 @@ LOOKS_PER_SECOND = 20.0
 """Reads of the throughput per second while the queue moves all the time."""
 
 
-class Sight(Protocol):
+class WaitEstimateReads(Protocol):
     """The reads of the store that a wait estimate needs."""
 
     def now(self) -> datetime:
@@ -35,7 +35,7 @@ class Sight(Protocol):
         """Return how fast the queue moves."""
 
 
-class Hints(Protocol):
+class HintSource(Protocol):
     """Hints that the queue moved."""
 
     def on_hint(self, call: Callable[[], None]) -> None:
@@ -50,9 +50,9 @@ class WaitEstimates:
     """
 
     def __init__(
-        self, sight: Sight, moved: AbstractContextManager[Hints], time: Callable[[], float] = monotonic
+        self, reads: WaitEstimateReads, moved: AbstractContextManager[HintSource], time: Callable[[], float] = monotonic
     ) -> None:
-        self._sight = sight
+        self._reads = reads
         self._time = time
         self._asking = asyncio.Lock()
         self._throughput: Throughput | None = None
@@ -82,10 +82,10 @@ class WaitEstimates:
             throughput = self._throughput if self._is_fresh() else await self._present_throughput()
             for message in messages:
                 if message.readiness is Readiness.BLOCKED and message.thread_id and message.thread_id not in heads:
-                    heads[message.thread_id] = await self._sight.get_head(message.tenant, message.thread_id)
+                    heads[message.thread_id] = await self._reads.get_head(message.tenant, message.thread_id)
         except StoreError:
             pass  # an answer without an estimate is better than none: the messages are stored
-        now = self._sight.now()
+        now = self._reads.now()
         return [wait_estimate(message, throughput, heads.get(message.thread_id or ""), now) for message in messages]
 
     async def has_changed(self) -> bool:
@@ -106,7 +106,7 @@ class WaitEstimates:
                 self._looks -= 1
                 self._looking = True
                 try:
-                    self._throughput = await self._sight.throughput()
+                    self._throughput = await self._reads.throughput()
                     self._stale_at = self._time() + THROUGHPUT_SECONDS
                 finally:
                     self._looking = False

@@ -33,14 +33,14 @@ CLEAR_SPOT = "between_parts_of_a_long_thread"
 def arm(spot: str) -> None:
     """Have this process die at the spot, the first time that something happens there."""
     if spot == CHECKPOINT_SPOT:
-        open_memory = bootstrap.Agents._open_memory
+        open_memory = bootstrap.AgentLoader._open_memory
 
-        async def open_armed(agents: bootstrap.Agents) -> Any:
+        async def open_armed(agents: bootstrap.AgentLoader) -> Any:
             memory: Any = await open_memory(agents)
             memory.aput = _deadly_checkpoint(memory.aput)
             return memory
 
-        bootstrap.Agents._open_memory = open_armed  # type: ignore[method-assign, assignment]  # replaced on purpose
+        bootstrap.AgentLoader._open_memory = open_armed  # type: ignore[method-assign, assignment]  # replaced on purpose
         return
     if spot == CLEAR_SPOT:
         for engine in (sql, redis):

@@ -12,7 +12,7 @@ import pytest
 from app.agents.base import AgentTask, Drain, FinalResult
 from app.agents.loop import AgentLoop
 from app.agents.runs import MAX_WAITING_PIECES, RUN, AgentRaised, AgentRun
-from app.agents.threads import AgentThreads
+from app.agents.thread_pool import AgentThreadPool
 from app.models.attempts import Lease
 from app.models.parts import Part
 from tests.servers import DEADLINE_SECONDS, until
@@ -189,7 +189,7 @@ async def test_what_ends_a_turn_of_the_loop_is_logged_once(
 
 
 async def test_one_run_with_many_calls_leaves_threads_for_the_others(loop: AgentLoop) -> None:
-    threads = AgentThreads(3, run_size=2, max_abandoned=1)
+    threads = AgentThreadPool(3, run_size=2, max_abandoned=1)
     greedy, modest = (loop.start(CleansUp(), name, TASK) for name in ("greedy", "modest"))
     released = threading.Event()
 

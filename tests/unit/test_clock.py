@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.clock import SLEW, STEP_MS, ClockState, Sample, SteadyClock, SystemHost
+from app.clock import SLEW, STEP_MS, ClockState, Sample, SteadyClock, SystemClocks
 from tests.clock import START, SteppedHost
 
 HOUR = 3600.0
@@ -206,7 +206,7 @@ def test_what_another_process_dated_a_moment_later_is_not_undercut() -> None:
 
 
 def test_the_hosts_own_clock_goes_on() -> None:
-    host = SystemHost()
+    host = SystemClocks()
     assert host.elapsed() <= host.elapsed()
     assert host.reference(5) == 5
-    assert host.boot == SystemHost().boot
+    assert host.boot == SystemClocks().boot

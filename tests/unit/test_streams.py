@@ -8,7 +8,7 @@ import pytest
 from app.errors import StoreUnavailable
 from app.events import tail, wait_estimates
 from app.events.fanout import Idle, StoredEvents
-from app.events.tail import News, Reset, Streams, Waiting
+from app.events.tail import News, Reset, Streams, WaitingUpdate
 from app.models.attempts import Completed
 from app.models.events import EventPage, NewEvent
 from app.models.messages import Message, MessageState
@@ -198,7 +198,7 @@ async def test_a_reader_that_leaves_during_a_shared_read_disturbs_nobody(
 
 def places(seen: Sequence[News]) -> list[tuple[int | None, str | None]]:
     """The positions that were told, each with why the message waits."""
-    told = [news for news in seen if isinstance(news, Waiting)]
+    told = [news for news in seen if isinstance(news, WaitingUpdate)]
     return [(each.position, why.code if (why := each.wait_estimate.reason) else None) for each in told]
 
 
@@ -250,7 +250,7 @@ async def test_a_delayed_message_tells_until_when(counting: CountingStore, tails
         reader.cancel()
     assert places(seen) == [(None, "delayed")]
     (told,) = seen
-    assert isinstance(told, Waiting)
+    assert isinstance(told, WaitingUpdate)
     assert told.wait_estimate.reason is not None
     assert rfc3339(message.run_at) in told.wait_estimate.reason.message
 

@@ -13,8 +13,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from typing_extensions import override
 
-from .places import place_of, stack_of_thread
 from .runs import RUN, AgentRun
+from .stacks import place_of, stack_of_thread
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class _Call:
         self.thread_id = 0
 
 
-class AgentThreads(ThreadPoolExecutor):
+class AgentThreadPool(ThreadPoolExecutor):
     """An executor with `size` threads besides those that are abandoned, of which at most `max_abandoned` are replaced.
 
     A run has at most `run_size` threads at a time, so that one with many calls leaves some for the others.
