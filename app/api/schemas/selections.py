@@ -6,9 +6,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ...errors import InvalidRequest
 from ...models.messages import MessageFilter, MessageState, Priority
+from ...models.requests import Selection
 from ...models.types import Text, ThreadId
 from ...policy.lifecycle import TERMINAL
-from ...models.requests import Selection
 from ...queue_manager import MAX_SELECTED
 from .examples import MESSAGE_ID, THREAD_ID, example
 

@@ -9,8 +9,8 @@ from pydantic_core.core_schema import ValidationInfo
 from ...errors import InvalidRequest
 from ...models.deliveries import WebhookEvent
 from ...models.messages import IfBusy, MessageOptions, Priority
-from ...models.types import Text, ThreadId
 from ...models.requests import ResumeAnswer, Submission
+from ...models.types import Text, ThreadId
 from ...text import not_blank
 from .examples import THREAD_ID
 
