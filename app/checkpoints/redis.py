@@ -327,6 +327,7 @@ async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ())
         socket_connect_timeout=TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 1),  # every script may run twice; a pooled connection may be from before a restart
         client_name="agent-queue-memory",
+        driver_info=None,  # Redis 6.2 has no command for it
     )
     pool = client.connection_pool
     pool.connection_class = connection.cut_when_closed(pool.connection_class)

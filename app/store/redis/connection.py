@@ -45,6 +45,7 @@ def connection_options(url: str, **more: Any) -> dict[str, Any]:
         "socket_connect_timeout": CONNECT_SECONDS,
         "socket_timeout": ANSWER_SECONDS,
         "socket_keepalive": True,
+        "driver_info": None,  # Redis 6.2 has no command for it, and notes in its log that the user may not run it
         **options,
         **more,
     }
