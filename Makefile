@@ -17,7 +17,7 @@ worker: .venv/run ## Run messages of the same database in another process, witho
 
 test: .venv/dev ## Run all tests (about 10 minutes on two cores)
 	@echo "Running all tests, which takes about 10 minutes on two cores"
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
 
 # EXPLAIN shows plans without values since PostgreSQL 16 only, so the tests of plans stay away.
 test-oldest: .venv/oldest ## Run the tests of the stores on PostgreSQL 14 and Redis 6.2, on Linux with x86-64

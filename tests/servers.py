@@ -21,6 +21,7 @@ from app.bootstrap import Runtime
 from app.config import Settings
 from app.main import create_app, listen, server_config
 from app.store.ports import Store, message_topic
+from tests.few_authorities import VARIABLE, few_authorities, one_authority
 from tests.warm_starts import PROGRAMS, WarmProcess, shared_starter
 
 ROOT = Path(__file__).parent.parent
@@ -97,6 +98,13 @@ class LiveServer:
 @contextlib.asynccontextmanager
 async def live_server(settings: Settings, *, store: Store | None = None) -> AsyncIterator[LiveServer]:
     """The application on a real socket of `settings.host`, in this event loop; its `url` says 127.0.0.1."""
+    with few_authorities():
+        async with _live_server(settings, store) as server:
+            yield server
+
+
+@contextlib.asynccontextmanager
+async def _live_server(settings: Settings, store: Store | None) -> AsyncIterator[LiveServer]:
     runtime = Runtime(settings, store=store)
     app = create_app(settings, runtime=runtime)
     listener = listen(settings.host, 0)
@@ -166,6 +174,7 @@ class ServerProcess:
             "LEASE_SECONDS": "1.5",
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
+            VARIABLE: one_authority(),
         }
         self.log = folder / f"{Path(module).name}-{self.port}.log"
         arguments = [argument.format(port=self.port) for argument in arguments]

@@ -101,6 +101,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.leases: list[Lease] = []
         self.steps = 0
         self.runner = asyncio.Runner()
+        self.loop = self.runner.get_loop()
         self.folder = tempfile.TemporaryDirectory()
         self.store = factory(Path(self.folder.name), self.clock)
         self.run(self.store.open())
@@ -111,7 +112,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.runner.run(work)
+        return self.loop.run_until_complete(work)  # without the signal handler that a runner sets for each call
 
     def holding(self, choice: int) -> Lease:
         """A lease that holds."""
