@@ -36,7 +36,7 @@ from .models.messages import (
     RequestKey,
     new_message_id,
 )
-from .models.requests import CancelledMessages, Key, ResumeAnswer, Selection, Submission
+from .models.requests import CancelledMessages, Key, ResumeAnswer, Selection
 from .models.workers import Throughput
 from .policy.lifecycle import TERMINAL
 from .policy.resume_values import resume_value
@@ -93,7 +93,7 @@ class QueueManager:
     # Producers
 
     async def submit(
-        self, tenant: str, submissions: Sequence[Submission], *, key: Key | None = None, batch: bool = False
+        self, tenant: str, wanted: Sequence[NewMessage], *, key: Key | None = None, batch: bool = False
     ) -> Accepted:
         """Accept messages, all of them or none; they are stored when this returns.
 
@@ -101,9 +101,9 @@ class QueueManager:
         Raises InvalidRequest, KeyReused, ThreadBusy, QueueFull, StoreUnavailable.
         """
         request = None if key is None else RequestKey(tenant, *key)
-        new = [self._new(tenant, each, batch, at) for at, each in enumerate(submissions)]
+        new = [self._named(tenant, each, batch, at) for at, each in enumerate(wanted)]
         try:
-            await self._check(submissions, batch)
+            await self._check(wanted, batch)
         except InvalidRequest:
             # What was right when it came first may be wrong by now, such as a time: it is answered as it was then.
             if request is None or (replayed := await self._replay(new, request)) is None:
@@ -115,40 +115,27 @@ class QueueManager:
                 logger.info("Message enqueued: id=%s, priority=%s", message.id, message.priority)
         return accepted
 
-    def _new(self, tenant: str, wanted: Submission, batch: bool, at: int) -> NewMessage:
+    def _named(self, tenant: str, wanted: NewMessage, batch: bool, at: int) -> NewMessage:
         try:
-            agent = self._registry.resolve(wanted.agent)
+            agent = self._registry.resolve(wanted.agent or None)
         except InvalidRequest as error:
             raise _placed(error, batch, at) from None
-        return NewMessage(
-            id=new_message_id(),
-            tenant=tenant,
-            thread_id=wanted.thread_id,
-            agent=agent,
-            content=wanted.content,
-            priority=wanted.priority,
-            options=wanted.options,
-            run_at=wanted.run_at,
-            delay_seconds=wanted.delay_seconds,
-            if_busy=wanted.if_busy,
-            webhook_url=wanted.webhook_url,
-            webhook_events=wanted.webhook_events,
-        )
+        return wanted._replace(id=new_message_id(), tenant=tenant, agent=agent)
 
-    async def _check(self, submissions: Sequence[Submission], batch: bool) -> None:
+    async def _check(self, wanted: Sequence[NewMessage], batch: bool) -> None:
         """Whether they can be accepted now. Raises InvalidRequest."""
-        if all(each.run_at is None and each.webhook_url is None for each in submissions):
+        if all(each.run_at is None and each.webhook_url is None for each in wanted):
             return
         checked = set()
         resolve = remembering(resolve_host)
         now = datetime.now(UTC)
-        for at, wanted in enumerate(submissions):
+        for at, each in enumerate(wanted):
             name = f"{_within(batch, at)}run_at"
-            if wanted.run_at is not None and wanted.run_at < now:
+            if each.run_at is not None and each.run_at < now:
                 raise InvalidRequest(f"{name}: expected a time to come", field=name)
-            if wanted.run_at is not None and wanted.run_at > now + MAX_RUN_AHEAD:
+            if each.run_at is not None and each.run_at > now + MAX_RUN_AHEAD:
                 raise InvalidRequest(f"{name}: expected a time within a year", field=name)
-            url = wanted.webhook_url
+            url = each.webhook_url
             if url is not None and url not in checked:
                 checked.add(url)
                 try:

@@ -10,7 +10,8 @@ from fastapi import Request
 
 from ..errors import InvalidRequest
 from ..models.deliveries import ENDS
-from ..models.requests import Key, ResumeAnswer, Submission
+from ..models.messages import NewMessage
+from ..models.requests import Key, ResumeAnswer
 from .deps import MAX_KEY_LENGTH
 
 
@@ -26,14 +27,14 @@ def key_of(request: Request) -> str | None:
     return found[0]
 
 
-def submit_key(key: str, submission: Submission, default_agent: str) -> Key:
+def submit_key(key: str, wanted: NewMessage, default_agent: str) -> Key:
     """Return the key with the fingerprint of one message. It is the same over HTTP and WebSocket."""
-    return key, _fingerprint("submit", _said(submission, default_agent))
+    return key, _fingerprint("submit", _said(wanted, default_agent))
 
 
-def batch_key(key: str, submissions: Sequence[Submission], default_agent: str) -> Key:
+def batch_key(key: str, wanted: Sequence[NewMessage], default_agent: str) -> Key:
     """Return the key with the fingerprint of a batch."""
-    return key, _fingerprint("batch", [_said(each, default_agent) for each in submissions])
+    return key, _fingerprint("batch", [_said(each, default_agent) for each in wanted])
 
 
 def resume_key(key: str, message_id: str, answer: ResumeAnswer) -> Key:
@@ -41,19 +42,19 @@ def resume_key(key: str, message_id: str, answer: ResumeAnswer) -> Key:
     return key, _fingerprint("resume", [message_id, answer.value, answer.values])
 
 
-def _said(submission: Submission, default_agent: str) -> dict[str, Any]:
-    """Return the fields of a submission that differ from their defaults, so that later fields change no fingerprint."""
-    fields = submission._asdict()
-    if submission.agent == default_agent:
-        fields["agent"] = None
-    if submission.options is not None:
-        fields["options"] = submission.options.model_dump(exclude_none=True)
-    if submission.run_at is not None:
-        fields["run_at"] = submission.run_at.astimezone(UTC).isoformat()
-    if submission.webhook_events is not None:
-        events = set(submission.webhook_events)
+def _said(wanted: NewMessage, default_agent: str) -> dict[str, Any]:
+    """Return the fields of a message that differ from their defaults, so that later fields change no fingerprint."""
+    fields = wanted._asdict()
+    if wanted.agent == default_agent:
+        fields["agent"] = ""
+    if wanted.options is not None:
+        fields["options"] = wanted.options.model_dump(exclude_none=True)
+    if wanted.run_at is not None:
+        fields["run_at"] = wanted.run_at.astimezone(UTC).isoformat()
+    if wanted.webhook_events is not None:
+        events = set(wanted.webhook_events)
         fields["webhook_events"] = None if events == set(ENDS) else sorted(events)
-    defaults = Submission._field_defaults
+    defaults = NewMessage._field_defaults
     return {name: value for name, value in fields.items() if name not in defaults or value != defaults[name]}
 
 

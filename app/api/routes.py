@@ -88,7 +88,7 @@ async def submit_message(request: Request) -> Response:
     services = services_of(request)
     principal = principal_of(request)
     body = await body_of(request, MessageCreate)
-    submission = body.submission()
+    submission = body.new_message()
     named = key_of(request)
     key = None if named is None else submit_key(named, submission, services.registry.default)
     accepted = await services.queue.submit(principal.tenant, [submission], key=key)
@@ -136,7 +136,7 @@ async def submit_messages(request: Request) -> Response:
     services = services_of(request)
     principal = principal_of(request)
     body = await body_of(request, MessageBatch)
-    submissions = [each.submission() for each in body.messages]
+    submissions = [each.new_message() for each in body.messages]
     named = key_of(request)
     key = None if named is None else batch_key(named, submissions, services.registry.default)
     accepted = await services.queue.submit(principal.tenant, submissions, key=key, batch=True)

@@ -206,7 +206,7 @@ class Session:
     async def _submit(self, request: Submit, tenant: str) -> None:
         if request.subscribe:
             self._refuse_too_many()
-        submission = request.submission()
+        submission = request.new_message()
         named = request.idempotency_key
         key = None if named is None else submit_key(named, submission, self._services.registry.default)
         accepted = await self._services.queue.submit(tenant, [submission], key=key)

@@ -77,24 +77,25 @@ class MessageOptions(BaseModel):
 
 
 class NewMessage(NamedTuple):
-    """A message as it is handed to the store, not yet accepted.
+    """A message that is not yet accepted: what a caller wants, then `id` and `tenant`, which the queue manager sets.
 
-    It is not run before `run_at`, or `delay_seconds` from now by the clock of the store; at most one is given.
-    `webhook_events` is what the URL is told of; None means ENDS.
+    An empty `agent` means the default agent, until the queue manager names it. The message does not run before
+    `run_at`, or before `delay_seconds` from now by the store's clock; at most one is given. `webhook_events` None means
+    ENDS.
     """
 
-    id: str
-    tenant: str
-    thread_id: str | None
-    agent: str
     content: str
-    priority: Priority
+    priority: Priority = Priority.NORMAL
+    thread_id: str | None = None
+    agent: str = ""
     options: MessageOptions | None = None
     run_at: datetime | None = None
     delay_seconds: float = 0.0
     if_busy: IfBusy = IfBusy.ENQUEUE
     webhook_url: str | None = None
     webhook_events: tuple[WebhookEvent, ...] | None = None
+    id: str = ""
+    tenant: str = DEFAULT_TENANT
 
 
 class RequestKey(NamedTuple):

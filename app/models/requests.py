@@ -1,29 +1,12 @@
 """Requests of callers and operators, as the queue manager takes them."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import NamedTuple
 
-from .deliveries import WebhookEvent
-from .messages import IfBusy, MessageFilter, MessageOptions, Priority
+from .messages import MessageFilter
 
 Key = tuple[str, str]
 """An Idempotency-Key, and the fingerprint of the request that it came with."""
-
-
-class Submission(NamedTuple):
-    """A message as a caller wants it. At most one of `run_at` and `delay_seconds` is given."""
-
-    content: str
-    priority: Priority = Priority.NORMAL
-    thread_id: str | None = None
-    agent: str | None = None
-    options: MessageOptions | None = None
-    run_at: datetime | None = None
-    delay_seconds: float = 0.0
-    if_busy: IfBusy = IfBusy.ENQUEUE
-    webhook_url: str | None = None
-    webhook_events: tuple[WebhookEvent, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import sys
 
 from app.bootstrap import Runtime
 from app.config import Settings
-from app.models.requests import Submission
+from app.models.messages import NewMessage
 from bench.peers.callers import serve, signalled
 from bench.peers.signals import Notifier
 
@@ -22,10 +22,10 @@ async def in_process(settings: Settings, way: str) -> None:
     services = runtime.services
 
     async def enqueue(text: str) -> None:
-        await services.queue.submit(TENANT, [Submission(text)])
+        await services.queue.submit(TENANT, [NewMessage(text)])
 
     async def until_end() -> None:
-        accepted = await services.queue.submit(TENANT, [Submission("")])
+        accepted = await services.queue.submit(TENANT, [NewMessage("")])
         await services.streams.await_end(TENANT, accepted.messages[0].id, WAIT_SECONDS)
 
     async with runtime.running():

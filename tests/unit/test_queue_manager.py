@@ -19,9 +19,9 @@ from app.errors import (
     StoreUnavailable,
 )
 from app.models.memory import AgentMemory
-from app.models.messages import Message, MessageFilter, MessageState, Page, Priority
+from app.models.messages import Message, MessageFilter, MessageState, NewMessage, Page, Priority
 from app.models.parts import Part
-from app.models.requests import ResumeAnswer, Selection, Submission
+from app.models.requests import ResumeAnswer, Selection
 from app.queue_manager import QueueManager
 from app.store.ports import Store
 from app.store.sql import scanning
@@ -83,11 +83,11 @@ async def submit(
     *,
     priority: Priority = NORMAL,
     thread_id: str | None = None,
-    agent: str | None = None,
+    agent: str = "",
     tenant: str = TENANT,
 ) -> Message:
     """Submit with the defaults of the API."""
-    submission = Submission(content, priority, thread_id, agent)
+    submission = NewMessage(content, priority, thread_id, agent)
     return (await queue.submit(tenant, [submission])).messages[0]
 
 
@@ -274,7 +274,7 @@ async def test_a_selection_is_read_to_its_end(
 
 
 async def test_a_wrong_message_of_a_batch_is_named(queue: QueueManager) -> None:
-    submissions = [Submission("one"), Submission("two", agent="poet")]
+    submissions = [NewMessage("one"), NewMessage("two", agent="poet")]
     with pytest.raises(InvalidRequest) as refused:
         await queue.submit(TENANT, submissions, batch=True)
     assert (refused.value.field, refused.value.code) == ("messages.1.agent", "unknown_agent")

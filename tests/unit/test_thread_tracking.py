@@ -8,8 +8,7 @@ from app.agents.registry import AgentRegistry
 from app.clock import to_datetime
 from app.errors import ThreadNotFound
 from app.models.attempts import Released
-from app.models.messages import Message, MessageState, Page, Thread
-from app.models.requests import Submission
+from app.models.messages import Message, MessageState, NewMessage, Page, Thread
 from app.queue_manager import QueueManager
 from app.store.ports import Store
 from app.store.sqlite.store import SqliteStore
@@ -38,7 +37,7 @@ def threads(memory: Store) -> ThreadManager:
 
 
 async def submit(queue: QueueManager, content: str, thread: str | None, tenant: str = TENANT) -> Message:
-    return (await queue.submit(tenant, [Submission(content, NORMAL, thread)])).messages[0]
+    return (await queue.submit(tenant, [NewMessage(content, NORMAL, thread)])).messages[0]
 
 
 def counts(thread: Thread) -> dict[str, int]:

@@ -8,8 +8,8 @@ from pydantic_core.core_schema import ValidationInfo
 
 from ...errors import InvalidRequest
 from ...models.deliveries import WebhookEvent
-from ...models.messages import IfBusy, MessageOptions, Priority
-from ...models.requests import ResumeAnswer, Submission
+from ...models.messages import IfBusy, MessageOptions, NewMessage, Priority
+from ...models.requests import ResumeAnswer
 from ...models.types import Text, ThreadId
 from ...text import not_blank
 from .examples import THREAD_ID
@@ -105,16 +105,16 @@ class MessageCreate(BaseModel):
             raise ValueError(f"{value} needs a thread_id")
         return value
 
-    def submission(self) -> Submission:
-        """Return the submission for the queue."""
+    def new_message(self) -> NewMessage:
+        """Return the message for the queue."""
         options = None
         if self.max_attempts is not None or self.timeout is not None:
             options = MessageOptions(max_attempts=self.max_attempts, timeout_seconds=self.timeout)
-        return Submission(
+        return NewMessage(
             content=self.message,
             priority=self.priority,
             thread_id=self.thread_id,
-            agent=self.agent,
+            agent=self.agent or "",
             options=options,
             run_at=self.run_at,
             delay_seconds=self.delay_seconds or 0.0,
