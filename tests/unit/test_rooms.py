@@ -1,5 +1,6 @@
-"""The stores have the same rooms: a verb of a port is found in the file of that port, in every engine."""
+"""The house: small modules, and stores with the same rooms, where a verb is found in the file of its port."""
 
+import ast
 import inspect
 from pathlib import Path
 
@@ -57,3 +58,21 @@ def test_a_verb_is_found_in_the_file_of_its_port(engine: str, room: str) -> None
 def test_an_engine_has_every_room(engine: str) -> None:
     folder = Path(inspect.getfile(ENGINES[engine])).parent
     assert {*ROOMS, "connection", "store"} <= {file.stem for file in folder.glob("*.py")}
+
+
+APP = Path(inspect.getfile(ports)).parents[1]
+MODULES = sorted(APP.rglob("*.py"))
+MODULE_LINES, FUNCTION_LINES = 400, 60
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(APP)))
+def test_modules_and_functions_are_small(module: Path) -> None:
+    text = module.read_text("utf-8")
+    long = {
+        node.name: node.end_lineno - node.lineno + 1
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno >= FUNCTION_LINES
+    }
+    assert (text.count("\n") <= MODULE_LINES, long) == (True, {})
