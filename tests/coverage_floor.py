@@ -12,7 +12,7 @@ def main(report: Path) -> str | None:
     """Return what is wrong; None if the floor holds."""
     totals = json.loads(report.read_text())["totals"]
     branches, statements = totals["percent_branches_covered"], totals["percent_statements_covered"]
-    print(f"Covered: {branches:.1f} % of branches, {statements:.1f} % of statements")
+    sys.stdout.write(f"Covered: {branches:.1f} % of branches, {statements:.1f} % of statements\n")
     if branches < BRANCHES or statements < STATEMENTS:
         return f"Expected {BRANCHES:g} % of branches and {STATEMENTS:g} % of statements"
     return None
