@@ -11,7 +11,6 @@ import pytest
 from app.errors import LeaseLost, MessageNotFound, QueueFull, StoreError
 from app.models.messages import MessageState
 from app.store.ports import MOVED, READY, message_topic
-from app.store.postgres import placing
 from app.store.postgres.signals import payloads
 from app.store.postgres.store import PostgresStore
 from app.store.sql import reads
@@ -191,7 +190,7 @@ async def test_a_message_that_is_not_the_last_of_its_level_is_counted_too(
     store: PostgresStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A clock that was set back makes new messages that go before many others."""
-    monkeypatch.setattr(placing, "NEAR_END", 5)
+    monkeypatch.setattr(reads, "NEAR_END", 5)
     await asyncio.gather(*(add(store) for _ in range(30)))
     clock.advance(-1)
     messages = await asyncio.gather(*(add(store) for _ in range(3)))
