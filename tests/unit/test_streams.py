@@ -144,7 +144,7 @@ async def test_without_any_hint_readers_look_after_a_while(
     async with asyncio.TaskGroup() as reading:
         reading.create_task(collect(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=LONG), seen))
         await until(lambda: ids(seen) == [1], "the beginning is there")
-        monkeypatch.setattr(counting._hints, "publish", lambda writes: None)
+        monkeypatch.setattr(counting._hints, "publish", lambda _: None)
         await counting.finish(lease, Completed(""))
     assert ids(seen) == [1, 2]
 
