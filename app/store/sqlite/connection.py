@@ -64,6 +64,8 @@ def connect(path: Path) -> apsw.Connection:
         _switch_to_wal(connection)
         connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_LIMIT_BYTES}")
         connection.execute("PRAGMA temp_store = MEMORY")
+        # Otherwise each change of a bound value has SQLite plan those statements anew that might use a partial index.
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     except BaseException:
         connection.close()
         raise

@@ -209,7 +209,7 @@ ORDER BY rank DESC, number DESC LIMIT :most
 
 -- name: list_messages
 -- One range of numbers, so that a filter that matches nothing reads few rows.
-SELECT {message_columns} FROM messages
+SELECT {message_columns} FROM messages INDEXED BY messages_of_tenant
 WHERE tenant = :tenant AND number < :before AND number >= :first AND {chosen}
 ORDER BY number DESC LIMIT :limit
 
@@ -491,10 +491,11 @@ ORDER BY lease_until LIMIT :limit
 
 -- name: extend_leases
 -- An expired lease is not revived: the rescue takes it. :leases is a JSON object of fences by message id.
+-- `+` keeps the planner from walking all leases for each of these.
 UPDATE messages SET lease_until = :lease_until
 FROM json_each(:leases) AS named
 WHERE messages.id = named.key AND messages.fence = named.value AND state = 'processing' AND worker_id = :worker_id
-    AND lease_until > :now
+    AND +lease_until > :now
 RETURNING messages.id, messages.fence, cancel_requested
 
 -- name: beat_worker
