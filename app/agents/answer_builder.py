@@ -16,17 +16,17 @@ from .model_calls import ModelCall, ModelCalls
 from .state_messages import after_turn, as_json, as_messages, goes_on, key_of, reasoning_beside, reasoning_in
 
 STRUCTURED_RESPONSE = "structured_response"
-"""The key in which `create_agent` puts what its `response_format` asks for."""
+"""The key in which `create_agent` stores the response in its `response_format`."""
 
 
 class AnswerBuilder:
-    """Collects what one attempt shows, and what the answer is made of.
+    """Collects what one attempt shows, and decides the answer.
 
-    All text of model calls that are not internal is shown as it comes, and so is the text of messages that nodes write
-    without one. When the next message begins, the text of those that are complete is taken back, since the answer is
-    that of the last one. At the end the text that is shown is the answer.
+    The text of model calls that are not internal is shown at once. So is the text of messages that nodes write without
+    a model call. The answer is the last message's text: when the next message begins, the text of complete messages is
+    taken back. The text still shown at the end is the answer.
 
-    `interrupted` tells that the graph has stopped to ask, so that there is no answer.
+    `interrupted` means that the graph has stopped to ask, and that there is no answer.
     """
 
     def __init__(
@@ -49,17 +49,17 @@ class AnswerBuilder:
         self._outputs = [output_channels] if isinstance(output_channels, str) else output_channels
         self._written: set[str] = set(self._outputs) if self._finished else set()
         self._shown: dict[str, ModelCall] = {}
-        """The messages whose text is shown, by the ids they are shown with, oldest first."""
+        """The messages whose text is shown, by their shown ids, oldest first."""
         self._names: dict[str, str] = {}
-        """The ids in the state of messages that are shown with another id."""
+        """The shown ids of messages that have another id in the state."""
         self._unshown: dict[str, str | None] = {}
-        """The nodes of messages whose text may still be the answer, by their ids: another one began, or it is old."""
+        """The nodes of messages with no text shown that may still be the answer, by the messages' ids."""
         self._said_again: AIMessage | None = None
         self._nodes: dict[tuple[str, str], str] = {}
         self._node: str | None = None
 
     def replay(self) -> Iterator[Part]:
-        """Give the parts of steps that an earlier attempt finished."""
+        """Yield the parts of steps that an earlier attempt finished."""
         for index, finished in enumerate(self._finished, self._start):
             for message in as_messages(finished):
                 yield from self._take(message, key_of(finished, index), None)
@@ -80,7 +80,7 @@ class AnswerBuilder:
                 return (Part("custom", storable_json(data), None, node),)
 
     def finish(self) -> Iterator[Part | FinalResult]:
-        """Take back what is shown beside the answer, show what of the answer is not shown, and give the whole."""
+        """Take back text that is not the answer, show the rest of the answer, and yield the whole."""
         yield from self._take_back_failed()
         key, text = self._last_answer()
         output = self._output(is_needed=not text)
@@ -98,7 +98,7 @@ class AnswerBuilder:
     # Pieces of model calls
 
     def _piece(self, message: BaseMessage, metadata: Mapping[str, Any]) -> Iterable[Part]:
-        """Return the parts of a piece; nearly all are further text of the same message, which has a way of its own."""
+        """Return the parts of a piece. Nearly all are further text of the same message and take a fast path."""
         call = self._calls.of(metadata)
         if call is None or not isinstance(message, AIMessage):
             return ()
@@ -137,9 +137,9 @@ class AnswerBuilder:
             self._calls.forget(call)
 
     def _make_way(self, call: ModelCall) -> Iterator[Part]:
-        """Take back the text of complete messages, since that of another one begins.
+        """Take back the text of complete messages, since the text of another message begins.
 
-        What a branch that goes on beside this one has shown stays.
+        The text of a branch that still runs in parallel stays.
         """
         for other in list(self._shown.values()):
             if other.texts and other.ended and (other.settled or other.namespace == call.namespace):
@@ -161,7 +161,7 @@ class AnswerBuilder:
                 yield from self._take_back(call)
 
     def _settle(self, namespace: Sequence[str], node: str | None = None) -> None:
-        """Note that tasks are over: those of a node, or all of a graph."""
+        """Note that tasks are over: those of a node, or all tasks of a graph."""
         begin = "|".join([*namespace, "" if node is None else f"{node}:"])
         for call in self._shown.values():
             if call.ended and call.namespace.startswith(begin):
@@ -170,7 +170,7 @@ class AnswerBuilder:
     # Messages of the conversation
 
     def _update(self, data: Mapping[str, Any], namespace: Sequence[str]) -> Iterator[Part]:
-        """Take the messages that have their ids; the others get theirs in the state."""
+        """Take the messages that have ids. The others get their ids in the state."""
         if "__interrupt__" in data:
             self.interrupted = True
             return
@@ -200,7 +200,7 @@ class AnswerBuilder:
             self._note_said_again(messages, node)
 
     def _take_back_removed(self, written: Sequence[BaseMessage], *, is_whole: bool) -> Iterator[Part]:
-        """Take back the text of messages that a node removes, as a guard does. `finish` shows what stays after all."""
+        """Take back the text of messages that a node removes, as a guard does. `finish` shows it again if it stays."""
         removed = {message.id or "" for message in written if isinstance(message, RemoveMessage)}
         if not removed and not is_whole:
             return
@@ -214,9 +214,9 @@ class AnswerBuilder:
                 yield from self._take_back(call)
 
     def _note_said_again(self, messages: Sequence[BaseMessage], node: str) -> None:
-        """Note an answer that was in the conversation already, such as the same greeting in each turn.
+        """Note an answer that was already in the conversation, such as the same greeting in each turn.
 
-        A node that holds a subgraph, or one that rewrites the conversation, writes older messages that are no answer.
+        A node that holds a subgraph or rewrites the conversation also writes older messages, which are no answer.
         """
         if any(isinstance(message, RemoveMessage) or message.id == self._turn for message in messages):
             return
@@ -226,7 +226,7 @@ class AnswerBuilder:
                 self._unshown[message.id or ""] = node
 
     def _values(self, data: Any, namespace: Sequence[str]) -> Iterator[Part]:
-        """Take the messages at the end of the state that were not seen, such as those that nodes gave as dicts."""
+        """Take unseen messages at the end of the state, such as messages that nodes gave as dicts."""
         yield from self._take_back_failed()
         messages = data.get("messages") if isinstance(data, dict) else None
         if not namespace:
@@ -248,7 +248,7 @@ class AnswerBuilder:
         return (bool(has_id) or not namespace) and key_of(message, index) not in self._seen
 
     def _is_internal(self, namespace: Sequence[str], node: str) -> bool:
-        """Return whether a message of a subgraph is known to a tool only."""
+        """Return whether only a tool or middleware sees a message of a subgraph."""
         return bool(namespace) and self._calls.is_internal("|".join([*namespace, node]))
 
     def _take(self, message: BaseMessage, key: str, node: str | None, *, shows: bool = True) -> Iterator[Part]:
@@ -263,7 +263,7 @@ class AnswerBuilder:
             yield Part("tool_result", {**result, "status": message.status}, key, node)
             self._unshown[key] = node
         elif key not in self._seen and (call := self._shown_before(whole(str(message.text)), key)) is not None:
-            call.kept = call.settled = True  # a node passes a model's text on as what somebody else has said
+            call.kept = call.settled = True  # a node repeats a model's text as another author's
         self._seen.add(key)
 
     def _take_answer(self, message: AIMessage, key: str, node: str | None) -> Iterator[Part]:
@@ -284,7 +284,7 @@ class AnswerBuilder:
         return self._shown.get(self._names.get(key, key))
 
     def _shown_before(self, text: str, key: str) -> ModelCall | None:
-        """Return the model call whose text a node has put into a message of its own."""
+        """Return the model call whose text a node has copied into a message of its own."""
         for name, call in self._shown.items():
             if not call.kept and call.ended and call.text == text:
                 self._names[key] = name
@@ -305,7 +305,10 @@ class AnswerBuilder:
             yield Part("content", text, key, node)
 
     def _take_calls(self, message: AIMessage, key: str, node: str | None) -> Iterator[Part]:
-        """A provider may give several calls the same id, or none; the place in the message tells them apart."""
+        """Yield the new tool calls of a message.
+
+        Calls are identified by their position in the message: a provider may repeat an id, or give none.
+        """
         for place, call in enumerate(message.tool_calls):
             if (key, place) not in self._tool_calls:
                 self._tool_calls.add((key, place))
@@ -338,10 +341,10 @@ class AnswerBuilder:
         return isinstance(message, AIMessage) or (is_result and message.name in self._calls.direct_tools)
 
     def _other_answer(self, output: object) -> tuple[ModelCall | None, str | None, str]:
-        """Return the answer of a run whose conversation has no text of it.
+        """Return the answer of a run that wrote no answering text to the conversation.
 
-        That is, in this order: what a model call has shown, an earlier message that was said again, the output, what a
-        tool has returned last.
+        The answer is the first that exists of: the text of a model call, an earlier message said again, the output, the
+        last tool's result.
         """
         shown = [call for call in self._shown.values() if call.ended and call.texts]
         if shown:
@@ -356,7 +359,7 @@ class AnswerBuilder:
         return None, None, ""
 
     def _last_message(self) -> tuple[str | None, BaseMessage | None]:
-        """Return the key and the last message of this turn, None where it has none."""
+        """Return the key and the last message of this turn; None if the turn has none."""
         messages = self._state.get("messages")
         if isinstance(messages, list) and messages:
             key = key_of(messages[-1], len(messages) - 1)
@@ -365,9 +368,9 @@ class AnswerBuilder:
         return None, None
 
     def _output(self, *, is_needed: bool) -> object:
-        """Return the structured response, else what this run wrote into the graph's output, as JSON can carry it.
+        """Return the structured response, else what this run wrote to the graph's output, as JSON values.
 
-        An empty object for a run that wrote nothing at all; None for one whose answer is a message, which may be empty.
+        Return an empty object if the run wrote nothing. Return None if its answer is a message, which may be empty.
         """
         values = {
             name: self._state[name]

@@ -1,4 +1,4 @@
-"""What an agent is to the rest of the system: something that answers a message piece by piece."""
+"""Defines an agent for the rest of the system: it answers a message piece by piece."""
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from ..models.parts import Part
 
 
 class FinalResult(NamedTuple):
-    """The whole answer; an agent gives it once, last.
+    """The whole answer. An agent yields it once, last.
 
-    `output` is a JSON text: the structured response, or what an agent wrote that has no text for an answer.
+    `output` is a JSON text: the structured response, or what an agent wrote instead of a text.
     """
 
     text: str
@@ -19,13 +19,13 @@ class FinalResult(NamedTuple):
 
 
 class AgentDrained(Exception):
-    """The run stopped after a step because the worker asked it to; it goes on from there later."""
+    """The run stopped after a step because the worker asked it to. A later attempt continues it."""
 
 
 class AgentInterrupted(Exception):
-    """The run ended with questions to a human; it goes on from there with the answers.
+    """The run ended with questions to a human. It continues when the answers are there.
 
-    `interrupts` as in `app.models.Message.interrupt`.
+    `interrupts` is as in `app.models.Message.interrupt`.
     """
 
     def __init__(self, interrupts: str) -> None:
@@ -34,7 +34,7 @@ class AgentInterrupted(Exception):
 
 
 class Drain:
-    """A request to stop after the present step. Safe to ask before anybody listens."""
+    """A request to stop after the present step. It may be made before anybody listens."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -47,7 +47,7 @@ class Drain:
             listener()
 
     def on_request(self, listener: Callable[[], None]) -> None:
-        """Call the listener when a stop is asked for, at once if it was already."""
+        """Call the listener when a stop is requested, at once if it already was."""
         self._listeners.append(listener)
         if self.requested:
             listener()
@@ -59,11 +59,11 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class AgentTask:
-    """One attempt at a message.
+    """An attempt at a message.
 
-    `memory_key` names the conversation. `memory_fence` proves the right to write to it: it is higher for each later
-    message of the thread and for each later attempt, compared as a tuple. `resume` has a human's answers by the ids of
-    the interrupts. `rollback` has the ids of messages whose steps are forgotten before this one begins.
+    `memory_key` names the conversation. `memory_fence` proves the right to write to it. It is compared as a tuple and
+    rises with each message of the thread and each attempt. `resume` has a human's answers by the ids of the interrupts.
+    `rollback` has the ids of messages whose steps are forgotten first.
     """
 
     lease: Lease
@@ -76,7 +76,7 @@ class AgentTask:
 
     @property
     def message_id(self) -> str:
-        """The id of the message, also that of the human turn in the agent's memory."""
+        """Return the id of the message, which the human turn in the agent's memory has too."""
         return self.lease.message_id
 
 
@@ -84,11 +84,10 @@ class Agent(Protocol):
     """Answers messages."""
 
     def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
-        """The answer in pieces, then the whole.
+        """Yield the answer in pieces, then the whole.
 
-        A later attempt goes on from the last finished step and gives the pieces of the finished steps again first.
-        A message that is not the newest of its conversation, because it failed and was put back behind others, becomes
-        a new turn at the end.
+        A later attempt yields the pieces of the finished steps again and continues after the last one. A failed message
+        that was put back behind others becomes a new turn at the end.
 
         Raises AgentDrained, AgentInterrupted, LeaseLost, or whatever the agent's own code raises.
         """

@@ -29,15 +29,15 @@ EXAMPLE_TURNS: tuple[AnyMessage, ...] = (
     HumanMessage("What is 3+4?"),
     AIMessage("3+4 is 7."),
 )
-"""A 135M model answers short questions correctly behind two examples, and hardly without them (measured: 7 of 7)."""
+"""With two examples, a 135M model answers short questions correctly (measured: 7 of 7); hardly without."""
 
 MAX_ANSWER_TOKENS = 256
 MAX_HISTORY_CHARACTERS = 3 * CONTEXT_TOKENS // 2
-"""Fits the context at the two characters or more that a token of plain text has, with room for the answer."""
+"""Fits the context with room for the answer: a token of plain text has at least two characters."""
 
 
 class EmbeddedPrompt(AgentMiddleware[Any, Any]):
-    """Puts the example turns in front and leaves out the oldest turns, so that a long thread fits the context."""
+    """Puts the example turns first and drops the oldest turns, so that a long thread fits the context."""
 
     @override
     async def awrap_model_call(
@@ -47,7 +47,7 @@ class EmbeddedPrompt(AgentMiddleware[Any, Any]):
 
 
 def newest(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
-    """The newest messages that fit, beginning with a human one; the last message always, cut if need be."""
+    """Return the newest messages that fit, from a human message on; the last one always, cut if necessary."""
     budget = MAX_HISTORY_CHARACTERS - len(str(messages[-1].text))
     start = len(messages) - 1
     for index in range(len(messages) - 2, -1, -1):
@@ -61,7 +61,7 @@ def newest(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
 
 
 async def embedded_chat(endpoint: Endpoint, client: AsyncClient) -> Pregel[Any, Any, Any, Any]:
-    """The chat agent on the embedded model."""
+    """Return the chat agent on the embedded model."""
     model = ChatOpenAI(
         model="SmolLM2-135M-Instruct",
         base_url=endpoint.base_url,
@@ -81,9 +81,9 @@ async def embedded_chat(endpoint: Endpoint, client: AsyncClient) -> Pregel[Any, 
 async def hosted_chat(
     model_name: str, api_key: str | None, base_url: str | None, client: AsyncClient
 ) -> Pregel[Any, Any, Any, Any]:
-    """The chat agent on a provider's model, named as `init_chat_model` does (`gpt-4`, `anthropic:…`).
+    """Return the chat agent on a provider's model, named as `init_chat_model` does (`gpt-4`, `anthropic:…`).
 
-    The client serves models of OpenAI's protocol; classes of other providers bring their own.
+    Models of OpenAI's protocol use the client; classes of other providers have their own. Raises AgentUnavailable.
     """
     provider_options: dict[str, Any] = {}
     if ":" not in model_name or model_name.startswith("openai:"):
@@ -96,7 +96,7 @@ async def hosted_chat(
             "http_async_client": client,
         }
         if base_url is None and "OPENAI_BASE_URL" not in os.environ:
-            provider_options["stream_usage"] = True  # as it is without a client of ours
+            provider_options["stream_usage"] = True  # as without a client of ours
         model_name = model_name.removeprefix("openai:")
     model: Any = await asyncio.to_thread(init_chat_model, model_name, max_retries=0, **provider_options)
     place = _place_of(model.root_async_client.base_url) if isinstance(model, ChatOpenAI) else "its provider's address"
@@ -106,5 +106,5 @@ async def hosted_chat(
 
 
 def _place_of(url: URL) -> str:
-    """Return a base URL without what may be a secret in it."""
+    """Return a base URL without parts that may be secret."""
     return str(url.copy_with(userinfo=b"", query=None, fragment=None)).rstrip("/")

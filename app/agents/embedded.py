@@ -1,4 +1,4 @@
-"""The model that needs no key and no network: SmolLM2-135M-Instruct through llama.cpp, in this process."""
+"""Serves the model that needs no key and no network: SmolLM2-135M-Instruct through llama.cpp, in this process."""
 
 import asyncio
 import importlib.util
@@ -13,22 +13,22 @@ CONTEXT_TOKENS = 4096
 
 
 class Endpoint(NamedTuple):
-    """Where the model answers as OpenAI's API does, and the key that it asks for."""
+    """The base URL of the model's OpenAI-compatible API, and its key."""
 
     base_url: str
     api_key: str
 
 
 class EmbeddedModel:
-    """Listens on a loopback port behind a key of its own, and serves for as long as this object is kept."""
+    """Serves on a loopback port behind a key of its own, as long as this object exists."""
 
     def __init__(self) -> None:
         self._server: Any = None
 
     async def start(self, parallel: int) -> Endpoint:
-        """Load the weights on a thread, for so many messages at a time.
+        """Load the weights on a thread, for `parallel` messages at a time.
 
-        Raises AgentUnavailable when the packages are not installed.
+        Raises AgentUnavailable if the packages are not installed.
         """
         return await asyncio.to_thread(self._start, secrets.token_urlsafe(24), parallel)
 

@@ -1,4 +1,4 @@
-"""Tells a model's answer that was cut from one that is complete."""
+"""Tells a truncated model answer from a complete one."""
 
 from typing import Any
 
@@ -13,21 +13,21 @@ FINISHES = {
 }
 """The fields that end every answer, by the provider's name in LangChain. Each answer's last piece has one of them.
 
-`status` is that of the Responses API. Other classes give no such name, or may leave the finish out.
+`status` belongs to the Responses API. Other classes have no such name, or may omit the finish.
 """
 
 
 class AnswerCutOff(ConnectionError):
-    """The model's answer ended without the finish that all of its answers have."""
+    """The model's answer ended without its provider's finish field."""
 
     def __init__(self) -> None:
         super().__init__("The model's answer broke off: its stream ended without a finish.")
 
 
 class FinishCheck(BaseCallbackHandler):
-    """Fails a model call whose answer was cut, before its node takes the answer for a whole one.
+    """Fails a model call whose answer was truncated, before its node uses the answer.
 
-    A connection that is closed in order looks to the clients like the end of the answer.
+    To the clients, a connection closed in order looks like the end of the answer.
     """
 
     raise_error = True
@@ -35,7 +35,7 @@ class FinishCheck(BaseCallbackHandler):
     ignore_retriever = ignore_agent = ignore_chain = ignore_retry = ignore_custom_event = True
 
     def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:  # noqa: ARG002  the interface of LangChain
-        """Raise AnswerCutOff for an answer without its finish."""
+        """Raise AnswerCutOff if an answer has no finish."""
         for generations in response.generations:
             for generation in generations:
                 message = getattr(generation, "message", None)
@@ -44,9 +44,9 @@ class FinishCheck(BaseCallbackHandler):
 
 
 def is_finished(message: AIMessage) -> bool:
-    """Return whether the answer is whole, as far as its provider tells.
+    """Return whether the answer is complete, or its provider does not tell.
 
-    With OpenAI's protocol the usage comes behind the finish, and some servers send only that.
+    With OpenAI's protocol the usage follows the finish, and some servers send only the usage.
     """
     told = message.response_metadata
     finishes = FINISHES.get(told.get("model_provider", ""))

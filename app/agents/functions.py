@@ -1,4 +1,4 @@
-"""Agents that are plain functions: they remember nothing, and nothing of LangGraph is imported for them."""
+"""Runs agents that are plain functions: they have no memory, and import nothing of LangGraph."""
 
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -13,13 +13,13 @@ from .base import Agent, AgentTask, FinalResult
 from .joined_text import JoinedText, whole
 
 MESSAGE_ID = "message_id"
-"""A function with a parameter of this name is given the message's id."""
+"""A function with a parameter of this name gets the message's id."""
 
 
 def is_answering(found: object) -> bool:
-    """Whether it answers messages itself: an async generator, or a coroutine function annotated to return `str`.
+    """Return whether a function answers messages itself, rather than making a graph.
 
-    The annotation tells it from a function that makes a graph.
+    It does if it is an async generator, or a coroutine function annotated to return `str`.
     """
     if inspect.isasyncgenfunction(found):
         return True
@@ -69,7 +69,9 @@ class FunctionAgent(Agent):
 def _text(given: object) -> str:
     if not isinstance(given, str):
         is_graph = hasattr(given, "astream")
-        hint = " One that yields a graph needs the decorator `contextlib.asynccontextmanager`." if is_graph else ""
+        hint = (
+            " A function that yields a graph needs the decorator `contextlib.asynccontextmanager`." if is_graph else ""
+        )
         raise TypeError(
             f"The agent answered with something of the type `{type(given).__name__}`, expected `str`.{hint}"
         )

@@ -1,8 +1,8 @@
 """Makes agents of what a path names: a compiled graph, or a factory that makes a graph for each run.
 
 Factories are called as LangGraph's own server calls them: for each run, with the config or the runtime if their
-parameters ask for one. What they give may be a graph, or a context manager around one, plain or `async`. One that takes
-nothing is called when it is loaded too, so that what it raises is known before messages come.
+parameters ask for one. They return a graph, or a context manager around a graph, plain or `async`. A factory without
+parameters is also called when it is loaded, so that its errors appear before messages arrive.
 """
 
 import inspect
@@ -42,7 +42,7 @@ async def agent_of(found: object, path: str, checkpointer: BaseCheckpointSaver[A
 
 
 class GraphFactory:
-    """A function that makes a graph for one run. Raises AgentUnavailable for parameters that nothing is given to."""
+    """A function that makes a graph for one run. Raises AgentUnavailable for unknown parameters."""
 
     def __init__(self, factory: Callable[..., Any], path: str) -> None:
         self._factory = factory
@@ -67,9 +67,9 @@ class GraphFactory:
                 self._named[parameter.name] = wanted
 
     async def prepare(self) -> Graph | None:
-        """Make the graph of the first run, if that takes no arguments and opens nothing.
+        """Make the graph of the first run, if the factory takes no arguments and opens nothing.
 
-        Raises AgentUnavailable when it makes something else, or whatever the factory raises.
+        Raises AgentUnavailable if it makes something else, or whatever the factory raises.
         """
         if not (self._positional or self._named):
             made = await self._call()
@@ -81,7 +81,7 @@ class GraphFactory:
     async def opened(self, task: AgentTask) -> AsyncIterator[Graph]:
         """Make the graph of a run, and close what the factory has opened for it.
 
-        Raises AgentUnavailable when it makes something else, or whatever the factory raises.
+        Raises AgentUnavailable if it makes something else, or whatever the factory raises.
         """
         made: Any = self._prepared
         self._prepared = None
@@ -104,8 +104,8 @@ class GraphFactory:
 class FactoryAgent(Agent):
     """An agent whose graph is made for each run.
 
-    It leaves the factory's context before it gives the answer. A run that drains or asks a human ends like any other:
-    the factory sees no error.
+    It leaves the factory's context before it yields the answer. The factory sees no error from a run that drains or
+    asks a human.
     """
 
     def __init__(self, factory: GraphFactory, checkpointer: BaseCheckpointSaver[Any]) -> None:
@@ -127,7 +127,7 @@ class FactoryAgent(Agent):
             except (AgentDrained, AgentInterrupted) as end:
                 ended = end
             except Exception as error:
-                ended = error  # raised again should the factory's context swallow it
+                ended = error  # raised again if the factory's context swallows it
                 raise
         if ended is not None:
             raise ended
@@ -150,7 +150,7 @@ def _compiled(found: object, path: str) -> Graph:
 
 
 def _no_graph(found: object, path: str) -> AgentUnavailable:
-    # A dictionary is the config that a function took for the text of the message.
+    # A dictionary is the config, which a function took for the message's text.
     hint = " An async function that answers by itself has to say so: `-> str`." if isinstance(found, str | dict) else ""
     if inspect.isgenerator(found):
         hint = " A function that yields its graph needs the decorator `contextlib.contextmanager`."
@@ -161,10 +161,10 @@ def _no_graph(found: object, path: str) -> AgentUnavailable:
 
 
 def _parameters_of(factory: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return the parameters, with annotations that are text evaluated where that can be done."""
+    """Return the parameters, with annotations that are text evaluated if possible."""
     try:
         signature = inspect.signature(factory, eval_str=True)
-    except Exception:  # noqa: BLE001  names that are imported for type checkers only, or no signature at all
+    except Exception:  # noqa: BLE001  names imported for type checkers only, or no signature
         try:
             signature = inspect.signature(factory)
         except (TypeError, ValueError):
@@ -174,7 +174,7 @@ def _parameters_of(factory: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _argument_of(parameter: inspect.Parameter) -> Argument | None:
-    """Return what a parameter is to be given; None when neither its annotation nor its name tells."""
+    """Return the argument that a parameter wants; None if neither its annotation nor its name tells."""
     annotation = str(parameter.annotation)
     if "RunnableConfig" in annotation:
         return "config"
@@ -184,12 +184,12 @@ def _argument_of(parameter: inspect.Parameter) -> Argument | None:
 
 
 def _config_of(task: AgentTask) -> RunnableConfig:
-    """Return the config as the graph's nodes see it."""
+    """Return the config that the graph's nodes see."""
     return {"configurable": {"thread_id": task.memory_key, "run_id": task.message_id}, "metadata": {}}
 
 
 def _runtime() -> "ServerRuntime[Any]":
-    """Return the runtime of a run. There is no user and no store, and no context is given with a message."""
+    """Return the runtime of a run. It has no user, no store and no context."""
     from langgraph_sdk.runtime import _ExecutionRuntime
 
     return _ExecutionRuntime(access_context="threads.create_run", user=None, store=cast(Any, None), context=None)

@@ -9,14 +9,14 @@ QUESTION_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class HumanAnswers(dict[str, Any]):
-    """Answers by the ids of the questions, as a graph is given them to go on.
+    """Answers by the ids of the questions, in the form that resumes a graph.
 
-    An id is made of the task and the number of answers that the task has taken. LangGraph looks for the id of a task's
-    next question. When there is no answer, LangGraph looks a second time, for the id of the task's first question, and
-    gives that answer to the next question. This mapping has nothing to find for the second look.
+    An id is made of the task and the number of answers that the task has taken. LangGraph looks up the id of a task's
+    next question. If there is no answer, it looks up the task's first question and would use that answer for the next.
+    This mapping therefore finds nothing in the second lookup.
 
-    Both looks follow each other on one thread. If a later LangGraph looks once, an answer is refused and the question
-    is asked again; a question never gets another's answer.
+    Both lookups follow each other on one thread. If a later LangGraph looks up once, an answer is refused and the
+    question is asked again; a question never gets another's answer.
     """
 
     def __init__(self, answers: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Finds what a setting names: `module:attribute`, or `/file.py:attribute`."""
+"""Imports what a setting names: `module:attribute`, or `/file.py:attribute`."""
 
 import asyncio
 import importlib
@@ -17,7 +17,8 @@ OUR_PACKAGE = __name__.partition(".")[0]
 async def load_attribute(path: str, folders: Sequence[Path] = ()) -> object:
     """Return what a path names; its module is imported on a thread.
 
-    A file in one of the folders is named from that folder on. Raises AgentUnavailable, or whatever the module raises.
+    A file in one of the folders is named relative to that folder. Raises AgentUnavailable, or whatever the module
+    raises.
     """
     module_name, _, attribute = path.rpartition(":")
     if Path(module_name).suffix in (".js", ".cjs", ".mjs", ".ts", ".cts", ".mts"):
@@ -34,31 +35,31 @@ async def load_attribute(path: str, folders: Sequence[Path] = ()) -> object:
 
 
 def make_importable(folder: Path) -> None:
-    """Add a folder to the end of the path: what is installed is found first, as with a project that is installed."""
+    """Add a folder to the end of `sys.path`: installed packages are found first, as in an installed project."""
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
 
 
 def hint_for(error: BaseException) -> str:
-    """Return what to do about a module that was not found; empty for other errors."""
+    """Return what to do about a missing module; empty for other errors."""
     name = attribute_of(error, "name") if issubclass(type(error), ModuleNotFoundError) else None
     if type(name) is not str:
         return ""
     package = name.partition(".")[0]
     if package == OUR_PACKAGE:
         return f"The name {OUR_PACKAGE!r} is taken by this server; rename the package, or import relatively."
-    if package in sys.modules:  # it is there, and has no such module
+    if package in sys.modules:  # the package exists but has no such module
         return ""
     return (
-        f"Install what provides {package!r}, start the server in its folder, or name that in the langgraph.json's "
-        "`dependencies`."
+        f"Install what provides {package!r}, start the server in its folder, or name that folder in the "
+        "langgraph.json's `dependencies`."
     )
 
 
 def _import_file(file: Path, folders: Sequence[Path]) -> ModuleType:
     """Import a file under the name that others import it by, so that its relative imports work.
 
-    Its folder becomes importable. Where the name belongs to something else, the file gets a name of its own.
+    Make its folder importable. If the name belongs to another module, give the file a name of its own.
     """
     if not file.is_file():
         raise AgentUnavailable(f"There is no file {file.name} in {file.parent.name}.")
@@ -71,7 +72,7 @@ def _import_file(file: Path, folders: Sequence[Path]) -> ModuleType:
 
 
 def _root_of(file: Path, folders: Sequence[Path]) -> Path:
-    """Return the folder around the file's outermost package; without one, the innermost folder that holds the file."""
+    """Return the folder around the file's outermost package, else the innermost of the folders that holds the file."""
     root = file.parent
     while (root / "__init__.py").is_file():
         root = root.parent
@@ -88,7 +89,7 @@ def _is_name_of(name: str, file: Path) -> bool:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         return False
-    except ValueError:  # a module of this name that was not imported in the usual way
+    except ValueError:  # a module of this name without an import spec
         return False
     if spec is None or spec.origin is None:
         return False
@@ -97,7 +98,7 @@ def _is_name_of(name: str, file: Path) -> bool:
 
 
 def _import_alone(file: Path) -> ModuleType:
-    """Import a file as the module of a package that is its folder, under a name that nothing else has."""
+    """Import a file under a unique name, as a module of a package made of its folder."""
     package = "agent_queue_graph_" + "_".join(file.parent.parts[1:]).replace(".", "_")
     name = f"{package}.{file.stem.replace('.', '_')}"
     if name in sys.modules:

@@ -1,4 +1,4 @@
-"""Puts characters together whose halves or bytes came in different pieces of a text. Pure."""
+"""Joins characters whose halves or bytes came in different pieces of a text. Pure."""
 
 import codecs
 import re
@@ -7,7 +7,7 @@ from ..text import scrubbed
 
 _HALVES = re.compile(r"[\ud800-\udfff]")
 _BYTES = re.compile(r"[\udc80-\udcff]+")
-"""Bytes that were no UTF-8 by themselves, as Python's `surrogateescape` keeps them."""
+"""Bytes that are not UTF-8 by themselves, as Python's `surrogateescape` keeps them."""
 
 _LAST_BYTES = re.compile(r"[\udc80-\udcff]+\Z")
 
@@ -15,8 +15,8 @@ _LAST_BYTES = re.compile(r"[\udc80-\udcff]+\Z")
 class JoinedText:
     """Makes the pieces of one text storable.
 
-    The beginning of a character is held back until the rest of the character comes. What was given out, with what
-    `end` gives, is the same text as `whole` of all pieces.
+    The beginning of a character is held back until its rest arrives. All returned pieces, including those from `end`,
+    make the same text as `whole` of the input.
     """
 
     __slots__ = ("_held",)
@@ -25,7 +25,7 @@ class JoinedText:
         self._held = ""
 
     def add(self, piece: str) -> str:
-        """Return what can be shown after this piece, which may be nothing."""
+        """Return what can be shown after this piece, perhaps nothing."""
         if not self._held:
             if piece.isascii() and "\x00" not in piece:
                 return piece
@@ -37,7 +37,7 @@ class JoinedText:
         return scrubbed(_decoded(text[:end]))
 
     def end(self) -> str:
-        """Return what is left of the text. The next piece begins another text."""
+        """Return the rest of the text. The next piece begins another text."""
         if not self._held:
             return ""
         held, self._held = self._held, ""
@@ -45,25 +45,25 @@ class JoinedText:
 
 
 def whole(text: str) -> str:
-    """Return a complete text as it can be stored."""
+    """Return a complete text in storable form."""
     joined = JoinedText()
     return joined.add(text) + joined.end()
 
 
 def _joined(text: str) -> str:
-    """Return the text with pairs of halves as characters; single halves stay."""
+    """Return the text with pairs of halves joined to characters; single halves stay."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def _decoded(text: str) -> str:
-    """Return the text with single bytes as the characters that they make; others stay."""
+    """Return the text with single bytes decoded to characters; invalid bytes stay."""
     return _BYTES.sub(
         lambda found: found[0].encode("ascii", "surrogateescape").decode("utf-8", "surrogateescape"), text
     )
 
 
 def _unfinished(text: str) -> int:
-    """Return how many items at the end may be the beginning of a character."""
+    """Return how many items at the end may begin an unfinished character."""
     if "\ud800" <= text[-1:] <= "\udbff":
         return 1
     last = _LAST_BYTES.search(text)

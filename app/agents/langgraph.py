@@ -1,4 +1,4 @@
-"""Runs LangGraph graphs: thread memory, resumption from the last finished step, tokens and tool calls as parts."""
+"""Runs LangGraph graphs: thread memory, resumption after the last finished step, tokens and tool calls as parts."""
 
 import json
 import logging
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class StaticBreakpoint(AgentQueueError):
-    """The graph stopped where it was compiled to stop, without a question that could be answered."""
+    """The graph stopped at a compiled breakpoint, without a question to answer."""
 
     code = "static_breakpoint"
 
@@ -47,7 +47,7 @@ class StaticBreakpoint(AgentQueueError):
 
 
 class LangGraphAgent(Agent):
-    """Runs a graph with a `messages` state. Its checkpointer is one of `app.checkpoints`, which are AgentMemory too."""
+    """Runs a graph with a `messages` state. Its checkpointer is a saver of `app.checkpoints`, also an AgentMemory."""
 
     def __init__(self, graph: Pregel[Any, Any, Any, Any], checkpointer: BaseCheckpointSaver[Any]) -> None:
         if "messages" not in graph.channels:
@@ -120,14 +120,14 @@ class LangGraphAgent(Agent):
         await memory.forget_messages(task.memory_key, (message, fence + 1), ())
 
     async def _ask(self, config: RunnableConfig) -> Never:
-        """End the run with all that the graph asks: branches that run side by side may ask at the same time."""
+        """End the run with all questions of the graph: parallel branches may ask at the same time."""
         state = await self._graph.aget_state(config)
         if not state.interrupts:
             raise StaticBreakpoint
         raise AgentInterrupted(_asked(state.interrupts))
 
     async def _begin(self, task: AgentTask, config: RunnableConfig, calls: ModelCalls) -> "_Begin":
-        """Where the run begins: with a turn, with a human's answers, or behind the steps of earlier attempts."""
+        """Return where the run begins: with a turn, with a human's answers, or after the steps of earlier attempts."""
         if task.rollback:
             memory = cast(AgentMemory, self._graph.checkpointer)
             await memory.forget_messages(task.memory_key, task.memory_fence, task.rollback)
@@ -144,16 +144,16 @@ class LangGraphAgent(Agent):
         return _Begin(Command(resume=answers) if answers else None, answer)
 
     async def _state(self, task: AgentTask, config: RunnableConfig) -> StateSnapshot:
-        """Return the end of the conversation, for another message without what unfinished steps wrote.
+        """Return the end of the conversation; if it belongs to another message, without unfinished steps.
 
-        Forget what unfinished steps wrote when a reducer or the serializer refuses it.
+        Forget what unfinished steps wrote if a reducer or the serializer refuses it.
         """
         subgraphs = task.lease.fence > 1
         try:
             state = await self._graph.aget_state(config, subgraphs=subgraphs)
         except (LeaseLost, StoreError):
             raise
-        except Exception:  # noqa: BLE001  a reducer may raise anything, and a write may not be readable
+        except Exception:  # noqa: BLE001  a reducer may raise anything, and a write may be unreadable
             logger.warning("What an unfinished step wrote cannot be used and is forgotten: id=%s", task.message_id)
             await self._forget_unfinished(task)
             config["configurable"][MEMORY_KEEP_KEY].clear()
@@ -168,22 +168,22 @@ class LangGraphAgent(Agent):
         await memory.forget_unfinished(task.memory_key, task.memory_fence)
 
     def _turn(self, task: AgentTask, messages: Sequence[AnyMessage]) -> list[AnyMessage] | Overwrite:
-        """The message as a new turn at the end of the conversation."""
+        """Return the message as a new turn at the end of the conversation."""
         earlier = _without_turn(messages, task.message_id)
         turn: list[AnyMessage] = [*_answers_to_open_calls(earlier), HumanMessage(task.content, id=task.message_id)]
         if len(earlier) == len(messages) or isinstance(self._graph.channels["messages"], LastValue):
             return turn
-        return Overwrite([*earlier, *turn])  # a reducer would put a message with a known id in the place of the old one
+        return Overwrite([*earlier, *turn])  # a reducer would replace a message with a known id in its old place
 
 
 def _all_wait(state: StateSnapshot) -> bool:
-    """Return whether the graph has asked, and no task can go on without an answer."""
+    """Return whether the graph has asked, and no task can continue without an answer."""
     unfinished = [each for each in state.tasks if each.result is None]
     return bool(state.interrupts) and all(each.interrupts for each in unfinished)
 
 
 def _is_of_applying(error: Exception) -> bool:
-    """Return whether the error is of a channel that did not take what the tasks of a finished step wrote."""
+    """Return whether the error came from a channel that refused the writes of a finished step."""
     return any(frame.f_code is apply_writes.__code__ for frame, _ in walk_tb(error.__traceback__))
 
 
@@ -192,7 +192,7 @@ def _with(config: RunnableConfig, key: str, value: object) -> RunnableConfig:
 
 
 class _Begin(NamedTuple):
-    """How a run begins. `asked` has questions that no answer has come to, and then nothing is run."""
+    """The input of a run. If `asked` has unanswered questions, nothing is run."""
 
     graph_input: dict[str, Any] | Command[Any] | None
     answer: AnswerBuilder
@@ -207,7 +207,7 @@ def tool_nodes(graph: Pregel[Any, Any, Any, Any]) -> list[tuple[str, ToolNode]]:
 
 
 def _inside_subgraphs(state: StateSnapshot, known: Sequence[AnyMessage]) -> list[AnyMessage]:
-    """What unfinished subgraphs have that the graph around them does not have yet."""
+    """Return the messages of unfinished subgraphs that the graph around them does not have yet."""
     ids = {id_of(message) for message in known}
     found = []
     for task in state.tasks:
@@ -218,7 +218,7 @@ def _inside_subgraphs(state: StateSnapshot, known: Sequence[AnyMessage]) -> list
 
 
 def _without_turn(messages: Sequence[AnyMessage], message_id: str) -> Sequence[AnyMessage]:
-    """The conversation without a turn that failed, should it be there: its message and what was answered to that."""
+    """Return the conversation without the turn of this message, if it is there: the message and its answers."""
     for start, message in enumerate(messages):
         if id_of(message) == message_id:
             behind = range(start + 1, len(messages))
@@ -228,14 +228,14 @@ def _without_turn(messages: Sequence[AnyMessage], message_id: str) -> Sequence[A
 
 
 def _asked(interrupts: Sequence[Interrupt]) -> str:
-    """As in `Message.interrupt`."""
+    """Return the questions as JSON, as in `Message.interrupt`."""
     return json.dumps([{"id": each.id, "value": storable_json(each.value)} for each in interrupts])
 
 
 def _answers_to_open_calls(messages: Sequence[AnyMessage]) -> list[ToolMessage]:
-    """Answers in the place of tools that an earlier turn called and never heard of, because it failed meanwhile.
+    """Return results for tool calls that an earlier, failed turn left unanswered.
 
-    Providers refuse a conversation with an unanswered call, so that the thread would fail from there on.
+    Providers refuse a conversation with an unanswered call, and the thread would fail from there on.
     """
     answered = set()
     for message in reversed(messages):

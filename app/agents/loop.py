@@ -1,7 +1,7 @@
-"""The event loop of the agents, on a thread of its own: whatever their code does, this process goes on answering.
+"""Runs the agents' event loop on a thread of its own, so that their code cannot stop this process.
 
-Code that blocks the loop holds up the other runs of the process, but not HTTP, the heartbeat, time limits and cancels.
-See docs/adr/0027.
+Code that blocks the loop delays the process's other runs, but not HTTP, the heartbeat, time limits and cancels. See
+docs/adr/0027.
 """
 
 import asyncio
@@ -28,23 +28,22 @@ SEEN_MARK = "_agent_loop_has_seen_it"
 _ATTRIBUTES: Callable[[BaseException], dict[str, Any]] = BaseException.__dict__["__dict__"].__get__
 
 LONG_SECONDS = 5.0
-"""A process whose agents' loop was blocked for so long should be given no work."""
+"""A process whose agents' loop is blocked this long should get no work."""
 
 LOOK_SECONDS = 0.5
-"""How often it is looked whether the loop turns, while something runs. A loop that did not turn since is blocked."""
+"""Interval of the checks that the loop turns, while something runs. A loop that has not turned since is blocked."""
 
 LOADING_TASK = "load agent "
 """Prefix of the name of a task that loads an agent; the name of the agent follows."""
 
 CLOSE_SECONDS = 0.3
-"""How long what is left on the loop may take to end when it is closed."""
+"""How long tasks left on the loop may take to end when it is closed."""
 
 
 class AgentLoop:
-    """A loop for agents, opened and used from another loop, or from itself.
+    """An event loop for agents, opened and used from another loop, or from itself.
 
-    At most `max_abandoned` runs and threads may be left behind; beyond that no run is to be begun. A run has at most
-    `run_threads` of the threads.
+    With `max_abandoned` runs and threads left behind, no run may begin. A run has at most `run_threads` threads.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class AgentLoop:
         self._to_caller = Mailbox(asyncio.get_running_loop())
 
     async def close(self) -> None:
-        """End the loop with all that is left on it; code that does not end is left behind with the thread."""
+        """End the loop and its tasks. Leave the thread behind if its code does not end."""
         if self._watching is not None:
             self._watching.cancel()
         self._threads.shutdown()
@@ -96,7 +95,7 @@ class AgentLoop:
         self._to_agents.post(call)
 
     async def call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what a coroutine function comes to on the loop. To be cancelled like any other call."""
+        """Run a coroutine function on the loop and return its result. The caller may be cancelled."""
         assert self._loop is not None, "it is open"
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self._loop))
 
@@ -104,27 +103,27 @@ class AgentLoop:
 
     @property
     def abandoned(self) -> int:
-        """How many runs and threads of ended messages still go on."""
+        """Return how many runs and threads of ended messages still go on."""
         return len(self._abandoned) + self._threads.abandoned
 
     @property
     def exhausted(self) -> bool:
-        """Whether so much was left behind that no run is to be begun."""
+        """Return whether too much was left behind to begin another run."""
         return self.abandoned >= self._max_abandoned
 
     @property
     def blocked(self) -> bool:
-        """Whether an agent blocks the loop."""
+        """Return whether an agent blocks the loop."""
         return self._blocked_at is not None
 
     @property
     def blocked_for_long(self) -> bool:
-        """Whether an agent has blocked the loop for LONG_SECONDS."""
+        """Return whether an agent has blocked the loop for LONG_SECONDS."""
         return self._blocked_at is not None and time.monotonic() - self._blocked_at >= LONG_SECONDS
 
     @property
     def trouble(self) -> str:
-        """Say what is wrong, as everybody may know it; empty when nothing is."""
+        """Return what is wrong, without secrets; empty if nothing is."""
         found = []
         if self._blocked_at is not None:
             seconds = time.monotonic() - self._blocked_at
@@ -135,7 +134,7 @@ class AgentLoop:
 
     @property
     def obstacle(self) -> str:
-        """Say why no run can be begun, as every caller may know; empty when one can."""
+        """Return why no run can begin, without secrets; empty if one can."""
         if self.exhausted:
             return (
                 f"{self.abandoned} runs or threads of ended messages do not stop, as many as MAX_ABANDONED allows. "
@@ -157,17 +156,17 @@ class AgentLoop:
         return run
 
     def stack_of(self, run: AgentRun) -> list[FrameType]:
-        """Return the frames where a run stands, the innermost last: of its tasks, then of its threads."""
+        """Return the frames of a run, the innermost last: of its tasks, then of its threads."""
         current = self._stack() if asyncio.current_task(self._loop) in run.tasks else []
         return [*run.stack(), *current, *self._threads.stack_of(run)]
 
     async def end(self, run: AgentRun, *, stop_seconds: float) -> None:
-        """Let go of a run: one that is not over is stopped, or left behind when it does not stop in time."""
+        """Let go of a run: stop it if it is not over, or leave it behind if it does not stop in time."""
         place = None if run.is_over else await run.stop(stop_seconds)
         self._running.discard(run)
         if place is not None:
             self._leave_behind(run, place)
-            if not self.blocked:  # else nothing can be done there
+            if not self.blocked:  # a blocked loop cannot fence off
                 await run.fence_off(self.call)
         for held in self._threads.abandon(run):
             logger.warning(
@@ -179,9 +178,9 @@ class AgentLoop:
             )
 
     async def read(self, run: AgentRun, call: Callable[[], T], *, seconds: float) -> T | None:
-        """Return what a call comes to that has code of the user run, such as what gives an error its text.
+        """Return the result of a call that runs user code, such as an error's `__str__`.
 
-        None when it takes too long; the thread that it runs on is then left behind.
+        Return None after these seconds; the call's thread is then left behind.
         """
         reading = asyncio.wrap_future(self._threads.call_beside(call, run))
         await asyncio.wait([reading], timeout=seconds)
@@ -201,7 +200,7 @@ class AgentLoop:
         )
 
     def _place_of(self, run: AgentRun) -> str:
-        """Where a run is that the blocked loop cannot stop; empty when the loop is not blocked."""
+        """Return where a run is that the blocked loop cannot stop; empty if the loop is not blocked."""
         if not self.blocked:
             return ""
         return self._where() if run is self._current_run() else f"the loop, which another run blocks: {self._blocking}"
@@ -209,7 +208,7 @@ class AgentLoop:
     # The watch
 
     async def _watch(self) -> None:
-        """Look whether the loop turns while something runs, and name what blocks it."""
+        """Check that the loop turns while something runs, and name what blocks it."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if self._asked_at is not None:
@@ -219,14 +218,14 @@ class AgentLoop:
                 self._to_agents.post(self._answer)
 
     def _answer(self) -> None:
-        """On the agents' loop: it turns."""
+        """Report, from the agents' loop, that it turns."""
         self._to_caller.post(self._note_turn)
 
     def _note_turn(self) -> None:
         self._asked_at = None
         if self._blocked_at is not None:
             seconds = time.monotonic() - self._blocked_at
-            logger.warning("The event loop of the agents goes on: %s, seconds=%.1f", self._blocking, seconds)
+            logger.warning("The event loop of the agents runs again: %s, seconds=%.1f", self._blocking, seconds)
             self._blocked_at = None
 
     def _note_block(self, since: float) -> None:
@@ -248,7 +247,7 @@ class AgentLoop:
         return next((run for run in self._running | self._abandoned if current in run.tasks), None)
 
     def _where(self) -> str:
-        """Where the thread of the loop is."""
+        """Return where the thread of the loop is."""
         return place_of(self._stack())
 
     def _stack(self) -> list[FrameType]:
@@ -265,7 +264,7 @@ class AgentLoop:
         while not self._closing:
             try:
                 loop.run_forever()
-            except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt of a task end a loop's turn
+            except BaseException as error:  # noqa: BLE001  a task's SystemExit or KeyboardInterrupt ends `run_forever`
                 if _is_first_sight(error):
                     logger.warning("The code of an agent raised %s; its event loop goes on", class_name(error))
         loop.close()
@@ -284,8 +283,8 @@ class AgentLoop:
 def _is_first_sight(error: BaseException) -> bool:
     """Return whether the error was not seen here before, and mark it as seen.
 
-    Each task that waits for the one that raised it raises it out of the loop again. The mark is on the error, since a
-    reference would keep its frames, and is set and read past whatever the error's class does with attributes.
+    Each task that waits for the failed task raises its error out of the loop again. The mark is on the error, since a
+    reference would keep its frames. Setting and reading it bypass the error's class.
     """
     known = SEEN_MARK in _ATTRIBUTES(error)
     _ATTRIBUTES(error)[SEEN_MARK] = True

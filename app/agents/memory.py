@@ -1,4 +1,4 @@
-"""The agents' memory as the rest of the process reaches it: on the event loop of the agents, and opened late."""
+"""Gives the rest of the process the agents' memory: on the agents' event loop, and opened late."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -11,18 +11,18 @@ from ..models.memory import AgentMemory
 from .loop import AgentLoop
 
 ANSWER_SECONDS = 30.0
-"""How long the event loop of the agents may take to answer; code that blocks it keeps the memory from everybody."""
+"""How long the agents' event loop may take to answer. Code that blocks the loop makes the memory unavailable."""
 
 
 class LazyMemory(AgentMemory):
-    """Opens the memory when there is something to forget: graphs that were served earlier may have left it."""
+    """Opens the memory when there is something to forget, which graphs served earlier may have left."""
 
     def __init__(self, open_memory: Callable[[], Awaitable[AgentMemory]]) -> None:
         self._open_memory = open_memory
 
     @override
     async def forget(self, memory_keys: list[str]) -> None:
-        if any(memory_keys):  # callers use the key of nobody to ask whether the memory is there
+        if any(memory_keys):  # callers use an empty key to check that the memory is available
             await (await self._open_memory()).forget(memory_keys)
 
     @override
@@ -35,7 +35,7 @@ class LazyMemory(AgentMemory):
 
 
 class MemoryOnLoop(AgentMemory):
-    """Calls a memory on the event loop of the agents. Raises StoreUnavailable when that loop does not answer."""
+    """Calls a memory on the agents' event loop. Raises StoreUnavailable if that loop does not answer."""
 
     def __init__(self, loop: AgentLoop, memory: AgentMemory) -> None:
         self._loop = loop

@@ -1,4 +1,4 @@
-"""Knows the model calls of a run: whose pieces belong together, which are internal, and which have failed."""
+"""Tracks the model calls of a run: which pieces belong together, which calls are internal, and which have failed."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -12,17 +12,17 @@ from .finish_check import AnswerCutOff, FinishCheck
 from .joined_text import JoinedText
 
 MIDDLEWARE_HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
-"""Ends of the names of nodes in which `create_agent` runs middleware."""
+"""Suffixes of the nodes in which `create_agent` runs middleware."""
 
 INTERNAL_METADATA = ("lc_source", "lc_internal_call")
-"""With these in their metadata, LangChain's middleware marks what it asks a model for itself, such as a summary."""
+"""Metadata keys by which LangChain's middleware marks model calls of its own, such as for a summary."""
 
 
 class ModelCall:
-    """One call of a chat model, and what has been shown of its answer.
+    """A call of a chat model, and what has been shown of its answer.
 
-    `message` is the id of its message, known from the first piece on. `texts` are the pieces of its content that were
-    shown. `settled` tells that its task is over, `kept` that its message has come into the conversation.
+    `message` is the id of its message, known from the first piece on. `texts` are the pieces of content that were
+    shown. `settled` means that the call's task is over, `kept` that its message is in the conversation.
     """
 
     __slots__ = (
@@ -42,15 +42,15 @@ class ModelCall:
 
     @property
     def text(self) -> str:
-        """The content that was shown."""
+        """Return the content that was shown."""
         return "".join(self.texts)
 
 
 class ModelCalls(FinishCheck):
     """The calls of one run.
 
-    LangGraph streams each piece together with the metadata of its call, which is one object for all pieces of a call.
-    A call that it does not stream is not known here.
+    LangGraph streams each piece with the metadata of its call. All pieces of a call share one metadata object. Calls
+    that LangGraph does not stream are not tracked.
     """
 
     def __init__(self, tool_nodes: Collection[str], direct_tools: Collection[str] = ()) -> None:
@@ -61,15 +61,15 @@ class ModelCalls(FinishCheck):
         self._by_run: dict[UUID, ModelCall] = {}
 
     def of(self, metadata: Mapping[str, Any]) -> ModelCall | None:
-        """Return the call that this metadata came with, if it is one that has something to be shown."""
+        """Return the call that this metadata belongs to; None if nothing of the call is to be shown."""
         return self._by_metadata.get(id(metadata))
 
     def forget(self, call: ModelCall) -> None:
-        """Ignore what else comes of a call."""
+        """Ignore further pieces of a call."""
         self._by_metadata.pop(id(call.metadata), None)
 
     def is_internal(self, namespace: str) -> bool:
-        """Return whether the namespace of a task is inside of a tool or of middleware."""
+        """Return whether the namespace of a task is inside a tool or middleware."""
         names = [part.split(":", 1)[0] for part in namespace.split("|")]
         return any(name in self._tool_nodes or name.endswith(MIDDLEWARE_HOOKS) for name in names)
 
@@ -83,7 +83,7 @@ class ModelCalls(FinishCheck):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Note a call that begins."""
+        """Track a call that begins, unless it is internal."""
         if not metadata or TAG_NOSTREAM in (tags or ()):
             return
         internal = (
@@ -96,7 +96,7 @@ class ModelCalls(FinishCheck):
             self._by_metadata[id(metadata)] = self._by_run[run_id] = call
 
     def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
-        """Raise AnswerCutOff for an answer without its finish."""
+        """Raise AnswerCutOff if the answer has no finish."""
         call = self._by_run.pop(kwargs["run_id"], None)
         try:
             super().on_llm_end(response, **kwargs)
@@ -105,7 +105,7 @@ class ModelCalls(FinishCheck):
             raise
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002  LangChain's
-        """Note that a call has failed."""
+        """Mark a call as failed."""
         self._note_failure(self._by_run.pop(run_id, None))
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The agents of this process: their names at once, the agents themselves when they are loaded."""
+"""Holds the agents of this process: their names at once, the agents when they are loaded."""
 
 import asyncio
 import logging
@@ -20,19 +20,19 @@ LOAD_AGAIN_SECONDS = 1.0
 TELL_SECONDS = 30.0
 
 PATIENCE_SECONDS = 10.0
-"""An agent that takes longer to load no longer holds up the next one."""
+"""An agent that takes longer to load no longer delays the next one."""
 
 MAX_ERROR_LENGTH = 500
-"""Characters of a load error that are kept."""
+"""Maximum characters of a load error."""
 
 MAX_ERRORS_LENGTH = 8_000
-"""Characters of all load errors together, since every worker stores them."""
+"""Maximum characters of all load errors together, since every worker stores them."""
 
 Loader = Callable[[], Awaitable[Agent]]
 
 
 class AgentRegistry:
-    """Agents by name. The first name is the default. Loading may fail for some; the others serve."""
+    """Agents by name. The first name is the default. If some cannot be loaded, the others serve."""
 
     def __init__(self, loaders: Mapping[str, Loader], redact: Callable[[str], str]) -> None:
         self._loaders = dict(loaders)
@@ -41,33 +41,33 @@ class AgentRegistry:
         self._failures: dict[str, str] = {}
         self._on_change: Callable[[], None] = lambda: None
         self.loaded = asyncio.Event()
-        """Set when every agent has been tried, by the caller of `load` on its own loop."""
+        """Set by the caller of `load`, on its own loop, when every agent has been tried."""
         self.waits_for: str | None = None
-        """Why loading takes longer than usual, as anybody may be told; None when it does not."""
+        """Why loading takes longer than usual, without secrets; None if it does not."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every configured agent."""
+        """Return the names of all configured agents."""
         return tuple(self._loaders)
 
     @property
     def default(self) -> str:
-        """The agent of messages that name none."""
+        """Return the agent of messages that name none."""
         return next(iter(self._loaders))
 
     @property
     def available(self) -> tuple[str, ...]:
-        """The agents that can be run now."""
+        """Return the agents that can be run now."""
         return tuple(self._agents)
 
     @property
     def failures(self) -> dict[str, str]:
-        """Why agents could not be loaded, by name; without secrets."""
+        """Return why agents could not be loaded, by name; without secrets."""
         return dict(self._failures)
 
     @property
     def states(self) -> tuple[ServedAgent, ...]:
-        """Every configured agent with its state. Safe to call from any thread."""
+        """Return every configured agent with its state. Safe from any thread."""
         return tuple(map(self._state_of, self._loaders))
 
     def _state_of(self, name: str) -> ServedAgent:
@@ -78,11 +78,11 @@ class AgentRegistry:
         return ServedAgent(name=name, state=AgentState.LOADING)
 
     def on_change(self, call: Callable[[], None]) -> None:
-        """Have this called whenever the state of an agent has changed, on the loop that loads them."""
+        """Call this whenever the state of an agent has changed, on the loop that loads agents."""
         self._on_change = call
 
     def resolve(self, name: str | None) -> str:
-        """The name to store with a message. Raises InvalidRequest with the names that exist."""
+        """Return the name to store with a message. Raises InvalidRequest with the names that exist."""
         if name is None:
             return self.default
         if name not in self._loaders:
@@ -94,17 +94,17 @@ class AgentRegistry:
         return name
 
     def get(self, name: str) -> Agent:
-        """The loaded agent. Raises AgentUnavailable."""
+        """Return the loaded agent. Raises AgentUnavailable."""
         try:
             return self._agents[name]
         except KeyError:
             raise AgentUnavailable(f"Agent {name!r} is not available: {self._failures.get(name, 'unknown')}") from None
 
     async def load(self) -> None:
-        """Load all agents in their order; what fails is logged and reported, and loses no message.
+        """Load all agents in order. Log and report failures; messages of failed agents stay queued.
 
-        An agent that hangs while it loads holds up the next one for PATIENCE_SECONDS at most. The caller sets `loaded`
-        on its own loop, since this may run on another one.
+        An agent that hangs delays the next one by at most PATIENCE_SECONDS. The caller sets `loaded` on its own loop,
+        since this may run on another loop.
         """
         loading: set[asyncio.Task[None]] = set()
         try:
@@ -151,7 +151,7 @@ class AgentRegistry:
         return None if _is_ours(error) else traceback_of(error, lambda text, limit: self._redact(text)[:limit])
 
     async def _load_when_possible(self, loader: Loader) -> Agent:
-        """The agent; while the store is away or its memory cannot be used, later."""
+        """Return the agent. Try again while the store or the agents' memory is unavailable."""
         tell_at = 0.0
         while True:
             try:
@@ -165,11 +165,11 @@ class AgentRegistry:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Return whether the error's text says all that there is to know."""
+    """Return whether the error's text needs no place or traceback."""
     return issubclass(type(error), AgentQueueError)
 
 
 def _is_cancelled() -> bool:
-    """Whether this task was cancelled, rather than user code having raised CancelledError."""
+    """Return whether this task was cancelled, rather than user code having raised CancelledError."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -1,7 +1,7 @@
-"""One run of an agent on the agents' event loop: its pieces go to the caller's loop, and all its tasks can be stopped.
+"""Runs an agent on the agents' event loop: its pieces go to the caller's loop, and all its tasks can be stopped.
 
-User code may raise anything, swallow a cancellation, start tasks of its own or never return. Therefore a run is not
-its first task, but every task that was created in its context. See docs/adr/0027.
+User code may raise anything, swallow a cancellation, start tasks of its own or never return. A run is therefore every
+task that was created in its context. See docs/adr/0027.
 """
 
 import asyncio
@@ -20,29 +20,31 @@ from .stacks import place_of, stack_of_coroutine
 T = TypeVar("T")
 
 MAX_WAITING_PIECES = 1_000
-"""Pieces that the caller has not taken yet; beyond this the agent waits."""
+"""Maximum pieces that the caller has not taken yet; then the agent waits."""
 
 CLEANUP_SECONDS = 0.25
-"""How long the run has to end by itself after its first task was cancelled, so that its `finally` blocks can wait for
-something. A run that goes on to answer meanwhile has lost the cancellation."""
+"""How long a run may take to end after its first task was cancelled, so that its `finally` blocks can await.
+
+A run that continues to answer meanwhile has lost the cancellation.
+"""
 
 EAGER_CANCELS = 8
 CANCEL_AGAIN_SECONDS = 0.05
-"""After that all tasks are cancelled, in each turn of the loop at first, then at this interval.
+"""After CLEANUP_SECONDS all tasks are cancelled: in EAGER_CANCELS turns of the loop, then at this interval.
 
 A cancellation that meets a chunk in `asyncio.wait_for` of Python 3.11 is lost. A stream without gaps loses nearly all
-of them: one cancellation stops nothing, and one of every task in each turn stops everything within 3 to 7 turns.
+of them. One cancellation then stops nothing; cancelling every task in each turn stops all within 3 to 7 turns.
 """
 
 FENCE_SECONDS = 0.3
-"""How long the memory has to take the fence. With the time of a stop it is less than a process has for its end."""
+"""How long the memory may take to store the fence. With a stop's time it is less than a process has to end."""
 
 RUN: "contextvars.ContextVar[AgentRun | None]" = contextvars.ContextVar("agent_run", default=None)
 """The run that a task or a thread works for."""
 
 
 class AgentRaised(Exception):
-    """The agent's code raised `cause`, which may be anything, also what is no `Exception`."""
+    """The agent's code raised `cause`, which may be any BaseException."""
 
     def __init__(self, cause: BaseException) -> None:
         super().__init__("The agent's code raised an error.")
@@ -50,7 +52,7 @@ class AgentRaised(Exception):
 
 
 class Mailbox:
-    """Calls for the event loop of another thread. Calls that gather before it wakes cost one wake-up."""
+    """Calls for the event loop of another thread. Calls that gather before the loop wakes cost one wake-up."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -58,7 +60,7 @@ class Mailbox:
         self._woken = False
 
     def post(self, call: Callable[[], object]) -> None:
-        """Have the loop call this soon; safe from any thread. Calls for a closed loop are dropped."""
+        """Have the loop call this soon. Safe from any thread; calls for a closed loop are dropped."""
         self._calls.append(call)
         if not self._woken:
             self._woken = True
@@ -66,15 +68,15 @@ class Mailbox:
                 self._loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
-        self._woken = False  # a call that comes from here on wakes the loop again
+        self._woken = False  # later calls wake the loop again
         for _ in range(len(self._calls)):
             self._calls.popleft()()
 
 
 class AgentRun:
-    """A run under way. Methods are for the caller's event loop unless they say otherwise.
+    """A run under way. Methods are for the caller's event loop unless marked otherwise.
 
-    `on_stopped` is called there when a stop has come to its end, which may be long after `stop` has returned.
+    `on_stopped` is called there when all tasks have ended after a stop, perhaps long after `stop` has returned.
     """
 
     def __init__(
@@ -108,15 +110,15 @@ class AgentRun:
 
     @property
     def is_over(self) -> bool:
-        """Whether the agent has returned or raised."""
+        """Return whether the agent has returned or raised."""
         return self._over
 
     def stack(self) -> list[FrameType]:
-        """Return the frames of the tasks that wait for something, in the order in which these were created."""
+        """Return the frames of the tasks that wait for something, oldest task first."""
         return [frame for task in self.tasks.copy() for frame in stack_of_coroutine(task.get_coro())]
 
     async def take(self) -> list[Part | FinalResult]:
-        """Return the pieces that have come, at least one; none once the run is over. Raises AgentRaised."""
+        """Wait for pieces and return them; none once the run is over. Raises AgentRaised."""
         while True:
             self._told = False
             over = self._over
@@ -138,7 +140,7 @@ class AgentRun:
     async def stop(self, seconds: float) -> str | None:
         """Cancel all tasks of the run until none is left, for at most these seconds.
 
-        Returns None, or where the code is that goes on in spite of it. A second call waits for the first one's end.
+        Return None, or where the code is that still runs. A second call waits for the end of the first.
         """
         if self._stopped is None:
             self._stopped = asyncio.get_running_loop().create_future()
@@ -156,8 +158,7 @@ class AgentRun:
     def note_end(self, task: asyncio.Task[Any]) -> None:
         """Forget a task that has ended.
 
-        What is raised by tasks of a run that was stopped, or has lost its lease, is known; asyncio need not log it when
-        nobody waits for the task any more.
+        If the run was stopped, retrieve the task's error so that asyncio does not log it.
         """
         self.tasks.pop(task, None)
         if not task.cancelled() and self._stopped is not None:
@@ -174,7 +175,7 @@ class AgentRun:
                         self._tell()
                     if len(self._pieces) >= MAX_WAITING_PIECES:
                         await self._wait_for_room()
-        except BaseException as error:  # noqa: BLE001  whatever user code raises is the end of its run only
+        except BaseException as error:  # noqa: BLE001  whatever user code raises ends its run only
             self._error = error
         self._over = True
         self._tell()
@@ -185,7 +186,7 @@ class AgentRun:
 
     async def _wait_for_room(self) -> None:
         self._room = asyncio.get_running_loop().create_future()
-        if len(self._pieces) >= MAX_WAITING_PIECES:  # else the caller has taken them before it could see the future
+        if len(self._pieces) >= MAX_WAITING_PIECES:  # the caller may have taken them before the future was set
             await self._room
         self._room = None
 
@@ -213,7 +214,7 @@ class AgentRun:
         self._to_caller.post(lambda: self._on_stopped(self))
 
     async def _ask_to_end(self) -> None:
-        """Cancel the first task, and give the run some time as long as it does not answer on."""
+        """Cancel the first task, and give the run time to end as long as it sends no more pieces."""
         if self._first is not None:
             self._first.cancel()
         pieces = len(self._pieces)
@@ -237,7 +238,7 @@ class AgentRun:
             self._stopped.set_result(place)
 
     async def fence_off(self, call: Callable[..., Coroutine[Any, Any, None]]) -> None:
-        """Take the right to write to the agent's memory from what is left of this run, if that can be done now."""
+        """Take the right to write to the agent's memory from what is left of this run. Ignore failures."""
         with suppress(Exception):
             async with asyncio.timeout(FENCE_SECONDS):
                 await call(lambda: self._agent.fence_off(self._task))
@@ -246,7 +247,7 @@ class AgentRun:
 def note_task(
     loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T] | Generator[Any, None, T], **options: Any
 ) -> "asyncio.Task[T]":
-    """A task factory that notes each task with the run in whose context it is created."""
+    """Create a task, and note it with the run in whose context it is created."""
     task: asyncio.Task[T] = asyncio.Task(work, loop=loop, **options)
     context: contextvars.Context | None = options.get("context")
     run = RUN.get() if context is None else context.get(RUN)

@@ -1,4 +1,4 @@
-"""Where the code of an agent is: the innermost frame that is neither of a library nor of this program."""
+"""Finds where the code of an agent is: the innermost frame outside libraries and this program."""
 
 import asyncio
 import gc
@@ -19,14 +19,14 @@ NOT_OF_USERS = (
 
 
 def place_of(stack: list[FrameType]) -> str:
-    """Return file, line and function of where a stack ends."""
+    """Return file, line and function of the innermost user frame, else of the innermost frame."""
     users = (frame for frame in reversed(stack) if not any(part in frame.f_code.co_filename for part in NOT_OF_USERS))
     found = next(users, stack[-1] if stack else None)
     return "unknown code" if found is None else f"{found.f_code.co_filename}:{found.f_lineno} in {found.f_code.co_name}"
 
 
 def stack_of_thread(ident: int) -> list[FrameType]:
-    """Return the frames in which a thread is, the innermost last; none when it has ended."""
+    """Return the frames of a thread, the innermost last; none if it has ended."""
     frame = sys._current_frames().get(ident)
     frames = []
     while frame is not None:

@@ -12,7 +12,7 @@ from ..text import storable_json
 
 
 def as_messages(written: Any) -> list[BaseMessage]:
-    """Return what a node wrote as messages, without what is none. A message that it gave in another form has no id."""
+    """Return the messages among what a node wrote. A message in another form has no id."""
     found: list[BaseMessage] = []
     for item in written if isinstance(written, list) else [written]:
         if isinstance(item, BaseMessage):
@@ -20,31 +20,31 @@ def as_messages(written: Any) -> list[BaseMessage]:
         else:
             try:
                 found += convert_to_messages([item])
-            except Exception:  # noqa: BLE001, S112  the graph's own reducer tells what is wrong
+            except Exception:  # noqa: BLE001, S112  the graph's own reducer reports the error
                 continue
     return found
 
 
 def as_json(value: object) -> object:
-    """Return a value as JSON can carry it: models and data classes as objects."""
+    """Return a value in a form that JSON can hold: models and data classes as objects."""
     with suppress(ValueError):  # text that UTF-8 cannot carry, or a value that contains itself
         value = to_jsonable_python(value, serialize_unknown=True)
     return storable_json(value)
 
 
 def id_of(message: Any) -> str | None:
-    """Return the id of a message; a state without LangGraph's reducer may hold anything in its `messages`."""
+    """Return the id of a message; None if it has none, as without LangGraph's reducer `messages` may hold anything."""
     found = message.get("id") if isinstance(message, dict) else getattr(message, "id", None)
     return found if isinstance(found, str) else None
 
 
 def key_of(message: Any, index: int) -> str:
-    """Return the id of a message, or its place in a state whose messages have none."""
+    """Return the id of a message, or `#` and its index if it has none."""
     return id_of(message) or f"#{index}"
 
 
 def after_turn(messages: Sequence[Any], message_id: str) -> Sequence[Any]:
-    """Return the messages behind this turn's human message; none when it is not there yet."""
+    """Return the messages after this turn's human message; none if it is not there yet."""
     for index in range(len(messages) - 1, -1, -1):
         if id_of(messages[index]) == message_id:
             return messages[index + 1 :]
@@ -57,7 +57,7 @@ def goes_on(message: AIMessage) -> bool:
 
 
 def reasoning_in(message: AIMessage) -> str:
-    """Return the reasoning among the blocks of a message."""
+    """Return the reasoning among the content blocks of a message."""
     return "".join(
         block["reasoning"]
         for block in message.content_blocks
@@ -66,7 +66,7 @@ def reasoning_in(message: AIMessage) -> str:
 
 
 def reasoning_beside(message: AIMessage) -> str:
-    """Return the reasoning that comes beside content that is text."""
+    """Return the reasoning of a message whose content is text."""
     beside = message.additional_kwargs
     for key in ("reasoning_content", "reasoning"):
         found = beside.get(key)

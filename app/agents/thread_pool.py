@@ -1,7 +1,7 @@
-"""The threads on which synchronous code of agents runs, such as a synchronous node or tool.
+"""Runs the synchronous code of agents, such as a synchronous node or tool, on threads.
 
-A thread cannot be stopped. When a run has ended and its code still holds a thread, the thread is abandoned and another
-one may take its place, up to a limit.
+A thread cannot be stopped. If code of an ended run still holds a thread, the thread is abandoned. Another thread may
+replace it, up to a limit.
 """
 
 import threading
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class _Call:
-    """A function to be called on a thread, for the run in whose context it was handed over, if any."""
+    """A function to call on a thread. `run` is the run that submitted it, if any."""
 
     __slots__ = ("arguments", "function", "future", "run", "thread_id")
 
@@ -33,11 +33,11 @@ class _Call:
 
 
 class AgentThreadPool(ThreadPoolExecutor):
-    """An executor with `size` threads besides those that are abandoned, of which at most `max_abandoned` are replaced.
+    """An executor with `size` threads besides the abandoned ones, of which at most `max_abandoned` are replaced.
 
-    A run has at most `run_size` threads at a time, so that one with many calls leaves some for the others.
-    Its threads are daemons, so that no hanging call keeps the process. It is a `ThreadPoolExecutor` in name only, since
-    asyncio takes nothing else as a loop's executor.
+    A run has at most `run_size` threads at a time, which leaves threads for other runs. The threads are daemons: a
+    hanging call does not keep the process alive. The class is a `ThreadPoolExecutor` in name only, since asyncio
+    accepts no other class as a loop's executor.
     """
 
     def __init__(self, size: int, *, run_size: int, max_abandoned: int) -> None:
@@ -55,7 +55,7 @@ class AgentThreadPool(ThreadPoolExecutor):
 
     @property
     def abandoned(self) -> int:
-        """How many threads are held by code of runs that have ended."""
+        """Return how many threads are held by code of ended runs."""
         return len(self._abandoned)
 
     @override
@@ -84,13 +84,13 @@ class AgentThreadPool(ThreadPoolExecutor):
         return call.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002  an executor's
-        """Take no more calls; what hangs is not waited for."""
+        """Accept no more calls, and wait for none."""
         with self._state:
             self._closed = True
             self._state.notify_all()
 
     def abandon(self, run: AgentRun) -> list[str]:
-        """Note that the run has ended; returns where its calls are that still hold a thread."""
+        """Abandon the threads that an ended run still holds. Return where their code is."""
         with self._state:
             left = [call for call in self._active if call.run is run]
             self._abandoned.update(left)
@@ -98,13 +98,13 @@ class AgentThreadPool(ThreadPoolExecutor):
         return [place_of(stack_of_thread(call.thread_id)) for call in left]
 
     def stack_of(self, run: AgentRun) -> list[FrameType]:
-        """Return the frames of the run's calls, the innermost of each last."""
+        """Return the frames of the run's calls, the innermost of each call last."""
         with self._state:
             calls = [call for call in self._active if call.run is run]
         return [frame for call in calls for frame in stack_of_thread(call.thread_id)]
 
     def _admit(self) -> None:
-        """Wake a thread for a waiting call, or start one; called with the lock."""
+        """Wake a thread for a waiting call, or start one. The caller holds the lock."""
         if self._idle:
             self._state.notify()
         elif self._count < self._allowed and self._next_waiting() is not None:
@@ -112,7 +112,7 @@ class AgentThreadPool(ThreadPoolExecutor):
             threading.Thread(target=self._work, name=f"agents-{self._count}", daemon=True).start()
 
     def _next_waiting(self) -> int | None:
-        """The place of the call whose turn it is; None when each that waits is of a run that has its threads."""
+        """Return the index of the next call to run; None if the runs of all waiting calls are at their limit."""
         held: Counter[AgentRun | None] = Counter(call.run for call in self._active if call.run is not None)
         return next((at for at, call in enumerate(self._waiting) if held[call.run] < self._run_size), None)
 
@@ -130,7 +130,7 @@ class AgentThreadPool(ThreadPoolExecutor):
         self._abandoned.discard(call)
 
     def _next(self, done: _Call | None) -> _Call | None:
-        """The next call for this thread, when there is one; None when the thread is one too many."""
+        """Wait for the next call of this thread and return it; None if the thread must end."""
         with self._state:
             if done is not None:
                 self._forget(done)
@@ -156,20 +156,20 @@ class AgentThreadPool(ThreadPoolExecutor):
 def _finish(call: _Call) -> None:
     try:
         value = call.function()
-    except BaseException as error:  # noqa: BLE001  told to whoever waits for the call
+    except BaseException as error:  # noqa: BLE001  the call's waiter gets it
         call.future.set_exception(_carried(error))
     else:
         call.future.set_result(value)
 
 
 def _carried(error: BaseException) -> BaseException:
-    """The error, or one in its place where asyncio could not pass it on, so that its waiter would wait for ever."""
+    """Return the error, or a RuntimeError caused by it if asyncio cannot pass it on: its waiter would wait for ever."""
     try:
-        carries = not isinstance(error, type | StopIteration)  # as asyncio asks; a class of others may raise here
+        carries = not isinstance(error, type | StopIteration)  # asyncio's own check, in which a foreign class may raise
     except BaseException:  # noqa: BLE001  a class's own `__class__` may raise anything
         carries = False
     if carries:
         return error
-    carrier = RuntimeError("the function raised what cannot be passed on")
+    carrier = RuntimeError("the function raised an error that asyncio cannot pass on")
     carrier.__cause__ = error
     return carrier

@@ -1,4 +1,4 @@
-"""Keeps what humans answered when a step is run again. See docs/adr/0028."""
+"""Keeps humans' answers when a step is run again. See docs/adr/0028."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +10,14 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
 from ..models.memory import MEMORY_ANSWERS_KEY
 
 KEPT_CHANNEL = RESUME
-"""The answers that a task has taken, in the order of its questions. A step that is run again needs them."""
+"""The answers that a task has taken, in the order of its questions. A repeated step needs them."""
 KEPT_NUMBER = WRITES_IDX_MAP[RESUME]
 
 Writes = Sequence[tuple[str, Any]]
 
 
 def note_answers(config: RunnableConfig, found: CheckpointTuple | None) -> None:
-    """Note, for `settled`, the answers that the tasks behind this checkpoint have taken already."""
+    """Note, for `settled`, the answers that the tasks after this checkpoint have already taken."""
     known: dict[str, list[Any]] | None = config["configurable"].get(MEMORY_ANSWERS_KEY)
     if known is None or found is None:
         return
@@ -27,11 +27,11 @@ def note_answers(config: RunnableConfig, found: CheckpointTuple | None) -> None:
 
 
 def settled(config: RunnableConfig, writes: Writes, task_id: str) -> Writes:
-    """Return the writes of a task in a run of ours such that no answer is lost and no answered question stays open.
+    """Return a task's writes without losing an answer or leaving an answered question open.
 
-    LangGraph saves only those answers that the node took before it failed, in the place of all earlier ones. It also
-    leaves the last question in place when the node took the answer and failed behind it. And it takes a node for
-    finished that wrote something before it failed, so that an edge that failed would not be gone along again.
+    LangGraph replaces all earlier answers with those that the node took before it failed. It leaves the last question
+    open if the node failed after taking the answer. It also takes a node that failed after a write for finished, and
+    would not run its failed edge again.
     """
     known: dict[str, list[Any]] | None = config["configurable"].get(MEMORY_ANSWERS_KEY)
     if known is None:

@@ -20,7 +20,7 @@ from .plain_data import PlainData, bare
 
 MAX_ERROR_LENGTH = 2_000
 MIN_INT, MAX_INT = -(2**63), 2**64 - 1
-"""The integers that msgpack has."""
+"""The range of msgpack's integers."""
 
 MAX_DEPTH = 200
 
@@ -39,15 +39,15 @@ ANYTHING = (Any, dict, list, dict[str, Any], dict[Any, Any], list[Any])
 class PortableEncoder:
     """Turns a value into one that msgpack can write. Raises StateNotStorable with the place of what it cannot write.
 
-    It takes large integers, keys of any kind and halves of characters. It is slow, so it is used only for values that
-    LangGraph's way refuses.
+    It takes large integers, keys of any kind and halves of characters. It is slow, and therefore used only for values
+    that LangGraph's encoder refuses.
     """
 
     def __init__(self) -> None:
         self._around: list[int] = []
 
     def of(self, value: Any, place: str) -> Any:
-        """Return the value as it can be written. `place` tells where it is, such as `plan.steps[2]`."""
+        """Return the value in a form that can be written. `place` names its place, such as `plan.steps[2]`."""
         if type(value) is str:
             return without_surrogates(value)
         if issubclass(type(value), BaseException):  # `isinstance` would ask its `__class__`
@@ -108,13 +108,13 @@ class PortableEncoder:
         return {name: self.of(each, f"{place}.{name}".removeprefix(".")) for name, each in given.items()}
 
     def _dumped(self, model: BaseModel, place: str) -> Any:
-        """Return the fields as Python has them or, where these cannot be written, as JSON has them."""
+        """Return the fields as Python values or, if these cannot be written, as JSON values."""
         try:
             return self.of(_data_of_model(model), place)
         except StateNotStorable as error:
             try:
                 return self.of(model.model_dump(mode="json", warnings=False), place)
-            except Exception:  # noqa: BLE001  the first error tells more
+            except Exception:  # noqa: BLE001  the first error is clearer
                 raise error from None
 
     def _mapping(self, given: dict[Any, Any], place: str) -> Any:
@@ -127,7 +127,7 @@ class PortableEncoder:
 def dumped(value: Any) -> tuple[str, bytes]:
     """Return the kind of the bytes and the bytes, in LangGraph's format.
 
-    Byte arrays come back as bytes, as they do inside of other values.
+    Byte arrays are read back as bytes, as they are inside other values.
     """
     if value is None:
         return "null", b""
@@ -139,7 +139,7 @@ def _packed(value: Any) -> bytes:
 
 
 def _as_extension(value: Any) -> Any:
-    """Return what LangGraph's encoder returns. Classes that hold other values are written here, for OPTIONS inside."""
+    """Return what LangGraph's encoder returns. Write containers of other values here, so that OPTIONS apply inside."""
     type_of: Any = type(value)
     if issubclass(type_of, BaseException):  # `isinstance` would ask its `__class__`
         return _error_text(value)
@@ -173,7 +173,7 @@ def _as_extension(value: Any) -> Any:
 
 
 def _data_of_model(model: Any) -> Any:
-    """Return the fields of a pydantic model. Objects in fields that may hold anything stay what they are."""
+    """Return the fields of a pydantic model. Objects in fields that may hold anything stay unchanged."""
     data = model.model_dump(warnings=False)
     kind: Any = type(model)
     for name in _open_fields(kind):
@@ -183,7 +183,7 @@ def _data_of_model(model: Any) -> Any:
 
 @lru_cache(maxsize=1024)
 def _open_fields(kind: Any) -> tuple[str, ...]:
-    """Return the names of a model's fields that may hold anything, if the model leaves them to pydantic to write."""
+    """Return the names of fields that may hold anything, if the model leaves them to pydantic to write."""
     if not issubclass(kind, BaseModel) or issubclass(kind, RootModel):
         return ()
     decorators = kind.__pydantic_decorators__

@@ -1,4 +1,4 @@
-"""The saver of the agents' memory by its URL."""
+"""Opens the saver of the agents' memory by its URL."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
@@ -20,7 +20,7 @@ REDIS = ("redis://", "rediss://")
 
 
 def checkpoint_url(settings: Settings) -> str:
-    """Where the agents' memory is: CHECKPOINT_URL, or beside the queue. Raises ConfigurationError."""
+    """Return the URL of the agents' memory: CHECKPOINT_URL, or beside the queue. Raises ConfigurationError."""
     url = settings.checkpoint_url
     if url is None:
         _check("DATABASE_URL", settings.database_url)
@@ -32,7 +32,7 @@ def checkpoint_url(settings: Settings) -> str:
 
 
 def _beside(url: str) -> str:
-    """For a file the one beside it, otherwise the same."""
+    """Return a file beside the queue's file, or the same URL if it is no file."""
     if not url.startswith(SQLITE):
         return url
     queue = Path(url.removeprefix(SQLITE))
@@ -40,7 +40,7 @@ def _beside(url: str) -> str:
 
 
 def _check(variable: str, url: str) -> None:
-    """Refuse what no driver could open, without a word of what may be a password."""
+    """Raise ConfigurationError for a URL that no driver can open, without anything that may be a password."""
     got = "a URL that cannot be read"
     if url.startswith(POSTGRES):
         with _extra("postgres", variable):
@@ -66,7 +66,7 @@ def _check(variable: str, url: str) -> None:
 
 @contextmanager
 def _extra(name: str, variable: str = "CHECKPOINT_URL") -> Iterator[None]:
-    """Around the imports of drivers that are an optional part of the installation."""
+    """Raise MissingDriver if the import of an optional driver fails."""
     try:
         yield
     except ImportError as error:
@@ -89,7 +89,7 @@ def saver_opener(url: str) -> "Callable[[str, Collection[str]], AbstractAsyncCon
 
 
 async def check_server(url: str) -> None:
-    """Ask the server at this URL whether it can be used; nothing is asked of files. Imports no LangGraph.
+    """Check that the server at this URL can be used. Skips files, and does not import LangGraph.
 
     Raises StoreError, ConfigurationError.
     """
@@ -106,6 +106,6 @@ async def check_server(url: str) -> None:
 
 @asynccontextmanager
 async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ()) -> "AsyncIterator[FencedSaver]":
-    """The saver at this URL, for the messages of the queue with this id. `state_types` is ALLOWED_STATE_TYPES."""
+    """Open the saver at this URL, for the queue with this id. `state_types` is ALLOWED_STATE_TYPES."""
     async with saver_opener(url)(queue_id, state_types) as saver:
         yield saver

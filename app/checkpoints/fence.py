@@ -10,7 +10,7 @@ from ..models.memory import MEMORY_FENCE_KEY
 
 
 class Mark(NamedTuple):
-    """What an attempt leaves in the memory to prove its right to write there. See docs/adr/0008."""
+    """A mark in the memory that proves an attempt's right to write there. See docs/adr/0008."""
 
     memory_key: str
     queue: str
@@ -19,7 +19,7 @@ class Mark(NamedTuple):
 
 
 def mark_of(config: RunnableConfig, queue: str) -> Mark | None:
-    """Return the mark of the attempt that this call belongs to; None outside of attempts."""
+    """Return the mark of the attempt that this call belongs to; None outside attempts."""
     configurable = config["configurable"]
     if MEMORY_FENCE_KEY not in configurable:
         return None
@@ -32,18 +32,18 @@ def lease_lost(config: RunnableConfig, mark: Mark) -> LeaseLost:
 
 
 def config_of(memory_key: str, memory_fence: tuple[int, int]) -> RunnableConfig:
-    """Return what a call of this attempt carries."""
+    """Return the config of a call by this attempt."""
     return {"configurable": {"thread_id": memory_key, MEMORY_FENCE_KEY: memory_fence}}
 
 
 def place_of(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
-    """Return LangGraph's name for one checkpoint."""
+    """Return the config that names one checkpoint."""
     return {"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}}
 
 
 def input_task_of(checkpoint_id: str) -> str:
-    """Return the id of the task that stands at a checkpoint for the input of the run that follows it.
+    """Return the id of the task that writes the next run's input at a checkpoint.
 
-    LangGraph writes there what a DeltaChannel gets, and of two inputs the first would stay.
+    LangGraph writes a DeltaChannel's input there, and keeps the first of two inputs.
     """
     return str(uuid5(UUID(checkpoint_id), "__input__"))

@@ -1,6 +1,6 @@
 """Plain data of objects whose classes are not allowed. It is stored again as the objects.
 
-A process without the setting therefore changes nothing for a process that has it.
+A process without the setting therefore changes nothing for a process with the setting.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class PlainList(PlainData, list[Any]):
     """The arguments of an object, or its items."""
 
 
-class PlainText(PlainData, str):  # noqa: SLOT000  it has the mark
+class PlainText(PlainData, str):  # noqa: SLOT000  instances have the mark
     """The text, or the value of a member of an enum."""
 
 
@@ -50,7 +50,7 @@ PLAIN: dict[type, type[PlainData]] = {
 
 
 def bare(value: Any) -> Any:
-    """Return a value of a built-in class for one of a subclass; any other value as it is."""
+    """Return a value of a subclass as its built-in class; any other value unchanged."""
     for kind in PLAIN:
         if isinstance(value, kind):
             return BARE[kind](value)

@@ -1,12 +1,12 @@
 """LangGraph's PostgreSQL saver with a fence: only the newest attempt at a conversation may write to it.
 
-The rule is that of `app.checkpoints.sqlite`. Here many processes write at once, so the attempt's mark is held with a
-row lock while its checkpoint is written, by one statement: a later attempt that takes the memory waits for the
-writes that found the mark, and a write waits for a taking that is under way, and then finds its mark gone.
+The rule is as in `app.checkpoints.sqlite`, but many processes write at once. One statement therefore holds the
+attempt's mark with a row lock while it writes the checkpoint. A later attempt that takes the memory waits for writes
+that found the mark. A write that waits for such an attempt then finds its mark gone.
 
-LangGraph's saver lets one statement of a process through at a time, so each call here has one of its own, on a
-connection of its own from the pool. It writes by several statements in a pipeline, which in asyncio cost more than all
-the rest of a write. Here its rows are written by one statement of ours.
+LangGraph's saver runs one statement of a process at a time. Here each call has a saver and a pooled connection of its
+own. LangGraph's saver also writes by several statements in a pipeline. In asyncio the pipeline costs more than the rest
+of a write. Here one statement writes all rows.
 """
 
 import asyncio
@@ -46,23 +46,23 @@ from .saver import FencedSaver
 Connection = AsyncConnection[DictRow]
 
 MIGRATIONS = [script.replace(" CONCURRENTLY", "") for script in AsyncPostgresSaver.MIGRATIONS]
-"""LangGraph's, all in one transaction: an index that is made beside it and cut off would stay behind, invalid."""
+"""LangGraph's migrations without CONCURRENTLY: in one transaction, an interruption leaves no invalid index."""
 
 QUERIES = load_queries("postgres", files(__name__.rpartition(".")[0]) / "sql")
 FORGET = ("forget_fences", "forget_checkpoints", "forget_values", "forget_writes")
 
 INT_BITS = 64
-"""A larger integer is no JSON number to every reader."""
+"""Some readers do not accept larger integers as JSON numbers."""
 
 MAX_CONNECTIONS = 8
 WAIT_SECONDS = 3
-"""For a connection: as long as all are in use, or the server is away."""
+"""Limit of the wait for a connection while all are in use, or the server is unavailable."""
 RECONNECT_SECONDS = 2
-"""How long the pool itself tries again; after that whoever needs a connection makes it try at once."""
+"""How long the pool retries by itself. After that, a request for a connection makes it try at once."""
 STATEMENT_SECONDS = 10
-"""Beyond this the server gives up a statement that waits for a lock; the message comes again."""
+"""After this the server cancels a statement, also one that waits for a lock; the message is retried."""
 ANSWER_SECONDS = 15
-"""Beyond this the server is taken for one that is away."""
+"""After this the server counts as unavailable."""
 
 
 class FencedPostgresSaver(FencedSaver):
@@ -140,7 +140,7 @@ class FencedPostgresSaver(FencedSaver):
             self._rows._dump_writes, thread, namespace, checkpoint_id, task_id, task_path, writes
         )
         replaces = all(channel in WRITES_IDX_MAP for channel, _ in writes)
-        if replaces:  # of two with one number the last one stays, as where they are written one by one
+        if replaces:  # the last of two writes with one number stays, as in single writes
             rows = list({row[5]: row for row in rows}.values())
         *_, numbers, channels, types, blobs = _columns(rows, 9)
         values = {
@@ -184,7 +184,7 @@ class FencedPostgresSaver(FencedSaver):
 
     @asynccontextmanager
     async def _held_transaction(self, memory_key: str, memory_fence: tuple[int, int]) -> AsyncIterator[Connection]:
-        """A transaction that holds the attempt's mark. Raises LeaseLost."""
+        """Yield a connection in a transaction that holds the attempt's mark. Raises LeaseLost."""
         config = config_of(memory_key, memory_fence)
         mark = Mark(memory_key, self._queue_id, *memory_fence)
         while True:
@@ -199,11 +199,11 @@ class FencedPostgresSaver(FencedSaver):
         try:
             async with self._connection() as connection:
                 await _first_row(connection, QUERIES["anybody"], ())
-        except StoreUnavailable:  # the pool does not tell why it got no connection
+        except StoreUnavailable:  # the pool does not say why it got no connection
             await asyncio.to_thread(check_access, str(self.pool.conninfo))
 
     async def _write(self, config: RunnableConfig, statement: str, values: dict[str, Any]) -> None:
-        """Write by one statement, which holds the attempt's mark until it is committed."""
+        """Write by one statement, which holds the attempt's mark until the commit."""
         mark = self._mark_of(config)
         query = QUERIES[statement if mark else f"{statement}_unfenced"]
         if mark:
@@ -216,9 +216,9 @@ class FencedPostgresSaver(FencedSaver):
             await self._take_late(config, mark)
 
     async def _take_late(self, config: RunnableConfig, mark: Mark) -> None:
-        """For an attempt that writes before it has read.
+        """Take the right to write for an attempt that writes before it has read.
 
-        In a transaction of its own: two that hold the row would wait for each other.
+        Use a transaction of its own: two transactions that hold the row would wait for each other.
         """
         async with self._connection() as connection:
             await _take(connection, config, mark)
@@ -235,7 +235,7 @@ class FencedPostgresSaver(FencedSaver):
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        """A connection; the first one makes the tables, whenever the server is there."""
+        """Yield a connection. The first one makes the tables."""
         with mapped_errors():
             async with asyncio.timeout(ANSWER_SECONDS), self.pool.connection() as connection:
                 if not self._is_set_up:
@@ -245,7 +245,7 @@ class FencedPostgresSaver(FencedSaver):
                 yield connection
 
     async def _set_up(self, connection: Connection) -> None:
-        """In a transaction; processes that start together wait for each other."""
+        """Make schema and tables in the caller's transaction. Processes that start together wait for each other."""
         await connection.execute(QUERIES["lock_setup"].encode())
         if await _first_row(connection, QUERIES["schema_is_missing"], ()):
             await connection.execute(QUERIES["create_schema"].encode())
@@ -291,7 +291,7 @@ async def _first_row(connection: Connection, query: str, values: Sequence[Any] |
 
 @contextmanager
 def mapped_errors() -> Iterator[None]:
-    """Turns what psycopg raises into errors of ours."""
+    """Raise errors of psycopg as errors of this program."""
     try:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction) as error:
@@ -305,7 +305,7 @@ def mapped_errors() -> Iterator[None]:
 
 @asynccontextmanager
 async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ()) -> AsyncIterator[FencedPostgresSaver]:
-    """The saver in this database, for the messages of this queue. The server is asked when it is needed."""
+    """Open the saver in this database, for the messages of this queue. Connect when first needed."""
     pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
         connection_parameters(url),
         kwargs={"autocommit": True, "row_factory": dict_row, "application_name": "agent-queue-memory"},
@@ -329,7 +329,7 @@ async def _configure(connection: Connection) -> None:
 
 
 async def _check(connection: Connection) -> None:
-    """Ask the server where it has sent something unasked, be it that it closes; each asking is a way there and back."""
+    """Check the connection if the server has sent something unasked, such as its end. A check costs a round trip."""
     incoming = select.poll()
     incoming.register(connection.pgconn.socket, select.POLLIN)
     if incoming.poll(0):
@@ -337,7 +337,7 @@ async def _check(connection: Connection) -> None:
 
 
 async def _reset(connection: Connection) -> None:
-    """Nothing is left to do, the pool has rolled back. With a reset it takes connections back in tasks of its own.
+    """Do nothing: the pool has rolled back. With a reset, the pool takes connections back in tasks of its own.
 
-    Without one it does so in the task of the run, and a run that is cancelled there keeps its connection for ever.
+    Without a reset, it does so in the run's task. A run cancelled there would keep its connection for ever.
     """

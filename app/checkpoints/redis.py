@@ -1,7 +1,7 @@
 """A LangGraph saver on plain Redis or Valkey, no modules, with a fence as in `app.checkpoints.sqlite`.
 
-A row is a header in JSON, a NUL, and what the serializer made; `app.checkpoints.redis_rows` names the rows. Each write
-is one script that looks at the fence first.
+A row is a header in JSON, a NUL, and the serializer's bytes; `app.checkpoints.redis_rows` names the rows. Each write is
+one script that checks the fence first.
 """
 
 import json
@@ -52,7 +52,7 @@ class FencedRedisSaver(FencedSaver):
 
     @override
     def get_next_version(self, current: str | None, channel: None) -> str:
-        """Versions in the order of their texts; two branches of a conversation never make the same one."""
+        """Return the next version in text order. Two branches of a conversation never make the same version."""
         number = 1 if current is None else int(current.partition(".")[0]) + 1
         return f"{number:020}.{secrets.token_hex(8)}"
 
@@ -178,7 +178,7 @@ class FencedRedisSaver(FencedSaver):
                 await self._keep(thread_id, newest)
 
     async def _fenced(self, script: Callable[..., Any], config: RunnableConfig, *arguments: Any) -> Any:
-        """Run a script that begins with the look at the fence, and return its reply. Raises LeaseLost."""
+        """Run a script that checks the fence first, and return its reply. Raises LeaseLost."""
         mark = self._mark_of(config)
         attempt = (mark.queue, mark.message, mark.fence) if mark else ("", "", "")
         with mapped_errors():
@@ -188,7 +188,7 @@ class FencedRedisSaver(FencedSaver):
         return reply
 
     def _check(self, stored: dict[bytes, bytes], config: RunnableConfig) -> None:
-        """Make sure that the mark at the conversation is still that of the attempt."""
+        """Raise LeaseLost unless the conversation's mark is still the attempt's."""
         mark = self._mark_of(config)
         if mark and stored != {
             name.encode(): str(getattr(mark, name)).encode() for name in ("queue", "message", "fence")
@@ -205,12 +205,12 @@ class FencedRedisSaver(FencedSaver):
             return {key.decode()[len(first) :] async for key in self._client.scan_iter(f"{first}*", SCAN_COUNT)}
 
     async def _names(self, thread_id: str) -> Sequence[tuple[str, str]]:
-        """Namespace and id of all checkpoints."""
+        """Return namespace and id of all checkpoints."""
         found = await self._call("ZRANGEBYLEX", keys_of(thread_id)[1], "[c\0", "(c\1")
         return [(namespace, checkpoint_id) for namespace, checkpoint_id in map(parts_of, found)]
 
     async def _tuple(self, config: RunnableConfig, namespace: str, checkpoint_id: str | None) -> CheckpointTuple | None:
-        """Return the checkpoint of this id, the newest of the namespace for none."""
+        """Return the checkpoint of this id, or the newest of the namespace if the id is None."""
         thread_id = config["configurable"]["thread_id"]
         found = await self._fenced(self._look_up, config, namespace, checkpoint_id or "")
         if found is None:
@@ -263,9 +263,9 @@ class FencedRedisSaver(FencedSaver):
         choose: Callable[[Sequence[CheckpointRow]], Iterable[CheckpointRow]],
         config: RunnableConfig | None = None,
     ) -> None:
-        """Keep the chosen checkpoints with their writes and values; done again if the conversation moved meanwhile.
+        """Keep only the chosen checkpoints with their writes and values. Retry if the conversation changed meanwhile.
 
-        Of an attempt it has the `config`, and raises LeaseLost when a later one has begun.
+        `config` is the attempt's. Raises LeaseLost if a later attempt has begun.
         """
 
         def gone(saved: dict[bytes, bytes]) -> Sequence[str]:
@@ -277,7 +277,7 @@ class FencedRedisSaver(FencedSaver):
     async def _drop(
         self, thread_id: str, choose: Callable[[dict[bytes, bytes]], Sequence[str]], config: RunnableConfig | None
     ) -> None:
-        """Drop the chosen rows; done again if the conversation moved meanwhile. Raises LeaseLost as `_keep`."""
+        """Drop the chosen rows. Try again if the conversation changed meanwhile. Raises LeaseLost as `_keep` does."""
         fence, index, rows = keys_of(thread_id)
         with mapped_errors():
             async with cast(Any, self._client).pipeline() as transaction:
@@ -309,7 +309,7 @@ def _lua(*names: str) -> str:
 
 
 def mapped_errors() -> AbstractContextManager[None]:
-    """Turns what redis-py raises into errors of ours."""
+    """Raise errors of redis-py as errors of this program."""
     return connection.mapped_errors(_memory_error)
 
 
@@ -319,7 +319,7 @@ def _memory_error(error: Exception) -> StoreError:
 
 @asynccontextmanager
 async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ()) -> AsyncIterator[FencedRedisSaver]:
-    """The saver on this server, for the messages of this queue. The server is asked when it is needed."""
+    """Open the saver on this server, for the messages of this queue. Connect when first needed."""
     client = Redis.from_url(
         url,
         protocol=2,

@@ -1,8 +1,8 @@
 """A conversation on Redis: its three keys, and the names of its rows.
 
 `fence` is a hash with the mark of its newest attempt. `rows` is a hash of all that is saved, by name. `index` is a
-sorted set of the names of checkpoints and writes, all with score 0, therefore in the order of the names. NUL joins the
-parts of a name:
+sorted set of the names of checkpoints and writes. All scores are 0, so the set is in the order of the names. NUL joins
+the parts of a name:
 
     c  namespace  checkpoint id                       a checkpoint without its values, and its metadata
     w  namespace  checkpoint id  task id  number      a write of a task that belongs to a checkpoint
@@ -33,12 +33,12 @@ class CheckpointRow(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of the row."""
+        """Return the name of the row."""
         return NUL.join(("c", self.namespace, self.id))
 
 
 def unfinished(saved: dict[bytes, bytes]) -> Sequence[str]:
-    """Return the names of the writes to the newest checkpoints, without the humans' answers that tasks have taken."""
+    """Return the names of writes to the newest checkpoints, except humans' answers that tasks have taken."""
     last: dict[str, str] = {}
     for name in saved:
         if name.startswith(b"c\0"):
@@ -58,7 +58,7 @@ def newest(rows: Sequence[CheckpointRow]) -> Iterable[CheckpointRow]:
 
 
 def unneeded(names: Iterable[str], rows: Iterable[CheckpointRow], kept_rows: Iterable[CheckpointRow]) -> Sequence[str]:
-    """Return the names of all rows that only the other checkpoints need. A write without a checkpoint stays."""
+    """Return the names of all rows that the kept checkpoints do not need. Writes without a checkpoint stay."""
     kept = {name for row in kept_rows for name in (row.name, *row.values)}
     removed = {row.name: row for row in rows if row.name not in kept}
     inputs = {(row.namespace, row.parent_id, input_task_of(row.parent_id)) for row in removed.values() if row.parent_id}

@@ -1,4 +1,4 @@
-"""What the savers have in common: the shape of each call, and the calls of nodes that run on threads."""
+"""Shares code between the savers: the shape of each call, and calls of nodes that run on threads."""
 
 import asyncio
 from abc import abstractmethod
@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 
 class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
-    """A LangGraph saver that takes writes from the newest attempt at a conversation only.
+    """A LangGraph saver that takes writes only from the newest attempt at a conversation.
 
-    Each call carries its attempt in `configurable`. LangGraph's synchronous methods are for nodes that run on threads:
-    the event loop does their work.
+    Each call carries its attempt in `configurable`. Nodes that run on threads call LangGraph's synchronous methods,
+    whose work the event loop does.
     """
 
     serde: Serializer
@@ -59,7 +59,7 @@ class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        # every engine can keep this, whatever the run's metadata has
+        # makes any run's metadata storable on every engine
         about = cast(CheckpointMetadata, storable_json(get_serializable_checkpoint_metadata(config, metadata)))
         with self.serde.naming(checkpoint["channel_values"].items()):
             await self._save(config, checkpoint, about, new_versions)
@@ -75,11 +75,11 @@ class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
 
     @abstractmethod
     async def ping(self) -> None:
-        """Ask whether the memory can be used. Raises StoreError."""
+        """Check that the memory can be used. Raises StoreError."""
 
     @abstractmethod
     async def _read(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Return a checkpoint; the attempt that reads takes the right to write. Raises LeaseLost."""
+        """Return a checkpoint, and take the right to write for the attempt that reads. Raises LeaseLost."""
 
     @abstractmethod
     async def _save(
@@ -89,14 +89,14 @@ class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> None:
-        """Save a checkpoint. Raises LeaseLost when a later attempt has begun."""
+        """Save a checkpoint. Raises LeaseLost if a later attempt has begun."""
 
     @abstractmethod
     async def _save_writes(self, config: RunnableConfig, writes: Writes, task_id: str, task_path: str) -> None:
-        """Save the writes of a task. Raises LeaseLost when a later attempt has begun."""
+        """Save the writes of a task. Raises LeaseLost if a later attempt has begun."""
 
     def _mark_of(self, config: RunnableConfig) -> Mark | None:
-        """Return the mark of the attempt that this call belongs to; None outside of attempts."""
+        """Return the mark of the attempt that this call belongs to; None outside attempts."""
         return mark_of(config, self._queue_id)
 
     # Calls from threads
@@ -150,7 +150,7 @@ class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
 def _kept_read(config: RunnableConfig) -> list[CheckpointTuple | None]:
     """Return the list with what this attempt has read before its run. See docs/adr/0025.
 
-    Only a read of the end of the conversation takes its answer from there; the list is empty for any other.
+    Only a read of the end of the conversation uses the list; for other reads it is empty.
     """
     kept: list[CheckpointTuple | None] = config["configurable"].get(MEMORY_KEPT_KEY, [])
     return kept if _is_end(config) else []
@@ -159,7 +159,7 @@ def _kept_read(config: RunnableConfig) -> list[CheckpointTuple | None]:
 def _keep_read(config: RunnableConfig, found: CheckpointTuple | None) -> None:
     """Keep what an attempt found at the end of the conversation, if it asked for that.
 
-    Nothing with pending writes is kept: LangGraph applies these to the values in place when it tells of the state.
+    Keep nothing with pending writes: LangGraph applies them to the values in place when it returns the state.
     """
     if MEMORY_KEEP_KEY in config["configurable"] and _is_end(config) and not (found and found.pending_writes):
         copied = found and found._replace(checkpoint=copy_checkpoint(found.checkpoint))

@@ -1,7 +1,7 @@
 """Turns values of the agents' memory into bytes and back, the same on every engine. See docs/adr/0035.
 
-The format is that of LangGraph's serializer, which also writes most values. `encoding` writes the others in the same
-format. Objects that are read are built here, with one allow-list for every read.
+LangGraph's serializer defines the format and writes most values. `encoding` writes the others in the same format.
+Objects that are read are built here, with one allow-list for every read.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from .plain_data import PLAIN
 MAX_SHOWN_KIND = 50
 
 BUILTINS = frozenset({("builtins", "int"), ("builtins", "dict")})
-"""Classes that `PortableEncoder` writes and LangGraph does not count as safe."""
+"""Classes that `PortableEncoder` writes but LangGraph's list of safe types lacks."""
 
 EXT_METHOD = jsonplus.EXT_METHOD_SINGLE_ARG
 EXT_NUMPY = jsonplus.EXT_NUMPY_ARRAY
@@ -40,7 +40,7 @@ QUESTION = "__interrupt__"
 
 
 class Serializer(JsonPlusSerializer):
-    """LangGraph's serializer with our allow-list, and with errors that tell what cannot be stored.
+    """LangGraph's serializer with our allow-list, and with errors that name what cannot be stored.
 
     It raises StateNotStorable and StateUnreadable. It stores only the beginning of a failed node's error: LangGraph
     stores `repr(error)`, which may raise and has no limit.
@@ -53,7 +53,7 @@ class Serializer(JsonPlusSerializer):
 
     @override
     def with_msgpack_allowlist(self, extra_allowlist: Iterable[Any]) -> JsonPlusSerializer:
-        return self  # the setting alone allows types, the same for each graph and subgraph
+        return self  # only the setting allows types, the same for each graph and subgraph
 
     @override
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
@@ -69,7 +69,7 @@ class Serializer(JsonPlusSerializer):
             return None
         if kind == "bytes":
             return stored
-        if kind != "msgpack":  # such as JSON of earlier LangGraphs: it names classes, and our savers never wrote it
+        if kind != "msgpack":  # such as JSON of earlier LangGraphs, which names classes; our savers never wrote it
             raise StateUnreadable(f"it is stored as {escaped(kind[:MAX_SHOWN_KIND])}")
         try:
             return ormsgpack.unpackb(stored, ext_hook=self._built, option=READ_OPTIONS)
@@ -78,7 +78,7 @@ class Serializer(JsonPlusSerializer):
 
     @contextmanager
     def naming(self, values: Iterable[tuple[str, Any]]) -> Iterator[None]:
-        """Have StateNotStorable name which of these values, by their channels, cannot be stored."""
+        """Have StateNotStorable name the channel whose value cannot be stored."""
         try:
             yield
         except StateNotStorable:
@@ -92,7 +92,7 @@ class Serializer(JsonPlusSerializer):
     # Reading extensions of msgpack, which are objects
 
     def _built(self, code: int, data: bytes) -> Any:
-        """Build a value again; give its plain data when its type is not allowed or refuses the data."""
+        """Build a value again. Return its plain data if its type is not allowed or refuses the data."""
         if code == EXT_NUMPY:
             return jsonplus._msgpack_ext_hook(code, data)
         content = ormsgpack.unpackb(data, ext_hook=self._built, option=READ_OPTIONS)
@@ -101,7 +101,7 @@ class Serializer(JsonPlusSerializer):
         return _DeltaSnapshot(content) if code == jsonplus.EXT_DELTA_SNAPSHOT else self._built_of(code, *content)
 
     def _built_of(self, code: int, module: str, name: str, payload: Any, *method: str) -> Any:
-        """Build what is no LangChain message. `method` is what the row has behind the payload."""
+        """Build an object that is no LangChain message. `method` follows the payload in the row."""
         if code == EXT_METHOD and (module, name, *method) in SAFE_MSGPACK_METHODS:
             return datetime.fromisoformat(payload)
         kind = self._kind(module, name)
@@ -115,7 +115,7 @@ class Serializer(JsonPlusSerializer):
         return payload if plain is None else plain.of(payload, (code, module, name, method))
 
     def _kind(self, module: str, name: str) -> Any:
-        """Return the class of this name; None when it is not allowed."""
+        """Return the class of this name; None if it is not allowed."""
         if (module, name) not in SAFE_MSGPACK_TYPES and (module, name) not in BUILTINS:
             return self._types.find(module, name)
         kind = self._safe_kinds[module, name] = getattr(import_module(module), name)
@@ -148,7 +148,7 @@ def _build(code: int, kind: Any, payload: Any) -> Any:
 
 
 def _build_model(kind: Any, payload: dict[str, Any]) -> Any:
-    """Return a pydantic model. The data has the names of its fields, whatever aliases these have."""
+    """Return a pydantic model. The data is keyed by field names, whatever their aliases."""
     try:
         if kind.__module__.startswith("langchain_core.") or not issubclass(kind, BaseModel):
             return kind(**payload)
@@ -164,12 +164,12 @@ def _build_of_fields(kind: Any, payload: dict[str, Any]) -> Any:
     except Exception:
         if not dataclasses.is_dataclass(kind):
             raise
-    built: Any = object.__new__(cast(type, kind))  # its `__init__` takes something else than its fields
+    built: Any = object.__new__(cast(type, kind))  # its `__init__` does not take its fields
     for name, value in payload.items():
         object.__setattr__(built, name, value)
     return built
 
 
 def _hashable(value: Any) -> Any:
-    """Return a tuple for a list: msgpack has no tuples, and sets and keys have no lists."""
+    """Return a list as a tuple, recursively: msgpack has no tuples, and sets and keys cannot hold lists."""
     return tuple(map(_hashable, value)) if isinstance(value, list) else value

@@ -1,12 +1,12 @@
 """LangGraph's SQLite saver with a fence: only the newest attempt at a conversation may write to it.
 
-The checkpoints are in a file of their own, opened with Python's SQLite; the queue's file is opened with APSW's only.
-So the fence cannot be the queue's row. Instead an attempt first leaves its own fence here, which takes the right from
-every earlier one, and each later write looks for it in its own transaction. The queue's id is a part of it: the numbers
-of a queue that was made anew, or restored from a backup of another day, begin lower.
+The checkpoints have a file of their own, opened with Python's SQLite; only APSW opens the queue's file. The fence
+therefore cannot be the queue's row. Instead an attempt first stores its own fence here, which takes the right from
+every earlier attempt. Each later write checks for that fence in its own transaction. The mark includes the queue's id:
+a queue made anew, or restored from a backup, has lower numbers.
 
-One thread has the connection. Each call goes there once and does there all that it has to, for a change of threads
-costs more than a statement. Whoever is cancelled meanwhile still waits for its end.
+One thread has the connection. Each call goes there once for all its work, since a change of threads costs more than a
+statement. A cancelled caller still waits for the end of its call.
 """
 
 import asyncio
@@ -44,23 +44,23 @@ QUERIES = load_queries("sqlite", files(__name__.rpartition(".")[0]) / "sql")
 
 SOON = "PRAGMA synchronous = NORMAL"
 AT_ONCE = "PRAGMA synchronous = FULL"
-"""How soon a commit is on the disk. FULL is the default: a finished step stays finished."""
+"""When a commit is on the disk. FULL is the default: a finished step stays finished."""
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 CHECK_SHARE = 10
-"""Whether a file is damaged is checked again after so many times as long as the last check took."""
+"""A damaged file is checked again after this many times the duration of the last check."""
 
 BUSY_TIMEOUT_SECONDS = 5
 WAL_RETRY_SECONDS = 0.01
 
 
 class _Statements(SqliteSaver):
-    """LangGraph's statements, in the transaction of whoever calls and on one thread only."""
+    """LangGraph's statements, in the caller's transaction and on one thread only."""
 
     @contextmanager
     def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:  # noqa: ARG002  LangGraph's
-        """A cursor; nothing is committed."""
+        """Yield a cursor; nothing is committed."""
         with closing(self.conn.cursor()) as cursor:
             yield cursor
 
@@ -81,12 +81,12 @@ class FencedSqliteSaver(FencedSaver):
 
     @property
     def conn(self) -> sqlite3.Connection:
-        """The connection, in the thread that has it."""
+        """Return the connection. Use it on its thread only."""
         return self.statements.conn
 
     @property
     def statements(self) -> _Statements:
-        """LangGraph's statements on the connection."""
+        """Return LangGraph's statements on the connection."""
         assert self._statements is not None, "used before a call has connected"
         return self._statements
 
@@ -99,7 +99,7 @@ class FencedSqliteSaver(FencedSaver):
         await self._call(lambda: None)
 
     async def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
 
     @override
@@ -191,7 +191,7 @@ class FencedSqliteSaver(FencedSaver):
         )
 
     async def _write(self, config: RunnableConfig, write: Callable[[], T]) -> T:
-        """Write in one transaction with the look at the fence."""
+        """Check the fence and write, in one transaction."""
 
         def written() -> T:
             mark = self._mark_of(config)
@@ -205,7 +205,7 @@ class FencedSqliteSaver(FencedSaver):
         return await self._call(written)
 
     async def _call(self, work: Callable[[], T]) -> T:
-        """Have the thread do this; what it leaves uncommitted is undone."""
+        """Run this on the thread, and roll back what it leaves uncommitted."""
 
         def called() -> T:
             if not self._is_set_up:
@@ -226,11 +226,11 @@ class FencedSqliteSaver(FencedSaver):
         except asyncio.CancelledError:
             await asyncio.wait([calling])
             if not calling.cancelled():
-                calling.exception()  # nobody is left to be told
+                calling.exception()  # so that asyncio does not log it
             raise
 
     def _open(self) -> None:
-        """Connect and make the tables; of a file that was damaged, when it has been replaced.
+        """Connect and make the tables. A damaged file must have been replaced.
 
         Raises StoreUnavailable.
         """
@@ -254,7 +254,7 @@ class FencedSqliteSaver(FencedSaver):
             raise
 
     def _let_go(self, error: StoreUnavailable) -> None:
-        """Disconnect where the file itself is the trouble: it is mended by putting another one in its place."""
+        """Disconnect if the file itself is faulty, so that another file can replace it."""
         self._damage = error if isinstance(error, MemoryDamaged) else self._damage
         if self._path is not None and _code(error.__cause__) not in IN_USE:
             self._disconnect()
@@ -265,7 +265,7 @@ class FencedSqliteSaver(FencedSaver):
         self._statements, self._is_set_up = None, False
 
     def _set_up(self) -> None:
-        """SQLite answers a switch to WAL with BUSY at once, whatever the timeout, while others open the file too."""
+        """Make the tables. Retry if others open the file too: a switch to WAL fails at once with BUSY."""
         deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
         while not self._is_set_up:
             try:
@@ -280,7 +280,7 @@ class FencedSqliteSaver(FencedSaver):
     def _take(self, config: RunnableConfig, mark: Mark) -> None:
         """Take the right to write. The commit need not wait for the disk.
 
-        All attempts with this file are of this machine: a loss of power that takes back the mark has ended the others.
+        All attempts with this file run on this machine: a power loss that undoes the mark has ended the others.
         """
         self.conn.execute(SOON)
         try:
@@ -292,7 +292,7 @@ class FencedSqliteSaver(FencedSaver):
             self.conn.execute(AT_ONCE)
 
     def _hold(self, config: RunnableConfig, mark: Mark) -> None:
-        """Make sure, inside a transaction, that no later attempt has the memory."""
+        """Raise LeaseLost, inside a transaction, if a later attempt has the memory."""
         if not self._first_row(QUERIES["find_fence"], mark) and not self._first_row(QUERIES["take_fence"], mark):
             raise lease_lost(config, mark)
 
@@ -301,14 +301,14 @@ class FencedSqliteSaver(FencedSaver):
 
 
 def _code(error: BaseException | None) -> int:
-    """SQLite's primary result code; 0 where SQLite gave none."""
+    """Return SQLite's primary result code; 0 if there is none."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF
 
 
 @contextmanager
 def mapped_errors() -> Iterator[None]:
-    """Turns what SQLite raises into errors of ours."""
+    """Raise errors of SQLite as errors of this program."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -325,7 +325,7 @@ def mapped_errors() -> Iterator[None]:
 async def open_saver(
     path: Path | None, queue_id: str, state_types: Collection[str] = ()
 ) -> AsyncIterator[FencedSqliteSaver]:
-    """The saver on this file, or in memory for None, for the messages of this queue."""
+    """Open the saver on this file, or in memory for None, for the messages of this queue."""
     with ThreadPoolExecutor(1, thread_name_prefix="sqlite-memory") as thread:
         saver = FencedSqliteSaver(path, thread, queue_id, state_types)
         try:
@@ -336,7 +336,7 @@ async def open_saver(
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:
-    """The file is readable to its owner only."""
+    """Open the file, readable to its owner only."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(0o600)

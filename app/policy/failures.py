@@ -1,7 +1,7 @@
-"""Reads errors that the code of others raised. Pure.
+"""Reads errors that foreign code raised. Pure.
 
-Whatever an error's class does (attributes that raise, a text of megabytes, rings of causes, groups in groups), each
-function here ends after a bounded number of steps and raises nothing.
+Each function ends after a bounded number of steps and raises nothing, whatever the error's class does: attributes that
+raise, megabytes of text, rings of causes, groups in groups.
 """
 
 import reprlib
@@ -13,7 +13,7 @@ from typing import Any, cast
 from ..text import escaped
 
 MAX_TEXT_LENGTH = 40_000
-"""Characters that are read of an error's text. Far more than is shown, so that secrets are found before it is cut."""
+"""Characters read of an error's text. Far fewer are shown, so secrets are found before the text is cut."""
 
 MAX_NAME_LENGTH = 200
 MAX_BASES = 100
@@ -24,7 +24,7 @@ UNREADABLE = "(its text could not be read)"
 
 
 def attribute(thing: object, name: str) -> Any:
-    """Return an attribute, None where there is none or reading it raises."""
+    """Return an attribute; None if it is missing or reading it raises."""
     try:
         return getattr(thing, name, None)
     except BaseException:  # noqa: BLE001  a property may raise anything
@@ -51,16 +51,13 @@ def text_of(error: BaseException) -> str:
     """Return the beginning of the error's text."""
     try:
         text = _text(error)
-    except BaseException:  # noqa: BLE001  `__str__` may raise anything, or answer with something else
+    except BaseException:  # noqa: BLE001  `__str__` may raise anything, or return another type
         return UNREADABLE
     return str.__getitem__(text, slice(MAX_TEXT_LENGTH))
 
 
 def described(error: BaseException) -> str:
-    """Return the error's class and the beginning of its text, if it has one; for a group also those of a member.
-
-    The member is the first one.
-    """
+    """Return the error's class and the beginning of its text, if any; for a group also its first member's."""
     text = with_class(error)
     if not is_group(error):
         return text
@@ -69,13 +66,13 @@ def described(error: BaseException) -> str:
 
 
 def with_class(error: BaseException, showing: Callable[[str], str] = str) -> str:
-    """Return the error's class and its text as `showing` gives it; the class alone when the text is blank."""
+    """Return the error's class and its text as `showing` gives it; the class alone if the text is blank."""
     text = text_of(error)
     return f"{class_name(error)}: {showing(text)}" if text.strip() else class_name(error)
 
 
 def notes_of(error: BaseException) -> list[str]:
-    """Return the notes of an error that are text, the oldest first."""
+    """Return those notes of an error that are text, oldest first."""
     notes = attribute(error, "__notes__")
     if type(notes) is not list:
         return []
@@ -83,10 +80,10 @@ def notes_of(error: BaseException) -> list[str]:
 
 
 def note_node(error: BaseException, node: str) -> None:
-    """Leave the note that LangGraph leaves for the nodes of its graphs."""
+    """Add the note that LangGraph adds for the nodes of its graphs."""
     try:
         BaseException.add_note(error, f"During task with name '{node}' and id ''")
-    except BaseException:  # noqa: BLE001  the error is told of without a note too
+    except BaseException:  # noqa: BLE001  the error is reported without a note too
         return
 
 
@@ -96,7 +93,7 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def links_of(error: BaseException) -> Iterator[tuple[BaseException, bool]]:
-    """The errors of the chain, each with whether what comes next in it was named as its cause."""
+    """Yield the errors of the chain, each with whether it has an explicit cause (`raise … from`)."""
     seen: set[int] = set()
     following: BaseException | None = error
     while following is not None and id(following) not in seen and len(seen) < MAX_CHAIN:
@@ -107,7 +104,7 @@ def links_of(error: BaseException) -> Iterator[tuple[BaseException, bool]]:
 
 
 def members_of(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
-    """Return the errors of a group and of the groups in it, in their order."""
+    """Yield the errors of a group and of the groups in it, in order."""
     waiting = [group]
     for _ in range(MAX_MEMBERS):
         if not waiting:
@@ -121,7 +118,7 @@ def members_of(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
 
 
 def is_group(error: BaseException) -> bool:
-    """Return whether it holds other errors; `isinstance` would ask the error's own `__class__`."""
+    """Return whether an error is a group; `isinstance` would ask the error's own `__class__`."""
     return issubclass(type(error), BaseExceptionGroup)
 
 
@@ -149,7 +146,7 @@ def _name_of(kind: type) -> str:
 
 
 def _text(error: BaseException) -> str:
-    """As `str`, but without making a text of megabytes where only its beginning is read."""
+    """Return the error's `str`, without building megabytes of text if only the beginning is read."""
     arguments = _ARGUMENTS(error)
     method = type(error).__str__
     if method is BaseException.__str__ and len(arguments) != 1:
@@ -169,7 +166,7 @@ _REPR.maxlist = _REPR.maxtuple = _REPR.maxset = _REPR.maxfrozenset = _REPR.maxdi
 _CONTAINERS = (list, tuple, set, frozenset, dict)
 
 
-# A class of others may have attributes of its own under these names.
+# A foreign class may have attributes of its own under these names.
 _CAUSE: Callable[[BaseException], BaseException | None] = BaseException.__dict__["__cause__"].__get__
 _CONTEXT: Callable[[BaseException], BaseException | None] = BaseException.__dict__["__context__"].__get__
 _SUPPRESSED: Callable[[BaseException], bool] = BaseException.__dict__["__suppress_context__"].__get__

@@ -1,6 +1,6 @@
 """The life of a message as data: which state may follow which, and why.
 
-Every store makes exactly these transitions; `docs/reference/state-machine.md` is drawn from this table by `make docs`.
+Every store makes exactly these transitions. `make docs` draws `docs/reference/state-machine.md` from this table.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ INTERRUPTED = MessageState.INTERRUPTED
 
 
 class Transition(NamedTuple):
-    """One allowed change of state. `source` is None for a message that did not exist before."""
+    """An allowed change of state. `source` is None for a new message."""
 
     source: MessageState | None
     target: MessageState
@@ -42,12 +42,12 @@ TERMINAL = frozenset({COMPLETED, FAILED, CANCELLED})
 
 
 def is_allowed(source: MessageState | None, target: MessageState) -> bool:
-    """Whether the table has a transition from source to target."""
+    """Return whether the table has a transition from source to target."""
     return any(t.source is source and t.target is target for t in TRANSITIONS)
 
 
 def as_mermaid() -> str:
-    """The table as a Mermaid state diagram, one line a transition in table order."""
+    """Return the table as a Mermaid state diagram, one line a transition in table order."""
     lines = ["stateDiagram-v2"]
     for source, target, reason in TRANSITIONS:
         lines.append(f"    {source or '[*]'} --> {target}: {reason}")

@@ -1,7 +1,7 @@
-"""Reads what the errors of model providers' clients tell: an HTTP status, names of what is wrong, when to ask again.
+"""Reads the errors of model providers' clients: an HTTP status, names of what is wrong, when to ask again.
 
-Each client carries these in another place. They are told by their shape and by their classes' names, so no client is
-imported. Shapes were looked at in openai 3.54, anthropic 2.14, google-genai 3.6, google-api-core 2.44, grpcio 1.85,
+Each client stores these elsewhere. Errors are recognized by their shape and their classes' names, so no client is
+imported. Shapes were checked in openai 3.54, anthropic 2.14, google-genai 3.6, google-api-core 2.44, grpcio 1.85,
 botocore 1.44, httpx 0.28, aiohttp 3.14, requests 2.34, litellm 1.110, ollama 0.6 and cohere 7.3. Pure.
 """
 
@@ -17,7 +17,7 @@ from .failures import attribute, class_names, module_names, text_of
 MAX_LEAVES = 500
 MAX_SECONDS = 1e9
 MAX_TEXT_LENGTH = 8_000
-"""Characters of each text in which words are looked for."""
+"""Characters of each text that are searched for words."""
 
 PACKAGES = frozenset(
     {
@@ -33,10 +33,10 @@ CLIENT_NAME = re.compile(
     r"|ResourceExhausted|ServiceUnavailable|BadGateway|GatewayTimeout|DeadlineExceeded|Unauthenticated|Unauthorized"
     r"|PermissionDenied|Forbidden|BadRequest|InvalidArgument|Throttl|Overloaded"
 )
-"""Classes of other packages that do, by their names or those of their bases."""
+"""Names of classes, or of their bases, that mean the same in other packages."""
 
 CLIENT_ATTRIBUTES = ("headers", "request_info", "grpc_status_code")
-"""What no other errors have."""
+"""Attributes that no other errors have."""
 
 CONNECTION_NAME = re.compile("Connect|Timeout|ReadError|WriteError|ProtocolError")
 MAX_HOST_LENGTH = 255
@@ -47,14 +47,14 @@ GRPC_STATUSES = {
     "ABORTED": 409, "OUT_OF_RANGE": 400, "UNIMPLEMENTED": 400, "INTERNAL": 500, "UNAVAILABLE": 503, "DATA_LOSS": 500,
     "UNAUTHENTICATED": 401,
 }  # fmt: skip
-"""HTTP statuses that stand for those of gRPC, nearly as Google's own mapping has them."""
+"""The HTTP status for each gRPC status, nearly as in Google's own mapping."""
 
 NAME_KEYS = frozenset({"code", "type", "status", "reason", "__type"})
 DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
 
 class ProviderError(NamedTuple):
-    """What an error tells. `names` are in lower case, `text` is all that it says, `pause` is in seconds."""
+    """The content of an error. `names` are in lower case, `text` is its whole text, `pause` is in seconds."""
 
     status: int | None
     names: frozenset[str]
@@ -63,7 +63,7 @@ class ProviderError(NamedTuple):
 
 
 def read_provider_error(error: BaseException, now: datetime) -> ProviderError | None:
-    """Return what an error of a provider's client tells; None for an error of another kind."""
+    """Return the content of a provider client's error; None for an error of another kind."""
     response = attribute(error, "response")
     status = _plain_status(error) or _plain_status(response)
     if status is None and response is None and not _is_of_client(error):
@@ -88,7 +88,7 @@ def read_provider_error(error: BaseException, now: datetime) -> ProviderError | 
 
 
 def address_of(error: BaseException) -> str | None:
-    """Return the host and port that a client of an HTTP server did not get an answer from; None for other errors."""
+    """Return the host and port that did not answer an HTTP client; None for other errors."""
     is_connection_error = any(CONNECTION_NAME.search(name) for name in class_names(error))
     if not is_connection_error or not module_names(error) & PACKAGES or _plain_status(error) is not None:
         return None
@@ -112,20 +112,20 @@ def _is_of_client(error: BaseException) -> bool:
 
 
 def _as_status(value: object) -> int | None:
-    """The value if it is an HTTP status of an error; `isinstance` would ask an object of others for its class."""
+    """Return the value if it is an HTTP error status; `isinstance` would ask a foreign object for its class."""
     if not issubclass(type(value), int) or type(value) is bool:
         return None
-    status = int.__int__(value)  # type: ignore[arg-type]  # it may be a number of an enum
+    status = int.__int__(value)  # type: ignore[arg-type]  # it may be an enum member
     return status if 400 <= status <= 599 else None
 
 
 def _plain_status(source: object) -> int | None:
-    """The status where it can mean nothing else."""
+    """Return the status from attributes that can mean nothing else."""
     return _as_status(attribute(source, "status_code"))
 
 
 def _status_by_code(error: BaseException, leaves: list[tuple[str, object]]) -> int | None:
-    """The status of an error that is known to be a client's, under names that others use for anything."""
+    """Return the status of a known client error, from names that other errors use for anything."""
     response = attribute(error, "response")
     for source in (error, response):
         for name in ("status", "code", "http_status"):
@@ -142,19 +142,19 @@ def _status_of_names(names: set[str]) -> int | None:
 
 
 def _grpc_name(error: BaseException) -> str | None:
-    """The status of gRPC: an attribute, or what the method `code` answers."""
+    """Return the gRPC status: an attribute, or the result of the method `code`."""
     status = attribute(error, "grpc_status_code")
     if status is None and "RpcError" in class_names(error):
         try:
             status = error.code()  # type: ignore[attr-defined]  # caught
-        except Exception:  # noqa: BLE001  an error without that method, or one of others that breaks
+        except Exception:  # noqa: BLE001  no such method, or it may raise anything
             return None
     name = attribute(status, "name")
     return name if type(name) is str else None
 
 
 def _leaves_of(source: object) -> Iterator[tuple[str, object]]:
-    """Keys with the texts and numbers under them, of plain objects and lists in each other."""
+    """Yield keys with their texts and numbers, from nested plain objects and lists."""
     if type(source) is str:
         yield "body", source[:MAX_TEXT_LENGTH]
         return
@@ -174,7 +174,7 @@ def _leaves_of(source: object) -> Iterator[tuple[str, object]]:
 
 
 def _pause(error: BaseException, response: object, leaves: list[tuple[str, object]], now: datetime) -> float | None:
-    """Seconds until the server wants to be asked again; None where it does not say."""
+    """Return the seconds until the server wants to be asked again; None if it does not say."""
     found = {key.lower(): value for key, value in leaves if key.lower() in ("retry-after", "retry-after-ms")}
     for source in (error, response):
         found |= _retry_headers(attribute(source, "headers"))
@@ -191,7 +191,7 @@ def _retry_headers(headers: Any) -> dict[str, object]:
     for name in ("retry-after-ms", "Retry-After-Ms", "retry-after", "Retry-After"):
         try:
             value = headers.get(name)
-        except Exception:  # noqa: BLE001  no headers, or an object of others that breaks
+        except Exception:  # noqa: BLE001  no headers, or a foreign object that raises
             return found
         if value is not None and name.lower() not in found:
             found[name.lower()] = value
@@ -204,7 +204,7 @@ def _milliseconds(told: object) -> float | None:
 
 
 def _seconds(told: object, now: datetime) -> float | None:
-    """Seconds of the header Retry-After, which is a number or a date."""
+    """Return the seconds of a Retry-After header, which is a number or a date."""
     seconds = _number(told)
     if seconds is not None or type(told) is not str:
         return seconds
@@ -223,7 +223,7 @@ def _number(told: object) -> float | None:
 
 
 def _retry_info(leaves: list[tuple[str, object]], details: object) -> float | None:
-    """The delay of Google's RetryInfo: text in JSON, an object with `seconds` in what google-api-core gives."""
+    """Return the delay of Google's RetryInfo: text in JSON, an object with `seconds` in google-api-core."""
     for key, value in leaves:
         if key in ("retryDelay", "retry_delay") and type(value) is str and (found := DELAY.fullmatch(value)):
             return float(found[1])

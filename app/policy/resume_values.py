@@ -1,4 +1,4 @@
-"""Checks what a human answers to the questions of an interrupted message. Pure."""
+"""Checks a human's answers to the questions of an interrupted message. Pure."""
 
 import json
 
@@ -9,9 +9,9 @@ from ..text import storable
 
 
 def resume_value(message: Message, answer: ResumeAnswer) -> str:
-    """An answer as the store takes it: JSON, a value by the id of each question.
+    """Return the answers as the store takes them: JSON, values by the ids of the questions.
 
-    Raises NotInterrupted when nothing is asked, InvalidRequest when the answer is not one to what is asked.
+    Raises NotInterrupted if nothing is asked, InvalidRequest if the answers do not fit the questions.
     """
     if message.state is not MessageState.INTERRUPTED or message.interrupt is None:
         raise NotInterrupted(message.id, message.state)
@@ -19,7 +19,7 @@ def resume_value(message: Message, answer: ResumeAnswer) -> str:
     if answer.values is None:
         if len(asked) != 1:
             raise InvalidRequest(
-                f"value: the message asks {len(asked)} questions. ResumeAnswer each by its id, in `values`.",
+                f"value: the message asks {len(asked)} questions. Answer each by its id, in `values`.",
                 field="value",
             )
         return _as_json({asked[0]: answer.value}, "value")
@@ -31,7 +31,7 @@ def resume_value(message: Message, answer: ResumeAnswer) -> str:
 
 
 def _as_json(values: dict[str, object], name: str) -> str:
-    """Raises InvalidRequest for what JSON, or a database, cannot carry."""
+    """Return the value as JSON. Raises InvalidRequest for what JSON, or a database, cannot hold."""
     left: list[object] = [values]
     try:
         while left:

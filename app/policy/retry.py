@@ -1,6 +1,6 @@
-"""What becomes of an attempt that failed: which errors are worth another try, when it is, and which are of one kind.
+"""Decides what follows a failed attempt: which errors are worth another try, when, and which are of one kind.
 
-Errors are judged by what they look like, not by whose they are: a status, headers, a name. So no library is imported.
+Errors are judged by their shape, whatever their library: a status, headers, a name. No library is therefore imported.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ from .failures import (
 from .provider_errors import ProviderError, read_provider_error
 
 MAX_RETRY_AFTER_SECONDS = 3600.0
-"""A server may ask for a longer pause, and is asked again after so many seconds all the same."""
+"""The longest pause that a server's request is granted."""
 
 MAX_DOUBLINGS = 64
 MAX_JUDGED = 500
-"""Errors that are looked at for one judgement: causes, and members of groups."""
+"""Errors read for one verdict: causes, and members of groups."""
 
 MAX_TEXT_LENGTH = 2_000
 
@@ -39,13 +39,13 @@ RECURSION_LIMIT = "recursion_limit"
 STATE_TYPE_REFUSED = "state_type_refused"
 
 PASSING_STATUSES = frozenset({408, 409, 425, 429})
-"""Of those from 400 to 499, the ones that another try may not meet again."""
+"""Statuses from 400 to 499 that another try may avoid."""
 
 PAUSE_STATUSES = frozenset({429, 503, 529})
-"""Those that come with the time at which to ask again."""
+"""Statuses that may have a time at which to ask again."""
 
 VAGUE_STATUSES = frozenset({None, 400, 424})
-"""With these the name of what is wrong tells more: AWS refuses too many requests with 400."""
+"""With these statuses the error's name says more: AWS refuses too many requests with 400."""
 
 RATE_NAMES = frozenset(
     {
@@ -93,7 +93,7 @@ QUOTA_WORDS = re.compile(
 )
 GOOGLE_QUOTA = "resource_exhausted"
 DAILY_QUOTA = re.compile(r"PerDay|per day", re.IGNORECASE)
-"""Google says `exceeded your current quota` of a minute's quota too; only a day's is used up for longer than we try."""
+"""Google also says `exceeded your current quota` of a minute's quota. Only a daily quota outlasts our retries."""
 
 CONTEXT_CODE = "context_length_exceeded"
 CONTEXT_WORDS = re.compile(
@@ -114,7 +114,7 @@ FINGERPRINT_LENGTH = 16
 
 
 class Verdict(NamedTuple):
-    """What an error means: whether another try is in vain, a stable code, the pause that the server asked for."""
+    """The meaning of an error: whether retries are futile, a stable code, the pause that the server asked for."""
 
     permanent: bool
     code: str
@@ -125,14 +125,14 @@ NAMED_VERDICTS = {
     "GraphRecursionError": Verdict(permanent=True, code=RECURSION_LIMIT),  # Python's own is a mistake of the agent
     "StateTypesRefused": Verdict(permanent=False, code=STATE_TYPE_REFUSED),  # a worker with another setting can run it
 }
-"""Stands for the text of an error whose class tells everything."""
+"""Verdicts on errors whose class says everything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Pauses between attempts, with full jitter: all of a random time below a limit that doubles.
+    """Pauses between attempts, with full jitter: a random time below a limit that doubles.
 
-    `uniform` gives a random number between its two arguments.
+    `uniform` returns a random number between its two arguments.
     """
 
     base_seconds: float
@@ -140,33 +140,33 @@ class Backoff:
     uniform: Callable[[float, float], float]
 
     def pause_after(self, attempt: int) -> float:
-        """Seconds to wait after this attempt, counted from 1."""
+        """Return the seconds to wait after this attempt, counted from 1."""
         return self.uniform(0.0, self.limit_after(attempt))
 
     def limit_after(self, attempt: int) -> float:
-        """The longest pause that may follow this attempt."""
+        """Return the longest pause after this attempt, in seconds."""
         return min(self.max_seconds, self.base_seconds * 2.0 ** min(attempt - 1, MAX_DOUBLINGS))
 
 
 def judge(error: BaseException, now: datetime) -> Verdict:
-    """What an error of an agent means.
+    """Return the verdict on an error of an agent.
 
-    It and what led to it are looked through, the outermost first; the first that tells something decides. Of a group,
-    one permanent error is enough. What tells nothing is an error of the agent's own code and worth another try, which
-    goes on behind the last finished step. Raises nothing, whatever the error's class does.
+    The error and its causes are read, the outermost first; the first that tells something decides. In a group, one
+    permanent error is enough. Any other error comes from the agent's own code. It is worth another try, which continues
+    after the last finished step. Raises nothing, whatever the error's class does.
     """
     return _judged(error, now, iter(range(MAX_JUDGED))) or Verdict(permanent=False, code=AGENT_ERROR)
 
 
 def fingerprint(error_class: str, node: str | None, text: str) -> str:
-    """Short and the same for errors of one kind: of one class, from one node, in one text but for ids and values."""
+    """Return a short key, the same for errors of one class, one node and one text apart from ids and values."""
     normal = " ".join(IDENTIFIER.sub("#", QUOTED.sub("''", text[:MAX_TEXT_LENGTH])).split())
     kind = json.dumps([error_class, node, normal])
     return hashlib.sha256(kind.encode()).hexdigest()[:FINGERPRINT_LENGTH]
 
 
 def _judged(error: BaseException, now: datetime, budget: Iterator[int]) -> Verdict | None:
-    """What the error and what led to it tell, while the budget lasts."""
+    """Return the verdict on the error and its causes, while the budget lasts."""
     for each in chain_of(error):
         if next(budget, None) is None:
             return None
@@ -180,7 +180,7 @@ def _judged(error: BaseException, now: datetime, budget: Iterator[int]) -> Verdi
 
 
 def _judged_member(error: BaseException, now: datetime, budget: Iterator[int]) -> Verdict | None:
-    """As `_judged`, of an error in a group; groups that led to it are not looked into."""
+    """Return the verdict on a member of a group, without the groups that led to it."""
     for each in chain_of(error):
         if next(budget, None) is None:
             return None
@@ -190,7 +190,7 @@ def _judged_member(error: BaseException, now: datetime, budget: Iterator[int]) -
 
 
 def _verdict(error: BaseException, now: datetime) -> Verdict | None:
-    """What this one error tells by itself."""
+    """Return the verdict on this one error by itself."""
     names = class_names(error)
     for name in names:
         if (verdict := NAMED_VERDICTS.get(name)) is not None:
@@ -208,7 +208,7 @@ def _verdict(error: BaseException, now: datetime) -> Verdict | None:
 
 
 def _of_provider(told: ProviderError) -> Verdict | None:
-    """What a provider says. Only of these a text counts, or any text of the agent's own would do."""
+    """Return the verdict on a provider's error. Texts count here only: the agent's own may say anything."""
     status = told.status
     pause = None if told.pause is None else min(told.pause, MAX_RETRY_AFTER_SECONDS)
     if CONTEXT_CODE in told.names or (status in (400, 413) and CONTEXT_WORDS.search(told.text)):
@@ -225,7 +225,7 @@ def _of_provider(told: ProviderError) -> Verdict | None:
 
 
 def _is_used_up(told: ProviderError) -> bool:
-    """Whether the account has no credit left, which no pause brings back."""
+    """Return whether the account has no credit left, which no pause restores."""
     if told.status == 402 or told.names & QUOTA_NAMES:
         return True
     if told.status not in QUOTA_STATUSES:

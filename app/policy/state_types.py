@@ -1,4 +1,4 @@
-"""The classes whose values the agents' memory gives back as they were, and what it refused. See docs/adr/0035. Pure."""
+"""Names the classes that the agents' memory restores, and notes the refused ones. See docs/adr/0035. Pure."""
 
 import logging
 import sys
@@ -13,23 +13,23 @@ logger = logging.getLogger(__name__)
 SETTING = "ALLOWED_STATE_TYPES"
 
 MAX_DESCRIBED = 1_000
-"""Characters of an error before what is added to it."""
+"""Characters kept of an error, before the hint is added."""
 
 MAX_WARNED = 1_000
-"""Types that are logged; whoever forges rows must not fill the log."""
+"""Maximum types that are logged: forged rows must not fill the log."""
 
 NO_MODULE = "its module cannot be imported ({})"
 NO_CLASS = "its module has no class of this name at its top level"
 
 REFUSED: ContextVar[set[str] | None] = ContextVar("refused_state_types", default=None)
-"""Where the reads of this context note the types that they refused; None where nobody asks."""
+"""The types that reads of this context have refused; None if they are not collected."""
 
 EXPECTED_ERRORS = frozenset({"AttributeError", "TypeError", "KeyError", "ValidationError"})
-"""Errors of code that gets a dict in the place of an object."""
+"""Errors of code that gets a dict instead of an object."""
 
 
 class StateTypesRefused(Exception):
-    """A node failed that was given plain data in the place of an object of a type that is not allowed."""
+    """A node failed that got plain data in place of an object whose type is not allowed."""
 
 
 class StateTypes:
@@ -43,7 +43,7 @@ class StateTypes:
         self._warned: set[str] = set()
 
     def find(self, module: str, name: str) -> type | None:
-        """Return the class, and import its module; None when it is refused or is not there."""
+        """Return the class, and import its module; None if it is refused or missing."""
         type_name = f"{module}:{name}"
         if self._names.isdisjoint((type_name, module)):
             refused = REFUSED.get()
@@ -56,14 +56,14 @@ class StateTypes:
         except Exception as error:  # noqa: BLE001  a module of the user may raise anything
             self.warn(type_name, NO_MODULE.format(type(error).__name__))
             return None
-        # A module has names of others too. Whoever writes a row must not choose a function that is imported there.
+        # A module has imported names too. The writer of a row must not choose a function that is imported there.
         if isinstance(found, type) and (type_name in self._names or found.__module__ == module):
             return found
         self.warn(type_name, NO_CLASS)
         return None
 
     def warn(self, type_name: str, reason: str) -> None:
-        """Log once for each type that its values are given as plain data."""
+        """Log, once for each type, that its values are read as plain data."""
         if type_name not in self._warned and len(self._warned) < MAX_WARNED:
             self._warned.add(type_name)
             logger.warning("Stored state is given as plain data: type=%s, %s", escaped(type_name), reason)
@@ -97,9 +97,9 @@ def watch_refusals() -> set[str]:
 
 
 def explained(error: Exception, refused: Collection[str], describe: Callable[[Exception], str]) -> Exception:
-    """Return the error of a run; StateTypesRefused where refused types are a likely cause.
+    """Return the error of a run, or StateTypesRefused if refused types are a likely cause.
 
-    `describe` gives the error's class and text.
+    `describe` returns the error's class and text.
     """
     if not refused or type(error).__name__ not in EXPECTED_ERRORS:
         return error

@@ -1,4 +1,4 @@
-"""Tells where an error that the code of others raised came from. Pure, with the promise of `failures`."""
+"""Finds where an error that foreign code raised came from. Pure, with the guarantees of `failures`."""
 
 import linecache
 import os
@@ -26,14 +26,14 @@ from .failures import (
 )
 
 MAX_FRAMES = 5_000
-"""Frames of one traceback that are looked at."""
+"""Maximum frames read of one traceback."""
 
 SHOWN_ERRORS = 4
-"""Errors of a chain whose frames are shown: the last raised ones."""
+"""Errors of a chain whose frames are shown: the last raised."""
 
 SHOWN_MEMBERS = 3
 SHOWN_FIRST, SHOWN_LAST = 6, 14
-"""Frames of one error that are shown: those that it began with, and those that it ended with."""
+"""Frames shown of one error, at its beginning and at its end."""
 
 SHOWN_TEXT = 300
 SHOWN_SOURCE = 160
@@ -47,11 +47,11 @@ CAUSED = "The error above was the direct cause of the following one:"
 DURING = "During handling of the error above, another one was raised:"
 
 Shown = Callable[[str, int], str]
-"""Gives a text without secrets, cut to a length."""
+"""Returns a text without secrets, cut to a length."""
 
 
 class Frame(NamedTuple):
-    """A place in the code. `library` names the package it belongs to, None for the user's own code."""
+    """A place in the code. `library` is the package that it belongs to, None for the user's own code."""
 
     file: str
     line: int
@@ -60,14 +60,15 @@ class Frame(NamedTuple):
 
     @property
     def place(self) -> str:
-        """The file as it is shown, the line and the function."""
+        """Return the file as it is shown, the line and the function."""
         return f"{shown_path(self.file)}:{self.line} in {escaped(self.function[:MAX_NAME_LENGTH])}"
 
 
 def node_of(error: BaseException) -> str | None:
     """Return the innermost node of a graph, or the function agent, that the error came from.
 
-    LangGraph's own frames tell it for every error; its note, which only some have, where the frames are gone.
+    LangGraph's own frames name it for every error. If the frames are gone, its note is used, which only some errors
+    have.
     """
     for each in all_of(error):
         if (node := _node_of_frames(each)) or (node := _node_of_notes(each)):
@@ -76,9 +77,9 @@ def node_of(error: BaseException) -> str | None:
 
 
 def frames_of(error: BaseException) -> list[Frame]:
-    """Return the places that the error went through, the one that raised it last.
+    """Return the places that the error went through, the place that raised it last.
 
-    For source that cannot be compiled that is the line which is wrong.
+    For source that cannot be compiled, the last place is the wrong line.
     """
     frames = [_to_frame(code, line) for code, line, _ in _raw_frames(error)]
     if issubclass(type(error), SyntaxError):
@@ -89,9 +90,9 @@ def frames_of(error: BaseException) -> list[Frame]:
 
 
 def place_of(error: BaseException) -> str | None:
-    """Return where it was raised: the innermost place in the user's own code, else the innermost of all.
+    """Return where the error was raised: the innermost place in the user's own code, else the innermost of all.
 
-    Of a group it is the place of a member, for the group itself was raised where the members were waited for.
+    For a group it is a member's place: the group itself was raised where its members were awaited.
     """
     if (own := own_place_of(error)) is not None:
         return own
@@ -99,7 +100,7 @@ def place_of(error: BaseException) -> str | None:
 
 
 def own_place_of(error: BaseException) -> str | None:
-    """Return the innermost place in the user's own code; None when the error did not come through it."""
+    """Return the innermost place in the user's own code; None if the error did not pass through it."""
     found: Frame | None = None
     for each in all_of(error):
         own = [frame for frame in frames_of(each) if frame.library is None]
@@ -112,8 +113,8 @@ def own_place_of(error: BaseException) -> str | None:
 def traceback_of(error: BaseException, shown: Shown, *, texts: bool = True, every_frame: bool = False) -> str:
     """Return the traceback, the most recent call last, in at most MAX_TRACEBACK_LENGTH characters.
 
-    It has no values of variables. Frames of libraries are counted instead, unless `every_frame` is wanted; the frame
-    that raised is always there. Without `texts` only the classes of the errors are told.
+    It has no values of variables. Frames of libraries are only counted, unless `every_frame` is set; the frame that
+    raised is always there. Without `texts` only the classes of the errors are shown.
     """
     links = list(islice(links_of(error), SHOWN_ERRORS))
     lines: list[str] = []
@@ -133,7 +134,7 @@ def details_of(error: BaseException, shown: Shown) -> FailureDetails:
 
 
 def details_of_stack(stack: Sequence[FrameType], shown: Shown) -> FailureDetails:
-    """Return where code stood that raised nothing. `stack` has the innermost frame last."""
+    """Return where code was that raised nothing. `stack` has the innermost frame last."""
     frames = [_to_frame(frame.f_code, frame.f_lineno or 0) for frame in stack[-MAX_FRAMES:]]
     inner = next((frame for frame in reversed(frames) if frame.library is None), frames[-1] if frames else None)
     lines = ["Where it was (innermost call last):", *_frame_lines(frames, shown, every_frame=False)]
@@ -146,7 +147,7 @@ def details_of_stack(stack: Sequence[FrameType], shown: Shown) -> FailureDetails
 
 
 def shown_path(file: str) -> str:
-    """Return a path as others may see it: from the working directory or the packages on, else its last parts."""
+    """Return a path as others may see it: relative to the working directory or the packages, else its last parts."""
     try:
         short = os.path.relpath(file)
     except (OSError, ValueError):
@@ -184,7 +185,7 @@ def _library_of(file: str) -> str | None:
     _, packages, rest = file.rpartition("-packages" + os.sep)
     if packages:
         return rest.partition(os.sep)[0].removesuffix(".py")
-    if file.endswith(".pyx"):  # compiled; named from its package on
+    if file.endswith(".pyx"):  # compiled; its path begins with its package
         return file.partition(os.sep)[0]
     if file.startswith(_OUR_PACKAGE):
         return _PACKAGE_NAME
@@ -212,7 +213,7 @@ def _node_of_notes(error: BaseException) -> str | None:
 
 
 def _block(error: BaseException, shown: Shown, *, texts: bool, every_frame: bool) -> list[str]:
-    """One error with its frames, and the first members of a group."""
+    """Return one error with its frames, and the first members of a group."""
     frames = frames_of(error)
     lines = ["Traceback (most recent call last):", *_frame_lines(frames, shown, every_frame)] if frames else []
     lines.append(_last_line(error, shown) if texts else class_name(error))
@@ -229,7 +230,7 @@ def _last_line(error: BaseException, shown: Shown) -> str:
 
 
 def _frame_lines(frames: list[Frame], shown: Shown, every_frame: bool) -> Iterable[str]:
-    """Lines of the frames that are shown; what is left out is counted."""
+    """Return the lines of the shown frames; hidden frames are counted."""
     kept = [frame for frame in frames if every_frame or frame.library is None]
     if frames and (not kept or kept[-1] is not frames[-1]):
         kept.append(frames[-1])

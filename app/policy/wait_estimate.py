@@ -1,4 +1,4 @@
-"""Say why a queued message waits, and estimate when it begins."""
+"""Says why a queued message waits, and estimates when it begins."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ..text import rfc3339
 
 
 class WaitingCode(StrEnum):
-    """Why a message waits. Stable; new ones may come."""
+    """Why a message waits. Existing codes are stable; new ones may be added."""
 
     DELAYED = "delayed"
     PAUSED = "paused"
@@ -33,7 +33,7 @@ class WaitingReason:
 
 
 class WaitEstimate(NamedTuple):
-    """The estimate is None where nothing is known to make it from; the reason is None unless the message is queued."""
+    """The estimate is None if too little is known; the reason is None unless the message is queued."""
 
     estimated_start_at: datetime | None
     reason: WaitingReason | None
@@ -45,8 +45,8 @@ NOTHING = WaitEstimate(None, None)
 def wait_estimate(message: Message, throughput: Throughput | None, head: Message | None, now: datetime) -> WaitEstimate:
     """Return why a message waits and when it may begin.
 
-    `head` is the first unfinished message of its thread, asked for only where this one is behind it. What is not known
-    is None; the reason is then the best one that the message itself tells.
+    `head` is the first unfinished message of its thread, needed only if this message is behind it. Unknown values are
+    None; the reason is then the best that the message itself gives.
     """
     if message.state is not MessageState.QUEUED:
         return NOTHING
@@ -70,7 +70,7 @@ def _reason(
 
 
 def _stopped(agent: str, throughput: Throughput) -> WaitingReason | None:
-    """Why nothing is begun for this agent; None if messages are."""
+    """Return why no message of this agent begins; None if messages do."""
     if throughput.paused:
         return WaitingReason(WaitingCode.PAUSED, "The queue is paused.")
     if throughput.slots == 0:
@@ -80,7 +80,7 @@ def _stopped(agent: str, throughput: Throughput) -> WaitingReason | None:
 
 
 def _why_unserved(agent: str, throughput: Throughput) -> str | None:
-    """Why no live worker can run this agent, as a sentence; None if one can, or one does not tell its agents."""
+    """Return a sentence why no live worker can run this agent; None if a worker can, or does not list its agents."""
     if not throughput.groups or any(group.agents is None for group in throughput.groups):
         return None
     told = [served for group in throughput.groups for served in group.agents or () if served.name == agent]
@@ -89,7 +89,7 @@ def _why_unserved(agent: str, throughput: Throughput) -> str | None:
         return None
     if AgentState.LOADING in states:
         obstacles = [served.error for served in told if served.state is AgentState.LOADING]
-        obstacle = obstacles[0] if all(obstacles) else None  # else a worker goes on loading it
+        obstacle = obstacles[0] if all(obstacles) else None  # without an obstacle, a worker is loading the agent
         return f"Agent {agent!r} is still being loaded. {obstacle or ''}".rstrip()
     for served in told:
         cannot = "cannot be run now" if served.state is AgentState.STUCK else "could not be loaded"
@@ -98,7 +98,7 @@ def _why_unserved(agent: str, throughput: Throughput) -> str | None:
 
 
 def _served(agent: str, throughput: Throughput) -> Throughput:
-    """The throughput with the slots, and what runs in them, of the workers that can run this agent."""
+    """Return the throughput with the slots and the running messages of workers that can run this agent."""
     serving = [
         group
         for group in throughput.groups
@@ -132,9 +132,9 @@ def _in_the_way(message: Message, head: Message | None) -> str:
 
 
 def _start(message: Message, throughput: Throughput, head: Message | None, now: datetime) -> datetime | None:
-    """The turns of slots that have to end before, by the time that one takes; who finds a free slot begins at once.
+    """Return when the message begins: the turns of slots before it, times the run time; at once with a free slot.
 
-    Messages of its agent are begun.
+    The caller has checked that `_stopped` is None for its agent.
     """
     if head is not None and head.agent != message.agent and _stopped(head.agent, throughput) is not None:
         return None
@@ -149,7 +149,7 @@ def _start(message: Message, throughput: Throughput, head: Message | None, now: 
     begin = now
     if message.readiness is Readiness.BLOCKED:
         if head is None or head.state is MessageState.INTERRUPTED:
-            return None  # a human takes as long as he likes
+            return None  # a human may take any time
         turns = max(turns, message.thread_number - head.thread_number)
         begin = max(now, head.run_at or now)
     if turns and throughput.run_seconds is None:

@@ -1,8 +1,8 @@
--- Stands before every script that writes.
--- KEYS[1] the mark of the newest attempt at the conversation: a hash of queue, message and fence
+-- Precedes every script that writes.
+-- KEYS[1] the mark of the conversation's newest attempt: a hash of queue, message and fence
 -- ARGV[1..3] queue, message and fence of the attempt that writes; '' as message for a write outside of attempts
 
--- Whether a later attempt of the same queue stands there; otherwise the right to write is taken.
+-- Return whether a later attempt of the same queue has the mark; otherwise take the right to write.
 local function is_late()
     if ARGV[2] == '' then
         return false

@@ -1,5 +1,5 @@
--- Return one checkpoint with its values and writes, as of one moment; nil when there is none.
--- An attempt takes the right to write first: 0 when a later attempt has it.
+-- Return one checkpoint with its values and writes, as of one moment; nil if there is none.
+-- Take the attempt's right to write first; return 0 if a later attempt has it.
 -- KEYS[2] index, KEYS[3] rows
 -- ARGV[4] namespace, ARGV[5] id, '' for the newest
 if is_late() then

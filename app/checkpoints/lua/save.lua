@@ -1,4 +1,4 @@
--- Save checkpoints, values and writes. 0 when a later attempt has the conversation, and then nothing is saved.
+-- Save checkpoints, values and writes. Return 0 and save nothing if a later attempt has the conversation.
 -- KEYS[2] index, KEYS[3] rows
 -- ARGV[4] '1' to keep what is saved under a name already
 -- ARGV[5..] name, row, name, row, ...

@@ -1,4 +1,4 @@
--- Named queries; `app.store.sql.named_sql` reads them. {name} takes in the text of another entry.
+-- Named queries; `app.store.sql.named_sql` reads them. {name} includes the text of another entry.
 
 -- name: lock_setup
 SELECT pg_advisory_xact_lock(hashtext('agent_queue checkpoints'))
@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS checkpoint_fences (
 )
 
 -- name: take_fence
--- Writes nothing where the mark is there already: only the first read of an attempt waits for the disk.
+-- Writes nothing if the mark is there already: only an attempt's first read waits for the disk.
 WITH mine (thread_id, queue, message, fence) AS (VALUES (%s, %s, %s::bigint, %s::bigint)),
 held AS (SELECT 1 FROM checkpoint_fences JOIN mine USING (thread_id, queue, message, fence)),
 taken AS (
@@ -87,7 +87,7 @@ saved AS (
 DO UPDATE SET channel = excluded.channel, type = excluded.type, blob = excluded.blob
 
 -- name: forget_fences
--- Comes first: a write holds its own fence before it touches the other tables, so no two wait for each other.
+-- Comes first: a write locks its fence before the other tables, so two never wait for each other.
 DELETE FROM checkpoint_fences WHERE thread_id = ANY(%s)
 
 -- name: forget_checkpoints

@@ -1,4 +1,4 @@
--- Named queries; `app.store.sql.named_sql` reads them. {name} takes in the text of another entry.
+-- Named queries; `app.store.sql.named_sql` reads them. {name} includes the text of another entry.
 
 -- name: create_fences
 CREATE TABLE IF NOT EXISTS fences (
