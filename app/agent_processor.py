@@ -1,4 +1,4 @@
-"""Runs one message: its agent, the time limit, the events, and what the end of it means."""
+"""Runs one message: its agent, the time limit, the events, and the outcome."""
 
 import asyncio
 import json
@@ -31,21 +31,21 @@ from .text import scrubbed
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 1.0
-"""How long a run may take to stop. After that it is left behind, fenced off."""
+"""How long a run may take to stop. After that it is abandoned, fenced off."""
 
 READ_SECONDS = 2.0
-"""How long the code of an error's class may take to tell of it."""
+"""How long the code of an error's class may take to describe the error."""
 
 LOGGED_ERROR_LENGTH = 100
 """Characters logged of an error text's first line, which may hold what users wrote; the attempt's record has more."""
 
 AWAY_DELAY_SECONDS = (1.0, 30.0)
-"""While the store or the agents' memory is away, messages come again after as long as it has been away by then, within
-these bounds."""
+"""While the store or the agents' memory is away, messages are delayed by the time it has been away, within these
+bounds."""
 
 
 class AgentProcessor:
-    """Turns a claim into an outcome."""
+    """Runs a claim and returns its outcome."""
 
     def __init__(
         self,
@@ -68,10 +68,10 @@ class AgentProcessor:
         self._away_since: float | None = None
 
     async def process(self, claim: Claim, drain: Drain) -> Outcome:
-        """Run the agent and write its events. Raises LeaseLost; when the task is cancelled, the attempt ends here.
+        """Run the agent and write its events. Raises LeaseLost; cancelling the task ends the attempt.
 
-        The time limit counts from here, which is the claim. Whatever the agent does, the run is over or left behind
-        STOP_SECONDS after its limit or its cancel.
+        The time limit counts from this call, right after the claim. STOP_SECONDS after its limit or cancel, the run is
+        over or abandoned.
         """
         writer = EventWriter(self._log, claim.lease)
         seconds = self._time_limit(claim.message)
@@ -104,11 +104,11 @@ class AgentProcessor:
         return outcome
 
     def _place_of(self, run: AgentRun | None) -> FailureDetails:
-        """Where a run stands."""
+        """Return the place in the code where a run is."""
         return details_of_stack([] if run is None else self._loop.stack_of(run), self._redactor.shown)
 
     async def _stop(self, run: AgentRun | None, writer: EventWriter) -> None:
-        """End what is under way. It takes a bounded time, so further cancels of this task wait for it."""
+        """End the run and the writer. This takes a bounded time, so further cancels of this task wait for it."""
         stopping = asyncio.create_task(self._stop_all(run, writer))
         while not stopping.done():
             with suppress(asyncio.CancelledError):
@@ -158,7 +158,7 @@ class AgentProcessor:
         return self._settings.max_attempts if given is None else given
 
     def _shown(self, text: str) -> str:
-        """Return an error text as anybody may see it and any store can keep it."""
+        """Return an error text without secrets that any store can keep."""
         return scrubbed(self._redactor.shown(text))
 
     def _away_delay(self) -> float:
@@ -169,9 +169,9 @@ class AgentProcessor:
         return min(most, max(least, now - self._away_since))
 
     async def _outcome_of_agents(self, error: BaseException, claim: Claim, run: AgentRun) -> Outcome:
-        """Return what becomes of the message after an exception of the agent's run. Texts have no secrets.
+        """Return the outcome after an exception of the agent's run. Texts have no secrets.
 
-        What has code of the error's class run is done on another thread, and only for so long.
+        Code of the error's class is called on another thread, for at most READ_SECONDS.
         """
         if issubclass(type(error), AgentQueueError | AgentDrained):  # `isinstance` would ask its `__class__`
             return self._outcome_of(error, claim)
@@ -188,7 +188,7 @@ class AgentProcessor:
         return self._ended(claim, verdict, told.text, told.kind, told.details, told.frames)
 
     def _told(self, error: BaseException, message_id: str) -> "_ReportedError":
-        """Read an error of others."""
+        """Read an error of agent code."""
         shown = self._redactor.shown
         if logger.isEnabledFor(logging.DEBUG):  # `exc_info` would have `logging` read the error
             text = traceback_of(error, shown, every_frame=True)
@@ -204,7 +204,7 @@ class AgentProcessor:
         )
 
     def _outcome_of(self, error: BaseException, claim: Claim) -> Outcome:
-        """Return what becomes of the message after an error of ours. Raises LeaseLost."""
+        """Return the outcome after an error of this server. Raises LeaseLost."""
         message_id = claim.message.id
         if isinstance(error, StoreUnavailable | CommitUnknown):
             logger.warning("Message put back, the store is not available: id=%s, error=%s", message_id, error)
@@ -233,9 +233,9 @@ class AgentProcessor:
         details: FailureDetails | None = None,
         frames: str | None = None,
     ) -> Failed | Retry:
-        """Whether the message fails with this attempt, or is tried again. `kind` is the fingerprint.
+        """Return Failed after the last attempt or a permanent error, otherwise Retry. `kind` is the fingerprint.
 
-        `frames` is logged in the place of the traceback in the details, which has the error's text.
+        `frames` is logged instead of the traceback in the details, which has the error's text.
         """
         attempt = claim.lease.attempt
         frames = frames or (None if details is None else details.traceback)

@@ -1,4 +1,4 @@
-"""From settings to running parts: the only place that names concrete classes."""
+"""Builds the running parts from the settings: the only place that names concrete classes."""
 
 import asyncio
 import importlib
@@ -76,12 +76,12 @@ class AgentLoader:
 
     @property
     def memory(self) -> AgentMemory | None:
-        """What agents remember; None until the first agent is loaded."""
+        """Return the agents' memory; None until the first agent is loaded."""
         memory = self._saver or (self._lazy_memory if self.registry.available else None)
         return None if memory is None else MemoryOnLoop(self._loop, memory)
 
     async def load(self) -> None:
-        """Load the agents on their event loop, where what they make of it belongs."""
+        """Load the agents on their event loop, which owns what they create."""
         self._store_loop = asyncio.get_running_loop()
         project = self._settings.project
         for folder in project.folders:
@@ -95,7 +95,7 @@ class AgentLoader:
             logger.warning("ALLOWED_STATE_TYPES names something that is not there: %s, %s", name, reason)
 
     async def prove_memory(self) -> None:
-        """Ask whether what agents remember can be used, once it is open and its event loop answers.
+        """Check that the agents' memory can be used, once it is open and its event loop answers.
 
         Raises StoreError.
         """
@@ -118,7 +118,7 @@ class AgentLoader:
                 await self._loop.call(self._resources.aclose)
 
     async def _queue_id(self) -> str:
-        """The queue's id, asked for from the agents' loop. Raises StoreUnavailable."""
+        """Return the queue's id, read from the agents' loop. Raises StoreUnavailable."""
         assert self._store_loop is not None, "agents are being loaded"
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._store.queue_id(), self._store_loop))
 
@@ -161,7 +161,7 @@ class AgentLoader:
         return LangGraphAgent(graph, await self._open_memory())
 
     def _open_client(self) -> "AsyncClient":
-        """A client for the built-in agent's model, closed with the memory."""
+        """Return a client for the built-in agent's model, closed with the memory."""
         from .agents.model_client import model_client
 
         client = model_client()
@@ -179,13 +179,13 @@ class AgentLoader:
 
 
 def _import(*modules: str) -> None:
-    """Called off the event loop before the modules are imported by name: LangGraph takes seconds."""
+    """Import the modules off the event loop, before they are imported by name: LangGraph takes seconds."""
     for module in modules:
         importlib.import_module(f".agents.{module}", __package__)
 
 
 def redactor_of(settings: Settings) -> Redactor:
-    """Return one that knows the secrets among the settings, and in the environment of the graphs."""
+    """Return a redactor that knows the secrets of the settings and of the graphs' environment."""
     ours = filter(None, (settings.openai_api_key, settings.webhook_secret))
     secrets = [secret.get_secret_value() for secret in ours]
     secrets += [] if settings.webhook_secret is None else settings.webhook_secret.get_secret_value().split()
@@ -209,7 +209,7 @@ def start_logging(settings: Settings) -> None:
 
 
 async def check_store(settings: Settings) -> None:
-    """Open and close the store, so that what is wrong with it is known before a server starts. Raises StoreError."""
+    """Open and close the store, so that its faults show before a server starts. Raises StoreError."""
     store = make_store(settings)
     try:
         await store.open()
@@ -220,9 +220,9 @@ async def check_store(settings: Settings) -> None:
 
 
 async def check_memory(settings: Settings) -> None:
-    """Ask the server of the agents' memory whether it can be used, if it is another one than the store's.
+    """Check that the server of the agents' memory can be used, unless it is the store's server.
 
-    A file is asked when the agents are loaded. Raises StoreError, ConfigurationError.
+    A file is checked when the agents are loaded. Raises StoreError, ConfigurationError.
     """
     url = checkpoint_url(settings)
     if settings.worker_concurrency == 0 or url == settings.database_url:
@@ -280,7 +280,7 @@ class Runtime:
         )
 
     def begin_stop(self) -> None:
-        """Send readers elsewhere, claim no more, and drain the worker: its grace counts from here."""
+        """Send readers elsewhere, claim no more, and drain the worker. The grace counts from this call."""
         self.streams.close()
         if self._draining is None:
             self.worker.begin_stop()
@@ -328,10 +328,10 @@ TRY_AGAIN_SECONDS = 0.5
 
 
 async def await_engines(settings: Settings) -> None:
-    """Return when the engines of the queue and of the agents' memory can be used; a signal ends the process meanwhile.
+    """Wait until the databases of the queue and of the agents' memory can be used; a signal ends the process.
 
-    Raises StoreUnavailable when an engine did not come within STARTUP_TIMEOUT_SECONDS, and at once StoreError or
-    ConfigurationError for what waiting does not mend.
+    Raises StoreUnavailable when a database is still away after STARTUP_TIMEOUT_SECONDS. Raises StoreError or
+    ConfigurationError at once when waiting cannot help.
     """
     deadline = time.monotonic() + settings.startup_timeout_seconds
     with _ended_by_signals():
@@ -361,10 +361,10 @@ async def _await(check: Callable[[], Awaitable[None]], deadline: float) -> None:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """End the process at once on SIGTERM or SIGINT: nothing has begun that would have to be ended in order.
+    """End the process at once on SIGTERM or SIGINT: nothing has started that needs an orderly stop.
 
-    Also as the first process of a container, which signals without a handler do not end, and in the lifespan of a
-    server that looks at its signals only when it has started.
+    This also works for a container's first process, which signals without a handler do not end. It also works in the
+    lifespan of a server that checks its signals only after its start.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

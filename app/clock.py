@@ -1,9 +1,9 @@
-"""The store's time: what everything that is stored is dated with. See docs/adr/0031-the-store-has-its-own-time.md.
+"""Keeps the store's time, which dates everything that is stored. See docs/adr/0031-the-store-has-its-own-time.md.
 
-The store's time never jumps and never runs backwards. It is the time of a reference clock (the database server's, or
-this host's for SQLite) plus a correction that the store keeps. When the reference is stepped, the first process to
-notice changes the correction by as much, and all stored times keep their meaning. Between two readings of the reference
-a process extrapolates with a clock of its host that is never stepped.
+The store's time never jumps and never runs backwards. It is the time of a reference clock plus a correction that the
+store keeps. The reference is the database server's clock, or this host's for SQLite. When the reference is stepped, the
+first process to notice changes the correction by as much, and all stored times keep their meaning. Between two readings
+of the reference a process extrapolates with a clock of its host that is never stepped.
 """
 
 import logging
@@ -42,18 +42,18 @@ class Clock(Protocol):
     """Tells the time of the store."""
 
     def now(self) -> int:
-        """Milliseconds since the epoch, UTC; never lower than before."""
+        """Return milliseconds since the epoch, UTC; never lower than before."""
 
     def at(self, date: int) -> int:
-        """The store's time at a date of the real world; both in milliseconds since the epoch, UTC."""
+        """Return the store's time at a date of the real world; both in milliseconds since the epoch, UTC."""
 
     def witness(self, moment: int) -> None:
-        """Tell no earlier time than this from now on: another process has dated something with it."""
+        """Return no earlier time than this from now on: another process has dated something with it."""
 
 
 @lru_cache(maxsize=1024)
 def to_datetime(milliseconds: int) -> datetime:
-    """The aware UTC datetime of a stored time."""
+    """Return the aware UTC datetime of a stored time."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
@@ -62,20 +62,20 @@ class HostClocks(Protocol):
 
     @property
     def boot(self) -> str:
-        """Names the start of the host that `elapsed` counts from; empty when it has no name."""
+        """Return the name of the host's start from which `elapsed` counts; empty if it has none."""
 
     def elapsed(self) -> int:
-        """Milliseconds by a clock that is never stepped and goes on while the host is suspended."""
+        """Return milliseconds by a clock that is never stepped and goes on while the host is suspended."""
 
     def reference(self, read: int | None) -> int:
-        """Milliseconds since the epoch by the clock that all processes can read.
+        """Return milliseconds since the epoch by the clock that all processes can read.
 
-        `read` is what the database server says; None where the database has no clock of its own.
+        `read` is the database server's time; None if the database has no clock of its own.
         """
 
 
 class SystemClocks(HostClocks):
-    """This host."""
+    """The clocks of this host."""
 
     def __init__(self) -> None:
         try:
@@ -98,7 +98,7 @@ class SystemClocks(HostClocks):
 
 
 class ClockState(NamedTuple):
-    """What the store keeps of its time. All times are milliseconds."""
+    """The stored state of the store's time. All times are milliseconds."""
 
     epoch: int = 0
     """Number of steps that were corrected. Who changes the state names the epoch that the change is based on."""
@@ -122,7 +122,7 @@ class ClockState(NamedTuple):
     """`HostClocks.elapsed` of that host when it noted this."""
 
     def correction_at(self, reference: float) -> float:
-        """Store time minus reference when the reference shows this time."""
+        """Return store time minus reference when the reference shows this time."""
         if self.correction == 0:
             return 0.0
         left = max(0.0, abs(self.correction) - max(0.0, reference - self.since) * SLEW)
@@ -153,7 +153,7 @@ class _View(NamedTuple):
 class SteadyClock(Clock):
     """The store's time, from readings of a reference that may be stepped. Safe to use from any thread.
 
-    Until the first reading it is this host's wall clock. `take` is given each reading.
+    Until `take` gets the first reading, it is this host's wall clock.
     """
 
     def __init__(self, host: HostClocks | None = None) -> None:
@@ -199,7 +199,7 @@ class SteadyClock(Clock):
             return self._begin(sample) if known is None else self._go_on(known, sample)
 
     def _resumed(self, state: ClockState) -> _View | None:
-        """What an earlier process of this host knew, since the host was started."""
+        """Return what an earlier process has noted since this host was started."""
         if not state.boot or state.boot != self.host.boot:
             return None
         return _View(state, state.ahead, state.noted)
@@ -214,7 +214,7 @@ class SteadyClock(Clock):
         return self._introduced(sample, self._view)
 
     def _go_on(self, known: _View, sample: Sample) -> ClockState | None:
-        """Compare what the reading says with what the host's own clock says."""
+        """Compare the reading with the host's own clock."""
         state, elapsed = sample.state, sample.ended
         first = self._view is None
         expected = known.store_time(elapsed)
@@ -235,23 +235,23 @@ class SteadyClock(Clock):
         return self._introduced(sample, self._view) if first else self._note(sample, self._view)
 
     def _introduced(self, sample: Sample, view: _View) -> ClockState | None:
-        """The state with this host as the one that noted it.
+        """Return the state with this host as the one that noted it.
 
-        The first reading of a process says nothing of `seen`: it may have been taken just after a step.
+        The first reading of a process does not set `seen`: it may have been taken just after a step.
         """
         if sample.state.boot == self.host.boot:
             return None
         return sample.state._replace(boot=self.host.boot, ahead=round(view.ahead), noted=sample.ended)
 
     def _note(self, sample: Sample, view: _View) -> ClockState | None:
-        """The state with what a process that starts later should know, if what is there is too old."""
+        """Return the state with what a later process should know, if the stored note is too old."""
         seen = round(view.store_time(sample.ended))
         if seen < sample.state.seen + NOTE_MS:
             return None
         return sample.state._replace(seen=seen, boot=self.host.boot, ahead=round(view.ahead), noted=sample.ended)
 
     def _corrected(self, sample: Sample, wanted: float, reference: float) -> ClockState:
-        """The state by which the store's time is as wanted now."""
+        """Return the state that makes the store's time as wanted now."""
         correction, state = round(wanted - reference), sample.state
         stepped = reference + state.correction_at(reference) - wanted
         logger.warning("The clock was stepped: seconds=%.3f, correction=%.3f", stepped / 1000, correction / 1000)

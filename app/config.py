@@ -1,4 +1,4 @@
-"""Settings from the environment and from `.env`. No instance lives here; whoever starts a process loads one."""
+"""Reads settings from the environment and from `.env`. Each process loads its own instance."""
 
 import base64
 import binascii
@@ -152,34 +152,34 @@ class Settings(BaseSettings):
 
     @property
     def keepalive_seconds(self) -> float:
-        """How long a stream may be silent."""
+        """Return how long a stream may be silent."""
         return min(self.keepalive_interval, MAX_KEEPALIVE_SECONDS)
 
     @property
     def beat_seconds(self) -> float:
-        """Between two heartbeats of a worker."""
+        """Return the seconds between two heartbeats of a worker."""
         return self.lease_seconds / 3
 
     @property
     def self_stop_seconds(self) -> float:
-        """A worker that could not beat for so long stops its own runs, before others may take them."""
+        """Return the seconds without a heartbeat after which a worker stops its runs, before others may take them."""
         return self.lease_seconds * 2 / 3
 
     @property
     def rescue_seconds(self) -> float:
-        """Between two looks for leases that ran out."""
+        """Return the seconds between two checks for expired leases."""
         return self.lease_seconds / 6
 
     @property
     def uses_embedded_model(self) -> bool:
-        """Whether the built-in agent answers from the model that comes with the packages."""
+        """Return whether the built-in agent uses the model that comes with the packages."""
         if self.model_name == EMBEDDED_MODEL_NAME:
             return True
         return self.model_name == DEFAULT_MODEL_NAME and self.openai_api_key is None and self.openai_base_url is None
 
     @property
     def webhook_keys(self) -> tuple[bytes, ...]:
-        """What webhooks are signed with; two while receivers go over from one to the other, none without a secret."""
+        """Return the keys that sign webhooks: two while receivers change keys, none without a secret."""
         return () if self.webhook_secret is None else _webhook_keys(self.webhook_secret)
 
     @cached_property
@@ -189,7 +189,7 @@ class Settings(BaseSettings):
 
     @property
     def graph_paths(self) -> dict[str, str]:
-        """The user's own graphs: name to `module:attribute` or `file.py:attribute`. Raises ConfigurationError."""
+        """Return the user's graphs: name to `module:attribute` or `file.py:attribute`. Raises ConfigurationError."""
         return {**self.project.graphs, **self.agents}
 
 
@@ -206,7 +206,7 @@ def _is_http_url(url: str) -> bool:
 def _checked_origin(origin: str) -> str:
     """Return an origin as browsers send it. Raises ValueError.
 
-    `*` is refused because there is no login yet: each page that somebody on this host opens could read all messages.
+    `*` is refused because there is no login yet: any page open on this host could read all messages.
     """
     if origin == "*":
         raise ValueError("expected origins by their names, since with * any page could read and change everything")
@@ -219,7 +219,7 @@ def _checked_origin(origin: str) -> str:
 
 
 def _webhook_keys(secret: SecretStr) -> tuple[bytes, ...]:
-    """The bytes of one secret, or of two with a space between them. Raises ValueError."""
+    """Return the bytes of one secret, or of two separated by a space. Raises ValueError."""
     expected = f"expected {SIGNING_PREFIX} and 24 to 64 bytes in base64, at most two of these with a space between"
     secrets = secret.get_secret_value().split()
     if not (1 <= len(secrets) <= 2 and all(each.startswith(SIGNING_PREFIX) for each in secrets)):
@@ -234,7 +234,7 @@ def _webhook_keys(secret: SecretStr) -> tuple[bytes, ...]:
 
 
 def place_of(url: str) -> str:
-    """A database's URL as it may be shown: of a server nothing but its kind, since the rest may hold a password."""
+    """Return a database's URL as it may be shown. A server's URL shows only its kind: the rest may hold a password."""
     scheme, colon, _ = url.partition("://")
     if not colon:
         return "one without ://"
@@ -242,7 +242,7 @@ def place_of(url: str) -> str:
 
 
 def load_settings(env_file: str | None = ".env") -> Settings:
-    """Settings of this process. Raises ConfigurationError: which variable, what was expected, what came."""
+    """Return the settings of this process. Raises ConfigurationError: which variable, what was expected, what came."""
     try:
         return Settings(_env_file=env_file)
     except ValidationError as error:
@@ -269,9 +269,9 @@ def misspelt_settings(env_file: str = ".env") -> dict[str, str]:
 
 
 def share_environment(settings: Settings, env_file: str = ".env") -> None:
-    """Put what `.env` and the `env` of the langgraph.json set into the environment of the process, for the graphs.
+    """Put the variables of `.env` and of the langgraph.json into the environment of the process, for the graphs.
 
-    What the environment has already wins, then the langgraph.json. Raises ConfigurationError.
+    Existing variables win, then the langgraph.json. Raises ConfigurationError.
     """
     found = dotenv_values(env_file) if Path(env_file).is_file() else {}
     ours = {name: value for name, value in found.items() if value and value != PLACEHOLDER_KEY}
@@ -281,7 +281,7 @@ def share_environment(settings: Settings, env_file: str = ".env") -> None:
 
 
 def _explain(error: dict[str, object]) -> str:
-    """One line of a validation error, without the value of a secret."""
+    """Return one line of a validation error, without the value of a secret."""
     message = str(error["msg"]).removeprefix("Value error, ")
     location = error["loc"]
     if not isinstance(location, tuple) or not location:

@@ -2,8 +2,8 @@
 
     AgentQueueError
     ├── InvalidRequest            the caller sent something that cannot be used
-    │   └── KeyReused                 the Idempotency-Key stands for another request
-    ├── NotFound                  no such message or thread (or it belongs to somebody else)
+    │   └── KeyReused                 the Idempotency-Key was used for another request
+    ├── NotFound                  no such message or thread (or it belongs to another tenant)
     │   ├── MessageNotFound
     │   ├── ThreadNotFound
     │   └── DeliveryNotFound
@@ -13,7 +13,7 @@
     │   ├── NotInterrupted
     │   ├── NotFailed
     │   ├── ThreadBusy
-    │   └── SelectionMoved            a filter means other messages than the caller expected
+    │   └── SelectionMoved            a filter selects another number of messages than expected
     ├── QueueFull                 MAX_QUEUE_SIZE messages wait already
     ├── LeaseLost                 a worker wrote with a fence that is no longer the message's
     ├── AgentUnavailable          an agent that is configured could not be loaded
@@ -21,12 +21,12 @@
     ├── StateUnreadable           a stored state cannot be read
     ├── StoreError                the store did something unexpected
     │   ├── StoreUnavailable      busy, away or out of space: try again later
-    │   │   ├── StoreRefused          the server or the system turns us away, as the settings stand
+    │   │   ├── StoreRefused          the server or the system refuses the connection
     │   │   ├── TooFewConnections     the server has no connection left for this process
-    │   │   ├── MemoryDamaged         the file of what agents remember cannot be read
-    │   │   └── MemoryClosed          what agents remember is not open in this process
-    │   ├── CommitUnknown         the store went away while it wrote: nobody knows whether it did
-    │   └── StoreIncompatible     a database newer than this code, or none of ours
+    │   │   ├── MemoryDamaged         the file of the agents' memory cannot be read
+    │   │   └── MemoryClosed          the agents' memory is not open in this process
+    │   ├── CommitUnknown         the store went away during a write: the result is unknown
+    │   └── StoreIncompatible     a database that is newer than this code, or not ours
     └── ConfigurationError        a setting that cannot work
         └── MissingDriver             the package of a database's client is not installed
 
@@ -71,7 +71,7 @@ class KeyReused(InvalidRequest):
 
 
 class NotFound(AgentQueueError):
-    """No such thing, or it belongs to another tenant."""
+    """The object does not exist, or belongs to another tenant."""
 
     code = "not_found"
 
@@ -104,7 +104,7 @@ class DeliveryNotFound(NotFound):
 
 
 class Conflict(AgentQueueError):
-    """The present state does not allow it; `state` is that of the message, None where it is not about one."""
+    """The present state does not allow the request; `state` is the message's, None if it is not about a message."""
 
     code = "conflict"
 
@@ -126,7 +126,7 @@ class NotCancellable(Conflict):
 
 
 class NotQueued(Conflict):
-    """The message waits no more."""
+    """The message is no longer queued."""
 
     code = "not_queued"
 
@@ -137,7 +137,7 @@ class NotQueued(Conflict):
 
 
 class NotInterrupted(Conflict):
-    """The message asks nothing, or asks something else by now."""
+    """The message asks nothing, or asks something else now."""
 
     code = "not_interrupted"
 
@@ -155,7 +155,7 @@ class NotFailed(Conflict):
 
 
 class ThreadBusy(Conflict):
-    """The thread has unfinished messages, and the new one was to be accepted only without any."""
+    """The thread has unfinished messages, and the new message was to be rejected in this case."""
 
     code = "thread_busy"
 
@@ -164,7 +164,7 @@ class ThreadBusy(Conflict):
 
 
 class SelectionMoved(Conflict):
-    """A filter means another number of messages than the caller expected."""
+    """A filter selects another number of messages than the caller expected."""
 
     code = "selection_moved"
 
@@ -223,7 +223,7 @@ class StateNotStorable(AgentQueueError):
 
 
 class StateUnreadable(AgentQueueError):
-    """A stored state, or a write of an unfinished step, cannot be read; `reason` tells why in some words."""
+    """A stored state, or a write of an unfinished step, cannot be read; `reason` says why in a few words."""
 
     code = "state_unreadable"
 
@@ -235,9 +235,9 @@ class StateUnreadable(AgentQueueError):
 
 
 class StoreError(AgentQueueError):
-    """The store did something unexpected. The text is for the log: it may name hosts; callers are told `public`.
+    """The store did something unexpected. The text is for the log, as it may name hosts; callers get `public`.
 
-    `state` is what `public` says of the store itself, for those who have asked for nothing, such as probes.
+    `state` is the part of `public` about the store itself, for callers without a request to store, such as probes.
     """
 
     code = "store_error"
@@ -254,7 +254,7 @@ class StoreUnavailable(StoreError):
 
 
 class StoreRefused(StoreUnavailable):
-    """The server or the system turns us away, as the settings stand. A start does not wait for it to change."""
+    """The server or the system refuses the connection, given the settings. A start does not wait for a change."""
 
 
 class TooFewConnections(StoreUnavailable):
@@ -268,7 +268,7 @@ class TooFewConnections(StoreUnavailable):
 
 
 class MemoryDamaged(StoreUnavailable):
-    """The file of what agents remember cannot be read."""
+    """The file of the agents' memory cannot be read."""
 
     public = (
         "The file of what agents remember is damaged. Messages wait until it is restored from a backup or moved away."
@@ -277,7 +277,7 @@ class MemoryDamaged(StoreUnavailable):
 
 
 class MemoryClosed(StoreUnavailable):
-    """What agents remember is not open in this process: it runs none, or has not loaded them yet."""
+    """The agents' memory is not open in this process: it runs no agents, or has not loaded them yet."""
 
     code = "memory_closed"
     public = (
@@ -290,7 +290,7 @@ class MemoryClosed(StoreUnavailable):
 
 
 class CommitUnknown(StoreError):
-    """The store went away while it wrote, and did not come back in time to tell whether it had."""
+    """The store went away during a write, and did not come back in time to tell whether the write was stored."""
 
     code = "commit_unknown"
     public = (
@@ -315,13 +315,13 @@ class ConfigurationError(AgentQueueError):
 
 
 class MissingDriver(ConfigurationError):
-    """A database whose driver is not installed; the text has the command that installs it beside any installation."""
+    """A database's driver is not installed; the text has the command that installs it beside any installation."""
 
     PACKAGES: ClassVar[dict[str, tuple[str, ...]]] = {
         "postgres": ("langgraph-checkpoint-postgres>=3.2", "psycopg[binary,pool]>=3.3"),
         "redis": ("redis[hiredis]>=8",),
     }
-    """Return the packages that the extras install."""
+    """The packages that each extra installs."""
 
     def __init__(self, setting: str, extra: str, error: ImportError) -> None:
         packages = " ".join(f"'{package}'" for package in self.PACKAGES[extra])
@@ -332,7 +332,7 @@ class MissingDriver(ConfigurationError):
 
 
 class Forbidden(AgentQueueError):
-    """The caller may use this server, but not for this."""
+    """The caller may use this server, but not for this request."""
 
     code = "insufficient_scope"
 

@@ -27,7 +27,7 @@ from .errors import AgentQueueError, ConfigurationError, StoreRefused, StoreUnav
 logger = logging.getLogger(f"{__package__}.main")
 
 SEND_BUFFER_BYTES = 64 * 1024
-"""Send buffer of each accepted connection. Without it, a client that does not read costs the kernel four megabytes."""
+"""Send buffer of each connection. The default would let a client that does not read take four megabytes."""
 
 STOP_SECONDS = 1.7
 """How long a process may take to end after the grace of its runs, so that it is gone within 2 seconds of it."""
@@ -64,7 +64,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if awaits_engines:
             await await_engines(settings)
-        with _on_termination(runtime.begin_stop, settings):  # around the drain too, which a second signal cuts short
+        with _on_termination(runtime.begin_stop, settings):  # around the drain too: a second signal must end it
             async with runtime.running(), _collecting_seldom(runtime) if owns_process else nullcontext():
                 yield
 
@@ -103,8 +103,8 @@ def _on_termination(stop: Callable[[], None], settings: Settings) -> Iterator[No
 
     The process also ends when its time to stop is over, even if code of an agent or of a library still runs.
 
-    A server waits for its open streams before it tells the application, so the streams have to be told first. Other
-    processes take over the messages of a process that ended at once, when its leases have run out.
+    A server waits for its open streams before it notifies the application, so `stop` must end the streams first. If a
+    process ends at once, other processes take over its messages after its leases have run out.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""Duties on a timer. Every process may run them at the same time; their guards are in the store's statements."""
+"""Runs duties on a timer. Every process may run them at once; their guards are in the store's statements."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ NOBODY = ""
 
 
 class Maintenance:
-    """Rescue, promote and prune, each in a loop of its own that no error ends."""
+    """Runs rescue, promote and prune, each in its own loop that no error ends."""
 
     def __init__(
         self, store: UpkeepStore, memory: Callable[[], AgentMemory | None], settings: Settings, *, outage: Outage
@@ -32,7 +32,7 @@ class Maintenance:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin all duties; each is done once at once."""
+        """Begin all duties; each runs once at once."""
         duties: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
             ("rescue", self._settings.rescue_seconds, self.rescue),
             ("promote", PROMOTE_SECONDS, self.promote),
@@ -48,22 +48,22 @@ class Maintenance:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def rescue(self) -> None:
-        """Take back messages of lost workers, and forget workers that have been silent for a lease."""
+        """Take back messages of lost workers, and delete workers without a heartbeat for a lease."""
         if rescued := await self._store.rescue():
             logger.warning("Messages taken back from lost workers: count=%d", rescued)
         await self._store.prune_workers(silent_for_seconds=self._settings.lease_seconds)
 
     async def promote(self) -> None:
-        """Make delayed messages ready that are due, and fail those whose question nobody has answered in time."""
+        """Make due delayed messages ready, and fail those whose question was not answered in time."""
         await self._store.promote()
         if expired := await self._store.expire_interrupts():
             logger.warning("Messages failed because no answer came in time: count=%d", expired)
 
     async def prune(self) -> None:
-        """Drop old request keys, event logs and messages, with the memory that only they needed, in small transactions.
+        """Delete old request keys, event logs and messages, with the memory only they needed, in small transactions.
 
-        Logs and messages are left to processes that have the agents' memory open: what is forgotten has to be
-        forgotten there too. So none are pruned while the memory is away.
+        Only processes with the agents' memory open prune logs and messages, since the memory must be deleted too. None
+        are pruned while the memory is away.
         """
         await self._store.prune_keys()
         memory = self._memory()

@@ -1,4 +1,4 @@
-"""The producer's and the operator's side of the queue."""
+"""Serves producers and operators of the queue."""
 
 import asyncio
 import logging
@@ -70,7 +70,7 @@ class ManagedStore(AcceptStore, ControlStore, QueryStore, WebhookStore, Notifier
 
 
 class QueueManager:
-    """Takes messages in, tells of them, and changes what becomes of them."""
+    """Accepts, returns and changes messages."""
 
     def __init__(
         self,
@@ -95,10 +95,10 @@ class QueueManager:
     async def submit(
         self, tenant: str, wanted: Sequence[NewMessage], *, key: Key | None = None, batch: bool = False
     ) -> Accepted:
-        """Accept messages, all of them or none; they are stored when this returns.
+        """Store messages, all or none; they are stored when this returns.
 
-        With a key that came before, the answer of then. In a `batch` a wrong field is named with its message's place.
-        Raises InvalidRequest, KeyReused, ThreadBusy, QueueFull, StoreUnavailable.
+        A repeated key returns the first answer. In a `batch`, errors name the message's place and the field. Raises
+        InvalidRequest, KeyReused, ThreadBusy, QueueFull, StoreUnavailable.
         """
         request = None if key is None else RequestKey(tenant, *key)
         new = [self._named(tenant, each, batch, at) for at, each in enumerate(wanted)]
@@ -123,7 +123,7 @@ class QueueManager:
         return wanted._replace(id=new_message_id(), tenant=tenant, agent=agent)
 
     async def _check(self, wanted: Sequence[NewMessage], batch: bool) -> None:
-        """Whether they can be accepted now. Raises InvalidRequest."""
+        """Check that the messages can be accepted now. Raises InvalidRequest."""
         if all(each.run_at is None and each.webhook_url is None for each in wanted):
             return
         checked = set()
@@ -152,7 +152,7 @@ class QueueManager:
         await check_webhook_url(url, allow_private=self._allow_private_webhooks, resolve=resolve)
 
     async def _replay(self, new: Sequence[NewMessage], request: RequestKey) -> Accepted | None:
-        """The answer of the request that came first with this key; None when this is the first. Raises KeyReused."""
+        """Return the answer to the first request with this key; None if this is the first. Raises KeyReused."""
         asking = [each._replace(if_busy=IfBusy.ENQUEUE) for each in new]
         try:
             return await self._store.add(asking, max_queued=0, key=request)
@@ -162,7 +162,7 @@ class QueueManager:
     # Readers
 
     async def get(self, tenant: str, message_id: str) -> Message:
-        """The message as it is now. Raises MessageNotFound."""
+        """Return the message as it is now. Raises MessageNotFound."""
         return await self._store.get(tenant, _possible(message_id))
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
@@ -175,30 +175,30 @@ class QueueManager:
         return {message.id: found.get(message.id, []) for message in messages}
 
     async def wait_estimate(self, message: Message) -> WaitEstimate:
-        """When a queued message is likely to begin, and what it waits for."""
+        """Return when a queued message is likely to begin, and what it waits for."""
         return await self._wait_estimates.of(message)
 
     async def wait_estimates(self, messages: Sequence[Message], *, keyed: bool = False) -> list[WaitEstimate]:
-        """Those of messages just accepted; `keyed` ones are told only what a replay can tell again."""
+        """Return estimates for messages just accepted. With `keyed`, they have only what a replay can repeat."""
         if keyed:
             now = self._store.now()
             return [wait_estimate(message, None, None, now) for message in messages]
         return await self._wait_estimates.of_each(messages)
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
-        """The queue at this moment, with at most `limit` messages of each kind."""
+        """Return the queue at this moment, with at most `limit` messages of each kind."""
         return await self._store.summary(tenant, limit=limit)
 
     # Operators
 
     async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
-        """Cancel a queued message; with `running` any that has not ended. Raises MessageNotFound, NotCancellable."""
+        """Cancel a queued message; with `running`, any unfinished one. Raises MessageNotFound, NotCancellable."""
         message = await self._store.cancel(tenant, _possible(message_id), running=running)
         logger.info("Message cancelled: id=%s", message_id)
         return message
 
     async def cancel_many(self, tenant: str, selection: Selection) -> CancelledMessages:
-        """Cancel unfinished messages in any state. Those that end by themselves meanwhile are in neither list.
+        """Cancel unfinished messages in any state. Messages that end by themselves meanwhile are in neither list.
 
         Raises InvalidRequest, SelectionMoved.
         """
@@ -229,7 +229,7 @@ class QueueManager:
         return message
 
     async def resume(self, tenant: str, message_id: str, answer: ResumeAnswer, *, key: Key | None = None) -> Accepted:
-        """Answer what a message asks. Raises MessageNotFound, NotInterrupted, InvalidRequest, KeyReused."""
+        """Answer a message's question. Raises MessageNotFound, NotInterrupted, InvalidRequest, KeyReused."""
         request = None if key is None else RequestKey(tenant, *key)
         message = await self.get(tenant, message_id)
         try:
@@ -277,7 +277,7 @@ class QueueManager:
         return ids
 
     async def _select(self, tenant: str, selection: Selection) -> list[str]:
-        """The ids that are meant, each once. Raises InvalidRequest, SelectionMoved."""
+        """Return the selected ids, each once. Raises InvalidRequest, SelectionMoved."""
         if selection.message_ids is not None:
             return list(dict.fromkeys(_possible(message_id) for message_id in selection.message_ids))
         found: list[Message] = []
@@ -295,29 +295,29 @@ class QueueManager:
         return [message.id for message in found]
 
     async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
-        """Return the dead letters by fingerprint, the kind that failed last first."""
+        """Return the dead letters by fingerprint, the latest failure first."""
         return await self._store.group_dead_letters(tenant, limit=limit)
 
     async def pause(self) -> None:
-        """Begin no message from here on, for all tenants."""
+        """Stop claims of all tenants."""
         await self._store.pause(paused=True)
         self._wait_estimates.forget()
         logger.info("Queue paused")
 
     async def unpause(self) -> None:
-        """Begin messages again."""
+        """Allow claims again."""
         await self._store.pause(paused=False)
         self._wait_estimates.forget()
         logger.info("Queue resumed")
 
     async def throughput(self) -> Throughput:
-        """How fast the queue moves, as of now."""
+        """Return how fast the queue moves now."""
         return await self._store.throughput()
 
     # Webhooks
 
     async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
-        """The deliveries of a message, oldest first. Raises MessageNotFound."""
+        """Return the deliveries of a message, oldest first. Raises MessageNotFound."""
         await self.get(tenant, message_id)
         return await self._store.list_deliveries(tenant, message_id)
 
@@ -326,7 +326,7 @@ class QueueManager:
         return await self._store.find_deliveries(tenant, chosen, page)
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
-        """Have a delivery made again. Raises DeliveryNotFound."""
+        """Send a delivery again. Raises DeliveryNotFound."""
         try:
             delivery = await self._store.replay_delivery(tenant, storable(delivery_id))
         except ValueError:
@@ -336,12 +336,12 @@ class QueueManager:
 
 
 def _within(batch: bool, at: int) -> str:
-    """What comes before the name of a message's field."""
+    """Return the prefix of a message's field name."""
     return f"messages.{at}." if batch else ""
 
 
 def _placed(error: InvalidRequest, batch: bool, at: int) -> InvalidRequest:
-    """The error, with the place of the message in its batch before the name of the field."""
+    """Return the error with the message's place in its batch before the field name."""
     if not batch:
         return error
     name = f"{_within(batch, at)}{error.field}"
@@ -350,7 +350,7 @@ def _placed(error: InvalidRequest, batch: bool, at: int) -> InvalidRequest:
 
 
 def _possible(message_id: str) -> str:
-    """The id, unless no store could hold it. Raises MessageNotFound."""
+    """Return the id if a store could hold it. Raises MessageNotFound."""
     try:
         return storable(message_id)
     except ValueError:

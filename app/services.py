@@ -1,4 +1,4 @@
-"""The services that the HTTP side may call, ready made."""
+"""The services that the HTTP side may call."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

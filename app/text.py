@@ -1,4 +1,4 @@
-"""What text may be where it is stored or leaves this system, and times as text. Pure."""
+"""Checks and converts text that is stored or leaves this system, and formats times. Pure."""
 
 import base64
 import math
@@ -23,12 +23,12 @@ MAX_DECIMAL_BITS = 14_000
 
 
 def rfc3339(moment: datetime) -> str:
-    """UTC with milliseconds and `Z`, the form of every time that leaves this system."""
+    """Return UTC with milliseconds and `Z`, the form of every time that leaves this system."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def storable(text: str) -> str:
-    """Refuses what no database and no UTF-8 stream can carry."""
+    """Return the text if databases and UTF-8 streams can carry it. Raises ValueError."""
     if "\x00" in text:
         raise ValueError("must not contain the NUL character")
     try:
@@ -39,7 +39,7 @@ def storable(text: str) -> str:
 
 
 def scrubbed(text: str) -> str:
-    """Text of a model, with what is not storable replaced."""
+    """Return a model's text with unstorable characters replaced."""
     return without_surrogates(text.replace("\x00", "\ufffd"))
 
 
@@ -130,7 +130,7 @@ def _key_of(key: object) -> str:
 
 
 def not_blank(text: str) -> str:
-    """Refuses text of white space only."""
+    """Return the text unless it has only white space. Raises ValueError."""
     if not text.strip():
         raise ValueError("must not be blank")
     return text

@@ -30,15 +30,15 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 FINISH_TRIES_SECONDS = 0.5
 CANCELS_SECONDS = 0.05
-"""So far apart are the beats that hints at cancels call for, however many are cancelled at once."""
+"""Minimum interval between heartbeats triggered by cancellations, however many there are."""
 
 
 class WorkerPort(AttemptStore, WorkerStore, Notifier, Protocol):
-    """What a worker needs of the store."""
+    """The ports of the store that a worker needs."""
 
 
 class QueueWorker:
-    """Slots for messages, a claim loop, and a heart on a thread of its own."""
+    """Runs claimed messages in slots, with a claim loop and a heartbeat on its own thread."""
 
     def __init__(
         self,
@@ -80,17 +80,17 @@ class QueueWorker:
 
     @property
     def id(self) -> str:
-        """Unique among all workers, past ones too."""
+        """Return the worker's id, unique among all workers, past ones too."""
         return self._identity.id
 
     @property
     def slots(self) -> int:
-        """How many messages this worker runs at a time."""
+        """Return how many messages this worker runs at a time."""
         return self._identity.slots
 
     @property
     def beating(self) -> bool:
-        """Whether it claims, and the last heartbeat is recent enough for its leases to hold."""
+        """Return whether the worker claims and its last heartbeat is recent enough for its leases to hold."""
         return (
             self._claiming is not None
             and not self._claiming.done()
@@ -99,18 +99,18 @@ class QueueWorker:
 
     @property
     def trouble(self) -> str:
-        """What keeps it from running messages, or may soon; empty when nothing does."""
+        """Return what keeps the worker from running messages, or may soon; empty if nothing does."""
         if not self.beating:
             return "no heartbeat gets through"
         return self._loop.trouble
 
     @property
     def able(self) -> bool:
-        """Whether it can be given work: it beats, and what agents have left behind does not keep it from claiming."""
+        """Return whether the worker can take messages: its heartbeat works, and no abandoned runs block its claims."""
         return self.beating and not self._loop.exhausted and not self._loop.blocked_for_long
 
     def start(self) -> None:
-        """Begin to beat at once. Begin to claim when all agents are loaded, or PATIENCE_SECONDS after the first one."""
+        """Begin the heartbeats. Begin to claim when all agents are loaded, or PATIENCE_SECONDS after the first one."""
         if self._claiming is None and self.slots:
             self._heartbeat.start(asyncio.get_running_loop())
             self._registry.on_change(functools.partial(_in_loop, asyncio.get_running_loop(), self._on_agents))
@@ -132,7 +132,7 @@ class QueueWorker:
             self._loop.post(self._drain.request)
 
     async def stop(self, grace_seconds: float) -> None:
-        """After `begin_stop`, from which the grace counts: wait for the runs, put back those that take too long.
+        """Wait for the runs, then put back those that exceed the grace, which counts from `begin_stop`.
 
         A second call does nothing.
         """
@@ -157,14 +157,14 @@ class QueueWorker:
         logger.info("Worker stopped")
 
     async def _listen_to_heartbeat(self) -> None:
-        """Apart from the heart's own thread, which may wait for a store that never answers."""
+        """Stop the runs when the heartbeat is lost. The heartbeat's own thread may hang in a call to the store."""
         while True:
             await asyncio.sleep(self._settings.beat_seconds / 4)
             if self._heartbeat.lost:
                 self.on_silence()
 
     async def _listen_for_cancels(self) -> None:
-        """Which messages are cancelled is told by the next beat, so that has to be at once."""
+        """Request a heartbeat at each cancel hint: its answer says which messages were cancelled."""
         with self._store.subscribe(CANCELS) as cancels:
             while True:
                 if await cancels.wait(POLL_SECONDS):
@@ -190,7 +190,7 @@ class QueueWorker:
                 await ready.wait(POLL_SECONDS)
 
     def _look_for_obstacle(self) -> None:
-        """Note what keeps a run that began now from running, and tell of each change at once."""
+        """Note what would keep a new run from running, and report each change at once."""
         before, self._obstacle = self._obstacle, self._loop.obstacle
         if self._obstacle != before:
             self._heartbeat.beat_now()
@@ -198,7 +198,7 @@ class QueueWorker:
                 logger.error("The worker claims no more messages until agents stop: %s", self._obstacle)
 
     async def _claim(self, limit: int) -> None:
-        """Start as many messages as could be claimed."""
+        """Claim up to `limit` messages and start them."""
         hints = self._cancel_hints
         try:
             claims = await self._store.claim(
@@ -207,7 +207,7 @@ class QueueWorker:
         except AgentQueueError as error:
             self._outage.fails("claim", "Claiming failed, trying again: %s", error)
             return
-        except Exception:  # whatever it was, the next claim may work, and a worker that claims no more is no worker
+        except Exception:  # the loop must go on: the next claim may work
             logger.exception("Claiming failed, trying again")
             return
         self._outage.works("claim")
@@ -215,18 +215,18 @@ class QueueWorker:
             task = asyncio.create_task(self._run(claim), name=f"message {claim.message.id}")
             self._running[claim.lease] = task
             task.add_done_callback(functools.partial(self._ended, claim.lease))
-        if claims and hints != self._cancel_hints:  # it may have meant one of these, which no beat asked for yet
+        if claims and hints != self._cancel_hints:  # a hint may mean a claim that no heartbeat has sent yet
             self._heartbeat.beat_now()
 
     def _ended(self, lease: Lease, _: asyncio.Task[None]) -> None:
-        """Frees the slot; called however the task ended, also when it was cancelled before its first step."""
+        """Free the slot, however the task ended, even if it was cancelled before its first step."""
         del self._running[lease]
         self._cancelled.discard(lease)
         self._finishing.discard(lease)
         self._store.publish(READY)
 
     async def _run(self, claim: Claim) -> None:
-        """One message from claim to finish. Whatever happens to it, the worker goes on."""
+        """Run one message from claim to finish. No error of the message stops the worker."""
         logger.info("Worker processing message: id=%s", claim.message.id)
         try:
             try:
@@ -237,7 +237,7 @@ class QueueWorker:
                 elif self._stopping.is_set():
                     outcome = Released("The worker was stopped.")
                 else:
-                    return  # the leases could not be held; others have the message, or soon will
+                    return  # the leases may be lost; another worker has the message, or soon will
             self._finishing.add(claim.lease)
             await self._finish(claim.lease, outcome)
         except LeaseLost:
@@ -246,7 +246,7 @@ class QueueWorker:
             logger.exception("Message could not be finished, its lease will run out: id=%s", claim.message.id)
 
     async def _finish(self, lease: Lease, outcome: Outcome) -> None:
-        """Store the outcome; while the store is away, try for as long as the lease can hold."""
+        """Store the outcome; while the store is away, try again for as long as the lease can hold."""
         deadline = time.monotonic() + self._settings.lease_seconds
         while True:
             try:
@@ -259,7 +259,7 @@ class QueueWorker:
                 await asyncio.sleep(FINISH_TRIES_SECONDS)
 
     def agents(self) -> tuple[ServedAgent, ...]:
-        """What this worker tells of its agents; safe to call from any thread."""
+        """Return the states of this worker's agents; safe to call from any thread."""
         states = self._registry.states
         if not (obstacle := self._obstacle):
             return states
@@ -270,9 +270,9 @@ class QueueWorker:
         return tuple(each.model_copy(update=told.get(each.state)) for each in states)
 
     def _on_agents(self) -> None:
-        """Tell at once which agents have been loaded, and begin to claim for them.
+        """Report the loaded agents at once, and begin to claim for them.
 
-        What runs may block the event loop on which the others are loaded, so these come first for a while.
+        Runs may block the event loop that loads the other agents, so claims wait for the loading for a while.
         """
         if self._registry.available and not self._serving.is_set():
             if all(agent.state is not AgentState.LOADING for agent in self._registry.states):
@@ -283,17 +283,17 @@ class QueueWorker:
         self._store.publish(READY)
 
     def leases(self) -> tuple[Lease, ...]:
-        """What runs now; safe to call from any thread."""
+        """Return the leases of the current runs; safe to call from any thread."""
         return tuple(self._running.copy())
 
     def on_beat(self, asked: tuple[Lease, ...], beat: Beat) -> None:
-        """Stop the runs whose leases are gone and those of cancelled messages.
+        """Stop the runs whose leases are lost or whose messages were cancelled.
 
-        `asked` is what ran before the beat, whose answer does not know later claims.
+        `asked` has the leases before the heartbeat, whose answer does not know later claims.
         """
         for lease in asked:
             if lease not in self._running or lease in self._finishing:
-                continue  # a run that is being finished may hold nothing any more, and its finish knows the rest
+                continue  # its finish may have given up the lease already, and checks the fence itself
             if beat.held.get(lease.message_id) != lease.fence:
                 logger.warning("Lease lost, stopping the run: id=%s", lease.message_id)
                 self._running[lease].cancel()
@@ -303,14 +303,14 @@ class QueueWorker:
                 self._running[lease].cancel()
 
     def on_silence(self) -> None:
-        """No beat got through for too long: stop all runs before somebody else may take their messages."""
+        """Stop all runs, after too long without a heartbeat, before another worker may take their messages."""
         for lease, task in self._running.items():
             logger.warning("No heartbeat got through, stopping the run: id=%s", lease.message_id)
             task.cancel()
 
 
 class Heartbeat:
-    """Extends the leases from a thread and a connection of its own, so that agent code which blocks loses none."""
+    """Renews the leases on its own thread and connection, so that blocking agent code loses none."""
 
     def __init__(
         self, store: WorkerStore, identity: Worker, settings: Settings, worker: QueueWorker, outage: Outage
@@ -328,27 +328,27 @@ class Heartbeat:
 
     @property
     def silent_seconds(self) -> float:
-        """Since the last beat that got through; by a clock that goes on while the host is suspended."""
+        """Return the seconds since the last successful heartbeat, including time while the host was suspended."""
         return _boottime() - self._last_success
 
     @property
     def lost(self) -> bool:
-        """Whether it is silent, or without a first beat, for so long that the leases may run out."""
+        """Return whether heartbeats, even the first, have failed for so long that the leases may run out."""
         heard = max(self._last_success, self._began)
         return _boottime() - heard > self._settings.self_stop_seconds
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to beat."""
+        """Start the thread."""
         self._began = _boottime()
         self._thread = threading.Thread(target=self._work, args=(loop,), name="heartbeat", daemon=True)
         self._thread.start()
 
     def beat_now(self) -> None:
-        """Do not wait for the time of the next beat."""
+        """Send the next heartbeat at once."""
         self._wake.set()
 
     async def stop(self) -> None:
-        """Take the worker off the list and end the thread; on a thread of its own, since agents may hold all others."""
+        """Remove the worker's row and end the thread. Waits on a new thread, since agents may hold all others."""
         self._stop.set()
         self._wake.set()
         if self._thread is not None:
@@ -359,7 +359,7 @@ class Heartbeat:
             try:
                 with self._store.open_lease_renewer() as heartbeat:
                     self._beat_until_stopped(heartbeat, loop)
-            except Exception as error:  # whatever it was, without a beat all runs would be lost
+            except Exception as error:  # the loop must go on: without heartbeats all runs are lost
                 if isinstance(error, AgentQueueError):
                     self._outage.fails("heartbeat", "Heartbeat failed, trying again: %s", error)
                 else:
@@ -383,7 +383,7 @@ class Heartbeat:
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    """Have a loop call this, from the thread of another one, unless it is closed."""
+    """Have a loop make this call, from another thread, unless the loop is closed."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(call)
 

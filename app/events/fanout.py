@@ -1,4 +1,4 @@
-"""Reading that is shared by those in this process who want the same: one log's readers, and who asks in one turn."""
+"""Shares reads of event logs among the readers in this process."""
 
 import asyncio
 import functools
@@ -17,26 +17,26 @@ V = TypeVar("V")
 
 
 class StoredEvents:
-    """Stored events, one behind the other. All readers who want them share the object, and so the frames."""
+    """Consecutive stored events. All readers of them share this object and its frames."""
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = events
 
     @cached_property
     def frames(self) -> bytes:
-        """As server-sent events: made of the stored text, once for all readers."""
+        """Return the events as server-sent events, made from the stored text once for all readers."""
         return "".join(f"id: {e.id}\nevent: {e.type}\ndata: {e.data}\n\n" for e in self.events).encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Nothing came for the time that the reader asked for."""
+    """Reports that nothing came for the time that the reader asked for."""
 
 
 class SingleFlight(Generic[V]):
-    """Reads once for all who ask for the same in one turn of the event loop, as readers do that one hint has woken.
+    """Makes one read for all callers that ask for the same key in one turn of the event loop.
 
-    Who asks in a later turn has a read of his own: one that had begun before may not show what he was woken for.
+    A caller in a later turn gets a new read: an earlier read may miss the event that the caller was woken for.
     """
 
     def __init__(self, read: Callable[..., Coroutine[Any, Any, V]]) -> None:
@@ -44,7 +44,7 @@ class SingleFlight(Generic[V]):
         self._asked: dict[tuple[object, ...], asyncio.Task[V]] = {}
 
     def __call__(self, *key: Any) -> asyncio.Task[V]:
-        """`read(*key)`, under way. It is not the caller's alone: not to be cancelled."""
+        """Return the running `read(*key)`. Other callers may share the task, so do not cancel it."""
         task = self._asked.get(key)
         if task is None:
             task = self._asked[key] = asyncio.create_task(self._begin(key), name="shared read")
@@ -57,13 +57,13 @@ class SingleFlight(Generic[V]):
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:
-    """Of a read that nobody waited for to its end, the error is nobody's."""
+    """Retrieve the exception so that asyncio does not log it when every waiter has gone."""
     if not task.cancelled():
         task.exception()
 
 
 class LogSnapshot(NamedTuple):
-    """A page as its readers share it, and how many hints there had been when its reading began."""
+    """A page as its readers share it, with the number of hints when its read began."""
 
     page: EventPage
     written: StoredEvents
@@ -71,13 +71,13 @@ class LogSnapshot(NamedTuple):
 
 
 NEVER = -1
-"""In place of a number of hints: of a reader who has to look, whether there was one or not."""
+"""Used as the number of hints by a reader that must read, even without a hint."""
 
 
 class IdleTimer:
-    """How long a reader has been told nothing. One timer for all of his waits, since most end long before it.
+    """Measures how long a reader has received nothing. All waits of a reader share one timer, since most end early.
 
-    When the silence has become too long, the `waiter` of the moment gets `Idle`, which breaks it.
+    At the limit, the current `waiter` gets `Idle` as its result.
     """
 
     __slots__ = ("_ends_at", "_limit_seconds", "_loop", "_timer", "waiter")
@@ -90,15 +90,15 @@ class IdleTimer:
         self._timer = self._loop.call_at(self._ends_at, self._look_at_time)
 
     def broken(self) -> None:
-        """The reader is being told something."""
+        """Restart the limit: the reader receives something."""
         self._ends_at = self._loop.time() + self._limit_seconds
 
     def close(self) -> None:
-        """Let go of the timer."""
+        """Cancel the timer."""
         self._timer.cancel()
 
     async def until_done(self, read: asyncio.Task[Any]) -> AsyncIterator[Idle]:
-        """`Idle` each time that the silence has become too long, until a read is done."""
+        """Yield `Idle` each time the limit is reached, until the read is done."""
         while not read.done():
             self.waiter = self._loop.create_future()
             read.add_done_callback(functools.partial(_tell, self.waiter))
@@ -123,10 +123,9 @@ def _tell(waiter: "asyncio.Future[Any]", _: object = None) -> None:
 
 
 class LogFanout:
-    """One log as its readers in this process share it: a read for all who wait at the same place.
+    """Reads one log for its readers in this process, once for all that wait at the same offset.
 
-    Who waits is a position, nothing more, and is woken when there is news for it: a hint that brings none, or the look
-    without a hint, costs a read, and no reader a step.
+    A waiting reader is only a log offset. A hint without new events costs one read and wakes nobody.
     """
 
     __slots__ = ("_due", "_hints", "_read", "_reading", "_topic", "_waiting", "readers")
@@ -146,13 +145,13 @@ class LogFanout:
         self._topic.__enter__().on_hint(self._hint)
 
     def close(self) -> None:
-        """Nobody reads it any more."""
+        """Unsubscribe from the hints; the log has no readers left."""
         self._topic.__exit__(None, None, None)
 
     async def next(self, after: int, seen: int, silence: IdleTimer) -> tuple[LogSnapshot | Idle | None, int]:
-        """A look from behind `after` with news, which began with another number of hints than `seen`; None on release.
+        """Wait for a snapshot newer than `seen` that has something for a reader at `after`; None means it was released.
 
-        The number is the one to come back with, from the same place. Raises what reading raises.
+        Also returns the number of hints to pass as `seen` in the next call at this offset. Raises what the read raises.
         """
         waiter: asyncio.Future[LogSnapshot | Idle | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(after, set()).add(waiter)
@@ -175,7 +174,7 @@ class LogFanout:
             self._look(after)
 
     def release(self) -> None:
-        """Wake all who wait."""
+        """Wake all waiting readers."""
         for waiters in self._waiting.values():
             for waiter in waiters:
                 _tell(waiter)
@@ -186,10 +185,10 @@ class LogFanout:
             if not waiters:
                 del self._waiting[after]
         if waiter.done() and not waiter.cancelled():
-            waiter.exception()  # of one whose reader was cancelled meanwhile, it is nobody's
+            waiter.exception()  # so that asyncio does not log it after a cancel
 
     def _look(self, after: int) -> None:
-        """Have it read from now on: a read that began before may not show what there is by now."""
+        """Request a new read at this offset: a read that is under way may miss the latest events."""
         self._due.add(after)
         if after not in self._reading:
             self._reading[after] = asyncio.create_task(self._look_at(after), name="shared read")
@@ -205,7 +204,7 @@ class LogFanout:
                     for waiter in self._waiting.pop(after, ()):
                         if not waiter.done():
                             waiter.set_result(look)
-        except Exception as error:  # noqa: BLE001  told to all who wait for it
+        except Exception as error:  # noqa: BLE001  every waiter gets it
             for waiter in self._waiting.pop(after, ()):
                 if not waiter.done():
                     waiter.set_exception(error)
@@ -215,10 +214,10 @@ class LogFanout:
 
 
 def _is_news(page: EventPage, after: int) -> bool:
-    """Whether a page has something to do for a reader; one who waits in the queue may have another place in it."""
+    """Return whether a page wakes a reader at `after`. A queued message's page does: its position may have changed."""
     return bool(page.events) or after + 1 < page.first or page.state is MessageState.QUEUED or is_over(page, after)
 
 
 def is_over(page: EventPage, after: int) -> bool:
-    """Whether a reader who has seen `after` has seen all of a log that has ended."""
+    """Return whether the log has ended and a reader at `after` has seen all of it."""
     return after >= page.last and page.state in TERMINAL

@@ -1,4 +1,4 @@
-"""Read the log of a message from any event on, now or later, on any process.
+"""Reads the log of a message from any event on, now or later, in any process.
 
 SSE, WebSocket and the command line all read through `Streams.tail`.
 """
@@ -23,20 +23,20 @@ from .wait_estimates import WaitEstimateReads, WaitEstimates
 
 PAGE_EVENTS = 2_000
 POLL_SECONDS = 1.0
-"""A lost hint makes a reader late by this much, never stuck."""
+"""A lost hint delays a reader by at most about this long."""
 
 READERS_A_POLL = 200
-"""Many readers look less often each, so that all together cost the same."""
+"""Limit of readers polled each time: with more readers, each log is polled less often."""
 
 POSITION_SECONDS = 0.02
-"""Waiting readers are told their positions at most this often, less often when many wait."""
+"""Minimum interval between positions for waiting readers; it is longer when many wait."""
 
 POSITION_SECONDS_PER_READER = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingUpdate:
-    """Live news for a reader of a queued message; not stored, without an id. No position while it is delayed."""
+    """The position of a queued message; not stored, without an id. `position` is None while the message is delayed."""
 
     position: int | None
     wait_estimate: WaitEstimate = NOTHING
@@ -45,7 +45,7 @@ class WaitingUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """The log no longer reaches back to where the reader was; `text` is the answer as far as it is known."""
+    """Reports that the events after the reader's offset were pruned; `text` is the answer so far."""
 
     state: MessageState
     text: str
@@ -59,7 +59,7 @@ MessageKey = tuple[str, str]
 
 
 class MessageReader(Protocol):
-    """What a tail needs to know of messages."""
+    """The reads of messages that a tail needs."""
 
     async def get(self, tenant: str, message_id: str) -> Message:
         """Return a message. Raises MessageNotFound."""
@@ -85,7 +85,7 @@ class Streams:
         self._places = SingleFlight(self._place)
 
     def close(self) -> None:
-        """End all tails where they are; their readers go on elsewhere from the last id."""
+        """End all tails where they are; readers can continue on another process from their last id."""
         self._closing = True
         for log in self._logs.values():
             log.release()
@@ -123,7 +123,7 @@ class Streams:
                     if page.events[-1].type in TERMINAL_EVENTS:
                         return
                     if after == page.last and page.state is MessageState.PROCESSING:
-                        seen = look.hints  # nothing more is there to be read before the next one
+                        seen = look.hints  # nothing more can be read before the next hint
                 elif page.state is MessageState.QUEUED and not tells_waiting:
                     seen = look.hints
                 elif page.state is MessageState.QUEUED:
@@ -145,7 +145,7 @@ class Streams:
 
     @contextmanager
     def _reader_of(self, key: MessageKey) -> Iterator[LogFanout]:
-        """The log of a message, for as long as somebody reads it, with a look at it now and then."""
+        """Hold the log of a message open while a reader uses it, and poll it beside the hints."""
         log = self._logs.get(key)
         if log is None:
             topic = self._source.subscribe(message_topic(key[1]))
@@ -164,7 +164,7 @@ class Streams:
                 self._stop_polling()
 
     async def _read(self, tenant: str, message_id: str, after: int) -> tuple[EventPage, StoredEvents]:
-        """A page, and its events as they are shared. While the store is away, as if nothing had come yet."""
+        """Return a page and its shared events. While the store is away, return an empty page."""
         try:
             page = await self._source.read(tenant, message_id, after=after, limit=PAGE_EVENTS)
         except StoreUnavailable as error:
@@ -175,9 +175,9 @@ class Streams:
     async def _wait_in_queue(
         self, tenant: str, message_id: str, log: LogFanout, after: int, seen: int, silence: IdleTimer
     ) -> AsyncIterator[WaitingUpdate | Idle]:
-        """Positions and reasons, until there is an event behind `after` or the message is queued no more.
+        """Yield positions and reasons to wait until there is an event after `after` or the message has left the queue.
 
-        `seen` is of the look that saw it queued.
+        `seen` is the number of hints of the snapshot that showed the message queued.
         """
         told: tuple[object, ...] | None = None
         key = tenant, message_id
@@ -212,7 +212,7 @@ class Streams:
                 self._ticker = None
 
     async def _place(self, tenant: str, message_id: str) -> WaitingUpdate | None:
-        """None when it is queued no more, and while the store is away."""
+        """Return the position of a queued message; None if it has left the queue or the store is away."""
         with suppress(StoreUnavailable):
             message = await self._source.get(tenant, message_id)
             if message.state is MessageState.QUEUED:
@@ -220,7 +220,7 @@ class Streams:
         return None
 
     async def _poll(self) -> None:
-        """Has logs looked at without a hint, and only for so many readers each time."""
+        """Publish hints for the logs in turn, for about READERS_A_POLL readers each time."""
         turn: deque[MessageKey] = deque()
         while True:
             await asyncio.sleep(POLL_SECONDS)
@@ -238,7 +238,7 @@ class Streams:
             self._poller = None
 
     async def _tick(self) -> None:
-        """Passes on that the queue moved, no faster than all waiting readers together can be served."""
+        """Wake waiting readers when the queue moves, no faster than all of them can be served."""
         with self._source.subscribe(MOVED) as moved:
             while True:
                 if await moved.wait(POLL_SECONDS) or await self._wait_estimates.has_changed():
@@ -248,5 +248,5 @@ class Streams:
                     await asyncio.sleep(max(POSITION_SECONDS, self._queued.total() * POSITION_SECONDS_PER_READER))
 
     async def _text_so_far(self, tenant: str, message_id: str) -> str:
-        """What the pruned log would have shown: logs are pruned after the end, so the result has it all."""
+        """Return the text of the pruned log. Logs are pruned only after the end, so the result has all of it."""
         return (await self._source.get(tenant, message_id)).result or ""

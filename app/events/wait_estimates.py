@@ -1,4 +1,4 @@
-"""Wait estimates for those who wait now, from a cached throughput."""
+"""Estimates waits of queued messages from a cached throughput."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from ..models.workers import Throughput
 from ..policy.wait_estimate import NOTHING, WaitEstimate, wait_estimate
 
 THROUGHPUT_SECONDS = 1.0
-"""Cache the throughput for this long when nothing is heard of the queue."""
+"""Cache the throughput for this long when no hint comes."""
 
 LOOKS_AT_ONCE = 10.0
 """Reads of the throughput that may follow each other without a pause."""
@@ -64,7 +64,7 @@ class WaitEstimates:
         self._hearing.enter_context(moved).on_hint(self.forget)
 
     def forget(self) -> None:
-        """Look anew, as often as that is allowed: the queue moved, or the throughput was changed from here."""
+        """Discard the cached throughput, as often as the limit allows: the queue moved or this process changed it."""
         self._moved = True
 
     async def of(self, message: Message) -> WaitEstimate:
@@ -89,7 +89,7 @@ class WaitEstimates:
         return [wait_estimate(message, throughput, heads.get(message.thread_id or ""), now) for message in messages]
 
     async def has_changed(self) -> bool:
-        """Whether the workers or their agents are others than at the last look, which no hint tells."""
+        """Return whether the workers or their agents changed since the last read. No hint reports such changes."""
         before = self._throughput
         try:
             now = await self._present_throughput()
@@ -102,7 +102,7 @@ class WaitEstimates:
             return self._throughput
         async with self._asking:
             if not self._is_fresh():
-                self._moved = False  # what moves from here on may be missed by this look
+                self._moved = False  # this read may miss later moves
                 self._looks -= 1
                 self._looking = True
                 try:
@@ -117,7 +117,7 @@ class WaitEstimates:
         if now >= self._stale_at:
             return False
         if self._looking:
-            return self._looks < 1  # while the queue moves all the time, nobody waits for the look under way
+            return self._looks < 1  # while the queue moves all the time, nobody waits for the read under way
         if not self._moved:
             return True
         self._looks = min(LOOKS_AT_ONCE, self._looks + (now - self._counted_at) * LOOKS_PER_SECOND)

@@ -1,4 +1,4 @@
-"""Write the pieces of a running answer to the event log."""
+"""Writes the pieces of a running answer to the event log."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ MAX_PENDING_PARTS = 1_000
 class EventWriter:
     """Appends the pieces of one attempt. While a write is under way, text that arrives is merged into one chunk.
 
-    A slow disk so makes fewer and larger chunks for everybody, never a lag and never different bytes. What the store
-    raises, LeaseLost above all, comes out of the next `write` or of `drain`.
+    A slow disk therefore makes fewer and larger chunks for all readers alike. The next `write` or `drain` raises the
+    store's errors, such as LeaseLost.
     """
 
     def __init__(self, log: EventLog, lease: Lease) -> None:
@@ -36,7 +36,7 @@ class EventWriter:
         self._flusher: asyncio.Task[None] | None = None
 
     async def write(self, part: Part) -> None:
-        """Take a piece; returns before it is written, unless very many wait already."""
+        """Take a piece. Return before it is written, unless the buffer is full."""
         if self._flusher is not None and (self._flusher.done() or len(self._pending) >= MAX_PENDING_PARTS):
             await self._join()
         self._pending.append(part)
@@ -44,21 +44,21 @@ class EventWriter:
             self._flusher = asyncio.create_task(self._flush(), name=f"event writer of {self._lease.message_id}")
 
     async def drain(self) -> None:
-        """Wait until everything taken so far is written."""
+        """Wait until every piece taken so far is written."""
         if self._flusher is not None:
             await self._join()
 
     async def abandon(self) -> None:
-        """Drop what is not written; for attempts that have ended without a result."""
+        """Drop the pieces that are not written yet; for attempts that ended without a result."""
         self._pending.clear()
         if self._flusher is not None:
             self._flusher.cancel()
             await asyncio.wait([self._flusher])
             if not self._flusher.cancelled():
-                self._flusher.exception()  # told already by the end of the attempt
+                self._flusher.exception()  # the end of the attempt has reported it
 
     async def _join(self) -> None:
-        """Wait for the write under way; a caller who is cancelled meanwhile leaves it, with its error, to `abandon`."""
+        """Wait for the write under way. If the caller is cancelled, `abandon` handles the write and its error."""
         assert self._flusher is not None
         await asyncio.wait([self._flusher])
         flusher, self._flusher = self._flusher, None
@@ -90,7 +90,7 @@ class EventWriter:
                 await self._append(events, begun)
 
     async def _append(self, events: Sequence[NewEvent], begun: Sequence[tuple[str, int]]) -> None:
-        """Append, and note the ids of the events with which messages begin."""
+        """Append the events, and note the id of each message's first event."""
         last = await self._log.append(self._lease, events)
         for message, place in begun:
             self._first_ids[message] = last - len(events) + 1 + place
@@ -98,8 +98,8 @@ class EventWriter:
     def _event(self, part: Part) -> NewEvent | None:
         """Return the event of a part; None when it takes back a text that was never shown.
 
-        A text that is taken back began with the event `discard_from`; `kept` tells that its message stays in the
-        agent's memory.
+        `discard_from` is the id of the event that began the text; `kept` says whether its message stays in the agent's
+        memory.
         """
         kind, chunk, message, node = part
         named = {} if message is None else {"message": message}

@@ -51,7 +51,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The message failed for good. `error` is safe to show, `code` is stable, `fingerprint` is that of its kind."""
+    """The message failed for good. `error` is safe to show, `code` is stable, `fingerprint` names the kind of failure."""
 
     error: str
     code: str
@@ -61,7 +61,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The attempt failed; the next one is in `delay` seconds. The words are those of `Failed`."""
+    """The attempt failed; the next one is in `delay` seconds. The other fields are as in `Failed`."""
 
     error: str
     code: str
@@ -71,7 +71,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The agent asks a human `interrupts`, as in `Message`, for `ttl_seconds`; the attempt is not counted."""
+    """The agent asks a human for `ttl_seconds`. `interrupts` is as in `Message`. The attempt is not counted."""
 
     interrupts: str
     ttl_seconds: float

@@ -1,4 +1,4 @@
-"""Deliveries: what the webhook of a message is told, and every try to tell it."""
+"""Deliveries: what a message's webhook reports, and every try to report it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +9,7 @@ from .types import Moment
 
 
 class WebhookEvent(StrEnum):
-    """A state of a message that its webhook can be told of."""
+    """A state of a message that its webhook can report."""
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -42,9 +42,9 @@ class DeliveryAttempt(BaseModel):
 class DeliveryRecord(BaseModel):
     """A delivery without the data that it carries.
 
-    `id` is the same for all tries. `event` names what it tells. `tries` counts those since the last replay and is the
-    fence of a try: it is higher after each claim. `next_at` is None once the delivery has ended. `attempts` has all
-    tries, oldest first.
+    `id` is the same for all tries. `event` is the reported event. `tries` counts the tries since the last replay, and
+    is the fence of a try: it is higher after each claim. `next_at` is None once the delivery has ended. `attempts` has
+    all tries, oldest first.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,14 +63,14 @@ class DeliveryRecord(BaseModel):
 
 
 class Delivery(DeliveryRecord):
-    """A delivery for the URL that was given with its message. `data` is that of the stored event, as JSON."""
+    """A delivery for the URL that was given with its message. `data` is the stored event's data, as JSON."""
 
     data: str
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries are meant: those that have all of what is given. None of `states` and `events` means all."""
+    """Selects deliveries that match all given fields. None in `states` or `events` means all."""
 
     message_id: str | None = None
     states: frozenset[DeliveryState] | None = None

@@ -35,22 +35,22 @@ class NewEvent(NamedTuple):
 
     @classmethod
     def of(cls, type: EventType, /, **fields: object) -> Self:
-        """An event of this type with these fields, in this order."""
+        """Return an event of this type with these fields, in this order."""
         return cls(type, json.dumps(fields))
 
     @classmethod
     def processing(cls, attempt: int) -> Self:
-        """A worker has begun this attempt."""
+        """Return the event that a worker has begun this attempt."""
         return cls.of(EventType.PROCESSING, state=MessageState.PROCESSING, attempt=attempt)
 
     @classmethod
     def chunk(cls, type: ChunkType, chunk: object, index: int, **more: object) -> Self:
-        """A piece of the answer; `index` counts from 0 within the attempt. `more` may name `message` and `node`."""
+        """Return a piece of the answer; `index` counts from 0 in the attempt. `more` may name `message` and `node`."""
         return cls.of(EventType.CHUNK, type=type, chunk=storable_json(chunk), index=index, **more)
 
     @classmethod
     def retry(cls, *, attempt: int, error: str, next_at: datetime, discard_from: int) -> Self:
-        """The attempt is over without a result; readers drop the events from id `discard_from` on."""
+        """Return the end of an attempt without a result; readers drop the events from id `discard_from` on."""
         return cls.of(
             EventType.RETRY,
             state=MessageState.QUEUED,
@@ -62,7 +62,7 @@ class NewEvent(NamedTuple):
 
     @classmethod
     def interrupted(cls, *, attempt: int, interrupts: str, expires_at: datetime) -> Self:
-        """The agent asks a human; `interrupts` as in `Message.interrupt`."""
+        """Return the event that the agent asks a human; `interrupts` as in `Message.interrupt`."""
         return cls.of(
             EventType.INTERRUPTED,
             state=MessageState.INTERRUPTED,
@@ -73,26 +73,29 @@ class NewEvent(NamedTuple):
 
     @classmethod
     def resumed(cls, *, discard_from: int) -> Self:
-        """The answer came. The step that asked is run again, so readers drop the events from id `discard_from` on."""
+        """Return the event that the answer came.
+
+        The step that asked is run again, so readers drop the events from id `discard_from` on.
+        """
         return cls.of(EventType.RESUMED, state=MessageState.QUEUED, discard_from=discard_from)
 
     @classmethod
     def done(cls, result: str, completed_at: datetime, output: str | None = None) -> Self:
-        """The message is completed; `output` as in `Message`, left out where there is none."""
+        """Return the event that the message is completed; `output` as in `Message`, left out if None."""
         more = {} if output is None else {"output": json.loads(output)}
         at = rfc3339(completed_at)
         return cls.of(EventType.DONE, state=MessageState.COMPLETED, result=result, completed_at=at, **more)
 
     @classmethod
     def failed(cls, error: str, code: str, completed_at: datetime) -> Self:
-        """The message has failed."""
+        """Return the event that the message has failed."""
         return cls.of(
             EventType.ERROR, state=MessageState.FAILED, error=error, code=code, completed_at=rfc3339(completed_at)
         )
 
     @classmethod
     def cancelled(cls, completed_at: datetime) -> Self:
-        """The message was cancelled."""
+        """Return the event that the message was cancelled."""
         return cls.of(EventType.CANCELLED, state=MessageState.CANCELLED, completed_at=rfc3339(completed_at))
 
 
@@ -107,7 +110,7 @@ class Event(NamedTuple):
 class EventPage(NamedTuple):
     """A part of one message's log and the message's state, read in one snapshot.
 
-    `last` is the id of the newest event (0 for none), `first` the oldest one that is still kept.
+    `last` is the id of the newest event (0 for none), `first` the id of the oldest kept event.
     """
 
     events: Sequence[Event]

@@ -1,10 +1,10 @@
-"""The record that is kept of a failure."""
+"""The stored record of a failure."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class FailureDetails(BaseModel):
-    """Where an attempt failed, without secrets. None: not known. Stores keep it as one JSON text.
+    """Where an attempt failed, without secrets. None means not known. Stores keep it as one JSON text.
 
     `node` is the innermost node of the graph, or the function agent. `where` is the file, line and function that
     raised, in the user's own code if the error came through it. `traceback` has the most recent call last.

@@ -17,19 +17,19 @@ MEMORY_ANSWERS_KEY = "__answers"
 
 
 class AgentMemory(Protocol):
-    """What agents remember, by memory key."""
+    """The agents' memory, by memory key."""
 
     async def forget(self, memory_keys: list[str]) -> None:
-        """Drop all that is remembered under these keys."""
+        """Delete everything stored under these keys."""
 
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
-        """Drop the steps of these messages. The newest of the other messages becomes the end of the conversation.
+        """Delete the steps of these messages. The newest of the other messages becomes the end of the conversation.
 
         Takes the right to write as any step of the attempt does. Raises LeaseLost.
         """
 
     async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
-        """Drop what tasks wrote after the newest checkpoints, so that the unfinished step is run again.
+        """Delete what tasks wrote after the newest checkpoints, so that the unfinished step is run again.
 
         Keeps the humans' answers that a task has taken. Takes the right to write. Raises LeaseLost.
         """

@@ -15,7 +15,7 @@ DEFAULT_TENANT = "default"
 
 
 def new_message_id() -> str:
-    """A UUIDv7: ids made by one process sort in the order in which they were made."""
+    """Return a UUIDv7: ids made by one process sort in the order in which they were made."""
     return str(uuid7())
 
 
@@ -28,7 +28,7 @@ class Priority(StrEnum):
 
     @property
     def level(self) -> int:
-        """0 for the most urgent; the unit in which ranks are apart."""
+        """Return 0 for the most urgent level; higher is less urgent."""
         return _LEVELS[self]
 
 
@@ -99,7 +99,7 @@ class NewMessage(NamedTuple):
 
 
 class RequestKey(NamedTuple):
-    """Names a request of a tenant, so that it is carried out once; `fingerprint` tells another request from it."""
+    """Identifies a request of a tenant, so that it is carried out once; `fingerprint` identifies its content."""
 
     tenant: str
     key: str
@@ -107,16 +107,16 @@ class RequestKey(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A stored message. `queue_position` is a figure of the moment, None unless queued.
+    """A stored message. `queue_position` is as of the read, None unless queued.
 
-    `number` grows from each accepted or requeued message to the next and is never used again; `thread_number` counts in
-    a thread. `run_at` is set where a message was not to run before. `fingerprint` is the same for failures of one kind.
+    `number` grows with each accepted or requeued message and is never used again; `thread_number` counts in a thread.
+    `run_at` is the earliest start, if one was given. `fingerprint` is the same for failures of one kind.
 
-    `output` is a JSON text, the structured response or what an agent wrote that answered without text.
+    `output` is a JSON text: the structured response, or what an agent wrote that answered without text.
 
-    `interrupt` is what a human is asked, kept until the message ends or asks again: a JSON array of `{"id", "value"}`.
-    `resume_value` is the answer, a JSON object of values by those ids, None while there is none. `rollback` has the ids
-    of messages whose steps the agent forgets before it begins.
+    `interrupt` is the question to a human, kept until the message ends or asks again: a JSON array of `{"id",
+    "value"}`. `resume_value` is the answer: a JSON object of values by these ids, None until it comes. `rollback` has
+    the ids of messages whose steps the agent forgets before it begins.
     """
 
     number: int
@@ -153,7 +153,7 @@ class Message(NamedTuple):
 
     @property
     def memory_key(self) -> str:
-        """The name under which the agent's memory of the conversation is kept."""
+        """Return the name under which the agent's memory of the conversation is kept."""
         return self.memory_key_of(self.tenant, self.thread_id, self.id)
 
     @staticmethod
@@ -184,7 +184,7 @@ class Accepted(NamedTuple):
 
 
 class DeadLetterGroup(BaseModel):
-    """Failed messages of one kind; `error` is that of the newest."""
+    """Failed messages of one kind; `error` is the newest message's error."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -198,7 +198,7 @@ class DeadLetterGroup(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """Which messages are meant: those that have all of what is given."""
+    """Selects messages that match all given fields."""
 
     states: frozenset[MessageState] | None = None
     thread_id: str | None = None
@@ -217,7 +217,7 @@ class QueueSummary(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Where a listing goes on: `limit` rows after `cursor` (None for the start)."""
+    """A page of a listing: `limit` rows after `cursor` (None for the start)."""
 
     limit: int
     cursor: tuple[int, str] | None = None

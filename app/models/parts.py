@@ -1,4 +1,4 @@
-"""The pieces of an answer, as an agent gives them. Pure."""
+"""The pieces of an agent's answer. Pure."""
 
 from typing import Literal, NamedTuple
 

@@ -11,7 +11,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Selection:
-    """Messages by their ids, or by what they have and how many the caller believes them to be."""
+    """Messages by their ids, or by a filter and the number that the caller expects."""
 
     message_ids: tuple[str, ...] | None = None
     chosen: MessageFilter = field(default_factory=MessageFilter)
@@ -19,14 +19,14 @@ class Selection:
 
 
 class ResumeAnswer(NamedTuple):
-    """To what an interrupted message asks: a value for its only question, or one for each question by its id."""
+    """The answer to an interrupted message: a value for its only question, or a value for each question by its id."""
 
     value: object = None
     values: dict[str, object] | None = None
 
 
 class CancelledMessages(NamedTuple):
-    """What became of many: those that have ended, and those that are being stopped."""
+    """The result of a bulk cancel: the ids of messages that have ended, and of those that are being stopped."""
 
     ended: list[str]
     stopping: list[str]

@@ -15,7 +15,7 @@ class AgentState(StrEnum):
     AVAILABLE = "available"
     FAILED = "failed"
     STUCK = "stuck"
-    """It is loaded, but what agents have left behind keeps the worker from running any."""
+    """It is loaded, but abandoned runs keep the worker from running any agent."""
 
 
 class ServedAgent(BaseModel):
@@ -29,9 +29,9 @@ class ServedAgent(BaseModel):
 
 
 class WorkerGroup(NamedTuple):
-    """Live workers with the same agents in the same states: their slots, and how many messages run in these.
+    """Live workers with the same agents in the same states: their slots, and how many messages run in these slots.
 
-    `agents` is None for workers that do not tell them, such as those of an earlier version.
+    `agents` is None for workers that do not report them, such as workers of an earlier version.
     """
 
     slots: int
@@ -50,7 +50,7 @@ class Throughput(NamedTuple):
 
 
 class Worker(BaseModel):
-    """A process that claims messages, as of its last heartbeat. `agents` is None where it does not tell them."""
+    """A process that claims messages, as of its last heartbeat. `agents` is None if it does not report them."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,4 +1,4 @@
-"""Logging as it leaves the process: the format of the lines, and no secrets in them."""
+"""Formats the process's log and keeps secrets out of it."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ _SECRET = re.compile(
 
 
 MAX_READ = 20_000
-"""Characters of a text in which secrets are looked for; what is behind them is not shown at all."""
+"""Characters of a text that are searched for secrets; the rest is never shown."""
 
 MAX_SECRET_LENGTH = 4_096
 """Behind its last blank so much of a text that was cut is left out, for it may be the beginning of a secret."""
@@ -41,10 +41,10 @@ TRACEBACK = "traceback"
 
 
 class Redactor(logging.Filter):
-    """Replaces what looks like a key, and the configured secrets, in everything that is logged or shown.
+    """Replaces configured secrets, and text that looks like a key, in everything that is logged or shown.
 
-    As a filter of a handler it also keeps each record on one line, and each line of a traceback off the margin, so that
-    no text from outside can look like a record or drive a terminal.
+    As a handler's filter it also keeps each record on one line and indents each line of a traceback. Text from outside
+    then cannot look like a record or control a terminal.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -52,7 +52,7 @@ class Redactor(logging.Filter):
         self._secrets = [secret for secret in secrets if len(secret) >= 4]
 
     def redact(self, text: str) -> str:
-        """The text without secrets."""
+        """Return the text without secrets."""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return _SECRET.sub(MASK, text)
@@ -60,8 +60,8 @@ class Redactor(logging.Filter):
     def shown(self, text: str, limit: int = MAX_ERROR_LENGTH) -> str:
         """Return the beginning of a text of any length, without secrets, with `…` where it was cut.
 
-        It is read further than it is shown, and secrets are replaced before it is cut. So the end that is shown cannot
-        be half a secret, which would not be known as one.
+        Secrets are replaced before the text is cut, in more text than is shown. The end therefore cannot be half a
+        secret, which would not be recognized.
         """
         read = text if len(text) <= MAX_READ else self._without_half_a_secret(text[:MAX_READ])
         redacted = self.redact(read)
@@ -70,17 +70,17 @@ class Redactor(logging.Filter):
         return redacted[: limit - 1] + "…"
 
     def _without_half_a_secret(self, text: str) -> str:
-        """A text that was cut, without what may be the beginning of a secret at its end."""
+        """Return a cut text without any end that may be the beginning of a secret."""
         head, tail = text[:-MAX_SECRET_LENGTH], text[-MAX_SECRET_LENGTH:]
         words = tail.rsplit(maxsplit=1)
         text = head + (words[0] if len(words) > 1 else "")
-        for secret in self._secrets:  # those with a blank in them
+        for secret in self._secrets:  # secrets with a blank in them
             begun = next((size for size in range(len(secret) - 1, 0, -1) if text.endswith(secret[:size])), 0)
             text = text[: len(text) - begun]
         return text
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Formats the record here once, so that arguments and tracebacks are redacted as well."""
+        """Format the record once, so that arguments and tracebacks are redacted as well."""
         try:
             message = record.getMessage()
         except BaseException:  # noqa: BLE001  a wrong log call, or text of others, must not fail what it tells of
@@ -107,15 +107,15 @@ class Redactor(logging.Filter):
 
 
 def indented(text: str) -> str:
-    """The lines of a traceback, none at the margin, where only records begin."""
+    """Return the lines of a traceback, indented: only records begin at the margin."""
     return "\n".join(f"  {escaped(line)}" for line in text.split("\n"))
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """Formats each record as one JSON object on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Time (RFC 3339, UTC), logger, level, message, and the exception if there is one."""
+        """Return the time (RFC 3339, UTC), logger, level and message, and the exception if there is one."""
         fields: dict[str, Any] = {
             "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z",
             "logger": record.name,
@@ -128,7 +128,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def logging_config(level: str, format: str) -> dict[str, Any]:
-    """The `logging.config.dictConfig` of the process; `config/logging.json` is the same as a file to start from."""
+    """Return the process's `logging.config.dictConfig`; `config/logging.json` is the same as a file to start from."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -140,7 +140,7 @@ def logging_config(level: str, format: str) -> dict[str, Any]:
         "root": {"level": "WARNING", "handlers": ["stdout"]},
         "loggers": {
             OUR_PACKAGE: {"level": level},
-            "psycopg": {"level": "ERROR"},  # it tells each try to connect, and we tell the outage
+            "psycopg": {"level": "ERROR"},  # it logs each try to connect, and we log the outage
             "uvicorn": {"level": level, "propagate": True},
             "uvicorn.access": {"level": "INFO" if level == "DEBUG" else "WARNING", "propagate": True},
         },

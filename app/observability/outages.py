@@ -1,4 +1,4 @@
-"""One line when an engine goes away, few while it is, and one when it is back."""
+"""Logs when an engine goes away, seldom while it is away, and when it is back."""
 
 import logging
 import threading
@@ -10,14 +10,14 @@ TELL_SECONDS = 30.0
 """Minimum time between two lines about an outage."""
 
 SETTLE_SECONDS = 1.0
-"""After so long, a loop that works is the end of an outage that no loop has noticed."""
+"""After this long, a working loop ends an outage that no loop has noted."""
 
 
 class Outage:
-    """Tells the log that an engine is away. Safe to use from any thread.
+    """Logs that an engine is away. Safe to use from any thread.
 
-    Each loop that fails names itself, so that the end is told only when all of these work again. An engine that goes
-    and comes back all the time is told as rarely as one that stays away.
+    Each failing loop gives its name; the end is logged only when all of these loops work again. An engine that keeps
+    going and coming back is logged as rarely as one that stays away.
     """
 
     def __init__(self, end: str) -> None:
@@ -65,5 +65,5 @@ class Outage:
 
 
 def hints_outage() -> Outage:
-    """Return one for the hints of other processes, which come by a connection of their own."""
+    """Return an outage for the hints of other processes, which use their own connection."""
     return Outage("Hints of other processes are heard again")

@@ -1,1 +1,1 @@
-"""Deliveries to the receivers of callers."""
+"""Delivers webhooks to the URLs that callers gave."""

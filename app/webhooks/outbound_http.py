@@ -1,8 +1,8 @@
-"""The calls that this server makes to URLs of its users: only to hosts that everybody could call.
+"""Calls URLs of users, and only hosts that are public.
 
-A URL is taken apart once, its host is resolved once, all of its addresses are checked, and the connection goes to one
-of those. So neither a second reading of the URL nor a second answer of the name server leads anywhere else. TLS and the
-`Host` header keep the name. Proxies of the environment are not asked, and redirects are not followed.
+A URL is parsed once, its host is resolved once, and all of its addresses are checked. The connection goes to one of
+these addresses, so a second parse or lookup cannot redirect it. TLS and the `Host` header keep the name. Proxies of the
+environment are not used, and redirects are not followed.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ MAX_URL_LENGTH = 2048
 MAX_REPLY_BYTES = 64 * 1024
 RESOLVE_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
-"""For an address behind which there are others to be tried."""
+"""Time limit for an address when others remain to be tried."""
 
 PORTS = frozenset({443, 8443})
 DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -108,7 +108,7 @@ _NUMBER = re.compile(r"([0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 
 
 class Destination(NamedTuple):
-    """A URL that may be called, with the addresses that were checked for it."""
+    """A URL that may be called, with its checked addresses."""
 
     scheme: str
     host: str
@@ -119,11 +119,11 @@ class Destination(NamedTuple):
 
 
 class CallFailed(Exception):
-    """A call got no answer; the text is safe to show to whoever gave the URL."""
+    """A call got no answer; the text is safe to show to the owner of the URL."""
 
 
 async def resolve_host(host: str, port: int) -> Sequence[str]:
-    """Ask the system's resolver, on a thread of its own: one that hangs keeps no thread from anybody else."""
+    """Ask the system's resolver on a new thread, so that a lookup that hangs blocks no other work."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[str]] = loop.create_future()
 
@@ -151,7 +151,7 @@ async def resolve_host(host: str, port: int) -> Sequence[str]:
 
 
 def remembering(resolve: Resolve) -> Resolve:
-    """Asks for each host only once: for checks of many URLs at a time."""
+    """Return a resolver that asks for each host only once, to check many URLs at a time."""
     answers: dict[tuple[str, int], Sequence[str]] = {}
 
     async def remembered(host: str, port: int) -> Sequence[str]:
@@ -163,7 +163,7 @@ def remembering(resolve: Resolve) -> Resolve:
 
 
 def is_public(address: Address) -> bool:
-    """Whether everybody on the internet means the same host by it."""
+    """Return whether the address means the same host everywhere on the internet."""
     address = _unmapped(address)
     if isinstance(address, IPv6Address) and address not in GLOBAL_UNICAST:
         return False
@@ -173,16 +173,16 @@ def is_public(address: Address) -> bool:
 
 
 async def check_webhook_url(url: str, *, allow_private: bool, resolve: Resolve = resolve_host) -> None:
-    """Refuse what this server must not call. Raises InvalidRequest."""
+    """Check that this server may call the URL. Raises InvalidRequest."""
     await find_destination(url, allow_private=allow_private, resolve=resolve)
 
 
 async def find_destination(url: str, *, allow_private: bool, resolve: Resolve = resolve_host) -> Destination:
-    """Take the URL apart and look up where it leads. Raises InvalidRequest.
+    """Parse the URL and resolve its host. Raises InvalidRequest.
 
-    With `allow_private`, addresses of this host and of its networks will do, and so will `http` and any port. Those of
-    one link never will, since clouds show their machines' secrets there, and neither will a private IPv4 address within
-    an IPv6 one, which passes whatever a network does to keep IPv4 addresses apart.
+    `allow_private` allows `http`, any port, and addresses of this host and its networks. Link-local addresses are
+    always refused, since clouds show machines' secrets there. A private IPv4 address within an IPv6 one is also always
+    refused: it would pass whatever a network does to keep IPv4 addresses apart.
     """
     parts, host, port = _checked_parts(url, allow_private)
     addresses = _literal(host)
@@ -209,7 +209,7 @@ async def find_destination(url: str, *, allow_private: bool, resolve: Resolve = 
 
 
 def host_of(url: str) -> str:
-    """What may be logged of a URL: paths and queries may hold secrets."""
+    """Return the host of a URL, which may be logged. Paths and queries may hold secrets."""
     try:
         return urlsplit(url).hostname or UNKNOWN_HOST
     except ValueError:
@@ -217,12 +217,15 @@ def host_of(url: str) -> str:
 
 
 def certificate_checks() -> ssl.SSLContext:
-    """Trusts what the system trusts, or `SSL_CERT_FILE` and `SSL_CERT_DIR`. Reads files, so make one and keep it."""
+    """Return a TLS context that trusts the system's certificates, or `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+
+    It reads files, so make one context and keep it.
+    """
     return httpcore2.default_ssl_context()
 
 
 async def post(destination: Destination, body: bytes, headers: Mapping[str, str], checks: ssl.SSLContext) -> int:
-    """POST to one of the checked addresses, at most MAX_REPLY_BYTES of the answer are read; its status.
+    """POST to one of the checked addresses and return the status. Reads at most MAX_REPLY_BYTES of the answer.
 
     Raises CallFailed. Sets no time limit.
     """
@@ -256,7 +259,7 @@ async def post(destination: Destination, body: bytes, headers: Mapping[str, str]
 
 
 class _PinnedBackend(httpcore2.AnyIOBackend):
-    """Connects to the addresses that it was given, whatever name is asked for."""
+    """Connects to its given addresses, whatever name is requested."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self._addresses = addresses
@@ -269,7 +272,7 @@ class _PinnedBackend(httpcore2.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """The first address that can be reached. Nothing was sent before, so the next one may be tried."""
+        """Connect to the first reachable address. Nothing has been sent yet, so trying the next address is safe."""
         *others, last = self._addresses
         for address in others:
             with suppress(httpcore2.ConnectError, httpcore2.ConnectTimeout):
@@ -282,7 +285,7 @@ def _refused(why: str) -> InvalidRequest:
 
 
 def _checked_parts(url: str, allow_private: bool) -> tuple[SplitResult, str, int]:
-    """What can be told from the text alone. Two readers of one URL must not differ, so odd ones are refused."""
+    """Check what the text alone shows. Refuse unusual URLs, since two parsers could read them differently."""
     if len(url) > MAX_URL_LENGTH:
         raise _refused(f"at most {MAX_URL_LENGTH} characters are allowed")
     if not all("!" <= character <= "~" and character != "\\" for character in url):
@@ -307,9 +310,9 @@ def _checked_parts(url: str, allow_private: bool) -> tuple[SplitResult, str, int
 
 
 def _is_host(host: str) -> bool:
-    """Whether it is a name or an address in the usual form.
+    """Return whether it is a name or an address in the usual form.
 
-    The system's resolver takes `2130706433`, `0177.1` and `0x7f.1` for addresses; so does nobody who means well.
+    The system's resolver also takes `2130706433`, `0177.1` and `0x7f.1` for addresses. Only attackers use these forms.
     """
     if ":" in host or _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]):
         return bool(_literal(host))
@@ -317,12 +320,12 @@ def _is_host(host: str) -> bool:
 
 
 def _written(host: str) -> str:
-    """As it stands in a URL."""
+    """Return the host as a URL writes it."""
     return f"[{host}]" if ":" in host else host
 
 
 def _literal(host: str) -> tuple[str, ...]:
-    """The host if it is an address itself, without a zone."""
+    """Return the host as an address without a zone; None if it is a name."""
     try:
         return () if "%" in host else (str(ip_address(host)),)
     except ValueError:
@@ -334,7 +337,7 @@ def _unmapped(address: Address) -> Address:
 
 
 def _ipv4_within(address: Address) -> list[IPv4Address]:
-    """Return the IPv4 addresses that packets for an IPv6 one may be sent on to; none for most."""
+    """Return the IPv4 addresses to which packets for an IPv6 address may be forwarded; most have none."""
     if isinstance(address, IPv4Address) or address in (IPv6Address("::"), IPv6Address("::1")):
         return []
     bits = int(address)

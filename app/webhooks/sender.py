@@ -1,7 +1,7 @@
-"""Tells the URLs that were given with messages what became of these, in the form of Standard Webhooks.
+"""Sends webhooks about messages to the URLs given with them, in the form of Standard Webhooks.
 
-Every process may do so at the same time: a claim in the store is good for longer than a try can take. A process that
-dies between a try and its note sends the same `webhook-id` again, so receivers keep the ids that they have seen.
+Every process may send at the same time: a claim in the store lasts longer than a try can take. If a process dies
+between a try and its record, the same `webhook-id` is sent again. Receivers therefore keep the ids that they have seen.
 """
 
 import asyncio
@@ -33,15 +33,15 @@ from .outbound_http import (
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
-"""Between a failed try and the next one; after the last of these a delivery has failed."""
+"""Seconds between a failed try and the next one; when the try after the last one fails, the delivery has failed."""
 
 TRY_SECONDS = 15.0
 LEASE_SECONDS = 2 * TRY_SECONDS
-"""How long a claim is good for: a try and the note of it, with time to spare."""
+"""How long a claim lasts: a try and its record, with time to spare."""
 
 POLL_SECONDS = 1.0
 STOP_SECONDS = 1.0
-"""How long tries that are under way may go on when the process stops; one that is cut is made again."""
+"""How long tries may go on when the process stops; a cancelled try is made again."""
 
 PARALLEL = 32
 GONE = 410
@@ -50,7 +50,10 @@ USER_AGENT = "agent-queue-system"
 
 
 class WebhookSender:
-    """Sends what is due, so many at a time, in a loop of its own that no error ends and no run waits for."""
+    """Sends due deliveries, a limited number at a time, in its own loop.
+
+    No error ends the loop, and no run waits for it.
+    """
 
     def __init__(
         self, store: WebhookStore, settings: Settings, *, outage: Outage, resolve: Resolve = resolve_host
@@ -66,16 +69,16 @@ class WebhookSender:
 
     @property
     def enabled(self) -> bool:
-        """Whether there is a secret to sign with; without one nothing is sent."""
+        """Return whether there is a secret to sign with; without a secret nothing is sent."""
         return bool(self._keys)
 
     def start(self) -> None:
-        """Begin to send; does nothing without a secret."""
+        """Begin to send; do nothing without a secret."""
         if self.enabled:
             self._loop = asyncio.create_task(self._repeat(), name="webhooks")
 
     async def stop(self) -> None:
-        """Take no more, and end tries that do not end by themselves; a second call does nothing."""
+        """Claim no more deliveries, and cancel tries that exceed the grace; a second call does nothing."""
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
@@ -87,7 +90,7 @@ class WebhookSender:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def send_due(self) -> int:
-        """Take as many deliveries as there is room for and begin to send them; how many."""
+        """Claim as many deliveries as there are free slots and begin to send them. Return how many."""
         if self._checks is None:
             self._checks = await asyncio.to_thread(certificate_checks)
         taken = await self._store.claim_deliveries(PARALLEL - len(self._sending), lease_seconds=LEASE_SECONDS)
@@ -113,7 +116,7 @@ class WebhookSender:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _send(self, delivery: Delivery, checks: ssl.SSLContext) -> None:
-        """One try and the note of it."""
+        """Make one try and record it."""
         try:
             attempt = await self._attempt(delivery, checks)
             next_in = self._next_in(delivery, attempt)
@@ -142,7 +145,7 @@ class WebhookSender:
             )
 
     async def _attempt(self, delivery: Delivery, checks: ssl.SSLContext) -> DeliveryAttempt:
-        """One try. Errors become the attempt's text, which the tenant may read."""
+        """Make one try. Errors become the attempt's text, which the tenant may read."""
         at = datetime.now(UTC)
         status = None
         try:
@@ -154,13 +157,13 @@ class WebhookSender:
         except (CallFailed, InvalidRequest) as failure:
             error = str(failure)
         except Exception:
-            # It has to be noted like any other, or it would be tried for ever.
+            # Record it like any other error, or it would be tried for ever.
             logger.exception("Webhook's try broke: id=%s", delivery.id)
             error = "Something went wrong in the server that sends it; its log has the details."
         return DeliveryAttempt(at=at, status=status, error=error)
 
     async def _call(self, delivery: Delivery, at: datetime, checks: ssl.SSLContext) -> int:
-        """POST it; the status of the answer."""
+        """POST the delivery and return the status of the answer."""
         body = body_of(delivery)
         headers = {
             "Content-Type": CONTENT_TYPE,
@@ -172,14 +175,14 @@ class WebhookSender:
 
     @staticmethod
     def _next_in(delivery: Delivery, attempt: DeliveryAttempt) -> float | None:
-        """Seconds to the next try, None for none."""
+        """Return the seconds to the next try; None if there is none."""
         if attempt.error is None or attempt.status == GONE or delivery.tries > len(RETRY_SECONDS):
             return None
         return RETRY_SECONDS[delivery.tries - 1]
 
 
 def body_of(delivery: Delivery) -> bytes:
-    """What is sent, the same in every try."""
+    """Return the body, the same in every try."""
     event = json.loads(delivery.data)
     content = {
         "type": f"message.{delivery.event}",
@@ -190,7 +193,7 @@ def body_of(delivery: Delivery) -> bytes:
 
 
 def signed(id: str, at: datetime, body: bytes, keys: Iterable[bytes]) -> dict[str, str]:
-    """The headers that prove where it comes from and when it was sent, with one signature a key."""
+    """Return the headers that prove the sender and the time, with one signature per key."""
     timestamp = str(int(at.timestamp()))
     content = f"{id}.{timestamp}.".encode() + body
     signatures = (base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode() for key in keys)
