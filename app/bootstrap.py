@@ -136,7 +136,7 @@ class AgentLoader:
         return load
 
     async def _load_chat(self) -> Agent:
-        await self._queue_id()  # raises while the store is away, before anything is begun that is begun once
+        await self._queue_id()  # raises while the store is away, before steps that run only once
         settings = self._settings
         importing = asyncio.to_thread(_import, "builtin", "langgraph", "model_client")
         if settings.uses_embedded_model:
@@ -243,7 +243,7 @@ class Runtime:
         self._draining: asyncio.Task[None] | None = None
         self._store = store or make_store(settings)
         outage = Outage("The database can be used again")
-        # Synchronous nodes run on threads; each message may have one, and short work of libraries must find one too.
+        # Each message's synchronous nodes may need a thread, and short work of libraries needs one too.
         self.agent_loop = AgentLoop(
             threads=settings.worker_concurrency + SPARE_THREADS,
             run_threads=1 + SPARE_THREADS,
@@ -322,7 +322,7 @@ class Runtime:
 
 
 TELL_SECONDS = 5.0
-"""Time between two log lines about an engine that is waited for."""
+"""Seconds between two log lines while the start waits for an engine."""
 
 TRY_AGAIN_SECONDS = 0.5
 

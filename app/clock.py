@@ -31,7 +31,7 @@ NOTE_MS = 5_000
 """How often processes note the time in the store, for those that start later."""
 
 SKEW_MS = 1_000
-"""How far another process's time may be ahead and still be taken for a matter of precision."""
+"""How far another process's time may be ahead and still count as imprecision."""
 
 _ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -101,7 +101,7 @@ class ClockState(NamedTuple):
     """The stored state of the store's time. All times are milliseconds."""
 
     epoch: int = 0
-    """Number of steps that were corrected. Who changes the state names the epoch that the change is based on."""
+    """Number of corrected steps. A change of the state names the epoch that it is based on."""
 
     correction: int = 0
     """Store time minus reference at `since`; it wears off from then on."""
@@ -139,7 +139,7 @@ class Sample(NamedTuple):
 
 
 class _View(NamedTuple):
-    """What a process knows: the state, reference minus elapsed, and when it was read."""
+    """The state that a process knows, reference minus elapsed, and when the state was read."""
 
     state: ClockState
     ahead: float
@@ -183,7 +183,7 @@ class SteadyClock(Clock):
 
     @override
     def witness(self, moment: int) -> None:
-        if moment - self.now() < SKEW_MS:  # what is further ahead is no matter of precision
+        if moment - self.now() < SKEW_MS:  # a larger lead is an error, not imprecision
             with self._lock:
                 self._last = max(self._last, moment)
 
@@ -223,10 +223,10 @@ class SteadyClock(Clock):
         wanted = expected - elapsed - state.correction_at(elapsed + (lowest + highest) / 2)
         nearest = min(max(wanted, lowest), highest)
         gap = nearest - wanted
-        # A correction that this process does not know of may have worn off since its last reading.
+        # A correction unknown to this process may have worn off since its last reading.
         rate = DRIFT if state.epoch == known.state.epoch else DRIFT + SLEW
         if abs(gap) > STEP_MS + rate * (elapsed - known.taken):
-            # Others noted the time of just now while this process stood still, perhaps with its whole host.
+            # Other processes noted the time while this process, perhaps with its host, was suspended.
             stood_still = gap > 0 and expected + STEP_MS < state.seen and expected + gap - state.seen < 2 * NOTE_MS
             if not stood_still:
                 return self._corrected(sample, max(expected, state.seen), elapsed + nearest)

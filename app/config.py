@@ -22,7 +22,7 @@ EMBEDDED_MODEL_NAME = "embedded"
 PLACEHOLDER_KEY = "your-openai-api-key-here"
 SIGNING_PREFIX = "whsec_"
 MAX_KEEPALIVE_SECONDS = 15.0
-"""Proxies cut silent connections; no setting makes a stream more silent than this."""
+"""Maximum silence of a stream, whatever the settings: proxies cut silent connections."""
 
 SQLITE_IN_MEMORY = re.compile(r"sqlite:/*(?:file:)?:memory:(?:\?.*)?", re.IGNORECASE)
 """Other spellings of `memory://`: what SQLite and SQLAlchemy call a database without a file."""
@@ -36,7 +36,7 @@ TypeNames = Annotated[tuple[str, ...], NoDecode]
 TYPE_NAME = re.compile(r"[^\s:,/]+(?::[^\s:,./]+)?")
 
 NEAR = 0.75
-"""From 0 to 1: how alike a name of `.env` and a setting's name must be, as difflib measures it, to be taken for it."""
+"""Minimum similarity (0 to 1, by difflib) at which a name of `.env` counts as a misspelt setting."""
 
 NAMES_OF_OPENAI = frozenset(("OPENAI_API_BASE", "OPENAI_API_TYPE", "OPENAI_API_VERSION"))
 """Variables that LangChain's client for OpenAI and Azure reads; graphs may need them."""
@@ -135,7 +135,7 @@ class Settings(BaseSettings):
             if not (name and equals and module and colon and attribute):
                 raise ValueError("expected name=module:attribute, separated by commas")
             if name in agents:
-                raise ValueError(f"the name {name!r} stands twice")
+                raise ValueError(f"the name {name!r} appears twice")
             agents[name] = path
         return agents
 

@@ -170,8 +170,8 @@ class SelectionMoved(Conflict):
 
     def __init__(self, expected: int, found: int) -> None:
         super().__init__(
-            f"The filter means {found} message{'' if found == 1 else 's'}, not {expected}. Nothing was changed; look "
-            "again first."
+            f"The filter selects {found} message{'' if found == 1 else 's'}, not {expected}. Nothing was changed; list "
+            "the messages again first."
         )
 
 
@@ -271,7 +271,7 @@ class MemoryDamaged(StoreUnavailable):
     """The file of the agents' memory cannot be read."""
 
     public = (
-        "The file of what agents remember is damaged. Messages wait until it is restored from a backup or moved away."
+        "The file of the agents' memory is damaged. Messages wait until it is restored from a backup or moved away."
     )
     state = public
 
@@ -281,7 +281,7 @@ class MemoryClosed(StoreUnavailable):
 
     code = "memory_closed"
     public = (
-        "What agents remember is deleted with these messages, and this process does not have it open. Nothing was "
+        "The agents' memory of these messages must be deleted too, and this process does not have it open. Nothing was "
         "deleted; ask a process that runs agents, once it is ready."
     )
 

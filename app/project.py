@@ -151,7 +151,7 @@ def _declared_folders(pyproject: Path) -> list[str]:
         found += [str(Path(each).parent) for each in hatch.get("wheel", {}).get("packages", [])]
         found += [each.get("from") for each in tool.get("poetry", {}).get("packages", [])]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return []  # installing the project tells what is wrong with the file
+        return []  # installing the project reports what is wrong with the file
     return [each for each in found if isinstance(each, str)]
 
 
@@ -162,7 +162,7 @@ def _is_variable(item: tuple[str, object]) -> bool:
 
 
 def _is_installed(requirement: str) -> bool:
-    """Return whether some version of a package is installed; True for what is no package's name."""
+    """Return whether some version of a package is installed; True for a text that is no package's name."""
     name = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=\s*(?:$|[\[<>=!~;@]))", requirement)
     if name is None:
         return True

@@ -48,18 +48,18 @@ from .webhooks.outbound_http import Resolve, check_webhook_url, remembering, res
 logger = logging.getLogger(__name__)
 
 MAX_SELECTED = 1_000
-"""So many messages may be changed at once."""
+"""Maximum number of messages in one change."""
 
 CANCELLED_AT_ONCE = 16
-"""So many of them are cancelled at a time: what others ask of the store comes between."""
+"""Maximum number of cancels under way at a time, so that other callers of the store get their turn."""
 
 MAX_RUN_AHEAD = timedelta(days=366)
-"""So far ahead may a message be put off."""
+"""Maximum delay of a message."""
 
 UNFINISHED = frozenset(MessageState) - TERMINAL
 FAILED = frozenset({MessageState.FAILED})
 NO_FENCE = -1
-"""The fence of no message: what comes with it is answered only if it was carried out before."""
+"""No message has this fence: a call with it can only repeat the answer of an earlier call."""
 
 NOBODY = ""
 """A memory key that no conversation has."""
@@ -105,7 +105,7 @@ class QueueManager:
         try:
             await self._check(wanted, batch)
         except InvalidRequest:
-            # What was right when it came first may be wrong by now, such as a time: it is answered as it was then.
+            # A repeated request may be invalid by now, such as its time. It still gets its first answer.
             if request is None or (replayed := await self._replay(new, request)) is None:
                 raise
             return replayed
@@ -132,7 +132,7 @@ class QueueManager:
         for at, each in enumerate(wanted):
             name = f"{_within(batch, at)}run_at"
             if each.run_at is not None and each.run_at < now:
-                raise InvalidRequest(f"{name}: expected a time to come", field=name)
+                raise InvalidRequest(f"{name}: expected a time in the future", field=name)
             if each.run_at is not None and each.run_at > now + MAX_RUN_AHEAD:
                 raise InvalidRequest(f"{name}: expected a time within a year", field=name)
             url = each.webhook_url
@@ -156,7 +156,7 @@ class QueueManager:
         asking = [each._replace(if_busy=IfBusy.ENQUEUE) for each in new]
         try:
             return await self._store.add(asking, max_queued=0, key=request)
-        except QueueFull:  # nothing is ever accepted into a queue for none
+        except QueueFull:  # with a limit of 0, only a replay succeeds
             return None
 
     # Readers
@@ -235,7 +235,7 @@ class QueueManager:
         try:
             value = resume_value(message, answer)
         except (InvalidRequest, NotInterrupted):
-            # The answer may have been taken already, and the message be elsewhere or ask something else by now.
+            # A replay: the message may have taken the answer already and moved on.
             if request is None:
                 raise
             try:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Ends of lines, controls of terminals, changes of the direction of writing, and what UTF-8 cannot carry."""
+"""Line ends, terminal controls, changes of the writing direction, and code points that UTF-8 cannot carry."""
 
 MAX_JSON_DEPTH = 100
 """Levels of a value that are shown. Many writers and readers of JSON refuse more than some 200."""

@@ -51,7 +51,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The message failed for good. `error` is safe to show, `code` is stable, `fingerprint` names the kind of failure."""
+    """The message failed for good. `error` is safe to show, `code` is stable, `fingerprint` names the kind."""
 
     error: str
     code: str

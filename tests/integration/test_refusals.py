@@ -80,7 +80,7 @@ async def test_a_filter_that_means_one_message_says_so(quiet: LiveServer) -> Non
     await quiet.submit()
     body = {"filter": {"state": "queued"}, "expected_count": 5}
     problem = check_problem(await quiet.client.post("/messages/cancel", json=body), 409, "selection_moved")
-    assert problem["detail"].startswith("The filter means 1 message, not 5.")
+    assert problem["detail"].startswith("The filter selects 1 message, not 5.")
 
 
 @pytest.mark.parametrize("path", ["/message", "/queue%0A"])
