@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Collection
 from contextlib import aclosing
 from typing import Any, NamedTuple, TypedDict
 
@@ -75,6 +76,8 @@ class Attempt:
         self.drain = Drain()
         self.hanging = asyncio.Event()
         self.received: list[tuple[str, str]] = []
+        self.failed: str | None = None
+        """The node that failed."""
 
     async def point(self, name: str, number: int) -> None:
         """Let the fault happen if this is its point, once."""
@@ -82,6 +85,7 @@ class Attempt:
             return
         self.at = None
         if self.how == "fail":
+            self.failed = name
             raise Broken
         if self.how == "drain":
             self.drain.request()
@@ -96,8 +100,19 @@ class Asking:
     def __init__(self, shape: str, same_text: bool) -> None:
         self.same_text = same_text
         self.questions = SHAPES[shape]
+        self.inside = {"c": ("a", "b")} if shape == "nested" else {}
+        """The nodes of graphs that run beside a node."""
         self.attempts: dict[int, Attempt] = {}
         self.graph = getattr(self, f"_{shape}")()
+
+    def cut_off_in(self, attempt: Attempt) -> Collection[str]:
+        """The nodes that may have been cut off before what they took was saved.
+
+        LangGraph saves what the tasks beside a failed one have done, but it cancels a graph that runs in such a task.
+        """
+        if attempt.hanging.is_set():
+            return self.questions
+        return self.inside.get(attempt.failed or "", ())
 
     async def asks(self, name: str) -> dict[str, Any]:
         """Ask this node's questions, one after the other."""
@@ -174,8 +189,8 @@ async def run_attempt(agent: LangGraphAgent, fence: int, resume: dict[str, Any] 
 class Human:
     """Answers what is asked, each question with an answer of its own, and knows which answers count.
 
-    An answer counts from when it is given. One that a node took in an attempt that was not cut off is saved. The others
-    are gone when the message has failed for good and is put back, and only those may be asked for again.
+    An answer counts from when it is given. An answer that a node took is saved, unless that node was cut off. Answers
+    that are not saved are gone when the message has failed for good and is put back; only they may be asked for again.
     """
 
     def __init__(self) -> None:
@@ -198,12 +213,12 @@ class Human:
         again = {question["value"]["key"] for question in asked} & self._counting.keys()
         assert not again, f"asked again although answered: {again}"
 
-    def compare_received(self, received: list[tuple[str, str]], *, cut_off: bool) -> None:
-        """Make sure that each question of an attempt got the answer that counts."""
+    def compare_received(self, received: list[tuple[str, str]], cut_off: Collection[str]) -> None:
+        """Make sure that each question of an attempt got the answer that counts; these nodes were cut off in it."""
         for key, value in received:
             assert value in self.answers.get(key, ()), f"{key} got what was never answered to it: {value}"
             assert self._counting.setdefault(key, value) == value, f"{key} got another answer than before: {value}"
-            if not cut_off:
+            if key.partition(" ")[0] not in cut_off:
                 self._saved.add(key)
 
     def put_back(self) -> None:
@@ -258,7 +273,7 @@ class Play:
             if step.how == "stop":
                 running.cancel()
                 await asyncio.wait([running])
-        self.human.compare_received(attempt.received, cut_off=attempt.hanging.is_set())
+        self.human.compare_received(attempt.received, self.graph.cut_off_in(attempt))
         if attempt.hanging.is_set():
             return False
         try:
