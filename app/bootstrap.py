@@ -179,7 +179,7 @@ class AgentLoader:
 
 
 def _import(*modules: str) -> None:
-    """Import the modules off the event loop, before they are imported by name: LangGraph takes seconds."""
+    """Import modules of the agents ahead of their use. Call it off the event loop: LangGraph takes seconds."""
     for module in modules:
         importlib.import_module(f".agents.{module}", __package__)
 
@@ -280,7 +280,7 @@ class Runtime:
         )
 
     def begin_stop(self) -> None:
-        """Send readers elsewhere, claim no more, and drain the worker. The grace counts from this call."""
+        """Send readers elsewhere, claim no more, and drain the worker. The grace period starts with this call."""
         self.streams.close()
         if self._draining is None:
             self.worker.begin_stop()

@@ -244,7 +244,7 @@ class SteadyClock(Clock):
         return sample.state._replace(boot=self.host.boot, ahead=round(view.ahead), noted=sample.ended)
 
     def _note(self, sample: Sample, view: _View) -> ClockState | None:
-        """Return the state with what a later process should know, if the stored note is too old."""
+        """Return the state, brought up to date for later processes; None if the stored note is recent enough."""
         seen = round(view.store_time(sample.ended))
         if seen < sample.state.seen + NOTE_MS:
             return None

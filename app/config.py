@@ -281,7 +281,7 @@ def share_environment(settings: Settings, env_file: str = ".env") -> None:
 
 
 def _explain(error: dict[str, object]) -> str:
-    """Return one line of a validation error, without the value of a secret."""
+    """Explain one validation error on one line, without the value of a secret."""
     message = str(error["msg"]).removeprefix("Value error, ")
     location = error["loc"]
     if not isinstance(location, tuple) or not location:

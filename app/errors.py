@@ -77,7 +77,7 @@ class NotFound(AgentQueueError):
 
 
 class MessageNotFound(NotFound):
-    """No message with this id."""
+    """There is no message with this id."""
 
     code = "message_not_found"
 
@@ -86,7 +86,7 @@ class MessageNotFound(NotFound):
 
 
 class ThreadNotFound(NotFound):
-    """No thread with this id."""
+    """There is no thread with this id."""
 
     code = "thread_not_found"
 
@@ -164,7 +164,7 @@ class ThreadBusy(Conflict):
 
 
 class SelectionMoved(Conflict):
-    """A filter selects another number of messages than the caller expected."""
+    """A filter selects a different number of messages than the caller expected."""
 
     code = "selection_moved"
 
@@ -203,7 +203,7 @@ class AgentUnavailable(AgentQueueError):
 
 
 class StateNotStorable(AgentQueueError):
-    """A graph's state has a value that no checkpoint can hold; `place` is where, empty for the value itself."""
+    """A graph's state has a value that no checkpoint can hold. `place` names it; empty if that is the whole value."""
 
     code = "state_not_storable"
 
@@ -309,7 +309,7 @@ class StoreIncompatible(StoreError):
 
 
 class ConfigurationError(AgentQueueError):
-    """A setting that cannot work; the text says which, what was expected and what came."""
+    """A setting that cannot work. The text says which one, what was expected and what was given."""
 
     code = "configuration_error"
 

@@ -336,7 +336,7 @@ class QueueManager:
 
 
 def _within(batch: bool, at: int) -> str:
-    """Return the prefix of a message's field name."""
+    """Return what precedes a field name in errors: the message's place in its batch; empty outside a batch."""
     return f"messages.{at}." if batch else ""
 
 

@@ -63,7 +63,7 @@ def _decoded(text: str) -> str:
 
 
 def _unfinished(text: str) -> int:
-    """Return how many items at the end may begin an unfinished character."""
+    """Return how many code points at the end of the text may be the start of an unfinished character."""
     if "\ud800" <= text[-1:] <= "\udbff":
         return 1
     last = _LAST_BYTES.search(text)

@@ -91,7 +91,7 @@ class AgentLoop:
                 await asyncio.wrap_future(self._ended)
 
     def post(self, call: Callable[[], object]) -> None:
-        """Have the loop call this soon."""
+        """Make the loop run `call` soon."""
         self._to_agents.post(call)
 
     async def call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -200,7 +200,7 @@ class AgentLoop:
         )
 
     def _place_of(self, run: AgentRun) -> str:
-        """Return where a run is that the blocked loop cannot stop; empty if the loop is not blocked."""
+        """Return where a run is stuck, if the loop is blocked and cannot stop the run; otherwise an empty text."""
         if not self.blocked:
             return ""
         return self._where() if run is self._current_run() else f"the loop, which another run blocks: {self._blocking}"

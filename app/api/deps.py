@@ -71,7 +71,7 @@ async def body_of(request: Request, model: type[B]) -> B:
 
 
 def described_body(model: type[BaseModel], *headers: dict[str, Any]) -> dict[str, Any]:
-    """Return the description of a body that is read by `body_of`, and of headers that the endpoint reads itself."""
+    """Return the OpenAPI description of a body that `body_of` reads, and of headers that the endpoint itself reads."""
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     described: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
     return {**described, "parameters": list(headers)} if headers else described

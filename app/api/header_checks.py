@@ -118,7 +118,7 @@ def _counted(receive: Receive, max_bytes: int) -> Receive:
 
 
 def _without_body(send: Send) -> Send:
-    """Send the head of each response only."""
+    """Return a `send` that sends only the head of each response."""
 
     async def send_head(message: Message) -> None:
         if message["type"] == "http.response.body":

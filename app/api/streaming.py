@@ -175,7 +175,7 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def _event_id(text: str, field: str) -> int:
-    """Return the event id in this text of a client. Raises InvalidRequest."""
+    """Return the event id that a client sent as text. Raises InvalidRequest."""
     if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= MAX_EVENT_ID):
         raise InvalidRequest(f"{field}: expected the id of an event, a whole number", field=field)
     return int(text)

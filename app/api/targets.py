@@ -29,7 +29,10 @@ class Target(NamedTuple):
 
 
 def target_of(route: BaseRoute, endpoint: ASGIApp) -> Target:
-    """Return the target of a route that this endpoint serves. Raises LookupError if the route declares no scope."""
+    """Return the target of a route, with the endpoint that serves it.
+
+    Raises LookupError if the route declares no scope, or is of an unknown kind.
+    """
     match route:
         case APIRoute():
             return Target(endpoint, scope_of(route.endpoint), frozenset(_declared(route.dependant)))

@@ -37,7 +37,7 @@ class Connection(Protocol):
         """Return how many bytes were given to it and are not yet sent."""
 
     def abort(self) -> None:
-        """Close it at once and drop what is not yet sent."""
+        """Close the connection at once, and drop what is not yet sent."""
 
 
 class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):

@@ -205,7 +205,7 @@ class FencedRedisSaver(FencedSaver):
             return {key.decode()[len(first) :] async for key in self._client.scan_iter(f"{first}*", SCAN_COUNT)}
 
     async def _names(self, thread_id: str) -> Sequence[tuple[str, str]]:
-        """Return namespace and id of all checkpoints."""
+        """Return the namespace and the id of each checkpoint of a thread."""
         found = await self._call("ZRANGEBYLEX", keys_of(thread_id)[1], "[c\0", "(c\1")
         return [(namespace, checkpoint_id) for namespace, checkpoint_id in map(parts_of, found)]
 

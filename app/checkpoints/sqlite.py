@@ -254,7 +254,7 @@ class FencedSqliteSaver(FencedSaver):
             raise
 
     def _let_go(self, error: StoreUnavailable) -> None:
-        """Disconnect if the file itself is faulty, so that another file can replace it."""
+        """Note damage to the file. Disconnect unless the file is only in use, so that another file can replace it."""
         self._damage = error if isinstance(error, MemoryDamaged) else self._damage
         if self._path is not None and _code(error.__cause__) not in IN_USE:
             self._disconnect()

@@ -40,7 +40,7 @@ class NewEvent(NamedTuple):
 
     @classmethod
     def processing(cls, attempt: int) -> Self:
-        """Return the event that a worker has begun this attempt."""
+        """Return the event that says a worker has begun this attempt."""
         return cls.of(EventType.PROCESSING, state=MessageState.PROCESSING, attempt=attempt)
 
     @classmethod

@@ -57,7 +57,7 @@ def text_of(error: BaseException) -> str:
 
 
 def described(error: BaseException) -> str:
-    """Return the error's class and the beginning of its text, if any; for a group also its first member's."""
+    """Return the error's class and the beginning of its text, if any. For a group, add those of its first member."""
     text = with_class(error)
     if not is_group(error):
         return text

@@ -197,7 +197,8 @@ class QueryStore(Protocol):
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
         """Return messages with their queue positions, newest first. The cursor is (number, "") of the last one seen.
 
-        Returns fewer than `limit` also when their texts reach PAGE_TEXT_LENGTH, but at least one if there is one.
+        A page also ends before `limit` when its texts reach PAGE_TEXT_LENGTH. It has at least one message if any is
+        left.
         """
 
     async def list_attempts(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
@@ -210,9 +211,9 @@ class QueryStore(Protocol):
         """Return failed messages grouped by fingerprint, the group with the latest failure first."""
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
-        """Return totals by state, and at most `limit` queued (in claim order) and processing messages (oldest first).
+        """Return totals by state, queued messages in claim order, and processing messages, oldest first.
 
-        Either list ends early when its texts reach PAGE_TEXT_LENGTH.
+        Each list has at most `limit` messages, and ends early when its texts reach PAGE_TEXT_LENGTH.
         """
 
     async def throughput(self) -> Throughput:
@@ -275,9 +276,9 @@ class WebhookStore(Protocol):
     """
 
     async def claim_deliveries(self, limit: int, *, lease_seconds: float) -> list[Delivery]:
-        """Claim pending deliveries that are due, the most overdue first; `tries` is raised by one.
+        """Claim pending deliveries that are due, the most overdue first, and raise their `tries` by one.
 
-        They are due again when the lease is over, so that none is lost with the process that claimed it.
+        A claimed delivery is due again when its lease ends, so none is lost with the process that claimed it.
         """
 
     async def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:

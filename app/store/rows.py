@@ -84,7 +84,7 @@ def to_message(row: Sequence[Any], queue_position: int | None = None) -> Message
 
 
 def requeued(message: Message, number: int, thread_number: int, readiness: str, fence: int) -> Message:
-    """Return a dead letter as it is after it was put back into the queue, without its position."""
+    """Return a dead letter in its new state, back in the queue. Its position is not set."""
     return message._replace(
         number=number,
         thread_number=thread_number,

@@ -14,7 +14,7 @@ class ProblemError(BaseModel):
 
 
 class Problem(BaseModel):
-    """A problem of RFC 9457. `code` is stable, `detail` says what to do, `state` is that of the message."""
+    """A problem as RFC 9457 defines it. `code` is stable, `detail` says what to do, `state` is the message's state."""
 
     model_config = example(
         type="about:blank",

@@ -101,7 +101,7 @@ class QueueState(BaseModel):
 
 
 class WorkerList(BaseModel):
-    """Processes on all hosts that run messages, oldest first. Those without a heartbeat for a lease are left out."""
+    """Processes that run messages, on all hosts, oldest first. Those without a heartbeat for a lease are left out."""
 
     model_config = example(
         workers=[

@@ -1,4 +1,4 @@
-"""Change the state of messages, under the locks of their threads and then of the messages."""
+"""Change the state of messages. Their threads are locked first, then the messages."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from .session import Rows, Session, Step, step
 
 
 class Writes(PostgresReads):
-    """Base class of everything that writes, in transactions of its own. `touched` has the topics to hint at afterwards.
+    """Base class of all that writes. It opens its own transactions; `touched` has the topics to hint at after them.
 
     Locks are taken in one order: threads before messages, each sorted by their keys.
     """

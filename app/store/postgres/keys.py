@@ -15,7 +15,7 @@ KEY_MS = KEY_SECONDS * 1000
 
 
 class KnownKey(NamedTuple):
-    """A key that was used before. `receipts` is a JSON array."""
+    """A request key that was used before. `receipts` is a JSON array."""
 
     fingerprint: str
     receipts: str

@@ -1,4 +1,4 @@
-"""Run batches: read one moment, write one by one, or write together."""
+"""Run batches: reads on one snapshot, writes in one transaction each, or writes together in one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -69,7 +69,7 @@ class Runner(BatchRunner, ABC):
 
 
 class Reading(Runner):
-    """Run the reads of a batch on one snapshot."""
+    """Runs the reads of a batch on one snapshot."""
 
     @override
     def together(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -78,7 +78,7 @@ class Reading(Runner):
 
 
 class OneByOne(Runner):
-    """Run each operation in a transaction of its own."""
+    """Runs each operation in a transaction of its own."""
 
     def __init__(self, session: Session, publish: Publish) -> None:
         super().__init__(session)
@@ -96,7 +96,7 @@ class OneByOne(Runner):
 
 
 class Together(Runner):
-    """Run all operations of a batch, or of each part of it, in one transaction of few statements."""
+    """Runs a batch in one transaction with few statements, or each part of the batch in its own."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ LISTEN_SECONDS = 1.0
 
 
 def payloads(process: str, topics: Iterable[str]) -> Iterator[str]:
-    """Return JSON arrays of sender and topics, as few as hold all topics."""
+    """Yield JSON arrays of the sender and some topics, each within PAYLOAD_LENGTH, until all topics are sent."""
     gathered = [process]
     length = 0
     for topic in sorted(topics):

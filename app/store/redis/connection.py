@@ -118,7 +118,7 @@ def mapped_errors(mapping: Callable[[Exception], AgentQueueError] = mapped) -> I
 
 
 class CutWhenClosed:
-    """A mixin for redis-py connections, which do not know that uvloop raises RuntimeError on a closed connection."""
+    """A mixin for redis-py connections. It turns uvloop's RuntimeError on a closed connection into ConnectionError."""
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
         """Send a command as redis-py does. Raises ConnectionError."""
@@ -129,7 +129,7 @@ class CutWhenClosed:
 
 
 def cut_when_closed(kind: type[Any]) -> type[Any]:
-    """Return this class of connections with the mixin."""
+    """Return a subclass of this connection class that has the mixin CutWhenClosed."""
     return type(kind.__name__, (CutWhenClosed, kind), {})
 
 
@@ -190,7 +190,7 @@ def pack(*command: Any) -> bytes:
 
 
 def pack_arguments(arguments: tuple[Any, ...]) -> bytes:
-    """Return a part of a command for `packed_command`."""
+    """Return arguments in Redis's wire format without their count, as a part for `packed_command`."""
     return pack(*arguments).partition(b"\n")[2]
 
 

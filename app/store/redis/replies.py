@@ -60,7 +60,7 @@ def delivery_record(columns: Sequence[Any]) -> DeliveryRecord:
 
 
 def failed_attempt(columns: Sequence[Any]) -> FailedAttempt:
-    """Return a failed attempt from an item of the script `list_attempts`, which may have no details."""
+    """Convert an item of the reply of `list_attempts` to a failed attempt. The item may have no details."""
     return to_failed_attempt(columns)
 
 

@@ -50,7 +50,7 @@ class Result(NamedTuple):
 
 
 class BatchRunner(Protocol):
-    """Opens a connection in the thread and runs batches on it."""
+    """Opens a connection in a group commit thread, and runs batches on it."""
 
     def open(self) -> None:
         """Connect. Called first, in the thread."""
@@ -69,7 +69,7 @@ async def joined(thread: threading.Thread) -> None:
 
 
 class GroupCommitThread:
-    """One thread and its queue. Opened and used from one event loop."""
+    """A thread that runs the queued operations of many callers in batches. Opened and used from one event loop."""
 
     def __init__(self, name: str, runner: BatchRunner) -> None:
         self._name = name

@@ -248,9 +248,10 @@ class _TakeBack(BaseException):
 
 
 class Writer(Connected):
-    """Run batches of writes. State changes reach the disk before they are answered; a batch of only tokens may not.
+    """Runs batches of writes. State changes are on disk before they are answered; a batch of only tokens may not be.
 
-    WAL is one log: a durable commit also makes all earlier commits durable. What is on disk is always a prefix.
+    The WAL is one log, so a durable commit also makes all earlier commits durable. The disk never lacks a commit that
+    is older than one it has.
     """
 
     mode = "IMMEDIATE"
