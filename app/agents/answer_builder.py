@@ -284,7 +284,7 @@ class AnswerBuilder:
         return self._shown.get(self._names.get(key, key))
 
     def _shown_before(self, text: str, key: str) -> ModelCall | None:
-        """Find the model call whose text a node copied into its own message, and note the copy's key; None without a call."""
+        """Find the model call whose text a node has copied, and note the copy's key; None if there is none."""
         for name, call in self._shown.items():
             if not call.kept and call.ended and call.text == text:
                 self._names[key] = name
