@@ -279,7 +279,7 @@ async def test_a_blocked_event_loop_blocks_neither_http_nor_limits_nor_cancels(t
     assert "misbehaving.py" not in health
     tried.control.release("block")
     assert (await tried.ended(waiting))["result"] == "fine"
-    await until(lambda: "The event loop of the agents goes on" in tried.server.output, "the log tells the end")
+    await until(lambda: "The event loop of the agents runs again" in tried.server.output, "the log tells the end")
 
 
 async def test_a_blocked_event_loop_does_not_keep_the_process(tried: Tried, settings: Callable[..., Settings]) -> None:
