@@ -250,9 +250,9 @@ def load_settings(env_file: str | None = ".env") -> Settings:
 
 
 def misspelt_settings(env_file: str = ".env") -> dict[str, str]:
-    """Return names of `.env` that are no settings but look like one, each with the nearest setting.
+    """Return the names in `.env` that seem to be misspelt settings, each with the nearest setting.
 
-    Other names are for the graphs, also those that put a prefix before a setting's name (`AZURE_OPENAI_API_KEY`).
+    All other names are for the graphs, and so are names that end in a setting's name (`AZURE_OPENAI_API_KEY`).
     """
     found = dotenv_values(env_file) if Path(env_file).is_file() else {}
     settings = [name.upper() for name in Settings.model_fields]

@@ -217,7 +217,7 @@ class StateNotStorable(AgentQueueError):
         self._reason = reason
 
     def inside(self, channel: str) -> "StateNotStorable":
-        """Return the error with the name of the state's key before the place."""
+        """Return a new error whose place begins with the name of the state's key."""
         joint = "." if self._place and not self._place.startswith("[") else ""
         return StateNotStorable(f"{channel}{joint}{self._place}", self._reason)
 

@@ -48,7 +48,7 @@ class Maintenance:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def rescue(self) -> None:
-        """Take back messages of lost workers, and delete workers without a heartbeat for a lease."""
+        """Take back messages of lost workers. Delete workers that sent no heartbeat for the length of a lease."""
         if rescued := await self._store.rescue():
             logger.warning("Messages taken back from lost workers: count=%d", rescued)
         await self._store.prune_workers(silent_for_seconds=self._settings.lease_seconds)

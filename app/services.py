@@ -27,7 +27,7 @@ class WorkerStatus(Protocol):
 
     @property
     def trouble(self) -> str:
-        """Return what keeps it from running messages, or may soon; an empty text when nothing does."""
+        """Return what keeps the worker from running messages, or soon may keep it; an empty text if nothing does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ class QueueWorker:
 
     @property
     def trouble(self) -> str:
-        """Return what keeps the worker from running messages, or may soon; empty if nothing does."""
+        """Return what keeps the worker from running messages, or soon may keep it; an empty text if nothing does."""
         if not self.beating:
             return "no heartbeat gets through"
         return self._loop.trouble

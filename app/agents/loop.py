@@ -108,7 +108,7 @@ class AgentLoop:
 
     @property
     def exhausted(self) -> bool:
-        """Return whether too much was left behind to begin another run."""
+        """Return whether so many runs and threads were abandoned that no further run may begin."""
         return self.abandoned >= self._max_abandoned
 
     @property

@@ -165,7 +165,7 @@ class AgentRegistry:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Return whether the error's text needs no place or traceback."""
+    """Return whether the error is one of this server's own, whose text needs no place or traceback."""
     return issubclass(type(error), AgentQueueError)
 
 

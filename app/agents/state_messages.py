@@ -33,7 +33,7 @@ def as_json(value: object) -> object:
 
 
 def id_of(message: Any) -> str | None:
-    """Return the id of a message; None if it has none, as without LangGraph's reducer `messages` may hold anything."""
+    """Return the id of a message, None if it has none. Without LangGraph's reducer `messages` may hold anything."""
     found = message.get("id") if isinstance(message, dict) else getattr(message, "id", None)
     return found if isinstance(found, str) else None
 

@@ -141,7 +141,7 @@ async def list_dead_letters(services: ServicesDep, listing: MessageListingDep) -
 )
 @needs(AccessScope.READ)
 async def group_dead_letters(services: ServicesDep, principal: PrincipalDep, limit: Limit = 100) -> Response:
-    """Count the dead letters by how they failed. Other requests take the fingerprint as a filter."""
+    """Count the dead letters by how they failed. Other requests can filter by the fingerprint of such a group."""
     groups = await services.queue.group_dead_letters(principal.tenant, limit=limit)
     return JsonReply(DeadLetterGroups(groups=groups).model_dump_json())
 

@@ -306,7 +306,7 @@ class Session:
         await self._write(answer.model_dump_json())
 
     async def _write(self, text: str) -> None:
-        """Send a frame after those before it. Wait for a slow client; disconnect one that reads nothing."""
+        """Send a frame when earlier frames are sent. Wait for a slow client; disconnect one that reads nothing."""
         message: Message = {"type": "websocket.send", "text": text}
         async with self._turn:
             if self._deaf:

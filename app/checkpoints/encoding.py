@@ -125,9 +125,9 @@ class PortableEncoder:
 
 
 def dumped(value: Any) -> tuple[str, bytes]:
-    """Return the kind of the bytes and the bytes, in LangGraph's format.
+    """Encode a value in LangGraph's format. Return the name of the encoding and the bytes.
 
-    Byte arrays are read back as bytes, as they are inside other values.
+    A bytearray is read back as bytes, as is one inside another value.
     """
     if value is None:
         return "null", b""

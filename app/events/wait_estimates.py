@@ -64,7 +64,10 @@ class WaitEstimates:
         self._hearing.enter_context(moved).on_hint(self.forget)
 
     def forget(self) -> None:
-        """Discard the cached throughput, as often as the limit allows: the queue moved or this process changed it."""
+        """Mark the cached throughput as out of date, when the queue moved or this process changed it.
+
+        It is read again no more often than the limit on reads allows.
+        """
         self._moved = True
 
     async def of(self, message: Message) -> WaitEstimate:

@@ -62,7 +62,7 @@ class NewEvent(NamedTuple):
 
     @classmethod
     def interrupted(cls, *, attempt: int, interrupts: str, expires_at: datetime) -> Self:
-        """Return the event that the agent asks a human; `interrupts` as in `Message.interrupt`."""
+        """Return the event that says that the agent asks a human. `interrupts` has the form of `Message.interrupt`."""
         return cls.of(
             EventType.INTERRUPTED,
             state=MessageState.INTERRUPTED,

@@ -1,4 +1,4 @@
-"""Logs when an engine goes away, seldom while it is away, and when it is back."""
+"""Logs when an engine goes away, from time to time while it is away, and when it is back."""
 
 import logging
 import threading
@@ -49,7 +49,7 @@ class Outage:
         logger.warning(text, *arguments)
 
     def works(self, loop: str) -> None:
-        """Note that a loop works, and log the end of an outage that was told."""
+        """Note that a loop works. Log the end of a logged outage once no other loop fails."""
         if not self._is_told and loop not in self._failing:
             return
         with self._lock:

@@ -66,7 +66,7 @@ def described(error: BaseException) -> str:
 
 
 def with_class(error: BaseException, showing: Callable[[str], str] = str) -> str:
-    """Return the error's class and its text as `showing` gives it; the class alone if the text is blank."""
+    """Return the error's class and what `showing` makes of its text; only the class if the text is blank."""
     text = text_of(error)
     return f"{class_name(error)}: {showing(text)}" if text.strip() else class_name(error)
 

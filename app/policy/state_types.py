@@ -29,7 +29,7 @@ EXPECTED_ERRORS = frozenset({"AttributeError", "TypeError", "KeyError", "Validat
 
 
 class StateTypesRefused(Exception):
-    """A node failed that got plain data in place of an object whose type is not allowed."""
+    """A node failed, probably because it got plain data in place of an object whose type is not allowed."""
 
 
 class StateTypes:

@@ -249,13 +249,13 @@ class UpkeepStore(Protocol):
         """Fail interrupted messages not answered in time; the next of each thread becomes ready. Return how many."""
 
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
-        """Delete all but the terminal event of messages that ended so long ago.
+        """Delete all but the terminal event of messages that ended more than `older_than_seconds` ago.
 
         Returns the number of messages and the memory keys that are no longer needed.
         """
 
     async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
-        """Delete messages that ended so long ago, then threads without messages.
+        """Delete messages that ended more than `older_than_seconds` ago, then threads without messages.
 
         Returns the number of messages and the memory keys that are no longer needed.
         """

@@ -168,7 +168,7 @@ class AcceptWrites(Placing, Keyed):
     def _lock_unfinished(
         self, threads: dict[ThreadKey, list[NewMessage]], counts: dict[ThreadKey, int]
     ) -> dict[ThreadKey, list[Locked]]:
-        """Lock the messages that have to make way, in the order of the threads."""
+        """Lock the unfinished messages that must make way for new ones, in the order of their threads."""
         unfinished: dict[ThreadKey, list[Locked]] = {key: [] for key in threads}
         yielding = {
             key: members

@@ -135,7 +135,7 @@ class Session:
             raise
 
     def notifications(self, timeout: float) -> Iterator[str]:
-        """Iterate over notification payloads until none has come for so many seconds."""
+        """Iterate over the payloads of notifications for so many seconds in all."""
         connection, _ = self._connected
         for notification in connection.notifies(timeout=timeout):
             yield notification.payload

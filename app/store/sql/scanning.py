@@ -14,7 +14,7 @@ LONG_SECONDS = 0.02
 
 
 class ScanPart(NamedTuple):
-    """A part of a scan: up to `limit` messages with `length` characters, of the `window` numbers below `before`."""
+    """A part of a scan: up to `limit` messages of `length` characters in all, from `window` numbers below `before`."""
 
     before: int | None
     window: int

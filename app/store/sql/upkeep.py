@@ -32,7 +32,7 @@ class UpkeepChanges(SharedDuties, Protocol):
         """Carry out `UpkeepStore.prune_keys`."""
 
     def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        """Carry out `UpkeepStore.prune_logs`. The last value is False: nothing else is left."""
+        """Carry out `UpkeepStore.prune_logs`. The last value is always False: no threads are left to prune."""
 
     def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
         """Carry out `UpkeepStore.prune_messages` for `limit` messages and threads. The last value: are threads left?"""

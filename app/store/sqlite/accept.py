@@ -85,7 +85,10 @@ class AcceptWrites(Keyed):
         return Receipt(new.id, number, thread_number, now, readiness, run_at, None, rollback)
 
     def _make_way(self, new: NewMessage, now: int, cleared: Sequence[str]) -> list[str]:
-        """Refuse the new message or cancel those of its thread, by its `if_busy`. Return the ids to roll back."""
+        """Refuse the new message, or cancel the unfinished ones of its thread, as its `if_busy` says.
+
+        Return the ids of the messages to roll back.
+        """
         numbers = self.rows("list_unfinished", tenant=new.tenant, thread_id=new.thread_id)
         if numbers and new.if_busy is IfBusy.REJECT:
             raise ThreadBusy(new.thread_id or "")

@@ -122,7 +122,7 @@ class Changes(SqliteReads):
         self.touched |= {READY, MOVED}
 
     def _note_attempt(self, number: int, failed: Failed | Retry, now: int) -> None:
-        """List the attempt as failed. Must run before the state changes, which forgets when the attempt began."""
+        """List the attempt as failed. Call this before the change of state erases the start of the attempt."""
         self.execute(
             "note_attempt", number=number, error=failed.error, error_code=failed.code,
             details=stored_details(failed.details), now=now,

@@ -127,7 +127,7 @@ def transaction(connection: apsw.Connection, mode: str) -> Iterator[None]:
 
 
 class Beats:
-    """Let heartbeats of this process write before the next batch of its writer.
+    """Lets heartbeats of this process write before the next batch of its writer.
 
     SQLite's write lock has no queue: a writer that begins its next transaction at once can delay a heartbeat for a
     second.
