@@ -93,7 +93,7 @@ class FinishWrites(Changes):
     """Ends attempts, in transactions of its own."""
 
     def finish(self, given: Sequence[Finish]) -> list[BaseException | None]:
-        """End all attempts in one transaction. Return an error for each lost lease, and None for the others, in order."""
+        """End all attempts in one transaction. Return an error for each lost lease, else None, in order."""
         results: list[BaseException | None] = [None] * len(given)
         named = named_leases([(lease.message_id, lease.fence) for lease, _ in given])
         first = [step("lock_threads", ids=named["ids"]), step("lock_leased", **named)]
