@@ -88,7 +88,7 @@ MAX_SHOWN_HEADER = 100
 
 
 class Principal(NamedTuple):
-    """Who makes a request: the tenant whose data it may touch, and what it may do with them."""
+    """The caller of a request: the tenant whose data they may touch, and the scopes they have."""
 
     tenant: str
     scopes: frozenset[AccessScope]

@@ -10,7 +10,7 @@ _ATTRIBUTE = "access_scope"
 
 
 class AccessScope(StrEnum):
-    """What a principal may do with the data of its tenant. `admin` is for what concerns all tenants."""
+    """A permission of a principal for the data of its tenant. `admin` is for actions that concern all tenants."""
 
     SUBMIT = "submit"
     READ = "read"

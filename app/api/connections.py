@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class Wait(IntEnum):
-    """What a connection has to do next within a time limit."""
+    """The next thing that a connection has to do within a time limit."""
 
     FIRST_BYTE = 0
     HEAD = 1
@@ -69,7 +69,7 @@ class Waiting(Protocol):
     """A connection that can be waited for."""
 
     wait: Wait | None
-    """What `Connections` waits for at the moment. Only `Connections` sets it."""
+    """The thing that `Connections` waits for at the moment. Only `Connections` sets it."""
 
     def unsent(self) -> int:
         """Return how many bytes wait to be sent."""

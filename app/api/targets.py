@@ -1,4 +1,4 @@
-"""What a request, or a frame of a WebSocket, is for: its endpoint, and what that expects of callers and queries."""
+"""Targets of requests and WebSocket frames: the endpoint, and the scope and query parameters that it expects."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

@@ -270,7 +270,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
             if self._discarded_bytes > MAX_DISCARDED_BYTES:
                 self.close()
 
-    # What is refused ahead of the application
+    # Refusals ahead of the application
 
     def _refuse(self, refused: Refused) -> None:
         """Answer what was received last with a refusal, after the answers to the requests before it."""

@@ -1,4 +1,4 @@
-"""What an application may ask of its connection beyond ASGI; and uvicorn's protocol of WebSockets, with limits."""
+"""Extensions of ASGI that an application may ask for, and uvicorn's WebSocket protocol with limits."""
 
 import logging
 from typing import TYPE_CHECKING, Any, Protocol, cast

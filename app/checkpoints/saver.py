@@ -71,7 +71,7 @@ class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
         with self.serde.naming(writes):
             await self._save_writes(config, writes, task_id, task_path)
 
-    # What an engine does
+    # The part of each engine
 
     @abstractmethod
     async def ping(self) -> None:

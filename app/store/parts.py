@@ -12,10 +12,10 @@ from ..models.messages import IfBusy, Message, NewMessage
 logger = logging.getLogger(__name__)
 
 SETTLED_AT_ONCE = 1_000
-"""So many messages of a thread get new ranks in one transaction."""
+"""Messages of a thread that get new ranks in one transaction."""
 
 CLEARED_AT_ONCE = 100
-"""So many waiting messages of a thread are cancelled in one transaction."""
+"""Waiting messages of a thread that are cancelled in one transaction."""
 
 ThreadKey = tuple[str, str]
 """Tenant and thread id."""

@@ -347,7 +347,7 @@ class Notifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend promises. Callers never ask which backend it is."""
+    """The promises of a backend. Callers never ask which backend it is."""
 
     name: str
     durable: bool

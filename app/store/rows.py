@@ -62,7 +62,7 @@ _MESSAGE_VALUES: Mapping[str, Callable[[Any], Any]] = {
     "rollback": lambda text: tuple(json.loads(text)),
     "webhook_events": _events.validate_json,
 }
-"""What makes the field of a column that is kept in another form. NULL is None."""
+"""Functions that make a field from a column kept in another form. NULL is None."""
 
 _MESSAGE_PLACES = tuple((MESSAGE_COLUMNS.index(name), value) for name, value in _MESSAGE_VALUES.items())
 _OPTIONS, _ROLLBACK = map(MESSAGE_COLUMNS.index, ("options", "rollback"))
@@ -162,7 +162,7 @@ def options_of(new: NewMessage) -> str | None:
 
 
 class Receipt(NamedTuple):
-    """What the store decided about a message when it accepted it. A key keeps its receipts for replays."""
+    """The decisions of the store about a message when it accepted it. A key keeps its receipts for replays."""
 
     id: str
     number: int

@@ -21,7 +21,7 @@
 
 local FIRST, WIDTH, NOTHING = 9, 14, {}
 
--- What the previous operation has left: the number of the newest message, and the count of queued messages. That is nil
+-- Left by the previous operation: the number of the newest message, and the count of queued messages. That is nil
 -- when it is unknown: after messages were cancelled, or an operation failed.
 local stored_number = redis.call('GET', prefix .. 'number')
 local number, known_queued = stored_number, nil

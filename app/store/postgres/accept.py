@@ -28,7 +28,7 @@ class Add(NamedTuple):
     max_queued: int
     key: RequestKey | None = None
     cleared: Mapping[ThreadKey, Sequence[str]] | None = None
-    """What `ControlChanges.clear` has cancelled for these messages, by thread."""
+    """Ids that `ControlChanges.clear` has cancelled for these messages, by thread."""
 
     @property
     def looks_at_threads(self) -> bool:

@@ -60,7 +60,7 @@ class ClaimWrites(Writes):
 
 
 class Outcomes:
-    """What to do with messages whose attempts end, sorted by kind."""
+    """Messages whose attempts end, sorted by what happens to them."""
 
     def __init__(self, now: int) -> None:
         self._now = now

@@ -1,4 +1,4 @@
-"""What the rooms of the store share: both pipelines, the rank policy, the clock."""
+"""Shared by the rooms of the store: both pipelines, the rank policy, the clock."""
 
 from collections import deque
 from collections.abc import Sequence

@@ -39,7 +39,7 @@ UNFINISHED = frozenset({MessageState.QUEUED, MessageState.PROCESSING, MessageSta
 _QUEUED = MessageState.QUEUED
 
 NEAR_END = 200
-"""So far from the end of its level a position is counted from there; new messages are."""
+"""Positions this near to the end of their level are counted from the end, as those of new messages are."""
 
 
 class Reads(ABC):

@@ -1,4 +1,4 @@
-"""What the rooms of an SQL store share: threads, and the queries on two of them."""
+"""Shared by the rooms of an SQL store: threads, and the queries on two of them."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from .group_commit import GroupCommitThread
 from .reads import Reads
 
 EVENTS_AT_ONCE = 2_000
-"""So many events of dropped logs are deleted in one transaction."""
+"""Events of dropped logs that are deleted in one transaction."""
 
 
 class SharedDuties(Protocol):

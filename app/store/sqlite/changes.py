@@ -26,7 +26,7 @@ from .queries import SqliteReads
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """What all writers over one connection share."""
+    """Shared by all writers over one connection."""
 
     connection: Callable[[], apsw.Connection]
     queries: Mapping[str, str]
