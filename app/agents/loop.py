@@ -73,8 +73,9 @@ class AgentLoop:
 
     def _use(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._to_agents = Mailbox(loop)
-        self._to_caller = Mailbox(asyncio.get_running_loop())
+        caller = asyncio.get_running_loop()
+        self._to_agents = Mailbox(caller, loop)
+        self._to_caller = Mailbox(loop, caller)
 
     async def close(self) -> None:
         """End the loop and its tasks. Leave the thread behind if its code does not end."""

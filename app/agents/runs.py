@@ -52,25 +52,29 @@ class AgentRaised(Exception):
 
 
 class Mailbox:
-    """Calls for the event loop of another thread. Calls that gather before the loop wakes cost one wake-up."""
+    """Calls of one event loop for another. All calls of a turn of the sending loop cost one wake-up."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._calls: deque[Callable[[], object]] = deque()
-        self._woken = False
+    def __init__(self, sender: asyncio.AbstractEventLoop, receiver: asyncio.AbstractEventLoop) -> None:
+        self._sender = sender
+        self._receiver = receiver
+        self._calls: list[Callable[[], object]] = []
 
     def post(self, call: Callable[[], object]) -> None:
-        """Have the loop call this soon. Safe from any thread; calls for a closed loop are dropped."""
+        """Have the receiving loop call this after the present turn of the sender. Dropped if a loop is closed."""
         self._calls.append(call)
-        if not self._woken:
-            self._woken = True
+        if len(self._calls) == 1:
             with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._deliver)
+                self._sender.call_soon(self._send)
 
-    def _deliver(self) -> None:
-        self._woken = False  # later calls wake the loop again
-        for _ in range(len(self._calls)):
-            self._calls.popleft()()
+    def _send(self) -> None:
+        calls, self._calls = self._calls, []
+        with suppress(RuntimeError):
+            self._receiver.call_soon_threadsafe(_call_all, calls)
+
+
+def _call_all(calls: list[Callable[[], object]]) -> None:
+    for call in calls:
+        call()
 
 
 class AgentRun:
