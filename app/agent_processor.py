@@ -131,6 +131,7 @@ class AgentProcessor:
             drain=drain,
             resume=None if message.resume_value is None else json.loads(message.resume_value),
             rollback=message.rollback,
+            given=message.options.run,
         )
 
     async def _answer(self, run: AgentRun, writer: EventWriter) -> Completed | Interrupted:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from ..models.attempts import Lease
+from ..models.inputs import NO_RUN_INPUT, RunInput
 from ..models.parts import Part
 
 
@@ -63,7 +64,8 @@ class AgentTask:
 
     `memory_key` names the conversation. `memory_fence` proves the right to write to it. It is compared as a tuple and
     rises with each message of the thread and each attempt. `resume` has a human's answers by the ids of the interrupts.
-    `rollback` has the ids of messages whose steps are forgotten first.
+    `rollback` has the ids of messages whose steps are forgotten first. `given` is what the message gave besides its
+    text.
     """
 
     lease: Lease
@@ -73,6 +75,7 @@ class AgentTask:
     drain: Drain
     resume: dict[str, Any] | None = None
     rollback: tuple[str, ...] = ()
+    given: RunInput = NO_RUN_INPUT
 
     @property
     def message_id(self) -> str:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from uuid_utils import uuid7
 
 from .deliveries import WebhookEvent
+from .inputs import NO_RUN_INPUT, RunInput
 from .types import Moment
 
 DEFAULT_TENANT = "default"
@@ -74,6 +75,7 @@ class MessageOptions(BaseModel):
 
     max_attempts: int | None = None
     timeout_seconds: float | None = None
+    run: RunInput = NO_RUN_INPUT
 
 
 class NewMessage(NamedTuple):

@@ -158,7 +158,7 @@ def run_at_of(new: NewMessage, clock: Clock, now: int) -> int:
 
 def options_of(new: NewMessage) -> str | None:
     """Return the options as they are stored."""
-    return None if new.options is None else new.options.model_dump_json(exclude_none=True)
+    return None if new.options is None else new.options.model_dump_json(exclude_defaults=True)
 
 
 class Receipt(NamedTuple):

@@ -1,0 +1,24 @@
+"""What an agent takes and shows."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from .inputs import ShownEvent
+
+
+class AgentDescription(BaseModel):
+    """An agent as its clients need to know it.
+
+    The schemas are JSON Schemas. `input_schema` describes the `input` of a message, `output_schema` its `output`.
+    `context_schema` is None if the agent takes no context. `events` are the events that its runs can show.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    description: str = ""
+    input_schema: dict[str, Any]
+    output_schema: dict[str, Any]
+    context_schema: dict[str, Any] | None = None
+    events: tuple[ShownEvent, ...] = ()
