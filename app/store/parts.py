@@ -65,7 +65,7 @@ class Settling:
                 logger.warning("Messages of a thread keep their ranks: thread=%r, error=%s", place, error)
 
 
-def asks_of_thread(new: Sequence[NewMessage]) -> bool:
+def depend_on_threads(new: Sequence[NewMessage]) -> bool:
     """Return whether any of these messages depends on the unfinished messages of its thread."""
     for each in new:  # noqa: SIM110  each submit asks, and a generator would cost it more than the rest of this
         if each.if_busy is not IfBusy.ENQUEUE:

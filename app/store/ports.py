@@ -77,13 +77,13 @@ class AcceptStore(Protocol):
         """Return the store's time, which dates everything that is stored.
 
         It never runs backwards, and it goes on when the clock of a host or a server is stepped: leases, delays and ages
-        hold (tests/contract/test_clock_steps.py). A date from a caller is taken as a date of the real world.
+        hold (tests/contract/test_clock_steps.py). A date from a caller is claimed as a date of the real world.
         """
 
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
         """Store messages as queued, in this order, each at the tail of its thread; all of them or none.
 
-        The next number of a thread is taken in the same transaction. The order of a thread is therefore the order in
+        The next number of a thread is claimed in the same transaction. The order of a thread is therefore the order in
         which its messages were accepted. Messages ahead in the thread inherit a better rank
         (tests/contract/test_order.py). A message with a `run_at` or a delay does not become ready before that time,
         even as the head of its thread. Returns the messages with their queue positions, None for a delayed one. Raises
@@ -281,10 +281,10 @@ class WebhookStore(Protocol):
         A claimed delivery is due again when its lease ends, so none is lost with the process that claimed it.
         """
 
-    async def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
+    async def settle_delivery(self, claimed: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
         """Record a try: delivered if it has no `error`, else due again in `next_in` seconds, else failed for good.
 
-        Returns False, and writes nothing, if `taken` is no longer the newest claim.
+        Returns False, and writes nothing, if `claimed` is no longer the newest claim.
         """
 
     async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:

@@ -107,7 +107,7 @@ def events_text(new: NewMessage) -> str | None:
     return None if new.webhook_events is None else json.dumps(new.webhook_events)
 
 
-def is_told(url: str | None, events: str | None, state: MessageState) -> bool:
+def wants_delivery(url: str | None, events: str | None, state: MessageState) -> bool:
     """Return whether a message with this URL and these stored `events` notifies its webhook of this state."""
     if url is None:
         return False

@@ -37,7 +37,7 @@ local function put(list, score, member)
     return list
 end
 
-local function wait_together(message, rank)
+local function wait_in_batch(message, rank)
     local tenant, agent, member = message.tenant, message.agent, message.member
     put(waiting, rank, member)
     waiting_of[tenant] = put(waiting_of[tenant] or {}, rank, member)
@@ -115,7 +115,7 @@ local function cleared_of(text)
 end
 
 -- Store the message whose fields begin at `i`. Return its receipt, without the position, and its member.
-local function store(ARGV, i, number, now, gone)
+local function store(ARGV, i, number, now, rolled_back)
     local id, thread, run_at = ARGV[i], ARGV[i + 2] ~= '' and ARGV[i + 2], tonumber(ARGV[i + 9] ~= '' and ARGV[i + 9] or 0)
     if ARGV[i + 10] ~= '' then run_at = now + tonumber(ARGV[i + 10]) end
     local message = {id = id, number = number, member = member_of(number, id), tenant = ARGV[i + 1], thread = thread,
@@ -124,7 +124,7 @@ local function store(ARGV, i, number, now, gone)
     local alone = not thread and run_at <= now
     if not alone then enqueue(message, rank, now, ARGV[i + 7]) end
     local more = NOTHING
-    if thread or ARGV[i + 8] ~= '' or run_at ~= 0 or #gone > 0 or ARGV[i + 12] ~= '' then
+    if thread or ARGV[i + 8] ~= '' or run_at ~= 0 or #rolled_back > 0 or ARGV[i + 12] ~= '' then
         more = {}
         local function keep(name, value)
             more[#more + 1] = name
@@ -136,7 +136,7 @@ local function store(ARGV, i, number, now, gone)
         end
         if ARGV[i + 8] ~= '' then keep('options', ARGV[i + 8]) end
         if run_at ~= 0 then keep('run_at', run_at) end
-        if #gone > 0 then keep('rollback', cjson.encode(gone)) end
+        if #rolled_back > 0 then keep('rollback', cjson.encode(rolled_back)) end
         if ARGV[i + 12] ~= '' then keep('webhook_url', ARGV[i + 12]) end
         if ARGV[i + 13] ~= '' then keep('webhook_events', ARGV[i + 13]) end
     end
@@ -144,8 +144,8 @@ local function store(ARGV, i, number, now, gone)
         'priority', ARGV[i + 5], 'base_rank', rank, 'state', 'queued', 'created_at', now, 'readiness', message.readiness,
         unpack(more))
     redis.call('SET', content_key(id), ARGV[i + 4])
-    if alone then wait_together(message, rank) end -- last, since the server may refuse to store for lack of memory
-    return {id, tonumber(number), message.thread_number, now, message.readiness, run_at, false, gone}, message.member
+    if alone then wait_in_batch(message, rank) end -- last, since the server may refuse to store for lack of memory
+    return {id, tonumber(number), message.thread_number, now, message.readiness, run_at, false, rolled_back}, message.member
 end
 
 local function run(ARGV)
@@ -162,17 +162,17 @@ local function run(ARGV)
     local receipts = {}
     local any_ready, cancelled, to_cancel, cleared = 0, {}, {}, cleared_of(ARGV[8])
     for i = FIRST, #ARGV, WIDTH do
-        local thread, if_busy, gone = ARGV[i + 2], ARGV[i + 11], NOTHING
+        local thread, if_busy, rolled_back = ARGV[i + 2], ARGV[i + 11], NOTHING
         number = above(number, microseconds)
         if thread ~= '' and (if_busy == 'interrupt' or if_busy == 'rollback') then
             queued = nil
-            gone = make_way(ARGV[i + 1], thread, now, microseconds, ARGV[7], cancelled, to_cancel)
+            rolled_back = make_way(ARGV[i + 1], thread, now, microseconds, ARGV[7], cancelled, to_cancel)
             local name = scope(ARGV[i + 1], thread)
-            for _, id in ipairs(cleared[name] or NOTHING) do gone[#gone + 1] = id end
+            for _, id in ipairs(cleared[name] or NOTHING) do rolled_back[#rolled_back + 1] = id end
             cleared[name] = nil
-            if if_busy == 'interrupt' then gone = NOTHING end
+            if if_busy == 'interrupt' then rolled_back = NOTHING end
         end
-        local receipt, member = store(ARGV, i, number, now, gone)
+        local receipt, member = store(ARGV, i, number, now, rolled_back)
         if receipt[5] == 'ready' then any_ready = 1 end
         receipts[#receipts + 1] = receipt
         put(unplaced, receipt, member)

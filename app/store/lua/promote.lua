@@ -12,7 +12,7 @@ local function run(ARGV)
     local due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', time(ARGV[1]), 'LIMIT', 0, ARGV[2])
     for _, member in ipairs(due) do
         local message = load(id_of(member))
-        wait_no_longer(message)
+        leave_waiting(message)
         ready_as_head(message, 1)
     end
     return #due == 0 and 0 or remember(#due)

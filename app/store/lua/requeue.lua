@@ -75,7 +75,7 @@ local function revive(tenant, messages, now, template)
         members[i], logs[i] = message.member, log_key(message.id)
         message.dropped = message.dropped + redis.call('LLEN', logs[i])
     end
-    unbury(tenant, messages)
+    remove_dead_letters(tenant, messages)
     by_thousands(members, 'ZREM', ENDED)
     by_thousands(members, 'ZREM', LOGGED)
     by_thousands(logs, 'UNLINK')

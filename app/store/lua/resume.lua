@@ -29,7 +29,7 @@ local function run(ARGV)
     if earlier then return answer(1) end
     if message.state ~= 'interrupted' or message.fence ~= tonumber(ARGV[4]) then return message.state end
 
-    leave_question(message)
+    leave_interrupted(message)
     redis.call('HSET', message_key(id), 'state', 'queued', 'resume_value', ARGV[5], 'attempt', math.max(0, message.attempt - 1))
     redis.call('HDEL', message_key(id), 'interrupt_expires_at', 'run_at')
     rejoin(message, now, 0, fill(ARGV[6], {D = message.begun}))

@@ -31,9 +31,9 @@ class Add(NamedTuple):
     """Ids that `ControlChanges.clear` has cancelled for these messages, by thread."""
 
     @property
-    def looks_at_threads(self) -> bool:
+    def depends_on_thread(self) -> bool:
         """Return whether the thread of a message already decides about it."""
-        return any(map(_looks_at_thread, self.new))
+        return any(map(_depends_on_thread, self.new))
 
 
 def parts_of(batch: Sequence[Operation]) -> Iterator[list[Operation]]:
@@ -47,7 +47,7 @@ def parts_of(batch: Sequence[Operation]) -> Iterator[list[Operation]]:
     keys: set[KeyName] = set()
     for operation in batch:
         add: Add = operation.work
-        alone = add.looks_at_threads
+        alone = add.depends_on_thread
         again = add.key is not None and name_of(add.key) in keys
         if part and (alone or again or length + len(add.new) > PART_LENGTH):
             yield part
@@ -89,8 +89,8 @@ class AcceptWrites(Placing, Keyed):
             if not fitting:
                 self.session.discard()
                 return results
-            gone = {key: ids for index in fitting for key, ids in (given[index].cleared or {}).items()}
-            receipts = self._store([each for index in fitting for each in given[index].new], gone, now)
+            cleared = {key: ids for index in fitting for key, ids in (given[index].cleared or {}).items()}
+            receipts = self._store([each for index in fitting for each in given[index].new], cleared, now)
             kept: dict[KeyName, str] = {}
             for index in fitting:
                 add = given[index]
@@ -105,7 +105,7 @@ class AcceptWrites(Placing, Keyed):
 
     def _store(self, new: Sequence[NewMessage], cleared: dict[ThreadKey, Sequence[str]], now: int) -> list[Receipt]:
         ranks: dict[int, int | None]
-        if any(map(_looks_at_thread, new)):
+        if any(map(_depends_on_thread, new)):
             stored = self._store_in_turn(new, cleared, now)
             ranks = dict(self.rows("find_ranks", numbers=[each.number for each in stored]))
         else:
@@ -150,7 +150,7 @@ class AcceptWrites(Placing, Keyed):
         rollbacks: dict[str, Sequence[str]] = {}
         for each in new:
             key = thread_of(each)
-            if key is not None and _looks_at_thread(each) and (counts[key] or key in cleared):
+            if key is not None and _depends_on_thread(each) and (counts[key] or key in cleared):
                 if each.if_busy is IfBusy.REJECT:
                     raise ThreadBusy(key[1])
                 stored += self._take_turn(turn, rollbacks, unfinished, now)
@@ -203,7 +203,7 @@ class AcceptWrites(Placing, Keyed):
 
     def _make_way(self, unfinished: Sequence[Locked], now: int) -> list[Locked]:
         """Cancel all unfinished messages of a thread. Return those that still run."""
-        steps = self.cancel_all(unfinished, now, are_thread=True)
+        steps = self.cancel_all(unfinished, now, promote_next=False)
         if steps:
             self.session.run_all(*steps)
         return [each._replace(cancel_requested=True) for each in unfinished if each.state == MessageState.PROCESSING]
@@ -226,7 +226,7 @@ class PostgresAccept(SqlAccept):
         return self._accept_thread.submit(Add(new, max_queued, key, cleared))
 
 
-def _looks_at_thread(new: NewMessage) -> bool:
+def _depends_on_thread(new: NewMessage) -> bool:
     return new.thread_id is not None and new.if_busy is not IfBusy.ENQUEUE
 
 

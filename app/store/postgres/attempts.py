@@ -23,7 +23,7 @@ from ..rows import to_message
 from ..sql.group_commit import GroupCommitThread
 from ..sql.rooms import SqlRooms
 from ..terminal_states import ending, outcome_size
-from .changes import Asking, Changes, Ended, FailedNow, Locked, Logs, PutBack, Writes, named_leases, next_events
+from .changes import Changes, Ended, FailedNow, Locked, Logs, NewInterrupt, PutBack, Writes, named_leases, next_events
 from .session import Step, step
 
 ENDINGS = (Completed, Failed, Cancelled)
@@ -66,7 +66,7 @@ class Outcomes:
         self._now = now
         self.ended: list[Ended] = []
         self.back: list[PutBack] = []
-        self.asking: list[Asking] = []
+        self.new_interrupts: list[NewInterrupt] = []
         self.failed: list[FailedNow] = []
 
     def add(self, locked: Locked, attempt: int, outcome: Outcome) -> None:
@@ -83,7 +83,7 @@ class Outcomes:
             case Released(reason, delay):
                 self.back.append(PutBack(locked.number, attempt, reason, self._later(delay), refunded=1))
             case Interrupted() as interrupted:
-                self.asking.append(Asking(locked, attempt, interrupted))
+                self.new_interrupts.append(NewInterrupt(locked, attempt, interrupted))
 
     def _later(self, seconds: float) -> int:
         return self._now + int(seconds * 1000)
@@ -130,7 +130,7 @@ class FinishWrites(Changes):
             *self.note_attempts(outcomes.failed, now),
             *self.end(outcomes.ended, now),
             *self.put_back(outcomes.back, logs, now),
-            *self.interrupt(outcomes.asking, logs, now),
+            *self.interrupt(outcomes.new_interrupts, logs, now),
         ]
 
 

@@ -12,7 +12,7 @@ from ...models.events import NewEvent
 from ...models.messages import Message, MessageState, Readiness
 from ..parts import Unsettled
 from ..ports import CANCELS, MOVED, READY, message_topic
-from ..rows import interrupt_delivery_id, is_told, stored_details, to_message
+from ..rows import interrupt_delivery_id, stored_details, to_message, wants_delivery
 from ..terminal_states import Ending, ending
 from .queries import PostgresReads
 from .session import Rows, Session, Step, step
@@ -126,7 +126,7 @@ class FailedNow(NamedTuple):
     failed: Failed | Retry
 
 
-class News(NamedTuple):
+class NewDelivery(NamedTuple):
     """A new state of a message with its event, for the webhook of the message."""
 
     delivery_id: str
@@ -135,7 +135,7 @@ class News(NamedTuple):
     event: NewEvent
 
 
-class Asking(NamedTuple):
+class NewInterrupt(NamedTuple):
     """A message whose agent interrupts."""
 
     locked: Locked
@@ -154,7 +154,7 @@ class Logs:
 class Changes(Writes):
     """Returns the steps of state changes, to be run together."""
 
-    def end(self, ended: Sequence[Ended], now: int, *, taken: bool = False, crashed: int = 0) -> list[Step]:
+    def end(self, ended: Sequence[Ended], now: int, *, raise_fence: bool = False, crashed: int = 0) -> list[Step]:
         """Return the steps that end messages: states, events, deliveries, and the next message of each thread."""
         if not ended:
             return []
@@ -170,14 +170,14 @@ class Changes(Writes):
                 error_codes=[each.end.error_code for each in ended],
                 fingerprints=[each.end.fingerprint for each in ended],
                 outputs=[each.end.output for each in ended],
-                taken=taken,
+                raise_fence=raise_fence,
                 crashed=crashed,
                 now=now,
             ),
             next_events({each.locked.number: each.end.event for each in ended}, now),
-            *_deliver(
+            *_add_deliveries(
                 [
-                    News(f"{each.locked.id}.{each.locked.number}", each.locked, each.end.state, each.end.event)
+                    NewDelivery(f"{each.locked.id}.{each.locked.number}", each.locked, each.end.state, each.end.event)
                     for each in ended
                     if each.locked.webhook_url is not None
                 ],
@@ -224,31 +224,31 @@ class Changes(Writes):
             events.step(now),
         ]
 
-    def interrupt(self, asking: Sequence[Asking], logs: Logs, now: int) -> list[Step]:
+    def interrupt(self, new_interrupts: Sequence[NewInterrupt], logs: Logs, now: int) -> list[Step]:
         """Return the steps that interrupt messages until an answer or a timeout; their threads stay closed."""
-        if not asking:
+        if not new_interrupts:
             return []
         events = NewRows()
         expire_at: list[int] = []
-        news: list[News] = []
-        for locked, attempt, outcome in asking:
+        deliveries: list[NewDelivery] = []
+        for locked, attempt, outcome in new_interrupts:
             expire_at.append(now + int(outcome.ttl_seconds * 1000))
             event = NewEvent.interrupted(
                 attempt=attempt, interrupts=outcome.interrupts, expires_at=to_datetime(expire_at[-1])
             )
             event_id = events.append(locked.number, logs.last[locked.number], [event])
             delivery_id = interrupt_delivery_id(locked.id, locked.number, event_id)
-            news.append(News(delivery_id, locked, MessageState.INTERRUPTED, event))
+            deliveries.append(NewDelivery(delivery_id, locked, MessageState.INTERRUPTED, event))
         return [
             step(
                 "interrupt_messages",
-                numbers=[each.locked.number for each in asking],
-                interrupts=[each.outcome.interrupts for each in asking],
+                numbers=[each.locked.number for each in new_interrupts],
+                interrupts=[each.outcome.interrupts for each in new_interrupts],
                 expire_at=expire_at,
                 now=now,
             ),
             events.step(now),
-            *_deliver(news, now),
+            *_add_deliveries(deliveries, now),
         ]
 
     def note_attempts(self, failed: Sequence[FailedNow], now: int) -> list[Step]:
@@ -266,7 +266,7 @@ class Changes(Writes):
             )
         ]
 
-    def cancel_all(self, locked: Sequence[Locked], now: int, *, are_thread: bool = False) -> list[Step]:
+    def cancel_all(self, locked: Sequence[Locked], now: int, *, promote_next: bool = True) -> list[Step]:
         """Return the steps of `cancel` with `running`. `are_thread` if these are all the unfinished ones."""
         running = [each for each in locked if each.state == MessageState.PROCESSING and not each.cancel_requested]
         waiting = [each for each in locked if each.state != MessageState.PROCESSING]
@@ -274,9 +274,9 @@ class Changes(Writes):
         if waiting:
             end = ending(Cancelled(), now)
             ended = [
-                Ended(each, end, was_head=not are_thread and each.readiness != Readiness.BLOCKED) for each in waiting
+                Ended(each, end, was_head=promote_next and each.readiness != Readiness.BLOCKED) for each in waiting
             ]
-            steps += self.end(ended, now, taken=True)
+            steps += self.end(ended, now, raise_fence=True)
         if running:
             self.touched |= {CANCELS, *(message_topic(each.id) for each in running)}
             steps.append(step("request_cancels", numbers=[each.number for each in running]))
@@ -290,20 +290,22 @@ class Changes(Writes):
         return to_message(row)
 
 
-def _deliver(news: Sequence[News], now: int) -> list[Step]:
-    told = [each for each in news if is_told(each.locked.webhook_url, each.locked.webhook_events, each.state)]
-    if not told:
+def _add_deliveries(deliveries: Sequence[NewDelivery], now: int) -> list[Step]:
+    wanted = [
+        each for each in deliveries if wants_delivery(each.locked.webhook_url, each.locked.webhook_events, each.state)
+    ]
+    if not wanted:
         return []
     return [
         step(
             "add_deliveries",
-            ids=[each.delivery_id for each in told],
-            tenants=[each.locked.tenant for each in told],
-            message_ids=[each.locked.id for each in told],
-            threads=[each.locked.thread_id for each in told],
-            urls=[each.locked.webhook_url for each in told],
-            events=[each.state.value for each in told],
-            data=[each.event.data for each in told],
+            ids=[each.delivery_id for each in wanted],
+            tenants=[each.locked.tenant for each in wanted],
+            message_ids=[each.locked.id for each in wanted],
+            threads=[each.locked.thread_id for each in wanted],
+            urls=[each.locked.webhook_url for each in wanted],
+            events=[each.state.value for each in wanted],
+            data=[each.event.data for each in wanted],
             now=now,
         )
     ]

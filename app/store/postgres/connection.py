@@ -107,14 +107,14 @@ def mapped_errors() -> Iterator[None]:
     except psycopg.errors.ReadOnlySqlTransaction as error:
         raise ReadOnly from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        raise StoreUnavailable(f"PostgreSQL: {told(error)}") from error
+        raise StoreUnavailable(f"PostgreSQL: {error_text(error)}") from error
     except psycopg.Error as error:
         if error.diag.severity_nonlocalized in FATAL:
-            raise StoreUnavailable(f"PostgreSQL: {told(error)}") from error
-        raise StoreError(f"PostgreSQL: {told(error)}") from error
+            raise StoreUnavailable(f"PostgreSQL: {error_text(error)}") from error
+        raise StoreError(f"PostgreSQL: {error_text(error)}") from error
 
 
-def told(error: psycopg.Error) -> str:
+def error_text(error: psycopg.Error) -> str:
     """Return the message of the server or the driver on one line. Neither ever contains a password."""
     return error.diag.message_primary or _on_one_line(str(error)) or type(error).__name__
 
@@ -148,12 +148,12 @@ def connect(parameters: str) -> "psycopg.Connection[tuple[Any, ...]]":
     try:
         return psycopg.connect(parameters, autocommit=True, prepare_threshold=0)
     except psycopg.OperationalError as error:
-        said = told(error)
+        text = error_text(error)
         kind = (
-            TooFewConnections if CROWDED.search(said) else StoreRefused if REFUSALS.search(said) else StoreUnavailable
+            TooFewConnections if CROWDED.search(text) else StoreRefused if REFUSALS.search(text) else StoreUnavailable
         )
         raise kind(
-            f"PostgreSQL cannot be used: {said} (Check that it runs and accepts connections, and host, port, "
+            f"PostgreSQL cannot be used: {text} (Check that it runs and accepts connections, and host, port, "
             "database, user and password of DATABASE_URL.)"
         ) from error
 

@@ -55,8 +55,8 @@ class ControlWrites(Placing, Keyed, ControlChanges):
             locked = _only(rows, message_id)
             _refuse_unless([locked], MessageState.QUEUED, NotQueued)
             before = self.owned(tenant, message_id).priority
-            apart = self.ranks.rank(priority.level, 0) - self.ranks.rank(before.level, 0)
-            self.rows("reprioritize", number=locked.number, priority=priority.value, step=apart)
+            difference = self.ranks.rank(priority.level, 0) - self.ranks.rank(before.level, 0)
+            self.rows("reprioritize", number=locked.number, priority=priority.value, step=difference)
             if locked.thread_id is not None:
                 self._settle(tenant, locked, locked.thread_number + 1)
             self.touched |= {MOVED, message_topic(message_id)}
@@ -95,7 +95,7 @@ class ControlWrites(Placing, Keyed, ControlChanges):
                         step("lock_thread", **thread), step("lock_tail", **thread, limit=CLEARED_AT_ONCE)
                     )
                     locked = [Locked._make(row) for row in rows]
-                    if steps := self.cancel_all(locked, now, are_thread=True):
+                    if steps := self.cancel_all(locked, now, promote_next=False):
                         self.session.run_all(*steps)
                         return {(tenant, thread_id): [(each.thread_number, each.id) for each in locked]}
             self.session.discard()
@@ -134,7 +134,7 @@ class ControlWrites(Placing, Keyed, ControlChanges):
             step("lock_threads", ids=ids), step("lock_messages", ids=ids, tenant=tenant), step("find_logs", ids=ids)
         ) as (now, (_, rows, found)):
             dead = sorted(_dead_letters(rows, ids), key=lambda each: each.number)
-            placed = self.place([_again(given[each.id]) for each in dead], now)
+            placed = self.place([_as_new_message(given[each.id]) for each in dead], now)
             numbers = [each.number for each in dead]
             new_numbers = [number for (number,) in self.rows("next_numbers", count=len(dead))]
             logs, events = Logs(found), NewRows()
@@ -208,7 +208,7 @@ def _dead_letters(rows: Rows, ids: Sequence[str]) -> list[Locked]:
     return found
 
 
-def _again(message: Message) -> NewMessage:
+def _as_new_message(message: Message) -> NewMessage:
     """Return the message as if it were handed in again."""
     return NewMessage(
         id=message.id,

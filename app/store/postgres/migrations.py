@@ -19,7 +19,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 LOCK_SECONDS = 30
 """How long the migration of another process is waited for at a time."""
 
-LOOKS = 3
+POOLER_CHECKS = 3
 
 
 def prepare_database(parameters: str, *, allow_volatile: bool) -> bool:
@@ -60,7 +60,7 @@ def refuse_pooling(connection: Connection, parameters: str) -> None:
     if connection.info.backend_pid == _process_of(connection):
         return
     with connect(parameters) as other:
-        seen = [(_process_of(connection), _process_of(other)) for _ in range(LOOKS)]
+        seen = [(_process_of(connection), _process_of(other)) for _ in range(POOLER_CHECKS)]
     ours, others = map(set, zip(*seen, strict=True))
     if len(ours) > 1 or len(others) > 1 or ours & others:
         raise ConfigurationError(

@@ -42,10 +42,10 @@ class Placing(Changes):
         super().__init__(session, clock)
         self.ranks = ranks
 
-    def place(self, taken: Sequence[NewMessage], now: int) -> list[Placed]:
-        """Lock the threads and number the messages in them. Each message inherits from those behind it in `taken`."""
+    def place(self, new_messages: Sequence[NewMessage], now: int) -> list[Placed]:
+        """Lock the threads and number the messages in them. Each message inherits from those behind it in the sequence."""
         threads: dict[ThreadKey, list[NewMessage]] = {}
-        for new in taken:
+        for new in new_messages:
             if (key := thread_of(new)) is not None:
                 threads.setdefault(key, []).append(new)
         entered = self.enter_threads(threads, now)
@@ -58,14 +58,14 @@ class Placing(Changes):
                 lowest = base if lowest is None else min(base, lowest)
                 busy = unfinished > behind + 1
                 placed[new.id] = self._placed(new, last - behind, base, lowest, busy=busy, now=now)
-        for new in taken:
+        for new in new_messages:
             if new.thread_id is None:
                 base = self.ranks.rank(new.priority.level, now)
                 placed[new.id] = self._placed(new, 0, base, base, busy=False, now=now)
         self.touched.add(MOVED)
         if any(each.readiness is Readiness.READY for each in placed.values()):
             self.touched.add(READY)
-        return [placed[new.id] for new in taken]
+        return [placed[new.id] for new in new_messages]
 
     def _placed(
         self, new: NewMessage, thread_number: int, base_rank: int, rank: int, *, busy: bool, now: int

@@ -12,7 +12,7 @@ import psycopg
 
 from ...errors import CommitUnknown, StoreError, StoreUnavailable
 from .connection import ReadOnly, configure, connect, mapped_errors
-from .watchdog import Line, Watchdog
+from .watchdog import Watchdog, WatchedSocket
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Session:
         self._queries = queries
         self._watchdog = watchdog
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
-        self._line: Line | None = None
+        self._watched: WatchedSocket | None = None
         self._name = uuid.uuid4().hex
         self._commits = 0
         self._discarded = False
@@ -70,8 +70,8 @@ class Session:
         with mapped_errors():
             self._connection = connect(self._parameters)
             try:
-                self._line = self._watchdog.watch(self._connection.fileno())
-                with self._line.exchange():
+                self._watched = self._watchdog.watch(self._connection.fileno())
+                with self._watched.exchange():
                     configure(self._connection)
                 (self._backend,) = self._run(step("identify_backend"))
             except BaseException:
@@ -98,8 +98,8 @@ class Session:
 
     def run_all(self, *steps: Step) -> list[Rows]:
         """Return the rows of each step. All steps are sent before the first answer is awaited."""
-        connection, line = self._connected
-        with line.exchange(), connection.pipeline():
+        connection, watched = self._connected
+        with watched.exchange(), connection.pipeline():
             cursors = [connection.execute(self._queries[each.query], each.values) for each in steps]
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
@@ -141,14 +141,14 @@ class Session:
             yield notification.payload
 
     @property
-    def _connected(self) -> "tuple[psycopg.Connection[tuple[Any, ...]], Line]":
+    def _connected(self) -> "tuple[psycopg.Connection[tuple[Any, ...]], WatchedSocket]":
         assert self._connection is not None, "used before open"
-        assert self._line is not None
-        return self._connection, self._line
+        assert self._watched is not None
+        return self._connection, self._watched
 
     def _run(self, each: Step) -> Rows:
-        connection, line = self._connected
-        with line.exchange():
+        connection, watched = self._connected
+        with watched.exchange():
             cursor = connection.execute(self._queries[each.query], each.values)
         return cursor.fetchall() if cursor.description else []
 
@@ -182,9 +182,9 @@ class Session:
         """Roll back. Afterwards the connection is clean or gone."""
         if self._connection is None:
             return
-        connection, line = self._connected
+        connection, watched = self._connected
         try:
-            with line.exchange():
+            with watched.exchange():
                 connection.execute("ROLLBACK", prepare=False)
         except psycopg.Error:
             self._drop()
@@ -240,6 +240,6 @@ class Session:
             with suppress(psycopg.Error):
                 self._connection.close()
             self._connection = None
-        if self._line is not None:
-            self._watchdog.forget(self._line)
-            self._line = None
+        if self._watched is not None:
+            self._watchdog.forget(self._watched)
+            self._watched = None

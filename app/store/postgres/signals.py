@@ -43,12 +43,12 @@ def payloads(process: str, topics: Iterable[str]) -> Iterator[str]:
 def _read(payload: str) -> tuple[str, list[str]]:
     """Return sender and topics, none if the text is not ours: any role of the database may notify on any channel."""
     try:
-        heard = json.loads(payload)
+        received = json.loads(payload)
     except (ValueError, RecursionError):
         return "", []
-    if not isinstance(heard, list) or not heard or not all(isinstance(each, str) for each in heard):
+    if not isinstance(received, list) or not received or not all(isinstance(each, str) for each in received):
         return "", []
-    return heard[0], heard[1:]
+    return received[0], received[1:]
 
 
 class HintSender(BatchRunner):
@@ -142,7 +142,7 @@ class Hints:
         self._notifier = notifier
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sending_thread = GroupCommitThread("postgres-notify", HintSender(make_session(), process))
-        self._listener = Listener(make_session(), process, self._hear)
+        self._listener = Listener(make_session(), process, self._receive)
 
     async def open(self) -> None:
         """Wake subscribers in this event loop, and hint other processes, from now on."""
@@ -166,8 +166,8 @@ class Hints:
         if topics:
             self._in_loop(self._spread, frozenset(topics))
 
-    def _hear(self, topics: list[str]) -> None:
-        self._in_loop(lambda heard: self._notifier.publish(*heard), topics)
+    def _receive(self, topics: list[str]) -> None:
+        self._in_loop(lambda received: self._notifier.publish(*received), topics)
 
     def _spread(self, topics: Collection[str]) -> None:
         self._notifier.publish(*topics)

@@ -56,7 +56,7 @@ class UpkeepWrites(Changes, UpkeepChanges):
                     back.append(PutBack(locked.number, locked.attempt, WORKER_LOST, now))
             logs = Logs(found)
             steps = self.note_attempts(failed, now) + self.put_back(back, logs, now, crashed=1)
-            steps += self.end(ended, now, taken=True, crashed=1)
+            steps += self.end(ended, now, raise_fence=True, crashed=1)
             if steps:
                 self.session.run_all(*steps)
         return len(expired)
@@ -70,7 +70,7 @@ class UpkeepWrites(Changes, UpkeepChanges):
                 return 0
             _, expired = self.session.run_all(step("lock_threads", ids=ids), step("lock_unanswered", ids=ids, now=now))
             ended = [Ended(locked, ending(NOT_ANSWERED, now)) for locked in map(Locked._make, expired)]
-            steps = self.end(ended, now, taken=True)
+            steps = self.end(ended, now, raise_fence=True)
             if steps:
                 self.session.run_all(*steps)
         return len(expired)

@@ -17,7 +17,7 @@ EXCHANGE_SECONDS = 8.0
 CHECK_SECONDS = 0.5
 
 
-class Line:
+class WatchedSocket:
     """The socket of one connection. It is cut when an answer takes too long, and whoever waits gets an error."""
 
     def __init__(self, descriptor: int) -> None:
@@ -28,7 +28,7 @@ class Line:
 
     @contextmanager
     def exchange(self) -> Iterator[None]:
-        """Watch the line while something is sent and its answer is awaited."""
+        """Watch the watched while something is sent and its answer is awaited."""
         with self._lock:
             self._waiting, self._checks = True, 0
         try:
@@ -38,7 +38,7 @@ class Line:
                 self._waiting = False
 
     def check(self) -> None:
-        """Count a check, and cut the line at the last one.
+        """Count a check, and cut the watched at the last one.
 
         Checks are counted, not time: a process that was itself stopped finds its answer waiting when it goes on.
         """
@@ -55,10 +55,10 @@ class Line:
 
 
 class Watchdog:
-    """One thread that checks all lines of a store."""
+    """One thread that checks all sockets of a store."""
 
     def __init__(self) -> None:
-        self._lines: set[Line] = set()
+        self._sockets: set[WatchedSocket] = set()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -68,14 +68,14 @@ class Watchdog:
     def over(cls, descriptor: int) -> Iterator[Self]:
         """Watch one connection. All its exchanges together may take as long as one."""
         watchdog = cls()
-        line = watchdog.watch(descriptor)
+        watched = watchdog.watch(descriptor)
         watchdog.start()
         try:
-            with line.exchange():
+            with watched.exchange():
                 yield watchdog
         finally:
             watchdog.stop()
-            watchdog.forget(line)
+            watchdog.forget(watched)
 
     def start(self) -> None:
         """Start to check."""
@@ -88,22 +88,22 @@ class Watchdog:
         if self._thread is not None:
             self._thread.join()
 
-    def watch(self, descriptor: int) -> Line:
-        """Return the line of a new connection."""
-        line = Line(descriptor)
+    def watch(self, descriptor: int) -> WatchedSocket:
+        """Return the watched of a new connection."""
+        watched = WatchedSocket(descriptor)
         with self._lock:
-            self._lines.add(line)
-        return line
+            self._sockets.add(watched)
+        return watched
 
-    def forget(self, line: Line) -> None:
-        """Stop watching a line whose connection is gone."""
+    def forget(self, watched: WatchedSocket) -> None:
+        """Stop watching a watched whose connection is gone."""
         with self._lock:
-            self._lines.discard(line)
-        line.close()
+            self._sockets.discard(watched)
+        watched.close()
 
     def _work(self) -> None:
         while not self._stopping.wait(CHECK_SECONDS):
             with self._lock:
-                lines = tuple(self._lines)
-            for line in lines:
-                line.check()
+                sockets = tuple(self._sockets)
+            for watched in sockets:
+                watched.check()

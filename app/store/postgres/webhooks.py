@@ -21,9 +21,9 @@ class WebhookWrites(Writes, WebhookChanges):
         return [to_delivery(row) for row in sorted(rows, key=lambda row: (row[-1], row[0]))]
 
     @override
-    def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None) -> bool:
+    def settle_delivery(self, claimed: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None) -> bool:
         with self.transaction() as (now, _):
-            settled = self.rows("settle_delivery", **settlement(taken, attempt, next_in_ms, now))
+            settled = self.rows("settle_delivery", **settlement(claimed, attempt, next_in_ms, now))
             if not settled:
                 self.session.discard()
         return bool(settled)

@@ -10,7 +10,7 @@ from typing_extensions import override
 from ...clock import to_datetime
 from ...errors import KeyReused, QueueFull, ThreadBusy
 from ...models.messages import Accepted, IfBusy, NewMessage, RequestKey
-from ..parts import CLEARED_AT_ONCE, Cleared, ThreadKey, asks_of_thread, clear
+from ..parts import CLEARED_AT_ONCE, Cleared, ThreadKey, clear, depend_on_threads
 from ..ports import CANCELS, MOVED, READY, AcceptStore, message_topic
 from ..rows import Receipt, accepted, events_text, options_of, preview
 from . import templates
@@ -26,9 +26,9 @@ class RedisAccept(RedisRooms, AcceptStore):
 
     @override
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
-        cleared = await self._clear(new, max_queued, key) if asks_of_thread(new) else {}
+        cleared = await self._clear(new, max_queued, key) if depend_on_threads(new) else {}
         fields = [field for each in new for field in self._fields_of(each)]
-        cancels = asks_of_thread(new) and any(each.if_busy in (IfBusy.INTERRUPT, IfBusy.ROLLBACK) for each in new)
+        cancels = depend_on_threads(new) and any(each.if_busy in (IfBusy.INTERRUPT, IfBusy.ROLLBACK) for each in new)
         reply = await self._writes.run(
             "add", self._now(), max_queued, *key_arguments(key), templates.CANCELLED if cancels else "",
             json.dumps([(*thread, ids) for thread, ids in cleared.items()]) if cleared else "", *fields,

@@ -19,11 +19,11 @@ class RedisWebhooks(RedisRooms, WebhookStore):
         return list(map(replies.delivery, reply))
 
     @override
-    async def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
-        assert taken.next_at is not None, "it was claimed"
+    async def settle_delivery(self, claimed: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
+        assert claimed.next_at is not None, "it was claimed"
         ended = DeliveryState.DELIVERED if attempt.error is None else DeliveryState.FAILED
         reply = await self._writes.run(
-            "settle_delivery", self._now(), taken.id, taken.tries, round(taken.next_at.timestamp() * 1000),
+            "settle_delivery", self._now(), claimed.id, claimed.tries, round(claimed.next_at.timestamp() * 1000),
             ended.value if next_in is None else DeliveryState.PENDING.value,
             "" if next_in is None else int(next_in * 1000), attempt.model_dump_json(),
         )  # fmt: skip

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from ...clock import to_datetime
 from ...models.messages import Accepted, NewMessage, RequestKey
-from ..parts import Cleared, Settling, ThreadKey, Unsettled, asks_of_thread, clear
+from ..parts import Cleared, Settling, ThreadKey, Unsettled, clear, depend_on_threads
 from ..ports import AcceptStore
 from .control import ControlChanges
 from .group_commit import GroupCommitThread
@@ -40,7 +40,7 @@ class SqlAccept(SqlRooms, AcceptStore):
         def clear_part(threads: Sequence[ThreadKey]) -> Awaitable[Cleared]:
             return self._control_thread.run(lambda: self._control.clear(threads, len(new), max_queued, key))
 
-        cleared = await clear(new, clear_part) if asks_of_thread(new) else {}
+        cleared = await clear(new, clear_part) if depend_on_threads(new) else {}
         accepted = await self._add(new, max_queued, key, cleared)
         if self._accept.unsettled:
             await self._settling.complete(self._accept.unsettled, accepted.messages)

@@ -96,7 +96,7 @@ class SqlControl(SqlRooms, ControlStore):
         messages = await self._dead_letter_thread.run(lambda: self._dead_letters.requeue(tenant, ids, given))
         await self._settling.complete(self._dead_letters.unsettled, messages)
         await self._try_to_delete_dropped_logs()
-        return await self._list_thread.run(lambda: self._lists.with_places(messages))
+        return await self._list_thread.run(lambda: self._lists.with_new_positions(messages))
 
     @override
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:

@@ -25,13 +25,13 @@ from ..rows import (
 )
 from .scanning import PartResult, ScanPart, text_length
 
-FEW_PLACES = 5
+FEW_POSITIONS = 5
 """Up to so many positions are looked up one by one."""
 
 LEVEL = 10**15
 """Ranks are counted by multiples of this."""
 
-FEW = 5_000
+FEW_UNFINISHED = 5_000
 """Up to so many unfinished messages are listed by their state, whatever else there is."""
 
 FAILED, CANCELLED = frozenset({MessageState.FAILED}), frozenset({MessageState.CANCELLED})
@@ -81,7 +81,7 @@ class Reads(ABC):
         """Return those of these messages that belong to the tenant, without positions."""
         return list(map(to_message, self.each("get_messages", tenant=tenant, ids=json.dumps(message_ids))))
 
-    def with_places(self, messages: Sequence[Message]) -> list[Message]:
+    def with_new_positions(self, messages: Sequence[Message]) -> list[Message]:
         """Return messages that were just queued, with their positions; 0 for a message that was claimed meanwhile."""
         numbers = [each.number for each in messages]
         ranks = dict(self.each("find_places", numbers=json.dumps(numbers)))
@@ -133,7 +133,7 @@ class Reads(ABC):
 
     def _positions_of(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
         """Return how many messages wait before each place (rank, number), with the rules of `count_before`."""
-        if len(places) <= FEW_PLACES:
+        if len(places) <= FEW_POSITIONS:
             return {(rank, number): self.count_before(number, rank) for rank, number in places}
         levels: dict[int, list[tuple[int, int]]] = {}
         for place in places:
@@ -174,14 +174,14 @@ class Reads(ABC):
         answers = self.rows_of_each(queries)
         counted = dict(zip(firsts, zip(answers[::2], answers[1::2], strict=True), strict=True))
         found: dict[tuple[int, int], int] = {}
-        inside: list[tuple[int, int]] = []  # of their level: with aging, urgent messages are not its end
+        not_at_end: list[tuple[int, int]] = []  # of their level: with aging, urgent messages are not its end
         for place in ranked:
             [(before, waiting)], tail = counted[place[0] // LEVEL]
             if len(tail) < most:
                 found[place] = max(before + waiting - len(tail) + bisect_left(tail, place), 0)
             else:
-                inside.append(place)
-        found |= self._positions_of(inside)
+                not_at_end.append(place)
+        found |= self._positions_of(not_at_end)
         return [None if rank is None else found[rank, number] for rank, number in places]
 
     def summary(self, tenant: str, limit: int) -> QueueSummary:
@@ -228,7 +228,11 @@ class Reads(ABC):
         }
         if chosen.thread_id is not None:
             return self._scan_thread_part(chosen.thread_id, part, values)
-        if chosen.states is not None and chosen.states <= UNFINISHED and self.value("count_unfinished") <= FEW:
+        if (
+            chosen.states is not None
+            and chosen.states <= UNFINISHED
+            and self.value("count_unfinished") <= FEW_UNFINISHED
+        ):
             return PartResult(self._page("list_unfinished_messages", most=part.length, **values), None)
         source = _source_of(chosen)
         newest: int | None = self.value(f"newest_{source}", tenant=tenant, before=values["before"])
@@ -305,14 +309,14 @@ class Reads(ABC):
     def throughput(self) -> Throughput:
         """Answer `QueryStore.throughput`."""
         paused, groups, running, run_ms = self.rows("throughput", limit=THROUGHPUT_MESSAGES)[0]
-        told: list[tuple[int, str]] = json.loads(groups)
-        by_agents = dict(self.rows("count_running_by_agents")) if len({text for _, text in told}) > 1 else {}
+        slots_of_groups: list[tuple[int, str]] = json.loads(groups)
+        by_agents = dict(self.rows("count_running_by_agents")) if len({text for _, text in slots_of_groups}) > 1 else {}
         return Throughput(
             bool(paused),
-            sum(slots for slots, _ in told),
+            sum(slots for slots, _ in slots_of_groups),
             int(running),
             None if run_ms is None else float(run_ms) / 1000,
-            to_groups(told, int(running), by_agents),
+            to_groups(slots_of_groups, int(running), by_agents),
         )
 
     def threads(self, tenant: str, page: Page) -> list[Thread]:

@@ -17,24 +17,24 @@ class WebhookChanges(Protocol):
     def claim_deliveries(self, limit: int, lease_ms: int) -> list[Delivery]:
         """Carry out `WebhookStore.claim_deliveries`."""
 
-    def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None) -> bool:
+    def settle_delivery(self, claimed: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None) -> bool:
         """Carry out `WebhookStore.settle_delivery`."""
 
     def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
         """Carry out `WebhookStore.replay_delivery`."""
 
 
-def settlement(taken: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None, now: int) -> dict[str, Any]:
+def settlement(claimed: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None, now: int) -> dict[str, Any]:
     """Return the values of the query `settle_delivery`.
 
     A claim is identified by its tries, and by its time in case a replay has reset the tries.
     """
-    assert taken.next_at is not None, "it was claimed"
+    assert claimed.next_at is not None, "it was claimed"
     ended = DeliveryState.DELIVERED if attempt.error is None else DeliveryState.FAILED
     return {
-        "id": taken.id,
-        "tries": taken.tries,
-        "taken_until": round(taken.next_at.timestamp() * 1000),
+        "id": claimed.id,
+        "tries": claimed.tries,
+        "claimed_until": round(claimed.next_at.timestamp() * 1000),
         "state": (ended if next_in_ms is None else DeliveryState.PENDING).value,
         "next_at": None if next_in_ms is None else now + next_in_ms,
         "attempt": attempt.model_dump_json(),
@@ -53,9 +53,9 @@ class SqlWebhooks(SqlRooms, WebhookStore):
         return await self._webhook_thread.run(lambda: self._webhooks.claim_deliveries(limit, lease_ms))
 
     @override
-    async def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
+    async def settle_delivery(self, claimed: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
         next_in_ms = None if next_in is None else int(next_in * 1000)
-        return await self._webhook_thread.run(lambda: self._webhooks.settle_delivery(taken, attempt, next_in_ms))
+        return await self._webhook_thread.run(lambda: self._webhooks.settle_delivery(claimed, attempt, next_in_ms))
 
     @override
     async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:

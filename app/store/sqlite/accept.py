@@ -31,8 +31,8 @@ class AcceptWrites(Keyed):
             return Accepted([accepted(each, receipt) for each, receipt in zip(new, known, strict=True)], replayed=True)
         if self.execute("count_queued").get + len(new) > max_queued:
             raise QueueFull(max_queued)
-        gone = dict(cleared)
-        receipts = [self._add(each, now, gone) for each in new]
+        remaining = dict(cleared)
+        receipts = [self._add(each, now, remaining) for each in new]
         if len(receipts) == 1:
             receipts = [receipts[0]._replace(position=self._position(new[0], receipts[0]))]
         elif receipts:  # later messages of this batch may have lifted or cancelled them

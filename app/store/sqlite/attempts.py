@@ -99,7 +99,7 @@ class AttemptWrites(Changes):
         )
         event = NewEvent.interrupted(attempt=attempt, interrupts=outcome.interrupts, expires_at=to_datetime(expires_at))
         delivery_id = interrupt_delivery_id(asking[1], number, asking[-1] + 1)
-        self._tell(asking, MessageState.INTERRUPTED, event, delivery_id, now)
+        self._add_state_event(asking, MessageState.INTERRUPTED, event, delivery_id, now)
 
 
 class SqliteAttempts(SqlRooms, AttemptStore):

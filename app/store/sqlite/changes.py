@@ -19,7 +19,7 @@ from ...models.messages import Message, MessageState, Readiness
 from ...policy.rank import RankPolicy
 from ..parts import SETTLED_AT_ONCE, Unsettled
 from ..ports import CANCELS, MOVED, READY, message_topic
-from ..rows import is_told, stored_details, to_message
+from ..rows import stored_details, to_message, wants_delivery
 from ..terminal_states import Ending, ending
 from .queries import SqliteReads
 
@@ -95,17 +95,19 @@ class Changes(SqliteReads):
     def _ended(self, ended: tuple[Any, ...], end: Ending, now: int, *, was_head: bool = True) -> None:
         """Add event and delivery of a message that has ended. `ended` is the row that `end_message` returns."""
         number, message_id, tenant, thread_id, *_ = ended
-        self._tell(ended, end.state, end.event, f"{message_id}.{number}", now)
+        self._add_state_event(ended, end.state, end.event, f"{message_id}.{number}", now)
         if was_head and thread_id is not None:
             self.execute("promote_next", tenant=tenant, thread_id=thread_id, now=now)
             self.touched.add(READY)
         self.touched |= {MOVED, message_topic(message_id)}
 
-    def _tell(self, told: tuple[Any, ...], state: MessageState, event: NewEvent, delivery_id: str, now: int) -> None:
-        """Append the event of a new state and add its delivery. `told` has the columns of `told_columns`."""
-        number, message_id, tenant, thread_id, url, events, last = told
+    def _add_state_event(
+        self, row: tuple[Any, ...], state: MessageState, event: NewEvent, delivery_id: str, now: int
+    ) -> None:
+        """Append the event of a new state and add its delivery. `row` has the columns of `event_columns`."""
+        number, message_id, tenant, thread_id, url, events, last = row
         self.execute("add_event", message=number, id=last + 1, type=event.type, data=event.data, now=now)
-        if is_told(url, events, state):
+        if wants_delivery(url, events, state):
             self.execute(
                 "add_delivery", id=delivery_id, tenant=tenant, message_id=message_id, thread_id=thread_id, url=url,
                 event=state, data=event.data, now=now,

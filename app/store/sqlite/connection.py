@@ -157,7 +157,7 @@ class Beats:
             self._changed.wait_for(lambda: not self.waiting, GIVE_WAY_SECONDS)
 
 
-def look_often(connection: apsw.Connection) -> None:
+def retry_often(connection: apsw.Connection) -> None:
     """Have this connection try for the write lock every millisecond. By default SQLite waits longer after each try."""
     tries = BUSY_TIMEOUT_MILLISECONDS / 1000 / BEAT_RETRY_SECONDS
 
@@ -243,7 +243,7 @@ class Reader(Connected):
         self.connection.execute("PRAGMA query_only = ON")
 
 
-class _TakeBack(BaseException):
+class _FailedAfterWriting(BaseException):
     """An operation raised after it had written. Not an Exception, so that it ends the batch."""
 
 
@@ -292,7 +292,7 @@ class Writer(Connected):
         self._with_savepoints = False
         try:
             return super().commit(batch)
-        except _TakeBack:
+        except _FailedAfterWriting:
             self._with_savepoints = True
             return super().commit(batch)
 
@@ -305,7 +305,7 @@ class Writer(Connected):
             return super().work(operation)
         except Exception as error:
             if self.connection.in_transaction and self.connection.total_changes() != before:
-                raise _TakeBack from error
+                raise _FailedAfterWriting from error
             raise
 
     def _work_in_savepoint(self, operation: Operation) -> Any:

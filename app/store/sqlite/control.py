@@ -106,7 +106,9 @@ class ControlWrites(Keyed, ControlChanges):
                  "readiness": readiness, "base_rank": base_rank, "rank": rank, "now": now}
             )  # fmt: skip
         self.execute_each("requeue", values)
-        self._add_events([(number, each.last + 1, _again(each, now)) for each, number in renumbered.values()], now)
+        self._add_events(
+            [(number, each.last + 1, _retry_event(each, now)) for each, number in renumbered.values()], now
+        )
         self.touched |= {READY, MOVED, *map(message_topic, message_ids)}
         found = {
             message.id: requeued(
@@ -182,5 +184,5 @@ class ControlWrites(Keyed, ControlChanges):
         return {}
 
 
-def _again(dead: Dead, now: int) -> NewEvent:
+def _retry_event(dead: Dead, now: int) -> NewEvent:
     return NewEvent.retry(attempt=dead.attempt, error=REQUEUED, next_at=to_datetime(now), discard_from=1)

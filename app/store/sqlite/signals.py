@@ -56,10 +56,10 @@ class Hints:
         if self._listener is not None:
             await joined(self._listener)
 
-    def leave(self, writes: "HintWrites") -> None:
+    def store(self, writes: "HintWrites") -> None:
         """Leave a row for other processes. Called in the writing transaction."""
         if writes.touched and self._shared:
-            writes.leave_hints(self._process)
+            writes.add_hints(self._process)
 
     def publish(self, writes: "HintWrites") -> None:
         """Wake this process's own subscribers. Called after the commit, in the writing thread."""
@@ -103,7 +103,7 @@ class Hints:
 class HintWrites(Changes):
     """Writes hints, inside a transaction."""
 
-    def leave_hints(self, process: str) -> None:
+    def add_hints(self, process: str) -> None:
         """Store what this transaction touched. The table keeps some thousand rows."""
         self.execute("add_hint", process=process, topics=json.dumps(sorted(self.touched)))
         number = self._connection().last_insert_rowid()
@@ -126,7 +126,7 @@ class HintingWriter(Writer):
     @override
     def before_commit(self) -> None:
         if self._writes is not None:
-            self._hints.leave(self._writes)
+            self._hints.store(self._writes)
 
     @override
     def after_commit(self) -> None:

@@ -21,8 +21,8 @@ class WebhookWrites(Changes, WebhookChanges):
         ]
 
     @override
-    def settle_delivery(self, taken: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None) -> bool:
-        return self.row("settle_delivery", **settlement(taken, attempt, next_in_ms, self._now())) is not None
+    def settle_delivery(self, claimed: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None) -> bool:
+        return self.row("settle_delivery", **settlement(claimed, attempt, next_in_ms, self._now())) is not None
 
     @override
     def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:

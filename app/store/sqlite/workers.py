@@ -14,7 +14,7 @@ from ..ports import LeaseRenewer, WorkerStore
 from ..rows import agents_text
 from ..sql.rooms import SqlRooms
 from .changes import Changes, Writing
-from .connection import Beats, connect, look_often, mapped_errors
+from .connection import Beats, connect, mapped_errors, retry_often
 
 
 class WorkerWrites(Changes):
@@ -69,7 +69,7 @@ class SqliteWorkers(SqlRooms, WorkerStore):
     def open_lease_renewer(self) -> Iterator[LeaseRenewer]:
         with mapped_errors():
             connection = connect(self._path)
-        look_often(connection)
+        retry_often(connection)
         writing = Writing(lambda: connection, self._writing.queries, self._writing.ranks, self._writing.clock)
         try:
             yield SqliteLeaseRenewer(connection, WorkerWrites(writing), self._beats)

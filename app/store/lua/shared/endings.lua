@@ -1,5 +1,5 @@
--- Return whether a message in this state adds a delivery, as in `app.store.rows.is_told`.
-local function is_told(message, state)
+-- Return whether a message in this state adds a delivery, as in `app.store.rows.wants_delivery`.
+local function wants_delivery(message, state)
     if not message.webhook_url then return false end
     if not message.webhook_events then return state ~= 'interrupted' end
     return string.find(message.webhook_events, '"' .. state .. '"', 1, true) ~= nil
@@ -19,7 +19,7 @@ local function finish(message, state, now, event)
     if message.state == 'processing' then
         leave_worker(message)
     elseif message.state == 'interrupted' then
-        leave_question(message)
+        leave_interrupted(message)
     else
         leave_queue(message)
     end
@@ -31,10 +31,10 @@ local function finish(message, state, now, event)
     redis.call('ZADD', LOGGED, now, message.member)
     redis.call('HINCRBY', of_tenant('tallies', message.tenant), state, 1)
     recount(message, message.state, state, now)
-    if is_told(message, state) then deliver(message, state, now, event, message.id .. '.' .. message.number) end
+    if wants_delivery(message, state) then deliver(message, state, now, event, message.id .. '.' .. message.number) end
 end
 
-local function bury(tenant, id, number, fingerprint, at)
+local function add_dead_letter(tenant, id, number, fingerprint, at)
     redis.call('ZADD', of_tenant('failed', tenant), number, id)
     redis.call('ZADD', kind_key(tenant, fingerprint), at, member_of(number, id))
     redis.call('ZADD', of_tenant('kinds', tenant), 'LT', -at, fingerprint)
@@ -43,11 +43,11 @@ end
 local function fail(message, now, event, error, code, fingerprint)
     redis.call('HSET', message_key(message.id), 'error', error, 'error_code', code, 'fingerprint', fingerprint)
     finish(message, 'failed', now, event)
-    bury(message.tenant, message.id, message.number, fingerprint, now)
+    add_dead_letter(message.tenant, message.id, message.number, fingerprint, now)
 end
 
 -- Remove failed messages of a tenant from its dead letters.
-local function unbury(tenant, messages)
+local function remove_dead_letters(tenant, messages)
     local ids, kinds = {}, {}
     for i, message in ipairs(messages) do
         local members = kinds[message.fingerprint] or {}
@@ -82,7 +82,7 @@ local function erase(message)
     redis.call('ZREM', of_tenant('messages', message.tenant), message.id)
     if message.state == 'failed' then
         message.fingerprint = redis.call('HGET', message_key(message.id), 'fingerprint')
-        unbury(message.tenant, {message})
+        remove_dead_letters(message.tenant, {message})
     end
     for _, id in ipairs(redis.call('LRANGE', deliveries_key(message.id), 0, -1)) do
         local f = redis.call('HMGET', delivery_key(id), 'state', 'event')

@@ -50,7 +50,7 @@ local function delay(tenant, member, run_at)
     redis.call('ZADD', of_tenant('delayed', tenant), run_at, member)
 end
 
-local function wait_no_longer(message)
+local function leave_waiting(message)
     if message.readiness == 'delayed' then
         redis.call('ZREM', DELAYED, message.member)
         redis.call('ZREM', of_tenant('delayed', message.tenant), message.member)
@@ -62,7 +62,7 @@ local function wait_no_longer(message)
 end
 
 local function leave_queue(message)
-    wait_no_longer(message)
+    leave_waiting(message)
     if message.thread then
         redis.call('ZREM', thread_queue_key(message.tenant, message.thread), message.member)
     end
@@ -73,7 +73,7 @@ local function leave_worker(message)
     redis.call('ZREM', of_tenant('processing', message.tenant), message.member)
 end
 
-local function leave_question(message)
+local function leave_interrupted(message)
     redis.call('ZREM', INTERRUPTED, message.member)
     redis.call('ZREM', of_tenant('interrupted', message.tenant), message.id)
 end

@@ -400,7 +400,7 @@ ORDER BY kinds.last DESC, kinds.fingerprint
 SELECT paused, (
     SELECT coalesce(json_agg(json_build_array(slots, agents)), '[]')::text FROM (
         SELECT sum(slots)::bigint AS slots, agents FROM workers GROUP BY agents
-    ) AS told
+    ) AS grouped
 ), ({count_processing}), (
     SELECT avg(completed_at - started_at)::float8 FROM (
         SELECT completed_at, started_at FROM (
@@ -633,13 +633,13 @@ LEFT JOIN LATERAL (
 WHERE messages.id = ANY (%(ids)s::text[])
 
 -- name: end_messages
--- `taken`: the message ends without its lease, so the fence is raised. Otherwise the fence stays, so that a repeated
+-- `raise_fence`: the message ends without its lease, so the fence is raised. Otherwise the fence stays, so that a repeated
 -- finish is recognized.
 UPDATE messages SET
     state = given.state, readiness = NULL, rank = NULL, result = given.result, output = given.output,
     error = given.error, error_code = given.error_code, fingerprint = given.fingerprint, interrupt = NULL,
     interrupt_expires_at = NULL, resume_value = NULL, cancel_requested = FALSE,
-    fence = CASE WHEN %(taken)s THEN {next_fence} ELSE fence END,
+    fence = CASE WHEN %(raise_fence)s THEN {next_fence} ELSE fence END,
     crashes = crashes + %(crashed)s, worker_id = NULL, lease_until = NULL, changed_at = %(now)s, completed_at = %(now)s
 FROM unnest(
     %(numbers)s::bigint[], %(states)s::text[], %(results)s::text[], %(errors)s::text[], %(error_codes)s::text[],
@@ -797,17 +797,17 @@ SELECT id, host, pid, slots, started_at, last_beat, agents FROM workers ORDER BY
 -- name: lock_folding
 SELECT pg_try_advisory_xact_lock(hashtextextended('agent_queue.fold', 0))
 
--- name: is_gone
+-- name: backend_ended
 backend <> 0 AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = backend)
 
 -- name: fold_tallies
-WITH gone AS (DELETE FROM tallies WHERE {is_gone} RETURNING tenant, state, messages)
+WITH gone AS (DELETE FROM tallies WHERE {backend_ended} RETURNING tenant, state, messages)
 INSERT INTO tallies AS tally (backend, tenant, state, messages)
 SELECT 0, tenant, state, sum(messages) FROM gone GROUP BY tenant, state
 ON CONFLICT (backend, tenant, state) DO UPDATE SET messages = tally.messages + excluded.messages
 
 -- name: fold_levels
-WITH gone AS (DELETE FROM levels WHERE {is_gone} RETURNING level, waiting)
+WITH gone AS (DELETE FROM levels WHERE {backend_ended} RETURNING level, waiting)
 INSERT INTO levels AS kept (backend, level, waiting)
 SELECT 0, level, sum(waiting) FROM gone GROUP BY level
 ON CONFLICT (backend, level) DO UPDATE SET waiting = kept.waiting + excluded.waiting
@@ -910,7 +910,7 @@ RETURNING {delivery_columns}, due.next_at
 UPDATE deliveries SET
     state = %(state)s, next_at = %(next_at)s,
     attempts = left(attempts, -1) || CASE attempts WHEN '[]' THEN '' ELSE ',' END || %(attempt)s || ']'
-WHERE id = %(id)s AND tries = %(tries)s AND next_at = %(taken_until)s AND state = 'pending'
+WHERE id = %(id)s AND tries = %(tries)s AND next_at = %(claimed_until)s AND state = 'pending'
 RETURNING 1
 
 -- name: list_deliveries

@@ -392,18 +392,18 @@ resume_value = NULL,
 cancel_requested = 0, fence = fence + :fence_step, crashes = crashes + :crashed, worker_id = NULL,
 lease_until = NULL, changed_at = :now, completed_at = :now
 
--- name: told_columns
+-- name: event_columns
 -- The values for the event and the delivery of a message.
 number, id, tenant, thread_id, webhook_url, webhook_events, {last_of_log}
 
 -- name: end_message
 UPDATE messages SET {ended} WHERE number = :number
-RETURNING {told_columns}
+RETURNING {event_columns}
 
 -- name: end_leased
 -- find_leased and end_message in one, for an attempt that is not cancelled.
 UPDATE messages SET {ended} WHERE id = :id AND fence = :fence AND state = 'processing' AND cancel_requested = 0
-RETURNING {told_columns}
+RETURNING {event_columns}
 
 -- name: put_back
 -- Puts a message back as the head of its thread, with the rank of the head.
@@ -420,7 +420,7 @@ UPDATE messages SET
     state = 'interrupted', interrupt = :interrupts, interrupt_expires_at = :expires_at, resume_value = NULL,
     fence = fence + 1, worker_id = NULL, lease_until = NULL, changed_at = :now
 WHERE number = :number
-RETURNING {told_columns}
+RETURNING {event_columns}
 
 -- name: resume_message
 -- The attempt that asked is not counted: the attempt with the answer gets its number again.
@@ -589,7 +589,7 @@ RETURNING {delivery_columns}
 -- name: settle_delivery
 UPDATE deliveries SET
     state = :state, next_at = :next_at, attempts = json_insert(attempts, '$[#]', json(:attempt))
-WHERE id = :id AND tries = :tries AND next_at = :taken_until AND state = 'pending'
+WHERE id = :id AND tries = :tries AND next_at = :claimed_until AND state = 'pending'
 RETURNING 1
 
 -- name: list_deliveries
