@@ -1,4 +1,4 @@
-"""A store by its URL."""
+"""Makes the store that DATABASE_URL names."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ REDIS = ("redis://", "rediss://")
 
 
 def make_store(settings: Settings, *, clock: Clock | None = None) -> Store:
-    """The store that DATABASE_URL names, not yet open; its driver is imported here. Raises ConfigurationError."""
+    """Return the store that DATABASE_URL names, not yet open. Imports its driver. Raises ConfigurationError."""
     url = settings.database_url
     ranks = RankPolicy(settings.priority_aging_seconds)
     if url == "memory://":

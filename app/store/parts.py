@@ -25,7 +25,7 @@ Cleared = Mapping[ThreadKey, Sequence[tuple[int, str]]]
 
 
 class Unsettled(NamedTuple):
-    """A thread whose messages with numbers below `below` may not have inherited their ranks yet."""
+    """A thread where messages with thread numbers below `below` may still have to inherit ranks."""
 
     tenant: str
     thread_id: str
@@ -33,14 +33,14 @@ class Unsettled(NamedTuple):
 
 
 class Settling:
-    """Finish the inheritance of ranks in long threads, where one transaction did only a part of it."""
+    """Settles the rest of long threads: computes the inherited ranks that one transaction left out."""
 
     def __init__(self, settle: Callable[[Unsettled], Awaitable[Unsettled | None]]) -> None:
         self._settle = settle
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def complete(self, left: deque[Unsettled], messages: Sequence[Message]) -> None:
-        """Settle the threads of these messages out of `left`, even if the caller is cancelled."""
+        """Take the threads of `messages` out of `left` and settle them, even if the caller is cancelled."""
         if not left:
             return
         threads = {(message.tenant, message.thread_id) for message in messages}
@@ -66,7 +66,7 @@ class Settling:
 
 
 def depend_on_threads(new: Sequence[NewMessage]) -> bool:
-    """Return whether any of these messages depends on the unfinished messages of its thread."""
+    """Return whether `if_busy` of any message depends on the unfinished messages of its thread."""
     for each in new:  # noqa: SIM110  each submit asks, and a generator would cost it more than the rest of this
         if each.if_busy is not IfBusy.ENQUEUE:
             return True
@@ -74,7 +74,10 @@ def depend_on_threads(new: Sequence[NewMessage]) -> bool:
 
 
 def cleared_threads(new: Sequence[NewMessage]) -> list[ThreadKey]:
-    """Return the threads that these messages clear, each once; none if a message may be refused for a busy thread."""
+    """Return the threads in which `new` cancels unfinished messages, each once.
+
+    There is none if a message of `new` may be refused because its thread is busy.
+    """
     if any(each.if_busy is IfBusy.REJECT for each in new):
         return []
     clearing = (each for each in new if each.if_busy is not IfBusy.ENQUEUE and each.thread_id is not None)
@@ -84,9 +87,10 @@ def cleared_threads(new: Sequence[NewMessage]) -> list[ThreadKey]:
 async def clear(
     new: Sequence[NewMessage], work: Callable[[Sequence[ThreadKey]], Awaitable[Cleared]]
 ) -> dict[ThreadKey, list[str]]:
-    """Cancel what these messages clear, CLEARED_AT_ONCE messages at a time, until few are left.
+    """Cancel most of the messages that `new` will cancel, CLEARED_AT_ONCE at a time.
 
-    Return the ids that a message is to roll back, by thread, oldest first.
+    `work` cancels one part and returns it, or returns nothing when few are left. Returns the ids that each message of
+    `new` is to roll back, by thread, oldest first.
     """
     rolled_back = {(each.tenant, each.thread_id) for each in new if each.if_busy is IfBusy.ROLLBACK}
     cleared: dict[ThreadKey, list[tuple[int, str]]] = {}
@@ -99,7 +103,7 @@ async def clear(
 
 
 async def repeat(work: Callable[[], Awaitable[int]], batch: int) -> int:
-    """Repeat `work` as long as it does a whole batch. Return the total."""
+    """Repeat `work` as long as it returns at least `batch`. Return the total."""
     done = count = await work()
     while count >= batch:
         count = await work()
@@ -112,7 +116,7 @@ async def prune(
 ) -> tuple[int, list[str]]:
     """Delete up to `limit`, `part` at a time. Return how many, and the memory keys to drop.
 
-    `work` returns a count, memory keys, and whether more is left.
+    `work` takes a size and returns the number deleted, memory keys, and whether more is left.
     """
     done, dropped = 0, []
     while done < limit:

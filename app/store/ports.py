@@ -1,15 +1,15 @@
-"""The ports of the store. Their docstrings are the law; `tests/contract` holds every backend to it.
+"""The ports of the store. `tests/contract` checks every backend against their docstrings.
 
-One object implements all ports over one database, so that a change of state and its event are one transaction. Each
+One object implements all ports over one database. A change of state and its event are therefore one transaction. Each
 consumer asks for the narrow port that it needs. These rules hold for every method:
 
-- A worker passes its `Lease` with every write. If the message has another fence by then, nothing is written and
-  `LeaseLost` is raised (tests/contract/test_fences.py).
-- A method returns after the commit. What it returned survives what the backend promises (`Capabilities.promise`).
+- A worker passes its `Lease` with every write. If the message has another fence by then, the store writes nothing and
+  raises `LeaseLost` (tests/contract/test_fences.py).
+- A method returns after the commit. Its changes then survive what `Capabilities.promise` says.
 - Every change of state writes its event in the same transaction. A log ends with its only terminal event
   (tests/contract/test_events.py).
 - `StoreUnavailable` means that nothing was written and that a later try may succeed. `CommitUnknown` means that the
-  store went away during a write and did not come back in time to say whether it was committed.
+  connection broke during a write, and that the store cannot say whether the write was committed.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -47,7 +47,7 @@ CANCELS = "cancels"
 
 
 def message_topic(message_id: str) -> str:
-    """Return the topic of one message: its log or its state has changed."""
+    """Return the topic of one message. Its subscribers are hinted when the log or the state of the message changes."""
     return f"message:{message_id}"
 
 
@@ -71,44 +71,46 @@ MAX_CRASHES = 3
 
 
 class AcceptStore(Protocol):
-    """Accept messages."""
+    """Accepts messages."""
 
     def now(self) -> datetime:
-        """Return the store's time, which dates everything that is stored.
+        """Return the store's time, with which the store dates everything.
 
-        It never runs backwards, and it goes on when the clock of a host or a server is stepped: leases, delays and ages
-        hold (tests/contract/test_clock_steps.py). A date from a caller is claimed as a date of the real world.
+        The store's time never runs backwards. When the clock of a host or a server is stepped, the store's time goes on
+        evenly. Leases, delays and ages therefore stay right (tests/contract/test_clock_steps.py). A `run_at` from a
+        caller is a time of the real world.
         """
 
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
-        """Store messages as queued, in this order, each at the tail of its thread; all of them or none.
+        """Store messages as queued, each at the tail of its thread, in the order of `new`; all of them or none.
 
-        The next number of a thread is claimed in the same transaction. The order of a thread is therefore the order in
-        which its messages were accepted. Messages ahead in the thread inherit a better rank
-        (tests/contract/test_order.py). A message with a `run_at` or a delay does not become ready before that time,
-        even as the head of its thread. Returns the messages with their queue positions, None for a delayed one. Raises
-        QueueFull if more than `max_queued` messages would then be queued, including those that the new ones would
-        cancel.
+        The same transaction takes the next number of a thread. A thread is therefore in the order in which its messages
+        were accepted. Messages ahead in the thread inherit a better rank (tests/contract/test_order.py). A message with
+        a `run_at` or a delay does not become ready before that time, even as the head of its thread. Returns the
+        messages with their queue positions, None for a delayed message. Raises QueueFull if more than `max_queued`
+        messages would then be queued. Messages that the new messages would cancel count as queued.
 
-        If the same `key` came within the last KEY_SECONDS, nothing is stored and the earlier answer is returned, with
-        its messages as they were accepted. Raises KeyReused if the key came with another fingerprint
+        If the same `key` came within the last KEY_SECONDS, nothing is stored. The earlier answer is returned, with its
+        messages as they were accepted. Raises KeyReused if the key came with another fingerprint
         (tests/contract/test_request_keys.py).
 
-        A thread is busy if it has unfinished messages, including earlier ones of `new`. `if_busy` says what happens
-        then: REJECT raises ThreadBusy; INTERRUPT and ROLLBACK cancel them as `cancel` with `running` does, and ROLLBACK
-        also stores their ids, oldest first, in the new message's `rollback` (tests/contract/test_double_texting.py).
+        A thread is busy if it has unfinished messages, including earlier messages of `new`. `if_busy` says what happens
+        then. REJECT raises ThreadBusy. INTERRUPT and ROLLBACK cancel the unfinished messages, as `cancel` with
+        `running` does. ROLLBACK also stores their ids, oldest first, in the new message's `rollback`
+        (tests/contract/test_double_texting.py).
         """
 
 
 class ControlStore(Protocol):
-    """Change messages that were accepted, for callers and operators."""
+    """Changes accepted messages, for callers and operators."""
 
     async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
-        """Cancel a queued message; the next one of its thread takes its place. Raises MessageNotFound, NotCancellable.
+        """Cancel a queued message; the next message of its thread moves up. Raises MessageNotFound, NotCancellable.
 
-        With `running`, also cancel an interrupted message at once, and mark a processing one: it ends as cancelled
-        whatever its outcome, its worker learns of it with the next heartbeat, and subscribers of CANCELS are hinted. A
-        second cancel changes nothing (tests/contract/test_cancel.py).
+        With `running`, the message may also be interrupted or processing. An interrupted message is cancelled at once.
+        A processing message is marked, and ends as cancelled whatever its outcome. Its worker learns of the cancel with
+        the next heartbeat, and subscribers of CANCELS are hinted. A second cancel changes nothing
+        (tests/contract/test_cancel.py).
         """
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
@@ -120,23 +122,23 @@ class ControlStore(Protocol):
     async def resume(
         self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
     ) -> Accepted:
-        """Answer an interrupted message: queue it again, as the head of its thread, with `value` as its `resume_value`.
+        """Answer an interrupted message: queue it again as the head of its thread, with `value` as its `resume_value`.
 
-        `fence` is the fence of the message as the caller read it, so that an answer reaches the question it was given
-        to. The first of several answers counts. The attempt that asked is not counted. The event `resumed` is appended.
-        `key` works as in `add`; a replay returns the message as it is now, without a position. Raises MessageNotFound,
+        `fence` is the fence of the message as the caller read it. With it, an answer cannot reach a later question. The
+        first of several answers counts. The attempt that asked is not counted. The event `resumed` is appended. `key`
+        works as in `add`, but a replay returns the message as it is now, without a position. Raises MessageNotFound,
         NotInterrupted, KeyReused.
         """
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         """Put failed messages back into the queue, each at the tail of its thread; all of them or none.
 
-        They go back in the order of their numbers, so that messages of one thread keep their order. They are returned
-        in the order of `message_ids`.
+        They go back in the order of their numbers, so messages of one thread keep their order. Returns the messages in
+        the order of `message_ids`.
 
-        Each gets a new number, thread number and rank, as if it were accepted now, and loses its attempts, crashes and
-        failure; its failed attempts stay listed. Its log goes on with the event `retry`; earlier events are dropped, as
-        if they were pruned, and their ids are not used again. Raises MessageNotFound, NotFailed.
+        Each message gets a new number, thread number and rank, as if it were accepted now. Its attempts, crashes and
+        failure are reset, but its failed attempts stay listed. Its log goes on with the event `retry`. Earlier events
+        are deleted, as by `prune_logs`, and their ids are not used again. Raises MessageNotFound, NotFailed.
         """
 
     async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
@@ -146,65 +148,66 @@ class ControlStore(Protocol):
         """
 
     async def pause(self, paused: bool) -> None:
-        """Pause or unpause the queue. While paused, claims return nothing; running attempts and accepting go on."""
+        """Pause the queue or continue it. While paused, `claim` returns nothing; running attempts and `add` go on."""
 
 
 class AttemptStore(Protocol):
-    """Claim messages and end their attempts."""
+    """Claims messages and ends their attempts."""
 
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
-        """Claim up to `limit` ready messages of these agents, lowest rank first; attempt and fence are raised by one.
+        """Claim up to `limit` ready messages of these agents, lowest rank first.
 
-        Only the first unfinished message of a thread is ever ready. Two claims never return the same message. The event
-        `processing` is appended in the same transaction.
+        A claim adds 1 to the message's `attempt` and raises its fence. Only the first unfinished message of a thread is
+        ever ready. Two claims never return the same attempt. The event `processing` is appended in the same
+        transaction.
         """
 
     async def finish(self, lease: Lease, outcome: Outcome) -> None:
-        """End the attempt. Raises LeaseLost.
+        """End the attempt of a lease. Raises LeaseLost.
 
         `Completed`, `Failed` and `Cancelled` end the message with its terminal event and make the next message of its
         thread ready. `Retry` puts the message back as the head of its thread, ready again after its delay. `Released`
-        does the same without counting the attempt. Both append a `retry` event. `Interrupted` leaves the message as the
-        head of its thread until `resume` or until its time is over; it appends `interrupted` and drops the answer to an
-        earlier question. A cancelled message ends as cancelled, whatever the outcome. `Failed` and `Retry` list the
-        attempt as failed. Repeating a finish that ended the message changes nothing.
+        does the same without counting the attempt. `Retry` and `Released` append a `retry` event. `Interrupted` leaves
+        the message as the head of its thread until `resume`, or until the question expires. It appends `interrupted`
+        and deletes the answer to an earlier question. A cancelled message ends as cancelled, whatever the outcome.
+        `Failed` and `Retry` list the attempt as failed. Repeating a finish that ended the message changes nothing.
         """
 
 
 class EventLog(Protocol):
-    """Append to and read the log of each message. Ids are 1..n without gaps. An event is stored before it is shown."""
+    """Appends to and reads the log of each message. Ids are 1..n without gaps. Events are stored before they are shown."""
 
     async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
-        """Append events in order. Return the id of the last. Raises LeaseLost if none was appended."""
+        """Append events in order and return the id of the last one. Raises LeaseLost if nothing was appended."""
 
     async def read(self, tenant: str, message_id: str, *, after: int, limit: int) -> EventPage:
-        """Return events with ids above `after`, and the message's state, as of one moment.
+        """Return up to `limit` events with ids above `after`, and the message's state, from one snapshot.
 
-        Returns fewer than `limit` also when their data reach PAGE_LOG_LENGTH, but at least one if there is one. Raises
+        Returns fewer events when their data reach PAGE_LOG_LENGTH, but at least one if any is left. Raises
         MessageNotFound, also for another tenant's message.
         """
 
 
 class QueryStore(Protocol):
-    """Read messages, threads and totals. Each method reads one moment."""
+    """Reads messages, threads and totals. Each method but `list_messages` reads one snapshot."""
 
     async def get(self, tenant: str, message_id: str) -> Message:
-        """Return a message, with its position while queued. Raises MessageNotFound, also for another tenant's."""
+        """Return a message, with its position while queued. Raises MessageNotFound, also for other tenants' messages."""
 
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
         """Return the first unfinished message of a thread, without its position; None if there is none."""
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
-        """Return messages with their queue positions, newest first. The cursor is (number, "") of the last one seen.
+        """Return messages with their queue positions, newest first. The cursor is (number, "") of the last message.
 
         A page also ends before `limit` when its texts reach PAGE_TEXT_LENGTH. It has at least one message if any is
         left.
         """
 
     async def list_attempts(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
-        """Return the failed attempts of these messages by id, oldest first, including those of lost workers.
+        """Return the failed attempts of these messages by message id, oldest first, including attempts of lost workers.
 
-        An unknown message has none, and neither has another tenant's message.
+        The list of an unknown message, or of another tenant's message, is empty.
         """
 
     async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
@@ -213,102 +216,104 @@ class QueryStore(Protocol):
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
         """Return totals by state, queued messages in claim order, and processing messages, oldest first.
 
-        Each list has at most `limit` messages, and ends early when its texts reach PAGE_TEXT_LENGTH.
+        Each list has at most `limit` messages. It ends early when its texts reach PAGE_TEXT_LENGTH.
         """
 
     async def throughput(self) -> Throughput:
-        """Return how fast the queue moves. The run time is the mean of the last THROUGHPUT_MESSAGES completed ones."""
+        """Return slots, running messages and the mean run time of the last THROUGHPUT_MESSAGES completed messages."""
 
     async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
-        """Return threads, latest activity first. The cursor is (last activity in ms, id) of the last one seen."""
+        """Return threads, latest activity first. The cursor is (last activity in ms, id) of the last thread seen."""
 
     async def get_thread(self, tenant: str, thread_id: str) -> Thread:
         """Return a thread. Raises ThreadNotFound, also for another tenant's thread."""
 
     async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
-        """Return messages of a thread in its order, those with thread numbers above `after`. Raises ThreadNotFound.
+        """Return the messages of a thread with thread numbers above `after`, in thread order. Raises ThreadNotFound.
 
-        Returns fewer than `limit` also when their texts reach PAGE_TEXT_LENGTH, but at least one if there is one.
+        Returns at most `limit` messages. Returns fewer when their texts reach PAGE_TEXT_LENGTH, but at least one if any
+        is left.
         """
 
 
 class UpkeepStore(Protocol):
-    """Regular duties. Every process may run them at any time: their guards are in the statements."""
+    """Runs regular duties. Every process may run them at any time, since their statements check each message again."""
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
-        """Take back messages whose lease ran out: requeue them, or fail them after `max_crashes`. Return how many.
+        """Take back messages whose leases ran out. Return how many.
 
-        `rescue` and `promote` first check whether the clock was stepped. A cancelled message ends as cancelled; for the
-        others the attempt is listed as failed.
+        A message goes back to the queue, or fails after `max_crashes` lost leases, and the attempt is listed as failed.
+        A cancelled message ends as cancelled instead. `rescue` and `promote` first check whether the clock was stepped.
         """
 
     async def promote(self) -> int:
-        """Make delayed messages ready that are due. Return how many."""
+        """Make the delayed messages ready whose `run_at` has come. Return how many."""
 
     async def expire_interrupts(self) -> int:
-        """Fail interrupted messages not answered in time; the next of each thread becomes ready. Return how many."""
+        """Fail interrupted messages not answered in time; promote the next of each thread. Return how many failed."""
 
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """Delete all but the terminal event of messages that ended more than `older_than_seconds` ago.
 
-        Returns the number of messages and the memory keys that are no longer needed.
+        Returns the number of messages, at most `limit`, and the memory keys that are no longer needed.
         """
 
     async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """Delete messages that ended more than `older_than_seconds` ago, then threads without messages.
 
-        Returns the number of messages and the memory keys that are no longer needed.
+        Returns the number of messages, at most `limit`, and the memory keys that are no longer needed.
         """
 
     async def prune_keys(self) -> None:
         """Delete request keys that are older than KEY_SECONDS."""
 
     async def prune_workers(self, *, silent_for_seconds: float) -> None:
-        """Delete workers without a heartbeat for so long."""
+        """Delete workers without a heartbeat for `silent_for_seconds`."""
 
 
 class WebhookStore(Protocol):
-    """Deliver the news of messages to webhooks.
+    """Stores deliveries: the events of messages that webhooks have to get.
 
-    When a message with a `webhook_url` ends, a delivery with the id `{message id}.{number}` is added in the same
-    transaction, if its `webhook_events` name that state. An interrupt adds one with the id `{message
-    id}.{number}.{event id}`. Deliveries are deleted with their message (tests/contract/test_deliveries.py).
+    When a message with a `webhook_url` ends, the same transaction adds a delivery with the id `{message id}.{number}`,
+    if its `webhook_events` name that state. An interrupt adds a delivery with the id `{message id}.{number}.{event
+    id}`. Deliveries are deleted with their message (tests/contract/test_deliveries.py).
     """
 
     async def claim_deliveries(self, limit: int, *, lease_seconds: float) -> list[Delivery]:
-        """Claim pending deliveries that are due, the most overdue first, and raise their `tries` by one.
+        """Claim pending deliveries that are due, the most overdue first, and add 1 to their `tries`.
 
         A claimed delivery is due again when its lease ends, so none is lost with the process that claimed it.
         """
 
     async def settle_delivery(self, claimed: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
-        """Record a try: delivered if it has no `error`, else due again in `next_in` seconds, else failed for good.
+        """Record a try of a claimed delivery. Return False, and write nothing, if `claimed` is not the newest claim.
 
-        Returns False, and writes nothing, if `claimed` is no longer the newest claim.
+        If `next_in` is None, the delivery ends: as failed if `attempt` has an error, else as delivered. Otherwise the
+        delivery is due again in `next_in` seconds.
         """
 
     async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
-        """Return the deliveries of a message, oldest first; none for another tenant's message."""
+        """Return the deliveries of a message, oldest first. The list is empty for another tenant's message."""
 
     async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
         """Return deliveries of a tenant without their data, newest first.
 
-        The cursor is (created at in ms, id) of the last one seen. The work grows with `limit` and, if a message is
-        named, with the deliveries of that message, and with nothing else.
+        The cursor is (created at in ms, id) of the last delivery seen. The work grows only with `limit` and, if
+        `chosen` names a message, with the number of its deliveries.
         """
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
-        """Make a delivery due at once, with no tries. Raises DeliveryNotFound, also for another tenant's delivery."""
+        """Make a delivery due at once, with 0 tries. Raises DeliveryNotFound, also for another tenant's delivery."""
 
 
 class LeaseRenewer(Protocol):
-    """Send heartbeats over a connection of its own, from a thread that agent code cannot block."""
+    """Sends heartbeats over its own connection, from a thread that agent code cannot block."""
 
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
-        """Show the worker as alive and extend these leases, in one statement.
+        """Record a heartbeat of the worker and extend these leases, in one transaction.
 
-        A lease that is missing from the answer's fences is lost. A lease that ran out is not revived. A lease that the
-        worker does not name runs out, so that no message is held for a run that does not exist.
+        A lease that is missing in `Beat.held` is lost. A lease that ran out is not revived. A lease of the worker that
+        is missing in `leases` runs out, so that no message is held for a run that does not exist.
         """
 
     def stop(self, worker_id: str) -> None:
@@ -316,7 +321,7 @@ class LeaseRenewer(Protocol):
 
 
 class WorkerStore(Protocol):
-    """List the processes that claim messages, and renew their leases."""
+    """Lists the processes that claim messages, and renews their leases."""
 
     def open_lease_renewer(self) -> AbstractContextManager[LeaseRenewer]:
         """Return a lease renewer for the calling thread; leaving the context closes it."""
@@ -326,28 +331,28 @@ class WorkerStore(Protocol):
 
 
 class Subscription(Protocol):
-    """Hints on some topics. A hint may be lost or bring nothing new: the store has the truth."""
+    """A subscription to hints on some topics. A hint may be lost, or come without a change in the store."""
 
     async def wait(self, timeout: float) -> bool:
-        """Wait for a hint for up to `timeout` seconds. Return whether there was one since the last call."""
+        """Wait for a hint for up to `timeout` seconds. Return whether there was a hint since the last call."""
 
     def on_hint(self, call: Callable[[], None]) -> None:
-        """Have `call` called at each hint from now on, instead of waiting. It may not subscribe or leave."""
+        """Call `call` at each hint from now on, instead of waking `wait`. `call` may not subscribe or unsubscribe."""
 
 
 class Notifier(Protocol):
-    """Wake up other tasks and, if the backend can, other processes."""
+    """Wakes up other tasks and, if the backend can, other processes."""
 
     def subscribe(self, *topics: str) -> AbstractContextManager[Subscription]:
-        """Return a subscription to these topics; leaving the context ends it."""
+        """Return a subscription to these topics. Leaving the context ends it."""
 
     def publish(self, *topics: str) -> None:
-        """Wake this process's subscribers of these topics."""
+        """Wake the subscribers of these topics in this process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """The promises of a backend. Callers never ask which backend it is."""
+    """The promises of a backend. No caller asks which backend it is."""
 
     name: str
     durable: bool
@@ -379,7 +384,7 @@ class Store(
         """Close all connections and threads. A second call does nothing."""
 
     async def queue_id(self) -> str:
-        """Return an id that no other queue has, not even one that was created anew in this one's place."""
+        """Return the id of this queue. A queue that is created again in the same place gets another id."""
 
     async def ping(self) -> None:
         """Check that the store answers. Raises StoreUnavailable."""

@@ -1,4 +1,4 @@
-"""Convert rows to models, and fields to the form in which they are stored."""
+"""Converts rows to models, and fields to the form in which they are stored."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,13 +17,13 @@ PREVIEW_LENGTH = 160
 
 
 def preview(text: str) -> str:
-    """Return the beginning of a text on one line."""
+    """Return the beginning of a text on one line, at most PREVIEW_LENGTH characters."""
     line = " ".join(text[: 2 * PREVIEW_LENGTH].split())
     return line if len(line) <= PREVIEW_LENGTH else line[: PREVIEW_LENGTH - 1] + "…"
 
 
 def to_failed_attempt(row: Sequence[Any]) -> FailedAttempt:
-    """Return an attempt from the columns of `list_attempts` after the id. The details, the last one, may be missing."""
+    """Return a failed attempt from a row of `list_attempts` without the message id. The row may lack the details."""
     attempt, worker_id, started_at, ended_at, error, error_code, *details = row
     return FailedAttempt(
         attempt=attempt,
@@ -37,7 +37,7 @@ def to_failed_attempt(row: Sequence[Any]) -> FailedAttempt:
 
 
 def stored_details(details: FailureDetails | None) -> str | None:
-    """Return the details of a failure as JSON, None if there are none."""
+    """Return the details of a failure as JSON, or None if there are none."""
     return None if details is None else details.model_dump_json(exclude_none=True)
 
 
@@ -84,7 +84,7 @@ def to_message(row: Sequence[Any], queue_position: int | None = None) -> Message
 
 
 def requeued(message: Message, number: int, thread_number: int, readiness: str, fence: int) -> Message:
-    """Return a dead letter in its new state, back in the queue. Its position is not set."""
+    """Return a failed message as it is after a requeue, without its position."""
     return message._replace(
         number=number,
         thread_number=thread_number,
@@ -103,19 +103,22 @@ def requeued(message: Message, number: int, thread_number: int, readiness: str, 
 
 
 def events_text(new: NewMessage) -> str | None:
-    """Return the webhook events as they are stored, None for the default."""
+    """Return the webhook events of a message as JSON, None for the default."""
     return None if new.webhook_events is None else json.dumps(new.webhook_events)
 
 
 def wants_delivery(url: str | None, events: str | None, state: MessageState) -> bool:
-    """Return whether a message with this URL and these stored `events` notifies its webhook of this state."""
+    """Return whether a message adds a delivery when it enters `state`.
+
+    `url` is its webhook; `events` is the JSON of its webhook events, None for the terminal states.
+    """
     if url is None:
         return False
     return state.value in ENDS if events is None else f'"{state}"' in events
 
 
 def interrupt_delivery_id(message_id: str, number: int, event_id: int) -> str:
-    """Return the id of the delivery for an interrupt. A message may interrupt several times before it ends."""
+    """Return the id of the delivery for an interrupt. It has the event id, since a message may interrupt again."""
     return f"{message_id}.{number}.{event_id}"
 
 
@@ -137,7 +140,7 @@ def to_delivery(row: Sequence[Any]) -> Delivery:
 
 
 def to_delivery_record(row: Sequence[Any]) -> DeliveryRecord:
-    """Return the delivery of a row with DELIVERY_COLUMNS."""
+    """Return the delivery, without its data, of a row with DELIVERY_COLUMNS."""
     return DeliveryRecord(**_delivery_fields(row))
 
 
@@ -150,19 +153,19 @@ def _delivery_fields(row: Sequence[Any]) -> dict[str, Any]:
 
 
 def run_at_of(new: NewMessage, clock: Clock, now: int) -> int:
-    """Return the store's time in ms before which the message must not run; 0 for at once."""
+    """Return the store's time in ms before which the message must not run. 0 means at once."""
     if new.run_at is not None:
         return clock.at(int(new.run_at.timestamp() * 1000))
     return now + int(new.delay_seconds * 1000) if new.delay_seconds > 0 else 0
 
 
 def options_of(new: NewMessage) -> str | None:
-    """Return the options as they are stored."""
+    """Return the options of a message as JSON, None if there are none."""
     return None if new.options is None else new.options.model_dump_json(exclude_defaults=True)
 
 
 class Receipt(NamedTuple):
-    """The decisions of the store about a message when it accepted it. A key keeps its receipts for replays."""
+    """The values that the store chose for a message when it accepted it. A request key keeps them for replays."""
 
     id: str
     number: int
@@ -208,19 +211,19 @@ _agents = TypeAdapter(tuple[ServedAgent, ...])
 
 
 def agents_text(worker: Worker) -> str:
-    """Return the agents of a worker as they are stored; empty if the worker does not name them."""
+    """Return the agents of a worker as JSON, empty if the worker does not name them."""
     return "" if worker.agents is None else _agents.dump_json(worker.agents, exclude_none=True).decode()
 
 
 def agents_of(text: str) -> tuple[ServedAgent, ...] | None:
-    """Return the agents of a worker from their stored form."""
+    """Return the agents of a worker from their JSON, None if it is empty."""
     return _agents.validate_json(text) if text else None
 
 
 def to_groups(rows: Iterable[tuple[int, str]], running: int, by_agents: Mapping[str, int]) -> tuple[WorkerGroup, ...]:
-    """Return workers grouped by their agents, from (slots, agents) of each worker.
+    """Return workers grouped by their agents, from (slots, JSON of the agents) of each worker.
 
-    `running` counts all processing messages; `by_agents` splits it where there is more than one group.
+    `running` is the number of all processing messages. `by_agents` has the number of each group, if there are several.
     """
     slots_of: dict[str, int] = {}
     for slots, text in rows:
@@ -242,7 +245,7 @@ THREAD_STATES = (
 
 
 def to_thread(row: Sequence[Any]) -> Thread:
-    """Return a thread from the columns of `list_threads` and `get_thread`."""
+    """Return a thread from a row of `list_threads` or `get_thread`."""
     thread_id, last_number, created_at, last_activity, last_preview, *counts = row
     return Thread(
         thread_id=thread_id,

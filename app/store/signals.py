@@ -1,4 +1,4 @@
-"""Wake up tasks: hints within one process."""
+"""Wakes up tasks by hints within one process."""
 
 import asyncio
 from collections import defaultdict
@@ -11,7 +11,7 @@ from .ports import Notifier, Subscription
 
 
 class LocalSubscription(Subscription):
-    """A subscription that keeps a hint until someone waits for it. One task may wait at a time."""
+    """A subscription that keeps a hint for the next `wait`. One task may wait at a time."""
 
     def __init__(self) -> None:
         self._hinted = False
@@ -23,7 +23,7 @@ class LocalSubscription(Subscription):
         self._call = call
 
     def hint(self) -> None:
-        """Wake the waiting task, or the next one that waits."""
+        """Wake the waiting task, or let the next `wait` return at once."""
         if self._call is not None:
             self._call()
             return
@@ -51,7 +51,7 @@ class LocalSubscription(Subscription):
 
 
 class LocalNotifier:
-    """Subscribers by topic. Used from the event loop only."""
+    """Keeps subscribers by topic. Used from the event loop only."""
 
     def __init__(self) -> None:
         self._subscribers: defaultdict[str, set[LocalSubscription]] = defaultdict(set)
@@ -78,7 +78,7 @@ class LocalNotifier:
 
 
 class LocalSignals(Notifier):
-    """The signals port over a LocalNotifier, which also gets the hints of other processes."""
+    """Implements `Notifier` with a LocalNotifier. The store also publishes the hints of other processes there."""
 
     _notifier: LocalNotifier
 

@@ -1,4 +1,4 @@
-"""How messages end: the terminal state and its event."""
+"""The terminal states of messages, with their events."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class Ending(NamedTuple):
 
 
 def ending(outcome: Completed | Failed | Cancelled, now: int) -> Ending:
-    """Return the terminal state for an outcome at `now` (ms)."""
+    """Return what to store for a message that ends with `outcome` at `now` (ms)."""
     match outcome:
         case Completed(result, output):
             event = NewEvent.done(result, to_datetime(now), output)
@@ -41,12 +41,12 @@ def ending(outcome: Completed | Failed | Cancelled, now: int) -> Ending:
 
 
 def worker_lost(crashes: int) -> Failed:
-    """Return the failure of a message whose lease ran out so many times."""
+    """Return the failure of a message whose lease ran out `crashes` times."""
     return Failed(f"The worker was lost {crashes} times while it processed this message.", WORKER_LOST_CODE)
 
 
 def outcome_size(outcome: Outcome) -> int:
-    """Return roughly how many characters of long texts this outcome stores."""
+    """Return about how many characters of long texts this outcome stores."""
     match outcome:
         case Completed(result, output):
             return 2 * (len(result) + len(output or ""))
@@ -57,5 +57,5 @@ def outcome_size(outcome: Outcome) -> int:
 
 
 def events_size(events: Sequence[NewEvent]) -> int:
-    """Return the characters of these events."""
+    """Return the number of characters in the data of these events."""
     return len(events[0].data) if len(events) == 1 else sum(len(event.data) for event in events)

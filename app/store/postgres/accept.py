@@ -1,4 +1,4 @@
-"""Accept messages: a few statements store what many callers hand in."""
+"""Accepts messages. A few statements store the messages of many callers."""
 
 import json
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ PART_LENGTH = 1_000
 
 
 class Add(NamedTuple):
-    """One caller's messages."""
+    """The messages of one caller."""
 
     new: Sequence[NewMessage]
     max_queued: int
@@ -32,15 +32,15 @@ class Add(NamedTuple):
 
     @property
     def depends_on_thread(self) -> bool:
-        """Return whether the thread of a message already decides about it."""
+        """Return whether any message depends on the unfinished messages of its thread."""
         return any(map(_depends_on_thread, self.new))
 
 
 def parts_of(batch: Sequence[Operation]) -> Iterator[list[Operation]]:
-    """Split a batch into transactions, in order.
+    """Split a batch into parts, in order. Each part becomes a transaction.
 
-    An operation that depends on its threads has a transaction of its own, as it may roll everything back. A part has
-    each request key only once.
+    An operation that depends on threads is a part of its own, since it may roll everything back. A part has each
+    request key only once.
     """
     part: list[Operation] = []
     length = 0
@@ -69,10 +69,10 @@ class Stored(NamedTuple):
 
 
 class AcceptWrites(Placing, Keyed):
-    """Adds messages, inside a transaction."""
+    """Adds messages, in transactions of its own."""
 
     def add(self, given: Sequence[Add]) -> list[Accepted | BaseException]:
-        """Add the messages of all callers in one transaction. A refused caller gets the error in its place."""
+        """Add the messages of all callers in one transaction. Return an answer or an error for each one, in order."""
         with self.transaction(step("count_queued")) as (now, [[(queued,)]]):
             known = self.enter_keys([add.key for add in given if add.key is not None], now)
             results: list[Accepted | BaseException] = []
@@ -134,9 +134,9 @@ class AcceptWrites(Placing, Keyed):
     def _store_in_turn(
         self, new: Sequence[NewMessage], cleared: dict[ThreadKey, Sequence[str]], now: int
     ) -> list[Stored]:
-        """Store messages one after the other, where some clear their threads or may be refused.
+        """Store messages one after the other, when some cancel others of their threads or may be refused.
 
-        All threads are locked before all of their messages, which rules out a deadlock.
+        All threads are locked before any message, which rules out a deadlock.
         """
         threads: dict[ThreadKey, list[NewMessage]] = {}
         for each in new:
@@ -168,7 +168,7 @@ class AcceptWrites(Placing, Keyed):
     def _lock_unfinished(
         self, threads: dict[ThreadKey, list[NewMessage]], counts: dict[ThreadKey, int]
     ) -> dict[ThreadKey, list[Locked]]:
-        """Lock the unfinished messages that must make way for new ones, in the order of their threads."""
+        """Lock the unfinished messages that new messages will cancel. Return them by thread, oldest first."""
         unfinished: dict[ThreadKey, list[Locked]] = {key: [] for key in threads}
         yielding = {
             key: members
@@ -202,7 +202,7 @@ class AcceptWrites(Placing, Keyed):
         return stored
 
     def _make_way(self, unfinished: Sequence[Locked], now: int) -> list[Locked]:
-        """Cancel all unfinished messages of a thread. Return those that still run."""
+        """Cancel all unfinished messages of a thread. Return the messages that still run."""
         steps = self.cancel_all(unfinished, now, promote_next=False)
         if steps:
             self.session.run_all(*steps)

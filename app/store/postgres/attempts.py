@@ -1,4 +1,4 @@
-"""Claim messages and end their attempts."""
+"""Claims messages and ends their attempts."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
@@ -31,7 +31,7 @@ ENDINGS = (Completed, Failed, Cancelled)
 
 
 class Finish(NamedTuple):
-    """One caller's outcome."""
+    """The outcome of one attempt, from one caller."""
 
     lease: Lease
     outcome: Outcome
@@ -60,7 +60,7 @@ class ClaimWrites(Writes):
 
 
 class Outcomes:
-    """Messages whose attempts end, sorted by what happens to them."""
+    """Messages whose attempts end, grouped by what happens to them."""
 
     def __init__(self, now: int) -> None:
         self._now = now
@@ -135,7 +135,7 @@ class FinishWrites(Changes):
 
 
 class PostgresAttempts(SqlRooms, AttemptStore):
-    """Claims one at a time, and ends the attempts of many callers together, each on a thread of its own."""
+    """Runs claims one by one, and ends the attempts of many callers together. Each kind of work has its own thread."""
 
     _claim_thread: GroupCommitThread
     _claims: ClaimWrites

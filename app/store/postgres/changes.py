@@ -1,4 +1,4 @@
-"""Change the state of messages. Their threads are locked first, then the messages."""
+"""Changes the state of messages. Locks their threads first, then the messages."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,9 +19,9 @@ from .session import Rows, Session, Step, step
 
 
 class Writes(PostgresReads):
-    """Base class of all that writes. It opens its own transactions; `touched` has the topics to hint at after them.
+    """The base class of all writers. A writer opens its own transactions; `touched` has the topics to hint afterwards.
 
-    Locks are taken in one order: threads before messages, each sorted by their keys.
+    Locks are taken in one order: threads before messages, each sorted by key.
     """
 
     def __init__(self, session: Session, clock: Clock) -> None:
@@ -33,7 +33,7 @@ class Writes(PostgresReads):
 
     @contextmanager
     def transaction(self, *first: Step) -> Iterator[tuple[int, list[Rows]]]:
-        """Run a transaction. Yields the time when the first steps had their locks, and the rows of these steps."""
+        """Run a transaction that begins with `first`. Yields the time after these steps, and their rows."""
         self.touched.clear()
         try:
             with self.session.transaction(*first) as rows:
@@ -44,7 +44,7 @@ class Writes(PostgresReads):
 
 
 def next_events(events: Mapping[int, NewEvent], now: int) -> Step:
-    """Return the step that adds an event to the log of each message. The messages must be locked."""
+    """Return the step that adds an event to the log of each message number. The messages must be locked."""
     return step(
         "add_next_events",
         messages=list(events),
@@ -55,7 +55,7 @@ def next_events(events: Mapping[int, NewEvent], now: int) -> Step:
 
 
 class NewRows:
-    """Events to add in one statement."""
+    """Events that one statement adds."""
 
     def __init__(self) -> None:
         self._messages: list[int] = []
@@ -69,7 +69,7 @@ class NewRows:
         return not self._messages
 
     def append(self, message: int, last: int, events: Sequence[NewEvent]) -> int:
-        """Add events behind the last one of a message. Return the id of the last."""
+        """Add events to the message whose last event id is `last`. Return its new last event id."""
         for event in events:
             last += 1
             self._messages.append(message)
@@ -79,7 +79,7 @@ class NewRows:
         return last
 
     def step(self, now: int) -> Step:
-        """Return the step that adds them."""
+        """Return the step that adds all these events."""
         return step("add_events", messages=self._messages, ids=self._ids, types=self._types, data=self._data, now=now)
 
 
@@ -102,7 +102,7 @@ class Locked(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A message that ends. `was_head` if the next message of its thread becomes the head."""
+    """A message that ends. With `was_head`, the next message of its thread becomes the head."""
 
     locked: Locked
     end: Ending
@@ -110,7 +110,7 @@ class Ended(NamedTuple):
 
 
 class PutBack(NamedTuple):
-    """A message that goes back to the queue. `refunded` attempts are not counted."""
+    """A message that goes back to the queue. Its attempt count falls by `refunded`."""
 
     number: int
     attempt: int
@@ -127,7 +127,7 @@ class FailedNow(NamedTuple):
 
 
 class NewDelivery(NamedTuple):
-    """A new state of a message with its event, for the webhook of the message."""
+    """A new state of a message with its event: a delivery, if the webhook wants this state."""
 
     delivery_id: str
     locked: Locked
@@ -136,7 +136,7 @@ class NewDelivery(NamedTuple):
 
 
 class NewInterrupt(NamedTuple):
-    """A message whose agent interrupts."""
+    """A message that its agent interrupts, to ask a human."""
 
     locked: Locked
     attempt: int
@@ -144,7 +144,7 @@ class NewInterrupt(NamedTuple):
 
 
 class Logs:
-    """The logs of some messages: the id of the last event, and of the first event of the present attempt."""
+    """Ids from the logs of some messages, by message number: the last event, and the first of the present attempt."""
 
     def __init__(self, rows: Sequence[tuple[Any, ...]] = ()) -> None:
         self.last: dict[int, int] = {number: last for number, last, _ in rows}
@@ -152,10 +152,10 @@ class Logs:
 
 
 class Changes(Writes):
-    """Returns the steps of state changes, to be run together."""
+    """Makes the steps of state changes, which the caller runs together."""
 
     def end(self, ended: Sequence[Ended], now: int, *, raise_fence: bool = False, crashed: int = 0) -> list[Step]:
-        """Return the steps that end messages: states, events, deliveries, and the next message of each thread."""
+        """Return the steps that end messages: set states, add events and deliveries, promote the next in each thread."""
         if not ended:
             return []
         for locked, _, _ in ended:
@@ -202,7 +202,7 @@ class Changes(Writes):
         ]
 
     def put_back(self, back: Sequence[PutBack], logs: Logs, now: int, *, crashed: int = 0) -> list[Step]:
-        """Return the steps that put messages back as heads of their threads. Events say what readers discard."""
+        """Return the steps that put messages back as heads of their threads. `retry` events say what to discard."""
         if not back:
             return []
         self.touched |= {READY, MOVED}
@@ -225,7 +225,7 @@ class Changes(Writes):
         ]
 
     def interrupt(self, new_interrupts: Sequence[NewInterrupt], logs: Logs, now: int) -> list[Step]:
-        """Return the steps that interrupt messages until an answer or a timeout; their threads stay closed."""
+        """Return the steps that interrupt messages until an answer or a timeout. Their threads stay blocked."""
         if not new_interrupts:
             return []
         events = NewRows()
@@ -252,7 +252,7 @@ class Changes(Writes):
         ]
 
     def note_attempts(self, failed: Sequence[FailedNow], now: int) -> list[Step]:
-        """Return the steps that list attempts as failed. Run them before the messages are changed."""
+        """Return the steps that list attempts as failed. Run them before the steps that change the messages."""
         if not failed:
             return []
         return [
@@ -267,7 +267,10 @@ class Changes(Writes):
         ]
 
     def cancel_all(self, locked: Sequence[Locked], now: int, *, promote_next: bool = True) -> list[Step]:
-        """Return the steps of `cancel` with `running`. `are_thread` if these are all the unfinished ones."""
+        """Return the steps that cancel messages, as `cancel` with `running` does.
+
+        Pass `promote_next` False if no next message of their thread may become the head.
+        """
         running = [each for each in locked if each.state == MessageState.PROCESSING and not each.cancel_requested]
         waiting = [each for each in locked if each.state != MessageState.PROCESSING]
         steps: list[Step] = []
@@ -312,12 +315,12 @@ def _add_deliveries(deliveries: Sequence[NewDelivery], now: int) -> list[Step]:
 
 
 def locked_by_id(rows: Iterable[tuple[Any, ...]]) -> Mapping[str, Locked]:
-    """Return locked rows by message id."""
+    """Return locked messages by id, from their rows."""
     return {locked.id: locked for locked in map(Locked._make, rows)}
 
 
 def named_leases(leases: Iterable[tuple[str, int]]) -> dict[str, list[Any]]:
-    """Return message ids and fences as the values of a query."""
+    """Return (message id, fence) pairs as the values `ids` and `fences` of a query."""
     ids: list[Any] = []
     fences: list[Any] = []
     for message_id, fence in leases:

@@ -1,4 +1,4 @@
-"""Connect to PostgreSQL: settings and error mapping."""
+"""Connects to PostgreSQL: settings and error mapping."""
 
 import logging
 import re
@@ -89,7 +89,7 @@ FATAL = ("FATAL", "PANIC")
 
 
 class ReadOnly(StoreUnavailable):
-    """The server takes no writes now. A new connection may reach one that does."""
+    """The server accepts no writes now. A new connection may reach a server that does."""
 
     def __init__(self, detail: str = "PostgreSQL: the server takes no writes.") -> None:
         super().__init__(detail)
@@ -97,7 +97,7 @@ class ReadOnly(StoreUnavailable):
 
 @contextmanager
 def mapped_errors() -> Iterator[None]:
-    """Turn errors of psycopg into our own. Their texts hold no part of the URL but host and user."""
+    """Turn psycopg's errors into our own. Their texts show no part of the URL but host and user."""
     try:
         yield
     except psycopg.errors.LockNotAvailable as error:
@@ -115,7 +115,7 @@ def mapped_errors() -> Iterator[None]:
 
 
 def error_text(error: psycopg.Error) -> str:
-    """Return the message of the server or the driver on one line. Neither ever contains a password."""
+    """Return the text of an error from the server or the driver, on one line. It never contains a password."""
     return error.diag.message_primary or _on_one_line(str(error)) or type(error).__name__
 
 
@@ -161,8 +161,8 @@ def connect(parameters: str) -> "psycopg.Connection[tuple[Any, ...]]":
 def configure(connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
     """Apply our settings to a new connection.
 
-    Lists are sent in binary form. In text form each string is escaped character by character under Python's lock, which
-    for megabytes holds up all other threads for a second.
+    Lists are sent in binary form. In text form, psycopg escapes each string character by character under Python's lock.
+    For megabytes this blocks all other threads for a second.
     """
     connection.adapters.register_dumper(int, Int8BinaryDumper)
     connection.adapters.register_dumper(int, Int8Dumper)  # the last one is for single numbers

@@ -1,4 +1,4 @@
-"""Change accepted messages."""
+"""Changes accepted messages."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -24,7 +24,7 @@ Refusal = Callable[[str, str], AgentQueueError]
 
 
 class ControlWrites(Placing, Keyed, ControlChanges):
-    """The verbs of control, each in a transaction of its own."""
+    """Carries out the methods of `ControlStore`, each in a transaction of its own."""
 
     @override
     def cancel(self, tenant: str, message_id: str, running: bool) -> Message:
@@ -63,7 +63,7 @@ class ControlWrites(Placing, Keyed, ControlChanges):
             return self.message(tenant, message_id)
 
     def _settle(self, tenant: str, locked: Locked, below: int) -> None:
-        """Let messages before this place in the thread inherit again. The thread must be locked."""
+        """Settle the messages with thread numbers below `below` in the thread of `locked`, which must be locked."""
         assert locked.thread_id is not None, "only threads inherit"
         left = self._settle_part(Unsettled(tenant, locked.thread_id, below))
         if left is not None:
@@ -197,7 +197,7 @@ def _refuse_unless(messages: Sequence[Locked], state: MessageState, refusal: Ref
 
 
 def _dead_letters(rows: Rows, ids: Sequence[str]) -> list[Locked]:
-    """Return locked messages in the order of the ids. Raises MessageNotFound, NotFailed."""
+    """Return the locked messages in the order of `ids`. Raises MessageNotFound, NotFailed."""
     locked: Mapping[str, Locked] = locked_by_id(rows)
     found: list[Locked] = []
     for message_id in ids:
@@ -209,7 +209,7 @@ def _dead_letters(rows: Rows, ids: Sequence[str]) -> list[Locked]:
 
 
 def _as_new_message(message: Message) -> NewMessage:
-    """Return the message as if it were handed in again."""
+    """Return a message as a new one, to place it in its thread again."""
     return NewMessage(
         id=message.id,
         tenant=message.tenant,

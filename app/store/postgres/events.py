@@ -1,4 +1,4 @@
-"""Append to and read the event log."""
+"""Appends to the event log and reads it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from .session import step
 
 
 class Append(NamedTuple):
-    """One caller's events."""
+    """The events of one caller."""
 
     lease: Lease
     events: Sequence[NewEvent]
@@ -27,7 +27,7 @@ class EventWrites(Writes):
     """Appends to logs, in transactions of its own."""
 
     def append(self, given: Sequence[Append]) -> list[int | BaseException]:
-        """Append all events in one transaction. A lost lease gets the error in its place."""
+        """Append all events in one transaction. Return the last event id or a LeaseLost for each caller, in order."""
         leases = list({(lease.message_id, lease.fence) for lease, _ in given})
         held = named_leases(leases)
         with self.transaction(step("share_leased", **held), step("find_logs", ids=held["ids"])) as (now, (rows, logs)):

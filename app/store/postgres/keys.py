@@ -1,4 +1,4 @@
-"""Remember requests by their keys, with the answer to the first request."""
+"""Stores request keys, with the answers to their first requests."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -22,15 +22,15 @@ class KnownKey(NamedTuple):
 
 
 def name_of(key: RequestKey) -> KeyName:
-    """Return what identifies a key."""
+    """Return the tenant and the key, which identify a request key."""
     return key.tenant, key.key
 
 
 class Keyed(Writes):
-    """Takes keys before any other lock, so that a second request with the same key waits for the first."""
+    """Inserts request keys before any other lock is taken. A second request with the same key waits for the first."""
 
     def enter_keys(self, keys: Sequence[RequestKey], now: int) -> Mapping[KeyName, KnownKey]:
-        """Take these keys. Return those that an earlier request has used."""
+        """Insert the keys that no request has used. Return the other keys, with what is stored for them."""
         if not keys:
             return {}
         keys = sorted(keys, key=lambda key: (key.tenant.encode(), key.key.encode()))
@@ -46,7 +46,7 @@ class Keyed(Writes):
         return {(tenant, key): KnownKey(fingerprint, receipts) for tenant, key, fingerprint, receipts in rows}
 
     def keep_receipts(self, receipts: Mapping[KeyName, str]) -> None:
-        """Store what a replay of these keys returns."""
+        """Store the receipts that a replay of these keys returns."""
         if receipts:
             self.rows("keep_receipts", **_named(list(receipts)), receipts=list(receipts.values()))
 
@@ -57,7 +57,7 @@ class Keyed(Writes):
 
 
 def check_fingerprint(key: RequestKey, known: KnownKey) -> None:
-    """Raise KeyReused if the key came with another request."""
+    """Raise KeyReused if the key came with another request before."""
     if known.fingerprint != key.fingerprint:
         raise KeyReused
 

@@ -1,4 +1,4 @@
-"""Create and migrate our schema; refuse databases and servers that cannot be used."""
+"""Creates and migrates our schema. Refuses databases and servers that cannot be used."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def prepare_database(parameters: str, *, allow_volatile: bool) -> bool:
 
 
 def check_access(parameters: str) -> None:
-    """Check that the server lets us in, with one session for each connection.
+    """Check that we can connect, and that each connection has a session of its own.
 
     Raises ConfigurationError, StoreUnavailable.
     """
@@ -52,10 +52,10 @@ def check_access(parameters: str) -> None:
 
 
 def refuse_pooling(connection: Connection, parameters: str) -> None:
-    """Raise ConfigurationError if a pooler changes the session of a connection, or shares one among several.
+    """Raise ConfigurationError if a pooler shares sessions among connections, or changes the session of a connection.
 
-    A pooler invents the process id that it reports at the start of a connection. If that id is not the server's own, a
-    second connection shows whether sessions are shared: two open sessions have two processes.
+    A pooler reports an invented process id at the start of a connection. If the reported id is not the server's, a
+    second connection is opened. Without a sharing pooler, the two connections always have two processes.
     """
     if connection.info.backend_pid == _process_of(connection):
         return
@@ -115,7 +115,7 @@ def _migrate(connection: Connection) -> None:
 
 
 def _version(connection: Connection) -> int:
-    """Return the number of the newest migration that was applied. Creates the schema if there is none."""
+    """Return the number of the newest applied migration. Creates the schema if there is none."""
     if _value(connection, f"SELECT to_regclass('{SCHEMA}.agent_queue_migrations')") is not None:
         return int(_value(connection, "SELECT coalesce(max(number), 0) FROM agent_queue_migrations"))
     if _value(connection, f"SELECT to_regnamespace('{SCHEMA}')") is None:

@@ -1,4 +1,4 @@
-"""Give messages their places: numbers in their threads, and ranks."""
+"""Gives messages their places: numbers in their threads, and ranks."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from .session import Session
 
 
 class Placed(NamedTuple):
-    """Where a message was put: its number in the thread, and its rank while it waits (None if it is delayed)."""
+    """The place of a message: its thread number, and its rank while it waits (None if it is delayed)."""
 
     new: NewMessage
     thread_number: int
@@ -43,7 +43,10 @@ class Placing(Changes):
         self.ranks = ranks
 
     def place(self, new_messages: Sequence[NewMessage], now: int) -> list[Placed]:
-        """Lock the threads and number the messages in them. Each message inherits from those behind it in the sequence."""
+        """Lock the threads, and place the messages at their tails. Return the places in order.
+
+        A message inherits from those behind it in `new_messages`.
+        """
         threads: dict[ThreadKey, list[NewMessage]] = {}
         for new in new_messages:
             if (key := thread_of(new)) is not None:
@@ -78,7 +81,10 @@ class Placing(Changes):
     def enter_threads(
         self, threads: Mapping[ThreadKey, Sequence[NewMessage]], now: int, *, only_lock: bool = False
     ) -> dict[ThreadKey, tuple[int, int]]:
-        """Return the last number of each thread and its unfinished messages, these included."""
+        """Lock the threads and reserve thread numbers. Return (last number, unfinished messages) of each.
+
+        Both include the new messages. With `only_lock`, none are reserved.
+        """
         if not threads:
             return {}
         keys = in_order(threads)
@@ -93,7 +99,7 @@ class Placing(Changes):
         return {(tenant, thread_id): (last, unfinished) for tenant, thread_id, last, unfinished in rows}
 
     def insert(self, placed: Sequence[Placed], rollbacks: Mapping[str, Sequence[str]], now: int) -> dict[str, int]:
-        """Store messages. Return numbers by id. `rollbacks` has the ids to be forgotten, for some of them."""
+        """Store messages. Return their numbers by id. `rollbacks` has the ids that some of them roll back."""
         numbers: dict[str, int] = dict(
             self.rows(
                 "add_messages",
@@ -121,7 +127,7 @@ class Placing(Changes):
         return numbers
 
     def lift(self, placed: Sequence[Placed]) -> None:
-        """Let messages that were already in the threads inherit the best rank of the new ones."""
+        """Let earlier messages of the threads inherit the best rank of the new messages."""
         first: dict[ThreadKey, Placed] = {}
         for each in placed:
             if (key := thread_of(each.new)) is not None:

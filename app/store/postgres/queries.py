@@ -1,4 +1,4 @@
-"""Run named queries on one session."""
+"""Runs named queries on one session."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from .session import Rows, Session, step
 
 
 class PostgresReads(Reads):
-    """The queries on one session."""
+    """Runs the shared reads on one session."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -35,6 +35,6 @@ class PostgresReads(Reads):
         return (found[0][1], *bounds[0], rows) if found else None
 
     def prove_writable(self) -> None:
-        """Raise ReadOnly if the server takes no writes. The session then drops its connection."""
+        """Raise ReadOnly if the server accepts no writes. The session then drops its connection."""
         if self.value("is_read_only"):
             raise ReadOnly

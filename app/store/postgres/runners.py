@@ -1,4 +1,4 @@
-"""Run batches: reads on one snapshot, writes in one transaction each, or writes together in one."""
+"""Runs batches: reads on one snapshot, writes in one transaction each, or writes together in one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -47,7 +47,7 @@ class Runner(BatchRunner, ABC):
         return [Result(each.future, None, error) for each in asked] + (self.run_all(rest) if rest else [])
 
     def run_all(self, batch: list[Operation]) -> list[Result]:
-        """Run a batch. If it fails as a whole, its operations run one by one, so that none fails for another's sake."""
+        """Run a batch. If it fails and the store is not away, run its operations one by one to find the faulty ones."""
         try:
             values = self.together([operation.work for operation in batch])
         except Exception as error:  # noqa: BLE001  told to the callers whose operations they are
@@ -65,7 +65,7 @@ class Runner(BatchRunner, ABC):
 
     @abstractmethod
     def together(self, works: Sequence[Any]) -> Sequence[Any]:
-        """Return the results of a batch, with errors in their places. Raises what the whole batch fails by."""
+        """Return the result or the error of each operation, in order. Raises an error that fails the whole batch."""
 
 
 class Reading(Runner):
@@ -96,7 +96,7 @@ class OneByOne(Runner):
 
 
 class Together(Runner):
-    """Runs a batch in one transaction with few statements, or each part of the batch in its own."""
+    """Runs a batch in one transaction with few statements. `parts` may split it into several transactions."""
 
     def __init__(
         self,

@@ -37,10 +37,10 @@ def step(query: str, /, **values: Any) -> Step:
 
 
 class Session:
-    """One connection, used by one thread at a time, which is replaced when it is lost.
+    """A connection for one thread at a time. A lost connection is replaced.
 
-    A transaction is given up as a whole if anything in it fails. If the answer to its commit is lost, the session finds
-    out on a new connection whether it was committed. An answer that the watchdog does not see come counts as lost.
+    If anything in a transaction fails, all of it is rolled back. If the answer to a commit is lost, the session finds
+    out on a new connection whether it was committed. The watchdog cuts a connection whose answer takes too long.
     """
 
     def __init__(self, parameters: str, queries: Mapping[str, str], watchdog: Watchdog) -> None:
@@ -60,7 +60,7 @@ class Session:
 
     @property
     def connected(self) -> bool:
-        """Return whether there is a connection, as far as is known."""
+        """Return whether there is a connection, as far as the driver knows."""
         return self._connection is not None and not self._connection.closed
 
     def open(self) -> None:
@@ -105,13 +105,13 @@ class Session:
 
     @contextmanager
     def transaction(self, *first: Step) -> Iterator[list[Rows]]:
-        """Run a transaction that begins with these steps, and yield their rows. Raises our own errors."""
+        """Run a transaction that begins with the steps `first`, and yield their rows. Raises our own errors."""
         rows = self._begin("begin_write", first)
         yield from self._guarded(rows, self._commit)
 
     @contextmanager
     def snapshot(self) -> Iterator[list[Rows]]:
-        """Run a transaction that only reads, on one snapshot."""
+        """Run a read-only transaction on one snapshot."""
         rows = self._begin("begin_read", ())
         yield from self._guarded(rows, self._roll_back)
 
@@ -120,12 +120,12 @@ class Session:
         self._last = steps
 
     def discard(self) -> None:
-        """End the present transaction without a commit, as it has changed nothing."""
+        """Roll the present transaction back at its end, since it has changed nothing."""
         self._discarded = True
 
     @contextmanager
     def statement(self) -> Iterator[None]:
-        """Run a single statement, which is its own transaction and may be repeated."""
+        """Connect, and run statements without a transaction. Drops the connection if it is lost."""
         self.open()
         try:
             with mapped_errors():
@@ -135,7 +135,7 @@ class Session:
             raise
 
     def notifications(self, timeout: float) -> Iterator[str]:
-        """Iterate over the payloads of notifications for so many seconds in all."""
+        """Yield the payloads of notifications for `timeout` seconds."""
         connection, _ = self._connected
         for notification in connection.notifies(timeout=timeout):
             yield notification.payload
@@ -153,7 +153,7 @@ class Session:
         return cursor.fetchall() if cursor.description else []
 
     def _begin(self, how: str, first: tuple[Step, ...]) -> list[Rows]:
-        """Begin, on a new connection if the old one is lost: nothing has been done yet."""
+        """Begin a transaction. If the connection is lost, try once more on a new one: nothing has been done yet."""
         for again in (True, False):
             self.open()
             try:
@@ -179,7 +179,7 @@ class Session:
         end()
 
     def _roll_back(self) -> None:
-        """Roll back. Afterwards the connection is clean or gone."""
+        """Roll back. Drop the connection if that fails."""
         if self._connection is None:
             return
         connection, watched = self._connected
@@ -190,7 +190,7 @@ class Session:
             self._drop()
 
     def _commit(self) -> None:
-        """Commit. Raises StoreUnavailable only if nothing was stored, and CommitUnknown if that cannot be found out."""
+        """Commit. Raises StoreUnavailable only if nothing was stored, and CommitUnknown if that stays unknown."""
         if self._discarded:
             return self._roll_back()
         self._commits += 1
@@ -209,7 +209,7 @@ class Session:
             raise StoreUnavailable("PostgreSQL: the connection was lost; nothing was stored.") from error
 
     def _was_committed(self) -> bool:
-        """Return whether the last transaction was committed. Waits for its backend to end, so that this is final."""
+        """Return whether the last transaction was committed. Ends its backend first, so that the answer is final."""
         (pid, started), number = self._backend, self._commits
         deadline = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < deadline and not self._closing.is_set():
@@ -230,7 +230,7 @@ class Session:
         raise CommitUnknown
 
     def _drop_if_lost(self, error: BaseException) -> bool:
-        """Drop the connection if it is of no more use. Return whether there is none now."""
+        """Drop the connection if it is closed or read-only. Return whether there is no connection now."""
         if isinstance(error, ReadOnly) or (self._connection is not None and self._connection.closed):
             self._drop()
         return self._connection is None

@@ -1,4 +1,4 @@
-"""Hint other processes by NOTIFY, and hear their hints by LISTEN."""
+"""Sends hints to other processes by NOTIFY, and receives theirs by LISTEN."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ LISTEN_SECONDS = 1.0
 
 
 def payloads(process: str, topics: Iterable[str]) -> Iterator[str]:
-    """Yield JSON arrays of the sender and some topics, each within PAYLOAD_LENGTH, until all topics are sent."""
+    """Yield payloads for all topics: JSON arrays of the sender and some topics, each within PAYLOAD_LENGTH."""
     gathered = [process]
     length = 0
     for topic in sorted(topics):
@@ -41,7 +41,7 @@ def payloads(process: str, topics: Iterable[str]) -> Iterator[str]:
 
 
 def _read(payload: str) -> tuple[str, list[str]]:
-    """Return sender and topics, none if the text is not ours: any role of the database may notify on any channel."""
+    """Return sender and topics, none for a foreign payload: any role of the database may notify on any channel."""
     try:
         received = json.loads(payload)
     except (ValueError, RecursionError):
@@ -52,10 +52,10 @@ def _read(payload: str) -> tuple[str, list[str]]:
 
 
 class HintSender(BatchRunner):
-    """Send hints. Those that gather while one notification is sent go into the next one.
+    """Sends hints. Hints that gather during one notification go into the next one.
 
-    It has a connection of its own and sends after the commit. A transaction that notifies holds a lock of the whole
-    server while it commits; in the transaction of each insert that would nearly halve the inserts.
+    The sender has a connection of its own and sends after the commit. A transaction that notifies holds a lock of the
+    whole server while it commits. In the transaction of each insert, it would nearly halve the inserts.
     """
 
     def __init__(self, session: Session, process: str) -> None:
@@ -83,7 +83,7 @@ class HintSender(BatchRunner):
 
 
 class Listener:
-    """Pass on the hints of other processes, in a thread with its own connection. No error ends it."""
+    """Publishes the hints of other processes, in a thread with its own connection. No error ends the thread."""
 
     def __init__(self, session: Session, process: str, publish: Callable[[list[str]], None]) -> None:
         self._session = session
@@ -135,7 +135,7 @@ class Listener:
 
 
 class Hints:
-    """Wake the subscribers of this process and of others when a transaction has touched their topics."""
+    """Wakes the subscribers, in this process and in others, of topics that a transaction has touched."""
 
     def __init__(self, notifier: LocalNotifier, make_session: Callable[[], Session]) -> None:
         process = uuid.uuid4().hex
@@ -154,7 +154,7 @@ class Hints:
         self._listener.start()
 
     async def close(self) -> None:
-        """Send what is left and end the threads."""
+        """Send the remaining hints and end the threads."""
         self._listener.ask_to_stop()
         if self._sending_thread.is_open:
             await self._sending_thread.submit({"closing"})
@@ -162,7 +162,7 @@ class Hints:
         await asyncio.to_thread(self._listener.join)
 
     def publish(self, topics: Collection[str]) -> None:
-        """Wake this process's own subscribers, then those of others. Called after a commit, in its thread."""
+        """Wake the subscribers in this process, then in others. Called after a commit, in the thread that committed."""
         if topics:
             self._in_loop(self._spread, frozenset(topics))
 

@@ -1,4 +1,4 @@
-"""Regular duties."""
+"""Runs regular duties."""
 
 from typing_extensions import override
 
@@ -14,7 +14,7 @@ from .session import step
 
 
 class UpkeepWrites(Changes, UpkeepChanges):
-    """The duties, one part each. Every process may run them: their guards are in the statements."""
+    """Carries out one part of a duty. Every process may do so, since the statements check each message again."""
 
     @override
     def read_clock(self, clock: SteadyClock) -> None:

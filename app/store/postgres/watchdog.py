@@ -1,4 +1,4 @@
-"""End the wait for a server that hangs.
+"""Ends the wait for a server that hangs.
 
 If the server is frozen, its disk is stuck or its standby is away, its kernel still acknowledges what we send. Neither
 TCP settings nor timeouts that the server enforces end such a wait. Only this end of the connection can.
@@ -18,7 +18,7 @@ CHECK_SECONDS = 0.5
 
 
 class WatchedSocket:
-    """The socket of one connection. It is cut when an answer takes too long, and whoever waits gets an error."""
+    """The socket of one connection. When an answer takes too long, it is shut down and the waiting thread gets an error."""
 
     def __init__(self, descriptor: int) -> None:
         self._socket = socket.socket(fileno=os.dup(descriptor))  # a copy: the driver may close its own at any time
@@ -28,7 +28,7 @@ class WatchedSocket:
 
     @contextmanager
     def exchange(self) -> Iterator[None]:
-        """Watch the watched while something is sent and its answer is awaited."""
+        """Watch the socket while something is sent and its answer is awaited."""
         with self._lock:
             self._waiting, self._checks = True, 0
         try:
@@ -38,9 +38,9 @@ class WatchedSocket:
                 self._waiting = False
 
     def check(self) -> None:
-        """Count a check, and cut the watched at the last one.
+        """Count a check, and shut the socket down after EXCHANGE_SECONDS of them.
 
-        Checks are counted, not time: a process that was itself stopped finds its answer waiting when it goes on.
+        Time itself is not measured: a process that was itself stopped finds its answer waiting when it goes on.
         """
         with self._lock:
             self._checks += 1
@@ -55,7 +55,7 @@ class WatchedSocket:
 
 
 class Watchdog:
-    """One thread that checks all sockets of a store."""
+    """Checks all sockets of a store, in one thread."""
 
     def __init__(self) -> None:
         self._sockets: set[WatchedSocket] = set()
@@ -66,7 +66,7 @@ class Watchdog:
     @classmethod
     @contextmanager
     def over(cls, descriptor: int) -> Iterator[Self]:
-        """Watch one connection. All its exchanges together may take as long as one."""
+        """Watch one connection. All its exchanges together may take EXCHANGE_SECONDS."""
         watchdog = cls()
         watched = watchdog.watch(descriptor)
         watchdog.start()
@@ -89,14 +89,14 @@ class Watchdog:
             self._thread.join()
 
     def watch(self, descriptor: int) -> WatchedSocket:
-        """Return the watched of a new connection."""
+        """Watch the socket of a new connection, and return it."""
         watched = WatchedSocket(descriptor)
         with self._lock:
             self._sockets.add(watched)
         return watched
 
     def forget(self, watched: WatchedSocket) -> None:
-        """Stop watching a watched whose connection is gone."""
+        """Stop watching a socket whose connection is gone."""
         with self._lock:
             self._sockets.discard(watched)
         watched.close()

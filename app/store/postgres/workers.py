@@ -1,4 +1,4 @@
-"""List workers and renew their leases."""
+"""Lists workers and renews their leases."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -46,7 +46,7 @@ class PostgresLeaseRenewer(LeaseRenewer):
 
 
 class PostgresWorkers(SqlRooms, WorkerStore):
-    """The worker port over one database."""
+    """Implements `WorkerStore` on PostgreSQL."""
 
     _make_session: Callable[[], Session]
 

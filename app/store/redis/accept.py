@@ -1,4 +1,4 @@
-"""Accept messages."""
+"""Accepts messages."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ from .rooms import RedisRooms, key_arguments
 
 
 class RedisAccept(RedisRooms, AcceptStore):
-    """`AcceptStore` on Redis."""
+    """Implements `AcceptStore` on Redis."""
 
     @override
     def now(self) -> datetime:
@@ -50,7 +50,10 @@ class RedisAccept(RedisRooms, AcceptStore):
     async def _clear(
         self, new: Sequence[NewMessage], max_queued: int, key: RequestKey | None
     ) -> Mapping[ThreadKey, Sequence[str]]:
-        """Cancel waiting messages of long threads that these messages clear. Return ids by thread, oldest first."""
+        """Cancel most messages that `new` will cancel in long threads.
+
+        Return the ids to roll back, by thread, oldest first.
+        """
 
         def topics(reply: Any) -> Iterable[str]:
             return (MOVED, *(message_topic(message_id) for _, message_id in reply[2])) if reply else ()

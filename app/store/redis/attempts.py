@@ -1,4 +1,4 @@
-"""Claim messages and end attempts."""
+"""Claims messages and ends attempts."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ ID = MESSAGE_COLUMNS.index("id")
 
 
 class RedisAttempts(RedisRooms, AttemptStore):
-    """`AttemptStore` on Redis."""
+    """Implements `AttemptStore` on Redis."""
 
     @override
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
@@ -46,7 +46,7 @@ class RedisAttempts(RedisRooms, AttemptStore):
 
 
 def _script_of(outcome: Outcome) -> tuple[str | int, ...]:
-    """Return the script that ends an attempt with this outcome, and its arguments after those that all of them have."""
+    """Return the script that ends an attempt with this outcome, and its arguments after the common ones."""
     match outcome:
         case Completed(result, output):
             done = templates.ended(outcome)

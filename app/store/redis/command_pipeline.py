@@ -1,11 +1,12 @@
-"""Pipelines of commands: the operations that gather while one batch is under way are the next batch.
+"""Pipelines of commands: the operations that gather while one batch runs are the next batch.
 
-There is no timer, so a lone caller waits for nobody. Each operation is atomic by itself. Neighbouring operations of one
-writing script are one call, because half the time of such a script is its start. A task of the pipeline's own talks to
-the server, so that a cancelled caller leaves no unread reply to the next one.
+There is no timer, so a lone caller waits for nobody. Each operation is atomic. Neighbouring operations of one writing
+script are one call, because starting such a script takes half of its time. A task of the pipeline's own talks to the
+server. A cancelled caller therefore leaves no unread reply to the next one.
 
-When a connection breaks, the server may have done an operation without a reply, or not. Such operations are sent once
-more, unchanged, on a new connection: `lua/shared/once.lua` repeats the reply of those that were done.
+When a connection breaks, the server may have done an operation without a reply, or not. The pipeline sends such
+operations once more, unchanged, on a new connection. `lua/shared/once.lua` repeats the reply of operations that were
+done.
 """
 
 import asyncio
@@ -132,10 +133,10 @@ class CommandPipeline:
         return (reply,)
 
     def answered(self, answered: Iterable[tuple[Operation, Any]]) -> None:
-        """Do something with replies before the callers get them."""
+        """Handle replies before the callers get them."""
 
     def unanswered(self, error: StoreUnavailable) -> AgentQueueError:
-        """Return the error of operations that were sent and got no reply."""
+        """Return the error for operations that were sent and got no reply."""
         return error
 
     async def _run(self, batch: list[Operation]) -> None:
@@ -214,7 +215,7 @@ def _resolve(future: asyncio.Future[Any], reply: Any) -> None:
 
 
 class WritePipeline(CommandPipeline):
-    """A pipeline of operations that are done once each. Hints of a batch go out with the next one."""
+    """A pipeline that does each operation once. Hints of a batch are sent with the next batch."""
 
     settle_seconds = 5.0
 

@@ -92,7 +92,7 @@ def unavailable(error: BaseException) -> StoreUnavailable:
 
 
 def refusal(error: Exception) -> StoreError | ConfigurationError:
-    """Return our error for one of redis-py or the server, when the program starts."""
+    """Return our error for an error of redis-py or the server, when the program starts."""
     for pattern, ours, text in _BY_TEXT:
         if re.search(pattern, str(error)):
             return ours(f"{text}: {error}")
@@ -103,7 +103,10 @@ def refusal(error: Exception) -> StoreError | ConfigurationError:
 
 
 def mapped(error: Exception) -> StoreError:
-    """Return our error while the program runs. A setting that was right at the start may become right again."""
+    """Return our error for an error while the program runs.
+
+    A setting that was right at the start may become right again, so it is StoreUnavailable.
+    """
     ours = refusal(error)
     return ours if isinstance(ours, StoreError) else StoreUnavailable(str(ours))
 
@@ -134,7 +137,7 @@ def cut_when_closed(kind: type[Any]) -> type[Any]:
 
 
 class Link:
-    """One connection of the event loop, for one task at a time. The task must not be cancelled while it receives."""
+    """A connection for one task of the event loop at a time. The task must not be cancelled while it receives."""
 
     def __init__(self, url: str, **more: Any) -> None:
         options = connection_options(url, **more)
@@ -143,7 +146,7 @@ class Link:
 
     @property
     def connected(self) -> bool:
-        """Return whether there is a connection, as far as is known."""
+        """Return whether there is a connection, as far as redis-py knows."""
         return bool(self._connection.is_connected)
 
     async def check(self) -> None:
@@ -157,7 +160,7 @@ class Link:
         await self._connection.connect()
 
     async def disconnect(self) -> None:
-        """Drop the connection and all replies that are under way."""
+        """Drop the connection and all outstanding replies."""
         await self._connection.disconnect(nowait=True)
 
     async def send(self, commands: Sequence[bytes]) -> None:
@@ -165,7 +168,7 @@ class Link:
         await self._connection.send_packed_command(commands, check_health=False)
 
     async def receive(self, *, within: float | None = None) -> Any:
-        """Return the next reply, which may be the server's error; None if nothing came `within` seconds.
+        """Return the next reply, or the server's error; None if nothing came within `within` seconds.
 
         Raises what redis-py raises when the connection breaks.
         """
@@ -184,7 +187,7 @@ class Link:
 
 
 def pack(*command: Any) -> bytes:
-    """Return a command as it is sent."""
+    """Return a command in Redis's wire format."""
     packed: bytes = hiredis.pack_command(command)
     return packed
 
@@ -195,12 +198,12 @@ def pack_arguments(arguments: tuple[Any, ...]) -> bytes:
 
 
 def packed_command(count: int, *parts: bytes) -> bytes:
-    """Return a command as it is sent, from parts with `count` arguments together."""
+    """Return a command in Redis's wire format, from packed parts that have `count` arguments together."""
     return b"*%d\r\n%b" % (count, b"".join(parts))
 
 
 async def inspect(link: Link, *, allow_volatile: bool) -> Capabilities:
-    """Return what this server promises. Raises ConfigurationError or StoreIncompatible if that is too little."""
+    """Return what this server promises. Raises ConfigurationError or StoreIncompatible if the server cannot be used."""
     try:
         facts = _facts(await link.ask("INFO"))
     except NoPermissionError as error:
@@ -223,7 +226,7 @@ async def inspect(link: Link, *, allow_volatile: bool) -> Capabilities:
 
 
 async def check_access(url: str) -> None:
-    """Check that the server lets us in and takes writes. Raises ConfigurationError, StoreError."""
+    """Check that we can connect and that the server can be used. Raises ConfigurationError, StoreError."""
     link = Link(url)
     try:
         with mapped_errors(refusal):
@@ -239,7 +242,7 @@ def _facts(info: str) -> dict[str, str]:
 
 
 def _refuse(facts: Mapping[str, str]) -> None:
-    """Refuse a server that no setting of ours makes right. Raises StoreIncompatible, ConfigurationError."""
+    """Raise StoreIncompatible for a server that is too old, ConfigurationError for a replica."""
     version = facts.get("redis_version")
     if version and tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST_VERSION:
         raise StoreIncompatible(f"Redis: expected version 6.2 or newer, got {version}.")
@@ -248,7 +251,7 @@ def _refuse(facts: Mapping[str, str]) -> None:
 
 
 def _doubts(facts: Mapping[str, str]) -> list[str]:
-    """Return the reasons why this server may lose accepted messages, each with its cure."""
+    """Return the reasons why this server may lose accepted messages, each with its remedy."""
     doubts = []
     if facts.get("aof_enabled") == "0":
         doubts.append("Redis: expected the append-only file to be on (CONFIG SET appendonly yes), got aof_enabled:0")

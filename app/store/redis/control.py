@@ -1,4 +1,4 @@
-"""Cancel, reprioritize, resume, requeue, purge, pause."""
+"""Cancels, reprioritizes, resumes, requeues and purges messages; pauses the queue."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ READ_AT_ONCE = 100
 
 
 class RedisControl(RedisRooms, ControlStore):
-    """`ControlStore` on Redis."""
+    """Implements `ControlStore` on Redis."""
 
     @override
     async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
@@ -103,7 +103,7 @@ class RedisControl(RedisRooms, ControlStore):
         return await self._with_positions(messages)
 
     async def _get_each(self, tenant: str, ids: Sequence[str]) -> dict[str, Message]:
-        """Return the tenant's messages among these, by id."""
+        """Return the messages with these ids that belong to the tenant, by id."""
         found: dict[str, Message] = {}
         first = 0
         while first < len(ids):
@@ -114,7 +114,7 @@ class RedisControl(RedisRooms, ControlStore):
         return found
 
     async def _with_positions(self, messages: Sequence[Message]) -> list[Message]:
-        """Return requeued messages with their positions, 0 where a message was claimed meanwhile."""
+        """Return requeued messages with their positions. A message that was claimed meanwhile gets 0."""
         found: list[Message] = []
         for first in range(0, len(messages), READ_AT_ONCE):
             part = messages[first : first + READ_AT_ONCE]

@@ -1,4 +1,4 @@
-"""Append to event logs and read them."""
+"""Appends to event logs and reads them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from .rooms import RedisRooms
 
 
 class RedisEvents(RedisRooms, EventLog):
-    """`EventLog` on Redis."""
+    """Implements `EventLog` on Redis."""
 
     @override
     async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:

@@ -1,4 +1,4 @@
-"""Read messages, threads and the state of the queue."""
+"""Reads messages, threads and the state of the queue."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ SCAN_LENGTH = 1_000
 
 
 class RedisQueries(RedisRooms, QueryStore):
-    """`QueryStore` on Redis."""
+    """Implements `QueryStore` on Redis."""
 
     @override
     async def get(self, tenant: str, message_id: str) -> Message:

@@ -1,7 +1,7 @@
-"""Replies of scripts to models.
+"""Converts replies of scripts to models.
 
-A row is a list of the columns that `scripts` has put into the Lua functions by name. Redis returns numbers in hashes
-as text; INTEGERS names the columns that become numbers.
+A row is a list of columns. `scripts` puts the names of these columns into the Lua functions. Redis returns numbers in
+hashes as text; INTEGERS names the columns that become numbers.
 """
 
 from collections.abc import Sequence
@@ -101,7 +101,7 @@ def event_page(reply: Sequence[Any]) -> EventPage:
 
 
 def summary(reply: Sequence[Any]) -> QueueSummary:
-    """Return the summary from the reply of the script `summary`, whose totals are in the order of THREAD_STATES."""
+    """Return the summary from the reply of the script `summary`. Its totals are in the order of THREAD_STATES."""
     totals, queued, processing = reply
     return QueueSummary(
         totals=dict(zip(THREAD_STATES, totals, strict=True)),

@@ -1,4 +1,4 @@
-"""Shared by the rooms of the store: both pipelines, the rank policy, the clock."""
+"""The base of the store's rooms: both pipelines, the rank policy, the clock."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -15,7 +15,10 @@ MAX_CORRECTIONS = 5
 
 
 class RedisRooms:
-    """Base of the rooms. A verb runs the script of its name; `topics` names the hints that follow the reply."""
+    """The base class of the rooms, one for each port. A method runs the script of its name.
+
+    `topics` returns the topics to hint at after the reply.
+    """
 
     def __init__(self, writes: WritePipeline, reads: CommandPipeline, ranks: RankPolicy, clock: Clock) -> None:
         self._writes = writes
@@ -29,7 +32,7 @@ class RedisRooms:
         return self._clock.now()
 
     async def _settle(self, left: Sequence[tuple[str, str, int]], messages: Sequence[Message]) -> None:
-        """Settle the ranks that a script has left in the long threads of these messages."""
+        """Settle the messages that a script has left out in the threads of `messages`."""
         await self._settling.complete(deque(map(Unsettled._make, left)), messages)
 
     async def _settle_part(self, place: Unsettled) -> Unsettled | None:
@@ -37,16 +40,16 @@ class RedisRooms:
         return Unsettled(*left[0]) if left else None
 
     async def _read_clock(self) -> None:
-        """Notice steps of the server's clock. Called before a duty that compares times."""
+        """Correct steps of the server's clock. Called before a duty that compares times."""
         if isinstance(clock := self._clock, SteadyClock):
             for _ in range(MAX_CORRECTIONS):
                 if not await self._is_corrected(clock):
                     return
 
     async def _is_corrected(self, clock: SteadyClock) -> bool:
-        """Read the server's clock once, and store what `clock` decides unless another process was faster.
+        """Read the server's clock once. Store the new state of `clock`, unless another process was faster.
 
-        Return whether `clock` decided to correct a step: then it has to read again.
+        Return whether `clock` decided to correct a step. The caller then has to read again.
         """
         began = clock.host.elapsed()
         read, (*numbers, boot, ahead, noted) = await self._reads.run("read_clock")
@@ -61,5 +64,5 @@ class RedisRooms:
 
 
 def key_arguments(key: RequestKey | None) -> tuple[str, str, str, int]:
-    """Return the key of a request as scripts take it: tenant, key, fingerprint, milliseconds that it counts."""
+    """Return the arguments of scripts for a request key: tenant, key, fingerprint, lifetime in milliseconds."""
     return (*(key or ("", "", "")), KEY_SECONDS * 1000)

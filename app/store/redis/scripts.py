@@ -1,4 +1,4 @@
-"""Lua scripts from the files in `lua/`, by name."""
+"""Loads Lua scripts from the files in `lua/`."""
 
 import hashlib
 import re
@@ -32,10 +32,11 @@ class Script(NamedTuple):
 
 @cache
 def load_scripts() -> Mapping[str, Script]:
-    """Return all of `lua/*.lua`. A line `-- include: name` is replaced by what is used of `lua/shared/name.lua`.
+    """Return the scripts of `lua/*.lua` by name, cached, since reading the files takes 25 ms.
 
-    `{message_columns}` is replaced by the names of a message's columns, `{message.content}` by the place of that one.
-    Cached, since reading the files takes 25 ms.
+    A line `-- include: name` is replaced by the functions of `lua/shared/name.lua` that the script uses.
+    `{message_columns}` is replaced by the names of a message's columns, `{message.content}` by the index of `content`
+    among them.
     """
     folder = files(__name__.rsplit(".", 2)[0]).joinpath("lua")
     scripts = {}
@@ -57,7 +58,7 @@ def _column_names_or_place(found: re.Match[str]) -> str:
 
 
 def _without_unused(text: str) -> str:
-    """Return a script without the functions that it does not call, since each run creates all that it has."""
+    """Return a script without the functions that it does not call. Each run would create them."""
     functions = {found[1]: found[0] for found in _FUNCTION.finditer(text)}
     used: set[str] = set()
     unread = [_FUNCTION.sub("", text)]

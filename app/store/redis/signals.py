@@ -1,4 +1,4 @@
-"""Listen for the hints of other processes."""
+"""Listens for the hints of other processes."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ PING_SECONDS = 15.0
 
 
 class Listener:
-    """Publishes the hints of other processes in this one. Connects again for as long as it is open."""
+    """Publishes the hints of other processes in this one. Connects again as long as it is open."""
 
     def __init__(self, link: Link, channel: str, process: str, publish: Callable[..., None]) -> None:
         self._link = link
@@ -54,7 +54,7 @@ class Listener:
                 await asyncio.sleep(LISTEN_AGAIN_SECONDS)
 
     async def _pass_on(self) -> None:
-        """Publish hints until the connection breaks, then raise. A ping finds a connection that died in silence."""
+        """Publish hints until the connection breaks, then raise. Pings find a connection that died without notice."""
         pinged = False
         while True:
             answer = await self._link.receive(within=PING_SECONDS)

@@ -90,7 +90,7 @@ class RedisStore(
             raise
 
     async def _open_queue(self) -> None:
-        """Create the queue unless it exists. Raises StoreIncompatible for a foreign or newer one."""
+        """Create the queue unless it exists. Raises StoreIncompatible for another program's or a newer queue."""
         script = self._scripts["open"].text
         version = await self._write_link.ask("EVAL", script, 1, self._prefix, SCHEMA_VERSION, uuid.uuid4().hex)
         if version is None or not version.isdecimal():

@@ -1,7 +1,7 @@
-"""Templates of events, with marks where only the script knows a value: time, attempt, first event to drop.
+"""Templates of events. Marks stand for values that only the script knows: time, attempt, first event to discard.
 
-They are made from real events, so that the shape of an event is defined once. In its data a quote inside a text is
-escaped, so a key in quotes is never part of a text. Control characters never occur in it, so marks are unambiguous.
+Templates are made from real events, so that the form of an event is defined once. JSON escapes quotes and control
+characters inside a text. A key in quotes is therefore never part of a text, and marks are unambiguous.
 """
 
 import json
@@ -56,13 +56,13 @@ def retry(error: str) -> str:
 
 
 def interrupted(interrupts: str) -> str:
-    """Return the event when the agent asks a human. `interrupts` is added last: its keys may be like an event's."""
+    """Return the event when the agent asks a human. `interrupts` is added after the marks: its keys may be the same."""
     template = _template(NewEvent.interrupted(attempt=_NUMBER, interrupts="[]", expires_at=_MOMENT))
     return template.replace('"interrupts": []', f'"interrupts": {json.dumps(json.loads(interrupts))}')
 
 
 def ended(outcome: Completed | Failed) -> str:
-    """Return the terminal event. An output is added last, since its keys may be like an event's."""
+    """Return the terminal event. An output is added after the marks, since it may have the same keys."""
     match outcome:
         case Completed(result, output):
             done = _template(NewEvent.done(result, _MOMENT))

@@ -1,4 +1,4 @@
-"""Do the duties that every process may do at any time."""
+"""Runs the duties that every process may run at any time."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -19,7 +19,7 @@ PROMOTE_BATCH = 500
 
 
 class RedisUpkeep(RedisRooms, UpkeepStore):
-    """`UpkeepStore` on Redis."""
+    """Implements `UpkeepStore` on Redis."""
 
     @override
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:

@@ -1,4 +1,4 @@
-"""Claim, settle, list and replay deliveries."""
+"""Claims, settles, lists and replays deliveries."""
 
 from typing_extensions import override
 
@@ -11,7 +11,7 @@ from .rooms import RedisRooms
 
 
 class RedisWebhooks(RedisRooms, WebhookStore):
-    """`WebhookStore` on Redis."""
+    """Implements `WebhookStore` on Redis."""
 
     @override
     async def claim_deliveries(self, limit: int, *, lease_seconds: float) -> list[Delivery]:

@@ -1,4 +1,4 @@
-"""Renew leases on a connection without an event loop; list workers."""
+"""Renews leases on a connection without an event loop, and lists workers."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from .scripts import Script
 
 
 class RedisWorkers(RedisRooms, WorkerStore):
-    """`WorkerStore` on Redis."""
+    """Implements `WorkerStore` on Redis."""
 
     _url: str
     _scripts: Mapping[str, Script]

@@ -1,1 +1,1 @@
-"""Shared by the SQL stores. Each dialect keeps its statements in the folder of its name."""
+"""Code that the SQL stores share. Each dialect keeps its statements in the folder of its name."""

@@ -1,4 +1,4 @@
-"""Accept messages: the half that both SQL stores share."""
+"""Accepts messages: the part that both SQL stores share."""
 
 from abc import abstractmethod
 from collections import deque
@@ -18,13 +18,13 @@ from .rooms import SqlRooms
 
 
 class AcceptChanges(Protocol):
-    """Adds messages inside a transaction."""
+    """The part of an accept writer that `SqlAccept` uses."""
 
     unsettled: deque[Unsettled]
 
 
 class SqlAccept(SqlRooms, AcceptStore):
-    """The accept port of both SQL stores."""
+    """Implements `AcceptStore` for both SQL stores."""
 
     _accept: AcceptChanges
     _control_thread: GroupCommitThread
@@ -54,4 +54,4 @@ class SqlAccept(SqlRooms, AcceptStore):
         key: RequestKey | None,
         cleared: Mapping[ThreadKey, Sequence[str]],
     ) -> Awaitable[Accepted]:
-        """Add messages in a transaction. `cleared` has the ids that were cancelled for them by thread, oldest first."""
+        """Add messages in a transaction. `cleared` has the ids already cancelled for them, by thread, oldest first."""

@@ -1,4 +1,4 @@
-"""Change accepted messages: the half that both SQL stores share."""
+"""Changes accepted messages: the part that both SQL stores share."""
 
 import logging
 from collections import deque
@@ -23,7 +23,7 @@ READ_AT_ONCE = 250
 
 
 class ControlChanges(Protocol):
-    """The verbs of control, inside a transaction."""
+    """Carries out the methods of `ControlStore` inside a transaction."""
 
     unsettled: deque[Unsettled]
 
@@ -37,7 +37,7 @@ class ControlChanges(Protocol):
         """Carry out `ControlStore.resume`."""
 
     def requeue(self, tenant: str, message_ids: Sequence[str], given: Mapping[str, Message]) -> list[Message]:
-        """Carry out `ControlStore.requeue`, without positions. `given` has the messages by id as they were before."""
+        """Carry out `ControlStore.requeue`, without positions. `given` has the messages by id, as they were before."""
 
     def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
         """Carry out `ControlStore.purge`."""
@@ -47,19 +47,19 @@ class ControlChanges(Protocol):
     ) -> dict[ThreadKey, list[tuple[int, str]]]:
         """Cancel the last waiting messages of one long thread, before `count` messages are added to these threads.
 
-        Return (thread number, id) of each, by thread. Empty if no thread is long, or if the new messages will be
-        refused.
+        Returns (thread number, id) of each cancelled message, by thread. Returns nothing if no thread is long, or if
+        the new messages will be refused.
         """
 
     def settle(self, place: Unsettled) -> Unsettled | None:
-        """Settle the ranks of SETTLED_AT_ONCE messages. Return where to go on, None if the rest needs no change."""
+        """Settle up to SETTLED_AT_ONCE messages. Return where to continue, None if the rest needs no change."""
 
     def pause(self, paused: bool) -> None:
         """Carry out `ControlStore.pause`."""
 
 
 class SqlControl(SqlRooms, ControlStore):
-    """The control port of both SQL stores. Requeue and purge may have a thread of their own."""
+    """Implements `ControlStore` for both SQL stores. Requeue and purge may run on a thread of their own."""
 
     _control_thread: GroupCommitThread
     _control: ControlChanges

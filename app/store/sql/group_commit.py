@@ -1,8 +1,8 @@
 """Group commit: one thread owns one connection and runs many callers' operations in one transaction.
 
-While a batch is written, the next one gathers. There is no timer, so a lone caller never waits. The callers of one turn
-of the event loop are handed over together, and their results come back together: a thread hop costs more than the
-storage (reference figures: 1,200 commits/s one by one, 12,000 rows/s in batches of 64 callers).
+While the thread writes a batch, the next batch gathers. There is no timer, so a lone caller never waits. The operations
+of one turn of the event loop go to the thread together, and their results come back together. Waking a thread costs
+more than the storage (reference figures: 1,200 commits/s one by one, 12,000 rows/s in batches of 64 callers).
 """
 
 import asyncio
@@ -27,9 +27,9 @@ MAX_BATCH_SIZE = 1024 * 1024
 
 
 class Operation(NamedTuple):
-    """One caller's work. With `durable`, its commit reaches the disk before the caller is answered.
+    """The work of one caller. `durable` means that the caller waits until the commit is on the disk.
 
-    `size` is the number of characters of long texts that it writes, as far as the caller knows.
+    `size` is the number of characters of long texts that the work writes, as far as the caller knows.
     """
 
     work: Any
@@ -42,7 +42,7 @@ _size_of = attrgetter("size")
 
 
 class Result(NamedTuple):
-    """The result of an operation."""
+    """The value or the error of an operation."""
 
     future: asyncio.Future[Any]
     value: Any
@@ -50,7 +50,7 @@ class Result(NamedTuple):
 
 
 class BatchRunner(Protocol):
-    """Opens a connection in a group commit thread, and runs batches on it."""
+    """Opens a connection in a group commit thread and runs batches on it."""
 
     def open(self) -> None:
         """Connect. Called first, in the thread."""
@@ -63,13 +63,13 @@ class BatchRunner(Protocol):
 
 
 async def joined(thread: threading.Thread) -> None:
-    """Wait for the end of a thread, on a new thread: hanging agents may occupy all threads of the event loop."""
+    """Wait for the end of a thread, in a new thread: hanging agents may occupy all threads of the event loop."""
     with ThreadPoolExecutor(1) as joining:
         await asyncio.get_running_loop().run_in_executor(joining, thread.join)
 
 
 class GroupCommitThread:
-    """A thread that runs the queued operations of many callers in batches. Opened and used from one event loop."""
+    """A thread that runs the operations of many callers in batches. Opened and used from one event loop."""
 
     def __init__(self, name: str, runner: BatchRunner) -> None:
         self._name = name
@@ -106,11 +106,11 @@ class GroupCommitThread:
         await joined(self._thread)
 
     def run(self, work: Callable[[], T], *, durable: bool = True, size: int = 0) -> asyncio.Future[T]:
-        """Have the thread call `work` inside a transaction. The future gets its result or its exception."""
+        """Let the thread call `work` inside a transaction. The returned future gets its result or its exception."""
         return self.submit(work, durable=durable, size=size)
 
     def submit(self, work: object, *, durable: bool = True, size: int = 0) -> asyncio.Future[Any]:
-        """Hand over `work`, callable or not, to a runner that understands it. Otherwise like `run`."""
+        """Give `work`, any object that the runner understands, to the runner. Return a future, as `run` does."""
         if self._closed or self._loop is None:
             raise StoreUnavailable("The store is closed.")
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -143,7 +143,7 @@ class GroupCommitThread:
             self._runner.close()
 
     def _gather(self) -> list[Operation] | None:
-        """Return the next batch: everything handed over during the last one; None at the end."""
+        """Return the next batch, which callers handed over during the last one. Return None to end the thread."""
         batch: list[Operation] | None
         batch, self._left = self._left or self._inbox.get(), []
         if batch is None:

@@ -1,4 +1,4 @@
-"""Load named queries from `.sql` files."""
+"""Loads named queries from `.sql` files."""
 
 import re
 from collections.abc import Mapping
@@ -22,10 +22,7 @@ _FOLDER = files(__name__.rpartition(".")[0])
 
 
 def load_queries(dialect: str, folder: Traversable = _FOLDER) -> Mapping[str, str]:
-    """Return all entries of `<dialect>/queries.sql` in a folder.
-
-    `{name}` in a query is replaced by the whole text of that entry.
-    """
+    """Return the texts in `<dialect>/queries.sql` by name. In a text, `{name}` is replaced by the text of that name."""
     text = folder.joinpath(dialect, "queries.sql").read_text("utf-8")
     _, *parts = _HEADING.split(text)
     raw = COLUMNS | {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}

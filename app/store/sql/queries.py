@@ -1,4 +1,4 @@
-"""Read messages, threads and totals. Lists have a thread of their own, so that a long list delays no single read."""
+"""Reads messages, threads and totals. Lists have a thread of their own, so that a long list delays no single read."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from .scanning import scan
 
 
 class SqlQueries(SqlRooms, QueryStore):
-    """The query port of both SQL stores."""
+    """Implements `QueryStore` for both SQL stores."""
 
     @override
     async def get(self, tenant: str, message_id: str) -> Message:

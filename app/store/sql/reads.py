@@ -1,4 +1,4 @@
-"""Queries in one dialect's named statements, shared by both SQL stores."""
+"""Reads that both SQL stores share, made of the named queries of each dialect."""
 
 import json
 from abc import ABC, abstractmethod
@@ -43,7 +43,7 @@ NEAR_END = 200
 
 
 class Reads(ABC):
-    """Queries inside a transaction, on the thread that owns the connection."""
+    """Reads inside a transaction, on the thread that owns the connection."""
 
     @abstractmethod
     def each(self, query: str, /, **values: Any) -> Iterable[tuple[Any, ...]]:
@@ -54,16 +54,16 @@ class Reads(ABC):
         return list(self.each(query, **values))
 
     def row(self, query: str, /, **values: Any) -> tuple[Any, ...] | None:
-        """Return the first row of a named query, None if there is none."""
+        """Return the first row of a named query, None if there is no row."""
         return next(iter(self.rows(query, **values)), None)
 
     def value(self, query: str, /, **values: Any) -> Any:
-        """Return the first column of the first row, None if there is none."""
+        """Return the first column of the first row, None if there is no row."""
         row = self.row(query, **values)
         return None if row is None else row[0]
 
     def rows_of_each(self, queries: Sequence[tuple[str, Mapping[str, Any]]]) -> Sequence[Sequence[tuple[Any, ...]]]:
-        """Return all rows of each of these named queries."""
+        """Run several named queries. Return the rows of each."""
         return [self.rows(query, **values) for query, values in queries]
 
     def queue_id(self) -> str:
@@ -78,11 +78,11 @@ class Reads(ABC):
         return self._with_position(to_message(row))
 
     def messages(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
-        """Return those of these messages that belong to the tenant, without positions."""
+        """Return the messages with these ids that belong to the tenant, without positions."""
         return list(map(to_message, self.each("get_messages", tenant=tenant, ids=json.dumps(message_ids))))
 
     def with_new_positions(self, messages: Sequence[Message]) -> list[Message]:
-        """Return messages that were just queued, with their positions; 0 for a message that was claimed meanwhile."""
+        """Return messages that were just queued, with their positions. A message that was claimed meanwhile gets 0."""
         numbers = [each.number for each in messages]
         ranks = dict(self.each("find_places", numbers=json.dumps(numbers)))
         positions = self.newest_positions([(ranks.get(number), number) for number in numbers])
@@ -94,7 +94,7 @@ class Reads(ABC):
         return message._replace(queue_position=self.position(message.tenant, message.id))
 
     def position(self, tenant: str, message_id: str) -> int | None:
-        """Return how many messages would be claimed first; None for a message that is delayed or not queued."""
+        """Return how many messages would be claimed before this one, None if it is delayed or not queued."""
         found = self.row("place_in_queue", id=message_id, tenant=tenant)
         if found is None:
             return None
@@ -102,10 +102,10 @@ class Reads(ABC):
         return None if rank is None else self.count_before(number, rank)
 
     def count_before(self, number: int, rank: int) -> int:
-        """Return how many waiting messages come before this place.
+        """Return how many waiting messages are before the place (`rank`, `number`).
 
-        Other levels are already counted. Within its own level the place is counted from the nearer end; in the middle
-        of a very long level it is estimated.
+        The database keeps the counts of other levels. Within its own level, the place is counted from the nearer end.
+        In the middle of a very long level, the result is an estimate.
         """
         before, level = self.rows("count_levels", rank=rank)[0]
         near: int = self.value("count_after", rank=rank, number=number, most=NEAR_END)
@@ -119,7 +119,7 @@ class Reads(ABC):
         return int(before + (level - 1 - after if after < most else level // 2))
 
     def _with_positions(self, messages: Sequence[Message]) -> list[Message]:
-        """Add positions to the messages. They are looked up together: each end of a level is read once."""
+        """Return the messages with their positions. They are counted together: each end of a level is read once."""
         queued = [each.number for each in messages if each.state is _QUEUED]
         if not queued:
             return list(messages)
@@ -132,7 +132,7 @@ class Reads(ABC):
         return [each._replace(queue_position=positions.get(places.get(each.number, (0, 0)))) for each in messages]
 
     def _positions_of(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
-        """Return how many messages wait before each place (rank, number), with the rules of `count_before`."""
+        """Return how many messages wait before each place (rank, number), counted as in `count_before`."""
         if len(places) <= FEW_POSITIONS:
             return {(rank, number): self.count_before(number, rank) for rank, number in places}
         levels: dict[int, list[tuple[int, int]]] = {}
@@ -153,9 +153,9 @@ class Reads(ABC):
         return found
 
     def newest_positions(self, places: Sequence[tuple[int | None, int]]) -> list[int | None]:
-        """Return how many messages wait before each place (rank, number); None for a place without a rank.
+        """Return how many messages wait before each place (rank, number), None for a place without a rank.
 
-        For new messages only: they are at the end of their level, which is read once.
+        Meant for new messages, which are at the end of their level: that end is read once.
         """
         ranked = [(rank, number) for rank, number in places if rank is not None]
         if not ranked:
@@ -199,7 +199,7 @@ class Reads(ABC):
         )
 
     def _page(self, query: str, /, most: int = PAGE_TEXT_LENGTH, **values: Any) -> list[Message]:
-        """Return messages of a query until their texts reach the length of a page."""
+        """Return messages of a query until their texts have `most` characters."""
         messages: list[Message] = []
         length = 0
         for row in self.each(query, **values):
@@ -215,7 +215,7 @@ class Reads(ABC):
         return found._replace(messages=self._with_positions(found.messages))
 
     def _scan_part(self, tenant: str, chosen: MessageFilter, part: ScanPart) -> PartResult:
-        """Return one part without positions, from the index with the fewest messages that do not match."""
+        """Return one part without positions. Uses the index where it has to skip the fewest messages."""
         values = {
             "tenant": tenant,
             "states": None if chosen.states is None else json.dumps(sorted(chosen.states)),
@@ -243,7 +243,7 @@ class Reads(ABC):
         return _found(messages, part, None if first <= 1 else first)
 
     def _scan_thread_part(self, thread_id: str, part: ScanPart, values: dict[str, Any]) -> PartResult:
-        """Return one part within a thread, whose messages are in the order of their numbers."""
+        """Return one part of a thread. Its messages have the same order by thread number and by number."""
         place = {"tenant": values["tenant"], "thread_id": thread_id, "before": values["before"]}
         newest = self.row("newest_in_thread" if part.before is None else "newest_in_thread_before", **place)
         if newest is None:
@@ -358,7 +358,7 @@ class Reads(ABC):
     def find_log(
         self, tenant: str, message_id: str, after: int, limit: int
     ) -> tuple[str, int, int, Iterable[tuple[Any, ...]]] | None:
-        """Return (state, first event, last event, rows after `after`), None if there is no such message."""
+        """Return (state, first event id, last event id, rows after `after`), None if there is no such message."""
         found = self.row("find_log", tenant=tenant, id=message_id)
         if found is None:
             return None
@@ -389,6 +389,6 @@ def _source_of(chosen: MessageFilter) -> str:
 
 
 def _found(messages: list[Message], part: ScanPart, before: int | None) -> PartResult:
-    """Return what was found. If the page was cut, the next part goes on after its last message."""
+    """Return the result of a part. If `limit` or `length` cut it, the next part continues after its last message."""
     cut = len(messages) >= part.limit or text_length(messages) >= part.length
     return PartResult(messages, messages[-1].number if cut and messages else before)

@@ -1,4 +1,4 @@
-"""Shared by the rooms of an SQL store: threads, and the queries on two of them."""
+"""The base of an SQL store's rooms: its threads, and duties that several rooms use."""
 
 from typing import Protocol
 
@@ -12,17 +12,17 @@ EVENTS_AT_ONCE = 2_000
 
 
 class SharedDuties(Protocol):
-    """Duties that other rooms also call."""
+    """The duties that rooms beside `SqlUpkeep` also call."""
 
     def read_clock(self, clock: SteadyClock) -> None:
-        """Compare the clock with the reference that all processes share, and store what it decides."""
+        """Compare the clock with the reference that all processes share, and store its new state if it has one."""
 
     def delete_dropped_events(self, limit: int) -> int:
         """Delete up to `limit` events of dropped logs. Return how many."""
 
 
 class SqlRooms:
-    """Base class of the rooms. One thread may serve several rooms."""
+    """The base class of the rooms, one for each port. One thread may serve several rooms."""
 
     _clock: Clock
     _read_thread: GroupCommitThread
@@ -33,7 +33,7 @@ class SqlRooms:
     _upkeep: SharedDuties
 
     async def _read_clock(self) -> None:
-        """Check whether the clock was stepped, before anything is judged by the time."""
+        """Check whether the clock was stepped. Called before a duty that compares times."""
         if isinstance(clock := self._clock, SteadyClock):
             await self._upkeep_thread.run(lambda: self._upkeep.read_clock(clock), durable=False)
 

@@ -1,4 +1,4 @@
-"""List by a filter that may match few of many messages, in many short parts, so that no part delays others."""
+"""Lists messages in short parts. A filter may match few of many messages, and one long query would delay others."""
 
 from collections.abc import Awaitable, Callable
 from time import monotonic
@@ -14,7 +14,10 @@ LONG_SECONDS = 0.02
 
 
 class ScanPart(NamedTuple):
-    """A part of a scan: up to `limit` messages of `length` characters in all, from `window` numbers below `before`."""
+    """A part of a scan: up to `limit` messages with `length` characters in all, from `window` numbers below `before`.
+
+    `before` is None for the newest messages.
+    """
 
     before: int | None
     window: int
@@ -23,14 +26,14 @@ class ScanPart(NamedTuple):
 
 
 class PartResult(NamedTuple):
-    """The messages of one part, and the number below which the next part goes on; None after the last message."""
+    """The messages of one part. The next part begins below the number `before`; None means that none is left."""
 
     messages: list[Message]
     before: int | None
 
 
 async def scan(scan_part: Callable[[ScanPart], Awaitable[PartResult]], page: Page) -> list[Message]:
-    """Return a page from as many parts as it takes. The window grows while parts are fast, and shrinks when not."""
+    """Return a page, from as many parts as needed. The window grows after a fast part and shrinks after a slow one."""
     found: list[Message] = []
     before = None if page.cursor is None else page.cursor[0]
     window, length = FIRST_WINDOW, 0
@@ -50,5 +53,5 @@ async def scan(scan_part: Callable[[ScanPart], Awaitable[PartResult]], page: Pag
 
 
 def text_length(messages: list[Message]) -> int:
-    """Return the characters of contents, results and outputs."""
+    """Return the number of characters of contents, results and outputs."""
     return sum(len(each.content) + len(each.result or "") + len(each.output or "") for each in messages)

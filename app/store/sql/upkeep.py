@@ -1,4 +1,4 @@
-"""Regular duties, in short transactions until nothing is left."""
+"""Runs regular duties in short transactions, until nothing is left."""
 
 from collections.abc import Awaitable
 from typing import Protocol
@@ -17,7 +17,7 @@ PRUNED_AT_ONCE = 50
 
 
 class UpkeepChanges(SharedDuties, Protocol):
-    """The duties, one part each, inside a transaction."""
+    """Carries out one part of a duty, inside a transaction."""
 
     def rescue(self, max_crashes: int) -> int:
         """Rescue up to RESCUED_AT_ONCE messages. Return how many."""
@@ -32,7 +32,7 @@ class UpkeepChanges(SharedDuties, Protocol):
         """Carry out `UpkeepStore.prune_keys`."""
 
     def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        """Carry out `UpkeepStore.prune_logs`. The last value is always False: no threads are left to prune."""
+        """Carry out `UpkeepStore.prune_logs`. The last value is always False, since no threads are pruned."""
 
     def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
         """Carry out `UpkeepStore.prune_messages` for `limit` messages and threads. The last value: are threads left?"""
@@ -42,7 +42,7 @@ class UpkeepChanges(SharedDuties, Protocol):
 
 
 class SqlUpkeep(SqlRooms, UpkeepStore):
-    """The upkeep port of both SQL stores. Pruning does not wait for the disk."""
+    """Implements `UpkeepStore` for both SQL stores. Pruning does not wait for the disk."""
 
     _upkeep: UpkeepChanges
 

@@ -1,4 +1,4 @@
-"""Deliver webhooks: the half that both SQL stores share."""
+"""Stores deliveries of webhooks: the part that both SQL stores share."""
 
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ class WebhookChanges(Protocol):
 def settlement(claimed: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None, now: int) -> dict[str, Any]:
     """Return the values of the query `settle_delivery`.
 
-    A claim is identified by its tries, and by its time in case a replay has reset the tries.
+    They identify the claim by its tries and its time. The tries are not enough, since a replay resets them.
     """
     assert claimed.next_at is not None, "it was claimed"
     ended = DeliveryState.DELIVERED if attempt.error is None else DeliveryState.FAILED
@@ -42,7 +42,7 @@ def settlement(claimed: Delivery, attempt: DeliveryAttempt, next_in_ms: int | No
 
 
 class SqlWebhooks(SqlRooms, WebhookStore):
-    """The webhook port of both SQL stores."""
+    """Implements `WebhookStore` for both SQL stores."""
 
     _webhook_thread: GroupCommitThread
     _webhooks: WebhookChanges

@@ -1,4 +1,4 @@
-"""Accept messages."""
+"""Accepts messages."""
 
 import json
 from collections.abc import Awaitable, Mapping, Sequence
@@ -25,7 +25,7 @@ class AcceptWrites(Keyed):
         key: RequestKey | None,
         cleared: Mapping[ThreadKey, Sequence[str]],
     ) -> Accepted:
-        """Carry out `AcceptStore.add`; `cleared` has what was cancelled for these messages."""
+        """Carry out `AcceptStore.add`. `cleared` has the ids already cancelled for these messages, by thread."""
         now = self._now()
         if key is not None and (known := self._receipts_of(key, now)) is not None:
             return Accepted([accepted(each, receipt) for each, receipt in zip(new, known, strict=True)], replayed=True)
@@ -85,7 +85,7 @@ class AcceptWrites(Keyed):
         return Receipt(new.id, number, thread_number, now, readiness, run_at, None, rollback)
 
     def _make_way(self, new: NewMessage, now: int, cleared: Sequence[str]) -> list[str]:
-        """Refuse the new message, or cancel the unfinished ones of its thread, as its `if_busy` says.
+        """Cancel the unfinished messages of the new message's thread, or raise ThreadBusy, as `if_busy` says.
 
         Return the ids of the messages to roll back.
         """
@@ -100,7 +100,7 @@ class AcceptWrites(Keyed):
         return [*(self._by_number(number).id for (number,) in numbers), *cleared]
 
     def _position(self, new: NewMessage, receipt: Receipt) -> int | None:
-        """Return the position of the newest message, whose rank is still its own."""
+        """Return the position of the newest message. It has no message behind it, so its rank is its own."""
         if receipt.readiness == Readiness.DELAYED:
             return None
         return self.count_before(receipt.number, self._ranks.rank(new.priority.level, receipt.created_at))

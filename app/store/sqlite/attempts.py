@@ -1,4 +1,4 @@
-"""Claim messages and end their attempts."""
+"""Claims messages and ends their attempts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -81,7 +81,7 @@ class AttemptWrites(Changes):
                 self._interrupt(number, lease.attempt, interrupted, now)
 
     def _complete(self, lease: Lease, outcome: Completed) -> bool:
-        """Complete the message in few statements. Return False if the attempt needs the longer way."""
+        """Complete the message in few statements. Return False if it was cancelled or the lease is lost."""
         now = self._now()
         end = ending(outcome, now)
         ended = self.rows(

@@ -1,6 +1,6 @@
-"""Changes of state, inside the transaction of a batch. None of them commits.
+"""Changes of state, inside the transaction of a batch. No change commits.
 
-If one raises after it has written, the batch is rolled back and run again. Changes must therefore have no effect
+If a change raises after it has written, the batch is rolled back and run again. Changes must therefore have no effect
 outside the database.
 """
 
@@ -26,7 +26,7 @@ from .queries import SqliteReads
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """Shared by all writers over one connection."""
+    """The things that all writers over one connection share."""
 
     connection: Callable[[], apsw.Connection]
     queries: Mapping[str, str]
@@ -37,7 +37,7 @@ class Writing:
 
 
 class Changes(SqliteReads):
-    """Base class of everything that writes."""
+    """The base class of all writers."""
 
     def __init__(self, writing: Writing) -> None:
         super().__init__(writing.connection, writing.queries)
@@ -83,7 +83,7 @@ class Changes(SqliteReads):
         crashed: int = 0,
         was_head: bool = True,
     ) -> None:
-        """End a message: set its terminal state, add event and delivery, and promote the next one of its thread."""
+        """End a message: set its terminal state, add event and delivery, and promote the next message of its thread."""
         end = ending(outcome, now)
         (ended,) = self.rows(
             "end_message", number=number, state=end.state, result=end.result, output=end.output,
@@ -93,7 +93,7 @@ class Changes(SqliteReads):
         self._ended(ended, end, now, was_head=was_head)
 
     def _ended(self, ended: tuple[Any, ...], end: Ending, now: int, *, was_head: bool = True) -> None:
-        """Add event and delivery of a message that has ended. `ended` is the row that `end_message` returns."""
+        """Add event and delivery of a message that has ended, and promote the next. `ended` is the row of `end_message`."""
         number, message_id, tenant, thread_id, *_ = ended
         self._add_state_event(ended, end.state, end.event, f"{message_id}.{number}", now)
         if was_head and thread_id is not None:
@@ -104,7 +104,7 @@ class Changes(SqliteReads):
     def _add_state_event(
         self, row: tuple[Any, ...], state: MessageState, event: NewEvent, delivery_id: str, now: int
     ) -> None:
-        """Append the event of a new state and add its delivery. `row` has the columns of `event_columns`."""
+        """Append the event of a new state, and add a delivery if the webhook wants it. `row` has `event_columns`."""
         number, message_id, tenant, thread_id, url, events, last = row
         self.execute("add_event", message=number, id=last + 1, type=event.type, data=event.data, now=now)
         if wants_delivery(url, events, state):
@@ -116,7 +116,7 @@ class Changes(SqliteReads):
     def _put_back(
         self, number: int, now: int, run_at: int, *, attempt: int, error: str, refunded: int = 0, crashed: int = 0
     ) -> None:
-        """Put a message back into the queue as the head of its thread. The event says which events readers discard."""
+        """Put a message back as the head of its thread. A `retry` event says which events to discard."""
         discard_from = self.execute("attempt_start", message=number).get
         self.execute("put_back", number=number, now=now, run_at=run_at, refunded=refunded, crashed=crashed)
         retry = NewEvent.retry(attempt=attempt, error=error, next_at=to_datetime(run_at), discard_from=discard_from)
@@ -153,7 +153,7 @@ class Changes(SqliteReads):
             self._settle(message, message.thread_number)
 
     def _lift(self, tenant: str, thread_id: str, thread_number: int, rank: int) -> None:
-        """Let messages ahead of this place in the thread inherit this rank."""
+        """Let messages ahead of `thread_number` in the thread inherit `rank`."""
         thread: dict[str, Any] = {"tenant": tenant, "thread_id": thread_id}
         if not self.execute("needs_lift", **thread, thread_number=thread_number, rank=rank).get:
             return
@@ -163,14 +163,14 @@ class Changes(SqliteReads):
             self.unsettled.append(Unsettled(tenant, thread_id, below))
 
     def _settle(self, message: Message, below: int) -> None:
-        """Let messages before this place in the thread inherit their ranks again."""
+        """Settle the messages with thread numbers below `below` in the thread of `message`."""
         assert message.thread_id is not None, "only threads inherit"
         left = self.settle(Unsettled(message.tenant, message.thread_id, below))
         if left is not None:
             self.unsettled.append(left)
 
     def settle(self, place: Unsettled) -> Unsettled | None:
-        """Settle the ranks of SETTLED_AT_ONCE messages. Return where to go on, None if the rest needs no change."""
+        """Settle up to SETTLED_AT_ONCE messages. Return where to continue, None if the rest needs no change."""
         thread: dict[str, Any] = {"tenant": place.tenant, "thread_id": place.thread_id}
         inherited = self.value("inherited_from", **thread, below=place.below)
         last: int | None = self.value("nth_before", **thread, below=place.below, limit=SETTLED_AT_ONCE)

@@ -1,4 +1,4 @@
-"""Connect to the SQLite file: settings, migrations, error mapping, and batches.
+"""Connects to the SQLite file: settings, migrations, error mapping, and batches.
 
 APSW brings its own, current SQLite. Python's SQLite may be older than 3.51.3, which can corrupt a WAL when two
 connections write at once. Never open the same file with both.
@@ -50,7 +50,7 @@ def mapped_errors() -> Iterator[None]:
 
 
 def connect(path: Path) -> apsw.Connection:
-    """Connect with our settings. Only the owner may read the file."""
+    """Connect with our settings. A new file is readable by its owner only."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     is_file = stat.S_ISREG(os.fstat(file).st_mode)
@@ -73,7 +73,7 @@ def connect(path: Path) -> apsw.Connection:
 
 
 def _switch_to_wal(connection: apsw.Connection) -> None:
-    """Switch to WAL. SQLite answers BUSY at once, whatever the timeout, while another process opens the file."""
+    """Switch to WAL. Retries while another process opens the file: SQLite then answers BUSY, whatever the timeout."""
     deadline = time.monotonic() + BUSY_TIMEOUT_MILLISECONDS / 1000
     while True:
         try:
@@ -86,7 +86,7 @@ def _switch_to_wal(connection: apsw.Connection) -> None:
 
 
 def migrate(connection: apsw.Connection) -> None:
-    """Bring the schema up to date under the write lock, so that processes that start together do it once."""
+    """Bring the schema up to date under the write lock. Of processes that start together, only one migrates."""
     migrations = load_migrations("sqlite")
     with transaction(connection, "IMMEDIATE"):
         version = connection.execute("PRAGMA user_version").get
@@ -102,9 +102,9 @@ def migrate(connection: apsw.Connection) -> None:
 
 
 def _refuse_foreign(connection: apsw.Connection) -> None:
-    """Refuse a database of another program, before anything is changed.
+    """Raise StoreIncompatible for a database of another program, before anything is changed.
 
-    One transaction reads both facts, since another process may be creating its tables.
+    One transaction reads both values, since another process may be creating its tables.
     """
     with transaction(connection, "DEFERRED"):
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
@@ -115,7 +115,7 @@ def _refuse_foreign(connection: apsw.Connection) -> None:
 
 @contextmanager
 def transaction(connection: apsw.Connection, mode: str) -> Iterator[None]:
-    """BEGIN in this mode, COMMIT at the end, ROLLBACK on any exception."""
+    """Begin a transaction in this mode. Commit it at the end, or roll it back on any exception."""
     connection.execute(f"BEGIN {mode}")
     try:
         yield
@@ -152,13 +152,13 @@ class Beats:
                 self._changed.notify_all()
 
     def give_way(self) -> None:
-        """Wait until no heartbeat waits, for GIVE_WAY_SECONDS at most: another process may hold the lock."""
+        """Wait until no heartbeat waits, at most GIVE_WAY_SECONDS: another process may hold the lock."""
         with self._changed:
             self._changed.wait_for(lambda: not self.waiting, GIVE_WAY_SECONDS)
 
 
 def retry_often(connection: apsw.Connection) -> None:
-    """Have this connection try for the write lock every millisecond. By default SQLite waits longer after each try."""
+    """Let this connection try for the write lock every millisecond. By default SQLite waits longer after each try."""
     tries = BUSY_TIMEOUT_MILLISECONDS / 1000 / BEAT_RETRY_SECONDS
 
     def busy(count: int) -> bool:
@@ -169,7 +169,7 @@ def retry_often(connection: apsw.Connection) -> None:
 
 
 class Connected(BatchRunner):
-    """A batch runner over one connection, which operations reach through `connection`."""
+    """A batch runner over one connection. Operations use it through `connection`."""
 
     mode = "DEFERRED"
 
@@ -206,20 +206,20 @@ class Connected(BatchRunner):
         return results
 
     def commit(self, batch: list[Operation]) -> list[Result]:
-        """Run the transaction of a batch."""
+        """Run the transaction of a batch. Return its results."""
         with transaction(self.connection, self.mode):
             results = [self._run_one(operation) for operation in batch]
             self.before_commit()
         return results
 
     def before_commit(self) -> None:
-        """Add what else belongs into the transaction."""
+        """Write what else belongs to the transaction."""
 
     def after_commit(self) -> None:
-        """Publish what has changed."""
+        """Publish the changes of the transaction."""
 
     def work(self, operation: Operation) -> Any:
-        """Do one operation of a batch."""
+        """Run one operation of a batch and return its result."""
         return operation.work()
 
     def _run_one(self, operation: Operation) -> Result:
@@ -235,7 +235,7 @@ class Connected(BatchRunner):
 
 
 class Reader(Connected):
-    """Run batches of reads, all of one moment. The connection cannot write."""
+    """Runs batches of reads, each on one snapshot. The connection cannot write."""
 
     @override
     def open(self) -> None:
@@ -244,14 +244,14 @@ class Reader(Connected):
 
 
 class _FailedAfterWriting(BaseException):
-    """An operation raised after it had written. Not an Exception, so that it ends the batch."""
+    """An operation raised after it had written. It is no Exception, so that it ends the batch."""
 
 
 class Writer(Connected):
-    """Runs batches of writes. State changes are on disk before they are answered; a batch of only tokens may not be.
+    """Runs batches of writes. State changes are on the disk before they are answered; a batch of only tokens may not be.
 
-    The WAL is one log, so a durable commit also makes all earlier commits durable. The disk never lacks a commit that
-    is older than one it has.
+    The WAL is one log, so a durable commit also makes all earlier commits durable. If the disk has a commit, it has all
+    older ones.
     """
 
     mode = "IMMEDIATE"

@@ -1,4 +1,4 @@
-"""Change accepted messages."""
+"""Changes accepted messages."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ class Dead(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """Where a message is put: its number in the thread, its readiness and its rank."""
+    """The place of a message: its thread number, its readiness and its rank."""
 
     message: Message
     thread_number: int
@@ -43,7 +43,7 @@ class Placed(NamedTuple):
 
 
 class ControlWrites(Keyed, ControlChanges):
-    """The verbs of control, inside a transaction."""
+    """Carries out the methods of `ControlStore`, inside a transaction."""
 
     @override
     def cancel(self, tenant: str, message_id: str, running: bool) -> Message:
@@ -119,7 +119,7 @@ class ControlWrites(Keyed, ControlChanges):
         return [found[message_id] for message_id in message_ids]
 
     def _place(self, thread_id: str | None, members: Sequence[Message], now: int) -> list[Placed]:
-        """Give messages places at the tail of a thread. Those already there inherit from them, too."""
+        """Place messages at the tail of a thread. Earlier messages of the thread inherit from them."""
         ranks = [self._ranks.rank(message.priority.level, now) for message in members]
         if thread_id is None:
             return [Placed(message, 0, Readiness.READY, rank) for message, rank in zip(members, ranks, strict=True)]
@@ -137,7 +137,7 @@ class ControlWrites(Keyed, ControlChanges):
         ]
 
     def _dead(self, tenant: str, message_ids: Sequence[str]) -> list[Dead]:
-        """Return what is known of these messages. Raises MessageNotFound, NotFailed."""
+        """Return what requeue and purge need of these failed messages, in order. Raises MessageNotFound, NotFailed."""
         found = {row[0]: Dead._make(row) for row in self.rows("find_dead", tenant=tenant, ids=json.dumps(message_ids))}
         for message_id in message_ids:
             if message_id not in found:

@@ -1,4 +1,4 @@
-"""Append to and read the event log."""
+"""Appends to the event log and reads it."""
 
 from collections.abc import Sequence
 

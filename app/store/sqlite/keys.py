@@ -1,4 +1,4 @@
-"""Remember requests by their keys."""
+"""Stores request keys, with the answers to their first requests."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from .changes import Changes
 
 
 class Keyed(Changes):
-    """Base class of what accepts a request key. It keeps the answer to the first request with that key."""
+    """The base class of writers that accept a request key. It keeps the answer to the key's first request."""
 
     def _receipts_of(self, key: RequestKey, now: int) -> list[Receipt] | None:
         """Return the answer to an earlier request with this key, None if there was none. Raises KeyReused."""

@@ -1,4 +1,4 @@
-"""Run named queries on one connection."""
+"""Runs named queries on one connection."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from ..sql.reads import Reads
 
 
 class SqliteReads(Reads):
-    """The queries on one connection."""
+    """Runs the shared reads on one connection."""
 
     def __init__(self, connection: Callable[[], apsw.Connection], queries: Mapping[str, str]) -> None:
         self._connection = connection
@@ -21,7 +21,7 @@ class SqliteReads(Reads):
         return self._connection().execute(self._queries[query], values)
 
     def execute_each(self, query: str, values: Iterable[Mapping[str, Any]]) -> apsw.Cursor:
-        """Run a named query with each of these values. Return the rows of all, in this order."""
+        """Run a named query with each of these values. Return all rows in this order."""
         return self._connection().executemany(self._queries[query], values)
 
     @override

@@ -1,4 +1,4 @@
-"""Hint other processes on the same file. A hint is a row; each process looks for rows after others have written."""
+"""Sends hints to other processes on the same file, as rows. Each process reads new rows after another has written."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ LISTEN_AGAIN_SECONDS = 1.0
 
 
 class Hints:
-    """Wake the subscribers of this process, and those of others by rows, after a transaction touched their topics."""
+    """Wakes the subscribers, in this process and through rows in others, of topics that a transaction has touched."""
 
     def __init__(self, path: Path, queries: Mapping[str, str], notifier: LocalNotifier, *, shared: bool) -> None:
         self._path = path
@@ -57,12 +57,12 @@ class Hints:
             await joined(self._listener)
 
     def store(self, writes: "HintWrites") -> None:
-        """Leave a row for other processes. Called in the writing transaction."""
+        """Store a row for other processes. Called in the writing transaction."""
         if writes.touched and self._shared:
             writes.add_hints(self._process)
 
     def publish(self, writes: "HintWrites") -> None:
-        """Wake this process's own subscribers. Called after the commit, in the writing thread."""
+        """Wake the subscribers in this process. Called after the commit, in the writing thread."""
         if writes.touched and self._loop is not None:
             topics = tuple(writes.touched)
             writes.touched.clear()
@@ -70,7 +70,7 @@ class Hints:
                 self._loop.call_soon_threadsafe(self._notifier.publish, *topics)
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Pass on the hints of other processes, in a thread with its own connection. No error ends it."""
+        """Publish the hints of other processes, in a thread with its own connection. No error of the store ends it."""
         outage = hints_outage()
         while not self._closing.is_set():
             try:
@@ -104,7 +104,7 @@ class HintWrites(Changes):
     """Writes hints, inside a transaction."""
 
     def add_hints(self, process: str) -> None:
-        """Store what this transaction touched. The table keeps some thousand rows."""
+        """Store the topics that this transaction touched. The table keeps some thousand rows."""
         self.execute("add_hint", process=process, topics=json.dumps(sorted(self.touched)))
         number = self._connection().last_insert_rowid()
         if number % 1_000 == 0:
@@ -120,7 +120,7 @@ class HintingWriter(Writer):
         self._writes: HintWrites | None = None
 
     def share(self, writing: Writing) -> None:
-        """Take the topics that the writers over this connection have touched."""
+        """Use the topics that the writers over this connection touch."""
         self._writes = HintWrites(writing)
 
     @override

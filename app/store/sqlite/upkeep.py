@@ -1,4 +1,4 @@
-"""Regular duties."""
+"""Runs regular duties."""
 
 from typing_extensions import override
 
@@ -12,7 +12,7 @@ from .changes import Changes
 
 
 class UpkeepWrites(Changes, UpkeepChanges):
-    """The duties, one part each, inside a transaction."""
+    """Carries out one part of a duty, inside a transaction."""
 
     @override
     def rescue(self, max_crashes: int) -> int:

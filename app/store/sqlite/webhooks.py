@@ -1,4 +1,4 @@
-"""Change deliveries of webhooks."""
+"""Changes deliveries of webhooks."""
 
 from typing_extensions import override
 

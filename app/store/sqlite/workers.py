@@ -1,4 +1,4 @@
-"""List workers and renew their leases."""
+"""Lists workers and renews their leases."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -39,7 +39,7 @@ class WorkerWrites(Changes):
 
 
 class SqliteLeaseRenewer(LeaseRenewer):
-    """A lease renewer with its own connection, which writes before the next batch of the writing thread."""
+    """A lease renewer with its own connection. It writes before the next batch of the writing thread."""
 
     def __init__(self, connection: apsw.Connection, workers: WorkerWrites, beats: Beats) -> None:
         self._connection = connection
@@ -58,7 +58,7 @@ class SqliteLeaseRenewer(LeaseRenewer):
 
 
 class SqliteWorkers(SqlRooms, WorkerStore):
-    """The worker port over one file."""
+    """Implements `WorkerStore` on one SQLite file."""
 
     _path: Path
     _writing: Writing
