@@ -12,16 +12,16 @@ from ..models.messages import IfBusy, Message, NewMessage
 logger = logging.getLogger(__name__)
 
 SETTLED_AT_ONCE = 1_000
-"""Messages of a thread that get new ranks in one transaction."""
+"""Maximum number of messages that get new ranks in one transaction."""
 
 CLEARED_AT_ONCE = 100
-"""Waiting messages of a thread that are cancelled in one transaction."""
+"""Maximum number of waiting messages that are cancelled in one transaction."""
 
 ThreadKey = tuple[str, str]
 """Tenant and thread id."""
 
 Cleared = Mapping[ThreadKey, Sequence[tuple[int, str]]]
-"""Messages that were cancelled to make way: thread number and id of each, by thread."""
+"""Cancelled messages by thread: thread number and id of each."""
 
 
 class Unsettled(NamedTuple):
@@ -46,7 +46,7 @@ class Settling:
         threads = {(message.tenant, message.thread_id) for message in messages}
         own: deque[Unsettled] = deque()
         for _ in range(len(left)):
-            place = left.popleft()  # no other task runs in between; what a thread adds meanwhile comes after these
+            place = left.popleft()  # no other task runs meanwhile; a thread only appends
             (own if (place.tenant, place.thread_id) in threads else left).append(place)
         if not own:
             return
@@ -67,7 +67,7 @@ class Settling:
 
 def depend_on_threads(new: Sequence[NewMessage]) -> bool:
     """Return whether `if_busy` of any message depends on the unfinished messages of its thread."""
-    for each in new:  # noqa: SIM110  each submit asks, and a generator would cost it more than the rest of this
+    for each in new:  # noqa: SIM110  every submit calls this, and a generator is slower
         if each.if_busy is not IfBusy.ENQUEUE:
             return True
     return False

@@ -39,11 +39,11 @@ READY = "ready"
 """Topic of new work: a message became ready."""
 
 MOVED = "moved"
-"""Topic of the queue as a whole: a message was claimed or left it, so positions changed."""
+"""Topic of queue positions: they have changed, for example by a claim."""
 
 
 CANCELS = "cancels"
-"""Topic of cancels: an attempt is to be stopped."""
+"""Topic of cancels: a worker has to stop an attempt."""
 
 
 def message_topic(message_id: str) -> str:
@@ -52,7 +52,7 @@ def message_topic(message_id: str) -> str:
 
 
 EXACT_POSITION_LIMIT = 10_000
-"""Positions up to here are counted exactly, higher ones are estimated."""
+"""Positions up to this one are counted exactly, higher positions are estimated."""
 
 PAGE_TEXT_LENGTH = 4 * 1024 * 1024
 """Characters of contents and results after which a page of messages ends early."""
@@ -64,10 +64,10 @@ KEY_SECONDS = 24 * 3600
 """Lifetime of an Idempotency-Key."""
 
 THROUGHPUT_MESSAGES = 50
-"""Number of completed messages whose run times are averaged to estimate the next ones."""
+"""Number of completed messages whose mean run time estimates the next run times."""
 
 MAX_CRASHES = 3
-"""Lost leases after which a message fails, so that a message that kills its worker is not retried for ever."""
+"""Number of lost leases after which a message fails: it may be the message that kills its workers."""
 
 
 class AcceptStore(Protocol):
@@ -175,7 +175,7 @@ class AttemptStore(Protocol):
 
 
 class EventLog(Protocol):
-    """Appends to and reads the log of each message. Ids are 1..n without gaps. Events are stored before they are shown."""
+    """Appends to message logs and reads them. Ids are 1..n without gaps. An event is stored before it is shown."""
 
     async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
         """Append events in order and return the id of the last one. Raises LeaseLost if nothing was appended."""
@@ -192,7 +192,10 @@ class QueryStore(Protocol):
     """Reads messages, threads and totals. Each method but `list_messages` reads one snapshot."""
 
     async def get(self, tenant: str, message_id: str) -> Message:
-        """Return a message, with its position while queued. Raises MessageNotFound, also for other tenants' messages."""
+        """Return a message, with its position while it is queued.
+
+        Raises MessageNotFound, also for another tenant's message.
+        """
 
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
         """Return the first unfinished message of a thread, without its position; None if there is none."""

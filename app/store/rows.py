@@ -42,7 +42,7 @@ def stored_details(details: FailureDetails | None) -> str | None:
 
 
 MESSAGE_COLUMNS = Message._fields[:-1]
-"""The columns of a message, as every store keeps and returns them: the fields but the position, in their order."""
+"""The columns of a message in every store: its fields in their order, without the position."""
 
 _events = TypeAdapter(tuple[WebhookEvent, ...])
 _attempts = TypeAdapter(tuple[DeliveryAttempt, ...])
@@ -62,7 +62,7 @@ _MESSAGE_VALUES: Mapping[str, Callable[[Any], Any]] = {
     "rollback": lambda text: tuple(json.loads(text)),
     "webhook_events": _events.validate_json,
 }
-"""Functions that make a field from a column kept in another form. NULL is None."""
+"""Functions that convert columns to fields, where they differ. NULL becomes None."""
 
 _MESSAGE_PLACES = tuple((MESSAGE_COLUMNS.index(name), value) for name, value in _MESSAGE_VALUES.items())
 _OPTIONS, _ROLLBACK = map(MESSAGE_COLUMNS.index, ("options", "rollback"))
@@ -123,7 +123,7 @@ def interrupt_delivery_id(message_id: str, number: int, event_id: int) -> str:
 
 
 DELIVERY_COLUMNS = tuple(DeliveryRecord.model_fields)
-"""The columns of a delivery; its data are one more, behind them."""
+"""The columns of a delivery. Its data may follow as one more column."""
 
 _DELIVERY_VALUES: Mapping[str, Callable[[Any], Any]] = {
     "event": WebhookEvent,

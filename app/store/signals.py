@@ -32,7 +32,7 @@ class LocalSubscription(Subscription):
 
     @override
     async def wait(self, timeout: float) -> bool:
-        # Without `asyncio.timeout`, which costs more than all of this.
+        # `asyncio.timeout` would take longer than all of this.
         if not self._hinted:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()

@@ -1,13 +1,13 @@
--- Accept messages as queued, each behind all of its thread; all of them or none.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- Store messages as queued, each at the tail of its thread; all of them or none.
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] maximum of queued messages, ARGV[3] tenant of the request's key, ARGV[4] that key or '',
--- ARGV[5] its fingerprint, ARGV[6] milliseconds that it counts, ARGV[7] template of the event `cancelled` (\1T time) or '',
+-- ARGV[5] its fingerprint, ARGV[6] its lifetime in milliseconds, ARGV[7] template of the event `cancelled` (\1T time) or '',
 -- ARGV[8] ids that `clear.lua` has cancelled, as a JSON array of [tenant, thread, ids], or '', then for each message: id,
 -- tenant, thread or '', agent, content, priority, rank at time 0, preview, options or '', `run_at` or '', delay in
 -- milliseconds or '', `if_busy`, webhook URL or '', webhook events as JSON or ''
 -- Returns whether an earlier request was replayed, the receipts (`app.store.rows.Receipt`), whether a message is ready,
--- ids of cancelled messages, ids of messages that are still to be cancelled, threads left to settle; or 'reused' for a key
--- of another request; or 'full'; or 'busy' and the thread.
+-- ids of cancelled messages, ids of running messages marked as cancelled, threads left to settle. Returns 'reused' for a
+-- key of another request, 'full', or 'busy' and the thread.
 -- include: keys
 -- include: queue
 -- include: time
@@ -21,13 +21,13 @@
 
 local FIRST, WIDTH, NOTHING = 9, 14, {}
 
--- Left by the previous operation: the number of the newest message, and the count of queued messages. That is nil
--- when it is unknown: after messages were cancelled, or an operation failed.
+-- State of the previous operation: the number of the newest message, and the count of queued messages. The count is nil
+-- after an operation that failed or cancelled messages.
 local stored_number = redis.call('GET', prefix .. 'number')
 local number, known_queued = stored_number, nil
 
--- Ready messages without a thread are added to each sorted set by one command: rank, member, rank, member... (number and
--- id in `messages`). Until then, these sets are read only for a length or a position.
+-- One command adds all ready messages without a thread to a sorted set: rank, member, rank, member... (number and id in
+-- `messages`). Call `add_waiting` before the sets are read for a length or a position.
 local waiting, waiting_of, messages_of, ready_of = {}, {}, {}, {}
 local unplaced = {} -- receipts without a position, each followed by its member
 
@@ -89,8 +89,8 @@ local function refusal(ARGV)
     return queued > tonumber(ARGV[2]) and 'full', queued
 end
 
--- Cancel the unfinished messages of a thread, the last one first, so that none becomes ready meanwhile. Return their ids,
--- oldest first.
+-- Cancel the unfinished messages of a thread, the last one first, so that no message becomes ready meanwhile. Return their
+-- ids, oldest first.
 local function make_way(tenant, thread, now, microseconds, template, cancelled, to_cancel)
     local members = redis.call('ZRANGE', thread_queue_key(tenant, thread), 0, -1)
     local f = redis.call('HMGET', thread_key(tenant, thread), 'processing', 'interrupted', 'head')

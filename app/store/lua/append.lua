@@ -1,7 +1,7 @@
 -- Append events to the log of an attempt.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] id, ARGV[2] fence, ARGV[3...] events: type, a space, data
--- Returns the id of the last event; false when the lease is lost.
+-- Returns the id of the last event, false if the lease is lost.
 -- include: keys
 -- include: once
 

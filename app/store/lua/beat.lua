@@ -1,8 +1,8 @@
--- Note a heartbeat of a worker and extend the leases that it names, but none that ran out.
--- KEYS[1] prefix of all keys
+-- Record a heartbeat of a worker and extend the leases that it names. A lease that ran out is not revived.
+-- KEYS[1] key prefix
 -- ARGV[1] time, ARGV[2] worker, ARGV[3] host, ARGV[4] process id, ARGV[5] slots, ARGV[6] lease in milliseconds,
 -- ARGV[7] its agents as JSON or '', ARGV[8...] id and fence of each lease
--- Returns id and fence of each lease that holds, and whether its message was cancelled.
+-- Returns for each lease that the worker still holds: message id, fence, and whether the message was cancelled.
 -- include: keys
 -- include: queue
 -- include: time

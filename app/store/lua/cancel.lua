@@ -1,10 +1,10 @@
--- Cancel a queued message; the next one of its thread takes its place. On request, also one that is interrupted or being
--- processed.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- Cancel a queued message; the next message of its thread moves up. On request, also cancel an interrupted or processing
+-- message.
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] tenant, ARGV[3] id, ARGV[4] template of the event (\1T time), ARGV[5] 1 if the
 -- message need not be queued
--- Returns its row and threads left to settle; or its state if it cannot be cancelled; or false if the tenant has no such
--- message.
+-- Returns its row and threads left to settle, or its state if it cannot be cancelled. Returns false if the tenant has no
+-- such message.
 -- include: keys
 -- include: time
 -- include: messages

@@ -1,5 +1,5 @@
 -- Claim ready messages of some agents, lowest rank first; none while the queue is paused.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] worker, ARGV[3] limit, ARGV[4] lease in milliseconds, ARGV[5] template of the event
 -- (\1A attempt), ARGV[6...] agents, each once
 -- Returns the rows of the claimed messages.
@@ -24,7 +24,7 @@ end
 
 local function take(message, worker, lease, template, now, microseconds)
     leave_queue(message)
-    -- No message starts before the event that made it ready, which another process may have dated a little later.
+    -- No message starts before the change that made it ready. Another process may have dated that change a little later.
     local key, began = message_key(message.id), math.max(now, message.since)
     if tonumber(message.number) > began * 1000 then
         began = math.max(began, tonumber(redis.call('HGET', key, 'created_at')))
@@ -56,7 +56,7 @@ local function run(ARGV)
     end
     local rows = {}
     for _, claimed in ipairs(taken) do
-        -- Between the claim and its repetition the lease may be lost. Then the fence may be another worker's.
+        -- When a claim is repeated, its lease may already be lost, and the fence may be another worker's.
         if leased(claimed[1], claimed[2]) then rows[#rows + 1] = row(claimed[1]) end
     end
     return rows

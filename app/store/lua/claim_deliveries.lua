@@ -1,5 +1,5 @@
 -- Claim deliveries that are due, the most overdue first.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] limit, ARGV[3] milliseconds until they are due again
 -- Returns their rows.
 -- include: keys
@@ -22,7 +22,7 @@ local function run(ARGV)
     end
     local rows = {}
     for _, claimed in ipairs(taken) do
-        -- Another process may have claimed it between this claim and its repetition.
+        -- When a claim is repeated, another process may already have claimed the delivery.
         local columns = delivery_row(claimed[1])
         if columns and tonumber(columns[{delivery.tries}]) == claimed[2] then rows[#rows + 1] = columns end
     end

@@ -1,10 +1,10 @@
--- Cancel the last waiting messages of a thread that has many, before messages are added that clear it.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- Cancel the last waiting messages of a long thread, before `add.lua` adds messages that cancel the rest.
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] maximum of queued messages, ARGV[3] count of messages to be added, ARGV[4] tenant of the request's
--- key, ARGV[5] that key or '', ARGV[6] its fingerprint, ARGV[7] milliseconds that it counts, ARGV[8] template of the event
+-- key, ARGV[5] that key or '', ARGV[6] its fingerprint, ARGV[7] its lifetime in milliseconds, ARGV[8] template of the event
 -- `cancelled` (\1T time), ARGV[9] limit, then tenant and id of each thread
--- Returns tenant and id of a thread, and thread number and id of each cancelled message; nothing if no thread has many, or
--- if the messages will not be stored.
+-- Returns tenant and id of a thread, and thread number and id of each cancelled message. Returns nothing if no thread is
+-- long, or if the messages will not be stored.
 -- include: keys
 -- include: queue
 -- include: time

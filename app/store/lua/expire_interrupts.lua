@@ -1,5 +1,5 @@
--- Fail interrupted messages that nobody has answered in time.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- Fail interrupted messages that nobody answered in time.
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] limit, ARGV[3] template of the event `error` (\1T time), ARGV[4] error, ARGV[5] its
 -- code, ARGV[6] its fingerprint
 -- Returns the ids.

@@ -1,6 +1,6 @@
 -- List deliveries of a tenant without their data, the newest first.
--- KEYS[1] prefix of all keys
--- ARGV[1] tenant, ARGV[2] limit, ARGV[3] and ARGV[4] cursor: creation time and id of the last one seen, or '', ARGV[5] id
+-- KEYS[1] key prefix
+-- ARGV[1] tenant, ARGV[2] limit, ARGV[3] and ARGV[4] cursor: creation time and id of the last delivery seen, or '', ARGV[5] id
 -- of their message, with = before it, or '', ARGV[6] states and ARGV[7] events with a space around each
 -- Returns their rows.
 -- include: keys
@@ -20,8 +20,8 @@ local function consider(created_at, id)
     if not cursor or is_newer(cursor, place) then found[#found + 1] = place end
 end
 
--- Return how many of a sorted set come up to the cursor. Equal creation times are in the order of the ids, so a binary
--- search finds the place among them.
+-- Return how many deliveries of a sorted set are not behind the cursor. Equal creation times are in the order of the ids,
+-- so a binary search finds the cursor among them.
 local function count_before(key)
     if not cursor then return 0 end
     local low = redis.call('ZCOUNT', key, '(' .. ARGV[3], '+inf')

@@ -1,10 +1,10 @@
 -- End an attempt and its message; the next message of its thread becomes the head. A message that was cancelled ends as
 -- cancelled. Repeating this changes nothing.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] id, ARGV[3] fence, ARGV[4] template of the event `cancelled` (\1T time), ARGV[5]
 -- state, ARGV[6] template of the event (\1T time), ARGV[7...] if completed: result, count of run times
 -- that matter, output or ''; if failed: error, its code, fingerprint, details or ''
--- Returns 1; false if the lease is lost.
+-- Returns 1, false if the lease is lost.
 -- include: keys
 -- include: time
 -- include: messages

@@ -1,7 +1,7 @@
 -- Get a message of a tenant.
--- KEYS[1] prefix of all keys
+-- KEYS[1] key prefix
 -- ARGV[1] tenant, ARGV[2] id
--- Returns its row and its position; false if the tenant has no such message.
+-- Returns its row and its position, false if the tenant has no such message.
 -- include: keys
 -- include: rows
 

@@ -1,7 +1,7 @@
 -- Get messages of a tenant.
--- KEYS[1] prefix of all keys
+-- KEYS[1] key prefix
 -- ARGV[1] tenant, ARGV[2] bytes of texts after which to end, ARGV[3...] ids
--- Returns a row for each, false where the tenant has no such message; fewer if their texts are long, but at least one.
+-- Returns a row for each, or false if the tenant has no such message. Long texts end the list early, after at least one.
 -- include: keys
 -- include: rows
 

@@ -1,7 +1,7 @@
 -- Get the first unfinished message of a thread.
--- KEYS[1] prefix of all keys
+-- KEYS[1] key prefix
 -- ARGV[1] tenant, ARGV[2] thread
--- Returns its row; false without one.
+-- Returns its row, false if there is none.
 -- include: keys
 -- include: rows
 

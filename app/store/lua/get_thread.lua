@@ -1,5 +1,5 @@
 -- Get a thread of a tenant.
--- KEYS[1] prefix of all keys
+-- KEYS[1] key prefix
 -- ARGV[1] tenant, ARGV[2] thread
 -- Returns its row; false if the tenant has no such thread.
 -- include: keys

@@ -1,7 +1,7 @@
--- Group failed messages of a tenant by fingerprint, the kind that failed last first.
--- KEYS[1] prefix of all keys
+-- Group failed messages of a tenant by fingerprint, the group with the latest failure first.
+-- KEYS[1] key prefix
 -- ARGV[1] tenant, ARGV[2] limit
--- Returns for each kind: fingerprint, count, error and its code of the newest, times of the first and the last failure.
+-- Returns for each group: fingerprint, count, error and code of the newest, times of the first and the last failure.
 -- include: keys
 
 local groups = {}

@@ -1,10 +1,10 @@
 -- End an attempt with a question to a human; the message stays the head of its thread. A message that was cancelled ends
 -- as cancelled.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] id, ARGV[3] fence, ARGV[4] template of the event `cancelled` (\1T time), ARGV[5]
 -- milliseconds until the question expires, ARGV[6] template of the event (\1A attempt, \1T time when it expires),
 -- ARGV[7] the question
--- Returns 1, also if this fence has ended the message already; false if the lease is lost.
+-- Returns 1, also if this fence has already ended the message. Returns false if the lease is lost.
 -- include: keys
 -- include: time
 -- include: messages

@@ -1,5 +1,5 @@
--- Store the state of the clock, unless another process has corrected a step meanwhile, or the queue is gone.
--- KEYS[1] prefix of all keys
+-- Store the state of the clock, unless another process has corrected a step meanwhile or the queue was deleted.
+-- KEYS[1] key prefix
 -- ARGV[1] epoch of the previous state, ARGV[2...8] fields of `ClockState`
 -- Returns whether it was stored.
 -- include: keys

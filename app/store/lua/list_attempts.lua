@@ -1,5 +1,5 @@
 -- List the failed attempts of messages of a tenant, oldest first.
--- KEYS[1] prefix of all keys
+-- KEYS[1] key prefix
 -- ARGV[1] tenant, ARGV[2...] ids
 -- Returns for each message a list of attempts: number, worker, time of the start, time of the end, error, its code, and
 -- its details as JSON where they are known.

@@ -1,5 +1,5 @@
 -- List deliveries of a tenant's message, oldest first.
--- KEYS[1] prefix of all keys
+-- KEYS[1] key prefix
 -- ARGV[1] tenant, ARGV[2] id of the message
 -- Returns their rows.
 -- include: keys

@@ -1,10 +1,10 @@
 -- List messages of a tenant that match all filters, the newest first.
--- KEYS[1] prefix of all keys
+-- KEYS[1] key prefix
 -- ARGV[1] tenant, ARGV[2] number below which to begin or '', ARGV[3] limit, ARGV[4] bytes of texts after which to
 -- end, ARGV[5] maximum of messages to compare, ARGV[6] states with a space around each or '', ARGV[7] thread, ARGV[8] agent,
 -- ARGV[9] priority, ARGV[10] error code, ARGV[11] fingerprint, each with = before it, or ''
--- Returns the rows with their positions, the bytes of their texts, and the number below which to continue, false after the
--- last one.
+-- Returns the rows with their positions, the bytes of their texts, and the number below which to continue, false at the
+-- end.
 -- include: keys
 -- include: rows
 
@@ -22,7 +22,7 @@ end
 
 local function number_of(id) return redis.call('HGET', message_key(id), 'number') end
 
--- The messages of a thread are in the order of their numbers too, so a binary search finds those below one.
+-- Messages of a thread are also in the order of their numbers, so a binary search finds the messages below a number.
 local function place_before(key, number)
     local low, high = 0, redis.call('ZCARD', key)
     while low < high do

@@ -1,5 +1,5 @@
 -- List messages of a thread in its order.
--- KEYS[1] prefix of all keys
+-- KEYS[1] key prefix
 -- ARGV[1] tenant, ARGV[2] thread, ARGV[3] thread number above which to begin, ARGV[4] limit, ARGV[5] bytes of texts after
 -- which to end
 -- Returns a row and a position for each; false if the tenant has no such thread.

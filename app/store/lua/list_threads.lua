@@ -1,6 +1,6 @@
 -- List threads of a tenant, newest activity first.
--- KEYS[1] prefix of all keys
--- ARGV[1] tenant, ARGV[2] limit, ARGV[3] and ARGV[4] cursor: last activity and id of the last one seen, or ''
+-- KEYS[1] key prefix
+-- ARGV[1] tenant, ARGV[2] limit, ARGV[3] and ARGV[4] cursor: last activity and id of the last thread seen, or ''
 -- Returns their rows.
 -- include: keys
 -- include: threads
@@ -9,7 +9,7 @@
 local threads = of_tenant('threads', ARGV[1])
 
 -- Return the index of the first thread behind the cursor. The thread of the cursor may have moved, so a binary search
--- finds the place among those of the same moment.
+-- finds its place among threads with the same last activity.
 local function place_behind(activity, name)
     local low = redis.call('ZCOUNT', threads, '(' .. activity, '+inf')
     local high = low + redis.call('ZCOUNT', threads, activity, activity)

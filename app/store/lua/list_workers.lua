@@ -1,5 +1,5 @@
 -- List workers as of their last heartbeat.
--- KEYS[1] prefix of all keys
+-- KEYS[1] key prefix
 -- Returns for each: id, host, process id, slots, time of the start, time of the last heartbeat, agents.
 -- include: keys
 

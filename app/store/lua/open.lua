@@ -1,7 +1,7 @@
 -- Create the queue unless it exists.
--- KEYS[1] prefix of all keys
+-- KEYS[1] key prefix
 -- ARGV[1] schema version of this program, ARGV[2] an id for a new queue
--- Returns the schema version; false if keys under the prefix are of another program.
+-- Returns the schema version, false if keys under the prefix belong to another program.
 -- include: keys
 
 local SCHEMA = prefix .. 'schema'

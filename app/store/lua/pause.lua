@@ -1,5 +1,5 @@
 -- Pause the queue or continue it.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] 1 to pause, 0 to continue
 -- Returns 1.
 -- include: keys

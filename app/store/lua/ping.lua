@@ -1,5 +1,5 @@
--- Prove that the server answers and has the queue.
--- KEYS[1] prefix of all keys
+-- Check that the server answers and has the queue.
+-- KEYS[1] key prefix
 -- include: keys
 -- include: queue
 

@@ -1,7 +1,7 @@
 -- Get the queue positions of messages.
--- KEYS[1] prefix of all keys
+-- KEYS[1] key prefix
 -- ARGV[1...] number and id of each message
--- Returns a position for each; false if it is delayed or not queued.
+-- Returns a position for each, false if it is delayed or not queued.
 -- include: keys
 
 local found = {}

@@ -1,5 +1,5 @@
--- Make delayed messages ready that are due.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- Make the delayed messages ready that are due.
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] limit
 -- Returns the count.
 -- include: keys

@@ -1,7 +1,7 @@
 -- Delete all but the terminal event of messages that ended longer ago than an age.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] age in milliseconds, ARGV[3] limit
--- Returns the count of messages, and (tenant, id) of those without a thread.
+-- Returns the count of messages, and (tenant, id) of messages without a thread.
 -- include: keys
 -- include: time
 -- include: once

@@ -1,7 +1,7 @@
 -- Delete messages that ended longer ago than an age, then threads without messages.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] age in milliseconds, ARGV[3] limit
--- Returns the count of messages, (tenant, id) of those without a thread whose log was complete, (tenant, id) of threads.
+-- Returns the count of messages, (tenant, id) of messages without a thread whose log was complete, and of threads.
 -- include: keys
 -- include: time
 -- include: many

@@ -1,5 +1,5 @@
 -- Delete workers whose last heartbeat is older than an age.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] age in milliseconds
 -- Returns the count.
 -- include: keys

@@ -1,8 +1,8 @@
 -- Delete failed messages, all of them or none.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] tenant, ARGV[2...] ids, each once
--- Returns 1 and the ids of those without a thread; or 0, the id of one that is no dead letter, and its state, false if the
--- tenant has no such message.
+-- Returns 1 and the ids of messages without a thread. Otherwise returns 0, the id of a message that is no dead letter, and
+-- its state, false if the tenant has no such message.
 -- include: keys
 -- include: many
 -- include: messages

@@ -1,9 +1,9 @@
 -- End an attempt and queue its message again, as the head of its thread. A message that was cancelled ends as cancelled.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] id, ARGV[3] fence, ARGV[4] template of the event `cancelled` (\1T time), ARGV[5] delay
 -- in milliseconds, ARGV[6] template of the event (\1A attempt, \1T time of the next, \1D first event to drop),
--- ARGV[7...] error, its code, details or '' if the attempt failed; without these the attempt is refunded
--- Returns 1, also if this fence has ended the message already; false if the lease is lost.
+-- ARGV[7...] error, its code, details or '' if the attempt failed; without them the attempt is not counted
+-- Returns 1, also if this fence has already ended the message. Returns false if the lease is lost.
 -- include: keys
 -- include: time
 -- include: messages

@@ -1,5 +1,5 @@
 -- Get the id of the queue.
--- KEYS[1] prefix of all keys
+-- KEYS[1] key prefix
 -- Returns it.
 -- include: keys
 -- include: queue

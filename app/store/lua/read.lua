@@ -1,8 +1,8 @@
 -- Read a part of a message's log, and its state.
--- KEYS[1] prefix of all keys
+-- KEYS[1] key prefix
 -- ARGV[1] tenant, ARGV[2] id, ARGV[3] event id above which to begin, ARGV[4] limit, ARGV[5] bytes of data after which to end
--- Returns state, ids of the first and the last event that are there, id of the first one returned, and the events (type, a
--- space, data); false if the tenant has no such message.
+-- Returns state, ids of the first and the last stored event, id of the first returned event, and the events (type, a space,
+-- data). Returns false if the tenant has no such message.
 -- include: keys
 
 local f = redis.call('HMGET', message_key(ARGV[2]), 'state', 'dropped', 'tenant')

@@ -1,6 +1,6 @@
 -- Read the server's clock and the stored state of the clock (`app.clock`). Nothing else uses the server's clock.
--- KEYS[1] prefix of all keys
--- Returns milliseconds since the epoch and the fields of `ClockState`, false where there is none yet.
+-- KEYS[1] key prefix
+-- Returns milliseconds since the epoch and the fields of `ClockState`, false if nothing is stored yet.
 -- include: keys
 
 local read = redis.call('TIME')

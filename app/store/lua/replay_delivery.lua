@@ -1,5 +1,5 @@
--- Make a delivery due at once, with no tries.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- Make a delivery due at once, with 0 tries.
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] tenant, ARGV[3] id
 -- Returns its row; false if the tenant has no such delivery.
 -- include: keys

@@ -1,8 +1,8 @@
--- Change the priority of a queued message; the messages ahead in its thread inherit anew.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- Change the priority of a queued message; the messages ahead in its thread inherit again.
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] tenant, ARGV[2] id, ARGV[3] priority, ARGV[4...] each priority and its rank at time 0
--- Returns its row, its position, and threads left to settle; or its state if it is not queued; or false if the tenant has
--- no such message.
+-- Returns its row, its position, and threads left to settle, or its state if it is not queued. Returns false if the tenant
+-- has no such message.
 -- include: keys
 -- include: messages
 -- include: ranks

@@ -1,10 +1,10 @@
--- Queue failed messages again, each behind all of its thread; all of them or none. There may be a thousand, so each sorted
--- set and thread is changed by one command, and the reply has no texts and no positions.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- Queue failed messages again, each at the tail of its thread; all of them or none. There may be a thousand, so one command
+-- changes each sorted set and thread, and the reply has no texts and no positions.
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] tenant, ARGV[3] template of the event `retry` (\1A attempt, \1T time of the next, \1D
 -- first event to drop), ARGV[4...9] each priority and its rank at time 0, then id and preview of each message
--- Returns 1, a list of number, thread number, readiness and fence of each message, and threads left to settle; or 0, the id
--- of one that is no dead letter, and its state, false if the tenant has no such message.
+-- Returns 1, a list of number, thread number, readiness and fence of each message, and threads left to settle. Otherwise
+-- returns 0, the id of a message that is no dead letter, and its state, false if the tenant has no such message.
 -- include: keys
 -- include: time
 -- include: many
@@ -32,7 +32,7 @@ local function dead_letters(ARGV)
     return found
 end
 
--- Return the threads of these messages, each with its messages in their order, and its fields before they are added.
+-- Return the threads of these messages. Each has its messages in order, and its fields from before they are added.
 local function threads_of(messages)
     local threads, by_name = {}, {}
     for _, message in ipairs(messages) do
@@ -50,7 +50,7 @@ local function threads_of(messages)
     return threads
 end
 
--- Add the messages of a thread behind all of it. Set their thread numbers, readiness and ranks, which those behind improve.
+-- Add messages at the tail of their thread. Set their thread numbers, readiness and inherited ranks.
 local function join(thread)
     local count, rank, queue, numbers = #thread.messages, math.huge, {}, {}
     for i = count, 1, -1 do
@@ -68,7 +68,7 @@ local function join(thread)
     by_thousands(numbers, 'ZADD', thread_messages_key(thread.tenant, thread.name))
 end
 
--- Remove the messages from the ended ones. Replace their logs by the event `retry`.
+-- Remove the messages from the sets of ended messages. Replace their logs by the event `retry`.
 local function revive(tenant, messages, now, template)
     local members, logs, time = {}, {}, rfc3339(now)
     for i, message in ipairs(messages) do
@@ -85,7 +85,7 @@ local function revive(tenant, messages, now, template)
     end
 end
 
--- Add the messages to the waiting ones. Call this after `join`, which sets ranks.
+-- Add the messages to the sets of waiting messages. Call this after `join`, which sets ranks.
 local function wait_all(tenant, messages)
     local waiting, ready, numbers = {}, {}, {}
     for i, message in ipairs(messages) do

@@ -1,5 +1,5 @@
 -- Rescue messages whose lease ran out: queue them again, fail them after too many crashes, or end cancelled ones.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] crashes after which a message fails, ARGV[3] limit, ARGV[4] template of the
 -- event `cancelled` (\1T time), ARGV[5] template of the event `retry` (\1A attempt, \1T time of the next, \1D first
 -- event to drop), ARGV[6] error of the attempt, ARGV[7] its code, ARGV[8] template of the event `error` (\1C

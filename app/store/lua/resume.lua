@@ -1,10 +1,10 @@
--- Answer an interrupted message and queue it again, as the head of its thread. The attempt that asked is refunded.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- Answer an interrupted message and queue it again, as the head of its thread. The attempt that asked is not counted.
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] tenant, ARGV[3] id, ARGV[4] fence, ARGV[5] the answer, ARGV[6] template of the event
 -- (\1D first event to drop), ARGV[7] tenant of the request's key, ARGV[8] that key or '', ARGV[9] its fingerprint,
--- ARGV[10] milliseconds that it counts
--- Returns its row, its position, and whether an earlier request was replayed; or its state if it does not ask this
--- question; or 'reused' for a key of another request; or false if the tenant has no such message.
+-- ARGV[10] its lifetime in milliseconds
+-- Returns its row, its position, and whether an earlier request was replayed. Returns its state if it does not ask this
+-- question, 'reused' for a key of another request, or false if the tenant has no such message.
 -- include: keys
 -- include: time
 -- include: messages

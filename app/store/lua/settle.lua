@@ -1,5 +1,5 @@
 -- Continue to settle the ranks of a long thread.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] tenant, ARGV[2] thread, ARGV[3] thread number below which to continue
 -- Returns threads left to settle.
 -- include: keys

@@ -1,5 +1,5 @@
--- Store the outcome of a try at a delivery.
--- KEYS[1] prefix of all keys; KEYS[2] remembered replies of the process
+-- Store the outcome of a try of a delivery.
+-- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] id, ARGV[3] tries, ARGV[4] end of its lease, ARGV[5] state, ARGV[6]
 -- milliseconds until it is due again or '', ARGV[7] the try as JSON
 -- Returns 1; 0 if this is no longer the newest claim.

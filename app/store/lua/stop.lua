@@ -1,5 +1,5 @@
--- Remove a worker from the list.
--- KEYS[1] prefix of all keys
+-- Remove a worker.
+-- KEYS[1] key prefix
 -- ARGV[1] worker
 -- include: keys
 

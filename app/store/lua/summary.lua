@@ -1,5 +1,5 @@
 -- Summarize the queue of a tenant.
--- KEYS[1] prefix of all keys
+-- KEYS[1] key prefix
 -- ARGV[1] tenant, ARGV[2] limit of each list, ARGV[3] bytes of texts after which a list ends
 -- Returns the totals (queued, processing, completed, failed, cancelled, interrupted), and the rows of queued and of
 -- processing messages.

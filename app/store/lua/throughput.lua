@@ -1,8 +1,8 @@
--- Measure how fast the queue moves.
--- KEYS[1] prefix of all keys
+-- Read the values from which waits are estimated.
+-- KEYS[1] key prefix
 -- ARGV[1] count of the newest completed messages to measure
--- Returns whether it is paused, slots and agents of each group of workers with the same agents, the count of processing
--- messages, run times in milliseconds, and the count of processing messages of each group if there are several.
+-- Returns whether the queue is paused, slots and agents of each group of workers with the same agents, the count of
+-- processing messages, run times in milliseconds, and the count of processing messages of each group if there are several.
 -- include: keys
 
 local slots_of, agents_of, groups = {}, {}, {}

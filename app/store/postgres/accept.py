@@ -18,7 +18,7 @@ from .placing import Placed, Placing, in_order, thread_of
 from .session import step
 
 PART_LENGTH = 1_000
-"""Messages of one transaction, unless one caller hands in more."""
+"""Maximum number of messages in one transaction, unless one caller adds more."""
 
 
 class Add(NamedTuple):

@@ -27,7 +27,7 @@ from .changes import Changes, Ended, FailedNow, Locked, Logs, NewInterrupt, PutB
 from .session import Step, step
 
 ENDINGS = (Completed, Failed, Cancelled)
-"""Outcomes that end a message, for which nobody has to know where its present attempt begins."""
+"""Outcomes that end a message. They do not need the first event of its present attempt."""
 
 
 class Finish(NamedTuple):
@@ -51,7 +51,7 @@ class ClaimWrites(Writes):
                 self.session.discard()
                 return []
             messages = [to_message(row) for row in sorted(rows, key=lambda row: (row[-2], row[0]))]
-            self.clock.witness(max(row[-1] for row in rows))  # later changes are not dated before the claim
+            self.clock.witness(max(row[-1] for row in rows))  # so that no later change is dated before the claim
             self.touched |= {MOVED, *(message_topic(each.id) for each in messages)}
             self.session.end_with(
                 next_events({each.number: NewEvent.processing(each.attempt) for each in messages}, now)
@@ -144,7 +144,7 @@ class PostgresAttempts(SqlRooms, AttemptStore):
 
     @override
     async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
-        await self._connect_all()  # claim nothing whose end could not be stored for lack of connections
+        await self._connect_all()  # else connections may be lacking to store the end
         return await self._claim_thread.run(lambda: self._claims.claim(worker_id, agents, limit, lease_seconds))
 
     @override

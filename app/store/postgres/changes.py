@@ -29,7 +29,7 @@ class Writes(PostgresReads):
         self.clock = clock
         self.touched = session.touched
         self.unsettled: deque[Unsettled] = deque()
-        """Long threads whose ranks `Controlling.settle` has to carry on."""
+        """Long threads that `ControlWrites.settle` has to settle further."""
 
     @contextmanager
     def transaction(self, *first: Step) -> Iterator[tuple[int, list[Rows]]]:
@@ -155,7 +155,7 @@ class Changes(Writes):
     """Makes the steps of state changes, which the caller runs together."""
 
     def end(self, ended: Sequence[Ended], now: int, *, raise_fence: bool = False, crashed: int = 0) -> list[Step]:
-        """Return the steps that end messages: set states, add events and deliveries, promote the next in each thread."""
+        """Return the steps that end messages: set states, add events and deliveries, promote the next of threads."""
         if not ended:
             return []
         for locked, _, _ in ended:

@@ -37,7 +37,7 @@ DEFAULTS = {
 """Connection parameters, unless the URL has others."""
 
 FIRST_SETTING = f"SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS:g}s'"
-"""Alone, since the time-out that it replaces may be too short for all the others."""
+"""Sent alone: the previous timeout may be too short for all the other settings."""
 
 COMMON_SETTINGS = """
 SET client_encoding = 'UTF8';
@@ -54,8 +54,8 @@ SET default_transaction_deferrable = off;
 SET idle_session_timeout = 0;
 SELECT set_config('transaction_timeout', '0', FALSE) WHERE current_setting('transaction_timeout', TRUE) IS NOT NULL;
 """
-"""What a role, a database or PGOPTIONS may have set otherwise, and our statements or the driver rely on. Not
-default_transaction_read_only: that is how administrators and providers stop writes, on a full disk for one."""
+"""Settings that our statements or the driver need, and that a role, a database or PGOPTIONS may have changed.
+Administrators and providers stop writes with default_transaction_read_only, so it is left as it is."""
 
 SETTINGS = f"""{COMMON_SETTINGS}
 SET search_path = {SCHEMA};
@@ -70,8 +70,8 @@ SET enable_bitmapscan = off;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
 """
-"""Every statement looks for few rows by an index. A plan is made once, perhaps while the tables were empty or their
-statistics old, so it must not depend on how many rows there are: what would be right for few only is ruled out."""
+"""Every statement finds few rows by an index. PostgreSQL plans it once, perhaps while tables are empty or statistics
+old. The settings rule out plans that are right for small tables only."""
 
 
 REFUSALS = re.compile(
@@ -80,12 +80,12 @@ REFUSALS = re.compile(
     r"invalid port number|definition of service",
     re.IGNORECASE,
 )
-"""What a server or the driver says of a connection that will not be had later either. The driver passes on no code."""
+"""Texts of errors that a later try would also get. The driver passes on no code."""
 
 CROWDED = re.compile("too many (clients|connections)|remaining connection slots", re.IGNORECASE)
 
 FATAL = ("FATAL", "PANIC")
-"""Severities of errors with which the server ends the connection, whatever their class."""
+"""Severities with which the server ends the connection, whatever the error."""
 
 
 class ReadOnly(StoreUnavailable):
@@ -101,7 +101,7 @@ def mapped_errors() -> Iterator[None]:
     try:
         yield
     except psycopg.errors.LockNotAvailable as error:
-        raise StoreUnavailable("PostgreSQL: rows are locked by somebody else for too long.") from error
+        raise StoreUnavailable("PostgreSQL: another session keeps rows locked for too long.") from error
     except psycopg.errors.DiskFull as error:
         raise StoreUnavailable("PostgreSQL: the disk is full; nothing was stored.") from error
     except psycopg.errors.ReadOnlySqlTransaction as error:
@@ -135,7 +135,7 @@ def connection_parameters(url: str) -> str:
         readable = rest.count("@") == authority.count("@") <= 1 and re.fullmatch(r"[\d,]*", str(given.get("port", "")))
     except psycopg.Error:
         readable = False
-    if not readable:  # repeat nothing of it: what looks like a host or a port may be a part of the password
+    if not readable:  # show none of it: an apparent host or port may belong to the password
         raise ConfigurationError(
             "DATABASE_URL: expected postgresql://user:password@host:port/database with special characters "
             "percent-encoded, got one that cannot be read"
@@ -165,7 +165,7 @@ def configure(connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
     For megabytes this blocks all other threads for a second.
     """
     connection.adapters.register_dumper(int, Int8BinaryDumper)
-    connection.adapters.register_dumper(int, Int8Dumper)  # the last one is for single numbers
+    connection.adapters.register_dumper(int, Int8Dumper)  # for single numbers
     connection.adapters.register_dumper(list, ListBinaryDumper)
     connection.execute(FIRST_SETTING.encode(), prepare=False)
     connection.execute(SETTINGS, prepare=False)

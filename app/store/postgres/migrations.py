@@ -11,13 +11,13 @@ from .watchdog import Watchdog
 
 OLDEST_SERVER = 140000
 MIGRATION_LOCK = 4_707_202_611_240_001
-"""Key of the advisory lock under which a database is migrated: one process does it, the others find it done."""
+"""Key of the advisory lock for migrations: one process migrates, the others wait."""
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 LOCK_SECONDS = 30
-"""How long the migration of another process is waited for at a time."""
+"""Maximum wait for the migration of another process."""
 
 POOLER_CHECKS = 3
 
@@ -87,9 +87,7 @@ def _check_server(connection: Connection, *, allow_volatile: bool) -> bool:
             f"PostgreSQL {version // 10000} is too old: use a server of version {OLDEST_SERVER // 10000} or newer."
         )
     if (encoding := _value(connection, "SHOW server_encoding")) != "UTF8":
-        raise StoreIncompatible(
-            f"The database has the encoding {encoding}: name one that was made with ENCODING 'UTF8'."
-        )
+        raise StoreIncompatible(f"The database has the encoding {encoding}: name a database with ENCODING 'UTF8'.")
     for setting in ("fsync", "synchronous_commit"):
         if _value(connection, f"SHOW {setting}") == "off":
             if allow_volatile:
@@ -133,7 +131,7 @@ def _make_schema(connection: Connection) -> None:
         connection.execute(f"CREATE SCHEMA {SCHEMA}")
     except psycopg.errors.InsufficientPrivilege as error:
         raise StoreIncompatible(
-            f"The user may not make the schema {SCHEMA}: "
+            f"The user may not create the schema {SCHEMA}: "
             f"GRANT CREATE ON DATABASE {connection.info.dbname} TO {connection.info.user}, "
             f"or CREATE SCHEMA {SCHEMA} AUTHORIZATION {connection.info.user}."
         ) from error

@@ -26,7 +26,7 @@ class PostgresReads(Reads):
 
     @override
     def find_log(self, tenant: str, message_id: str, after: int, limit: int) -> tuple[str, int, int, Rows] | None:
-        # One exchange with the server, since a reader waits for it at each event.
+        # One round trip, since a reader waits for it at each event.
         found, bounds, rows = self.session.run_all(
             step("find_log", tenant=tenant, id=message_id),
             step("log_bounds", id=message_id),

@@ -50,7 +50,7 @@ class Runner(BatchRunner, ABC):
         """Run a batch. If it fails and the store is not away, run its operations one by one to find the faulty ones."""
         try:
             values = self.together([operation.work for operation in batch])
-        except Exception as error:  # noqa: BLE001  told to the callers whose operations they are
+        except Exception as error:  # noqa: BLE001  the callers get it
             if len(batch) == 1 or isinstance(error, StoreUnavailable | CommitUnknown):
                 return [Result(operation.future, None, error) for operation in batch]
             return [result for operation in batch for result in self.run_all([operation])]

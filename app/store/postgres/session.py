@@ -17,7 +17,7 @@ from .watchdog import Watchdog, WatchedSocket
 logger = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 10.0
-"""How long the answer to a commit is looked for after its connection was lost."""
+"""Maximum time to find out whether a commit happened after its connection was lost."""
 
 SETTLE_AGAIN_SECONDS = 0.1
 
@@ -56,7 +56,7 @@ class Session:
         self._backend: tuple[Any, ...] = ()
         self._closing = threading.Event()
         self.touched: set[str] = set()
-        """Topics to hint at after the transaction."""
+        """Topics to hint after the transaction."""
 
     @property
     def connected(self) -> bool:

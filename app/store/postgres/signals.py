@@ -19,11 +19,11 @@ from .session import Session, step
 logger = logging.getLogger(__name__)
 
 PAYLOAD_LENGTH = 7_500
-"""Less than the 8,000 bytes that a notification may have."""
+"""Maximum length of the topics; a notification may have 8,000 bytes."""
 
 LISTEN_AGAIN_SECONDS = 0.5
 LISTEN_SECONDS = 1.0
-"""How often the listener looks whether it is to end, should nobody wake it."""
+"""Interval at which the listener checks whether to end, if no notification wakes it."""
 
 
 def payloads(process: str, topics: Iterable[str]) -> Iterator[str]:
@@ -112,7 +112,7 @@ class Listener:
             while not self._closing.is_set():
                 try:
                     self._pass_on()
-                except Exception as error:  # go on listening, whatever it was
+                except Exception as error:  # go on listening after any error
                     if isinstance(error, StoreError):
                         self._outage.fails("listen", "Listening for hints failed, trying again: %s", error)
                     else:
@@ -176,5 +176,5 @@ class Hints:
 
     def _in_loop(self, call: Callable[[Collection[str]], None], topics: Collection[str]) -> None:
         if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the event loop is closed, and has no subscribers any more
+            with contextlib.suppress(RuntimeError):  # the event loop is closed and has no subscribers
                 self._loop.call_soon_threadsafe(call, topics)

@@ -62,7 +62,7 @@ class PostgresStore(
         self._sessions: list[Session] = []
         self._threads: list[tuple[Session, GroupCommitThread]] = []
         self._hints = Hints(self._notifier, self._session)
-        # These two come first: if connections are few, the store opens with them and reports it.
+        # Reads and upkeep connect first: with few connections, the store still opens and reports it.
         self._reads = PostgresReads(self._session())
         self._read_thread = self._thread("read", Reading(self._reads.session))
         self._make_upkeep(ranks or RankPolicy())
@@ -142,7 +142,7 @@ class PostgresStore(
 
     @override
     async def ping(self) -> None:
-        # A server that takes no writes does not answer as it should, nor does one without a connection for each thread.
+        # The server must accept writes and have a connection for each thread.
         await self._read_thread.run(self._reads.prove_writable)
         await self._connect_all()
 

@@ -12,16 +12,16 @@ from contextlib import contextmanager, suppress
 from typing import Self
 
 EXCHANGE_SECONDS = 8.0
-"""How long an answer is waited for: longer than the server may take for a statement."""
+"""Maximum wait for an answer, longer than the server's own limit for a statement."""
 
 CHECK_SECONDS = 0.5
 
 
 class WatchedSocket:
-    """The socket of one connection. When an answer takes too long, it is shut down and the waiting thread gets an error."""
+    """The socket of one connection. When an answer takes too long, the socket is shut down and the wait raises."""
 
     def __init__(self, descriptor: int) -> None:
-        self._socket = socket.socket(fileno=os.dup(descriptor))  # a copy: the driver may close its own at any time
+        self._socket = socket.socket(fileno=os.dup(descriptor))  # a copy: the driver may close its socket at any time
         self._lock = threading.Lock()
         self._waiting = False
         self._checks = 0

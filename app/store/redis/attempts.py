@@ -30,7 +30,7 @@ class RedisAttempts(RedisRooms, AttemptStore):
         )  # fmt: skip
         messages = list(map(replies.message, reply))
         for each in messages:
-            if each.started_at is not None:  # nothing that follows is dated before the claim
+            if each.started_at is not None:  # so that no later change is dated before the claim
                 self._clock.witness(round(each.started_at.timestamp() * 1000))
         return [Claim(Lease(each.id, each.fence, each.attempt, worker_id), each) for each in messages]
 

@@ -33,11 +33,11 @@ from .scripts import Script
 
 MAX_BATCH = 256
 MAX_CALL = 64
-"""Operations in one call. A longer call would save nothing and keep the server from others."""
+"""Maximum number of operations in one call. A longer call saves nothing and delays others."""
 MAX_CALL_BYTES = 256 * 1024
-"""Bytes of the arguments of one call. A single operation may have more."""
+"""Maximum bytes of arguments in one call. A single operation may have more."""
 MAX_CALL_ARGUMENTS = 1_536
-"""Likewise their number: enough for MAX_CALL messages that are added one by one."""
+"""Maximum number of arguments in one call: enough for MAX_CALL messages added one by one."""
 
 CONNECT_AGAIN_SECONDS = 0.05
 
@@ -59,7 +59,7 @@ class CommandPipeline:
     """One connection and the task that owns it. Opened and used from one event loop."""
 
     settle_seconds = 0.0
-    """Time to try for a new connection when operations without a reply were sent on the old one."""
+    """Time to try for a new connection when the old one broke before all replies came."""
 
     def __init__(self, link: Link, scripts: Mapping[str, Script], prefix: str) -> None:
         self._link = link
@@ -87,7 +87,7 @@ class CommandPipeline:
         """Run a script. The future gets its reply or its error."""
         if self._closed or self._task is None:
             raise StoreUnavailable("The store is closed.")
-        packed = pack_arguments(arguments)  # raises here, before it could harm other operations
+        packed = pack_arguments(arguments)  # an error raises here and harms no other operation
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._gathering.append(Operation(self._scripts[script], len(arguments), packed, topics, future))
         self._wanted.set()

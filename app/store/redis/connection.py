@@ -18,7 +18,7 @@ from ..ports import Capabilities
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 5.0
-"""Time to wait for a reply before the connection is given up."""
+"""Maximum wait for a reply, after which the connection is dropped."""
 
 OLDEST_VERSION = (6, 2)
 
@@ -34,7 +34,7 @@ def connection_options(url: str, **more: Any) -> dict[str, Any]:
             raise ValueError(path)
         options = dict(parse_url(url))
     except ValueError:
-        # The text of the error may hold a piece of the password, so neither it nor the cause is shown.
+        # The text of the error may contain a part of the password, so it is not shown.
         raise ConfigurationError(
             "DATABASE_URL: expected redis://user:password@host:6379/0 with special characters as %XX, "
             "got one whose port, database number or options cannot be read"
@@ -45,21 +45,21 @@ def connection_options(url: str, **more: Any) -> dict[str, Any]:
         "socket_connect_timeout": CONNECT_SECONDS,
         "socket_timeout": ANSWER_SECONDS,
         "socket_keepalive": True,
-        "driver_info": None,  # Redis 6.2 has no command for it, and notes in its log that the user may not run it
+        "driver_info": None,  # Redis 6.2 lacks the command and logs a missing permission
         **options,
         **more,
     }
 
 
 _AWAY = "The Redis server does not answer"
-_FORBIDDEN = "DATABASE_URL: the user may not do what the program has to"
+_FORBIDDEN = "DATABASE_URL: the user lacks permissions that the program needs"
 
 _BY_CLASS: tuple[tuple[type[Exception], type[StoreError | ConfigurationError], str], ...] = (
     (errors.AuthenticationError, ConfigurationError, "DATABASE_URL: the server does not know this user and password"),
-    (errors.AuthorizationError, ConfigurationError, "DATABASE_URL: expected a user whom the server lets in"),
+    (errors.AuthorizationError, ConfigurationError, "DATABASE_URL: expected a user who may log in"),
     (errors.NoPermissionError, ConfigurationError, _FORBIDDEN),
     (errors.BusyLoadingError, StoreUnavailable, "The Redis server is loading its data; nothing was stored"),
-    (errors.AskError, ConfigurationError, "DATABASE_URL: the queue is on another node of the Redis Cluster, name that"),
+    (errors.AskError, ConfigurationError, "DATABASE_URL: name the node of the Redis Cluster that has the queue"),
     (errors.ClusterDownError, StoreUnavailable, "The Redis Cluster is not ready; nothing was stored"),
     (errors.TryAgainError, StoreUnavailable, "The Redis Cluster is moving the queue; nothing was stored"),
     (errors.MasterDownError, StoreUnavailable, "The Redis server is a replica without its primary; nothing was stored"),
@@ -69,10 +69,10 @@ _BY_CLASS: tuple[tuple[type[Exception], type[StoreError | ConfigurationError], s
     (OSError, StoreUnavailable, _AWAY),
 )
 
-# Redis 6.2 puts its own words around an error in a script, so these are searched for anywhere in the text.
+# Redis 6.2 puts an error of a script inside a text of its own, so the patterns match anywhere.
 _BY_TEXT: tuple[tuple[str, type[StoreError | ConfigurationError], str], ...] = (
     ("when used memory >", StoreUnavailable, "The Redis server is out of memory; nothing was stored"),
-    ("read only replica", StoreUnavailable, "The Redis server is a read-only replica by now; nothing was stored"),
+    ("read only replica", StoreUnavailable, "The Redis server has become a read-only replica; nothing was stored"),
     (r"\b(MISCONF|BUSY|NOREPLICAS|STALE) ", StoreUnavailable, "The Redis server refuses writes; nothing was stored"),
     (r"\bGONE ", StoreUnavailable, "The queue is gone: its database was emptied. Start the program again"),
     ("DB index is out of range", ConfigurationError, "DATABASE_URL: expected a database number that the server has"),
@@ -126,7 +126,7 @@ class CutWhenClosed:
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
         """Send a command as redis-py does. Raises ConnectionError."""
         try:
-            await super().send_packed_command(*arguments, **options)  # type: ignore[misc]  # of the class mixed with
+            await super().send_packed_command(*arguments, **options)  # type: ignore[misc]  # the other base class has it
         except RuntimeError as error:
             raise errors.ConnectionError(str(error)) from error
 

@@ -81,7 +81,7 @@ class RedisControl(RedisRooms, ControlStore):
 
     @override
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
-        # One script moves all messages. It returns no texts, so the fields that stay are read before it.
+        # One script moves all messages. It returns no texts, so unchanged fields are read before.
         ids = list(dict.fromkeys(message_ids))
         dead = await self._get_each(tenant, ids)
         named = [

@@ -33,7 +33,7 @@ class RedisQueries(RedisRooms, QueryStore):
 
     @override
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
-        # A filter that passes over many messages takes several scripts, since the server does nothing else meanwhile.
+        # A filter may skip many messages. Several short scripts let the server do other work in between.
         states = "" if chosen.states is None else f" {' '.join(sorted(chosen.states))} "
         fields = (chosen.thread_id, chosen.agent, chosen.priority, chosen.error_code, chosen.fingerprint)
         wanted = (states, *("" if field is None else f"={field}" for field in fields))

@@ -11,7 +11,7 @@ from ..ports import KEY_SECONDS, MOVED
 from .command_pipeline import CommandPipeline, WritePipeline
 
 MAX_CORRECTIONS = 5
-"""Maximum in a row: a queue that is gone keeps no correction, so another one would always follow."""
+"""Maximum number of corrections in a row: a deleted queue stores none, so they would never end."""
 
 
 class RedisRooms:

@@ -48,7 +48,7 @@ class Listener:
                     await self._subscribe()
                 self._outage.works("listen")
                 await self._pass_on()
-            except Exception as error:  # noqa: BLE001  a lost hint is worth a line in the log and no more
+            except Exception as error:  # noqa: BLE001  a lost hint is only logged
                 self._outage.fails("listen", "Listening for hints failed, trying again: %s", error)
                 await self._link.disconnect()
                 await asyncio.sleep(LISTEN_AGAIN_SECONDS)

@@ -39,7 +39,7 @@ def _template(event: NewEvent) -> str:
 
 
 PROCESSING = _template(NewEvent.processing(_NUMBER))
-"""The event when a worker begins an attempt."""
+"""The event for the begin of an attempt."""
 
 RESUMED = _template(NewEvent.resumed(discard_from=_NUMBER))
 """The event when an interrupted message is resumed."""

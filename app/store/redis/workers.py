@@ -76,7 +76,7 @@ class RedisLeaseRenewer(LeaseRenewer):
         self._run("stop", worker_id)
 
     def _run(self, script: str, *arguments: str | int) -> Any:
-        # Heartbeats are rare, so the whole text of the script goes with each of them.
+        # Heartbeats are rare, so each sends the whole script.
         command = ("EVAL", self._scripts[script].text, 1, self._prefix, *arguments)
         with mapped_errors():
             try:

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 READ_AT_ONCE = 250
-"""Messages of a requeue that are read in one transaction."""
+"""Maximum number of messages that a requeue reads in one transaction."""
 
 
 class ControlChanges(Protocol):

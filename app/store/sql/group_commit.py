@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 MAX_BATCH = 256
 MAX_BATCH_SIZE = 1024 * 1024
-"""Characters of long texts in one batch, or a single longer one: others do not wait long for the commit."""
+"""Maximum number of characters of long texts in a batch of several operations, so that no commit takes long."""
 
 
 class Operation(NamedTuple):
@@ -127,7 +127,7 @@ class GroupCommitThread:
     def _work(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[None]) -> None:
         try:
             self._runner.open()
-        except BaseException as error:  # noqa: BLE001  told to whoever opens
+        except BaseException as error:  # noqa: BLE001  `open` raises it
             self._runner.close()
             loop.call_soon_threadsafe(opened.set_exception, error)
             return
@@ -138,7 +138,7 @@ class GroupCommitThread:
                 try:
                     loop.call_soon_threadsafe(_deliver, results)
                 except RuntimeError:
-                    logger.warning("%s: event loop gone before %d results", self._name, len(results))
+                    logger.warning("%s: the event loop ended before %d results", self._name, len(results))
         finally:
             self._runner.close()
 

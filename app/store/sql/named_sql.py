@@ -16,7 +16,7 @@ COLUMNS = {
     "message_columns": ", ".join(MESSAGE_COLUMNS),
     "delivery_record_columns": ", ".join(f"deliveries.{name}" for name in DELIVERY_COLUMNS),
 }
-"""Entries of every dialect: the columns by name, in the order in which `app.store.rows` takes them."""
+"""Texts for every dialect: lists of columns in the order that `app.store.rows` needs."""
 
 _FOLDER = files(__name__.rpartition(".")[0])
 

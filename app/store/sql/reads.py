@@ -26,20 +26,20 @@ from ..rows import (
 from .scanning import PartResult, ScanPart, text_length
 
 FEW_POSITIONS = 5
-"""Up to so many positions are looked up one by one."""
+"""Maximum number of positions that are counted one by one."""
 
 LEVEL = 10**15
-"""Ranks are counted by multiples of this."""
+"""Number of ranks in a level. The database counts the waiting messages of each level."""
 
 FEW_UNFINISHED = 5_000
-"""Up to so many unfinished messages are listed by their state, whatever else there is."""
+"""Maximum number of unfinished messages that are listed by their state."""
 
 FAILED, CANCELLED = frozenset({MessageState.FAILED}), frozenset({MessageState.CANCELLED})
 UNFINISHED = frozenset({MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED})
 _QUEUED = MessageState.QUEUED
 
 NEAR_END = 200
-"""Positions this near to the end of their level are counted from the end, as those of new messages are."""
+"""Positions this near to the end of their level are counted from the end. New messages are there."""
 
 
 class Reads(ABC):
@@ -174,7 +174,7 @@ class Reads(ABC):
         answers = self.rows_of_each(queries)
         counted = dict(zip(firsts, zip(answers[::2], answers[1::2], strict=True), strict=True))
         found: dict[tuple[int, int], int] = {}
-        not_at_end: list[tuple[int, int]] = []  # of their level: with aging, urgent messages are not its end
+        not_at_end: list[tuple[int, int]] = []  # with aging, new urgent messages are not at the end of their level
         for place in ranked:
             [(before, waiting)], tail = counted[place[0] // LEVEL]
             if len(tail) < most:

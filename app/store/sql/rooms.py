@@ -8,7 +8,7 @@ from .group_commit import GroupCommitThread
 from .reads import Reads
 
 EVENTS_AT_ONCE = 2_000
-"""Events of dropped logs that are deleted in one transaction."""
+"""Maximum number of events of dropped logs that are deleted in one transaction."""
 
 
 class SharedDuties(Protocol):

@@ -13,7 +13,7 @@ RESCUED_AT_ONCE = 100
 PROMOTED_AT_ONCE = 500
 EXPIRED_AT_ONCE = 100
 PRUNED_AT_ONCE = 50
-"""Messages of one transaction. A log that is pruned may have thousands of events."""
+"""Maximum number of messages in one transaction. A log may have thousands of events."""
 
 
 class UpkeepChanges(SharedDuties, Protocol):

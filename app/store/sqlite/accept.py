@@ -35,7 +35,7 @@ class AcceptWrites(Keyed):
         receipts = [self._add(each, now, remaining) for each in new]
         if len(receipts) == 1:
             receipts = [receipts[0]._replace(position=self._position(new[0], receipts[0]))]
-        elif receipts:  # later messages of this batch may have lifted or cancelled them
+        elif receipts:  # later messages of `new` may have lifted or cancelled them
             numbers = [each.number for each in receipts]
             ranks = dict(self.rows("find_ranks", first=numbers[0], last=numbers[-1]))
             positions = self.newest_positions([(ranks.get(number), number) for number in numbers])
@@ -92,7 +92,7 @@ class AcceptWrites(Keyed):
         numbers = self.rows("list_unfinished", tenant=new.tenant, thread_id=new.thread_id)
         if numbers and new.if_busy is IfBusy.REJECT:
             raise ThreadBusy(new.thread_id or "")
-        # From the last to the first, so that none of them becomes ready in between.
+        # From the last to the first, so that no message becomes ready in between.
         for (number,) in reversed(numbers):
             self._cancel(self._by_number(number), now, running=True)
         if new.if_busy is not IfBusy.ROLLBACK:

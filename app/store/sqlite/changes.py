@@ -33,7 +33,7 @@ class Writing:
     ranks: RankPolicy
     clock: Clock
     touched: set[str] = field(default_factory=set)
-    """Topics to hint at after the commit."""
+    """Topics to hint after the commit."""
 
 
 class Changes(SqliteReads):
@@ -46,7 +46,7 @@ class Changes(SqliteReads):
         self._clock = writing.clock
         self.touched = writing.touched
         self.unsettled: deque[Unsettled] = deque()
-        """Long threads whose ranks `settle` has to carry on; a batch that is run again adds to them twice."""
+        """Long threads that `settle` has to settle further. A batch that runs again adds them twice."""
 
     def _by_number(self, number: int) -> Message:
         return to_message(self.rows("get_by_number", number=number)[0])
@@ -93,7 +93,7 @@ class Changes(SqliteReads):
         self._ended(ended, end, now, was_head=was_head)
 
     def _ended(self, ended: tuple[Any, ...], end: Ending, now: int, *, was_head: bool = True) -> None:
-        """Add event and delivery of a message that has ended, and promote the next. `ended` is the row of `end_message`."""
+        """Add event and delivery of an ended message, and promote the next one. `ended` is the row of `end_message`."""
         number, message_id, tenant, thread_id, *_ = ended
         self._add_state_event(ended, end.state, end.event, f"{message_id}.{number}", now)
         if was_head and thread_id is not None:

@@ -21,7 +21,7 @@ from ..sql.group_commit import BatchRunner, Operation, Result
 from ..sql.named_sql import load_migrations
 
 APPLICATION_ID = 0x41475451
-"""`AGTQ` in the file's header: tells our databases from others."""
+"""`AGTQ` in the file's header, which identifies our databases."""
 
 BUSY_TIMEOUT_MILLISECONDS = 5_000
 BEAT_RETRY_SECONDS = 0.001
@@ -64,7 +64,7 @@ def connect(path: Path) -> apsw.Connection:
         _switch_to_wal(connection)
         connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_LIMIT_BYTES}")
         connection.execute("PRAGMA temp_store = MEMORY")
-        # Otherwise each change of a bound value has SQLite plan those statements anew that might use a partial index.
+        # Else SQLite plans a statement again for each new value, if it might use a partial index.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     except BaseException:
         connection.close()
@@ -136,7 +136,7 @@ class Beats:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self.waiting = 0
-        """Heartbeats that have the write lock or wait for it."""
+        """Number of heartbeats that have the write lock or wait for it."""
 
     @contextmanager
     def transaction(self, connection: apsw.Connection) -> Iterator[None]:
@@ -230,7 +230,7 @@ class Connected(BatchRunner):
             return Result(operation.future, None, StoreError(f"SQLite: {error}"))
         except apsw.Error:
             raise
-        except Exception as error:  # noqa: BLE001  told to the one caller whose operation it is
+        except Exception as error:  # noqa: BLE001  the caller gets it
             return Result(operation.future, None, error)
 
 
@@ -248,10 +248,10 @@ class _FailedAfterWriting(BaseException):
 
 
 class Writer(Connected):
-    """Runs batches of writes. State changes are on the disk before they are answered; a batch of only tokens may not be.
+    """Runs batches of writes. State changes are on the disk before they are answered; batches of tokens may not be.
 
-    The WAL is one log, so a durable commit also makes all earlier commits durable. If the disk has a commit, it has all
-    older ones.
+    The WAL is one log, so a durable commit also makes all earlier commits durable. If a commit is on the disk, all
+    older ones are.
     """
 
     mode = "IMMEDIATE"
@@ -288,7 +288,7 @@ class Writer(Connected):
 
     @override
     def commit(self, batch: list[Operation]) -> list[Result]:
-        # Few operations raise after they have written. Only a batch with one of them is run again, with savepoints.
+        # Few operations raise after they have written. Only a batch with such an operation runs again, with savepoints.
         self._with_savepoints = False
         try:
             return super().commit(batch)

@@ -19,7 +19,7 @@ from .changes import Changes, Writing
 from .connection import Beats, Writer, connect, mapped_errors
 
 HINT_POLL_SECONDS = 0.003
-"""How often a process looks whether another one wrote. A look costs 30 µs, all of them 1 % of a core."""
+"""Interval at which a process checks for writes of others. A check takes 30 µs; all take 1 % of a core."""
 
 LISTEN_AGAIN_SECONDS = 1.0
 
@@ -66,7 +66,7 @@ class Hints:
         if writes.touched and self._loop is not None:
             topics = tuple(writes.touched)
             writes.touched.clear()
-            with contextlib.suppress(RuntimeError):  # the event loop is closed, and has no subscribers any more
+            with contextlib.suppress(RuntimeError):  # the event loop is closed and has no subscribers
                 self._loop.call_soon_threadsafe(self._notifier.publish, *topics)
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -4,10 +4,10 @@ local function is_busy(tenant, thread)
     return tonumber(f[1] or 0) + tonumber(f[2] or 0) > 0 or redis.call('ZCARD', thread_queue_key(tenant, thread)) > 0
 end
 
--- Return the time for a rank. It never falls along the numbers, whichever process gives `now`.
+-- Return the time for a rank. It never falls from one message number to the next, even if the `now` of processes differ.
 local function accepted_at(number, now) return math.max(now, math.floor(number / 1000)) end
 
--- Add a queued message behind all of its thread. Set its thread number and its readiness.
+-- Add a queued message at the tail of its thread. Set its thread number and its readiness.
 local function enqueue(message, rank, now, preview)
     message.thread_number, message.readiness = 0, 'ready'
     if message.thread then

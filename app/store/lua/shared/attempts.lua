@@ -1,5 +1,5 @@
--- Return the message that this fence holds. Otherwise nil and the reply: 1 if this fence has ended the message already,
--- false if the lease is lost.
+-- Return the message that this fence holds. Otherwise return nil and the reply: 1 if this fence has already ended the
+-- message, false if the lease is lost.
 local function attempt(id, fence)
     local message = leased(id, fence)
     if message then return message end

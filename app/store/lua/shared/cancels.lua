@@ -1,4 +1,4 @@
--- Cancel an unfinished message. While it is processed it is only marked, and ends with its attempt.
+-- Cancel an unfinished message. A processing message is only marked, and ends with its attempt.
 local function cancel(message, now, microseconds, template)
     local key = message_key(message.id)
     if message.state == 'processing' then

@@ -1,4 +1,4 @@
--- Return a delivery in `app.store.rows.DELIVERY_COLUMNS`; nil without one. Its hash has all of them but `id`.
+-- Return `app.store.rows.DELIVERY_COLUMNS` of a delivery, nil if there is none. Its hash has all of them but `id`.
 local function delivery_record(id)
     local columns = redis.call('HMGET', delivery_key(id), {delivery_columns})
     if not columns[{delivery.tenant}] then return nil end
@@ -8,7 +8,7 @@ local function delivery_record(id)
     return columns
 end
 
--- Likewise, with its data as one more column.
+-- Return the same columns with the data as one more.
 local function delivery_row(id)
     local columns = delivery_record(id)
     if columns then columns[#columns + 1] = redis.call('HGET', delivery_key(id), 'data') end

@@ -1,4 +1,4 @@
--- Return whether a message in this state adds a delivery, as in `app.store.rows.wants_delivery`.
+-- Return whether a message that enters this state adds a delivery, as in `app.store.rows.wants_delivery`.
 local function wants_delivery(message, state)
     if not message.webhook_url then return false end
     if not message.webhook_events then return state ~= 'interrupted' end
@@ -67,7 +67,7 @@ local function remove_dead_letters(tenant, messages)
     end
 end
 
--- List the attempt as failed. Call this before the change of state, which forgets when the attempt began.
+-- List the attempt as failed. Call this before the change of state, which deletes when the attempt began.
 local function note_attempt(message, now, error, code, details)
     if details == '' then details = nil end
     local began = redis.call('ZSCORE', of_tenant('processing', message.tenant), message.member)

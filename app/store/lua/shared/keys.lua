@@ -1,4 +1,4 @@
--- Names of the keys. All of them begin with the hash tag in KEYS[1], so they are in one slot of a cluster.
+-- Names of the keys. All begin with the hash tag in KEYS[1], so they are in one slot of a cluster.
 local prefix = KEYS[1] .. ':'
 local WAITING, DELAYED, LEASES = prefix .. 'waiting', prefix .. 'delayed', prefix .. 'leases'
 local ENDED, LOGGED, EMPTY = prefix .. 'ended', prefix .. 'logged', prefix .. 'empty'
@@ -22,7 +22,7 @@ local function of_tenant(kind, tenant) return prefix .. 'tenant:' .. kind .. ':'
 
 local function deliveries_of_kind(tenant, state, event) return of_tenant('deliveries:' .. state .. ':' .. event, tenant) end
 
--- The length in front keeps (a, b:c) and (a:b, c) apart.
+-- The length in front tells (a, b:c) from (a:b, c).
 local function scope(tenant, thread) return #tenant .. ':' .. tenant .. ':' .. thread end
 local function thread_key(tenant, thread) return prefix .. 'thread:' .. scope(tenant, thread) end
 local function thread_queue_key(tenant, thread) return prefix .. 'thread_queue:' .. scope(tenant, thread) end

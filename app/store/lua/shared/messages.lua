@@ -1,4 +1,4 @@
--- Return the fields of a message that changes of state need; nil without one.
+-- Return the fields of a message that changes of state need, nil if there is none.
 local function load(id)
     local f = redis.call('HMGET', message_key(id), 'number', 'tenant', 'thread_id', 'agent', 'base_rank', 'state',
         'readiness', 'attempt', 'fence', 'begun', 'run_at', 'worker', 'started_at', 'cancel_requested', 'webhook_url',
@@ -13,14 +13,14 @@ local function load(id)
     }
 end
 
--- Likewise; nil for a message of another tenant.
+-- Return `load(id)`, nil for a message of another tenant.
 local function load_of(tenant, id)
     local message = load(id)
     if message and message.tenant == tenant then return message end
     return nil
 end
 
--- Likewise; nil unless this fence holds the message. The guard of all writes of an attempt.
+-- Return `load(id)`, nil unless this fence holds the message. It guards all writes of an attempt.
 local function leased(id, fence)
     local message = load(id)
     if message and message.state == 'processing' and message.fence == tonumber(fence) then return message end
@@ -92,7 +92,7 @@ local function ready_as_head(message, next_place)
     wait(message, rank)
 end
 
--- Make the next message of the thread its head: ready, or delayed and without a rank until its `run_at`.
+-- Make the next message of the thread its head. It becomes ready, or delayed and without a rank until its `run_at`.
 local function promote_next(message, now)
     if not message.thread then return end
     local member = redis.call('ZRANGE', thread_queue_key(message.tenant, message.thread), 0, 0)[1]

@@ -1,8 +1,8 @@
--- Run the operations of a call, which are all of one script. Each operation is done or refused independently of the
--- others, and done once, also when its reply was lost and the call is sent again.
+-- Run the operations of one call, all of one script. Each operation succeeds or fails independently of the others. It is
+-- done only once, even if its reply was lost and the call is sent again.
 -- KEYS[2] has the replies to one process in its present turn. ARGV[1] is the number of the turn, ARGV[2] the number of the
--- call in it. Then follow, for each operation, the count of its arguments and these arguments, the ARGV of `run`.
--- A process sends a turn after it got the replies to the previous one, or gave up on them. A call of an older turn is late.
+-- call in the turn. Then follow, for each operation, the count of its arguments and its arguments, the ARGV of `run`.
+-- A process sends a turn after it got the replies of the previous turn, or gave up on them. A call of an older turn is late.
 local known = redis.call('HMGET', KEYS[2], 'turn', ARGV[2])
 local new_turn = tonumber(ARGV[1]) > tonumber(known[1] or 0)
 if not new_turn and tonumber(ARGV[1]) < tonumber(known[1]) then

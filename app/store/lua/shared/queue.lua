@@ -1,4 +1,4 @@
--- Refuse to create keys in a database that was emptied: the next start would take them for another program's.
+-- Fail if the database was emptied. Keys that were created now would look like another program's at the next start.
 if redis.call('EXISTS', prefix .. 'schema') == 0 then
     return redis.error_reply('GONE no schema')
 end

@@ -1,5 +1,5 @@
--- Priority inheritance: a message has the best rank of itself and the messages behind it in its thread. So ranks never
--- fall along a thread, and a walk towards its start ends at the first rank that stays, or at a delayed head, which has no
+-- Priority inheritance: a message has the best rank of itself and the messages behind it in its thread. Ranks therefore
+-- never fall along a thread. A walk towards its start ends at the first rank that stays, or at a delayed head, which has no
 -- rank. The walk begins with one message, which is usually enough, and continues in slices.
 
 -- Store ranks of messages of one thread, given as rank, member, rank, member...
@@ -9,22 +9,22 @@ local function rerank(tenant, ranks)
     redis.call('ZADD', of_tenant('waiting', tenant), unpack(ranks))
 end
 
--- Store the new rank of the head, the only message that can be ready, also where claims find it.
+-- Copy the rank of the head to the set that claims read. Only the head can be ready.
 local function rerank_head(queue)
     local head = redis.call('ZRANGE', queue, 0, 0)[1]
     local f = redis.call('HMGET', message_key(id_of(head)), 'agent', 'readiness')
     if f[2] == 'ready' then redis.call('ZADD', ready_key(f[1]), rank_of(head), head) end
 end
 
--- Maximum number of messages of a thread that one operation gives new ranks, since the server does nothing else meanwhile.
--- For the rest, `unsettled` gets tenant, thread and the thread number below which `settle.lua` continues.
+-- Maximum number of messages to which one operation gives new ranks: the server does nothing else meanwhile. For the rest,
+-- `unsettled` gets tenant, thread and the thread number below which `settle.lua` continues.
 local MOST_SETTLED, unsettled = 1000, {}
 
 local function note_unsettled(tenant, thread, queue, last)
     unsettled[#unsettled + 1] = {tenant, thread, tonumber(redis.call('ZSCORE', queue, last))}
 end
 
--- Improve the ranks of a thread for a message with this rank that comes behind all of it.
+-- Let the waiting messages of a thread inherit this rank, of a message that is added behind them.
 local function lift(tenant, thread, rank)
     local queue = thread_queue_key(tenant, thread)
     local walked, step, changed = 0, 1, false
@@ -48,7 +48,7 @@ local function lift(tenant, thread, rank)
     if changed then rerank_head(queue) end
 end
 
--- Settle a thread: compute the ranks of messages below this thread number anew, from their base ranks and the rank of the
+-- Settle a thread: compute the ranks of messages below this thread number again, from their base ranks and the rank of the
 -- next message.
 local function settle(tenant, thread, below)
     local queue = thread_queue_key(tenant, thread)

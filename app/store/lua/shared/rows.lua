@@ -1,4 +1,4 @@
--- Return a message in `app.store.rows.MESSAGE_COLUMNS`. Its hash has all of them but `id`, `content` and `result`.
+-- Return `app.store.rows.MESSAGE_COLUMNS` of a message. Its hash has all of them but `id`, `content` and `result`.
 local function row(id)
     local columns = redis.call('HMGET', message_key(id), {message_columns})
     columns[{message.id}], columns[{message.content}] = id, redis.call('GET', content_key(id))
@@ -16,7 +16,7 @@ local function row_length(columns)
     return #columns[{message.content}] + (result and #result or 0) + (output and #output or 0)
 end
 
--- Return rows of a sorted set, at most `limit` and until their texts reach `most` bytes, and the bytes of their texts.
+-- Return up to `limit` rows of a sorted set, until their texts reach `most` bytes, and the bytes of their texts.
 local function page(key, limit, most)
     local rows, length = {}, 0
     while #rows < limit do
@@ -31,7 +31,7 @@ local function page(key, limit, most)
     return rows, length
 end
 
--- Return how many messages would be claimed before this one; false if it is delayed or not queued.
+-- Return how many messages would be claimed before this one, false if it is delayed or not queued.
 local function position(columns)
     return redis.call('ZRANK', WAITING, member_of(columns[{message.number}], columns[{message.id}]))
 end

@@ -1,4 +1,4 @@
--- Return a thread in `app.store.redis.replies.THREAD_COLUMNS`; nil without one. Its hash lacks `thread_id` and
+-- Return `app.store.redis.replies.THREAD_COLUMNS` of a thread, nil if there is none. Its hash lacks `thread_id` and
 -- `last_activity`.
 local function thread_row(tenant, thread)
     local columns = redis.call('HMGET', thread_key(tenant, thread), {thread_columns})

@@ -3,8 +3,8 @@ local function clock(given) return tonumber(given), tonumber(given) * 1000 end
 
 local function time(given) return tonumber(given) end
 
--- Return the next number or fence, as text since Lua would write an exponent. It is at least the clock, so that it is above those
--- which a server has lost in a crash or failover.
+-- Return the next number or fence, as text since Lua would write an exponent. It is at least the clock, and therefore above
+-- numbers and fences that a server lost in a crash or failover.
 local function above(last, microseconds)
     return string.format('%.0f', math.max(tonumber(last or 0) + 1, microseconds))
 end
@@ -27,8 +27,8 @@ local function rfc3339(milliseconds)
         math.floor(rest / 3600000), math.floor(rest / 60000) % 60, math.floor(rest / 1000) % 60, rest % 1000)
 end
 
--- Make an event from its template, in which \1 and a letter stand for a value. For megabytes a plain search takes a tenth
--- of the time of `gsub`; for short templates it takes longer.
+-- Make an event from its template: \1 and a letter stand for a value. For megabytes, a plain search takes a tenth of the
+-- time of `gsub`; for short templates it takes longer.
 local function fill(template, values)
     if #template < 4096 then return (string.gsub(template, '\1(%a)', values)) end
     local parts, from, at = {}, 1, string.find(template, '\1', 1, true)

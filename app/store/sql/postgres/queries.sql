@@ -1,7 +1,7 @@
--- Named queries, read by `app.store.sql.named_sql`. {name} is replaced by the text of that entry.
+-- Named queries, read by `app.store.sql.named_sql`. {name} stands for the text of the entry with that name.
 --
--- Lock order: request keys, then threads, then messages, each sorted by key. This rules out deadlocks. A message that is
--- queued but not ready is changed under the lock of its thread only.
+-- Lock order: request keys, then threads, then messages, each sorted by key. This order rules out deadlocks. For a message
+-- that is queued but not ready, the lock of its thread is enough.
 
 -- name: text_octets
 octet_length(content) + coalesce(octet_length(result), 0) + coalesce(octet_length(output), 0)
@@ -10,7 +10,7 @@ octet_length(content) + coalesce(octet_length(result), 0) + coalesce(octet_lengt
 (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 
 -- name: next_fence
--- From the clock: a row that a failover restored to an earlier state must not issue the same fence twice.
+-- At least the clock: a failover may restore a row to an earlier state, and it must not give the same fence twice.
 greatest(fence + 1, %(now)s * 1000 + mod(extract(microseconds FROM clock_timestamp())::bigint, 1000))
 
 -- name: read_clock
@@ -42,8 +42,8 @@ ON CONFLICT (session) DO UPDATE SET number = excluded.number, committed_at = exc
 SELECT pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())
 
 -- name: end_backend
--- No row: the backend has already ended. False: it did not end in time. The second column says whether its commit is
--- done here and only waits for a synchronous standby.
+-- No row: the backend has already ended. False: it did not end in time. The second column says whether it has committed
+-- here and only waits for a synchronous standby.
 SELECT pg_terminate_backend(pid, %(milliseconds)s), coalesce(wait_event = 'SyncRep', FALSE) FROM pg_stat_activity
 WHERE pid = %(pid)s AND backend_start = %(started)s
 
@@ -51,7 +51,7 @@ WHERE pid = %(pid)s AND backend_start = %(started)s
 SELECT 1 FROM commits WHERE session = %(session)s AND number = %(number)s
 
 -- name: is_read_only
--- Asks about the server: transactions of reads are always read-only.
+-- Asks for the server's default, since read transactions are always read-only.
 SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean FROM queue
 
 -- name: queue_id
@@ -64,8 +64,8 @@ SELECT count(*) FROM messages WHERE state = 'processing'
 SELECT coalesce((SELECT sum(messages) FROM tallies WHERE state = 'unfinished'), 0)::bigint - ({count_processing})
 
 -- name: enter_threads
--- Locks these threads for this transaction, so that two messages cannot get numbers in one order and commit in the other.
--- The threads must be sorted.
+-- Locks these threads for this transaction: two messages cannot get numbers in one order and commit in the other. The
+-- threads must be sorted.
 INSERT INTO threads AS thread (
     tenant, thread_id, last_number, created_at, last_activity, last_message_preview, unfinished
 )
@@ -99,7 +99,7 @@ ORDER BY ordinal
 RETURNING id, number
 
 -- name: enter_keys
--- Takes the keys that no request has used. Two transactions cannot both take one. The keys must be sorted.
+-- Inserts the keys that no request has used. Only one of two transactions can insert a key. The keys must be sorted.
 INSERT INTO request_keys AS known (tenant, key, fingerprint, receipts, created_at)
 SELECT tenant, key, fingerprint, '', %(now)s
 FROM unnest(%(tenants)s::text[], %(keys)s::text[], %(fingerprints)s::text[]) AS given (tenant, key, fingerprint)
@@ -129,9 +129,9 @@ DELETE FROM request_keys WHERE (tenant, key) IN (
 )
 
 -- name: lift_threads
--- Priority inheritance: messages ahead in the thread wait no longer than these would. Ranks never fall along a thread.
--- The messages to lift are therefore its tail: the walk from the end stops at the first one that needs no lifting, or
--- at the limit, from where `settle_thread` goes on.
+-- Priority inheritance: messages ahead in the thread get a rank at least as good. Ranks never fall along a thread.
+-- The messages to change are therefore its tail. The walk from the end stops at the first message that needs no change, or
+-- at the limit, from where `settle_thread` continues.
 WITH bounds AS MATERIALIZED (  -- else the planner may walk the tail again for each message
     SELECT lift.*, coalesce((
         SELECT ahead.thread_number FROM (
@@ -158,7 +158,7 @@ WITH bounds AS MATERIALIZED (  -- else the planner may walk the tail again for e
 SELECT tenant, thread_id, min(thread_number) FROM lifted GROUP BY tenant, thread_id HAVING count(*) >= %(limit)s
 
 -- name: settle_thread
--- Computes ranks again from the base ranks, for some messages before a given one, which passes on its own rank.
+-- Computes ranks again from the base ranks, for some messages before `below`. They inherit the rank of the next message.
 UPDATE messages SET rank = settled.rank
 FROM (
     SELECT number, least(
@@ -210,8 +210,8 @@ WHERE (tenant, thread_id) IN (SELECT tenant, thread_id FROM messages WHERE id = 
 ORDER BY tenant, thread_id FOR NO KEY UPDATE
 
 -- name: promote_next
--- The threads must be locked; their heads have ended. The search begins behind the heads: until a vacuum the index keeps
--- messages that have left the thread, and an update that inserts where it searches cannot mark them as dead.
+-- The threads must be locked; their heads have ended. The search begins behind the heads. Until a vacuum, the index keeps
+-- entries of messages that are no longer queued, and an update that inserts where it searches cannot mark them as dead.
 UPDATE messages SET
     readiness = CASE WHEN run_at <= %(now)s THEN 'ready' ELSE 'delayed' END,
     rank = CASE WHEN run_at <= %(now)s THEN rank END,
@@ -279,7 +279,7 @@ WHERE state = 'queued' AND rank >= %(rank)s AND rank < (%(rank)s / 1000000000000
 ORDER BY rank DESC, number DESC LIMIT %(most)s
 
 -- name: list_messages
--- One range of numbers, so that a filter that matches nothing reads few rows.
+-- Reads one range of numbers: a filter that matches nothing then reads few rows.
 SELECT {message_columns} FROM (
     SELECT {message_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
@@ -337,7 +337,7 @@ SELECT thread_number, number FROM messages WHERE tenant = %(tenant)s AND thread_
 ORDER BY thread_number DESC LIMIT 1
 
 -- name: newest_in_thread_before
--- Finds the place in the thread by the message of the cursor. If that is deleted, walks the thread.
+-- Finds the place in the thread by the message of the cursor. If this message is deleted, walks the thread.
 SELECT thread_number, number FROM messages
 WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND number < %(before)s
     AND thread_number <= coalesce((
@@ -351,7 +351,7 @@ SELECT number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_i
 ORDER BY thread_number DESC LIMIT 1
 
 -- name: list_unfinished_messages
--- Like list_messages, by state, for when few are unfinished.
+-- Like list_messages, but by state, for few unfinished messages.
 SELECT {message_columns} FROM (
     SELECT {message_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
@@ -362,7 +362,7 @@ SELECT {message_columns} FROM (
             UNION ALL SELECT number FROM messages WHERE readiness = 'delayed'
             UNION ALL SELECT number FROM messages WHERE state = 'processing'
             UNION ALL SELECT number FROM messages WHERE state = 'interrupted'
-        )) OFFSET 0  -- which keeps the planner from the index of the tenant
+        )) OFFSET 0  -- keeps the planner from the tenant's index
     ) AS messages WHERE tenant = %(tenant)s AND number < %(before)s AND {chosen}
     ORDER BY number DESC LIMIT %(limit)s
 ) AS page WHERE before < {page_octets} ORDER BY number DESC
@@ -396,7 +396,7 @@ FROM kinds CROSS JOIN LATERAL (
 ORDER BY kinds.last DESC, kinds.fingerprint
 
 -- name: throughput
--- Reads 20 times the limit at most: if few of the newest messages completed, the mean is of those few.
+-- Reads at most 20 times the limit. If few of the newest messages completed, the mean is of these few.
 SELECT paused, (
     SELECT coalesce(json_agg(json_build_array(slots, agents)), '[]')::text FROM (
         SELECT sum(slots)::bigint AS slots, agents FROM workers GROUP BY agents
@@ -424,7 +424,7 @@ SELECT number, rank, readiness FROM messages WHERE id = %(id)s AND tenant = %(te
 SELECT number, rank FROM messages WHERE number = ANY (%(numbers)s::bigint[]) AND state = 'queued'
 
 -- name: count_levels
--- The number of waiting messages in better levels than this rank's, and in its own level.
+-- The numbers of waiting messages in better levels than the rank's, and in its own level.
 SELECT
     coalesce(sum(waiting) FILTER (WHERE level < %(rank)s / 1000000000000000), 0)::bigint,
     coalesce(sum(waiting) FILTER (WHERE level = %(rank)s / 1000000000000000), 0)::bigint
@@ -451,14 +451,14 @@ SELECT count(*) FROM (
 ) AS behind
 
 -- name: places_from
--- Places of a level from this one on.
+-- Places (rank, number) of a level from the given place on.
 SELECT rank, number FROM messages
 WHERE state = 'queued' AND rank < (%(rank)s / 1000000000000000 + 1) * 1000000000000000
     AND (rank, number) >= (%(rank)s, %(number)s)
 ORDER BY rank, number LIMIT %(most)s
 
 -- name: list_queued
--- This and the next lists end early, so that no page takes more memory than its texts may.
+-- This list and the next ones end early, so that a page takes little memory.
 SELECT {message_columns} FROM (
     SELECT {message_columns}, rank, sum(octet_length(content)) OVER (ORDER BY rank, number ROWS UNBOUNDED PRECEDING)
         - octet_length(content) AS before
@@ -468,7 +468,7 @@ SELECT {message_columns} FROM (
 ) AS page WHERE before < {page_octets} ORDER BY rank, number
 
 -- name: page_octets
--- Four bytes, the most in UTF-8, for each character of PAGE_TEXT_LENGTH. The caller then cuts the page by characters.
+-- PAGE_TEXT_LENGTH with the 4 bytes that a character has at most in UTF-8. The caller then cuts the page by characters.
 16777216
 
 -- name: list_delayed
@@ -509,7 +509,7 @@ UNION ALL
 SELECT 'processing', messages FROM running
 
 -- name: list_threads
--- A claim counts as activity of the thread but locks no thread. Until the attempt ends, the running message has the time.
+-- A claim counts as activity of the thread, but locks no thread. Its time is in the running message until the attempt ends.
 WITH running AS (
     SELECT thread_id, changed_at FROM messages
     WHERE state = 'processing' AND tenant = %(tenant)s AND thread_id IS NOT NULL
@@ -546,10 +546,9 @@ WHERE threads.tenant = %(tenant)s AND threads.thread_id = %(thread_id)s
 GROUP BY threads.tenant, threads.thread_id, running.changed_at
 
 -- name: claim
--- With several agents, first finds how many of each are among the first of all, so that no message is locked without
--- being claimed.
--- No message starts earlier than the change it waited for. Another process may have dated that change: their clocks
--- differ by the time of one answer from the server.
+-- With several agents, first finds how many messages of each agent to claim, so that only claimed messages are locked.
+-- No message starts earlier than the change that made it ready. Another process may have dated this change, and clocks of
+-- processes differ by the time of one answer from the server.
 WITH quota AS (
     SELECT agent, count(*) AS most FROM (
         SELECT named.agent FROM (SELECT FROM queue WHERE NOT paused) AS working
@@ -594,12 +593,12 @@ ORDER BY messages.number FOR UPDATE OF messages
 SELECT {locked_columns} FROM messages WHERE id = %(id)s AND tenant = %(tenant)s FOR NO KEY UPDATE
 
 -- name: lock_messages
--- FOR UPDATE also because a requeue changes the number, which is a key.
+-- FOR UPDATE, since a requeue changes the number, which is a key.
 SELECT {locked_columns} FROM messages WHERE id = ANY (%(ids)s::text[]) AND tenant = %(tenant)s
 ORDER BY number FOR UPDATE
 
 -- name: lock_unfinished
--- The threads must be locked. From then on only a claim can change these states.
+-- The threads must be locked. Then only a claim can change these states.
 SELECT {locked_columns} FROM messages WHERE number = ANY (ARRAY(
     SELECT open.number FROM unnest(%(tenants)s::text[], %(threads)s::text[]) AS thread (tenant, thread_id)
     CROSS JOIN LATERAL (
@@ -616,7 +615,7 @@ SELECT {locked_columns} FROM messages WHERE number = ANY (ARRAY(
 ORDER BY number FOR NO KEY UPDATE
 
 -- name: find_ended
--- Recognizes a repeated finish by its fence, which only another attempt, a rescue or a release raises.
+-- Recognizes a repeated finish by its fence: only another attempt, a rescue or a release raises it.
 SELECT messages.id, messages.fence FROM unnest(%(ids)s::text[], %(fences)s::bigint[]) AS lease (id, fence)
 JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND messages.completed_at IS NOT NULL
 
@@ -633,8 +632,7 @@ LEFT JOIN LATERAL (
 WHERE messages.id = ANY (%(ids)s::text[])
 
 -- name: end_messages
--- `raise_fence`: the message ends without its lease, so the fence is raised. Otherwise the fence stays, so that a repeated
--- finish is recognized.
+-- `raise_fence`: the message ends without its lease. Otherwise the fence stays, so that a repeated finish is recognized.
 UPDATE messages SET
     state = given.state, readiness = NULL, rank = NULL, result = given.result, output = given.output,
     error = given.error, error_code = given.error_code, fingerprint = given.fingerprint, interrupt = NULL,
@@ -648,7 +646,7 @@ FROM unnest(
 WHERE messages.number = given.number
 
 -- name: note_attempts
--- Runs before the change of state, which forgets the worker and the start of the attempt.
+-- Runs before the change of state, which deletes the worker and the start of the attempt.
 INSERT INTO attempts (message, fence, attempt, worker_id, started_at, ended_at, error, error_code, details)
 SELECT messages.number, messages.fence, messages.attempt, coalesce(messages.worker_id, ''), messages.changed_at,
     %(now)s, given.error, given.error_code, given.details
@@ -666,7 +664,7 @@ FROM unnest(%(numbers)s::bigint[], %(interrupts)s::text[], %(expire_at)s::bigint
 WHERE messages.number = given.number
 
 -- name: resume_message
--- The attempt that asked is not counted: the attempt with the answer gets its number again.
+-- The attempt that asked is not counted: the attempt with the answer gets the same number.
 UPDATE messages SET
     state = 'queued', readiness = 'ready', run_at = 0, rank = {rank_of_head}, resume_value = %(value)s,
     attempt = greatest(attempt - 1, 0), interrupt_expires_at = NULL, changed_at = %(now)s
@@ -695,7 +693,7 @@ WHERE number = %(number)s
 SELECT nextval('agent_queue.messages_number_seq') FROM generate_series(1, %(count)s)
 
 -- name: requeue_messages
--- As if these messages were accepted now.
+-- Sets the messages as if they were accepted now.
 UPDATE messages SET
     number = given.new_number, thread_number = given.thread_number, state = 'queued', readiness = given.readiness, run_at = 0,
     base_rank = given.base_rank, rank = given.rank, attempt = 0, crashes = 0, fence = {next_fence},
@@ -763,9 +761,9 @@ JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND mes
     AND messages.worker_id = %(id)s AND messages.lease_until > moment.now
 
 -- name: beat
--- An expired lease is not revived: the rescue takes it. A heartbeat waits for no lock. A locked row is being ended, which
--- may take seconds for a long answer, or is being cancelled. It still counts as held: no rescue takes it while it is
--- locked, and if it is not ended after all, the next heartbeat extends it.
+-- An expired lease is not revived: the rescue takes it. A heartbeat waits for no lock. A locked row is being cancelled or
+-- ended, which may take seconds for a long answer. The lease still counts as held: no rescue takes a locked row, and if the
+-- message does not end, the next heartbeat extends the lease.
 WITH moment AS MATERIALIZED (SELECT %(now)s::bigint AS now),
 shown AS (
     INSERT INTO workers (id, host, pid, slots, agents, started_at, last_beat)
@@ -829,8 +827,8 @@ FROM unnest(%(messages)s::bigint[], %(types)s::text[], %(data)s::text[]) AS give
 
 -- name: share_leased
 -- FOR KEY SHARE waits for a running rescue or finish, which lock FOR UPDATE, and then checks the row again. It does not
--- block a heartbeat while megabytes are written. A condition in the INSERT alone would not check again and would let a
--- worker write that lost its lease.
+-- block a heartbeat while megabytes are written. A condition in the INSERT alone would not check again. A worker that lost
+-- its lease could then write.
 SELECT messages.number, messages.id, messages.fence
 FROM unnest(%(ids)s::text[], %(fences)s::bigint[]) AS lease (id, fence)
 JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND messages.state = 'processing'
@@ -861,7 +859,7 @@ WHERE completed_at IS NOT NULL AND NOT log_pruned AND completed_at < %(before)s
 ORDER BY completed_at, number LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: prune_logs
--- The terminal event stays, so that a late reader learns how the message ended.
+-- Keeps the terminal event, so that a late reader learns how the message ended.
 DELETE FROM events USING unnest(%(numbers)s::bigint[]) AS ended (number)
 WHERE message = ended.number AND id < (SELECT max(id) FROM events AS later WHERE later.message = ended.number)
 
@@ -918,7 +916,7 @@ SELECT {delivery_columns} FROM deliveries WHERE message_id = %(message_id)s AND 
 ORDER BY created_at, id
 
 -- name: find_deliveries
--- Takes the newest of each state and event from its own range of the index, so that no filter reads over others.
+-- Reads the newest of each state and event from its own range of the index, so that no filter skips other rows.
 SELECT {delivery_record_columns} FROM deliveries WHERE id = ANY (ARRAY(
     SELECT newest.id
     FROM json_array_elements_text(%(states)s::json) AS named_state (state)

@@ -1,4 +1,4 @@
--- Named queries, read by `app.store.sql.named_sql`. {name} is replaced by the text of that entry.
+-- Named queries, read by `app.store.sql.named_sql`. {name} stands for the text of the entry with that name.
 
 -- name: queue_id
 SELECT id FROM queue
@@ -7,8 +7,8 @@ SELECT id FROM queue
 SELECT coalesce(sum(messages), 0) FROM tallies WHERE state = 'queued'
 
 -- name: extend_thread
--- Reserves :count numbers and returns the last one, and whether the thread has unfinished messages. The row is locked for
--- this transaction, so that two messages cannot get numbers in one order and commit in the other.
+-- Reserves :count numbers and returns the last one, and whether the thread has unfinished messages. The transaction holds
+-- the write lock: two messages cannot get numbers in one order and commit in the other.
 INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, last_message_preview)
 VALUES (:tenant, :thread_id, :count, :now, :now, :preview)
 ON CONFLICT (tenant, thread_id) DO UPDATE SET
@@ -67,15 +67,15 @@ VALUES (:tenant, :key, :fingerprint, :receipts, :now)
 DELETE FROM request_keys WHERE created_at <= :before
 
 -- name: needs_lift
--- Whether the message directly ahead in the thread has a worse rank than this one.
+-- Whether the message directly ahead in the thread has a worse rank.
 SELECT rank > :rank FROM messages INDEXED BY messages_queued_in_thread
 WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number < :thread_number
 ORDER BY thread_number DESC LIMIT 1
 
 -- name: lift_thread
--- Priority inheritance: messages ahead in the thread wait no longer than this one would. Ranks never fall along a thread.
--- The messages to lift are therefore its tail: the walk from the end stops at the first one that needs no lifting, or
--- at :limit, from where `settle_thread` goes on.
+-- Priority inheritance: messages ahead in the thread get a rank at least as good. Ranks never fall along a thread.
+-- The messages to change are therefore its tail. The walk from the end stops at the first message that needs no change, or
+-- at :limit, from where `settle_thread` continues.
 UPDATE messages SET rank = :rank
 WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number > coalesce((
     SELECT thread_number FROM (
@@ -90,13 +90,13 @@ WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND threa
 ), 0) AND thread_number < :thread_number AND rank > :rank  -- not a delayed head, whose rank is NULL
 
 -- name: settle_thread
--- Computes ranks again from the base ranks, for :limit messages before a given one, which passes on its own rank.
+-- Computes ranks again from the base ranks, for :limit messages before :below. They inherit the rank :inherited.
 UPDATE messages SET rank = settled.rank
 FROM (
     SELECT number, min(:inherited, min(base_rank) OVER (ORDER BY thread_number DESC ROWS UNBOUNDED PRECEDING)) AS rank
     FROM (
         SELECT number, base_rank, thread_number
-        FROM messages INDEXED BY messages_queued_in_thread  -- the planner would walk the whole history of the thread
+        FROM messages INDEXED BY messages_queued_in_thread  -- else the planner walks all of the thread
         WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number < :below
         ORDER BY thread_number DESC LIMIT :limit
     )
@@ -105,7 +105,7 @@ WHERE messages.number = settled.number AND messages.rank <> settled.rank
 RETURNING thread_number
 
 -- name: inherited_from
--- The rank that this message and those behind it pass on.
+-- The rank that messages before :below inherit.
 SELECT rank FROM messages INDEXED BY messages_queued_in_thread
 WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number >= :below
 ORDER BY thread_number LIMIT 1
@@ -168,7 +168,7 @@ SELECT number, rank, readiness FROM messages WHERE id = :id AND tenant = :tenant
 SELECT number, rank FROM messages WHERE number BETWEEN :first AND :last AND state = 'queued'
 
 -- name: count_levels
--- The number of waiting messages in better levels than this rank's, and in its own level.
+-- The numbers of waiting messages in better levels than the rank's, and in its own level.
 SELECT
     coalesce(sum(waiting) FILTER (WHERE level < :rank / 1000000000000000), 0),
     coalesce(sum(waiting) FILTER (WHERE level = :rank / 1000000000000000), 0)
@@ -190,7 +190,7 @@ SELECT count(*) FROM (
 )
 
 -- name: places_from
--- Places of a level from this one on.
+-- Places (rank, number) of a level from the given place on.
 SELECT rank, number FROM messages
 WHERE rank >= :rank AND rank < (:rank / 1000000000000000 + 1) * 1000000000000000
     AND (rank > :rank OR number >= :number)
@@ -208,7 +208,7 @@ WHERE rank >= :rank AND rank < (:rank / 1000000000000000 + 1) * 1000000000000000
 ORDER BY rank DESC, number DESC LIMIT :most
 
 -- name: list_messages
--- One range of numbers, so that a filter that matches nothing reads few rows.
+-- Reads one range of numbers: a filter that matches nothing then reads few rows.
 SELECT {message_columns} FROM messages INDEXED BY messages_of_tenant
 WHERE tenant = :tenant AND number < :before AND number >= :first AND {chosen}
 ORDER BY number DESC LIMIT :limit
@@ -246,7 +246,7 @@ SELECT thread_number, number FROM messages WHERE tenant = :tenant AND thread_id 
 ORDER BY thread_number DESC LIMIT 1
 
 -- name: newest_in_thread_before
--- Finds the place in the thread by the message of the cursor. If that is deleted, walks the thread.
+-- Finds the place in the thread by the message of the cursor. If this message is deleted, walks the thread.
 SELECT thread_number, number FROM messages
 WHERE tenant = :tenant AND thread_id = :thread_id AND number < :before
     AND thread_number <= coalesce((
@@ -260,7 +260,7 @@ SELECT number FROM messages WHERE tenant = :tenant AND thread_id = :thread_id AN
 ORDER BY thread_number DESC LIMIT 1
 
 -- name: list_unfinished_messages
--- Like list_messages, by state, for when few are unfinished.
+-- Like list_messages, but by state, for few unfinished messages.
 SELECT {message_columns} FROM messages
 WHERE number IN (
     SELECT number FROM messages WHERE rank IS NOT NULL
@@ -305,7 +305,7 @@ FROM kinds JOIN messages AS newest ON newest.number = (
 ORDER BY kinds.last DESC, kinds.fingerprint
 
 -- name: throughput
--- Reads 20 times the limit at most: if few of the newest messages completed, the mean is of those few.
+-- Reads at most 20 times the limit. If few of the newest messages completed, the mean is of these few.
 SELECT
     (SELECT paused FROM queue),
     (SELECT json_group_array(json_array(slots, agents)) FROM workers),
@@ -328,7 +328,7 @@ SELECT paused FROM queue
 UPDATE queue SET paused = :paused
 
 -- name: list_queued
--- `+` keeps the planner from the index of the tenant's messages, few of which wait.
+-- `+` keeps the planner from the index of all messages of the tenant, few of which wait.
 SELECT {message_columns} FROM messages
 WHERE rank IS NOT NULL AND +tenant = :tenant
 ORDER BY rank, number LIMIT :limit
@@ -382,7 +382,7 @@ WHERE id = :id AND fence = :fence AND state = 'processing'
 SELECT 1 FROM messages WHERE id = :id AND fence = :fence AND completed_at IS NOT NULL
 
 -- name: last_of_log
--- Read with the row: an INSERT that looks this up in the table it writes to takes twice as long.
+-- Read with the message: an INSERT that reads the table it writes to takes twice as long.
 (SELECT coalesce(max(events.id), 0) FROM events WHERE events.message = messages.number)
 
 -- name: ended
@@ -393,7 +393,7 @@ cancel_requested = 0, fence = fence + :fence_step, crashes = crashes + :crashed,
 lease_until = NULL, changed_at = :now, completed_at = :now
 
 -- name: event_columns
--- The values for the event and the delivery of a message.
+-- The values for the event and the delivery of a new state.
 number, id, tenant, thread_id, webhook_url, webhook_events, {last_of_log}
 
 -- name: end_message
@@ -401,7 +401,7 @@ UPDATE messages SET {ended} WHERE number = :number
 RETURNING {event_columns}
 
 -- name: end_leased
--- find_leased and end_message in one, for an attempt that is not cancelled.
+-- find_leased and end_message together, for an attempt that is not cancelled.
 UPDATE messages SET {ended} WHERE id = :id AND fence = :fence AND state = 'processing' AND cancel_requested = 0
 RETURNING {event_columns}
 
@@ -423,7 +423,7 @@ WHERE number = :number
 RETURNING {event_columns}
 
 -- name: resume_message
--- The attempt that asked is not counted: the attempt with the answer gets its number again.
+-- The attempt that asked is not counted: the attempt with the answer gets the same number.
 UPDATE messages SET
     state = 'queued', readiness = 'ready', run_at = 0, rank = {rank_of_head}, resume_value = :value,
     attempt = max(attempt - 1, 0), interrupt_expires_at = NULL, changed_at = :now
@@ -445,7 +445,7 @@ SELECT number, attempt, worker_id, changed_at, :now, :error, :error_code, :detai
 UPDATE sqlite_sequence SET seq = seq + :count WHERE name = 'messages' RETURNING seq
 
 -- name: find_dead
--- The columns that requeue and purge need, whatever the states. :ids is a JSON array.
+-- The columns that requeue and purge need, in any state. :ids is a JSON array.
 SELECT id, number, state, thread_id, attempt, fence, (SELECT max(id) FROM events WHERE message = number)
 FROM messages WHERE id IN (SELECT value FROM json_each(:ids)) AND +tenant = :tenant
 
@@ -491,7 +491,7 @@ ORDER BY lease_until LIMIT :limit
 
 -- name: extend_leases
 -- An expired lease is not revived: the rescue takes it. :leases is a JSON object of fences by message id.
--- `+` keeps the planner from walking all leases for each of these.
+-- `+` keeps the planner from walking all leases for each of them.
 UPDATE messages SET lease_until = :lease_until
 FROM json_each(:leases) AS named
 WHERE messages.id = named.key AND messages.fence = named.value AND state = 'processing' AND worker_id = :worker_id
@@ -539,7 +539,7 @@ WHERE completed_at IS NOT NULL AND log_pruned = 0 AND completed_at < :before
 ORDER BY completed_at LIMIT :limit
 
 -- name: prune_log
--- The terminal event stays, so that a late reader learns how the message ended.
+-- Keeps the terminal event, so that a late reader learns how the message ended.
 DELETE FROM events WHERE message = :message AND id < (SELECT max(id) FROM events WHERE message = :message)
 
 -- name: mark_pruned
@@ -596,7 +596,7 @@ RETURNING 1
 SELECT {delivery_columns} FROM deliveries WHERE message_id = :message_id AND tenant = :tenant ORDER BY created_at, id
 
 -- name: find_deliveries
--- Takes the newest of each state and event from its own range of the index, so that no filter reads over others.
+-- Reads the newest of each state and event from its own range of the index, so that no filter skips other rows.
 SELECT {delivery_record_columns} FROM deliveries WHERE id IN (
     SELECT kind.id FROM json_each(:states) AS named_state CROSS JOIN json_each(:events) AS named_event
     CROSS JOIN deliveries AS kind

@@ -21,22 +21,22 @@ CREATE INDEX threads_empty ON threads (last_activity)
     WHERE queued + processing + interrupted + completed + failed + cancelled = 0;
 
 CREATE TABLE messages (
-    -- Order of accepting; breaks ties of equal ranks. Never reused: the fences of the agents' memory rely on that.
+    -- Order of accepting; breaks ties of equal ranks. Never reused, since the fences of the agents' memory contain it.
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
     tenant TEXT NOT NULL,
     thread_id TEXT,
-    thread_number INTEGER NOT NULL,        -- 1..n within the thread, 0 without one
+    thread_number INTEGER NOT NULL,        -- 1..n within the thread; 0 without a thread
     agent TEXT NOT NULL,
     priority TEXT NOT NULL,
     base_rank INTEGER NOT NULL,            -- from its own priority and time, fixed at accept
-    rank INTEGER,                          -- while it waits: the lowest base_rank of itself and those behind it in its
-                                           -- thread; else NULL, so that the index of waiting messages needs no other term
+    rank INTEGER,                          -- while it waits: the lowest base_rank of itself and the messages behind it in
+                                           -- its thread; else NULL, so that an index finds waiting messages by it
     state TEXT NOT NULL,
     -- Only while queued. ready: may be claimed; blocked: an earlier message of its thread is unfinished;
     -- delayed: the head of its thread, but not before run_at.
     readiness TEXT CHECK ((readiness IS NOT NULL) = (state = 'queued')),
-    run_at INTEGER NOT NULL DEFAULT 0,     -- not before; 0 for at once, whatever a clock does
+    run_at INTEGER NOT NULL DEFAULT 0,     -- must not run before; 0 for at once
     attempt INTEGER NOT NULL DEFAULT 0,
     crashes INTEGER NOT NULL DEFAULT 0,    -- leases that ran out
     fence INTEGER NOT NULL DEFAULT 0,      -- higher after each claim, rescue, release and cancel
@@ -51,17 +51,17 @@ CREATE TABLE messages (
     interrupt_expires_at INTEGER,          -- only while interrupted
     error_code TEXT,
     fingerprint TEXT,                      -- of the failure
-    options TEXT,                          -- JSON; nothing here asks for it
-    rollback TEXT,                         -- ids to be forgotten first: a JSON array
+    options TEXT,                          -- JSON; no query reads it
+    rollback TEXT,                         -- ids to roll back first: a JSON array
     webhook_url TEXT,
-    webhook_events TEXT,                   -- what the webhook is told of: a JSON array; NULL for the ends
+    webhook_events TEXT,                   -- states to deliver: a JSON array; NULL for all terminal states
     -- Long texts come last, so that the columns before them are read without them.
     error TEXT,
-    interrupt TEXT,                        -- what a human is asked: a JSON array
+    interrupt TEXT,                        -- the questions to a human: a JSON array
     resume_value TEXT,                     -- the answer: a JSON object
     content TEXT NOT NULL,
     result TEXT,
-    output TEXT                            -- the answer's JSON, where a run came to more than text
+    output TEXT                            -- JSON, if the run has more output than text
 );
 
 CREATE INDEX messages_ready ON messages (agent, rank) WHERE readiness = 'ready';
@@ -92,11 +92,11 @@ CREATE TABLE events (
     PRIMARY KEY (message, id)
 ) WITHOUT ROWID;
 
-CREATE TABLE dropped_logs (                -- logs of which no message knows any more; their events are deleted in parts
+CREATE TABLE dropped_logs (                -- logs of requeued and deleted messages; their events are deleted in parts
     message INTEGER PRIMARY KEY            -- as in `events`
 );
 
-CREATE TABLE attempts (                    -- those that failed
+CREATE TABLE attempts (                    -- failed attempts
     message INTEGER NOT NULL,              -- messages.number
     attempt INTEGER NOT NULL,
     worker_id TEXT NOT NULL,
@@ -104,7 +104,7 @@ CREATE TABLE attempts (                    -- those that failed
     ended_at INTEGER NOT NULL,
     error TEXT NOT NULL,
     error_code TEXT NOT NULL,
-    details TEXT                           -- where it failed: JSON; nothing here asks for it
+    details TEXT                           -- where it failed: JSON; no query reads it
 );
 
 CREATE INDEX attempts_of_message ON attempts (message);
@@ -113,46 +113,46 @@ CREATE TABLE request_keys (
     tenant TEXT NOT NULL,
     key TEXT NOT NULL,
     fingerprint TEXT NOT NULL,
-    receipts TEXT NOT NULL,                -- what was answered: a JSON array
+    receipts TEXT NOT NULL,                -- of the answer: a JSON array
     created_at INTEGER NOT NULL,
     PRIMARY KEY (tenant, key)
 ) WITHOUT ROWID;
 
 CREATE INDEX request_keys_by_age ON request_keys (created_at);
 
-CREATE TABLE deliveries (                  -- news of messages, for their webhooks
+CREATE TABLE deliveries (                  -- events of messages, for their webhooks
     id TEXT PRIMARY KEY,
     tenant TEXT NOT NULL,
     message_id TEXT NOT NULL,
     thread_id TEXT,
     url TEXT NOT NULL,
-    event TEXT NOT NULL,                   -- the state that it tells of
+    event TEXT NOT NULL,                   -- the state that the message entered
     state TEXT NOT NULL,
     tries INTEGER NOT NULL DEFAULT 0,
     created_at INTEGER NOT NULL,
     next_at INTEGER,                       -- only while pending
     attempts TEXT NOT NULL DEFAULT '[]',   -- a JSON array
-    data TEXT NOT NULL                     -- of the event; last, so that lists need not read over long ones
+    data TEXT NOT NULL                     -- of the event; last, so that lists need not read long data
 );
 
 CREATE INDEX deliveries_due ON deliveries (next_at) WHERE state = 'pending';
 CREATE INDEX deliveries_of_message ON deliveries (message_id, created_at, id);
 CREATE INDEX deliveries_by_kind ON deliveries (tenant, state, event, created_at, id);
 
-CREATE TABLE tallies (                     -- messages by state, so that no figure needs a count over the table
+CREATE TABLE tallies (                     -- messages by state, so that totals need no count over the table
     tenant TEXT NOT NULL,
     state TEXT NOT NULL,
     messages INTEGER NOT NULL,
     PRIMARY KEY (state, tenant)
 ) WITHOUT ROWID;
 
-CREATE TABLE levels (                      -- waiting messages by level of rank: what is far ahead need not be counted
+CREATE TABLE levels (                      -- waiting messages by level of rank, so that a position needs few counts
     level INTEGER PRIMARY KEY,             -- rank / 10^15
     waiting INTEGER NOT NULL
 );
 
 CREATE TABLE queue (                       -- one row
-    id TEXT PRIMARY KEY,                   -- which queue this is, so that the agents' memory can tell
+    id TEXT PRIMARY KEY,                   -- identifies the queue in the agents' memory
     paused INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
@@ -163,7 +163,7 @@ CREATE TABLE workers (
     host TEXT NOT NULL,
     pid INTEGER NOT NULL,
     slots INTEGER NOT NULL,
-    agents TEXT NOT NULL,                  -- a JSON array, empty where a worker does not tell them
+    agents TEXT NOT NULL,                  -- a JSON array; empty if the worker does not name them
     started_at INTEGER NOT NULL,
     last_beat INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -171,7 +171,7 @@ CREATE TABLE workers (
 -- The store's own time, which goes on when the host's clock is stepped: one row, see `app.clock.ClockState`.
 CREATE TABLE clock (
     epoch INTEGER NOT NULL,                -- number of steps that were corrected
-    correction INTEGER NOT NULL,           -- store time minus the host's at `since`, in milliseconds; it wears off
+    correction INTEGER NOT NULL,           -- store time minus the host's at `since`, in milliseconds; it shrinks with time
     since INTEGER NOT NULL,
     seen INTEGER NOT NULL,                 -- a recent store time
     boot TEXT NOT NULL,                    -- the start of the host from which `noted` counts
@@ -181,7 +181,7 @@ CREATE TABLE clock (
 
 INSERT INTO clock (epoch, correction, since, seen, boot, ahead, noted) VALUES (0, 0, 0, 0, '', 0, 0);
 
-CREATE TABLE hints (                       -- what other processes on this file should look at: a ring
+CREATE TABLE hints (                       -- for other processes on this file; only the newest rows are kept
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     process TEXT NOT NULL,
     topics TEXT NOT NULL                   -- JSON array
