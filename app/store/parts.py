@@ -25,7 +25,7 @@ Cleared = Mapping[ThreadKey, Sequence[tuple[int, str]]]
 
 
 class Unsettled(NamedTuple):
-    """A thread where messages with thread numbers below `below` may still have to inherit ranks."""
+    """A thread to settle further. Ranks of its messages with thread numbers below `below` may be out of date."""
 
     tenant: str
     thread_id: str
@@ -114,9 +114,9 @@ async def repeat(work: Callable[[], Awaitable[int]], batch: int) -> int:
 async def prune(
     work: Callable[[int], Awaitable[tuple[int, list[str], bool]]], limit: int, part: int
 ) -> tuple[int, list[str]]:
-    """Delete up to `limit`, `part` at a time. Return how many, and the memory keys to drop.
+    """Prune up to `limit` messages, `part` at a time. Return how many, and the memory keys to drop.
 
-    `work` takes a size and returns the number deleted, memory keys, and whether more is left.
+    `work` takes the size of a part. It returns the number of pruned messages, memory keys, and whether more is left.
     """
     done, dropped = 0, []
     while done < limit:

@@ -74,7 +74,7 @@ class AcceptStore(Protocol):
     """Accepts messages."""
 
     def now(self) -> datetime:
-        """Return the store's time, with which the store dates everything.
+        """Return the store's time. It dates everything that is stored.
 
         The store's time never runs backwards. When the clock of a host or a server is stepped, the store's time goes on
         evenly. Leases, delays and ages therefore stay right (tests/contract/test_clock_steps.py). A `run_at` from a
@@ -84,11 +84,11 @@ class AcceptStore(Protocol):
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
         """Store messages as queued, each at the tail of its thread, in the order of `new`; all of them or none.
 
-        The same transaction takes the next number of a thread. A thread is therefore in the order in which its messages
-        were accepted. Messages ahead in the thread inherit a better rank (tests/contract/test_order.py). A message with
-        a `run_at` or a delay does not become ready before that time, even as the head of its thread. Returns the
-        messages with their queue positions, None for a delayed message. Raises QueueFull if more than `max_queued`
-        messages would then be queued. Messages that the new messages would cancel count as queued.
+        The transaction also takes the next number of each thread. A thread is therefore in the order in which its
+        messages were accepted. Messages ahead in the thread inherit a better rank (tests/contract/test_order.py). A
+        message with a `run_at` or a delay does not become ready before that time, even as the head of its thread.
+        Returns the messages with their queue positions, None for a delayed message. Raises QueueFull if more than
+        `max_queued` messages would then be queued. Messages that the new messages would cancel count as queued.
 
         If the same `key` came within the last KEY_SECONDS, nothing is stored. The earlier answer is returned, with its
         messages as they were accepted. Raises KeyReused if the key came with another fingerprint
@@ -124,9 +124,9 @@ class ControlStore(Protocol):
     ) -> Accepted:
         """Answer an interrupted message: queue it again as the head of its thread, with `value` as its `resume_value`.
 
-        `fence` is the fence of the message as the caller read it. With it, an answer cannot reach a later question. The
-        first of several answers counts. The attempt that asked is not counted. The event `resumed` is appended. `key`
-        works as in `add`, but a replay returns the message as it is now, without a position. Raises MessageNotFound,
+        `fence` is the fence of the message as the caller read it. It keeps the answer from a later question. The first
+        of several answers counts. The attempt that asked is not counted. The event `resumed` is appended. `key` works
+        as in `add`, but a replay returns the message as it is now, without a position. Raises MessageNotFound,
         NotInterrupted, KeyReused.
         """
 
@@ -201,10 +201,10 @@ class QueryStore(Protocol):
         """Return the first unfinished message of a thread, without its position; None if there is none."""
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
-        """Return messages with their queue positions, newest first. The cursor is (number, "") of the last message.
+        """Return messages with their queue positions, newest first.
 
-        A page also ends before `limit` when its texts reach PAGE_TEXT_LENGTH. It has at least one message if any is
-        left.
+        The cursor is (number, "") of the last message seen. A page also ends before `limit` when its texts reach
+        PAGE_TEXT_LENGTH. It has at least one message if any is left.
         """
 
     async def list_attempts(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
@@ -275,7 +275,7 @@ class UpkeepStore(Protocol):
 
 
 class WebhookStore(Protocol):
-    """Stores deliveries: the events of messages that webhooks have to get.
+    """Stores deliveries. A delivery brings an event of a message to its webhook.
 
     When a message with a `webhook_url` ends, the same transaction adds a delivery with the id `{message id}.{number}`,
     if its `webhook_events` name that state. An interrupt adds a delivery with the id `{message id}.{number}.{event
@@ -285,7 +285,7 @@ class WebhookStore(Protocol):
     async def claim_deliveries(self, limit: int, *, lease_seconds: float) -> list[Delivery]:
         """Claim pending deliveries that are due, the most overdue first, and add 1 to their `tries`.
 
-        A claimed delivery is due again when its lease ends, so none is lost with the process that claimed it.
+        A claimed delivery is due again when its lease ends, even if the process that claimed it has died.
         """
 
     async def settle_delivery(self, claimed: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
@@ -340,7 +340,7 @@ class Subscription(Protocol):
         """Wait for a hint for up to `timeout` seconds. Return whether there was a hint since the last call."""
 
     def on_hint(self, call: Callable[[], None]) -> None:
-        """Call `call` at each hint from now on, instead of waking `wait`. `call` may not subscribe or unsubscribe."""
+        """Run `call` at each hint from now on, instead of waking `wait`. `call` may not subscribe or unsubscribe."""
 
 
 class Notifier(Protocol):

@@ -41,7 +41,7 @@ class ClaimWrites(Writes):
     """Claims messages, in transactions of its own."""
 
     def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
-        """Carry out `AttemptStore.claim`."""
+        """Implement `AttemptStore.claim`."""
         taking = step(
             "claim", agents=sorted(set(agents)), limit=limit, worker_id=worker_id,
             lease_milliseconds=int(lease_seconds * 1000), now=self.clock.now(),

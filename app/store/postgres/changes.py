@@ -19,9 +19,10 @@ from .session import Rows, Session, Step, step
 
 
 class Writes(PostgresReads):
-    """The base class of all writers. A writer opens its own transactions; `touched` has the topics to hint afterwards.
+    """The base class of all writers. A writer opens its own transactions.
 
-    Locks are taken in one order: threads before messages, each sorted by key.
+    `touched` has the topics of the hints to send afterwards. Locks are taken in one order: threads before messages,
+    each sorted by key.
     """
 
     def __init__(self, session: Session, clock: Clock) -> None:
@@ -155,7 +156,10 @@ class Changes(Writes):
     """Makes the steps of state changes, which the caller runs together."""
 
     def end(self, ended: Sequence[Ended], now: int, *, raise_fence: bool = False, crashed: int = 0) -> list[Step]:
-        """Return the steps that end messages: set states, add events and deliveries, promote the next of threads."""
+        """Return the steps that end messages.
+
+        They set states, add events and deliveries, and promote the next message of each thread.
+        """
         if not ended:
             return []
         for locked, _, _ in ended:
@@ -202,7 +206,10 @@ class Changes(Writes):
         ]
 
     def put_back(self, back: Sequence[PutBack], logs: Logs, now: int, *, crashed: int = 0) -> list[Step]:
-        """Return the steps that put messages back as heads of their threads. `retry` events say what to discard."""
+        """Return the steps that put messages back as heads of their threads.
+
+        A `retry` event tells readers which events to discard.
+        """
         if not back:
             return []
         self.touched |= {READY, MOVED}

@@ -24,7 +24,7 @@ Refusal = Callable[[str, str], AgentQueueError]
 
 
 class ControlWrites(Placing, Keyed, ControlChanges):
-    """Carries out the methods of `ControlStore`, each in a transaction of its own."""
+    """Implements `ControlStore`, each in a transaction of its own."""
 
     @override
     def cancel(self, tenant: str, message_id: str, running: bool) -> Message:
@@ -63,7 +63,7 @@ class ControlWrites(Placing, Keyed, ControlChanges):
             return self.message(tenant, message_id)
 
     def _settle(self, tenant: str, locked: Locked, below: int) -> None:
-        """Settle the messages with thread numbers below `below` in the thread of `locked`, which must be locked."""
+        """Settle the ranks of messages with thread numbers below `below`. The thread of `locked` must be locked."""
         assert locked.thread_id is not None, "only threads inherit"
         left = self._settle_part(Unsettled(tenant, locked.thread_id, below))
         if left is not None:

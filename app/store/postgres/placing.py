@@ -45,7 +45,7 @@ class Placing(Changes):
     def place(self, new_messages: Sequence[NewMessage], now: int) -> list[Placed]:
         """Lock the threads, and place the messages at their tails. Return the places in order.
 
-        A message inherits from those behind it in `new_messages`.
+        A message inherits the rank of a later message of its thread, if that rank is better.
         """
         threads: dict[ThreadKey, list[NewMessage]] = {}
         for new in new_messages:
@@ -83,7 +83,7 @@ class Placing(Changes):
     ) -> dict[ThreadKey, tuple[int, int]]:
         """Lock the threads and reserve thread numbers. Return (last number, unfinished messages) of each.
 
-        Both include the new messages. With `only_lock`, none are reserved.
+        Both values include the new messages. With `only_lock`, no numbers are reserved.
         """
         if not threads:
             return {}

@@ -56,7 +56,7 @@ class Session:
         self._backend: tuple[Any, ...] = ()
         self._closing = threading.Event()
         self.touched: set[str] = set()
-        """Topics to hint after the transaction."""
+        """Topics of the hints to send after the transaction."""
 
     @property
     def connected(self) -> bool:

@@ -14,7 +14,7 @@ from .session import step
 
 
 class UpkeepWrites(Changes, UpkeepChanges):
-    """Carries out one part of a duty. Every process may do so, since the statements check each message again."""
+    """Implements one part of each duty. Every process may run it, since the statements check each message again."""
 
     @override
     def read_clock(self, clock: SteadyClock) -> None:

@@ -38,9 +38,9 @@ class WatchedSocket:
                 self._waiting = False
 
     def check(self) -> None:
-        """Count a check, and shut the socket down after EXCHANGE_SECONDS of them.
+        """Count a check. Shut the socket down if the checks during one exchange add up to EXCHANGE_SECONDS.
 
-        Time itself is not measured: a process that was itself stopped finds its answer waiting when it goes on.
+        Elapsed time would include a suspension of this process, after which the answer is already waiting.
         """
         with self._lock:
             self._checks += 1

@@ -1,1 +1,1 @@
-"""The store on Redis 6.2 or newer, or Valkey: one Lua script for each verb."""
+"""The store on Redis 6.2 or newer, or Valkey: one Lua script for each method."""

@@ -1,8 +1,8 @@
 """Pipelines of commands: the operations that gather while one batch runs are the next batch.
 
 There is no timer, so a lone caller waits for nobody. Each operation is atomic. Neighbouring operations of one writing
-script are one call, because starting such a script takes half of its time. A task of the pipeline's own talks to the
-server. A cancelled caller therefore leaves no unread reply to the next one.
+script are one call, because starting such a script takes half of its time. Only a task of the pipeline talks to the
+server. A cancelled caller therefore leaves no unread reply behind.
 
 When a connection breaks, the server may have done an operation without a reply, or not. The pipeline sends such
 operations once more, unchanged, on a new connection. `lua/shared/once.lua` repeats the reply of operations that were

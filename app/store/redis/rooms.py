@@ -17,7 +17,7 @@ MAX_CORRECTIONS = 5
 class RedisRooms:
     """The base class of the rooms, one for each port. A method runs the script of its name.
 
-    `topics` returns the topics to hint at after the reply.
+    `topics` returns the topics of the hints to send after a reply.
     """
 
     def __init__(self, writes: WritePipeline, reads: CommandPipeline, ranks: RankPolicy, clock: Clock) -> None:
@@ -32,7 +32,7 @@ class RedisRooms:
         return self._clock.now()
 
     async def _settle(self, left: Sequence[tuple[str, str, int]], messages: Sequence[Message]) -> None:
-        """Settle the messages that a script has left out in the threads of `messages`."""
+        """Settle the ranks that a script left out, for the threads of `messages`."""
         await self._settling.complete(deque(map(Unsettled._make, left)), messages)
 
     async def _settle_part(self, place: Unsettled) -> Unsettled | None:

@@ -39,7 +39,7 @@ def _template(event: NewEvent) -> str:
 
 
 PROCESSING = _template(NewEvent.processing(_NUMBER))
-"""The event for the begin of an attempt."""
+"""The event when an attempt begins."""
 
 RESUMED = _template(NewEvent.resumed(discard_from=_NUMBER))
 """The event when an interrupted message is resumed."""
@@ -51,12 +51,15 @@ WORKER_LOST_TOO_OFTEN = f"The worker was lost {CRASHES} times while it processed
 
 
 def retry(error: str) -> str:
-    """Return the event when an attempt ends and its message is queued again."""
+    """Return the `retry` event: an attempt ends and its message is queued again."""
     return _template(NewEvent.retry(attempt=_NUMBER, error=error, next_at=_MOMENT, discard_from=_NUMBER))
 
 
 def interrupted(interrupts: str) -> str:
-    """Return the event when the agent asks a human. `interrupts` is added after the marks: its keys may be the same."""
+    """Return the `interrupted` event: the agent asks a human.
+
+    `interrupts` is added after the marks, since it may have the same keys.
+    """
     template = _template(NewEvent.interrupted(attempt=_NUMBER, interrupts="[]", expires_at=_MOMENT))
     return template.replace('"interrupts": []', f'"interrupts": {json.dumps(json.loads(interrupts))}')
 

@@ -23,24 +23,24 @@ READ_AT_ONCE = 250
 
 
 class ControlChanges(Protocol):
-    """Carries out the methods of `ControlStore` inside a transaction."""
+    """Implements `ControlStore` inside a transaction."""
 
     unsettled: deque[Unsettled]
 
     def cancel(self, tenant: str, message_id: str, running: bool) -> Message:
-        """Carry out `ControlStore.cancel`."""
+        """Implement `ControlStore.cancel`."""
 
     def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
-        """Carry out `ControlStore.reprioritize`."""
+        """Implement `ControlStore.reprioritize`."""
 
     def resume(self, tenant: str, message_id: str, fence: int, value: str, key: RequestKey | None) -> Accepted:
-        """Carry out `ControlStore.resume`."""
+        """Implement `ControlStore.resume`."""
 
     def requeue(self, tenant: str, message_ids: Sequence[str], given: Mapping[str, Message]) -> list[Message]:
-        """Carry out `ControlStore.requeue`, without positions. `given` has the messages by id, as they were before."""
+        """Implement `ControlStore.requeue`, without positions. `given` has the messages by id, as they were before."""
 
     def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
-        """Carry out `ControlStore.purge`."""
+        """Implement `ControlStore.purge`."""
 
     def clear(
         self, threads: Sequence[ThreadKey], count: int, max_queued: int, key: RequestKey | None
@@ -52,14 +52,14 @@ class ControlChanges(Protocol):
         """
 
     def settle(self, place: Unsettled) -> Unsettled | None:
-        """Settle up to SETTLED_AT_ONCE messages. Return where to continue, None if the rest needs no change."""
+        """Settle the ranks of up to SETTLED_AT_ONCE messages. Return where to continue, None if the rest is right."""
 
     def pause(self, paused: bool) -> None:
-        """Carry out `ControlStore.pause`."""
+        """Implement `ControlStore.pause`."""
 
 
 class SqlControl(SqlRooms, ControlStore):
-    """Implements `ControlStore` for both SQL stores. Requeue and purge may run on a thread of their own."""
+    """Implements `ControlStore` for both SQL stores. Requeue and purge may have a GroupCommitThread of their own."""
 
     _control_thread: GroupCommitThread
     _control: ControlChanges

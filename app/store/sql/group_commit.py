@@ -2,7 +2,7 @@
 
 While the thread writes a batch, the next batch gathers. There is no timer, so a lone caller never waits. The operations
 of one turn of the event loop go to the thread together, and their results come back together. Waking a thread costs
-more than the storage (reference figures: 1,200 commits/s one by one, 12,000 rows/s in batches of 64 callers).
+more than storing a row (reference figures: 1,200 commits/s one by one, 12,000 rows/s in batches of 64 callers).
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Reads messages, threads and totals. Lists have a thread of their own, so that a long list delays no single read."""
+"""Reads messages, threads and totals. Lists have a GroupCommitThread of their own and do not delay single reads."""
 
 from collections.abc import Sequence
 

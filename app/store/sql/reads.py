@@ -67,11 +67,11 @@ class Reads(ABC):
         return [self.rows(query, **values) for query, values in queries]
 
     def queue_id(self) -> str:
-        """Answer `Store.queue_id`."""
+        """Implement `Store.queue_id`."""
         return str(self.value("queue_id"))
 
     def message(self, tenant: str, message_id: str) -> Message:
-        """Answer `QueryStore.get`."""
+        """Implement `QueryStore.get`."""
         row = self.row("get_message", id=message_id, tenant=tenant)
         if row is None:
             raise MessageNotFound(message_id)
@@ -119,7 +119,7 @@ class Reads(ABC):
         return int(before + (level - 1 - after if after < most else level // 2))
 
     def _with_positions(self, messages: Sequence[Message]) -> list[Message]:
-        """Return the messages with their positions. They are counted together: each end of a level is read once."""
+        """Return the messages with their positions. These are counted together: each end of a level is read once."""
         queued = [each.number for each in messages if each.state is _QUEUED]
         if not queued:
             return list(messages)
@@ -155,7 +155,7 @@ class Reads(ABC):
     def newest_positions(self, places: Sequence[tuple[int | None, int]]) -> list[int | None]:
         """Return how many messages wait before each place (rank, number), None for a place without a rank.
 
-        Meant for new messages, which are at the end of their level: that end is read once.
+        Meant for new messages: they are at the end of their level, which is read once.
         """
         ranked = [(rank, number) for rank, number in places if rank is not None]
         if not ranked:
@@ -185,7 +185,7 @@ class Reads(ABC):
         return [None if rank is None else found[rank, number] for rank, number in places]
 
     def summary(self, tenant: str, limit: int) -> QueueSummary:
-        """Answer `QueryStore.summary`."""
+        """Implement `QueryStore.summary`."""
         totals = dict.fromkeys(MessageState, 0)
         for state, count in self.each("tallies", tenant=tenant):
             totals[MessageState(state)] = count
@@ -258,19 +258,19 @@ class Reads(ABC):
         return _found(messages, part, None if below is None else below + 1)
 
     def head(self, tenant: str, thread_id: str) -> Message | None:
-        """Answer `QueryStore.get_head`."""
+        """Implement `QueryStore.get_head`."""
         row = self.row("get_head", tenant=tenant, thread_id=thread_id)
         return None if row is None else to_message(row)
 
     def attempts(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
-        """Answer `QueryStore.list_attempts`."""
+        """Implement `QueryStore.list_attempts`."""
         found: dict[str, list[FailedAttempt]] = {message_id: [] for message_id in message_ids}
         for message_id, *attempt in self.each("list_attempts", tenant=tenant, ids=json.dumps(list(message_ids))):
             found[message_id].append(to_failed_attempt(attempt))
         return found
 
     def dead_letter_groups(self, tenant: str, limit: int) -> list[DeadLetterGroup]:
-        """Answer `QueryStore.group_dead_letters`."""
+        """Implement `QueryStore.group_dead_letters`."""
         return [
             DeadLetterGroup(
                 fingerprint=fingerprint,
@@ -286,11 +286,11 @@ class Reads(ABC):
         ]
 
     def deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
-        """Answer `WebhookStore.list_deliveries`."""
+        """Implement `WebhookStore.list_deliveries`."""
         return [to_delivery(row) for row in self.each("list_deliveries", tenant=tenant, message_id=message_id)]
 
     def delivery_records(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
-        """Answer `WebhookStore.find_deliveries`."""
+        """Implement `WebhookStore.find_deliveries`."""
         created_at, delivery_id = page.cursor or (2**62, "")
         values = {
             "tenant": tenant,
@@ -307,7 +307,7 @@ class Reads(ABC):
         return list(map(to_delivery_record, rows))
 
     def throughput(self) -> Throughput:
-        """Answer `QueryStore.throughput`."""
+        """Implement `QueryStore.throughput`."""
         paused, groups, running, run_ms = self.rows("throughput", limit=THROUGHPUT_MESSAGES)[0]
         slots_of_groups: list[tuple[int, str]] = json.loads(groups)
         by_agents = dict(self.rows("count_running_by_agents")) if len({text for _, text in slots_of_groups}) > 1 else {}
@@ -320,7 +320,7 @@ class Reads(ABC):
         )
 
     def threads(self, tenant: str, page: Page) -> list[Thread]:
-        """Answer `QueryStore.list_threads`."""
+        """Implement `QueryStore.list_threads`."""
         last_activity, thread_id = page.cursor or (2**62, "")
         rows = self.each(
             "list_threads", tenant=tenant, last_activity=last_activity, thread_id=thread_id, limit=page.limit
@@ -328,20 +328,20 @@ class Reads(ABC):
         return [to_thread(row) for row in rows]
 
     def thread(self, tenant: str, thread_id: str) -> Thread:
-        """Answer `QueryStore.get_thread`."""
+        """Implement `QueryStore.get_thread`."""
         row = self.row("get_thread", tenant=tenant, thread_id=thread_id)
         if row is None:
             raise ThreadNotFound(thread_id)
         return to_thread(row)
 
     def thread_messages(self, tenant: str, thread_id: str, after: int, limit: int) -> list[Message]:
-        """Answer `QueryStore.list_thread_messages`."""
+        """Implement `QueryStore.list_thread_messages`."""
         self.thread(tenant, thread_id)
         found = self._page("list_thread_messages", tenant=tenant, thread_id=thread_id, after=after, limit=limit)
         return self._with_positions(found)
 
     def read_log(self, tenant: str, message_id: str, after: int, limit: int) -> EventPage:
-        """Answer `EventLog.read`."""
+        """Implement `EventLog.read`."""
         found = self.find_log(tenant, message_id, after, limit)
         if found is None:
             raise MessageNotFound(message_id)
@@ -367,7 +367,7 @@ class Reads(ABC):
         return state, first, last, self.each("read_events", message=message, after=after, limit=limit)
 
     def workers(self) -> list[Worker]:
-        """Answer `WorkerStore.list_workers`."""
+        """Implement `WorkerStore.list_workers`."""
         return [
             Worker(
                 id=name,
@@ -389,6 +389,6 @@ def _source_of(chosen: MessageFilter) -> str:
 
 
 def _found(messages: list[Message], part: ScanPart, before: int | None) -> PartResult:
-    """Return the result of a part. If `limit` or `length` cut it, the next part continues after its last message."""
+    """Return the result of a part. If it reached `limit` or `length`, the next part begins after its last message."""
     cut = len(messages) >= part.limit or text_length(messages) >= part.length
     return PartResult(messages, messages[-1].number if cut and messages else before)

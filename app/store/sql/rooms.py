@@ -22,7 +22,7 @@ class SharedDuties(Protocol):
 
 
 class SqlRooms:
-    """The base class of the rooms, one for each port. One thread may serve several rooms."""
+    """The base class of the rooms, one for each port. Several rooms may use one GroupCommitThread."""
 
     _clock: Clock
     _read_thread: GroupCommitThread

@@ -17,7 +17,7 @@ PRUNED_AT_ONCE = 50
 
 
 class UpkeepChanges(SharedDuties, Protocol):
-    """Carries out one part of a duty, inside a transaction."""
+    """Implements one part of each duty, inside a transaction."""
 
     def rescue(self, max_crashes: int) -> int:
         """Rescue up to RESCUED_AT_ONCE messages. Return how many."""
@@ -29,16 +29,16 @@ class UpkeepChanges(SharedDuties, Protocol):
         """Fail up to EXPIRED_AT_ONCE messages that were not answered in time. Return how many."""
 
     def prune_keys(self) -> None:
-        """Carry out `UpkeepStore.prune_keys`."""
+        """Implement `UpkeepStore.prune_keys`."""
 
     def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        """Carry out `UpkeepStore.prune_logs`. The last value is always False, since no threads are pruned."""
+        """Implement `UpkeepStore.prune_logs`. The last value is always False, since no threads are pruned."""
 
     def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        """Carry out `UpkeepStore.prune_messages` for `limit` messages and threads. The last value: are threads left?"""
+        """Implement `UpkeepStore.prune_messages` for `limit` messages and threads. The last value: are threads left?"""
 
     def prune_workers(self, silent_for_ms: int) -> None:
-        """Carry out `UpkeepStore.prune_workers`."""
+        """Implement `UpkeepStore.prune_workers`."""
 
 
 class SqlUpkeep(SqlRooms, UpkeepStore):

@@ -12,22 +12,22 @@ from .rooms import SqlRooms
 
 
 class WebhookChanges(Protocol):
-    """Changes of deliveries, inside a transaction."""
+    """Changes deliveries, inside a transaction."""
 
     def claim_deliveries(self, limit: int, lease_ms: int) -> list[Delivery]:
-        """Carry out `WebhookStore.claim_deliveries`."""
+        """Implement `WebhookStore.claim_deliveries`."""
 
     def settle_delivery(self, claimed: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None) -> bool:
-        """Carry out `WebhookStore.settle_delivery`."""
+        """Implement `WebhookStore.settle_delivery`."""
 
     def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
-        """Carry out `WebhookStore.replay_delivery`."""
+        """Implement `WebhookStore.replay_delivery`."""
 
 
 def settlement(claimed: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None, now: int) -> dict[str, Any]:
     """Return the values of the query `settle_delivery`.
 
-    They identify the claim by its tries and its time. The tries are not enough, since a replay resets them.
+    The values identify the claim by its tries and its time, since a replay resets the tries.
     """
     assert claimed.next_at is not None, "it was claimed"
     ended = DeliveryState.DELIVERED if attempt.error is None else DeliveryState.FAILED

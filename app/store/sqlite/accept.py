@@ -25,7 +25,7 @@ class AcceptWrites(Keyed):
         key: RequestKey | None,
         cleared: Mapping[ThreadKey, Sequence[str]],
     ) -> Accepted:
-        """Carry out `AcceptStore.add`. `cleared` has the ids already cancelled for these messages, by thread."""
+        """Implement `AcceptStore.add`. `cleared` has the ids already cancelled for these messages, by thread."""
         now = self._now()
         if key is not None and (known := self._receipts_of(key, now)) is not None:
             return Accepted([accepted(each, receipt) for each, receipt in zip(new, known, strict=True)], replayed=True)

@@ -22,7 +22,7 @@ class AttemptWrites(Changes):
     """Claims messages and ends attempts, inside a transaction."""
 
     def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
-        """Carry out `AttemptStore.claim`."""
+        """Implement `AttemptStore.claim`."""
         if self.execute("is_paused").get:
             return []
         found: list[tuple[int, int]] = []
@@ -54,7 +54,7 @@ class AttemptWrites(Changes):
         return [Claim(Lease(each.id, each.fence, each.attempt, worker_id), each) for each in messages]
 
     def finish(self, lease: Lease, outcome: Outcome) -> None:
-        """Carry out `AttemptStore.finish`."""
+        """Implement `AttemptStore.finish`."""
         if isinstance(outcome, Completed) and self._complete(lease, outcome):
             return
         found = self.row("find_leased", id=lease.message_id, fence=lease.fence)

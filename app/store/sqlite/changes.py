@@ -33,7 +33,7 @@ class Writing:
     ranks: RankPolicy
     clock: Clock
     touched: set[str] = field(default_factory=set)
-    """Topics to hint after the commit."""
+    """Topics of the hints to send after the commit."""
 
 
 class Changes(SqliteReads):
@@ -116,7 +116,7 @@ class Changes(SqliteReads):
     def _put_back(
         self, number: int, now: int, run_at: int, *, attempt: int, error: str, refunded: int = 0, crashed: int = 0
     ) -> None:
-        """Put a message back as the head of its thread. A `retry` event says which events to discard."""
+        """Put a message back as the head of its thread. A `retry` event tells readers which events to discard."""
         discard_from = self.execute("attempt_start", message=number).get
         self.execute("put_back", number=number, now=now, run_at=run_at, refunded=refunded, crashed=crashed)
         retry = NewEvent.retry(attempt=attempt, error=error, next_at=to_datetime(run_at), discard_from=discard_from)
@@ -131,7 +131,7 @@ class Changes(SqliteReads):
         )  # fmt: skip
 
     def _cancel(self, message: Message, now: int, *, running: bool) -> None:
-        """Carry out `ControlStore.cancel`."""
+        """Implement `ControlStore.cancel`."""
         match message.state:
             case MessageState.QUEUED:
                 self._cancel_queued(message, now)
@@ -163,14 +163,14 @@ class Changes(SqliteReads):
             self.unsettled.append(Unsettled(tenant, thread_id, below))
 
     def _settle(self, message: Message, below: int) -> None:
-        """Settle the messages with thread numbers below `below` in the thread of `message`."""
+        """Settle the ranks of messages with thread numbers below `below` in the thread of `message`."""
         assert message.thread_id is not None, "only threads inherit"
         left = self.settle(Unsettled(message.tenant, message.thread_id, below))
         if left is not None:
             self.unsettled.append(left)
 
     def settle(self, place: Unsettled) -> Unsettled | None:
-        """Settle up to SETTLED_AT_ONCE messages. Return where to continue, None if the rest needs no change."""
+        """Settle the ranks of up to SETTLED_AT_ONCE messages. Return where to continue, None if the rest is right."""
         thread: dict[str, Any] = {"tenant": place.tenant, "thread_id": place.thread_id}
         inherited = self.value("inherited_from", **thread, below=place.below)
         last: int | None = self.value("nth_before", **thread, below=place.below, limit=SETTLED_AT_ONCE)

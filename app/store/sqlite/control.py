@@ -43,7 +43,7 @@ class Placed(NamedTuple):
 
 
 class ControlWrites(Keyed, ControlChanges):
-    """Carries out the methods of `ControlStore`, inside a transaction."""
+    """Implements `ControlStore`, inside a transaction."""
 
     @override
     def cancel(self, tenant: str, message_id: str, running: bool) -> Message:

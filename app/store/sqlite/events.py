@@ -18,7 +18,7 @@ class EventWrites(Changes):
     """Appends to logs, inside a transaction."""
 
     def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
-        """Carry out `EventLog.append`."""
+        """Implement `EventLog.append`."""
         found = self.row("find_leased", id=lease.message_id, fence=lease.fence)
         if found is None:
             raise LeaseLost(lease.message_id, lease.fence)

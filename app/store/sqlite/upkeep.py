@@ -12,7 +12,7 @@ from .changes import Changes
 
 
 class UpkeepWrites(Changes, UpkeepChanges):
-    """Carries out one part of a duty, inside a transaction."""
+    """Implements one part of each duty, inside a transaction."""
 
     @override
     def rescue(self, max_crashes: int) -> int:

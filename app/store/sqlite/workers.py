@@ -21,7 +21,7 @@ class WorkerWrites(Changes):
     """Stores heartbeats, inside a transaction."""
 
     def beat(self, worker: Worker, leases: Collection[Lease], lease_seconds: float) -> Beat:
-        """Carry out `LeaseRenewer.beat`."""
+        """Implement `LeaseRenewer.beat`."""
         now = self._now()
         self.execute(
             "beat_worker", id=worker.id, host=worker.host, pid=worker.pid, slots=worker.slots,
@@ -34,7 +34,7 @@ class WorkerWrites(Changes):
         return Beat({message_id: fence for message_id, fence, _ in held}, cancelled)
 
     def remove_worker(self, worker_id: str) -> None:
-        """Carry out `LeaseRenewer.stop`."""
+        """Implement `LeaseRenewer.stop`."""
         self.execute("remove_worker", id=worker_id)
 
 
