@@ -39,15 +39,15 @@ class Settling:
         self._settle = settle
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def complete(self, left: deque[Unsettled], messages: Sequence[Message]) -> None:
-        """Take the threads of `messages` out of `left` and settle them, even if the caller is cancelled."""
-        if not left:
+    async def complete(self, unsettled: deque[Unsettled], messages: Sequence[Message]) -> None:
+        """Take the threads of `messages` out of `unsettled` and settle them, even if the caller is cancelled."""
+        if not unsettled:
             return
         threads = {(message.tenant, message.thread_id) for message in messages}
         own: deque[Unsettled] = deque()
-        for _ in range(len(left)):
-            place = left.popleft()  # no other task runs meanwhile; a thread only appends
-            (own if (place.tenant, place.thread_id) in threads else left).append(place)
+        for _ in range(len(unsettled)):
+            place = unsettled.popleft()  # no other task runs meanwhile; a thread only appends
+            (own if (place.tenant, place.thread_id) in threads else unsettled).append(place)
         if not own:
             return
         task = asyncio.create_task(self._work(own), name="ranks of a long thread")
@@ -55,9 +55,9 @@ class Settling:
         task.add_done_callback(self._tasks.discard)
         await asyncio.shield(task)
 
-    async def _work(self, left: deque[Unsettled]) -> None:
-        while left:
-            place: Unsettled | None = left.popleft()
+    async def _work(self, unsettled: deque[Unsettled]) -> None:
+        while unsettled:
+            place: Unsettled | None = unsettled.popleft()
             try:
                 while place is not None:
                     place = await self._settle(place)
@@ -116,14 +116,14 @@ async def prune(
 ) -> tuple[int, list[str]]:
     """Prune up to `limit` messages, `part` at a time. Return how many, and the memory keys to drop.
 
-    `work` takes the size of a part. It returns the number of pruned messages, memory keys, and whether more is left.
+    `work` takes the size of a part. It returns the number of pruned messages, memory keys, and whether more can be pruned.
     """
     done, dropped = 0, []
     while done < limit:
         size = min(part, limit - done)
-        count, keys, left = await work(size)
+        count, keys, more = await work(size)
         done += count
         dropped += keys
-        if count < size and not left:
+        if count < size and not more:
             break
     return done, dropped

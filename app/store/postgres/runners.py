@@ -47,7 +47,7 @@ class Runner(BatchRunner, ABC):
         return [Result(each.future, None, error) for each in asked] + (self.run_all(rest) if rest else [])
 
     def run_all(self, batch: list[Operation]) -> list[Result]:
-        """Run a batch. If it fails and the store is not away, run its operations one by one to find the faulty ones."""
+        """Run a batch. If it fails on an available store, run its operations one by one: only faulty ones then fail."""
         try:
             values = self.together([operation.work for operation in batch])
         except Exception as error:  # noqa: BLE001  the callers get it

@@ -1,6 +1,6 @@
 """Pipelines of commands: the operations that gather while one batch runs are the next batch.
 
-There is no timer, so a lone caller waits for nobody. Each operation is atomic. Neighbouring operations of one writing
+There is no timer, so a lone caller never waits. Each operation is atomic. Neighbouring operations of one writing
 script are one call, because starting such a script takes half of its time. Only a task of the pipeline talks to the
 server. A cancelled caller therefore leaves no unread reply behind.
 
@@ -87,7 +87,7 @@ class CommandPipeline:
         """Run a script. The future gets its reply or its error."""
         if self._closed or self._task is None:
             raise StoreUnavailable("The store is closed.")
-        packed = pack_arguments(arguments)  # an error raises here and harms no other operation
+        packed = pack_arguments(arguments)  # raises here, so that it fails no other operation
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._gathering.append(Operation(self._scripts[script], len(arguments), packed, topics, future))
         self._wanted.set()
@@ -112,7 +112,7 @@ class CommandPipeline:
         return False
 
     def prologue(self) -> list[bytes]:
-        """Return the commands to send before the operations. Nobody waits for their replies."""
+        """Return the commands to send before the operations. Their replies are ignored."""
         return []
 
     def calls(self, batch: list[Operation]) -> list[list[Operation]]:

@@ -87,7 +87,7 @@ def is_of_replica(error: object) -> bool:
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:
-    """Return the error of a server that is away."""
+    """Return the error for a server that cannot be reached."""
     return StoreUnavailable(f"{_AWAY}: {error}")
 
 

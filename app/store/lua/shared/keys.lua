@@ -22,7 +22,7 @@ local function of_tenant(kind, tenant) return prefix .. 'tenant:' .. kind .. ':'
 
 local function deliveries_of_kind(tenant, state, event) return of_tenant('deliveries:' .. state .. ':' .. event, tenant) end
 
--- The length in front tells (a, b:c) from (a:b, c).
+-- The length in front distinguishes (a, b:c) and (a:b, c).
 local function scope(tenant, thread) return #tenant .. ':' .. tenant .. ':' .. thread end
 local function thread_key(tenant, thread) return prefix .. 'thread:' .. scope(tenant, thread) end
 local function thread_queue_key(tenant, thread) return prefix .. 'thread_queue:' .. scope(tenant, thread) end

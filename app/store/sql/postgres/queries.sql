@@ -1,4 +1,4 @@
--- Named queries, read by `app.store.sql.named_sql`. {name} stands for the text of the entry with that name.
+-- Named queries, read by `app.store.sql.named_sql`. {name} is replaced by the text of the entry `name`.
 --
 -- Lock order: request keys, then threads, then messages, each sorted by key. This order rules out deadlocks. For a message
 -- that is queued but not ready, the lock of its thread is enough.

@@ -1,4 +1,4 @@
--- Named queries, read by `app.store.sql.named_sql`. {name} stands for the text of the entry with that name.
+-- Named queries, read by `app.store.sql.named_sql`. {name} is replaced by the text of the entry `name`.
 
 -- name: queue_id
 SELECT id FROM queue
