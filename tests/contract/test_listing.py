@@ -351,7 +351,7 @@ async def test_every_filter_finds_all_that_fits_whatever_a_look_takes(
     monkeypatch.setattr(scanning, "FIRST_WINDOW", window)
     monkeypatch.setattr(scanning, "LARGEST_WINDOW", window)
     monkeypatch.setattr(redis_queries, "SCAN_LENGTH", window)
-    monkeypatch.setattr(reads, "FEW", few)
+    monkeypatch.setattr(reads, "FEW_UNFINISHED", few)
     await mixed(store)
     everything = await paged(store, EVERYTHING, 100)
     numbers = [message.number for message in everything]
