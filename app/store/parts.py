@@ -116,7 +116,7 @@ async def prune(
 ) -> tuple[int, list[str]]:
     """Prune up to `limit` messages, `part` at a time. Return how many, and the memory keys to drop.
 
-    `work` takes the size of a part. It returns how many it pruned, memory keys, and whether there are more.
+    `work` takes the size of a part. It returns how many it pruned, memory keys, and whether more remain.
     """
     done, dropped = 0, []
     while done < limit:

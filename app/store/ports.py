@@ -82,13 +82,13 @@ class AcceptStore(Protocol):
         """
 
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
-        """Store messages as queued, each at the tail of its thread, in the order of `new`; all of them or none.
+        """Store messages as queued, each at the tail of its thread, in the order of `new`; all or none.
 
         The transaction also takes the next number of each thread. A thread is therefore in the order in which its
         messages were accepted. Messages ahead in the thread inherit a better rank (tests/contract/test_order.py). A
-        message with a `run_at` or a delay does not become ready before that time, even as the head of its thread.
-        Returns the messages with their queue positions, None for a delayed message. Raises QueueFull if more than
-        `max_queued` messages would then be queued. Messages that the new messages would cancel count as queued.
+        message with a `run_at` or a delay becomes ready only after that time, even as the head of its thread. Returns
+        the messages with their queue positions, None for a delayed message. Raises QueueFull if more than `max_queued`
+        messages would then be queued. Messages that the new messages would cancel count as queued.
 
         If the same `key` came within the last KEY_SECONDS, nothing is stored. The earlier answer is returned, with its
         messages as they were accepted. Raises KeyReused if the key came with another fingerprint
@@ -277,9 +277,9 @@ class UpkeepStore(Protocol):
 class WebhookStore(Protocol):
     """Stores deliveries. A delivery brings an event of a message to its webhook.
 
-    When a message with a `webhook_url` ends, the same transaction adds a delivery with the id `{message id}.{number}`,
-    if its `webhook_events` name that state. An interrupt adds a delivery with the id `{message id}.{number}.{event
-    id}`. Deliveries are deleted with their message (tests/contract/test_deliveries.py).
+    When a message enters a state in its `webhook_events`, the same transaction adds a delivery. Its id is `{message
+    id}.{number}` for a terminal state, and `{message id}.{number}.{event id}` for an interrupt. Deliveries are deleted
+    with their message (tests/contract/test_deliveries.py).
     """
 
     async def claim_deliveries(self, limit: int, *, lease_seconds: float) -> list[Delivery]:
@@ -316,7 +316,7 @@ class LeaseRenewer(Protocol):
         """Record a heartbeat of the worker and extend these leases, in one transaction.
 
         A lease that is missing in `Beat.held` is lost. A lease that ran out is not revived. A lease of the worker that
-        is missing in `leases` runs out, so that no message is held for a run that does not exist.
+        is missing in `leases` runs out. No message is therefore held for a run that does not exist.
         """
 
     def stop(self, worker_id: str) -> None:

@@ -8,7 +8,7 @@
 
 local threads = of_tenant('threads', ARGV[1])
 
--- Return the index of the first thread behind the cursor. The thread of the cursor may have moved, so a binary search
+-- Return the index of the first thread behind the cursor. The thread of the cursor may have moved. A binary search
 -- finds its place among threads with the same last activity.
 local function place_behind(activity, name)
     local low = redis.call('ZCOUNT', threads, '(' .. activity, '+inf')

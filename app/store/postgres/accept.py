@@ -72,7 +72,7 @@ class AcceptWrites(Placing, Keyed):
     """Adds messages, in transactions of its own."""
 
     def add(self, given: Sequence[Add]) -> list[Accepted | BaseException]:
-        """Add the messages of all callers in one transaction. Return an answer or an error for each one, in order."""
+        """Add the messages of all callers in one transaction. Return each caller's answer or error, in order."""
         with self.transaction(step("count_queued")) as (now, [[(queued,)]]):
             known = self.enter_keys([add.key for add in given if add.key is not None], now)
             results: list[Accepted | BaseException] = []
@@ -134,9 +134,9 @@ class AcceptWrites(Placing, Keyed):
     def _store_in_turn(
         self, new: Sequence[NewMessage], cleared: dict[ThreadKey, Sequence[str]], now: int
     ) -> list[Stored]:
-        """Store messages one after the other, when some cancel others of their threads or may be refused.
+        """Store messages one by one, when `if_busy` of some depends on the messages before them.
 
-        All threads are locked before any message, which rules out a deadlock.
+        All threads are locked before any message. This order rules out a deadlock.
         """
         threads: dict[ThreadKey, list[NewMessage]] = {}
         for each in new:

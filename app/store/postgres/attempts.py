@@ -31,7 +31,7 @@ ENDINGS = (Completed, Failed, Cancelled)
 
 
 class Finish(NamedTuple):
-    """The outcome of one attempt, from one caller."""
+    """The outcome of one attempt."""
 
     lease: Lease
     outcome: Outcome

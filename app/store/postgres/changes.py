@@ -128,7 +128,7 @@ class FailedNow(NamedTuple):
 
 
 class NewDelivery(NamedTuple):
-    """A new state of a message with its event: a delivery, if the webhook wants this state."""
+    """A delivery to add for a message that enters `state`, if its webhook wants this state."""
 
     delivery_id: str
     locked: Locked

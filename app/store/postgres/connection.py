@@ -115,7 +115,7 @@ def mapped_errors() -> Iterator[None]:
 
 
 def error_text(error: psycopg.Error) -> str:
-    """Return the text of an error from the server or the driver, on one line. It never contains a password."""
+    """Return the text of an error from the server or the driver, on one line. The text never contains a password."""
     return error.diag.message_primary or _on_one_line(str(error)) or type(error).__name__
 
 

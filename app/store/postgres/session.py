@@ -125,7 +125,7 @@ class Session:
 
     @contextmanager
     def statement(self) -> Iterator[None]:
-        """Connect, and run statements without a transaction. Drops the connection if it is lost."""
+        """Connect, and run statements without a transaction. Drops a lost connection."""
         self.open()
         try:
             with mapped_errors():
@@ -179,7 +179,7 @@ class Session:
         end()
 
     def _roll_back(self) -> None:
-        """Roll back. Drop the connection if that fails."""
+        """Roll back. Drop the connection if the rollback fails."""
         if self._connection is None:
             return
         connection, watched = self._connected

@@ -15,7 +15,7 @@ class SharedDuties(Protocol):
     """The duties that rooms beside `SqlUpkeep` also call."""
 
     def read_clock(self, clock: SteadyClock) -> None:
-        """Compare the clock with the reference that all processes share, and store its new state if it has one."""
+        """Compare the clock with the reference that all processes share, and store the clock's new state, if any."""
 
     def delete_dropped_events(self, limit: int) -> int:
         """Delete up to `limit` events of dropped logs. Return how many."""

@@ -129,7 +129,7 @@ def transaction(connection: apsw.Connection, mode: str) -> Iterator[None]:
 class Beats:
     """Lets heartbeats of this process write before the next batch of its writer.
 
-    SQLite's write lock has no queue: a writer that begins its next transaction at once can delay a heartbeat for a
+    SQLite's write lock has no queue. A writer that begins its next transaction at once can delay a heartbeat for a
     second.
     """
 

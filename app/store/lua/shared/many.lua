@@ -1,4 +1,4 @@
--- Run a command with these first arguments and a list, a thousand items at a time, since `unpack` has a limit.
+-- Run a command with these first arguments and a thousand items of a list at a time: `unpack` has a limit.
 local function by_thousands(list, ...)
     local first = {...}
     local count = #first

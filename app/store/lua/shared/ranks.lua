@@ -48,8 +48,8 @@ local function lift(tenant, thread, rank)
     if changed then rerank_head(queue) end
 end
 
--- Settle a thread: compute the ranks of messages below this thread number again, from their base ranks and the rank of the
--- next message.
+-- Settle a thread: compute again the ranks of messages below this thread number. They depend on the base ranks and on the
+-- rank of the next message.
 local function settle(tenant, thread, below)
     local queue = thread_queue_key(tenant, thread)
     local place = redis.call('ZCOUNT', queue, '-inf', '(' .. string.format('%.0f', below))

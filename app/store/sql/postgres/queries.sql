@@ -10,7 +10,7 @@ octet_length(content) + coalesce(octet_length(result), 0) + coalesce(octet_lengt
 (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 
 -- name: next_fence
--- At least the clock: a failover may restore a row to an earlier state, and it must not give the same fence twice.
+-- At least the clock: a row that a failover restored to an earlier state must not give the same fence twice.
 greatest(fence + 1, %(now)s * 1000 + mod(extract(microseconds FROM clock_timestamp())::bigint, 1000))
 
 -- name: read_clock
@@ -131,7 +131,7 @@ DELETE FROM request_keys WHERE (tenant, key) IN (
 -- name: lift_threads
 -- Priority inheritance: messages ahead in the thread get a rank at least as good. Ranks never fall along a thread.
 -- The messages to change are therefore its tail. The walk from the end stops at the first message that needs no change, or
--- at the limit, from where `settle_thread` continues.
+-- at the limit. `settle_thread` continues there.
 WITH bounds AS MATERIALIZED (  -- else the planner may walk the tail again for each message
     SELECT lift.*, coalesce((
         SELECT ahead.thread_number FROM (
@@ -211,7 +211,7 @@ ORDER BY tenant, thread_id FOR NO KEY UPDATE
 
 -- name: promote_next
 -- The threads must be locked; their heads have ended. The search begins behind the heads. Until a vacuum, the index keeps
--- entries of messages that are no longer queued, and an update that inserts where it searches cannot mark them as dead.
+-- entries of messages that are no longer queued. An update that inserts where it searches cannot mark them as dead.
 UPDATE messages SET
     readiness = CASE WHEN run_at <= %(now)s THEN 'ready' ELSE 'delayed' END,
     rank = CASE WHEN run_at <= %(now)s THEN rank END,
@@ -547,7 +547,7 @@ GROUP BY threads.tenant, threads.thread_id, running.changed_at
 
 -- name: claim
 -- With several agents, first finds how many messages of each agent to claim, so that only claimed messages are locked.
--- No message starts earlier than the change that made it ready. Another process may have dated this change, and clocks of
+-- No message starts earlier than the change that made it ready. Another process may have dated this change. Clocks of
 -- processes differ by the time of one answer from the server.
 WITH quota AS (
     SELECT agent, count(*) AS most FROM (
@@ -762,7 +762,7 @@ JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND mes
 
 -- name: beat
 -- An expired lease is not revived: the rescue takes it. A heartbeat waits for no lock. A locked row is being cancelled or
--- ended, which may take seconds for a long answer. The lease still counts as held: no rescue takes a locked row, and if the
+-- ended, which may take seconds for a long answer. The lease still counts as held, since no rescue takes a locked row. If the
 -- message does not end, the next heartbeat extends the lease.
 WITH moment AS MATERIALIZED (SELECT %(now)s::bigint AS now),
 shown AS (
@@ -916,7 +916,7 @@ SELECT {delivery_columns} FROM deliveries WHERE message_id = %(message_id)s AND 
 ORDER BY created_at, id
 
 -- name: find_deliveries
--- Reads the newest of each state and event from its own range of the index, so that no filter skips other rows.
+-- Reads the newest of each state and event from its own range of the index. A filter then skips no rows.
 SELECT {delivery_record_columns} FROM deliveries WHERE id = ANY (ARRAY(
     SELECT newest.id
     FROM json_array_elements_text(%(states)s::json) AS named_state (state)

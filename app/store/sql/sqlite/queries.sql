@@ -75,7 +75,7 @@ ORDER BY thread_number DESC LIMIT 1
 -- name: lift_thread
 -- Priority inheritance: messages ahead in the thread get a rank at least as good. Ranks never fall along a thread.
 -- The messages to change are therefore its tail. The walk from the end stops at the first message that needs no change, or
--- at :limit, from where `settle_thread` continues.
+-- at :limit. `settle_thread` continues there.
 UPDATE messages SET rank = :rank
 WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued' AND thread_number > coalesce((
     SELECT thread_number FROM (
@@ -596,7 +596,7 @@ RETURNING 1
 SELECT {delivery_columns} FROM deliveries WHERE message_id = :message_id AND tenant = :tenant ORDER BY created_at, id
 
 -- name: find_deliveries
--- Reads the newest of each state and event from its own range of the index, so that no filter skips other rows.
+-- Reads the newest of each state and event from its own range of the index. A filter then skips no rows.
 SELECT {delivery_record_columns} FROM deliveries WHERE id IN (
     SELECT kind.id FROM json_each(:states) AS named_state CROSS JOIN json_each(:events) AS named_event
     CROSS JOIN deliveries AS kind
