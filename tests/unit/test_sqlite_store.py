@@ -397,7 +397,7 @@ async def test_a_heartbeat_goes_before_the_next_batch(store: SqliteStore, path: 
     with connected(path) as other:
         other.execute("BEGIN IMMEDIATE")
         beating = asyncio.create_task(noted("beat", asyncio.to_thread(beat_once)))
-        await until(lambda: store._beats.waiting, "the heart waits")
+        await until(lambda: store._heartbeats.waiting, "the heartbeat waits")
         adding = asyncio.create_task(noted("add", add(store)))
         await asyncio.sleep(0)
         other.execute("COMMIT")

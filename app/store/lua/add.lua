@@ -91,7 +91,7 @@ end
 
 -- Cancel the unfinished messages of a thread, the last one first, so that no message becomes ready meanwhile. Return their
 -- ids, oldest first.
-local function make_way(tenant, thread, now, microseconds, template, cancelled, to_cancel)
+local function cancel_unfinished(tenant, thread, now, microseconds, template, cancelled, to_cancel)
     local members = redis.call('ZRANGE', thread_queue_key(tenant, thread), 0, -1)
     local f = redis.call('HMGET', thread_key(tenant, thread), 'processing', 'interrupted', 'head')
     local ids = {}
@@ -166,7 +166,7 @@ local function run(ARGV)
         number = above(number, microseconds)
         if thread ~= '' and (if_busy == 'interrupt' or if_busy == 'rollback') then
             queued = nil
-            rolled_back = make_way(ARGV[i + 1], thread, now, microseconds, ARGV[7], cancelled, to_cancel)
+            rolled_back = cancel_unfinished(ARGV[i + 1], thread, now, microseconds, ARGV[7], cancelled, to_cancel)
             local name = scope(ARGV[i + 1], thread)
             for _, id in ipairs(cleared[name] or NOTHING) do rolled_back[#rolled_back + 1] = id end
             cleared[name] = nil

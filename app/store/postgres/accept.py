@@ -158,7 +158,7 @@ class AcceptWrites(Placing, Keyed):
                 if each.if_busy is IfBusy.ROLLBACK:
                     rollbacks[each.id] = [*(one.id for one in unfinished[key]), *cleared.get(key, ())]
                 cleared.pop(key, None)
-                unfinished[key] = self._make_way(unfinished[key], now)
+                unfinished[key] = self._cancel_unfinished(unfinished[key], now)
                 counts[key] = len(unfinished[key])
             turn.append(each)
             if key is not None:
@@ -201,8 +201,8 @@ class AcceptWrites(Placing, Keyed):
                 unfinished[key].append(_just_stored(placed, number))
         return stored
 
-    def _make_way(self, unfinished: Sequence[Locked], now: int) -> list[Locked]:
-        """Cancel all unfinished messages of a thread. Return the messages that still run."""
+    def _cancel_unfinished(self, unfinished: Sequence[Locked], now: int) -> list[Locked]:
+        """Cancel the unfinished messages of a thread. Return the messages that still run."""
         steps = self.cancel_all(unfinished, now, promote_next=False)
         if steps:
             self.session.run_all(*steps)

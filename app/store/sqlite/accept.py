@@ -49,7 +49,7 @@ class AcceptWrites(Keyed):
         thread_number, busy = 0, False
         if new.thread_id is not None:
             if new.if_busy is not IfBusy.ENQUEUE:
-                rollback = self._make_way(new, now, cleared.pop((new.tenant, new.thread_id), ()))
+                rollback = self._clear_thread(new, now, cleared.pop((new.tenant, new.thread_id), ()))
             thread_number, busy = self.rows(
                 "extend_thread",
                 tenant=new.tenant,
@@ -84,7 +84,7 @@ class AcceptWrites(Keyed):
         self.touched |= {MOVED, READY} if readiness is Readiness.READY else {MOVED}
         return Receipt(new.id, number, thread_number, now, readiness, run_at, None, rollback)
 
-    def _make_way(self, new: NewMessage, now: int, cleared: Sequence[str]) -> list[str]:
+    def _clear_thread(self, new: NewMessage, now: int, cleared: Sequence[str]) -> list[str]:
         """Cancel the unfinished messages of the new message's thread, or raise ThreadBusy, as `if_busy` says.
 
         Return the ids of the messages to roll back.

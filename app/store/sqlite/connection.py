@@ -25,7 +25,7 @@ APPLICATION_ID = 0x41475451
 
 BUSY_TIMEOUT_MILLISECONDS = 5_000
 BEAT_RETRY_SECONDS = 0.001
-GIVE_WAY_SECONDS = 0.5
+HEARTBEAT_WAIT_SECONDS = 0.5
 WAL_RETRY_SECONDS = 0.01
 WAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -126,7 +126,7 @@ def transaction(connection: apsw.Connection, mode: str) -> Iterator[None]:
         raise
 
 
-class Beats:
+class Heartbeats:
     """Lets heartbeats of this process write before the next batch of its writer.
 
     SQLite's write lock has no queue. A writer that begins its next transaction at once can delay a heartbeat for a
@@ -151,10 +151,10 @@ class Beats:
                 self.waiting -= 1
                 self._changed.notify_all()
 
-    def give_way(self) -> None:
-        """Wait until no heartbeat waits, at most GIVE_WAY_SECONDS: another process may hold the lock."""
+    def wait_until_idle(self) -> None:
+        """Wait until no heartbeat waits, at most HEARTBEAT_WAIT_SECONDS: another process may hold the lock."""
         with self._changed:
-            self._changed.wait_for(lambda: not self.waiting, GIVE_WAY_SECONDS)
+            self._changed.wait_for(lambda: not self.waiting, HEARTBEAT_WAIT_SECONDS)
 
 
 def retry_often(connection: apsw.Connection) -> None:
@@ -256,9 +256,9 @@ class Writer(Connected):
 
     mode = "IMMEDIATE"
 
-    def __init__(self, path: Path, beats: Beats, *, durable: bool) -> None:
+    def __init__(self, path: Path, heartbeats: Heartbeats, *, durable: bool) -> None:
         super().__init__(path)
-        self._beats = beats
+        self._heartbeats = heartbeats
         self._durable = durable
         self._synchronous: str | None = None
         self._with_savepoints = False
@@ -271,8 +271,8 @@ class Writer(Connected):
 
     @override
     def run(self, batch: list[Operation]) -> list[Result]:
-        if self._beats.waiting:
-            self._beats.give_way()
+        if self._heartbeats.waiting:
+            self._heartbeats.wait_until_idle()
         try:
             with mapped_errors():
                 self._set_synchronous(any(operation.durable for operation in batch))

@@ -21,8 +21,8 @@ from ..terminal_states import REQUEUED
 from .keys import Keyed
 
 
-class Dead(NamedTuple):
-    """A message that may be a dead letter, from the columns of `find_dead`. `last` is the id of its last event."""
+class DeadLetter(NamedTuple):
+    """A message to requeue or purge, from the columns of `find_dead`. `last` is the id of its last event."""
 
     id: str
     number: int
@@ -136,9 +136,11 @@ class ControlWrites(Keyed, ControlChanges):
             Placed(*each) for each in zip(members, range(last - count + 1, last + 1), places, inherited, strict=True)
         ]
 
-    def _dead(self, tenant: str, message_ids: Sequence[str]) -> list[Dead]:
+    def _dead(self, tenant: str, message_ids: Sequence[str]) -> list[DeadLetter]:
         """Return what requeue and purge need of these failed messages, in order. Raises MessageNotFound, NotFailed."""
-        found = {row[0]: Dead._make(row) for row in self.rows("find_dead", tenant=tenant, ids=json.dumps(message_ids))}
+        found = {
+            row[0]: DeadLetter._make(row) for row in self.rows("find_dead", tenant=tenant, ids=json.dumps(message_ids))
+        }
         for message_id in message_ids:
             if message_id not in found:
                 raise MessageNotFound(message_id)
@@ -184,5 +186,5 @@ class ControlWrites(Keyed, ControlChanges):
         return {}
 
 
-def _retry_event(dead: Dead, now: int) -> NewEvent:
+def _retry_event(dead: DeadLetter, now: int) -> NewEvent:
     return NewEvent.retry(attempt=dead.attempt, error=REQUEUED, next_at=to_datetime(now), discard_from=1)

@@ -14,7 +14,7 @@ from ..ports import LeaseRenewer, WorkerStore
 from ..rows import agents_text
 from ..sql.rooms import SqlRooms
 from .changes import Changes, Writing
-from .connection import Beats, connect, mapped_errors, retry_often
+from .connection import Heartbeats, connect, mapped_errors, retry_often
 
 
 class WorkerWrites(Changes):
@@ -41,19 +41,19 @@ class WorkerWrites(Changes):
 class SqliteLeaseRenewer(LeaseRenewer):
     """A lease renewer with its own connection. It writes before the next batch of the writing thread."""
 
-    def __init__(self, connection: apsw.Connection, workers: WorkerWrites, beats: Beats) -> None:
+    def __init__(self, connection: apsw.Connection, workers: WorkerWrites, heartbeats: Heartbeats) -> None:
         self._connection = connection
         self._workers = workers
-        self._beats = beats
+        self._heartbeats = heartbeats
 
     @override
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
-        with self._beats.transaction(self._connection):
+        with self._heartbeats.transaction(self._connection):
             return self._workers.beat(worker, leases, lease_seconds)
 
     @override
     def stop(self, worker_id: str) -> None:
-        with self._beats.transaction(self._connection):
+        with self._heartbeats.transaction(self._connection):
             self._workers.remove_worker(worker_id)
 
 
@@ -62,7 +62,7 @@ class SqliteWorkers(SqlRooms, WorkerStore):
 
     _path: Path
     _writing: Writing
-    _beats: Beats
+    _heartbeats: Heartbeats
 
     @override
     @contextmanager
@@ -72,7 +72,7 @@ class SqliteWorkers(SqlRooms, WorkerStore):
         retry_often(connection)
         writing = Writing(lambda: connection, self._writing.queries, self._writing.ranks, self._writing.clock)
         try:
-            yield SqliteLeaseRenewer(connection, WorkerWrites(writing), self._beats)
+            yield SqliteLeaseRenewer(connection, WorkerWrites(writing), self._heartbeats)
         finally:
             connection.close()
 
