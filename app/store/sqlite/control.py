@@ -21,7 +21,7 @@ from ..terminal_states import REQUEUED
 from .keys import Keyed
 
 
-class DeadLetter(NamedTuple):
+class DeadLetterRow(NamedTuple):
     """A message to requeue or purge, from the columns of `find_dead`. `last` is the id of its last event."""
 
     id: str
@@ -136,10 +136,11 @@ class ControlWrites(Keyed, ControlChanges):
             Placed(*each) for each in zip(members, range(last - count + 1, last + 1), places, inherited, strict=True)
         ]
 
-    def _dead(self, tenant: str, message_ids: Sequence[str]) -> list[DeadLetter]:
+    def _dead(self, tenant: str, message_ids: Sequence[str]) -> list[DeadLetterRow]:
         """Return what requeue and purge need of these failed messages, in order. Raises MessageNotFound, NotFailed."""
         found = {
-            row[0]: DeadLetter._make(row) for row in self.rows("find_dead", tenant=tenant, ids=json.dumps(message_ids))
+            row[0]: DeadLetterRow._make(row)
+            for row in self.rows("find_dead", tenant=tenant, ids=json.dumps(message_ids))
         }
         for message_id in message_ids:
             if message_id not in found:
@@ -186,5 +187,5 @@ class ControlWrites(Keyed, ControlChanges):
         return {}
 
 
-def _retry_event(dead: DeadLetter, now: int) -> NewEvent:
+def _retry_event(dead: DeadLetterRow, now: int) -> NewEvent:
     return NewEvent.retry(attempt=dead.attempt, error=REQUEUED, next_at=to_datetime(now), discard_from=1)
