@@ -1,5 +1,6 @@
 """Messages and threads: what is submitted, stored and listed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +14,12 @@ from .inputs import NO_RUN_INPUT, RunInput
 from .types import Moment
 
 DEFAULT_TENANT = "default"
+
+MetadataValue = str | int | float | bool | None
+"""A value of metadata: any JSON but arrays and objects."""
+
+NO_METADATA: dict[str, MetadataValue] = {}
+"""The metadata of a message that was given none. Do not change it."""
 
 
 def new_message_id() -> str:
@@ -83,7 +90,7 @@ class NewMessage(NamedTuple):
 
     An empty `agent` means the default agent, until the queue manager names it. The message does not run before
     `run_at`, or before `delay_seconds` from now by the store's clock; at most one is given. `webhook_events` None means
-    ENDS.
+    ENDS. `thread_name` None leaves the name of the thread. `aliases` are further ids of the message.
     """
 
     content: str
@@ -96,6 +103,9 @@ class NewMessage(NamedTuple):
     if_busy: IfBusy = IfBusy.ENQUEUE
     webhook_url: str | None = None
     webhook_events: tuple[WebhookEvent, ...] | None = None
+    metadata: Mapping[str, MetadataValue] | None = None
+    thread_name: str | None = None
+    aliases: tuple[str, ...] = ()
     id: str = ""
     tenant: str = DEFAULT_TENANT
 
@@ -118,7 +128,7 @@ class Message(NamedTuple):
 
     `interrupt` is the question to a human, kept until the message ends or asks again: a JSON array of `{"id",
     "value"}`. `resume_value` is the answer: a JSON object of values by these ids, None until it comes. `rollback` has
-    the ids of messages whose steps the agent forgets before it begins.
+    the ids of messages whose steps the agent forgets before it begins. `metadata` is empty if none were given.
     """
 
     number: int
@@ -151,6 +161,7 @@ class Message(NamedTuple):
     webhook_url: str | None = None
     output: str | None = None
     webhook_events: tuple[WebhookEvent, ...] | None = None
+    metadata: dict[str, MetadataValue] = NO_METADATA
     queue_position: int | None = None
 
     @property
@@ -164,8 +175,21 @@ class Message(NamedTuple):
         return f"{tenant}/message/{message_id}" if thread_id is None else f"{tenant}/thread/{thread_id}"
 
 
+class Alias(NamedTuple):
+    """The message that an alias names. `first_event` is the id of the first event that belongs to the alias.
+
+    It is 0 for an alias from the submit. For an alias from a resume, it is the id of the event `resumed`.
+    """
+
+    message_id: str
+    first_event: int
+
+
 class Thread(BaseModel):
-    """A conversation: its counts and times. `states` has every state, `last_number` is that of its newest message."""
+    """A conversation: its counts and times. `states` has every state, `last_number` is that of its newest message.
+
+    `metadata` has each key's newest value in the metadata of its messages. A value of null removes the key.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -176,6 +200,8 @@ class Thread(BaseModel):
     last_activity: Moment
     last_message_preview: str
     states: dict[MessageState, int]
+    name: str | None = None
+    metadata: dict[str, MetadataValue] = {}
 
 
 class Accepted(NamedTuple):
@@ -200,7 +226,11 @@ class DeadLetterGroup(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """Selects messages that match all given fields."""
+    """Selects messages that match all given fields.
+
+    `metadata` has texts by key: `42` matches the number 42 and the text "42". `true`, `false` and `null` likewise match
+    the value and the text.
+    """
 
     states: frozenset[MessageState] | None = None
     thread_id: str | None = None
@@ -208,6 +238,7 @@ class MessageFilter:
     priority: Priority | None = None
     error_code: str | None = None
     fingerprint: str | None = None
+    metadata: Mapping[str, str] | None = None
 
 
 class QueueSummary(NamedTuple):

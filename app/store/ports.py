@@ -55,7 +55,10 @@ EXACT_POSITION_LIMIT = 10_000
 """Positions up to this one are counted exactly, higher positions are estimated."""
 
 PAGE_TEXT_LENGTH = 4 * 1024 * 1024
-"""Characters of contents and results after which a page of messages ends early."""
+"""Characters of contents, results, outputs and metadata after which a page of messages ends early."""
+
+THREAD_METADATA_LENGTH = 64 * 1024
+"""Characters of a thread's stored metadata. A message that would make them longer leaves them as they are."""
 
 PAGE_LOG_LENGTH = 256 * 1024
 """Characters of event data after which a page of a log ends early."""
@@ -93,6 +96,9 @@ class AcceptStore(Protocol):
         If the same `key` came within the last KEY_SECONDS, nothing is stored. The earlier answer is returned, with its
         messages as they were accepted. Raises KeyReused if the key came with another fingerprint
         (tests/contract/test_request_keys.py).
+
+        `metadata` are kept with the message and merged into those of its thread, key by key: the newest value counts,
+        and None removes the key. `thread_name` becomes the name of the thread (tests/contract/test_metadata.py).
 
         A thread is busy if it has unfinished messages, including earlier messages of `new`. `if_busy` says what happens
         then. REJECT raises ThreadBusy. INTERRUPT and ROLLBACK cancel the unfinished messages, as `cancel` with
@@ -189,7 +195,10 @@ class EventLog(Protocol):
 
 
 class QueryStore(Protocol):
-    """Reads messages, threads and totals. Each method but `list_messages` reads one snapshot."""
+    """Reads messages, threads and totals. Each method but `list_messages` reads one snapshot.
+
+    Lists of messages do not read `options`, which may have megabytes. Their messages have the default options.
+    """
 
     async def get(self, tenant: str, message_id: str) -> Message:
         """Return a message, with its position while it is queued.

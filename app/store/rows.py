@@ -10,8 +10,18 @@ from ..clock import Clock, to_datetime
 from ..models.attempts import FailedAttempt
 from ..models.deliveries import ENDS, Delivery, DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
 from ..models.failures import FailureDetails
-from ..models.messages import Message, MessageOptions, MessageState, NewMessage, Priority, Readiness, Thread
+from ..models.messages import (
+    NO_METADATA,
+    Message,
+    MessageOptions,
+    MessageState,
+    NewMessage,
+    Priority,
+    Readiness,
+    Thread,
+)
 from ..models.workers import ServedAgent, Worker, WorkerGroup
+from .metadata import thread_metadata
 
 PREVIEW_LENGTH = 160
 
@@ -61,11 +71,12 @@ _MESSAGE_VALUES: Mapping[str, Callable[[Any], Any]] = {
     "interrupt_expires_at": to_datetime,
     "rollback": lambda text: tuple(json.loads(text)),
     "webhook_events": _events.validate_json,
+    "metadata": json.loads,
 }
 """Functions that convert columns to fields, where they differ. NULL becomes None."""
 
 _MESSAGE_PLACES = tuple((MESSAGE_COLUMNS.index(name), value) for name, value in _MESSAGE_VALUES.items())
-_OPTIONS, _ROLLBACK = map(MESSAGE_COLUMNS.index, ("options", "rollback"))
+_OPTIONS, _ROLLBACK, _METADATA = map(MESSAGE_COLUMNS.index, ("options", "rollback", "metadata"))
 
 
 def to_message(row: Sequence[Any], queue_position: int | None = None) -> Message:
@@ -79,6 +90,8 @@ def to_message(row: Sequence[Any], queue_position: int | None = None) -> Message
         values[_OPTIONS] = _NO_OPTIONS
     if values[_ROLLBACK] is None:
         values[_ROLLBACK] = ()
+    if values[_METADATA] is None:
+        values[_METADATA] = NO_METADATA
     values.append(queue_position)
     return Message._make(values)
 
@@ -203,6 +216,7 @@ def accepted(new: NewMessage, receipt: Receipt) -> Message:
         rollback=tuple(receipt.rollback),
         webhook_url=new.webhook_url,
         webhook_events=new.webhook_events,
+        metadata=dict(new.metadata) if new.metadata else NO_METADATA,
         queue_position=receipt.position,
     )
 
@@ -246,7 +260,7 @@ THREAD_STATES = (
 
 def to_thread(row: Sequence[Any]) -> Thread:
     """Return a thread from a row of `list_threads` or `get_thread`."""
-    thread_id, last_number, created_at, last_activity, last_preview, *counts = row
+    thread_id, last_number, created_at, last_activity, last_preview, name, metadata, *counts = row
     return Thread(
         thread_id=thread_id,
         last_number=last_number,
@@ -255,4 +269,6 @@ def to_thread(row: Sequence[Any]) -> Thread:
         last_activity=to_datetime(last_activity),
         last_message_preview=last_preview,
         states=dict(zip(THREAD_STATES, counts, strict=True)),
+        name=name,
+        metadata=thread_metadata(metadata),
     )

@@ -55,8 +55,11 @@ def test_the_columns_of_a_message_are_its_fields(admin: redis.Redis, tmp_path: P
     admin.hset(f"{{{tmp_path}}}:message:id", mapping=stored | {"state": "completed"})
     for text in ("content", "result"):
         admin.set(f"{{{tmp_path}}}:{text}:id", text)
-    [row] = run(admin, tmp_path, "get_each", "tenant", 10**6, "id")
-    assert row == ["completed" if name == "state" else name for name in MESSAGE_COLUMNS]
+    admin.hset(f"{{{tmp_path}}}:thread:6:tenant:t", mapping={"processing": 1, "head": "id"})
+    fields = ["completed" if name == "state" else name for name in MESSAGE_COLUMNS]
+    assert run(admin, tmp_path, "get_head", "tenant", "t") == fields
+    [listed] = run(admin, tmp_path, "get_each", "tenant", 10**6, "id")
+    assert listed == [None if name == "options" else name for name in fields]
 
 
 def test_the_columns_of_a_thread_are_its_fields(admin: redis.Redis, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.schemas.messages import MessageAccepted
-from app.models.messages import Message, MessageState, Priority
+from app.models.messages import Message, MessageOptions, MessageState, Priority
 from app.policy.wait_estimate import NOTHING, WaitEstimate, WaitingCode, WaitingReason
 from app.text import rfc3339
 
@@ -30,6 +30,7 @@ messages = st.builds(
     **dict.fromkeys(("started_at", "completed_at", "result", "error", "error_code"), st.none()),
     attempt=st.just(0),
     fence=st.just(0),
+    options=st.just(MessageOptions()),
     run_at=st.none() | moments,
     queue_position=st.none() | st.integers(0, 10**9),
 )

@@ -4,7 +4,8 @@
 -- ARGV[5] its fingerprint, ARGV[6] its lifetime in milliseconds, ARGV[7] template of the event `cancelled` (\1T time) or '',
 -- ARGV[8] ids that `clear.lua` has cancelled, as a JSON array of [tenant, thread, ids], or '', then for each message: id,
 -- tenant, thread or '', agent, content, priority, rank at time 0, preview, options or '', `run_at` or '', delay in
--- milliseconds or '', `if_busy`, webhook URL or '', webhook events as JSON or ''
+-- milliseconds or '', `if_busy`, webhook URL or '', webhook events as JSON or '', an object of its rarer fields as JSON or ''
+-- (`metadata` as stored, and for the thread `name` and `patch`, see `app.store.metadata`)
 -- Returns whether an earlier request was replayed, the receipts (`app.store.rows.Receipt`), whether a message is ready,
 -- ids of cancelled messages, ids of running messages marked as cancelled, threads left to settle. Returns 'reused' for a
 -- key of another request, 'full', or 'busy' and the thread.
@@ -19,7 +20,7 @@
 -- include: requests
 -- include: once
 
-local FIRST, WIDTH, NOTHING = 9, 14, {}
+local FIRST, WIDTH, NOTHING = 9, 15, {}
 
 -- State of the previous operation: the number of the newest message, and the count of queued messages. The count is nil
 -- after an operation that failed or cancelled messages.
@@ -114,6 +115,18 @@ local function cleared_of(text)
     return cleared
 end
 
+-- Set the name of a thread, and merge a patch into its metadata unless these become too long (THREAD_METADATA_LENGTH).
+local function describe(tenant, thread, name, patch)
+    local key = thread_key(tenant, thread)
+    if name then redis.call('HSET', key, 'name', name) end
+    if not patch then return end
+    local stored = redis.call('HGET', key, 'metadata')
+    local merged = stored and cjson.decode(stored) or {}
+    for name_of_value, text in pairs(patch) do merged[name_of_value] = text ~= cjson.null and text or nil end
+    local text = cjson.encode(merged)
+    if #text <= 65536 then redis.call('HSET', key, 'metadata', text) end
+end
+
 -- Store the message whose fields begin at `i`. Return its receipt, without the position, and its member.
 local function store(ARGV, i, number, now, rolled_back)
     local id, thread, run_at = ARGV[i], ARGV[i + 2] ~= '' and ARGV[i + 2], tonumber(ARGV[i + 9] ~= '' and ARGV[i + 9] or 0)
@@ -122,9 +135,11 @@ local function store(ARGV, i, number, now, rolled_back)
         agent = ARGV[i + 3], run_at = run_at, thread_number = 0, readiness = 'ready'}
     local rank = tonumber(ARGV[i + 6]) + accepted_at(number, now)
     local alone = not thread and run_at <= now
+    local rarer = ARGV[i + 14] ~= '' and cjson.decode(ARGV[i + 14]) or NOTHING
     if not alone then enqueue(message, rank, now, ARGV[i + 7]) end
+    if thread and rarer ~= NOTHING then describe(message.tenant, thread, rarer.name, rarer.patch) end
     local more = NOTHING
-    if thread or ARGV[i + 8] ~= '' or run_at ~= 0 or #rolled_back > 0 or ARGV[i + 12] ~= '' then
+    if thread or ARGV[i + 8] ~= '' or run_at ~= 0 or #rolled_back > 0 or ARGV[i + 12] ~= '' or rarer.metadata then
         more = {}
         local function keep(name, value)
             more[#more + 1] = name
@@ -139,6 +154,7 @@ local function store(ARGV, i, number, now, rolled_back)
         if #rolled_back > 0 then keep('rollback', cjson.encode(rolled_back)) end
         if ARGV[i + 12] ~= '' then keep('webhook_url', ARGV[i + 12]) end
         if ARGV[i + 13] ~= '' then keep('webhook_events', ARGV[i + 13]) end
+        if rarer.metadata then keep('metadata', rarer.metadata) end
     end
     redis.call('HSET', message_key(id), 'number', number, 'tenant', message.tenant, 'agent', message.agent,
         'priority', ARGV[i + 5], 'base_rank', rank, 'state', 'queued', 'created_at', now, 'readiness', message.readiness,

@@ -7,7 +7,7 @@
 
 local found, length = {}, 0
 for i = 3, #ARGV do
-    local columns = redis.call('HGET', message_key(ARGV[i]), 'tenant') == ARGV[1] and row(ARGV[i])
+    local columns = redis.call('HGET', message_key(ARGV[i]), 'tenant') == ARGV[1] and listed_row(ARGV[i])
     found[#found + 1] = columns
     length = length + (columns and row_length(columns) or 0)
     if length >= tonumber(ARGV[2]) then break end

@@ -1,8 +1,9 @@
 -- List messages of a tenant that match all filters, the newest first.
 -- KEYS[1] key prefix
 -- ARGV[1] tenant, ARGV[2] number below which to begin or '', ARGV[3] limit, ARGV[4] bytes of texts after which to
--- end, ARGV[5] maximum of messages to compare, ARGV[6] states with a space around each or '', ARGV[7] thread, ARGV[8] agent,
--- ARGV[9] priority, ARGV[10] error code, ARGV[11] fingerprint, each with = before it, or ''
+-- end, ARGV[5] maximum of messages to compare, ARGV[6] wanted metadata (`app.store.metadata`) or '', ARGV[7] states with a
+-- space around each or '', ARGV[8] thread, ARGV[9] agent, ARGV[10] priority, ARGV[11] error code, ARGV[12] fingerprint, each
+-- with = before it, or ''
 -- Returns the rows with their positions, the bytes of their texts, and the number below which to continue, false at the
 -- end.
 -- include: keys
@@ -10,14 +11,32 @@
 
 local tenant, limit, most = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local left = tonumber(ARGV[5])
+local wanted = ARGV[6] ~= '' and cjson.decode(ARGV[6])
 
-local function fits(id)
-    local f = redis.call('HMGET', message_key(id), 'state', 'thread_id', 'agent', 'priority', 'error_code', 'fingerprint')
-    if ARGV[6] ~= '' and not string.find(ARGV[6], ' ' .. f[1] .. ' ', 1, true) then return false end
-    for i = 2, 6 do
-        if ARGV[i + 5] ~= '' and (not f[i] or '=' .. f[i] ~= ARGV[i + 5]) then return false end
+local function contains_one(text, forms)
+    for _, form in ipairs(forms) do
+        if string.find(text, form, 1, true) then return true end
+    end
+    return false
+end
+
+local function has_wanted(metadata)
+    if not metadata then return false end
+    local text = ',' .. string.sub(metadata, 2, -2) .. ','
+    for _, forms in ipairs(wanted) do
+        if not contains_one(text, forms) then return false end
     end
     return true
+end
+
+local function fits(id)
+    local f = redis.call('HMGET', message_key(id), 'state', 'thread_id', 'agent', 'priority', 'error_code', 'fingerprint',
+        wanted and 'metadata' or '')
+    if ARGV[7] ~= '' and not string.find(ARGV[7], ' ' .. f[1] .. ' ', 1, true) then return false end
+    for i = 2, 6 do
+        if ARGV[i + 6] ~= '' and (not f[i] or '=' .. f[i] ~= ARGV[i + 6]) then return false end
+    end
+    return not wanted or has_wanted(f[7])
 end
 
 local function number_of(id) return redis.call('HGET', message_key(id), 'number') end
@@ -36,11 +55,11 @@ local function place_before(key, number)
     return low
 end
 
-local of_thread = ARGV[7] ~= '' and thread_messages_key(tenant, ARGV[7]:sub(2))
+local of_thread = ARGV[8] ~= '' and thread_messages_key(tenant, ARGV[8]:sub(2))
 
 local function source()
-    if ARGV[6] == ' failed ' or ARGV[10] ~= '' or ARGV[11] ~= '' then return of_tenant('failed', tenant) end
-    if ARGV[6] == ' interrupted ' then return of_tenant('interrupted', tenant) end
+    if ARGV[7] == ' failed ' or ARGV[11] ~= '' or ARGV[12] ~= '' then return of_tenant('failed', tenant) end
+    if ARGV[7] == ' interrupted ' then return of_tenant('interrupted', tenant) end
     if of_thread then return of_thread end
     return of_tenant('messages', tenant)
 end
@@ -58,7 +77,7 @@ while left > 0 do
     for _, id in ipairs(ids) do
         if #rows == limit or length >= most then return {rows, length, last} end
         if fits(id) then
-            local columns = row(id)
+            local columns = listed_row(id)
             rows[#rows + 1] = {columns, position(columns)}
             length = length + row_length(columns)
         end

@@ -14,7 +14,7 @@ while #found < limit do
     local ids = redis.call('ZRANGE', messages, start + #found, start + math.min(#found + 64, limit) - 1)
     if #ids == 0 then break end
     for _, id in ipairs(ids) do
-        local columns = row(id)
+        local columns = listed_row(id)
         found[#found + 1] = {columns, position(columns)}
         length = length + row_length(columns)
         if length >= tonumber(ARGV[5]) then return found end

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from ...clock import Clock
 from ...models.messages import NewMessage, Readiness
 from ...policy.rank import RankPolicy
+from ..metadata import metadata_text, thread_patch
 from ..parts import SETTLED_AT_ONCE, ThreadKey, Unsettled
 from ..ports import MOVED, READY
 from ..rows import events_text, options_of, preview, run_at_of
@@ -33,6 +34,11 @@ def thread_of(new: NewMessage) -> ThreadKey | None:
 def in_order(threads: Mapping[ThreadKey, object]) -> list[ThreadKey]:
     """Return the threads in the order in which they are locked."""
     return sorted(threads, key=lambda key: (key[0].encode(), key[1].encode()))
+
+
+def _name_of(new: Sequence[NewMessage]) -> str | None:
+    """Return the name that the newest of these messages with a name gives to its thread."""
+    return next((each.thread_name for each in reversed(new) if each.thread_name is not None), None)
 
 
 class Placing(Changes):
@@ -94,6 +100,8 @@ class Placing(Changes):
             threads=[thread_id for _, thread_id in keys],
             added=[0 if only_lock else len(threads[key]) for key in keys],
             previews=[preview(threads[key][-1].content) for key in keys],
+            names=[None if only_lock else _name_of(threads[key]) for key in keys],
+            metadata=[None if only_lock else thread_patch(threads[key]) for key in keys],
             now=now,
         )
         return {(tenant, thread_id): (last, unfinished) for tenant, thread_id, last, unfinished in rows}
@@ -120,6 +128,7 @@ class Placing(Changes):
                 ],
                 webhook_urls=[each.new.webhook_url for each in placed],
                 webhook_events=[events_text(each.new) for each in placed],
+                metadata=[metadata_text(each.new.metadata) for each in placed],
                 now=now,
             )
         )

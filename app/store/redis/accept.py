@@ -10,6 +10,7 @@ from typing_extensions import override
 from ...clock import to_datetime
 from ...errors import KeyReused, QueueFull, ThreadBusy
 from ...models.messages import Accepted, IfBusy, NewMessage, RequestKey
+from ..metadata import metadata_text, thread_patch
 from ..parts import CLEARED_AT_ONCE, Cleared, ThreadKey, clear, depend_on_threads
 from ..ports import CANCELS, MOVED, READY, AcceptStore, message_topic
 from ..rows import Receipt, accepted, events_text, options_of, preview
@@ -84,7 +85,19 @@ class RedisAccept(RedisRooms, AcceptStore):
             new.if_busy.value,
             new.webhook_url or "",
             events_text(new) or "",
+            _rarer_fields(new),
         )
+
+
+def _rarer_fields(new: NewMessage) -> str:
+    """Return the fields that few messages have as one argument, so that the others do not send each of them."""
+    if new.metadata is None and new.thread_name is None:
+        return ""
+    fields = {"metadata": metadata_text(new.metadata), "name": new.thread_name}
+    given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    if patch := thread_patch((new,)):
+        given["patch"] = json.loads(patch)
+    return json.dumps(given)
 
 
 def _topics_of_add(reply: Any) -> Iterable[str]:

@@ -8,6 +8,7 @@ from ...errors import MessageNotFound, ThreadNotFound
 from ...models.attempts import FailedAttempt
 from ...models.messages import DeadLetterGroup, Message, MessageFilter, Page, QueueSummary, Thread
 from ...models.workers import Throughput
+from ..metadata import wanted_metadata
 from ..ports import PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES, QueryStore
 from . import replies
 from .rooms import RedisRooms
@@ -48,6 +49,7 @@ class RedisQueries(RedisRooms, QueryStore):
                 page.limit - len(found),
                 PAGE_TEXT_LENGTH - length,
                 SCAN_LENGTH,
+                wanted_metadata(chosen) or "",
                 *wanted,
             )
             found += [replies.message(*each) for each in rows]

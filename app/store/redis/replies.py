@@ -26,7 +26,10 @@ from ..rows import (
     to_thread,
 )
 
-THREAD_COLUMNS = ("thread_id", "last_number", "created_at", "last_activity", "last_message_preview", *THREAD_STATES)
+THREAD_COLUMNS = (
+    *("thread_id", "last_number", "created_at", "last_activity", "last_message_preview", "name", "metadata"),
+    *THREAD_STATES,
+)
 
 INTEGERS = {
     *("number", "thread_number", "created_at", "started_at", "completed_at", "attempt", "fence", "run_at", "crashes"),

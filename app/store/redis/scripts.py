@@ -13,6 +13,7 @@ from .replies import THREAD_COLUMNS
 
 _COLUMNS: Mapping[str, Sequence[str]] = {
     "message": MESSAGE_COLUMNS,
+    "listed": ["" if name == "options" else name for name in MESSAGE_COLUMNS],
     "delivery": DELIVERY_COLUMNS,
     "thread": THREAD_COLUMNS,
 }

@@ -14,6 +14,7 @@ _REFERENCE = re.compile(r"\{(\w+)\}")
 
 COLUMNS = {
     "message_columns": ", ".join(MESSAGE_COLUMNS),
+    "listed_columns": ", ".join("CAST(NULL AS TEXT) AS options" if n == "options" else n for n in MESSAGE_COLUMNS),
     "delivery_record_columns": ", ".join(f"deliveries.{name}" for name in DELIVERY_COLUMNS),
 }
 """Texts for every dialect: lists of columns in the order that `app.store.rows` needs."""

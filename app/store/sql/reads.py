@@ -13,6 +13,7 @@ from ...models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, Deliv
 from ...models.events import Event, EventPage, EventType
 from ...models.messages import DeadLetterGroup, Message, MessageFilter, MessageState, Page, QueueSummary, Thread
 from ...models.workers import Throughput, Worker
+from ..metadata import wanted_metadata
 from ..ports import EXACT_POSITION_LIMIT, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
 from ..rows import (
     agents_of,
@@ -223,6 +224,7 @@ class Reads(ABC):
             "priority": chosen.priority,
             "error_code": chosen.error_code,
             "fingerprint": chosen.fingerprint,
+            "metadata": wanted_metadata(chosen),
             "limit": part.limit,
             "before": 2**62 if part.before is None else part.before,
         }

@@ -5,6 +5,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from ...models.messages import Message, Page
+from ..metadata import metadata_text
 from ..ports import PAGE_TEXT_LENGTH
 
 FIRST_WINDOW = 1_000
@@ -53,5 +54,8 @@ async def scan(scan_part: Callable[[ScanPart], Awaitable[PartResult]], page: Pag
 
 
 def text_length(messages: list[Message]) -> int:
-    """Return the number of characters of contents, results and outputs."""
-    return sum(len(each.content) + len(each.result or "") + len(each.output or "") for each in messages)
+    """Return the number of characters of contents, results, outputs and metadata."""
+    return sum(
+        len(each.content) + len(each.result or "") + len(each.output or "") + len(metadata_text(each.metadata) or "")
+        for each in messages
+    )

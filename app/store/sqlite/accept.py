@@ -7,6 +7,7 @@ from typing_extensions import override
 
 from ...errors import QueueFull, ThreadBusy
 from ...models.messages import Accepted, IfBusy, NewMessage, Readiness, RequestKey
+from ..metadata import metadata_text, thread_patch
 from ..parts import ThreadKey
 from ..ports import MOVED, READY
 from ..rows import Receipt, accepted, events_text, options_of, preview, run_at_of
@@ -57,6 +58,8 @@ class AcceptWrites(Keyed):
                 count=1,
                 now=now,
                 preview=preview(new.content),
+                name=new.thread_name,
+                metadata=thread_patch((new,)),
             )[0]
         base_rank = self._ranks.rank(new.priority.level, now)
         run_at = run_at_of(new, self._clock, now)
@@ -77,6 +80,7 @@ class AcceptWrites(Keyed):
             rollback=json.dumps(rollback) if rollback else None,
             webhook_url=new.webhook_url,
             webhook_events=events_text(new),
+            metadata=metadata_text(new.metadata),
             now=now,
         ).get
         if busy:

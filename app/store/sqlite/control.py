@@ -126,7 +126,7 @@ class ControlWrites(Keyed, ControlChanges):
         tenant, count = members[0].tenant, len(members)
         last, busy = self.rows(
             "extend_thread", tenant=tenant, thread_id=thread_id, count=count, now=now,
-            preview=preview(members[-1].content),
+            preview=preview(members[-1].content), name=None, metadata=None,
         )[0]  # fmt: skip
         inherited = list(accumulate(reversed(ranks), min))[::-1]
         if busy:

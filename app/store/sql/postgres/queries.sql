@@ -5,6 +5,7 @@
 
 -- name: text_octets
 octet_length(content) + coalesce(octet_length(result), 0) + coalesce(octet_length(output), 0)
++ coalesce(octet_length(metadata), 0)
 
 -- name: server_time
 (extract(epoch FROM clock_timestamp()) * 1000)::bigint
@@ -65,35 +66,44 @@ SELECT coalesce((SELECT sum(messages) FROM tallies WHERE state = 'unfinished'), 
 
 -- name: enter_threads
 -- Locks these threads for this transaction: two messages cannot get numbers in one order and commit in the other. The
--- threads must be sorted.
+-- threads must be sorted. 65536 is THREAD_METADATA_LENGTH.
 INSERT INTO threads AS thread (
-    tenant, thread_id, last_number, created_at, last_activity, last_message_preview, unfinished
+    tenant, thread_id, last_number, created_at, last_activity, last_message_preview, unfinished, name, metadata
 )
-SELECT tenant, thread_id, added, %(now)s, %(now)s, preview, added
-FROM unnest(%(tenants)s::text[], %(threads)s::text[], %(added)s::bigint[], %(previews)s::text[])
-    AS given (tenant, thread_id, added, preview)
+SELECT tenant, thread_id, added, %(now)s, %(now)s, preview, added, name, metadata
+FROM unnest(
+    %(tenants)s::text[], %(threads)s::text[], %(added)s::bigint[], %(previews)s::text[], %(names)s::text[],
+    %(metadata)s::text[]
+) AS given (tenant, thread_id, added, preview, name, metadata)
 ON CONFLICT (tenant, thread_id) DO UPDATE SET
     last_number = thread.last_number + excluded.unfinished,
     last_activity = greatest(thread.last_activity, excluded.last_activity),
     last_message_preview = excluded.last_message_preview,
-    unfinished = thread.unfinished + excluded.unfinished
+    unfinished = thread.unfinished + excluded.unfinished,
+    name = coalesce(excluded.name, thread.name),
+    metadata = CASE
+        WHEN octet_length({merged_metadata}) <= 65536 THEN {merged_metadata} ELSE thread.metadata
+    END
 RETURNING tenant, thread_id, last_number, unfinished
+
+-- name: merged_metadata
+jsonb_strip_nulls(coalesce(thread.metadata, '{}')::jsonb || excluded.metadata::jsonb)::text
 
 -- name: add_messages
 INSERT INTO messages (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness, run_at, options,
-    rollback, webhook_url, webhook_events, created_at, changed_at
+    rollback, webhook_url, webhook_events, metadata, created_at, changed_at
 )
 SELECT id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, 'queued', readiness, run_at, options,
-    rollback, webhook_url, webhook_events, %(now)s, %(now)s
+    rollback, webhook_url, webhook_events, metadata, %(now)s, %(now)s
 FROM unnest(
     %(ids)s::text[], %(tenants)s::text[], %(threads)s::text[], %(thread_numbers)s::bigint[], %(agents)s::text[],
     %(contents)s::text[], %(priorities)s::text[], %(base_ranks)s::bigint[], %(ranks)s::bigint[], %(places)s::text[],
     %(run_ats)s::bigint[], %(options)s::text[], %(rollbacks)s::text[], %(webhook_urls)s::text[],
-    %(webhook_events)s::text[]
+    %(webhook_events)s::text[], %(metadata)s::text[]
 ) WITH ORDINALITY AS given (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, readiness, run_at, options, rollback,
-    webhook_url, webhook_events, ordinal
+    webhook_url, webhook_events, metadata, ordinal
 )
 ORDER BY ordinal
 RETURNING id, number
@@ -248,7 +258,7 @@ UPDATE messages SET readiness = 'ready', rank = {rank_of_head} WHERE number = AN
 SELECT {message_columns} FROM messages WHERE id = %(id)s AND tenant = %(tenant)s
 
 -- name: get_messages
-SELECT {message_columns} FROM messages
+SELECT {listed_columns} FROM messages
 WHERE id = ANY (ARRAY(SELECT json_array_elements_text(%(ids)s::json))) AND tenant = %(tenant)s
 
 -- name: get_head
@@ -266,6 +276,17 @@ SELECT {message_columns} FROM messages WHERE number = coalesce(
 AND (%(agent)s::text IS NULL OR agent = %(agent)s) AND (%(priority)s::text IS NULL OR priority = %(priority)s)
 AND (%(error_code)s::text IS NULL OR error_code = %(error_code)s)
 AND (%(fingerprint)s::text IS NULL OR fingerprint = %(fingerprint)s)
+AND (%(metadata)s::text IS NULL OR ',' || substr(metadata, 2, length(metadata) - 2) || ',' ~ ALL ({wanted_patterns}))
+
+-- name: wanted_patterns
+-- One regular expression for each key. A subquery on the forms would be run anew for each message.
+ARRAY(
+    SELECT (
+        SELECT string_agg(regexp_replace(form.text, '([^[:alnum:]])', '\\\1', 'g'), '|')
+        FROM json_array_elements_text(wanted.forms) AS form (text)
+    )
+    FROM json_array_elements(%(metadata)s::json) AS wanted (forms)
+)
 
 -- name: find_places
 -- Delayed messages have no rank.
@@ -281,7 +302,7 @@ ORDER BY rank DESC, number DESC LIMIT %(most)s
 -- name: list_messages
 -- Reads one range of numbers: a filter that matches nothing then reads few rows.
 SELECT {message_columns} FROM (
-    SELECT {message_columns}, sum({text_octets})
+    SELECT {listed_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
         - ({text_octets}) AS before
     FROM messages
@@ -295,7 +316,7 @@ SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND number < %(before
 -- name: list_failed
 -- Like list_messages, on the index of failed messages.
 SELECT {message_columns} FROM (
-    SELECT {message_columns}, sum({text_octets})
+    SELECT {listed_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
         - ({text_octets}) AS before
     FROM messages
@@ -309,7 +330,7 @@ SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND number < %(before
 -- name: list_cancelled
 -- Like list_failed.
 SELECT {message_columns} FROM (
-    SELECT {message_columns}, sum({text_octets})
+    SELECT {listed_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
         - ({text_octets}) AS before
     FROM messages
@@ -323,7 +344,7 @@ SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND number < %(before
 -- name: list_in_thread
 -- Like list_messages, for a range of a thread.
 SELECT {message_columns} FROM (
-    SELECT {message_columns}, sum({text_octets})
+    SELECT {listed_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
         - ({text_octets}) AS before
     FROM messages
@@ -353,7 +374,7 @@ ORDER BY thread_number DESC LIMIT 1
 -- name: list_unfinished_messages
 -- Like list_messages, but by state, for few unfinished messages.
 SELECT {message_columns} FROM (
-    SELECT {message_columns}, sum({text_octets})
+    SELECT {listed_columns}, sum({text_octets})
         OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
         - ({text_octets}) AS before
     FROM (
@@ -460,7 +481,7 @@ ORDER BY rank, number LIMIT %(most)s
 -- name: list_queued
 -- This list and the next ones end early, so that a page takes little memory.
 SELECT {message_columns} FROM (
-    SELECT {message_columns}, rank, sum(octet_length(content)) OVER (ORDER BY rank, number ROWS UNBOUNDED PRECEDING)
+    SELECT {listed_columns}, rank, sum(octet_length(content)) OVER (ORDER BY rank, number ROWS UNBOUNDED PRECEDING)
         - octet_length(content) AS before
     FROM messages
     WHERE state = 'queued' AND rank IS NOT NULL AND tenant = %(tenant)s
@@ -473,7 +494,7 @@ SELECT {message_columns} FROM (
 
 -- name: list_delayed
 SELECT {message_columns} FROM (
-    SELECT {message_columns}, sum(octet_length(content)) OVER (ORDER BY run_at, number ROWS UNBOUNDED PRECEDING)
+    SELECT {listed_columns}, sum(octet_length(content)) OVER (ORDER BY run_at, number ROWS UNBOUNDED PRECEDING)
         - octet_length(content) AS before
     FROM messages
     WHERE readiness = 'delayed' AND tenant = %(tenant)s
@@ -482,7 +503,7 @@ SELECT {message_columns} FROM (
 
 -- name: list_processing
 SELECT {message_columns} FROM (
-    SELECT {message_columns}, changed_at,
+    SELECT {listed_columns}, changed_at,
         sum(octet_length(content)) OVER (ORDER BY changed_at, number ROWS UNBOUNDED PRECEDING) - octet_length(content)
         AS before
     FROM messages
@@ -492,7 +513,7 @@ SELECT {message_columns} FROM (
 
 -- name: list_thread_messages
 SELECT {message_columns} FROM (
-    SELECT {message_columns}, sum({text_octets})
+    SELECT {listed_columns}, sum({text_octets})
         OVER (ORDER BY thread_number ROWS UNBOUNDED PRECEDING)
         - ({text_octets}) AS before
     FROM messages
@@ -514,12 +535,12 @@ WITH running AS (
     SELECT thread_id, changed_at FROM messages
     WHERE state = 'processing' AND tenant = %(tenant)s AND thread_id IS NOT NULL
 )
-SELECT thread_id, last_number, created_at, last_activity, last_message_preview, unfinished - interrupted - running,
-    running, completed, failed, cancelled, interrupted
+SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata,
+    unfinished - interrupted - running, running, completed, failed, cancelled, interrupted
 FROM (
     (
-        SELECT thread_id, last_number, created_at, last_activity, last_message_preview, unfinished, 0 AS running,
-            completed, failed, cancelled, interrupted
+        SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, unfinished,
+            0 AS running, completed, failed, cancelled, interrupted
         FROM threads
         WHERE tenant = %(tenant)s AND (last_activity, thread_id) < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
             AND NOT EXISTS (SELECT FROM running WHERE running.thread_id = threads.thread_id)
@@ -527,8 +548,8 @@ FROM (
     )
     UNION ALL
     SELECT threads.thread_id, threads.last_number, threads.created_at,
-        greatest(threads.last_activity, running.changed_at), threads.last_message_preview, threads.unfinished, 1,
-        threads.completed, threads.failed, threads.cancelled, threads.interrupted
+        greatest(threads.last_activity, running.changed_at), threads.last_message_preview, threads.name,
+        threads.metadata, threads.unfinished, 1, threads.completed, threads.failed, threads.cancelled, threads.interrupted
     FROM running JOIN threads ON threads.tenant = %(tenant)s AND threads.thread_id = running.thread_id
     WHERE (greatest(threads.last_activity, running.changed_at), threads.thread_id)
         < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
@@ -537,7 +558,7 @@ ORDER BY last_activity DESC, thread_id DESC LIMIT %(limit)s
 
 -- name: get_thread
 SELECT threads.thread_id, threads.last_number, threads.created_at,
-    greatest(threads.last_activity, running.changed_at), threads.last_message_preview,
+    greatest(threads.last_activity, running.changed_at), threads.last_message_preview, threads.name, threads.metadata,
     threads.unfinished - threads.interrupted - count(running.number), count(running.number), threads.completed,
     threads.failed, threads.cancelled, threads.interrupted
 FROM threads LEFT JOIN messages AS running
@@ -575,7 +596,7 @@ RETURNING {claimed_columns}, rank, changed_at
 -- name: claimed_columns
 messages.number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at,
 completed_at, result, error, error_code, attempt, fence, options, readiness, run_at, crashes, cancel_requested, fingerprint,
-interrupt, interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events
+interrupt, interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events, metadata
 
 -- name: locked_columns
 messages.number, messages.id, messages.tenant, messages.thread_id, messages.thread_number, messages.state,

@@ -8,23 +8,28 @@ SELECT coalesce(sum(messages), 0) FROM tallies WHERE state = 'queued'
 
 -- name: extend_thread
 -- Reserves :count numbers and returns the last one, and whether the thread has unfinished messages. The transaction holds
--- the write lock: two messages cannot get numbers in one order and commit in the other.
-INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, last_message_preview)
-VALUES (:tenant, :thread_id, :count, :now, :now, :preview)
+-- the write lock: two messages cannot get numbers in one order and commit in the other. 65536 is THREAD_METADATA_LENGTH.
+INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata)
+VALUES (:tenant, :thread_id, :count, :now, :now, :preview, :name, :metadata)
 ON CONFLICT (tenant, thread_id) DO UPDATE SET
     last_number = last_number + excluded.last_number,
     last_activity = max(last_activity, excluded.last_activity),
-    last_message_preview = excluded.last_message_preview
+    last_message_preview = excluded.last_message_preview,
+    name = coalesce(excluded.name, name),
+    metadata = CASE
+        WHEN length(json_patch(coalesce(metadata, '{}'), excluded.metadata)) <= 65536
+        THEN json_patch(coalesce(metadata, '{}'), excluded.metadata) ELSE metadata
+    END
 RETURNING last_number, queued + processing + interrupted > 0
 
 -- name: add_message
 INSERT INTO messages (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness, run_at, options,
-    rollback, webhook_url, webhook_events, created_at, changed_at
+    rollback, webhook_url, webhook_events, metadata, created_at, changed_at
 ) VALUES (
     :id, :tenant, :thread_id, :thread_number, :agent, :content, :priority, :base_rank,
     CASE WHEN :readiness <> 'delayed' THEN :base_rank END, 'queued', :readiness, :run_at, :options,
-    :rollback, :webhook_url, :webhook_events, :now, :now
+    :rollback, :webhook_url, :webhook_events, :metadata, :now, :now
 )
 RETURNING number
 
@@ -156,7 +161,7 @@ SELECT {message_columns} FROM messages WHERE id = :id AND tenant = :tenant
 
 -- name: get_messages
 -- `+`, here and in find_dead, keeps the planner from the index of all messages of the tenant.
-SELECT {message_columns} FROM messages WHERE id IN (SELECT value FROM json_each(:ids)) AND +tenant = :tenant
+SELECT {listed_columns} FROM messages WHERE id IN (SELECT value FROM json_each(:ids)) AND +tenant = :tenant
 
 -- name: get_by_number
 SELECT {message_columns} FROM messages WHERE number = :number
@@ -209,7 +214,7 @@ ORDER BY rank DESC, number DESC LIMIT :most
 
 -- name: list_messages
 -- Reads one range of numbers: a filter that matches nothing then reads few rows.
-SELECT {message_columns} FROM messages INDEXED BY messages_of_tenant
+SELECT {listed_columns} FROM messages INDEXED BY messages_of_tenant
 WHERE tenant = :tenant AND number < :before AND number >= :first AND {chosen}
 ORDER BY number DESC LIMIT :limit
 
@@ -218,7 +223,7 @@ SELECT max(number) FROM messages WHERE tenant = :tenant AND number < :before
 
 -- name: list_failed
 -- Like list_messages, on the index of failed messages.
-SELECT {message_columns} FROM messages
+SELECT {listed_columns} FROM messages
 WHERE tenant = :tenant AND number < :before AND number >= :first AND state = 'failed' AND {chosen}
 ORDER BY number DESC LIMIT :limit
 
@@ -227,7 +232,7 @@ SELECT max(number) FROM messages WHERE tenant = :tenant AND number < :before AND
 
 -- name: list_cancelled
 -- Like list_failed.
-SELECT {message_columns} FROM messages
+SELECT {listed_columns} FROM messages
 WHERE tenant = :tenant AND number < :before AND number >= :first AND state = 'cancelled' AND {chosen}
 ORDER BY number DESC LIMIT :limit
 
@@ -236,7 +241,7 @@ SELECT max(number) FROM messages WHERE tenant = :tenant AND number < :before AND
 
 -- name: list_in_thread
 -- Like list_messages, for a range of a thread.
-SELECT {message_columns} FROM messages
+SELECT {listed_columns} FROM messages
 WHERE tenant = :tenant AND thread_id = :thread_id AND thread_number <= :last AND thread_number >= :first
     AND number < :before AND {chosen}
 ORDER BY thread_number DESC LIMIT :limit
@@ -261,7 +266,7 @@ ORDER BY thread_number DESC LIMIT 1
 
 -- name: list_unfinished_messages
 -- Like list_messages, but by state, for few unfinished messages.
-SELECT {message_columns} FROM messages
+SELECT {listed_columns} FROM messages
 WHERE number IN (
     SELECT number FROM messages WHERE rank IS NOT NULL
     UNION ALL SELECT number FROM messages WHERE readiness = 'delayed'
@@ -279,6 +284,12 @@ WHERE state IN ('queued', 'processing', 'interrupted')
 AND (:agent IS NULL OR agent = :agent)
 AND (:priority IS NULL OR priority = :priority) AND (:error_code IS NULL OR error_code = :error_code)
 AND (:fingerprint IS NULL OR fingerprint = :fingerprint)
+AND (:metadata IS NULL OR NOT EXISTS (
+    SELECT 1 FROM json_each(:metadata) AS wanted WHERE NOT EXISTS (
+        SELECT 1 FROM json_each(wanted.value) AS form
+        WHERE instr(',' || substr(metadata, 2, length(metadata) - 2) || ',', form.value)
+    )
+))
 
 -- name: list_attempts
 SELECT messages.id, attempts.attempt, attempts.worker_id, attempts.started_at, attempts.ended_at, attempts.error,
@@ -329,17 +340,17 @@ UPDATE queue SET paused = :paused
 
 -- name: list_queued
 -- `+` keeps the planner from the index of all messages of the tenant, few of which wait.
-SELECT {message_columns} FROM messages
+SELECT {listed_columns} FROM messages
 WHERE rank IS NOT NULL AND +tenant = :tenant
 ORDER BY rank, number LIMIT :limit
 
 -- name: list_delayed
-SELECT {message_columns} FROM messages
+SELECT {listed_columns} FROM messages
 WHERE readiness = 'delayed' AND +tenant = :tenant
 ORDER BY run_at, number LIMIT :limit
 
 -- name: list_processing
-SELECT {message_columns} FROM messages
+SELECT {listed_columns} FROM messages
 WHERE state = 'processing' AND +tenant = :tenant
 ORDER BY changed_at, number LIMIT :limit
 
@@ -347,19 +358,19 @@ ORDER BY changed_at, number LIMIT :limit
 SELECT state, messages FROM tallies WHERE tenant = :tenant
 
 -- name: list_threads
-SELECT thread_id, last_number, created_at, last_activity, last_message_preview, queued, processing, completed, failed, cancelled,
+SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, queued, processing, completed, failed, cancelled,
     interrupted
 FROM threads
 WHERE tenant = :tenant AND (last_activity, thread_id) < (:last_activity, :thread_id)
 ORDER BY last_activity DESC, thread_id DESC LIMIT :limit
 
 -- name: get_thread
-SELECT thread_id, last_number, created_at, last_activity, last_message_preview, queued, processing, completed, failed, cancelled,
+SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, queued, processing, completed, failed, cancelled,
     interrupted
 FROM threads WHERE tenant = :tenant AND thread_id = :thread_id
 
 -- name: list_thread_messages
-SELECT {message_columns} FROM messages
+SELECT {listed_columns} FROM messages
 WHERE tenant = :tenant AND thread_id = :thread_id AND thread_number > :after
 ORDER BY thread_number LIMIT :limit
 

@@ -8,6 +8,8 @@ CREATE TABLE threads (
     created_at BIGINT NOT NULL,
     last_activity BIGINT NOT NULL,         -- without claims, which lock no thread: see `list_threads`
     last_message_preview TEXT NOT NULL,
+    name TEXT,
+    metadata TEXT,                         -- JSON texts by key, see `app.store.metadata`
     unfinished BIGINT NOT NULL,            -- queued, processing and interrupted
     interrupted BIGINT NOT NULL DEFAULT 0, -- among the unfinished
     completed BIGINT NOT NULL DEFAULT 0,
@@ -50,10 +52,11 @@ CREATE TABLE messages (
     interrupt_expires_at BIGINT,           -- only while interrupted
     error_code TEXT,
     fingerprint TEXT COLLATE "C",          -- of the failure
-    options TEXT,                          -- JSON; no query reads it
+    options TEXT,                          -- JSON; lists do not read it
     rollback TEXT,                         -- ids to roll back first: a JSON array
     webhook_url TEXT,
     webhook_events TEXT,                   -- states to deliver: a JSON array; NULL for all terminal states
+    metadata TEXT,                         -- canonical JSON, see `app.store.metadata`; NULL for none
     error TEXT,
     interrupt TEXT,                        -- the questions to a human: a JSON array
     resume_value TEXT,                     -- the answer: a JSON object
@@ -105,7 +108,7 @@ CREATE TABLE attempts (                    -- failed attempts
     ended_at BIGINT NOT NULL,
     error TEXT NOT NULL,
     error_code TEXT NOT NULL,
-    details TEXT,                          -- where it failed: JSON; no query reads it
+    details TEXT,                          -- where it failed: JSON; lists do not read it
     PRIMARY KEY (message, fence)
 );
 

@@ -7,6 +7,8 @@ CREATE TABLE threads (
     created_at INTEGER NOT NULL,
     last_activity INTEGER NOT NULL,
     last_message_preview TEXT NOT NULL,
+    name TEXT,
+    metadata TEXT,                         -- JSON texts by key, see `app.store.metadata`
     queued INTEGER NOT NULL DEFAULT 0,     -- the counts by state are kept by the triggers below
     processing INTEGER NOT NULL DEFAULT 0,
     interrupted INTEGER NOT NULL DEFAULT 0,
@@ -51,17 +53,18 @@ CREATE TABLE messages (
     interrupt_expires_at INTEGER,          -- only while interrupted
     error_code TEXT,
     fingerprint TEXT,                      -- of the failure
-    options TEXT,                          -- JSON; no query reads it
     rollback TEXT,                         -- ids to roll back first: a JSON array
     webhook_url TEXT,
     webhook_events TEXT,                   -- states to deliver: a JSON array; NULL for all terminal states
+    metadata TEXT,                         -- canonical JSON, see `app.store.metadata`; NULL for none
     -- Long texts come last, so that the columns before them are read without them.
     error TEXT,
     interrupt TEXT,                        -- the questions to a human: a JSON array
     resume_value TEXT,                     -- the answer: a JSON object
     content TEXT NOT NULL,
     result TEXT,
-    output TEXT                            -- JSON, if the run has more output than text
+    output TEXT,                           -- JSON, if the run has more output than text
+    options TEXT                           -- JSON; last, since lists do not read it and it may have megabytes
 );
 
 CREATE INDEX messages_ready ON messages (agent, rank) WHERE readiness = 'ready';

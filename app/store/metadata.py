@@ -1,0 +1,79 @@
+"""Convert metadata to the texts that stores keep, compare and merge. Pure.
+
+A message keeps its metadata as canonical JSON: sorted keys, no spaces, ASCII. A thread keeps an object of JSON texts by
+key, which every engine can merge without reading the values.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..models.messages import MessageFilter, MetadataValue, NewMessage
+
+_EXACT_INTEGERS = 2**53
+
+
+def metadata_text(metadata: Mapping[str, MetadataValue] | None) -> str | None:
+    """Return the metadata of a message as they are stored, None if there are none."""
+    return _canonical(metadata) if metadata else None
+
+
+def thread_patch(messages: Iterable[NewMessage]) -> str | None:
+    """Return the change that these messages of one thread, in their order, make to its metadata; None if none.
+
+    The change is a JSON object of JSON texts by key. A null removes the key.
+    """
+    merged: dict[str, MetadataValue] = {}
+    for each in messages:
+        merged |= each.metadata or {}
+    if not merged:
+        return None
+    return json.dumps({key: None if value is None else _value_text(value) for key, value in merged.items()})
+
+
+def thread_metadata(text: str | None) -> dict[str, MetadataValue]:
+    """Return the metadata of a thread from their stored form."""
+    if text is None:
+        return {}
+    stored: dict[str, str | None] = json.loads(text)
+    return {key: json.loads(value) for key, value in stored.items() if value is not None}
+
+
+def wanted_metadata(chosen: MessageFilter) -> str | None:
+    """Return what stored metadata must contain to match a filter, None if anything matches.
+
+    It is a JSON array with an array of alternatives for each key. Stored metadata match if they contain one alternative
+    of each, after their outer braces are replaced by commas. A quote inside a text is escaped, so an alternative never
+    matches inside one.
+    """
+    if not chosen.metadata:
+        return None
+    return json.dumps([_forms(key, text) for key, text in chosen.metadata.items()])
+
+
+def _forms(key: str, text: str) -> list[str]:
+    values = [json.dumps(text)]
+    scalar = _scalar_of(text)
+    if not isinstance(scalar, str):
+        values.append(_value_text(scalar))
+    return [f",{json.dumps(key)}:{value}," for value in values]
+
+
+def _scalar_of(text: str) -> MetadataValue:
+    """Return the number, the boolean or None that a text stands for, else the text."""
+    try:
+        value: Any = json.loads(text, parse_constant=str)
+    except ValueError:
+        return text
+    return text if isinstance(value, dict | list | str) else value
+
+
+def _value_text(value: MetadataValue) -> str:
+    """Return a value as JSON. A whole number has one form, whether it came as 42 or as 42.0."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT_INTEGERS:
+        value = int(value)
+    return json.dumps(value)
+
+
+def _canonical(metadata: Mapping[str, MetadataValue]) -> str:
+    return "{" + ",".join(f"{json.dumps(key)}:{_value_text(value)}" for key, value in sorted(metadata.items())) + "}"
