@@ -26,7 +26,7 @@
     │   │   ├── MemoryDamaged         the file of the agents' memory cannot be read
     │   │   └── MemoryClosed          the agents' memory is not open in this process
     │   ├── CommitUnknown         the store went away during a write: the result is unknown
-    │   └── StoreIncompatible     a database that is newer than this code, or not ours
+    │   └── StoreIncompatible     a schema that this code does not know, or a database not ours
     └── ConfigurationError        a setting that cannot work
         └── MissingDriver             the package of a database's client is not installed
 
@@ -303,7 +303,7 @@ class CommitUnknown(StoreError):
 
 
 class StoreIncompatible(StoreError):
-    """The database belongs to a newer version, or is not ours."""
+    """The database has a schema that this version does not know, or is not ours."""
 
     code = "store_incompatible"
 

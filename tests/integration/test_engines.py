@@ -111,7 +111,7 @@ WRONG: dict[Callable[[Path], Iterator[str]], str] = {
     redis_with_another_password: "the server does not know this user and password",
     redis_that_evicts: "CONFIG SET maxmemory-policy noeviction",
     redis_without_a_file: "CONFIG SET appendonly yes",
-    redis_from_the_future: "The queue has schema version 99",
+    redis_from_the_future: "The database has schema version 99",
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.errors import StoreIncompatible, StoreUnavailable
 from app.models.messages import MessageState
-from app.store.sql.named_sql import load_migrations
+from app.store.schema_version import SCHEMA_VERSION
 from app.store.sqlite import connection as sqlite_connection
 from app.store.sqlite.store import SqliteStore
 from tests.clock import ManualClock
@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 async def test_a_new_file_has_the_newest_schema(path: Path) -> None:
     async with opened(path):
         pass
-    assert ask(path, "PRAGMA user_version") == len(load_migrations("sqlite"))
+    assert ask(path, "PRAGMA user_version") == SCHEMA_VERSION
     assert ask(path, "PRAGMA application_id") == sqlite_connection.APPLICATION_ID
     assert ask(path, "PRAGMA journal_mode") == "wal"
     assert ask(path, "PRAGMA integrity_check") == "ok"
@@ -127,7 +127,7 @@ async def test_a_new_file_that_another_process_has_locked_is_waited_for(path: Pa
 async def test_the_file_of_a_newer_program_is_refused_and_left_alone(path: Path) -> None:
     async with opened(path):
         pass
-    newer = len(load_migrations("sqlite")) + 1
+    newer = SCHEMA_VERSION + 1
     ask(path, f"PRAGMA user_version = {newer}")
     before = folder_of(path)
     assert f"version {newer}" in await refused(path, StoreIncompatible)

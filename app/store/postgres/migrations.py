@@ -5,6 +5,7 @@ from typing import Any
 import psycopg
 
 from ...errors import ConfigurationError, StoreIncompatible
+from ..schema_version import check_version
 from ..sql.named_sql import load_migrations
 from .connection import SCHEMA, configure, connect, mapped_errors
 from .watchdog import Watchdog
@@ -100,20 +101,17 @@ def _check_server(connection: Connection, *, allow_volatile: bool) -> bool:
 
 
 def _migrate(connection: Connection) -> None:
-    migrations = load_migrations("postgres")
     version = _version(connection)
-    if version > len(migrations):
-        raise StoreIncompatible(
-            f"The database has schema version {version}, this program knows versions up to {len(migrations)}. "
-            "Start the newer version of the program."
-        )
-    for number, script in migrations[version:]:
-        connection.execute(script)
-        connection.execute("INSERT INTO agent_queue_migrations (number) VALUES (%s)", [number])
+    if version:
+        check_version(version)
+    for number, script in load_migrations("postgres"):
+        if number > version:
+            connection.execute(script)
+            connection.execute("INSERT INTO agent_queue_migrations (number) VALUES (%s)", [number])
 
 
 def _version(connection: Connection) -> int:
-    """Return the number of the newest applied migration. Creates the schema if there is none."""
+    """Return the number of the newest applied migration, 0 if none was. Creates the schema if there is none."""
     if _value(connection, f"SELECT to_regclass('{SCHEMA}.agent_queue_migrations')") is not None:
         return int(_value(connection, "SELECT coalesce(max(number), 0) FROM agent_queue_migrations"))
     if _value(connection, f"SELECT to_regnamespace('{SCHEMA}')") is None:

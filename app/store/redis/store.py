@@ -8,6 +8,7 @@ from ...clock import Clock, SteadyClock
 from ...errors import StoreIncompatible
 from ...policy.rank import RankPolicy
 from ..ports import Capabilities, Store
+from ..schema_version import SCHEMA_VERSION, check_version
 from ..signals import LocalNotifier, LocalSignals
 from .accept import RedisAccept
 from .attempts import RedisAttempts
@@ -21,8 +22,6 @@ from .signals import Listener
 from .upkeep import RedisUpkeep
 from .webhooks import RedisWebhooks
 from .workers import RedisWorkers
-
-SCHEMA_VERSION = 1
 
 
 class RedisStore(
@@ -90,18 +89,14 @@ class RedisStore(
             raise
 
     async def _open_queue(self) -> None:
-        """Create the queue unless it exists. Raises StoreIncompatible for another program's or a newer queue."""
+        """Create the queue unless it exists. Raises StoreIncompatible if it is not ours or has another version."""
         script = self._scripts["open"].text
         version = await self._write_link.ask("EVAL", script, 1, self._prefix, SCHEMA_VERSION, uuid.uuid4().hex)
         if version is None or not version.isdecimal():
             raise StoreIncompatible(
                 f"The database has keys under {self._prefix} that are not of this program; name another database."
             )
-        if int(version) > SCHEMA_VERSION:
-            raise StoreIncompatible(
-                f"The queue has schema version {version}, this program knows versions up to {SCHEMA_VERSION}. "
-                "Start the newer version of the program."
-            )
+        check_version(int(version))
 
     @override
     async def close(self) -> None:

@@ -7,6 +7,7 @@ from importlib.resources.abc import Traversable
 from types import MappingProxyType
 
 from ..rows import DELIVERY_COLUMNS, MESSAGE_COLUMNS
+from ..schema_version import OLDEST_SCHEMA_VERSION, SCHEMA_VERSION
 
 _HEADING = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _REFERENCE = re.compile(r"\{(\w+)\}")
@@ -35,8 +36,9 @@ def load_queries(dialect: str, folder: Traversable = _FOLDER) -> Mapping[str, st
 
 
 def load_migrations(dialect: str) -> list[tuple[int, str]]:
-    """Return (number, script) of each file in `<dialect>/migrations`, numbered from 1 without gaps."""
+    """Return (number, script) of each file in `<dialect>/migrations`. The number is the schema version it leads to."""
     folder = _FOLDER.joinpath(dialect, "migrations")
     scripts = sorted((int(f.name.split("_")[0]), f.read_text("utf-8")) for f in folder.iterdir())
-    assert [number for number, _ in scripts] == list(range(1, len(scripts) + 1)), "migration numbers have a gap"
+    numbers = list(range(OLDEST_SCHEMA_VERSION, SCHEMA_VERSION + 1))
+    assert [number for number, _ in scripts] == numbers, "migrations and schema versions differ"
     return scripts

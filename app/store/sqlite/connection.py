@@ -17,6 +17,7 @@ import apsw
 from typing_extensions import override
 
 from ...errors import AgentQueueError, StoreError, StoreIncompatible, StoreRefused, StoreUnavailable
+from ..schema_version import check_version
 from ..sql.group_commit import BatchRunner, Operation, Result
 from ..sql.named_sql import load_migrations
 
@@ -86,19 +87,20 @@ def _switch_to_wal(connection: apsw.Connection) -> None:
 
 
 def migrate(connection: apsw.Connection) -> None:
-    """Bring the schema up to date under the write lock. Of processes that start together, only one migrates."""
+    """Bring the schema up to date under the write lock. Of processes that start together, only one migrates.
+
+    Raises StoreIncompatible for a schema that this program does not know.
+    """
     migrations = load_migrations("sqlite")
     with transaction(connection, "IMMEDIATE"):
         version = connection.execute("PRAGMA user_version").get
-        if version > len(migrations):
-            raise StoreIncompatible(
-                f"The database has schema version {version}, this program knows versions up to {len(migrations)}. "
-                "Start the newer version of the program."
-            )
+        if connection.execute("SELECT count(*) FROM sqlite_schema").get:
+            check_version(version)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        for number, script in migrations[version:]:
-            connection.execute(script)
-            connection.execute(f"PRAGMA user_version = {number}")
+        for number, script in migrations:
+            if number > version:
+                connection.execute(script)
+                connection.execute(f"PRAGMA user_version = {number}")
 
 
 def _refuse_foreign(connection: apsw.Connection) -> None:

@@ -1,0 +1,23 @@
+"""The version of what the stores keep: tables and columns, keys and fields. All engines share it."""
+
+from ..errors import StoreIncompatible
+
+OLDEST_SCHEMA_VERSION = 10
+"""The version of the initial migrations. No development version before 0.2.0 had a version as high."""
+
+SCHEMA_VERSION = 10
+"""The version that this program keeps: of the newest migrations, and of the keys and fields on Redis."""
+
+
+def check_version(version: int) -> None:
+    """Raise StoreIncompatible unless this program can use or migrate a database with this version."""
+    if version > SCHEMA_VERSION:
+        raise StoreIncompatible(
+            f"The database has schema version {version}, this program knows versions up to {SCHEMA_VERSION}. "
+            "Start the newer version of the program."
+        )
+    if version < OLDEST_SCHEMA_VERSION:
+        raise StoreIncompatible(
+            f"The database has schema version {version}, of a development version before 0.2.0, which has no "
+            "migration. Start with an empty database: expected another URL"
+        )
