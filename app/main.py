@@ -65,14 +65,14 @@ def create_app(
         if awaits_engines:
             await await_engines(settings)
         with _on_termination(runtime.begin_stop, settings):  # around the drain too: a second signal must end it
-            async with runtime.running(), _collecting_seldom(runtime) if owns_process else nullcontext():
+            async with runtime.running(), _rare_collections(runtime) if owns_process else nullcontext():
                 yield
 
     return make_application(runtime.services, lifespan)
 
 
 @asynccontextmanager
-async def _collecting_seldom(runtime: Runtime) -> AsyncIterator[None]:
+async def _rare_collections(runtime: Runtime) -> AsyncIterator[None]:
     """Keep Python's garbage collector from visiting what lives as long as the process.
 
     The modules of FastAPI and LangGraph are hundreds of thousands of objects. The allocations of requests would have
@@ -187,14 +187,14 @@ def serve(settings: Settings) -> None:
         asyncio.run(await_engines(settings))
         app = create_app(settings, owns_process=True)
         server = Server(server_config(app))
-        with _ending_cleanly():
+        with _clean_exit():
             server.run(sockets=[listener])
     if not server.started:
         sys.exit(FAILED_EXIT_CODE)  # uvicorn has logged why
 
 
 @contextmanager
-def _ending_cleanly() -> Iterator[None]:
+def _clean_exit() -> Iterator[None]:
     """Have SIGTERM and SIGINT end the process with exit code 0 where nothing else handles them.
 
     After its clean stop, uvicorn raises the signals that it got once more. Python's own handlers would then end the
@@ -232,15 +232,15 @@ async def _work(settings: Settings) -> None:
         runtime.begin_stop()
         stopping.set()
 
-    with _ignoring_defaults(), _on_termination(stop, settings):
-        async with runtime.running(), _collecting_seldom(runtime):
+    with _ignored_signals(), _on_termination(stop, settings):
+        async with runtime.running(), _rare_collections(runtime):
             await stopping.wait()
         logging.shutdown()
         os._exit(0)  # a hanging thread of a synchronous node would keep the process alive; its writes are fenced off
 
 
 @contextmanager
-def _ignoring_defaults() -> Iterator[None]:
+def _ignored_signals() -> Iterator[None]:
     """Ignore SIGTERM and SIGINT where no server handles them. Python's defaults would end the process at once."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -269,7 +269,7 @@ def migrate(settings: Settings) -> None:
 def run(command: Callable[[Settings], None]) -> None:
     """Load the settings, set up logging, run the command. An error at the start becomes one line and an exit code."""
     try:
-        command(_configured())
+        command(_set_up_process())
     except AgentQueueError as error:
         sys.stderr.write(f"Cannot start. {error}\n")
         away = isinstance(error, StoreUnavailable) and not isinstance(error, StoreRefused)
@@ -283,17 +283,17 @@ def __getattr__(name: str) -> FastAPI:
     """Make `app` when a server asks for it, so that importing this module reads no settings."""
     if name != "app":
         raise AttributeError(name)
-    return create_app(_configured(), owns_process=True, awaits_engines=True)
+    return create_app(_set_up_process(), owns_process=True, awaits_engines=True)
 
 
-def _configured() -> Settings:
+def _set_up_process() -> Settings:
     """Load the settings of this process, set up its environment and its logging. Raises ConfigurationError."""
     settings = load_settings()
     share_environment(settings)
     start_logging(settings)
     if guesses := misspelt_settings():
-        told = ", ".join(f"{name} (did you mean {guess}?)" for name, guess in guesses.items())
-        logger.warning("The file .env has names that are no settings, so only agents can read them: %s", told)
+        shown = ", ".join(f"{name} (did you mean {guess}?)" for name, guess in guesses.items())
+        logger.warning("The file .env has names that are no settings, so only agents can read them: %s", shown)
     return settings
 
 

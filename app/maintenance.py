@@ -87,7 +87,7 @@ class Maintenance:
             except AgentQueueError as error:
                 told = ("Duty failed, trying again: duty=%s, error=%s", name, error)
                 if seconds > PROMOTE_SECONDS:  # the end of the outage is not to be told so late
-                    self._outage.tell(*told)
+                    self._outage.log(*told)
                 else:
                     self._outage.fails(name, *told)
             except Exception:

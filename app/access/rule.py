@@ -83,7 +83,7 @@ FORWARDING_PREFIXES = (
     "x-goog-authenticated-",
 )
 RULE = "This server has no API keys, so it only answers requests made directly from its own host."
-CURE = "To let everybody in, start it with ALLOW_ANONYMOUS=true, and only where the network is trusted."
+REMEDY = "To let everybody in, start it with ALLOW_ANONYMOUS=true, and only where the network is trusted."
 MAX_SHOWN_HEADER = 100
 
 
@@ -118,7 +118,7 @@ class Access:
 
 
 @lru_cache(maxsize=1024)
-def _is_of_a_proxy(header: bytes) -> bool:
+def _is_proxy_header(header: bytes) -> bool:
     name = header.decode("latin-1")
     return name in FORWARDING_HEADERS or name.startswith(FORWARDING_PREFIXES)
 
@@ -138,7 +138,7 @@ def _check_origin(connection: Scope) -> None:
         raise _refused("This request came with HTTP/1.0, as proxies send it; from this host, use HTTP/1.1.")
     host = None
     for name, value in connection["headers"]:
-        if _is_of_a_proxy(name):
+        if _is_proxy_header(name):
             shown = escaped(name.decode("latin-1")[:MAX_SHOWN_HEADER])
             raise _refused(f"This request came with the header `{shown}`, which proxies add.")
         if name == b"host":
@@ -148,4 +148,4 @@ def _check_origin(connection: Scope) -> None:
 
 
 def _refused(why: str) -> Unauthorized:
-    return Unauthorized(f"{RULE} {why} {CURE}")
+    return Unauthorized(f"{RULE} {why} {REMEDY}")

@@ -127,8 +127,8 @@ async def list_dead_letters(services: ServicesDep, listing: MessageListingDep) -
     """List the messages that have failed for good, the newest first, with every attempt. `Link` leads to older ones."""
     messages, headers = await listing.read(FAILED)
     attempts = await services.queue.list_attempts(listing.tenant, messages)
-    told = [DeadLetter.of(message, attempts[message.id]) for message in messages]
-    return JsonReply(DeadLetterList.model_construct(dead_letters=told).model_dump_json(), headers=headers)
+    replies = [DeadLetter.of(message, attempts[message.id]) for message in messages]
+    return JsonReply(DeadLetterList.model_construct(dead_letters=replies).model_dump_json(), headers=headers)
 
 
 @router.get(
@@ -161,8 +161,8 @@ async def requeue_dead_letters(request: Request, services: ServicesDep, principa
     body = await body_of(request, DeadLetterSelection)
     messages = await services.queue.requeue(principal.tenant, body.selection())
     wait_estimates = await services.queue.wait_estimates(messages)
-    told = [MessageRequeued.of(*each) for each in zip(messages, wait_estimates, strict=True)]
-    return JsonReply(MessagesRequeued.model_construct(requeued=told).model_dump_json())
+    replies = [MessageRequeued.of(*each) for each in zip(messages, wait_estimates, strict=True)]
+    return JsonReply(MessagesRequeued.model_construct(requeued=replies).model_dump_json())
 
 
 @router.post(

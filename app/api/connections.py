@@ -179,14 +179,14 @@ class Connections:
                     break
             for connection in late:
                 if wait is Wait.READER:
-                    self._look_at_reader(connection)
+                    self._check_reader(connection)
                 else:
                     self.forget(connection)
                     connection.overdue(wait)
         if any(self._waits):
             self._start()
 
-    def _look_at_reader(self, connection: Waiting) -> None:
+    def _check_reader(self, connection: Waiting) -> None:
         before = self._unsent[connection]
         self.forget_reader(connection)
         if connection.unsent() >= before:

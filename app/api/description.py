@@ -22,10 +22,17 @@ from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, Mes
 SCHEMAS = (dead_letters, deliveries, health, messages, problems, queue, selections, submissions, threads)
 """The modules of models that have examples."""
 
-READ_BY_HAND = (MessageCreate, MessageBatch, MessageChange, MessageAnswer, UnfinishedSelection, DeadLetterSelection)
+UNDECLARED_BODIES = (
+    MessageCreate,
+    MessageBatch,
+    MessageChange,
+    MessageAnswer,
+    UnfinishedSelection,
+    DeadLetterSelection,
+)
 """Bodies that endpoints read themselves."""
 
-SENT_BY_HAND = (Problem, StreamEvent)
+UNDECLARED_REPLIES = (Problem, StreamEvent)
 """Replies that no endpoint declares as a model."""
 
 UNUSED = ("HTTPValidationError", "ValidationError")
@@ -43,8 +50,8 @@ def describe(app: FastAPI) -> None:
         if app.openapi_schema is None:
             schema = generate()
             shared: dict[str, Any] = schema.setdefault("components", {}).setdefault("schemas", {})
-            for model in (*READ_BY_HAND, *SENT_BY_HAND):
-                shared.update(_described(model, reply=model in SENT_BY_HAND))
+            for model in (*UNDECLARED_BODIES, *UNDECLARED_REPLIES):
+                shared.update(_described(model, reply=model in UNDECLARED_REPLIES))
             for method, operation, needed in _operations(app, schema):
                 operation["responses"] |= errors.problems(422)
                 if needed is not None:

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
-MAX_ERRORS_TOLD = 20
+MAX_SHOWN_ERRORS = 20
 
 NOTHING_HERE = (
     "There is nothing at this path. `/docs` shows the paths of this server, `/openapi.json` has them as JSON."
@@ -139,7 +139,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": title_of(status), "content": content} for status in statuses}
 
 
-def _of_ours(error: AgentQueueError) -> Response:
+def _problem_of(error: AgentQueueError) -> Response:
     status = next((s for kind, s in STATUS_BY_ERROR.items() if isinstance(error, kind)), 500)
     if status == 500 or isinstance(error, StoreError):
         logger.error("A request failed: code=%s, error=%s", error.code, error)
@@ -156,7 +156,7 @@ def _of_ours(error: AgentQueueError) -> Response:
 
 def invalid(errors: Sequence[Any], model: object = None) -> Response:
     """Return Pydantic's errors as one problem. `model` is that of the body; the problem names its fields."""
-    found = [field_error(error, model) for error in errors[:MAX_ERRORS_TOLD]]
+    found = [field_error(error, model) for error in errors[:MAX_SHOWN_ERRORS]]
     detail = "; ".join(f"{e.field}: {e.detail}" for e in found[:5])
     return problem(422, "validation_error", detail, errors=found)
 
@@ -169,7 +169,7 @@ def response_to(error: Exception) -> Response:
         case InvalidQuery():
             return problem(422, error.code, str(error), errors=error.errors)
         case AgentQueueError():
-            return _of_ours(error)
+            return _problem_of(error)
         case RequestValidationError() | ValidationError():
             return invalid(error.errors())
         case HTTPException():

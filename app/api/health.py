@@ -19,12 +19,12 @@ async def _health(services: Services) -> Health:
         await services.store.ping()
         checks = {"store": Check(ok=True, detail="")}
     except StoreError as error:
-        services.outage.tell("The database does not answer: %s", error)
+        services.outage.log("The database does not answer: %s", error)
         checks = {"store": Check(ok=False, detail=error.state)}
     registry = services.registry
     starting = not registry.loaded.is_set()
-    if services.worker.slots and not starting and (trouble := await _trouble_of_memory(services)):
-        checks["memory"] = Check(ok=False, detail=trouble)
+    if services.worker.slots and not starting and (problem := await _memory_problem(services)):
+        checks["memory"] = Check(ok=False, detail=problem)
     problems_found = [f"{name}: {reason}" for name, reason in registry.failures.items()]
     checks["agents"] = Check(ok=not starting and not problems_found, detail="; ".join(problems_found))
     if starting:
@@ -45,7 +45,7 @@ def _is_ready(health: Health) -> bool:
     return others and (not health.agents or any(agent.state is AgentState.AVAILABLE for agent in health.agents))
 
 
-async def _trouble_of_memory(services: Services) -> str | None:
+async def _memory_problem(services: Services) -> str | None:
     """Return why the agents' memory cannot be used; None when it can."""
     try:
         await services.prove_memory()

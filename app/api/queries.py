@@ -5,11 +5,11 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .errors import MAX_ERRORS_TOLD, InvalidQuery
+from .errors import MAX_SHOWN_ERRORS, InvalidQuery
 from .schemas.problems import ProblemError
 from .targets import TARGET
 
-MAX_NAME_TOLD = 100
+MAX_SHOWN_NAME = 100
 """Characters of an unknown name that are repeated in the answer."""
 
 
@@ -33,13 +33,13 @@ def _check(query: str, known: frozenset[str]) -> None:
     sent = dict(parse_qsl(query, keep_blank_values=True))
     if known.issuperset(sent):
         return
-    told = f"Known here: {', '.join(sorted(known))}." if known else "This request takes none."
-    unknown = [_shortened(name) for name in sent if name not in known][:MAX_ERRORS_TOLD]
-    errors = [ProblemError(field=name, detail=f"Unknown query parameter. {told}") for name in unknown]
+    known_names = f"Known here: {', '.join(sorted(known))}." if known else "This request takes none."
+    unknown = [_shortened(name) for name in sent if name not in known][:MAX_SHOWN_ERRORS]
+    errors = [ProblemError(field=name, detail=f"Unknown query parameter. {known_names}") for name in unknown]
     names = ", ".join(repr(name) for name in unknown)
-    raise InvalidQuery(f"Unknown query parameters: {names}. {told}", errors)
+    raise InvalidQuery(f"Unknown query parameters: {names}. {known_names}", errors)
 
 
 def _shortened(name: str) -> str:
     """Return the beginning of a name that is sent back."""
-    return name if len(name) <= MAX_NAME_TOLD else f"{name[:MAX_NAME_TOLD]}…"
+    return name if len(name) <= MAX_SHOWN_NAME else f"{name[:MAX_SHOWN_NAME]}…"

@@ -29,12 +29,12 @@ def key_of(request: Request) -> str | None:
 
 def submit_key(key: str, wanted: NewMessage, default_agent: str) -> Key:
     """Return the key with the fingerprint of one message. It is the same over HTTP and WebSocket."""
-    return key, _fingerprint("submit", _said(wanted, default_agent))
+    return key, _fingerprint("submit", _changed_fields(wanted, default_agent))
 
 
 def batch_key(key: str, wanted: Sequence[NewMessage], default_agent: str) -> Key:
     """Return the key with the fingerprint of a batch."""
-    return key, _fingerprint("batch", [_said(each, default_agent) for each in wanted])
+    return key, _fingerprint("batch", [_changed_fields(each, default_agent) for each in wanted])
 
 
 def resume_key(key: str, message_id: str, answer: ResumeAnswer) -> Key:
@@ -42,7 +42,7 @@ def resume_key(key: str, message_id: str, answer: ResumeAnswer) -> Key:
     return key, _fingerprint("resume", [message_id, answer.value, answer.values])
 
 
-def _said(wanted: NewMessage, default_agent: str) -> dict[str, Any]:
+def _changed_fields(wanted: NewMessage, default_agent: str) -> dict[str, Any]:
     """Return the fields of a message that differ from their defaults, so that later fields change no fingerprint."""
     fields = wanted._asdict()
     if wanted.agent == default_agent:

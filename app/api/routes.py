@@ -141,8 +141,8 @@ async def submit_messages(request: Request) -> Response:
     key = None if named is None else batch_key(named, submissions, services.registry.default)
     accepted = await services.queue.submit(principal.tenant, submissions, key=key, batch=True)
     wait_estimates = await services.queue.wait_estimates(accepted.messages, keyed=key is not None)
-    told = [MessageAccepted.of(*each) for each in zip(accepted.messages, wait_estimates, strict=True)]
-    reply = BatchAccepted.model_construct(messages=told)
+    replies = [MessageAccepted.of(*each) for each in zip(accepted.messages, wait_estimates, strict=True)]
+    reply = BatchAccepted.model_construct(messages=replies)
     return JsonReply(reply.model_dump_json(), 202, replay_headers(accepted))
 
 

@@ -15,7 +15,7 @@ from typing_extensions import override
 from ..access.scopes import AccessScope, needs
 from ..errors import AgentQueueError, InvalidRequest
 from ..events.fanout import Idle, StoredEvents, is_over
-from ..events.tail import News, Reset, WaitingUpdate
+from ..events.tail import Reset, TailItem, WaitingUpdate
 from ..models.messages import MessageState
 from ..services import Services
 from ..text import rfc3339
@@ -64,37 +64,37 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
 }
 
 
-def live_event(news: WaitingUpdate | Reset) -> tuple[str, str]:
+def live_event(item: WaitingUpdate | Reset) -> tuple[str, str]:
     """Return the event and the data of news that are not stored."""
-    match news:
+    match item:
         case WaitingUpdate():
-            return "waiting", json.dumps(waiting_data(news))
+            return "waiting", json.dumps(waiting_data(item))
         case Reset(state, text):
             return "reset", json.dumps({"state": state, "text": text})
 
 
-def waiting_data(news: WaitingUpdate) -> dict[str, Any]:
+def waiting_data(update: WaitingUpdate) -> dict[str, Any]:
     """Return the data of the event `waiting`."""
-    start, reason = news.wait_estimate
+    start, reason = update.wait_estimate
     return {
         "state": MessageState.QUEUED,
-        "position": news.position,
+        "position": update.position,
         "message": "Waiting in queue",
         "estimated_start_at": None if start is None else rfc3339(start),
         "waiting_reason": None if reason is None else {"code": reason.code, "message": reason.message},
-        "run_at": None if news.run_at is None else rfc3339(news.run_at),
+        "run_at": None if update.run_at is None else rfc3339(update.run_at),
     }
 
 
-def frames_of(news: News) -> bytes:
+def frames_of(item: TailItem) -> bytes:
     """Return the frames of news as one text, so that they are sent together."""
-    match news:
+    match item:
         case Idle():
             return KEEP_ALIVE
         case StoredEvents():
-            return news.frames
+            return item.frames
         case _:
-            event, data = live_event(news)
+            event, data = live_event(item)
             return f"event: {event}\ndata: {data}\n\n".encode()
 
 
@@ -103,16 +103,16 @@ class EventStreamResponse(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, news: AsyncGenerator[News], headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, items: AsyncGenerator[TailItem], headers: Mapping[str, str] | None = None) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})})
         del self.headers["content-length"]
-        self._news = news
+        self._items = items
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if HEAD_EXTENSION in scope.get("extensions", {}):
-            await self._news.aclose()  # it has not begun
+            await self._items.aclose()  # it has not begun
             await send({"type": "http.response.body", "body": b""})
             return
         connection = connection_of(scope)
@@ -141,9 +141,9 @@ class EventStreamResponse(Response):
                 await send_while_it_moves(send, message, connection)
 
         await write(f"retry: {secrets.choice(RETRY_MILLISECONDS)}\n".encode())  # a line in the block of the first event
-        async with aclosing(self._news):
-            async for news in self._news:
-                body = news.frames if isinstance(news, StoredEvents) else frames_of(news)
+        async with aclosing(self._items):
+            async for item in self._items:
+                body = item.frames if isinstance(item, StoredEvents) else frames_of(item)
                 if connection is not None and len(body) <= SLICE_BYTES and not connection.get_write_buffer_size():
                     await send({"type": "http.response.body", "body": body, "more_body": True})  # the usual case
                 else:
@@ -202,7 +202,7 @@ async def resume_point(
     return seen
 
 
-def tail_of(services: Services, tenant: str, message_id: str, after: int) -> AsyncGenerator[News]:
+def tail_of(services: Services, tenant: str, message_id: str, after: int) -> AsyncGenerator[TailItem]:
     """Return the news of a message, with keep-alives as the settings say."""
     return services.streams.tail(tenant, message_id, after=after, idle_seconds=services.settings.keepalive_seconds)
 

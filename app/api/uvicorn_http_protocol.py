@@ -136,13 +136,13 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         if wait is AWAITS_REQUEST:
             self.close()
         elif wait is AWAITS_BODY:
-            self._look_at_body()
+            self._check_body()
         elif wait is AWAITS_HEAD and not self._is_answered():
             self._connections.expect(self, AWAITS_HEAD)  # the requests before it are answered first
         else:
             self.transport.abort()  # without an answer: nobody knows what was to be asked
 
-    def _look_at_body(self) -> None:
+    def _check_body(self) -> None:
         """Wait on for a body that is fast enough or that the application does not take. Refuse any other."""
         now = self.loop.time()
         deadline = self._body_deadline + self._body_bytes / MIN_BODY_BYTES_PER_SECOND

@@ -23,7 +23,7 @@ SERVICE_RESTART = 1012
 
 BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
-FAREWELL_SECONDS = 5.0
+CLOSE_SECONDS = 5.0
 """How long the client of a closed WebSocket may take to read the rest."""
 
 MAX_FRAGMENTS = 1024
@@ -69,7 +69,7 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if self.close_timer is not None:
             self.close_timer.cancel()
-            self.close_timer = self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
+            self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -138,12 +138,12 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
         self.writable.set()
         if self.close_timer is not None:
             self.close_timer.cancel()
-        self.close_timer = self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
+        self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
     @override
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
-        self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
+        self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
     @override
     def shutdown(self) -> None:

@@ -56,7 +56,7 @@ MAX_SUBSCRIPTIONS = 1_000
 MAX_REQUESTS = 100
 """Limit of the frames of one connection that wait for their turn."""
 
-FRAMES_A_TURN = 64
+FRAMES_PER_TURN = 64
 """How many events of one message are sent before other tasks have a turn."""
 
 DRAIN_SECONDS = 1.0
@@ -77,13 +77,13 @@ BINARY = Ending(1003, "Frames are JSON text.")
 
 
 @needs(AccessScope.READ)
-async def talk(websocket: WebSocket) -> None:
+async def serve_websocket(websocket: WebSocket) -> None:
     """Serve a connection that the stages have let in."""
     await websocket.accept()
     await Session(websocket, services_of(websocket)).run()
 
 
-routes = [WebSocketRoute("/ws", talk)]
+routes = [WebSocketRoute("/ws", serve_websocket)]
 
 
 class Session:
@@ -96,8 +96,8 @@ class Session:
         self._call: ASGIApp = websocket.app.state.call
         self._requests: asyncio.Queue[Request | None] = asyncio.Queue(MAX_REQUESTS)
         self._tails: dict[str, asyncio.Task[None]] = {}
-        self._turn = asyncio.Lock()
-        self._deaf = False
+        self._send_lock = asyncio.Lock()
+        self._send_failed = False
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
@@ -128,7 +128,7 @@ class Session:
     async def _close(self, ending: Ending) -> None:
         if ending.code is None:
             return
-        async with self._turn:
+        async with self._send_lock:
             try:
                 await self._websocket.close(ending.code, ending.reason)
             except (WebSocketDisconnect, RuntimeError):  # it is closed already, by the client or by uvicorn
@@ -249,8 +249,8 @@ class Session:
         key = None if named is None else resume_key(named, request.message_id, answer)
         accepted = await self._services.queue.resume(tenant, request.message_id, answer, key=key)
         (message,) = accepted.messages
-        told = MessageResumed(message_id=message.id, thread_id=message.thread_id)
-        await self._answer(Resumed(**dict(told), request_id=request.request_id, replayed=accepted.replayed))
+        resumed = MessageResumed(message_id=message.id, thread_id=message.thread_id)
+        await self._answer(Resumed(**dict(resumed), request_id=request.request_id, replayed=accepted.replayed))
 
     def _refuse_too_many(self) -> None:
         if len(self._tails) >= MAX_SUBSCRIPTIONS:
@@ -286,20 +286,20 @@ class Session:
         sent = 0
         tail = self._services.streams.tail(tenant, message_id, after=after, idle_seconds=settings.keepalive_seconds)
         async with aclosing(tail):
-            async for news in tail:
-                match news:
+            async for item in tail:
+                match item:
                     case Idle():
                         continue
                     case StoredEvents():
-                        for event in news.events:
+                        for event in item.events:
                             await self._write(event_text(message_id, event.id, event.type, event.data))
                             sent += 1
-                            if sent % FRAMES_A_TURN == 0:
+                            if sent % FRAMES_PER_TURN == 0:
                                 await asyncio.sleep(0)
-                        if news.events[-1].type in TERMINAL_EVENTS:
+                        if item.events[-1].type in TERMINAL_EVENTS:
                             return True
                     case _:
-                        await self._write(event_text(message_id, None, *live_event(news)))
+                        await self._write(event_text(message_id, None, *live_event(item)))
         return False
 
     async def _answer(self, answer: Answer) -> None:
@@ -308,15 +308,15 @@ class Session:
     async def _write(self, text: str) -> None:
         """Send a frame when earlier frames are sent. Wait for a slow client; disconnect one that reads nothing."""
         message: Message = {"type": "websocket.send", "text": text}
-        async with self._turn:
-            if self._deaf:
+        async with self._send_lock:
+            if self._send_failed:
                 return
             try:
                 await send_while_it_moves(self._websocket.send, message, self._connection)
             except TimeoutError:
                 logger.warning("A WebSocket read nothing for too long and was closed")
-                self._deaf = True
+                self._send_failed = True
                 self._end(TOO_SLOW)
             except (WebSocketDisconnect, RuntimeError):  # closed, by the client or by uvicorn
-                self._deaf = True
+                self._send_failed = True
                 self._end(GONE)

@@ -17,42 +17,42 @@ V = TypeVar("V")
 
 
 class StoredEvents:
-    """Consecutive stored events. All readers of them share this object and its frames."""
+    """Consecutive stored events. All readers of these events share one object."""
 
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = events
 
     @cached_property
     def frames(self) -> bytes:
-        """Return the events as server-sent events, made from the stored text once for all readers."""
+        """Return the events as server-sent events. The frames are built once and shared by all readers."""
         return "".join(f"id: {e.id}\nevent: {e.type}\ndata: {e.data}\n\n" for e in self.events).encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Reports that nothing came for the time that the reader asked for."""
+    """Reports that a reader received nothing for its `idle_seconds`."""
 
 
 class SingleFlight(Generic[V]):
-    """Makes one read for all callers that ask for the same key in one turn of the event loop.
+    """Merges calls with the same key: calls in one turn of the event loop share one read.
 
-    A caller in a later turn gets a new read: an earlier read may miss the event that the caller was woken for.
+    A call in a later turn starts a new read, since the earlier read may miss the newest event.
     """
 
     def __init__(self, read: Callable[..., Coroutine[Any, Any, V]]) -> None:
         self._read = read
-        self._asked: dict[tuple[object, ...], asyncio.Task[V]] = {}
+        self._starting: dict[tuple[object, ...], asyncio.Task[V]] = {}
 
     def __call__(self, *key: Any) -> asyncio.Task[V]:
-        """Return the running `read(*key)`. Other callers may share the task, so do not cancel it."""
-        task = self._asked.get(key)
+        """Return the task that runs `read(*key)`. Other callers may share the task, so do not cancel it."""
+        task = self._starting.get(key)
         if task is None:
-            task = self._asked[key] = asyncio.create_task(self._begin(key), name="shared read")
+            task = self._starting[key] = asyncio.create_task(self._begin(key), name="shared read")
             task.add_done_callback(_retrieve)
         return task
 
     async def _begin(self, key: tuple[object, ...]) -> V:
-        del self._asked[key]
+        del self._starting[key]
         return await self._read(*key)
 
 
@@ -63,21 +63,21 @@ def _retrieve(task: asyncio.Task[Any]) -> None:
 
 
 class LogSnapshot(NamedTuple):
-    """A page as its readers share it, with the number of hints when its read began."""
+    """A page of a log as its readers share it. `hints` is the number of hints before the read began."""
 
     page: EventPage
-    written: StoredEvents
+    stored: StoredEvents
     hints: int
 
 
 NEVER = -1
-"""Used as the number of hints by a reader that must read, even without a hint."""
+"""A number of hints for `LogFanout.next` that requests a read even without a new hint."""
 
 
 class IdleTimer:
-    """Measures how long a reader has received nothing. All waits of a reader share one timer, since most end early.
+    """Measures how long a reader has received nothing.
 
-    At the limit, the current `waiter` gets `Idle` as its result.
+    A reader has one timer for all of its waits. At the limit, the current `waiter` gets `Idle` as its result.
     """
 
     __slots__ = ("_ends_at", "_limit_seconds", "_loop", "_timer", "waiter")
@@ -86,11 +86,11 @@ class IdleTimer:
         self._loop = asyncio.get_running_loop()
         self._limit_seconds = limit_seconds
         self.waiter: asyncio.Future[Any] | None = None
-        self.broken()
-        self._timer = self._loop.call_at(self._ends_at, self._look_at_time)
+        self.restart()
+        self._timer = self._loop.call_at(self._ends_at, self._check_idle)
 
-    def broken(self) -> None:
-        """Restart the limit: the reader receives something."""
+    def restart(self) -> None:
+        """Start the limit again: the reader has received something."""
         self._ends_at = self._loop.time() + self._limit_seconds
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class IdleTimer:
         """Yield `Idle` each time the limit is reached, until the read is done."""
         while not read.done():
             self.waiter = self._loop.create_future()
-            read.add_done_callback(functools.partial(_tell, self.waiter))
+            read.add_done_callback(functools.partial(_wake, self.waiter))
             try:
                 idle = await self.waiter
             finally:
@@ -109,26 +109,26 @@ class IdleTimer:
             if idle:
                 yield idle
 
-    def _look_at_time(self) -> None:
+    def _check_idle(self) -> None:
         if self._loop.time() >= self._ends_at:
-            self.broken()
+            self.restart()
             if self.waiter is not None and not self.waiter.done():
                 self.waiter.set_result(Idle())
-        self._timer = self._loop.call_at(self._ends_at, self._look_at_time)
+        self._timer = self._loop.call_at(self._ends_at, self._check_idle)
 
 
-def _tell(waiter: "asyncio.Future[Any]", _: object = None) -> None:
+def _wake(waiter: "asyncio.Future[Any]", _: object = None) -> None:
     if not waiter.done():
         waiter.set_result(None)
 
 
 class LogFanout:
-    """Reads one log for its readers in this process, once for all that wait at the same offset.
+    """Reads one log for all readers in this process. Readers at the same offset share each read.
 
     A waiting reader is only a log offset. A hint without new events costs one read and wakes nobody.
     """
 
-    __slots__ = ("_due", "_hints", "_read", "_reading", "_topic", "_waiting", "readers")
+    __slots__ = ("_hints", "_read", "_reading", "_requested", "_topic", "_waiting", "readers")
 
     def __init__(
         self,
@@ -140,44 +140,45 @@ class LogFanout:
         self._topic = topic
         self._hints = 0
         self._waiting: dict[int, set[asyncio.Future[LogSnapshot | Idle | None]]] = {}
-        self._due: set[int] = set()
+        self._requested: set[int] = set()
         self._reading: dict[int, asyncio.Task[None]] = {}
         self._topic.__enter__().on_hint(self._hint)
 
     def close(self) -> None:
-        """Unsubscribe from the hints; the log has no readers left."""
+        """Unsubscribe from the hints. Call this when the log has no readers left."""
         self._topic.__exit__(None, None, None)
 
-    async def next(self, after: int, seen: int, silence: IdleTimer) -> tuple[LogSnapshot | Idle | None, int]:
-        """Wait for a snapshot newer than `seen` that has something for a reader at `after`; None means it was released.
+    async def next(self, after: int, seen: int, idle_timer: IdleTimer) -> tuple[LogSnapshot | Idle | None, int]:
+        """Wait for a snapshot newer than `seen` that must wake a reader at `after`, see `_wakes_reader`.
 
-        Also returns the number of hints to pass as `seen` in the next call at this offset. Raises what the read raises.
+        Return the snapshot, `Idle`, or None after `release`. Also return the number of hints to pass as `seen` next
+        time. Raises the error of the read.
         """
         waiter: asyncio.Future[LogSnapshot | Idle | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(after, set()).add(waiter)
         if seen != self._hints:
-            self._look(after)
+            self._request_read(after)
         try:
-            silence.waiter = waiter
+            idle_timer.waiter = waiter
             found = await waiter
             if isinstance(found, LogSnapshot):
                 return found, found.hints
             up_to_date = waiter in self._waiting.get(after, ()) and after not in self._reading
             return found, self._hints if up_to_date else NEVER
         finally:
-            silence.waiter = None
+            idle_timer.waiter = None
             self._leave(after, waiter)
 
     def _hint(self) -> None:
         self._hints += 1
         for after in self._waiting:
-            self._look(after)
+            self._request_read(after)
 
     def release(self) -> None:
-        """Wake all waiting readers."""
+        """Wake all waiting readers without a snapshot."""
         for waiters in self._waiting.values():
             for waiter in waiters:
-                _tell(waiter)
+                _wake(waiter)
 
     def _leave(self, after: int, waiter: "asyncio.Future[LogSnapshot | Idle | None]") -> None:
         if (waiters := self._waiting.get(after)) is not None:
@@ -185,36 +186,39 @@ class LogFanout:
             if not waiters:
                 del self._waiting[after]
         if waiter.done() and not waiter.cancelled():
-            waiter.exception()  # so that asyncio does not log it after a cancel
+            waiter.exception()  # otherwise asyncio logs it after a cancel
 
-    def _look(self, after: int) -> None:
-        """Request a new read at this offset: a read that is under way may miss the latest events."""
-        self._due.add(after)
+    def _request_read(self, after: int) -> None:
+        """Request a read at `after` that begins later than this call. A running read may miss the newest events."""
+        self._requested.add(after)
         if after not in self._reading:
-            self._reading[after] = asyncio.create_task(self._look_at(after), name="shared read")
+            self._reading[after] = asyncio.create_task(self._read_until_current(after), name="shared read")
 
-    async def _look_at(self, after: int) -> None:
+    async def _read_until_current(self, after: int) -> None:
         try:
-            while after in self._due and after in self._waiting:
-                self._due.remove(after)
+            while after in self._requested and after in self._waiting:
+                self._requested.remove(after)
                 hints = self._hints
-                page, written = await self._read(after)
-                if _is_news(page, after):
-                    look = LogSnapshot(page, written, hints)
+                page, stored = await self._read(after)
+                if _wakes_reader(page, after):
+                    snapshot = LogSnapshot(page, stored, hints)
                     for waiter in self._waiting.pop(after, ()):
                         if not waiter.done():
-                            waiter.set_result(look)
-        except Exception as error:  # noqa: BLE001  every waiter gets it
+                            waiter.set_result(snapshot)
+        except Exception as error:  # noqa: BLE001  raised again by every waiter
             for waiter in self._waiting.pop(after, ()):
                 if not waiter.done():
                     waiter.set_exception(error)
         finally:
-            self._due.discard(after)
+            self._requested.discard(after)
             del self._reading[after]
 
 
-def _is_news(page: EventPage, after: int) -> bool:
-    """Return whether a page wakes a reader at `after`. A queued message's page does: its position may have changed."""
+def _wakes_reader(page: EventPage, after: int) -> bool:
+    """Return whether a page must wake a reader at `after`.
+
+    The page of a queued message always wakes the reader, since the message's position may have changed.
+    """
     return bool(page.events) or after + 1 < page.first or page.state is MessageState.QUEUED or is_over(page, after)
 
 

@@ -1,6 +1,6 @@
-"""Reads the log of a message from any event on, now or later, in any process.
+"""Reads the log of a message after any event, live or later, in any process.
 
-SSE, WebSocket and the command line all read through `Streams.tail`.
+Server-sent events, the WebSocket and `Prefer: wait` all read through `Streams.tail`.
 """
 
 import asyncio
@@ -23,20 +23,23 @@ from .wait_estimates import WaitEstimateReads, WaitEstimates
 
 PAGE_EVENTS = 2_000
 POLL_SECONDS = 1.0
-"""A lost hint delays a reader by at most about this long."""
+"""Interval of the polls. It is about the longest delay that a lost hint causes, unless there are many readers."""
 
 READERS_A_POLL = 200
-"""Limit of readers polled each time: with more readers, each log is polled less often."""
+"""Maximum number of readers polled each time. With more readers, each log is polled less often."""
 
 POSITION_SECONDS = 0.02
-"""Minimum interval between positions for waiting readers; it is longer when many wait."""
+"""Minimum interval between two updates for readers of queued messages. It is longer when many readers wait."""
 
 POSITION_SECONDS_PER_READER = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingUpdate:
-    """The position of a queued message; not stored, without an id. `position` is None while the message is delayed."""
+    """The position of a queued message and its reason to wait. The log does not store it.
+
+    `position` is None while the message is delayed.
+    """
 
     position: int | None
     wait_estimate: WaitEstimate = NOTHING
@@ -45,13 +48,13 @@ class WaitingUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """Reports that the events after the reader's offset were pruned; `text` is the answer so far."""
+    """Reports that maintenance has pruned the events after the reader's offset. `text` is the whole answer."""
 
     state: MessageState
     text: str
 
 
-News = StoredEvents | WaitingUpdate | Reset | Idle
+TailItem = StoredEvents | WaitingUpdate | Reset | Idle
 
 
 MessageKey = tuple[str, str]
@@ -70,7 +73,7 @@ class TailPorts(EventLog, MessageReader, WaitEstimateReads, Notifier, Protocol):
 
 
 class Streams:
-    """Tails of message logs in this process."""
+    """Tails the logs of messages for the readers in this process."""
 
     def __init__(self, source: TailPorts, outage: Outage) -> None:
         self._outage = outage
@@ -82,10 +85,10 @@ class Streams:
         self._moves = 0
         self._ticker: asyncio.Task[None] | None = None
         self._wait_estimates = WaitEstimates(source, source.subscribe(MOVED))
-        self._places = SingleFlight(self._place)
+        self._updates = SingleFlight(self._waiting_update)
 
     def close(self) -> None:
-        """End all tails where they are; readers can continue on another process from their last id."""
+        """End all tails. Readers can continue on another process after the last id that they have seen."""
         self._closing = True
         for log in self._logs.values():
             log.release()
@@ -94,65 +97,65 @@ class Streams:
             self._ticker.cancel()
 
     async def tail(
-        self, tenant: str, message_id: str, *, after: int, idle_seconds: float, tells_waiting: bool = True
-    ) -> AsyncGenerator[News]:
-        """Yield the log after the event `after` to its end, in order, without gaps and without doubles.
+        self, tenant: str, message_id: str, *, after: int, idle_seconds: float, with_waiting: bool = True
+    ) -> AsyncGenerator[TailItem]:
+        """Yield the events after the event `after` in order, without gaps or duplicates, until the log ends.
 
-        Yields a `WaitingUpdate` when the position of a queued message or its reason to wait changes, if the reader
-        wants that, and `Idle` after `idle_seconds` of silence. While the store is away there is silence. Ends after
-        the terminal event, or when this process closes. Raises MessageNotFound.
+        With `with_waiting`, yield a `WaitingUpdate` when the position of a queued message or its reason to wait
+        changes. Yield `Idle` after `idle_seconds` without another item, also while the store is away. End after the
+        terminal event, or when this process closes. Raises MessageNotFound.
         """
-        with closing(IdleTimer(idle_seconds)) as silence, self._reader_of((tenant, message_id)) as log:
+        with closing(IdleTimer(idle_seconds)) as idle_timer, self._reader_of((tenant, message_id)) as log:
             seen = NEVER
             while not self._closing:
-                look, seen = await log.next(after, seen, silence)
-                if look is None:
+                snapshot, seen = await log.next(after, seen, idle_timer)
+                if snapshot is None:
                     continue
-                if isinstance(look, Idle):
-                    yield look
+                if isinstance(snapshot, Idle):
+                    yield snapshot
                     continue
-                page = look.page
+                page = snapshot.page
                 seen = NEVER
                 if after + 1 < page.first:
                     yield Reset(page.state, await self._text_so_far(tenant, message_id))
                     after = page.first - 1
                 elif page.events:
-                    silence.broken()
-                    yield look.written
+                    idle_timer.restart()
+                    yield snapshot.stored
                     after = page.events[-1].id
                     if page.events[-1].type in TERMINAL_EVENTS:
                         return
                     if after == page.last and page.state is MessageState.PROCESSING:
-                        seen = look.hints  # nothing more can be read before the next hint
-                elif page.state is MessageState.QUEUED and not tells_waiting:
-                    seen = look.hints
+                        seen = snapshot.hints  # nothing more can be read before the next hint
+                elif page.state is MessageState.QUEUED and not with_waiting:
+                    seen = snapshot.hints
                 elif page.state is MessageState.QUEUED:
-                    async for item in self._wait_in_queue(tenant, message_id, log, after, look.hints, silence):
+                    async for item in self._wait_in_queue(tenant, message_id, log, after, snapshot.hints, idle_timer):
                         yield item
                 else:
                     return
 
     async def await_end(self, tenant: str, message_id: str, seconds: float) -> None:
-        """Return when the message has ended or asks a human, after these seconds, or when this process closes."""
+        """Wait until the message ends or asks a human, for at most `seconds`. Return early when this process closes."""
         with suppress(TimeoutError):
             async with (
                 asyncio.timeout(seconds),
-                aclosing(self.tail(tenant, message_id, after=0, idle_seconds=seconds, tells_waiting=False)) as news,
+                aclosing(self.tail(tenant, message_id, after=0, idle_seconds=seconds, with_waiting=False)) as items,
             ):
-                async for item in news:
+                async for item in items:
                     if isinstance(item, StoredEvents) and item.events[-1].type is EventType.INTERRUPTED:
                         return
 
     @contextmanager
     def _reader_of(self, key: MessageKey) -> Iterator[LogFanout]:
-        """Hold the log of a message open while a reader uses it, and poll it beside the hints."""
+        """Open the fan-out of a message's log while a reader uses it. Poll the log in case a hint is lost."""
         log = self._logs.get(key)
         if log is None:
             topic = self._source.subscribe(message_topic(key[1]))
             log = self._logs[key] = LogFanout(functools.partial(self._read, *key), topic)
         log.readers += 1
         if self._poller is None:
-            self._poller = asyncio.create_task(self._poll(), name="look without a hint")
+            self._poller = asyncio.create_task(self._poll(), name="log poller")
         try:
             yield log
         finally:
@@ -164,22 +167,22 @@ class Streams:
                 self._stop_polling()
 
     async def _read(self, tenant: str, message_id: str, after: int) -> tuple[EventPage, StoredEvents]:
-        """Return a page and its shared events. While the store is away, return an empty page."""
+        """Return a page and its shared events. Return an empty page while the store is away."""
         try:
             page = await self._source.read(tenant, message_id, after=after, limit=PAGE_EVENTS)
         except StoreUnavailable as error:
-            self._outage.tell("A log could not be read, trying again: id=%s, error=%s", message_id, error)
+            self._outage.log("A log could not be read, trying again: id=%s, error=%s", message_id, error)
             page = EventPage((), after, after, MessageState.PROCESSING)
         return page, StoredEvents(page.events)
 
     async def _wait_in_queue(
-        self, tenant: str, message_id: str, log: LogFanout, after: int, seen: int, silence: IdleTimer
+        self, tenant: str, message_id: str, log: LogFanout, after: int, seen: int, idle_timer: IdleTimer
     ) -> AsyncIterator[WaitingUpdate | Idle]:
-        """Yield positions and reasons to wait until there is an event after `after` or the message has left the queue.
+        """Yield updates until there is an event after `after`, or the message has left the queue.
 
-        `seen` is the number of hints of the snapshot that showed the message queued.
+        `seen` is the number of hints of the snapshot in which the message was queued.
         """
-        told: tuple[object, ...] | None = None
+        last_sent: tuple[object, ...] | None = None
         key = tenant, message_id
         self._queued[key] += 1
         if self._ticker is None:
@@ -187,16 +190,16 @@ class Streams:
         try:
             while not self._closing:
                 moves = self._moves
-                asked = self._places(tenant, message_id)
-                async for idle in silence.until_done(asked):
+                reading = self._updates(tenant, message_id)
+                async for idle in idle_timer.until_done(reading):
                     yield idle
-                place = asked.result()
-                if place is not None and (place.position, place.wait_estimate.reason) != told:
-                    told = (place.position, place.wait_estimate.reason)
-                    silence.broken()
-                    yield place
+                update = reading.result()
+                if update is not None and (update.position, update.wait_estimate.reason) != last_sent:
+                    last_sent = (update.position, update.wait_estimate.reason)
+                    idle_timer.restart()
+                    yield update
                 while moves == self._moves and not self._closing:
-                    found, seen = await log.next(after, seen, silence)
+                    found, seen = await log.next(after, seen, idle_timer)
                     if isinstance(found, Idle):
                         yield found
                     elif found is not None:
@@ -211,8 +214,8 @@ class Streams:
                 self._ticker.cancel()
                 self._ticker = None
 
-    async def _place(self, tenant: str, message_id: str) -> WaitingUpdate | None:
-        """Return the position of a queued message; None if it has left the queue or the store is away."""
+    async def _waiting_update(self, tenant: str, message_id: str) -> WaitingUpdate | None:
+        """Return the position of a queued message. Return None if it has left the queue or the store is away."""
         with suppress(StoreUnavailable):
             message = await self._source.get(tenant, message_id)
             if message.state is MessageState.QUEUED:
@@ -220,7 +223,7 @@ class Streams:
         return None
 
     async def _poll(self) -> None:
-        """Publish hints for the logs in turn, for about READERS_A_POLL readers each time."""
+        """Publish hints for the open logs in turn, each time for about READERS_A_POLL readers."""
         turn: deque[MessageKey] = deque()
         while True:
             await asyncio.sleep(POLL_SECONDS)
@@ -238,7 +241,7 @@ class Streams:
             self._poller = None
 
     async def _tick(self) -> None:
-        """Wake waiting readers when the queue moves, no faster than all of them can be served."""
+        """Wake readers of queued messages when the queue moves, at intervals that grow with their number."""
         with self._source.subscribe(MOVED) as moved:
             while True:
                 if await moved.wait(POLL_SECONDS) or await self._wait_estimates.has_changed():
@@ -248,5 +251,5 @@ class Streams:
                     await asyncio.sleep(max(POSITION_SECONDS, self._queued.total() * POSITION_SECONDS_PER_READER))
 
     async def _text_so_far(self, tenant: str, message_id: str) -> str:
-        """Return the text of the pruned log. Logs are pruned only after the end, so the result has all of it."""
+        """Return the answer of a message whose log is pruned. Only logs of ended messages are pruned."""
         return (await self._source.get(tenant, message_id)).result or ""

@@ -13,13 +13,13 @@ from ..models.workers import Throughput
 from ..policy.wait_estimate import NOTHING, WaitEstimate, wait_estimate
 
 THROUGHPUT_SECONDS = 1.0
-"""Cache the throughput for this long when no hint comes."""
+"""How long the throughput is cached when no hint arrives."""
 
-LOOKS_AT_ONCE = 10.0
-"""Reads of the throughput that may follow each other without a pause."""
+READ_BURST = 10.0
+"""Maximum number of reads of the throughput without a pause."""
 
-LOOKS_PER_SECOND = 20.0
-"""Reads of the throughput per second while the queue moves all the time."""
+READS_PER_SECOND = 20.0
+"""Maximum rate of reads of the throughput while the queue moves all the time."""
 
 
 class WaitEstimateReads(Protocol):
@@ -36,17 +36,17 @@ class WaitEstimateReads(Protocol):
 
 
 class HintSource(Protocol):
-    """Hints that the queue moved."""
+    """Reports that the queue moved."""
 
     def on_hint(self, call: Callable[[], None]) -> None:
-        """Call this at each hint."""
+        """Call `call` at each hint."""
 
 
 class WaitEstimates:
-    """Wait estimates of messages as they are now.
+    """Estimates when messages begin, from the throughput of the queue.
 
-    The throughput is read again once the queue has moved, so that a message accepted just after a claim is told that
-    the slot is busy. While the queue moves all the time, it is read LOOKS_PER_SECOND times and is then that much late.
+    The throughput is read again once the queue has moved. The estimate of a message therefore counts slots that a claim
+    took just before. While the queue moves all the time, there are at most READS_PER_SECOND reads per second.
     """
 
     def __init__(
@@ -54,29 +54,33 @@ class WaitEstimates:
     ) -> None:
         self._reads = reads
         self._time = time
-        self._asking = asyncio.Lock()
+        self._read_lock = asyncio.Lock()
         self._throughput: Throughput | None = None
         self._stale_at = 0.0
-        self._moved = self._looking = False
-        self._looks = LOOKS_AT_ONCE
+        self._moved = self._is_reading = False
+        self._reads_left = READ_BURST
         self._counted_at = time()
-        self._hearing = ExitStack()  # left with this object, or when the store goes
-        self._hearing.enter_context(moved).on_hint(self.forget)
+        self._subscription = ExitStack()  # never closed: the subscription ends with this object or the store
+        self._subscription.enter_context(moved).on_hint(self.forget)
 
     def forget(self) -> None:
-        """Mark the cached throughput as out of date, when the queue moved or this process changed it.
+        """Mark the cached throughput as out of date.
 
-        It is read again no more often than the limit on reads allows.
+        Call this when this process changed the throughput. Hints that the queue moved also call it. The limit on reads
+        still holds.
         """
         self._moved = True
 
     async def of(self, message: Message) -> WaitEstimate:
-        """Return the estimate of one message, as `of_each` does."""
+        """Return the estimate of one message, see `of_each`."""
         (found,) = await self.of_each([message])
         return found
 
     async def of_each(self, messages: Sequence[Message]) -> list[WaitEstimate]:
-        """Return the estimates of messages of one tenant. While the store is away, use only the messages themselves."""
+        """Return the estimates of messages of one tenant, in their order.
+
+        While the store is away, estimate from the messages alone.
+        """
         if all(message.state is not MessageState.QUEUED for message in messages):
             return [NOTHING] * len(messages)
         throughput: Throughput | None = None
@@ -87,7 +91,7 @@ class WaitEstimates:
                 if message.readiness is Readiness.BLOCKED and message.thread_id and message.thread_id not in heads:
                     heads[message.thread_id] = await self._reads.get_head(message.tenant, message.thread_id)
         except StoreError:
-            pass  # an answer without an estimate is better than none: the messages are stored
+            pass  # the messages are stored, so answer without an estimate
         now = self._reads.now()
         return [wait_estimate(message, throughput, heads.get(message.thread_id or ""), now) for message in messages]
 
@@ -103,29 +107,29 @@ class WaitEstimates:
     async def _present_throughput(self) -> Throughput | None:
         if self._is_fresh():
             return self._throughput
-        async with self._asking:
+        async with self._read_lock:
             if not self._is_fresh():
                 self._moved = False  # this read may miss later moves
-                self._looks -= 1
-                self._looking = True
+                self._reads_left -= 1
+                self._is_reading = True
                 try:
                     self._throughput = await self._reads.throughput()
                     self._stale_at = self._time() + THROUGHPUT_SECONDS
                 finally:
-                    self._looking = False
+                    self._is_reading = False
         return self._throughput
 
     def _is_fresh(self) -> bool:
         now = self._time()
         if now >= self._stale_at:
             return False
-        if self._looking:
-            return self._looks < 1  # while the queue moves all the time, nobody waits for the read under way
+        if self._is_reading:
+            return self._reads_left < 1  # at the limit of reads, use the cached value during a read
         if not self._moved:
             return True
-        self._looks = min(LOOKS_AT_ONCE, self._looks + (now - self._counted_at) * LOOKS_PER_SECOND)
+        self._reads_left = min(READ_BURST, self._reads_left + (now - self._counted_at) * READS_PER_SECOND)
         self._counted_at = now
-        return self._looks < 1
+        return self._reads_left < 1
 
 
 def _workers_of(throughput: Throughput) -> tuple[object, ...]:

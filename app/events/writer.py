@@ -1,4 +1,4 @@
-"""Writes the pieces of a running answer to the event log."""
+"""Writes the parts of an attempt's answer to the event log."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from ..models.parts import TEXT_CHUNKS, Part
 from ..store.ports import EventLog
 
 MAX_CHUNK_LENGTH = 32_768
-"""Characters of one chunk; longer text becomes several, so that no reader has to take a huge event."""
+"""Maximum characters of a chunk. Longer text becomes several chunks, so that no event is huge."""
 
 MAX_APPEND_LENGTH = 256 * 1024
-"""Characters of one append, or a single longer event: no transaction or script of an engine takes long."""
+"""Maximum characters of an append, unless one event is longer. It keeps the engine's transactions and scripts short."""
 
 MAX_PENDING_PARTS = 1_000
-"""Maximum number of pieces that wait for the store; beyond it the agent waits too."""
+"""Maximum number of parts that wait for the store. The agent waits while the buffer is full."""
 
 
 class EventWriter:
-    """Appends the pieces of one attempt. While a write is under way, text that arrives is merged into one chunk.
+    """Appends the parts of one attempt. Merges text that arrives while a write is under way into one chunk.
 
-    A slow disk therefore makes fewer and larger chunks for all readers alike. The next `write` or `drain` raises the
-    store's errors, such as LeaseLost.
+    A slow disk therefore makes fewer and larger chunks for all readers. The next `write` or `drain` raises the errors
+    of an earlier write, such as LeaseLost.
     """
 
     def __init__(self, log: EventLog, lease: Lease) -> None:
@@ -36,7 +36,7 @@ class EventWriter:
         self._flusher: asyncio.Task[None] | None = None
 
     async def write(self, part: Part) -> None:
-        """Take a piece. Return before it is written, unless the buffer is full."""
+        """Take a part, to be written later. Wait only while the buffer is full."""
         if self._flusher is not None and (self._flusher.done() or len(self._pending) >= MAX_PENDING_PARTS):
             await self._join()
         self._pending.append(part)
@@ -44,18 +44,18 @@ class EventWriter:
             self._flusher = asyncio.create_task(self._flush(), name=f"event writer of {self._lease.message_id}")
 
     async def drain(self) -> None:
-        """Wait until every piece taken so far is written."""
+        """Wait until all parts are written."""
         if self._flusher is not None:
             await self._join()
 
     async def abandon(self) -> None:
-        """Drop the pieces that are not written yet; for attempts that ended without a result."""
+        """Drop the parts that are not written yet. Call this when the attempt has ended without a result."""
         self._pending.clear()
         if self._flusher is not None:
             self._flusher.cancel()
             await asyncio.wait([self._flusher])
             if not self._flusher.cancelled():
-                self._flusher.exception()  # the end of the attempt has reported it
+                self._flusher.exception()  # retrieved for asyncio; the outcome of the attempt has reported it
 
     async def _join(self) -> None:
         """Wait for the write under way. If the caller is cancelled, `abandon` handles the write and its error."""
@@ -72,7 +72,7 @@ class EventWriter:
             length = 0
             for part in merged(parts):
                 if part.type == "discard" and any(message == part.message for message, _ in begun):
-                    await self._append(events, begun)  # since the id is not known before
+                    await self._append(events, begun)  # the id of the text's first event is known only after the append
                     events, begun, length = [], [], 0
                 event = self._event(part)
                 if event is None:
@@ -90,15 +90,15 @@ class EventWriter:
                 await self._append(events, begun)
 
     async def _append(self, events: Sequence[NewEvent], begun: Sequence[tuple[str, int]]) -> None:
-        """Append the events, and note the id of each message's first event."""
+        """Append the events, and store the id of the first event of each message in `begun`."""
         last = await self._log.append(self._lease, events)
         for message, place in begun:
             self._first_ids[message] = last - len(events) + 1 + place
 
     def _event(self, part: Part) -> NewEvent | None:
-        """Return the event of a part; None when it takes back a text that was never shown.
+        """Return the event of a part. Return None if the part takes back a text that has no events.
 
-        `discard_from` is the id of the event that began the text; `kept` says whether its message stays in the agent's
+        `discard_from` is the id of the first event of the text. `kept` is whether its message stays in the agent's
         memory.
         """
         kind, chunk, message, node = part
@@ -114,7 +114,10 @@ class EventWriter:
 
 
 def merged(parts: Sequence[Part]) -> list[Part]:
-    """Return the parts with neighbouring text of one type, message and node joined, and long text cut into chunks."""
+    """Return the parts with adjacent text joined, and with long text cut into chunks of MAX_CHUNK_LENGTH.
+
+    Text is joined only within one type, message and node.
+    """
     result: list[Part] = []
     for (kind, message, node), alike in groupby(parts, itemgetter(0, 2, 3)):
         if kind in TEXT_CHUNKS:

@@ -1,4 +1,4 @@
-"""Formats the process's log and keeps secrets out of it."""
+"""Formats the process's log lines and keeps secrets out of them."""
 
 import json
 import logging
@@ -26,25 +26,25 @@ _SECRET = re.compile(
 
 
 MAX_READ = 20_000
-"""Characters of a text that are searched for secrets; the rest is never shown."""
+"""Maximum characters of a text that are searched for secrets. The rest of the text is never shown."""
 
 MAX_SECRET_LENGTH = 4_096
-"""Behind its last blank so much of a text that was cut is left out, for it may be the beginning of a secret."""
+"""Maximum characters dropped after the last blank of a cut text, since they may be the beginning of a secret."""
 
 MAX_ERROR_LENGTH = 2_000
 MAX_LINE_LENGTH = 16_000
 ACCESS_LOGGER = "uvicorn.access"
-"""Uvicorn's formatter of these records reads their arguments, so they are kept."""
+"""Records of this logger keep their arguments, since uvicorn's formatter reads them."""
 
 TRACEBACK = "traceback"
-"""The attribute of a record (`extra=`) that has a traceback as text already."""
+"""The attribute of a record (`extra=`) that has a traceback as text."""
 
 
 class Redactor(logging.Filter):
-    """Replaces configured secrets, and text that looks like a key, in everything that is logged or shown.
+    """Masks configured secrets, and text that looks like a key, in log lines and in texts for callers.
 
-    As a handler's filter it also keeps each record on one line and indents each line of a traceback. Text from outside
-    then cannot look like a record or control a terminal.
+    As a filter of a handler it also keeps each record on one line and indents tracebacks. Text from outside therefore
+    cannot imitate a record or control a terminal.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -52,38 +52,37 @@ class Redactor(logging.Filter):
         self._secrets = [secret for secret in secrets if len(secret) >= 4]
 
     def redact(self, text: str) -> str:
-        """Return the text without secrets."""
+        """Return the text with its secrets masked."""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return _SECRET.sub(MASK, text)
 
     def shown(self, text: str, limit: int = MAX_ERROR_LENGTH) -> str:
-        """Return the beginning of a text of any length, without secrets, with `…` where it was cut.
+        """Return at most `limit` characters of the text, with its secrets masked. `…` marks a cut.
 
-        Secrets are replaced before the text is cut, in more text than is shown. The end therefore cannot be half a
-        secret, which would not be recognized.
+        Secrets are masked in a longer text than is shown. Therefore no part of a secret remains at the cut.
         """
-        read = text if len(text) <= MAX_READ else self._without_half_a_secret(text[:MAX_READ])
+        read = text if len(text) <= MAX_READ else self._without_partial_secret(text[:MAX_READ])
         redacted = self.redact(read)
         if len(redacted) <= limit and read is text:
             return redacted
         return redacted[: limit - 1] + "…"
 
-    def _without_half_a_secret(self, text: str) -> str:
-        """Return a cut text without any end that may be the beginning of a secret."""
+    def _without_partial_secret(self, text: str) -> str:
+        """Return a cut text without an end that may be the beginning of a secret."""
         head, tail = text[:-MAX_SECRET_LENGTH], text[-MAX_SECRET_LENGTH:]
         words = tail.rsplit(maxsplit=1)
         text = head + (words[0] if len(words) > 1 else "")
-        for secret in self._secrets:  # secrets with a blank in them
+        for secret in self._secrets:  # secrets that contain a blank
             begun = next((size for size in range(len(secret) - 1, 0, -1) if text.endswith(secret[:size])), 0)
             text = text[: len(text) - begun]
         return text
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Format the record once, so that arguments and tracebacks are redacted as well."""
+        """Format the record once, so that its arguments and traceback are masked too. Always return True."""
         try:
             message = record.getMessage()
-        except BaseException:  # noqa: BLE001  a wrong log call, or text of others, must not fail what it tells of
+        except BaseException:  # noqa: BLE001  a wrong log call must not stop the caller
             message = f"{record.msg if isinstance(record.msg, str) else ''} (logged with arguments that do not fit)"
         if record.name == ACCESS_LOGGER and isinstance(record.args, tuple):
             record.args = tuple(self._line(each) if isinstance(each, str) else each for each in record.args)
@@ -107,7 +106,7 @@ class Redactor(logging.Filter):
 
 
 def indented(text: str) -> str:
-    """Return the lines of a traceback, indented: only records begin at the margin."""
+    """Return a traceback with each line indented. Only records begin at the margin."""
     return "\n".join(f"  {escaped(line)}" for line in text.split("\n"))
 
 
@@ -128,7 +127,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def logging_config(level: str, format: str) -> dict[str, Any]:
-    """Return the process's `logging.config.dictConfig`; `config/logging.json` is the same as a file to start from."""
+    """Return the configuration for `logging.config.dictConfig`. `config/logging.json` is an example of it."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -140,7 +139,7 @@ def logging_config(level: str, format: str) -> dict[str, Any]:
         "root": {"level": "WARNING", "handlers": ["stdout"]},
         "loggers": {
             OUR_PACKAGE: {"level": level},
-            "psycopg": {"level": "ERROR"},  # it logs each try to connect, and we log the outage
+            "psycopg": {"level": "ERROR"},  # it logs each connection attempt; we log the outage once
             "uvicorn": {"level": level, "propagate": True},
             "uvicorn.access": {"level": "INFO" if level == "DEBUG" else "WARNING", "propagate": True},
         },
@@ -148,9 +147,9 @@ def logging_config(level: str, format: str) -> dict[str, Any]:
 
 
 def configure_logging(level: str, format: str, file: Path | None, redactor: Redactor) -> None:
-    """Set up the process's logging from our configuration or the user's file (JSON, the schema of dictConfig).
+    """Configure logging from `file` (JSON for dictConfig), or from `level` and `format` if `file` is None.
 
-    Raises ConfigurationError.
+    Adds the redactor to every handler. Raises ConfigurationError.
     """
     try:
         config = logging_config(level, format) if file is None else json.loads(file.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Logs when an engine goes away, from time to time while it is away, and when it is back."""
+"""Logs when an engine goes away, while it is away, and when it is back."""
 
 import logging
 import threading
@@ -6,18 +6,18 @@ import time
 
 logger = logging.getLogger(__name__)
 
-TELL_SECONDS = 30.0
-"""Minimum time between two lines about an outage."""
+LOG_INTERVAL_SECONDS = 30.0
+"""Minimum time between two log lines about an outage."""
 
 SETTLE_SECONDS = 1.0
-"""After this long, a working loop ends an outage that no loop has noted."""
+"""How long after the last log line a working loop can end an outage that it has not reported itself."""
 
 
 class Outage:
-    """Logs that an engine is away. Safe to use from any thread.
+    """Logs that an engine is away, at most once in LOG_INTERVAL_SECONDS. Safe to use from any thread.
 
-    Each failing loop gives its name; the end is logged only when all of these loops work again. An engine that keeps
-    going and coming back is logged as rarely as one that stays away.
+    Each failing loop gives its name. The end is logged when all of these loops work again. An engine that keeps going
+    away and coming back is logged as rarely as an engine that stays away.
     """
 
     def __init__(self, end: str) -> None:
@@ -25,45 +25,45 @@ class Outage:
         self._lock = threading.Lock()
         self._failing: set[str] = set()
         self._began = 0.0
-        self._told_at = float("-inf")
-        self._is_told = False
+        self._logged_at = float("-inf")
+        self._is_logged = False
 
     def fails(self, loop: str, text: str, *arguments: object) -> None:
-        """Note that a loop fails for the engine, and log the text with its arguments unless one was logged lately."""
+        """Record that the engine fails a loop. Log `text` with its arguments, unless a line was logged lately."""
         with self._lock:
             if not self._failing:
                 self._began = time.monotonic()
             self._failing.add(loop)
-        self.tell(text, *arguments)
+        self.log(text, *arguments)
 
-    def tell(self, text: str, *arguments: object) -> None:
-        """Log the text with its arguments unless one was logged lately."""
+    def log(self, text: str, *arguments: object) -> None:
+        """Log `text` with its arguments, unless a line was logged in the last LOG_INTERVAL_SECONDS."""
         now = time.monotonic()
         with self._lock:
-            if now - self._told_at < TELL_SECONDS:
+            if now - self._logged_at < LOG_INTERVAL_SECONDS:
                 return
-            self._told_at = now
-            self._is_told = True
+            self._logged_at = now
+            self._is_logged = True
             if not self._failing:
                 self._began = now
         logger.warning(text, *arguments)
 
     def works(self, loop: str) -> None:
-        """Note that a loop works. Log the end of a logged outage once no other loop fails."""
-        if not self._is_told and loop not in self._failing:
+        """Record that a loop works. Log the end of a logged outage when no other loop fails."""
+        if not self._is_logged and loop not in self._failing:
             return
         with self._lock:
             has_failed = loop in self._failing
             self._failing.discard(loop)
-            if self._failing or not self._is_told:
+            if self._failing or not self._is_logged:
                 return
-            if not has_failed and time.monotonic() - self._told_at < SETTLE_SECONDS:
-                return  # it may have worked just before
-            self._is_told = False
+            if not has_failed and time.monotonic() - self._logged_at < SETTLE_SECONDS:
+                return  # the engine may have gone away after this loop used it
+            self._is_logged = False
             seconds = time.monotonic() - self._began
         logger.warning("%s: seconds away=%.1f", self._end, seconds)
 
 
 def hints_outage() -> Outage:
-    """Return an outage for the hints of other processes, which use their own connection."""
-    return Outage("Hints of other processes are heard again")
+    """Return an outage for the hints of other processes, which have their own connection."""
+    return Outage("Hints of other processes arrive again")

@@ -197,13 +197,13 @@ async def find_destination(url: str, *, allow_private: bool, resolve: Resolve = 
     if not all(_may_be_called(address, allow_private) for address in addresses):
         raise _refused("the host is not a public one")
     name = host.removesuffix(".")  # no certificate has it
-    written = _written(name)
+    bracketed = _bracketed(name)
     return Destination(
         scheme=parts.scheme,
         host=name,
         port=port,
         target=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
-        authority=written if port == DEFAULT_PORTS[parts.scheme] else f"{written}:{port}",
+        authority=bracketed if port == DEFAULT_PORTS[parts.scheme] else f"{bracketed}:{port}",
         addresses=tuple(dict.fromkeys(addresses)),
     )
 
@@ -300,7 +300,7 @@ def _checked_parts(url: str, allow_private: bool) -> tuple[SplitResult, str, int
     if "@" in parts.netloc:
         raise _refused("a user name or a password in it is not allowed")
     host = parts.hostname or ""
-    if not _is_host(host) or not re.fullmatch(re.escape(_written(host)) + "(:[0-9]+)?", parts.netloc, re.IGNORECASE):
+    if not _is_host(host) or not re.fullmatch(re.escape(_bracketed(host)) + "(:[0-9]+)?", parts.netloc, re.IGNORECASE):
         raise _refused("expected the name of a host, or its address in the usual form")
     if port is None:
         port = DEFAULT_PORTS[parts.scheme]
@@ -319,7 +319,7 @@ def _is_host(host: str) -> bool:
     return len(host) <= 253 and _NAME.fullmatch(host) is not None
 
 
-def _written(host: str) -> str:
+def _bracketed(host: str) -> str:
     """Return the host as a URL writes it."""
     return f"[{host}]" if ":" in host else host
 

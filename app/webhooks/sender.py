@@ -119,7 +119,7 @@ class WebhookSender:
         """Make one try and record it."""
         try:
             attempt = await self._attempt(delivery, checks)
-            next_in = self._next_in(delivery, attempt)
+            next_in = self._seconds_to_next_try(delivery, attempt)
             if not await self._store.settle_delivery(delivery, attempt, next_in=next_in):
                 logger.warning("Webhook was taken by another process meanwhile: id=%s", delivery.id)
                 return
@@ -174,7 +174,7 @@ class WebhookSender:
         return await post(destination, body, headers, checks)
 
     @staticmethod
-    def _next_in(delivery: Delivery, attempt: DeliveryAttempt) -> float | None:
+    def _seconds_to_next_try(delivery: Delivery, attempt: DeliveryAttempt) -> float | None:
         """Return the seconds to the next try; None if there is none."""
         if attempt.error is None or attempt.status == GONE or delivery.tries > len(RETRY_SECONDS):
             return None

@@ -183,7 +183,7 @@ async def test_a_client_that_sleeps_costs_little_and_is_sent_away(
 async def test_a_client_that_never_reads_again_is_dropped(
     flooded: tuple[LiveServer, str], sleeper: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.api.uvicorn_protocol.FAREWELL_SECONDS", 0.2)
+    monkeypatch.setattr("app.api.uvicorn_protocol.CLOSE_SECONDS", 0.2)
     server, _ = flooded
     connections = server.uvicorn.server_state.connections
     await until(

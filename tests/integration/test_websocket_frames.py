@@ -114,7 +114,7 @@ async def test_the_code_arrives_though_the_client_goes_on_sending(small: LiveSer
 async def test_a_client_that_stays_after_its_invalid_frame_is_dropped(
     small: LiveServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "FAREWELL_SECONDS", 0.1)
+    monkeypatch.setattr(protocol, "CLOSE_SECONDS", 0.1)
     async with raw.connected(small.url) as client:
         await client.send(HANDSHAKE)
         assert (await client.response()).status == 101

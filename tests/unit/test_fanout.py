@@ -8,7 +8,7 @@ import pytest
 
 from app.events import tail
 from app.events.fanout import NEVER, Idle, IdleTimer, LogFanout, LogSnapshot, StoredEvents
-from app.events.tail import News, Streams
+from app.events.tail import Streams, TailItem
 from app.models.events import Event, EventPage, EventType
 from app.models.messages import MessageState
 from app.observability.outages import Outage
@@ -77,7 +77,7 @@ async def test_news_that_come_as_a_reader_is_woken_for_something_else_are_not_lo
         reads.asked[1].set_result(TOKEN)
         found, _ = await again
     assert isinstance(found, LogSnapshot)
-    assert found.written is TOKEN[1]
+    assert found.stored is TOKEN[1]
 
 
 async def test_a_hint_during_a_read_that_finds_nothing_has_it_read_again() -> None:
@@ -153,7 +153,7 @@ async def test_a_reader_in_silence_reads_nothing(monkeypatch: pytest.MonkeyPatch
     tails = Streams(store, Outage("It works again"))
     try:
         lease = await start(store)
-        seen: list[News] = []
+        seen: list[TailItem] = []
         async with aclosing(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=0.01)) as news:
             async for item in news:
                 seen.append(item)

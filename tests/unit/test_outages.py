@@ -37,13 +37,13 @@ def test_an_engine_that_comes_and_goes_is_told_as_rarely(lines: pytest.LogCaptur
     outage = Outage(END)
     for _ in range(10):
         outage.fails("claim", "failed")
-        outage.tell("a probe failed")
+        outage.log("a probe failed")
         outage.works("claim")
     assert told(lines) == ["failed", END]
 
 
 def test_an_outage_that_goes_on_is_told_again(lines: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outages, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(outages, "LOG_INTERVAL_SECONDS", 0.0)
     outage = Outage(END)
     outage.fails("claim", "failed")
     outage.fails("claim", "failed")
@@ -55,7 +55,7 @@ def test_an_outage_that_no_loop_has_noticed_ends_with_the_next_turn_of_one(
     lines: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outage = Outage(END)
-    outage.tell("a probe failed")
+    outage.log("a probe failed")
     outage.works("claim")
     assert told(lines) == ["a probe failed"]
     monkeypatch.setattr(outages, "SETTLE_SECONDS", 0.0)

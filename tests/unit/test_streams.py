@@ -8,7 +8,7 @@ import pytest
 from app.errors import StoreUnavailable
 from app.events import tail, wait_estimates
 from app.events.fanout import Idle, StoredEvents
-from app.events.tail import News, Reset, Streams, WaitingUpdate
+from app.events.tail import Reset, Streams, TailItem, WaitingUpdate
 from app.models.attempts import Completed
 from app.models.events import EventPage, NewEvent
 from app.models.messages import Message, MessageState
@@ -60,18 +60,18 @@ async def tails(counting: CountingStore) -> AsyncIterator[Streams]:
     tails.close()
 
 
-async def collect(news: AsyncGenerator[News], into: list[News]) -> None:
+async def collect(news: AsyncGenerator[TailItem], into: list[TailItem]) -> None:
     async for item in news:
         into.append(item)  # noqa: PERF401  looked at meanwhile
 
 
-def ids(seen: Sequence[News]) -> list[int]:
+def ids(seen: Sequence[TailItem]) -> list[int]:
     return [event.id for news in seen if isinstance(news, StoredEvents) for event in news.events]
 
 
 async def test_readers_of_one_message_share_reads_and_frames(counting: CountingStore, tails: Streams) -> None:
     lease = await start(counting)
-    seen: list[list[News]] = [[] for _ in range(READERS)]
+    seen: list[list[TailItem]] = [[] for _ in range(READERS)]
     async with asyncio.TaskGroup() as reading:
         for each in seen:
             reading.create_task(collect(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=LONG), each))
@@ -90,7 +90,7 @@ async def test_while_the_store_is_away_a_tail_is_silent_and_goes_on_afterwards(
 ) -> None:
     monkeypatch.setattr(tail, "POLL_SECONDS", 0.01)
     lease = await start(counting)
-    seen: list[News] = []
+    seen: list[TailItem] = []
     async with asyncio.TaskGroup() as reading:
         reading.create_task(collect(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=0.02), seen))
         await until(lambda: ids(seen) == [1], "the beginning is there")
@@ -109,7 +109,7 @@ async def test_a_reader_is_told_of_silence_while_a_read_takes_long(
 ) -> None:
     monkeypatch.setattr(tail, "POLL_SECONDS", 0.01)
     lease = await start(counting)
-    seen: list[News] = []
+    seen: list[TailItem] = []
     async with asyncio.TaskGroup() as reading:
         reading.create_task(collect(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=0.02), seen))
         await until(lambda: ids(seen) == [1], "the beginning is there")
@@ -126,7 +126,7 @@ async def test_hints_that_bring_nothing_do_not_hide_the_silence(
 ) -> None:
     monkeypatch.setattr(tail, "POLL_SECONDS", 0.002)
     lease = await start(counting)
-    seen: list[News] = []
+    seen: list[TailItem] = []
     async with asyncio.TaskGroup() as reading:
         reading.create_task(collect(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=0.03), seen))
         await until(lambda: sum(isinstance(news, Idle) for news in seen) >= 3, "the reader is told of the silence")
@@ -140,7 +140,7 @@ async def test_without_any_hint_readers_look_after_a_while(
     """Hints may be lost: here all of them are."""
     monkeypatch.setattr(tail, "POLL_SECONDS", 0.01)
     lease = await start(counting)
-    seen: list[News] = []
+    seen: list[TailItem] = []
     async with asyncio.TaskGroup() as reading:
         reading.create_task(collect(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=LONG), seen))
         await until(lambda: ids(seen) == [1], "the beginning is there")
@@ -180,11 +180,11 @@ async def test_a_reader_that_leaves_during_a_shared_read_disturbs_nobody(
     counting: CountingStore, tails: Streams
 ) -> None:
     lease = await start(counting)
-    stays: list[News] = []
+    stays: list[TailItem] = []
     async with asyncio.TaskGroup() as reading:
         reading.create_task(collect(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=LONG), stays))
         for _ in range(READERS):
-            leaves: list[News] = []
+            leaves: list[TailItem] = []
             leaving = asyncio.create_task(
                 collect(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=LONG), leaves)
             )
@@ -196,7 +196,7 @@ async def test_a_reader_that_leaves_during_a_shared_read_disturbs_nobody(
     assert not tails._logs
 
 
-def places(seen: Sequence[News]) -> list[tuple[int | None, str | None]]:
+def places(seen: Sequence[TailItem]) -> list[tuple[int | None, str | None]]:
     """The positions that were told, each with why the message waits."""
     told = [news for news in seen if isinstance(news, WaitingUpdate)]
     return [(each.position, why.code if (why := each.wait_estimate.reason) else None) for each in told]
@@ -210,7 +210,7 @@ async def test_positions_are_told_as_they_change(
     for _ in range(2):
         await add(counting)
     last = (await add(counting)).id
-    seen: list[News] = []
+    seen: list[TailItem] = []
     async with asyncio.TaskGroup() as reading:
         reader = reading.create_task(collect(tails.tail(TENANT, last, after=0, idle_seconds=LONG), seen))
         await until(lambda: places(seen) == [(2, "ahead_in_queue")], "the first position is told")
@@ -228,7 +228,7 @@ async def test_a_change_of_the_reason_alone_is_told(
     monkeypatch.setattr(tail, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(wait_estimates, "THROUGHPUT_SECONDS", 0.0)
     message_id = (await add(counting)).id
-    seen: list[News] = []
+    seen: list[TailItem] = []
     async with asyncio.TaskGroup() as reading:
         reader = reading.create_task(collect(tails.tail(TENANT, message_id, after=0, idle_seconds=LONG), seen))
         await until(lambda: places(seen) == [(0, "no_worker")], "nobody is there")
@@ -243,7 +243,7 @@ async def test_a_change_of_the_reason_alone_is_told(
 async def test_a_delayed_message_tells_until_when(counting: CountingStore, tails: Streams) -> None:
     message = await add(counting, delay_seconds=60.0)
     assert message.run_at is not None
-    seen: list[News] = []
+    seen: list[TailItem] = []
     async with asyncio.TaskGroup() as reading:
         reader = reading.create_task(collect(tails.tail(TENANT, message.id, after=0, idle_seconds=LONG), seen))
         await until(lambda: seen, "it is told")
@@ -257,7 +257,7 @@ async def test_a_delayed_message_tells_until_when(counting: CountingStore, tails
 
 async def test_a_question_does_not_end_the_stream(counting: CountingStore, tails: Streams) -> None:
     lease = await start(counting)
-    seen: list[News] = []
+    seen: list[TailItem] = []
     async with asyncio.TaskGroup() as reading:
         reading.create_task(collect(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=LONG), seen))
         await counting.finish(lease, INTERRUPTED)
@@ -276,12 +276,12 @@ async def test_a_reader_who_saw_the_end_goes_on_when_the_message_is_requeued(
 ) -> None:
     lease = await start(counting)
     await counting.finish(lease, FAILED)
-    first: list[News] = []
+    first: list[TailItem] = []
     await collect(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=LONG), first)
     assert ids(first) == [1, 2]
     await counting.requeue(TENANT, [lease.message_id])
-    second: list[News] = []
-    late: list[News] = []
+    second: list[TailItem] = []
+    late: list[TailItem] = []
     async with asyncio.TaskGroup() as reading:
         reading.create_task(collect(tails.tail(TENANT, lease.message_id, after=2, idle_seconds=LONG), second))
         reading.create_task(collect(tails.tail(TENANT, lease.message_id, after=0, idle_seconds=LONG), late))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.errors import StoreUnavailable
-from app.events.wait_estimates import LOOKS_AT_ONCE, LOOKS_PER_SECOND, THROUGHPUT_SECONDS, WaitEstimates
+from app.events.wait_estimates import READ_BURST, READS_PER_SECOND, THROUGHPUT_SECONDS, WaitEstimates
 from app.models.messages import Message, MessageState, Priority, Readiness
 from app.models.workers import AgentState, ServedAgent, Throughput, WorkerGroup
 from app.policy.wait_estimate import NOTHING, WaitingCode, wait_estimate
@@ -176,7 +176,7 @@ async def test_looks_are_limited_while_the_queue_moves_all_the_time() -> None:
         time += 0.001
         notifier.publish(MOVED)
         await wait_estimates.of(message())
-    assert 10 * LOOKS_PER_SECOND <= sight.paces <= 10 * LOOKS_PER_SECOND + LOOKS_AT_ONCE + 1
+    assert 10 * READS_PER_SECOND <= sight.paces <= 10 * READS_PER_SECOND + READ_BURST + 1
 
 
 async def test_what_moves_during_a_look_is_not_missed() -> None:
