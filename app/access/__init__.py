@@ -1,1 +1,1 @@
-"""Decide who may use the server, and whose data they may touch."""
+"""Decides who may use the server, and whose data they may use."""

@@ -1,4 +1,4 @@
-"""Parse and compare names and addresses of hosts: in `Host`, in `Origin`, in the target of a request."""
+"""Parses and compares hosts: in the headers `Host` and `Origin`, and in the target of a request."""
 
 import ipaddress
 import re
@@ -12,7 +12,10 @@ _HOST = re.compile(r"(?P<name>[a-z0-9_](?:[a-z0-9_.-]{0,253})|\[[0-9a-f:.]{2,45}
 
 
 class Host(NamedTuple):
-    """A host as a `Host` header names it, in lower case, without brackets and without a final dot."""
+    """A host from a `Host` header, in lower case, without brackets and without a final dot.
+
+    `port` is None if the header has no port.
+    """
 
     name: str
     port: int | None
@@ -20,7 +23,7 @@ class Host(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def parse_host(header: bytes) -> Host | None:
-    """Return the host of `host` or `host:port`; None for anything else, even if a lenient parser would take it."""
+    """Return the host of a header `host` or `host:port`. Return None if the header is not exactly valid."""
     found = _HOST.fullmatch(header.decode("latin-1"))
     if found is None:
         return None
@@ -37,7 +40,7 @@ def parse_host(header: bytes) -> Host | None:
 
 
 def same_authority(one: bytes, other: bytes) -> bool:
-    """Return whether a request's target and its `Host` header name the same host and port."""
+    """Return whether two `host:port` texts, a request's target and its `Host`, name the same host and port."""
     first, second = parse_host(one), parse_host(other)
     return (
         first is not None and second is not None and first.name == second.name and _same_port(first.port, second.port)
@@ -50,7 +53,7 @@ def _same_port(one: int | None, other: int | None) -> bool:
 
 @lru_cache(maxsize=1024)
 def is_loopback(name: str) -> bool:
-    """Return whether the name is `localhost` or an address of this host in its usual form."""
+    """Return whether the name is `localhost` or a loopback address in its usual form."""
     if name == "localhost":
         return True
     try:
@@ -63,9 +66,10 @@ def is_loopback(name: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def is_own_page(origin: str, host: Host | None) -> bool:
-    """Return whether a page with this `Origin` belongs to this host: it has its name, or both are loopback addresses.
+    """Return whether a page with this `Origin` belongs to this host.
 
-    Ports do not count, since proxies drop theirs from `Host`.
+    It does if it has the host's name, or if both are loopback. Ports are ignored, since proxies drop their port from
+    `Host`.
     """
     try:
         parts = urlsplit(origin)

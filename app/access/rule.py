@@ -1,4 +1,4 @@
-"""Decide who may do what. Only programs on this host are let in, unless ALLOW_ANONYMOUS lets everybody in."""
+"""Decides who may use the server: only programs on this host, unless ALLOW_ANONYMOUS admits everybody."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -83,37 +83,37 @@ FORWARDING_PREFIXES = (
     "x-goog-authenticated-",
 )
 RULE = "This server has no API keys, so it only answers requests made directly from its own host."
-REMEDY = "To let everybody in, start it with ALLOW_ANONYMOUS=true, and only where the network is trusted."
+REMEDY = "To admit everybody, start the server with ALLOW_ANONYMOUS=true, but only in a trusted network."
 MAX_SHOWN_HEADER = 100
 
 
 class Principal(NamedTuple):
-    """The caller of a request: the tenant whose data they may touch, and the scopes they have."""
+    """The caller of a request: the tenant whose data they may use, and the scopes that they have."""
 
     tenant: str
     scopes: frozenset[AccessScope]
 
 
 ANONYMOUS = Principal(DEFAULT_TENANT, frozenset(AccessScope))
-"""The principal of everybody who is let in without a key."""
+"""The principal of everybody who is admitted without a key."""
 
 
 class Access:
-    """Decides who may do what. Without keys, everybody who is let in is `anonymous`."""
+    """Authorizes requests. Everybody who is admitted without a key gets the principal `anonymous`."""
 
     def __init__(self, *, allow_anonymous: bool, anonymous: Principal = ANONYMOUS) -> None:
         self._allow_anonymous = allow_anonymous
         self._anonymous = anonymous
 
     def authorize(self, connection: Scope, scope: AccessScope) -> Principal:
-        """Return who makes a request that needs this scope. The connection is that of ASGI.
+        """Return the principal of a request that needs this scope. `connection` is the ASGI scope of the request.
 
-        Raises Unauthorized, Forbidden.
+        Raises Unauthorized if the caller may not use the server, Forbidden if they do not have the scope.
         """
         if not self._allow_anonymous:
             _check_origin(connection)
         if scope not in self._anonymous.scopes:
-            raise Forbidden(f"This needs the scope `{scope}`, which the caller does not have.")
+            raise Forbidden(f"This request needs the scope `{scope}`, which the caller does not have.")
         return self._anonymous
 
 
@@ -124,27 +124,27 @@ def _is_proxy_header(header: bytes) -> bool:
 
 
 def _check_origin(connection: Scope) -> None:
-    """Raise Unauthorized unless a program on this host made the request itself.
+    """Raise Unauthorized unless a program on this host sent the request directly.
 
-    A peer on loopback is not proof enough. A proxy on this host passes on requests of others, and a web page can have
-    its browser call a name that resolves to 127.0.0.1 (`Host` then has that page's host). Proxies are recognised by
-    their headers, and by the HTTP/1.0 that nginx speaks by default. A proxy that hides both, such as some tunnels,
-    cannot be told from a program on this host.
+    A loopback peer is not sufficient proof. A proxy on this host forwards requests of other hosts. A web page can have
+    its browser call a name that resolves to 127.0.0.1; `Host` then names the page's host. Proxies are recognised by
+    their headers, and by HTTP/1.0, the default of nginx. A proxy that hides both, such as some tunnels, looks like a
+    program on this host.
     """
     peer = connection.get("client")
     if peer is None or not is_loopback(peer[0]):
         raise _refused("This request came from another host.")
     if connection.get("http_version") == "1.0":
-        raise _refused("This request came with HTTP/1.0, as proxies send it; from this host, use HTTP/1.1.")
+        raise _refused("This request uses HTTP/1.0, as proxies do. From this host, use HTTP/1.1.")
     host = None
     for name, value in connection["headers"]:
         if _is_proxy_header(name):
             shown = escaped(name.decode("latin-1")[:MAX_SHOWN_HEADER])
-            raise _refused(f"This request came with the header `{shown}`, which proxies add.")
+            raise _refused(f"This request has the header `{shown}`, which proxies add.")
         if name == b"host":
             host = parse_host(value)
     if host is None or not is_loopback(host.name):
-        raise _refused("This request names another host in `Host`; from this host, use the name localhost.")
+        raise _refused("This request names another host in `Host`. From this host, use the name localhost.")
 
 
 def _refused(why: str) -> Unauthorized:

@@ -1,4 +1,4 @@
-"""Declare the scope that each endpoint and each frame of a WebSocket needs."""
+"""Declares the scope that each endpoint and each class of frames needs."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -10,7 +10,7 @@ _ATTRIBUTE = "access_scope"
 
 
 class AccessScope(StrEnum):
-    """A permission of a principal for the data of its tenant. `admin` is for actions that concern all tenants."""
+    """A permission of a principal for the data of its tenant. `admin` allows actions that affect all tenants."""
 
     SUBMIT = "submit"
     READ = "read"
@@ -19,7 +19,7 @@ class AccessScope(StrEnum):
 
 
 def needs(scope: AccessScope) -> Callable[[T], T]:
-    """Declare that an endpoint, or a class of frames, is for principals with this scope."""
+    """Return a decorator that declares the scope that callers of an endpoint, or senders of a class of frames, need."""
 
     def declare(endpoint: T) -> T:
         setattr(endpoint, _ATTRIBUTE, scope)
@@ -29,15 +29,18 @@ def needs(scope: AccessScope) -> Callable[[T], T]:
 
 
 def public(endpoint: T) -> T:
-    """Declare that an endpoint, or a class of frames, is for everybody."""
+    """Declare that everybody may call an endpoint or send a class of frames."""
     setattr(endpoint, _ATTRIBUTE, None)
     return endpoint
 
 
 def scope_of(endpoint: object) -> AccessScope | None:
-    """Return the declared scope; None for what is public. Raises LookupError without a declaration."""
+    """Return the declared scope of an endpoint or a class of frames. Return None if it is public.
+
+    Raises LookupError if neither was declared.
+    """
     try:
         scope: AccessScope | None = getattr(endpoint, _ATTRIBUTE)
     except AttributeError:
-        raise LookupError(f"{endpoint!r} declares neither the scope that it needs nor that it is public") from None
+        raise LookupError(f"{endpoint!r} declares no scope and is not declared public") from None
     return scope

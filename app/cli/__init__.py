@@ -1,1 +1,1 @@
-"""The command `agentq`, one module a group of commands: server, workers, database."""
+"""The command `agentq`, with one module for each group of commands: processes, database."""

@@ -7,7 +7,7 @@ from ..config import Settings
 
 
 class Command(NamedTuple):
-    """A command. `explanation` is a clause without a capital letter or a full stop."""
+    """A command of `agentq`. `explanation` is a clause without a capital letter or a full stop."""
 
     name: str
     run: Callable[[Settings], None]

@@ -1,4 +1,4 @@
-"""Runs the command that the arguments name. Settings come from the environment."""
+"""Runs the command that the arguments name. Settings come from the environment and from `.env`."""
 
 import argparse
 import sys
@@ -13,12 +13,12 @@ COMMANDS = {command.name: command for command in (*processes.COMMANDS, *database
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the arguments, with its help."""
+    """Return the parser of the command line, with its help texts."""
     names = ", ".join(name.upper() for name in Settings.model_fields)
     arguments = argparse.ArgumentParser(
         prog="agentq",
         description="A durable queue for AI agents.",
-        epilog=f"Settings come from the environment, or from lines NAME=value of a file .env in this folder: {names}.",
+        epilog=f"Settings are environment variables, or NAME=value lines in the file .env of this folder: {names}.",
     )
     arguments.add_argument("--version", action="version", version=__version__)
     commands = arguments.add_subparsers(dest="command", required=True, metavar="command")
@@ -31,5 +31,5 @@ def main() -> None:
     """Run the command that the arguments name."""
     arguments = parser().parse_args()
     if not sys.flags.safe_path:
-        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does, so that AGENTS can name modules of this folder
+        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: AGENTS may name modules of this folder
     run(COMMANDS[arguments.command].run)

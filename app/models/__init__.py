@@ -1,1 +1,1 @@
-"""Plain data that the parts of the system hand to each other, by subject, without I/O and HTTP."""
+"""Plain data that the parts of the system exchange, one module for each subject, without I/O and HTTP."""

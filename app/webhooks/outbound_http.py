@@ -1,8 +1,8 @@
-"""Calls URLs of users, and only hosts that are public.
+"""Calls URLs that users give, and only on public hosts.
 
-A URL is parsed once, its host is resolved once, and all of its addresses are checked. The connection goes to one of
-these addresses, so a second parse or lookup cannot redirect it. TLS and the `Host` header keep the name. Proxies of the
-environment are not used, and redirects are not followed.
+A URL is parsed once, its host is resolved once, and all addresses of the host are checked. The connection uses one of
+these addresses, so a second parse or lookup cannot redirect it. TLS and the `Host` header keep the name. Proxies from
+the environment are ignored, and redirects are not followed.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ MAX_URL_LENGTH = 2048
 MAX_REPLY_BYTES = 64 * 1024
 RESOLVE_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
-"""Time limit for an address when others remain to be tried."""
+"""Time limit for a connection to an address when other addresses remain to be tried."""
 
 PORTS = frozenset({443, 8443})
 DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -32,11 +32,11 @@ FIELD = "webhook_url"
 UNKNOWN_HOST = "an unknown host"
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""The addresses of a host as text, in the order in which they are to be tried. Raises OSError."""
+"""Returns the addresses of a host and port as text, in the order in which to try them. Raises OSError."""
 
 Address = IPv4Address | IPv6Address
 
-# `is_global` of Python 3.11 is true for some of these, and what it knows changes with Python's version.
+# `is_global` depends on Python's version. In Python 3.11 it is true for some of these networks.
 NOT_PUBLIC = tuple(
     ip_network(network)
     for network in (
@@ -44,7 +44,7 @@ NOT_PUBLIC = tuple(
         "10.0.0.0/8",
         "100.64.0.0/10",
         "127.0.0.0/8",
-        "168.63.129.16/32",  # a public address by which a cloud serves its machines
+        "168.63.129.16/32",  # a public address at which a cloud serves its machines
         "169.254.0.0/16",
         "172.16.0.0/12",
         "192.0.0.0/24",
@@ -55,14 +55,14 @@ NOT_PUBLIC = tuple(
         "198.51.100.0/24",
         "203.0.113.0/24",
         "224.0.0.0/3",
-        "2001::/23",  # Teredo and other tunnels among them
+        "2001::/23",  # Teredo and other tunnels
         "2001:db8::/32",
-        "2002::/16",  # an IPv4 address within
+        "2002::/16",  # contains an IPv4 address
         "3fff::/20",
     )
 )
 GLOBAL_UNICAST = ip_network("2000::/3")
-"""All IPv6 that was ever given out. Outside are site-local addresses, and those of NAT64 with IPv4 ones within."""
+"""All public IPv6 addresses. Site-local addresses, and NAT64 addresses that contain IPv4 addresses, are outside."""
 
 NEVER_CALLED = tuple(
     ip_network(network)
@@ -72,7 +72,7 @@ NEVER_CALLED = tuple(
         "168.63.129.16/32",
         "169.254.0.0/16",
         "192.0.0.192/32",
-        "64:ff9b:1::/48",  # NAT64 of one network, which may have an IPv4 address anywhere within
+        "64:ff9b:1::/48",  # NAT64 of one network; an IPv4 address may be anywhere in it
         "224.0.0.0/3",
         "fd00:42::42/128",
         "fd00:ec2::/32",
@@ -81,7 +81,7 @@ NEVER_CALLED = tuple(
         "ff00::/8",
     )
 )
-"""Refused with private addresses allowed too: of one link, of many hosts, and where clouds serve machines' secrets."""
+"""Refused even if private addresses are allowed: link-local, multicast, and where clouds serve machines' secrets."""
 
 TRANSLATED = tuple(
     (ip_network(network), shift)
@@ -93,22 +93,22 @@ TRANSLATED = tuple(
         ("2001::/32", 64),
     )
 )
-"""IPv6 networks whose addresses lead to an IPv4 one within, and how many bits are behind it.
+"""IPv6 networks whose addresses contain an IPv4 address, and the number of bits after the IPv4 address.
 
-Compatible and translated addresses, NAT64, 6to4, and of Teredo the server.
+They are compatible and translated addresses, NAT64, 6to4, and Teredo (the server's address).
 """
 
 TEREDO_NETWORK = ip_network("2001::/32")
 
 ISATAP = (0x00005EFE, 0x02005EFE)
-"""Bits 64 to 95 of an address whose last 32 bits are an IPv4 one, in any network."""
+"""Bits 64 to 95 of addresses whose last 32 bits are an IPv4 address, in any network."""
 
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?", re.IGNORECASE)
 _NUMBER = re.compile(r"([0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 
 
 class Destination(NamedTuple):
-    """A URL that may be called, with its checked addresses."""
+    """A URL that the server may call, with the checked addresses of its host."""
 
     scheme: str
     host: str
@@ -119,11 +119,14 @@ class Destination(NamedTuple):
 
 
 class CallFailed(Exception):
-    """A call got no answer; the text is safe to show to the owner of the URL."""
+    """A call that got no answer. Its text is safe to show to the owner of the URL."""
 
 
 async def resolve_host(host: str, port: int) -> Sequence[str]:
-    """Ask the system's resolver on a new thread, so that a lookup that hangs blocks no other work."""
+    """Return the addresses that the system's resolver has for a host. Raises OSError, UnicodeError.
+
+    Each lookup runs on a new thread, so that a lookup that hangs blocks no other work.
+    """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[str]] = loop.create_future()
 
@@ -143,7 +146,7 @@ async def resolve_host(host: str, port: int) -> Sequence[str]:
             addresses = [str(address[0]) for *_, address in found]
         except (OSError, UnicodeError) as error:
             failure = error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed, so nobody waits
             loop.call_soon_threadsafe(settle, addresses, failure)
 
     threading.Thread(target=ask, name="resolve", daemon=True).start()
@@ -151,7 +154,7 @@ async def resolve_host(host: str, port: int) -> Sequence[str]:
 
 
 def remembering(resolve: Resolve) -> Resolve:
-    """Return a resolver that asks for each host only once, to check many URLs at a time."""
+    """Return a resolver that calls `resolve` once per host and port. Use it to check many URLs at a time."""
     answers: dict[tuple[str, int], Sequence[str]] = {}
 
     async def remembered(host: str, port: int) -> Sequence[str]:
@@ -173,16 +176,16 @@ def is_public(address: Address) -> bool:
 
 
 async def check_webhook_url(url: str, *, allow_private: bool, resolve: Resolve = resolve_host) -> None:
-    """Check that this server may call the URL. Raises InvalidRequest."""
+    """Raise InvalidRequest unless this server may call the URL."""
     await find_destination(url, allow_private=allow_private, resolve=resolve)
 
 
 async def find_destination(url: str, *, allow_private: bool, resolve: Resolve = resolve_host) -> Destination:
-    """Parse the URL and resolve its host. Raises InvalidRequest.
+    """Parse the URL, resolve its host and check its addresses. Raises InvalidRequest.
 
     `allow_private` allows `http`, any port, and addresses of this host and its networks. Link-local addresses are
-    always refused, since clouds show machines' secrets there. A private IPv4 address within an IPv6 one is also always
-    refused: it would pass whatever a network does to keep IPv4 addresses apart.
+    always refused, since clouds serve machines' secrets there. A private IPv4 address inside an IPv6 address is also
+    always refused. It would bypass the rules by which a network separates IPv4 addresses.
     """
     parts, host, port = _checked_parts(url, allow_private)
     addresses = _literal(host)
@@ -193,10 +196,10 @@ async def find_destination(url: str, *, allow_private: bool, resolve: Resolve = 
         except (OSError, UnicodeError):  # a TimeoutError is an OSError
             addresses = ()
     if not addresses:
-        raise _refused("the host has no address. Give one that can be found")
+        raise _refused("the host has no address. Check its name")
     if not all(_may_be_called(address, allow_private) for address in addresses):
-        raise _refused("the host is not a public one")
-    name = host.removesuffix(".")  # no certificate has it
+        raise _refused("the host is not public")
+    name = host.removesuffix(".")  # certificates name hosts without a final dot
     bracketed = _bracketed(name)
     return Destination(
         scheme=parts.scheme,
@@ -209,7 +212,7 @@ async def find_destination(url: str, *, allow_private: bool, resolve: Resolve = 
 
 
 def host_of(url: str) -> str:
-    """Return the host of a URL, which may be logged. Paths and queries may hold secrets."""
+    """Return the host of a URL for the log. Paths and queries may hold secrets, so never log them."""
     try:
         return urlsplit(url).hostname or UNKNOWN_HOST
     except ValueError:
@@ -219,15 +222,15 @@ def host_of(url: str) -> str:
 def certificate_checks() -> ssl.SSLContext:
     """Return a TLS context that trusts the system's certificates, or `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 
-    It reads files, so make one context and keep it.
+    Creating a context reads files, so keep the result.
     """
     return httpcore2.default_ssl_context()
 
 
 async def post(destination: Destination, body: bytes, headers: Mapping[str, str], checks: ssl.SSLContext) -> int:
-    """POST to one of the checked addresses and return the status. Reads at most MAX_REPLY_BYTES of the answer.
+    """POST the body to one of the checked addresses and return the status.
 
-    Raises CallFailed. Sets no time limit.
+    Reads at most about MAX_REPLY_BYTES of the answer and sets no time limit. Raises CallFailed.
     """
     url = httpcore2.URL(
         scheme=destination.scheme.encode(),
@@ -253,26 +256,26 @@ async def post(destination: Destination, body: bytes, headers: Mapping[str, str]
         reason = error.__cause__ or error.__context__
         if isinstance(reason, ssl.SSLCertVerificationError):
             raise CallFailed(f"The certificate is not valid: {reason.verify_message.rstrip('.')}.") from error
-        raise CallFailed("No connection could be made.") from error
+        raise CallFailed("The connection failed.") from error
     except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException, OSError) as error:
-        raise CallFailed("The connection broke, or the answer was not HTTP.") from error
+        raise CallFailed("The connection was lost, or the answer was not HTTP.") from error
 
 
 class _PinnedBackend(httpcore2.AnyIOBackend):
-    """Connects to its given addresses, whatever name is requested."""
+    """Connects to the given addresses, whatever host is requested."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self._addresses = addresses
 
     async def connect_tcp(
         self,
-        host: str,  # noqa: ARG002  the library's name for what is replaced here
+        host: str,  # noqa: ARG002  the parameter's name in the library
         port: int,
         timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Connect to the first reachable address. Nothing has been sent yet, so trying the next address is safe."""
+        """Connect to the first reachable address. Nothing is sent before, so trying the next address is safe."""
         *others, last = self._addresses
         for address in others:
             with suppress(httpcore2.ConnectError, httpcore2.ConnectTimeout):
@@ -285,7 +288,10 @@ def _refused(why: str) -> InvalidRequest:
 
 
 def _checked_parts(url: str, allow_private: bool) -> tuple[SplitResult, str, int]:
-    """Check what the text alone shows. Refuse unusual URLs, since two parsers could read them differently."""
+    """Return the parts, host and port of a URL whose text is acceptable. Raises InvalidRequest.
+
+    Unusual URLs are refused, since two parsers could read them differently.
+    """
     if len(url) > MAX_URL_LENGTH:
         raise _refused(f"at most {MAX_URL_LENGTH} characters are allowed")
     if not all("!" <= character <= "~" and character != "\\" for character in url):
@@ -298,7 +304,7 @@ def _checked_parts(url: str, allow_private: bool) -> tuple[SplitResult, str, int
     if parts.scheme != "https" and not (allow_private and parts.scheme == "http"):
         raise _refused("only https:// and http:// are allowed" if allow_private else "only https:// is allowed")
     if "@" in parts.netloc:
-        raise _refused("a user name or a password in it is not allowed")
+        raise _refused("a user name or a password is not allowed")
     host = parts.hostname or ""
     if not _is_host(host) or not re.fullmatch(re.escape(_bracketed(host)) + "(:[0-9]+)?", parts.netloc, re.IGNORECASE):
         raise _refused("expected the name of a host, or its address in the usual form")
@@ -310,9 +316,9 @@ def _checked_parts(url: str, allow_private: bool) -> tuple[SplitResult, str, int
 
 
 def _is_host(host: str) -> bool:
-    """Return whether it is a name or an address in the usual form.
+    """Return whether `host` is a name, or an address in the usual form.
 
-    The system's resolver also takes `2130706433`, `0177.1` and `0x7f.1` for addresses. Only attackers use these forms.
+    The system's resolver also accepts `2130706433`, `0177.1` and `0x7f.1` as addresses. Only attackers use these forms.
     """
     if ":" in host or _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]):
         return bool(_literal(host))
@@ -320,12 +326,12 @@ def _is_host(host: str) -> bool:
 
 
 def _bracketed(host: str) -> str:
-    """Return the host as a URL writes it."""
+    """Return the host as a URL writes it: IPv6 addresses in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def _literal(host: str) -> tuple[str, ...]:
-    """Return the host as an address without a zone; None if it is a name."""
+    """Return the address that `host` is, in a tuple. Return an empty tuple for a name or an address with a zone."""
     try:
         return () if "%" in host else (str(ip_address(host)),)
     except ValueError:
@@ -337,13 +343,13 @@ def _unmapped(address: Address) -> Address:
 
 
 def _ipv4_within(address: Address) -> list[IPv4Address]:
-    """Return the IPv4 addresses to which packets for an IPv6 address may be forwarded; most have none."""
+    """Return the IPv4 addresses to which packets for `address` may be forwarded. Most IPv6 addresses have none."""
     if isinstance(address, IPv4Address) or address in (IPv6Address("::"), IPv6Address("::1")):
         return []
     bits = int(address)
     found = [bits >> shift for network, shift in TRANSLATED if address in network]
     if address in TEREDO_NETWORK:
-        found.append(~bits)  # its client
+        found.append(~bits)  # the client's address is stored inverted
     if bits >> 32 & 0xFFFFFFFF in ISATAP:
         found.append(bits)
     return [IPv4Address(each & 0xFFFFFFFF) for each in found]

@@ -1,7 +1,7 @@
-"""Sends webhooks about messages to the URLs given with them, in the form of Standard Webhooks.
+"""Sends webhooks about messages to the URLs given with them, in the format of Standard Webhooks.
 
-Every process may send at the same time: a claim in the store lasts longer than a try can take. If a process dies
-between a try and its record, the same `webhook-id` is sent again. Receivers therefore keep the ids that they have seen.
+All processes may send at the same time, since a claim of a delivery lasts longer than a try. If a process dies between
+a try and its record, the same `webhook-id` is sent again. Receivers should therefore ignore ids that they have seen.
 """
 
 import asyncio
@@ -33,15 +33,15 @@ from .outbound_http import (
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
-"""Seconds between a failed try and the next one; when the try after the last one fails, the delivery has failed."""
+"""Seconds between a failed try and the next try. The delivery fails when the try after the last of these fails."""
 
 TRY_SECONDS = 15.0
 LEASE_SECONDS = 2 * TRY_SECONDS
-"""How long a claim lasts: a try and its record, with time to spare."""
+"""How long a claim of a delivery lasts. A try and its record take less."""
 
 POLL_SECONDS = 1.0
 STOP_SECONDS = 1.0
-"""How long tries may go on when the process stops; a cancelled try is made again."""
+"""How long running tries may take when the process stops. A cancelled try is made again."""
 
 PARALLEL = 32
 GONE = 410
@@ -50,9 +50,9 @@ USER_AGENT = "agent-queue-system"
 
 
 class WebhookSender:
-    """Sends due deliveries, a limited number at a time, in its own loop.
+    """Sends due deliveries in a background task, at most PARALLEL at a time.
 
-    No error ends the loop, and no run waits for it.
+    No error ends the task. Runs of messages do not wait for webhooks.
     """
 
     def __init__(
@@ -69,16 +69,16 @@ class WebhookSender:
 
     @property
     def enabled(self) -> bool:
-        """Return whether there is a secret to sign with; without a secret nothing is sent."""
+        """Return whether the settings have a secret to sign with. Without a secret, no webhook is sent."""
         return bool(self._keys)
 
     def start(self) -> None:
-        """Begin to send; do nothing without a secret."""
+        """Start to send, if sending is enabled."""
         if self.enabled:
             self._loop = asyncio.create_task(self._repeat(), name="webhooks")
 
     async def stop(self) -> None:
-        """Claim no more deliveries, and cancel tries that exceed the grace; a second call does nothing."""
+        """Claim no more deliveries, and cancel tries that last longer than STOP_SECONDS. A second call does nothing."""
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
@@ -90,7 +90,7 @@ class WebhookSender:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def send_due(self) -> int:
-        """Claim as many deliveries as there are free slots and begin to send them. Return how many."""
+        """Claim as many due deliveries as there are free slots, and start to send them. Return their number."""
         if self._checks is None:
             self._checks = await asyncio.to_thread(certificate_checks)
         taken = await self._store.claim_deliveries(PARALLEL - len(self._sending), lease_seconds=LEASE_SECONDS)
@@ -107,29 +107,29 @@ class WebhookSender:
                 taken = await self.send_due()
                 self._outage.works("webhooks")
             except AgentQueueError as error:
-                self._outage.fails("webhooks", "Webhooks could not be taken, trying again: error=%s", error)
+                self._outage.fails("webhooks", "Webhook deliveries could not be claimed, trying again: error=%s", error)
             except Exception:
-                logger.exception("Webhooks could not be taken, trying again")
+                logger.exception("Webhook deliveries could not be claimed, trying again")
             if len(self._sending) >= PARALLEL:
                 await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
             elif not taken:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _send(self, delivery: Delivery, checks: ssl.SSLContext) -> None:
-        """Make one try and record it."""
+        """Try to send one delivery and record the try."""
         try:
             attempt = await self._attempt(delivery, checks)
             next_in = self._seconds_to_next_try(delivery, attempt)
             if not await self._store.settle_delivery(delivery, attempt, next_in=next_in):
-                logger.warning("Webhook was taken by another process meanwhile: id=%s", delivery.id)
+                logger.warning("Webhook try not recorded, another process has claimed the delivery: id=%s", delivery.id)
                 return
         except AgentQueueError as error:
             logger.warning(
-                "Webhook's try could not be noted, it will be made again: id=%s, error=%s", delivery.id, error
+                "Webhook try could not be recorded, it will be made again: id=%s, error=%s", delivery.id, error
             )
             return
         except Exception:
-            logger.exception("Webhook's try could not be noted, it will be made again: id=%s", delivery.id)
+            logger.exception("Webhook try could not be recorded, it will be made again: id=%s", delivery.id)
             return
         host = host_of(delivery.url)
         if attempt.error is None:
@@ -145,7 +145,7 @@ class WebhookSender:
             )
 
     async def _attempt(self, delivery: Delivery, checks: ssl.SSLContext) -> DeliveryAttempt:
-        """Make one try. Errors become the attempt's text, which the tenant may read."""
+        """Try to send one delivery. An error becomes the attempt's text for the tenant."""
         at = datetime.now(UTC)
         status = None
         try:
@@ -157,13 +157,13 @@ class WebhookSender:
         except (CallFailed, InvalidRequest) as failure:
             error = str(failure)
         except Exception:
-            # Record it like any other error, or it would be tried for ever.
-            logger.exception("Webhook's try broke: id=%s", delivery.id)
-            error = "Something went wrong in the server that sends it; its log has the details."
+            # Record this error too. Otherwise the delivery would be tried forever.
+            logger.exception("Webhook try failed unexpectedly: id=%s", delivery.id)
+            error = "The server that sends the webhook had an unexpected error; its log has the details."
         return DeliveryAttempt(at=at, status=status, error=error)
 
     async def _call(self, delivery: Delivery, at: datetime, checks: ssl.SSLContext) -> int:
-        """POST the delivery and return the status of the answer."""
+        """POST the delivery and return the status of the answer. Raises InvalidRequest, CallFailed."""
         body = body_of(delivery)
         headers = {
             "Content-Type": CONTENT_TYPE,
@@ -175,14 +175,14 @@ class WebhookSender:
 
     @staticmethod
     def _seconds_to_next_try(delivery: Delivery, attempt: DeliveryAttempt) -> float | None:
-        """Return the seconds to the next try; None if there is none."""
+        """Return the seconds until the next try. Return None if there is no next try."""
         if attempt.error is None or attempt.status == GONE or delivery.tries > len(RETRY_SECONDS):
             return None
         return RETRY_SECONDS[delivery.tries - 1]
 
 
 def body_of(delivery: Delivery) -> bytes:
-    """Return the body, the same in every try."""
+    """Return the body of a delivery, the same in every try."""
     event = json.loads(delivery.data)
     content = {
         "type": f"message.{delivery.event}",
@@ -193,7 +193,7 @@ def body_of(delivery: Delivery) -> bytes:
 
 
 def signed(id: str, at: datetime, body: bytes, keys: Iterable[bytes]) -> dict[str, str]:
-    """Return the headers that prove the sender and the time, with one signature per key."""
+    """Return the headers that prove the sender and the time, with one signature for each key."""
     timestamp = str(int(at.timestamp()))
     content = f"{id}.{timestamp}.".encode() + body
     signatures = (base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode() for key in keys)

@@ -130,8 +130,8 @@ async def test_a_delivery_is_listed_with_its_tries_and_can_be_replayed(serve: Se
     ("url", "why"),
     [
         ("http://receiver.example/", "only https"),
-        ("https://127.0.0.1/", "not a public one"),
-        ("https://[::ffff:169.254.169.254]/", "not a public one"),
+        ("https://127.0.0.1/", "not public"),
+        ("https://[::ffff:169.254.169.254]/", "not public"),
         ("https://2130706433/", "the name of a host"),
         ("https://localhost/", "the host"),
         ("https://receiver.invalid/", "the host has no address"),

@@ -353,7 +353,7 @@ async def test_the_address_is_looked_up_and_checked_at_each_try(store: SqliteSto
     assert len(there.requests) == 1
     assert noted(delivery) == [
         (500, "The receiver answered 500."),
-        (None, "webhook_url: the host is not a public one."),
+        (None, "webhook_url: the host is not public."),
     ]
     assert delivery.state is DeliveryState.PENDING
 
@@ -366,7 +366,7 @@ async def test_a_receiver_that_is_not_there_is_tried_again(store: SqliteStore) -
         await sending.send_due()
         delivery = await tried(store, message_id, 1)
 
-    assert noted(delivery) == [(None, "No connection could be made.")]
+    assert noted(delivery) == [(None, "The connection failed.")]
     assert delivery.state is DeliveryState.PENDING
 
 
@@ -382,7 +382,9 @@ async def test_a_mistake_of_our_own_is_noted_like_any_other_failure(
         await sending.send_due()
         delivery = await tried(store, message_id, 1)
 
-    assert noted(delivery) == [(None, "Something went wrong in the server that sends it; its log has the details.")]
+    assert noted(delivery) == [
+        (None, "The server that sends the webhook had an unexpected error; its log has the details.")
+    ]
     assert delivery.state is DeliveryState.PENDING
     assert "a mistake" in caplog.text
 
@@ -433,7 +435,7 @@ async def test_a_store_that_is_away_for_a_moment_ends_nothing(
         await tried(store, message_id, 1)
 
     told = [(record.levelname, record.getMessage()) for record in caplog.records if record.levelname != "INFO"]
-    again = "Webhooks could not be taken, trying again"
+    again = "Webhook deliveries could not be claimed, trying again"
     assert told[:2] == [("WARNING", f"{again}: error=away"), ("ERROR", again)]
     assert [message.partition(":")[0] for _, message in told[2:]] == ["It works again"]
 
