@@ -13,13 +13,13 @@
     │   ├── NotInterrupted
     │   ├── NotFailed
     │   ├── ThreadBusy
-    │   └── SelectionMoved            a filter selects another number of messages than expected
+    │   └── SelectionMoved            a filter selects a different number of messages than expected
     ├── QueueFull                 MAX_QUEUE_SIZE messages wait already
-    ├── LeaseLost                 a worker wrote with a fence that is no longer the message's
-    ├── AgentUnavailable          an agent that is configured could not be loaded
+    ├── LeaseLost                 a worker wrote with an old fence
+    ├── AgentUnavailable          a configured agent could not be loaded
     ├── StateNotStorable          a graph's state has a value that no checkpoint can hold
     ├── StateUnreadable           a stored state cannot be read
-    ├── StoreError                the store did something unexpected
+    ├── StoreError                the store failed unexpectedly
     │   ├── StoreUnavailable      busy, away or out of space: try again later
     │   │   ├── StoreRefused          the server or the system refuses the connection
     │   │   ├── TooFewConnections     the server has no connection left for this process
@@ -30,7 +30,7 @@
     └── ConfigurationError        a setting that cannot work
         └── MissingDriver             the package of a database's client is not installed
 
-Each class has a stable `code`. What HTTP makes of it is decided in `app.api.errors`.
+Each class has a stable `code`. `app.api.errors` maps the classes to HTTP statuses.
 """
 
 from typing import ClassVar
@@ -41,13 +41,13 @@ MAX_SHOWN_PLACE = 200
 
 
 class AgentQueueError(Exception):
-    """Base of all errors raised on purpose. Unless it is a StoreError, the text is safe to show to a caller."""
+    """Base of all errors that this server raises on purpose. Callers may see the text, unless it is a StoreError."""
 
     code = "internal_error"
 
 
 class InvalidRequest(AgentQueueError):
-    """The caller sent something that cannot be used; `field` names where."""
+    """The caller sent something that cannot be used. `field` names the wrong field or header, if there is one."""
 
     code = "invalid_request"
 
@@ -59,13 +59,13 @@ class InvalidRequest(AgentQueueError):
 
 
 class KeyReused(InvalidRequest):
-    """An Idempotency-Key came again with another request."""
+    """The Idempotency-Key was used before, for another request."""
 
     code = "idempotency_key_reused"
 
     def __init__(self) -> None:
         super().__init__(
-            "Idempotency-Key: this key was used for another request within the last day. Use a new key for each one.",
+            "Idempotency-Key: this key was used for another request within the last day. Use a new key.",
             field="Idempotency-Key",
         )
 
@@ -95,7 +95,7 @@ class ThreadNotFound(NotFound):
 
 
 class DeliveryNotFound(NotFound):
-    """No delivery with this id."""
+    """There is no delivery with this id."""
 
     code = "delivery_not_found"
 
@@ -104,7 +104,7 @@ class DeliveryNotFound(NotFound):
 
 
 class Conflict(AgentQueueError):
-    """The present state does not allow the request; `state` is the message's, None if it is not about a message."""
+    """The present state does not allow the request. `state` is the message's state; None if no message is concerned."""
 
     code = "conflict"
 
@@ -114,7 +114,7 @@ class Conflict(AgentQueueError):
 
 
 class NotCancellable(Conflict):
-    """The message has ended, or has begun where only a queued one is to be cancelled."""
+    """The message has ended, or it has begun and the request cancels only queued messages."""
 
     code = "not_cancellable"
 
@@ -132,12 +132,12 @@ class NotQueued(Conflict):
 
     def __init__(self, message_id: str, state: str) -> None:
         super().__init__(
-            f"Only queued messages have a priority to change; message {message_id} is {state}.", state=state
+            f"Only the priority of queued messages can be changed; message {message_id} is {state}.", state=state
         )
 
 
 class NotInterrupted(Conflict):
-    """The message asks nothing, or asks something else now."""
+    """The message asks no question, or it asks another question now."""
 
     code = "not_interrupted"
 
@@ -146,7 +146,7 @@ class NotInterrupted(Conflict):
 
 
 class NotFailed(Conflict):
-    """The message is no dead letter."""
+    """The message is not a dead letter."""
 
     code = "not_failed"
 
@@ -155,7 +155,7 @@ class NotFailed(Conflict):
 
 
 class ThreadBusy(Conflict):
-    """The thread has unfinished messages, and the new message was to be rejected in this case."""
+    """The thread has unfinished messages, and `if_busy` of the new message is `reject`."""
 
     code = "thread_busy"
 
@@ -197,13 +197,16 @@ class LeaseLost(AgentQueueError):
 
 
 class AgentUnavailable(AgentQueueError):
-    """A configured agent could not be loaded; the text says why."""
+    """A configured agent could not be loaded. The text says why."""
 
     code = "agent_unavailable"
 
 
 class StateNotStorable(AgentQueueError):
-    """A graph's state has a value that no checkpoint can hold. `place` names it; empty if that is the whole value."""
+    """A graph's state has a value that no checkpoint can hold.
+
+    `place` is the path to the value. It is empty if the whole state is that value.
+    """
 
     code = "state_not_storable"
 
@@ -217,36 +220,36 @@ class StateNotStorable(AgentQueueError):
         self._reason = reason
 
     def inside(self, channel: str) -> "StateNotStorable":
-        """Return a new error whose place begins with the name of the state's key."""
+        """Return this error with the state's key `channel` in front of its place."""
         joint = "." if self._place and not self._place.startswith("[") else ""
         return StateNotStorable(f"{channel}{joint}{self._place}", self._reason)
 
 
 class StateUnreadable(AgentQueueError):
-    """A stored state, or a write of an unfinished step, cannot be read; `reason` says why in a few words."""
+    """A stored state, or a write of an unfinished step, cannot be read. `reason` says why in a few words."""
 
     code = "state_unreadable"
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"What is stored of the state cannot be read ({reason}). It is damaged, or of another serializer. Go on in "
-            "a new thread, or restore the agents' memory from a backup."
+            f"The stored state cannot be read ({reason}). It is damaged, or another serializer wrote it. Continue "
+            "in a new thread, or restore the agents' memory from a backup."
         )
 
 
 class StoreError(AgentQueueError):
-    """The store did something unexpected. The text is for the log, as it may name hosts; callers get `public`.
+    """The store failed unexpectedly. The text may name hosts, so it is for the log; callers get `public`.
 
-    `state` is the part of `public` about the store itself, for callers without a request to store, such as probes.
+    `state` describes the store alone, for callers that store nothing, such as probes.
     """
 
     code = "store_error"
-    public = "The database did something unexpected; the server's log has more."
+    public = "The database failed unexpectedly; the server's log has the details."
     state = public
 
 
 class StoreUnavailable(StoreError):
-    """The store is busy, away or out of space; nothing was stored."""
+    """The store is busy, away or out of space. Nothing was stored."""
 
     code = "store_unavailable"
     state = "The database is busy, away or out of space."
@@ -254,11 +257,11 @@ class StoreUnavailable(StoreError):
 
 
 class StoreRefused(StoreUnavailable):
-    """The server or the system refuses the connection, given the settings. A start does not wait for a change."""
+    """The server or the system refuses the connection with these settings. A starting process does not retry."""
 
 
 class TooFewConnections(StoreUnavailable):
-    """The server has no connection left for this process."""
+    """The database server has no connection left for this process."""
 
     public = (
         "The database has too few connections left for this process. Messages wait until it has them. Raise the limit "
@@ -277,12 +280,12 @@ class MemoryDamaged(StoreUnavailable):
 
 
 class MemoryClosed(StoreUnavailable):
-    """The agents' memory is not open in this process: it runs no agents, or has not loaded them yet."""
+    """The agents' memory is not open in this process, which runs no agents or is still loading them."""
 
     code = "memory_closed"
     public = (
-        "The agents' memory of these messages must be deleted too, and this process does not have it open. Nothing was "
-        "deleted; ask a process that runs agents, once it is ready."
+        "The agents' memory of these messages must be deleted too, but this process has not opened it. Nothing was "
+        "deleted. Send the request to a process that runs agents and is ready."
     )
 
     def __init__(self) -> None:
@@ -290,12 +293,12 @@ class MemoryClosed(StoreUnavailable):
 
 
 class CommitUnknown(StoreError):
-    """The store went away during a write, and did not come back in time to tell whether the write was stored."""
+    """The store went away during a write and did not return in time. It is unknown whether the write was stored."""
 
     code = "commit_unknown"
     public = (
-        "The database went away while it stored this, and did not come back in time to tell whether it is stored. "
-        "Look before you send it again."
+        "The database went away during this write, and did not come back in time. It is unknown whether the write was "
+        "stored. Check before you send it again."
     )
 
     def __init__(self, detail: str = "") -> None:
@@ -309,13 +312,13 @@ class StoreIncompatible(StoreError):
 
 
 class ConfigurationError(AgentQueueError):
-    """A setting that cannot work. The text says which one, what was expected and what was given."""
+    """A setting cannot work. The text names the setting, the expected value and the given value."""
 
     code = "configuration_error"
 
 
 class MissingDriver(ConfigurationError):
-    """A database's driver is not installed; the text has the command that installs it beside any installation."""
+    """A database's driver is not installed. The text has a command that installs the driver."""
 
     PACKAGES: ClassVar[dict[str, tuple[str, ...]]] = {
         "postgres": ("langgraph-checkpoint-postgres>=3.2", "psycopg[binary,pool]>=3.3"),
@@ -332,7 +335,7 @@ class MissingDriver(ConfigurationError):
 
 
 class Forbidden(AgentQueueError):
-    """The caller may use this server, but not for this request."""
+    """The caller may use this server, but may not make this request."""
 
     code = "insufficient_scope"
 

@@ -27,16 +27,16 @@ from .errors import AgentQueueError, ConfigurationError, StoreRefused, StoreUnav
 logger = logging.getLogger(f"{__package__}.main")
 
 SEND_BUFFER_BYTES = 64 * 1024
-"""Send buffer of each connection. The default would let a client that does not read take four megabytes."""
+"""Send buffer of each connection. With the default, a client that does not read would take four megabytes."""
 
 STOP_SECONDS = 1.7
-"""How long a process may take to end after the grace of its runs, so that it is gone within 2 seconds of it."""
+"""How long a process may take to end after SHUTDOWN_GRACE_SECONDS."""
 
 CLOSE_SECONDS = 3
-"""How long open requests may take after SIGTERM. Streams end at once by themselves."""
+"""How long open requests may take after SIGTERM. Streams end at once."""
 
 PING_SECONDS = 20.0
-"""How often a WebSocket is pinged, and how long its client may take to answer."""
+"""Interval between pings of a WebSocket, and the time limit for the client's answer."""
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  addresses to listen on, not to show
 
@@ -44,19 +44,19 @@ CONFIGURATION_EXIT_CODE = 78
 """EX_CONFIG of sysexits.h: another start would fail in the same way."""
 
 FAILED_EXIT_CODE = 1
-"""Another start may work, for example when a database was away for longer than STARTUP_TIMEOUT_SECONDS."""
+"""Another start may work, for example if a database was away for longer than STARTUP_TIMEOUT_SECONDS."""
 
 GARBAGE_THRESHOLDS = (10_000, 10, 10)
-"""Thresholds of Python's collector, in objects. Its defaults are 700, 10, 10."""
+"""Thresholds of Python's garbage collector. Its defaults are 700, 10, 10."""
 
 
 def create_app(
     settings: Settings, *, runtime: Runtime | None = None, owns_process: bool = False, awaits_engines: bool = False
 ) -> FastAPI:
-    """Return the application, not yet running.
+    """Return the application, not yet running. Raises ConfigurationError.
 
-    `owns_process` says that it may set up what the whole process shares. With `awaits_engines` its start waits for the
-    databases. Raises ConfigurationError.
+    With `owns_process`, the application may change what the whole process shares. With `awaits_engines`, its start
+    waits for the databases. `runtime` None means a new Runtime.
     """
     runtime = runtime or Runtime(settings)
 
@@ -64,7 +64,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if awaits_engines:
             await await_engines(settings)
-        with _on_termination(runtime.begin_stop, settings):  # around the drain too: a second signal must end it
+        with _on_termination(runtime.begin_stop, settings):  # includes the drain: a second signal must end it
             async with runtime.running(), _rare_collections(runtime) if owns_process else nullcontext():
                 yield
 
@@ -73,11 +73,10 @@ def create_app(
 
 @asynccontextmanager
 async def _rare_collections(runtime: Runtime) -> AsyncIterator[None]:
-    """Keep Python's garbage collector from visiting what lives as long as the process.
+    """Make Python's garbage collector run less often, and skip objects that live as long as the process.
 
-    The modules of FastAPI and LangGraph are hundreds of thousands of objects. The allocations of requests would have
-    all of them visited again and again. That took a sixth of a submit's time, in pauses of 40 ms (`python -m bench
-    submit`).
+    FastAPI and LangGraph load hundreds of thousands of objects. Otherwise the collector would visit all of them again
+    and again. That took a sixth of a submit's time, in pauses of 40 ms (`python -m bench submit`).
     """
 
     def freeze() -> None:
@@ -99,12 +98,12 @@ async def _rare_collections(runtime: Runtime) -> AsyncIterator[None]:
 
 @contextmanager
 def _on_termination(stop: Callable[[], None], settings: Settings) -> Iterator[None]:
-    """Have SIGTERM and SIGINT call `stop` before the server's own handler; a second one ends the process at once.
+    """Have the first SIGTERM or SIGINT call `stop`, then the server's handler. A second signal ends the process.
 
-    The process also ends when its time to stop is over, even if code of an agent or of a library still runs.
+    The process also ends when its grace has passed, even if code of an agent or of a library still runs.
 
-    A server waits for its open streams before it notifies the application, so `stop` must end the streams first. If a
-    process ends at once, other processes take over its messages after its leases have run out.
+    A server waits for its open streams before it notifies the application, so `stop` must end the streams first. If the
+    process ends at once, other processes take its messages when its leases expire.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -132,7 +131,7 @@ def _on_termination(stop: Callable[[], None], settings: Settings) -> Iterator[No
 
 
 def _end_process_in(seconds: float, code: int) -> None:
-    """End the process after this time, even while it waits for threads that it did not start itself."""
+    """End the process after `seconds` with exit code `code`, even while it waits for threads."""
 
     def end() -> None:
         logger.error("The process did not stop in time and is ended: seconds=%g", seconds)
@@ -145,11 +144,11 @@ def _end_process_in(seconds: float, code: int) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a bound socket for the server to listen on. No other process can then have the port. Raises OSError."""
+    """Return a socket that is bound to the port, so that no other process can bind it. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted connections inherit it; tokens go at once
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted connections inherit it
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     try:
         listener.bind((host, port))
@@ -160,7 +159,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def server_config(app: FastAPI) -> uvicorn.Config:
-    """Return the settings of uvicorn. It trusts no forwarding headers; `app.access.rule` refuses requests with them."""
+    """Return uvicorn's configuration. It trusts no forwarding headers: `app.access.rule` refuses requests with them."""
     return uvicorn.Config(
         app,
         http=protocol_for(app.state.services.settings.cors_origins),
@@ -179,9 +178,9 @@ def server_config(app: FastAPI) -> uvicorn.Config:
 
 
 def serve(settings: Settings) -> None:
-    """Run the server until it is told to stop. Raises AgentQueueError and OSError while starting.
+    """Run the server until it is stopped. Raises AgentQueueError and OSError while starting.
 
-    The port refuses connections until the server can answer: a probe or a balancer then tries another process.
+    The port refuses connections until the server can answer. A probe or a load balancer then tries another process.
     """
     with listen(settings.host, settings.port) as listener:
         asyncio.run(await_engines(settings))
@@ -195,10 +194,10 @@ def serve(settings: Settings) -> None:
 
 @contextmanager
 def _clean_exit() -> Iterator[None]:
-    """Have SIGTERM and SIGINT end the process with exit code 0 where nothing else handles them.
+    """Have SIGTERM and SIGINT end the process with exit code 0 while no server handles them.
 
-    After its clean stop, uvicorn raises the signals that it got once more. Python's own handlers would then end the
-    process with a traceback or by the signal.
+    After its clean stop, uvicorn raises the signals again that it received. Python's own handlers would end the process
+    with a traceback or by the signal.
     """
 
     def handle(_number: int, _frame: FrameType | None) -> None:
@@ -213,7 +212,7 @@ def _clean_exit() -> Iterator[None]:
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server, which logs where it listens as soon as it does."""
+    """Uvicorn's server. It also logs its address as soon as it listens."""
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -236,12 +235,12 @@ async def _work(settings: Settings) -> None:
         async with runtime.running(), _rare_collections(runtime):
             await stopping.wait()
         logging.shutdown()
-        os._exit(0)  # a hanging thread of a synchronous node would keep the process alive; its writes are fenced off
+        os._exit(0)  # a thread that hangs would keep the process alive; its writes are fenced off
 
 
 @contextmanager
 def _ignored_signals() -> Iterator[None]:
-    """Ignore SIGTERM and SIGINT where no server handles them. Python's defaults would end the process at once."""
+    """Ignore SIGTERM and SIGINT while no other handler is set. Python's defaults would end the process at once."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
@@ -251,23 +250,23 @@ def _ignored_signals() -> Iterator[None]:
 
 
 def work(settings: Settings) -> None:
-    """Run messages without an API until told to stop. Raises AgentQueueError while starting."""
+    """Run messages without an API until the process is stopped. Raises AgentQueueError while starting."""
     if settings.worker_concurrency == 0:
         raise ConfigurationError("WORKER_CONCURRENCY: expected at least 1 for a worker, got 0")
     if settings.database_url == "memory://":
-        raise ConfigurationError("DATABASE_URL: expected one that other processes can reach, got 'memory://'")
+        raise ConfigurationError("DATABASE_URL: expected a database that other processes can reach, got 'memory://'")
     asyncio.run(await_engines(settings))
     asyncio.run(_work(settings))
 
 
 def migrate(settings: Settings) -> None:
-    """Bring the database up to date without serving from it. Raises AgentQueueError."""
+    """Bring the database up to date, then return. Raises AgentQueueError."""
     asyncio.run(await_engines(settings))
     logger.info("The database is up to date")
 
 
 def run(command: Callable[[Settings], None]) -> None:
-    """Load the settings, set up logging, run the command. An error at the start becomes one line and an exit code."""
+    """Load the settings, set up logging and run `command`. On an error, write one line and exit with an error code."""
     try:
         command(_set_up_process())
     except AgentQueueError as error:
@@ -280,20 +279,20 @@ def run(command: Callable[[Settings], None]) -> None:
 
 
 def __getattr__(name: str) -> FastAPI:
-    """Make `app` when a server asks for it, so that importing this module reads no settings."""
+    """Return a new application for the name `app`. Importing this module therefore reads no settings."""
     if name != "app":
         raise AttributeError(name)
     return create_app(_set_up_process(), owns_process=True, awaits_engines=True)
 
 
 def _set_up_process() -> Settings:
-    """Load the settings of this process, set up its environment and its logging. Raises ConfigurationError."""
+    """Load the settings, then set up the process's environment and logging. Raises ConfigurationError."""
     settings = load_settings()
     share_environment(settings)
     start_logging(settings)
     if guesses := misspelt_settings():
         shown = ", ".join(f"{name} (did you mean {guess}?)" for name, guess in guesses.items())
-        logger.warning("The file .env has names that are no settings, so only agents can read them: %s", shown)
+        logger.warning("The file .env has names that are not settings; only agents can read them: %s", shown)
     return settings
 
 

@@ -11,7 +11,7 @@ from .types import Moment
 
 
 class AttemptEnd(BaseModel):
-    """The worker of an attempt, its times, and what ended it."""
+    """The worker of an attempt, its times, and the error that ended it."""
 
     attempt: int
     worker_id: str
@@ -26,7 +26,7 @@ class FailedAttempt(FailureDetails, AttemptEnd):
 
 
 class Lease(NamedTuple):
-    """A worker's right to one attempt. Every write of the attempt carries it; `fence` proves it."""
+    """A worker's right to one attempt. Every write of the attempt includes it, and `fence` proves it."""
 
     message_id: str
     fence: int
@@ -35,7 +35,7 @@ class Lease(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A message that a worker has taken, with its right to it."""
+    """A message that a worker has claimed, with the lease of its attempt."""
 
     lease: Lease
     message: Message
@@ -43,7 +43,7 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The agent answered; `output` as in `Message`."""
+    """The outcome of an agent that answered. `output` has the form of `Message.output`."""
 
     result: str
     output: str | None = None
@@ -51,7 +51,10 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The message failed for good. `error` is safe to show, `code` is stable, `fingerprint` names the kind."""
+    """The outcome of a message that failed for good.
+
+    `error` is safe to show and `code` is stable. `fingerprint` is the same for failures of one kind.
+    """
 
     error: str
     code: str
@@ -61,7 +64,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The attempt failed; the next one is in `delay` seconds. The other fields are as in `Failed`."""
+    """The outcome of a failed attempt. The next attempt follows in `delay` seconds. Other fields are as in `Failed`."""
 
     error: str
     code: str
@@ -71,7 +74,10 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The agent asks a human for `ttl_seconds`. `interrupts` is as in `Message`. The attempt is not counted."""
+    """The outcome of an attempt in which the agent asks a human. The attempt does not count.
+
+    `interrupts` has the form of `Message.interrupt`. The question expires after `ttl_seconds`.
+    """
 
     interrupts: str
     ttl_seconds: float
@@ -79,12 +85,15 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The run was stopped because somebody cancelled the message."""
+    """The outcome of a run that was stopped because somebody cancelled the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The worker gives the message back, to be claimed in `delay` seconds; the attempt is not counted."""
+    """The outcome of an attempt that the worker gives up. Another worker may claim the message in `delay` seconds.
+
+    The attempt does not count.
+    """
 
     reason: str
     delay: float = 0.0
@@ -94,7 +103,7 @@ Outcome = Completed | Failed | Retry | Interrupted | Cancelled | Released
 
 
 class Beat(NamedTuple):
-    """The answer to a heartbeat: the fences that hold, by message id, and which of these messages are cancelled."""
+    """The answer to a heartbeat: the valid fences by message id, and the ids of cancelled messages among them."""
 
     held: dict[str, int]
     cancelled: frozenset[str]

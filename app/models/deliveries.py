@@ -1,4 +1,4 @@
-"""Deliveries: what a message's webhook reports, and every try to report it."""
+"""Deliveries of webhooks, and every try to make them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,7 +22,7 @@ ENDS = (WebhookEvent.COMPLETED, WebhookEvent.FAILED, WebhookEvent.CANCELLED)
 
 
 class DeliveryState(StrEnum):
-    """How far a delivery has come."""
+    """The state of a delivery."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -30,7 +30,7 @@ class DeliveryState(StrEnum):
 
 
 class DeliveryAttempt(BaseModel):
-    """One try at a delivery: the status that the receiver answered with, or why there is none."""
+    """One try at a delivery: the status of the receiver's answer, or an error if the try failed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,11 +40,11 @@ class DeliveryAttempt(BaseModel):
 
 
 class DeliveryRecord(BaseModel):
-    """A delivery without the data that it carries.
+    """A delivery without the data that it sends.
 
-    `id` is the same for all tries. `event` is the reported event. `tries` counts the tries since the last replay, and
-    is the fence of a try: it is higher after each claim. `next_at` is None once the delivery has ended. `attempts` has
-    all tries, oldest first.
+    `id` is the same for all tries. `tries` counts the tries since the last replay. It also serves as the fence of a
+    try, since each claim raises it. `next_at` is None once the delivery has ended. `attempts` has all tries, oldest
+    first.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,14 +63,14 @@ class DeliveryRecord(BaseModel):
 
 
 class Delivery(DeliveryRecord):
-    """A delivery for the URL that was given with its message. `data` is the stored event's data, as JSON."""
+    """A delivery with its data: the data of the stored event, as JSON."""
 
     data: str
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Selects deliveries that match all given fields. None in `states` or `events` means all."""
+    """Selects deliveries that match all given fields. None means any value."""
 
     message_id: str | None = None
     states: frozenset[DeliveryState] | None = None

@@ -12,7 +12,7 @@ from .parts import ChunkType
 
 
 class EventType(StrEnum):
-    """Types of stored events. A log has exactly one terminal event, its last."""
+    """Types of stored events. A finished log has exactly one terminal event, its last event."""
 
     PROCESSING = "processing"
     CHUNK = "chunk"
@@ -28,29 +28,35 @@ TERMINAL_EVENTS = frozenset({EventType.DONE, EventType.ERROR, EventType.CANCELLE
 
 
 class NewEvent(NamedTuple):
-    """An event to be appended; `data` is one line of JSON in ASCII, so that no reader can take it for two lines."""
+    """An event that is not yet stored. `data` is JSON in ASCII on one line, so that no reader can split it."""
 
     type: EventType
     data: str
 
     @classmethod
     def of(cls, type: EventType, /, **fields: object) -> Self:
-        """Return an event of this type with these fields, in this order."""
+        """Return an event of this type, with its fields in the given order."""
         return cls(type, json.dumps(fields))
 
     @classmethod
     def processing(cls, attempt: int) -> Self:
-        """Return the event that says a worker has begun this attempt."""
+        """Return the event that reports that a worker has begun this attempt."""
         return cls.of(EventType.PROCESSING, state=MessageState.PROCESSING, attempt=attempt)
 
     @classmethod
     def chunk(cls, type: ChunkType, chunk: object, index: int, **more: object) -> Self:
-        """Return a piece of the answer; `index` counts from 0 in the attempt. `more` may name `message` and `node`."""
+        """Return a part of the answer as an event.
+
+        `index` counts from 0 in the attempt. `more` has further fields, such as `message` and `node`.
+        """
         return cls.of(EventType.CHUNK, type=type, chunk=storable_json(chunk), index=index, **more)
 
     @classmethod
     def retry(cls, *, attempt: int, error: str, next_at: datetime, discard_from: int) -> Self:
-        """Return the end of an attempt without a result; readers drop the events from id `discard_from` on."""
+        """Return the event that reports that an attempt ended without a result.
+
+        Readers then drop the earlier events from the id `discard_from` on.
+        """
         return cls.of(
             EventType.RETRY,
             state=MessageState.QUEUED,
@@ -62,7 +68,7 @@ class NewEvent(NamedTuple):
 
     @classmethod
     def interrupted(cls, *, attempt: int, interrupts: str, expires_at: datetime) -> Self:
-        """Return the event that says that the agent asks a human. `interrupts` has the form of `Message.interrupt`."""
+        """Return the event that reports a question to a human. `interrupts` has the form of `Message.interrupt`."""
         return cls.of(
             EventType.INTERRUPTED,
             state=MessageState.INTERRUPTED,
@@ -73,34 +79,34 @@ class NewEvent(NamedTuple):
 
     @classmethod
     def resumed(cls, *, discard_from: int) -> Self:
-        """Return the event that the answer came.
+        """Return the event that reports that the human answered.
 
-        The step that asked is run again, so readers drop the events from id `discard_from` on.
+        The step that asked runs again, so readers drop the earlier events from the id `discard_from` on.
         """
         return cls.of(EventType.RESUMED, state=MessageState.QUEUED, discard_from=discard_from)
 
     @classmethod
     def done(cls, result: str, completed_at: datetime, output: str | None = None) -> Self:
-        """Return the event that the message is completed; `output` as in `Message`, left out if None."""
+        """Return the event that reports that the message is completed. `output` has the form of `Message.output`."""
         more = {} if output is None else {"output": json.loads(output)}
         at = rfc3339(completed_at)
         return cls.of(EventType.DONE, state=MessageState.COMPLETED, result=result, completed_at=at, **more)
 
     @classmethod
     def failed(cls, error: str, code: str, completed_at: datetime) -> Self:
-        """Return the event that the message has failed."""
+        """Return the event that reports that the message has failed."""
         return cls.of(
             EventType.ERROR, state=MessageState.FAILED, error=error, code=code, completed_at=rfc3339(completed_at)
         )
 
     @classmethod
     def cancelled(cls, completed_at: datetime) -> Self:
-        """Return the event that the message was cancelled."""
+        """Return the event that reports that the message was cancelled."""
         return cls.of(EventType.CANCELLED, state=MessageState.CANCELLED, completed_at=rfc3339(completed_at))
 
 
 class Event(NamedTuple):
-    """A stored event; `id` counts 1..n within its message, without gaps."""
+    """A stored event. `id` counts from 1 within its message, without gaps."""
 
     id: int
     type: EventType
@@ -108,9 +114,9 @@ class Event(NamedTuple):
 
 
 class EventPage(NamedTuple):
-    """A part of one message's log and the message's state, read in one snapshot.
+    """Events of one message's log and the message's state, read in one snapshot.
 
-    `last` is the id of the newest event (0 for none), `first` the id of the oldest kept event.
+    `first` is the id of the oldest event that is kept. `last` is the id of the newest event, 0 if there is none.
     """
 
     events: Sequence[Event]

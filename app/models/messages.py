@@ -23,12 +23,12 @@ NO_METADATA: dict[str, MetadataValue] = {}
 
 
 def new_message_id() -> str:
-    """Return a UUIDv7: ids made by one process sort in the order in which they were made."""
+    """Return a UUIDv7. Ids of one process sort in the order of their creation."""
     return str(uuid7())
 
 
 class Priority(StrEnum):
-    """How urgent a message is. Within one level, first come, first served."""
+    """How urgent a message is. Messages of one priority are served in the order of their submits."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -36,7 +36,7 @@ class Priority(StrEnum):
 
     @property
     def level(self) -> int:
-        """Return 0 for the most urgent level; higher is less urgent."""
+        """Return the level as a number: 0 is the most urgent level."""
         return _LEVELS[self]
 
 
@@ -44,7 +44,7 @@ _LEVELS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 
 
 class MessageState(StrEnum):
-    """Where a message is in its life; `app.policy.lifecycle` says what may follow what."""
+    """The state of a message. `app.policy.lifecycle` has the allowed transitions."""
 
     QUEUED = "queued"
     PROCESSING = "processing"
@@ -55,18 +55,20 @@ class MessageState(StrEnum):
 
 
 class Readiness(StrEnum):
-    """Whether a queued message may be claimed: only those that are ready may."""
+    """Whether a queued message may be claimed. Only `ready` messages may."""
 
     READY = "ready"
-    BLOCKED = "blocked"  # an earlier message of its thread is unfinished
-    DELAYED = "delayed"  # it is the first unfinished one of its thread, but its time has not come
+    BLOCKED = "blocked"  # an earlier message of the thread is unfinished
+    DELAYED = "delayed"  # it is the head of its thread, but its `run_at` is in the future
 
 
 class IfBusy(StrEnum):
-    """The choices of a message that finds unfinished messages in its thread.
+    """What to do with a new message if its thread has unfinished messages.
 
-    It waits behind them; it is not accepted; or they are cancelled, and what the running one has finished stays in the
-    agent's memory, or the agent forgets all that they did.
+    - `enqueue`: the new message waits behind them.
+    - `reject`: the new message is refused.
+    - `interrupt`: they are cancelled. The agent's memory keeps their finished steps.
+    - `rollback`: they are cancelled, and the agent forgets all of their steps.
     """
 
     ENQUEUE = "enqueue"
@@ -86,11 +88,11 @@ class MessageOptions(BaseModel):
 
 
 class NewMessage(NamedTuple):
-    """A message that is not yet accepted: what a caller wants, then `id` and `tenant`, which the queue manager sets.
+    """A message that is not yet accepted. The queue manager sets `id` and `tenant`.
 
-    An empty `agent` means the default agent, until the queue manager names it. The message does not run before
-    `run_at`, or before `delay_seconds` from now by the store's clock; at most one is given. `webhook_events` None means
-    ENDS. `thread_name` None leaves the name of the thread. `aliases` are further ids of the message.
+    An empty `agent` means the default agent. The message does not run before `run_at`, or before `delay_seconds` have
+    passed by the store's clock. At most one of the two is given. `webhook_events` None means ENDS.
+    `thread_name` None keeps the name of the thread. `aliases` are further ids of the message.
     """
 
     content: str
@@ -111,7 +113,7 @@ class NewMessage(NamedTuple):
 
 
 class RequestKey(NamedTuple):
-    """Identifies a request of a tenant, so that it is carried out once; `fingerprint` identifies its content."""
+    """The Idempotency-Key of a tenant's request, which is carried out once. `fingerprint` identifies the content."""
 
     tenant: str
     key: str
@@ -119,16 +121,16 @@ class RequestKey(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A stored message. `queue_position` is as of the read, None unless queued.
+    """A stored message. `queue_position` is None unless the message is queued, and is valid for the moment of the read.
 
-    `number` grows with each accepted or requeued message and is never used again; `thread_number` counts in a thread.
-    `run_at` is the earliest start, if one was given. `fingerprint` is the same for failures of one kind.
+    `number` grows with each accepted or requeued message and is never used again. `thread_number` counts within the
+    thread. `run_at` is the earliest start; None means at once. `fingerprint` is the same for failures of one kind.
 
-    `output` is a JSON text: the structured response, or what an agent wrote that answered without text.
+    `output` is a JSON text: the structured response, or the result of an agent that answered without text.
 
-    `interrupt` is the question to a human, kept until the message ends or asks again: a JSON array of `{"id",
-    "value"}`. `resume_value` is the answer: a JSON object of values by these ids, None until it comes. `rollback` has
-    the ids of messages whose steps the agent forgets before it begins. `metadata` is empty if none were given.
+    `interrupt` has the questions to a human: a JSON array of `{"id", "value"}`. It is kept until the message ends or
+    asks again. `resume_value` is the answer: a JSON object with a value for each id. `rollback` has the ids of messages
+    whose steps the agent forgets before it begins. `metadata` is empty if none was given.
     """
 
     number: int
@@ -166,12 +168,12 @@ class Message(NamedTuple):
 
     @property
     def memory_key(self) -> str:
-        """Return the name under which the agent's memory of the conversation is kept."""
+        """Return the key under which the agent's memory of this conversation is stored."""
         return self.memory_key_of(self.tenant, self.thread_id, self.id)
 
     @staticmethod
     def memory_key_of(tenant: str, thread_id: str | None, message_id: str) -> str:
-        """Return the name under which the agent's memory of a conversation is kept, never a client's raw value."""
+        """Return the key under which the agent's memory of a conversation is stored, never a client's raw value."""
         return f"{tenant}/message/{message_id}" if thread_id is None else f"{tenant}/thread/{thread_id}"
 
 
@@ -186,9 +188,10 @@ class Alias(NamedTuple):
 
 
 class Thread(BaseModel):
-    """A conversation: its counts and times. `states` has every state, `last_number` is that of its newest message.
+    """A conversation: its times, and its messages counted by state.
 
-    `metadata` has each key's newest value in the metadata of its messages. A value of null removes the key.
+    `states` has every state. `last_number` is the thread number of the newest message. `metadata` has
+    each key's newest value in the metadata of its messages. A value of null removes the key.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -205,14 +208,17 @@ class Thread(BaseModel):
 
 
 class Accepted(NamedTuple):
-    """The messages that a request stored, in its order; `replayed` when an earlier request with its key stored them."""
+    """The messages that a request stored, in the order of the request.
+
+    `replayed` is True if an earlier request with the same Idempotency-Key stored them.
+    """
 
     messages: list[Message]
     replayed: bool
 
 
 class DeadLetterGroup(BaseModel):
-    """Failed messages of one kind; `error` is the newest message's error."""
+    """Dead letters with one fingerprint. `error` is the error of the newest one."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -226,7 +232,7 @@ class DeadLetterGroup(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """Selects messages that match all given fields.
+    """Selects messages that match all given fields. None means any value.
 
     `metadata` has texts by key: `42` matches the number 42 and the text "42". `true`, `false` and `null` likewise match
     the value and the text.
@@ -242,7 +248,7 @@ class MessageFilter:
 
 
 class QueueSummary(NamedTuple):
-    """The queue at one moment: totals by state, the first queued messages in claim order, what is being processed."""
+    """The queue at one moment: totals by state, the first queued messages in claim order, and the running messages."""
 
     totals: dict[MessageState, int]
     queued: tuple[Message, ...]
@@ -250,7 +256,7 @@ class QueueSummary(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A page of a listing: `limit` rows after `cursor` (None for the start)."""
+    """A request for the page of a list with at most `limit` entries after `cursor`. None means from the start."""
 
     limit: int
     cursor: tuple[int, str] | None = None

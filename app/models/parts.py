@@ -1,4 +1,4 @@
-"""The pieces of an agent's answer. Pure."""
+"""The parts of an agent's answer."""
 
 from typing import Literal, NamedTuple
 
@@ -7,10 +7,10 @@ TEXT_CHUNKS = frozenset[ChunkType]({"content", "reasoning"})
 
 
 class Part(NamedTuple):
-    """A piece of an answer. `chunk` is text, an object for tool calls and their results, any JSON for `custom`.
+    """A part of an agent's answer. `chunk` is text, an object for tool calls and results, or any JSON for `custom`.
 
-    `message` is the id of the message in the agent's memory that it belongs to, `node` the node that made it. `discard`
-    takes the text of a message back; its `chunk` is whether the message stays in the memory.
+    `message` is the id of the part's message in the agent's memory. `node` is the graph's node that made the part. A
+    `discard` takes back the text of a message. Its `chunk` is True if the message stays in the memory.
     """
 
     type: ChunkType

@@ -1,4 +1,4 @@
-"""Requests of callers and operators, as the queue manager takes them."""
+"""Requests of callers and operators, in the form that the queue manager takes."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -6,12 +6,12 @@ from typing import NamedTuple
 from .messages import MessageFilter
 
 Key = tuple[str, str]
-"""An Idempotency-Key, and the fingerprint of the request that it came with."""
+"""An Idempotency-Key and the fingerprint of its request."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Messages by their ids, or by a filter and the number that the caller expects."""
+    """Selects messages by their ids, or by a filter and the number of matches that the caller expects."""
 
     message_ids: tuple[str, ...] | None = None
     chosen: MessageFilter = field(default_factory=MessageFilter)
@@ -19,14 +19,14 @@ class Selection:
 
 
 class ResumeAnswer(NamedTuple):
-    """The answer to an interrupted message: a value for its only question, or a value for each question by its id."""
+    """The answer to an interrupted message: one value for its only question, or a value for each question's id."""
 
     value: object = None
     values: dict[str, object] | None = None
 
 
 class CancelledMessages(NamedTuple):
-    """The result of a bulk cancel: the ids of messages that have ended, and of those that are being stopped."""
+    """The result of a bulk cancel: the ids of ended messages, and the ids of messages that are being stopped."""
 
     ended: list[str]
     stopping: list[str]

@@ -1,4 +1,4 @@
-"""Types of fields that several models have."""
+"""Field types that several models use."""
 
 from typing import Annotated
 

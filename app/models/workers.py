@@ -1,4 +1,4 @@
-"""Workers, the agents that they run, and how fast they are."""
+"""Workers, the agents that they run, and their throughput."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -15,11 +15,11 @@ class AgentState(StrEnum):
     AVAILABLE = "available"
     FAILED = "failed"
     STUCK = "stuck"
-    """It is loaded, but abandoned runs keep the worker from running any agent."""
+    """The agent is loaded, but abandoned runs prevent the worker from running any agent."""
 
 
 class ServedAgent(BaseModel):
-    """An agent that a worker is configured to run; `error` says why it cannot be run or loaded, without secrets."""
+    """An agent that a worker is configured to run. `error` says why it cannot be loaded or run, without secrets."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,7 +40,10 @@ class WorkerGroup(NamedTuple):
 
 
 class Throughput(NamedTuple):
-    """The slots of all live workers (also by their agents), how many messages run, and how long the newest took."""
+    """The slots of all live workers, the number of running messages, and both numbers for each group of workers.
+
+    `run_seconds` is the mean run time of the newest completed messages, None if there are none.
+    """
 
     paused: bool
     slots: int

@@ -147,7 +147,7 @@ def test_a_class_is_built_when_it_is_allowed_and_not_otherwise(monkeypatch: pyte
     ],
 )
 def test_a_row_that_cannot_be_read_says_so(row: tuple[str, bytes]) -> None:
-    with pytest.raises(StateUnreadable, match="What is stored of the state cannot be read") as raised:
+    with pytest.raises(StateUnreadable, match="The stored state cannot be read") as raised:
         Serializer().loads_typed(row)
     assert raised.value.code == "state_unreadable"
 

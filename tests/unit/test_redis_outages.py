@@ -430,7 +430,7 @@ async def test_a_write_that_is_never_answered_is_not_told_as_not_done(tmp_path: 
         await add(store)
         proxy.plan = itertools.repeat(Moment.BEFORE_THE_ANSWER)
         proxy.cut = Moment.BEFORE_THE_ANSWER
-        with pytest.raises(CommitUnknown, match="Look before you send it again"):
+        with pytest.raises(CommitUnknown, match="Check before you send it again"):
             await add(store)
         proxy.plan, proxy.cut = iter(()), None
         queue = await until_it_works(lambda: store.summary(TENANT, limit=10))
