@@ -30,7 +30,7 @@ SEND_BUFFER_BYTES = 64 * 1024
 """Send buffer of each connection. With the default, a client that does not read would take four megabytes."""
 
 STOP_SECONDS = 1.7
-"""How long a process may take to end after SHUTDOWN_GRACE_SECONDS."""
+"""Time limit for the end of the process after SHUTDOWN_GRACE_SECONDS. The documentation promises 2 seconds."""
 
 CLOSE_SECONDS = 3
 """How long open requests may take after SIGTERM. Streams end at once."""

@@ -1,1 +1,1 @@
-"""The HTTP side."""
+"""The HTTP side: endpoints, their stages, streams and the WebSocket."""

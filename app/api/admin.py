@@ -1,4 +1,4 @@
-"""Endpoints for operators: the queue, many messages at once, dead letters, workers, deliveries."""
+"""Endpoints for operators: the queue, bulk requests, dead letters, workers, deliveries."""
 
 from typing import Annotated
 
@@ -41,7 +41,7 @@ router = APIRouter()
 )
 @needs(AccessScope.READ)
 async def get_queue(services: ServicesDep, principal: PrincipalDep, limit: Limit = 100) -> Response:
-    """Return the totals by state, the queued messages in the order of their claims, and those in progress."""
+    """Return the totals by state, the queued messages in claim order, and the running messages."""
     summary = await services.queue.summary(principal.tenant, limit=limit)
     throughput = await services.queue.throughput()
     return JsonReply(QueueState.of(summary, paused=throughput.paused).model_dump_json())
@@ -57,7 +57,7 @@ async def get_queue(services: ServicesDep, principal: PrincipalDep, limit: Limit
 )
 @needs(AccessScope.ADMIN)
 async def pause_queue(services: ServicesDep) -> Response:
-    """Pause the queue: no message is begun. Running messages go on, and new ones are accepted."""
+    """Pause the queue, so that no message begins. Running messages go on, and new messages are accepted."""
     await services.queue.pause()
     return JsonReply(QueuePaused(paused=True).model_dump_json())
 
@@ -72,7 +72,7 @@ async def pause_queue(services: ServicesDep) -> Response:
 )
 @needs(AccessScope.ADMIN)
 async def resume_queue(services: ServicesDep) -> Response:
-    """Resume the queue: messages are begun again."""
+    """Resume the queue. Workers begin messages again."""
     await services.queue.unpause()
     return JsonReply(QueuePaused(paused=False).model_dump_json())
 
@@ -105,8 +105,8 @@ async def list_workers(services: ServicesDep) -> Response:
 async def cancel_messages(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Cancel up to 1,000 unfinished messages that match all filters.
 
-    Each is cancelled separately. The reply leaves out a message that ends by itself in the meantime. If the database
-    goes away before the reply, send the request again.
+    Each message is cancelled separately. The reply leaves out messages that end by themselves in the meantime. If the
+    database goes away before the reply, send the request again.
     """
     body = await body_of(request, UnfinishedSelection)
     cancelled = await services.queue.cancel_many(principal.tenant, body.selection())
@@ -124,7 +124,7 @@ async def cancel_messages(request: Request, services: ServicesDep, principal: Pr
 )
 @needs(AccessScope.READ)
 async def list_dead_letters(services: ServicesDep, listing: MessageListingDep) -> Response:
-    """List the messages that have failed for good, the newest first, with every attempt. `Link` leads to older ones."""
+    """List the messages that failed for good, newest first, with every attempt. `Link` leads to older messages."""
     messages, headers = await listing.read(FAILED)
     attempts = await services.queue.list_attempts(listing.tenant, messages)
     replies = [DeadLetter.of(message, attempts[message.id]) for message in messages]
@@ -141,7 +141,7 @@ async def list_dead_letters(services: ServicesDep, listing: MessageListingDep) -
 )
 @needs(AccessScope.READ)
 async def group_dead_letters(services: ServicesDep, principal: PrincipalDep, limit: Limit = 100) -> Response:
-    """Count the dead letters by how they failed. Other requests can filter by the fingerprint of such a group."""
+    """Count the dead letters by the kind of their failure. A group's `fingerprint` is a filter in other requests."""
     groups = await services.queue.group_dead_letters(principal.tenant, limit=limit)
     return JsonReply(DeadLetterGroups(groups=groups).model_dump_json())
 
@@ -157,7 +157,7 @@ async def group_dead_letters(services: ServicesDep, principal: PrincipalDep, lim
 )
 @needs(AccessScope.CONTROL)
 async def requeue_dead_letters(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """Queue up to 1,000 dead letters again, all or none: each at the tail of its thread, with all attempts left."""
+    """Queue up to 1,000 dead letters again, or none. Each goes to the tail of its thread, with all attempts left."""
     body = await body_of(request, DeadLetterSelection)
     messages = await services.queue.requeue(principal.tenant, body.selection())
     wait_estimates = await services.queue.wait_estimates(messages)
@@ -176,7 +176,10 @@ async def requeue_dead_letters(request: Request, services: ServicesDep, principa
 )
 @needs(AccessScope.CONTROL)
 async def purge_dead_letters(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """Delete up to 1,000 dead letters and what agents remember of them, all or none. Only processes with agents can."""
+    """Delete up to 1,000 dead letters, or none of them. Also delete the memory that agents kept only for them.
+
+    A process without loaded agents refuses this request with `memory_closed`.
+    """
     body = await body_of(request, DeadLetterSelection)
     purged = await services.queue.purge(principal.tenant, body.selection())
     return JsonReply(MessagesPurged(purged=purged).model_dump_json())
@@ -195,13 +198,13 @@ async def list_deliveries(
     request: Request,
     services: ServicesDep,
     principal: PrincipalDep,
-    state: Annotated[list[DeliveryState] | None, Query(description="In one of these states only.")] = None,
-    event: Annotated[list[WebhookEvent] | None, Query(description="Of one of these events only.")] = None,
-    message_id: Annotated[Name | None, Query(description="Of this message only.")] = None,
+    state: Annotated[list[DeliveryState] | None, Query(description="Only deliveries in one of these states.")] = None,
+    event: Annotated[list[WebhookEvent] | None, Query(description="Only deliveries of one of these events.")] = None,
+    message_id: Annotated[Name | None, Query(description="Only deliveries of this message.")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Response:
-    """List the deliveries to all webhooks, the newest first, with every try. `Link` leads to older ones."""
+    """List the deliveries of all webhooks, newest first, with every try. `Link` leads to older deliveries."""
     chosen = DeliveryFilter(message_id, frozenset(state) if state else None, frozenset(event) if event else None)
     found = await services.queue.find_deliveries(principal.tenant, chosen, decode_cursor(cursor, limit))
     reply = DeliveryList.model_construct(deliveries=[DeliveryView.of(delivery) for delivery in found])
@@ -225,6 +228,6 @@ async def replay_delivery(
     services: ServicesDep,
     principal: PrincipalDep,
 ) -> Response:
-    """Make a delivery again at once, with the same id and as many tries as a new one."""
+    """Make a delivery again at once, with the same id and as many tries as a new delivery."""
     delivery = await services.queue.replay_delivery(principal.tenant, delivery_id)
     return JsonReply(DeliveryView.of(delivery).model_dump_json(), 202)

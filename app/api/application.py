@@ -1,4 +1,4 @@
-"""The application: its routes, and the one list of stages that every request passes on the way to its endpoint."""
+"""Builds the application: its routes, and the list of stages that every request passes before its endpoint."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
@@ -27,14 +27,14 @@ HOT = {
     ("POST", "/messages"): routes.submit_message,
     ("GET", "/messages/{message_id}/stream"): streaming.stream_of_request,
 }
-"""The endpoints with the most requests. They are called without the framework's layers."""
+"""The endpoints with the most requests, which are called without the framework's layers."""
 
 Stage = Callable[[ASGIApp], ASGIApp]
-"""Makes what goes ahead of an application. A stage raises AgentQueueError to refuse a request."""
+"""Wraps an application in a check or a step. A stage refuses a request by raising AgentQueueError."""
 
 
 class Application(FastAPI):
-    """FastAPI's application behind the list of stages."""
+    """FastAPI's application, called after the list of stages."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -49,7 +49,7 @@ class Application(FastAPI):
         scope["app"] = self
         try:
             await self.entry(scope, receive, send)
-        except AgentQueueError as error:  # of a stage: endpoints answer their own errors
+        except AgentQueueError as error:  # raised by a stage; endpoints answer their own errors
             response = errors.response_to(error)
             let_page_read(response, scope, self.allowed_origins)
             await errors.answer(response, scope, receive, send)
@@ -69,21 +69,21 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
     )
     app.state.services = services
     for router in (root.router, routes.router, admin.router, streaming.router, threads.router, health.router):
-        app.router.routes.extend(router.routes)  # include_router would match every request twice
+        app.router.routes.extend(router.routes)  # include_router would match each request twice
     app.router.routes.extend([*websocket.routes, *description.routes, *reference.pages(root.NAME)])
     app.router.routes = tuple(app.router.routes)  # type: ignore[assignment]  # a route added later would have no target
     app.router.middleware_stack = FoundRoute(app.router.middleware_stack)
     app.allowed_origins = origins = settings.cors_origins
 
     of_connections: list[Stage] = [
-        # `uvicorn_http_protocol` and `connections` are ahead of this list: they limit sizes, times and connections.
+        # Before this list, `uvicorn_http_protocol` and `connections` limit sizes, times and connections.
         *([partial(AllowedOrigins, origins=origins)] if origins else []),
         partial(HeaderChecks, max_body_bytes=settings.max_body_bytes, allowed_origins=origins),
         partial(Routing, routes=app.router.routes, framework=app.entry, hot=HOT),
     ]
-    of_calls: list[Stage] = [  # each request is a call, and each frame of a WebSocket
+    of_calls: list[Stage] = [  # a call is a request or a frame of a WebSocket
         partial(Authorization, access=services.access),
-        # Rate limits, then metrics and trace, belong here.
+        # Rate limits, then metrics and traces, belong here.
         KnownQuery,
     ]
     app.state.call = chain(of_calls, call_endpoint)
@@ -94,7 +94,7 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
 
 
 def chain(stages: Iterable[Stage], last: ASGIApp) -> ASGIApp:
-    """Return an application that passes the stages in their order and then the last one."""
+    """Return an application that calls the stages in their order, then `last`."""
     for stage in reversed(list(stages)):
         last = stage(last)
     return last

@@ -1,6 +1,6 @@
-"""Limit how many connections a process serves, and how long each of them may keep it waiting.
+"""Limits the number of connections of a process, and how long each connection may keep the process waiting.
 
-One timer checks all connections, and only while one of them is waited for. An open stream costs nothing here.
+One timer checks all connections. It runs only while a connection is waited for, so open streams cost nothing here.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class Wait(IntEnum):
-    """The next thing that a connection has to do within a time limit."""
+    """What a connection must do next within a time limit."""
 
     FIRST_BYTE = 0
     HEAD = 1
@@ -30,34 +30,34 @@ SECONDS: dict[Wait, float] = {
     Wait.FIRST_BYTE: 10.0,
     Wait.HEAD: 10.0,
     Wait.BODY: 20.0,
-    Wait.NEXT_REQUEST: 5.0,  # under uvicorn its own setting counts
+    Wait.NEXT_REQUEST: 5.0,  # replaced by uvicorn's setting `timeout_keep_alive`
     Wait.LAST_BYTE: 5.0,
     Wait.READER: 40.0,
 }
-"""How long a connection is waited for. READER is longer than the limit of streams, which end with a log line."""
+"""Time limits. READER is longer than the limit of streams, so that a slow stream ends with its own log line."""
 
 SWEEP_SECONDS = 1.0
-"""Time between two sweeps for connections that took too long."""
+"""Interval between checks of the deadlines."""
 
 LATE_SECONDS = 1.0
-"""A sweep that is later than this ends no connection: the server was late, and clients may have been in time."""
+"""A check that is later than this ends no connection, since data of clients may wait unread."""
 
 RESERVED_DESCRIPTORS = 40
-"""Descriptors for everything but connections: databases, models, agents and about thirty of the process itself."""
+"""File descriptors for databases, models, agents, and about thirty for the process itself."""
 
 RESERVED_SHARE = 8
-"""One in this many descriptors is reserved when that is more than RESERVED_DESCRIPTORS."""
+"""One in this many file descriptors is reserved if that is more than RESERVED_DESCRIPTORS."""
 
 MINIMUM_CONNECTIONS = 8
 
 SURPLUS_CONNECTIONS = 8
-"""How many connections above the limit are read at a time, so that they can be refused with an answer."""
+"""How many connections above the limit stay open at a time, to be refused with an answer."""
 
 HEAD_AGE_SECONDS = 1.0
-"""An incomplete head or an idle connection of this age gives way to a new connection."""
+"""At the limit, a connection that is idle or has an incomplete head for this long may be closed."""
 
 CANDIDATES = 100
-"""How many connections are checked to find one to close. The others are still sending their answers."""
+"""Maximum number of connections that are checked to find one to close."""
 
 REPORT_SECONDS = 60.0
 """Minimum time between two log lines about refused connections."""
@@ -66,23 +66,23 @@ STATE_ATTRIBUTE = "agent_queue_connections"
 
 
 class Waiting(Protocol):
-    """A connection that can be waited for."""
+    """A connection that `Connections` can wait for."""
 
     wait: Wait | None
-    """The thing that `Connections` waits for at the moment. Only `Connections` sets it."""
+    """What `Connections` waits for at the moment. Only `Connections` sets it."""
 
     def unsent(self) -> int:
         """Return how many bytes wait to be sent."""
 
     def overdue(self, wait: Wait) -> None:
-        """End a connection that was waited for too long, or have it waited for again."""
+        """End the connection after a missed deadline, or expect it again. `wait` is what it has not done."""
 
     def abort(self) -> None:
         """Close the connection at once."""
 
 
 def connection_limit(wanted: int) -> int:
-    """Return how many connections a process may have: `wanted`, or fewer if its file descriptors do not suffice."""
+    """Return how many connections a process may have: `wanted`, or fewer if it has too few file descriptors."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return wanted
@@ -91,7 +91,7 @@ def connection_limit(wanted: int) -> int:
 
 
 class Connections:
-    """The connections of one server."""
+    """The connections of one server, with their deadlines."""
 
     def __init__(self, limit: int | None, loop: asyncio.AbstractEventLoop, *, keep_alive_seconds: float) -> None:
         self._limit = limit
@@ -107,11 +107,11 @@ class Connections:
         self._report_at = loop.time()
 
     def admit(self, connection: Waiting, number: int) -> bool:
-        """Return whether a new connection is served, when `number` of them are open with it.
+        """Return whether to serve a new connection. `number` counts the open connections, including the new one.
 
-        At the limit, an older connection without a request is closed first: a silent one, one that is being closed,
-        one with an incomplete head, an idle one, in this order. A connection that is not served may still be answered
-        with a refusal. It is closed without an answer when more of them come.
+        At the limit, an older connection without a request is closed first. The order is: without any data, being
+        closed, with an incomplete head, idle. A connection that is not served may still get a refusal. It is closed
+        without an answer if more than SURPLUS_CONNECTIONS are not served.
         """
         if self._limit is None or number - len(self._surplus) <= self._limit:
             return True
@@ -127,7 +127,10 @@ class Connections:
         return False
 
     def expect(self, connection: Waiting, wait: Wait, seconds: float | None = None) -> None:
-        """Call `connection.overdue(wait)` unless `forget` is called in time. Replace what was waited for before."""
+        """Call `connection.overdue(wait)` after the time limit unless `forget` is called first.
+
+        Replaces an earlier deadline. `seconds` None means the default limit.
+        """
         if connection.wait is not None:
             self._waits[connection.wait].pop(connection, None)
         connection.wait = wait
@@ -135,13 +138,13 @@ class Connections:
         self._start()
 
     def forget(self, connection: Waiting) -> None:
-        """Wait no longer for what the connection sends."""
+        """Remove the deadline for what the connection sends."""
         if connection.wait is not None:
             self._waits[connection.wait].pop(connection, None)
             connection.wait = None
 
     def expect_reader(self, connection: Waiting) -> None:
-        """Abort the connection when its client takes no more of what waits to be sent."""
+        """Abort the connection if its client reads none of the unsent bytes within the time limit."""
         readers = self._waits[Wait.READER]
         if connection not in readers:
             self._unsent[connection] = connection.unsent()
@@ -149,12 +152,12 @@ class Connections:
         self._start()
 
     def forget_reader(self, connection: Waiting) -> None:
-        """Wait no longer for the client to read: it has read enough."""
+        """Remove the deadline for reading: the client has read enough."""
         self._waits[Wait.READER].pop(connection, None)
         self._unsent.pop(connection, None)
 
     def drop(self, connection: Waiting) -> None:
-        """Forget a connection that is closed or served by another protocol."""
+        """Forget a connection that is closed or that another protocol serves."""
         self.forget(connection)
         self.forget_reader(connection)
         self._surplus.pop(connection, None)
@@ -168,7 +171,7 @@ class Connections:
         now = self._loop.time()
         self._timer = None
         if now - self._sweep_at > LATE_SECONDS:
-            self._start()  # something blocked the event loop; first read what arrived in the meantime
+            self._start()  # something blocked the event loop: first read the data that arrived
             return
         for wait in Wait:
             late = []
@@ -195,7 +198,7 @@ class Connections:
             self.expect_reader(connection)
 
     def _make_room(self) -> bool:
-        """Close the connection that can best be spared. Return whether there was one."""
+        """Close the connection that can be spared most. Return False if there is none."""
         now = self._loop.time()
         for wait, age in (
             (Wait.FIRST_BYTE, 0.0),
@@ -216,7 +219,7 @@ class Connections:
         if now >= self._report_at:
             self._report_at = now + REPORT_SECONDS
             logger.warning(
-                "All %s connections are taken, so new ones are refused: refused=%d. Start more processes, or raise "
+                "All %s connections are in use, so new ones are refused: refused=%d. Start more processes, or raise "
                 "MAX_CONNECTIONS and the limit of file descriptors (ulimit -n)",
                 self._limit,
                 self._refused,
@@ -224,7 +227,7 @@ class Connections:
 
 
 def connections_of(protocol: HttpToolsProtocol) -> Connections:
-    """Return the connections of the protocol's server. They are kept with the state that its protocols share."""
+    """Return the connections of the protocol's server. All protocols of a server share them."""
     state = protocol.server_state
     found = getattr(state, STATE_ATTRIBUTE, None)
     if found is None:

@@ -1,4 +1,4 @@
-"""Let pages of the origins in CORS_ORIGINS use this server (Cross-Origin Resource Sharing)."""
+"""Lets pages of the origins in CORS_ORIGINS use this server (Cross-Origin Resource Sharing)."""
 
 from collections.abc import Collection
 
@@ -17,9 +17,9 @@ MAX_AGE_SECONDS = 600
 
 
 class AllowedOrigins(CORSMiddleware):
-    """Starlette's middleware for named origins, with problems as refusals.
+    """Starlette's CORS middleware, with problems as refusals.
 
-    It is the first stage, so that pages can also read the refusals of later ones.
+    It is the first stage. Pages can therefore also read the refusals of later stages.
     """
 
     def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
@@ -51,9 +51,9 @@ class AllowedOrigins(CORSMiddleware):
 
 
 def let_page_read(response: Response, scope: Scope | None, origins: Collection[str]) -> None:
-    """Let a page of an allowed origin read a reply that has not passed `AllowedOrigins`.
+    """Add the headers that let a page of an allowed origin read a reply that has not passed `AllowedOrigins`.
 
-    A request that is refused within its first lines has no known origin. If one origin alone is allowed, it is taken.
+    A request that is refused while its head is parsed has no known origin. If exactly one origin is allowed, use it.
     """
     if not origins:
         return

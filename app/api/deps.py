@@ -27,7 +27,7 @@ def services_of(connection: HTTPConnection) -> Services:
 
 
 async def services(connection: HTTPConnection) -> Services:
-    """Return the services, as a dependency. It is a coroutine, since FastAPI runs other functions on threads."""
+    """Return the services as a dependency. This is a coroutine, since FastAPI runs plain functions on threads."""
     return services_of(connection)
 
 
@@ -35,7 +35,7 @@ ServicesDep = Annotated[Services, Depends(services)]
 
 
 async def principal(connection: HTTPConnection) -> Principal:
-    """Return who makes the request, as a dependency."""
+    """Return the principal of the request, as a dependency."""
     return principal_of(connection)
 
 
@@ -55,11 +55,11 @@ async def thread_id_in_path(
 
 
 ThreadIdDep = Annotated[str, Depends(thread_id_in_path)]
-MessageIdDep = Annotated[str, Path(description="The message's id, as the submit gave it.")]
+MessageIdDep = Annotated[str, Path(description="The message's id, from the reply to its submit.")]
 
 
 async def body_of(request: Request, model: type[B]) -> B:
-    """Return the JSON body as this model. Raises UnsupportedMediaType, InvalidBody."""
+    """Return the JSON body as an instance of `model`. Raises UnsupportedMediaType, InvalidBody."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json.")
@@ -71,7 +71,7 @@ async def body_of(request: Request, model: type[B]) -> B:
 
 
 def described_body(model: type[BaseModel], *headers: dict[str, Any]) -> dict[str, Any]:
-    """Return the OpenAPI description of a body that `body_of` reads, and of headers that the endpoint itself reads."""
+    """Return the OpenAPI description of a body that `body_of` reads, and of the given headers."""
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     described: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
     return {**described, "parameters": list(headers)} if headers else described
@@ -82,11 +82,11 @@ MAX_KEY_LENGTH = 255
 IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "Names this request, so that it is carried out only once, however often it is sent within a day.",
+    "description": "Identifies this request. It is carried out only once, even if it is sent again within a day.",
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[!-~]+$"},
 }
 
 
 def replay_headers(accepted: Accepted) -> dict[str, str]:
-    """Return the header that marks the repeated answer to an earlier request."""
+    """Return the header that marks the repeated reply to an earlier request; for a first reply, return none."""
     return {"Idempotent-Replayed": "true"} if accepted.replayed else {}

@@ -1,4 +1,4 @@
-"""Complete FastAPI's description of the API with what endpoints read and send themselves."""
+"""Adds to FastAPI's description of the API what endpoints read and send without declaring it."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from .schemas.selections import DeadLetterSelection, UnfinishedSelection
 from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate
 
 SCHEMAS = (dead_letters, deliveries, health, messages, problems, queue, selections, submissions, threads)
-"""The modules of models that have examples."""
+"""Modules whose models have examples."""
 
 UNDECLARED_BODIES = (
     MessageCreate,
@@ -30,19 +30,20 @@ UNDECLARED_BODIES = (
     UnfinishedSelection,
     DeadLetterSelection,
 )
-"""Bodies that endpoints read themselves."""
+"""Bodies that endpoints read without declaring them to FastAPI."""
 
 UNDECLARED_REPLIES = (Problem, StreamEvent)
 """Replies that no endpoint declares as a model."""
 
 UNUSED = ("HTTPValidationError", "ValidationError")
-"""FastAPI's models of a 422. Ours is a problem, like all errors."""
+"""FastAPI's models for a 422. This API answers with a problem instead."""
 
 
 def describe(app: FastAPI) -> None:
-    """Have the application describe these models, and the refusals that the stages add to each operation.
+    """Add the undeclared models to the description, and the refusals of the stages to each operation.
 
-    These are 422, 401 where a scope is needed, and 403 for pages of other sites where something is changed.
+    These refusals are 422, 401 if a scope is needed, and 403 for pages of other sites if the operation changes
+    something.
     """
     generate = app.openapi
 
@@ -71,7 +72,7 @@ def describe(app: FastAPI) -> None:
 
 
 def _operations(app: FastAPI, schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], AccessScope | None]]:
-    """Yield the method of each operation, its description and the scope that it needs."""
+    """Yield each operation's method, its description and the scope that it needs (None: public)."""
     for route in app.routes:
         if isinstance(route, APIRoute) and route.include_in_schema:
             for method in route.methods or ():
@@ -79,7 +80,7 @@ def _operations(app: FastAPI, schema: dict[str, Any]) -> Iterator[tuple[str, dic
 
 
 def _restore_examples(shared: dict[str, Any]) -> None:
-    """Put back the fields of examples that are null. FastAPI leaves them out, though the schema requires them."""
+    """Put the null fields of examples back. FastAPI drops them, though the schema requires them."""
     for module in SCHEMAS:
         for name, model in vars(module).items():
             if name in shared and isinstance(model, type) and issubclass(model, BaseModel):
@@ -89,7 +90,7 @@ def _restore_examples(shared: dict[str, Any]) -> None:
 
 
 def _described(model: type[BaseModel], *, reply: bool) -> dict[str, Any]:
-    """Return the schemas of a model and of its parts by their names."""
+    """Return the schemas of a model and of its parts, by name."""
     described = model.model_json_schema(
         ref_template="#/components/schemas/{model}", mode="serialization" if reply else "validation"
     )
@@ -98,7 +99,7 @@ def _described(model: type[BaseModel], *, reply: bool) -> dict[str, Any]:
 
 @public
 async def get_openapi(request: Request) -> Response:
-    """Return the description."""
+    """Return the OpenAPI description as JSON."""
     schema = request.app.openapi()
     if root_path := request.scope.get("root_path", "").rstrip("/"):
         schema = {**schema, "servers": [{"url": root_path}]}

@@ -1,4 +1,4 @@
-"""Turn errors into RFC 9457 problems. Only this module knows the status of each error."""
+"""Turns errors into problems (RFC 9457). Only this module maps errors to statuses."""
 
 import logging
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ NOTHING_HERE = (
 )
 
 NEWER_TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
-"""Names of RFC 9110. Python has them from 3.13 on."""
+"""Names from RFC 9110, which Python has since version 3.13."""
 
 STATUS_BY_ERROR: dict[type[AgentQueueError], int] = {
     InvalidRequest: 422,
@@ -54,12 +54,12 @@ STATUS_BY_ERROR: dict[type[AgentQueueError], int] = {
 
 
 class BodyTooLarge(AgentQueueError):
-    """The body has more bytes than MAX_BODY_BYTES."""
+    """The body is larger than MAX_BODY_BYTES."""
 
     code = "body_too_large"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"The body is larger than the {limit} bytes that this server takes.")
+        super().__init__(f"The body is larger than the {limit} bytes that this server allows.")
 
 
 class InvalidBody(AgentQueueError):
@@ -84,18 +84,18 @@ class InvalidQuery(AgentQueueError):
 
 
 class UnsupportedMediaType(AgentQueueError):
-    """The body has no media type of JSON."""
+    """The request's media type is not JSON."""
 
     code = "unsupported_media_type"
 
 
 class ServerStopping(AgentQueueError):
-    """The server was stopped before it had an answer to a request that changes nothing."""
+    """The server was stopped before it could answer a request that changes nothing."""
 
     code = "server_stopping"
 
     def __init__(self) -> None:
-        super().__init__("The server was stopped before it had the answer. Ask again.")
+        super().__init__("The server was stopped before it had the answer. Send the request again.")
 
 
 STATUS_BY_ERROR |= {
@@ -108,7 +108,7 @@ STATUS_BY_ERROR |= {
 
 
 def title_of(status: int) -> str:
-    """Return the name of a status, which is the same on every version of Python."""
+    """Return the name of a status. It is the same in every version of Python."""
     return NEWER_TITLES.get(status) or HTTPStatus(status).phrase
 
 
@@ -134,7 +134,7 @@ def problem(
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the error responses of an operation for the API's description."""
+    """Return the error responses of an operation, for the API's description."""
     content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": title_of(status), "content": content} for status in statuses}
 
@@ -155,14 +155,14 @@ def _problem_of(error: AgentQueueError) -> Response:
 
 
 def invalid(errors: Sequence[Any], model: object = None) -> Response:
-    """Return Pydantic's errors as one problem. `model` is that of the body; the problem names its fields."""
+    """Return Pydantic's errors as one problem. `model` is the body's model, for the names of its fields."""
     found = [field_error(error, model) for error in errors[:MAX_SHOWN_ERRORS]]
     detail = "; ".join(f"{e.field}: {e.detail}" for e in found[:5])
     return problem(422, "validation_error", detail, errors=found)
 
 
 def response_to(error: Exception) -> Response:
-    """Return the problem for this error. An unexpected error is told without its text."""
+    """Return the problem for an error. The problem of an unexpected error does not show the error's text."""
     match error:
         case InvalidBody():
             return invalid(error.errors, error.model)
@@ -177,11 +177,11 @@ def response_to(error: Exception) -> Response:
             detail = NOTHING_HERE if error.status_code == 404 else str(error.detail)
             return problem(error.status_code, code, detail, headers=dict(error.headers or {}))
         case _:
-            return problem(500, "internal_error", "Something went wrong in the server; its log has the details.")
+            return problem(500, "internal_error", "The server had an unexpected error; its log has the details.")
 
 
 async def answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request or a WebSocket's handshake."""
+    """Answer a request or the handshake of a WebSocket."""
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008})
     else:
@@ -189,7 +189,7 @@ async def answer(response: Response, scope: Scope, receive: Receive, send: Send)
 
 
 def allowed_methods(request: Request, error: HTTPException) -> list[str]:
-    """Return the methods that the path takes if the error is about the method; else an empty list."""
+    """Return the methods that the path supports if the error is about the method. Otherwise return an empty list."""
     everywhere = request.method == "OPTIONS" and request.scope["path"] == "*"
     if error.status_code != 405 and not everywhere:
         return []
@@ -208,12 +208,12 @@ def install(app: FastAPI) -> None:
             headers = {"Allow": ", ".join(allowed)}
             if request.method == "OPTIONS":
                 return Response(status_code=204, headers=headers)
-            detail = f"This path does not take {request.method}. It takes {', '.join(allowed)}."
+            detail = f"This path does not support {request.method}. It supports {', '.join(allowed)}."
             error = HTTPException(error.status_code, detail, headers)
         return response_to(error)
 
     async def leave(_: Request, __: Exception) -> Response:
-        return Response(status_code=400)  # nobody reads it
+        return Response(status_code=400)  # the client has disconnected
 
     app.add_exception_handler(ClientDisconnect, leave)
     for kind in (AgentQueueError, RequestValidationError, ValidationError, HTTPException, Exception):

@@ -1,4 +1,4 @@
-"""Put Pydantic's errors in the words of this API: the field and what it takes, without the value that was sent."""
+"""Rewrites Pydantic's errors for callers: the field and what it expects, without the value that was sent."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
@@ -12,12 +12,12 @@ PLACES = ("body", "query", "path", "header")
 
 
 def field_error(error: Mapping[str, Any], model: object = None) -> ProblemError:
-    """Return one of Pydantic's errors as an entry of a problem. `model` is that of the body; None without a body."""
+    """Return an error of Pydantic as an entry of a problem. `model` is the body's model, None without a body."""
     return ProblemError(field=_field(error["loc"]), detail=detail_of(error, model))
 
 
 def detail_of(error: Mapping[str, Any], model: object = None) -> str:
-    """Return what is wrong with a field, without its name."""
+    """Return what is wrong with a field, without the field's name."""
     given = error.get("ctx", {})
     match error.get("type"):
         case "extra_forbidden" if known := known_fields(model, error["loc"]):
@@ -31,10 +31,10 @@ def detail_of(error: Mapping[str, Any], model: object = None) -> str:
 
 
 def known_fields(model: object, location: Sequence[int | str]) -> list[str]:
-    """Return the fields of the model that has the last part of this location, in their order."""
+    """Return the fields of the object that contains the field at `location`, in the order of the model."""
     models = list(_models_in(model))
     for name in location[:-1]:
-        if isinstance(name, str):  # a number is an entry of a list
+        if isinstance(name, str):  # a number is the index of a list entry
             fields = [each.model_fields[name] for each in models if name in each.model_fields]
             models = [inner for field in fields for inner in _models_in(field.annotation)]
     return list(dict.fromkeys(name for each in models for name in each.model_fields))
@@ -48,13 +48,13 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
 
 
 def _counted(number: int, given: Mapping[str, Any]) -> str:
-    """Return a length with its unit. Pydantic calls a text a `Value` if another check comes before the length."""
+    """Return a length with its unit. Pydantic gives the type `Value` for a text that another validator has handled."""
     one, many = ("character", "characters") if given["field_type"] == "Value" else ("entry", "entries")
     return f"{number} {one if number == 1 else many}"
 
 
 def _field(location: Sequence[int | str]) -> str:
     parts = [str(part) for part in location if part not in PLACES]
-    if location[:1] == ("query",):  # Pydantic numbers the values of a repeated parameter; the client sent no number
+    if location[:1] == ("query",):  # Pydantic adds the index of a repeated parameter
         parts = parts[:1]
     return ".".join(parts) or "body"

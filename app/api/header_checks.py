@@ -1,4 +1,4 @@
-"""Refuse requests by their headers alone, ahead of every route, mount and WebSocket."""
+"""Refuses requests by their headers alone, before every route, mount and WebSocket."""
 
 from collections.abc import Awaitable, Collection
 
@@ -13,25 +13,25 @@ from .uvicorn_protocol import HEAD_EXTENSION
 CLOSE = {"Connection": "close"}
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
-"""Methods that change nothing here. Pages of other sites cannot read the answers, which have no CORS headers."""
+"""Methods that change nothing. Pages of other sites cannot read the answers, which have no CORS headers."""
 
 MAX_LENGTH_DIGITS = 18
 
 OWN_SITES = frozenset((b"same-origin", b"none"))
-"""Values of `Sec-Fetch-Site` for pages of the server's own origin and for what the user did in the browser itself."""
+"""Values of `Sec-Fetch-Site` for pages of the server's own origin, and for actions of the user in the browser."""
 
 FOREIGN = (
-    "A page of another site may not do this. Call the server from a page of its own host, or from a program other than "
-    "a browser. If the page is of this host, have the proxy in front pass `Host` on unchanged. If it is your own page "
-    "on another host, name its origin in CORS_ORIGINS."
+    "A page of another site may not send this request. Use a page of the server's own host, or a program other than a "
+    "browser. If the page is on this host, have the proxy pass `Host` on unchanged. If it is your own page on another "
+    "host, name its origin in CORS_ORIGINS."
 )
 
 
 class HeaderChecks:
-    """Refuses requests with invalid headers, from pages of other sites, or with too long a body; answers HEAD as GET.
+    """Refuses requests with invalid headers, from pages of other sites, or with a large body. Answers HEAD like GET.
 
-    Browsers always name the page in `Origin` or `Sec-Fetch-Site` when a request is not a simple read, and a page cannot
-    change these headers. Other programs send neither.
+    Browsers name the page in `Origin` or `Sec-Fetch-Site` unless a request is a simple read. Pages cannot change these
+    headers. Other programs send neither header.
     """
 
     def __init__(self, app: ASGIApp, *, max_body_bytes: int, allowed_origins: Collection[str] = ()) -> None:
@@ -40,7 +40,7 @@ class HeaderChecks:
         self._allowed_origins = frozenset(allowed_origins)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Go on, or answer with the refusal. This is no coroutine, since each coroutine costs time."""
+        """Refuse the request or call the next stage. It is no coroutine, since coroutines cost time."""
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         found = dict(headers)
         if (refusal := self._refusal(scope, headers, found)) is not None:
@@ -52,7 +52,7 @@ class HeaderChecks:
                 and b"transfer-encoding" not in found
                 and found.get(b"content-length", b"0").isdigit()
             ):
-                receive = _counted(receive, self._max_body_bytes)  # the body may be longer than its header says
+                receive = _counted(receive, self._max_body_bytes)  # the header may not state the body's real length
             if scope["method"] == "HEAD":
                 extensions = {**scope.get("extensions", {}), HEAD_EXTENSION: {}}
                 scope = {**scope, "method": "GET", "extensions": extensions}
@@ -60,7 +60,7 @@ class HeaderChecks:
         return self._app(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: list[tuple[bytes, bytes]], found: dict[bytes, bytes]) -> Response | None:
-        """Return the answer to a request that is refused; None for any other. `found` has the last header of a name."""
+        """Return the refusal of a request, None if it is accepted. `found` has the last header of each name."""
         length = found.get(b"content-length", b"0")
         if length.isdigit() and (len(length) > MAX_LENGTH_DIGITS or int(length) > self._max_body_bytes):
             error = BodyTooLarge(self._max_body_bytes)
@@ -70,9 +70,9 @@ class HeaderChecks:
         if len(found) < len(headers) and sum(name == b"host" for name, _ in headers) > 1:
             host = None
         if host is None and (sent is not None or scope["http_version"] == "1.1"):
-            detail = "Expected one header Host with a name or address, and maybe a port."
+            detail = "Expected one header Host with a name or an address, and optionally a port."
             return problem(400, "invalid_host", detail, headers=CLOSE)
-        if scope["http_version"] == "2.0":  # HTTP/1 syntax with this number; a server of real HTTP/2 says 2
+        if scope["http_version"] == "2.0":  # HTTP/1 syntax with this version; a server for real HTTP/2 sets "2"
             return problem(505, "http_version_not_supported", "This server speaks HTTP/1.1.", headers=CLOSE)
         if (b"origin" in found or b"sec-fetch-site" in found) and is_foreign(scope, host, self._allowed_origins):
             return problem(403, "foreign_origin", FOREIGN)
@@ -103,7 +103,7 @@ def is_foreign(scope: Scope, host: Host | None, allowed_origins: Collection[str]
 
 
 def _counted(receive: Receive, max_bytes: int) -> Receive:
-    """Count the bytes of a body as they come. Raises BodyTooLarge."""
+    """Return a `receive` that counts the bytes of the body and raises BodyTooLarge above `max_bytes`."""
     received = 0
 
     async def counted() -> Message:

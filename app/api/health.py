@@ -1,4 +1,4 @@
-"""Endpoints of probes: whether this process lives and can be given work. They are public and show no data of users."""
+"""Endpoints for probes: whether this process is alive and can take work. They are public and show no users' data."""
 
 from fastapi import APIRouter, Response
 
@@ -40,13 +40,13 @@ async def _health(services: Services) -> Health:
 
 
 def _is_ready(health: Health) -> bool:
-    """Return whether this process can be given work. One broken agent does not keep the others from serving."""
+    """Return whether this process can take work. A broken agent does not prevent work for other agents."""
     others = all(check.ok for name, check in health.checks.items() if name != "agents")
     return others and (not health.agents or any(agent.state is AgentState.AVAILABLE for agent in health.agents))
 
 
 async def _memory_problem(services: Services) -> str | None:
-    """Return why the agents' memory cannot be used; None when it can."""
+    """Return why the agents' memory cannot be used, None if it can."""
     try:
         await services.prove_memory()
     except StoreError as error:
@@ -66,7 +66,7 @@ async def get_health(services: ServicesDep) -> Response:
 @router.get("/live", operation_id="getLiveness", summary="Probe the process", response_model=Alive)
 @public
 async def get_liveness() -> Response:
-    """Return 200 while the process answers. A failure of anything else is not cured by a restart."""
+    """Return 200 while the process answers. A restart would not cure other failures."""
     return JsonReply(Alive().model_dump_json())
 
 
@@ -79,6 +79,9 @@ async def get_liveness() -> Response:
 )
 @public
 async def get_readiness(services: ServicesDep) -> Response:
-    """Return 200 when the store answers and the worker, if there is one, has heartbeats and an agent; else 503."""
+    """Return 200 if the process can take work, else 503.
+
+    The store must answer. A process that runs messages also needs a recent heartbeat and an available agent.
+    """
     health = await _health(services)
     return JsonReply(health.model_dump_json(), 200 if _is_ready(health) else 503)

@@ -21,15 +21,15 @@ from .deps import PrincipalDep, ServicesDep
 
 T = TypeVar("T")
 
-Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many entries.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of entries.")]
 Cursor = Annotated[
-    str | None, Query(max_length=2000, description="Where to go on: from the `Link` of the page before.")
+    str | None, Query(max_length=2000, description="Where to continue: from the `Link` of the previous page.")
 ]
 Name = Annotated[Text, Query(min_length=1, max_length=255)]
 
 
 def decode_cursor(cursor: str | None, limit: int) -> Page:
-    """Return the page that a cursor of ours means. Raises InvalidRequest."""
+    """Return the page for a cursor that `next_link` made. None means the first page. Raises InvalidRequest."""
     if cursor is None:
         return Page(limit)
     try:
@@ -38,11 +38,11 @@ def decode_cursor(cursor: str | None, limit: int) -> Page:
             return Page(limit, (number, storable(text)))
     except (ValueError, TypeError, RecursionError, binascii.Error):
         pass
-    raise InvalidRequest("cursor: expected one from a Link header of this server", field="cursor")
+    raise InvalidRequest("cursor: expected a cursor from a Link header of this server", field="cursor")
 
 
 def next_link(request: Request, limit: int, number: int, text: str = "") -> dict[str, str]:
-    """Return the `Link` header to the page after the entry with this key.
+    """Return the `Link` header to the page that follows the entry with the key (`number`, `text`).
 
     The reference is relative, so it is right behind any proxy.
     """
@@ -55,7 +55,10 @@ def next_link(request: Request, limit: int, number: int, text: str = "") -> dict
 def link_by_time(
     request: Request, limit: int, found: Sequence[T], key: Callable[[T], tuple[datetime, str]]
 ) -> dict[str, str]:
-    """Return the `Link` header after a full page of entries that are ordered by a time and an id; else none."""
+    """Return the `Link` header to the next page, or nothing after the last page.
+
+    `key` returns the time and the id by which the entries are ordered.
+    """
     if len(found) < limit:
         return {}
     time, entry_id = key(found[-1])
@@ -63,13 +66,13 @@ def link_by_time(
 
 
 async def _filter_of_query(
-    thread_id: Annotated[ThreadId | None, Query(description="Of this conversation only.")] = None,
-    agent: Annotated[Name | None, Query(description="For this agent only.")] = None,
-    priority: Annotated[Priority | None, Query(description="Of this priority only.")] = None,
-    error_code: Annotated[Name | None, Query(description="Failed with this code only.")] = None,
-    fingerprint: Annotated[Name | None, Query(description="Failed in this way only.")] = None,
+    thread_id: Annotated[ThreadId | None, Query(description="Only messages of this thread.")] = None,
+    agent: Annotated[Name | None, Query(description="Only messages for this agent.")] = None,
+    priority: Annotated[Priority | None, Query(description="Only messages of this priority.")] = None,
+    error_code: Annotated[Name | None, Query(description="Only messages that failed with this code.")] = None,
+    fingerprint: Annotated[Name | None, Query(description="Only messages whose failure has this fingerprint.")] = None,
 ) -> MessageFilter:
-    """Return which messages the query asks for."""
+    """Return the filter that the query describes."""
     return MessageFilter(
         thread_id=thread_id, agent=agent, priority=priority, error_code=error_code, fingerprint=fingerprint
     )
@@ -87,9 +90,9 @@ class MessageListing:
     cursor: str | None
 
     async def read(self, states: frozenset[MessageState] | None) -> tuple[list[Message], dict[str, str]]:
-        """Return the messages in these states (None: in all), and the `Link` header to the next page if there is one.
+        """Return the messages in these states (None: all), and the `Link` header to the next page if there is one.
 
-        A page may end early because its texts are long, so one that is not full can have a next page. Raises
+        A page with long texts may end early. It can therefore have a next page although it is not full. Raises
         InvalidRequest.
         """
         page = decode_cursor(self.cursor, self.limit)

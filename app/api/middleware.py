@@ -23,8 +23,8 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Routing:
     """Finds the target of a request.
 
-    `hot` are endpoints, by method and path, that are called without the framework around them. All others are called
-    by `framework`, which also answers what has no route.
+    `hot` has endpoints, by method and path, that are called without the framework. `framework` calls all other
+    endpoints and answers requests without a route.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Routing:
             self._hot.append((method, route.path_regex, target_of(route, HotEndpoint(endpoint))))
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Store the target in the scope and go on. This is no coroutine, since each coroutine costs time."""
+        """Store the target in the scope and call the next stage. It is no coroutine, since coroutines cost time."""
         method, path = scope.get("method"), scope["path"]
         for hot_method, pattern, target in self._hot:
             if method == hot_method and (found := pattern.match(path)) is not None:
@@ -58,19 +58,19 @@ class Routing:
 
 
 class FoundRoute:
-    """Has the framework's router take the route that `Routing` found: the one that the caller was authorized for."""
+    """Has the framework's router use the route that `Routing` found, for which the caller was authorized."""
 
     def __init__(self, router: ASGIApp) -> None:
         self._router = router
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the route. Without one, leave the answer to the router."""
+        """Call the found route. If there is none, call the router."""
         found: BaseRoute | None = scope.get(FOUND)
         await (self._router(scope, receive, send) if found is None else found.handle(scope, receive, send))
 
 
 def _route_at(routes: Sequence[BaseRoute], method: str, path: str) -> APIRoute:
-    """Return the route of this method and path."""
+    """Return the route with this method and path."""
     return next(
         route
         for route in routes
@@ -79,10 +79,10 @@ def _route_at(routes: Sequence[BaseRoute], method: str, path: str) -> APIRoute:
 
 
 def routed(scope: Scope) -> Scope:
-    """Return the scope with the path by which it is routed.
+    """Return the scope with the path that is used for routing.
 
-    For `/threads/…` this is the path as it was sent, so that `%2F` in a thread id does not separate. The id is decoded
-    by `app.api.deps.thread_id_in_path`.
+    For `/threads/…` this is the undecoded path, so that `%2F` in a thread id does not separate two parts.
+    `app.api.deps.thread_id_in_path` decodes the id.
     """
     raw = scope.get("raw_path")
     if raw is not None and scope["path"].startswith(f"{scope.get('root_path', '')}/threads/"):
@@ -91,14 +91,14 @@ def routed(scope: Scope) -> Scope:
 
 
 class Authorization:
-    """Finds out who is asking and refuses those who may not use the target. The only place that authorizes."""
+    """Identifies the caller and refuses callers who may not use the target. No other code authorizes."""
 
     def __init__(self, app: ASGIApp, *, access: Access) -> None:
         self._app = app
         self._access = access
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Store the principal in the scope and go on. Raises Unauthorized, Forbidden."""
+        """Store the principal in the scope and call the next stage. Raises Unauthorized, Forbidden."""
         needed = scope[TARGET].needs
         if needed is not None:
             scope[PRINCIPAL] = self._access.authorize(scope, needed)
@@ -106,7 +106,7 @@ class Authorization:
 
 
 def call_endpoint(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-    """Call the endpoint of the target: the end of the list of stages."""
+    """Call the target's endpoint, after the last stage."""
     called: Awaitable[None] = scope[TARGET].endpoint(scope, receive, send)
     return called
 
@@ -114,15 +114,15 @@ def call_endpoint(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]
 class HotEndpoint:
     """Calls an endpoint without the framework's layers.
 
-    They cost more time than the rest of a submit, and more memory than the rest of a stream: see
-    `python -m bench submit idle`. The framework has the same route, for the description of the API.
+    The layers cost more time than the rest of a submit, and more memory than the rest of a stream (`python -m bench
+    submit idle`). The framework has the same route for the description of the API.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the endpoint's response, or the problem that tells of its error."""
+        """Send the endpoint's response, or the problem for its error."""
         try:
             response = await self._endpoint(Request(scope, receive))
         except ClientDisconnect:

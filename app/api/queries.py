@@ -1,4 +1,4 @@
-"""Refuse query parameters that an endpoint does not know. A misspelt filter would otherwise filter nothing."""
+"""Refuses query parameters that an endpoint does not know. Otherwise a misspelt filter would filter nothing."""
 
 from collections.abc import Awaitable
 from urllib.parse import parse_qsl
@@ -10,30 +10,30 @@ from .schemas.problems import ProblemError
 from .targets import TARGET
 
 MAX_SHOWN_NAME = 100
-"""Characters of an unknown name that are repeated in the answer."""
+"""Maximum characters of an unknown name in the refusal."""
 
 
 class KnownQuery:
-    """Refuses unknown query parameters. The refusal names the known ones, so it comes after the authorization."""
+    """Refuses unknown query parameters. Its refusals name the known parameters, so it follows the authorization."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Go on if the target knows all parameters. Raises InvalidQuery."""
+        """Call the next stage if the target knows all parameters. Raises InvalidQuery."""
         if scope["query_string"] and (known := scope[TARGET].query) is not None:
             _check(scope["query_string"].decode("latin-1"), known)
         return self._app(scope, receive, send)
 
 
 def _check(query: str, known: frozenset[str]) -> None:
-    """Raise InvalidQuery unless all parameters are known."""
+    """Raise InvalidQuery unless all parameters of the query are known."""
     if known.issuperset([field.partition("=")[0] for field in query.split("&")]):
         return
     sent = dict(parse_qsl(query, keep_blank_values=True))
     if known.issuperset(sent):
         return
-    known_names = f"Known here: {', '.join(sorted(known))}." if known else "This request takes none."
+    known_names = f"Known here: {', '.join(sorted(known))}." if known else "This path has none."
     unknown = [_shortened(name) for name in sent if name not in known][:MAX_SHOWN_ERRORS]
     errors = [ProblemError(field=name, detail=f"Unknown query parameter. {known_names}") for name in unknown]
     names = ", ".join(repr(name) for name in unknown)
@@ -41,5 +41,5 @@ def _check(query: str, known: frozenset[str]) -> None:
 
 
 def _shortened(name: str) -> str:
-    """Return the beginning of a name that is sent back."""
+    """Return the beginning of a parameter's name, for the refusal."""
     return name if len(name) <= MAX_SHOWN_NAME else f"{name[:MAX_SHOWN_NAME]}…"

@@ -14,7 +14,7 @@ POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; worker-src 'self' blob:"
 )
-"""The Content-Security-Policy of the pages, which have inline code and compile their own checks."""
+"""The Content-Security-Policy of the pages, which have inline scripts and use `eval`."""
 
 OWN_IMAGES = b"""<script>
 const image = HTMLImageElement.prototype;
@@ -26,21 +26,21 @@ image.setAttribute = function (name, value) {
 };
 </script>
 """
-"""Keeps Redoc from loading a logo of its maker. It has no option for that, and shows nothing when the load fails."""
+"""Keeps Redoc from loading a logo from its vendor's server. Redoc has no option for this."""
 
 
 STATIC = "static-offline-docs"
-"""The name of the library's mount for what the pages load."""
+"""The name of the library's mount for the files that the pages load."""
 
 
 class OwnSourcesOnly:
-    """Add POLICY to every response of an application."""
+    """Adds the Content-Security-Policy POLICY to every response of an application."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the application and add the header to the head of its response."""
+        """Call the application and add the header to its response."""
 
         async def send_with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -51,7 +51,7 @@ class OwnSourcesOnly:
 
 
 def pages(title: str) -> list[BaseRoute]:
-    """Return the routes `/docs`, `/redoc`, and what these pages load."""
+    """Return the routes `/docs` and `/redoc`, and the mount of the files that these pages load."""
     offline = FastAPIOffline(title=title, redoc_url=None)
 
     @offline.get("/redoc", include_in_schema=False)

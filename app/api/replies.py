@@ -1,4 +1,4 @@
-"""Replies whose endpoints write their JSON themselves."""
+"""A response for JSON text."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from typing_extensions import override
 
 
 class JsonReply(Response):
-    """A reply of JSON text. It ends with a newline, so that the prompt of a terminal starts on a new line."""
+    """A reply of JSON text. It ends with a newline, so that a terminal's prompt starts on a new line."""
 
     media_type = "application/json"
 

@@ -1,4 +1,4 @@
-"""The head of a request as bytes: its limits, its other forms, and what is answered ahead of the application."""
+"""The head of a request as bytes: its limits, its unusual forms, and refusals before the application is called."""
 
 from collections.abc import Iterable, Sequence
 from typing import cast
@@ -10,15 +10,15 @@ from ..access.hosts import same_authority
 from .errors import problem, title_of
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Limit of a request line with its headers, and of what a chunked body has besides its data."""
+"""Maximum bytes of a request line with its headers, and of consecutive chunk headers without data."""
 
 MAX_HEADERS = 100
 
 MAX_TARGET_BYTES = 32 * 1024
-"""Limit of the path with the query as they were sent. The longest cursor takes 24 KB when all of it is escaped."""
+"""Maximum bytes of path and query as they are sent. The longest cursor takes 24 KB if all of it is escaped."""
 
 MAX_HANDSHAKE_LINE_BYTES = 8000
-"""Limit of the target and of one header in a WebSocket's handshake. It is that of the library that reads it again."""
+"""Maximum bytes of the target and of each header in a WebSocket's handshake. The WebSocket library has this limit."""
 
 UPGRADE_TOKENS = frozenset((b"upgrade", b"http2-settings"))
 
@@ -26,7 +26,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Refused(Exception):
-    """A request that is answered ahead of the application; the connection is closed after the answer."""
+    """A request that is refused before the application is called. The connection is closed after the answer."""
 
     def __init__(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -34,18 +34,18 @@ class Refused(Exception):
 
 
 def head_too_large() -> Refused:
-    """Return the refusal of a head with too many or too large headers."""
+    """Return the refusal of a head with too many headers or too many bytes."""
     return Refused(
         431,
         "headers_too_large",
-        f"At most {MAX_HEADERS} headers and {MAX_HEAD_BYTES} bytes are allowed, "
-        f"in the handshake of a WebSocket {MAX_HANDSHAKE_LINE_BYTES} bytes a header.",
+        f"At most {MAX_HEADERS} headers and {MAX_HEAD_BYTES} bytes are allowed. "
+        f"In the handshake of a WebSocket, a header may have {MAX_HANDSHAKE_LINE_BYTES} bytes.",
     )
 
 
 def target_too_long(limit: int) -> Refused:
-    """Return the refusal of a path with its query."""
-    return Refused(414, "url_too_long", f"Path and query may have {limit} bytes together.")
+    """Return the refusal of a target (path and query) with more than `limit` bytes."""
+    return Refused(414, "url_too_long", f"Path and query together may have at most {limit} bytes.")
 
 
 def body_too_slow(bytes_per_second: int) -> Refused:
@@ -53,7 +53,7 @@ def body_too_slow(bytes_per_second: int) -> Refused:
     return Refused(
         408,
         "request_timeout",
-        f"The body took too long: it has to come with {bytes_per_second} bytes a second on average. "
+        f"The body took too long: at least {bytes_per_second} bytes per second are expected on average. "
         "Send the request again.",
     )
 
@@ -63,13 +63,13 @@ def too_many_connections() -> Refused:
     return Refused(
         503,
         "too_many_connections",
-        "This server has as many connections as it can take. Close idle ones, or try again later.",
+        "This server has its maximum number of connections. Close idle connections, or try again later.",
         {"Retry-After": "1"},
     )
 
 
 def check_size(target: bytes, headers: Headers) -> None:
-    """Raise Refused when a head is too large."""
+    """Raise Refused if the head is too large."""
     if len(headers) > MAX_HEADERS:
         raise head_too_large()
     if len(target) + sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD_BYTES:
@@ -77,7 +77,7 @@ def check_size(target: bytes, headers: Headers) -> None:
 
 
 def check_handshake(target: bytes, headers: Headers) -> None:
-    """Raise Refused when the handshake of a WebSocket has a line that its library does not take."""
+    """Raise Refused if a WebSocket's handshake has a line that is too long for the library."""
     if len(target) > MAX_HANDSHAKE_LINE_BYTES:
         raise target_too_long(MAX_HANDSHAKE_LINE_BYTES)
     if any(len(name) + len(value) > MAX_HANDSHAKE_LINE_BYTES for name, value in headers):
@@ -85,9 +85,9 @@ def check_handshake(target: bytes, headers: Headers) -> None:
 
 
 def origin_form(method: bytes, target: bytes, headers: Headers) -> bytes:
-    """Return the target with the path alone: `/path` for `http://host/path`.
+    """Return the target without scheme and host: `/path` for `http://host/path`.
 
-    Raises Refused for another host, and for what only a proxy does.
+    Raises Refused for another host, and for requests that only a proxy serves.
     """
     if method == b"CONNECT":
         raise Refused(501, "not_implemented", "This server is no proxy.")
@@ -103,7 +103,7 @@ def origin_form(method: bytes, target: bytes, headers: Headers) -> bytes:
 
 
 def without_upgrade(parser: httptools.HttpRequestParser, target: bytes, headers: Headers) -> bytes:
-    """Return the head that this parser has read, as the client would have sent it without its wish to upgrade."""
+    """Return the head that the parser has read, without the headers that ask for an upgrade."""
     lines = [b"%s %s HTTP/%s" % (parser.get_method(), target, parser.get_http_version().encode())]
     for name, value in headers:
         if name == b"connection":
@@ -115,7 +115,7 @@ def without_upgrade(parser: httptools.HttpRequestParser, target: bytes, headers:
 
 
 def last_response(response: Response, default_headers: Headers, method: bytes) -> bytes:
-    """Return the bytes of a response to this method, after which the connection is closed."""
+    """Return a response to `method` as bytes, with a header that closes the connection."""
     return (
         b"HTTP/1.1 %d %s\r\n" % (response.status_code, title_of(response.status_code).encode())
         + _header_lines(default_headers)

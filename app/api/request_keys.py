@@ -1,4 +1,4 @@
-"""Read the Idempotency-Key of a request and make a fingerprint of what the request means."""
+"""Reads the Idempotency-Key of a request and makes a fingerprint of the request's meaning."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from .deps import MAX_KEY_LENGTH
 
 
 def key_of(request: Request) -> str | None:
-    """Return the request's Idempotency-Key; None without one. Raises InvalidRequest."""
+    """Return the request's Idempotency-Key, None if there is none. Raises InvalidRequest."""
     found = request.headers.getlist("idempotency-key")
     if not found:
         return None
@@ -28,7 +28,7 @@ def key_of(request: Request) -> str | None:
 
 
 def submit_key(key: str, wanted: NewMessage, default_agent: str) -> Key:
-    """Return the key with the fingerprint of one message. It is the same over HTTP and WebSocket."""
+    """Return the key with the fingerprint of one message. HTTP and WebSocket give the same fingerprint."""
     return key, _fingerprint("submit", _changed_fields(wanted, default_agent))
 
 
@@ -43,7 +43,7 @@ def resume_key(key: str, message_id: str, answer: ResumeAnswer) -> Key:
 
 
 def _changed_fields(wanted: NewMessage, default_agent: str) -> dict[str, Any]:
-    """Return the fields of a message that differ from their defaults, so that later fields change no fingerprint."""
+    """Return the fields of a message that differ from their defaults. Fields added later then change no fingerprint."""
     fields = wanted._asdict()
     if wanted.agent == default_agent:
         fields["agent"] = ""

@@ -1,4 +1,4 @@
-"""Endpoint `/`: the name, the version and links."""
+"""The endpoint `/`: the server's name, its version and links."""
 
 from base64 import b64encode
 from hashlib import sha256
@@ -41,7 +41,7 @@ SECTIONS = {
         "dead_letters": ("Dead letters", "messages that failed for good"),
     },
 }
-"""The headings of the page with their links: the name in LINKS, a label and a note."""
+"""The headings of the page with their links. A link has its name in LINKS, a label and a note."""
 
 HEADERS = {"Vary": "Accept"}
 STYLE = """
@@ -65,7 +65,7 @@ ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath fill='%230b57b0' "
     "d='M1 2h14v3H1zM1 7h14v3H1zM1 12h9v3H1z'/%3E%3C/svg%3E"
 )
-"""The page names its icon, so that browsers do not ask for `/favicon.ico`."""
+"""The icon of the page. Without it, browsers would request `/favicon.ico`."""
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -108,7 +108,7 @@ class About(BaseModel):
 )
 @public
 async def get_root(request: Request) -> Response:
-    """Return JSON, or a page for clients that take HTML and no JSON, as browsers do. Everybody may see it."""
+    """Return JSON, or a page if the client accepts HTML and not JSON, like a browser. No authorization is needed."""
     accepted = request.headers.get("accept", "").lower()
     if "text/html" in accepted and "application/json" not in accepted:
         return HTMLResponse(_page(), headers={**HEADERS, "Content-Security-Policy": _policy()})
@@ -116,7 +116,7 @@ async def get_root(request: Request) -> Response:
 
 
 def _page() -> str:
-    """Return the page. Its links are relative, so that they also work below a proxy's prefix."""
+    """Return the page. Its links are relative, so that they work behind a proxy that adds a prefix."""
     sections = "\n".join(_section(*each) for each in SECTIONS.items())
     return PAGE.format(
         name=escape(NAME), version=escape(__version__), icon=escape(ICON), style=STYLE, sections=sections
@@ -132,5 +132,5 @@ def _section(heading: str, links: dict[str, tuple[str, str]]) -> str:
 
 
 def _policy() -> str:
-    """Return the page's Content-Security-Policy: nothing but its own style and its icon."""
+    """Return the page's Content-Security-Policy, which allows only the page's own style and icon."""
     return POLICY.format(b64encode(sha256(STYLE.encode()).digest()).decode())

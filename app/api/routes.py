@@ -59,7 +59,7 @@ ENDED_OR_STREAM: dict[int | str, dict[str, Any]] = {
         "model": MessageStatus,
         "description": "With `Prefer: wait=N`: the message has ended or is interrupted. "
         "With `Accept: text/event-stream`: the events of its stream.",
-        "content": {JSON: {}, **EVENT_STREAM[200]["content"]},  # Swagger UI asks for the first one
+        "content": {JSON: {}, **EVENT_STREAM[200]["content"]},  # Swagger UI requests the first type
     }
 }
 
@@ -80,10 +80,10 @@ STOPPING: dict[int | str, dict[str, Any]] = {
 )
 @needs(AccessScope.SUBMIT)
 async def submit_message(request: Request) -> Response:
-    """Put a message into the queue. The reply is sent after the message is stored, with its place in the queue.
+    """Put a message into the queue. The reply has its position and is sent after the message is stored.
 
-    A request that is sent again with the same `Idempotency-Key` stores nothing and gets the same reply. The reply to a
-    request with a key therefore has no estimate.
+    A repeated request with the same `Idempotency-Key` stores nothing and gets the same reply. A reply to a request with
+    a key therefore has no estimate.
     """
     services = services_of(request)
     principal = principal_of(request)
@@ -107,13 +107,13 @@ async def submit_message(request: Request) -> Response:
 
 
 def _wants_stream(request: Request) -> bool:
-    """Return whether the client takes events and no JSON. A client that takes both gets one reply."""
+    """Return whether the client accepts an event stream and not JSON."""
     accepted = request.headers.get("accept", "")
     return "text/event-stream" in accepted and JSON not in accepted
 
 
 def _seconds_to_wait(request: Request) -> int | None:
-    """Return the seconds of `Prefer: wait=N`, within the limits; None without a valid one."""
+    """Return the seconds of `Prefer: wait=N`, from 1 to MAX_WAIT_SECONDS, or None without a valid preference."""
     for preference in ",".join(request.headers.getlist("prefer")).split(","):
         if found := WAIT.fullmatch(preference):
             return max(1, min(MAX_WAIT_SECONDS, int(found[1])))
@@ -126,7 +126,7 @@ def _seconds_to_wait(request: Request) -> int | None:
     summary="Submit many messages",
     status_code=202,
     response_model=BatchAccepted,
-    response_description="All of them are stored.",
+    response_description="All messages are stored.",
     responses=problems(409, 413, 415, 422, 503, 504),
     openapi_extra=described_body(MessageBatch, IDEMPOTENCY_KEY),
 )
@@ -156,9 +156,9 @@ async def submit_messages(request: Request) -> Response:
 @needs(AccessScope.READ)
 async def list_messages(
     listing: MessageListingDep,
-    state: Annotated[list[MessageState] | None, Query(description="In one of these states only.")] = None,
+    state: Annotated[list[MessageState] | None, Query(description="Only messages in one of these states.")] = None,
 ) -> Response:
-    """List the messages that match all filters, the newest first. `Link` leads to older ones."""
+    """List the messages that match all filters, newest first. `Link` leads to older messages."""
     messages, headers = await listing.read(frozenset(state) if state else None)
     reply = MessageList.model_construct(messages=[MessageStatus.of(message) for message in messages])
     return JsonReply(reply.model_dump_json(), headers=headers)
@@ -190,7 +190,7 @@ async def get_message(message_id: MessageIdDep, services: ServicesDep, principal
 )
 @needs(AccessScope.READ)
 async def get_message_status(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """Return the status of a message. While it is queued: how many are ahead, why it waits and when it may begin."""
+    """Return the status of a message. A queued message has its position, its reason to wait and an estimated start."""
     return await _status(services, await services.queue.get(principal.tenant, message_id))
 
 
@@ -211,7 +211,7 @@ async def _status(services: Services, message: Message) -> Response:
 async def change_message(
     request: Request, message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep
 ) -> Response:
-    """Move the message to where it would be if it had been submitted with this priority. 409 once it is not queued."""
+    """Move the message to where it would be, had it been submitted with this priority. 409 unless it is queued."""
     body = await body_of(request, MessageChange)
     await services.queue.reprioritize(principal.tenant, message_id, body.priority)
     return await _status(services, await services.queue.get(principal.tenant, message_id))
@@ -226,7 +226,7 @@ async def change_message(
 )
 @needs(AccessScope.CONTROL)
 async def cancel_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """Cancel a message that is queued. 409 for any other."""
+    """Cancel a queued message. 409 for a message in another state."""
     message = await services.queue.cancel(principal.tenant, message_id)
     return JsonReply(MessageCancelled(message_id=message.id).model_dump_json())
 
@@ -241,7 +241,7 @@ async def cancel_message(message_id: MessageIdDep, services: ServicesDep, princi
 )
 @needs(AccessScope.CONTROL)
 async def stop_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """Cancel a queued or interrupted message at once, or stop one that runs. It never becomes `completed`."""
+    """Cancel a queued or interrupted message at once, or stop a running message. It never becomes `completed`."""
     message = await services.queue.cancel(principal.tenant, message_id, running=True)
     ended = message.state is MessageState.CANCELLED
     text = "The message is cancelled." if ended else "The message is being stopped."
@@ -252,7 +252,7 @@ async def stop_message(message_id: MessageIdDep, services: ServicesDep, principa
 @router.post(
     "/messages/{message_id}/resume",
     operation_id="resumeMessage",
-    summary="Answer what a message asks",
+    summary="Answer the question of a message",
     status_code=202,
     response_model=MessageResumed,
     response_description="The answer is stored.",
@@ -263,7 +263,7 @@ async def stop_message(message_id: MessageIdDep, services: ServicesDep, principa
 async def resume_message(
     request: Request, message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep
 ) -> Response:
-    """Answer an interrupted message, which then goes on. The first answer to a question counts."""
+    """Answer an interrupted message, which then goes on. Only the first answer to a question counts."""
     answer = (await body_of(request, MessageAnswer)).answer()
     named = key_of(request)
     key = None if named is None else resume_key(named, message_id, answer)
@@ -280,7 +280,7 @@ async def resume_message(
     summary="Queue a failed message again",
     status_code=202,
     response_model=MessageRequeued,
-    response_description="It is queued and has as many attempts left as a new message.",
+    response_description="The message is queued and has as many attempts left as a new message.",
     responses=problems(404, 409, 503, 504),
 )
 @needs(AccessScope.CONTROL)
@@ -301,7 +301,7 @@ async def retry_message(message_id: MessageIdDep, services: ServicesDep, princip
 )
 @needs(AccessScope.READ)
 async def list_deliveries(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """List one delivery for each event of the webhook, the oldest first, with every try and the receiver's answers."""
+    """List one delivery for each reported event, oldest first, with every try and the receiver's answers."""
     deliveries = await services.queue.list_deliveries(principal.tenant, message_id)
     reply = DeliveryList.model_construct(deliveries=[DeliveryView.of(delivery) for delivery in deliveries])
     return JsonReply(reply.model_dump_json())

@@ -1,4 +1,4 @@
-"""Answer requests that a stopping server cuts off."""
+"""Answers requests that a stopping server cancels."""
 
 from collections.abc import Collection
 
@@ -12,18 +12,18 @@ from .uvicorn_protocol import SERVICE_RESTART
 
 
 class ChangeCutOff(CommitUnknown):
-    """The server stopped while it made a change."""
+    """The server stopped during a change."""
 
     public = (
-        "The server was stopped before it knew whether this is stored. Look before you send it again; a submit with "
-        "the same Idempotency-Key can be sent again at once."
+        "The server was stopped during this write. It is unknown whether the write was stored. Check before you send "
+        "it again. A submit with an Idempotency-Key can be sent again with the same key."
     )
 
 
 async def answer_cut_off(scope: Scope, receive: Receive, send: Send, allowed_origins: Collection[str]) -> bool:
     """Answer a request whose task was cancelled. Return False if the answer had already begun.
 
-    Pages of the allowed origins can read the answer. Only a stopping server cancels requests.
+    Only a stopping server cancels the tasks of requests. Pages of the allowed origins can read the answer.
     """
     try:
         match scope["type"]:
@@ -36,6 +36,6 @@ async def answer_cut_off(scope: Scope, receive: Receive, send: Send, allowed_ori
                 await send({"type": "websocket.close", "code": SERVICE_RESTART})
             case _:
                 return False
-    except RuntimeError:  # raised by the server: the answer has begun, so only closing the connection is left
+    except RuntimeError:  # raised by uvicorn, since the answer has begun; the caller closes the connection
         return False
     return True

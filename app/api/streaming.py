@@ -1,4 +1,4 @@
-"""Send the events of `app.events.tail` as server-sent events: frames, keep-alives, the end of a response."""
+"""Sends the items of `app.events.tail` as server-sent events, with keep-alives and a time limit for slow readers."""
 
 import asyncio
 import json
@@ -32,22 +32,22 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["streaming"])
 
 SEND_TIMEOUT_SECONDS = 30.0
-"""How long a reader may take nothing before it is disconnected. It can come back from its last id."""
+"""A reader that reads nothing for this long is disconnected. It can reconnect with the last id that it has seen."""
 
 SLICE_BYTES = 64 * 1024
 
 RETRY_MILLISECONDS = range(1_000, 3_001)
-"""Readers reconnect after a random time from this range, so that they do not all come at once after a restart."""
+"""Range of the random time after which a reader reconnects, so that not all readers reconnect at once."""
 
 KEEP_ALIVE = b": keep-alive\n"
-"""A line in the block of the next event. Clients on `httpx-sse` would take a block of its own for an empty event."""
+"""A line in the block of the next event. Clients with `httpx-sse` would read a separate block as an empty event."""
 
 MAX_EVENT_ID = 2**63 - 1
 
 EVENT_STREAM: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Events until the message has ended. `id` is the event's number: send it as `Last-Event-ID` to "
-        "continue after it.",
+        "description": "Events until the message has ended. Send an event's `id` as `Last-Event-ID` to continue after "
+        "this event.",
         "content": {
             "text/event-stream": {
                 "itemSchema": stream_items(),
@@ -65,7 +65,7 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
 
 
 def live_event(item: WaitingUpdate | Reset) -> tuple[str, str]:
-    """Return the event and the data of news that are not stored."""
+    """Return the event and the data of an item that the log does not store."""
     match item:
         case WaitingUpdate():
             return "waiting", json.dumps(waiting_data(item))
@@ -87,7 +87,7 @@ def waiting_data(update: WaitingUpdate) -> dict[str, Any]:
 
 
 def frames_of(item: TailItem) -> bytes:
-    """Return the frames of news as one text, so that they are sent together."""
+    """Return the server-sent events of an item as one text, so that they are sent together."""
     match item:
         case Idle():
             return KEEP_ALIVE
@@ -99,7 +99,10 @@ def frames_of(item: TailItem) -> bytes:
 
 
 class EventStreamResponse(Response):
-    """Sends news as they come. Ends after the last one, when the reader leaves, or when it takes nothing."""
+    """Sends the items of a tail as they arrive.
+
+    Ends after the last item, or when the reader disconnects or reads nothing for SEND_TIMEOUT_SECONDS.
+    """
 
     media_type = "text/event-stream"
 
@@ -112,7 +115,7 @@ class EventStreamResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if HEAD_EXTENSION in scope.get("extensions", {}):
-            await self._items.aclose()  # it has not begun
+            await self._items.aclose()  # the tail has not begun
             await send({"type": "http.response.body", "body": b""})
             return
         connection = connection_of(scope)
@@ -132,7 +135,7 @@ class EventStreamResponse(Response):
                 if connection is not None:
                     connection.abort()
             except AgentQueueError as error:
-                logger.warning("A stream broke off; its reader can reconnect: %s", error)
+                logger.warning("A stream ended early; its reader can reconnect: %s", error)
 
     async def _send_all(self, send: Send, connection: Connection | None) -> None:
         async def write(body: bytes) -> None:
@@ -140,7 +143,7 @@ class EventStreamResponse(Response):
                 message = {"type": "http.response.body", "body": body[at : at + SLICE_BYTES], "more_body": True}
                 await send_while_it_moves(send, message, connection)
 
-        await write(f"retry: {secrets.choice(RETRY_MILLISECONDS)}\n".encode())  # a line in the block of the first event
+        await write(f"retry: {secrets.choice(RETRY_MILLISECONDS)}\n".encode())  # a line in the first block
         async with aclosing(self._items):
             async for item in self._items:
                 body = item.frames if isinstance(item, StoredEvents) else frames_of(item)
@@ -152,13 +155,13 @@ class EventStreamResponse(Response):
 
 
 async def send_while_it_moves(send: Send, message: Message, connection: Connection | None) -> None:
-    """Send a message, and wait for a reader that takes anything at all. Raises TimeoutError.
+    """Send a message, and wait as long as the reader reads anything. Raises TimeoutError.
 
-    uvicorn waits before it takes the message, so a message whose wait was cut short is still to be sent.
+    uvicorn waits before it takes a message, so a message whose wait timed out must be sent again.
     """
     unsent = connection.get_write_buffer_size() if connection else 0
     if connection is not None and unsent == 0:
-        return await send(message)  # nothing to wait for
+        return await send(message)  # all earlier bytes are sent
     while True:
         try:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
@@ -184,10 +187,10 @@ def _event_id(text: str, field: str) -> int:
 async def resume_point(
     services: Services, tenant: str, message_id: str, last_event_id: str | None, after: str | None
 ) -> int | None:
-    """Return the event id after which to go on; None when nothing can follow.
+    """Return the event id after which to continue, None if no event can follow.
 
-    The header wins over `after`, since EventSource repeats the URL on every reconnect. Raises MessageNotFound,
-    InvalidRequest.
+    The header takes precedence over `after`, since EventSource repeats the URL on every reconnect. Raises
+    MessageNotFound, InvalidRequest.
     """
     await services.queue.get(tenant, message_id)
     field, text = ("Last-Event-ID", last_event_id) if last_event_id else ("after", after)
@@ -203,12 +206,12 @@ async def resume_point(
 
 
 def tail_of(services: Services, tenant: str, message_id: str, after: int) -> AsyncGenerator[TailItem]:
-    """Return the news of a message, with keep-alives as the settings say."""
+    """Return the tail of a message after the event `after`, with the keep-alive interval of the settings."""
     return services.streams.tail(tenant, message_id, after=after, idle_seconds=services.settings.keepalive_seconds)
 
 
 LastEventId = Annotated[str | None, Header(description="The id of the last event that the reader has seen.")]
-After = Annotated[str | None, Query(description="The same as the header `Last-Event-ID`, which wins.")]
+After = Annotated[str | None, Query(description="The same as the header `Last-Event-ID`, which takes precedence.")]
 
 
 @router.get(
@@ -226,9 +229,10 @@ async def stream_message(
     last_event_id: LastEventId = None,
     after: After = None,
 ) -> Response:
-    """Stream a message as server-sent events: its place in the queue, the answer piece by piece, the end.
+    """Stream a message as server-sent events: its position in the queue, the answer piece by piece, the end.
 
-    Any number of readers can read it at any time, also long after the end. A reader that leaves stops nothing.
+    Any number of readers can read the stream at any time, even long after the end. A message goes on when a reader
+    leaves.
     """
     seen = await resume_point(services, principal.tenant, message_id, last_event_id, after)
     if seen is None:
@@ -237,7 +241,7 @@ async def stream_message(
 
 
 async def stream_of_request(request: Request) -> Response:
-    """Call `stream_message` without the framework, which would keep 10 KiB for each open stream."""
+    """Call `stream_message` without the framework, which would use 10 KiB for each open stream."""
     services = services_of(request)
     return await stream_message(
         request.path_params["message_id"],
@@ -263,7 +267,7 @@ async def list_message_events(
     after: After = None,
     limit: Limit = 500,
 ) -> Response:
-    """List the stored events: what a stream would send so far."""
+    """List the stored events of a message after the event `after`."""
     await services.queue.get(principal.tenant, message_id)
     page = await services.log.read(principal.tenant, message_id, after=_event_id(after or "0", "after"), limit=limit)
     events = ",".join(f'{{"id":{e.id},"type":"{e.type}","data":{e.data}}}' for e in page.events)

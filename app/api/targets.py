@@ -1,4 +1,4 @@
-"""Targets of requests and WebSocket frames: the endpoint, and the scope and query parameters that it expects."""
+"""Targets of requests and WebSocket frames: the endpoint, with the scope and the query parameters that it expects."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,13 +14,13 @@ from ..access.scopes import AccessScope, scope_of
 
 TARGET = "agent_queue.target"
 PRINCIPAL = "agent_queue.principal"
-"""Keys of an ASGI scope: set by the stages ahead of the endpoint."""
+"""Keys that the stages set in the ASGI scope."""
 
 
 class Target(NamedTuple):
-    """The endpoint of a request, the scope that its caller needs (None: public), and the query parameters it knows.
+    """The endpoint of a request, the scope that callers need (None: public), and the query parameters that it knows.
 
-    `query` is None where the endpoint sees to its query itself.
+    `query` is None if the endpoint checks the query itself.
     """
 
     endpoint: ASGIApp
@@ -29,9 +29,9 @@ class Target(NamedTuple):
 
 
 def target_of(route: BaseRoute, endpoint: ASGIApp) -> Target:
-    """Return the target of a route, with the endpoint that serves it.
+    """Return the target of a route that `endpoint` serves.
 
-    Raises LookupError if the route declares no scope, or is of an unknown kind.
+    Raises LookupError if the route declares no scope or is of an unknown kind.
     """
     match route:
         case APIRoute():
@@ -41,17 +41,17 @@ def target_of(route: BaseRoute, endpoint: ASGIApp) -> Target:
         case Mount():
             return Target(endpoint, scope_of(route.app), None)
         case _:
-            raise LookupError(f"{route!r} is a kind of route whose needs are unknown")
+            raise LookupError(f"{route!r} is a route of an unknown kind")
 
 
 def principal_of(connection: HTTPConnection) -> Principal:
-    """Return who makes this request. An endpoint that is public has no principal."""
+    """Return the principal of a request. Requests to public endpoints have none."""
     principal: Principal = connection.scope[PRINCIPAL]
     return principal
 
 
 def _declared(dependant: Dependant) -> Iterator[str]:
-    """Yield the names of the query parameters of an endpoint and of what it depends on."""
+    """Yield the names of the query parameters of an endpoint and of its dependencies."""
     yield from (parameter.alias for parameter in dependant.query_params)
     for needed in dependant.dependencies:
         yield from _declared(needed)

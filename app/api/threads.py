@@ -26,7 +26,7 @@ _summaries = TypeAdapter(list[ThreadSummary])
 async def list_threads(
     request: Request, services: ServicesDep, principal: PrincipalDep, limit: Limit = 1000, cursor: Cursor = None
 ) -> Response:
-    """List all threads, the newest activity first. `Link` leads to the next page."""
+    """List all threads, the most recent activity first. `Link` leads to the next page."""
     threads = await services.threads.list_threads(principal.tenant, decode_cursor(cursor, limit))
     headers = link_by_time(request, limit, threads, lambda thread: (thread.last_activity, thread.thread_id))
     return JsonReply(_summaries.dump_json([ThreadSummary.of(t) for t in threads]), headers=headers)
@@ -48,7 +48,7 @@ async def get_thread_messages(
     limit: Limit = 200,
     cursor: Cursor = None,
 ) -> Response:
-    """List the messages of a thread in the order in which they were accepted and run."""
+    """List the messages of a thread in the order in which the server accepts and runs them."""
     after = decode_cursor(cursor, limit).cursor
     thread = await services.threads.get_thread(principal.tenant, thread_id)
     messages = await services.threads.list_messages(
@@ -73,6 +73,6 @@ async def get_thread_messages(
 )
 @needs(AccessScope.READ)
 async def get_thread(services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep) -> Response:
-    """Return the times of a thread and the count of its messages by state."""
+    """Return the times of a thread, and its messages counted by state."""
     thread = await services.threads.get_thread(principal.tenant, thread_id)
     return JsonReply(ThreadDetails.of(thread).model_dump_json())

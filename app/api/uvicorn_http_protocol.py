@@ -1,8 +1,8 @@
-"""HTTP/1.1 on a connection: uvicorn's protocol, with limits that hold before anybody knows who is asking.
+"""uvicorn's HTTP/1.1 protocol, with limits that apply before the caller is authorized.
 
-uvicorn limits neither the size of a request's head nor the time that a request may take to arrive. It does not answer a
-request that asks for a protocol other than WebSocket, and clients may lose its answers to invalid requests.
-`docs/adr/0030` says which of its settings are used.
+uvicorn does not limit the size of a request's head or the time that a request takes to arrive. It does not answer a
+request to upgrade to a protocol other than WebSocket. Clients may lose its answers to invalid requests. `docs/adr/0030`
+lists the settings of uvicorn that are used.
 """
 
 import asyncio
@@ -24,36 +24,36 @@ from .uvicorn_protocol import EXTENSION
 logger = logging.getLogger(__name__)
 
 SMALL_HEAD_BYTES = 4 * MAX_HEADERS
-"""A head of this size cannot have more than MAX_HEADERS headers, so they need not be counted."""
+"""A head of this size cannot have more than MAX_HEADERS headers, so its headers are not counted."""
 
 MAX_PIPELINED = 32
-"""Requests that may wait on one connection for the request before them."""
+"""Maximum number of requests of one connection that wait for an earlier request."""
 
 MIN_BODY_BYTES_PER_SECOND = 1024
-"""A body that is slower on average is refused, after the time that every body is given."""
+"""A body that is slower on average is refused. Every body has at least the time `Wait.BODY`."""
 
 MAX_DISCARDED_BYTES = 1024 * 1024
-"""How much of a body may follow its answer before the connection is closed."""
+"""Maximum bytes of a body that are discarded after its answer. The connection is closed after that."""
 
 LINGER_SECONDS = 30.0
 MAX_LINGERED_BYTES = 64 * 1024 * 1024
-"""How long, and how much, the client may go on sending after we closed our half."""
+"""How long, and how many bytes, a client may send after the server has closed its half of the connection."""
 
 HEALTH = b"/health"
-"""Beginning of paths that are answered above the limit of connections too: a full process is not a broken one."""
+"""Beginning of the paths that are also answered above the limit of connections, since a full process is healthy."""
 
 SLASH = ord("/")
 
 BETWEEN, HEAD, BODY = range(3)
-"""How far the parser is. They are numbers, since a member of an enumeration costs ten times as much to look up."""
+"""Stages of the parser. They are numbers, since reading a member of an enumeration takes ten times as long."""
 
 AWAITS_HEAD, AWAITS_BODY, AWAITS_REQUEST = Wait.HEAD, Wait.BODY, Wait.NEXT_REQUEST
 
 
 class ConnectedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which shows the connection to the application and limits what comes over it."""
+    """uvicorn's protocol. It passes the connection to the application and limits what clients send."""
 
-    # Slots, since attributes beyond the thirtieth would cost each connection two kilobytes.
+    # Slots, since more than 30 attributes would cost each connection two kilobytes.
     __slots__ = (
         "_body_bytes",
         "_body_deadline",
@@ -77,7 +77,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.limit_concurrency = None  # `Connections` does what uvicorn would do with it
+        self.limit_concurrency = None  # `Connections` replaces uvicorn's limit
         self._connections = connections_of(self)
         self.wait: Wait | None = None
         self._stage = BETWEEN
@@ -98,7 +98,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self.write = transport.write  # called by the cycle of a request, with bytes of its response
+        self.write = transport.write  # the cycle of a request writes its response with it
         self._surplus = not self._connections.admit(self, len(self.connections))
         self._connections.expect(self, Wait.FIRST_BYTE)
 
@@ -132,18 +132,18 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         return self.transport.get_write_buffer_size()
 
     def overdue(self, wait: Wait) -> None:
-        """End a connection that was waited for too long, or wait for it again."""
+        """End a connection that missed the deadline for `wait`, or set a new deadline."""
         if wait is AWAITS_REQUEST:
             self.close()
         elif wait is AWAITS_BODY:
             self._check_body()
         elif wait is AWAITS_HEAD and not self._is_answered():
-            self._connections.expect(self, AWAITS_HEAD)  # the requests before it are answered first
+            self._connections.expect(self, AWAITS_HEAD)  # earlier requests are answered first
         else:
-            self.transport.abort()  # without an answer: nobody knows what was to be asked
+            self.transport.abort()  # no request is known, so there is no answer
 
     def _check_body(self) -> None:
-        """Wait on for a body that is fast enough or that the application does not take. Refuse any other."""
+        """Refuse a body that is too slow. Wait longer if it is fast enough or if the application has paused reading."""
         now = self.loop.time()
         deadline = self._body_deadline + self._body_bytes / MIN_BODY_BYTES_PER_SECOND
         if self.flow.read_paused:
@@ -161,7 +161,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         return self._linger_until is not None or self.transport.is_closing()
 
     def close(self) -> None:
-        """Close the connection after what was written. Wait for the end of a request that is still being sent."""
+        """Close the connection after the written data. If a request is still arriving, wait for its end."""
         if self._stage == BETWEEN:
             self._close_at_once()
         else:
@@ -173,9 +173,9 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _linger(self) -> None:
-        """Close our half, then discard what the client sends until it closes its own half.
+        """Close our half of the connection. Discard what the client sends until it closes its half.
 
-        The kernel resets a connection that is closed with unread data, and the client then loses the answer.
+        If a connection is closed with unread data, the kernel resets it, and the client loses the answer.
         """
         if self.is_closing():
             return
@@ -222,34 +222,34 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
             self._refuse(refused)
 
     def _is_answered(self) -> bool:
-        """Return whether the newest request that reached the application has its whole answer."""
-        cycle = cast(RequestResponseCycle | None, self.cycle)  # None until the first request
+        """Return whether the newest request that reached the application has been answered completely."""
+        cycle = cast(RequestResponseCycle | None, self.cycle)  # None before the first request
         return cycle is None or cycle.response_complete
 
     def _upgrade(self, rest: bytes) -> None:
-        """Serve the WebSocket that is asked for, or parse the request as if it asked for nothing.
+        """Open the requested WebSocket. Parse a request for another upgrade again, without its upgrade headers.
 
-        Raises HttpParserError, Refused.
+        `rest` has the bytes after the head. Raises HttpParserError, Refused.
         """
         while not self._should_upgrade():
-            # A fresh parser takes the request, since a parser skips the body of a request that asks for an upgrade.
+            # Use a new parser, since a parser skips the body of a request that asks for an upgrade.
             data = request_heads.without_upgrade(self.parser, self.url, self.headers) + rest
             self._other_upgrade = False
             self.parser = httptools.HttpRequestParser(self)
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
             try:
                 self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:  # of the next request
+            except httptools.HttpParserUpgrade as upgrade:  # raised for the next request
                 rest = data[upgrade.args[0] :]
             else:
                 return
         if not self._is_answered():
-            raise Refused(400, "bad_request", "Open a WebSocket on a connection without other requests.")
+            raise Refused(400, "bad_request", "Open the WebSocket on a connection without other requests.")
         self._connections.drop(self)
         self.handle_websocket_upgrade()
 
     def _await_head(self, *, began_before: bool) -> None:
-        """Wait for the rest of a head. Raises Refused."""
+        """Set the deadline for the rest of a head. Raises Refused if the head is too large."""
         self._unfinished_bytes = self._unfinished_bytes + self._chunk_bytes if began_before else 0
         if self._unfinished_bytes > MAX_HEAD_BYTES:
             raise request_heads.head_too_large()
@@ -257,7 +257,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
             self._connections.expect(self, AWAITS_HEAD)
 
     def _await_body(self, bytes_before: int) -> None:
-        """Wait for the rest of a body. Raises Refused."""
+        """Set the deadline for the rest of a body. Raises Refused if the bytes around its data are too many."""
         if self.wait is not AWAITS_BODY:
             self._overhead_bytes = self._discarded_bytes = 0
             self._body_deadline = self.loop.time() + SECONDS[Wait.BODY]
@@ -270,10 +270,10 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
             if self._discarded_bytes > MAX_DISCARDED_BYTES:
                 self.close()
 
-    # Refusals ahead of the application
+    # Refusals before the application is called
 
     def _refuse(self, refused: Refused) -> None:
-        """Answer what was received last with a refusal, after the answers to the requests before it."""
+        """Refuse the request that was received last, after the answers to earlier requests."""
         logger.debug("Refused a request: status=%d, reason=%s", refused.response.status_code, refused)
         let_page_read(refused.response, cast(Scope | None, self.scope), self.allowed_origins)
         self.headers = []
@@ -315,14 +315,14 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
 
     @override
     def on_url(self, url: bytes) -> None:
-        """Collect the target of the request. Raises Refused when it is too long."""
+        """Collect the target of the request. Raises Refused if the target is too long."""
         self.url += url
         if len(self.url) > MAX_TARGET_BYTES:
             raise request_heads.target_too_long(MAX_TARGET_BYTES)
 
     @override
     def on_headers_complete(self) -> None:
-        """Check the head, then hand the request to the application. Raises Refused."""
+        """Check the head, then pass the request to the application. Raises Refused."""
         self._stage = BODY
         if (
             self._chunk_bytes > SMALL_HEAD_BYTES
@@ -336,24 +336,24 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
             if self._should_upgrade():
                 super().on_headers_complete()
             else:
-                self._other_upgrade = True  # it is parsed once more, without
+                self._other_upgrade = True  # `_upgrade` parses the request again
             return
         super().on_headers_complete()
         self._has_cycle = True
-        self.headers = []  # trailers would be headers that nobody has checked
+        self.headers = []  # later trailers would be unchecked headers
         self.cycle.transport = cast(asyncio.Transport, self)
         if self._surplus:
             self.cycle.keep_alive = False
 
     def _check_head(self) -> None:
-        """Raise Refused when the head is too large or asks for more than there is."""
+        """Raise Refused if the head is invalid or too large, or if there are too many connections or requests."""
         request_heads.check_size(self.url, self.headers)
         if self.url[0] != SLASH:
             self.url = request_heads.origin_form(self.parser.get_method(), self.url, self.headers)
         if self._surplus and not self.url.startswith(HEALTH):
             raise request_heads.too_many_connections()
         if len(self.pipeline) >= MAX_PIPELINED:
-            raise Refused(429, "too_many_requests", f"{MAX_PIPELINED} requests wait on this connection already.")
+            raise Refused(429, "too_many_requests", f"{MAX_PIPELINED} requests already wait on this connection.")
 
     @override
     def on_body(self, body: bytes) -> None:
@@ -370,7 +370,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
 
     @override
     def on_response_complete(self) -> None:
-        """Begin the next request, or let `Connections` wait for it instead of a timer of uvicorn."""
+        """Start the next request, or set its deadline. `Connections` replaces uvicorn's timer."""
         self.server_state.total_requests += 1
         if self.is_closing():
             return
@@ -384,7 +384,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
 
     @override
     def _should_upgrade(self) -> bool:
-        """Return whether a request that wants an upgrade opens a WebSocket. Raises Refused."""
+        """Return whether a request for an upgrade opens a WebSocket. Raises Refused."""
         if self.parser.get_method() != b"GET" or not self._should_upgrade_to_ws():
             return False
         if not any(name == b"upgrade" and value.strip().lower() == b"websocket" for name, value in self.headers):
@@ -394,5 +394,5 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
 
 
 def protocol_for(allowed_origins: Collection[str]) -> type[ConnectedHttpProtocol]:
-    """Return the protocol of a server whose refusals can be read by pages of these origins."""
+    """Return a protocol class whose refusals can be read by pages of these origins."""
     return type("HttpProtocol", (ConnectedHttpProtocol,), {"__slots__": (), "allowed_origins": tuple(allowed_origins)})

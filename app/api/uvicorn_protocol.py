@@ -1,4 +1,4 @@
-"""Extensions of ASGI that an application may ask for, and uvicorn's WebSocket protocol with limits."""
+"""ASGI extensions for the application, and uvicorn's WebSocket protocol with limits."""
 
 import logging
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 EXTENSION = "agent_queue.connection"
 
 HEAD_EXTENSION = "agent_queue.head"
-"""A key in the scope of a HEAD request, which is answered as a GET whose body is not sent."""
+"""A key in the scope's extensions of a HEAD request. The request is answered like a GET, without the body."""
 
 SERVICE_RESTART = 1012
 """The code with which a stopping server closes a WebSocket, from the registry of RFC 6455."""
@@ -24,30 +24,30 @@ SERVICE_RESTART = 1012
 BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 CLOSE_SECONDS = 5.0
-"""How long the client of a closed WebSocket may take to read the rest."""
+"""How long the client of a closed WebSocket may take to read the unsent bytes."""
 
 MAX_FRAGMENTS = 1024
-"""Limit of the frames of one message. Without it, empty frames would be kept without end."""
+"""Maximum number of frames of one message. Without this limit, empty frames could fill the memory."""
 
 
 class Connection(Protocol):
-    """The connection of a request: a part of asyncio's transport."""
+    """The connection of a request: the methods of asyncio's transport that the application uses."""
 
     def get_write_buffer_size(self) -> int:
-        """Return how many bytes were given to it and are not yet sent."""
+        """Return how many written bytes are not yet sent."""
 
     def abort(self) -> None:
-        """Close the connection at once, and drop what is not yet sent."""
+        """Close the connection at once, and drop bytes that are not yet sent."""
 
 
 class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's protocol, which shows the connection to the application and closes without waiting for slow readers.
+    """uvicorn's protocol. It passes the connection to the application, and closes it without waiting for slow readers.
 
-    uvicorn's own protocol sends no close frame to a client that does not read, and keeps its connection as long as the
-    client likes.
+    uvicorn's own protocol sends no close frame to a client that does not read, and keeps such a connection open without
+    limit.
     """
 
-    __slots__ = ("_failed",)  # attributes beyond the thirtieth would cost each connection two kilobytes
+    __slots__ = ("_failed",)  # more than 30 attributes would cost each connection two kilobytes
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -63,7 +63,7 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
         if message["type"] != "websocket.close":
             await super().send(message)
             if self.initial_response is not None and self.close_sent:
-                self.handshake_complete = True  # by a refusal; uvicorn would log an error
+                self.handshake_complete = True  # a refusal completes it; uvicorn would log an error
             return
         self.writable.set()
         await super().send(message)
@@ -73,7 +73,7 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        """Handle the frames in these bytes: those before an invalid one too."""
+        """Handle the frames in these bytes, including valid frames before an invalid frame."""
         if self._failed:
             return
         self.conn.receive_data(data)
@@ -97,7 +97,7 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
 
     @override
     def send_receive_event_to_app(self) -> None:
-        """Hand a message to the application. Text that is not UTF-8 ends the connection without a traceback."""
+        """Pass a message to the application. Text that is not UTF-8 closes the connection without a traceback."""
         if self._failed:
             return
         if self.curr_msg_data_type == "text":
@@ -119,10 +119,10 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
 
     @override
     def handle_parser_exception(self) -> None:
-        """Close after an invalid frame. The client is given time to read the reason."""
+        """Close the connection after an invalid frame. The client gets CLOSE_SECONDS to read the reason."""
         self._failed = True
         self.stop_keepalive()
-        if self.conn.close_sent is None:  # frames ahead of the handshake's answer
+        if self.conn.close_sent is None:  # frames before the handshake's answer
             self.transport.abort()
             return
         code, reason = self.conn.close_sent.code, self.conn.close_sent.reason
@@ -132,7 +132,7 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.write(b"".join(self.conn.data_to_send()))
             if self.transport.can_write_eof():
                 self.transport.write_eof()
-            self.transport.resume_reading()  # and discard, since a socket closed with unread data is reset
+            self.transport.resume_reading()  # discard the data: a socket closed with unread data is reset
         self.close_sent = True
         self.read_paused = False
         self.writable.set()
@@ -147,7 +147,7 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
 
     @override
     def shutdown(self) -> None:
-        """Have the application answer what it has taken and then close. uvicorn waits for it, within its limit."""
+        """Have the application answer the frames that it has taken, then close. uvicorn limits how long it waits."""
         if self.handshake_complete and not self.close_sent:
             self.queue.put_nowait({"type": "websocket.disconnect", "code": SERVICE_RESTART})
         else:
@@ -155,6 +155,6 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 def connection_of(scope: Scope) -> Connection | None:
-    """Return the connection of a request; None under a server that does not show it."""
+    """Return the connection of a request, None if the server does not provide it."""
     connection: Connection | None = scope.get("extensions", {}).get(EXTENSION)
     return connection

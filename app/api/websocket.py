@@ -1,4 +1,4 @@
-"""WebSocket `/ws`: the events of many messages over one connection. Its frames are in `app.api.websocket_frames`."""
+"""The WebSocket `/ws`: the events of many messages over one connection. `app.api.websocket_frames` has its frames."""
 
 import asyncio
 import logging
@@ -51,20 +51,20 @@ from .websocket_frames import (
 logger = logging.getLogger(__name__)
 
 MAX_SUBSCRIPTIONS = 1_000
-"""Limit of the subscriptions of one connection."""
+"""Maximum number of subscriptions of one connection."""
 
 MAX_REQUESTS = 100
-"""Limit of the frames of one connection that wait for their turn."""
+"""Maximum number of frames of one connection that wait to be carried out."""
 
 FRAMES_PER_TURN = 64
-"""How many events of one message are sent before other tasks have a turn."""
+"""Number of events of one message that are sent before other tasks can run."""
 
 DRAIN_SECONDS = 1.0
 """How long a closing connection waits for events that are being sent."""
 
 
 class Ending(NamedTuple):
-    """How a connection ends. A `code` of None means that the client has gone."""
+    """The end of a connection. `code` is the WebSocket's close code, None if the client has disconnected."""
 
     code: int | None
     reason: str = ""
@@ -72,13 +72,13 @@ class Ending(NamedTuple):
 
 GONE = Ending(None)
 RESTART = Ending(SERVICE_RESTART, "The server restarts. Reconnect in one to three seconds and subscribe again.")
-TOO_SLOW = Ending(1013, "Nothing was read for too long. Reconnect and subscribe after the last event.")
-BINARY = Ending(1003, "Frames are JSON text.")
+TOO_SLOW = Ending(1013, "The client read nothing for too long. Reconnect and subscribe after the last event.")
+BINARY = Ending(1003, "Frames must be JSON text.")
 
 
 @needs(AccessScope.READ)
 async def serve_websocket(websocket: WebSocket) -> None:
-    """Serve a connection that the stages have let in."""
+    """Accept a connection and serve it until it ends."""
     await websocket.accept()
     await Session(websocket, services_of(websocket)).run()
 
@@ -87,7 +87,7 @@ routes = [WebSocketRoute("/ws", serve_websocket)]
 
 
 class Session:
-    """One connection: its subscriptions, and its requests, which are carried out one by one in their order."""
+    """One connection: its subscriptions, and its requests. The requests are carried out one by one in their order."""
 
     def __init__(self, websocket: WebSocket, services: Services) -> None:
         self._websocket = websocket
@@ -101,7 +101,7 @@ class Session:
         self._ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
-        """Serve the connection until one side ends it. Requests that were taken before are still carried out."""
+        """Serve the connection until one side ends it. Requests that were received before are still carried out."""
         reading = asyncio.create_task(self._read(), name="websocket reader")
         working = asyncio.create_task(self._work(), name="websocket requests")
         try:
@@ -121,7 +121,7 @@ class Session:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _end(self, ending: Ending) -> None:
-        """Have the connection end for this reason, unless it has another one already."""
+        """Set how the connection ends, unless this is already set."""
         if not self._ending.done():
             self._ending.set_result(ending)
 
@@ -131,7 +131,7 @@ class Session:
         async with self._send_lock:
             try:
                 await self._websocket.close(ending.code, ending.reason)
-            except (WebSocketDisconnect, RuntimeError):  # it is closed already, by the client or by uvicorn
+            except (WebSocketDisconnect, RuntimeError):  # the client or uvicorn has closed it
                 return
 
     # Received frames
@@ -146,7 +146,7 @@ class Session:
             if text is None:
                 return BINARY
             if len(text) > limit or (4 * len(text) > limit and len(text.encode()) > limit):
-                return Ending(1009, f"A frame may have {limit} bytes.")
+                return Ending(1009, f"A frame may have at most {limit} bytes.")
             await self._take(text)
 
     async def _take(self, text: str) -> None:
@@ -163,7 +163,7 @@ class Session:
             self._requests.put_nowait(request)
         except asyncio.QueueFull:
             full = HTTPException(
-                429, f"{MAX_REQUESTS} frames wait for their turn already. Wait for answers, then send."
+                429, f"{MAX_REQUESTS} frames already wait to be carried out. Wait for answers before you send more."
             )
             await self._write(error_text(response_to(full), request_id=request.request_id))
 
@@ -172,7 +172,7 @@ class Session:
             await self._carry_out(request)
 
     async def _carry_out(self, request: Request) -> None:
-        """Pass a frame through the stages of every call to the method that serves it. Send its error, if any."""
+        """Pass a frame through the stages of a call, then serve it. Send the error if there is one."""
 
         async def serve(scope: Scope, _receive: Receive, _send: Send) -> None:
             await self._serve(request, scope[PRINCIPAL].tenant)
@@ -221,7 +221,7 @@ class Session:
     async def _subscribe(self, request: Subscribe, tenant: str) -> None:
         message_id = request.message_id
         if message_id in self._tails:
-            raise Conflict(f"This connection has a subscription to message {message_id!r} already.")
+            raise Conflict(f"This connection already has a subscription to message {message_id!r}.")
         self._refuse_too_many()
         after = await resume_point(self._services, tenant, message_id, None, str(request.after))
         await self._answer(Subscribed(request_id=request.request_id, message_id=message_id, after=request.after))
@@ -255,7 +255,9 @@ class Session:
     def _refuse_too_many(self) -> None:
         if len(self._tails) >= MAX_SUBSCRIPTIONS:
             raise HTTPException(
-                429, f"This connection has {MAX_SUBSCRIPTIONS} subscriptions already. Open another one, or end some."
+                429,
+                f"This connection already has {MAX_SUBSCRIPTIONS} subscriptions. Open another connection, or "
+                "unsubscribe.",
             )
 
     # Sent frames
@@ -266,7 +268,7 @@ class Session:
         )
 
     async def _tail(self, tenant: str, message_id: str, after: int) -> None:
-        """Send the events of a message. Then tell that they are over, or why they broke off."""
+        """Send the events of a message. Then send `ended`, or the error that ended the subscription early."""
         try:
             if await self._send_events(tenant, message_id, after):
                 await self._answer(Ended(message_id=message_id))
@@ -275,13 +277,13 @@ class Session:
         except Exception as error:
             response = response_to(error)
             if response.status_code == 500:
-                logger.exception("A subscription broke off: id=%s", message_id)
+                logger.exception("A subscription failed: id=%s", message_id)
             await self._write(error_text(response, message_id=message_id))
         finally:
             self._tails.pop(message_id, None)
 
     async def _send_events(self, tenant: str, message_id: str, after: int) -> bool:
-        """Send the events. Return False if this process stops before the last one."""
+        """Send the events after `after`. Return False if this process stops before the terminal event."""
         settings = self._services.settings
         sent = 0
         tail = self._services.streams.tail(tenant, message_id, after=after, idle_seconds=settings.keepalive_seconds)
@@ -306,7 +308,7 @@ class Session:
         await self._write(answer.model_dump_json())
 
     async def _write(self, text: str) -> None:
-        """Send a frame when earlier frames are sent. Wait for a slow client; disconnect one that reads nothing."""
+        """Send a frame after all earlier frames. Wait for a slow client; disconnect a client that reads nothing."""
         message: Message = {"type": "websocket.send", "text": text}
         async with self._send_lock:
             if self._send_failed:
@@ -317,6 +319,6 @@ class Session:
                 logger.warning("A WebSocket read nothing for too long and was closed")
                 self._send_failed = True
                 self._end(TOO_SLOW)
-            except (WebSocketDisconnect, RuntimeError):  # closed, by the client or by uvicorn
+            except (WebSocketDisconnect, RuntimeError):  # the client or uvicorn has closed it
                 self._send_failed = True
                 self._end(GONE)

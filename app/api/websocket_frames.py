@@ -1,6 +1,6 @@
-"""The frames of a WebSocket: one JSON object in each text frame. The connection is in `app.api.websocket`.
+"""The frames of the WebSocket: one JSON object in each text frame. `app.api.websocket` serves the connection.
 
-`docs/reference/websocket.md` describes them to clients. `make docs` makes its JSON Schema from these models.
+`docs/reference/websocket.md` describes the frames to clients. `make docs` makes their JSON Schema from these models.
 """
 
 import json
@@ -33,10 +33,10 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=MAX_KEY_LENGTH,
         pattern="^[!-~]+$",
-        description="Names the message, so that it is stored only once, however often it is sent within a day.",
+        description="Identifies the request. It is carried out only once, even if it is sent again within a day.",
     ),
 ]
-MessageId = Annotated[str, Field(strict=True, description="The message's id, as `accepted` gave it.")]
+MessageId = Annotated[str, Field(strict=True, description="The message's id, from `accepted`.")]
 
 
 def _example(**fields: Any) -> ConfigDict:
@@ -45,7 +45,7 @@ def _example(**fields: Any) -> ConfigDict:
 
 @needs(AccessScope.SUBMIT)
 class Submit(MessageCreate):
-    """Put a message into the queue. The answer is `accepted`, then its events."""
+    """Put a message into the queue. The answer is `accepted`, then the message's events follow."""
 
     model_config = _example(
         type="submit", request_id="1", message="What is the capital of France?", priority="normal", thread_id=THREAD_ID
@@ -54,7 +54,7 @@ class Submit(MessageCreate):
     type: Literal["submit"]
     request_id: RequestId | None = None
     idempotency_key: IdempotencyKey | None = None
-    subscribe: StrictBool = Field(default=True, description="Send the events of the message as well.")
+    subscribe: StrictBool = Field(default=True, description="Also send the events of the message.")
 
 
 @needs(AccessScope.READ)
@@ -73,7 +73,7 @@ class Subscribe(BaseModel):
 
 @needs(AccessScope.READ)
 class Unsubscribe(BaseModel):
-    """Send no more events of a message, which goes on. The answer is `unsubscribed`."""
+    """Send no more events of a message. The message itself goes on. The answer is `unsubscribed`."""
 
     model_config = _example(type="unsubscribe", request_id="3", message_id=MESSAGE_ID)
 
@@ -110,7 +110,7 @@ class Resume(MessageAnswer):
 
 @public
 class Ping(BaseModel):
-    """Ask for a `pong`, which comes ahead of the answers to earlier requests."""
+    """Ask for a `pong`, which is sent before the answers to earlier requests."""
 
     model_config = _example(type="ping", request_id="6")
 
@@ -134,8 +134,8 @@ class Accepted(MessageAccepted):
 
     type: Literal["accepted"] = "accepted"
     request_id: RequestId | None
-    replayed: bool = Field(description="An earlier request with the same key had stored it.")
-    subscribed: bool = Field(description="Its events follow.")
+    replayed: bool = Field(description="An earlier request with the same key stored the message.")
+    subscribed: bool = Field(description="The message's events follow.")
 
 
 class Subscribed(_Answer):
@@ -162,7 +162,7 @@ class Cancelled(_Answer):
 
 
 class Cancelling(_Answer):
-    """The message is being stopped and will end as cancelled; its event `cancelled` tells when."""
+    """The message is being stopped and will end as cancelled. Its event `cancelled` reports the end."""
 
     type: Literal["cancelling"] = "cancelling"
     message_id: str
@@ -176,7 +176,7 @@ class Resumed(_Answer):
     message_id: str
     state: MessageState
     thread_id: str | None
-    replayed: bool = Field(description="An earlier request with the same key had given the answer.")
+    replayed: bool = Field(description="An earlier request with the same key gave the answer.")
 
 
 class Pong(_Answer):
@@ -186,7 +186,7 @@ class Pong(_Answer):
 
 
 class Event(BaseModel):
-    """An event of a message, as in its stream of server-sent events. `id` is null if the log does not keep it."""
+    """An event of a message, as in its stream of server-sent events. `id` is null if the log does not store it."""
 
     model_config = _OURS
 
@@ -198,7 +198,7 @@ class Event(BaseModel):
 
 
 class Ended(BaseModel):
-    """All events of this message were sent; the subscription is over."""
+    """All events of this message were sent. The subscription has ended."""
 
     model_config = _OURS
 
@@ -207,7 +207,7 @@ class Ended(BaseModel):
 
 
 class Error(_Answer):
-    """A frame was not carried out; or, with a `message_id`, the subscription to this message broke off."""
+    """A frame was not carried out. With a `message_id`: the subscription to this message ended early."""
 
     type: Literal["error"] = "error"
     message_id: str | None
@@ -238,7 +238,7 @@ def parse(text: str) -> Request:
 
 
 def request_id_of(text: str) -> str | None:
-    """Return the id of a frame that could not be parsed; None if it has no usable one."""
+    """Return the id of a frame that could not be parsed, None if it has no valid id."""
     try:
         return _request_id.validate_python(from_json(text)["request_id"])
     except (ValueError, TypeError, LookupError):
@@ -246,7 +246,7 @@ def request_id_of(text: str) -> str | None:
 
 
 def malformed(error: ValidationError) -> Response:
-    """Return the errors of `parse` as the problem that HTTP would answer. Field names leave out the kind of frame."""
+    """Return the errors of `parse` as the problem that HTTP would return. Field names leave out the frame's type."""
     found: list[dict[str, Any]] = []
     model = None
     for each in error.errors(include_url=False, include_input=False):
@@ -261,13 +261,13 @@ def malformed(error: ValidationError) -> Response:
 
 
 def event_text(message_id: str, number: int | None, event: str, data: str) -> str:
-    """Return an `Event` with data that are JSON already, so that no event is encoded for each reader."""
+    """Return an `Event` as JSON. `data` is already JSON, so that no event is encoded for each reader."""
     shown = "null" if number is None else number
     return f'{{"type":"event","message_id":{json.dumps(message_id)},"id":{shown},"event":"{event}","data":{data}}}'
 
 
 def error_text(problem: Response, *, request_id: str | None = None, message_id: str | None = None) -> str:
-    """Return an `Error` with the body of a problem."""
+    """Return an `Error` as JSON, with the body of a problem."""
     ids = f'"request_id":{json.dumps(request_id)},"message_id":{json.dumps(message_id)}'
     return f'{{"type":"error",{ids},"problem":{bytes(problem.body).decode().rstrip()}}}'
 

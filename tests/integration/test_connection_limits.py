@@ -266,7 +266,7 @@ async def test_the_newest_is_refused_when_all_connections_are_in_use(
             check_problem(await late.response(), 503, "too_many_connections")
     await until(lambda: open_connections(few) == 0, "the connections are closed")
     assert (await wire.request(few.url, "GET", "/queue")).status == 200
-    (warning,) = [record for record in caplog.records if "connections are taken" in record.getMessage()]
+    (warning,) = [record for record in caplog.records if "connections are in use" in record.getMessage()]
     assert "refused=" in warning.getMessage()
 
 

@@ -58,8 +58,8 @@ async def test_what_is_wrong_with_a_body_is_told_in_its_own_words(quiet: LiveSer
 async def test_the_entries_of_errors_do_not_repeat_the_field(quiet: LiveServer) -> None:
     response = await quiet.client.get("/messages", params={"cursor": "x"})
     problem = check_problem(response, 422, "invalid_request", "cursor")
-    assert problem["errors"] == [{"field": "cursor", "detail": "expected one from a Link header of this server"}]
-    assert problem["detail"] == "cursor: expected one from a Link header of this server"
+    assert problem["errors"] == [{"field": "cursor", "detail": "expected a cursor from a Link header of this server"}]
+    assert problem["detail"] == "cursor: expected a cursor from a Link header of this server"
 
 
 async def test_a_query_parameter_is_named_as_it_was_sent(quiet: LiveServer) -> None:
@@ -91,7 +91,7 @@ async def test_an_unknown_path_is_told_where_the_known_ones_are(quiet: LiveServe
 
 async def test_a_wrong_method_is_told_with_the_right_ones(quiet: LiveServer) -> None:
     problem = check_problem(await quiet.client.put("/queue"), 405, "method_not_allowed")
-    assert problem["detail"] == "This path does not take PUT. It takes GET, HEAD, OPTIONS."
+    assert problem["detail"] == "This path does not support PUT. It supports GET, HEAD, OPTIONS."
 
 
 def test_deleting_a_message_that_asks_names_what_cancels_it() -> None:

@@ -13,7 +13,7 @@ TAIL = "Each message is at the tail of its thread."
 
 
 class DeadLetter(BaseModel):
-    """A message that has failed for good, with the reason in one sentence and each failed attempt."""
+    """A message that failed for good, with the reason in one sentence and each failed attempt."""
 
     model_config = example(
         message_id=MESSAGE_ID,
@@ -81,7 +81,7 @@ def reason_of(message: Message) -> str:
         case "worker_lost":
             return f"Its workers were lost {message.crashes} times."
         case "interrupt_expired":
-            return "It waited for an answer of a human, which did not come in time."
+            return "No human answered its question in time."
     if message.attempt <= 1:
         return "It failed in its first attempt and was not tried again."
     return f"The last of its {message.attempt} attempts failed."
@@ -94,7 +94,7 @@ class DeadLetterList(BaseModel):
 
 
 class DeadLetterGroups(BaseModel):
-    """Dead letters by the kind of their failure, the most recent kind first."""
+    """Dead letters grouped by the kind of their failure, the most recent kind first."""
 
     model_config = example(
         groups=[
@@ -113,7 +113,7 @@ class DeadLetterGroups(BaseModel):
 
 
 class MessageRequeued(MessageAccepted):
-    """The message is queued again, as if it were accepted now."""
+    """The message is queued again, like a new message."""
 
     model_config = example(
         **ACCEPTED_EXAMPLE,
@@ -138,7 +138,7 @@ class MessagesRequeued(BaseModel):
 
 
 class MessagesPurged(BaseModel):
-    """The messages that are deleted, together with the parts of the agents' memory that only they needed."""
+    """The messages that are deleted, together with the agents' memory that was kept only for them."""
 
     model_config = example(purged=[MESSAGE_ID])
 

@@ -10,7 +10,7 @@ from .examples import ENDED, MESSAGE_ID, THREAD_ID, example
 
 
 class DeliveryView(DeliveryRecord):
-    """A call of a message's webhook: its event, the state of the delivery, and every try."""
+    """A delivery of a message's webhook: its event, its state, and every try."""
 
     model_config = example(
         id=f"{MESSAGE_ID}.1",
@@ -34,6 +34,6 @@ class DeliveryView(DeliveryRecord):
 
 
 class DeliveryList(BaseModel):
-    """Deliveries. Those of one message are listed oldest first, those of all messages newest first."""
+    """Deliveries. The list of one message has the oldest first, the list of all messages the newest first."""
 
     deliveries: list[DeliveryView]

@@ -1,6 +1,6 @@
 """The events of a message in the API's description: a union with the discriminator `type`.
 
-The server sends stored events as they are and makes none of these objects. They are for the description and for the
+The server sends stored events unchanged and creates none of these objects. The models serve the description, and the
 clients that are generated from it. `tests/integration/test_generated_clients.py` compares real events with them.
 """
 
@@ -14,13 +14,13 @@ from ...policy.wait_estimate import WaitingReason
 from .examples import ENDED, MESSAGE_ID, STARTED, example
 from .messages import EVENT_ATTEMPT, NotBefore, Position, Question
 
-DISCARD_FROM = "Forget the events from this id on, up to this one."
+DISCARD_FROM = "Drop the earlier events from this id on."
 
 # Data of the events
 
 
 class WaitingData(BaseModel):
-    """The message is queued. Sent first, and again when its position or its reason changes."""
+    """The message is queued. Sent first, and again when its position or its reason to wait changes."""
 
     model_config = example(
         state="queued",
@@ -40,7 +40,7 @@ class WaitingData(BaseModel):
 
 
 class ResetData(BaseModel):
-    """The log no longer has the events after the reader's. `text` is the answer; the terminal event follows."""
+    """The log no longer has the events after the reader's. `text` is the answer. The terminal event follows."""
 
     state: MessageState
     text: str
@@ -55,19 +55,19 @@ class ProcessingData(BaseModel):
 
 class _Piece(BaseModel):
     index: int
-    message: str | None = Field(None, description="The message in the agent's memory that it belongs to, if known.")
-    node: str | None = Field(None, description="The node of the graph that made it, if known.")
+    message: str | None = Field(None, description="The id of its message in the agent's memory, if known.")
+    node: str | None = Field(None, description="The graph's node that made it, if known.")
 
 
 class TextChunk(_Piece):
-    """Text of the answer (`content`), or of the model's reasoning if the model shows it."""
+    """Text of the answer (`content`), or text of the model's reasoning if the model provides it."""
 
     type: Literal["content", "reasoning"]
     chunk: str
 
 
 class ToolCall(BaseModel):
-    """A tool that the agent calls."""
+    """A call of a tool by the agent."""
 
     id: str | None
     name: str
@@ -75,7 +75,7 @@ class ToolCall(BaseModel):
 
 
 class ToolCallChunk(_Piece):
-    """A tool is called."""
+    """The agent calls a tool."""
 
     type: Literal["tool_call"]
     chunk: ToolCall
@@ -98,26 +98,26 @@ class ToolResultChunk(_Piece):
 
 
 class CustomChunk(_Piece):
-    """A value that the agent's code has written with `get_stream_writer`."""
+    """A value that the agent's code wrote with `get_stream_writer`."""
 
     type: Literal["custom"]
     chunk: Any
 
 
 class DiscardChunk(_Piece):
-    """The text of a message is not the answer and is taken back. `kept`: the message stays in the conversation."""
+    """Takes back text of a message that is not the answer. `kept`: the message stays in the conversation."""
 
     type: Literal["discard"]
     chunk: str
     kept: bool
-    discard_from: int = Field(description="The id of the event with which that text began.")
+    discard_from: int = Field(description="The id of the first event of the text.")
 
 
 _Pieces: TypeAlias = TextChunk | ToolCallChunk | ToolResultChunk | CustomChunk | DiscardChunk
 
 
 class ChunkData(RootModel[Annotated[_Pieces, Field(discriminator="type")]]):
-    """A piece of the answer. `index` counts from 0 within an attempt."""
+    """A part of the answer. `index` counts from 0 within an attempt."""
 
 
 class RetryData(BaseModel):
@@ -140,7 +140,7 @@ class InterruptedData(BaseModel):
 
 
 class ResumedData(BaseModel):
-    """The answer came, and the message is queued again. The step that asked is run again."""
+    """The human answered, and the message is queued again. The step that asked runs again."""
 
     state: Literal["queued"]
     discard_from: int = Field(description=DISCARD_FROM)
@@ -160,7 +160,7 @@ class DoneData(BaseModel):
 
 
 class ErrorData(BaseModel):
-    """The message has failed; `code` is stable, `error` is for people."""
+    """The message has failed. `code` is stable, `error` is for people."""
 
     state: Literal["failed"]
     error: str
@@ -183,7 +183,7 @@ class _Stored(BaseModel):
 
 
 class _Live(BaseModel):
-    id: None = Field(description="The log does not keep it.")
+    id: None = Field(description="The log does not store this event.")
 
 
 class WaitingEvent(_Live):
@@ -194,7 +194,7 @@ class WaitingEvent(_Live):
 
 
 class ResetEvent(_Live):
-    """Sent in place of events that the log no longer has."""
+    """Sent instead of events that the log no longer has."""
 
     type: Literal["reset"]
     data: ResetData
@@ -208,7 +208,7 @@ class ProcessingEvent(_Stored):
 
 
 class ChunkEvent(_Stored):
-    """A piece of the answer."""
+    """A part of the answer."""
 
     type: Literal["chunk"]
     data: ChunkData
@@ -229,28 +229,28 @@ class InterruptedEvent(_Stored):
 
 
 class ResumedEvent(_Stored):
-    """The human's answer came."""
+    """The human answered."""
 
     type: Literal["resumed"]
     data: ResumedData
 
 
 class DoneEvent(_Stored):
-    """The end: completed."""
+    """The message is completed."""
 
     type: Literal["done"]
     data: DoneData
 
 
 class ErrorEvent(_Stored):
-    """The end: failed."""
+    """The message has failed."""
 
     type: Literal["error"]
     data: ErrorData
 
 
 class CancelledEvent(_Stored):
-    """The end: cancelled."""
+    """The message was cancelled."""
 
     type: Literal["cancelled"]
     data: CancelledData
@@ -270,11 +270,11 @@ _Kinds: TypeAlias = WaitingEvent | ResetEvent | _StoredKinds
 
 
 class StoredEvent(RootModel[Annotated[_StoredKinds, Field(discriminator="type")]]):
-    """One event of a message's log; `data` is what the stream sends."""
+    """An event of a message's log. `data` is what the stream sends."""
 
 
 class StreamEvent(RootModel[Annotated[_Kinds, Field(discriminator="type")]]):
-    """One event of a stream, with its data parsed. `type` is what the stream names `event`."""
+    """An event of a stream, with its data parsed. `type` has the value that the stream calls `event`."""
 
 
 class EventList(BaseModel):
@@ -294,7 +294,7 @@ class EventList(BaseModel):
 
 
 def stream_items() -> dict[str, Any]:
-    """Return the schema of one server-sent event, whose data are JSON as text."""
+    """Return the schema of a server-sent event, whose data is JSON as text."""
     return {"oneOf": [_item(kind) for kind in get_args(_Kinds)]}
 
 

@@ -8,14 +8,17 @@ from .examples import example
 
 
 class Check(BaseModel):
-    """One thing that has to work. `detail` says what is wrong; it is empty when nothing is."""
+    """One thing that must work. `detail` says what is wrong. It is empty if nothing is wrong."""
 
     ok: bool
     detail: str
 
 
 class Health(BaseModel):
-    """`status` is `healthy`, `degraded`, or `starting` while agents load. `agents` are those of this process."""
+    """The health of a process. `status` is `healthy`, `degraded`, or `starting` while agents load.
+
+    `agents` are the agents of this process.
+    """
 
     model_config = example(
         status="healthy",

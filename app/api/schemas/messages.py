@@ -15,24 +15,24 @@ from ...text import rfc3339
 from .examples import ACCEPTED_EXAMPLE, MESSAGE_ID, STATUS_EXAMPLE, THREAD_ID, example
 
 QUEUE_POSITION = (
-    "How many queued messages are taken before this one: exact up to 10,000, an estimate above. Null while the message "
-    "is delayed, and when it is not queued."
+    "How many queued messages are claimed before this message: exact up to 10,000, an estimate above. Null while the "
+    "message is delayed, and when it is not queued."
 )
 
 
 RUN_AT = (
-    "The message is not taken before this time, which comes from `run_at`, `delay_seconds` or the next try. It is kept "
-    "when the message has begun. Null when the message could be taken at once."
+    "The message is not claimed before this time, which `run_at`, `delay_seconds` or a retry sets. It stays after the "
+    "message has begun. Null if the message could be claimed at once."
 )
 
 
-EVENT_ATTEMPT = "The number of the attempt, from 1. It is the same in the run that follows the answer to a question."
+EVENT_ATTEMPT = "The number of the attempt, from 1. The run after the answer to a question has the same number."
 
 
 ATTEMPT = (
-    "The number of the current attempt, or of the last one when the message has ended. While the message is queued, "
-    "how many attempts count so far. An attempt does not count if a stopping worker gave it back, or if it asked a "
-    "human and was answered."
+    "The number of the current attempt, or of the last attempt if the message has ended. While the message is queued: "
+    "how many attempts count so far. An attempt does not count if a stopping worker released it, or if it asked a "
+    "human who answered."
 )
 
 
@@ -43,7 +43,7 @@ NotBefore = Annotated[Moment | None, Field(description=RUN_AT)]
 
 
 class MessageAccepted(BaseModel):
-    """A message as it was stored; with `Prefer: wait=N`, as it is at the time of the reply."""
+    """A message as it was stored. With `Prefer: wait=N`: as it is at the time of the reply."""
 
     model_config = example(**ACCEPTED_EXAMPLE)
 
@@ -74,7 +74,7 @@ class MessageAccepted(BaseModel):
 
     @staticmethod
     def json_of(message: Message, wait_estimate: WaitEstimate = NOTHING) -> bytes:
-        """Return the JSON of `of`, written without the model, which would take 7 % of a submit."""
+        """Return the JSON of `of`. The model is skipped, since it would take 7 % of a submit."""
         position, starts, reason = message.queue_position, wait_estimate.estimated_start_at, wait_estimate.reason
         thread_id = "null" if message.thread_id is None else to_json(message.thread_id).decode()
         start = "null" if starts is None else f'"{rfc3339(starts)}"'
@@ -96,14 +96,14 @@ class BatchAccepted(BaseModel):
 
 
 class Question(BaseModel):
-    """A question of an agent to a human. `value` is any JSON of the agent."""
+    """A question of an agent to a human. `value` is any JSON from the agent."""
 
     id: str
     value: Any
 
 
 class MessageStatus(BaseModel):
-    """The status of a message. `interrupts` are its questions while it waits for a human."""
+    """The status of a message. `interrupts` has its questions while it waits for a human."""
 
     model_config = example(**STATUS_EXAMPLE)
 
@@ -115,7 +115,7 @@ class MessageStatus(BaseModel):
     started_at: Moment | None
     completed_at: Moment | None
     result: str | None
-    output: Any = Field(None, description="The structured response, or what an agent wrote that answered without text.")
+    output: Any = Field(None, description="The structured response, or an agent's result without text.")
     error: str | None
     error_code: str | None
     queue_position: Position
@@ -137,7 +137,7 @@ class MessageStatus(BaseModel):
 
 
 def status_fields(message: Message, wait_estimate: WaitEstimate) -> dict[str, Any]:
-    """Return the fields of `MessageStatus`."""
+    """Return the fields of `MessageStatus` for a message."""
     asks = message.state is MessageState.INTERRUPTED and message.interrupt is not None
     same = (
         "state", "priority", "created_at", "started_at", "completed_at", "result", "error", "error_code",
@@ -198,7 +198,7 @@ class MessageList(BaseModel):
 
 
 class CancelReply(BaseModel):
-    """`cancelled`: the message has ended. `processing`: it is being stopped, and will end as cancelled."""
+    """The state after a cancel. `cancelled`: the message has ended. `processing`: it will end as cancelled."""
 
     model_config = example(message_id=MESSAGE_ID, state="processing", message="The message is being stopped.")
 

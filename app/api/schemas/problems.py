@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 has them."""
+"""Error replies in the format of RFC 9457."""
 
 from pydantic import BaseModel
 
@@ -7,14 +7,14 @@ from .examples import example
 
 
 class ProblemError(BaseModel):
-    """One field that is wrong."""
+    """One wrong field."""
 
     field: str
     detail: str
 
 
 class Problem(BaseModel):
-    """A problem as RFC 9457 defines it. `code` is stable, `detail` says what to do, `state` is the message's state."""
+    """A problem as RFC 9457 defines it. `code` is stable, `detail` is for people, `state` is the message's state."""
 
     model_config = example(
         type="about:blank",

@@ -1,4 +1,4 @@
-"""Replies about the queue as a whole and its workers."""
+"""Replies about the whole queue and its workers."""
 
 from pydantic import BaseModel
 
@@ -18,7 +18,7 @@ RUNNING = {
 
 
 class QueuedMessage(BaseModel):
-    """A message that is queued."""
+    """A queued message."""
 
     id: str
     priority: Priority
@@ -29,7 +29,7 @@ class QueuedMessage(BaseModel):
 
 
 class ProcessingMessage(BaseModel):
-    """A message that is being processed."""
+    """A message that a worker processes."""
 
     id: str
     priority: Priority
@@ -40,7 +40,7 @@ class ProcessingMessage(BaseModel):
 
 
 class QueueState(BaseModel):
-    """The queue at one moment. The lists hold the first `limit` messages; the totals count all."""
+    """The queue at one moment. The lists hold the first `limit` messages. The totals count all messages."""
 
     model_config = example(
         total_queued=1,
@@ -101,7 +101,7 @@ class QueueState(BaseModel):
 
 
 class WorkerList(BaseModel):
-    """Processes that run messages, on all hosts, oldest first. Those without a heartbeat for a lease are left out."""
+    """Processes on all hosts that run messages, oldest first. A process without a heartbeat for a lease is left out."""
 
     model_config = example(
         workers=[
@@ -121,7 +121,7 @@ class WorkerList(BaseModel):
 
 
 class QueuePaused(BaseModel):
-    """Whether the queue is paused. Running messages go on, and new ones are accepted."""
+    """Whether the queue is paused. Even then, running messages go on and new messages are accepted."""
 
     model_config = example(paused=True)
 

@@ -1,4 +1,4 @@
-"""Bodies of requests that select many messages, and the replies to a cancel of many."""
+"""Bodies of requests that select many messages, and the reply to a bulk cancel."""
 
 from typing import Annotated
 
@@ -22,7 +22,7 @@ MessageIds = Annotated[list[Name], Field(min_length=1, max_length=MAX_SELECTED)]
 
 
 class DeadLetterFilter(BaseModel):
-    """Dead letters that match all given fields; all dead letters if none is given."""
+    """Matches dead letters that have all given values. Without values it matches all dead letters."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,12 +33,12 @@ class DeadLetterFilter(BaseModel):
     fingerprint: Name | None = None
 
     def chosen(self) -> MessageFilter:
-        """Return the filter of the queue."""
+        """Return the filter for the queue manager."""
         return MessageFilter(**dict(self))
 
 
 class DeadLetterSelection(BaseModel):
-    """Dead letters by their ids, or by a filter and the number that it is expected to match."""
+    """Dead letters by their ids, or by a filter and the number of messages that it is expected to match."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -53,22 +53,22 @@ class DeadLetterSelection(BaseModel):
     message_ids: MessageIds | None = None
     filter: DeadLetterFilter | None = None
     expected_count: Annotated[int, Field(strict=True, ge=0, le=MAX_SELECTED)] | None = Field(
-        None, description="Needed with a filter. Nothing is done if the filter matches another number of messages."
+        None, description="Required with a filter. Nothing is done if the filter matches a different number."
     )
 
     def selection(self) -> Selection:
-        """Return the selection of the queue. Raises InvalidRequest."""
+        """Return the selection for the queue manager. Raises InvalidRequest."""
         if (self.message_ids is None) == (self.filter is None):
             raise InvalidRequest("filter: expected either message_ids or a filter", field="filter")
         if self.filter is None:
             return Selection(tuple(self.message_ids or ()))
         if self.expected_count is None:
-            raise InvalidRequest("expected_count: needed with a filter", field="expected_count")
+            raise InvalidRequest("expected_count: required with a filter", field="expected_count")
         return Selection(chosen=self.filter.chosen(), expected_count=self.expected_count)
 
 
 def _listed(value: object) -> object:
-    """Return one state as a list, as a query has it."""
+    """Return a single state as a list."""
     return [value] if isinstance(value, str) else value
 
 
@@ -79,14 +79,14 @@ States = Annotated[ListedStates, BeforeValidator(_listed, json_schema_input_type
 
 
 class UnfinishedFilter(DeadLetterFilter):
-    """Unfinished messages that match all given fields. At least one field is needed."""
+    """Matches unfinished messages that have all given values. At least one value is needed."""
 
     state: States | None = Field(
-        None, description="`queued`, `processing` or `interrupted`, or a list of them; all of them by default."
+        None, description="`queued`, `processing` or `interrupted`, or a list of these states. By default all three."
     )
 
     def chosen(self) -> MessageFilter:
-        """Return the filter of the queue. Raises InvalidRequest."""
+        """Return the filter for the queue manager. Raises InvalidRequest."""
         fields = dict(self)
         states = fields.pop("state")
         if states is None and not any(fields.values()):
@@ -99,7 +99,7 @@ class UnfinishedFilter(DeadLetterFilter):
 
 
 class UnfinishedSelection(BaseModel):
-    """Unfinished messages by a filter."""
+    """Selects unfinished messages by a filter."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"filter": {"thread_id": THREAD_ID}, "expected_count": 3}]}
@@ -107,16 +107,16 @@ class UnfinishedSelection(BaseModel):
 
     filter: UnfinishedFilter
     expected_count: Annotated[int, Field(strict=True, ge=0, le=MAX_SELECTED)] | None = Field(
-        None, description="Nothing is done if the filter matches another number of messages."
+        None, description="Nothing is done if the filter matches a different number."
     )
 
     def selection(self) -> Selection:
-        """Return the selection of the queue. Raises InvalidRequest."""
+        """Return the selection for the queue manager. Raises InvalidRequest."""
         return Selection(chosen=self.filter.chosen(), expected_count=self.expected_count)
 
 
 class MessagesCancelled(BaseModel):
-    """Messages in `cancelled` have ended. Those in `stopping` are being stopped and will end as cancelled."""
+    """The reply to a bulk cancel. `cancelled` messages have ended. `stopping` messages will end as cancelled."""
 
     model_config = example(cancelled=[MESSAGE_ID], stopping=[])
 

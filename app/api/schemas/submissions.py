@@ -1,4 +1,4 @@
-"""Bodies of requests about messages: new ones, changes, answers."""
+"""Bodies of requests about messages: new messages, changes, answers."""
 
 import re
 from typing import Annotated, Any
@@ -30,7 +30,7 @@ MAX_URL_LENGTH = 2048
 
 
 def _rfc3339(value: object) -> object:
-    """Return a time in the form of RFC 3339. Raises ValueError for other forms that Pydantic takes, such as numbers."""
+    """Return a time of RFC 3339 unchanged. Raises ValueError for other forms that Pydantic accepts, such as numbers."""
     if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d", value):
         raise ValueError("expected a time of RFC 3339, such as 2030-01-31T09:00:00Z")
     return value
@@ -49,18 +49,18 @@ class MessageCreate(BaseModel):
     message: Annotated[Text, Field(min_length=1), AfterValidator(not_blank)] = Field(
         description="The text of the user. Not blank."
     )
-    priority: Priority = Field(Priority.NORMAL, description="A message is claimed before all less urgent ones.")
+    priority: Priority = Field(Priority.NORMAL, description="More urgent messages are claimed first.")
     thread_id: ThreadId | None = Field(
-        None, description="The thread of the message; a new id begins a thread. Without it, the message stands alone."
+        None, description="The thread of the message. A new id begins a thread. By default the message has no thread."
     )
     agent: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
-        None, description="The agent's name; the server's first one by default."
+        None, description="The agent's name. By default the server's first agent."
     )
     max_attempts: Annotated[int, Field(strict=True, ge=1, le=MAX_ATTEMPTS)] | None = Field(
-        None, description="Tries before it fails for good; the server's setting by default."
+        None, description="Attempts before the message fails for good. By default the server's setting."
     )
     timeout: Annotated[float, Field(strict=True, gt=0, le=MAX_TIMEOUT_SECONDS, allow_inf_nan=False)] | None = Field(
-        None, description="Seconds that one try may take; the server's setting by default."
+        None, description="Seconds that one attempt may take. By default the server's setting."
     )
     run_at: Annotated[AwareDatetime, BeforeValidator(_rfc3339)] | None = Field(
         None, description="The message is not run before this time, which must be in the future and within a year."
@@ -70,18 +70,18 @@ class MessageCreate(BaseModel):
     )
     if_busy: IfBusy = Field(
         IfBusy.ENQUEUE,
-        description="What to do when its thread has unfinished messages: `enqueue` has it wait behind them, `reject` "
-        "refuses it with 409, `interrupt` cancels them and keeps their finished steps in the agent's memory, "
-        "`rollback` cancels them and has the agent forget all that they did. All but `enqueue` need a `thread_id`.",
+        description="What to do if the thread has unfinished messages. `enqueue`: wait behind them. `reject`: refuse "
+        "the message with 409. `interrupt`: cancel them and keep their finished steps in the agent's memory. "
+        "`rollback`: cancel them and have the agent forget their steps. All but `enqueue` need a `thread_id`.",
     )
     webhook_url: Annotated[Text, Field(min_length=1, max_length=MAX_URL_LENGTH)] | None = Field(
         None,
-        description="Gets a signed POST with the last event of the message when it has ended; see `webhook_events`.",
+        description="Gets a signed POST with the message's last event after its end; see `webhook_events`.",
     )
     webhook_events: Annotated[list[WebhookEvent], Field(min_length=1, max_length=len(WebhookEvent))] | None = Field(
         None,
-        description="The events that the `webhook_url` receives: `completed`, `failed` and `cancelled` by default; "
-        "with `interrupted`, also each question to a human.",
+        description="The events that the `webhook_url` receives: by default `completed`, `failed` and `cancelled`. "
+        "`interrupted` reports each question to a human.",
     )
 
     @field_validator("delay_seconds")
@@ -106,7 +106,7 @@ class MessageCreate(BaseModel):
         return value
 
     def new_message(self) -> NewMessage:
-        """Return the message for the queue."""
+        """Return the message for the queue manager."""
         options = None
         if self.max_attempts is not None or self.timeout is not None:
             options = MessageOptions(max_attempts=self.max_attempts, timeout_seconds=self.timeout)
@@ -125,7 +125,7 @@ class MessageCreate(BaseModel):
 
 
 class MessageBatch(BaseModel):
-    """Messages to be accepted together, in this order: all of them or none."""
+    """Messages to accept together, in this order: all of them or none."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -144,7 +144,7 @@ class MessageChange(BaseModel):
 
 
 class MessageAnswer(BaseModel):
-    """The answer to an interrupted message: `value` for one question, or `values` by the ids of the questions."""
+    """The answer to an interrupted message: `value` for its only question, or `values` by the ids of its questions."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"value": "yes"}, {"values": {"6c53cbb3d1a5": True}}]}
@@ -154,7 +154,7 @@ class MessageAnswer(BaseModel):
     values: dict[str, Any] | None = Field(None, description="Any JSON for each question.")
 
     def answer(self) -> ResumeAnswer:
-        """Return the answer for the queue. Raises InvalidRequest unless exactly one of the two fields was given."""
+        """Return the answer for the queue manager. Raises InvalidRequest unless exactly one field is given."""
         if (self.values is not None) == ("value" in self.model_fields_set):
             raise InvalidRequest("value: expected either value or values", field="value")
         return ResumeAnswer(self.value, self.values)

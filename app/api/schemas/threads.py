@@ -9,7 +9,7 @@ from .messages import MessageStatus
 
 
 class ThreadSummary(BaseModel):
-    """A thread in the list."""
+    """A thread in the list of threads."""
 
     model_config = example(
         thread_id=THREAD_ID,
@@ -32,7 +32,7 @@ class ThreadSummary(BaseModel):
 
 
 class ThreadDetails(BaseModel):
-    """A thread with its messages counted by state."""
+    """A thread, with its messages counted by state."""
 
     model_config = example(
         thread_id=THREAD_ID,
@@ -55,7 +55,7 @@ class ThreadDetails(BaseModel):
 
 
 class ThreadMessages(BaseModel):
-    """The messages of a thread, oldest first. `total_messages` counts those of all pages."""
+    """A page of a thread's messages, oldest first. `total_messages` counts the messages of all pages."""
 
     thread_id: str
     total_messages: int
