@@ -1,4 +1,4 @@
-"""Everything that can go wrong on purpose.
+"""The errors that this server raises on purpose.
 
     AgentQueueError
     ├── InvalidRequest            the caller sent something that cannot be used
@@ -203,10 +203,7 @@ class AgentUnavailable(AgentQueueError):
 
 
 class StateNotStorable(AgentQueueError):
-    """A graph's state has a value that no checkpoint can hold.
-
-    `place` is the path to the value. It is empty if the whole state is that value.
-    """
+    """A graph's state has a value that no checkpoint can hold. `place` is its path, empty for the whole state."""
 
     code = "state_not_storable"
 

@@ -55,8 +55,8 @@ def create_app(
 ) -> FastAPI:
     """Return the application, not yet running. Raises ConfigurationError.
 
-    With `owns_process`, the application may change what the whole process shares. With `awaits_engines`, its start
-    waits for the databases. `runtime` None means a new Runtime.
+    With `owns_process`, it may change what the whole process shares. With `awaits_engines`, its start waits for the
+    databases.
     """
     runtime = runtime or Runtime(settings)
 
@@ -75,8 +75,8 @@ def create_app(
 async def _rare_collections(runtime: Runtime) -> AsyncIterator[None]:
     """Make Python's garbage collector run less often, and skip objects that live as long as the process.
 
-    FastAPI and LangGraph load hundreds of thousands of objects. Otherwise the collector would visit all of them again
-    and again. That took a sixth of a submit's time, in pauses of 40 ms (`python -m bench submit`).
+    The hundreds of thousands of objects of FastAPI and LangGraph would be visited again and again. That took a sixth of
+    a submit's time, in pauses of 40 ms (`python -m bench submit`).
     """
 
     def freeze() -> None:

@@ -35,10 +35,7 @@ def public(endpoint: T) -> T:
 
 
 def scope_of(endpoint: object) -> AccessScope | None:
-    """Return the declared scope of an endpoint or a class of frames. Return None if it is public.
-
-    Raises LookupError if neither was declared.
-    """
+    """Return the declared scope, None if public. Raises LookupError if nothing was declared."""
     try:
         scope: AccessScope | None = getattr(endpoint, _ATTRIBUTE)
     except AttributeError:

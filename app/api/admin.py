@@ -176,9 +176,9 @@ async def requeue_dead_letters(request: Request, services: ServicesDep, principa
 )
 @needs(AccessScope.CONTROL)
 async def purge_dead_letters(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """Delete up to 1,000 dead letters, or none of them. Also delete the memory that agents kept only for them.
+    """Delete up to 1,000 dead letters, or none, with the memory that agents kept only for them.
 
-    A process without loaded agents refuses this request with `memory_closed`.
+    A process without loaded agents refuses this with `memory_closed`.
     """
     body = await body_of(request, DeadLetterSelection)
     purged = await services.queue.purge(principal.tenant, body.selection())

@@ -34,7 +34,7 @@ Stage = Callable[[ASGIApp], ASGIApp]
 
 
 class Application(FastAPI):
-    """FastAPI's application, called after the list of stages."""
+    """FastAPI's application. Its requests pass the list of stages first."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)

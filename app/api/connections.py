@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class Wait(IntEnum):
-    """What a connection must do next within a time limit."""
+    """The next step that a connection must take within a time limit."""
 
     FIRST_BYTE = 0
     HEAD = 1
@@ -198,7 +198,7 @@ class Connections:
             self.expect_reader(connection)
 
     def _make_room(self) -> bool:
-        """Close the connection that can be spared most. Return False if there is none."""
+        """Close the least needed connection. Return False if there is none."""
         now = self._loop.time()
         for wait, age in (
             (Wait.FIRST_BYTE, 0.0),

@@ -17,9 +17,9 @@ MAX_AGE_SECONDS = 600
 
 
 class AllowedOrigins(CORSMiddleware):
-    """Starlette's CORS middleware, with problems as refusals.
+    """Starlette's CORS middleware, but its refusals are problems.
 
-    It is the first stage. Pages can therefore also read the refusals of later stages.
+    It is the first stage, so that pages can also read the refusals of later stages.
     """
 
     def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:

@@ -83,9 +83,9 @@ class HeaderChecks:
 
 
 def is_foreign(scope: Scope, host: Host | None, allowed_origins: Collection[str] = ()) -> bool:
-    """Return whether a page of another site, without permission, had a browser send this request.
+    """Return whether a page of another site sent this request without permission.
 
-    Reads are not foreign: the browser does not show their answers to such a page.
+    Reads are never foreign, since the browser does not show their answers to such a page.
     """
     if scope["type"] == "http" and scope["method"] in SAFE_METHODS:
         return False

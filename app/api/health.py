@@ -79,9 +79,6 @@ async def get_liveness() -> Response:
 )
 @public
 async def get_readiness(services: ServicesDep) -> Response:
-    """Return 200 if the process can take work, else 503.
-
-    The store must answer. A process that runs messages also needs a recent heartbeat and an available agent.
-    """
+    """Return 200 if the store answers and the worker, if any, has heartbeats and an available agent; else 503."""
     health = await _health(services)
     return JsonReply(health.model_dump_json(), 200 if _is_ready(health) else 503)

@@ -92,8 +92,7 @@ class MessageListing:
     async def read(self, states: frozenset[MessageState] | None) -> tuple[list[Message], dict[str, str]]:
         """Return the messages in these states (None: all), and the `Link` header to the next page if there is one.
 
-        A page with long texts may end early. It can therefore have a next page although it is not full. Raises
-        InvalidRequest.
+        A page with long texts may end early, so a page that is not full can have a next page. Raises InvalidRequest.
         """
         page = decode_cursor(self.cursor, self.limit)
         found = await self.services.queue.list_messages(self.tenant, replace(self.chosen, states=states), page)

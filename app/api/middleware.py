@@ -23,8 +23,8 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Routing:
     """Finds the target of a request.
 
-    `hot` has endpoints, by method and path, that are called without the framework. `framework` calls all other
-    endpoints and answers requests without a route.
+    `hot` has endpoints, by method and path, that are called without the framework. `framework` serves all other
+    requests.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 uvicorn does not limit the size of a request's head or the time that a request takes to arrive. It does not answer a
 request to upgrade to a protocol other than WebSocket. Clients may lose its answers to invalid requests. `docs/adr/0030`
-lists the settings of uvicorn that are used.
+lists its settings.
 """
 
 import asyncio

@@ -63,7 +63,7 @@ def _retrieve(task: asyncio.Task[Any]) -> None:
 
 
 class LogSnapshot(NamedTuple):
-    """A page of a log as its readers share it. `hints` is the number of hints before the read began."""
+    """A page of a log, shared by its readers. `hints` is the number of hints before the read began."""
 
     page: EventPage
     stored: StoredEvents
@@ -149,10 +149,10 @@ class LogFanout:
         self._topic.__exit__(None, None, None)
 
     async def next(self, after: int, seen: int, idle_timer: IdleTimer) -> tuple[LogSnapshot | Idle | None, int]:
-        """Wait for a snapshot newer than `seen` that must wake a reader at `after`, see `_wakes_reader`.
+        """Wait for a snapshot that is newer than hint number `seen` and that wakes a reader at `after`.
 
-        Return the snapshot, `Idle`, or None after `release`. Also return the number of hints to pass as `seen` next
-        time. Raises the error of the read.
+        Return the snapshot, `Idle`, or None after `release`. Also return the value of `seen` for the next call. Raises
+        the error of the read.
         """
         waiter: asyncio.Future[LogSnapshot | Idle | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(after, set()).add(waiter)

@@ -1,4 +1,4 @@
-"""What an agent takes and shows."""
+"""The description of an agent for its clients."""
 
 from typing import Any
 

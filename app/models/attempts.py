@@ -43,7 +43,7 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The outcome of an agent that answered. `output` has the form of `Message.output`."""
+    """The agent's answer. `output` has the form of `Message.output`."""
 
     result: str
     output: str | None = None
@@ -74,7 +74,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The outcome of an attempt in which the agent asks a human. The attempt does not count.
+    """The outcome of an attempt that asks a human. The attempt does not count.
 
     `interrupts` has the form of `Message.interrupt`. The question expires after `ttl_seconds`.
     """
@@ -85,14 +85,14 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The outcome of a run that was stopped because somebody cancelled the message."""
+    """The outcome of a run that was stopped by a cancel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The outcome of an attempt that the worker gives up. Another worker may claim the message in `delay` seconds.
+    """The outcome of an attempt that the worker gives up. The attempt does not count.
 
-    The attempt does not count.
+    The message can be claimed again in `delay` seconds.
     """
 
     reason: str

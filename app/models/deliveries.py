@@ -42,9 +42,8 @@ class DeliveryAttempt(BaseModel):
 class DeliveryRecord(BaseModel):
     """A delivery without the data that it sends.
 
-    `id` is the same for all tries. `tries` counts the tries since the last replay. It also serves as the fence of a
-    try, since each claim raises it. `next_at` is None once the delivery has ended. `attempts` has all tries, oldest
-    first.
+    `id` is the same for all tries. `tries` counts the tries since the last replay. It is also the fence of a try, since
+    each claim raises it. `next_at` is None once the delivery has ended. `attempts` has all tries, oldest first.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -40,23 +40,20 @@ class NewEvent(NamedTuple):
 
     @classmethod
     def processing(cls, attempt: int) -> Self:
-        """Return the event that reports that a worker has begun this attempt."""
+        """Return the event for the begin of this attempt by a worker."""
         return cls.of(EventType.PROCESSING, state=MessageState.PROCESSING, attempt=attempt)
 
     @classmethod
     def chunk(cls, type: ChunkType, chunk: object, index: int, **more: object) -> Self:
-        """Return a part of the answer as an event.
+        """Return the event for a part of the answer.
 
-        `index` counts from 0 in the attempt. `more` has further fields, such as `message` and `node`.
+        `index` counts from 0 in the attempt. `more` may name `message` and `node`.
         """
         return cls.of(EventType.CHUNK, type=type, chunk=storable_json(chunk), index=index, **more)
 
     @classmethod
     def retry(cls, *, attempt: int, error: str, next_at: datetime, discard_from: int) -> Self:
-        """Return the event that reports that an attempt ended without a result.
-
-        Readers then drop the earlier events from the id `discard_from` on.
-        """
+        """Return the event for an attempt without a result. Readers then drop events from the id `discard_from` on."""
         return cls.of(
             EventType.RETRY,
             state=MessageState.QUEUED,
@@ -68,7 +65,7 @@ class NewEvent(NamedTuple):
 
     @classmethod
     def interrupted(cls, *, attempt: int, interrupts: str, expires_at: datetime) -> Self:
-        """Return the event that reports a question to a human. `interrupts` has the form of `Message.interrupt`."""
+        """Return the event for questions to a human. `interrupts` has the form of `Message.interrupt`."""
         return cls.of(
             EventType.INTERRUPTED,
             state=MessageState.INTERRUPTED,
@@ -79,29 +76,29 @@ class NewEvent(NamedTuple):
 
     @classmethod
     def resumed(cls, *, discard_from: int) -> Self:
-        """Return the event that reports that the human answered.
+        """Return the event for the human's answer.
 
-        The step that asked runs again, so readers drop the earlier events from the id `discard_from` on.
+        The step that asked runs again, so readers drop the events from the id `discard_from` on.
         """
         return cls.of(EventType.RESUMED, state=MessageState.QUEUED, discard_from=discard_from)
 
     @classmethod
     def done(cls, result: str, completed_at: datetime, output: str | None = None) -> Self:
-        """Return the event that reports that the message is completed. `output` has the form of `Message.output`."""
+        """Return the event for a completed message. `output` has the form of `Message.output`; None leaves it out."""
         more = {} if output is None else {"output": json.loads(output)}
         at = rfc3339(completed_at)
         return cls.of(EventType.DONE, state=MessageState.COMPLETED, result=result, completed_at=at, **more)
 
     @classmethod
     def failed(cls, error: str, code: str, completed_at: datetime) -> Self:
-        """Return the event that reports that the message has failed."""
+        """Return the event for a failed message."""
         return cls.of(
             EventType.ERROR, state=MessageState.FAILED, error=error, code=code, completed_at=rfc3339(completed_at)
         )
 
     @classmethod
     def cancelled(cls, completed_at: datetime) -> Self:
-        """Return the event that reports that the message was cancelled."""
+        """Return the event for a cancelled message."""
         return cls.of(EventType.CANCELLED, state=MessageState.CANCELLED, completed_at=rfc3339(completed_at))
 
 

@@ -7,8 +7,7 @@ class FailureDetails(BaseModel):
     """The place of a failure, without secrets. None means unknown. Stores keep it as one JSON text.
 
     `node` is the innermost node of the graph, or the function agent. `where` is the file, line and function that
-    raised. If the user's own code is in the traceback, `where` names that code. `traceback` has the most recent call
-    last.
+    raised. It names the user's own code if the error passed through it. `traceback` has the most recent call last.
     """
 
     model_config = ConfigDict(frozen=True)

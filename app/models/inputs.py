@@ -1,4 +1,4 @@
-"""What a message gives to its agent besides a text, and what the agent's run shows."""
+"""The input of a run besides its text, and the events that the run shows."""
 
 from enum import StrEnum
 from typing import Any
@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class ShownEvent(StrEnum):
-    """Types of events that a message asks for. Without being asked, a run shows none of them.
+    """Types of events that a run shows only if its message asks for them.
 
-    `custom` is what the agent's code writes, `node` the start and end of each node, `values` the whole state after each
-    step, `updates` what each node wrote to the state.
+    `custom` is written by the agent's code. `node` is the start or end of a node. `values` is the whole state after a
+    step. `updates` is the change of the state by a node.
     """
 
     CUSTOM = "custom"
@@ -30,10 +30,10 @@ class RunConfig(BaseModel):
 
 
 class RunInput(BaseModel):
-    """What a run gets. At most one of `blocks` and `input` is given; without either, the text of the message counts.
+    """The input of a run: `blocks`, `input`, or else the text of the message. Not both of the two are given.
 
-    `blocks` are content blocks in LangChain's standard form, `input` is the graph's input. `message_id` is the client's
-    id for the human message, by which the agent's memory and the events name it instead of the message's own id.
+    `blocks` are content blocks in LangChain's standard form. `input` is the graph's input. `message_id` is the client's
+    id for the human message. The agent's memory and the events use it instead of the message's own id.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,4 +1,4 @@
-"""The agents' memory for the services, and the keys that pass an attempt's data to it."""
+"""The interface of the agents' memory, and the config keys that pass an attempt's data to the memory."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -25,11 +25,11 @@ class AgentMemory(Protocol):
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
         """Delete the steps of these messages. The newest remaining step becomes the end of the conversation.
 
-        Takes the right to write, like any step of the attempt. Raises LeaseLost.
+        Like every step, this first stores the attempt's fence, so that earlier attempts cannot write. Raises LeaseLost.
         """
 
     async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
         """Delete what tasks wrote after the newest checkpoints, so that the unfinished step runs again.
 
-        Keeps the humans' answers that a task has taken. Takes the right to write. Raises LeaseLost.
+        Keeps the humans' answers that a task has taken. Stores the attempt's fence first. Raises LeaseLost.
         """

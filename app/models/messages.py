@@ -63,12 +63,12 @@ class Readiness(StrEnum):
 
 
 class IfBusy(StrEnum):
-    """What to do with a new message if its thread has unfinished messages.
+    """The choices for a new message whose thread has unfinished messages.
 
-    - `enqueue`: the new message waits behind them.
-    - `reject`: the new message is refused.
+    - `enqueue`: it waits behind them.
+    - `reject`: it is refused.
     - `interrupt`: they are cancelled. The agent's memory keeps their finished steps.
-    - `rollback`: they are cancelled, and the agent forgets all of their steps.
+    - `rollback`: they are cancelled. The agent forgets all of their steps.
     """
 
     ENQUEUE = "enqueue"
@@ -121,10 +121,10 @@ class RequestKey(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A stored message. `queue_position` is None unless the message is queued, and is valid for the moment of the read.
+    """A stored message. `queue_position` is as of the read. It is None unless the message is queued.
 
     `number` grows with each accepted or requeued message and is never used again. `thread_number` counts within the
-    thread. `run_at` is the earliest start; None means at once. `fingerprint` is the same for failures of one kind.
+    thread. `run_at` is the earliest start. `fingerprint` is the same for failures of one kind.
 
     `output` is a JSON text: the structured response, or the result of an agent that answered without text.
 
@@ -188,10 +188,14 @@ class Alias(NamedTuple):
 
 
 class Thread(BaseModel):
-    """A conversation: its times, and its messages counted by state.
+    """A conversation: its times, and its messages counted by each state.
 
-    `states` has every state. `last_number` is the thread number of the newest message. `metadata` has
-    each key's newest value in the metadata of its messages. A value of null removes the key.
+    <<<<<<< HEAD
+        `states` has every state. `last_number` is the thread number of the newest message. `metadata` has
+        each key's newest value in the metadata of its messages. A value of null removes the key.
+    =======
+        `last_number` is the thread number of the newest message.
+    >>>>>>> 02368aa (app: shorten docstrings)
     """
 
     model_config = ConfigDict(frozen=True)
@@ -208,10 +212,7 @@ class Thread(BaseModel):
 
 
 class Accepted(NamedTuple):
-    """The messages that a request stored, in the order of the request.
-
-    `replayed` is True if an earlier request with the same Idempotency-Key stored them.
-    """
+    """The messages that a request stored, in its order. `replayed`: an earlier request with its key stored them."""
 
     messages: list[Message]
     replayed: bool
@@ -256,7 +257,7 @@ class QueueSummary(NamedTuple):
 
 
 class Page(NamedTuple):
-    """A request for the page of a list with at most `limit` entries after `cursor`. None means from the start."""
+    """Requests a page of a list: at most `limit` entries after `cursor`, or from the start if `cursor` is None."""
 
     limit: int
     cursor: tuple[int, str] | None = None

@@ -40,7 +40,7 @@ class WorkerGroup(NamedTuple):
 
 
 class Throughput(NamedTuple):
-    """The slots of all live workers, the number of running messages, and both numbers for each group of workers.
+    """The slots of all live workers and of their groups, and how many messages run.
 
     `run_seconds` is the mean run time of the newest completed messages, None if there are none.
     """

@@ -29,7 +29,7 @@ class Outage:
         self._is_logged = False
 
     def fails(self, loop: str, text: str, *arguments: object) -> None:
-        """Record that the engine fails a loop. Log `text` with its arguments, unless a line was logged lately."""
+        """Record that a loop fails because of the engine. Log `text`, unless a line was logged lately."""
         with self._lock:
             if not self._failing:
                 self._began = time.monotonic()
@@ -65,5 +65,5 @@ class Outage:
 
 
 def hints_outage() -> Outage:
-    """Return an outage for the hints of other processes, which have their own connection."""
+    """Return an outage for the hints of other processes. Hints have a separate connection."""
     return Outage("Hints of other processes arrive again")

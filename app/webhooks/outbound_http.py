@@ -1,8 +1,8 @@
 """Calls URLs that users give, and only on public hosts.
 
 A URL is parsed once, its host is resolved once, and all addresses of the host are checked. The connection uses one of
-these addresses, so a second parse or lookup cannot redirect it. TLS and the `Host` header keep the name. Proxies from
-the environment are ignored, and redirects are not followed.
+these addresses, so a second parse or lookup cannot redirect it. TLS and `Host` keep the name. Proxies from the
+environment are ignored, and redirects are not followed.
 """
 
 import asyncio
@@ -184,8 +184,8 @@ async def find_destination(url: str, *, allow_private: bool, resolve: Resolve = 
     """Parse the URL, resolve its host and check its addresses. Raises InvalidRequest.
 
     `allow_private` allows `http`, any port, and addresses of this host and its networks. Link-local addresses are
-    always refused, since clouds serve machines' secrets there. A private IPv4 address inside an IPv6 address is also
-    always refused. It would bypass the rules by which a network separates IPv4 addresses.
+    always refused, since clouds serve machines' secrets there. Private IPv4 addresses inside IPv6 addresses are always
+    refused, since they would bypass a network's rules for IPv4.
     """
     parts, host, port = _checked_parts(url, allow_private)
     addresses = _literal(host)
@@ -212,7 +212,7 @@ async def find_destination(url: str, *, allow_private: bool, resolve: Resolve = 
 
 
 def host_of(url: str) -> str:
-    """Return the host of a URL for the log. Paths and queries may hold secrets, so never log them."""
+    """Return the host of a URL for the log. Paths and queries may hold secrets."""
     try:
         return urlsplit(url).hostname or UNKNOWN_HOST
     except ValueError:
@@ -331,7 +331,7 @@ def _bracketed(host: str) -> str:
 
 
 def _literal(host: str) -> tuple[str, ...]:
-    """Return the address that `host` is, in a tuple. Return an empty tuple for a name or an address with a zone."""
+    """Return `host` in a tuple if it is an address. Return an empty tuple for a name or an address with a zone."""
     try:
         return () if "%" in host else (str(ip_address(host)),)
     except ValueError:

@@ -145,7 +145,7 @@ class WebhookSender:
             )
 
     async def _attempt(self, delivery: Delivery, checks: ssl.SSLContext) -> DeliveryAttempt:
-        """Try to send one delivery. An error becomes the attempt's text for the tenant."""
+        """Try to send one delivery. Return the result, with an error text for the tenant."""
         at = datetime.now(UTC)
         status = None
         try:
