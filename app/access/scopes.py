@@ -19,7 +19,7 @@ class AccessScope(StrEnum):
 
 
 def needs(scope: AccessScope) -> Callable[[T], T]:
-    """Return a decorator that declares the scope that callers of an endpoint, or senders of a class of frames, need."""
+    """Return a decorator that declares the scope that an endpoint or a class of frames needs."""
 
     def declare(endpoint: T) -> T:
         setattr(endpoint, _ATTRIBUTE, scope)

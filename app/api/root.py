@@ -108,7 +108,7 @@ class About(BaseModel):
 )
 @public
 async def get_root(request: Request) -> Response:
-    """Return JSON, or a page if the client accepts HTML and not JSON, like a browser. No authorization is needed."""
+    """Return JSON, or a page if the client accepts HTML and not JSON, as browsers do."""
     accepted = request.headers.get("accept", "").lower()
     if "text/html" in accepted and "application/json" not in accepted:
         return HTMLResponse(_page(), headers={**HEADERS, "Content-Security-Policy": _policy()})

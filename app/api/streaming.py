@@ -101,7 +101,7 @@ def frames_of(item: TailItem) -> bytes:
 class EventStreamResponse(Response):
     """Sends the items of a tail as they arrive.
 
-    Ends after the last item, or when the reader disconnects or reads nothing for SEND_TIMEOUT_SECONDS.
+    Ends after the last item, or when the reader disconnects or stops reading.
     """
 
     media_type = "text/event-stream"

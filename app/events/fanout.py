@@ -145,7 +145,7 @@ class LogFanout:
         self._topic.__enter__().on_hint(self._hint)
 
     def close(self) -> None:
-        """Unsubscribe from the hints. Call this when the log has no readers left."""
+        """Unsubscribe from the hints, when no reader is left."""
         self._topic.__exit__(None, None, None)
 
     async def next(self, after: int, seen: int, idle_timer: IdleTimer) -> tuple[LogSnapshot | Idle | None, int]:

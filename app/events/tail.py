@@ -48,7 +48,7 @@ class WaitingUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """Reports that maintenance has pruned the events after the reader's offset. `text` is the whole answer."""
+    """Reports that the events after the reader's offset were pruned. `text` is the whole answer."""
 
     state: MessageState
     text: str
@@ -88,7 +88,7 @@ class Streams:
         self._updates = SingleFlight(self._waiting_update)
 
     def close(self) -> None:
-        """End all tails. Readers can continue on another process after the last id that they have seen."""
+        """End all tails. Readers can continue on another process after their last id."""
         self._closing = True
         for log in self._logs.values():
             log.release()

@@ -64,10 +64,9 @@ class WaitEstimates:
         self._subscription.enter_context(moved).on_hint(self.forget)
 
     def forget(self) -> None:
-        """Mark the cached throughput as out of date.
+        """Mark the cached throughput as out of date, since the queue moved or this process changed it.
 
-        Call this when this process changed the throughput. Hints that the queue moved also call it. The limit on reads
-        still holds.
+        The limit on reads still holds.
         """
         self._moved = True
 

@@ -49,7 +49,7 @@ class EventWriter:
             await self._join()
 
     async def abandon(self) -> None:
-        """Drop the parts that are not written yet. Call this when the attempt has ended without a result."""
+        """Drop the unwritten parts of an attempt that ended without a result."""
         self._pending.clear()
         if self._flusher is not None:
             self._flusher.cancel()
@@ -114,10 +114,7 @@ class EventWriter:
 
 
 def merged(parts: Sequence[Part]) -> list[Part]:
-    """Return the parts with adjacent text joined, and with long text cut into chunks of MAX_CHUNK_LENGTH.
-
-    Text is joined only within one type, message and node.
-    """
+    """Return the parts with adjacent text of one type, message and node joined, and long text cut into chunks."""
     result: list[Part] = []
     for (kind, message, node), alike in groupby(parts, itemgetter(0, 2, 3)):
         if kind in TEXT_CHUNKS:

@@ -51,9 +51,9 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The outcome of a message that failed for good.
+    """The outcome of a message that failed for good. `error` is safe to show, `code` is stable.
 
-    `error` is safe to show and `code` is stable. `fingerprint` is the same for failures of one kind.
+    `fingerprint` is the same for failures of one kind.
     """
 
     error: str

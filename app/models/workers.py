@@ -29,7 +29,7 @@ class ServedAgent(BaseModel):
 
 
 class WorkerGroup(NamedTuple):
-    """Live workers with the same agents in the same states: their slots, and how many messages run in these slots.
+    """Live workers with the same agents in the same states: their slots, and how many slots are in use.
 
     `agents` is None for workers that do not report them, such as workers of an earlier version.
     """

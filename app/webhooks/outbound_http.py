@@ -154,7 +154,7 @@ async def resolve_host(host: str, port: int) -> Sequence[str]:
 
 
 def remembering(resolve: Resolve) -> Resolve:
-    """Return a resolver that calls `resolve` once per host and port. Use it to check many URLs at a time."""
+    """Return a resolver that calls `resolve` once per host and port, to check many URLs."""
     answers: dict[tuple[str, int], Sequence[str]] = {}
 
     async def remembered(host: str, port: int) -> Sequence[str]:
@@ -222,7 +222,7 @@ def host_of(url: str) -> str:
 def certificate_checks() -> ssl.SSLContext:
     """Return a TLS context that trusts the system's certificates, or `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 
-    Creating a context reads files, so keep the result.
+    It reads files, so keep the result.
     """
     return httpcore2.default_ssl_context()
 

@@ -69,7 +69,7 @@ class WebhookSender:
 
     @property
     def enabled(self) -> bool:
-        """Return whether the settings have a secret to sign with. Without a secret, no webhook is sent."""
+        """Return whether there is a secret to sign with. Without a secret, no webhook is sent."""
         return bool(self._keys)
 
     def start(self) -> None:

@@ -15,10 +15,7 @@ class Check(BaseModel):
 
 
 class Health(BaseModel):
-    """The health of a process. `status` is `healthy`, `degraded`, or `starting` while agents load.
-
-    `agents` are the agents of this process.
-    """
+    """The health of a process. `status` is `healthy`, `degraded`, or `starting` while its `agents` load."""
 
     model_config = example(
         status="healthy",
