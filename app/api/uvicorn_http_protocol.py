@@ -37,10 +37,10 @@ MAX_DISCARDED_BYTES = 1024 * 1024
 
 LINGER_SECONDS = 30.0
 MAX_LINGERED_BYTES = 64 * 1024 * 1024
-"""How long, and how many bytes, a client may send after the server has closed its half of the connection."""
+"""How long, and how many bytes, a client may send after the server has closed its half."""
 
 HEALTH = b"/health"
-"""Beginning of the paths that are also answered above the limit of connections, since a full process is healthy."""
+"""Beginning of the paths that are also answered above the limit of connections."""
 
 SLASH = ord("/")
 

@@ -23,7 +23,7 @@ from .wait_estimates import WaitEstimateReads, WaitEstimates
 
 PAGE_EVENTS = 2_000
 POLL_SECONDS = 1.0
-"""Interval of the polls. It is about the longest delay that a lost hint causes, unless there are many readers."""
+"""Interval of the polls: about the longest delay that a lost hint causes."""
 
 READERS_A_POLL = 200
 """Maximum number of readers polled each time. With more readers, each log is polled less often."""
@@ -101,9 +101,9 @@ class Streams:
     ) -> AsyncGenerator[TailItem]:
         """Yield the events after the event `after` in order, without gaps or duplicates, until the log ends.
 
-        With `with_waiting`, yield a `WaitingUpdate` when the position of a queued message or its reason to wait
-        changes. Yield `Idle` after `idle_seconds` without another item, also while the store is away. End after the
-        terminal event, or when this process closes. Raises MessageNotFound.
+        With `with_waiting`, yield a `WaitingUpdate` when a queued message's position or reason to wait changes. Yield
+        `Idle` after `idle_seconds` without another item, also while the store is away. End after the terminal event, or
+        when this process closes. Raises MessageNotFound.
         """
         with closing(IdleTimer(idle_seconds)) as idle_timer, self._reader_of((tenant, message_id)) as log:
             seen = NEVER

@@ -14,10 +14,10 @@ MAX_CHUNK_LENGTH = 32_768
 """Maximum characters of a chunk. Longer text becomes several chunks, so that no event is huge."""
 
 MAX_APPEND_LENGTH = 256 * 1024
-"""Maximum characters of an append, unless one event is longer. It keeps the engine's transactions and scripts short."""
+"""Maximum characters of an append, unless one event is longer. It keeps an engine's transactions short."""
 
 MAX_PENDING_PARTS = 1_000
-"""Maximum number of parts that wait for the store. The agent waits while the buffer is full."""
+"""Maximum number of parts that wait for the store. Beyond it the agent waits too."""
 
 
 class EventWriter:

@@ -91,8 +91,8 @@ class NewMessage(NamedTuple):
     """A message that is not yet accepted. The queue manager sets `id` and `tenant`.
 
     An empty `agent` means the default agent. The message does not run before `run_at`, or before `delay_seconds` have
-    passed by the store's clock. At most one of the two is given. `webhook_events` None means ENDS.
-    `thread_name` None keeps the name of the thread. `aliases` are further ids of the message.
+    passed by the store's clock; at most one is given. `webhook_events` None means ENDS. `thread_name` None keeps the
+    name of the thread. `aliases` are further ids of the message.
     """
 
     content: str
@@ -190,12 +190,8 @@ class Alias(NamedTuple):
 class Thread(BaseModel):
     """A conversation: its times, and its messages counted by each state.
 
-    <<<<<<< HEAD
-        `states` has every state. `last_number` is the thread number of the newest message. `metadata` has
-        each key's newest value in the metadata of its messages. A value of null removes the key.
-    =======
-        `last_number` is the thread number of the newest message.
-    >>>>>>> 02368aa (app: shorten docstrings)
+    `last_number` is the thread number of the newest message. `metadata` has each key's newest value in the metadata of
+    its messages. A value of null removes the key.
     """
 
     model_config = ConfigDict(frozen=True)

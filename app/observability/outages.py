@@ -10,14 +10,14 @@ LOG_INTERVAL_SECONDS = 30.0
 """Minimum time between two log lines about an outage."""
 
 SETTLE_SECONDS = 1.0
-"""How long after the last log line a working loop can end an outage that it has not reported itself."""
+"""Minimum time after the last log line before a loop that never failed can end the outage."""
 
 
 class Outage:
     """Logs that an engine is away, at most once in LOG_INTERVAL_SECONDS. Safe to use from any thread.
 
-    Each failing loop gives its name. The end is logged when all of these loops work again. An engine that keeps going
-    away and coming back is logged as rarely as an engine that stays away.
+    Each failing loop gives its name. The end is logged when all of these loops work again. An engine that comes and
+    goes is logged as rarely as an engine that stays away.
     """
 
     def __init__(self, end: str) -> None:

@@ -24,7 +24,7 @@ MAX_URL_LENGTH = 2048
 MAX_REPLY_BYTES = 64 * 1024
 RESOLVE_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
-"""Time limit for a connection to an address when other addresses remain to be tried."""
+"""Time limit for a connection to an address when other addresses remain."""
 
 PORTS = frozenset({443, 8443})
 DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -62,7 +62,7 @@ NOT_PUBLIC = tuple(
     )
 )
 GLOBAL_UNICAST = ip_network("2000::/3")
-"""All public IPv6 addresses. Site-local addresses, and NAT64 addresses that contain IPv4 addresses, are outside."""
+"""All public IPv6 addresses, without site-local addresses and NAT64 addresses."""
 
 NEVER_CALLED = tuple(
     ip_network(network)
@@ -343,7 +343,7 @@ def _unmapped(address: Address) -> Address:
 
 
 def _ipv4_within(address: Address) -> list[IPv4Address]:
-    """Return the IPv4 addresses to which packets for `address` may be forwarded. Most IPv6 addresses have none."""
+    """Return the IPv4 addresses to which packets for `address` may be forwarded."""
     if isinstance(address, IPv4Address) or address in (IPv6Address("::"), IPv6Address("::1")):
         return []
     bits = int(address)

@@ -33,7 +33,7 @@ from .outbound_http import (
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
-"""Seconds between a failed try and the next try. The delivery fails when the try after the last of these fails."""
+"""Pauses after failed tries. The delivery fails when the try after the last pause fails."""
 
 TRY_SECONDS = 15.0
 LEASE_SECONDS = 2 * TRY_SECONDS
