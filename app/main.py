@@ -100,7 +100,7 @@ async def _rare_collections(runtime: Runtime) -> AsyncIterator[None]:
 def _on_termination(stop: Callable[[], None], settings: Settings) -> Iterator[None]:
     """Have the first SIGTERM or SIGINT call `stop`, then the server's handler. A second signal ends the process.
 
-    The process also ends when its grace has passed, even if code of an agent or of a library still runs.
+    The process also ends when its grace has passed, even if an agent's or a library's code still runs.
 
     A server waits for its open streams before it notifies the application, so `stop` must end the streams first. If the
     process ends at once, other processes take its messages when its leases expire.

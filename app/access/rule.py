@@ -133,7 +133,7 @@ def _check_origin(connection: Scope) -> None:
     """
     peer = connection.get("client")
     if peer is None or not is_loopback(peer[0]):
-        raise _refused("This request came from another host.")
+        raise _refused("This request is from another host.")
     if connection.get("http_version") == "1.0":
         raise _refused("This request uses HTTP/1.0, as proxies do. From this host, use HTTP/1.1.")
     host = None

@@ -42,8 +42,7 @@ UNUSED = ("HTTPValidationError", "ValidationError")
 def describe(app: FastAPI) -> None:
     """Add the undeclared models to the description, and the refusals of the stages to each operation.
 
-    These refusals are 422, 401 if a scope is needed, and 403 for pages of other sites if the operation changes
-    something.
+    Each operation has 422. An operation that needs a scope has 401. An operation that changes something has 403.
     """
     generate = app.openapi
 

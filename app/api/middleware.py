@@ -114,8 +114,8 @@ def call_endpoint(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]
 class HotEndpoint:
     """Calls an endpoint without the framework's layers.
 
-    The layers cost more time than the rest of a submit, and more memory than the rest of a stream (`python -m bench
-    submit idle`). The framework has the same route for the description of the API.
+    The layers cost more time than the rest of a submit and more memory than the rest of a stream. `python -m bench
+    submit idle` measures both. The framework has the same route for the description of the API.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:

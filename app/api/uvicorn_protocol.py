@@ -43,8 +43,7 @@ class Connection(Protocol):
 class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's protocol. It passes the connection to the application, and closes it without waiting for slow readers.
 
-    uvicorn's own protocol sends no close frame to a client that does not read, and keeps such a connection open without
-    limit.
+    uvicorn's own protocol sends no close frame to a client that does not read. It also never closes its connection.
     """
 
     __slots__ = ("_failed",)  # more than 30 attributes would cost each connection two kilobytes

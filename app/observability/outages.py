@@ -16,8 +16,8 @@ SETTLE_SECONDS = 1.0
 class Outage:
     """Logs that an engine is away, at most once in LOG_INTERVAL_SECONDS. Safe to use from any thread.
 
-    Each failing loop gives its name. The end is logged when all of these loops work again. An engine that comes and
-    goes is logged as rarely as an engine that stays away.
+    Each failing loop gives its name. The end is logged when all of these loops work again. An engine that repeatedly
+    goes away is logged as rarely as an engine that stays away.
     """
 
     def __init__(self, end: str) -> None:

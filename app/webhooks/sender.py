@@ -93,18 +93,18 @@ class WebhookSender:
         """Claim as many due deliveries as there are free slots, and start to send them. Return their number."""
         if self._checks is None:
             self._checks = await asyncio.to_thread(certificate_checks)
-        taken = await self._store.claim_deliveries(PARALLEL - len(self._sending), lease_seconds=LEASE_SECONDS)
-        for delivery in taken:
+        claimed = await self._store.claim_deliveries(PARALLEL - len(self._sending), lease_seconds=LEASE_SECONDS)
+        for delivery in claimed:
             sending = asyncio.create_task(self._send(delivery, self._checks), name=f"webhook {delivery.id}")
             self._sending.add(sending)
             sending.add_done_callback(self._sending.discard)
-        return len(taken)
+        return len(claimed)
 
     async def _repeat(self) -> None:
         while True:
-            taken = 0
+            claimed = 0
             try:
-                taken = await self.send_due()
+                claimed = await self.send_due()
                 self._outage.works("webhooks")
             except AgentQueueError as error:
                 self._outage.fails("webhooks", "Webhook deliveries could not be claimed, trying again: error=%s", error)
@@ -112,7 +112,7 @@ class WebhookSender:
                 logger.exception("Webhook deliveries could not be claimed, trying again")
             if len(self._sending) >= PARALLEL:
                 await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
-            elif not taken:
+            elif not claimed:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _send(self, delivery: Delivery, checks: ssl.SSLContext) -> None:
