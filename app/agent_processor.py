@@ -96,11 +96,11 @@ class AgentProcessor:
                     place,
                 )
             if isinstance(error, AgentRaised) and run is not None:
-                return await self._outcome_of_agents(error.cause, claim, run)
-            return self._outcome_of(error, claim)
+                return await self._outcome_of_agent_error(error.cause, claim, run)
+            return self._outcome_of_server_error(error, claim)
         await self._loop.end(run, stop_seconds=STOP_SECONDS)
         self._away_since = None
-        logger.info("%s: id=%s", _NEWS[type(outcome)], claim.message.id)
+        logger.info("%s: id=%s", _LOG_TEXTS[type(outcome)], claim.message.id)
         return outcome
 
     def _place_of(self, run: AgentRun | None) -> FailureDetails:
@@ -145,8 +145,8 @@ class AgentProcessor:
                         await writer.write(piece)
         except AgentRaised as raised:
             if issubclass(type(raised.cause), AgentInterrupted):  # `isinstance` would ask its `__class__`
-                asked = cast(AgentInterrupted, raised.cause)
-                return Interrupted(asked.interrupts, self._settings.interrupt_ttl_hours * 3600)
+                interrupted = cast(AgentInterrupted, raised.cause)
+                return Interrupted(interrupted.interrupts, self._settings.interrupt_ttl_hours * 3600)
             raise
         return Completed(scrubbed(final.text), final.output)
 
@@ -169,42 +169,42 @@ class AgentProcessor:
         least, most = AWAY_DELAY_SECONDS
         return min(most, max(least, now - self._away_since))
 
-    async def _outcome_of_agents(self, error: BaseException, claim: Claim, run: AgentRun) -> Outcome:
+    async def _outcome_of_agent_error(self, error: BaseException, claim: Claim, run: AgentRun) -> Outcome:
         """Return the outcome after an exception of the agent's run. Texts have no secrets.
 
         Code of the error's class is called on another thread, for at most READ_SECONDS.
         """
         if issubclass(type(error), AgentQueueError | AgentDrained):  # `isinstance` would ask its `__class__`
-            return self._outcome_of(error, claim)
+            return self._outcome_of_server_error(error, claim)
         self._away_since = None
-        told = await self._loop.read(run, lambda: self._told(error, claim.message.id), seconds=READ_SECONDS)
-        if told is None:
+        report = await self._loop.read(run, lambda: self._report(error, claim.message.id), seconds=READ_SECONDS)
+        if report is None:
             text = self._shown(f"{class_name(error)}: {UNREADABLE}")
-            told = _ReportedError(
+            report = _ReportedError(
                 Verdict(permanent=False, code=AGENT_ERROR), text, fingerprint(class_name(error), None, "")
             )
-        verdict = told.verdict
+        verdict = report.verdict
         if not issubclass(type(error), Exception):  # sys.exit() and the like: it would do the same again
             verdict = Verdict(permanent=True, code=AGENT_ERROR)
-        return self._ended(claim, verdict, told.text, told.kind, told.details, told.frames)
+        return self._ended(claim, verdict, report.text, report.kind, report.details, report.frames)
 
-    def _told(self, error: BaseException, message_id: str) -> "_ReportedError":
+    def _report(self, error: BaseException, message_id: str) -> "_ReportedError":
         """Read an error of agent code."""
         shown = self._redactor.shown
         if logger.isEnabledFor(logging.DEBUG):  # `exc_info` would have `logging` read the error
             text = traceback_of(error, shown, every_frame=True)
             logger.debug("Traceback of message %s", message_id, extra={TRACEBACK: text})
         address = address_of(error)
-        asked = "" if address is None else f" (asked at {address})"
+        address_note = "" if address is None else f" (asked at {address})"
         return _ReportedError(
             judge(error, datetime.now(UTC)),
-            self._shown(f"{described(error)}{asked}"),
+            self._shown(f"{described(error)}{address_note}"),
             fingerprint(class_name(error), node_of(error), self._shown(text_of(error))),
             details_of(error, shown),
             traceback_of(error, shown, texts=False),
         )
 
-    def _outcome_of(self, error: BaseException, claim: Claim) -> Outcome:
+    def _outcome_of_server_error(self, error: BaseException, claim: Claim) -> Outcome:
         """Return the outcome after an error of this server. Raises LeaseLost."""
         message_id = claim.message.id
         if isinstance(error, StoreUnavailable | CommitUnknown):
@@ -249,7 +249,7 @@ class AgentProcessor:
 
     def _log_failure(
         self,
-        news: str,
+        summary: str,
         claim: Claim,
         verdict: Verdict,
         text: str,
@@ -257,17 +257,17 @@ class AgentProcessor:
         frames: str | None,
     ) -> None:
         """Log one record: what failed, where, the beginning of the error's text, and its frames without any text."""
-        told = details or FailureDetails()
+        details = details or FailureDetails()
         logger.warning(
             "%s: id=%s, attempt=%d, agent=%s, node=%s, code=%s, type=%s, where=%s, error=%s",
-            news,
+            summary,
             claim.message.id,
             claim.lease.attempt,
             claim.message.agent,
-            told.node,
+            details.node,
             verdict.code,
-            told.error_type,
-            told.where,
+            details.error_type,
+            details.where,
             _beginning(text),
             extra={TRACEBACK: frames},
         )
@@ -289,4 +289,4 @@ def _beginning(text: str) -> str:
     return first if first == text else f"{first}…"
 
 
-_NEWS = {Completed: "Message processed successfully", Interrupted: "Message asks a human"}
+_LOG_TEXTS = {Completed: "Message processed successfully", Interrupted: "Message asks a human"}

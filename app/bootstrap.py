@@ -214,8 +214,8 @@ async def check_store(settings: Settings) -> None:
     try:
         await store.open()
     except StoreError as error:
-        told = redactor_of(settings).redact(str(error)).rstrip(".")
-        raise type(error)(f"DATABASE_URL: {told}, got {place_of(settings.database_url)}") from None
+        text = redactor_of(settings).redact(str(error)).rstrip(".")
+        raise type(error)(f"DATABASE_URL: {text}, got {place_of(settings.database_url)}") from None
     await store.close()
 
 
@@ -230,8 +230,8 @@ async def check_memory(settings: Settings) -> None:
     try:
         await check_server(url)
     except AgentQueueError as error:
-        told = redactor_of(settings).redact(str(error)).replace("DATABASE_URL", "CHECKPOINT_URL").rstrip(".")
-        named = told if told.startswith("CHECKPOINT_URL") else f"CHECKPOINT_URL: {told}"
+        text = redactor_of(settings).redact(str(error)).replace("DATABASE_URL", "CHECKPOINT_URL").rstrip(".")
+        named = text if text.startswith("CHECKPOINT_URL") else f"CHECKPOINT_URL: {text}"
         raise type(error)(f"{named}, got {place_of(url)}") from None
 
 
@@ -321,7 +321,7 @@ class Runtime:
             logger.info("WORKER_CONCURRENCY is 0: this process takes messages and runs none")
 
 
-TELL_SECONDS = 5.0
+LOG_SECONDS = 5.0
 """Seconds between two log lines while the start waits for an engine."""
 
 TRY_AGAIN_SECONDS = 0.5
@@ -340,10 +340,10 @@ async def await_engines(settings: Settings) -> None:
 
 
 async def _await(check: Callable[[], Awaitable[None]], deadline: float) -> None:
-    tell_at = 0.0
+    log_at = 0.0
     while True:
         checking = asyncio.ensure_future(check())
-        while not (await asyncio.wait([checking], timeout=TELL_SECONDS))[0]:
+        while not (await asyncio.wait([checking], timeout=LOG_SECONDS))[0]:
             logger.info("Waiting for the database to answer, or for its migration to end")
         try:
             return checking.result()
@@ -353,8 +353,8 @@ async def _await(check: Callable[[], Awaitable[None]], deadline: float) -> None:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise
-            if time.monotonic() >= tell_at:
-                tell_at = time.monotonic() + TELL_SECONDS
+            if time.monotonic() >= log_at:
+                log_at = time.monotonic() + LOG_SECONDS
                 logger.warning("Waiting for up to %.0f more seconds. %s", left, error)
             await asyncio.sleep(min(TRY_AGAIN_SECONDS, left))
 

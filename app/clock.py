@@ -207,8 +207,8 @@ class SteadyClock(Clock):
     def _begin(self, sample: Sample) -> ClockState | None:
         """Trust the reference, unless the store has seen a later time already."""
         state, middle = sample.state, (sample.began + sample.ended) / 2
-        told = sample.reference + state.correction_at(sample.reference)
-        if told < state.seen - STEP_MS:
+        store_time = sample.reference + state.correction_at(sample.reference)
+        if store_time < state.seen - STEP_MS:
             return self._corrected(sample, state.seen, sample.reference)
         self._view = _View(state, sample.reference - middle, sample.ended)
         return self._introduced(sample, self._view)

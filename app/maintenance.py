@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 PROMOTE_SECONDS = 1.0
 PRUNE_SECONDS = 60.0
 PRUNE_BATCH = 500
-NOBODY = ""
+NO_CONVERSATION = ""
 """A memory key that no conversation has."""
 
 
@@ -68,7 +68,7 @@ class Maintenance:
         await self._store.prune_keys()
         memory = self._memory()
         while memory is not None:
-            await memory.forget([NOBODY])  # raises StoreUnavailable while it is away
+            await memory.forget([NO_CONVERSATION])  # raises StoreUnavailable while it is away
             logs, keys = await self._store.prune_logs(
                 older_than_seconds=self._settings.event_retention_hours * 3600, limit=PRUNE_BATCH
             )
@@ -85,11 +85,11 @@ class Maintenance:
                 await duty()
                 self._outage.works(name)
             except AgentQueueError as error:
-                told = ("Duty failed, trying again: duty=%s, error=%s", name, error)
-                if seconds > PROMOTE_SECONDS:  # the end of the outage is not to be told so late
-                    self._outage.log(*told)
+                record = ("Duty failed, trying again: duty=%s, error=%s", name, error)
+                if seconds > PROMOTE_SECONDS:  # its success would log the end of the outage too late
+                    self._outage.log(*record)
                 else:
-                    self._outage.fails(name, *told)
+                    self._outage.fails(name, *record)
             except Exception:
                 logger.exception("Duty failed, trying again: duty=%s", name)
             await asyncio.sleep(seconds)

@@ -45,8 +45,8 @@ def read_project(file: Path) -> Project:
     return _Reader(file, text, content).project()
 
 
-def _wrong(place: object, told: str) -> ConfigurationError:
-    return ConfigurationError(f"LANGGRAPH_CONFIG: {place}: {told}")
+def _wrong(place: object, problem: str) -> ConfigurationError:
+    return ConfigurationError(f"LANGGRAPH_CONFIG: {place}: {problem}")
 
 
 class _Reader:

@@ -61,7 +61,7 @@ FAILED = frozenset({MessageState.FAILED})
 NO_FENCE = -1
 """No message has this fence: a call with it can only repeat the answer of an earlier call."""
 
-NOBODY = ""
+NO_CONVERSATION = ""
 """A memory key that no conversation has."""
 
 
@@ -270,7 +270,7 @@ class QueueManager:
             raise MemoryClosed
         ids = await self._select(tenant, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
         if ids:
-            await memory.forget([NOBODY])  # raises StoreUnavailable while it is away
+            await memory.forget([NO_CONVERSATION])  # raises StoreUnavailable while it is away
             await memory.forget(await self._store.purge(tenant, ids))
         for message_id in ids:
             logger.info("Message purged: id=%s", message_id)

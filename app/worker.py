@@ -15,7 +15,7 @@ from typing import Protocol
 from .agent_processor import AgentProcessor
 from .agents.base import Drain
 from .agents.loop import AgentLoop
-from .agents.registry import PATIENCE_SECONDS, AgentRegistry
+from .agents.registry import MAX_LOAD_DELAY_SECONDS, AgentRegistry
 from .config import Settings
 from .errors import AgentQueueError, LeaseLost
 from .models.attempts import Beat, Cancelled, Claim, Lease, Outcome, Released
@@ -71,9 +71,9 @@ class QueueWorker:
         self._drain = Drain()
         self._obstacle = ""
         self._stopping = asyncio.Event()
-        self._stop_asked_at = 0.0
-        self._serving = asyncio.Event()
-        self._patience: asyncio.TimerHandle | None = None
+        self._stop_requested_at = 0.0
+        self._may_claim = asyncio.Event()
+        self._claim_timer: asyncio.TimerHandle | None = None
         self._claiming: asyncio.Task[None] | None = None
         self._listening: list[asyncio.Task[None]] = []
         self._heartbeat = Heartbeat(store, self._identity, settings, self, outage)
@@ -110,7 +110,7 @@ class QueueWorker:
         return self.beating and not self._loop.exhausted and not self._loop.blocked_for_long
 
     def start(self) -> None:
-        """Begin the heartbeats. Begin to claim when all agents are loaded, or PATIENCE_SECONDS after the first one."""
+        """Begin the heartbeats. Begin to claim when all agents are loaded, or MAX_LOAD_DELAY_SECONDS after the first one."""
         if self._claiming is None and self.slots:
             self._heartbeat.start(asyncio.get_running_loop())
             self._registry.on_change(functools.partial(_in_loop, asyncio.get_running_loop(), self._on_agents))
@@ -126,7 +126,7 @@ class QueueWorker:
         if self._stopping.is_set():
             return
         self._stopping.set()
-        self._stop_asked_at = time.monotonic()
+        self._stop_requested_at = time.monotonic()
         self._store.publish(READY)
         if self._claiming is not None:
             self._loop.post(self._drain.request)
@@ -139,9 +139,9 @@ class QueueWorker:
         self.begin_stop()
         if self._claiming is None:
             return
-        grace_seconds = max(0.0, grace_seconds - (time.monotonic() - self._stop_asked_at))
-        if self._patience is not None:
-            self._patience.cancel()
+        grace_seconds = max(0.0, grace_seconds - (time.monotonic() - self._stop_requested_at))
+        if self._claim_timer is not None:
+            self._claim_timer.cancel()
         claiming, self._claiming = self._claiming, None
         await asyncio.gather(claiming, return_exceptions=True)
         if tasks := list(self._running.values()):
@@ -175,21 +175,21 @@ class QueueWorker:
 
     async def _claim_loop(self) -> None:
         stopping = asyncio.create_task(self._stopping.wait())
-        loaded = asyncio.create_task(self._serving.wait())
-        await asyncio.wait([stopping, loaded], return_when=asyncio.FIRST_COMPLETED)
+        may_claim = asyncio.create_task(self._may_claim.wait())
+        await asyncio.wait([stopping, may_claim], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        loaded.cancel()
+        may_claim.cancel()
         if not self._stopping.is_set():
             logger.info("Worker started: id=%s, slots=%d", self.id, self.slots)
         with self._store.subscribe(READY) as ready:
             while not self._stopping.is_set():
-                self._look_for_obstacle()
+                self._check_obstacle()
                 free = self.slots - len(self._running)
                 if free and not self._heartbeat.lost and not self._obstacle:
                     await self._claim(free)
                 await ready.wait(POLL_SECONDS)
 
-    def _look_for_obstacle(self) -> None:
+    def _check_obstacle(self) -> None:
         """Note what would keep a new run from running, and report each change at once."""
         before, self._obstacle = self._obstacle, self._loop.obstacle
         if self._obstacle != before:
@@ -263,22 +263,22 @@ class QueueWorker:
         states = self._registry.states
         if not (obstacle := self._obstacle):
             return states
-        told: dict[AgentState, dict[str, object]] = {
+        changes: dict[AgentState, dict[str, object]] = {
             AgentState.AVAILABLE: {"state": AgentState.STUCK, "error": obstacle},
             AgentState.LOADING: {"error": obstacle},
         }
-        return tuple(each.model_copy(update=told.get(each.state)) for each in states)
+        return tuple(each.model_copy(update=changes.get(each.state)) for each in states)
 
     def _on_agents(self) -> None:
         """Report the loaded agents at once, and begin to claim for them.
 
         Runs may block the event loop that loads the other agents, so claims wait for the loading for a while.
         """
-        if self._registry.available and not self._serving.is_set():
+        if self._registry.available and not self._may_claim.is_set():
             if all(agent.state is not AgentState.LOADING for agent in self._registry.states):
-                self._serving.set()
-            elif self._patience is None:
-                self._patience = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._serving.set)
+                self._may_claim.set()
+            elif self._claim_timer is None:
+                self._claim_timer = asyncio.get_running_loop().call_later(MAX_LOAD_DELAY_SECONDS, self._may_claim.set)
         self._heartbeat.beat_now()
         self._store.publish(READY)
 
@@ -286,12 +286,12 @@ class QueueWorker:
         """Return the leases of the current runs; safe to call from any thread."""
         return tuple(self._running.copy())
 
-    def on_beat(self, asked: tuple[Lease, ...], beat: Beat) -> None:
+    def on_beat(self, sent: tuple[Lease, ...], beat: Beat) -> None:
         """Stop the runs whose leases are lost or whose messages were cancelled.
 
-        `asked` has the leases before the heartbeat, whose answer does not know later claims.
+        `sent` has the leases before the heartbeat, whose answer does not know later claims.
         """
-        for lease in asked:
+        for lease in sent:
             if lease not in self._running or lease in self._finishing:
                 continue  # its finish may have given up the lease already, and checks the fence itself
             if beat.held.get(lease.message_id) != lease.fence:
@@ -334,8 +334,8 @@ class Heartbeat:
     @property
     def lost(self) -> bool:
         """Return whether heartbeats, even the first, have failed for so long that the leases may run out."""
-        heard = max(self._last_success, self._began)
-        return _boottime() - heard > self._settings.self_stop_seconds
+        latest = max(self._last_success, self._began)
+        return _boottime() - latest > self._settings.self_stop_seconds
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the thread."""
@@ -368,13 +368,13 @@ class Heartbeat:
 
     def _beat_until_stopped(self, heartbeat: LeaseRenewer, loop: asyncio.AbstractEventLoop) -> None:
         while True:
-            asked = self._worker.leases()
+            sent = self._worker.leases()
             began = _boottime()
-            told = self._identity.model_copy(update={"agents": self._worker.agents()})
-            beat = heartbeat.beat(told, asked, lease_seconds=self._settings.lease_seconds)
+            worker = self._identity.model_copy(update={"agents": self._worker.agents()})
+            beat = heartbeat.beat(worker, sent, lease_seconds=self._settings.lease_seconds)
             self._last_success = began
             self._outage.works("heartbeat")
-            loop.call_soon_threadsafe(self._worker.on_beat, asked, beat)
+            loop.call_soon_threadsafe(self._worker.on_beat, sent, beat)
             self._wake.wait(self._settings.beat_seconds)
             self._wake.clear()
             if self._stop.is_set():

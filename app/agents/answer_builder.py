@@ -54,7 +54,7 @@ class AnswerBuilder:
         """The shown ids of messages that have another id in the state."""
         self._unshown: dict[str, str | None] = {}
         """The nodes of messages with no text shown that may still be the answer, by the messages' ids."""
-        self._said_again: AIMessage | None = None
+        self._repeated: AIMessage | None = None
         self._nodes: dict[tuple[str, str], str] = {}
         self._node: str | None = None
 
@@ -130,13 +130,13 @@ class AnswerBuilder:
             yield Part("reasoning", reasoning, call.message, call.node)
         if text:
             if not call.texts:
-                yield from self._make_way(call)
+                yield from self._take_back_complete(call)
             call.texts.append(text)
             yield Part("content", text, call.message, call.node)
         if call.ended and call.message not in self._shown:
             self._calls.forget(call)
 
-    def _make_way(self, call: ModelCall) -> Iterator[Part]:
+    def _take_back_complete(self, call: ModelCall) -> Iterator[Part]:
         """Take back the text of complete messages, since the text of another message begins.
 
         The text of a branch that still runs in parallel stays.
@@ -197,7 +197,7 @@ class AnswerBuilder:
                 yield from self._take(message, message.id, node, shows=shows)
         yield from self._take_back_removed(messages, is_whole=is_whole)
         if not namespace and not is_whole:
-            self._note_said_again(messages, node)
+            self._note_repeated(messages, node)
 
     def _take_back_removed(self, written: Sequence[BaseMessage], *, is_whole: bool) -> Iterator[Part]:
         """Take back the text of messages that a node removes, as a guard does. `finish` shows it again if it stays."""
@@ -213,7 +213,7 @@ class AnswerBuilder:
                 self._unshown[name] = call.node
                 yield from self._take_back(call)
 
-    def _note_said_again(self, messages: Sequence[BaseMessage], node: str) -> None:
+    def _note_repeated(self, messages: Sequence[BaseMessage], node: str) -> None:
         """Note an answer that was already in the conversation, such as the same greeting in each turn.
 
         A node that holds a subgraph or rewrites the conversation also writes older messages, which are no answer.
@@ -222,7 +222,7 @@ class AnswerBuilder:
             return
         for message in messages:
             if isinstance(message, AIMessage) and message.id in self._before and message.text:
-                self._said_again = message
+                self._repeated = message
                 self._unshown[message.id or ""] = node
 
     def _values(self, data: Any, namespace: Sequence[str]) -> Iterator[Part]:
@@ -300,7 +300,7 @@ class AnswerBuilder:
         if reasoning:
             yield Part("reasoning", whole(reasoning), key, node)
         if text:
-            yield from self._make_way(call)
+            yield from self._take_back_complete(call)
             call.texts.append(text)
             yield Part("content", text, key, node)
 
@@ -349,8 +349,8 @@ class AnswerBuilder:
         shown = [call for call in self._shown.values() if call.ended and call.texts]
         if shown:
             return shown[-1], shown[-1].message, shown[-1].text
-        if self._said_again is not None:
-            return None, self._said_again.id, whole(str(self._said_again.text))
+        if self._repeated is not None:
+            return None, self._repeated.id, whole(str(self._repeated.text))
         if output is not None:
             return None, None, output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
         key, last = self._last_message()
@@ -379,6 +379,6 @@ class AnswerBuilder:
         }
         if STRUCTURED_RESPONSE in values:
             return as_json(values[STRUCTURED_RESPONSE])
-        if not is_needed or (not values and (self._said_again or self._last_message()[1])):
+        if not is_needed or (not values and (self._repeated or self._last_message()[1])):
             return None
         return as_json(values)

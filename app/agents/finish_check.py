@@ -48,8 +48,8 @@ def is_finished(message: AIMessage) -> bool:
 
     With OpenAI's protocol the usage follows the finish, and some servers send only the usage.
     """
-    told = message.response_metadata
-    finishes = FINISHES.get(told.get("model_provider", ""))
-    if finishes is None or any(told.get(name) for name in finishes):
+    metadata = message.response_metadata
+    finishes = FINISHES.get(metadata.get("model_provider", ""))
+    if finishes is None or any(metadata.get(name) for name in finishes):
         return True
-    return told["model_provider"] == "openai" and message.usage_metadata is not None
+    return metadata["model_provider"] == "openai" and message.usage_metadata is not None

@@ -72,12 +72,12 @@ class LangGraphAgent(Agent):
         }
         read: list[Any] = []
         refused = watch_refusals()
-        begin = await self._begin(task, _with(config, MEMORY_KEEP_KEY, read), calls)
-        answer = begin.answer
+        start = await self._run_start(task, _with(config, MEMORY_KEEP_KEY, read), calls)
+        answer = start.answer
         for part in answer.replay():
             yield part
-        if begin.asked is not None:
-            raise AgentInterrupted(begin.asked)
+        if start.questions is not None:
+            raise AgentInterrupted(start.questions)
         control = RunControl()
 
         def drain() -> None:
@@ -86,7 +86,7 @@ class LangGraphAgent(Agent):
         task.drain.on_request(drain)
         try:
             streaming = self._graph.astream(
-                begin.graph_input,
+                start.graph_input,
                 _with(_with(config, MEMORY_KEPT_KEY, read), MEMORY_ANSWERS_KEY, {}),
                 stream_mode=["messages", "updates", "values", "custom"],
                 subgraphs=True,
@@ -101,15 +101,15 @@ class LangGraphAgent(Agent):
         except GraphDrained as drained:
             raise AgentDrained from drained
         except Exception as error:
-            if _is_of_applying(error):
+            if _is_from_applying_writes(error):
                 await self._forget_unfinished(task)
-            if (told := explained(error, refused, described)) is not error:
-                raise told from error
+            if (clearer := explained(error, refused, described)) is not error:
+                raise clearer from error
             raise
         finally:
             task.drain.forget(drain)
         if answer.interrupted:
-            await self._ask(config)
+            await self._raise_questions(config)
         for last in answer.finish():
             yield last
 
@@ -119,14 +119,14 @@ class LangGraphAgent(Agent):
         memory = cast(AgentMemory, self._graph.checkpointer)
         await memory.forget_messages(task.memory_key, (message, fence + 1), ())
 
-    async def _ask(self, config: RunnableConfig) -> Never:
+    async def _raise_questions(self, config: RunnableConfig) -> Never:
         """End the run with all questions of the graph: parallel branches may ask at the same time."""
         state = await self._graph.aget_state(config)
         if not state.interrupts:
             raise StaticBreakpoint
-        raise AgentInterrupted(_asked(state.interrupts))
+        raise AgentInterrupted(_questions_as_json(state.interrupts))
 
-    async def _begin(self, task: AgentTask, config: RunnableConfig, calls: ModelCalls) -> "_Begin":
+    async def _run_start(self, task: AgentTask, config: RunnableConfig, calls: ModelCalls) -> "_RunStart":
         """Return where the run begins: with a turn, with a human's answers, or after the steps of earlier attempts."""
         if task.rollback:
             memory = cast(AgentMemory, self._graph.checkpointer)
@@ -135,13 +135,13 @@ class LangGraphAgent(Agent):
         messages = state.values.get("messages", [])
         if (state.metadata or {}).get("run_id") != task.message_id:
             answer = AnswerBuilder(task.message_id, messages, calls, self._graph.output_channels)
-            return _Begin({"messages": self._turn(task, messages)}, answer)
+            return _RunStart({"messages": self._turn(task, messages)}, answer)
         finished = [*messages, *_inside_subgraphs(state, messages)]
         answer = AnswerBuilder(task.message_id, finished, calls, self._graph.output_channels)
         answers = HumanAnswers(task.resume or {})
         if _all_wait(state) and answers.keys().isdisjoint(each.id for each in state.interrupts):
-            return _Begin(None, answer, asked=_asked(state.interrupts))
-        return _Begin(Command(resume=answers) if answers else None, answer)
+            return _RunStart(None, answer, questions=_questions_as_json(state.interrupts))
+        return _RunStart(Command(resume=answers) if answers else None, answer)
 
     async def _state(self, task: AgentTask, config: RunnableConfig) -> StateSnapshot:
         """Return the end of the conversation; if it belongs to another message, without unfinished steps.
@@ -177,12 +177,12 @@ class LangGraphAgent(Agent):
 
 
 def _all_wait(state: StateSnapshot) -> bool:
-    """Return whether the graph has asked, and no task can continue without an answer."""
+    """Return whether the graph has questions, and no task can continue without an answer."""
     unfinished = [each for each in state.tasks if each.result is None]
     return bool(state.interrupts) and all(each.interrupts for each in unfinished)
 
 
-def _is_of_applying(error: Exception) -> bool:
+def _is_from_applying_writes(error: Exception) -> bool:
     """Return whether the error came from a channel that refused the writes of a finished step."""
     return any(frame.f_code is apply_writes.__code__ for frame, _ in walk_tb(error.__traceback__))
 
@@ -191,12 +191,12 @@ def _with(config: RunnableConfig, key: str, value: object) -> RunnableConfig:
     return {**config, "configurable": {**config["configurable"], key: value}}
 
 
-class _Begin(NamedTuple):
-    """The input of a run. If `asked` has unanswered questions, nothing is run."""
+class _RunStart(NamedTuple):
+    """The input of a run. If `questions` has unanswered questions, nothing is run."""
 
     graph_input: dict[str, Any] | Command[Any] | None
     answer: AnswerBuilder
-    asked: str | None = None
+    questions: str | None = None
 
 
 def tool_nodes(graph: Pregel[Any, Any, Any, Any]) -> list[tuple[str, ToolNode]]:
@@ -227,7 +227,7 @@ def _without_turn(messages: Sequence[AnyMessage], message_id: str) -> Sequence[A
     return messages
 
 
-def _asked(interrupts: Sequence[Interrupt]) -> str:
+def _questions_as_json(interrupts: Sequence[Interrupt]) -> str:
     """Return the questions as JSON, as in `Message.interrupt`."""
     return json.dumps([{"id": each.id, "value": storable_json(each.value)} for each in interrupts])
 

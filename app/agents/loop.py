@@ -27,10 +27,10 @@ T = TypeVar("T")
 SEEN_MARK = "_agent_loop_has_seen_it"
 _ATTRIBUTES: Callable[[BaseException], dict[str, Any]] = BaseException.__dict__["__dict__"].__get__
 
-LONG_SECONDS = 5.0
+LONG_BLOCK_SECONDS = 5.0
 """A process whose agents' loop is blocked this long should get no work."""
 
-LOOK_SECONDS = 0.5
+CHECK_SECONDS = 0.5
 """Interval of the checks that the loop turns, while something runs. A loop that has not turned since is blocked."""
 
 LOADING_TASK = "load agent "
@@ -59,7 +59,7 @@ class AgentLoop:
         self._closing = False
         self._ended: Future[None] = Future()
         self._watching: asyncio.Task[None] | None = None
-        self._asked_at: float | None = None
+        self._checking_since: float | None = None
         self._blocked_at: float | None = None
         self._blocking = self._blocking_agent = ""
 
@@ -119,8 +119,8 @@ class AgentLoop:
 
     @property
     def blocked_for_long(self) -> bool:
-        """Return whether an agent has blocked the loop for LONG_SECONDS."""
-        return self._blocked_at is not None and time.monotonic() - self._blocked_at >= LONG_SECONDS
+        """Return whether an agent has blocked the loop for LONG_BLOCK_SECONDS."""
+        return self._blocked_at is not None and time.monotonic() - self._blocked_at >= LONG_BLOCK_SECONDS
 
     @property
     def trouble(self) -> str:
@@ -166,7 +166,7 @@ class AgentLoop:
         place = None if run.is_over else await run.stop(stop_seconds)
         self._running.discard(run)
         if place is not None:
-            self._leave_behind(run, place)
+            self._abandon(run, place)
             if not self.blocked:  # a blocked loop cannot fence off
                 await run.fence_off(self.call)
         for held in self._threads.abandon(run):
@@ -190,7 +190,7 @@ class AgentLoop:
         self._threads.abandon(run)
         return None
 
-    def _leave_behind(self, run: AgentRun, place: str) -> None:
+    def _abandon(self, run: AgentRun, place: str) -> None:
         self._abandoned.add(run)
         logger.warning(
             "A run does not stop and is left behind: id=%s, agent=%s, at=%s, left=%d",
@@ -211,19 +211,19 @@ class AgentLoop:
     async def _watch(self) -> None:
         """Check that the loop turns while something runs, and name what blocks it."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            if self._asked_at is not None:
-                self._note_block(self._asked_at)
+            await asyncio.sleep(CHECK_SECONDS)
+            if self._checking_since is not None:
+                self._note_block(self._checking_since)
             elif self._running:
-                self._asked_at = time.monotonic()
-                self._to_agents.post(self._answer)
+                self._checking_since = time.monotonic()
+                self._to_agents.post(self._answer_check)
 
-    def _answer(self) -> None:
+    def _answer_check(self) -> None:
         """Report, from the agents' loop, that it turns."""
         self._to_caller.post(self._note_turn)
 
     def _note_turn(self) -> None:
-        self._asked_at = None
+        self._checking_since = None
         if self._blocked_at is not None:
             seconds = time.monotonic() - self._blocked_at
             logger.warning("The event loop of the agents runs again: %s, seconds=%.1f", self._blocking, seconds)
@@ -266,7 +266,7 @@ class AgentLoop:
             try:
                 loop.run_forever()
             except BaseException as error:  # noqa: BLE001  a task's SystemExit or KeyboardInterrupt ends `run_forever`
-                if _is_first_sight(error):
+                if _is_new(error):
                     logger.warning("The code of an agent raised %s; its event loop goes on", class_name(error))
         loop.close()
         self._ended.set_result(None)
@@ -281,7 +281,7 @@ class AgentLoop:
         await asyncio.get_running_loop().shutdown_asyncgens()
 
 
-def _is_first_sight(error: BaseException) -> bool:
+def _is_new(error: BaseException) -> bool:
     """Return whether the error was not seen here before, and mark it as seen.
 
     Each task that waits for the failed task raises its error out of the loop again. The mark is on the error, since a

@@ -17,9 +17,9 @@ from .loop import LOADING_TASK
 logger = logging.getLogger(__name__)
 
 LOAD_AGAIN_SECONDS = 1.0
-TELL_SECONDS = 30.0
+LOG_SECONDS = 30.0
 
-PATIENCE_SECONDS = 10.0
+MAX_LOAD_DELAY_SECONDS = 10.0
 """An agent that takes longer to load no longer delays the next one."""
 
 MAX_ERROR_LENGTH = 500
@@ -103,14 +103,14 @@ class AgentRegistry:
     async def load(self) -> None:
         """Load all agents in order. Log and report failures; messages of failed agents stay queued.
 
-        An agent that hangs delays the next one by at most PATIENCE_SECONDS. The caller sets `loaded` on its own loop,
+        An agent that hangs delays the next one by at most MAX_LOAD_DELAY_SECONDS. The caller sets `loaded` on its own loop,
         since this may run on another loop.
         """
         loading: set[asyncio.Task[None]] = set()
         try:
             for name, loader in self._loaders.items():
                 loading.add(task := asyncio.create_task(self._load(name, loader), name=f"{LOADING_TASK}{name}"))
-                await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
+                await asyncio.wait({task}, timeout=MAX_LOAD_DELAY_SECONDS)
             await asyncio.gather(*loading)
         finally:
             for task in loading:
@@ -123,43 +123,43 @@ class AgentRegistry:
         except BaseException as error:  # whatever a user's module raises must not end the server
             if issubclass(type(error), asyncio.CancelledError) and _is_cancelled():
                 raise
-            self._failures[name] = told = self._told(error)
+            self._failures[name] = text = self._error_text(error)
             logger.error(
                 "Agent could not be loaded, its messages stay queued until the server is started again: "
                 "name=%s, error=%s",
                 name,
-                told,
+                text,
                 extra={TRACEBACK: self._traceback_of(error)},
             )
         finally:
             self.waits_for = None
         self._on_change()
 
-    def _told(self, error: BaseException) -> str:
+    def _error_text(self, error: BaseException) -> str:
         """Return the error on one line, with the place in the user's code and what to do."""
         most = min(MAX_ERROR_LENGTH, MAX_ERRORS_LENGTH // max(1, len(self._loaders)))
-        told = " ".join(self._redact(described(error)).split())
+        text = " ".join(self._redact(described(error)).split())
         place, hint = own_place_of(error), hint_for(error)
         more = "" if place is None or _is_ours(error) else f" ({place})"
         if hint:
-            more += f"{'' if not more and told.endswith('.') else '.'} {hint}"
+            more += f"{'' if not more and text.endswith('.') else '.'} {hint}"
         more = more if len(more) <= most // 2 else ""
         most -= len(more)
-        return (told if len(told) <= most else told[: most - 1] + "…") + more
+        return (text if len(text) <= most else text[: most - 1] + "…") + more
 
     def _traceback_of(self, error: BaseException) -> str | None:
         return None if _is_ours(error) else traceback_of(error, lambda text, limit: self._redact(text)[:limit])
 
     async def _load_when_possible(self, loader: Loader) -> Agent:
         """Return the agent. Try again while the store or the agents' memory is unavailable."""
-        tell_at = 0.0
+        log_at = 0.0
         while True:
             try:
                 return await loader()
             except StoreUnavailable as error:
                 self.waits_for = error.state
-                if time.monotonic() >= tell_at:
-                    tell_at = time.monotonic() + TELL_SECONDS
+                if time.monotonic() >= log_at:
+                    log_at = time.monotonic() + LOG_SECONDS
                     logger.warning("Agent not loaded yet, trying again: %s", self._redact(str(error)))
                 await asyncio.sleep(LOAD_AGAIN_SECONDS)
 

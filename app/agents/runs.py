@@ -102,7 +102,7 @@ class AgentRun:
         self._to_caller = to_caller
         self._on_stopped = on_stopped
         self._pieces: deque[Part | FinalResult] = deque()
-        self._told = False
+        self._notified = False
         self._over = False
         self._error: BaseException | None = None
         self._room: asyncio.Future[None] | None = None
@@ -124,7 +124,7 @@ class AgentRun:
     async def take(self) -> list[Part | FinalResult]:
         """Wait for pieces and return them; none once the run is over. Raises AgentRaised."""
         while True:
-            self._told = False
+            self._notified = False
             over = self._over
             taken = [self._pieces.popleft() for _ in range(len(self._pieces))]
             if taken:
@@ -175,17 +175,17 @@ class AgentRun:
                     self._pieces.append(piece)
                     if isinstance(piece, FinalResult):
                         break
-                    if not self._told:
-                        self._tell()
+                    if not self._notified:
+                        self._notify()
                     if len(self._pieces) >= MAX_WAITING_PIECES:
                         await self._wait_for_room()
         except BaseException as error:  # noqa: BLE001  whatever user code raises ends its run only
             self._error = error
         self._over = True
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
-        self._told = True
+    def _notify(self) -> None:
+        self._notified = True
         self._to_caller.post(self._wake)
 
     async def _wait_for_room(self) -> None:
@@ -203,21 +203,21 @@ class AgentRun:
 
     async def _stop_all(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        await self._ask_to_end()
+        await self._cancel_first_task()
         turns = 0
         while alive := [task for task in self.tasks if not task.done()]:
             if time.monotonic() >= deadline:
-                self._tell_stopped(place_of(self.stack()))
+                self._report_stopped(place_of(self.stack()))
                 await asyncio.wait(alive)
                 continue
             for task in alive:
                 task.cancel()
             turns += 1
             await asyncio.sleep(0 if turns < EAGER_CANCELS else CANCEL_AGAIN_SECONDS)
-        self._tell_stopped(None)
+        self._report_stopped(None)
         self._to_caller.post(lambda: self._on_stopped(self))
 
-    async def _ask_to_end(self) -> None:
+    async def _cancel_first_task(self) -> None:
         """Cancel the first task, and give the run time to end as long as it sends no more pieces."""
         if self._first is not None:
             self._first.cancel()
@@ -228,7 +228,7 @@ class AgentRun:
             await asyncio.sleep(pause)
             pause = min(0.01, pause + 0.001)
 
-    def _tell_stopped(self, place: str | None) -> None:
+    def _report_stopped(self, place: str | None) -> None:
         self._to_caller.post(lambda: self._note_stopped(place))
 
     # On the caller's loop again

@@ -109,8 +109,8 @@ class Serializer(JsonPlusSerializer):
             try:
                 return _build(code, kind, payload)
             except Exception as error:  # noqa: BLE001  a user's class may raise anything
-                told = f"it cannot be built again from its data ({type(error).__name__})"
-                self._types.warn(f"{module}:{name}", told)
+                reason = f"it cannot be built again from its data ({type(error).__name__})"
+                self._types.warn(f"{module}:{name}", reason)
         plain = PLAIN.get(type(payload))
         return payload if plain is None else plain.of(payload, (code, module, name, method))
 

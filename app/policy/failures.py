@@ -61,7 +61,7 @@ def described(error: BaseException) -> str:
     text = with_class(error)
     if not is_group(error):
         return text
-    member = next(members_of(error), None)  # type: ignore[arg-type]  # `is_group` told
+    member = next(members_of(error), None)  # type: ignore[arg-type]  # it is a group
     return text if member is None else f"{text}: {with_class(member)}"
 
 
@@ -133,7 +133,7 @@ def all_of(error: BaseException) -> Iterator[BaseException]:
             seen.add(id(each))
             yield each
             if is_group(each):
-                waiting.extend(islice(members_of(each), MAX_MEMBERS))  # type: ignore[arg-type]  # `is_group` told
+                waiting.extend(islice(members_of(each), MAX_MEMBERS))  # type: ignore[arg-type]  # it is a group
 
 
 def _bases_of(error: BaseException) -> tuple[type, ...]:

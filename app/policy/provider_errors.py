@@ -78,11 +78,11 @@ def read_provider_error(error: BaseException, now: datetime) -> ProviderError | 
     names |= {value.lower() for value in own_names if type(value) is str}
     if grpc := _grpc_name(error):
         names.add(grpc.lower())
-    told = [text_of(error)[:MAX_TEXT_LENGTH], *(value for _, value in leaves if type(value) is str)]
+    texts = [text_of(error)[:MAX_TEXT_LENGTH], *(value for _, value in leaves if type(value) is str)]
     return ProviderError(
         status=status or _status_by_code(error, leaves) or _status_of_names(names),
         names=frozenset(names),
-        text="\n".join(told)[: 4 * MAX_TEXT_LENGTH],
+        text="\n".join(texts)[: 4 * MAX_TEXT_LENGTH],
         pause=_pause(error, response, leaves, now),
     )
 
@@ -198,27 +198,27 @@ def _retry_headers(headers: Any) -> dict[str, object]:
     return found
 
 
-def _milliseconds(told: object) -> float | None:
-    seconds = _number(told)
+def _milliseconds(value: object) -> float | None:
+    seconds = _number(value)
     return None if seconds is None else seconds / 1000
 
 
-def _seconds(told: object, now: datetime) -> float | None:
+def _seconds(value: object, now: datetime) -> float | None:
     """Return the seconds of a Retry-After header, which is a number or a date."""
-    seconds = _number(told)
-    if seconds is not None or type(told) is not str:
+    seconds = _number(value)
+    if seconds is not None or type(value) is not str:
         return seconds
     try:
-        moment = parsedate_to_datetime(told[:100])
+        moment = parsedate_to_datetime(value[:100])
         return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
     except (TypeError, ValueError, OverflowError):
         return None
 
 
-def _number(told: object) -> float | None:
-    if type(told) not in (int, float, str, bytes):
+def _number(value: object) -> float | None:
+    if type(value) not in (int, float, str, bytes):
         return None
-    text = (told.decode("ascii", "replace") if isinstance(told, bytes) else str(told))[:1000].strip()
+    text = (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value))[:1000].strip()
     return min(float(text), MAX_SECONDS) if re.fullmatch(r"\d+(\.\d+)?", text) else None
 
 

@@ -197,8 +197,8 @@ def _verdict(error: BaseException, now: datetime) -> Verdict | None:
             return verdict
     if any(map(CONTEXT_NAME.search, names)):
         return Verdict(permanent=True, code=CONTEXT_TOO_LONG)
-    told = read_provider_error(error, now)
-    if told is not None and (verdict := _of_provider(told)) is not None:
+    provider_error = read_provider_error(error, now)
+    if provider_error is not None and (verdict := _verdict_on_provider(provider_error)) is not None:
         return verdict
     if issubclass(type(error), TimeoutError) or any(map(TIMEOUT_NAME.search, names)):
         return Verdict(permanent=False, code=TIMEOUT)
@@ -207,34 +207,34 @@ def _verdict(error: BaseException, now: datetime) -> Verdict | None:
     return None
 
 
-def _of_provider(told: ProviderError) -> Verdict | None:
+def _verdict_on_provider(provider_error: ProviderError) -> Verdict | None:
     """Return the verdict on a provider's error. Texts count here only: the agent's own may say anything."""
-    status = told.status
-    pause = None if told.pause is None else min(told.pause, MAX_RETRY_AFTER_SECONDS)
-    if CONTEXT_CODE in told.names or (status in (400, 413) and CONTEXT_WORDS.search(told.text)):
+    status = provider_error.status
+    pause = None if provider_error.pause is None else min(provider_error.pause, MAX_RETRY_AFTER_SECONDS)
+    if CONTEXT_CODE in provider_error.names or (status in (400, 413) and CONTEXT_WORDS.search(provider_error.text)):
         return Verdict(permanent=True, code=CONTEXT_TOO_LONG)
-    if _is_used_up(told):
+    if _is_used_up(provider_error):
         return Verdict(permanent=True, code=QUOTA_EXHAUSTED)
     if status in VAGUE_STATUSES:
         for names, code in PASSING_NAMES:
-            if told.names & names:
+            if provider_error.names & names:
                 return Verdict(permanent=False, code=code, pause=pause)
     if status is not None:
-        return _of_status(status, pause if status in PAUSE_STATUSES else None)
-    return Verdict(permanent=True, code=PROVIDER_REFUSED) if told.names & REFUSED_NAMES else None
+        return _verdict_on_status(status, pause if status in PAUSE_STATUSES else None)
+    return Verdict(permanent=True, code=PROVIDER_REFUSED) if provider_error.names & REFUSED_NAMES else None
 
 
-def _is_used_up(told: ProviderError) -> bool:
+def _is_used_up(provider_error: ProviderError) -> bool:
     """Return whether the account has no credit left, which no pause restores."""
-    if told.status == 402 or told.names & QUOTA_NAMES:
+    if provider_error.status == 402 or provider_error.names & QUOTA_NAMES:
         return True
-    if told.status not in QUOTA_STATUSES:
+    if provider_error.status not in QUOTA_STATUSES:
         return False
-    of_google = GOOGLE_QUOTA in told.names or GOOGLE_QUOTA.upper() in told.text
-    return bool(QUOTA_WORDS.search(told.text) or (of_google and DAILY_QUOTA.search(told.text)))
+    from_google = GOOGLE_QUOTA in provider_error.names or GOOGLE_QUOTA.upper() in provider_error.text
+    return bool(QUOTA_WORDS.search(provider_error.text) or (from_google and DAILY_QUOTA.search(provider_error.text)))
 
 
-def _of_status(status: int, pause: float | None) -> Verdict:
+def _verdict_on_status(status: int, pause: float | None) -> Verdict:
     if status == 429:
         return Verdict(permanent=False, code=RATE_LIMITED, pause=pause)
     if status >= 500 or status in PASSING_STATUSES:

@@ -218,7 +218,7 @@ def _block(error: BaseException, shown: Shown, *, texts: bool, every_frame: bool
     lines = ["Traceback (most recent call last):", *_frame_lines(frames, shown, every_frame)] if frames else []
     lines.append(_last_line(error, shown) if texts else class_name(error))
     if is_group(error):
-        for each in islice(members_of(error), SHOWN_MEMBERS):  # type: ignore[arg-type]  # `is_group` told
+        for each in islice(members_of(error), SHOWN_MEMBERS):  # type: ignore[arg-type]  # it is a group
             lines += ["Member of the group:"]
             member_frames = _frame_lines(frames_of(each), shown, every_frame)
             lines += [*member_frames, _last_line(each, shown) if texts else class_name(each)]

@@ -83,15 +83,15 @@ def _why_unserved(agent: str, throughput: Throughput) -> str | None:
     """Return a sentence why no live worker can run this agent; None if a worker can, or does not list its agents."""
     if not throughput.groups or any(group.agents is None for group in throughput.groups):
         return None
-    told = [served for group in throughput.groups for served in group.agents or () if served.name == agent]
-    states = {served.state for served in told}
+    listed = [served for group in throughput.groups for served in group.agents or () if served.name == agent]
+    states = {served.state for served in listed}
     if AgentState.AVAILABLE in states:
         return None
     if AgentState.LOADING in states:
-        obstacles = [served.error for served in told if served.state is AgentState.LOADING]
+        obstacles = [served.error for served in listed if served.state is AgentState.LOADING]
         obstacle = obstacles[0] if all(obstacles) else None  # without an obstacle, a worker is loading the agent
         return f"Agent {agent!r} is still being loaded. {obstacle or ''}".rstrip()
-    for served in told:
+    for served in listed:
         cannot = "cannot be run now" if served.state is AgentState.STUCK else "could not be loaded"
         return f"Agent {agent!r} {cannot}: {served.error}"
     return f"No live worker is configured to run agent {agent!r}."

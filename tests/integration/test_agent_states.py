@@ -114,8 +114,8 @@ async def test_processes_without_a_worker_look_at_the_live_workers(
 async def test_an_agent_that_loads_for_long_holds_up_no_other_and_says_so(
     tmp_path: Path, settings: Callable[..., Settings], control: GraphControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(worker, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(registry, "MAX_LOAD_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(worker, "MAX_LOAD_DELAY_SECONDS", 0.05)
     slow = _slow_module(tmp_path, seconds=5)
     control.hold("import")
     async with live_server(settings(agents=f"slow={slow}:steps,{STEPS}")) as server:
@@ -145,8 +145,8 @@ async def test_no_message_is_begun_before_the_agents_are_loaded(
 async def test_a_message_whose_agent_cannot_load_is_told_what_blocks_it(
     tmp_path: Path, settings: Callable[..., Settings], control: GraphControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(worker, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(registry, "MAX_LOAD_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(worker, "MAX_LOAD_DELAY_SECONDS", 0.05)
     control.hold("import")
     control.hold("stalls")
     agents = f"stalling=tests.graphs:stalling,slow={_slow_module(tmp_path, seconds=30)}:steps"
@@ -171,8 +171,8 @@ async def test_a_message_whose_agent_cannot_load_is_told_what_blocks_it(
 async def test_a_factory_that_blocks_the_others_is_named(
     tmp_path: Path, settings: Callable[..., Settings], control: GraphControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(worker, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(registry, "MAX_LOAD_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(worker, "MAX_LOAD_DELAY_SECONDS", 0.05)
     module = tmp_path / "blocking_factory.py"
     module.write_text(
         "from tests.graph_control import GraphControl\n"
