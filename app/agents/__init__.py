@@ -1,1 +1,1 @@
-"""Agents: what they are, which there are, and how LangGraph runs them."""
+"""Agents: their interface, their registry, and how LangGraph runs them."""

@@ -1,4 +1,4 @@
-"""Turns what a graph streams into parts, and decides what the answer is. See docs/adr/0034."""
+"""Turns the stream of a graph into parts, and finds the answer in it. See docs/adr/0034."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,17 +16,17 @@ from .model_calls import ModelCall, ModelCalls
 from .state_messages import after_turn, as_json, as_messages, goes_on, key_of, reasoning_beside, reasoning_in
 
 STRUCTURED_RESPONSE = "structured_response"
-"""The key in which `create_agent` stores the response in its `response_format`."""
+"""The state key in which `create_agent` stores a response in the requested `response_format`."""
 
 
 class AnswerBuilder:
-    """Collects what one attempt shows, and decides the answer.
+    """Turns one attempt's stream into parts, and finds the answer.
 
-    The text of model calls that are not internal is shown at once. So is the text of messages that nodes write without
-    a model call. The answer is the last message's text: when the next message begins, the text of complete messages is
-    taken back. The text still shown at the end is the answer.
+    Text that a model call streams is shown at once, unless the call is internal. Text that a node writes without a
+    model call is also shown. The answer is the text of the last message. When another message begins, the text of
+    complete messages is therefore taken back.
 
-    `interrupted` means that the graph has stopped to ask, and that there is no answer.
+    `interrupted` is True if the graph stopped to ask a human. There is no answer then.
     """
 
     def __init__(
@@ -49,23 +49,23 @@ class AnswerBuilder:
         self._outputs = [output_channels] if isinstance(output_channels, str) else output_channels
         self._written: set[str] = set(self._outputs) if self._finished else set()
         self._shown: dict[str, ModelCall] = {}
-        """The messages whose text is shown, by their shown ids, oldest first."""
+        """The calls whose text is shown, by the ids under which their messages were shown, oldest first."""
         self._names: dict[str, str] = {}
-        """The shown ids of messages that have another id in the state."""
+        """For messages that were shown under another id: that id, by the message's key in the state."""
         self._unshown: dict[str, str | None] = {}
-        """The nodes of messages with no text shown that may still be the answer, by the messages' ids."""
+        """The nodes of messages without shown text that may still be the answer, by the messages' ids."""
         self._repeated: AIMessage | None = None
         self._nodes: dict[tuple[str, str], str] = {}
         self._node: str | None = None
 
     def replay(self) -> Iterator[Part]:
-        """Yield the parts of steps that an earlier attempt finished."""
+        """Yield the parts of the steps that earlier attempts finished."""
         for index, finished in enumerate(self._finished, self._start):
             for message in as_messages(finished):
                 yield from self._take(message, key_of(finished, index), None)
 
     def read(self, streamed: Any) -> Iterable[Part]:
-        """Return the parts of one streamed item."""
+        """Return the parts of one item of the graph's stream."""
         data = streamed["data"]
         match streamed["type"]:
             case "messages":
@@ -80,7 +80,7 @@ class AnswerBuilder:
                 return (Part("custom", storable_json(data), None, node),)
 
     def finish(self) -> Iterator[Part | FinalResult]:
-        """Take back text that is not the answer, show the rest of the answer, and yield the whole."""
+        """Take back text that is not the answer, show the rest of the answer, and yield the FinalResult."""
         yield from self._take_back_failed()
         key, text = self._last_answer()
         output = self._output(is_needed=not text)
@@ -98,7 +98,10 @@ class AnswerBuilder:
     # Pieces of model calls
 
     def _piece(self, message: BaseMessage, metadata: Mapping[str, Any]) -> Iterable[Part]:
-        """Return the parts of a piece. Nearly all are further text of the same message and take a fast path."""
+        """Return the parts of one streamed piece of a message.
+
+        Most pieces continue the text of a known message. They take a fast path.
+        """
         call = self._calls.of(metadata)
         if call is None or not isinstance(message, AIMessage):
             return ()
@@ -137,9 +140,9 @@ class AnswerBuilder:
             self._calls.forget(call)
 
     def _take_back_complete(self, call: ModelCall) -> Iterator[Part]:
-        """Take back the text of complete messages, since the text of another message begins.
+        """Take back the text of complete messages, and note that the text of `call` begins.
 
-        The text of a branch that still runs in parallel stays.
+        Keep the text of a parallel branch that still runs.
         """
         for other in list(self._shown.values()):
             if other.texts and other.ended and (other.settled or other.namespace == call.namespace):
@@ -161,7 +164,7 @@ class AnswerBuilder:
                 yield from self._take_back(call)
 
     def _settle(self, namespace: Sequence[str], node: str | None = None) -> None:
-        """Note that tasks are over: those of a node, or all tasks of a graph."""
+        """Mark the complete calls of a node's tasks as settled; without a node, those of all tasks in the graph."""
         begin = "|".join([*namespace, "" if node is None else f"{node}:"])
         for call in self._shown.values():
             if call.ended and call.namespace.startswith(begin):
@@ -170,7 +173,7 @@ class AnswerBuilder:
     # Messages of the conversation
 
     def _update(self, data: Mapping[str, Any], namespace: Sequence[str]) -> Iterator[Part]:
-        """Take the messages that have ids. The others get their ids in the state."""
+        """Yield the parts of messages with ids that nodes wrote. Messages without ids are read from the state later."""
         if "__interrupt__" in data:
             self.interrupted = True
             return
@@ -200,7 +203,7 @@ class AnswerBuilder:
             self._note_repeated(messages, node)
 
     def _take_back_removed(self, written: Sequence[BaseMessage], *, is_whole: bool) -> Iterator[Part]:
-        """Take back the text of messages that a node removes, as a guard does. `finish` shows it again if it stays."""
+        """Take back the text of messages that a node removed. `finish` shows the text again if its message stays."""
         removed = {message.id or "" for message in written if isinstance(message, RemoveMessage)}
         if not removed and not is_whole:
             return
@@ -214,9 +217,10 @@ class AnswerBuilder:
                 yield from self._take_back(call)
 
     def _note_repeated(self, messages: Sequence[BaseMessage], node: str) -> None:
-        """Note an answer that was already in the conversation, such as the same greeting in each turn.
+        """Note an answer that the conversation already had, such as the same greeting in each turn.
 
-        A node that holds a subgraph or rewrites the conversation also writes older messages, which are no answer.
+        Ignore a node that rewrites the conversation or contains a subgraph: it also writes older messages, which are no
+        answer.
         """
         if any(isinstance(message, RemoveMessage) or message.id == self._turn for message in messages):
             return
@@ -226,7 +230,7 @@ class AnswerBuilder:
                 self._unshown[message.id or ""] = node
 
     def _values(self, data: Any, namespace: Sequence[str]) -> Iterator[Part]:
-        """Take unseen messages at the end of the state, such as messages that nodes gave as dicts."""
+        """Yield the parts of new messages at the end of the state, such as messages that nodes wrote as dicts."""
         yield from self._take_back_failed()
         messages = data.get("messages") if isinstance(data, dict) else None
         if not namespace:
@@ -248,11 +252,11 @@ class AnswerBuilder:
         return (bool(has_id) or not namespace) and key_of(message, index) not in self._seen
 
     def _is_internal(self, namespace: Sequence[str], node: str) -> bool:
-        """Return whether only a tool or middleware sees a message of a subgraph."""
+        """Return whether a node of a subgraph runs inside a tool or middleware, where users see no messages."""
         return bool(namespace) and self._calls.is_internal("|".join([*namespace, node]))
 
     def _take(self, message: BaseMessage, key: str, node: str | None, *, shows: bool = True) -> Iterator[Part]:
-        """Take a message of the conversation."""
+        """Yield the parts of one message of the conversation, unless they were shown before."""
         if isinstance(message, AIMessage):
             if key not in self._before and shows:
                 yield from self._take_answer(message, key, node)
@@ -263,7 +267,7 @@ class AnswerBuilder:
             yield Part("tool_result", {**result, "status": message.status}, key, node)
             self._unshown[key] = node
         elif key not in self._seen and (call := self._shown_before(whole(str(message.text)), key)) is not None:
-            call.kept = call.settled = True  # a node repeats a model's text as another author's
+            call.kept = call.settled = True  # a node copied the model's text into another author's message
         self._seen.add(key)
 
     def _take_answer(self, message: AIMessage, key: str, node: str | None) -> Iterator[Part]:
@@ -284,7 +288,10 @@ class AnswerBuilder:
         return self._shown.get(self._names.get(key, key))
 
     def _shown_before(self, text: str, key: str) -> ModelCall | None:
-        """Find the model call whose text a node has copied, and note the copy's key; None if there is none."""
+        """Return the model call whose text a node copied into another message; None if there is none.
+
+        Store `key`, the key of the copy.
+        """
         for name, call in self._shown.items():
             if not call.kept and call.ended and call.text == text:
                 self._names[key] = name
@@ -292,7 +299,7 @@ class AnswerBuilder:
         return None
 
     def _show(self, message: AIMessage, text: str, key: str, node: str | None) -> Iterator[Part]:
-        """Show a message that no model call has shown."""
+        """Show a message that no model call streamed."""
         call = ModelCall(node, {})
         call.message = key
         call.kept = call.ended = call.settled = True
@@ -307,7 +314,7 @@ class AnswerBuilder:
     def _take_calls(self, message: AIMessage, key: str, node: str | None) -> Iterator[Part]:
         """Yield the new tool calls of a message.
 
-        Calls are identified by their position in the message: a provider may repeat an id, or give none.
+        Identify a call by its position in the message, since providers may repeat or omit ids.
         """
         for place, call in enumerate(message.tool_calls):
             if (key, place) not in self._tool_calls:
@@ -322,9 +329,9 @@ class AnswerBuilder:
     # The end
 
     def _last_answer(self) -> tuple[str | None, str]:
-        """Return the key and the text of this turn's last message that answers and has text.
+        """Return the key and the text of this turn's last answer with text; None and an empty text if there is none.
 
-        AI messages answer, and so do results of tools with `return_direct`.
+        Answers are AI messages, and results of tools with `return_direct`.
         """
         messages = self._state.get("messages")
         if isinstance(messages, list):
@@ -341,10 +348,10 @@ class AnswerBuilder:
         return isinstance(message, AIMessage) or (is_result and message.name in self._calls.direct_tools)
 
     def _other_answer(self, output: object) -> tuple[ModelCall | None, str | None, str]:
-        """Return the answer of a run that wrote no answering text to the conversation.
+        """Return the answer of a run whose conversation has no answer with text: its call, its key, its text.
 
-        The answer is the first that exists of: the text of a model call, an earlier message said again, the output, the
-        last tool's result.
+        The answer is the first of these that exists: the text of a model call, an earlier message that was repeated,
+        the output, the last tool result.
         """
         shown = [call for call in self._shown.values() if call.ended and call.texts]
         if shown:
@@ -359,7 +366,7 @@ class AnswerBuilder:
         return None, None, ""
 
     def _last_message(self) -> tuple[str | None, BaseMessage | None]:
-        """Return the key and the last message of this turn; None if the turn has none."""
+        """Return the last message of this turn with its key; None for both if the turn has none."""
         messages = self._state.get("messages")
         if isinstance(messages, list) and messages:
             key = key_of(messages[-1], len(messages) - 1)
@@ -368,9 +375,9 @@ class AnswerBuilder:
         return None, None
 
     def _output(self, *, is_needed: bool) -> object:
-        """Return the structured response, else what this run wrote to the graph's output, as JSON values.
+        """Return the structured response; without one, what this run wrote to the graph's output. Both are JSON values.
 
-        Return an empty object if the run wrote nothing. Return None if its answer is a message, which may be empty.
+        Return an empty object if the run wrote nothing. Return None if the answer is a message, even an empty one.
         """
         values = {
             name: self._state[name]

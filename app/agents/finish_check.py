@@ -1,4 +1,4 @@
-"""Tells a truncated model answer from a complete one."""
+"""Distinguishes truncated model answers from complete ones."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ FINISHES = {
     "anthropic": ("stop_reason",),
     "bedrock_converse": ("stopReason",),
 }
-"""The fields that end every answer, by the provider's name in LangChain. Each answer's last piece has one of them.
+"""The finish fields of each provider, by its name in LangChain. Every complete answer has one of its provider's fields.
 
-`status` belongs to the Responses API. Other classes have no such name, or may omit the finish.
+`status` belongs to the Responses API. Providers not listed here have no finish field, or may omit it.
 """
 
 
@@ -25,9 +25,9 @@ class AnswerCutOff(ConnectionError):
 
 
 class FinishCheck(BaseCallbackHandler):
-    """Fails a model call whose answer was truncated, before its node uses the answer.
+    """Fails a model call with a truncated answer, before a node uses the answer.
 
-    To the clients, a connection closed in order looks like the end of the answer.
+    The check is needed because clients take an orderly closed connection for the end of the answer.
     """
 
     raise_error = True
@@ -44,9 +44,9 @@ class FinishCheck(BaseCallbackHandler):
 
 
 def is_finished(message: AIMessage) -> bool:
-    """Return whether the answer is complete, or its provider does not tell.
+    """Return whether the answer is complete, or its provider sends no finish field.
 
-    With OpenAI's protocol the usage follows the finish, and some servers send only the usage.
+    An OpenAI answer with token usage counts as complete: usage comes last, and some servers omit the finish.
     """
     metadata = message.response_metadata
     finishes = FINISHES.get(metadata.get("model_provider", ""))

@@ -1,4 +1,4 @@
-"""Runs agents that are plain functions: they have no memory, and import nothing of LangGraph."""
+"""Runs agents that are plain functions. They have no memory, and need no LangGraph."""
 
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -13,13 +13,13 @@ from .base import Agent, AgentTask, FinalResult
 from .joined_text import JoinedText, whole
 
 MESSAGE_ID = "message_id"
-"""A function with a parameter of this name gets the message's id."""
+"""The name of the parameter in which a function gets the message's id."""
 
 
 def is_answering(found: object) -> bool:
-    """Return whether a function answers messages itself, rather than making a graph.
+    """Return whether a function answers messages itself; False if it makes a graph.
 
-    It does if it is an async generator, or a coroutine function annotated to return `str`.
+    Async generators answer. Coroutine functions answer if they are annotated to return `str`.
     """
     if inspect.isasyncgenfunction(found):
         return True
@@ -27,7 +27,7 @@ def is_answering(found: object) -> bool:
 
 
 class FunctionAgent(Agent):
-    """Calls a function with the text of the message. A later attempt begins anew."""
+    """Calls a function with the text of the message. Each attempt calls it from the beginning."""
 
     def __init__(self, answer: Callable[..., Any]) -> None:
         self._answer = answer
@@ -63,7 +63,7 @@ class FunctionAgent(Agent):
 
     @override
     async def fence_off(self, task: AgentTask) -> None:
-        pass  # there is no memory
+        pass  # a function has no memory
 
 
 def _text(given: object) -> str:

@@ -1,8 +1,8 @@
-"""Makes agents of what a path names: a compiled graph, or a factory that makes a graph for each run.
+"""Makes agents from graphs, and from factories: functions that make a graph for each run.
 
-Factories are called as LangGraph's own server calls them: for each run, with the config or the runtime if their
-parameters ask for one. They return a graph, or a context manager around a graph, plain or `async`. A factory without
-parameters is also called when it is loaded, so that its errors appear before messages arrive.
+Factories are called as LangGraph's own server calls them. They get the config or the runtime if their parameters ask
+for it. They return a graph or a context manager around a graph, either of them also asynchronously. A factory without
+parameters is also called while it is loaded, to report its errors before messages arrive.
 """
 
 import inspect
@@ -30,7 +30,10 @@ Argument = Literal["config", "runtime"]
 
 
 async def agent_of(found: object, path: str, checkpointer: BaseCheckpointSaver[Any]) -> Agent:
-    """Return the agent of what was found at a path. Raises AgentUnavailable, or whatever a factory raises."""
+    """Return the agent for `found`, the object that the setting `path` names.
+
+    Raises AgentUnavailable, or whatever a factory raises.
+    """
     if isinstance(found, Pregel | StateGraph):
         return LangGraphAgent(_compiled(found, path), checkpointer)
     if not callable(found):
@@ -42,7 +45,7 @@ async def agent_of(found: object, path: str, checkpointer: BaseCheckpointSaver[A
 
 
 class GraphFactory:
-    """A function that makes a graph for one run. Raises AgentUnavailable for unknown parameters."""
+    """A function that makes a graph for one run. The constructor raises AgentUnavailable for unknown parameters."""
 
     def __init__(self, factory: Callable[..., Any], path: str) -> None:
         self._factory = factory
@@ -58,7 +61,7 @@ class GraphFactory:
                 wanted = "config"  # a single parameter of any name and type is the config
             if wanted is None and parameter in required:
                 raise AgentUnavailable(
-                    f"{path} takes a parameter {parameter.name!r} that is not known. A function that makes a graph may "
+                    f"{path} takes a parameter {parameter.name!r} that is unknown. A function that makes a graph may "
                     "take one annotated as RunnableConfig and one annotated as ServerRuntime."
                 )
             if wanted is not None and parameter.kind is parameter.POSITIONAL_ONLY:
@@ -67,9 +70,9 @@ class GraphFactory:
                 self._named[parameter.name] = wanted
 
     async def prepare(self) -> Graph | None:
-        """Make the graph of the first run, if the factory takes no arguments and opens nothing.
+        """Make the graph of the first run in advance, if the factory takes no arguments and returns no context manager.
 
-        Raises AgentUnavailable if it makes something else, or whatever the factory raises.
+        Return None if it was not made. Raises AgentUnavailable if the factory returns no graph, or whatever it raises.
         """
         if not (self._positional or self._named):
             made = await self._call()
@@ -79,9 +82,9 @@ class GraphFactory:
 
     @asynccontextmanager
     async def opened(self, task: AgentTask) -> AsyncIterator[Graph]:
-        """Make the graph of a run, and close what the factory has opened for it.
+        """Yield the graph of a run, then close the factory's context manager if it returned one.
 
-        Raises AgentUnavailable if it makes something else, or whatever the factory raises.
+        Raises AgentUnavailable if the factory returns no graph, or whatever it raises.
         """
         made: Any = self._prepared
         self._prepared = None
@@ -102,9 +105,9 @@ class GraphFactory:
 
 
 class FactoryAgent(Agent):
-    """An agent whose graph is made for each run.
+    """An agent whose factory makes a graph for each run.
 
-    It leaves the factory's context before it yields the answer. The factory sees no error from a run that drains or
+    The factory's context is closed before the FinalResult is yielded. The context sees no error if the run drains or
     asks a human.
     """
 
@@ -136,7 +139,7 @@ class FactoryAgent(Agent):
 
     @override
     async def fence_off(self, task: AgentTask) -> None:
-        message, fence = task.memory_fence  # the next attempt's fence is higher still
+        message, fence = task.memory_fence  # the next attempt's fence is higher than this one
         memory = cast(AgentMemory, self._checkpointer)
         await memory.forget_messages(task.memory_key, (message, fence + 1), ())
 
@@ -150,7 +153,7 @@ def _compiled(found: object, path: str) -> Graph:
 
 
 def _no_graph(found: object, path: str) -> AgentUnavailable:
-    # A dictionary is the config, which a function took for the message's text.
+    # A function that meant to answer took the config for the message's text, and returned it.
     hint = " An async function that answers by itself has to say so: `-> str`." if isinstance(found, str | dict) else ""
     if inspect.isgenerator(found):
         hint = " A function that yields its graph needs the decorator `contextlib.contextmanager`."
@@ -161,7 +164,7 @@ def _no_graph(found: object, path: str) -> AgentUnavailable:
 
 
 def _parameters_of(factory: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Return the parameters, with annotations that are text evaluated if possible."""
+    """Return the parameters of a factory; evaluate annotations that are text if possible."""
     try:
         signature = inspect.signature(factory, eval_str=True)
     except Exception:  # noqa: BLE001  names imported for type checkers only, or no signature
@@ -174,7 +177,7 @@ def _parameters_of(factory: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _argument_of(parameter: inspect.Parameter) -> Argument | None:
-    """Return the argument that a parameter wants; None if neither its annotation nor its name tells."""
+    """Return the argument for a parameter; None if neither annotation nor name identifies it."""
     annotation = str(parameter.annotation)
     if "RunnableConfig" in annotation:
         return "config"

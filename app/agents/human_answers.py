@@ -1,4 +1,4 @@
-"""Gives a human's answers to a graph, each to its own question only. See docs/adr/0028."""
+"""Gives each of a human's answers to its own question. See docs/adr/0028."""
 
 import re
 from collections.abc import Mapping
@@ -9,14 +9,14 @@ QUESTION_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class HumanAnswers(dict[str, Any]):
-    """Answers by the ids of the questions, in the form that resumes a graph.
+    """Answers by the ids of their questions, in the form that resumes a graph.
 
-    An id is made of the task and the number of answers that the task has taken. LangGraph looks up the id of a task's
-    next question. If there is no answer, it looks up the task's first question and would use that answer for the next.
-    This mapping therefore finds nothing in the second lookup.
+    LangGraph looks up each question of a task by its id. If the id is missing, LangGraph looks up the task's first
+    question and would reuse the first answer. After each miss, this mapping therefore reports the next lookup as a miss
+    too.
 
-    Both lookups follow each other on one thread. If a later LangGraph looks up once, an answer is refused and the
-    question is asked again; a question never gets another's answer.
+    Both lookups run one after the other on the same thread. If a later LangGraph looks up only once, an answer may be
+    ignored and its question asked again. No question ever gets another question's answer.
     """
 
     def __init__(self, answers: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Imports what a setting names: `module:attribute`, or `/file.py:attribute`."""
+"""Imports the object that a setting names as `module:attribute` or `/file.py:attribute`."""
 
 import asyncio
 import importlib
@@ -15,10 +15,10 @@ OUR_PACKAGE = __name__.partition(".")[0]
 
 
 async def load_attribute(path: str, folders: Sequence[Path] = ()) -> object:
-    """Return what a path names; its module is imported on a thread.
+    """Return the object that `path` names. Import its module on a thread.
 
-    A file in one of the folders is named relative to that folder. Raises AgentUnavailable, or whatever the module
-    raises.
+    A file in one of `folders` gets a module name relative to that folder. Raises AgentUnavailable, or whatever the
+    module raises.
     """
     module_name, _, attribute = path.rpartition(":")
     if Path(module_name).suffix in (".js", ".cjs", ".mjs", ".ts", ".cts", ".mts"):
@@ -35,13 +35,13 @@ async def load_attribute(path: str, folders: Sequence[Path] = ()) -> object:
 
 
 def make_importable(folder: Path) -> None:
-    """Add a folder to the end of `sys.path`: installed packages are found first, as in an installed project."""
+    """Add a folder to the end of `sys.path`. Installed packages keep precedence."""
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
 
 
 def hint_for(error: BaseException) -> str:
-    """Return what to do about a missing module; empty for other errors."""
+    """Return advice on a missing module; an empty text for other errors."""
     name = attribute_of(error, "name") if issubclass(type(error), ModuleNotFoundError) else None
     if type(name) is not str:
         return ""
@@ -57,9 +57,9 @@ def hint_for(error: BaseException) -> str:
 
 
 def _import_file(file: Path, folders: Sequence[Path]) -> ModuleType:
-    """Import a file under the name that others import it by, so that its relative imports work.
+    """Import a file under the module name that its project uses, so that relative imports work.
 
-    Make its folder importable. If the name belongs to another module, give the file a name of its own.
+    Make its folder importable. Use a unique name if another module has the name already. Raises AgentUnavailable.
     """
     if not file.is_file():
         raise AgentUnavailable(f"There is no file {file.name} in {file.parent.name}.")
@@ -72,7 +72,10 @@ def _import_file(file: Path, folders: Sequence[Path]) -> ModuleType:
 
 
 def _root_of(file: Path, folders: Sequence[Path]) -> Path:
-    """Return the folder around the file's outermost package, else the innermost of the folders that holds the file."""
+    """Return the folder around the file's outermost package; without a package, the innermost of `folders` around it.
+
+    Return the file's own folder if no other folder contains it.
+    """
     root = file.parent
     while (root / "__init__.py").is_file():
         root = root.parent
@@ -82,7 +85,7 @@ def _root_of(file: Path, folders: Sequence[Path]) -> Path:
 
 
 def _is_name_of(name: str, file: Path) -> bool:
-    """Return whether importing the name gives the file. Raises whatever the packages around the file raise."""
+    """Return whether importing `name` would load this file. Raises whatever the packages around the file raise."""
     try:
         spec = importlib.util.find_spec(name)
     except ModuleNotFoundError as error:
@@ -98,7 +101,7 @@ def _is_name_of(name: str, file: Path) -> bool:
 
 
 def _import_alone(file: Path) -> ModuleType:
-    """Import a file under a unique name, as a module of a package made of its folder."""
+    """Import a file under a unique name, in a package made for its folder. Raises AgentUnavailable."""
     package = "agent_queue_graph_" + "_".join(file.parent.parts[1:]).replace(".", "_")
     name = f"{package}.{file.stem.replace('.', '_')}"
     if name in sys.modules:

@@ -1,4 +1,4 @@
-"""Joins characters whose halves or bytes came in different pieces of a text. Pure."""
+"""Joins characters that were split between pieces of a text: surrogate halves and UTF-8 bytes. Pure."""
 
 import codecs
 import re
@@ -7,7 +7,7 @@ from ..text import scrubbed
 
 _HALVES = re.compile(r"[\ud800-\udfff]")
 _BYTES = re.compile(r"[\udc80-\udcff]+")
-"""Bytes that are not UTF-8 by themselves, as Python's `surrogateescape` keeps them."""
+"""Bytes that are no complete UTF-8, escaped by Python's `surrogateescape`."""
 
 _LAST_BYTES = re.compile(r"[\udc80-\udcff]+\Z")
 
@@ -15,8 +15,8 @@ _LAST_BYTES = re.compile(r"[\udc80-\udcff]+\Z")
 class JoinedText:
     """Makes the pieces of one text storable.
 
-    The beginning of a character is held back until its rest arrives. All returned pieces, including those from `end`,
-    make the same text as `whole` of the input.
+    Holds back an incomplete character until its rest arrives. The returned pieces, with the result of `end`, make the
+    text that `whole` returns for the joined input.
     """
 
     __slots__ = ("_held",)
@@ -25,7 +25,7 @@ class JoinedText:
         self._held = ""
 
     def add(self, piece: str) -> str:
-        """Return what can be shown after this piece, perhaps nothing."""
+        """Return the text that can be shown after this piece; it may be empty."""
         if not self._held:
             if piece.isascii() and "\x00" not in piece:
                 return piece
@@ -37,7 +37,7 @@ class JoinedText:
         return scrubbed(_decoded(text[:end]))
 
     def end(self) -> str:
-        """Return the rest of the text. The next piece begins another text."""
+        """Return the text still held back, and begin another text."""
         if not self._held:
             return ""
         held, self._held = self._held, ""
@@ -51,19 +51,19 @@ def whole(text: str) -> str:
 
 
 def _joined(text: str) -> str:
-    """Return the text with pairs of halves joined to characters; single halves stay."""
+    """Return the text with pairs of surrogates joined to characters. Keep lone surrogates."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def _decoded(text: str) -> str:
-    """Return the text with single bytes decoded to characters; invalid bytes stay."""
+    """Return the text with escaped bytes decoded as UTF-8. Keep invalid bytes."""
     return _BYTES.sub(
         lambda found: found[0].encode("ascii", "surrogateescape").decode("utf-8", "surrogateescape"), text
     )
 
 
 def _unfinished(text: str) -> int:
-    """Return how many code points at the end of the text may be the start of an unfinished character."""
+    """Return the number of code points at the end of the text that may begin an incomplete character."""
     if "\ud800" <= text[-1:] <= "\udbff":
         return 1
     last = _LAST_BYTES.search(text)

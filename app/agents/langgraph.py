@@ -1,4 +1,4 @@
-"""Runs LangGraph graphs: thread memory, resumption after the last finished step, tokens and tool calls as parts."""
+"""Runs LangGraph graphs: keeps thread memory, resumes after the last finished step, streams tokens and tool calls."""
 
 import json
 import logging
@@ -47,7 +47,7 @@ class StaticBreakpoint(AgentQueueError):
 
 
 class LangGraphAgent(Agent):
-    """Runs a graph with a `messages` state. Its checkpointer is a saver of `app.checkpoints`, also an AgentMemory."""
+    """Runs a graph whose state has `messages`. `checkpointer` is a saver of `app.checkpoints`, also an AgentMemory."""
 
     def __init__(self, graph: Pregel[Any, Any, Any, Any], checkpointer: BaseCheckpointSaver[Any]) -> None:
         if "messages" not in graph.channels:
@@ -115,19 +115,19 @@ class LangGraphAgent(Agent):
 
     @override
     async def fence_off(self, task: AgentTask) -> None:
-        message, fence = task.memory_fence  # the next attempt's fence is higher still
+        message, fence = task.memory_fence  # the next attempt's fence is higher than this one
         memory = cast(AgentMemory, self._graph.checkpointer)
         await memory.forget_messages(task.memory_key, (message, fence + 1), ())
 
     async def _raise_questions(self, config: RunnableConfig) -> Never:
-        """End the run with all questions of the graph: parallel branches may ask at the same time."""
+        """Raise AgentInterrupted with all questions of the graph, since parallel branches may ask at the same time."""
         state = await self._graph.aget_state(config)
         if not state.interrupts:
             raise StaticBreakpoint
         raise AgentInterrupted(_questions_as_json(state.interrupts))
 
     async def _run_start(self, task: AgentTask, config: RunnableConfig, calls: ModelCalls) -> "_RunStart":
-        """Return where the run begins: with a turn, with a human's answers, or after the steps of earlier attempts."""
+        """Return the start of the run: a new turn, a human's answers, or the steps that earlier attempts finished."""
         if task.rollback:
             memory = cast(AgentMemory, self._graph.checkpointer)
             await memory.forget_messages(task.memory_key, task.memory_fence, task.rollback)
@@ -144,9 +144,9 @@ class LangGraphAgent(Agent):
         return _RunStart(Command(resume=answers) if answers else None, answer)
 
     async def _state(self, task: AgentTask, config: RunnableConfig) -> StateSnapshot:
-        """Return the end of the conversation; if it belongs to another message, without unfinished steps.
+        """Return the newest state of the conversation. If it belongs to another message, leave out unfinished steps.
 
-        Forget what unfinished steps wrote if a reducer or the serializer refuses it.
+        Delete the writes of unfinished steps if a reducer or the serializer refuses them.
         """
         subgraphs = task.lease.fence > 1
         try:
@@ -154,7 +154,7 @@ class LangGraphAgent(Agent):
         except (LeaseLost, StoreError):
             raise
         except Exception:  # noqa: BLE001  a reducer may raise anything, and a write may be unreadable
-            logger.warning("What an unfinished step wrote cannot be used and is forgotten: id=%s", task.message_id)
+            logger.warning("The writes of an unfinished step cannot be used and are deleted: id=%s", task.message_id)
             await self._forget_unfinished(task)
             config["configurable"][MEMORY_KEEP_KEY].clear()
             state = await self._graph.aget_state(config, subgraphs=subgraphs)
@@ -168,22 +168,22 @@ class LangGraphAgent(Agent):
         await memory.forget_unfinished(task.memory_key, task.memory_fence)
 
     def _turn(self, task: AgentTask, messages: Sequence[AnyMessage]) -> list[AnyMessage] | Overwrite:
-        """Return the message as a new turn at the end of the conversation."""
+        """Return the update that adds the message as a new turn at the end of the conversation."""
         earlier = _without_turn(messages, task.message_id)
         turn: list[AnyMessage] = [*_answers_to_open_calls(earlier), HumanMessage(task.content, id=task.message_id)]
         if len(earlier) == len(messages) or isinstance(self._graph.channels["messages"], LastValue):
             return turn
-        return Overwrite([*earlier, *turn])  # a reducer would replace a message with a known id in its old place
+        return Overwrite([*earlier, *turn])  # a reducer would leave a message with a known id in its old place
 
 
 def _all_wait(state: StateSnapshot) -> bool:
-    """Return whether the graph has questions, and no task can continue without an answer."""
+    """Return whether the graph has questions, and every unfinished task waits for an answer."""
     unfinished = [each for each in state.tasks if each.result is None]
     return bool(state.interrupts) and all(each.interrupts for each in unfinished)
 
 
 def _is_from_applying_writes(error: Exception) -> bool:
-    """Return whether the error came from a channel that refused the writes of a finished step."""
+    """Return whether a channel raised the error when it refused a finished step's writes."""
     return any(frame.f_code is apply_writes.__code__ for frame, _ in walk_tb(error.__traceback__))
 
 
@@ -192,7 +192,7 @@ def _with(config: RunnableConfig, key: str, value: object) -> RunnableConfig:
 
 
 class _RunStart(NamedTuple):
-    """The input of a run. If `questions` has unanswered questions, nothing is run."""
+    """The input of a run. If `questions` is not None, a human has to answer them first, and the graph does not run."""
 
     graph_input: dict[str, Any] | Command[Any] | None
     answer: AnswerBuilder
@@ -200,14 +200,14 @@ class _RunStart(NamedTuple):
 
 
 def tool_nodes(graph: Pregel[Any, Any, Any, Any]) -> list[tuple[str, ToolNode]]:
-    """Return the nodes that run tools with their names, in the graph and its subgraphs."""
+    """Return the nodes that run tools, in the graph and its subgraphs, each after its name."""
     inner = (each for _, each in graph.get_subgraphs(recurse=True) if isinstance(each, Pregel))
     nodes = (item for each in (graph, *inner) for item in each.nodes.items())
     return [(name, node.bound) for name, node in nodes if isinstance(node.bound, ToolNode)]
 
 
 def _inside_subgraphs(state: StateSnapshot, known: Sequence[AnyMessage]) -> list[AnyMessage]:
-    """Return the messages of unfinished subgraphs that the graph around them does not have yet."""
+    """Return the messages of unfinished subgraphs that are not among `known`, the messages of the graph around them."""
     ids = {id_of(message) for message in known}
     found = []
     for task in state.tasks:
@@ -218,7 +218,7 @@ def _inside_subgraphs(state: StateSnapshot, known: Sequence[AnyMessage]) -> list
 
 
 def _without_turn(messages: Sequence[AnyMessage], message_id: str) -> Sequence[AnyMessage]:
-    """Return the conversation without the turn of this message, if it is there: the message and its answers."""
+    """Return the conversation without this message and its answers."""
     for start, message in enumerate(messages):
         if id_of(message) == message_id:
             behind = range(start + 1, len(messages))
@@ -228,14 +228,15 @@ def _without_turn(messages: Sequence[AnyMessage], message_id: str) -> Sequence[A
 
 
 def _questions_as_json(interrupts: Sequence[Interrupt]) -> str:
-    """Return the questions as JSON, as in `Message.interrupt`."""
+    """Return the questions as JSON, in the form of `Message.interrupt`."""
     return json.dumps([{"id": each.id, "value": storable_json(each.value)} for each in interrupts])
 
 
 def _answers_to_open_calls(messages: Sequence[AnyMessage]) -> list[ToolMessage]:
-    """Return results for tool calls that an earlier, failed turn left unanswered.
+    """Return error results for tool calls that a failed turn left unanswered.
 
-    Providers refuse a conversation with an unanswered call, and the thread would fail from there on.
+    Providers refuse a conversation with an unanswered call. Without these results every later message of the thread
+    fails.
     """
     answered = set()
     for message in reversed(messages):

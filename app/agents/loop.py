@@ -1,7 +1,7 @@
-"""Runs the agents' event loop on a thread of its own, so that their code cannot stop this process.
+"""Runs the agents' event loop on a thread of its own, so that agent code cannot block the rest of the process.
 
-Code that blocks the loop delays the process's other runs, but not HTTP, the heartbeat, time limits and cancels. See
-docs/adr/0027.
+Agent code that blocks this loop delays other runs of the process. HTTP, heartbeats, time limits and cancellations still
+work. See docs/adr/0027.
 """
 
 import asyncio
@@ -28,22 +28,22 @@ SEEN_MARK = "_agent_loop_has_seen_it"
 _ATTRIBUTES: Callable[[BaseException], dict[str, Any]] = BaseException.__dict__["__dict__"].__get__
 
 LONG_BLOCK_SECONDS = 5.0
-"""A process whose agents' loop is blocked this long should get no work."""
+"""A worker whose agents' loop is blocked this long reports that it cannot take messages."""
 
 CHECK_SECONDS = 0.5
-"""Interval of the checks that the loop turns, while something runs. A loop that has not turned since is blocked."""
+"""Interval of the checks while runs exist. The loop counts as blocked if it has not answered the last check."""
 
 LOADING_TASK = "load agent "
-"""Prefix of the name of a task that loads an agent; the name of the agent follows."""
+"""Prefix of the names of tasks that load agents. The agent's name follows it."""
 
 CLOSE_SECONDS = 0.3
-"""How long tasks left on the loop may take to end when it is closed."""
+"""How long the remaining tasks may take to end when the loop is closed."""
 
 
 class AgentLoop:
-    """An event loop for agents, opened and used from another loop, or from itself.
+    """An event loop for agents. Its methods are called from another event loop.
 
-    With `max_abandoned` runs and threads left behind, no run may begin. A run has at most `run_threads` threads.
+    No run may begin once `max_abandoned` runs and threads are abandoned. A run has at most `run_threads` threads.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class AgentLoop:
         self._blocking = self._blocking_agent = ""
 
     async def open(self) -> None:
-        """Start the thread and its loop."""
+        """Start the thread and the event loop."""
         opened: Future[asyncio.AbstractEventLoop] = Future()
         self._thread = threading.Thread(target=self._work, args=(opened,), name="agents", daemon=True)
         self._thread.start()
@@ -78,7 +78,7 @@ class AgentLoop:
         self._to_caller = Mailbox(loop, caller)
 
     async def close(self) -> None:
-        """End the loop and its tasks. Leave the thread behind if its code does not end."""
+        """Stop the loop and its tasks. Abandon the thread if its code does not end within CLOSE_SECONDS."""
         if self._watching is not None:
             self._watching.cancel()
         self._threads.shutdown()
@@ -92,11 +92,11 @@ class AgentLoop:
                 await asyncio.wrap_future(self._ended)
 
     def post(self, call: Callable[[], object]) -> None:
-        """Make the loop run `call` soon."""
+        """Call a function on the agents' loop soon. Return at once."""
         self._to_agents.post(call)
 
     async def call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run a coroutine function on the loop and return its result. The caller may be cancelled."""
+        """Run a coroutine function on the agents' loop and return its result. If cancelled, cancel the coroutine too."""
         assert self._loop is not None, "it is open"
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self._loop))
 
@@ -104,27 +104,27 @@ class AgentLoop:
 
     @property
     def abandoned(self) -> int:
-        """Return how many runs and threads of ended messages still go on."""
+        """Return how many runs and threads of ended messages are still running."""
         return len(self._abandoned) + self._threads.abandoned
 
     @property
     def exhausted(self) -> bool:
-        """Return whether so many runs and threads were abandoned that no further run may begin."""
+        """Return whether no run may begin because too many runs and threads are abandoned."""
         return self.abandoned >= self._max_abandoned
 
     @property
     def blocked(self) -> bool:
-        """Return whether an agent blocks the loop."""
+        """Return whether agent code blocks the loop."""
         return self._blocked_at is not None
 
     @property
     def blocked_for_long(self) -> bool:
-        """Return whether an agent has blocked the loop for LONG_BLOCK_SECONDS."""
+        """Return whether agent code has blocked the loop for LONG_BLOCK_SECONDS."""
         return self._blocked_at is not None and time.monotonic() - self._blocked_at >= LONG_BLOCK_SECONDS
 
     @property
     def trouble(self) -> str:
-        """Return what is wrong, without secrets; empty if nothing is."""
+        """Return which agent code blocks the loop or is abandoned, without secrets; an empty text if there is none."""
         found = []
         if self._blocked_at is not None:
             seconds = time.monotonic() - self._blocked_at
@@ -135,7 +135,7 @@ class AgentLoop:
 
     @property
     def obstacle(self) -> str:
-        """Return why no run can begin, without secrets; empty if one can."""
+        """Return why no run can begin, without secrets; an empty text if runs can begin."""
         if self.exhausted:
             return (
                 f"{self.abandoned} runs or threads of ended messages do not stop, as many as MAX_ABANDONED allows. "
@@ -144,7 +144,7 @@ class AgentLoop:
         return f"Agent {self._blocking_agent!r} blocks the event loop of all agents." if self.blocked else ""
 
     def start(self, agent: Agent, name: str, task: AgentTask) -> AgentRun:
-        """Begin a run."""
+        """Start a run of the agent."""
         run = AgentRun(
             agent,
             name,
@@ -157,21 +157,21 @@ class AgentLoop:
         return run
 
     def stack_of(self, run: AgentRun) -> list[FrameType]:
-        """Return the frames of a run, the innermost last: of its tasks, then of its threads."""
+        """Return the frames of a run, the innermost last: first those of its tasks, then those of its threads."""
         current = self._stack() if asyncio.current_task(self._loop) in run.tasks else []
         return [*run.stack(), *current, *self._threads.stack_of(run)]
 
     async def end(self, run: AgentRun, *, stop_seconds: float) -> None:
-        """Let go of a run: stop it if it is not over, or leave it behind if it does not stop in time."""
+        """End a run: stop it if it is not over, and abandon it if it does not stop within `stop_seconds`."""
         place = None if run.is_over else await run.stop(stop_seconds)
         self._running.discard(run)
         if place is not None:
             self._abandon(run, place)
-            if not self.blocked:  # a blocked loop cannot fence off
+            if not self.blocked:  # a blocked loop cannot run the call
                 await run.fence_off(self.call)
         for held in self._threads.abandon(run):
             logger.warning(
-                "Synchronous code of an ended run holds a thread: id=%s, agent=%s, at=%s, left=%d",
+                "Synchronous code of an ended run holds a thread: id=%s, agent=%s, at=%s, abandoned=%d",
                 run.message_id,
                 run.agent_name,
                 held,
@@ -179,9 +179,9 @@ class AgentLoop:
             )
 
     async def read(self, run: AgentRun, call: Callable[[], T], *, seconds: float) -> T | None:
-        """Return the result of a call that runs user code, such as an error's `__str__`.
+        """Return the result of a call that may run user code, such as an error's `__str__`.
 
-        Return None after these seconds; the call's thread is then left behind.
+        Return None if the call takes longer than `seconds`. Its thread is then abandoned.
         """
         reading = asyncio.wrap_future(self._threads.call_beside(call, run))
         await asyncio.wait([reading], timeout=seconds)
@@ -193,7 +193,7 @@ class AgentLoop:
     def _abandon(self, run: AgentRun, place: str) -> None:
         self._abandoned.add(run)
         logger.warning(
-            "A run does not stop and is left behind: id=%s, agent=%s, at=%s, left=%d",
+            "A run does not stop and is abandoned: id=%s, agent=%s, at=%s, abandoned=%d",
             run.message_id,
             run.agent_name,
             self._place_of(run) or place,
@@ -201,7 +201,7 @@ class AgentLoop:
         )
 
     def _place_of(self, run: AgentRun) -> str:
-        """Return where a run is stuck, if the loop is blocked and cannot stop the run; otherwise an empty text."""
+        """Return where a run is stuck if the loop is blocked and cannot stop it; otherwise an empty text."""
         if not self.blocked:
             return ""
         return self._where() if run is self._current_run() else f"the loop, which another run blocks: {self._blocking}"
@@ -209,7 +209,7 @@ class AgentLoop:
     # The watch
 
     async def _watch(self) -> None:
-        """Check that the loop turns while something runs, and name what blocks it."""
+        """Check, while runs exist, that the loop still handles calls. Note what blocks it."""
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             if self._checking_since is not None:
@@ -219,7 +219,7 @@ class AgentLoop:
                 self._to_agents.post(self._answer_check)
 
     def _answer_check(self) -> None:
-        """Report, from the agents' loop, that it turns."""
+        """Answer a check of `_watch`, on the agents' loop."""
         self._to_caller.post(self._note_turn)
 
     def _note_turn(self) -> None:
@@ -248,7 +248,7 @@ class AgentLoop:
         return next((run for run in self._running | self._abandoned if current in run.tasks), None)
 
     def _where(self) -> str:
-        """Return where the thread of the loop is."""
+        """Return the place in the code that the loop's thread is executing."""
         return place_of(self._stack())
 
     def _stack(self) -> list[FrameType]:
@@ -282,10 +282,10 @@ class AgentLoop:
 
 
 def _is_new(error: BaseException) -> bool:
-    """Return whether the error was not seen here before, and mark it as seen.
+    """Return whether this function sees the error for the first time, and mark the error as seen.
 
-    Each task that waits for the failed task raises its error out of the loop again. The mark is on the error, since a
-    reference would keep its frames. Setting and reading it bypass the error's class.
+    Each task that waits for the failed task raises the same error out of the loop again. The mark is on the error: a
+    reference to the error would keep its frames alive. The mark is set and read without the error's own class.
     """
     known = SEEN_MARK in _ATTRIBUTES(error)
     _ATTRIBUTES(error)[SEEN_MARK] = True

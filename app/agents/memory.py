@@ -1,4 +1,4 @@
-"""Gives the rest of the process the agents' memory: on the agents' event loop, and opened late."""
+"""Gives other parts of the process access to the agents' memory."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -11,11 +11,11 @@ from ..models.memory import AgentMemory
 from .loop import AgentLoop
 
 ANSWER_SECONDS = 30.0
-"""How long the agents' event loop may take to answer. Code that blocks the loop makes the memory unavailable."""
+"""How long a call on the agents' event loop may take. Agent code that blocks the loop makes the memory unavailable."""
 
 
 class LazyMemory(AgentMemory):
-    """Opens the memory when there is something to forget, which graphs served earlier may have left."""
+    """Opens the agents' memory at the first deletion. Graphs served earlier may have left data there."""
 
     def __init__(self, open_memory: Callable[[], Awaitable[AgentMemory]]) -> None:
         self._open_memory = open_memory
@@ -35,7 +35,7 @@ class LazyMemory(AgentMemory):
 
 
 class MemoryOnLoop(AgentMemory):
-    """Calls a memory on the agents' event loop. Raises StoreUnavailable if that loop does not answer."""
+    """Calls the agents' memory on the agents' event loop. Raises StoreUnavailable if that loop does not answer."""
 
     def __init__(self, loop: AgentLoop, memory: AgentMemory) -> None:
         self._loop = loop

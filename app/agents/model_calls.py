@@ -1,4 +1,4 @@
-"""Tracks the model calls of a run: which pieces belong together, which calls are internal, and which have failed."""
+"""Tracks the model calls of a run: their streamed pieces, which calls are internal, and which calls failed."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -12,17 +12,20 @@ from .finish_check import AnswerCutOff, FinishCheck
 from .joined_text import JoinedText
 
 MIDDLEWARE_HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
-"""Suffixes of the nodes in which `create_agent` runs middleware."""
+"""Suffixes of the names of nodes in which `create_agent` runs middleware."""
 
 INTERNAL_METADATA = ("lc_source", "lc_internal_call")
-"""Metadata keys by which LangChain's middleware marks model calls of its own, such as for a summary."""
+"""Metadata keys of the model calls that LangChain's middleware makes itself, such as for a summary."""
 
 
 class ModelCall:
-    """A call of a chat model, and what has been shown of its answer.
+    """A call of a chat model, with the part of its answer that was shown.
 
-    `message` is the id of its message, known from the first piece on. `texts` are the pieces of content that were
-    shown. `settled` means that the call's task is over, `kept` that its message is in the conversation.
+    - `message` is the id of the answer's message; None before the first piece.
+    - `texts` are the pieces of content that were shown.
+    - `ended` means that the answer is complete.
+    - `settled` means that the task that made the call has finished.
+    - `kept` means that the message is in the conversation.
     """
 
     __slots__ = (
@@ -47,10 +50,10 @@ class ModelCall:
 
 
 class ModelCalls(FinishCheck):
-    """The calls of one run.
+    """The model calls of one run.
 
-    LangGraph streams each piece with the metadata of its call. All pieces of a call share one metadata object. Calls
-    that LangGraph does not stream are not tracked.
+    LangGraph streams each piece with its call's metadata; all pieces of a call share one metadata object. Calls that
+    LangGraph does not stream are not tracked.
     """
 
     def __init__(self, tool_nodes: Collection[str], direct_tools: Collection[str] = ()) -> None:
@@ -61,15 +64,15 @@ class ModelCalls(FinishCheck):
         self._by_run: dict[UUID, ModelCall] = {}
 
     def of(self, metadata: Mapping[str, Any]) -> ModelCall | None:
-        """Return the call that this metadata belongs to; None if nothing of the call is to be shown."""
+        """Return the call with this metadata; None if the call is not tracked."""
         return self._by_metadata.get(id(metadata))
 
     def forget(self, call: ModelCall) -> None:
-        """Ignore further pieces of a call."""
+        """Stop tracking a call. Further pieces of it are ignored."""
         self._by_metadata.pop(id(call.metadata), None)
 
     def is_internal(self, namespace: str) -> bool:
-        """Return whether the namespace of a task is inside a tool or middleware."""
+        """Return whether a task with this namespace runs inside a tool or middleware."""
         names = [part.split(":", 1)[0] for part in namespace.split("|")]
         return any(name in self._tool_nodes or name.endswith(MIDDLEWARE_HOOKS) for name in names)
 
@@ -83,7 +86,7 @@ class ModelCalls(FinishCheck):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Track a call that begins, unless it is internal."""
+        """Track a call that begins, unless it is internal or not streamed."""
         if not metadata or TAG_NOSTREAM in (tags or ()):
             return
         internal = (
@@ -96,7 +99,7 @@ class ModelCalls(FinishCheck):
             self._by_metadata[id(metadata)] = self._by_run[run_id] = call
 
     def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
-        """Raise AnswerCutOff if the answer has no finish."""
+        """Stop tracking a call by its run id. Raise AnswerCutOff if the answer is truncated."""
         call = self._by_run.pop(kwargs["run_id"], None)
         try:
             super().on_llm_end(response, **kwargs)

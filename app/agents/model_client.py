@@ -1,4 +1,4 @@
-"""The HTTP client of the built-in agent's model. It limits the size of a response."""
+"""The HTTP client of the built-in agent's model. It limits the size of responses."""
 
 import asyncio
 import zlib
@@ -9,22 +9,22 @@ import httpx2
 import openai
 
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
-"""Limit of one decoded response. A model's longest answer is shorter, with all overhead of its stream."""
+"""Limit of one decoded response. It exceeds a model's longest answer, including the overhead of its stream."""
 
 MAX_EVENT_LINE_BYTES = 8 * 1024 * 1024
-"""Limit of one line of an event stream. The reader of the stream keeps the whole line in memory."""
+"""Limit of one line of an event stream. The client keeps a whole line in memory."""
 
 PIECE_BYTES = 1024 * 1024
 
 
 class ResponseTooLarge(ConnectionError):
-    """A model's server sent more than any answer needs. The connection is closed."""
+    """A model's server sent more than any answer needs, or an unrequested encoding. The connection is closed."""
 
 
 def model_client() -> httpx2.AsyncClient:
-    """Return a client that reads at most MAX_RESPONSE_BYTES of a response; proxies come from the environment.
+    """Return a client that reads at most MAX_RESPONSE_BYTES of a response. It takes proxies from the environment.
 
-    The caller closes it.
+    The caller closes the client.
     """
     return openai.DefaultAsyncHttpxClient(
         headers={"Accept-Encoding": "gzip"}, event_hooks={"request": [], "response": [_bound]}
@@ -32,7 +32,7 @@ def model_client() -> httpx2.AsyncClient:
 
 
 async def _bound(response: httpx2.Response) -> None:
-    """Decode the body in pieces of a limited size. The client's own decoding has no limit."""
+    """Make the response decode its body in pieces of limited size; the client's own decoding has no limit."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
         raise ResponseTooLarge(f"The model's server encoded its answer as {encoding[:40]!r}, which was not asked for.")
@@ -44,7 +44,7 @@ async def _bound(response: httpx2.Response) -> None:
 
 
 class _BoundedBody(httpx2.AsyncByteStream):
-    """A decoded body with a limited size."""
+    """A response body that is decoded in pieces and limited in size."""
 
     def __init__(self, body: httpx2.AsyncByteStream, *, gzipped: bool, line_by_line: bool) -> None:
         self._body = body

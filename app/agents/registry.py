@@ -1,4 +1,4 @@
-"""Holds the agents of this process: their names at once, the agents when they are loaded."""
+"""Holds the agents of this process. Their names are known at once; each agent is available once it is loaded."""
 
 import asyncio
 import logging
@@ -18,21 +18,22 @@ logger = logging.getLogger(__name__)
 
 LOAD_AGAIN_SECONDS = 1.0
 LOG_SECONDS = 30.0
+"""Minimum interval between two log lines about an agent that is not loaded yet."""
 
 MAX_LOAD_DELAY_SECONDS = 10.0
-"""An agent that takes longer to load no longer delays the next one."""
+"""How long the loading of one agent may delay the loading of the next."""
 
 MAX_ERROR_LENGTH = 500
 """Maximum characters of a load error."""
 
 MAX_ERRORS_LENGTH = 8_000
-"""Maximum characters of all load errors together, since every worker stores them."""
+"""Maximum characters of all load errors together. Each worker stores them."""
 
 Loader = Callable[[], Awaitable[Agent]]
 
 
 class AgentRegistry:
-    """Agents by name. The first name is the default. If some cannot be loaded, the others serve."""
+    """Agents by name; the first name is the default. Agents that cannot be loaded do not stop the others."""
 
     def __init__(self, loaders: Mapping[str, Loader], redact: Callable[[str], str]) -> None:
         self._loaders = dict(loaders)
@@ -41,9 +42,9 @@ class AgentRegistry:
         self._failures: dict[str, str] = {}
         self._on_change: Callable[[], None] = lambda: None
         self.loaded = asyncio.Event()
-        """Set by the caller of `load`, on its own loop, when every agent has been tried."""
+        """Set when loading of every agent has been tried. The caller of `load` sets it on its own loop."""
         self.waits_for: str | None = None
-        """Why loading takes longer than usual, without secrets; None if it does not."""
+        """Why loading has to wait, without secrets; None if it does not wait."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -52,22 +53,22 @@ class AgentRegistry:
 
     @property
     def default(self) -> str:
-        """Return the agent of messages that name none."""
+        """Return the name of the agent for messages that name no agent."""
         return next(iter(self._loaders))
 
     @property
     def available(self) -> tuple[str, ...]:
-        """Return the agents that can be run now."""
+        """Return the names of the agents that can run now."""
         return tuple(self._agents)
 
     @property
     def failures(self) -> dict[str, str]:
-        """Return why agents could not be loaded, by name; without secrets."""
+        """Return the reason, without secrets, for each agent that could not be loaded, by name."""
         return dict(self._failures)
 
     @property
     def states(self) -> tuple[ServedAgent, ...]:
-        """Return every configured agent with its state. Safe from any thread."""
+        """Return every configured agent with its state. Safe to use from any thread."""
         return tuple(map(self._state_of, self._loaders))
 
     def _state_of(self, name: str) -> ServedAgent:
@@ -78,11 +79,14 @@ class AgentRegistry:
         return ServedAgent(name=name, state=AgentState.LOADING)
 
     def on_change(self, call: Callable[[], None]) -> None:
-        """Call this whenever the state of an agent has changed, on the loop that loads agents."""
+        """Set the function that is called, on the loop that loads agents, after an agent's state has changed."""
         self._on_change = call
 
     def resolve(self, name: str | None) -> str:
-        """Return the name to store with a message. Raises InvalidRequest with the names that exist."""
+        """Return the agent name to store with a message: `name`, or the default if it is None.
+
+        Raises InvalidRequest, with the names that exist, if there is no such agent.
+        """
         if name is None:
             return self.default
         if name not in self._loaders:
@@ -94,17 +98,17 @@ class AgentRegistry:
         return name
 
     def get(self, name: str) -> Agent:
-        """Return the loaded agent. Raises AgentUnavailable."""
+        """Return a loaded agent. Raises AgentUnavailable if it is not loaded."""
         try:
             return self._agents[name]
         except KeyError:
             raise AgentUnavailable(f"Agent {name!r} is not available: {self._failures.get(name, 'unknown')}") from None
 
     async def load(self) -> None:
-        """Load all agents in order. Log and report failures; messages of failed agents stay queued.
+        """Load all agents in order. Log and report failures; messages for failed agents stay queued.
 
-        An agent that hangs delays the next one by at most MAX_LOAD_DELAY_SECONDS. The caller sets `loaded` on its own loop,
-        since this may run on another loop.
+        A hanging agent delays the next one by at most MAX_LOAD_DELAY_SECONDS. This coroutine may run on another loop
+        than its caller. The caller therefore sets `loaded`.
         """
         loading: set[asyncio.Task[None]] = set()
         try:
@@ -120,7 +124,7 @@ class AgentRegistry:
         try:
             self._agents[name] = await self._load_when_possible(loader)
             logger.info("Agent loaded: name=%s", name)
-        except BaseException as error:  # whatever a user's module raises must not end the server
+        except BaseException as error:  # a user's module may raise anything, and must not end the server
             if issubclass(type(error), asyncio.CancelledError) and _is_cancelled():
                 raise
             self._failures[name] = text = self._error_text(error)
@@ -136,7 +140,7 @@ class AgentRegistry:
         self._on_change()
 
     def _error_text(self, error: BaseException) -> str:
-        """Return the error on one line, with the place in the user's code and what to do."""
+        """Return a load error on one line, with the place in the user's code and advice."""
         most = min(MAX_ERROR_LENGTH, MAX_ERRORS_LENGTH // max(1, len(self._loaders)))
         text = " ".join(self._redact(described(error)).split())
         place, hint = own_place_of(error), hint_for(error)
@@ -151,7 +155,7 @@ class AgentRegistry:
         return None if _is_ours(error) else traceback_of(error, lambda text, limit: self._redact(text)[:limit])
 
     async def _load_when_possible(self, loader: Loader) -> Agent:
-        """Return the agent. Try again while the store or the agents' memory is unavailable."""
+        """Load and return the agent. Try again while the store or the agents' memory is unavailable."""
         log_at = 0.0
         while True:
             try:
@@ -165,11 +169,11 @@ class AgentRegistry:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Return whether the error is one of this server's own, whose text needs no place or traceback."""
+    """Return whether this server raised the error. The text of such an error needs no place or traceback."""
     return issubclass(type(error), AgentQueueError)
 
 
 def _is_cancelled() -> bool:
-    """Return whether this task was cancelled, rather than user code having raised CancelledError."""
+    """Return whether this task was cancelled. If not, user code raised the CancelledError."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

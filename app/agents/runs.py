@@ -1,7 +1,7 @@
-"""Runs an agent on the agents' event loop: its pieces go to the caller's loop, and all its tasks can be stopped.
+"""Runs an agent on the agents' event loop, passes its pieces to the caller's loop, and can stop all its tasks.
 
-User code may raise anything, swallow a cancellation, start tasks of its own or never return. A run is therefore every
-task that was created in its context. See docs/adr/0027.
+User code may raise anything, swallow a cancellation, start tasks of its own, or never return. A run therefore includes
+every task that was created in its context. See docs/adr/0027.
 """
 
 import asyncio
@@ -20,27 +20,27 @@ from .stacks import place_of, stack_of_coroutine
 T = TypeVar("T")
 
 MAX_WAITING_PIECES = 1_000
-"""Maximum pieces that the caller has not taken yet; then the agent waits."""
+"""Maximum pieces that the caller has not taken yet. With more, the agent waits."""
 
 CLEANUP_SECONDS = 0.25
-"""How long a run may take to end after its first task was cancelled, so that its `finally` blocks can await.
+"""How long a run may take to end after its first task was cancelled. Its `finally` blocks may await in that time.
 
-A run that continues to answer meanwhile has lost the cancellation.
+A run that sends more pieces in that time has lost the cancellation.
 """
 
 EAGER_CANCELS = 8
 CANCEL_AGAIN_SECONDS = 0.05
-"""After CLEANUP_SECONDS all tasks are cancelled: in EAGER_CANCELS turns of the loop, then at this interval.
+"""After CLEANUP_SECONDS all tasks are cancelled in each of EAGER_CANCELS turns of the loop, then at this interval.
 
-A cancellation that meets a chunk in `asyncio.wait_for` of Python 3.11 is lost. A stream without gaps loses nearly all
-of them. One cancellation then stops nothing; cancelling every task in each turn stops all within 3 to 7 turns.
+In Python 3.11, `asyncio.wait_for` loses a cancellation that arrives together with a chunk. A stream without gaps loses
+nearly all cancellations. Cancelling every task in each turn stops them all within 3 to 7 turns.
 """
 
 FENCE_SECONDS = 0.3
-"""How long the memory may take to store the fence. With a stop's time it is less than a process has to end."""
+"""How long the memory may take to store the fence. A process must still be able to end in time."""
 
 RUN: "contextvars.ContextVar[AgentRun | None]" = contextvars.ContextVar("agent_run", default=None)
-"""The run that a task or a thread works for."""
+"""The run that the current task belongs to; None outside runs."""
 
 
 class AgentRaised(Exception):
@@ -52,7 +52,7 @@ class AgentRaised(Exception):
 
 
 class Mailbox:
-    """Calls of one event loop for another. All calls of a turn of the sending loop cost one wake-up."""
+    """Sends calls from one event loop to another. All calls of one turn of the sending loop share one wake-up."""
 
     def __init__(self, sender: asyncio.AbstractEventLoop, receiver: asyncio.AbstractEventLoop) -> None:
         self._sender = sender
@@ -60,7 +60,7 @@ class Mailbox:
         self._calls: list[Callable[[], object]] = []
 
     def post(self, call: Callable[[], object]) -> None:
-        """Have the receiving loop call this after the present turn of the sender. Dropped if a loop is closed."""
+        """Call a function on the receiving loop, after the sender's present turn. Do nothing if a loop is closed."""
         self._calls.append(call)
         if len(self._calls) == 1:
             with suppress(RuntimeError):
@@ -78,9 +78,9 @@ def _call_all(calls: list[Callable[[], object]]) -> None:
 
 
 class AgentRun:
-    """A run under way. Methods are for the caller's event loop unless marked otherwise.
+    """One run of an agent. Call its methods on the caller's event loop, except the methods marked otherwise.
 
-    `on_stopped` is called there when all tasks have ended after a stop, perhaps long after `stop` has returned.
+    After a stop, `on_stopped` is called there when the last task has ended. This may be long after `stop` has returned.
     """
 
     def __init__(
@@ -114,15 +114,15 @@ class AgentRun:
 
     @property
     def is_over(self) -> bool:
-        """Return whether the agent has returned or raised."""
+        """Return whether the agent's code has returned or raised."""
         return self._over
 
     def stack(self) -> list[FrameType]:
-        """Return the frames of the tasks that wait for something, oldest task first."""
+        """Return the frames of the suspended tasks, oldest task first."""
         return [frame for task in self.tasks.copy() for frame in stack_of_coroutine(task.get_coro())]
 
     async def take(self) -> list[Part | FinalResult]:
-        """Wait for pieces and return them; none once the run is over. Raises AgentRaised."""
+        """Wait for pieces and return them; return an empty list once the run is over. Raises AgentRaised."""
         while True:
             self._notified = False
             over = self._over
@@ -142,9 +142,10 @@ class AgentRun:
                 self._waiter = None
 
     async def stop(self, seconds: float) -> str | None:
-        """Cancel all tasks of the run until none is left, for at most these seconds.
+        """Cancel the tasks of the run until all have ended, for at most `seconds`.
 
-        Return None, or where the code is that still runs. A second call waits for the end of the first.
+        Return None if all have ended, otherwise the place in the code that still runs. A second call waits for the
+        first.
         """
         if self._stopped is None:
             self._stopped = asyncio.get_running_loop().create_future()
@@ -190,7 +191,7 @@ class AgentRun:
 
     async def _wait_for_room(self) -> None:
         self._room = asyncio.get_running_loop().create_future()
-        if len(self._pieces) >= MAX_WAITING_PIECES:  # the caller may have taken them before the future was set
+        if len(self._pieces) >= MAX_WAITING_PIECES:  # the caller may have taken pieces before the future was set
             await self._room
         self._room = None
 
@@ -218,7 +219,7 @@ class AgentRun:
         self._to_caller.post(lambda: self._on_stopped(self))
 
     async def _cancel_first_task(self) -> None:
-        """Cancel the first task, and give the run time to end as long as it sends no more pieces."""
+        """Cancel the first task, then wait up to CLEANUP_SECONDS for the run to end, or until it sends more pieces."""
         if self._first is not None:
             self._first.cancel()
         pieces = len(self._pieces)
@@ -242,7 +243,7 @@ class AgentRun:
             self._stopped.set_result(place)
 
     async def fence_off(self, call: Callable[..., Coroutine[Any, Any, None]]) -> None:
-        """Take the right to write to the agent's memory from what is left of this run. Ignore failures."""
+        """Take from this run the right to write to the agent's memory. Ignore failures."""
         with suppress(Exception):
             async with asyncio.timeout(FENCE_SECONDS):
                 await call(lambda: self._agent.fence_off(self._task))
@@ -251,7 +252,7 @@ class AgentRun:
 def note_task(
     loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T] | Generator[Any, None, T], **options: Any
 ) -> "asyncio.Task[T]":
-    """Create a task, and note it with the run in whose context it is created."""
+    """Create a task, and add it to the run in whose context it is created."""
     task: asyncio.Task[T] = asyncio.Task(work, loop=loop, **options)
     context: contextvars.Context | None = options.get("context")
     run = RUN.get() if context is None else context.get(RUN)

@@ -1,4 +1,4 @@
-"""Finds where the code of an agent is: the innermost frame outside libraries and this program."""
+"""Finds where agent code is executing: in the innermost frame outside libraries and this program."""
 
 import asyncio
 import gc
@@ -19,14 +19,14 @@ NOT_OF_USERS = (
 
 
 def place_of(stack: list[FrameType]) -> str:
-    """Return file, line and function of the innermost user frame, else of the innermost frame."""
+    """Return file, line and function of the innermost frame of user code; without user code, of the innermost frame."""
     users = (frame for frame in reversed(stack) if not any(part in frame.f_code.co_filename for part in NOT_OF_USERS))
     found = next(users, stack[-1] if stack else None)
     return "unknown code" if found is None else f"{found.f_code.co_filename}:{found.f_lineno} in {found.f_code.co_name}"
 
 
 def stack_of_thread(ident: int) -> list[FrameType]:
-    """Return the frames of a thread, the innermost last; none if it has ended."""
+    """Return the frames of a thread, the innermost last; an empty list if the thread has ended."""
     frame = sys._current_frames().get(ident)
     frames = []
     while frame is not None:
@@ -36,7 +36,7 @@ def stack_of_thread(ident: int) -> list[FrameType]:
 
 
 def stack_of_coroutine(work: Any) -> list[FrameType]:
-    """Return the frames of a suspended coroutine and of what it awaits, the innermost last."""
+    """Return the frames of a suspended coroutine and of everything that it awaits, the innermost last."""
     return list(_frames_of(work))
 
 

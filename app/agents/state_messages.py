@@ -1,4 +1,4 @@
-"""Reads the messages of a graph's state, whatever form a node gave them."""
+"""Reads the messages in a graph's state, in any form that nodes may write."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,7 +12,7 @@ from ..text import storable_json
 
 
 def as_messages(written: Any) -> list[BaseMessage]:
-    """Return the messages among what a node wrote. A message in another form has no id."""
+    """Return the messages in what a node wrote. Messages converted from another form have no id."""
     found: list[BaseMessage] = []
     for item in written if isinstance(written, list) else [written]:
         if isinstance(item, BaseMessage):
@@ -26,25 +26,25 @@ def as_messages(written: Any) -> list[BaseMessage]:
 
 
 def as_json(value: object) -> object:
-    """Return a value in a form that JSON can hold: models and data classes as objects."""
+    """Return a value as JSON values. Models and data classes become objects."""
     with suppress(ValueError):  # text that UTF-8 cannot carry, or a value that contains itself
         value = to_jsonable_python(value, serialize_unknown=True)
     return storable_json(value)
 
 
 def id_of(message: Any) -> str | None:
-    """Return the id of a message, None if it has none. Without LangGraph's reducer `messages` may hold anything."""
+    """Return the id of a message; None if it has none. Without LangGraph's reducer, `message` may be any object."""
     found = message.get("id") if isinstance(message, dict) else getattr(message, "id", None)
     return found if isinstance(found, str) else None
 
 
 def key_of(message: Any, index: int) -> str:
-    """Return the id of a message, or `#` and its index if it has none."""
+    """Return the id of a message; without an id, `#` and the message's index."""
     return id_of(message) or f"#{index}"
 
 
 def after_turn(messages: Sequence[Any], message_id: str) -> Sequence[Any]:
-    """Return the messages after this turn's human message; none if it is not there yet."""
+    """Return the messages after the human message with this id; an empty sequence if it is missing."""
     for index in range(len(messages) - 1, -1, -1):
         if id_of(messages[index]) == message_id:
             return messages[index + 1 :]
@@ -52,12 +52,12 @@ def after_turn(messages: Sequence[Any], message_id: str) -> Sequence[Any]:
 
 
 def goes_on(message: AIMessage) -> bool:
-    """Return whether more pieces of the message follow."""
+    """Return whether more pieces of the message will follow."""
     return isinstance(message, AIMessageChunk) and message.chunk_position is None
 
 
 def reasoning_in(message: AIMessage) -> str:
-    """Return the reasoning among the content blocks of a message."""
+    """Return the reasoning in the content blocks of a message."""
     return "".join(
         block["reasoning"]
         for block in message.content_blocks
@@ -66,7 +66,7 @@ def reasoning_in(message: AIMessage) -> str:
 
 
 def reasoning_beside(message: AIMessage) -> str:
-    """Return the reasoning of a message whose content is text."""
+    """Return the reasoning of a message whose content is plain text."""
     beside = message.additional_kwargs
     for key in ("reasoning_content", "reasoning"):
         found = beside.get(key)

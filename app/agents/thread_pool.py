@@ -1,7 +1,7 @@
-"""Runs the synchronous code of agents, such as a synchronous node or tool, on threads.
+"""Runs synchronous agent code, such as a synchronous node or tool, on threads.
 
-A thread cannot be stopped. If code of an ended run still holds a thread, the thread is abandoned. Another thread may
-replace it, up to a limit.
+A thread cannot be stopped. If code of an ended run still holds a thread, the thread is abandoned. Up to a limit, new
+threads replace abandoned ones.
 """
 
 import threading
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class _Call:
-    """A function to call on a thread. `run` is the run that submitted it, if any."""
+    """A function to call on a thread. `run` is the run that submitted it; None outside runs."""
 
     __slots__ = ("arguments", "function", "future", "run", "thread_id")
 
@@ -33,11 +33,11 @@ class _Call:
 
 
 class AgentThreadPool(ThreadPoolExecutor):
-    """An executor with `size` threads besides the abandoned ones, of which at most `max_abandoned` are replaced.
+    """An executor with `size` threads. Up to `max_abandoned` more threads replace abandoned ones.
 
-    A run has at most `run_size` threads at a time, which leaves threads for other runs. The threads are daemons: a
-    hanging call does not keep the process alive. The class is a `ThreadPoolExecutor` in name only, since asyncio
-    accepts no other class as a loop's executor.
+    A run has at most `run_size` threads at a time, to leave threads for other runs. The threads are daemons, so a
+    hanging call does not keep the process alive. The base class is only there because asyncio requires it of a loop's
+    executor.
     """
 
     def __init__(self, size: int, *, run_size: int, max_abandoned: int) -> None:
@@ -69,7 +69,7 @@ class AgentThreadPool(ThreadPoolExecutor):
         return call.future
 
     def call_beside(self, function: Callable[[], T], run: AgentRun) -> Future[T]:
-        """Call a function for a run on a thread of its own, however many threads others hold."""
+        """Call a function for a run on a new thread outside the pool's limits."""
         call = _Call(function, run)
 
         def work() -> None:
@@ -84,13 +84,13 @@ class AgentThreadPool(ThreadPoolExecutor):
         return call.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002  an executor's
-        """Accept no more calls, and wait for none."""
+        """Accept no more calls. Return at once, without waiting for running calls."""
         with self._state:
             self._closed = True
             self._state.notify_all()
 
     def abandon(self, run: AgentRun) -> list[str]:
-        """Abandon the threads that an ended run still holds. Return where their code is."""
+        """Abandon the threads that an ended run still holds. Return the places in the code that they are executing."""
         with self._state:
             left = [call for call in self._active if call.run is run]
             self._abandoned.update(left)
@@ -104,7 +104,7 @@ class AgentThreadPool(ThreadPoolExecutor):
         return [frame for call in calls for frame in stack_of_thread(call.thread_id)]
 
     def _admit(self) -> None:
-        """Wake a thread for a waiting call, or start one. The caller holds the lock."""
+        """Wake or start a thread for a waiting call. The caller holds the lock."""
         if self._idle:
             self._state.notify()
         elif self._count < self._allowed and self._next_waiting() is not None:
@@ -112,7 +112,7 @@ class AgentThreadPool(ThreadPoolExecutor):
             threading.Thread(target=self._work, name=f"agents-{self._count}", daemon=True).start()
 
     def _next_waiting(self) -> int | None:
-        """Return the index of the next call to run; None if the runs of all waiting calls are at their limit."""
+        """Return the index of the next call that may run; None if every waiting call's run is at its limit."""
         held: Counter[AgentRun | None] = Counter(call.run for call in self._active if call.run is not None)
         return next((at for at, call in enumerate(self._waiting) if held[call.run] < self._run_size), None)
 
@@ -130,7 +130,7 @@ class AgentThreadPool(ThreadPoolExecutor):
         self._abandoned.discard(call)
 
     def _next(self, done: _Call | None) -> _Call | None:
-        """Wait for the next call of this thread and return it; None if the thread must end."""
+        """Wait for this thread's next call and return it; return None if the thread must end."""
         with self._state:
             if done is not None:
                 self._forget(done)
@@ -163,9 +163,14 @@ def _finish(call: _Call) -> None:
 
 
 def _carried(error: BaseException) -> BaseException:
-    """Return the error, or a RuntimeError caused by it if asyncio cannot pass it on: its waiter would wait for ever."""
+    """Return the error; if asyncio cannot pass it on, return a RuntimeError caused by it.
+
+    Without the RuntimeError, the waiter of the call would wait for ever.
+    """
     try:
-        carries = not isinstance(error, type | StopIteration)  # asyncio's own check, in which a foreign class may raise
+        carries = not isinstance(
+            error, type | StopIteration
+        )  # the same check as asyncio's; a foreign class may raise in it
     except BaseException:  # noqa: BLE001  a class's own `__class__` may raise anything
         carries = False
     if carries:

@@ -216,7 +216,7 @@ async def test_a_stop_ends_the_message_of_an_agent_that_swallows_its_cancellatio
     assert (late["state"], late["error_code"]) == ("failed", "timeout")
     checks = (await tried.client.get("/health")).json()["checks"]
     assert checks["worker"] == {"ok": True, "detail": "runs or threads of ended messages that do not stop: 2"}
-    assert f"left behind: id={cancelled}, agent=asynchronous, at=" in tried.server.output
+    assert f"abandoned: id={cancelled}, agent=asynchronous, at=" in tried.server.output
     assert (await tried.ended(await tried.submit("hello", "function")))["result"] == "fine"
     await tried.submit("deaf", "function")
     await until(lambda: tried.control.runs["deaf"] == 3, "another one runs")
@@ -290,8 +290,8 @@ async def test_a_blocked_event_loop_does_not_keep_the_process(tried: Tried, sett
     await until(lambda: "loop of the agents is blocked" in tried.server.output, "the loop is blocked")
     await asyncio.to_thread(tried.server.terminate)
     output = tried.server.output
-    assert f"left behind: id={blocking}, agent=function, at=" in output
-    assert f"left behind: id={beside}, agent=endless, at=the loop, which another run blocks: agent=function" in output
+    assert f"abandoned: id={blocking}, agent=function, at=" in output
+    assert f"abandoned: id={beside}, agent=endless, at=the loop, which another run blocks: agent=function" in output
     assert "Traceback" not in output
     assert "is ended" not in output, "it ended by itself"
     async with live_server(settings(worker_concurrency=0)) as later:
