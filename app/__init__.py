@@ -2,8 +2,8 @@
 
 import os
 
-# Checkpoints hold msgpack; outside strict mode a forged row can name any class to be built (CVE-2026-28277). LangGraph
-# reads this once, when it is imported, so it has to be set before anything else of this package runs.
+# Checkpoints are msgpack. Outside strict mode, a forged row can have any class instantiated (CVE-2026-28277). LangGraph
+# reads the variable once, when it is imported, so set it before any other module of this package runs.
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"
 
 __version__ = "0.2.0"

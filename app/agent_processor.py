@@ -31,21 +31,22 @@ from .text import scrubbed
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 1.0
-"""How long a run may take to stop. After that it is abandoned, fenced off."""
+"""How long a run may take to stop. After that it is abandoned, and fenced off from the agents' memory."""
 
 READ_SECONDS = 2.0
 """How long the code of an error's class may take to describe the error."""
 
 LOGGED_ERROR_LENGTH = 100
-"""Characters logged of an error text's first line, which may hold what users wrote; the attempt's record has more."""
+"""Characters logged of an error text's first line, which may have users' texts. The attempt's record has more."""
 
 AWAY_DELAY_SECONDS = (1.0, 30.0)
-"""While the store or the agents' memory is away, messages are delayed by the time it has been away, within these
-bounds."""
+"""Bounds of the delay of messages put back while the store or the agents' memory is unavailable.
+
+The delay is as long as the outage has lasted."""
 
 
 class AgentProcessor:
-    """Runs a claim and returns its outcome."""
+    """Runs claimed messages and returns their outcomes."""
 
     def __init__(
         self,
@@ -68,10 +69,10 @@ class AgentProcessor:
         self._away_since: float | None = None
 
     async def process(self, claim: Claim, drain: Drain) -> Outcome:
-        """Run the agent and write its events. Raises LeaseLost; cancelling the task ends the attempt.
+        """Run the agent, write its events, and return the outcome. Cancel the calling task to end the attempt.
 
-        The time limit counts from this call, right after the claim. STOP_SECONDS after its limit or cancel, the run is
-        over or abandoned.
+        The time limit begins with this call, right after the claim. Within STOP_SECONDS after a time limit or
+        cancellation, the run is over or abandoned. Raises LeaseLost.
         """
         writer = EventWriter(self._log, claim.lease)
         seconds = self._time_limit(claim.message)
@@ -104,11 +105,11 @@ class AgentProcessor:
         return outcome
 
     def _place_of(self, run: AgentRun | None) -> FailureDetails:
-        """Return the place in the code where a run is."""
+        """Return the place in the code that a run is executing."""
         return details_of_stack([] if run is None else self._loop.stack_of(run), self._redactor.shown)
 
     async def _stop(self, run: AgentRun | None, writer: EventWriter) -> None:
-        """End the run and the writer. This takes a bounded time, so further cancels of this task wait for it."""
+        """End the run and the writer. This takes a bounded time, so ignore further cancellations of this task."""
         stopping = asyncio.create_task(self._stop_all(run, writer))
         while not stopping.done():
             with suppress(asyncio.CancelledError):
@@ -144,7 +145,7 @@ class AgentProcessor:
                     else:
                         await writer.write(piece)
         except AgentRaised as raised:
-            if issubclass(type(raised.cause), AgentInterrupted):  # `isinstance` would ask its `__class__`
+            if issubclass(type(raised.cause), AgentInterrupted):  # `isinstance` would call its `__class__`
                 interrupted = cast(AgentInterrupted, raised.cause)
                 return Interrupted(interrupted.interrupts, self._settings.interrupt_ttl_hours * 3600)
             raise
@@ -159,7 +160,7 @@ class AgentProcessor:
         return self._settings.max_attempts if given is None else given
 
     def _shown(self, text: str) -> str:
-        """Return an error text without secrets that any store can keep."""
+        """Return an error text without secrets, in a form that every store can keep."""
         return scrubbed(self._redactor.shown(text))
 
     def _away_delay(self) -> float:
@@ -170,11 +171,11 @@ class AgentProcessor:
         return min(most, max(least, now - self._away_since))
 
     async def _outcome_of_agent_error(self, error: BaseException, claim: Claim, run: AgentRun) -> Outcome:
-        """Return the outcome after an exception of the agent's run. Texts have no secrets.
+        """Return the outcome of an attempt whose agent raised an error. Its texts have no secrets.
 
-        Code of the error's class is called on another thread, for at most READ_SECONDS.
+        Code of the error's class runs on another thread, for at most READ_SECONDS.
         """
-        if issubclass(type(error), AgentQueueError | AgentDrained):  # `isinstance` would ask its `__class__`
+        if issubclass(type(error), AgentQueueError | AgentDrained):  # `isinstance` would call its `__class__`
             return self._outcome_of_server_error(error, claim)
         self._away_since = None
         report = await self._loop.read(run, lambda: self._report(error, claim.message.id), seconds=READ_SECONDS)
@@ -184,14 +185,14 @@ class AgentProcessor:
                 Verdict(permanent=False, code=AGENT_ERROR), text, fingerprint(class_name(error), None, "")
             )
         verdict = report.verdict
-        if not issubclass(type(error), Exception):  # sys.exit() and the like: it would do the same again
+        if not issubclass(type(error), Exception):  # sys.exit() and the like would happen again
             verdict = Verdict(permanent=True, code=AGENT_ERROR)
-        return self._ended(claim, verdict, report.text, report.kind, report.details, report.frames)
+        return self._ended(claim, verdict, report.text, report.fingerprint, report.details, report.frames)
 
     def _report(self, error: BaseException, message_id: str) -> "_ReportedError":
-        """Read an error of agent code."""
+        """Return what is stored, shown and logged of an error that agent code raised."""
         shown = self._redactor.shown
-        if logger.isEnabledFor(logging.DEBUG):  # `exc_info` would have `logging` read the error
+        if logger.isEnabledFor(logging.DEBUG):  # with `exc_info`, `logging` would read the error
             text = traceback_of(error, shown, every_frame=True)
             logger.debug("Traceback of message %s", message_id, extra={TRACEBACK: text})
         address = address_of(error)
@@ -205,7 +206,7 @@ class AgentProcessor:
         )
 
     def _outcome_of_server_error(self, error: BaseException, claim: Claim) -> Outcome:
-        """Return the outcome after an error of this server. Raises LeaseLost."""
+        """Return the outcome of an attempt after an error of this server. Raises LeaseLost, and unexpected errors."""
         message_id = claim.message.id
         if isinstance(error, StoreUnavailable | CommitUnknown):
             logger.warning("Message put back, the store is not available: id=%s, error=%s", message_id, error)
@@ -230,19 +231,19 @@ class AgentProcessor:
         claim: Claim,
         verdict: Verdict,
         text: str,
-        kind: str,
+        fingerprint: str,
         details: FailureDetails | None = None,
         frames: str | None = None,
     ) -> Failed | Retry:
-        """Return Failed after the last attempt or a permanent error, otherwise Retry. `kind` is the fingerprint.
+        """Return Failed after the last attempt or a permanent error, otherwise Retry.
 
-        `frames` is logged instead of the traceback in the details, which has the error's text.
+        `frames` is the traceback without the error's text. It is logged in place of the traceback in `details`.
         """
         attempt = claim.lease.attempt
         frames = frames or (None if details is None else details.traceback)
         if verdict.permanent or attempt >= self._max_attempts(claim.message):
             self._log_failure("Message failed", claim, verdict, text, details, frames)
-            return Failed(text, verdict.code, kind, details)
+            return Failed(text, verdict.code, fingerprint, details)
         delay = self._backoff.pause_after(attempt) if verdict.pause is None else verdict.pause
         self._log_failure(f"Attempt failed, trying again in {delay:.1f} s", claim, verdict, text, details, frames)
         return Retry(text, verdict.code, delay, details)
@@ -256,7 +257,7 @@ class AgentProcessor:
         details: FailureDetails | None,
         frames: str | None,
     ) -> None:
-        """Log one record: what failed, where, the beginning of the error's text, and its frames without any text."""
+        """Log one record: what failed and where, the beginning of the error's text, and `frames`, which has no texts."""
         details = details or FailureDetails()
         logger.warning(
             "%s: id=%s, attempt=%d, agent=%s, node=%s, code=%s, type=%s, where=%s, error=%s",
@@ -274,17 +275,17 @@ class AgentProcessor:
 
 
 class _ReportedError(NamedTuple):
-    """An error as it is stored, shown and logged. `kind` is the fingerprint."""
+    """An error in the form that is stored, shown and logged."""
 
     verdict: Verdict
     text: str
-    kind: str
+    fingerprint: str
     details: FailureDetails | None = None
     frames: str | None = None
 
 
 def _beginning(text: str) -> str:
-    """Return the beginning of the first line, with `…` where there is more."""
+    """Return the beginning of the first line; add `…` if the text has more."""
     first = text.split("\n", 1)[0][:LOGGED_ERROR_LENGTH]
     return first if first == text else f"{first}…"
 

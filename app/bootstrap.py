@@ -1,4 +1,4 @@
-"""Builds the running parts from the settings: the only place that names concrete classes."""
+"""Builds the running parts from the settings. Only this module names concrete classes."""
 
 import asyncio
 import importlib
@@ -58,7 +58,7 @@ SECRET_NAME = re.compile(r"(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDEN
 
 
 class AgentLoader:
-    """Loads the agents and their memory. LangGraph is imported here, seconds after the port is open."""
+    """Loads the agents and their memory. It imports LangGraph, which takes seconds, after the port is open."""
 
     def __init__(self, settings: Settings, store: Store, loop: AgentLoop) -> None:
         self._settings = settings
@@ -81,7 +81,7 @@ class AgentLoader:
         return None if memory is None else MemoryOnLoop(self._loop, memory)
 
     async def load(self) -> None:
-        """Load the agents on their event loop, which owns what they create."""
+        """Load the agents on their own event loop, to which everything that they create then belongs."""
         self._store_loop = asyncio.get_running_loop()
         project = self._settings.project
         for folder in project.folders:
@@ -90,12 +90,12 @@ class AgentLoader:
             logger.warning("In %s: %s", self._settings.langgraph_config, warning)
         await self._loop.call(self.registry.load)
         self.registry.loaded.set()
-        # Not earlier: the modules of agents may be importable only when these are loaded.
+        # The modules of agents may be importable only after the agents are loaded.
         for name, reason in (await asyncio.to_thread(wrong_names, self._settings.allowed_state_types)).items():
-            logger.warning("ALLOWED_STATE_TYPES names something that is not there: %s, %s", name, reason)
+            logger.warning("ALLOWED_STATE_TYPES has a name that allows nothing: %s, %s", name, reason)
 
     async def prove_memory(self) -> None:
-        """Check that the agents' memory can be used, once it is open and its event loop answers.
+        """Check that the agents' memory can be used. Do nothing before it is open or while the agents' loop is blocked.
 
         Raises StoreError.
         """
@@ -110,7 +110,7 @@ class AgentLoader:
                 raise StoreUnavailable("The agents' memory does not answer.") from None
 
     async def close(self) -> None:
-        """Close the memory, unless its event loop is blocked."""
+        """Close the agents' memory, unless the agents' event loop is blocked."""
         if self._loop.blocked:
             return
         with suppress(TimeoutError):
@@ -118,7 +118,7 @@ class AgentLoader:
                 await self._loop.call(self._resources.aclose)
 
     async def _queue_id(self) -> str:
-        """Return the queue's id, read from the agents' loop. Raises StoreUnavailable."""
+        """Return the queue's id, read on the store's loop. Call this on the agents' loop. Raises StoreUnavailable."""
         assert self._store_loop is not None, "agents are being loaded"
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._store.queue_id(), self._store_loop))
 
@@ -136,7 +136,7 @@ class AgentLoader:
         return load
 
     async def _load_chat(self) -> Agent:
-        await self._queue_id()  # raises while the store is away, before steps that run only once
+        await self._queue_id()  # raises while the store is unavailable, before steps that run only once
         settings = self._settings
         importing = asyncio.to_thread(_import, "builtin", "langgraph", "model_client")
         if settings.uses_embedded_model:
@@ -161,7 +161,7 @@ class AgentLoader:
         return LangGraphAgent(graph, await self._open_memory())
 
     def _open_client(self) -> "AsyncClient":
-        """Return a client for the built-in agent's model, closed with the memory."""
+        """Return an HTTP client for the built-in agent's model. It is closed together with the memory."""
         from .agents.model_client import model_client
 
         client = model_client()
@@ -179,13 +179,13 @@ class AgentLoader:
 
 
 def _import(*modules: str) -> None:
-    """Import modules of the agents ahead of their use. Call it off the event loop: LangGraph takes seconds."""
+    """Import modules of the agents before they are used. Call this on a thread, since LangGraph takes seconds."""
     for module in modules:
         importlib.import_module(f".agents.{module}", __package__)
 
 
 def redactor_of(settings: Settings) -> Redactor:
-    """Return a redactor that knows the secrets of the settings and of the graphs' environment."""
+    """Return a redactor with all secrets in the settings and in the graphs' environment."""
     ours = filter(None, (settings.openai_api_key, settings.webhook_secret))
     secrets = [secret.get_secret_value() for secret in ours]
     secrets += [] if settings.webhook_secret is None else settings.webhook_secret.get_secret_value().split()
@@ -209,7 +209,7 @@ def start_logging(settings: Settings) -> None:
 
 
 async def check_store(settings: Settings) -> None:
-    """Open and close the store, so that its faults show before a server starts. Raises StoreError."""
+    """Open and close the store, to report its faults before the server starts. Raises StoreError."""
     store = make_store(settings)
     try:
         await store.open()
@@ -222,7 +222,7 @@ async def check_store(settings: Settings) -> None:
 async def check_memory(settings: Settings) -> None:
     """Check that the server of the agents' memory can be used, unless it is the store's server.
 
-    A file is checked when the agents are loaded. Raises StoreError, ConfigurationError.
+    A file is checked later, when the agents are loaded. Raises StoreError, ConfigurationError.
     """
     url = checkpoint_url(settings)
     if settings.worker_concurrency == 0 or url == settings.database_url:
@@ -236,14 +236,14 @@ async def check_memory(settings: Settings) -> None:
 
 
 class Runtime:
-    """All parts of a process, wired; `running` opens and closes them."""
+    """All parts of one process, connected to each other. `running` opens and closes them."""
 
     def __init__(self, settings: Settings, *, store: Store | None = None) -> None:
         self.settings = settings
         self._draining: asyncio.Task[None] | None = None
         self._store = store or make_store(settings)
         outage = Outage("The database can be used again")
-        # Each message's synchronous nodes may need a thread, and short work of libraries needs one too.
+        # Each message's synchronous nodes may need a thread, and so may libraries for short work.
         self.agent_loop = AgentLoop(
             threads=settings.worker_concurrency + SPARE_THREADS,
             run_threads=1 + SPARE_THREADS,
@@ -280,7 +280,7 @@ class Runtime:
         )
 
     def begin_stop(self) -> None:
-        """Send readers elsewhere, claim no more, and drain the worker. The grace period starts with this call."""
+        """Send readers elsewhere, stop claiming, and drain the worker. The grace period starts with this call."""
         self.streams.close()
         if self._draining is None:
             self.worker.begin_stop()
@@ -288,7 +288,7 @@ class Runtime:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Open the store, then claim and load agents in the background; on leaving, drain and close in reverse."""
+        """Open the store, then claim messages and load agents in the background. On exit, drain and close everything."""
         settings = self.settings
         await self._store.open()
         logger.info("Store opened: kind=%s, %s", self._store.capabilities.name, self._store.capabilities.promise)
@@ -328,10 +328,10 @@ TRY_AGAIN_SECONDS = 0.5
 
 
 async def await_engines(settings: Settings) -> None:
-    """Wait until the databases of the queue and of the agents' memory can be used; a signal ends the process.
+    """Wait until the databases of the queue and of the agents' memory can be used. A signal ends the process meanwhile.
 
-    Raises StoreUnavailable when a database is still away after STARTUP_TIMEOUT_SECONDS. Raises StoreError or
-    ConfigurationError at once when waiting cannot help.
+    Raises StoreUnavailable if a database is still unavailable after STARTUP_TIMEOUT_SECONDS. Raises StoreError or
+    ConfigurationError at once if waiting cannot help.
     """
     deadline = time.monotonic() + settings.startup_timeout_seconds
     with _ended_by_signals():
@@ -361,10 +361,10 @@ async def _await(check: Callable[[], Awaitable[None]], deadline: float) -> None:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """End the process at once on SIGTERM or SIGINT: nothing has started that needs an orderly stop.
+    """End the process at once on SIGTERM or SIGINT. Nothing that needs an orderly stop has started yet.
 
-    This also works for a container's first process, which signals without a handler do not end. It also works in the
-    lifespan of a server that checks its signals only after its start.
+    This also works in a container's first process, which a signal without a handler does not end. It also works in the
+    lifespan of a server that handles its signals only after its start.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

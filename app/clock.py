@@ -1,9 +1,9 @@
-"""Keeps the store's time, which dates everything that is stored. See docs/adr/0031-the-store-has-its-own-time.md.
+"""Keeps the store's time, by which everything that is stored is dated. See docs/adr/0031-the-store-has-its-own-time.md.
 
-The store's time never jumps and never runs backwards. It is the time of a reference clock plus a correction that the
-store keeps. The reference is the database server's clock, or this host's for SQLite. When the reference is stepped, the
-first process to notice changes the correction by as much, and all stored times keep their meaning. Between two readings
-of the reference a process extrapolates with a clock of its host that is never stepped.
+The store's time never jumps and never runs backwards. It is the time of a reference clock plus a correction, which the
+store keeps. The reference is the clock of the database server; for SQLite it is this host's clock. If somebody steps
+the reference, the first process to notice changes the correction by the same amount. All stored times keep their
+meaning. Between two readings of the reference, a process measures time with a clock of its host that is never stepped.
 """
 
 import logging
@@ -19,19 +19,19 @@ from typing_extensions import override
 logger = logging.getLogger(__name__)
 
 STEP_MS = 250
-"""Smaller differences are noise, or the slow adjustments of a time service."""
+"""Minimum difference that counts as a step. Smaller ones are noise, or slow adjustments by a time service."""
 
 DRIFT = 0.001
-"""By how much two clocks may run apart, as a fraction of the time that passes."""
+"""How far two clocks may drift apart, as a fraction of the elapsed time."""
 
 SLEW = 0.1
-"""How fast a correction wears off, as a fraction of the time that passes."""
+"""How fast a correction decreases, as a fraction of the elapsed time."""
 
 NOTE_MS = 5_000
-"""How often processes note the time in the store, for those that start later."""
+"""Interval at which processes note the time in the store, for processes that start later."""
 
 SKEW_MS = 1_000
-"""How far another process's time may be ahead and still count as imprecision."""
+"""How far the time of another process may be ahead without being an error."""
 
 _ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -39,38 +39,38 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
-    """Tells the time of the store."""
+    """A clock that shows the store's time."""
 
     def now(self) -> int:
-        """Return milliseconds since the epoch, UTC; never lower than before."""
+        """Return the store's time in milliseconds since the epoch, UTC. It is never lower than before."""
 
     def at(self, date: int) -> int:
-        """Return the store's time at a date of the real world; both in milliseconds since the epoch, UTC."""
+        """Return the store's time at `date`, a time of the real world. Both are milliseconds since the epoch, UTC."""
 
     def witness(self, moment: int) -> None:
-        """Return no earlier time than this from now on: another process has dated something with it."""
+        """Never return a time before `moment` again: another process has dated something with it."""
 
 
 @lru_cache(maxsize=1024)
 def to_datetime(milliseconds: int) -> datetime:
-    """Return the aware UTC datetime of a stored time."""
+    """Return the UTC datetime, with time zone, of a stored time in milliseconds since the epoch."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 class HostClocks(Protocol):
-    """The clocks of a host."""
+    """The clocks that a process can read."""
 
     @property
     def boot(self) -> str:
-        """Return the name of the host's start from which `elapsed` counts; empty if it has none."""
+        """Return an id of the host's start, from which `elapsed` counts; an empty text if there is none."""
 
     def elapsed(self) -> int:
-        """Return milliseconds by a clock that is never stepped and goes on while the host is suspended."""
+        """Return milliseconds of a clock that is never stepped and continues while the host is suspended."""
 
     def reference(self, read: int | None) -> int:
-        """Return milliseconds since the epoch by the clock that all processes can read.
+        """Return the reference in milliseconds since the epoch: a clock that all processes can read.
 
-        `read` is the database server's time; None if the database has no clock of its own.
+        `read` is the time of the database server; None if the database has no clock.
         """
 
 
@@ -98,19 +98,19 @@ class SystemClocks(HostClocks):
 
 
 class ClockState(NamedTuple):
-    """The stored state of the store's time. All times are milliseconds."""
+    """The state of the store's time, as it is stored. All times are milliseconds."""
 
     epoch: int = 0
-    """Number of corrected steps. A change of the state names the epoch that it is based on."""
+    """Number of corrected steps. Each change of the state names the epoch on which it is based."""
 
     correction: int = 0
-    """Store time minus reference at `since`; it wears off from then on."""
+    """Store time minus reference at `since`. It decreases from then on."""
 
     since: int = 0
-    """Time of the reference."""
+    """The reference's time of the last correction."""
 
     seen: int = 0
-    """A recent store time. The store's time is never lower."""
+    """A recent store time. The store's time is never lower than this."""
 
     boot: str = ""
     """The host that noted `ahead`; see `HostClocks.boot`."""
@@ -119,10 +119,10 @@ class ClockState(NamedTuple):
     """Reference minus `HostClocks.elapsed` of that host."""
 
     noted: int = 0
-    """`HostClocks.elapsed` of that host when it noted this."""
+    """`HostClocks.elapsed` of that host when it noted `ahead`."""
 
     def correction_at(self, reference: float) -> float:
-        """Return store time minus reference when the reference shows this time."""
+        """Return the store's time minus the reference, at the moment when the reference shows `reference`."""
         if self.correction == 0:
             return 0.0
         left = max(0.0, abs(self.correction) - max(0.0, reference - self.since) * SLEW)
@@ -130,7 +130,7 @@ class ClockState(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A reading of the store's state and the reference, with `HostClocks.elapsed` before and after."""
+    """A reading of the stored state and of the reference. `began` and `ended` are `HostClocks.elapsed` around it."""
 
     state: ClockState
     reference: int
@@ -139,7 +139,7 @@ class Sample(NamedTuple):
 
 
 class _View(NamedTuple):
-    """The state that a process knows, reference minus elapsed, and when the state was read."""
+    """What a process knows: the state, reference minus elapsed time, and the elapsed time when both were read."""
 
     state: ClockState
     ahead: float
@@ -151,9 +151,9 @@ class _View(NamedTuple):
 
 
 class SteadyClock(Clock):
-    """The store's time, from readings of a reference that may be stepped. Safe to use from any thread.
+    """The store's time, computed from readings of a reference that may be stepped. Safe to use from any thread.
 
-    Until `take` gets the first reading, it is this host's wall clock.
+    Before the first reading, it returns this host's wall clock.
     """
 
     def __init__(self, host: HostClocks | None = None) -> None:
@@ -162,7 +162,7 @@ class SteadyClock(Clock):
         self._view: _View | None = None
         self._last = 0
         self._read_at = -1
-        """`HostClocks.elapsed` when `_last` was read; a batch asks for the time many times in a millisecond."""
+        """`HostClocks.elapsed` when `_last` was read. A batch reads the time many times in a millisecond."""
 
     @override
     def now(self) -> int:
@@ -188,9 +188,9 @@ class SteadyClock(Clock):
                 self._last = max(self._last, moment)
 
     def take(self, sample: Sample) -> ClockState | None:
-        """Learn from a reading. Return the state to store in place of the one that was read, None to leave it.
+        """Learn from a reading. Return the state to store in place of the state that was read; None to keep that state.
 
-        When a state is returned, the caller stores it if the epoch in the store is still that of the reading, and then
+        The caller stores a returned state only if the epoch in the store is still that of the reading. The caller then
         reads again.
         """
         with self._lock:
@@ -199,13 +199,13 @@ class SteadyClock(Clock):
             return self._begin(sample) if known is None else self._go_on(known, sample)
 
     def _resumed(self, state: ClockState) -> _View | None:
-        """Return what an earlier process has noted since this host was started."""
+        """Return the view that another process on this host noted since the host's start; None if there is none."""
         if not state.boot or state.boot != self.host.boot:
             return None
         return _View(state, state.ahead, state.noted)
 
     def _begin(self, sample: Sample) -> ClockState | None:
-        """Trust the reference, unless the store has seen a later time already."""
+        """Learn from the first reading: trust the reference, unless the store has seen a later time."""
         state, middle = sample.state, (sample.began + sample.ended) / 2
         store_time = sample.reference + state.correction_at(sample.reference)
         if store_time < state.seen - STEP_MS:
@@ -214,19 +214,19 @@ class SteadyClock(Clock):
         return self._introduced(sample, self._view)
 
     def _go_on(self, known: _View, sample: Sample) -> ClockState | None:
-        """Compare the reading with the host's own clock."""
+        """Compare the reading with the elapsed time of the host's own clock, and correct the state after a step."""
         state, elapsed = sample.state, sample.ended
         first = self._view is None
         expected = known.store_time(elapsed)
         lowest, highest = sample.reference - sample.ended, sample.reference - sample.began
-        # The value of `ahead` with which the stored state continues the time of this process.
+        # With this value of `ahead`, the stored state continues the time of this process.
         wanted = expected - elapsed - state.correction_at(elapsed + (lowest + highest) / 2)
         nearest = min(max(wanted, lowest), highest)
         gap = nearest - wanted
-        # A correction unknown to this process may have worn off since its last reading.
+        # A correction unknown to this process may have decreased since its last reading.
         rate = DRIFT if state.epoch == known.state.epoch else DRIFT + SLEW
         if abs(gap) > STEP_MS + rate * (elapsed - known.taken):
-            # Other processes noted the time while this process, perhaps with its host, was suspended.
+            # Other processes noted the time while this process, and perhaps its host, was suspended.
             stood_still = gap > 0 and expected + STEP_MS < state.seen and expected + gap - state.seen < 2 * NOTE_MS
             if not stood_still:
                 return self._corrected(sample, max(expected, state.seen), elapsed + nearest)
@@ -235,23 +235,23 @@ class SteadyClock(Clock):
         return self._introduced(sample, self._view) if first else self._note(sample, self._view)
 
     def _introduced(self, sample: Sample, view: _View) -> ClockState | None:
-        """Return the state with this host as the one that noted it.
+        """Return the state with this host's clock noted in it; None if the state has it already.
 
-        The first reading of a process does not set `seen`: it may have been taken just after a step.
+        Do not set `seen` after the first reading of a process: it may have been taken just after a step.
         """
         if sample.state.boot == self.host.boot:
             return None
         return sample.state._replace(boot=self.host.boot, ahead=round(view.ahead), noted=sample.ended)
 
     def _note(self, sample: Sample, view: _View) -> ClockState | None:
-        """Return the state, brought up to date for later processes; None if the stored note is recent enough."""
+        """Return the state with the present time for processes that start later; None if the stored note is recent."""
         seen = round(view.store_time(sample.ended))
         if seen < sample.state.seen + NOTE_MS:
             return None
         return sample.state._replace(seen=seen, boot=self.host.boot, ahead=round(view.ahead), noted=sample.ended)
 
     def _corrected(self, sample: Sample, wanted: float, reference: float) -> ClockState:
-        """Return the state that makes the store's time as wanted now."""
+        """Return the state whose correction makes the store's time `wanted` now. Log the step."""
         correction, state = round(wanted - reference), sample.state
         stepped = reference + state.correction_at(reference) - wanted
         logger.warning("The clock was stepped: seconds=%.3f, correction=%.3f", stepped / 1000, correction / 1000)

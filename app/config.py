@@ -22,10 +22,10 @@ EMBEDDED_MODEL_NAME = "embedded"
 PLACEHOLDER_KEY = "your-openai-api-key-here"
 SIGNING_PREFIX = "whsec_"
 MAX_KEEPALIVE_SECONDS = 15.0
-"""Maximum silence of a stream, whatever the settings: proxies cut silent connections."""
+"""Longest time without data on a stream, whatever the settings: proxies close silent connections."""
 
 SQLITE_IN_MEMORY = re.compile(r"sqlite:/*(?:file:)?:memory:(?:\?.*)?", re.IGNORECASE)
-"""Other spellings of `memory://`: what SQLite and SQLAlchemy call a database without a file."""
+"""Other spellings of `memory://`, from SQLite and SQLAlchemy."""
 
 _ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::(?P<port>[1-9][0-9]{0,4}))?")
 
@@ -36,14 +36,14 @@ TypeNames = Annotated[tuple[str, ...], NoDecode]
 TYPE_NAME = re.compile(r"[^\s:,/]+(?::[^\s:,./]+)?")
 
 NEAR = 0.75
-"""Minimum similarity (0 to 1, by difflib) at which a name of `.env` counts as a misspelt setting."""
+"""Minimum similarity (0 to 1, by difflib) of a name in `.env` to a setting to count as misspelt."""
 
 NAMES_OF_OPENAI = frozenset(("OPENAI_API_BASE", "OPENAI_API_TYPE", "OPENAI_API_VERSION"))
-"""Variables that LangChain's client for OpenAI and Azure reads; graphs may need them."""
+"""Variables that LangChain's client for OpenAI and Azure reads. Graphs may need them."""
 
 
 class Settings(BaseSettings):
-    """Every setting. Its name in the environment is the field's in capitals. See docs/reference/settings.md."""
+    """All settings. The environment has each under its field's name in capitals. See docs/reference/settings.md."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
@@ -152,7 +152,7 @@ class Settings(BaseSettings):
 
     @property
     def keepalive_seconds(self) -> float:
-        """Return how long a stream may be silent."""
+        """Return the longest time without any data on a stream, in seconds."""
         return min(self.keepalive_interval, MAX_KEEPALIVE_SECONDS)
 
     @property
@@ -162,7 +162,10 @@ class Settings(BaseSettings):
 
     @property
     def self_stop_seconds(self) -> float:
-        """Return the seconds without a heartbeat after which a worker stops its runs, before others may take them."""
+        """Return the seconds without a heartbeat after which a worker stops its runs.
+
+        This must be before other workers may take the messages.
+        """
         return self.lease_seconds * 2 / 3
 
     @property
@@ -172,24 +175,27 @@ class Settings(BaseSettings):
 
     @property
     def uses_embedded_model(self) -> bool:
-        """Return whether the built-in agent uses the model that comes with the packages."""
+        """Return whether the built-in agent uses the embedded model."""
         if self.model_name == EMBEDDED_MODEL_NAME:
             return True
         return self.model_name == DEFAULT_MODEL_NAME and self.openai_api_key is None and self.openai_base_url is None
 
     @property
     def webhook_keys(self) -> tuple[bytes, ...]:
-        """Return the keys that sign webhooks: two while receivers change keys, none without a secret."""
+        """Return the keys that sign webhooks: two while receivers change keys, none if WEBHOOK_SECRET is not set."""
         return () if self.webhook_secret is None else _webhook_keys(self.webhook_secret)
 
     @cached_property
     def project(self) -> Project:
-        """Return the user's langgraph.json, read once; empty without one. Raises ConfigurationError."""
+        """Return the content of the user's langgraph.json, read once; empty without one. Raises ConfigurationError."""
         return Project() if self.langgraph_config is None else read_project(self.langgraph_config)
 
     @property
     def graph_paths(self) -> dict[str, str]:
-        """Return the user's graphs: name to `module:attribute` or `file.py:attribute`. Raises ConfigurationError."""
+        """Return the path of each of the user's graphs, by name: `module:attribute` or `file.py:attribute`.
+
+        Raises ConfigurationError.
+        """
         return {**self.project.graphs, **self.agents}
 
 
@@ -199,27 +205,27 @@ def _is_http_url(url: str) -> bool:
         return (
             parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", url)
         )
-    except ValueError:  # a port that is no number, or a host in brackets that is no address
+    except ValueError:  # the port is no number, or the host in brackets is no address
         return False
 
 
 def _checked_origin(origin: str) -> str:
-    """Return an origin as browsers send it. Raises ValueError.
+    """Return an origin in the form that browsers send. Raises ValueError.
 
-    `*` is refused because there is no login yet: any page open on this host could read all messages.
+    Refuse `*`: there is no login yet, so any page open on this host could read all messages.
     """
     if origin == "*":
-        raise ValueError("expected origins by their names, since with * any page could read and change everything")
+        raise ValueError("expected origins by their names: with * any page could read and change everything")
     found = _ORIGIN.fullmatch(origin)
     if found is None:
         raise ValueError("expected origins such as https://app.example.com or http://localhost:3000, without a path")
     if (found["scheme"], found["port"]) in (("http", "80"), ("https", "443")):
-        raise ValueError("expected no port where it is the usual one, since browsers do not send that")
+        raise ValueError("expected no default port, since browsers do not send it")
     return origin
 
 
 def _webhook_keys(secret: SecretStr) -> tuple[bytes, ...]:
-    """Return the bytes of one secret, or of two separated by a space. Raises ValueError."""
+    """Return the bytes of one secret, or of two secrets separated by a space. Raises ValueError."""
     expected = f"expected {SIGNING_PREFIX} and 24 to 64 bytes in base64, at most two of these with a space between"
     secrets = secret.get_secret_value().split()
     if not (1 <= len(secrets) <= 2 and all(each.startswith(SIGNING_PREFIX) for each in secrets)):
@@ -234,7 +240,7 @@ def _webhook_keys(secret: SecretStr) -> tuple[bytes, ...]:
 
 
 def place_of(url: str) -> str:
-    """Return a database's URL as it may be shown. A server's URL shows only its kind: the rest may hold a password."""
+    """Return a database URL for display. For a server, show only its kind, since the rest may have a password."""
     scheme, colon, _ = url.partition("://")
     if not colon:
         return "one without ://"
@@ -242,7 +248,7 @@ def place_of(url: str) -> str:
 
 
 def load_settings(env_file: str | None = ".env") -> Settings:
-    """Return the settings of this process. Raises ConfigurationError: which variable, what was expected, what came."""
+    """Return the settings of this process. Raises ConfigurationError with variable, expected form and given value."""
     try:
         return Settings(_env_file=env_file)
     except ValidationError as error:
@@ -252,7 +258,7 @@ def load_settings(env_file: str | None = ".env") -> Settings:
 def misspelt_settings(env_file: str = ".env") -> dict[str, str]:
     """Return the names in `.env` that seem to be misspelt settings, each with the nearest setting.
 
-    All other names are for the graphs, and so are names that end in a setting's name (`AZURE_OPENAI_API_KEY`).
+    Other names are left to the graphs. So are names that end in a setting's name, such as `AZURE_OPENAI_API_KEY`.
     """
     found = dotenv_values(env_file) if Path(env_file).is_file() else {}
     settings = [name.upper() for name in Settings.model_fields]
@@ -269,9 +275,9 @@ def misspelt_settings(env_file: str = ".env") -> dict[str, str]:
 
 
 def share_environment(settings: Settings, env_file: str = ".env") -> None:
-    """Put the variables of `.env` and of the langgraph.json into the environment of the process, for the graphs.
+    """Copy the variables of `.env` and of the langgraph.json into the environment of the process, for the graphs.
 
-    Existing variables win, then the langgraph.json. Raises ConfigurationError.
+    Existing variables have precedence, then the langgraph.json. Raises ConfigurationError.
     """
     found = dotenv_values(env_file) if Path(env_file).is_file() else {}
     ours = {name: value for name, value in found.items() if value and value != PLACEHOLDER_KEY}
@@ -281,7 +287,7 @@ def share_environment(settings: Settings, env_file: str = ".env") -> None:
 
 
 def _explain(error: dict[str, object]) -> str:
-    """Explain one validation error on one line, without the value of a secret."""
+    """Return one line that explains a validation error, without the value of a secret."""
     message = str(error["msg"]).removeprefix("Value error, ")
     location = error["loc"]
     if not isinstance(location, tuple) or not location:

@@ -1,4 +1,4 @@
-"""Runs duties on a timer. Every process may run them at once; their guards are in the store's statements."""
+"""Runs maintenance duties on timers. Every process may run them at once; the store's statements prevent conflicts."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ NO_CONVERSATION = ""
 
 
 class Maintenance:
-    """Runs rescue, promote and prune, each in its own loop that no error ends."""
+    """Runs the duties rescue, promote and prune, each in its own loop. No error ends a loop."""
 
     def __init__(
         self, store: UpkeepStore, memory: Callable[[], AgentMemory | None], settings: Settings, *, outage: Outage
@@ -32,7 +32,7 @@ class Maintenance:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin all duties; each runs once at once."""
+        """Start all duties. Each runs for the first time at once."""
         duties: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
             ("rescue", self._settings.rescue_seconds, self.rescue),
             ("promote", PROMOTE_SECONDS, self.promote),
@@ -41,34 +41,34 @@ class Maintenance:
         self._tasks = [asyncio.create_task(self._repeat(*duty), name=duty[0]) for duty in duties]
 
     async def stop(self) -> None:
-        """End all duties; a second call does nothing."""
+        """Stop all duties. Do nothing at a second call."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def rescue(self) -> None:
-        """Take back messages of lost workers. Delete workers that sent no heartbeat for the length of a lease."""
+        """Put back the messages of lost workers. Delete workers that sent no heartbeat for the length of a lease."""
         if rescued := await self._store.rescue():
             logger.warning("Messages taken back from lost workers: count=%d", rescued)
         await self._store.prune_workers(silent_for_seconds=self._settings.lease_seconds)
 
     async def promote(self) -> None:
-        """Make due delayed messages ready, and fail those whose question was not answered in time."""
+        """Make delayed messages ready when they are due. Fail messages whose question was not answered in time."""
         await self._store.promote()
         if expired := await self._store.expire_interrupts():
             logger.warning("Messages failed because no answer came in time: count=%d", expired)
 
     async def prune(self) -> None:
-        """Delete old request keys, event logs and messages, with the memory only they needed, in small transactions.
+        """Delete old request keys, event logs and messages, and the memory that only they needed, in small steps.
 
-        Only processes with the agents' memory open prune logs and messages, since the memory must be deleted too. None
-        are pruned while the memory is away.
+        Only a process with the agents' memory open deletes logs and messages, since it also deletes their memory. While
+        the memory is unavailable, no process deletes any.
         """
         await self._store.prune_keys()
         memory = self._memory()
         while memory is not None:
-            await memory.forget([NO_CONVERSATION])  # raises StoreUnavailable while it is away
+            await memory.forget([NO_CONVERSATION])  # raises StoreUnavailable while the memory is unavailable
             logs, keys = await self._store.prune_logs(
                 older_than_seconds=self._settings.event_retention_hours * 3600, limit=PRUNE_BATCH
             )

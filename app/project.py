@@ -1,6 +1,6 @@
 """Reads a langgraph.json as LangGraph's own tool does: its graphs, the folders they import from, their environment.
 
-The fields for other parts of LangGraph's server, and for the image that it builds, are ignored with a warning.
+It ignores fields for other parts of LangGraph's server and for the image, with a warning.
 """
 
 import json
@@ -23,8 +23,10 @@ APPLIED = ("$schema", "graphs", "dependencies", "env")
 class Project:
     """The content of a langgraph.json.
 
-    `graphs` has names with `module:attribute` or `/folder/file.py:attribute`. `folders` are searched for modules, in
-    this order. `environment` has secrets. `warnings` are for the log.
+    - `graphs` has the path of each graph by name: `module:attribute` or `/folder/file.py:attribute`.
+    - `folders` are searched for modules, in this order.
+    - `environment` may have secrets.
+    - `warnings` are for the log.
     """
 
     graphs: dict[str, str] = field(default_factory=dict)
@@ -34,7 +36,7 @@ class Project:
 
 
 def read_project(file: Path) -> Project:
-    """Read a langgraph.json, and the file that its `env` names. Raises ConfigurationError, with the line."""
+    """Read a langgraph.json, and the file named by its `env`. Raises ConfigurationError with the line."""
     try:
         text = file.read_text("utf-8-sig")
         content = json.loads(text)
@@ -97,7 +99,7 @@ class _Reader:
             elif dependency.startswith((".", "/")):
                 raise self._wrong("dependencies", f"folders that exist, got {dependency!r}")
             elif not _is_installed(dependency):
-                self._warnings.append(f"it needs a package that is not installed here: {dependency}")
+                self._warnings.append(f"it needs a package that is not installed: {dependency}")
         yield self._folder
 
     def _environment(self) -> dict[str, str]:
@@ -105,7 +107,7 @@ class _Reader:
         if isinstance(given, dict) and all(map(_is_variable, given.items())):
             return {name: str(value) for name, value in given.items()}
         if isinstance(given, list) and all(isinstance(each, str) for each in given):
-            return {}  # names only: the values are in the environment
+            return {}  # the list has names only; the values are in the environment
         if not isinstance(given, str):
             raise self._wrong("env", "the path of a file, or an object of names and texts")
         file = self._folder / given
@@ -131,7 +133,7 @@ class _Reader:
 
 
 def _import_folders(folder: Path) -> Iterator[Path]:
-    """Return where the packages of a local dependency are found once it is installed."""
+    """Yield the folders from which the packages of a local dependency are importable."""
     yield folder
     for inner in ("src", *_declared_folders(folder / "pyproject.toml")):
         if (folder / inner).is_dir():
@@ -141,7 +143,7 @@ def _import_folders(folder: Path) -> Iterator[Path]:
 
 
 def _declared_folders(pyproject: Path) -> list[str]:
-    """Return the folders in which a pyproject.toml says that its packages are."""
+    """Return the folders of packages that a pyproject.toml declares."""
     try:
         tool = tomllib.loads(pyproject.read_text("utf-8"))["tool"]
         setuptools, hatch = tool.get("setuptools", {}), tool.get("hatch", {}).get("build", {}).get("targets", {})
@@ -151,7 +153,7 @@ def _declared_folders(pyproject: Path) -> list[str]:
         found += [str(Path(each).parent) for each in hatch.get("wheel", {}).get("packages", [])]
         found += [each.get("from") for each in tool.get("poetry", {}).get("packages", [])]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return []  # installing the project reports what is wrong with the file
+        return []  # installing the project reports the fault
     return [each for each in found if isinstance(each, str)]
 
 
@@ -162,7 +164,7 @@ def _is_variable(item: tuple[str, object]) -> bool:
 
 
 def _is_installed(requirement: str) -> bool:
-    """Return whether some version of a package is installed; True for a text that is no package's name."""
+    """Return whether any version of a package is installed; True if `requirement` begins with no package name."""
     name = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=\s*(?:$|[\[<>=!~;@]))", requirement)
     if name is None:
         return True

@@ -1,4 +1,4 @@
-"""Serves producers and operators of the queue."""
+"""The operations of the queue for producers, readers and operators."""
 
 import asyncio
 import logging
@@ -48,25 +48,25 @@ from .webhooks.outbound_http import Resolve, check_webhook_url, remembering, res
 logger = logging.getLogger(__name__)
 
 MAX_SELECTED = 1_000
-"""Maximum number of messages in one change."""
+"""Maximum number of messages that one request may select."""
 
 CANCELLED_AT_ONCE = 16
-"""Maximum number of cancels under way at a time, so that other callers of the store get their turn."""
+"""Maximum number of cancellations at a time, so that the store also serves other callers."""
 
 MAX_RUN_AHEAD = timedelta(days=366)
-"""Maximum delay of a message."""
+"""Latest time at which a message may be scheduled, counted from now."""
 
 UNFINISHED = frozenset(MessageState) - TERMINAL
 FAILED = frozenset({MessageState.FAILED})
 NO_FENCE = -1
-"""No message has this fence: a call with it can only repeat the answer of an earlier call."""
+"""A fence that no message has. A call with it can only return the answer of an earlier call."""
 
 NO_CONVERSATION = ""
 """A memory key that no conversation has."""
 
 
 class ManagedStore(AcceptStore, ControlStore, QueryStore, WebhookStore, Notifier, Protocol):
-    """The ports that the manager needs."""
+    """The ports of the store that the queue manager needs."""
 
 
 class QueueManager:
@@ -95,17 +95,17 @@ class QueueManager:
     async def submit(
         self, tenant: str, wanted: Sequence[NewMessage], *, key: Key | None = None, batch: bool = False
     ) -> Accepted:
-        """Store messages, all or none; they are stored when this returns.
+        """Store all messages, or none. They are stored when this returns.
 
-        A repeated key returns the first answer. In a `batch`, errors name the message's place and the field. Raises
-        InvalidRequest, KeyReused, ThreadBusy, QueueFull, StoreUnavailable.
+        A repeated key returns the answer to its first request. With `batch`, errors name the message's index and the
+        field. Raises InvalidRequest, KeyReused, ThreadBusy, QueueFull, StoreUnavailable.
         """
         request = None if key is None else RequestKey(tenant, *key)
         new = [self._named(tenant, each, batch, at) for at, each in enumerate(wanted)]
         try:
             await self._check(wanted, batch)
         except InvalidRequest:
-            # A repeated request may be invalid by now, such as its time. It still gets its first answer.
+            # A repeated request may have become invalid, such as its time. It still gets its first answer.
             if request is None or (replayed := await self._replay(new, request)) is None:
                 raise
             return replayed
@@ -123,7 +123,7 @@ class QueueManager:
         return wanted._replace(id=new_message_id(), tenant=tenant, agent=agent)
 
     async def _check(self, wanted: Sequence[NewMessage], batch: bool) -> None:
-        """Check that the messages can be accepted now. Raises InvalidRequest."""
+        """Check the start times and webhook URLs of new messages. Raises InvalidRequest."""
         if all(each.run_at is None and each.webhook_url is None for each in wanted):
             return
         checked = set()
@@ -162,43 +162,46 @@ class QueueManager:
     # Readers
 
     async def get(self, tenant: str, message_id: str) -> Message:
-        """Return the message as it is now. Raises MessageNotFound."""
+        """Return the present state of a message. Raises MessageNotFound."""
         return await self._store.get(tenant, _possible(message_id))
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
-        """Return a page of the messages that match, newest first."""
+        """Return one page of the messages that match the filter, newest first."""
         return await self._store.list_messages(tenant, chosen, page)
 
     async def list_attempts(self, tenant: str, messages: Sequence[Message]) -> dict[str, list[FailedAttempt]]:
-        """The failed attempts of these messages by their ids, oldest first."""
+        """Return the failed attempts of each message by the message's id, oldest first."""
         found = await self._store.list_attempts(tenant, [message.id for message in messages])
         return {message.id: found.get(message.id, []) for message in messages}
 
     async def wait_estimate(self, message: Message) -> WaitEstimate:
-        """Return when a queued message is likely to begin, and what it waits for."""
+        """Return when a queued message is likely to begin, and why it waits."""
         return await self._wait_estimates.of(message)
 
     async def wait_estimates(self, messages: Sequence[Message], *, keyed: bool = False) -> list[WaitEstimate]:
-        """Return estimates for messages just accepted. With `keyed`, they have only what a replay can repeat."""
+        """Return the estimates for messages that were just accepted.
+
+        With `keyed`, use only the messages themselves, since a replay must be able to return the same answer.
+        """
         if keyed:
             now = self._store.now()
             return [wait_estimate(message, None, None, now) for message in messages]
         return await self._wait_estimates.of_each(messages)
 
     async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
-        """Return the queue at this moment, with at most `limit` messages of each kind."""
+        """Return a snapshot of the queue, with at most `limit` messages of each kind."""
         return await self._store.summary(tenant, limit=limit)
 
     # Operators
 
     async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
-        """Cancel a queued message; with `running`, any unfinished one. Raises MessageNotFound, NotCancellable."""
+        """Cancel a queued message; with `running`, any unfinished message. Raises MessageNotFound, NotCancellable."""
         message = await self._store.cancel(tenant, _possible(message_id), running=running)
         logger.info("Message cancelled: id=%s", message_id)
         return message
 
     async def cancel_many(self, tenant: str, selection: Selection) -> CancelledMessages:
-        """Cancel unfinished messages in any state. Messages that end by themselves meanwhile are in neither list.
+        """Cancel the selected messages in any unfinished state. Leave out of the result messages that end meanwhile.
 
         Raises InvalidRequest, SelectionMoved.
         """
@@ -229,13 +232,13 @@ class QueueManager:
         return message
 
     async def resume(self, tenant: str, message_id: str, answer: ResumeAnswer, *, key: Key | None = None) -> Accepted:
-        """Answer a message's question. Raises MessageNotFound, NotInterrupted, InvalidRequest, KeyReused."""
+        """Answer the question of a message. Raises MessageNotFound, NotInterrupted, InvalidRequest, KeyReused."""
         request = None if key is None else RequestKey(tenant, *key)
         message = await self.get(tenant, message_id)
         try:
             value = resume_value(message, answer)
         except (InvalidRequest, NotInterrupted):
-            # A replay: the message may have taken the answer already and moved on.
+            # In a replay, the message may have taken the answer already.
             if request is None:
                 raise
             try:
@@ -248,20 +251,20 @@ class QueueManager:
         return accepted
 
     async def requeue(self, tenant: str, selection: Selection) -> list[Message]:
-        """Put dead letters back, oldest first, each at the tail of its thread; all or none.
+        """Put all selected dead letters back, or none. Each goes to the end of its thread, oldest first.
 
         Raises InvalidRequest, SelectionMoved, MessageNotFound, NotFailed.
         """
         ids = await self._select(tenant, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
         if selection.message_ids is None:
-            ids.reverse()  # a filter finds the newest first
+            ids.reverse()  # a filter returns the newest first
         messages = await self._store.requeue(tenant, ids) if ids else []
         for message in messages:
             logger.info("Message requeued: id=%s", message.id)
         return messages
 
     async def purge(self, tenant: str, selection: Selection) -> list[str]:
-        """Delete dead letters with what only they needed of the agents' memory; all or none. Returns their ids.
+        """Delete all selected dead letters, or none, with the agents' memory that only they needed. Return their ids.
 
         Raises InvalidRequest, SelectionMoved, MessageNotFound, NotFailed, MemoryClosed.
         """
@@ -270,14 +273,14 @@ class QueueManager:
             raise MemoryClosed
         ids = await self._select(tenant, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
         if ids:
-            await memory.forget([NO_CONVERSATION])  # raises StoreUnavailable while it is away
+            await memory.forget([NO_CONVERSATION])  # raises StoreUnavailable while the memory is unavailable
             await memory.forget(await self._store.purge(tenant, ids))
         for message_id in ids:
             logger.info("Message purged: id=%s", message_id)
         return ids
 
     async def _select(self, tenant: str, selection: Selection) -> list[str]:
-        """Return the selected ids, each once. Raises InvalidRequest, SelectionMoved."""
+        """Return the ids of the selected messages, each once. Raises InvalidRequest, SelectionMoved."""
         if selection.message_ids is not None:
             return list(dict.fromkeys(_possible(message_id) for message_id in selection.message_ids))
         found: list[Message] = []
@@ -287,7 +290,7 @@ class QueueManager:
             found += page
             if len(found) > MAX_SELECTED:
                 raise InvalidRequest(
-                    f"filter: it means more than {MAX_SELECTED} messages, which is too many at once. Narrow it.",
+                    f"filter: it selects more than {MAX_SELECTED} messages, too many for one request. Narrow it.",
                     field="filter",
                 )
         if selection.expected_count is not None and selection.expected_count != len(found):
@@ -295,23 +298,23 @@ class QueueManager:
         return [message.id for message in found]
 
     async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
-        """Return the dead letters by fingerprint, the latest failure first."""
+        """Return the dead letters grouped by fingerprint, the group with the latest failure first."""
         return await self._store.group_dead_letters(tenant, limit=limit)
 
     async def pause(self) -> None:
-        """Stop claims of all tenants."""
+        """Stop all workers from claiming messages, for all tenants."""
         await self._store.pause(paused=True)
         self._wait_estimates.forget()
         logger.info("Queue paused")
 
     async def unpause(self) -> None:
-        """Allow claims again."""
+        """Let workers claim messages again."""
         await self._store.pause(paused=False)
         self._wait_estimates.forget()
         logger.info("Queue resumed")
 
     async def throughput(self) -> Throughput:
-        """Return how fast the queue moves now."""
+        """Return the present throughput of the queue."""
         return await self._store.throughput()
 
     # Webhooks
@@ -322,7 +325,7 @@ class QueueManager:
         return await self._store.list_deliveries(tenant, message_id)
 
     async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
-        """Return a page of the deliveries that match."""
+        """Return one page of the deliveries that match the filter."""
         return await self._store.find_deliveries(tenant, chosen, page)
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
@@ -336,12 +339,12 @@ class QueueManager:
 
 
 def _within(batch: bool, at: int) -> str:
-    """Return what precedes a field name in errors: the message's place in its batch; empty outside a batch."""
+    """Return the prefix of a field's name in errors: the message's index in its batch; empty outside batches."""
     return f"messages.{at}." if batch else ""
 
 
 def _placed(error: InvalidRequest, batch: bool, at: int) -> InvalidRequest:
-    """Return the error with the message's place in its batch before the field name."""
+    """Return the error with the message's index in its batch before the field's name."""
     if not batch:
         return error
     name = f"{_within(batch, at)}{error.field}"
@@ -350,7 +353,7 @@ def _placed(error: InvalidRequest, batch: bool, at: int) -> InvalidRequest:
 
 
 def _possible(message_id: str) -> str:
-    """Return the id if a store could hold it. Raises MessageNotFound."""
+    """Return the message id. Raises MessageNotFound if no store could hold it."""
     try:
         return storable(message_id)
     except ValueError:

@@ -19,15 +19,15 @@ class WorkerStatus(Protocol):
 
     @property
     def slots(self) -> int:
-        """Return how many messages it runs at a time; 0 for a process without a worker."""
+        """Return how many messages the worker runs at a time; 0 if the process has no worker."""
 
     @property
     def able(self) -> bool:
-        """Return whether it can be given work."""
+        """Return whether the worker can take messages."""
 
     @property
     def trouble(self) -> str:
-        """Return what keeps the worker from running messages, or soon may keep it; an empty text if nothing does."""
+        """Return what prevents the worker from running messages, or may soon do so; an empty text if nothing does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Checks and converts text that is stored or leaves this system, and formats times. Pure."""
+"""Checks and converts texts and JSON values for storage and output, and formats times. Pure."""
 
 import base64
 import math
@@ -13,22 +13,22 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Line ends, terminal controls, changes of the writing direction, and code points that UTF-8 cannot carry."""
+"""Line ends, terminal controls, changes of the writing direction, and code points that UTF-8 cannot encode."""
 
 MAX_JSON_DEPTH = 100
-"""Levels of a value that are shown. Many writers and readers of JSON refuse more than some 200."""
+"""Maximum nesting of a value. Many writers and readers of JSON refuse more than about 200 levels."""
 
 MAX_DECIMAL_BITS = 14_000
-"""Python writes and reads no integer of more than 4,300 decimal digits."""
+"""Maximum bits of an integer in decimal form. Python refuses more than 4,300 digits."""
 
 
 def rfc3339(moment: datetime) -> str:
-    """Return UTC with milliseconds and `Z`, the form of every time that leaves this system."""
+    """Return the time as UTC with milliseconds and `Z`. All times in answers have this form."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def storable(text: str) -> str:
-    """Return the text if databases and UTF-8 streams can carry it. Raises ValueError."""
+    """Return the text. Raises ValueError if databases or UTF-8 cannot hold it."""
     if "\x00" in text:
         raise ValueError("must not contain the NUL character")
     try:
@@ -39,12 +39,12 @@ def storable(text: str) -> str:
 
 
 def scrubbed(text: str) -> str:
-    """Return a model's text with unstorable characters replaced."""
+    """Return the text with unstorable characters replaced."""
     return without_surrogates(text.replace("\x00", "\ufffd"))
 
 
 def without_surrogates(text: str) -> str:
-    """Return the text as UTF-8 can carry it: halves of one character joined, any other half as `?`."""
+    """Return the text in a form that UTF-8 can encode: join pairs of surrogates, and replace lone ones by `?`."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -54,25 +54,28 @@ def without_surrogates(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    r"""Return the text on one line, with control characters as Python would write them, such as `\n` or `\x1b`."""
+    r"""Return the text on one line, with control characters in Python's notation, such as `\n` or `\x1b`."""
     if text.isprintable():
         return text
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def storable_json(value: object) -> Any:
-    """Return a value as JSON can carry it to any reader. Raises nothing, whatever the value's class does.
+    """Return the value as JSON values that any reader accepts. Raises nothing, whatever the value's class does.
 
-    NaN and infinity become null, halves of characters `?`, and bytes base64. Sets become lists in the order of their
-    texts. Dataclasses, pydantic models and named tuples become objects, members of an enum their values, and times the
-    text of ISO 8601. An integer of more than 4,300 digits becomes hexadecimal text. Any other object becomes its text.
-    A reference of a value to itself, and whatever is nested deeper than MAX_JSON_DEPTH, becomes `…`.
+    - NaN and infinity become null, lone surrogates `?`, and bytes base64.
+    - Sets become lists, sorted by the text of their items.
+    - Dataclasses, pydantic models and named tuples become objects.
+    - Enum members become their values, and times ISO 8601 texts.
+    - Integers with more than about 4,200 digits become hexadecimal texts.
+    - Any other object becomes its text.
+    - A reference of a value to itself becomes `…`, and so does a value nested deeper than MAX_JSON_DEPTH.
     """
     return without_surrogates(value) if type(value) is str else _json_of(value, ())
 
 
 def _json_of(value: Any, around: tuple[int, ...]) -> Any:
-    """Return a value as JSON. `around` has the ids of the values that contain it."""
+    """Return a value as JSON values. `around` has the ids of the containers around the value."""
     kind = type(value)
     if kind is str:
         return without_surrogates(value)
@@ -124,13 +127,13 @@ def _json_of_object(value: object, around: tuple[int, ...]) -> Any:
 
 
 def _key_of(key: object) -> str:
-    """Return a key of a mapping as text."""
+    """Return the key of a mapping as text."""
     shown = _json_of(key, ())
     return shown if isinstance(shown, str) else str(key if isinstance(shown, bool | float | None) else shown)
 
 
 def not_blank(text: str) -> str:
-    """Return the text unless it has only white space. Raises ValueError."""
+    """Return the text. Raises ValueError if it has only white space."""
     if not text.strip():
         raise ValueError("must not be blank")
     return text

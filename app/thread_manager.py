@@ -1,17 +1,17 @@
-"""Lists conversations and their messages."""
+"""Lists threads and their messages."""
 
 from .models.messages import Message, Page, Thread
 from .store.ports import QueryStore
 
 
 class ThreadManager:
-    """Reads threads, which messages create."""
+    """Reads threads. Threads exist because messages name them."""
 
     def __init__(self, store: QueryStore) -> None:
         self._store = store
 
     async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
-        """Return threads, newest activity first."""
+        """Return one page of the tenant's threads, the latest activity first."""
         return await self._store.list_threads(tenant, page)
 
     async def get_thread(self, tenant: str, thread_id: str) -> Thread:
@@ -19,5 +19,5 @@ class ThreadManager:
         return await self._store.get_thread(tenant, thread_id)
 
     async def list_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
-        """Return messages numbered above `after`, in conversation order. Raises ThreadNotFound."""
+        """Return the messages with numbers above `after`, in the order of the thread. Raises ThreadNotFound."""
         return await self._store.list_thread_messages(tenant, thread_id, after=after, limit=limit)

@@ -38,7 +38,7 @@ class WorkerPort(AttemptStore, WorkerStore, Notifier, Protocol):
 
 
 class QueueWorker:
-    """Runs claimed messages in slots, with a claim loop and a heartbeat on its own thread."""
+    """Runs claimed messages in its slots. It has a claim loop, and a heartbeat on a thread of its own."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class QueueWorker:
 
     @property
     def id(self) -> str:
-        """Return the worker's id, unique among all workers, past ones too."""
+        """Return the worker's id. No other worker has or had the same id."""
         return self._identity.id
 
     @property
@@ -90,7 +90,7 @@ class QueueWorker:
 
     @property
     def beating(self) -> bool:
-        """Return whether the worker claims and its last heartbeat is recent enough for its leases to hold."""
+        """Return whether the worker claims messages and its last heartbeat is recent enough to hold its leases."""
         return (
             self._claiming is not None
             and not self._claiming.done()
@@ -99,18 +99,18 @@ class QueueWorker:
 
     @property
     def trouble(self) -> str:
-        """Return what keeps the worker from running messages, or soon may keep it; an empty text if nothing does."""
+        """Return what prevents the worker from running messages, or may soon do so; an empty text if nothing does."""
         if not self.beating:
             return "no heartbeat gets through"
         return self._loop.trouble
 
     @property
     def able(self) -> bool:
-        """Return whether the worker can take messages: its heartbeat works, and no abandoned runs block its claims."""
+        """Return whether the worker can take messages: its heartbeat works, and agents do not prevent new runs."""
         return self.beating and not self._loop.exhausted and not self._loop.blocked_for_long
 
     def start(self) -> None:
-        """Begin the heartbeats. Begin to claim when all agents are loaded, or MAX_LOAD_DELAY_SECONDS after the first one."""
+        """Start the heartbeats. Claim when all agents are loaded, or MAX_LOAD_DELAY_SECONDS after the first."""
         if self._claiming is None and self.slots:
             self._heartbeat.start(asyncio.get_running_loop())
             self._registry.on_change(functools.partial(_in_loop, asyncio.get_running_loop(), self._on_agents))
@@ -122,7 +122,7 @@ class QueueWorker:
             self._claiming = asyncio.create_task(self._claim_loop(), name="claim loop")
 
     def begin_stop(self) -> None:
-        """Claim no more, and ask the runs to stop after their present step."""
+        """Stop claiming, and ask the runs to stop after their present step."""
         if self._stopping.is_set():
             return
         self._stopping.set()
@@ -132,9 +132,9 @@ class QueueWorker:
             self._loop.post(self._drain.request)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Wait for the runs, then put back those that exceed the grace, which counts from `begin_stop`.
+        """Wait for the runs, then put back the messages of runs that exceed the grace period.
 
-        A second call does nothing.
+        The grace period starts with `begin_stop`. Do nothing at a second call.
         """
         self.begin_stop()
         if self._claiming is None:
@@ -157,14 +157,14 @@ class QueueWorker:
         logger.info("Worker stopped")
 
     async def _listen_to_heartbeat(self) -> None:
-        """Stop the runs when the heartbeat is lost. The heartbeat's own thread may hang in a call to the store."""
+        """Stop the runs if the heartbeat is lost. The heartbeat's own thread may hang in a call to the store."""
         while True:
             await asyncio.sleep(self._settings.beat_seconds / 4)
             if self._heartbeat.lost:
                 self.on_silence()
 
     async def _listen_for_cancels(self) -> None:
-        """Request a heartbeat at each cancel hint: its answer says which messages were cancelled."""
+        """Send a heartbeat after each cancel hint; its answer says which messages were cancelled."""
         with self._store.subscribe(CANCELS) as cancels:
             while True:
                 if await cancels.wait(POLL_SECONDS):
@@ -190,7 +190,7 @@ class QueueWorker:
                 await ready.wait(POLL_SECONDS)
 
     def _check_obstacle(self) -> None:
-        """Note what would keep a new run from running, and report each change at once."""
+        """Note what prevents new runs from starting, and report each change at once."""
         before, self._obstacle = self._obstacle, self._loop.obstacle
         if self._obstacle != before:
             self._heartbeat.beat_now()
@@ -198,7 +198,7 @@ class QueueWorker:
                 logger.error("The worker claims no more messages until agents stop: %s", self._obstacle)
 
     async def _claim(self, limit: int) -> None:
-        """Claim up to `limit` messages and start them."""
+        """Claim up to `limit` messages and start their runs."""
         hints = self._cancel_hints
         try:
             claims = await self._store.claim(
@@ -207,7 +207,7 @@ class QueueWorker:
         except AgentQueueError as error:
             self._outage.fails("claim", "Claiming failed, trying again: %s", error)
             return
-        except Exception:  # the loop must go on: the next claim may work
+        except Exception:  # keep the loop running, since the next claim may succeed
             logger.exception("Claiming failed, trying again")
             return
         self._outage.works("claim")
@@ -215,18 +215,20 @@ class QueueWorker:
             task = asyncio.create_task(self._run(claim), name=f"message {claim.message.id}")
             self._running[claim.lease] = task
             task.add_done_callback(functools.partial(self._ended, claim.lease))
-        if claims and hints != self._cancel_hints:  # a hint may mean a claim that no heartbeat has sent yet
+        if (
+            claims and hints != self._cancel_hints
+        ):  # the hint may concern one of these claims, which no heartbeat has sent yet
             self._heartbeat.beat_now()
 
     def _ended(self, lease: Lease, _: asyncio.Task[None]) -> None:
-        """Free the slot, however the task ended, even if it was cancelled before its first step."""
+        """Free the slot of a task that has ended, even if it was cancelled before its first step."""
         del self._running[lease]
         self._cancelled.discard(lease)
         self._finishing.discard(lease)
         self._store.publish(READY)
 
     async def _run(self, claim: Claim) -> None:
-        """Run one message from claim to finish. No error of the message stops the worker."""
+        """Run one message from its claim to its finish. No error of the message stops the worker."""
         logger.info("Worker processing message: id=%s", claim.message.id)
         try:
             try:
@@ -237,7 +239,7 @@ class QueueWorker:
                 elif self._stopping.is_set():
                     outcome = Released("The worker was stopped.")
                 else:
-                    return  # the leases may be lost; another worker has the message, or soon will
+                    return  # the leases may be lost, and another worker may have the message
             self._finishing.add(claim.lease)
             await self._finish(claim.lease, outcome)
         except LeaseLost:
@@ -246,7 +248,10 @@ class QueueWorker:
             logger.exception("Message could not be finished, its lease will run out: id=%s", claim.message.id)
 
     async def _finish(self, lease: Lease, outcome: Outcome) -> None:
-        """Store the outcome; while the store is away, try again for as long as the lease can hold."""
+        """Store the outcome. If the store is unavailable, retry for as long as the lease can hold.
+
+        Raises LeaseLost, and AgentQueueError if no attempt succeeds.
+        """
         deadline = time.monotonic() + self._settings.lease_seconds
         while True:
             try:
@@ -259,7 +264,7 @@ class QueueWorker:
                 await asyncio.sleep(FINISH_TRIES_SECONDS)
 
     def agents(self) -> tuple[ServedAgent, ...]:
-        """Return the states of this worker's agents; safe to call from any thread."""
+        """Return the states of this worker's agents. Safe to use from any thread."""
         states = self._registry.states
         if not (obstacle := self._obstacle):
             return states
@@ -270,9 +275,9 @@ class QueueWorker:
         return tuple(each.model_copy(update=changes.get(each.state)) for each in states)
 
     def _on_agents(self) -> None:
-        """Report the loaded agents at once, and begin to claim for them.
+        """Report the loaded agents at once, and start claiming for them.
 
-        Runs may block the event loop that loads the other agents, so claims wait for the loading for a while.
+        Claims wait some time for the other agents, since a run may block the event loop that loads them.
         """
         if self._registry.available and not self._may_claim.is_set():
             if all(agent.state is not AgentState.LOADING for agent in self._registry.states):
@@ -283,17 +288,17 @@ class QueueWorker:
         self._store.publish(READY)
 
     def leases(self) -> tuple[Lease, ...]:
-        """Return the leases of the current runs; safe to call from any thread."""
+        """Return the leases of the current runs. Safe to use from any thread."""
         return tuple(self._running.copy())
 
     def on_beat(self, sent: tuple[Lease, ...], beat: Beat) -> None:
         """Stop the runs whose leases are lost or whose messages were cancelled.
 
-        `sent` has the leases before the heartbeat, whose answer does not know later claims.
+        `sent` has the leases that the heartbeat sent. Its answer does not include later claims.
         """
         for lease in sent:
             if lease not in self._running or lease in self._finishing:
-                continue  # its finish may have given up the lease already, and checks the fence itself
+                continue  # the finish checks the fence itself, and may have ended the lease already
             if beat.held.get(lease.message_id) != lease.fence:
                 logger.warning("Lease lost, stopping the run: id=%s", lease.message_id)
                 self._running[lease].cancel()
@@ -303,14 +308,14 @@ class QueueWorker:
                 self._running[lease].cancel()
 
     def on_silence(self) -> None:
-        """Stop all runs, after too long without a heartbeat, before another worker may take their messages."""
+        """Stop all runs after too long without a heartbeat, before another worker may take their messages."""
         for lease, task in self._running.items():
             logger.warning("No heartbeat got through, stopping the run: id=%s", lease.message_id)
             task.cancel()
 
 
 class Heartbeat:
-    """Renews the leases on its own thread and connection, so that blocking agent code loses none."""
+    """Renews the leases on its own thread and connection, so that agent code that blocks does not lose them."""
 
     def __init__(
         self, store: WorkerStore, identity: Worker, settings: Settings, worker: QueueWorker, outage: Outage
@@ -328,12 +333,12 @@ class Heartbeat:
 
     @property
     def silent_seconds(self) -> float:
-        """Return the seconds since the last successful heartbeat, including time while the host was suspended."""
+        """Return the seconds since the last successful heartbeat, including the time while the host was suspended."""
         return _boottime() - self._last_success
 
     @property
     def lost(self) -> bool:
-        """Return whether heartbeats, even the first, have failed for so long that the leases may run out."""
+        """Return whether heartbeats, even the first, have failed for so long that the leases may expire."""
         latest = max(self._last_success, self._began)
         return _boottime() - latest > self._settings.self_stop_seconds
 
@@ -348,7 +353,7 @@ class Heartbeat:
         self._wake.set()
 
     async def stop(self) -> None:
-        """Remove the worker's row and end the thread. Waits on a new thread, since agents may hold all others."""
+        """Remove the worker's row and end the thread. Wait for it on a new thread, since agents may hold all others."""
         self._stop.set()
         self._wake.set()
         if self._thread is not None:
@@ -359,7 +364,7 @@ class Heartbeat:
             try:
                 with self._store.open_lease_renewer() as heartbeat:
                     self._beat_until_stopped(heartbeat, loop)
-            except Exception as error:  # the loop must go on: without heartbeats all runs are lost
+            except Exception as error:  # keep the loop running, since all runs are lost without heartbeats
                 if isinstance(error, AgentQueueError):
                     self._outage.fails("heartbeat", "Heartbeat failed, trying again: %s", error)
                 else:
@@ -383,7 +388,7 @@ class Heartbeat:
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    """Have a loop make this call, from another thread, unless the loop is closed."""
+    """Call a function on a loop, from another thread. Do nothing if the loop is closed."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(call)
 

@@ -96,7 +96,7 @@ class AgentLoop:
         self._to_agents.post(call)
 
     async def call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run a coroutine function on the agents' loop and return its result. If cancelled, cancel the coroutine too."""
+        """Run a coroutine function on the agents' loop and return its result. If cancelled, cancel the coroutine."""
         assert self._loop is not None, "it is open"
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self._loop))
 

@@ -1,1 +1,1 @@
-"""Savers of the agents' memory, one module a backend."""
+"""Savers of the agents' memory, one module for each backend."""

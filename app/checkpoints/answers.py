@@ -1,4 +1,4 @@
-"""Keeps humans' answers when a step is run again. See docs/adr/0028."""
+"""Keeps humans' answers when a step runs again. See docs/adr/0028."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +10,14 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
 from ..models.memory import MEMORY_ANSWERS_KEY
 
 KEPT_CHANNEL = RESUME
-"""The answers that a task has taken, in the order of its questions. A repeated step needs them."""
+"""The channel of the answers that a task has taken, in the order of its questions. A repeated step needs them."""
 KEPT_NUMBER = WRITES_IDX_MAP[RESUME]
 
 Writes = Sequence[tuple[str, Any]]
 
 
 def note_answers(config: RunnableConfig, found: CheckpointTuple | None) -> None:
-    """Note, for `settled`, the answers that the tasks after this checkpoint have already taken."""
+    """Store in `config`, for `settled`, the answers that the tasks after this checkpoint have already taken."""
     known: dict[str, list[Any]] | None = config["configurable"].get(MEMORY_ANSWERS_KEY)
     if known is None or found is None:
         return
@@ -27,11 +27,11 @@ def note_answers(config: RunnableConfig, found: CheckpointTuple | None) -> None:
 
 
 def settled(config: RunnableConfig, writes: Writes, task_id: str) -> Writes:
-    """Return a task's writes without losing an answer or leaving an answered question open.
+    """Return the writes of a task, corrected where LangGraph would lose an answer or ask an answered question again.
 
-    LangGraph replaces all earlier answers with those that the node took before it failed. It leaves the last question
-    open if the node failed after taking the answer. It also takes a node that failed after a write for finished, and
-    would not run its failed edge again.
+    - LangGraph replaces all earlier answers with the answers that the node took before it failed.
+    - It leaves the last question open if the node failed after it took the answer.
+    - It counts a node that failed after a write as finished, and would not run the node's failed edge again.
     """
     known: dict[str, list[Any]] | None = config["configurable"].get(MEMORY_ANSWERS_KEY)
     if known is None:

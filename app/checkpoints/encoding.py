@@ -1,4 +1,4 @@
-"""Writes values of the agents' memory as msgpack, in the format of LangGraph's serializer. See docs/adr/0035."""
+"""Encodes values of the agents' memory as msgpack, in the format of LangGraph's serializer. See docs/adr/0035."""
 
 import dataclasses
 from collections import deque
@@ -25,7 +25,7 @@ MIN_INT, MAX_INT = -(2**63), 2**64 - 1
 MAX_DEPTH = 200
 
 OPTIONS = jsonplus._option & ~ormsgpack.OPT_REPLACE_SURROGATES | ormsgpack.OPT_PASSTHROUGH_SUBCLASS
-"""LangGraph's options with two changes: text that UTF-8 cannot carry is refused, and a subclass keeps its class."""
+"""LangGraph's options with two changes: refuse text that UTF-8 cannot encode, and keep the class of a subclass."""
 
 EXT_SINGLE = jsonplus.EXT_CONSTRUCTOR_SINGLE_ARG
 EXT_ARGS = jsonplus.EXT_CONSTRUCTOR_POS_ARGS
@@ -33,13 +33,13 @@ EXT_FIELDS = jsonplus.EXT_CONSTRUCTOR_KW_ARGS
 EXT_MODEL = jsonplus.EXT_PYDANTIC_V2
 
 ANYTHING = (Any, dict, list, dict[str, Any], dict[Any, Any], list[Any])
-"""Declared types of fields that may hold objects of any class."""
+"""Types of fields that may hold objects of any class."""
 
 
 class PortableEncoder:
-    """Turns a value into one that msgpack can write. Raises StateNotStorable with the place of what it cannot write.
+    """Converts values to a form that msgpack can encode. Raises StateNotStorable with the place of the faulty part.
 
-    It takes large integers, keys of any kind and halves of characters. It is slow, and therefore used only for values
+    It accepts large integers, keys of any type and lone surrogates. It is slow, and is therefore used only for values
     that LangGraph's encoder refuses.
     """
 
@@ -47,10 +47,10 @@ class PortableEncoder:
         self._around: list[int] = []
 
     def of(self, value: Any, place: str) -> Any:
-        """Return the value in a form that can be written. `place` names its place, such as `plan.steps[2]`."""
+        """Return the value in a form that msgpack can encode. `place` names it in errors, such as `plan.steps[2]`."""
         if type(value) is str:
             return without_surrogates(value)
-        if issubclass(type(value), BaseException):  # `isinstance` would ask its `__class__`
+        if issubclass(type(value), BaseException):  # `isinstance` would call its `__class__`
             return _error_text(value)
         if id(value) in self._around:
             raise StateNotStorable(place, "refers back to itself")
@@ -108,7 +108,7 @@ class PortableEncoder:
         return {name: self.of(each, f"{place}.{name}".removeprefix(".")) for name, each in given.items()}
 
     def _dumped(self, model: BaseModel, place: str) -> Any:
-        """Return the fields as Python values or, if these cannot be written, as JSON values."""
+        """Return the model's fields as Python values; as JSON values if the Python values cannot be encoded."""
         try:
             return self.of(_data_of_model(model), place)
         except StateNotStorable as error:
@@ -125,9 +125,9 @@ class PortableEncoder:
 
 
 def dumped(value: Any) -> tuple[str, bytes]:
-    """Encode a value in LangGraph's format. Return the name of the encoding and the bytes.
+    """Return the name of the encoding and the encoded value, in LangGraph's format.
 
-    A bytearray is read back as bytes, as is one inside another value.
+    A bytearray is read back as bytes, also inside another value.
     """
     if value is None:
         return "null", b""
@@ -139,9 +139,9 @@ def _packed(value: Any) -> bytes:
 
 
 def _as_extension(value: Any) -> Any:
-    """Return what LangGraph's encoder returns. Write containers of other values here, so that OPTIONS apply inside."""
+    """Return the same as LangGraph's encoder, but encode containers here so that OPTIONS apply to their content."""
     type_of: Any = type(value)
-    if issubclass(type_of, BaseException):  # `isinstance` would ask its `__class__`
+    if issubclass(type_of, BaseException):  # `isinstance` would call its `__class__`
         return _error_text(value)
     named = (type_of.__module__, type_of.__name__)
     if hasattr(value, "model_dump") and not isinstance(value, type):
@@ -173,7 +173,7 @@ def _as_extension(value: Any) -> Any:
 
 
 def _data_of_model(model: Any) -> Any:
-    """Return the fields of a pydantic model. Objects in fields that may hold anything stay unchanged."""
+    """Return the fields of a pydantic model. Do not convert objects in fields of type `Any`, `dict` or `list`."""
     data = model.model_dump(warnings=False)
     kind: Any = type(model)
     for name in _open_fields(kind):
@@ -183,7 +183,7 @@ def _data_of_model(model: Any) -> Any:
 
 @lru_cache(maxsize=1024)
 def _open_fields(kind: Any) -> tuple[str, ...]:
-    """Return the names of fields that may hold anything, if the model leaves them to pydantic to write."""
+    """Return the names of fields that may hold objects of any class; none if the model has its own serializers."""
     if not issubclass(kind, BaseModel) or issubclass(kind, RootModel):
         return ()
     decorators = kind.__pydantic_decorators__

@@ -1,4 +1,4 @@
-"""Opens the saver of the agents' memory by its URL."""
+"""Opens the saver of the agents' memory for a URL."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
@@ -20,7 +20,10 @@ REDIS = ("redis://", "rediss://")
 
 
 def checkpoint_url(settings: Settings) -> str:
-    """Return the URL of the agents' memory: CHECKPOINT_URL, or beside the queue. Raises ConfigurationError."""
+    """Return the URL of the agents' memory: CHECKPOINT_URL or, if it is not set, one derived from DATABASE_URL.
+
+    Raises ConfigurationError.
+    """
     url = settings.checkpoint_url
     if url is None:
         _check("DATABASE_URL", settings.database_url)
@@ -32,7 +35,7 @@ def checkpoint_url(settings: Settings) -> str:
 
 
 def _beside(url: str) -> str:
-    """Return a file beside the queue's file, or the same URL if it is no file."""
+    """Return the URL of a file next to the queue's file; the same URL if the queue is on a server or in memory."""
     if not url.startswith(SQLITE):
         return url
     queue = Path(url.removeprefix(SQLITE))
@@ -40,7 +43,7 @@ def _beside(url: str) -> str:
 
 
 def _check(variable: str, url: str) -> None:
-    """Raise ConfigurationError for a URL that no driver can open, without anything that may be a password."""
+    """Raise ConfigurationError if no driver can open the URL. Leave out of the error whatever may be a password."""
     got = "a URL that cannot be read"
     if url.startswith(POSTGRES):
         with _extra("postgres", variable):
@@ -74,7 +77,10 @@ def _extra(name: str, variable: str = "CHECKPOINT_URL") -> Iterator[None]:
 
 
 def saver_opener(url: str) -> "Callable[[str, Collection[str]], AbstractAsyncContextManager[FencedSaver]]":
-    """Return what opens the saver for a queue's id and the allowed types. Imports LangGraph, which takes seconds."""
+    """Return the function that opens the saver, given a queue's id and the allowed types.
+
+    Importing the saver imports LangGraph, which takes seconds.
+    """
     if url.startswith(POSTGRES):
         with _extra("postgres"):
             from . import postgres
@@ -89,7 +95,7 @@ def saver_opener(url: str) -> "Callable[[str, Collection[str]], AbstractAsyncCon
 
 
 async def check_server(url: str) -> None:
-    """Check that the server at this URL can be used. Skips files, and does not import LangGraph.
+    """Check that the server at this URL can be used. Do nothing for files. Do not import LangGraph.
 
     Raises StoreError, ConfigurationError.
     """
@@ -106,6 +112,6 @@ async def check_server(url: str) -> None:
 
 @asynccontextmanager
 async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ()) -> "AsyncIterator[FencedSaver]":
-    """Open the saver at this URL, for the queue with this id. `state_types` is ALLOWED_STATE_TYPES."""
+    """Open the saver at this URL for the queue with this id. `state_types` is the setting ALLOWED_STATE_TYPES."""
     async with saver_opener(url)(queue_id, state_types) as saver:
         yield saver

@@ -1,4 +1,4 @@
-"""The fence of the agents' memory: the mark by which an attempt proves its right to write."""
+"""The fence of the agents' memory. An attempt proves its right to write by a mark that it stores there."""
 
 from typing import NamedTuple
 from uuid import UUID, uuid5
@@ -10,7 +10,7 @@ from ..models.memory import MEMORY_FENCE_KEY
 
 
 class Mark(NamedTuple):
-    """A mark in the memory that proves an attempt's right to write there. See docs/adr/0008."""
+    """A row of the memory that gives one attempt the right to write to a conversation. See docs/adr/0008."""
 
     memory_key: str
     queue: str
@@ -19,7 +19,7 @@ class Mark(NamedTuple):
 
 
 def mark_of(config: RunnableConfig, queue: str) -> Mark | None:
-    """Return the mark of the attempt that this call belongs to; None outside attempts."""
+    """Return the mark of the attempt that this config belongs to; None outside attempts."""
     configurable = config["configurable"]
     if MEMORY_FENCE_KEY not in configurable:
         return None
@@ -27,12 +27,12 @@ def mark_of(config: RunnableConfig, queue: str) -> Mark | None:
 
 
 def lease_lost(config: RunnableConfig, mark: Mark) -> LeaseLost:
-    """Return the error for an attempt that a later attempt has followed."""
+    """Return the error for an attempt whose right to write a later attempt has taken."""
     return LeaseLost(config["configurable"].get("run_id", mark.memory_key), mark.fence)
 
 
 def config_of(memory_key: str, memory_fence: tuple[int, int]) -> RunnableConfig:
-    """Return the config of a call by this attempt."""
+    """Return the config for calls of the attempt with this fence."""
     return {"configurable": {"thread_id": memory_key, MEMORY_FENCE_KEY: memory_fence}}
 
 
@@ -42,8 +42,8 @@ def place_of(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConf
 
 
 def input_task_of(checkpoint_id: str) -> str:
-    """Return the id of the task that writes the next run's input at a checkpoint.
+    """Return the id of the task that stores the next run's input as a write to this checkpoint.
 
-    LangGraph writes a DeltaChannel's input there, and keeps the first of two inputs.
+    LangGraph stores the input of a DeltaChannel there. Of two inputs it keeps the first.
     """
     return str(uuid5(UUID(checkpoint_id), "__input__"))

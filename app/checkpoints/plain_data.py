@@ -1,6 +1,6 @@
-"""Plain data of objects whose classes are not allowed. It is stored again as the objects.
+"""Plain data in place of objects whose classes are not allowed. Storing the data stores the objects again.
 
-A process without the setting therefore changes nothing for a process with the setting.
+A process without the classes in its setting therefore does not change the objects for a process that has them.
 """
 
 from collections.abc import Callable
@@ -8,13 +8,13 @@ from typing import Any, cast
 
 
 class PlainData:
-    """Plain data that knows its object."""
+    """Plain data that remembers its object. `origin` has code, module, name and method of the object's extension."""
 
     origin: tuple[int, str, str, tuple[str, ...]]
 
     @classmethod
     def of(cls, payload: Any, origin: tuple[int, str, str, tuple[str, ...]]) -> Any:
-        """Return the data with the mark: code, module, name and method of the object."""
+        """Return `payload` as plain data with this origin."""
         made: Any = cast(Any, cls)(payload)
         made.origin = origin
         return made
@@ -29,15 +29,15 @@ class PlainList(PlainData, list[Any]):
 
 
 class PlainText(PlainData, str):  # noqa: SLOT000  instances have the mark
-    """The text, or the value of a member of an enum."""
+    """The text of an object, or the text value of an enum member."""
 
 
 class PlainInt(PlainData, int):
-    """The value of a member of an enum."""
+    """The integer value of an enum member."""
 
 
 class PlainFloat(PlainData, float):
-    """The value of a member of an enum."""
+    """The float value of an enum member."""
 
 
 PLAIN: dict[type, type[PlainData]] = {
@@ -50,7 +50,7 @@ PLAIN: dict[type, type[PlainData]] = {
 
 
 def bare(value: Any) -> Any:
-    """Return a value of a subclass as its built-in class; any other value unchanged."""
+    """Return a value of a subclass converted to its built-in class; return other values unchanged."""
     for kind in PLAIN:
         if isinstance(value, kind):
             return BARE[kind](value)
@@ -60,4 +60,4 @@ def bare(value: Any) -> Any:
 BARE: dict[type, Callable[[Any], Any]] = {
     dict: dict, list: list, str: str.__str__, int: int.__int__, float: float.__float__
 }  # fmt: skip
-"""A subclass may have methods of its own under these names."""
+"""Conversions to built-in classes. A subclass may have methods of its own with these names."""

@@ -1,12 +1,12 @@
 """LangGraph's PostgreSQL saver with a fence: only the newest attempt at a conversation may write to it.
 
-The rule is as in `app.checkpoints.sqlite`, but many processes write at once. One statement therefore holds the
-attempt's mark with a row lock while it writes the checkpoint. A later attempt that takes the memory waits for writes
-that found the mark. A write that waits for such an attempt then finds its mark gone.
+The rule is the same as in `app.checkpoints.sqlite`, but here many processes write at the same time. One statement
+writes the checkpoint while it holds a row lock on the attempt's mark. A later attempt can take the right to write only
+after such a write. A write that waited for a later attempt finds its mark gone.
 
-LangGraph's saver runs one statement of a process at a time. Here each call has a saver and a pooled connection of its
-own. LangGraph's saver also writes by several statements in a pipeline. In asyncio the pipeline costs more than the rest
-of a write. Here one statement writes all rows.
+LangGraph's saver runs one statement of a process at a time. Here each call has its own saver and pooled connection.
+LangGraph's saver also writes with several statements in a pipeline, which in asyncio costs more than the rest of the
+write. Here one statement writes all rows.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ from .saver import FencedSaver
 Connection = AsyncConnection[DictRow]
 
 MIGRATIONS = [script.replace(" CONCURRENTLY", "") for script in AsyncPostgresSaver.MIGRATIONS]
-"""LangGraph's migrations without CONCURRENTLY: in one transaction, an interruption leaves no invalid index."""
+"""LangGraph's migrations without CONCURRENTLY: one transaction leaves no invalid index if interrupted."""
 
 QUERIES = load_queries("postgres", files(__name__.rpartition(".")[0]) / "sql")
 FORGET = ("forget_fences", "forget_checkpoints", "forget_values", "forget_writes")
@@ -56,13 +56,13 @@ INT_BITS = 64
 
 MAX_CONNECTIONS = 8
 WAIT_SECONDS = 3
-"""Limit of the wait for a connection while all are in use, or the server is unavailable."""
+"""How long to wait for a connection while all are in use, or while the server is unavailable."""
 RECONNECT_SECONDS = 2
-"""How long the pool retries by itself. After that, a request for a connection makes it try at once."""
+"""How long the pool retries by itself. After that, it retries at the next request for a connection."""
 STATEMENT_SECONDS = 10
-"""After this the server cancels a statement, also one that waits for a lock; the message is retried."""
+"""The server cancels a statement after this time, including waits for locks. The message is then retried."""
 ANSWER_SECONDS = 15
-"""After this the server counts as unavailable."""
+"""How long a call may take before the server counts as unavailable."""
 
 
 class FencedPostgresSaver(FencedSaver):
@@ -72,7 +72,7 @@ class FencedPostgresSaver(FencedSaver):
         super().__init__(queue_id, state_types)
         self.pool = pool
         self._rows = BasePostgresSaver(serde=self.serde)
-        """LangGraph's rows of values and writes."""
+        """Makes LangGraph's rows of values and writes."""
         self._is_set_up = False
 
     @override
@@ -80,7 +80,7 @@ class FencedPostgresSaver(FencedSaver):
         return self._rows.get_next_version(current, channel)
 
     async def setup(self) -> None:
-        """Make the schema and the tables, as the first connection does anyway."""
+        """Create the schema and the tables if they are missing. The first connection does the same."""
         async with self._connection():
             pass
 
@@ -116,7 +116,7 @@ class FencedPostgresSaver(FencedSaver):
         thread, namespace = config["configurable"]["thread_id"], config["configurable"]["checkpoint_ns"]
         given = checkpoint["channel_values"]
         apart = {channel: value for channel, value in given.items() if not _is_exact_in_json(value)}
-        # LangGraph looks for a snapshot by a mark among the values in the row
+        # LangGraph finds a snapshot by a mark among the values in the row
         marks = {channel: True for channel, value in apart.items() if isinstance(value, _DeltaSnapshot)}
         inside = {channel: value for channel, value in given.items() if channel not in apart} | marks
         changed = {channel: version for channel, version in new_versions.items() if channel in apart}
@@ -140,7 +140,7 @@ class FencedPostgresSaver(FencedSaver):
             self._rows._dump_writes, thread, namespace, checkpoint_id, task_id, task_path, writes
         )
         replaces = all(channel in WRITES_IDX_MAP for channel, _ in writes)
-        if replaces:  # the last of two writes with one number stays, as in single writes
+        if replaces:  # of two writes with the same number the last one stays, as if written one by one
             rows = list({row[5]: row for row in rows}.values())
         *_, numbers, channels, types, blobs = _columns(rows, 9)
         values = {
@@ -184,7 +184,7 @@ class FencedPostgresSaver(FencedSaver):
 
     @asynccontextmanager
     async def _held_transaction(self, memory_key: str, memory_fence: tuple[int, int]) -> AsyncIterator[Connection]:
-        """Yield a connection in a transaction that holds the attempt's mark. Raises LeaseLost."""
+        """Yield a connection in a transaction that holds a lock on the attempt's mark. Raises LeaseLost."""
         config = config_of(memory_key, memory_fence)
         mark = Mark(memory_key, self._queue_id, *memory_fence)
         while True:
@@ -199,11 +199,11 @@ class FencedPostgresSaver(FencedSaver):
         try:
             async with self._connection() as connection:
                 await _first_row(connection, QUERIES["anybody"], ())
-        except StoreUnavailable:  # the pool does not say why it got no connection
+        except StoreUnavailable:  # the pool does not report why it got no connection
             await asyncio.to_thread(check_access, str(self.pool.conninfo))
 
     async def _write(self, config: RunnableConfig, statement: str, values: dict[str, Any]) -> None:
-        """Write by one statement, which holds the attempt's mark until the commit."""
+        """Write with one statement, which locks the attempt's mark until the commit. Raises LeaseLost."""
         mark = self._mark_of(config)
         query = QUERIES[statement if mark else f"{statement}_unfenced"]
         if mark:
@@ -216,9 +216,9 @@ class FencedPostgresSaver(FencedSaver):
             await self._take_late(config, mark)
 
     async def _take_late(self, config: RunnableConfig, mark: Mark) -> None:
-        """Take the right to write for an attempt that writes before it has read.
+        """Take the right to write for an attempt that writes before it reads. Raises LeaseLost.
 
-        Use a transaction of its own: two transactions that hold the row would wait for each other.
+        Use a separate transaction: two transactions that hold the row would wait for each other.
         """
         async with self._connection() as connection:
             await _take(connection, config, mark)
@@ -235,7 +235,7 @@ class FencedPostgresSaver(FencedSaver):
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        """Yield a connection. The first one makes the tables."""
+        """Yield a connection. Create the tables first if no call has done so."""
         with mapped_errors():
             async with asyncio.timeout(ANSWER_SECONDS), self.pool.connection() as connection:
                 if not self._is_set_up:
@@ -245,7 +245,7 @@ class FencedPostgresSaver(FencedSaver):
                 yield connection
 
     async def _set_up(self, connection: Connection) -> None:
-        """Make schema and tables in the caller's transaction. Processes that start together wait for each other."""
+        """Create schema and tables in the caller's transaction. Processes that start together wait for each other."""
         await connection.execute(QUERIES["lock_setup"].encode())
         if await _first_row(connection, QUERIES["schema_is_missing"], ()):
             await connection.execute(QUERIES["create_schema"].encode())
@@ -273,12 +273,12 @@ async def _take(connection: Connection, config: RunnableConfig, mark: Mark) -> N
 
 
 def _is_exact_in_json(value: Any) -> bool:
-    """Return whether a JSON column gives back the same value, of the same type."""
+    """Return whether a JSON column returns the same value with the same type."""
     if value is None or type(value) is bool:
         return True
     if type(value) is int:
         return value.bit_length() < INT_BITS
-    return type(value) is str and value.isprintable()  # else it may have a NUL or half a character
+    return type(value) is str and value.isprintable()  # other text may have a NUL or a lone surrogate
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
@@ -291,7 +291,7 @@ async def _first_row(connection: Connection, query: str, values: Sequence[Any] |
 
 @contextmanager
 def mapped_errors() -> Iterator[None]:
-    """Raise errors of psycopg as errors of this program."""
+    """Raise this program's errors in place of psycopg's."""
     try:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction) as error:
@@ -305,7 +305,7 @@ def mapped_errors() -> Iterator[None]:
 
 @asynccontextmanager
 async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ()) -> AsyncIterator[FencedPostgresSaver]:
-    """Open the saver in this database, for the messages of this queue. Connect when first needed."""
+    """Open the saver in this database for the queue with this id. Connect at the first call."""
     pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
         connection_parameters(url),
         kwargs={"autocommit": True, "row_factory": dict_row, "application_name": "agent-queue-memory"},
@@ -329,7 +329,7 @@ async def _configure(connection: Connection) -> None:
 
 
 async def _check(connection: Connection) -> None:
-    """Check the connection if the server has sent something unasked, such as its end. A check costs a round trip."""
+    """Check a connection if the server has sent something unrequested, such as its end. A check costs a round trip."""
     incoming = select.poll()
     incoming.register(connection.pgconn.socket, select.POLLIN)
     if incoming.poll(0):
@@ -337,7 +337,7 @@ async def _check(connection: Connection) -> None:
 
 
 async def _reset(connection: Connection) -> None:
-    """Do nothing: the pool has rolled back. With a reset, the pool takes connections back in tasks of its own.
+    """Do nothing; the pool has rolled back already. With a reset function, the pool returns connections in own tasks.
 
-    Without a reset, it does so in the run's task. A run cancelled there would keep its connection for ever.
+    Without one, the pool returns a connection in the run's task. If the run is cancelled there, its connection is lost.
     """

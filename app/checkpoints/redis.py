@@ -1,7 +1,7 @@
-"""A LangGraph saver on plain Redis or Valkey, no modules, with a fence as in `app.checkpoints.sqlite`.
+"""A LangGraph saver on Redis or Valkey without modules, with the fence of `app.checkpoints.sqlite`.
 
-A row is a header in JSON, a NUL, and the serializer's bytes; `app.checkpoints.redis_rows` names the rows. Each write is
-one script that checks the fence first.
+A row is a header in JSON, a NUL, and the serializer's bytes. `app.checkpoints.redis_rows` defines the names of the
+rows. Each write is one script that checks the fence first.
 """
 
 import json
@@ -52,7 +52,7 @@ class FencedRedisSaver(FencedSaver):
 
     @override
     def get_next_version(self, current: str | None, channel: None) -> str:
-        """Return the next version in text order. Two branches of a conversation never make the same version."""
+        """Return the next version; versions sort as text. Two branches of a conversation never get the same version."""
         number = 1 if current is None else int(current.partition(".")[0]) + 1
         return f"{number:020}.{secrets.token_hex(8)}"
 
@@ -188,7 +188,7 @@ class FencedRedisSaver(FencedSaver):
         return reply
 
     def _check(self, stored: dict[bytes, bytes], config: RunnableConfig) -> None:
-        """Raise LeaseLost unless the conversation's mark is still the attempt's."""
+        """Raise LeaseLost if the stored mark of the conversation is not the attempt's mark."""
         mark = self._mark_of(config)
         if mark and stored != {
             name.encode(): str(getattr(mark, name)).encode() for name in ("queue", "message", "fence")
@@ -210,7 +210,10 @@ class FencedRedisSaver(FencedSaver):
         return [(namespace, checkpoint_id) for namespace, checkpoint_id in map(parts_of, found)]
 
     async def _tuple(self, config: RunnableConfig, namespace: str, checkpoint_id: str | None) -> CheckpointTuple | None:
-        """Return the checkpoint of this id, or the newest of the namespace if the id is None."""
+        """Return the checkpoint with this id; the newest of the namespace if the id is None.
+
+        Return None if there is none.
+        """
         thread_id = config["configurable"]["thread_id"]
         found = await self._fenced(self._look_up, config, namespace, checkpoint_id or "")
         if found is None:
@@ -263,9 +266,9 @@ class FencedRedisSaver(FencedSaver):
         choose: Callable[[Sequence[CheckpointRow]], Iterable[CheckpointRow]],
         config: RunnableConfig | None = None,
     ) -> None:
-        """Keep only the chosen checkpoints with their writes and values. Retry if the conversation changed meanwhile.
+        """Delete all checkpoints but the chosen ones, with their writes and values. Retry if the conversation changed.
 
-        `config` is the attempt's. Raises LeaseLost if a later attempt has begun.
+        `config` is the attempt's; None outside attempts. Raises LeaseLost if a later attempt has begun.
         """
 
         def gone(saved: dict[bytes, bytes]) -> Sequence[str]:
@@ -277,7 +280,7 @@ class FencedRedisSaver(FencedSaver):
     async def _drop(
         self, thread_id: str, choose: Callable[[dict[bytes, bytes]], Sequence[str]], config: RunnableConfig | None
     ) -> None:
-        """Drop the chosen rows. Try again if the conversation changed meanwhile. Raises LeaseLost as `_keep` does."""
+        """Delete the chosen rows. Retry if the conversation changed. Raises LeaseLost if a later attempt has begun."""
         fence, index, rows = keys_of(thread_id)
         with mapped_errors():
             async with cast(Any, self._client).pipeline() as transaction:
@@ -309,7 +312,7 @@ def _lua(*names: str) -> str:
 
 
 def mapped_errors() -> AbstractContextManager[None]:
-    """Raise errors of redis-py as errors of this program."""
+    """Raise this program's errors in place of redis-py's."""
     return connection.mapped_errors(_memory_error)
 
 
@@ -319,13 +322,15 @@ def _memory_error(error: Exception) -> StoreError:
 
 @asynccontextmanager
 async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ()) -> AsyncIterator[FencedRedisSaver]:
-    """Open the saver on this server, for the messages of this queue. Connect when first needed."""
+    """Open the saver on this server for the queue with this id. Connect at the first call."""
     client = Redis.from_url(
         url,
         protocol=2,
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 1),  # every script may run twice; a pooled connection may be from before a restart
+        retry=Retry(
+            NoBackoff(), 1
+        ),  # every script may run twice; a pooled connection may be older than the server's restart
         client_name="agent-queue-memory",
         driver_info=None,  # Redis 6.2 has no command for it
     )

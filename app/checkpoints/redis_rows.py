@@ -22,7 +22,7 @@ NUL = "\0"
 
 
 class CheckpointRow(NamedTuple):
-    """A stored checkpoint without its values."""
+    """A stored checkpoint. `values` has the names of its values' rows."""
 
     namespace: str
     id: str
@@ -33,12 +33,12 @@ class CheckpointRow(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Return the name of the row."""
+        """Return the name of the checkpoint's row."""
         return NUL.join(("c", self.namespace, self.id))
 
 
 def unfinished(saved: dict[bytes, bytes]) -> Sequence[str]:
-    """Return the names of writes to the newest checkpoints, except humans' answers that tasks have taken."""
+    """Return the names of the writes to each namespace's newest checkpoint, except answers that tasks have taken."""
     last: dict[str, str] = {}
     for name in saved:
         if name.startswith(b"c\0"):
@@ -58,7 +58,7 @@ def newest(rows: Sequence[CheckpointRow]) -> Iterable[CheckpointRow]:
 
 
 def unneeded(names: Iterable[str], rows: Iterable[CheckpointRow], kept_rows: Iterable[CheckpointRow]) -> Sequence[str]:
-    """Return the names of all rows that the kept checkpoints do not need. Writes without a checkpoint stay."""
+    """Return the names of the rows that none of `kept_rows` needs. Keep writes whose checkpoint is missing."""
     kept = {name for row in kept_rows for name in (row.name, *row.values)}
     removed = {row.name: row for row in rows if row.name not in kept}
     inputs = {(row.namespace, row.parent_id, input_task_of(row.parent_id)) for row in removed.values() if row.parent_id}
@@ -73,15 +73,15 @@ def unneeded(names: Iterable[str], rows: Iterable[CheckpointRow], kept_rows: Ite
 
 
 def keys_of(thread_id: str) -> Sequence[str]:
-    """Return the keys of a conversation: fence, index, rows."""
+    """Return the three keys of a conversation, in this order: fence, index, rows."""
     return [f"{PREFIX}{kind}:{thread_id}" for kind in ("fence", "index", "rows")]
 
 
 def parts_of(name: bytes) -> Sequence[str]:
-    """Return the parts of a name after its kind."""
+    """Return the parts of a row's name after its first letter."""
     return name.decode().split(NUL)[1:]
 
 
 def value_name(namespace: str, channel: str, version: Any) -> str:
-    """Return the name of the row of a channel's value."""
+    """Return the name of the row that stores a channel's value at this version."""
     return NUL.join(("v", namespace, channel, str(version)))

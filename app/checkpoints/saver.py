@@ -1,4 +1,4 @@
-"""Shares code between the savers: the shape of each call, and calls of nodes that run on threads."""
+"""The common base of the savers: the order of steps in each call, and calls from nodes that run on threads."""
 
 import asyncio
 from abc import abstractmethod
@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 
 class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
-    """A LangGraph saver that takes writes only from the newest attempt at a conversation.
+    """A LangGraph saver that accepts writes only from the newest attempt at a conversation.
 
-    Each call carries its attempt in `configurable`. Nodes that run on threads call LangGraph's synchronous methods,
-    whose work the event loop does.
+    Each call has its attempt in `configurable`. Nodes that run on threads call LangGraph's synchronous methods. The
+    event loop then does the work of the call.
     """
 
     serde: Serializer
@@ -59,7 +59,7 @@ class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        # makes any run's metadata storable on every engine
+        # every engine must be able to store the metadata
         about = cast(CheckpointMetadata, storable_json(get_serializable_checkpoint_metadata(config, metadata)))
         with self.serde.naming(checkpoint["channel_values"].items()):
             await self._save(config, checkpoint, about, new_versions)
@@ -71,7 +71,7 @@ class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
         with self.serde.naming(writes):
             await self._save_writes(config, writes, task_id, task_path)
 
-    # The part of each engine
+    # Each engine's part
 
     @abstractmethod
     async def ping(self) -> None:
@@ -79,7 +79,10 @@ class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
 
     @abstractmethod
     async def _read(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Return a checkpoint, and take the right to write for the attempt that reads. Raises LeaseLost."""
+        """Return a checkpoint, and take the right to write for the attempt that reads it.
+
+        Return None if there is none. Raises LeaseLost if a later attempt has begun.
+        """
 
     @abstractmethod
     async def _save(
@@ -96,7 +99,7 @@ class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
         """Save the writes of a task. Raises LeaseLost if a later attempt has begun."""
 
     def _mark_of(self, config: RunnableConfig) -> Mark | None:
-        """Return the mark of the attempt that this call belongs to; None outside attempts."""
+        """Return the mark of the attempt that this config belongs to; None outside attempts."""
         return mark_of(config, self._queue_id)
 
     # Calls from threads
@@ -148,18 +151,18 @@ class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
 
 
 def _kept_read(config: RunnableConfig) -> list[CheckpointTuple | None]:
-    """Return the list with what this attempt has read before its run. See docs/adr/0025.
+    """Return the list with what this attempt read before its run. See docs/adr/0025.
 
-    Only a read of the end of the conversation uses the list; for other reads it is empty.
+    The list is only for reads of the newest checkpoint; it is empty for other reads.
     """
     kept: list[CheckpointTuple | None] = config["configurable"].get(MEMORY_KEPT_KEY, [])
     return kept if _is_end(config) else []
 
 
 def _keep_read(config: RunnableConfig, found: CheckpointTuple | None) -> None:
-    """Keep what an attempt found at the end of the conversation, if it asked for that.
+    """Store a copy of the newest checkpoint for the run, if `config` has a list for it.
 
-    Keep nothing with pending writes: LangGraph applies them to the values in place when it returns the state.
+    Do not store a checkpoint with pending writes: LangGraph changes its values in place when it returns the state.
     """
     if MEMORY_KEEP_KEY in config["configurable"] and _is_end(config) and not (found and found.pending_writes):
         copied = found and found._replace(checkpoint=copy_checkpoint(found.checkpoint))

@@ -1,7 +1,7 @@
-"""Turns values of the agents' memory into bytes and back, the same on every engine. See docs/adr/0035.
+"""Encodes and decodes values of the agents' memory, in the same way for every engine. See docs/adr/0035.
 
-LangGraph's serializer defines the format and writes most values. `encoding` writes the others in the same format.
-Objects that are read are built here, with one allow-list for every read.
+LangGraph's serializer defines the format and encodes most values. `encoding` encodes the others in the same format.
+Objects are decoded here, with one allow-list for every read.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from .plain_data import PLAIN
 MAX_SHOWN_KIND = 50
 
 BUILTINS = frozenset({("builtins", "int"), ("builtins", "dict")})
-"""Classes that `PortableEncoder` writes but LangGraph's list of safe types lacks."""
+"""Classes that `PortableEncoder` encodes but that are missing in LangGraph's list of safe types."""
 
 EXT_METHOD = jsonplus.EXT_METHOD_SINGLE_ARG
 EXT_NUMPY = jsonplus.EXT_NUMPY_ARRAY
@@ -40,10 +40,10 @@ QUESTION = "__interrupt__"
 
 
 class Serializer(JsonPlusSerializer):
-    """LangGraph's serializer with our allow-list, and with errors that name what cannot be stored.
+    """LangGraph's serializer with this server's allow-list. Its errors name what cannot be stored or read.
 
-    It raises StateNotStorable and StateUnreadable. It stores only the beginning of a failed node's error: LangGraph
-    stores `repr(error)`, which may raise and has no limit.
+    It raises StateNotStorable and StateUnreadable. It stores only the beginning of a failed node's error. LangGraph
+    stores the whole `repr(error)`, which may raise.
     """
 
     def __init__(self, allowed_types: Collection[str] = ()) -> None:
@@ -53,13 +53,13 @@ class Serializer(JsonPlusSerializer):
 
     @override
     def with_msgpack_allowlist(self, extra_allowlist: Iterable[Any]) -> JsonPlusSerializer:
-        return self  # only the setting allows types, the same for each graph and subgraph
+        return self  # only the setting allows types, for all graphs and subgraphs alike
 
     @override
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         try:
             return dumped(obj)
-        except Exception:  # noqa: BLE001  whatever the encoder or a user's class raises
+        except Exception:  # noqa: BLE001  the encoder or a user's class may raise anything
             return dumped(PortableEncoder().of(obj, ""))
 
     @override
@@ -69,7 +69,7 @@ class Serializer(JsonPlusSerializer):
             return None
         if kind == "bytes":
             return stored
-        if kind != "msgpack":  # such as JSON of earlier LangGraphs, which names classes; our savers never wrote it
+        if kind != "msgpack":  # such as JSON of earlier LangGraphs; our savers never wrote it
             raise StateUnreadable(f"it is stored as {escaped(kind[:MAX_SHOWN_KIND])}")
         try:
             return ormsgpack.unpackb(stored, ext_hook=self._built, option=READ_OPTIONS)
@@ -78,7 +78,7 @@ class Serializer(JsonPlusSerializer):
 
     @contextmanager
     def naming(self, values: Iterable[tuple[str, Any]]) -> Iterator[None]:
-        """Have StateNotStorable name the channel whose value cannot be stored."""
+        """Add to StateNotStorable the name of the channel whose value cannot be stored."""
         try:
             yield
         except StateNotStorable:
@@ -89,15 +89,15 @@ class Serializer(JsonPlusSerializer):
                     raise error.inside("interrupt()" if channel == QUESTION else channel) from error.__cause__
             raise
 
-    # Reading extensions of msgpack, which are objects
+    # Decoding msgpack's extensions, which hold objects
 
     def _built(self, code: int, data: bytes) -> Any:
-        """Build a value again. Return its plain data if its type is not allowed or refuses the data."""
+        """Build the object of an extension. Return its plain data if its type is not allowed or refuses the data."""
         if code == EXT_NUMPY:
             return jsonplus._msgpack_ext_hook(code, data)
         content = ormsgpack.unpackb(data, ext_hook=self._built, option=READ_OPTIONS)
         if code == EXT_MODEL and (kind := self._safe_kinds.get((content[0], content[1]))) is not None:
-            return _build_model(kind, content[2])  # nearly all that is read are messages
+            return _build_model(kind, content[2])  # nearly all objects are messages
         return _DeltaSnapshot(content) if code == jsonplus.EXT_DELTA_SNAPSHOT else self._built_of(code, *content)
 
     def _built_of(self, code: int, module: str, name: str, payload: Any, *method: str) -> Any:
@@ -115,7 +115,7 @@ class Serializer(JsonPlusSerializer):
         return payload if plain is None else plain.of(payload, (code, module, name, method))
 
     def _kind(self, module: str, name: str) -> Any:
-        """Return the class of this name; None if it is not allowed."""
+        """Return the class with this name; None if it is not allowed."""
         if (module, name) not in SAFE_MSGPACK_TYPES and (module, name) not in BUILTINS:
             return self._types.find(module, name)
         kind = self._safe_kinds[module, name] = getattr(import_module(module), name)
@@ -123,7 +123,7 @@ class Serializer(JsonPlusSerializer):
 
 
 def _build(code: int, kind: Any, payload: Any) -> Any:
-    """Return a value of this class."""
+    """Return an object of class `kind`. Raises whatever the class raises."""
     found: Any
     match code:
         case jsonplus.EXT_PYDANTIC_V1 | jsonplus.EXT_PYDANTIC_V2:
@@ -148,28 +148,28 @@ def _build(code: int, kind: Any, payload: Any) -> Any:
 
 
 def _build_model(kind: Any, payload: dict[str, Any]) -> Any:
-    """Return a pydantic model. The data is keyed by field names, whatever their aliases."""
+    """Return a pydantic model. The keys of `payload` are names of fields, even if the fields have aliases."""
     try:
         if kind.__module__.startswith("langchain_core.") or not issubclass(kind, BaseModel):
             return kind(**payload)
         return kind.model_validate(payload, by_alias=True, by_name=True)
-    except Exception:  # noqa: BLE001  a validator may refuse what was valid when it was stored
+    except Exception:  # noqa: BLE001  a validator may refuse data that was valid when stored
         return kind.model_construct(**payload) if issubclass(kind, BaseModel) else kind.construct(**payload)
 
 
 def _build_of_fields(kind: Any, payload: dict[str, Any]) -> Any:
-    """Return a dataclass, a named tuple or the like."""
+    """Return a dataclass, a named tuple, or another object with these fields."""
     try:
         return kind(**payload)
     except Exception:
         if not dataclasses.is_dataclass(kind):
             raise
-    built: Any = object.__new__(cast(type, kind))  # its `__init__` does not take its fields
+    built: Any = object.__new__(cast(type, kind))  # its `__init__` does not accept its fields
     for name, value in payload.items():
         object.__setattr__(built, name, value)
     return built
 
 
 def _hashable(value: Any) -> Any:
-    """Return a list as a tuple, recursively: msgpack has no tuples, and sets and keys cannot hold lists."""
+    """Return a list as a tuple, recursively. Msgpack has no tuples, and sets and keys cannot hold lists."""
     return tuple(map(_hashable, value)) if isinstance(value, list) else value

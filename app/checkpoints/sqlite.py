@@ -1,11 +1,11 @@
 """LangGraph's SQLite saver with a fence: only the newest attempt at a conversation may write to it.
 
-The checkpoints have a file of their own, opened with Python's SQLite; only APSW opens the queue's file. The fence
-therefore cannot be the queue's row. Instead an attempt first stores its own fence here, which takes the right from
-every earlier attempt. Each later write checks for that fence in its own transaction. The mark includes the queue's id:
-a queue made anew, or restored from a backup, has lower numbers.
+The checkpoints have a file of their own, opened with Python's SQLite. Only APSW opens the queue's file, so the fence
+cannot be the queue's row. Instead, each attempt first stores its mark here, which ends the right of all earlier
+attempts. Each later write checks the mark in its own transaction. The mark includes the queue's id: a new or restored
+queue begins with lower numbers again.
 
-One thread has the connection. Each call goes there once for all its work, since a change of threads costs more than a
+One thread has the connection. Each call runs on that thread once, since a change of threads costs more than a
 statement. A cancelled caller still waits for the end of its call.
 """
 
@@ -44,29 +44,29 @@ QUERIES = load_queries("sqlite", files(__name__.rpartition(".")[0]) / "sql")
 
 SOON = "PRAGMA synchronous = NORMAL"
 AT_ONCE = "PRAGMA synchronous = FULL"
-"""When a commit is on the disk. FULL is the default: a finished step stays finished."""
+"""When a commit reaches the disk. FULL is the default, so a power loss undoes no finished step."""
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 CHECK_SHARE = 10
-"""A damaged file is checked again after this many times the duration of the last check."""
+"""Wait this many times as long as the last check took before checking a damaged file again."""
 
 BUSY_TIMEOUT_SECONDS = 5
 WAL_RETRY_SECONDS = 0.01
 
 
 class _Statements(SqliteSaver):
-    """LangGraph's statements, in the caller's transaction and on one thread only."""
+    """LangGraph's statements, run in the caller's transaction and on one thread."""
 
     @contextmanager
     def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:  # noqa: ARG002  LangGraph's
-        """Yield a cursor; nothing is committed."""
+        """Yield a cursor, and do not commit."""
         with closing(self.conn.cursor()) as cursor:
             yield cursor
 
 
 class FencedSqliteSaver(FencedSaver):
-    """The agents' memory in a file, or in this process only."""
+    """The agents' memory in a file; in this process's memory if `path` is None."""
 
     def __init__(
         self, path: Path | None, thread: ThreadPoolExecutor, queue_id: str, state_types: Collection[str]
@@ -81,12 +81,12 @@ class FencedSqliteSaver(FencedSaver):
 
     @property
     def conn(self) -> sqlite3.Connection:
-        """Return the connection. Use it on its thread only."""
+        """Return the connection. Use it only on the saver's thread."""
         return self.statements.conn
 
     @property
     def statements(self) -> _Statements:
-        """Return LangGraph's statements on the connection."""
+        """Return LangGraph's statements for the connection."""
         assert self._statements is not None, "used before a call has connected"
         return self._statements
 
@@ -95,7 +95,7 @@ class FencedSqliteSaver(FencedSaver):
         return SqliteSaver.get_next_version(cast(SqliteSaver, self), current, channel)
 
     async def setup(self) -> None:
-        """Make the tables, as the first call does anyway."""
+        """Create the tables if they are missing. The first call does the same."""
         await self._call(lambda: None)
 
     async def close(self) -> None:
@@ -191,7 +191,7 @@ class FencedSqliteSaver(FencedSaver):
         )
 
     async def _write(self, config: RunnableConfig, write: Callable[[], T]) -> T:
-        """Check the fence and write, in one transaction."""
+        """Check the fence and write, in one transaction. Raises LeaseLost."""
 
         def written() -> T:
             mark = self._mark_of(config)
@@ -205,7 +205,7 @@ class FencedSqliteSaver(FencedSaver):
         return await self._call(written)
 
     async def _call(self, work: Callable[[], T]) -> T:
-        """Run this on the thread, and roll back what it leaves uncommitted."""
+        """Run `work` on the saver's thread and return its result. Roll back whatever it leaves uncommitted."""
 
         def called() -> T:
             if not self._is_set_up:
@@ -226,14 +226,11 @@ class FencedSqliteSaver(FencedSaver):
         except asyncio.CancelledError:
             await asyncio.wait([calling])
             if not calling.cancelled():
-                calling.exception()  # so that asyncio does not log it
+                calling.exception()  # retrieve the error so that asyncio does not log it
             raise
 
     def _open(self) -> None:
-        """Connect and make the tables. A damaged file must have been replaced.
-
-        Raises StoreUnavailable.
-        """
+        """Connect and create the tables. Raises StoreUnavailable, also while a damaged file has not been replaced."""
         if self._damage is not None and time.monotonic() < self._check_at:
             raise self._damage.with_traceback(None)
         began = time.monotonic()
@@ -254,7 +251,7 @@ class FencedSqliteSaver(FencedSaver):
             raise
 
     def _let_go(self, error: StoreUnavailable) -> None:
-        """Note damage to the file. Disconnect unless the file is only in use, so that another file can replace it."""
+        """Note damage to the file. Close the connection so that the file can be replaced, unless it is only locked."""
         self._damage = error if isinstance(error, MemoryDamaged) else self._damage
         if self._path is not None and _code(error.__cause__) not in IN_USE:
             self._disconnect()
@@ -265,7 +262,7 @@ class FencedSqliteSaver(FencedSaver):
         self._statements, self._is_set_up = None, False
 
     def _set_up(self) -> None:
-        """Make the tables. Retry if others open the file too: a switch to WAL fails at once with BUSY."""
+        """Create the tables. Retry if other processes open the file too: a switch to WAL fails at once with BUSY."""
         deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
         while not self._is_set_up:
             try:
@@ -278,9 +275,9 @@ class FencedSqliteSaver(FencedSaver):
                 time.sleep(WAL_RETRY_SECONDS)
 
     def _take(self, config: RunnableConfig, mark: Mark) -> None:
-        """Take the right to write. The commit need not wait for the disk.
+        """Take the right to write, without waiting for the disk. Raises LeaseLost.
 
-        All attempts with this file run on this machine: a power loss that undoes the mark has ended the others.
+        All attempts on this file run on this machine. A power loss that undoes the mark also ends all earlier attempts.
         """
         self.conn.execute(SOON)
         try:
@@ -292,7 +289,7 @@ class FencedSqliteSaver(FencedSaver):
             self.conn.execute(AT_ONCE)
 
     def _hold(self, config: RunnableConfig, mark: Mark) -> None:
-        """Raise LeaseLost, inside a transaction, if a later attempt has the memory."""
+        """Take the right to write in the caller's transaction, unless the attempt has it already. Raises LeaseLost."""
         if not self._first_row(QUERIES["find_fence"], mark) and not self._first_row(QUERIES["take_fence"], mark):
             raise lease_lost(config, mark)
 
@@ -301,14 +298,14 @@ class FencedSqliteSaver(FencedSaver):
 
 
 def _code(error: BaseException | None) -> int:
-    """Return SQLite's primary result code; 0 if there is none."""
+    """Return SQLite's primary result code for an error; 0 if there is none."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF
 
 
 @contextmanager
 def mapped_errors() -> Iterator[None]:
-    """Raise errors of SQLite as errors of this program."""
+    """Raise this program's errors in place of SQLite's."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -325,7 +322,7 @@ def mapped_errors() -> Iterator[None]:
 async def open_saver(
     path: Path | None, queue_id: str, state_types: Collection[str] = ()
 ) -> AsyncIterator[FencedSqliteSaver]:
-    """Open the saver on this file, or in memory for None, for the messages of this queue."""
+    """Open the saver on this file, or in memory if `path` is None, for the queue with this id."""
     with ThreadPoolExecutor(1, thread_name_prefix="sqlite-memory") as thread:
         saver = FencedSqliteSaver(path, thread, queue_id, state_types)
         try:
@@ -336,7 +333,7 @@ async def open_saver(
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:
-    """Open the file, readable to its owner only."""
+    """Open the file so that only its owner can read it."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(0o600)

@@ -1,7 +1,7 @@
 """Reads errors that foreign code raised. Pure.
 
-Each function ends after a bounded number of steps and raises nothing, whatever the error's class does: attributes that
-raise, megabytes of text, rings of causes, groups in groups.
+Each function takes a bounded number of steps and raises nothing, whatever the error's class does. The class may have
+attributes that raise, megabytes of text, cyclic causes, or nested groups.
 """
 
 import reprlib
@@ -13,7 +13,7 @@ from typing import Any, cast
 from ..text import escaped
 
 MAX_TEXT_LENGTH = 40_000
-"""Characters read of an error's text. Far fewer are shown, so secrets are found before the text is cut."""
+"""Characters read of an error's text. Far fewer are shown, so secrets are removed before the text is cut."""
 
 MAX_NAME_LENGTH = 200
 MAX_BASES = 100
@@ -24,7 +24,7 @@ UNREADABLE = "(its text could not be read)"
 
 
 def attribute(thing: object, name: str) -> Any:
-    """Return an attribute; None if it is missing or reading it raises."""
+    """Return an attribute of an object; None if the attribute is missing or raises."""
     try:
         return getattr(thing, name, None)
     except BaseException:  # noqa: BLE001  a property may raise anything
@@ -57,7 +57,7 @@ def text_of(error: BaseException) -> str:
 
 
 def described(error: BaseException) -> str:
-    """Return the error's class and the beginning of its text, if any. For a group, add those of its first member."""
+    """Return the error's class and the beginning of its text. For a group, add class and text of its first member."""
     text = with_class(error)
     if not is_group(error):
         return text
@@ -66,13 +66,13 @@ def described(error: BaseException) -> str:
 
 
 def with_class(error: BaseException, showing: Callable[[str], str] = str) -> str:
-    """Return the error's class and what `showing` makes of its text; only the class if the text is blank."""
+    """Return the error's class and its text as `showing` changes it; only the class if the text is blank."""
     text = text_of(error)
     return f"{class_name(error)}: {showing(text)}" if text.strip() else class_name(error)
 
 
 def notes_of(error: BaseException) -> list[str]:
-    """Return those notes of an error that are text, oldest first."""
+    """Return the notes of an error, oldest first. Leave out notes that are not text."""
     notes = attribute(error, "__notes__")
     if type(notes) is not list:
         return []
@@ -80,20 +80,20 @@ def notes_of(error: BaseException) -> list[str]:
 
 
 def note_node(error: BaseException, node: str) -> None:
-    """Add the note that LangGraph adds for the nodes of its graphs."""
+    """Add the note that LangGraph adds to errors of a graph's nodes."""
     try:
         BaseException.add_note(error, f"During task with name '{node}' and id ''")
-    except BaseException:  # noqa: BLE001  the error is reported without a note too
+    except BaseException:  # noqa: BLE001  the error is reported without the note
         return
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
-    """Return the error and what led to it, the outermost first."""
+    """Yield the error and the errors that led to it, the outermost first."""
     return (each for each, _ in links_of(error))
 
 
 def links_of(error: BaseException) -> Iterator[tuple[BaseException, bool]]:
-    """Yield the errors of the chain, each with whether it has an explicit cause (`raise … from`)."""
+    """Yield each error of the chain, and whether it has an explicit cause (`raise … from`)."""
     seen: set[int] = set()
     following: BaseException | None = error
     while following is not None and id(following) not in seen and len(seen) < MAX_CHAIN:
@@ -104,7 +104,7 @@ def links_of(error: BaseException) -> Iterator[tuple[BaseException, bool]]:
 
 
 def members_of(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
-    """Yield the errors of a group and of the groups in it, in order."""
+    """Yield the errors of a group and of its nested groups, in order."""
     waiting = [group]
     for _ in range(MAX_MEMBERS):
         if not waiting:
@@ -118,12 +118,12 @@ def members_of(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
 
 
 def is_group(error: BaseException) -> bool:
-    """Return whether an error is a group; `isinstance` would ask the error's own `__class__`."""
+    """Return whether an error is a group. `isinstance` would call the error's own `__class__`."""
     return issubclass(type(error), BaseExceptionGroup)
 
 
 def all_of(error: BaseException) -> Iterator[BaseException]:
-    """Return the error, what led to it, and the members of all groups among these."""
+    """Yield the error, the errors that led to it, and the members of every group among these."""
     waiting = deque([error])
     seen: set[int] = set()
     while waiting and len(seen) < MAX_MEMBERS:
@@ -146,7 +146,7 @@ def _name_of(kind: type) -> str:
 
 
 def _text(error: BaseException) -> str:
-    """Return the error's `str`, without building megabytes of text if only the beginning is read."""
+    """Return the text of `str(error)`, but do not build megabytes of text of which only the beginning is read."""
     arguments = _ARGUMENTS(error)
     method = type(error).__str__
     if method is BaseException.__str__ and len(arguments) != 1:
@@ -166,7 +166,7 @@ _REPR.maxlist = _REPR.maxtuple = _REPR.maxset = _REPR.maxfrozenset = _REPR.maxdi
 _CONTAINERS = (list, tuple, set, frozenset, dict)
 
 
-# A foreign class may have attributes of its own under these names.
+# Read attributes without the error's class, which may have attributes of its own with these names.
 _CAUSE: Callable[[BaseException], BaseException | None] = BaseException.__dict__["__cause__"].__get__
 _CONTEXT: Callable[[BaseException], BaseException | None] = BaseException.__dict__["__context__"].__get__
 _SUPPRESSED: Callable[[BaseException], bool] = BaseException.__dict__["__suppress_context__"].__get__

@@ -1,8 +1,8 @@
-"""Reads the errors of model providers' clients: an HTTP status, names of what is wrong, when to ask again.
+"""Reads the errors of model providers' clients: HTTP status, error names, and the pause before a retry.
 
-Each client stores these elsewhere. Errors are recognized by their shape and their classes' names, so no client is
-imported. Shapes were checked in openai 3.54, anthropic 2.14, google-genai 3.6, google-api-core 2.44, grpcio 1.85,
-botocore 1.44, httpx 0.28, aiohttp 3.14, requests 2.34, litellm 1.110, ollama 0.6 and cohere 7.3. Pure.
+Each client stores these in other places. Errors are recognized by their attributes and class names, so no client is
+imported. Checked with openai 3.54, anthropic 2.14, google-genai 3.6, google-api-core 2.44, grpcio 1.85, botocore 1.44,
+httpx 0.28, aiohttp 3.14, requests 2.34, litellm 1.110, ollama 0.6 and cohere 7.3. Pure.
 """
 
 import re
@@ -17,7 +17,7 @@ from .failures import attribute, class_names, module_names, text_of
 MAX_LEAVES = 500
 MAX_SECONDS = 1e9
 MAX_TEXT_LENGTH = 8_000
-"""Characters of each text that are searched for words."""
+"""Characters of each text that are searched."""
 
 PACKAGES = frozenset(
     {
@@ -26,17 +26,17 @@ PACKAGES = frozenset(
         "langchain_openai", "litellm", "mistralai", "ollama", "openai", "requests", "together", "urllib", "urllib3",
     }
 )  # fmt: skip
-"""Packages whose classes mean an HTTP status by `code` or `status`."""
+"""Packages in whose errors `code` or `status` is an HTTP status."""
 
 CLIENT_NAME = re.compile(
     r"HTTP|Http|API|Api|Rpc|RPC|ClientError|ServerError|ResponseError|ResponseException|RateLimit|TooManyRequests"
     r"|ResourceExhausted|ServiceUnavailable|BadGateway|GatewayTimeout|DeadlineExceeded|Unauthenticated|Unauthorized"
     r"|PermissionDenied|Forbidden|BadRequest|InvalidArgument|Throttl|Overloaded"
 )
-"""Names of classes, or of their bases, that mean the same in other packages."""
+"""Names of error classes, or of their bases, that have an HTTP status there in any package."""
 
 CLIENT_ATTRIBUTES = ("headers", "request_info", "grpc_status_code")
-"""Attributes that no other errors have."""
+"""Attributes that only errors of HTTP and gRPC clients have."""
 
 CONNECTION_NAME = re.compile("Connect|Timeout|ReadError|WriteError|ProtocolError")
 MAX_HOST_LENGTH = 255
@@ -47,14 +47,14 @@ GRPC_STATUSES = {
     "ABORTED": 409, "OUT_OF_RANGE": 400, "UNIMPLEMENTED": 400, "INTERNAL": 500, "UNAVAILABLE": 503, "DATA_LOSS": 500,
     "UNAUTHENTICATED": 401,
 }  # fmt: skip
-"""The HTTP status for each gRPC status, nearly as in Google's own mapping."""
+"""The HTTP status for each gRPC status, almost as Google maps them."""
 
 NAME_KEYS = frozenset({"code", "type", "status", "reason", "__type"})
 DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
 
 class ProviderError(NamedTuple):
-    """The content of an error. `names` are in lower case, `text` is its whole text, `pause` is in seconds."""
+    """The content of a provider's error. `names` are in lower case; `text` has all texts; `pause` is in seconds."""
 
     status: int | None
     names: frozenset[str]
@@ -63,7 +63,7 @@ class ProviderError(NamedTuple):
 
 
 def read_provider_error(error: BaseException, now: datetime) -> ProviderError | None:
-    """Return the content of a provider client's error; None for an error of another kind."""
+    """Return the content of an error of a provider's client; None for other errors."""
     response = attribute(error, "response")
     status = _plain_status(error) or _plain_status(response)
     if status is None and response is None and not _is_of_client(error):
@@ -88,7 +88,7 @@ def read_provider_error(error: BaseException, now: datetime) -> ProviderError | 
 
 
 def address_of(error: BaseException) -> str | None:
-    """Return the host and port that did not answer an HTTP client; None for other errors."""
+    """Return host and port of the server that an HTTP client could not reach; None for other errors."""
     is_connection_error = any(CONNECTION_NAME.search(name) for name in class_names(error))
     if not is_connection_error or not module_names(error) & PACKAGES or _plain_status(error) is not None:
         return None
@@ -112,7 +112,10 @@ def _is_of_client(error: BaseException) -> bool:
 
 
 def _as_status(value: object) -> int | None:
-    """Return the value if it is an HTTP error status; `isinstance` would ask a foreign object for its class."""
+    """Return the value if it is an HTTP error status; otherwise None.
+
+    Do not use `isinstance`, which would call the `__class__` of a foreign object.
+    """
     if not issubclass(type(value), int) or type(value) is bool:
         return None
     status = int.__int__(value)  # type: ignore[arg-type]  # it may be an enum member
@@ -120,12 +123,12 @@ def _as_status(value: object) -> int | None:
 
 
 def _plain_status(source: object) -> int | None:
-    """Return the status from attributes that can mean nothing else."""
+    """Return the HTTP status from `status_code`, an attribute with no other meaning."""
     return _as_status(attribute(source, "status_code"))
 
 
 def _status_by_code(error: BaseException, leaves: list[tuple[str, object]]) -> int | None:
-    """Return the status of a known client error, from names that other errors use for anything."""
+    """Return the HTTP status of a known client's error, from names that mean something else in other errors."""
     response = attribute(error, "response")
     for source in (error, response):
         for name in ("status", "code", "http_status"):
@@ -142,19 +145,19 @@ def _status_of_names(names: set[str]) -> int | None:
 
 
 def _grpc_name(error: BaseException) -> str | None:
-    """Return the gRPC status: an attribute, or the result of the method `code`."""
+    """Return the name of the gRPC status, from an attribute or from the method `code`."""
     status = attribute(error, "grpc_status_code")
     if status is None and "RpcError" in class_names(error):
         try:
             status = error.code()  # type: ignore[attr-defined]  # caught
-        except Exception:  # noqa: BLE001  no such method, or it may raise anything
+        except Exception:  # noqa: BLE001  the method may be missing or raise
             return None
     name = attribute(status, "name")
     return name if type(name) is str else None
 
 
 def _leaves_of(source: object) -> Iterator[tuple[str, object]]:
-    """Yield keys with their texts and numbers, from nested plain objects and lists."""
+    """Yield the texts and numbers in nested plain objects and lists, each after its key."""
     if type(source) is str:
         yield "body", source[:MAX_TEXT_LENGTH]
         return
@@ -174,7 +177,7 @@ def _leaves_of(source: object) -> Iterator[tuple[str, object]]:
 
 
 def _pause(error: BaseException, response: object, leaves: list[tuple[str, object]], now: datetime) -> float | None:
-    """Return the seconds until the server wants to be asked again; None if it does not say."""
+    """Return the seconds that the server asks clients to wait before a retry; None if it does not say."""
     found = {key.lower(): value for key, value in leaves if key.lower() in ("retry-after", "retry-after-ms")}
     for source in (error, response):
         found |= _retry_headers(attribute(source, "headers"))
@@ -204,7 +207,7 @@ def _milliseconds(value: object) -> float | None:
 
 
 def _seconds(value: object, now: datetime) -> float | None:
-    """Return the seconds of a Retry-After header, which is a number or a date."""
+    """Return the seconds of a Retry-After header, which holds a number or a date."""
     seconds = _number(value)
     if seconds is not None or type(value) is not str:
         return seconds
@@ -223,7 +226,7 @@ def _number(value: object) -> float | None:
 
 
 def _retry_info(leaves: list[tuple[str, object]], details: object) -> float | None:
-    """Return the delay of Google's RetryInfo: text in JSON, an object with `seconds` in google-api-core."""
+    """Return the seconds of Google's RetryInfo: a text in JSON, or an object with `seconds` in google-api-core."""
     for key, value in leaves:
         if key in ("retryDelay", "retry_delay") and type(value) is str and (found := DELAY.fullmatch(value)):
             return float(found[1])

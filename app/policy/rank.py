@@ -1,4 +1,4 @@
-"""Ranks: which message is claimed first."""
+"""Computes ranks, which decide the order in which messages are claimed."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 class RankPolicy:
     """Computes ranks from priority and time. The lowest rank is claimed first.
 
-    With `aging_seconds` 0 the levels differ by more than any time, which is strict priority. Otherwise a level is a
-    head start of that many seconds. Nothing then waits for ever behind more urgent messages.
+    If `aging_seconds` is 0, priority is strict: a higher priority always goes first. Otherwise each level of priority
+    is worth `aging_seconds` of waiting, so no message waits for ever.
     """
 
     aging_seconds: float = 0
 
     def rank(self, level: int, accepted_at: int) -> int:
-        """Return the rank of a message of this priority level, accepted at this time (milliseconds since the epoch)."""
+        """Return the rank of a message with this priority level. `accepted_at` is in milliseconds since the epoch."""
         if self.aging_seconds == 0:
             return level * 10**15 + accepted_at
         return accepted_at + int(level * self.aging_seconds * 1000)

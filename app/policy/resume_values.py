@@ -9,9 +9,9 @@ from ..text import storable
 
 
 def resume_value(message: Message, answer: ResumeAnswer) -> str:
-    """Return the answers as the store takes them: JSON, values by the ids of the questions.
+    """Return the answers in the form that the store takes: JSON with the values by the ids of their questions.
 
-    Raises NotInterrupted if nothing is asked, InvalidRequest if the answers do not fit the questions.
+    Raises NotInterrupted if the message asks nothing. Raises InvalidRequest if the answers do not fit the questions.
     """
     if message.state is not MessageState.INTERRUPTED or message.interrupt is None:
         raise NotInterrupted(message.id, message.state)
@@ -31,7 +31,7 @@ def resume_value(message: Message, answer: ResumeAnswer) -> str:
 
 
 def _as_json(values: dict[str, object], name: str) -> str:
-    """Return the value as JSON. Raises InvalidRequest for what JSON, or a database, cannot hold."""
+    """Return the values as JSON. Raises InvalidRequest if JSON or a database cannot hold them."""
     left: list[object] = [values]
     try:
         while left:

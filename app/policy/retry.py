@@ -1,6 +1,6 @@
-"""Decides what follows a failed attempt: which errors are worth another try, when, and which are of one kind.
+"""Decides what follows a failed attempt: whether and when to retry, and which errors are alike.
 
-Errors are judged by their shape, whatever their library: a status, headers, a name. No library is therefore imported.
+Errors of any library are judged by what they have: a status, headers, a name. No library is therefore imported.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ from .failures import (
 from .provider_errors import ProviderError, read_provider_error
 
 MAX_RETRY_AFTER_SECONDS = 3600.0
-"""The longest pause that a server's request is granted."""
+"""Longest pause before a retry that a server may request."""
 
 MAX_DOUBLINGS = 64
 MAX_JUDGED = 500
-"""Errors read for one verdict: causes, and members of groups."""
+"""Maximum errors read for one verdict, including causes and members of groups."""
 
 MAX_TEXT_LENGTH = 2_000
 
@@ -39,13 +39,13 @@ RECURSION_LIMIT = "recursion_limit"
 STATE_TYPE_REFUSED = "state_type_refused"
 
 PASSING_STATUSES = frozenset({408, 409, 425, 429})
-"""Statuses from 400 to 499 that another try may avoid."""
+"""Statuses from 400 to 499 that a retry may avoid."""
 
 PAUSE_STATUSES = frozenset({429, 503, 529})
-"""Statuses that may have a time at which to ask again."""
+"""Statuses with which a server may request a pause."""
 
 VAGUE_STATUSES = frozenset({None, 400, 424})
-"""With these statuses the error's name says more: AWS refuses too many requests with 400."""
+"""Statuses for which the error's name decides: AWS answers too many requests with 400."""
 
 RATE_NAMES = frozenset(
     {
@@ -93,7 +93,7 @@ QUOTA_WORDS = re.compile(
 )
 GOOGLE_QUOTA = "resource_exhausted"
 DAILY_QUOTA = re.compile(r"PerDay|per day", re.IGNORECASE)
-"""Google also says `exceeded your current quota` of a minute's quota. Only a daily quota outlasts our retries."""
+"""Google reports `exceeded your current quota` also for a quota per minute. Only a daily quota outlasts our retries."""
 
 CONTEXT_CODE = "context_length_exceeded"
 CONTEXT_WORDS = re.compile(
@@ -114,7 +114,7 @@ FINGERPRINT_LENGTH = 16
 
 
 class Verdict(NamedTuple):
-    """The meaning of an error: whether retries are futile, a stable code, the pause that the server asked for."""
+    """What an error means. `permanent` is True if a retry cannot help; `pause` is the server's, in seconds."""
 
     permanent: bool
     code: str
@@ -122,10 +122,12 @@ class Verdict(NamedTuple):
 
 
 NAMED_VERDICTS = {
-    "GraphRecursionError": Verdict(permanent=True, code=RECURSION_LIMIT),  # Python's own is a mistake of the agent
+    "GraphRecursionError": Verdict(
+        permanent=True, code=RECURSION_LIMIT
+    ),  # Python's RecursionError is a fault of the agent
     "StateTypesRefused": Verdict(permanent=False, code=STATE_TYPE_REFUSED),  # a worker with another setting can run it
 }
-"""Verdicts on errors whose class says everything."""
+"""Verdicts on errors that are known by their class alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,22 +153,22 @@ class Backoff:
 def judge(error: BaseException, now: datetime) -> Verdict:
     """Return the verdict on an error of an agent.
 
-    The error and its causes are read, the outermost first; the first that tells something decides. In a group, one
-    permanent error is enough. Any other error comes from the agent's own code. It is worth another try, which continues
+    Read the error and its causes, the outermost first. The first with a known meaning decides. In a group, one
+    permanent error is enough. Any other error comes from the agent's own code and is worth a retry, which continues
     after the last finished step. Raises nothing, whatever the error's class does.
     """
     return _judged(error, now, iter(range(MAX_JUDGED))) or Verdict(permanent=False, code=AGENT_ERROR)
 
 
 def fingerprint(error_class: str, node: str | None, text: str) -> str:
-    """Return a short key, the same for errors of one class, one node and one text apart from ids and values."""
+    """Return a short key for errors of one class, node and text. Ids and values in the text do not count."""
     normal = " ".join(IDENTIFIER.sub("#", QUOTED.sub("''", text[:MAX_TEXT_LENGTH])).split())
     kind = json.dumps([error_class, node, normal])
     return hashlib.sha256(kind.encode()).hexdigest()[:FINGERPRINT_LENGTH]
 
 
 def _judged(error: BaseException, now: datetime, budget: Iterator[int]) -> Verdict | None:
-    """Return the verdict on the error and its causes, while the budget lasts."""
+    """Return the verdict on the error and its causes; None if none is known or `budget` is used up."""
     for each in chain_of(error):
         if next(budget, None) is None:
             return None
@@ -180,7 +182,7 @@ def _judged(error: BaseException, now: datetime, budget: Iterator[int]) -> Verdi
 
 
 def _judged_member(error: BaseException, now: datetime, budget: Iterator[int]) -> Verdict | None:
-    """Return the verdict on a member of a group, without the groups that led to it."""
+    """Return the verdict on a member of a group. Do not look into groups among its causes."""
     for each in chain_of(error):
         if next(budget, None) is None:
             return None
@@ -190,7 +192,7 @@ def _judged_member(error: BaseException, now: datetime, budget: Iterator[int]) -
 
 
 def _verdict(error: BaseException, now: datetime) -> Verdict | None:
-    """Return the verdict on this one error by itself."""
+    """Return the verdict on one error, without its causes."""
     names = class_names(error)
     for name in names:
         if (verdict := NAMED_VERDICTS.get(name)) is not None:
@@ -208,7 +210,7 @@ def _verdict(error: BaseException, now: datetime) -> Verdict | None:
 
 
 def _verdict_on_provider(provider_error: ProviderError) -> Verdict | None:
-    """Return the verdict on a provider's error. Texts count here only: the agent's own may say anything."""
+    """Return the verdict on a provider's error. Only here does the text count; an agent's error may have any text."""
     status = provider_error.status
     pause = None if provider_error.pause is None else min(provider_error.pause, MAX_RETRY_AFTER_SECONDS)
     if CONTEXT_CODE in provider_error.names or (status in (400, 413) and CONTEXT_WORDS.search(provider_error.text)):
@@ -225,7 +227,7 @@ def _verdict_on_provider(provider_error: ProviderError) -> Verdict | None:
 
 
 def _is_used_up(provider_error: ProviderError) -> bool:
-    """Return whether the account has no credit left, which no pause restores."""
+    """Return whether the account has no credit left. Waiting does not restore it."""
     if provider_error.status == 402 or provider_error.names & QUOTA_NAMES:
         return True
     if provider_error.status not in QUOTA_STATUSES:

@@ -1,4 +1,4 @@
-"""Names the classes that the agents' memory restores, and notes the refused ones. See docs/adr/0035. Pure."""
+"""Finds the classes that the agents' memory may restore, and collects the refused ones. See docs/adr/0035. Pure."""
 
 import logging
 import sys
@@ -13,19 +13,19 @@ logger = logging.getLogger(__name__)
 SETTING = "ALLOWED_STATE_TYPES"
 
 MAX_DESCRIBED = 1_000
-"""Characters kept of an error, before the hint is added."""
+"""Characters kept of an error's text; the hint follows them."""
 
 MAX_WARNED = 1_000
-"""Maximum types that are logged: forged rows must not fill the log."""
+"""Maximum types that are logged, since forged rows must not fill the log."""
 
 NO_MODULE = "its module cannot be imported ({})"
 NO_CLASS = "its module has no class of this name at its top level"
 
 REFUSED: ContextVar[set[str] | None] = ContextVar("refused_state_types", default=None)
-"""The types that reads of this context have refused; None if they are not collected."""
+"""The types that reads in this context have refused; None if they are not collected."""
 
 EXPECTED_ERRORS = frozenset({"AttributeError", "TypeError", "KeyError", "ValidationError"})
-"""Errors of code that gets a dict instead of an object."""
+"""Errors that code raises when it gets a dict in place of an object."""
 
 
 class StateTypesRefused(Exception):
@@ -33,7 +33,7 @@ class StateTypesRefused(Exception):
 
 
 class StateTypes:
-    """The allow-list: `module:Class` for a class, or `module` for all classes that this module defines.
+    """The allow-list. `module:Class` allows one class; `module` allows all classes that the module defines.
 
     Safe to use from any thread.
     """
@@ -43,7 +43,7 @@ class StateTypes:
         self._warned: set[str] = set()
 
     def find(self, module: str, name: str) -> type | None:
-        """Return the class, and import its module; None if it is refused or missing."""
+        """Import the module and return the class; return None if it is not allowed or missing."""
         type_name = f"{module}:{name}"
         if self._names.isdisjoint((type_name, module)):
             refused = REFUSED.get()
@@ -53,17 +53,17 @@ class StateTypes:
             return None
         try:
             found = getattr(import_module(module), name, None)
-        except Exception as error:  # noqa: BLE001  a module of the user may raise anything
+        except Exception as error:  # noqa: BLE001  a user's module may raise anything
             self.warn(type_name, NO_MODULE.format(type(error).__name__))
             return None
-        # A module has imported names too. The writer of a row must not choose a function that is imported there.
+        # The module may have imported other names. The writer of a row must not be able to choose one of these.
         if isinstance(found, type) and (type_name in self._names or found.__module__ == module):
             return found
         self.warn(type_name, NO_CLASS)
         return None
 
     def warn(self, type_name: str, reason: str) -> None:
-        """Log, once for each type, that its values are read as plain data."""
+        """Log, once for each type, why its values are read as plain data."""
         if type_name not in self._warned and len(self._warned) < MAX_WARNED:
             self._warned.add(type_name)
             logger.warning("Stored state is given as plain data: type=%s, %s", escaped(type_name), reason)
@@ -78,7 +78,7 @@ def wrong_names(names: Collection[str]) -> dict[str, str]:
 def _why_wrong(module: str, colon: str, name: str) -> str:
     try:
         found = import_module(module)
-    except BaseException as error:  # noqa: BLE001  a module of the user may raise anything, SystemExit too
+    except BaseException as error:  # noqa: BLE001  a user's module may raise anything, including SystemExit
         package, _, last = module.rpartition(".")
         if not colon and isinstance(getattr(sys.modules.get(package), last, None), type):
             return f"a class is named with a colon: {package}:{last}"
@@ -90,14 +90,14 @@ def _why_wrong(module: str, colon: str, name: str) -> str:
 
 
 def watch_refusals() -> set[str]:
-    """Return a set to which the reads of this context add the types that they refuse."""
+    """Return a set. Reads in this context add to it the types that they refuse."""
     refused: set[str] = set()
     REFUSED.set(refused)
     return refused
 
 
 def explained(error: Exception, refused: Collection[str], describe: Callable[[Exception], str]) -> Exception:
-    """Return the error of a run, or StateTypesRefused if refused types are a likely cause.
+    """Return StateTypesRefused if refused types are a likely cause of a run's error; otherwise the error itself.
 
     `describe` returns the error's class and text.
     """

@@ -1,4 +1,4 @@
-"""Finds where an error that foreign code raised came from. Pure, with the guarantees of `failures`."""
+"""Finds where foreign code raised an error. Pure; like `failures`, it takes bounded time and raises nothing."""
 
 import linecache
 import os
@@ -29,11 +29,11 @@ MAX_FRAMES = 5_000
 """Maximum frames read of one traceback."""
 
 SHOWN_ERRORS = 4
-"""Errors of a chain whose frames are shown: the last raised."""
+"""Errors shown of a chain: those raised last."""
 
 SHOWN_MEMBERS = 3
 SHOWN_FIRST, SHOWN_LAST = 6, 14
-"""Frames shown of one error, at its beginning and at its end."""
+"""Frames shown at the beginning and at the end of one error's traceback."""
 
 SHOWN_TEXT = 300
 SHOWN_SOURCE = 160
@@ -47,11 +47,11 @@ CAUSED = "The error above was the direct cause of the following one:"
 DURING = "During handling of the error above, another one was raised:"
 
 Shown = Callable[[str, int], str]
-"""Returns a text without secrets, cut to a length."""
+"""A function that returns a text without secrets, cut to a length."""
 
 
 class Frame(NamedTuple):
-    """A place in the code. `library` is the package that it belongs to, None for the user's own code."""
+    """A place in the code. `library` is the package of the code; None for the user's own code."""
 
     file: str
     line: int
@@ -60,15 +60,15 @@ class Frame(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Return the file as it is shown, the line and the function."""
+        """Return file, line and function as users see them."""
         return f"{shown_path(self.file)}:{self.line} in {escaped(self.function[:MAX_NAME_LENGTH])}"
 
 
 def node_of(error: BaseException) -> str | None:
-    """Return the innermost node of a graph, or the function agent, that the error came from.
+    """Return the innermost graph node, or the function agent, that raised the error.
 
-    LangGraph's own frames name it for every error. If the frames are gone, its note is used, which only some errors
-    have.
+    Read LangGraph's own frames, which name the node of every error. If they are gone, read LangGraph's note, which only
+    some errors have. Return None if neither is there.
     """
     for each in all_of(error):
         if (node := _node_of_frames(each)) or (node := _node_of_notes(each)):
@@ -77,22 +77,22 @@ def node_of(error: BaseException) -> str | None:
 
 
 def frames_of(error: BaseException) -> list[Frame]:
-    """Return the places that the error went through, the place that raised it last.
+    """Return the places that the error passed through; the last place raised it.
 
-    For source that cannot be compiled, the last place is the wrong line.
+    For a SyntaxError, the last place is the faulty line of the source.
     """
     frames = [_to_frame(code, line) for code, line, _ in _raw_frames(error)]
     if issubclass(type(error), SyntaxError):
         file, line = attribute(error, "filename"), attribute(error, "lineno")
-        if type(file) is str and type(line) is int and os.path.isfile(file):  # noqa: PTH113  may be no path at all
+        if type(file) is str and type(line) is int and os.path.isfile(file):  # noqa: PTH113  the text may be no path
             frames.append(Frame(file, line, "<module>", _library_of(file)))
     return frames
 
 
 def place_of(error: BaseException) -> str | None:
-    """Return where the error was raised: the innermost place in the user's own code, else the innermost of all.
+    """Return the innermost place in the user's own code; without such a place, the innermost of all. None if unknown.
 
-    For a group it is a member's place: the group itself was raised where its members were awaited.
+    For a group, return the place of a member: the group was raised only where its members were awaited.
     """
     if (own := own_place_of(error)) is not None:
         return own
@@ -111,10 +111,10 @@ def own_place_of(error: BaseException) -> str | None:
 
 
 def traceback_of(error: BaseException, shown: Shown, *, texts: bool = True, every_frame: bool = False) -> str:
-    """Return the traceback, the most recent call last, in at most MAX_TRACEBACK_LENGTH characters.
+    """Return the traceback, with the most recent call last, in at most MAX_TRACEBACK_LENGTH characters.
 
-    It has no values of variables. Frames of libraries are only counted, unless `every_frame` is set; the frame that
-    raised is always there. Without `texts` only the classes of the errors are shown.
+    It shows no values of variables. Without `every_frame`, it only counts the frames of libraries, but always shows the
+    frame that raised. Without `texts`, it shows only the classes of errors.
     """
     links = list(islice(links_of(error), SHOWN_ERRORS))
     lines: list[str] = []
@@ -127,14 +127,14 @@ def traceback_of(error: BaseException, shown: Shown, *, texts: bool = True, ever
 
 
 def details_of(error: BaseException, shown: Shown) -> FailureDetails:
-    """Return where an error came from, as it is shown and stored."""
+    """Return the node, class, place and traceback of an error, as they are stored and shown."""
     return FailureDetails(
         node=node_of(error), error_type=class_name(error), where=place_of(error), traceback=traceback_of(error, shown)
     )
 
 
 def details_of_stack(stack: Sequence[FrameType], shown: Shown) -> FailureDetails:
-    """Return where code was that raised nothing. `stack` has the innermost frame last."""
+    """Return where code is executing that raised nothing. `stack` has the innermost frame last."""
     frames = [_to_frame(frame.f_code, frame.f_lineno or 0) for frame in stack[-MAX_FRAMES:]]
     inner = next((frame for frame in reversed(frames) if frame.library is None), frames[-1] if frames else None)
     lines = ["Where it was (innermost call last):", *_frame_lines(frames, shown, every_frame=False)]
@@ -147,7 +147,7 @@ def details_of_stack(stack: Sequence[FrameType], shown: Shown) -> FailureDetails
 
 
 def shown_path(file: str) -> str:
-    """Return a path as others may see it: relative to the working directory or the packages, else its last parts."""
+    """Return a path as users see it: relative to the working directory or to the packages, otherwise its last parts."""
     try:
         short = os.path.relpath(file)
     except (OSError, ValueError):
@@ -185,7 +185,7 @@ def _library_of(file: str) -> str | None:
     _, packages, rest = file.rpartition("-packages" + os.sep)
     if packages:
         return rest.partition(os.sep)[0].removesuffix(".py")
-    if file.endswith(".pyx"):  # compiled; its path begins with its package
+    if file.endswith(".pyx"):  # compiled code; its path begins with its package
         return file.partition(os.sep)[0]
     if file.startswith(_OUR_PACKAGE):
         return _PACKAGE_NAME
@@ -213,7 +213,7 @@ def _node_of_notes(error: BaseException) -> str | None:
 
 
 def _block(error: BaseException, shown: Shown, *, texts: bool, every_frame: bool) -> list[str]:
-    """Return one error with its frames, and the first members of a group."""
+    """Return the lines for one error with its frames, and for the first members of a group."""
     frames = frames_of(error)
     lines = ["Traceback (most recent call last):", *_frame_lines(frames, shown, every_frame)] if frames else []
     lines.append(_last_line(error, shown) if texts else class_name(error))
@@ -230,7 +230,7 @@ def _last_line(error: BaseException, shown: Shown) -> str:
 
 
 def _frame_lines(frames: list[Frame], shown: Shown, every_frame: bool) -> Iterable[str]:
-    """Return the lines of the shown frames; hidden frames are counted."""
+    """Return the lines for the shown frames. Count the hidden frames."""
     kept = [frame for frame in frames if every_frame or frame.library is None]
     if frames and (not kept or kept[-1] is not frames[-1]):
         kept.append(frames[-1])
@@ -263,5 +263,5 @@ def _skipped_lines(skipped: list[Frame]) -> list[str]:
 def _source_of(frame: Frame) -> str:
     try:
         return linecache.getline(frame.file, frame.line).strip()[:MAX_TEXT_LENGTH]
-    except Exception:  # noqa: BLE001  the file may be gone, or be no text
+    except Exception:  # noqa: BLE001  the file may be deleted, or no text
         return ""

@@ -1,4 +1,4 @@
-"""Says why a queued message waits, and estimates when it begins."""
+"""Finds why a queued message waits, and estimates when it begins."""
 
 import math
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class WaitingReason:
 
 
 class WaitEstimate(NamedTuple):
-    """The estimate is None if too little is known; the reason is None unless the message is queued."""
+    """When a message is likely to begin, None if unknown; and why it waits, None unless it is queued."""
 
     estimated_start_at: datetime | None
     reason: WaitingReason | None
@@ -43,10 +43,10 @@ NOTHING = WaitEstimate(None, None)
 
 
 def wait_estimate(message: Message, throughput: Throughput | None, head: Message | None, now: datetime) -> WaitEstimate:
-    """Return why a message waits and when it may begin.
+    """Return why a message waits, and when it is likely to begin.
 
-    `head` is the first unfinished message of its thread, needed only if this message is behind it. Unknown values are
-    None; the reason is then the best that the message itself gives.
+    `head` is the first unfinished message of its thread; it is needed only if this message is behind the head.
+    `throughput` and `head` are None if unknown. The reason then uses only the message itself.
     """
     if message.state is not MessageState.QUEUED:
         return NOTHING
@@ -70,7 +70,7 @@ def _reason(
 
 
 def _stopped(agent: str, throughput: Throughput) -> WaitingReason | None:
-    """Return why no message of this agent begins; None if messages do."""
+    """Return why no message for this agent begins; None if messages begin."""
     if throughput.paused:
         return WaitingReason(WaitingCode.PAUSED, "The queue is paused.")
     if throughput.slots == 0:
@@ -80,7 +80,7 @@ def _stopped(agent: str, throughput: Throughput) -> WaitingReason | None:
 
 
 def _why_unserved(agent: str, throughput: Throughput) -> str | None:
-    """Return a sentence why no live worker can run this agent; None if a worker can, or does not list its agents."""
+    """Return why no live worker can run this agent; None if a worker can, or if one does not list its agents."""
     if not throughput.groups or any(group.agents is None for group in throughput.groups):
         return None
     listed = [served for group in throughput.groups for served in group.agents or () if served.name == agent]
@@ -98,7 +98,7 @@ def _why_unserved(agent: str, throughput: Throughput) -> str | None:
 
 
 def _served(agent: str, throughput: Throughput) -> Throughput:
-    """Return the throughput with the slots and the running messages of workers that can run this agent."""
+    """Return the throughput of only those workers that can run this agent: their slots and running messages."""
     serving = [
         group
         for group in throughput.groups
@@ -132,9 +132,10 @@ def _in_the_way(message: Message, head: Message | None) -> str:
 
 
 def _start(message: Message, throughput: Throughput, head: Message | None, now: datetime) -> datetime | None:
-    """Return when the message begins: the turns of slots before it, times the run time; at once with a free slot.
+    """Return when the message is likely to begin; None if unknown. With a free slot, it begins at once.
 
-    The caller has checked that `_stopped` is None for its agent.
+    Otherwise it begins after the turns of slots before it, each as long as recent runs took. The caller has checked
+    that `_stopped` returns None for its agent.
     """
     if head is not None and head.agent != message.agent and _stopped(head.agent, throughput) is not None:
         return None

@@ -92,7 +92,7 @@ async def test_names_that_allow_nothing_are_told_when_the_agents_are_loaded(tmp_
     agents, names = f"plain={folder}/planning.py:plain_state", "planning:Plan,planning.Plan,nomodule:Plan"
     with server_process(tmp_path, AGENTS=agents, ALLOWED_STATE_TYPES=names) as server:
         await server.ready()
-        told = "ALLOWED_STATE_TYPES names something that is not there: "
+        told = "ALLOWED_STATE_TYPES has a name that allows nothing: "
         await until(lambda: server.output.count(told) == 2, "the log tells the wrong names")
         assert f"{told}planning.Plan, a class is named with a colon: planning:Plan\n" in server.output
         assert f"{told}nomodule:Plan, its module cannot be imported (ModuleNotFoundError)\n" in server.output

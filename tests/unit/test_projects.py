@@ -291,7 +291,7 @@ def test_what_is_not_there_is_warned_of(tmp_path: Path) -> None:
     dependencies = ["langgraph>=0.1", "no-such-package[extra]>=1", "git+https://example.com/x.git", "."]
     project = written(tmp_path, {}, dependencies=dependencies, env=".env")
     assert project.warnings == (
-        "it needs a package that is not installed here: no-such-package[extra]>=1",
+        "it needs a package that is not installed: no-such-package[extra]>=1",
         "its `env` names a file that is not there: .env",
     )
 
