@@ -257,7 +257,7 @@ class AgentProcessor:
         details: FailureDetails | None,
         frames: str | None,
     ) -> None:
-        """Log one record: what failed and where, the beginning of the error's text, and `frames`, which has no texts."""
+        """Log one record: what failed and where, the beginning of the error's text, and `frames`, without texts."""
         details = details or FailureDetails()
         logger.warning(
             "%s: id=%s, attempt=%d, agent=%s, node=%s, code=%s, type=%s, where=%s, error=%s",

@@ -1,4 +1,4 @@
-"""Builds the running parts from the settings. Only this module names concrete classes."""
+"""Builds the running parts from the settings, as the only module that names concrete classes."""
 
 import asyncio
 import importlib
@@ -288,7 +288,7 @@ class Runtime:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Open the store, then claim messages and load agents in the background. On exit, drain and close everything."""
+        """Open the store, then claim messages and load agents in the background. On exit, drain and close all parts."""
         settings = self.settings
         await self._store.open()
         logger.info("Store opened: kind=%s, %s", self._store.capabilities.name, self._store.capabilities.promise)
