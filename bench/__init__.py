@@ -1,1 +1,1 @@
-"""Measurements: what the product adds over its physical limits, as ratios within one run. `python -m bench --help`."""
+"""Measurements: the product against its physical limits, as ratios within one run. See `python -m bench --help`."""

@@ -1,4 +1,4 @@
-"""The engines to measure on, each with its durable default: an empty one, and its DATABASE_URL."""
+"""The engines to measure on, each empty and with its durable default."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,20 +11,20 @@ from tests.valkey_server import ValkeyServer
 
 @contextmanager
 def sqlite(folder: Path) -> Iterator[str]:
-    """A file, with `synchronous=FULL`."""
+    """Yield the URL of a file, with `synchronous=FULL`."""
     yield f"sqlite:///{folder / 'queue.db'}"
 
 
 @contextmanager
 def postgres(_: Path) -> Iterator[str]:
-    """A real server that waits for its disk at each commit."""
+    """Yield the URL of a real server that waits for its disk at each commit."""
     with PostgresServer() as server:
         yield server.url
 
 
 @contextmanager
 def valkey(_: Path) -> Iterator[str]:
-    """A real server with an append-only file, flushed each second."""
+    """Yield the URL of a real server whose append-only file is flushed every second."""
     with ValkeyServer() as server:
         yield server.url
 
@@ -38,6 +38,6 @@ BACKENDS: dict[str, Callable[[Path], AbstractContextManager[str]]] = {
 
 @contextmanager
 def database(name: str) -> Iterator[tuple[Path, str]]:
-    """An empty folder to run in, and the URL of an empty database of this backend."""
+    """Yield an empty folder to run in, and the URL of an empty database of this backend."""
     with tempfile.TemporaryDirectory() as folder, BACKENDS[name](Path(folder)) as url:
         yield Path(folder), url

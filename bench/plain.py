@@ -1,7 +1,7 @@
-"""The statements of claims and finishes from plain loops: no lane, no event loop, no models, nobody to be told.
+"""Plain loops with the store's statements for claims and finishes, without the store's threads, models and hints.
 
-Each sends what the store sends for messages without a thread, from the same files, in the same transactions. The texts
-of events, which the store has to make, are constants here.
+Each loop sends what the store sends for messages without a thread: the same statements in the same transactions. The
+texts of events are constants here; the store has to make them.
 """
 
 import time
@@ -21,25 +21,25 @@ PROCESSING = '{"state": "processing", "attempt": 1}'
 DONE = '{"state": "completed", "result": "", "completed_at": "2026-01-01T00:00:00.000Z"}'
 
 Held = tuple[str, int]
-"""Id and fence of a message that was claimed."""
+"""The id and the fence of a claimed message."""
 
 Step = tuple[str, dict[str, Any]]
-"""A named query and its values."""
+"""The name of a query, and its values."""
 
 
 class Plain(Protocol):
-    """A loop over a driver."""
+    """A plain loop over a database driver."""
 
     def claim(self, calls: int, limit: int) -> list[Held]:
-        """So many claims of up to `limit` messages each."""
+        """Make `calls` claims of up to `limit` messages each."""
 
     def finish(self, held: Sequence[Held]) -> None:
-        """Complete what is held; as many together as the store would."""
+        """Complete the messages, as many at a time as the store would."""
 
 
 @contextmanager
 def plain(url: str) -> Iterator[Plain]:
-    """The loop for a database that the store has opened before."""
+    """Yield the loop for a database that the store has opened before."""
     kind, _, rest = url.partition("://")
     if kind == "sqlite":
         with PlainSqlite.on(Path(rest.removeprefix("/"))) as sqlite:
@@ -57,7 +57,7 @@ def _now() -> int:
 
 
 class PlainSqlite:
-    """APSW. The claims that came together are one transaction, and so are the finishes."""
+    """A loop over APSW. All claims of a call are one transaction, and so are all finishes."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -66,7 +66,7 @@ class PlainSqlite:
     @classmethod
     @contextmanager
     def on(cls, path: Path) -> Iterator["PlainSqlite"]:
-        """On this file, with the store's settings."""
+        """Open this file with the store's settings."""
         from app.store.sqlite.connection import connect
 
         with closing(connect(path)) as connection:
@@ -77,7 +77,7 @@ class PlainSqlite:
         return self._connection.execute(self._queries[query], values)
 
     def claim(self, calls: int, limit: int) -> list[Held]:
-        """See `Plain`."""
+        """See `Plain.claim`."""
         execute, executemany, held = self._connection.execute, self._connection.executemany, []
         execute("BEGIN IMMEDIATE")
         for _ in range(calls):
@@ -102,7 +102,7 @@ class PlainSqlite:
         return held
 
     def finish(self, held: Sequence[Held]) -> None:
-        """See `Plain`."""
+        """See `Plain.finish`."""
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         for message_id, fence in held:
@@ -120,9 +120,9 @@ class PlainSqlite:
 
 
 class PlainPostgres:
-    """psycopg with pipelines, a connection for claims and one for finishes.
+    """A loop over psycopg with pipelines. Claims and finishes have a connection each.
 
-    Each claim is a transaction of its own; the finishes that came together are one.
+    Each claim is a transaction. All finishes of a call are one transaction.
     """
 
     def __init__(self, claiming: Any, finishing: Any) -> None:
@@ -134,7 +134,7 @@ class PlainPostgres:
     @classmethod
     @contextmanager
     def on(cls, url: str) -> Iterator["PlainPostgres"]:
-        """With the store's settings."""
+        """Connect with the store's settings."""
         from app.store.postgres.connection import configure, connect, connection_parameters
 
         parameters = connection_parameters(url)
@@ -153,7 +153,7 @@ class PlainPostgres:
         self._run(connection, *last, ("mark_commit", {"session": session, "number": self._commits}), ("commit", {}))
 
     def claim(self, calls: int, limit: int) -> list[Held]:
-        """See `Plain`."""
+        """See `Plain.claim`."""
         held = []
         for _ in range(calls):
             now = time.time_ns() // 1_000_000
@@ -168,7 +168,7 @@ class PlainPostgres:
         return held
 
     def finish(self, held: Sequence[Held]) -> None:
-        """See `Plain`."""
+        """See `Plain.finish`."""
         ids, fences = [each for each, _ in held], [fence for _, fence in held]
         _, [(now,)], _, rows = self._run(
             self._finishing, ("begin_write", {}), ("read_clock", {}), ("lock_threads", {"ids": ids}),
@@ -190,7 +190,7 @@ class PlainPostgres:
 
 
 class PlainRedis:
-    """redis-py, with hiredis. What came together is one pipeline, of calls as the store makes them."""
+    """A loop over redis-py with hiredis. Each call is one pipeline of script calls, as the store makes them."""
 
     def __init__(self, client: Any) -> None:
         from app.store.redis import templates
@@ -206,7 +206,7 @@ class PlainRedis:
     @classmethod
     @contextmanager
     def on(cls, url: str) -> Iterator["PlainRedis"]:
-        """With the store's options."""
+        """Connect with the store's options."""
         import redis
 
         from app.store.redis.connection import connection_options
@@ -226,12 +226,12 @@ class PlainRedis:
         return [reply for replies in pipeline.execute() for reply in replies]
 
     def claim(self, calls: int, limit: int) -> list[Held]:
-        """See `Plain`."""
+        """See `Plain.claim`."""
         call = ("", WORKER, limit, LEASE_MILLISECONDS, self._processing, AGENT)
         return [(row[ID], int(row[FENCE])) for rows in self._run("claim", [call] * calls) for row in rows]
 
     def finish(self, held: Sequence[Held]) -> None:
-        """See `Plain`."""
+        """See `Plain.finish`."""
         from app.store.ports import THROUGHPUT_MESSAGES
 
         how = (self._cancelled, "completed", f"done {DONE}", "", THROUGHPUT_MESSAGES)

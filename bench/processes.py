@@ -1,4 +1,4 @@
-"""Servers and loads as processes, each on a core of its own where there are two."""
+"""Starts servers and loads as processes, each on a core of its own if there are two."""
 
 import json
 import os
@@ -14,7 +14,7 @@ DEADLINE_SECONDS = 60
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
+    """Return a port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -22,14 +22,14 @@ def free_port() -> int:
 
 
 def pin(pid: int, core: int) -> None:
-    """Keep a process on one core; on a machine with a single one, nothing."""
+    """Keep a process on one core. Do nothing if the machine has only one."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) > 1:
         os.sched_setaffinity(pid, {cores[core]})
 
 
 def wait_for_port(port: int) -> float:
-    """Seconds until somebody listens."""
+    """Wait until a process listens on the port. Return the seconds. Raises TimeoutError."""
     began = time.perf_counter()
     while time.perf_counter() - began < DEADLINE_SECONDS:
         with socket.socket() as probe:
@@ -40,7 +40,7 @@ def wait_for_port(port: int) -> float:
 
 
 def settings(url: str, port: int, **values: str) -> dict[str, str]:
-    """The environment of a server of ours."""
+    """Return the environment variables of one of our servers."""
     return {
         "DATABASE_URL": url,
         "HOST": "127.0.0.1",
@@ -55,7 +55,7 @@ def settings(url: str, port: int, **values: str) -> dict[str, str]:
 def process(
     *arguments: str, folder: Path, environment: Mapping[str, str] | None = None, pinned: bool = True
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """`python …` on the first core when pinned, ended on leaving."""
+    """Run `python …`, on the first core if `pinned`, and end it on exit."""
     root = str(Path(__file__).parent.parent)
     child = subprocess.Popen(
         [sys.executable, *arguments],
@@ -78,7 +78,7 @@ def process(
 
 
 def load(port: int, connections: int, seconds: float) -> dict[str, float]:
-    """One round of load from the second core."""
+    """Run one round of load from the second core."""
     child = subprocess.Popen(
         [sys.executable, "-m", "bench.programs.load", str(port), str(connections), str(seconds)],
         cwd=Path(__file__).parent.parent,
@@ -91,7 +91,7 @@ def load(port: int, connections: int, seconds: float) -> dict[str, float]:
 
 
 def read(port: int, messages: int) -> dict[str, list[float]]:
-    """What a reader of so many answers has measured; see `bench.programs.readers`."""
+    """Return what a reader of `messages` answers measured; see `bench.programs.readers`."""
     output = subprocess.check_output(
         [sys.executable, "-m", "bench.programs.readers", str(port), str(messages)],
         cwd=Path(__file__).parent.parent,
@@ -102,12 +102,12 @@ def read(port: int, messages: int) -> dict[str, list[float]]:
 
 
 def resident_megabytes(pid: int) -> float:
-    """Resident memory of a process."""
+    """Return the resident memory of a process in MiB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process has used of the processor, in user and system mode; less noisy than a rate on a busy machine."""
+    """Return the user and system time of a process in seconds. It is less noisy than a rate on a busy machine."""
     user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""Figures of measures: the rows of the table, and the file that keeps them."""
+"""The results of measurements: the rows of the table, and the file that keeps them."""
 
 import json
 import math
@@ -18,7 +18,7 @@ COLUMNS = f"{'measure':<58} {'median':>11} {'low':>11} {'high':>11} unit  goal"
 
 
 class Row(NamedTuple):
-    """One line of the table: the median of some rounds with their extremes. `met` is None for a row without a goal."""
+    """One line of the table: the median, lowest and highest of some rounds. `met` is None for a row without a goal."""
 
     what: str
     median: float
@@ -29,17 +29,17 @@ class Row(NamedTuple):
     met: bool | None = None
 
     def __str__(self) -> str:
-        told = {None: "", True: "", False: "  MISSED"}[self.met]
+        note = {None: "", True: "", False: "  MISSED"}[self.met]
         return (
             f"{self.what:<58} {self.median:>11,.2f} {self.low:>11,.2f} {self.high:>11,.2f} "
-            f"{self.unit:<5} {self.goal}{told}"
+            f"{self.unit:<5} {self.goal}{note}"
         )
 
 
 def row(
     what: str, rounds: Sequence[float], unit: str = "", *, least: float | None = None, most: float | None = None
 ) -> Row:
-    """A row of rounds, whose median has to be at least, or at most, so much."""
+    """Return the row of these rounds. `least` or `most` is the goal for their median."""
     median = statistics.median(rounds)
     goal, met = "", None
     if least is not None:
@@ -50,22 +50,24 @@ def row(
 
 
 def ratios(ours: Iterable[float], theirs: Iterable[float]) -> list[float]:
-    """Ours through theirs, round by round: both of a round were measured one after the other."""
+    """Return ours divided by theirs, round by round. Both of a round were measured one after the other."""
     return [one / other for one, other in zip(ours, theirs, strict=True)]
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The value that so large a share of all is not above; of an empty set, not a number."""
+    """Return the value at this share (0 to 1) of the sorted values; NaN if there are none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The rows of a measure as a table for a document."""
+    """Return the rows of a measure as a Markdown table."""
     lines = ["| | median | lowest–highest | goal |", "|---|---|---|---|"]
     for each in rows:
         unit = f" {each.unit}" if each.unit else ""
-        goal = "" if each.met is None else f"{each.goal.replace('>=', '≥').replace('<=', '≤')}, {_told(each.met)}"
+        goal = (
+            "" if each.met is None else f"{each.goal.replace('>=', '≥').replace('<=', '≤')}, {_met_or_missed(each.met)}"
+        )
         extremes = f"{_figure(each.low)}–{_figure(each.high)}"
         text = each.what.lstrip()
         what = "– " * ((len(each.what) - len(text)) // 2) + text
@@ -73,21 +75,21 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _told(met: bool) -> str:
+def _met_or_missed(met: bool) -> str:
     return "met" if met else "**missed**"
 
 
 def _figure(value: float) -> str:
-    """Three digits that count, more where a number is large."""
+    """Return a number with three significant digits, or without decimals from 100."""
     if math.isnan(value):
         return "–"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def save(rows: dict[str, list[Row]], seconds: dict[str, float]) -> Path:
-    """Write the rows by measure, with what they were measured on, to `bench/results`; the path.
+    """Write the rows by measure, with commit, machine and versions, to `bench/results`. Return the path.
 
-    Beside the file lies one with the same name and tables for a document.
+    Write the same rows as Markdown tables to a file beside it.
     """
     RESULTS.mkdir(exist_ok=True)
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -108,7 +110,7 @@ def save(rows: dict[str, list[Row]], seconds: dict[str, float]) -> Path:
 
 
 def _fields(row: Row) -> dict[str, object]:
-    """JSON has no word for a figure that there is not."""
+    """Return the row for JSON, with NaN as None."""
     return {
         name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row._asdict().items()
     }

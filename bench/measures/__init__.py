@@ -1,4 +1,4 @@
-"""The measures by name. Each yields rows for the backends it is asked for, as soon as they are known."""
+"""The measures by name. Each yields rows for the requested backends as soon as they are known."""
 
 from collections.abc import Callable, Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Whether a long queue makes it slower to take a message in."""
+"""Measures whether a long queue slows down submits."""
 
 import asyncio
 import os
@@ -19,10 +19,10 @@ CONNECTIONS = 64
 
 
 def backlog(backends: Sequence[str]) -> Iterator[Row]:
-    """POST /messages at 64 connections with 1,000,000 queued (BENCH_QUEUED), against a queue that was empty at first.
+    """Measure POST /messages at 64 connections with 1,000,000 queued (BENCH_QUEUED), against a queue that began empty.
 
-    Two API processes on two databases, loaded in turn; what they take in is never claimed. A rewrite of the append-only
-    file, which filling it calls for, is waited for.
+    Two API processes on two databases get the load in turn, and nothing is claimed. Filling Redis starts a rewrite of
+    its append-only file; the measurement begins after the rewrite.
     """
     for name in backends:
         yield from _backlog(name)
@@ -35,7 +35,7 @@ def _backlog(name: str) -> Iterator[Row]:
     with database(name) as (deep_folder, deep_url), database(name) as (folder, url):
         asyncio.run(_fill(deep_url))
         if name == "valkey":
-            _until_rewritten(deep_url)
+            _await_rewrite(deep_url)
         deep_port, port = free_port(), free_port()
         with (
             process("-m", "app.main", folder=deep_folder, environment=_settings(deep_url, deep_port)) as deep_server,
@@ -64,8 +64,8 @@ async def _fill(url: str) -> None:
         await store.close()
 
 
-def _until_rewritten(url: str) -> None:
-    """Until a server that began to rewrite its append-only file while it was filled is done with that."""
+def _await_rewrite(url: str) -> None:
+    """Wait until the server has rewritten its append-only file."""
     import redis
 
     with redis.Redis.from_url(url) as client:

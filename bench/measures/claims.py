@@ -1,6 +1,6 @@
-"""How much work the store passes on, against plain loops over its driver; and how a claim takes with many queued.
+"""Measures the store's throughput against plain loops over its driver, and claims from a long queue.
 
-`BENCH_DEPTH` says how many.
+`BENCH_DEPTH` is the length of the long queue.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ LEASE_SECONDS = 3600.0
 
 
 def claims(backends: Sequence[str]) -> Iterator[Row]:
-    """Claim and finish of messages, 16 callers that claim 16 each, against the same statements from a plain loop.
+    """Measure claims and finishes by 16 callers that claim 16 each, against the same statements from a plain loop.
 
-    A caller finishes its 16 together and claims again. The loop does what the store makes of 16 such callers at best:
-    16 claims, then the 256 finishes in one transaction or pipeline. Both work on the same queue in turn.
+    A caller finishes its 16 messages together and claims again. The loop does what the store makes of 16 such callers
+    at best: 16 claims, then 256 finishes in one transaction or pipeline. Both work on the same queue in turn.
     """
     for name in backends:
         with database(name) as (_, url):
@@ -46,7 +46,7 @@ def claims(backends: Sequence[str]) -> Iterator[Row]:
 
 
 async def _against_plain(url: str) -> tuple[list[float], list[float]]:
-    """Messages a second of each round."""
+    """Return the messages per second of each round, through the store and from the plain loop."""
     ours, theirs = [], []
     store = make_store(Settings(_env_file=None, database_url=url))
     await store.open()
@@ -60,11 +60,11 @@ async def _against_plain(url: str) -> tuple[list[float], list[float]]:
         assert not left, "both have to pass on all that they claim"
     finally:
         await store.close()
-    return ours[1:], theirs[1:]  # the first round warms connections, plans and caches
+    return ours[1:], theirs[1:]  # the first round warms up connections, plans and caches
 
 
 async def _by_store(store: Store) -> float:
-    """Messages a second through the store."""
+    """Return the messages per second through the store."""
     began = time.perf_counter()
 
     async def work(name: str) -> None:
@@ -78,7 +78,7 @@ async def _by_store(store: Store) -> float:
 
 
 def _by_plain(loop: Plain) -> float:
-    """Messages a second from the plain loop."""
+    """Return the messages per second from the plain loop."""
     began = time.perf_counter()
     for _ in range(ROUND_MESSAGES // (CALLERS * LIMIT)):
         held = loop.claim(CALLERS, LIMIT)
@@ -88,7 +88,7 @@ def _by_plain(loop: Plain) -> float:
 
 
 def depth(backends: Sequence[str]) -> Iterator[Row]:
-    """A claim with few and with very many messages queued, a fifth of them in one thread."""
+    """Measure a claim from a short and from a very long queue, with a fifth of the messages in one thread."""
     for name in backends:
         with database(name) as (_, url):
             shallow, deep = asyncio.run(measure(url))
@@ -99,7 +99,7 @@ def depth(backends: Sequence[str]) -> Iterator[Row]:
 
 
 async def fill(store: Store, count: int, *, in_thread: int = 0) -> None:
-    """Add so many messages; of each so many, one to the long thread."""
+    """Add `count` messages. If `in_thread` is not 0, every `in_thread`-th message goes to one long thread."""
 
     async def add(numbers: range) -> None:
         new = [
@@ -122,7 +122,7 @@ async def fill(store: Store, count: int, *, in_thread: int = 0) -> None:
 
 
 async def claim_and_finish(store: Store) -> list[float]:
-    """Milliseconds of each claim, one after the other; what is claimed is finished."""
+    """Claim and finish messages one by one. Return the milliseconds of each claim, sorted."""
     took = []
     for _ in range(CLAIMS):
         began = time.perf_counter()
@@ -133,12 +133,12 @@ async def claim_and_finish(store: Store) -> list[float]:
 
 
 async def measure(url: str) -> tuple[list[float], list[float]]:
-    """Sorted times of claims at SHALLOW and at DEPTH."""
+    """Return the sorted milliseconds of claims with SHALLOW and with DEPTH messages queued."""
     store = make_store(Settings(_env_file=None, database_url=url))
     await store.open()
     try:
         await fill(store, SHALLOW, in_thread=5)
-        await claim_and_finish(store)  # connections, plans and caches are warm from here on
+        await claim_and_finish(store)  # warm up connections, plans and caches
         shallow = await claim_and_finish(store)
         await fill(store, DEPTH - SHALLOW, in_thread=5)
         return shallow, await claim_and_finish(store)

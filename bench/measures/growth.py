@@ -1,6 +1,6 @@
-"""Whether anything grows while messages come and go.
+"""Measures whether speed, memory or data grow while messages come and go.
 
-`BENCH_GROWTH` says how many messages: 100,000 take more than a minute on each backend.
+`BENCH_GROWTH` is the number of messages. 100,000 take more than a minute on each backend.
 """
 
 import os
@@ -24,11 +24,11 @@ SETTINGS = {
 
 
 def growth(backends: Sequence[str]) -> Iterator[Row]:
-    """BENCH_GROWTH messages (40,000) from submit to their ends, dropped after 4 s: the last tenth against the first.
+    """Measure BENCH_GROWTH messages (40,000) from submit to end, deleted after 4 s: the last tenth against the first.
 
-    32 callers wait for the end of each message before they submit the next. Tenths of one run, not rounds in turn; a
-    tenth before them is not counted. What is done each minute is done each second: dropping, and PostgreSQL's vacuum.
-    Sizes of the database are compared by halves.
+    32 callers wait for the end of each message before they submit the next. The tenths belong to one run; one earlier
+    tenth does not count. Deletion and PostgreSQL's vacuum run every second, not every minute. The size of the database
+    is compared by halves.
     """
     for name in backends:
         yield from _growth(name)
@@ -59,7 +59,7 @@ def _growth(name: str) -> Iterator[Row]:
 
 
 def _tenths(port: int) -> Iterator[float]:
-    """Messages a second of each tenth, from the second core."""
+    """Yield the messages per second of each tenth. The callers run on the second core."""
     with subprocess.Popen(
         [sys.executable, "-m", "bench.programs.waiters", str(port), str(MESSAGES)],
         cwd=Path(__file__).parent.parent.parent,
@@ -81,7 +81,7 @@ def _vacuum_often(url: str) -> None:
 
 
 def _megabytes(url: str) -> float:
-    """What the database takes: on the disk, and of Redis in memory."""
+    """Return the size of the database: on the disk, or in memory for Redis."""
     kind, _, rest = url.partition("://")
     if kind == "sqlite":
         path = Path(rest.removeprefix("/"))

@@ -1,9 +1,9 @@
-"""A job that does nothing, from its callers to its end and back, side by side with other queues on the same engine.
+"""Measures a job that does nothing, from its callers to its end and back, beside other queues on the same engine.
 
-Every queue runs one worker with its documented defaults, ours with `SLOTS` messages at a time. All callers are programs
-of their own that hand jobs over in their process and are told by the job itself that it ran (`bench.peers.signals`);
-that is compared. What users of ours see is shown beside it: until the end is stored and read, and over HTTP. Nothing is
-pinned to a core: some of the others run several processes.
+Every queue runs one worker with its documented defaults; ours runs `SLOTS` messages at a time. All callers are separate
+programs that submit jobs in their own process. The job itself signals that it ran (`bench.peers.signals`). This time is
+compared. The table also shows what our users see: the time until the end is stored and read, and the time over HTTP. No
+process is pinned to a core, since some of the other queues run several processes.
 """
 
 import json
@@ -36,7 +36,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class NotStarted(Exception):
-    """A queue whose caller does not answer."""
+    """The caller of a queue does not answer."""
 
 
 class Caller:
@@ -66,7 +66,7 @@ class Caller:
         self._process.communicate()
 
     def round(self, callers: int, seconds: float) -> dict[str, float]:
-        """What one round has measured."""
+        """Run one round and return what it measured."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{callers} {seconds}\n")
         self._process.stdin.flush()
@@ -74,7 +74,7 @@ class Caller:
         return measured
 
     def _read(self, beginning: str) -> str:
-        """The next line that begins so; programs may say other things."""
+        """Return the next line with this beginning; skip other output. Raises NotStarted."""
         output = self._process.stdout
         assert output is not None
         deadline = time.monotonic() + START_SECONDS
@@ -95,7 +95,7 @@ class Measured(NamedTuple):
 
 
 def jobs(backends: Sequence[str]) -> Iterator[Row]:
-    """No-op jobs from submit to end: 64 callers and one, beside other queues on the same engine."""
+    """Measure no-op jobs from submit to end with 64 callers and with one, beside other queues on the same engine."""
     for name in backends:
         yield from _jobs(name)
 
@@ -132,7 +132,7 @@ def _our_caller(stack: ExitStack, way: str, folder: Path, environment: Mapping[s
 
 
 def _one_process(folder: Path, url: str) -> list[float]:
-    """Idle milliseconds over HTTP with API and worker in one process."""
+    """Return the idle milliseconds over HTTP with API and worker in one process."""
     server = settings(url, free_port(), **AGENT)
     with ExitStack() as stack:
         stack.enter_context(process("-m", "app.main", folder=folder, environment=server, pinned=False))
@@ -142,7 +142,7 @@ def _one_process(folder: Path, url: str) -> list[float]:
 
 
 def _ours(way: str, folder: Path, url: str) -> Measured:
-    """Rounds without the others, and without more processes than users would have: each is told of every message."""
+    """Measure rounds of our queue alone. Run only the processes that users would: each gets a hint for every message."""
     with ExitStack() as stack:
         return _rounds({way: _start_ours(stack, way, folder, url)}, {})[way]
 
@@ -158,7 +158,7 @@ def _start_ours(stack: ExitStack, way: str, folder: Path, url: str) -> Caller:
 
 
 def _start(stack: ExitStack, peer: Peer, environment: Path, folder: Path, url: str) -> Caller:
-    """Its worker and its caller, which has had a first job done."""
+    """Start the worker and the caller of a peer, and have the caller warm up."""
     if peer.engine == "sqlite":
         url = f"sqlite:///{folder / peer.environment}.sqlite"
     values = {"QUEUE_URL": url, "QUEUE_PORT": str(free_port()), "PATH": f"{environment / 'bin'}:{os.environ['PATH']}"}
@@ -168,13 +168,13 @@ def _start(stack: ExitStack, peer: Peer, environment: Path, folder: Path, url: s
         given = (each.format(url=url, port=values["QUEUE_PORT"]) for each in line[1:])
         return [program(peer, environment, line[0]), *given]
 
-    surroundings = {**os.environ, "PYTHONPATH": str(ROOT), **values}
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), **values}
     if peer.prepare:
         subprocess.run(
-            command(peer.prepare), cwd=where, env=surroundings, check=True, capture_output=True, timeout=START_SECONDS
+            command(peer.prepare), cwd=where, env=variables, check=True, capture_output=True, timeout=START_SECONDS
         )
     worker = subprocess.Popen(
-        command(peer.worker), cwd=where, env=surroundings, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(peer.worker), cwd=where, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     stack.callback(_end, worker)
     if "{port}" in peer.worker:
@@ -194,7 +194,7 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
 
 
 def _rounds(callers: Mapping[str | Peer, Caller], left_out: dict[Peer, str]) -> dict[str | Peer, Measured]:
-    """All in turn, round by round; a queue that does not come to the end of one is left out from then on."""
+    """Measure all callers in turn, round by round. Leave out a queue that fails to finish a round from then on."""
     measured: dict[str | Peer, Measured] = {who: Measured([], []) for who in callers}
     for _ in range(ROUNDS):
         for at_a_time, seconds in ((CALLERS, ROUND_SECONDS), (1, IDLE_ROUND_SECONDS)):
@@ -216,13 +216,13 @@ def _rounds(callers: Mapping[str | Peer, Caller], left_out: dict[Peer, str]) -> 
 
 
 def _rows_of_ours(name: str, measured: Mapping[str | Peer, Measured], alone: list[float]) -> Iterator[Row]:
-    told, end, http = measured["signal"], measured["end"], measured["http"]
-    yield row(f"no-op messages, {name}, {CALLERS} callers, {SLOTS} slots", told.per_second, "1/s")
+    signal, end, http = measured["signal"], measured["end"], measured["http"]
+    yield row(f"no-op messages, {name}, {CALLERS} callers, {SLOTS} slots", signal.per_second, "1/s")
     yield row("  until the stored end is read", end.per_second, "1/s")
     yield row("  the same over HTTP", http.per_second, "1/s")
     yield row("  idle p50 over HTTP, one process", alone, "ms", most=5)
     yield row("  idle p50 over HTTP, API and worker apart", http.idle_ms, "ms", most=10)
-    yield row("  idle p50, told by the job", told.idle_ms, "ms")
+    yield row("  idle p50, told by the job", signal.idle_ms, "ms")
 
 
 def _rows_of(peer: Peer, measured: Mapping[str | Peer, Measured], left_out: Mapping[Peer, str]) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""What a worker adds to LangGraph."""
+"""Measures what a worker adds to LangGraph."""
 
 import json
 import os
@@ -23,22 +23,22 @@ FEW_TOKENS = {**TOKENS, "BENCH_TOKENS": "3", "BENCH_PAUSE_SECONDS": "0.01"}
 
 
 def runs(backends: Sequence[str]) -> Iterator[Row]:
-    """Runs of 200 tokens without delay by a worker, events stored, against `graph.astream` with the same memory."""
+    """Measure runs of 200 tokens by a worker that stores events, against `graph.astream` with the same memory."""
     for name in backends:
         for concurrency in CONCURRENCIES:
             with database(name) as (folder, url):
                 environment = settings(url, free_port(), WORKER_CONCURRENCY=str(concurrency), **TOKENS)
-                told = _rounds(folder, environment)
-            yield row(f"runs, {name}, {concurrency} at a time", told["worker"], "1/s")
-            yield row("  graph.astream alone", told["alone"], "1/s")
-            yield row("  ratio", ratios(told["worker"], told["alone"]), least=LEAST_RATIO[name])
+                measured = _rounds(folder, environment)
+            yield row(f"runs, {name}, {concurrency} at a time", measured["worker"], "1/s")
+            yield row("  graph.astream alone", measured["alone"], "1/s")
+            yield row("  ratio", ratios(measured["worker"], measured["alone"]), least=LEAST_RATIO[name])
 
 
 def first_chunk(backends: Sequence[str]) -> Iterator[Row]:
-    """From a submit to the first chunk at a reader, nothing else going on, against that of `graph.astream`.
+    """Measure from submit to first chunk at a reader on an idle server, against the first chunk of `graph.astream`.
 
-    The model takes 10 ms to its first token, both ways. Ours has two requests on a new connection, by Python's own HTTP
-    client. `In two processes`: the API in one, the worker in the other.
+    The model takes 10 ms to its first token in both. Ours makes two requests on a new connection with Python's own HTTP
+    client. `In two processes` means that API and worker are separate processes.
     """
     for name in backends:
         yield from _first_chunk(name)
@@ -87,13 +87,13 @@ def _rounds(folder: Path, environment: Mapping[str, str]) -> dict[str, list[floa
     output = subprocess.check_output(
         [*_program(), "rounds", str(RUNS_A_ROUND), str(ROUNDS)], cwd=folder, env=_environment(environment)
     )
-    told: dict[str, list[float]] = json.loads(output)
-    return told
+    measured: dict[str, list[float]] = json.loads(output)
+    return measured
 
 
 @contextmanager
 def _alone(folder: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """The graph without us, ready."""
+    """Run the program that runs the graph without our queue, and yield it when it is ready."""
     with subprocess.Popen(
         [*_program(), "first"],
         cwd=folder,

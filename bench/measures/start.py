@@ -1,4 +1,4 @@
-"""How soon a server serves, and what it takes while it is idle."""
+"""Measures how soon a server serves, and how much memory it takes while idle."""
 
 import tempfile
 import time
@@ -28,7 +28,7 @@ def _settings(port: int) -> dict[str, str]:
 
 
 def start(backends: Sequence[str]) -> Iterator[Row]:
-    """From the command to the open port, to ready with the embedded model; memory while idle without that model."""
+    """Measure start to open port, start to ready with the embedded model, and idle memory without that model."""
     opened, ready = [], []
     api_only: list[float] = []
     with_agent: list[float] = []

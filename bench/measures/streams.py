@@ -1,18 +1,18 @@
-"""What an API process delivers to readers of streams, and what streams take that nothing comes on.
+"""Measures what an API process delivers to readers of streams, and what idle streams cost.
 
-Delivered events are put over the processor seconds that the API process takes for them, which is what it would deliver
-in a second of a whole core. That does not depend on how fast this machine's other core writes and reads, and it is the
-same measure for what we compare with.
+Delivered events are divided by the processor seconds of the API process. The result is what the process would deliver
+per second on a whole core. It does not depend on the speed of the core that writes and reads. The bare server is
+measured in the same way.
 
-**Live.** A writer in another process, like a worker, appends to one running message at a steady pace while all readers
-read, so that each is woken for each write. At each number of readers the pace makes the same 50,000 deliveries a second
-or fewer, less than the process can. Compared with a hand-made StreamingResponse with a queue for each reader, which is
-filled with the same frames at the same pace from memory, one event a send. Text is merged into larger chunks when it
-is written, never here: events are counted as they are delivered.
+**Live.** A writer in another process appends to one running message at a steady rate, as a worker does. All readers
+read meanwhile, so each write wakes each reader. The rate is at most 50,000 deliveries per second, which is less than
+the process can deliver. The comparison is a hand-made StreamingResponse with a queue for each reader. It gets the same
+frames at the same rate from memory, and sends one event at a time. Text is merged into larger chunks only when it is
+written, so events are counted as they are delivered.
 
-**Replay.** The log of a finished message, read by all readers at once, connecting included. Compared with a hand-made
-StreamingResponse that has the same frames at hand, and sends one a send without ever waiting; many of its sends so
-leave in one write of the kernel. Live events stand beside this one too, although nothing live can be like it.
+**Replay.** All readers read the log of a finished message at the same time; connecting counts. The comparison is a
+hand-made StreamingResponse with prepared frames. It sends one frame at a time and never waits, so the kernel often
+writes many frames together. Live events are compared with it too, although no live stream can be as fast.
 """
 
 import functools
@@ -42,14 +42,14 @@ ROUNDS = 5
 IDLE_STREAMS = 10_000
 IDLE_STEPS = 5
 IDLE_SECONDS = 6.0
-"""Five of these are two rounds of keep-alives."""
+"""Period of one measurement. Five periods include two rounds of keep-alives."""
 
 BARE_IDLE_SECONDS = 1.0
-"""Nothing ever happens there."""
+"""Period of one measurement of the bare server, which sends nothing."""
 
 
 class Live(NamedTuple):
-    """How a running message is written."""
+    """How a running message is written: `burst` events every `pause` seconds."""
 
     readers: int
     events: int
@@ -59,14 +59,14 @@ class Live(NamedTuple):
 
 LIVE = (Live(1, 20_000, 200, 0.01), Live(64, 800, 8, 0.01), Live(1_000, 150, 1, 0.02))
 REPLAY = {1: 20_000, 64: 5_000, 1_000: 500}
-"""Readers and the events that each gets."""
+"""The events that each reader gets, by the number of readers."""
 
 FEW_READERS = 64
-"""More of them are measured on one backend only: for an event all readers of a message need one read, on any."""
+"""More readers are measured on one backend only. On any backend, all readers of a message share one read."""
 
 
-class Talk:
-    """A program that is told things line by line, and answers in lines of JSON."""
+class LineProgram:
+    """A program that reads lines and answers each with a line of JSON."""
 
     def __init__(self, *arguments: str) -> None:
         self._program = subprocess.Popen(
@@ -78,27 +78,27 @@ class Talk:
         )
         pin(self._program.pid, 1)
 
-    def __enter__(self) -> "Talk":
+    def __enter__(self) -> "LineProgram":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pipe(self._program.stdin).close()
         self._program.wait(30)
 
-    def tell(self, line: str) -> None:
-        """Write a line."""
+    def send(self, line: str) -> None:
+        """Write a line to the program."""
         pipe = self._pipe(self._program.stdin)
         pipe.write(f"{line}\n")
         pipe.flush()
 
-    def hear(self) -> Any:
-        """The next line."""
+    def receive(self) -> Any:
+        """Read the program's next line of JSON."""
         return json.loads(self._pipe(self._program.stdout).readline())
 
     def ask(self, line: str) -> Any:
-        """Write a line and read the answer."""
-        self.tell(line)
-        return self.hear()
+        """Write a line and return the answer."""
+        self.send(line)
+        return self.receive()
 
     @staticmethod
     def _pipe(pipe: IO[str] | None) -> IO[str]:
@@ -106,15 +106,15 @@ class Talk:
         return pipe
 
 
-class Side(NamedTuple):
-    """One of two servers that are compared."""
+class Server(NamedTuple):
+    """One of the two servers that are compared."""
 
     pid: int
     port: int
 
 
 class Delivered(NamedTuple):
-    """What readers got, and what that took."""
+    """The events that readers got, and the seconds and processor seconds that this took."""
 
     events: int
     seconds: float
@@ -122,13 +122,13 @@ class Delivered(NamedTuple):
 
     @property
     def per_core(self) -> float:
-        """Events in a second of a whole core."""
+        """Return the events per second of a whole core."""
         return self.events / self.processor
 
 
 @contextmanager
-def _sides(folder: Path, url: str) -> Iterator[tuple[Side, Side]]:
-    """An API process of ours, and the bare server."""
+def _servers(folder: Path, url: str) -> Iterator[tuple[Server, Server]]:
+    """Run an API process of ours and the bare server."""
     port, bare_port = free_port(), free_port()
     environment = settings(url, port, WORKER_CONCURRENCY="0")
     with (
@@ -137,43 +137,43 @@ def _sides(folder: Path, url: str) -> Iterator[tuple[Side, Side]]:
     ):
         for each in (port, bare_port):
             wait_for_port(each)
-        time.sleep(1)  # what is done at a start, such as loading agents, is over
-        yield Side(ours.pid, port), Side(bare.pid, bare_port)
+        time.sleep(1)  # wait for the end of the start, such as the loading of agents
+        yield Server(ours.pid, port), Server(bare.pid, bare_port)
 
 
 def _deliver(
-    side: Side, readers: int, paths: Sequence[str], events: int, when_open: Callable[[], object] | None
+    server: Server, readers: int, paths: Sequence[str], events: int, when_open: Callable[[], object] | None
 ) -> Delivered:
-    """Have readers read, all of so many events; connecting counts unless something is done `when_open`."""
-    with Talk("-m", "bench.programs.streamload") as load:
-        processor = processor_seconds(side.pid)
-        load.tell(json.dumps({"port": side.port, "readers": readers, "paths": paths}))
-        load.hear()
+    """Have readers read `events` events each. Count the time of connecting only without `when_open`."""
+    with LineProgram("-m", "bench.programs.streamload") as load:
+        processor = processor_seconds(server.pid)
+        load.send(json.dumps({"port": server.port, "readers": readers, "paths": paths}))
+        load.receive()
         if when_open is not None:
-            processor = processor_seconds(side.pid)
+            processor = processor_seconds(server.pid)
             when_open()
-        told = load.hear()
-        processor = processor_seconds(side.pid) - processor
-    if told["events"] < readers * events:
-        raise RuntimeError(f"{readers} readers got {told['events']} events, not {events} each")
-    return Delivered(int(told["events"]), told["seconds"], max(processor, 0.01))
+        counted = load.receive()
+        processor = processor_seconds(server.pid) - processor
+    if counted["events"] < readers * events:
+        raise RuntimeError(f"{readers} readers got {counted['events']} events, not {events} each")
+    return Delivered(int(counted["events"]), counted["seconds"], max(processor, 0.01))
 
 
-def _broadcast(side: Side, live: Live) -> None:
+def _broadcast(server: Server, live: Live) -> None:
     request = urllib.request.Request(
-        f"http://127.0.0.1:{side.port}/broadcast/{live.events}/{live.burst}/{live.pause}", method="POST"
+        f"http://127.0.0.1:{server.port}/broadcast/{live.events}/{live.burst}/{live.pause}", method="POST"
     )
     with urllib.request.urlopen(request, timeout=60):
         pass
 
 
 def streams(backends: Sequence[str]) -> Iterator[Row]:
-    """Events to 1, 64 and 1,000 readers, live and replayed, by a second of a core, against a bare StreamingResponse."""
+    """Measure events per core to 1, 64 and 1,000 readers, live and replayed, against a bare StreamingResponse."""
     for number, name in enumerate(backends):
         with (
             database(name) as (folder, url),
-            _sides(folder, url) as (ours, bare),
-            Talk("-m", "bench.programs.writer", url) as writer,
+            _servers(folder, url) as (ours, bare),
+            LineProgram("-m", "bench.programs.writer", url) as writer,
         ):
             chosen = [each for each in LIVE if number == 0 or each.readers <= FEW_READERS]
             live = {each.readers: _live(ours, bare, writer, each) for each in chosen}
@@ -194,7 +194,7 @@ def _rows(what: str, least: float, ours: list[Delivered], theirs: list[Delivered
     yield row("  ratio", found, least=least)
 
 
-def _live(ours: Side, bare: Side, writer: Talk, live: Live) -> tuple[list[Delivered], list[Delivered]]:
+def _live(ours: Server, bare: Server, writer: LineProgram, live: Live) -> tuple[list[Delivered], list[Delivered]]:
     found: tuple[list[Delivered], list[Delivered]] = ([], [])
     for _ in range(ROUNDS):
         (message_id,) = writer.ask("running 1")
@@ -205,7 +205,9 @@ def _live(ours: Side, bare: Side, writer: Talk, live: Live) -> tuple[list[Delive
     return found
 
 
-def _replay(ours: Side, bare: Side, writer: Talk, readers: int, events: int) -> tuple[list[Delivered], list[Delivered]]:
+def _replay(
+    ours: Server, bare: Server, writer: LineProgram, readers: int, events: int
+) -> tuple[list[Delivered], list[Delivered]]:
     found: tuple[list[Delivered], list[Delivered]] = ([], [])
     for _ in range(ROUNDS):
         message_id = writer.ask(f"finished {events}")
@@ -215,13 +217,14 @@ def _replay(ours: Side, bare: Side, writer: Talk, readers: int, events: int) -> 
 
 
 def idle(backends: Sequence[str]) -> Iterator[Row]:
-    """10,000 streams on which nothing comes, each of its own message, against a bare StreamingResponse that sleeps.
+    """Measure 10,000 idle streams, each of another message, against a bare StreamingResponse that sleeps.
 
-    Memory is what each further 2,000 streams add. The processor is looked at once all are open; ours sends keep-alives.
+    Memory is what each further 2,000 streams add. The processor load is measured once all streams are open; our server
+    sends keep-alives meanwhile.
     """
     for name in backends:
-        with database(name) as (folder, url), _sides(folder, url) as (ours, bare):
-            with Talk("-m", "bench.programs.writer", url) as writer:
+        with database(name) as (folder, url), _servers(folder, url) as (ours, bare):
+            with LineProgram("-m", "bench.programs.writer", url) as writer:
                 running = writer.ask(f"running {IDLE_STREAMS}")
             memory, processor = _idle(ours, [f"/messages/{message_id}/stream" for message_id in running], IDLE_SECONDS)
             bare_memory, bare_processor = _idle(bare, ["/idle"] * IDLE_STREAMS, BARE_IDLE_SECONDS)
@@ -232,22 +235,22 @@ def idle(backends: Sequence[str]) -> Iterator[Row]:
         yield row("  bare StreamingResponse", bare_processor, "%")
 
 
-def _idle(side: Side, paths: Sequence[str], seconds: float) -> tuple[list[float], list[float]]:
-    """KiB of each stream step by step, and the share of a core in percent, over so many seconds each time."""
+def _idle(server: Server, paths: Sequence[str], seconds: float) -> tuple[list[float], list[float]]:
+    """Return the KiB per stream of each step, and the percentage of a core in each period of `seconds`."""
     step = len(paths) // IDLE_STEPS
     memory, processor = [], []
-    loads: list[Talk] = []
+    loads: list[LineProgram] = []
     try:
         for at in range(0, len(paths), step):
-            before = resident_megabytes(side.pid)
-            loads.append(Talk("-m", "bench.programs.streamload"))
-            loads[-1].tell(json.dumps({"port": side.port, "readers": step, "paths": paths[at : at + step]}))
-            loads[-1].hear()
-            memory.append((resident_megabytes(side.pid) - before) * 1024 / step)
+            before = resident_megabytes(server.pid)
+            loads.append(LineProgram("-m", "bench.programs.streamload"))
+            loads[-1].send(json.dumps({"port": server.port, "readers": step, "paths": paths[at : at + step]}))
+            loads[-1].receive()
+            memory.append((resident_megabytes(server.pid) - before) * 1024 / step)
         for _ in range(IDLE_STEPS):
-            before = processor_seconds(side.pid)
+            before = processor_seconds(server.pid)
             time.sleep(seconds)
-            processor.append((processor_seconds(side.pid) - before) / seconds * 100)
+            processor.append((processor_seconds(server.pid) - before) / seconds * 100)
     finally:
         for load in loads:
             load.__exit__()

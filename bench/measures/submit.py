@@ -1,4 +1,4 @@
-"""How many messages an API process takes in."""
+"""Measures how many messages an API process accepts."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +13,7 @@ LEAST_RATIO = {"sqlite": 0.9, "postgres": 0.8, "valkey": 0.8}
 
 
 def submit(backends: Sequence[str]) -> Iterator[Row]:
-    """POST /messages at 64 connections, API only, each engine's durable default, against storing nothing."""
+    """Measure POST /messages at 64 connections with each engine's durable default, against storing nothing."""
     for name in backends:
         yield from _submit(name)
 

@@ -1,4 +1,4 @@
-"""How old a token is when a reader in another process has it."""
+"""Measures the age of a token at its arrival in a reader's process."""
 
 import statistics
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ AGENT = {"AGENTS": "clock=bench.programs.agents:clock", "BENCH_TOKENS": "100", "
 
 
 def tokens(backends: Sequence[str]) -> Iterator[Row]:
-    """The age of a token at its reader: made by a worker process, read from an API process."""
+    """Measure the age of a token at its reader: made by a worker process, read from an API process."""
     for name in backends:
         yield from _tokens(name)
 
@@ -31,10 +31,10 @@ def _tokens(name: str) -> Iterator[Row]:
             wait_for_port(port)
             read(port, 1)
             for _ in range(ROUNDS):
-                told = read(port, MESSAGES_A_ROUND)
-                p50.append(statistics.median(told["ages_ms"]))
-                p99.append(percentile(told["ages_ms"], 0.99))
-                first.append(statistics.median(told["first_ms"]))
+                measured = read(port, MESSAGES_A_ROUND)
+                p50.append(statistics.median(measured["ages_ms"]))
+                p99.append(percentile(measured["ages_ms"], 0.99))
+                first.append(statistics.median(measured["first_ms"]))
     yield row(f"token, worker to reader, {name}: p50", p50, "ms", most=50)
     yield row("  p99", p99, "ms")
     yield row("  submit to first token, p50", first, "ms", most=50)

@@ -1,9 +1,9 @@
-"""What people who chat cost: a steady number of answers at a time, each read live by its user."""
+"""Measures what chats cost: a steady number of answers at a time, each read live by its user."""
 
 from collections.abc import Iterator, Sequence
 
 from bench.backends import database
-from bench.measures.streams import Talk
+from bench.measures.streams import LineProgram
 from bench.processes import free_port, process, processor_seconds, settings, wait_for_port
 from bench.report import Row, row
 
@@ -21,7 +21,7 @@ AGENT = {
 
 
 def users(backends: Sequence[str]) -> Iterator[Row]:
-    """What 60 answers at a time take of the processes, 30 tokens a second each, a reader for each."""
+    """Measure the processor load of 60 answers at a time, with 30 tokens per second and one reader each."""
     for name in backends:
         yield from _users(name)
 
@@ -38,7 +38,7 @@ def _users(name: str) -> Iterator[Row]:
             process("-m", "app.worker", folder=folder, environment=worker, pinned=False) as runner,
         ):
             wait_for_port(port)
-            with Talk("-m", "bench.programs.chats", str(port), str(CHATS)) as chats:
+            with LineProgram("-m", "bench.programs.chats", str(port), str(CHATS)) as chats:
                 chats.ask(str(WARM_SECONDS))
                 for _ in range(ROUNDS):
                     before = processor_seconds(server.pid), processor_seconds(runner.pid)

@@ -8,16 +8,16 @@ from arq import create_pool
 from arq.connections import RedisSettings
 
 from bench.peers.callers import serve, signalled
-from bench.peers.signals import Notifier, tell
+from bench.peers.signals import Notifier, send_signal
 
 
 async def noop(_: Any, argument: str) -> None:
     """The no-op job."""
-    tell(argument)
+    send_signal(argument)
 
 
 class WorkerSettings:
-    """What the command `arq` runs."""
+    """The settings of the worker, which the command `arq` runs."""
 
     functions = (noop,)
     redis_settings = RedisSettings.from_dsn(os.environ["QUEUE_URL"])

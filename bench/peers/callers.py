@@ -1,6 +1,6 @@
-"""What a caller of jobs does: rounds of many at a time and of one at a time, as the bench asks for them.
+"""What a caller of jobs does: it runs the rounds that the bench requests, with many calls or one call at a time.
 
-A caller reads a line of its standard input for each round, `CALLERS SECONDS`, and prints a line of JSON for it.
+For each round it reads a line `CALLERS SECONDS` from its standard input, and prints a line of JSON.
 """
 
 import asyncio
@@ -16,22 +16,22 @@ Call = Callable[[], Awaitable[object]]
 Enqueue = Callable[[str], Awaitable[object]]
 
 GAP_SECONDS = 0.02
-"""Between two calls of a lone caller, so that each finds the queue idle."""
+"""Pause between two calls of a single caller, so that each call finds the queue idle."""
 
 
 def signalled(enqueue: Enqueue, signals: Notifier) -> Call:
-    """A call that ends when the job has told that it ran."""
+    """Return a call that ends when the job has signalled its run."""
 
     async def call() -> None:
-        argument, told = signals.expect()
+        argument, done = signals.expect()
         await enqueue(argument)
-        await told
+        await done
 
     return call
 
 
 async def round_of(call: Call, callers: int, seconds: float) -> dict[str, float]:
-    """Calls over and over until the time is up; what is under way then is waited for and counts."""
+    """Call repeatedly until the time is over. Wait for the calls still under way, and count them."""
     took: list[float] = []
     began = time.perf_counter()
 
@@ -47,7 +47,7 @@ async def round_of(call: Call, callers: int, seconds: float) -> dict[str, float]
 
 
 async def serve(call: Call) -> None:
-    """Answer rounds until the standard input ends. The first call warms up: connections, scripts, plans."""
+    """Run rounds until the standard input ends. A first call warms up connections, scripts and plans."""
     await call()
     print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):

@@ -1,4 +1,4 @@
-"""Which queues we are compared with: their packages, how they run, and what they give up."""
+"""The queues that we are compared with: their packages, how they run, and what they lack."""
 
 from typing import NamedTuple
 
@@ -6,10 +6,11 @@ from typing import NamedTuple
 class Peer(NamedTuple):
     """A queue on an engine.
 
-    `packages` are installed into an environment of the name `environment`; `prepare`, `worker` and `caller` are command
-    lines in it, whose first word is a program of that environment. The engine's URL is in `QUEUE_URL`, and `{port}` is
-    a free port. `gives_up` is what stands beside its figures; `python` tells a Python queue, which ours is to be ahead
-    of.
+    - `packages` are installed into the environment named `environment`.
+    - `prepare`, `worker` and `caller` are command lines. Their first word is a program of the environment.
+    - The commands get the engine's URL in `QUEUE_URL`. `{port}` in them is a free port.
+    - `gives_up` is what the queue lacks. It is shown beside the figures.
+    - `python` is True for a Python queue. Ours has to be faster than it.
     """
 
     name: str

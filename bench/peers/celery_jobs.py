@@ -1,4 +1,4 @@
-"""Celery on Redis, without a result backend. Its calls are synchronous; each takes less than a thread hop would."""
+"""Celery on Redis, without a result backend. Its calls are synchronous. Each takes less than a change of threads."""
 
 import asyncio
 import os
@@ -6,14 +6,14 @@ import os
 from celery import Celery
 
 from bench.peers.callers import serve, signalled
-from bench.peers.signals import Notifier, tell
+from bench.peers.signals import Notifier, send_signal
 
 app = Celery("bench", broker=os.environ["QUEUE_URL"])
 
 
 def noop(argument: str) -> None:
     """The no-op job."""
-    tell(argument)
+    send_signal(argument)
 
 
 job = app.task(name="noop")(noop)

@@ -1,4 +1,4 @@
-"""DBOS, on PostgreSQL or SQLite by its URL: a workflow on a queue."""
+"""DBOS on PostgreSQL or SQLite, by its URL: a workflow on a queue."""
 
 import asyncio
 import os
@@ -8,16 +8,16 @@ import threading
 from dbos import DBOS, DBOSClient
 
 from bench.peers.callers import serve, signalled
-from bench.peers.signals import Notifier, tell
+from bench.peers.signals import Notifier, send_signal
 
 
 async def noop(argument: str) -> None:
     """The no-op job."""
-    tell(argument)
+    send_signal(argument)
 
 
 def launch() -> None:
-    """The worker's side; makes the tables if there are none."""
+    """Start the worker. Create the tables if they are missing."""
     DBOS(config={"name": "bench", "system_database_url": os.environ["QUEUE_URL"], "application_version": "1"})
     DBOS.workflow(name="noop")(noop)
     DBOS.launch()

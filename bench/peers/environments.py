@@ -1,4 +1,4 @@
-"""An environment of its own for each queue that we are compared with, made when it is first asked for."""
+"""A separate environment for each queue that we are compared with, made at its first use."""
 
 import json
 import shutil
@@ -12,15 +12,15 @@ HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parent / ".peers"
 INSTALL_SECONDS = 300
 STAMP = "installed.json"
-"""In a complete environment: what is in it."""
+"""A file in a complete environment that lists its packages."""
 
 
 class NotInstalled(Exception):
-    """Why a queue cannot be run here."""
+    """A queue cannot run on this machine; the text says why."""
 
 
 def installed(peer: Peer) -> Path:
-    """The folder of its environment; made anew when other packages are asked for. Raises NotInstalled."""
+    """Return the folder of a queue's environment. Make it again if the packages changed. Raises NotInstalled."""
     folder = ENVIRONMENTS / peer.environment
     stamp = folder / STAMP
     wanted = json.dumps(peer.packages)
@@ -41,7 +41,7 @@ def installed(peer: Peer) -> Path:
 
 
 def program(peer: Peer, folder: Path, name: str) -> str:
-    """The path of a program of the environment; `node` is the machine's own."""
+    """Return the path of a program in the environment; `node` comes from the machine."""
     return name if name == "node" else str(folder / "bin" / name)
 
 

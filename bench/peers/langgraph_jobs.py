@@ -1,4 +1,4 @@
-"""LangGraph's own development server: a run without a thread of a graph with one empty node, waited for over HTTP."""
+"""LangGraph's own development server: a run without a thread of a graph with one empty node, awaited over HTTP."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from langgraph.graph import END, START, StateGraph
 
 
 class State(TypedDict):
-    """As little as a graph can have."""
+    """The smallest state that a graph can have."""
 
     text: str
 
@@ -29,13 +29,13 @@ graph = builder.compile()
 
 
 def prepare() -> None:
-    """Leave the server's configuration in this folder."""
+    """Write the server's configuration to this folder."""
     Path("langgraph.json").write_text(json.dumps({"dependencies": ["."], "graphs": {"noop": f"{__file__}:graph"}}))
 
 
 async def call_for_rounds() -> None:
     """Answer rounds; see `bench.peers.callers`."""
-    from langgraph_sdk import get_client  # only there is the caller's side needed
+    from langgraph_sdk import get_client  # only the caller needs it
 
     from bench.peers.callers import serve
 

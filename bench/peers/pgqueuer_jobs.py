@@ -11,16 +11,16 @@ from pgqueuer.models import Job
 from pgqueuer.queries import Queries
 
 from bench.peers.callers import serve, signalled
-from bench.peers.signals import Notifier, tell
+from bench.peers.signals import Notifier, send_signal
 
 
 async def noop(job: Job) -> None:
     """The no-op job."""
-    tell((job.payload or b"").decode())
+    send_signal((job.payload or b"").decode())
 
 
 async def work() -> None:
-    """The worker's side. Its command `pgq run` does the same, but fails with the typer that is installed with it."""
+    """Run the worker. The command `pgq run` would do the same, but fails with the typer version in this environment."""
     connection = await asyncpg.connect(os.environ["QUEUE_URL"])
     queue = PgQueuer(AsyncpgDriver(connection))
     queue.entrypoint("noop")(noop)

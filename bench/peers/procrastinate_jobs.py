@@ -6,14 +6,14 @@ import os
 from procrastinate import App, PsycopgConnector
 
 from bench.peers.callers import serve, signalled
-from bench.peers.signals import Notifier, tell
+from bench.peers.signals import Notifier, send_signal
 
 app = App(connector=PsycopgConnector(conninfo=os.environ["QUEUE_URL"]), import_paths=["bench.peers.procrastinate_jobs"])
 
 
 async def noop(argument: str) -> None:
     """The no-op job."""
-    tell(argument)
+    send_signal(argument)
 
 
 job = app.task(name="noop")(noop)

@@ -7,14 +7,14 @@ from typing import Any
 from saq import Queue
 
 from bench.peers.callers import serve, signalled
-from bench.peers.signals import Notifier, tell
+from bench.peers.signals import Notifier, send_signal
 
 queue = Queue.from_url(os.environ["QUEUE_URL"])
 
 
 async def noop(_: Any, *, argument: str) -> None:
     """The no-op job."""
-    tell(argument)
+    send_signal(argument)
 
 
 settings = {"queue": queue, "functions": [noop]}

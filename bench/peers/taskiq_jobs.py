@@ -1,4 +1,4 @@
-"""taskiq on a Redis stream, the broker that its documents recommend because it acknowledges."""
+"""taskiq on a Redis stream. Its documentation recommends this broker, because it acknowledges messages."""
 
 import asyncio
 import os
@@ -6,14 +6,14 @@ import os
 from taskiq_redis import RedisStreamBroker
 
 from bench.peers.callers import serve, signalled
-from bench.peers.signals import Notifier, tell
+from bench.peers.signals import Notifier, send_signal
 
 broker = RedisStreamBroker(os.environ["QUEUE_URL"])
 
 
 async def noop(argument: str) -> None:
     """The no-op job."""
-    tell(argument)
+    send_signal(argument)
 
 
 job = broker.register_task(noop, task_name="noop")

@@ -1,1 +1,1 @@
-"""What runs as a process of its own while something is measured."""
+"""Programs that run as separate processes while something is measured."""

@@ -1,4 +1,4 @@
-"""Agents to measure with, by `AGENTS=name=bench.programs.agents:attribute`."""
+"""Agents for measurements. Serve one with `AGENTS=name=bench.programs.agents:attribute`."""
 
 import asyncio
 import os
@@ -13,9 +13,10 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 
 
 class ClockModel(BaseChatModel):
-    """Says the time, `BENCH_TOKENS` times with `BENCH_PAUSE_SECONDS` in between: nanoseconds of the monotonic clock.
+    """A model whose tokens are the current time, in nanoseconds of the monotonic clock.
 
-    That clock is the same in all processes of a host, so a reader can tell how old a token is.
+    It sends `BENCH_TOKENS` tokens with pauses of `BENCH_PAUSE_SECONDS`. All processes of a host have the same monotonic
+    clock, so a reader can compute the age of a token.
     """
 
     @property

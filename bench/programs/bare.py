@@ -1,7 +1,7 @@
-"""What streams are compared with: Starlette's StreamingResponse on the same server settings, storing nothing.
+"""The server that streams are compared with: Starlette's StreamingResponse, storing nothing.
 
-`/idle` sends one comment and sleeps; `/events/{count}` sends so many ready frames, one a send. `/live` sends what
-`POST /broadcast/{events}/{burst}/{pause}` puts into a queue for each reader, as one would write it by hand.
+`/idle` sends one comment and sleeps. `/events/{count}` sends `count` prepared frames, one per send. `/live` sends the
+frames that `POST /broadcast/{count}/{burst}/{pause}` puts into each reader's queue, as hand-written code would.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ queues: set[asyncio.Queue[bytes | None]] = set()
 
 
 def frames_of(count: int) -> list[bytes]:
-    """The frames that a message with so many chunks has."""
+    """Return the frames of a message with `count` chunks."""
     return [
         f'id: {n + 2}\nevent: chunk\ndata: {{"type": "content", "chunk": "token {n} ", "index": {n}}}\n\n'.encode()
         for n in range(count)
@@ -60,7 +60,7 @@ async def live() -> StreamingResponse:
 
 @app.post("/broadcast/{count}/{burst}/{pause}")
 async def broadcast(count: int, burst: int, pause: float) -> None:
-    """To all that read now; ends their streams."""
+    """Send frames to all present readers, `burst` frames every `pause` seconds, then end their streams."""
     loop = asyncio.get_running_loop()
     frames = frames_of(count)
     due = loop.time()

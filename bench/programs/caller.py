@@ -1,7 +1,8 @@
 """Callers of our own queue: `python -m bench.programs.caller WAY`, with our settings in the environment.
 
-`signal` submits through `QueueManager` in this process, as the callers of other queues do, and is told by the job;
-`end` does the same and waits until the end of the message is stored and read; `http` asks a server with `Prefer: wait`.
+- `signal` submits through `QueueManager` in this process, as callers of other queues do. The job signals its run.
+- `end` submits in the same way, and waits until the end of the message is stored and read.
+- `http` calls a server with `Prefer: wait`.
 """
 
 import asyncio
@@ -41,7 +42,7 @@ async def over_http(settings: Settings) -> None:
     idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def call() -> None:
-        while idle and idle[-1][0].at_eof():  # the server closes what is idle between two rounds
+        while idle and idle[-1][0].at_eof():  # the server closes connections that are idle between rounds
             idle.pop()[1].close()
         reader, writer = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", settings.port)
         writer.write(request)

@@ -1,7 +1,7 @@
-"""Users who chat: `python -m bench.programs.chats PORT CHATS`; each submits, reads the answer as a stream, and again.
+"""Users who chat: `python -m bench.programs.chats PORT CHATS`. Each submits, reads the stream, and repeats.
 
-Reads lines with a number of seconds from its input and prints a line of JSON for each: answers that have ended and
-tokens that came in that time, and the ages of these tokens in milliseconds (see `bench.programs.agents.ClockModel`).
+Each line of its input has a number of seconds. For each line it prints one line of JSON: the answers and tokens per
+second in that time, and the tokens' ages in milliseconds (see `bench.programs.agents.ClockModel`).
 """
 
 import asyncio
@@ -21,7 +21,7 @@ TOKENS = b'data: {"type": "content"'
 
 
 class Chats:
-    """All of them together."""
+    """All chats, with what they have measured."""
 
     def __init__(self, port: int) -> None:
         self._port = port

@@ -1,6 +1,6 @@
-"""Our server with an hour in a minute: `python -m bench.programs.hour`. It drops each second what is older than some.
+"""Our server with faster deletion of old data: `python -m bench.programs.hour`. It deletes once a second.
 
-Besides, its own settings say how old that is. Nothing else is faster than in `python -m app.main`.
+Its settings define the age of old data. Everything else is as in `python -m app.main`.
 """
 
 from app import maintenance

@@ -1,7 +1,7 @@
-"""A load of one request over and over on many kept-alive connections.
+"""Sends one request repeatedly over many kept-alive connections.
 
-`python -m bench.programs.load PORT CONNECTIONS SECONDS`. Runs in a process of its own, so that it and the server do not
-share a core, and prints one line of JSON.
+`python -m bench.programs.load PORT CONNECTIONS SECONDS` prints one line of JSON. It is a separate process, so that it
+does not share a core with the server.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ BODY = json.dumps({"message": "What is the capital of France?", "priority": "nor
 
 
 def request(port: int) -> bytes:
-    """The bytes of one submit."""
+    """Return the bytes of one submit."""
     head = f"POST /messages HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(BODY)}\r\n\r\n".encode() + BODY
 
@@ -60,7 +60,7 @@ class Caller(asyncio.Protocol):
 
 
 async def run(port: int, connections: int, seconds: float) -> dict[str, float]:
-    """Requests a second and latencies in milliseconds."""
+    """Send requests for `seconds`. Return requests per second, and latencies in milliseconds."""
     loop = asyncio.get_running_loop()
     latencies: list[float] = []
     failures: list[bytes] = []

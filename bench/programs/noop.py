@@ -1,4 +1,4 @@
-"""What we compare a submit with: FastAPI taking and returning the same models, storing nothing."""
+"""The server that submits are compared with: FastAPI with the same models, storing nothing."""
 
 import sys
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ app = FastAPI()
 
 @app.post("/messages", status_code=202)
 async def submit(body: MessageCreate) -> MessageAccepted:
-    """The same reply, from nowhere."""
+    """Return the same reply as our server, without storing the message."""
     return MessageAccepted(
         message_id=new_message_id(),
         state=MessageState.QUEUED,

@@ -1,13 +1,13 @@
-"""The agent that returns at once: `AGENTS=noop=bench.programs.noop_agent:answer`, without LangGraph.
+"""An agent that returns at once, without LangGraph: `AGENTS=noop=bench.programs.noop_agent:answer`.
 
-A text of `PORT NUMBER` is told back to that port as the jobs of `bench.peers` do: one datagram with the number.
+If the message's text is `PORT NUMBER`, it sends the number to that port in a datagram, as the jobs of `bench.peers` do.
 """
 
-from bench.peers.signals import tell
+from bench.peers.signals import send_signal
 
 
 async def answer(text: str) -> str:
-    """Nothing, after the signal if one is asked for."""
+    """Return an empty answer. Send the signal first if the text asks for it."""
     if " " in text:
-        tell(text)
+        send_signal(text)
     return ""

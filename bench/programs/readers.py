@@ -1,8 +1,7 @@
-"""A reader of streams, which submits, reads each answer, and prints one line of JSON.
+"""A reader of streams: `python -m bench.programs.readers PORT MESSAGES`.
 
-`python -m bench.programs.readers PORT MESSAGES`.
-
-Tokens say when they were made (`bench.programs.agents.ClockModel`); the reader notes how old they are when they arrive.
+It submits each message, reads the answer, and prints one line of JSON at the end. Each token holds the time of its
+creation (`bench.programs.agents.ClockModel`); the reader notes the token's age at its arrival.
 """
 
 import http.client
@@ -12,7 +11,7 @@ import time
 
 
 def token_ages(port: int, messages: int) -> dict[str, list[float]]:
-    """Milliseconds from a token's making to its arrival, and from a submit to the arrival of its first token."""
+    """Return two lists of milliseconds: the age of each token at arrival, and the time from submit to first token."""
     ages: list[float] = []
     first: list[float] = []
     for _ in range(messages):
@@ -22,15 +21,15 @@ def token_ages(port: int, messages: int) -> dict[str, list[float]]:
         message_id = json.loads(connection.getresponse().read())["message_id"]
         connection.request("GET", f"/messages/{message_id}/stream")
         reply = connection.getresponse()
-        told = False
+        has_first = False
         while line := reply.readline():
             arrived = time.monotonic_ns()
             if line.startswith(b'data: {"type": "content"'):
                 chunk = json.loads(line[6:])["chunk"]
                 ages += [(arrived - int(made)) / 1e6 for made in chunk.split()]
-                if not told:
+                if not has_first:
                     first.append((arrived - began) / 1e6)
-                    told = True
+                    has_first = True
         connection.close()
     return {"ages_ms": ages, "first_ms": first}
 

@@ -1,16 +1,17 @@
-"""Runs of one graph, alone and by the worker, in turn in one process.
+"""Runs one graph in two ways by turns, in one process: alone, and by the worker.
 
-`python -m bench.programs.runs rounds RUNS ROUNDS` prints one line of JSON: runs a second by round, each way.
-`python -m bench.programs.runs first` prints how many milliseconds `graph.astream` takes to its first chunk, a line for
-each line that it reads. DATABASE_URL and the other settings are those of a server; the agent is `clock`.
+`python -m bench.programs.runs rounds RUNS ROUNDS` prints one line of JSON: runs per second by round, for each way.
+`python -m bench.programs.runs first` prints, for each line of its input, the milliseconds from the call of
+`graph.astream` to its first chunk. DATABASE_URL and the other settings are those of a server; the agent is `clock`.
 
-What is compared. Alone is what somebody writes who needs no queue: `graph.astream` of the same compiled graph with the
-mode `messages`, `durability="sync"`, and a saver of `app.checkpoints` of its own on the same database, a new thread
-for each run, as many at a time as the worker has slots; the chunks are looked at and dropped. Such a run is no
-attempt, so that the saver takes and looks for no fence. The worker is all of `app.bootstrap.Runtime`: its claims,
-leases and heart, the graph in all the modes that it asks for, the events in the stored log, the finish with its event,
-and its upkeep. The messages are stored before. Its time is from the moment that the queue goes on until the last
-message has ended. Python's garbage collector is set as in a server, for both alike.
+Alone is the code of a developer without a queue. It calls `graph.astream` of the same compiled graph with the mode
+`messages` and `durability="sync"`. The saver is one of `app.checkpoints`, separate but on the same database. Each run
+has a new thread, and as many run at a time as the worker has slots. The chunks are read and dropped. Such a run is no
+attempt, so the saver checks no fence.
+
+The worker is a complete `app.bootstrap.Runtime`: claims, leases, heartbeats, all stream modes that it requests, stored
+events, finishes and maintenance. Its messages are stored in advance. Its time runs from the end of the queue's pause to
+the end of the last message. Both ways have the garbage collector settings of a server.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ Graph = Pregel[Any, Any, Any, Any]
 
 
 async def run_alone(graph: Graph) -> float:
-    """One run from its beginning to its end; the seconds to its first chunk."""
+    """Run the graph once from beginning to end. Return the seconds to its first chunk."""
     began = time.perf_counter()
     first = 0.0
     chunks = graph.astream(
@@ -60,7 +61,7 @@ async def run_alone(graph: Graph) -> float:
 
 
 async def runs_alone(graph: Graph, concurrency: int, runs: int) -> float:
-    """Runs a second."""
+    """Return the runs per second of the graph alone."""
     numbers = iter(range(runs))
 
     async def caller() -> None:
@@ -73,7 +74,7 @@ async def runs_alone(graph: Graph, concurrency: int, runs: int) -> float:
 
 
 async def runs_by_worker(store: Store, runs: int) -> float:
-    """Runs a second of messages that are queued before the worker may claim."""
+    """Return the runs per second of the worker, for messages that were queued before it may claim."""
     await store.pause(paused=True)
     ids = [new_message_id() for _ in range(runs)]
     for message_id in ids:
@@ -82,9 +83,9 @@ async def runs_by_worker(store: Store, runs: int) -> float:
     await store.pause(paused=False)
     store.publish(READY)
     for message_id in reversed(ids):
-        with store.subscribe(message_topic(message_id)) as news:
+        with store.subscribe(message_topic(message_id)) as changes:
             while (message := await store.get(TENANT, message_id)).state not in TERMINAL:
-                await news.wait(POLL_SECONDS)
+                await changes.wait(POLL_SECONDS)
         assert message.state is MessageState.COMPLETED, message.error
     return runs / (time.perf_counter() - began)
 
@@ -96,35 +97,35 @@ def _message(message_id: str) -> NewMessage:
 
 
 def freeze() -> None:
-    """Keep Python's garbage collector off all that is there."""
+    """Exempt all present objects from Python's garbage collection."""
     gc.collect()
     gc.freeze()
 
 
 @contextlib.asynccontextmanager
 async def graph_alone(settings: Settings, store: Store) -> AsyncIterator[Graph]:
-    """The graph with its memory."""
+    """Yield the graph with a saver of its own."""
     async with open_saver(checkpoint_url(settings), await store.queue_id()) as saver:
         yield clock.copy(update={"checkpointer": saver})
 
 
 async def rounds(settings: Settings, runs: int, count: int) -> dict[str, list[float]]:
-    """Both ways in turn, each warm."""
+    """Measure both ways by turns, after a warm-up. Return runs per second by way."""
     runtime = Runtime(settings, store=(store := make_store(settings)))
     concurrency = settings.worker_concurrency
-    told: dict[str, list[float]] = {"alone": [], "worker": []}
+    per_second: dict[str, list[float]] = {"alone": [], "worker": []}
     async with runtime.running(), graph_alone(settings, store) as graph:
         await runs_by_worker(store, WARM_RUNS)
         await runs_alone(graph, concurrency, WARM_RUNS)
         freeze()
         for _ in range(count):
-            told["alone"].append(await runs_alone(graph, concurrency, runs))
-            told["worker"].append(await runs_by_worker(store, runs))
-    return told
+            per_second["alone"].append(await runs_alone(graph, concurrency, runs))
+            per_second["worker"].append(await runs_by_worker(store, runs))
+    return per_second
 
 
 async def first_chunks(settings: Settings) -> None:
-    """One run for each line."""
+    """Run the graph once for each line of the standard input. Print the milliseconds to the first chunk."""
     store = make_store(settings)
     await store.open()
     async with graph_alone(settings, store) as graph:
@@ -143,7 +144,7 @@ def main() -> None:
     way, *numbers = sys.argv[1:]
     settings = load_settings()
     start_logging(settings)
-    gc.set_threshold(*GARBAGE_THRESHOLDS)  # as in a process of ours, for both ways alike
+    gc.set_threshold(*GARBAGE_THRESHOLDS)  # the same for both ways, as in our processes
     if way == "first":
         asyncio.run(first_chunks(settings))
     else:

@@ -1,7 +1,7 @@
-"""Readers of streams: `python -m bench.programs.streamload`, which reads one line of JSON, its `Load`.
+"""Readers of streams: `python -m bench.programs.streamload`. It reads the arguments of `run` as one line of JSON.
 
-Opens all readers, says so with a line of JSON, reads until all streams have ended and says what came. When its input is
-closed it ends.
+It opens all readers and prints a line of JSON. It reads until all streams have ended, then prints the number of events.
+It also ends when its input is closed.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from typing import cast
 import uvloop
 
 AT_ONCE = 100
-"""So many connections are opened together."""
+"""Number of connections that are opened together."""
 
 
 class Reader(asyncio.Protocol):
-    """Counts events by their lines of data."""
+    """Counts the events of a stream by their `data:` lines."""
 
     def __init__(self, payload: bytes) -> None:
         self._payload = payload
@@ -30,12 +30,12 @@ class Reader(asyncio.Protocol):
         self.ended = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.Transport, transport).write(self._payload)  # uvloop's is none by its class
+        cast(asyncio.Transport, transport).write(self._payload)  # uvloop's transport has another class
 
     def data_received(self, data: bytes) -> None:
         data = self._tail + data
         self.events += data.count(b"\ndata: ")
-        self._tail = data[-6:]  # shorter than what is counted, so that nothing is counted twice
+        self._tail = data[-6:]  # shorter than the counted text, so that nothing is counted twice
         if not self.opened.done():
             self.opened.set_result(None)
         if data.endswith(b"0\r\n\r\n") and not self.ended.done():
@@ -52,7 +52,7 @@ def say(**fields: float) -> None:
 
 
 async def run(port: int, readers: int, paths: Sequence[str]) -> None:
-    """Each path in turn for a reader."""
+    """Open `readers` connections, which get the paths in turn, and count their events."""
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     payloads = itertools.cycle(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode() for path in paths)

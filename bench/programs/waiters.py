@@ -1,7 +1,7 @@
-"""Callers that submit a message and wait for its end, over and over: `python -m bench.programs.waiters PORT MESSAGES`.
+"""Callers that submit a message, wait for its end, and repeat: `python -m bench.programs.waiters PORT MESSAGES`.
 
-Half of the messages are in threads, ten in each. Prints the messages a second of each tenth, as soon as it is over,
-and before these of one more, in which the queue becomes as long as it stays.
+Half of the messages are in threads of ten. It prints the messages per second of each tenth as soon as the tenth is
+over. One extra tenth comes first, in which the queue reaches its steady length.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ THREAD_LENGTH = 10
 
 
 def request(port: int, number: int, caller: int) -> bytes:
-    """The bytes of a submit that waits."""
+    """Return the bytes of a submit that waits for the end of its message."""
     thread = {"thread_id": f"{caller}-{number // (2 * THREAD_LENGTH * CALLERS)}"} if number % 2 else {}
     body = json.dumps({"message": "nothing", **thread}).encode()
     head = f"POST /messages HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nPrefer: wait=30\r\n"
@@ -23,7 +23,7 @@ def request(port: int, number: int, caller: int) -> bytes:
 
 
 async def call(port: int, caller: int, numbers: Iterator[int]) -> None:
-    """Take numbers until there are no more."""
+    """Submit one message for each number, one after the other."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for number in numbers:
         writer.write(request(port, number, caller))
@@ -35,7 +35,7 @@ async def call(port: int, caller: int, numbers: Iterator[int]) -> None:
 
 
 async def run(port: int, messages: int) -> None:
-    """Eleven tenths."""
+    """Run eleven tenths of the messages, and print the rate of each."""
     for tenth in range(11):
         numbers = iter(range(tenth * messages // 10, (tenth + 1) * messages // 10))
         began = time.perf_counter()

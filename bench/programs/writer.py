@@ -1,9 +1,9 @@
-"""A worker process reduced to what readers see of it: `python -m bench.programs.writer DATABASE_URL`.
+"""A worker process reduced to its writes of events: `python -m bench.programs.writer DATABASE_URL`.
 
-Takes lines of commands, answers each with a line of JSON:
-`finished EVENTS` makes a message whose log has so many chunks and has ended: its id;
-`running COUNT` makes messages that are being worked on: their ids;
-`write EVENTS BURST PAUSE` appends to the last running one, BURST chunks each PAUSE seconds, and finishes it.
+It reads lines of commands, and answers each with a line of JSON:
+- `finished EVENTS` makes an ended message with a log of EVENTS chunks, and returns its id.
+- `running COUNT` makes COUNT messages in progress, and returns their ids.
+- `write EVENTS BURST PAUSE` appends to the last running message, BURST chunks every PAUSE seconds, and finishes it.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ BATCH = 200
 
 
 async def begin(store: Store, count: int) -> list[Lease]:
-    """Add so many messages and claim them."""
+    """Add `count` messages and claim them."""
     leases: list[Lease] = []
     while len(leases) < count:
         batch = min(BATCH, count - len(leases))
@@ -48,7 +48,7 @@ async def begin(store: Store, count: int) -> list[Lease]:
 
 
 async def write(store: Store, lease: Lease, events: int, burst: int, pause: float) -> None:
-    """Append the chunks, in a steady throughput, however long each write takes."""
+    """Append the chunks at a steady rate, however long each write takes, then finish the message."""
     chunks = [NewEvent.chunk("content", f"token {index} ", index) for index in range(events)]
     due = time.perf_counter()
     for at in range(0, events, burst):
@@ -59,7 +59,7 @@ async def write(store: Store, lease: Lease, events: int, burst: int, pause: floa
 
 
 async def carry_out(store: Store, command: list[str], leases: list[Lease]) -> object:
-    """One command; its answer."""
+    """Carry out one command and return its answer."""
     match command:
         case ["finished", events]:
             (lease,) = await begin(store, 1)
@@ -76,7 +76,7 @@ async def carry_out(store: Store, command: list[str], leases: list[Lease]) -> ob
 
 
 async def run(url: str) -> None:
-    """Carry out commands until there are no more."""
+    """Carry out commands until the standard input ends."""
     store = make_store(Settings(_env_file=None, database_url=url))
     await store.open()
     leases: list[Lease] = []

@@ -3,20 +3,20 @@
 import asyncio
 
 from bench.peers.callers import round_of, signalled
-from bench.peers.signals import Notifier, tell
+from bench.peers.signals import Notifier, send_signal
 
 
-async def test_a_call_ends_when_its_own_job_has_told() -> None:
+async def test_a_call_ends_when_its_own_job_has_signalled() -> None:
     signals = await Notifier.listen()
     enqueued: asyncio.Queue[str] = asyncio.Queue()
     call = signalled(enqueued.put, signals)
     first, second = asyncio.ensure_future(call()), asyncio.ensure_future(call())
     job_of_first, job_of_second = await enqueued.get(), await enqueued.get()
-    tell(job_of_second)
-    tell(job_of_second)  # a job that runs twice
+    send_signal(job_of_second)
+    send_signal(job_of_second)  # a job that runs twice
     await second
     assert not first.done()
-    tell(job_of_first)
+    send_signal(job_of_first)
     await first
     signals.close()
 
