@@ -77,7 +77,7 @@ class PlainSqlite:
         return self._connection.execute(self._queries[query], values)
 
     def claim(self, calls: int, limit: int) -> list[Held]:
-        """See `Plain.claim`."""
+        """Make all claims in one transaction."""
         execute, executemany, held = self._connection.execute, self._connection.executemany, []
         execute("BEGIN IMMEDIATE")
         for _ in range(calls):
@@ -102,7 +102,7 @@ class PlainSqlite:
         return held
 
     def finish(self, held: Sequence[Held]) -> None:
-        """See `Plain.finish`."""
+        """Complete all messages in one transaction."""
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         for message_id, fence in held:
@@ -153,7 +153,7 @@ class PlainPostgres:
         self._run(connection, *last, ("mark_commit", {"session": session, "number": self._commits}), ("commit", {}))
 
     def claim(self, calls: int, limit: int) -> list[Held]:
-        """See `Plain.claim`."""
+        """Make each claim in a transaction of its own."""
         held = []
         for _ in range(calls):
             now = time.time_ns() // 1_000_000
@@ -168,7 +168,7 @@ class PlainPostgres:
         return held
 
     def finish(self, held: Sequence[Held]) -> None:
-        """See `Plain.finish`."""
+        """Complete all messages in one transaction."""
         ids, fences = [each for each, _ in held], [fence for _, fence in held]
         _, [(now,)], _, rows = self._run(
             self._finishing, ("begin_write", {}), ("read_clock", {}), ("lock_threads", {"ids": ids}),
@@ -226,12 +226,12 @@ class PlainRedis:
         return [reply for replies in pipeline.execute() for reply in replies]
 
     def claim(self, calls: int, limit: int) -> list[Held]:
-        """See `Plain.claim`."""
+        """Make all claims in one pipeline."""
         call = ("", WORKER, limit, LEASE_MILLISECONDS, self._processing, AGENT)
         return [(row[ID], int(row[FENCE])) for rows in self._run("claim", [call] * calls) for row in rows]
 
     def finish(self, held: Sequence[Held]) -> None:
-        """See `Plain.finish`."""
+        """Complete all messages in one pipeline."""
         from app.store.ports import THROUGHPUT_MESSAGES
 
         how = (self._cancelled, "completed", f"done {DONE}", "", THROUGHPUT_MESSAGES)

@@ -142,7 +142,7 @@ def _one_process(folder: Path, url: str) -> list[float]:
 
 
 def _ours(way: str, folder: Path, url: str) -> Measured:
-    """Measure rounds of our queue alone. Run only the processes that users would: each gets a hint for every message."""
+    """Measure rounds of our queue alone, with only the processes that users would run: each gets all hints."""
     with ExitStack() as stack:
         return _rounds({way: _start_ours(stack, way, folder, url)}, {})[way]
 

@@ -81,7 +81,7 @@ class Appends:
         self.lengths: list[int] = []
 
     async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
-        """See `EventLog.append`."""
+        """Keep the events and the length of their data."""
         self.events += events
         self.lengths.append(sum(len(event.data) for event in events))
         return len(self.events)

@@ -32,28 +32,28 @@ class Scripted:
         self.holding = threading.Event()
 
     async def fence_off(self, task: AgentTask) -> None:
-        """See `Agent.fence_off`."""
+        """Keep the task that is fenced off."""
         self.fenced.append(task)
 
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
-        """See `Agent.run`."""
+        """Yield the name of the current thread."""
         yield FinalResult(threading.current_thread().name)
 
 
 class Many(Scripted):
-    """Answers faster than anybody takes."""
+    """Answers faster than the caller takes pieces."""
 
     written = 0
 
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
-        """See `Agent.run`."""
+        """Yield ten times as many pieces as may wait for the caller."""
         for self.written in range(10 * MAX_WAITING_PIECES):
             yield Part("content", str(self.written))
         yield FinalResult("")
 
 
 class ClosedExit(SystemExit):
-    """Lets nobody set or read an attribute."""
+    """Refuses to have an attribute set or read."""
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(name)
@@ -63,10 +63,10 @@ class ClosedExit(SystemExit):
 
 
 class CleansUp(Scripted):
-    """Needs some turns of the loop when it is cancelled."""
+    """Needs some turns of the loop to end after a cancellation."""
 
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
-        """See `Agent.run`."""
+        """Wait until cancelled, then clean up in 20 turns of the loop."""
         yield Part("content", "begun")
         try:
             await asyncio.sleep(DEADLINE_SECONDS)
@@ -77,10 +77,10 @@ class CleansUp(Scripted):
 
 
 class LosesCancels(Scripted):
-    """Streams from a task of its own without gaps, by a `wait_for` that loses a cancellation which meets a chunk."""
+    """Streams without gaps from a task of its own, and loses a cancellation that arrives together with a chunk."""
 
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
-        """See `Agent.run`."""
+        """Yield words until `may_end` is set."""
         chunks: asyncio.Queue[str] = asyncio.Queue(1)
 
         async def produce() -> None:
@@ -97,7 +97,7 @@ class Deaf(Scripted):
     """Swallows every cancellation until it may end."""
 
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
-        """See `Agent.run`."""
+        """Wait until `may_end` is set, and swallow every error and cancellation meanwhile."""
         yield Part("content", "begun")
         while not self.may_end.is_set():
             with suppress(BaseException):
@@ -108,7 +108,7 @@ class HoldsThread(Scripted):
     """Waits on a thread that nothing can stop."""
 
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
-        """See `Agent.run`."""
+        """Hold a thread until `may_end` is set."""
         yield Part("content", "begun")
         await asyncio.to_thread(self._hold)
 

@@ -38,7 +38,7 @@ class Scripted:
         self.tasks: list[AgentTask] = []
 
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
-        """See `Agent.run`."""
+        """Yield a word, then raise `error` or yield the answer."""
         self.tasks.append(task)
         yield Part("content", "word")
         if self.error is not None:
@@ -46,11 +46,11 @@ class Scripted:
         yield FinalResult("answer")
 
     async def fence_off(self, task: AgentTask) -> None:
-        """See `Agent.fence_off`."""
+        """Do nothing."""
 
 
 class Bench:
-    """A processor on a store, and an agent that does what it is told."""
+    """A processor on a store, with an agent whose error the test chooses."""
 
     def __init__(self, store: SqliteStore, agent: Scripted, processor: AgentProcessor) -> None:
         self.store = store
@@ -58,7 +58,7 @@ class Bench:
         self.processor = processor
 
     async def outcome(self, error: Exception | None, *, attempt: int = 1, **options: Any) -> Outcome:
-        """What this error comes to in this attempt at a message with these options."""
+        """Return the outcome of this attempt at a message with these options, if the agent raises `error`."""
         self.agent.error = error
         await self.store.add([new(options=MessageOptions(**options))], max_queued=100)
         (taken,) = await claim(self.store, limit=1)

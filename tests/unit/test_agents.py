@@ -29,14 +29,14 @@ class ForgetfulAgent:
         self.away = away
 
     async def run(self, task: AgentTask) -> AsyncGenerator[FinalResult]:
-        """See `Agent.run`."""
+        """Raise StoreUnavailable for the first `away` runs, then answer."""
         self.away -= 1
         if self.away >= 0:
             raise StoreUnavailable("The memory at postgresql://u:hunter2@host/db is away.")
         yield FinalResult("remembered")
 
     async def fence_off(self, task: AgentTask) -> None:
-        """See `Agent.fence_off`."""
+        """Do nothing."""
 
 
 async def outcome_of(store: Store, processor: AgentProcessor) -> Outcome:
@@ -88,18 +88,18 @@ async def test_an_agent_is_loaded_as_soon_as_the_store_is_there(monkeypatch: pyt
 
 
 class AwayMemory:
-    """Cannot forget."""
+    """An agents' memory that is unavailable."""
 
     async def forget(self, memory_keys: list[str]) -> None:
-        """See `AgentMemory.forget`."""
+        """Raise StoreUnavailable."""
         raise StoreUnavailable("The memory is away.")
 
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
-        """See `AgentMemory.forget_messages`."""
+        """Raise NotImplementedError, since no test calls this."""
         raise NotImplementedError
 
     async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
-        """See `AgentMemory.forget_unfinished`."""
+        """Raise NotImplementedError, since no test calls this."""
         raise NotImplementedError
 
 

@@ -13,13 +13,13 @@ class Runner:
         self.batches: list[list[int]] = []
 
     def open(self) -> None:
-        """See `BatchRunner`."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """See `BatchRunner`."""
+        """Do nothing."""
 
     def run(self, batch: list[Operation]) -> list[Result]:
-        """See `BatchRunner`."""
+        """Keep the sizes of the batch, and return the operations' results."""
         self.batches.append([operation.size for operation in batch])
         return [Result(operation.future, operation.work, None) for operation in batch]
 

@@ -52,7 +52,7 @@ class SilentAgent:
         yield FinalResult("")
 
     async def fence_off(self, task: AgentTask) -> None:
-        """See `Agent.fence_off`."""
+        """Do nothing."""
 
 
 async def load() -> Agent:

@@ -39,23 +39,23 @@ class GatedAgent:
         self.gates: list[asyncio.Event] = []
 
     async def run(self, task: AgentTask) -> AsyncGenerator[FinalResult]:
-        """See `Agent.run`."""
+        """Answer once the run's gate is open."""
         gate = asyncio.Event()
         self.gates.append(gate)
         await gate.wait()
         yield FinalResult(f"attempt {task.lease.attempt}")
 
     async def fence_off(self, task: AgentTask) -> None:
-        """See `Agent.fence_off`."""
+        """Do nothing."""
 
 
 class FailingOnce(SqliteStore):
-    """A store whose first claim fails as no store should."""
+    """A store whose first claim raises an error that is no AgentQueueError."""
 
     failures = 0
 
     async def claim(self, *args: Any, **options: Any) -> list[Claim]:
-        """See `AttemptStore.claim`."""
+        """Raise ValueError at the first call, then claim."""
         if not self.failures:
             self.failures += 1
             raise ValueError("nobody expected this")
@@ -63,7 +63,7 @@ class FailingOnce(SqliteStore):
 
 
 class WithSlowEnds(FailingOnce):
-    """A store that takes its time to end a message."""
+    """A store that finishes a message only when the test lets it."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -76,38 +76,38 @@ class WithSlowEnds(FailingOnce):
         return self.beats > before
 
     async def finish(self, lease: Lease, outcome: Outcome) -> None:
-        """See `AttemptStore.finish`."""
+        """Wait until `may_end` is set, then finish."""
         self.ending.append(outcome)
         await self.may_end.wait()
         await super().finish(lease, outcome)
 
     @contextmanager
     def open_lease_renewer(self) -> Iterator[LeaseRenewer]:
-        """See `WorkerStore.open_lease_renewer`; counts the beats."""
+        """Yield a renewer that counts the heartbeats."""
         with super().open_lease_renewer() as renewer:
             yield Counted(renewer, self)
 
 
 class Counted:
-    """A heart whose beats are counted."""
+    """A lease renewer that counts its heartbeats."""
 
     def __init__(self, renewer: LeaseRenewer, store: WithSlowEnds) -> None:
         self._renewer = renewer
         self._store = store
 
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
-        """See `LeaseRenewer.beat`."""
+        """Send a heartbeat and count it."""
         beat = self._renewer.beat(worker, leases, lease_seconds=lease_seconds)
         self._store.beats += 1
         return beat
 
     def stop(self, worker_id: str) -> None:
-        """See `LeaseRenewer.stop`."""
+        """Remove the worker."""
         self._renewer.stop(worker_id)
 
 
 class Hanging:
-    """A heart that beats once; then the store does not answer until it is let."""
+    """A lease renewer that hangs after its first heartbeat until `answering` is set."""
 
     def __init__(self, renewer: LeaseRenewer, answering: threading.Event) -> None:
         self._renewer = renewer
@@ -115,19 +115,19 @@ class Hanging:
         self._beats = 0
 
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
-        """See `LeaseRenewer.beat`."""
+        """Send a heartbeat; from the second on, wait for `answering` first."""
         self._beats += 1
         if self._beats > 1:
             assert self._answering.wait(DEADLINE_SECONDS)
         return self._renewer.beat(worker, leases, lease_seconds=lease_seconds)
 
     def stop(self, worker_id: str) -> None:
-        """See `LeaseRenewer.stop`."""
+        """Remove the worker."""
         self._renewer.stop(worker_id)
 
 
-class WithHangingHeart(SqliteStore):
-    """A store that answers everybody but the heart."""
+class HangingRenewerStore(SqliteStore):
+    """A store that answers all calls except heartbeats."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -135,7 +135,7 @@ class WithHangingHeart(SqliteStore):
 
     @contextmanager
     def open_lease_renewer(self) -> Iterator[LeaseRenewer]:
-        """See `WorkerStore.open_lease_renewer`."""
+        """Yield a renewer that hangs."""
         with super().open_lease_renewer() as renewer:
             yield Hanging(renewer, self.answering)
 
@@ -187,7 +187,7 @@ async def worker(store: SqliteStore, agent: GatedAgent, tmp_path: Path) -> Async
 
 
 async def test_runs_are_stopped_when_a_beat_does_not_return(agent: GatedAgent, tmp_path: Path) -> None:
-    store = WithHangingHeart(tmp_path / "queue.db")
+    store = HangingRenewerStore(tmp_path / "queue.db")
     await store.open()
     settings = settings_for(tmp_path, worker_concurrency=1, lease_seconds=1)
     registry = await registry_of(agent)
