@@ -209,7 +209,7 @@ class AgentProcessor:
         """Return the outcome of an attempt after an error of this server. Raises LeaseLost, and unexpected errors."""
         message_id = claim.message.id
         if isinstance(error, StoreUnavailable | CommitUnknown):
-            logger.warning("Message put back, the store is not available: id=%s, error=%s", message_id, error)
+            logger.warning("Message put back, the store is unavailable: id=%s, error=%s", message_id, error)
             return Released(error.public, delay=self._away_delay())
         self._away_since = None
         match error:

@@ -43,7 +43,7 @@ NAMES_OF_OPENAI = frozenset(("OPENAI_API_BASE", "OPENAI_API_TYPE", "OPENAI_API_V
 
 
 class Settings(BaseSettings):
-    """All settings. The environment has each under its field's name in capitals. See docs/reference/settings.md."""
+    """All settings. Each comes from the variable with its field's name in capitals. See docs/reference/settings.md."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True
@@ -164,7 +164,7 @@ class Settings(BaseSettings):
     def self_stop_seconds(self) -> float:
         """Return the seconds without a heartbeat after which a worker stops its runs.
 
-        This must be before other workers may take the messages.
+        They are shorter than a lease, so no other worker has the messages yet.
         """
         return self.lease_seconds * 2 / 3
 

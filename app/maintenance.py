@@ -50,7 +50,7 @@ class Maintenance:
     async def rescue(self) -> None:
         """Put back the messages of lost workers. Delete workers that sent no heartbeat for the length of a lease."""
         if rescued := await self._store.rescue():
-            logger.warning("Messages taken back from lost workers: count=%d", rescued)
+            logger.warning("Messages put back from lost workers: count=%d", rescued)
         await self._store.prune_workers(silent_for_seconds=self._settings.lease_seconds)
 
     async def promote(self) -> None:

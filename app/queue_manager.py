@@ -146,7 +146,7 @@ class QueueManager:
     async def _check_webhook(self, url: str, resolve: Resolve) -> None:
         if not self._sends_webhooks:
             raise InvalidRequest(
-                "webhook_url: this server sends no webhooks. Its operator has to set WEBHOOK_SECRET",
+                "webhook_url: this server sends no webhooks. Its operator can enable them with WEBHOOK_SECRET",
                 field="webhook_url",
             )
         await check_webhook_url(url, allow_private=self._allow_private_webhooks, resolve=resolve)
@@ -334,7 +334,7 @@ class QueueManager:
             delivery = await self._store.replay_delivery(tenant, storable(delivery_id))
         except ValueError:
             raise DeliveryNotFound(delivery_id) from None
-        logger.info("Delivery to be made again: id=%s", delivery_id)
+        logger.info("Delivery will be sent again: id=%s", delivery_id)
         return delivery
 
 

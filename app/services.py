@@ -27,7 +27,7 @@ class WorkerStatus(Protocol):
 
     @property
     def trouble(self) -> str:
-        """Return what prevents the worker from running messages, or may soon do so; an empty text if nothing does."""
+        """Return what prevents the worker from running messages, now or soon; an empty text if nothing does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ class QueueWorker:
 
     @property
     def trouble(self) -> str:
-        """Return what prevents the worker from running messages, or may soon do so; an empty text if nothing does."""
+        """Return what prevents the worker from running messages, now or soon; an empty text if nothing does."""
         if not self.beating:
             return "no heartbeat gets through"
         return self._loop.trouble
@@ -190,12 +190,12 @@ class QueueWorker:
                 await ready.wait(POLL_SECONDS)
 
     def _check_obstacle(self) -> None:
-        """Note what prevents new runs from starting, and report each change at once."""
+        """Store the reason why no new run can start. Report each change at once."""
         before, self._obstacle = self._obstacle, self._loop.obstacle
         if self._obstacle != before:
             self._heartbeat.beat_now()
             if self._loop.exhausted:
-                logger.error("The worker claims no more messages until agents stop: %s", self._obstacle)
+                logger.error("The worker claims no messages until abandoned runs end: %s", self._obstacle)
 
     async def _claim(self, limit: int) -> None:
         """Claim up to `limit` messages and start their runs."""
@@ -245,7 +245,7 @@ class QueueWorker:
         except LeaseLost:
             logger.warning("Message was taken from this worker: id=%s", claim.message.id)
         except Exception:
-            logger.exception("Message could not be finished, its lease will run out: id=%s", claim.message.id)
+            logger.exception("Message could not be finished, its lease will expire: id=%s", claim.message.id)
 
     async def _finish(self, lease: Lease, outcome: Outcome) -> None:
         """Store the outcome. If the store is unavailable, retry for as long as the lease can hold.

@@ -75,7 +75,7 @@ async def embedded_chat(endpoint: Endpoint, client: AsyncClient) -> Pregel[Any, 
         http_async_client=client,
     )
     logger.info(
-        "Answering with the embedded model SmolLM2-135M, good for trying things out. For a real one set OPENAI_API_KEY "
+        "Answering with the embedded model SmolLM2-135M, for first trials. For another model set OPENAI_API_KEY "
         "(and OPENAI_BASE_URL for a compatible endpoint), or MODEL_NAME=provider:model."
     )
     return create_agent(model, system_prompt=SYSTEM_PROMPT, middleware=[EmbeddedPrompt()])

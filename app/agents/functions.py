@@ -72,7 +72,5 @@ def _text(given: object) -> str:
         hint = (
             " A function that yields a graph needs the decorator `contextlib.asynccontextmanager`." if is_graph else ""
         )
-        raise TypeError(
-            f"The agent answered with something of the type `{type(given).__name__}`, expected `str`.{hint}"
-        )
+        raise TypeError(f"The agent answered with a value of the type `{type(given).__name__}`, expected `str`.{hint}")
     return given

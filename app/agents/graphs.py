@@ -154,11 +154,15 @@ def _compiled(found: object, path: str) -> Graph:
 
 def _no_graph(found: object, path: str) -> AgentUnavailable:
     # A function that meant to answer took the config for the message's text, and returned it.
-    hint = " An async function that answers by itself has to say so: `-> str`." if isinstance(found, str | dict) else ""
+    hint = (
+        " An async function that answers messages itself needs the annotation `-> str`."
+        if isinstance(found, str | dict)
+        else ""
+    )
     if inspect.isgenerator(found):
         hint = " A function that yields its graph needs the decorator `contextlib.contextmanager`."
     return AgentUnavailable(
-        f"{path} is or makes something of the type `{type(found).__name__}`, expected a LangGraph graph or a function "
+        f"{path} is or makes a value of the type `{type(found).__name__}`, expected a LangGraph graph or a function "
         f"making one.{hint}"
     )
 

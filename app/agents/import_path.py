@@ -22,7 +22,7 @@ async def load_attribute(path: str, folders: Sequence[Path] = ()) -> object:
     """
     module_name, _, attribute = path.rpartition(":")
     if Path(module_name).suffix in (".js", ".cjs", ".mjs", ".ts", ".cts", ".mts"):
-        raise AgentUnavailable(f"{Path(module_name).name} is not Python; graphs in JavaScript are not run here.")
+        raise AgentUnavailable(f"{Path(module_name).name} is not Python. This server runs no graphs in JavaScript.")
     if module_name.endswith(".py"):
         module = await asyncio.to_thread(_import_file, Path(module_name), folders)
     else:

@@ -35,7 +35,7 @@ class LazyMemory(AgentMemory):
 
 
 class MemoryOnLoop(AgentMemory):
-    """Calls the agents' memory on the agents' event loop. Raises StoreUnavailable if that loop does not answer."""
+    """Runs calls of the agents' memory on the agents' event loop. Raises StoreUnavailable if it does not answer."""
 
     def __init__(self, loop: AgentLoop, memory: AgentMemory) -> None:
         self._loop = loop

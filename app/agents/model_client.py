@@ -35,7 +35,9 @@ async def _bound(response: httpx2.Response) -> None:
     """Make the response decode its body in pieces of limited size; the client's own decoding has no limit."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
-        raise ResponseTooLarge(f"The model's server encoded its answer as {encoding[:40]!r}, which was not asked for.")
+        raise ResponseTooLarge(
+            f"The model's server encoded its answer as {encoding[:40]!r}, which the client did not request."
+        )
     is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
     response.headers.pop("content-encoding", None)
     response.headers.pop("content-length", None)

@@ -12,7 +12,7 @@ from ..text import storable_json
 
 
 def as_messages(written: Any) -> list[BaseMessage]:
-    """Return the messages in what a node wrote. Messages converted from another form have no id."""
+    """Return the messages in what a node wrote. Messages in other forms, such as dicts, are converted."""
     found: list[BaseMessage] = []
     for item in written if isinstance(written, list) else [written]:
         if isinstance(item, BaseMessage):

@@ -27,7 +27,7 @@ def note_answers(config: RunnableConfig, found: CheckpointTuple | None) -> None:
 
 
 def settled(config: RunnableConfig, writes: Writes, task_id: str) -> Writes:
-    """Return the writes of a task, corrected where LangGraph would lose an answer or ask an answered question again.
+    """Return the writes of a task, corrected for three faults of LangGraph.
 
     - LangGraph replaces all earlier answers with the answers that the node took before it failed.
     - It leaves the last question open if the node failed after it took the answer.

@@ -146,7 +146,7 @@ def _name_of(kind: type) -> str:
 
 
 def _text(error: BaseException) -> str:
-    """Return the text of `str(error)`, but do not build megabytes of text of which only the beginning is read."""
+    """Return the text of `str(error)`. Avoid building megabytes of text of which only the beginning is read."""
     arguments = _ARGUMENTS(error)
     method = type(error).__str__
     if method is BaseException.__str__ and len(arguments) != 1:

@@ -54,7 +54,7 @@ DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
 
 class ProviderError(NamedTuple):
-    """The content of a provider's error. `names` are in lower case; `text` has all texts; `pause` is in seconds."""
+    """The content of a provider's error. `names` are in lower case, `text` joins all texts, `pause` is in seconds."""
 
     status: int | None
     names: frozenset[str]
@@ -128,7 +128,7 @@ def _plain_status(source: object) -> int | None:
 
 
 def _status_by_code(error: BaseException, leaves: list[tuple[str, object]]) -> int | None:
-    """Return the HTTP status of a known client's error, from names that mean something else in other errors."""
+    """Return the HTTP status of a known client's error. Other errors use the same names for other values."""
     response = attribute(error, "response")
     for source in (error, response):
         for name in ("status", "code", "http_status"):

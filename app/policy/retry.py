@@ -114,7 +114,10 @@ FINGERPRINT_LENGTH = 16
 
 
 class Verdict(NamedTuple):
-    """What an error means. `permanent` is True if a retry cannot help; `pause` is the server's, in seconds."""
+    """What an error means. `permanent` is True if a retry cannot help.
+
+    `pause` has the seconds that the server asks clients to wait; None if it does not ask.
+    """
 
     permanent: bool
     code: str

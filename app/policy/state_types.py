@@ -66,7 +66,7 @@ class StateTypes:
         """Log, once for each type, why its values are read as plain data."""
         if type_name not in self._warned and len(self._warned) < MAX_WARNED:
             self._warned.add(type_name)
-            logger.warning("Stored state is given as plain data: type=%s, %s", escaped(type_name), reason)
+            logger.warning("Stored values are read as plain data: type=%s, %s", escaped(type_name), reason)
 
 
 def wrong_names(names: Collection[str]) -> dict[str, str]:
@@ -104,6 +104,6 @@ def explained(error: Exception, refused: Collection[str], describe: Callable[[Ex
     if not refused or type(error).__name__ not in EXPECTED_ERRORS:
         return error
     return StateTypesRefused(
-        f"{describe(error)[:MAX_DESCRIBED]}. The stored state has values of types that {SETTING} does not name, and "
-        f"gives them as plain data: {', '.join(sorted(refused))}. Add these names to {SETTING}."
+        f"{describe(error)[:MAX_DESCRIBED]}. The stored state has values of types that {SETTING} does not name. The "
+        f"node gets them as plain data: {', '.join(sorted(refused))}. Add these names to {SETTING}."
     )

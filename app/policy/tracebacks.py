@@ -134,7 +134,7 @@ def details_of(error: BaseException, shown: Shown) -> FailureDetails:
 
 
 def details_of_stack(stack: Sequence[FrameType], shown: Shown) -> FailureDetails:
-    """Return where code is executing that raised nothing. `stack` has the innermost frame last."""
+    """Return node, place and traceback of code that is still executing. `stack` has the innermost frame last."""
     frames = [_to_frame(frame.f_code, frame.f_lineno or 0) for frame in stack[-MAX_FRAMES:]]
     inner = next((frame for frame in reversed(frames) if frame.library is None), frames[-1] if frames else None)
     lines = ["Where it was (innermost call last):", *_frame_lines(frames, shown, every_frame=False)]

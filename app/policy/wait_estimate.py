@@ -33,7 +33,7 @@ class WaitingReason:
 
 
 class WaitEstimate(NamedTuple):
-    """When a message is likely to begin, None if unknown; and why it waits, None unless it is queued."""
+    """When a message is likely to begin (None if unknown), and why it waits (None unless it is queued)."""
 
     estimated_start_at: datetime | None
     reason: WaitingReason | None

@@ -59,7 +59,7 @@ async def test_a_type_that_is_not_allowed_comes_as_plain_data_and_is_logged(
     assert found == {"plan": {"steps": classes.Weather(city="Oslo")}, "colour": "red"}
     told = [record.getMessage() for record in caplog.records]
     assert sorted(told) == [
-        f"Stored state is given as plain data: type=tests.state_classes:{name}, ALLOWED_STATE_TYPES does not name it"
+        f"Stored values are read as plain data: type=tests.state_classes:{name}, ALLOWED_STATE_TYPES does not name it"
         for name in ("Colour", "Plan")
     ]
 
@@ -216,7 +216,7 @@ async def test_a_node_that_misses_a_type_fails_with_the_setting_and_its_name(mem
         assert judge(failed.value, datetime.now(UTC)) == (False, "state_type_refused", None)
         assert str(failed.value) == (
             "AttributeError: 'PlainDict' object has no attribute 'steps'. The stored state has values of types that "
-            "ALLOWED_STATE_TYPES does not name, and gives them as plain data: tests.state_classes:Plan, "
+            "ALLOWED_STATE_TYPES does not name. The node gets them as plain data: tests.state_classes:Plan, "
             "tests.state_classes:Weather. Add these names to ALLOWED_STATE_TYPES."
         )
     async with open_saver(memory_url, QUEUE, [classes.MODULE]) as saver:

@@ -58,5 +58,5 @@ async def test_a_function_without_annotation_fails_its_messages_with_what_to_wri
             reply = await client.post("/messages", json={"message": "Hi"}, headers={"Prefer": "wait=30"})
     failed = reply.json()
     assert failed["error_code"] == "agent_unavailable"
-    assert "something of the type `dict`" in failed["error"]
-    assert "has to say so: `-> str`" in failed["error"]
+    assert "a value of the type `dict`" in failed["error"]
+    assert "needs the annotation `-> str`" in failed["error"]

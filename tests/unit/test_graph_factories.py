@@ -213,9 +213,9 @@ async def test_what_a_function_without_parameters_raises_is_known_at_once(saver:
         await agent_of(raises, "mine:make", saver)
     with pytest.raises(AgentUnavailable, match="no `messages`"):
         await agent_of(without_messages, "mine:make", saver)
-    with pytest.raises(AgentUnavailable, match="mine:make is or makes something of the type `int`"):
+    with pytest.raises(AgentUnavailable, match="mine:make is or makes a value of the type `int`"):
         await agent_of(lambda: 1, "mine:make", saver)
-    with pytest.raises(AgentUnavailable, match="mine:make is or makes something of the type `int`"):
+    with pytest.raises(AgentUnavailable, match="mine:make is or makes a value of the type `int`"):
         await agent_of(1, "mine:make", saver)
 
 
