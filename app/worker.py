@@ -195,7 +195,7 @@ class QueueWorker:
         if self._obstacle != before:
             self._heartbeat.beat_now()
             if self._loop.exhausted:
-                logger.error("The worker claims no messages until abandoned runs end: %s", self._obstacle)
+                logger.error("The worker claims no more messages until abandoned runs end: %s", self._obstacle)
 
     async def _claim(self, limit: int) -> None:
         """Claim up to `limit` messages and start their runs."""
@@ -248,10 +248,7 @@ class QueueWorker:
             logger.exception("Message could not be finished, its lease will expire: id=%s", claim.message.id)
 
     async def _finish(self, lease: Lease, outcome: Outcome) -> None:
-        """Store the outcome. If the store is unavailable, retry for as long as the lease can hold.
-
-        Raises LeaseLost, and AgentQueueError if no attempt succeeds.
-        """
+        """Store the outcome. While the store is unavailable, retry for as long as the lease can hold."""
         deadline = time.monotonic() + self._settings.lease_seconds
         while True:
             try:
