@@ -71,8 +71,8 @@ class AgentProcessor:
     async def process(self, claim: Claim, drain: Drain) -> Outcome:
         """Run the agent, write its events, and return the outcome. Cancel the calling task to end the attempt.
 
-        The time limit begins with this call, right after the claim. Within STOP_SECONDS after a time limit or
-        cancellation, the run is over or abandoned. Raises LeaseLost.
+        The time limit begins with this call. Within STOP_SECONDS after a time limit or cancellation, the run is over or
+        abandoned. Raises LeaseLost.
         """
         writer = EventWriter(self._log, claim.lease)
         seconds = self._time_limit(claim.message)
@@ -160,7 +160,7 @@ class AgentProcessor:
         return self._settings.max_attempts if given is None else given
 
     def _shown(self, text: str) -> str:
-        """Return an error text without secrets, in a form that every store can keep."""
+        """Return an error text without secrets that every store can keep."""
         return scrubbed(self._redactor.shown(text))
 
     def _away_delay(self) -> float:
@@ -171,7 +171,7 @@ class AgentProcessor:
         return min(most, max(least, now - self._away_since))
 
     async def _outcome_of_agent_error(self, error: BaseException, claim: Claim, run: AgentRun) -> Outcome:
-        """Return the outcome of an attempt whose agent raised an error. Its texts have no secrets.
+        """Return the outcome of an attempt whose agent raised an error, without secrets.
 
         Code of the error's class runs on another thread, for at most READ_SECONDS.
         """
@@ -190,7 +190,7 @@ class AgentProcessor:
         return self._ended(claim, verdict, report.text, report.fingerprint, report.details, report.frames)
 
     def _report(self, error: BaseException, message_id: str) -> "_ReportedError":
-        """Return what is stored, shown and logged of an error that agent code raised."""
+        """Return an error of agent code as it is stored, shown and logged."""
         shown = self._redactor.shown
         if logger.isEnabledFor(logging.DEBUG):  # with `exc_info`, `logging` would read the error
             text = traceback_of(error, shown, every_frame=True)
@@ -206,7 +206,7 @@ class AgentProcessor:
         )
 
     def _outcome_of_server_error(self, error: BaseException, claim: Claim) -> Outcome:
-        """Return the outcome of an attempt after an error of this server. Raises LeaseLost, and unexpected errors."""
+        """Return the outcome of an attempt after an error of this server. Raises LeaseLost."""
         message_id = claim.message.id
         if isinstance(error, StoreUnavailable | CommitUnknown):
             logger.warning("Message put back, the store is unavailable: id=%s, error=%s", message_id, error)

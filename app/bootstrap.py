@@ -81,7 +81,7 @@ class AgentLoader:
         return None if memory is None else MemoryOnLoop(self._loop, memory)
 
     async def load(self) -> None:
-        """Load the agents on their own event loop, to which everything that they create then belongs."""
+        """Load the agents on their own event loop, which then owns what they create."""
         self._store_loop = asyncio.get_running_loop()
         project = self._settings.project
         for folder in project.folders:
@@ -118,7 +118,7 @@ class AgentLoader:
                 await self._loop.call(self._resources.aclose)
 
     async def _queue_id(self) -> str:
-        """Return the queue's id, read on the store's loop. Call this on the agents' loop. Raises StoreUnavailable."""
+        """Return the queue's id from the store's loop. Call this on the agents' loop. Raises StoreUnavailable."""
         assert self._store_loop is not None, "agents are being loaded"
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._store.queue_id(), self._store_loop))
 
@@ -161,7 +161,7 @@ class AgentLoader:
         return LangGraphAgent(graph, await self._open_memory())
 
     def _open_client(self) -> "AsyncClient":
-        """Return an HTTP client for the built-in agent's model. It is closed together with the memory."""
+        """Return an HTTP client for the built-in agent's model. It is closed with the memory."""
         from .agents.model_client import model_client
 
         client = model_client()
@@ -236,7 +236,7 @@ async def check_memory(settings: Settings) -> None:
 
 
 class Runtime:
-    """All parts of one process, connected to each other. `running` opens and closes them."""
+    """All parts of one process. `running` opens and closes them."""
 
     def __init__(self, settings: Settings, *, store: Store | None = None) -> None:
         self.settings = settings

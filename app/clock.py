@@ -1,9 +1,9 @@
-"""Keeps the store's time, by which everything that is stored is dated. See docs/adr/0031-the-store-has-its-own-time.md.
+"""Keeps the store's time, which dates everything stored. See docs/adr/0031-the-store-has-its-own-time.md.
 
-The store's time never jumps and never runs backwards. It is the time of a reference clock plus a correction, which the
-store keeps. The reference is the clock of the database server; for SQLite it is this host's clock. If somebody steps
-the reference, the first process to notice changes the correction by the same amount. All stored times keep their
-meaning. Between two readings of the reference, a process measures time with a clock of its host that is never stepped.
+The store's time never jumps and never runs backwards. It is the time of a reference clock plus a stored correction. The
+reference is the database server's clock; for SQLite it is this host's. If the reference is stepped, the first process
+to notice changes the correction by the same amount. All stored times keep their meaning. Between two readings of the
+reference, a process measures time with a clock of its host that is never stepped.
 """
 
 import logging
@@ -42,7 +42,7 @@ class Clock(Protocol):
     """A clock that shows the store's time."""
 
     def now(self) -> int:
-        """Return the store's time in milliseconds since the epoch, UTC. It is never lower than before."""
+        """Return the store's time in milliseconds since the epoch, UTC; never lower than before."""
 
     def at(self, date: int) -> int:
         """Return the store's time at `date`, a time of the real world. Both are milliseconds since the epoch, UTC."""
@@ -53,7 +53,7 @@ class Clock(Protocol):
 
 @lru_cache(maxsize=1024)
 def to_datetime(milliseconds: int) -> datetime:
-    """Return the UTC datetime, with time zone, of a stored time in milliseconds since the epoch."""
+    """Return the aware UTC datetime of a stored time in milliseconds."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
@@ -122,7 +122,7 @@ class ClockState(NamedTuple):
     """`HostClocks.elapsed` of that host when it noted `ahead`."""
 
     def correction_at(self, reference: float) -> float:
-        """Return the store's time minus the reference, at the moment when the reference shows `reference`."""
+        """Return the store's time minus the reference when the reference shows this time."""
         if self.correction == 0:
             return 0.0
         left = max(0.0, abs(self.correction) - max(0.0, reference - self.since) * SLEW)
@@ -199,13 +199,13 @@ class SteadyClock(Clock):
             return self._begin(sample) if known is None else self._go_on(known, sample)
 
     def _resumed(self, state: ClockState) -> _View | None:
-        """Return the view that another process on this host noted since the host's start; None if there is none."""
+        """Return the view that an earlier process noted since the host's start; None if there is none."""
         if not state.boot or state.boot != self.host.boot:
             return None
         return _View(state, state.ahead, state.noted)
 
     def _begin(self, sample: Sample) -> ClockState | None:
-        """Learn from the first reading: trust the reference, unless the store has seen a later time."""
+        """Trust the first reading of the reference, unless the store has seen a later time."""
         state, middle = sample.state, (sample.began + sample.ended) / 2
         store_time = sample.reference + state.correction_at(sample.reference)
         if store_time < state.seen - STEP_MS:
@@ -214,7 +214,7 @@ class SteadyClock(Clock):
         return self._introduced(sample, self._view)
 
     def _go_on(self, known: _View, sample: Sample) -> ClockState | None:
-        """Compare the reading with the elapsed time of the host's own clock, and correct the state after a step."""
+        """Compare the reading with the host's own clock. Correct the state after a step."""
         state, elapsed = sample.state, sample.ended
         first = self._view is None
         expected = known.store_time(elapsed)
@@ -235,9 +235,9 @@ class SteadyClock(Clock):
         return self._introduced(sample, self._view) if first else self._note(sample, self._view)
 
     def _introduced(self, sample: Sample, view: _View) -> ClockState | None:
-        """Return the state with this host's clock noted in it; None if the state has it already.
+        """Return the state with this host's clock noted; None if it is noted already.
 
-        Do not set `seen` after the first reading of a process: it may have been taken just after a step.
+        Do not set `seen` at the first reading: it may have been taken just after a step.
         """
         if sample.state.boot == self.host.boot:
             return None

@@ -162,10 +162,7 @@ class Settings(BaseSettings):
 
     @property
     def self_stop_seconds(self) -> float:
-        """Return the seconds without a heartbeat after which a worker stops its runs.
-
-        They are shorter than a lease, so no other worker has the messages yet.
-        """
+        """Return the seconds without a heartbeat after which a worker stops its runs, before its leases expire."""
         return self.lease_seconds * 2 / 3
 
     @property
@@ -192,7 +189,7 @@ class Settings(BaseSettings):
 
     @property
     def graph_paths(self) -> dict[str, str]:
-        """Return the path of each of the user's graphs, by name: `module:attribute` or `file.py:attribute`.
+        """Return the paths of the user's graphs by name, as `module:attribute` or `file.py:attribute`.
 
         Raises ConfigurationError.
         """

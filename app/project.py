@@ -23,7 +23,7 @@ APPLIED = ("$schema", "graphs", "dependencies", "env")
 class Project:
     """The content of a langgraph.json.
 
-    - `graphs` has the path of each graph by name: `module:attribute` or `/folder/file.py:attribute`.
+    - `graphs` has `module:attribute` or `/folder/file.py:attribute` by name.
     - `folders` are searched for modules, in this order.
     - `environment` may have secrets.
     - `warnings` are for the log.

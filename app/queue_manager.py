@@ -66,7 +66,7 @@ NO_CONVERSATION = ""
 
 
 class ManagedStore(AcceptStore, ControlStore, QueryStore, WebhookStore, Notifier, Protocol):
-    """The ports of the store that the queue manager needs."""
+    """The ports that the queue manager needs."""
 
 
 class QueueManager:
@@ -179,9 +179,9 @@ class QueueManager:
         return await self._wait_estimates.of(message)
 
     async def wait_estimates(self, messages: Sequence[Message], *, keyed: bool = False) -> list[WaitEstimate]:
-        """Return the estimates for messages that were just accepted.
+        """Return estimates for messages that were just accepted.
 
-        With `keyed`, use only the messages themselves, since a replay must be able to return the same answer.
+        With `keyed`, use only the messages themselves, so that a replay can repeat the answer.
         """
         if keyed:
             now = self._store.now()
@@ -298,11 +298,11 @@ class QueueManager:
         return [message.id for message in found]
 
     async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
-        """Return the dead letters grouped by fingerprint, the group with the latest failure first."""
+        """Return the dead letters by fingerprint, the group with the latest failure first."""
         return await self._store.group_dead_letters(tenant, limit=limit)
 
     async def pause(self) -> None:
-        """Stop all workers from claiming messages, for all tenants."""
+        """Stop the claims of all tenants' messages."""
         await self._store.pause(paused=True)
         self._wait_estimates.forget()
         logger.info("Queue paused")

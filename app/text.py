@@ -61,15 +61,14 @@ def escaped(text: str) -> str:
 
 
 def storable_json(value: object) -> Any:
-    """Return the value as JSON values that any reader accepts. Raises nothing, whatever the value's class does.
+    """Return the value as JSON that any reader accepts. Raises nothing, whatever the value's class does.
 
-    - NaN and infinity become null, lone surrogates `?`, and bytes base64.
-    - Sets become lists, sorted by the text of their items.
-    - Dataclasses, pydantic models and named tuples become objects.
-    - Enum members become their values, and times ISO 8601 texts.
-    - Integers with more than about 4,200 digits become hexadecimal texts.
+    - NaN and infinity become null, lone surrogates `?`, bytes base64, and times ISO 8601 texts.
+    - Sets become lists in the order of their texts.
+    - Dataclasses, pydantic models and named tuples become objects, and enum members their values.
+    - Integers of more than about 4,200 digits become hexadecimal texts.
     - Any other object becomes its text.
-    - A reference of a value to itself becomes `…`, and so does a value nested deeper than MAX_JSON_DEPTH.
+    - A reference of a value to itself becomes `…`, and so does whatever is nested deeper than MAX_JSON_DEPTH.
     """
     return without_surrogates(value) if type(value) is str else _json_of(value, ())
 

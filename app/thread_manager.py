@@ -11,7 +11,7 @@ class ThreadManager:
         self._store = store
 
     async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
-        """Return one page of the tenant's threads, the latest activity first."""
+        """Return a page of threads, the latest activity first."""
         return await self._store.list_threads(tenant, page)
 
     async def get_thread(self, tenant: str, thread_id: str) -> Thread:
@@ -19,5 +19,5 @@ class ThreadManager:
         return await self._store.get_thread(tenant, thread_id)
 
     async def list_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
-        """Return the messages with numbers above `after`, in the order of the thread. Raises ThreadNotFound."""
+        """Return messages with numbers above `after`, in thread order. Raises ThreadNotFound."""
         return await self._store.list_thread_messages(tenant, thread_id, after=after, limit=limit)

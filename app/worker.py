@@ -38,7 +38,7 @@ class WorkerPort(AttemptStore, WorkerStore, Notifier, Protocol):
 
 
 class QueueWorker:
-    """Runs claimed messages in its slots. It has a claim loop, and a heartbeat on a thread of its own."""
+    """Runs claimed messages in slots, with a claim loop and a heartbeat on its own thread."""
 
     def __init__(
         self,
@@ -132,9 +132,9 @@ class QueueWorker:
             self._loop.post(self._drain.request)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Wait for the runs, then put back the messages of runs that exceed the grace period.
+        """Wait for the runs, then put back messages whose runs exceed the grace period since `begin_stop`.
 
-        The grace period starts with `begin_stop`. Do nothing at a second call.
+        Do nothing at a second call.
         """
         self.begin_stop()
         if self._claiming is None:
@@ -190,7 +190,7 @@ class QueueWorker:
                 await ready.wait(POLL_SECONDS)
 
     def _check_obstacle(self) -> None:
-        """Store the reason why no new run can start. Report each change at once."""
+        """Store why no new run can start. Report each change at once."""
         before, self._obstacle = self._obstacle, self._loop.obstacle
         if self._obstacle != before:
             self._heartbeat.beat_now()

@@ -29,7 +29,7 @@ def pin(pid: int, core: int) -> None:
 
 
 def wait_for_port(port: int) -> float:
-    """Wait until a process listens on the port. Return the seconds. Raises TimeoutError."""
+    """Return the seconds until a process listens. Raises TimeoutError."""
     began = time.perf_counter()
     while time.perf_counter() - began < DEADLINE_SECONDS:
         with socket.socket() as probe:

@@ -98,10 +98,7 @@ class AnswerBuilder:
     # Pieces of model calls
 
     def _piece(self, message: BaseMessage, metadata: Mapping[str, Any]) -> Iterable[Part]:
-        """Return the parts of one streamed piece of a message.
-
-        Most pieces continue the text of a known message. They take a fast path.
-        """
+        """Return the parts of one streamed piece. Most pieces continue the text of a message, and take a fast path."""
         call = self._calls.of(metadata)
         if call is None or not isinstance(message, AIMessage):
             return ()
@@ -140,7 +137,7 @@ class AnswerBuilder:
             self._calls.forget(call)
 
     def _take_back_complete(self, call: ModelCall) -> Iterator[Part]:
-        """Take back the text of complete messages, and note that the text of `call` begins.
+        """Take back the text of complete messages, since the text of `call` begins.
 
         Keep the text of a parallel branch that still runs.
         """
@@ -164,7 +161,7 @@ class AnswerBuilder:
                 yield from self._take_back(call)
 
     def _settle(self, namespace: Sequence[str], node: str | None = None) -> None:
-        """Mark the complete calls of a node's tasks as settled; without a node, those of all tasks in the graph."""
+        """Mark the complete calls of a node's tasks as settled; without a node, those of the whole graph."""
         begin = "|".join([*namespace, "" if node is None else f"{node}:"])
         for call in self._shown.values():
             if call.ended and call.namespace.startswith(begin):
@@ -173,7 +170,7 @@ class AnswerBuilder:
     # Messages of the conversation
 
     def _update(self, data: Mapping[str, Any], namespace: Sequence[str]) -> Iterator[Part]:
-        """Yield the parts of messages with ids that nodes wrote. Messages without ids are read from the state later."""
+        """Yield the parts of messages with ids. Messages without ids are read from the state later."""
         if "__interrupt__" in data:
             self.interrupted = True
             return
@@ -219,8 +216,7 @@ class AnswerBuilder:
     def _note_repeated(self, messages: Sequence[BaseMessage], node: str) -> None:
         """Note an answer that the conversation already had, such as the same greeting in each turn.
 
-        Ignore a node that rewrites the conversation or contains a subgraph: it also writes older messages, which are no
-        answer.
+        Ignore nodes that rewrite the conversation or hold a subgraph: they also write older messages.
         """
         if any(isinstance(message, RemoveMessage) or message.id == self._turn for message in messages):
             return
@@ -252,11 +248,11 @@ class AnswerBuilder:
         return (bool(has_id) or not namespace) and key_of(message, index) not in self._seen
 
     def _is_internal(self, namespace: Sequence[str], node: str) -> bool:
-        """Return whether a node of a subgraph runs inside a tool or middleware, where users see no messages."""
+        """Return whether a node of a subgraph runs inside a tool or middleware."""
         return bool(namespace) and self._calls.is_internal("|".join([*namespace, node]))
 
     def _take(self, message: BaseMessage, key: str, node: str | None, *, shows: bool = True) -> Iterator[Part]:
-        """Yield the parts of one message of the conversation, unless they were shown before."""
+        """Yield the parts of one message of the conversation that were not shown yet."""
         if isinstance(message, AIMessage):
             if key not in self._before and shows:
                 yield from self._take_answer(message, key, node)
@@ -288,10 +284,7 @@ class AnswerBuilder:
         return self._shown.get(self._names.get(key, key))
 
     def _shown_before(self, text: str, key: str) -> ModelCall | None:
-        """Return the model call whose text a node copied into another message; None if there is none.
-
-        Store `key`, the key of the copy.
-        """
+        """Return the model call whose text a node copied, and store the copy's key; None if there is none."""
         for name, call in self._shown.items():
             if not call.kept and call.ended and call.text == text:
                 self._names[key] = name
@@ -331,7 +324,7 @@ class AnswerBuilder:
     def _last_answer(self) -> tuple[str | None, str]:
         """Return the key and the text of this turn's last answer with text; None and an empty text if there is none.
 
-        Answers are AI messages, and results of tools with `return_direct`.
+        AI messages are answers, and so are results of tools with `return_direct`.
         """
         messages = self._state.get("messages")
         if isinstance(messages, list):
@@ -348,10 +341,10 @@ class AnswerBuilder:
         return isinstance(message, AIMessage) or (is_result and message.name in self._calls.direct_tools)
 
     def _other_answer(self, output: object) -> tuple[ModelCall | None, str | None, str]:
-        """Return the answer of a run whose conversation has no answer with text: its call, its key, its text.
+        """Return call, key and text of the answer if the conversation has no answer with text.
 
-        The answer is the first of these that exists: the text of a model call, an earlier message that was repeated,
-        the output, the last tool result.
+        The answer is the first of these that exists: the text of a model call, a repeated message, the output, the last
+        tool result.
         """
         shown = [call for call in self._shown.values() if call.ended and call.texts]
         if shown:

@@ -24,7 +24,7 @@ class AgentDrained(Exception):
 
 
 class AgentInterrupted(Exception):
-    """The run ended with questions to a human. A later attempt continues it when the answers are there.
+    """The run ended with questions to a human. A later attempt continues it with the answers.
 
     `interrupts` has the form of `app.models.Message.interrupt`.
     """
@@ -35,7 +35,7 @@ class AgentInterrupted(Exception):
 
 
 class Drain:
-    """A request to all runs of a worker to stop after their present step. It may come before any listener."""
+    """A request to all runs to stop after their present step. It may come before any listener."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -48,7 +48,7 @@ class Drain:
             listener()
 
     def on_request(self, listener: Callable[[], None]) -> None:
-        """Call the listener when a stop is requested; call it at once if a stop was requested before."""
+        """Call the listener when a stop is requested; at once if it was requested before."""
         self._listeners.append(listener)
         if self.requested:
             listener()
@@ -60,13 +60,13 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class AgentTask:
-    """One attempt at a message, as an agent gets it.
+    """One attempt at a message.
 
     - `memory_key` names the conversation.
-    - `memory_fence` proves the right to write to the conversation. It is higher for each later message and attempt.
+    - `memory_fence` proves the right to write to the conversation. Later messages and attempts have higher ones.
     - `resume` has a human's answers by the ids of their questions.
-    - `rollback` has the ids of messages whose steps the agent must forget first.
-    - `given` has what the message gives besides its text.
+    - `rollback` has the ids of messages whose steps are forgotten first.
+    - `given` is what the message gives besides its text.
     """
 
     lease: Lease

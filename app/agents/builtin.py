@@ -86,8 +86,8 @@ async def hosted_chat(
 ) -> Pregel[Any, Any, Any, Any]:
     """Return the chat agent on a provider's model, such as `gpt-4` or `anthropic:…` (names as in `init_chat_model`).
 
-    Models with OpenAI's protocol use `client`; other providers' classes have clients of their own. Raises
-    AgentUnavailable if there is neither a key nor a base URL.
+    Models with OpenAI's protocol use `client`; other classes have their own. Raises AgentUnavailable without key and
+    URL.
     """
     provider_options: dict[str, Any] = {}
     if ":" not in model_name or model_name.startswith("openai:"):
@@ -112,5 +112,5 @@ async def hosted_chat(
 
 
 def _place_of(url: URL) -> str:
-    """Return a base URL without user information, query and fragment, which may be secret."""
+    """Return a base URL without parts that may be secret."""
     return str(url.copy_with(userinfo=b"", query=None, fragment=None)).rstrip("/")

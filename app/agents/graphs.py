@@ -72,7 +72,7 @@ class GraphFactory:
     async def prepare(self) -> Graph | None:
         """Make the graph of the first run in advance, if the factory takes no arguments and returns no context manager.
 
-        Return None if it was not made. Raises AgentUnavailable if the factory returns no graph, or whatever it raises.
+        Otherwise return None. Raises AgentUnavailable if the factory returns no graph, or whatever it raises.
         """
         if not (self._positional or self._named):
             made = await self._call()

@@ -72,10 +72,7 @@ def _import_file(file: Path, folders: Sequence[Path]) -> ModuleType:
 
 
 def _root_of(file: Path, folders: Sequence[Path]) -> Path:
-    """Return the folder around the file's outermost package; without a package, the innermost of `folders` around it.
-
-    Return the file's own folder if no other folder contains it.
-    """
+    """Return the folder around the file's outermost package, or the innermost of `folders` around the file."""
     root = file.parent
     while (root / "__init__.py").is_file():
         root = root.parent

@@ -120,14 +120,14 @@ class LangGraphAgent(Agent):
         await memory.forget_messages(task.memory_key, (message, fence + 1), ())
 
     async def _raise_questions(self, config: RunnableConfig) -> Never:
-        """Raise AgentInterrupted with all questions of the graph, since parallel branches may ask at the same time."""
+        """Raise AgentInterrupted with all questions: parallel branches may ask at the same time."""
         state = await self._graph.aget_state(config)
         if not state.interrupts:
             raise StaticBreakpoint
         raise AgentInterrupted(_questions_as_json(state.interrupts))
 
     async def _run_start(self, task: AgentTask, config: RunnableConfig, calls: ModelCalls) -> "_RunStart":
-        """Return the start of the run: a new turn, a human's answers, or the steps that earlier attempts finished."""
+        """Return where the run starts: a new turn, a human's answers, or after earlier attempts' steps."""
         if task.rollback:
             memory = cast(AgentMemory, self._graph.checkpointer)
             await memory.forget_messages(task.memory_key, task.memory_fence, task.rollback)
@@ -168,7 +168,7 @@ class LangGraphAgent(Agent):
         await memory.forget_unfinished(task.memory_key, task.memory_fence)
 
     def _turn(self, task: AgentTask, messages: Sequence[AnyMessage]) -> list[AnyMessage] | Overwrite:
-        """Return the update that adds the message as a new turn at the end of the conversation."""
+        """Return the update that adds the message as a new turn."""
         earlier = _without_turn(messages, task.message_id)
         turn: list[AnyMessage] = [*_answers_to_open_calls(earlier), HumanMessage(task.content, id=task.message_id)]
         if len(earlier) == len(messages) or isinstance(self._graph.channels["messages"], LastValue):
@@ -183,7 +183,7 @@ def _all_wait(state: StateSnapshot) -> bool:
 
 
 def _is_from_applying_writes(error: Exception) -> bool:
-    """Return whether a channel raised the error when it refused a finished step's writes."""
+    """Return whether a channel raised the error because it refused a finished step's writes."""
     return any(frame.f_code is apply_writes.__code__ for frame, _ in walk_tb(error.__traceback__))
 
 
@@ -192,7 +192,7 @@ def _with(config: RunnableConfig, key: str, value: object) -> RunnableConfig:
 
 
 class _RunStart(NamedTuple):
-    """The input of a run. If `questions` is not None, a human has to answer them first, and the graph does not run."""
+    """The input of a run. The graph does not run if `questions` has unanswered questions."""
 
     graph_input: dict[str, Any] | Command[Any] | None
     answer: AnswerBuilder
@@ -207,7 +207,7 @@ def tool_nodes(graph: Pregel[Any, Any, Any, Any]) -> list[tuple[str, ToolNode]]:
 
 
 def _inside_subgraphs(state: StateSnapshot, known: Sequence[AnyMessage]) -> list[AnyMessage]:
-    """Return the messages of unfinished subgraphs that are not among `known`, the messages of the graph around them."""
+    """Return the messages of unfinished subgraphs that are not in `known`, the messages around them."""
     ids = {id_of(message) for message in known}
     found = []
     for task in state.tasks:
@@ -228,7 +228,7 @@ def _without_turn(messages: Sequence[AnyMessage], message_id: str) -> Sequence[A
 
 
 def _questions_as_json(interrupts: Sequence[Interrupt]) -> str:
-    """Return the questions as JSON, in the form of `Message.interrupt`."""
+    """Return the questions in the form of `Message.interrupt`."""
     return json.dumps([{"id": each.id, "value": storable_json(each.value)} for each in interrupts])
 
 

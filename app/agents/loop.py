@@ -92,7 +92,7 @@ class AgentLoop:
                 await asyncio.wrap_future(self._ended)
 
     def post(self, call: Callable[[], object]) -> None:
-        """Call a function on the agents' loop soon. Return at once."""
+        """Call a function on the agents' loop soon."""
         self._to_agents.post(call)
 
     async def call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -124,7 +124,7 @@ class AgentLoop:
 
     @property
     def trouble(self) -> str:
-        """Return which agent code blocks the loop or is abandoned, without secrets; an empty text if there is none."""
+        """Return which agent code blocks the loop or is abandoned, without secrets; empty if none."""
         found = []
         if self._blocked_at is not None:
             seconds = time.monotonic() - self._blocked_at
@@ -135,7 +135,7 @@ class AgentLoop:
 
     @property
     def obstacle(self) -> str:
-        """Return why no run can begin, without secrets; an empty text if runs can begin."""
+        """Return why no run can begin, without secrets; empty if runs can begin."""
         if self.exhausted:
             return (
                 f"{self.abandoned} runs or threads of ended messages do not stop, as many as MAX_ABANDONED allows. "
@@ -157,7 +157,7 @@ class AgentLoop:
         return run
 
     def stack_of(self, run: AgentRun) -> list[FrameType]:
-        """Return the frames of a run, the innermost last: first those of its tasks, then those of its threads."""
+        """Return the frames of a run's tasks, then of its threads, the innermost last."""
         current = self._stack() if asyncio.current_task(self._loop) in run.tasks else []
         return [*run.stack(), *current, *self._threads.stack_of(run)]
 
@@ -219,7 +219,6 @@ class AgentLoop:
                 self._to_agents.post(self._answer_check)
 
     def _answer_check(self) -> None:
-        """Answer a check of `_watch`, on the agents' loop."""
         self._to_caller.post(self._note_turn)
 
     def _note_turn(self) -> None:
@@ -248,7 +247,7 @@ class AgentLoop:
         return next((run for run in self._running | self._abandoned if current in run.tasks), None)
 
     def _where(self) -> str:
-        """Return the place in the code that the loop's thread is executing."""
+        """Return the place that the loop's thread is executing."""
         return place_of(self._stack())
 
     def _stack(self) -> list[FrameType]:
@@ -282,10 +281,10 @@ class AgentLoop:
 
 
 def _is_new(error: BaseException) -> bool:
-    """Return whether this function sees the error for the first time, and mark the error as seen.
+    """Return whether the error is seen for the first time, and mark it as seen.
 
-    Each task that waits for the failed task raises the same error out of the loop again. The mark is on the error: a
-    reference to the error would keep its frames alive. The mark is set and read without the error's own class.
+    Each task that waits for the failed task raises the same error again. A reference to the error would keep its frames
+    alive, so the mark is on the error. The error's own class is bypassed.
     """
     known = SEEN_MARK in _ATTRIBUTES(error)
     _ATTRIBUTES(error)[SEEN_MARK] = True

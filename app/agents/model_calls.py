@@ -22,10 +22,10 @@ class ModelCall:
     """A call of a chat model, with the part of its answer that was shown.
 
     - `message` is the id of the answer's message; None before the first piece.
-    - `texts` are the pieces of content that were shown.
-    - `ended` means that the answer is complete.
-    - `settled` means that the task that made the call has finished.
-    - `kept` means that the message is in the conversation.
+    - `texts` are the shown pieces of content.
+    - `ended`: the answer is complete.
+    - `settled`: the task that made the call has finished.
+    - `kept`: the message is in the conversation.
     """
 
     __slots__ = (
@@ -99,7 +99,7 @@ class ModelCalls(FinishCheck):
             self._by_metadata[id(metadata)] = self._by_run[run_id] = call
 
     def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
-        """Stop tracking a call by its run id. Raise AnswerCutOff if the answer is truncated."""
+        """Raise AnswerCutOff if the answer is truncated."""
         call = self._by_run.pop(kwargs["run_id"], None)
         try:
             super().on_llm_end(response, **kwargs)

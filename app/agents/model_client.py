@@ -46,7 +46,7 @@ async def _bound(response: httpx2.Response) -> None:
 
 
 class _BoundedBody(httpx2.AsyncByteStream):
-    """A response body that is decoded in pieces and limited in size."""
+    """A decoded response body with a limited size."""
 
     def __init__(self, body: httpx2.AsyncByteStream, *, gzipped: bool, line_by_line: bool) -> None:
         self._body = body

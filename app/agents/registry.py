@@ -1,4 +1,4 @@
-"""Holds the agents of this process. Their names are known at once; each agent is available once it is loaded."""
+"""Holds the agents of this process. Their names are known at once, the agents once they are loaded."""
 
 import asyncio
 import logging
@@ -53,7 +53,7 @@ class AgentRegistry:
 
     @property
     def default(self) -> str:
-        """Return the name of the agent for messages that name no agent."""
+        """Return the agent for messages that name none."""
         return next(iter(self._loaders))
 
     @property
@@ -83,9 +83,9 @@ class AgentRegistry:
         self._on_change = call
 
     def resolve(self, name: str | None) -> str:
-        """Return the agent name to store with a message: `name`, or the default if it is None.
+        """Return the agent name to store with a message. None means the default.
 
-        Raises InvalidRequest, with the names that exist, if there is no such agent.
+        Raises InvalidRequest, with the names that exist, for an unknown name.
         """
         if name is None:
             return self.default
@@ -98,7 +98,7 @@ class AgentRegistry:
         return name
 
     def get(self, name: str) -> Agent:
-        """Return a loaded agent. Raises AgentUnavailable if it is not loaded."""
+        """Return the agent. Raises AgentUnavailable if it is not loaded."""
         try:
             return self._agents[name]
         except KeyError:
@@ -140,7 +140,7 @@ class AgentRegistry:
         self._on_change()
 
     def _error_text(self, error: BaseException) -> str:
-        """Return a load error on one line, with the place in the user's code and advice."""
+        """Return a load error on one line, with its place in the user's code and advice."""
         most = min(MAX_ERROR_LENGTH, MAX_ERRORS_LENGTH // max(1, len(self._loaders)))
         text = " ".join(self._redact(described(error)).split())
         place, hint = own_place_of(error), hint_for(error)

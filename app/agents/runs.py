@@ -78,9 +78,9 @@ def _call_all(calls: list[Callable[[], object]]) -> None:
 
 
 class AgentRun:
-    """One run of an agent. Call its methods on the caller's event loop, except the methods marked otherwise.
+    """One run of an agent. Methods are for the caller's event loop unless marked otherwise.
 
-    After a stop, `on_stopped` is called there when the last task has ended. This may be long after `stop` has returned.
+    `on_stopped` is called there when all tasks have ended after a stop. This may be long after `stop` has returned.
     """
 
     def __init__(
@@ -219,7 +219,7 @@ class AgentRun:
         self._to_caller.post(lambda: self._on_stopped(self))
 
     async def _cancel_first_task(self) -> None:
-        """Cancel the first task, then wait up to CLEANUP_SECONDS for the run to end, or until it sends more pieces."""
+        """Cancel the first task, then wait CLEANUP_SECONDS for the run to end, unless it sends more pieces."""
         if self._first is not None:
             self._first.cancel()
         pieces = len(self._pieces)

@@ -84,13 +84,13 @@ class AgentThreadPool(ThreadPoolExecutor):
         return call.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002  an executor's
-        """Accept no more calls. Return at once, without waiting for running calls."""
+        """Accept no more calls. Do not wait for running calls."""
         with self._state:
             self._closed = True
             self._state.notify_all()
 
     def abandon(self, run: AgentRun) -> list[str]:
-        """Abandon the threads that an ended run still holds. Return the places in the code that they are executing."""
+        """Abandon the threads that an ended run still holds. Return the places that they are executing."""
         with self._state:
             left = [call for call in self._active if call.run is run]
             self._abandoned.update(left)
@@ -163,9 +163,9 @@ def _finish(call: _Call) -> None:
 
 
 def _carried(error: BaseException) -> BaseException:
-    """Return the error; if asyncio cannot pass it on, return a RuntimeError caused by it.
+    """Return the error, or a RuntimeError caused by it if asyncio cannot pass the error on.
 
-    Without the RuntimeError, the waiter of the call would wait for ever.
+    Without the RuntimeError, the call's waiter would wait for ever.
     """
     try:
         carries = not isinstance(

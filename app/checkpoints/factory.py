@@ -20,7 +20,7 @@ REDIS = ("redis://", "rediss://")
 
 
 def checkpoint_url(settings: Settings) -> str:
-    """Return the URL of the agents' memory: CHECKPOINT_URL or, if it is not set, one derived from DATABASE_URL.
+    """Return the URL of the agents' memory: CHECKPOINT_URL, or one derived from DATABASE_URL.
 
     Raises ConfigurationError.
     """
@@ -35,7 +35,7 @@ def checkpoint_url(settings: Settings) -> str:
 
 
 def _beside(url: str) -> str:
-    """Return the URL of a file next to the queue's file; the same URL if the queue is on a server or in memory."""
+    """Return the URL of a file beside the queue's file; the same URL if the queue is no file."""
     if not url.startswith(SQLITE):
         return url
     queue = Path(url.removeprefix(SQLITE))
@@ -79,7 +79,7 @@ def _extra(name: str, variable: str = "CHECKPOINT_URL") -> Iterator[None]:
 def saver_opener(url: str) -> "Callable[[str, Collection[str]], AbstractAsyncContextManager[FencedSaver]]":
     """Return the function that opens the saver, given a queue's id and the allowed types.
 
-    Importing the saver imports LangGraph, which takes seconds.
+    This imports LangGraph, which takes seconds.
     """
     if url.startswith(POSTGRES):
         with _extra("postgres"):

@@ -42,8 +42,8 @@ def place_of(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConf
 
 
 def input_task_of(checkpoint_id: str) -> str:
-    """Return the id of the task that stores the next run's input as a write to this checkpoint.
+    """Return the id of the task that writes the next run's input at this checkpoint.
 
-    LangGraph stores the input of a DeltaChannel there. Of two inputs it keeps the first.
+    LangGraph stores a DeltaChannel's input there, and keeps the first of two inputs.
     """
     return str(uuid5(UUID(checkpoint_id), "__input__"))

@@ -1,6 +1,6 @@
-"""Plain data in place of objects whose classes are not allowed. Storing the data stores the objects again.
+"""Plain data in place of objects whose classes are not allowed. Storing it stores the objects again.
 
-A process without the classes in its setting therefore does not change the objects for a process that has them.
+A process that does not allow the classes therefore changes nothing for a process that does.
 """
 
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any, cast
 
 
 class PlainData:
-    """Plain data that remembers its object. `origin` has code, module, name and method of the object's extension."""
+    """Plain data that remembers its object. `origin` has code, module, name and method of its extension."""
 
     origin: tuple[int, str, str, tuple[str, ...]]
 

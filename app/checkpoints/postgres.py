@@ -80,7 +80,7 @@ class FencedPostgresSaver(FencedSaver):
         return self._rows.get_next_version(current, channel)
 
     async def setup(self) -> None:
-        """Create the schema and the tables if they are missing. The first connection does the same."""
+        """Create the schema and the tables, as the first connection would."""
         async with self._connection():
             pass
 
@@ -235,7 +235,7 @@ class FencedPostgresSaver(FencedSaver):
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        """Yield a connection. Create the tables first if no call has done so."""
+        """Yield a connection. The first call creates the tables."""
         with mapped_errors():
             async with asyncio.timeout(ANSWER_SECONDS), self.pool.connection() as connection:
                 if not self._is_set_up:

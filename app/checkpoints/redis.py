@@ -188,7 +188,7 @@ class FencedRedisSaver(FencedSaver):
         return reply
 
     def _check(self, stored: dict[bytes, bytes], config: RunnableConfig) -> None:
-        """Raise LeaseLost if the stored mark of the conversation is not the attempt's mark."""
+        """Raise LeaseLost if the stored mark is not the attempt's."""
         mark = self._mark_of(config)
         if mark and stored != {
             name.encode(): str(getattr(mark, name)).encode() for name in ("queue", "message", "fence")
@@ -210,10 +210,7 @@ class FencedRedisSaver(FencedSaver):
         return [(namespace, checkpoint_id) for namespace, checkpoint_id in map(parts_of, found)]
 
     async def _tuple(self, config: RunnableConfig, namespace: str, checkpoint_id: str | None) -> CheckpointTuple | None:
-        """Return the checkpoint with this id; the newest of the namespace if the id is None.
-
-        Return None if there is none.
-        """
+        """Return the checkpoint with this id, or the namespace's newest if the id is None; None if there is none."""
         thread_id = config["configurable"]["thread_id"]
         found = await self._fenced(self._look_up, config, namespace, checkpoint_id or "")
         if found is None:

@@ -73,7 +73,7 @@ def unneeded(names: Iterable[str], rows: Iterable[CheckpointRow], kept_rows: Ite
 
 
 def keys_of(thread_id: str) -> Sequence[str]:
-    """Return the three keys of a conversation, in this order: fence, index, rows."""
+    """Return the keys of a conversation: fence, index, rows."""
     return [f"{PREFIX}{kind}:{thread_id}" for kind in ("fence", "index", "rows")]
 
 
@@ -83,5 +83,5 @@ def parts_of(name: bytes) -> Sequence[str]:
 
 
 def value_name(namespace: str, channel: str, version: Any) -> str:
-    """Return the name of the row that stores a channel's value at this version."""
+    """Return the name of the row with a channel's value."""
     return NUL.join(("v", namespace, channel, str(version)))

@@ -81,7 +81,7 @@ class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
     async def _read(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Return a checkpoint, and take the right to write for the attempt that reads it.
 
-        Return None if there is none. Raises LeaseLost if a later attempt has begun.
+        Raises LeaseLost if a later attempt has begun.
         """
 
     @abstractmethod

@@ -123,7 +123,7 @@ class Serializer(JsonPlusSerializer):
 
 
 def _build(code: int, kind: Any, payload: Any) -> Any:
-    """Return an object of class `kind`. Raises whatever the class raises."""
+    """Return an object of class `kind`."""
     found: Any
     match code:
         case jsonplus.EXT_PYDANTIC_V1 | jsonplus.EXT_PYDANTIC_V2:

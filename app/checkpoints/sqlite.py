@@ -95,7 +95,7 @@ class FencedSqliteSaver(FencedSaver):
         return SqliteSaver.get_next_version(cast(SqliteSaver, self), current, channel)
 
     async def setup(self) -> None:
-        """Create the tables if they are missing. The first call does the same."""
+        """Create the tables, as the first call would."""
         await self._call(lambda: None)
 
     async def close(self) -> None:
@@ -289,7 +289,7 @@ class FencedSqliteSaver(FencedSaver):
             self.conn.execute(AT_ONCE)
 
     def _hold(self, config: RunnableConfig, mark: Mark) -> None:
-        """Take the right to write in the caller's transaction, unless the attempt has it already. Raises LeaseLost."""
+        """Take the right to write in this transaction, unless the attempt has it. Raises LeaseLost."""
         if not self._first_row(QUERIES["find_fence"], mark) and not self._first_row(QUERIES["take_fence"], mark):
             raise lease_lost(config, mark)
 

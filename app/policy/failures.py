@@ -72,7 +72,7 @@ def with_class(error: BaseException, showing: Callable[[str], str] = str) -> str
 
 
 def notes_of(error: BaseException) -> list[str]:
-    """Return the notes of an error, oldest first. Leave out notes that are not text."""
+    """Return the notes of an error that are text, oldest first."""
     notes = attribute(error, "__notes__")
     if type(notes) is not list:
         return []

@@ -47,7 +47,7 @@ def is_allowed(source: MessageState | None, target: MessageState) -> bool:
 
 
 def as_mermaid() -> str:
-    """Return the table as a Mermaid state diagram with one line for each transition, in the order of the table."""
+    """Return the table as a Mermaid state diagram, with one line for each transition."""
     lines = ["stateDiagram-v2"]
     for source, target, reason in TRANSITIONS:
         lines.append(f"    {source or '[*]'} --> {target}: {reason}")

@@ -114,7 +114,7 @@ def _is_of_client(error: BaseException) -> bool:
 def _as_status(value: object) -> int | None:
     """Return the value if it is an HTTP error status; otherwise None.
 
-    Do not use `isinstance`, which would call the `__class__` of a foreign object.
+    `isinstance` would call the `__class__` of a foreign object.
     """
     if not issubclass(type(value), int) or type(value) is bool:
         return None

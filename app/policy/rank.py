@@ -1,4 +1,4 @@
-"""Computes ranks, which decide the order in which messages are claimed."""
+"""Computes ranks, the order in which messages are claimed."""
 
 from dataclasses import dataclass
 

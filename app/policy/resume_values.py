@@ -9,9 +9,9 @@ from ..text import storable
 
 
 def resume_value(message: Message, answer: ResumeAnswer) -> str:
-    """Return the answers in the form that the store takes: JSON with the values by the ids of their questions.
+    """Return the answers as the store takes them: JSON with the values by their questions' ids.
 
-    Raises NotInterrupted if the message asks nothing. Raises InvalidRequest if the answers do not fit the questions.
+    Raises NotInterrupted if nothing is asked, InvalidRequest if the answers do not fit the questions.
     """
     if message.state is not MessageState.INTERRUPTED or message.interrupt is None:
         raise NotInterrupted(message.id, message.state)

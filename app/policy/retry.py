@@ -114,10 +114,7 @@ FINGERPRINT_LENGTH = 16
 
 
 class Verdict(NamedTuple):
-    """What an error means. `permanent` is True if a retry cannot help.
-
-    `pause` has the seconds that the server asks clients to wait; None if it does not ask.
-    """
+    """What an error means. `permanent`: a retry cannot help. `pause`: the seconds to wait that the server requested."""
 
     permanent: bool
     code: str
@@ -171,7 +168,7 @@ def fingerprint(error_class: str, node: str | None, text: str) -> str:
 
 
 def _judged(error: BaseException, now: datetime, budget: Iterator[int]) -> Verdict | None:
-    """Return the verdict on the error and its causes; None if none is known or `budget` is used up."""
+    """Return the verdict on the error and its causes; None if none is found within the budget."""
     for each in chain_of(error):
         if next(budget, None) is None:
             return None
@@ -213,7 +210,7 @@ def _verdict(error: BaseException, now: datetime) -> Verdict | None:
 
 
 def _verdict_on_provider(provider_error: ProviderError) -> Verdict | None:
-    """Return the verdict on a provider's error. Only here does the text count; an agent's error may have any text."""
+    """Return the verdict on a provider's error. Its text counts; the text of an agent's error may say anything."""
     status = provider_error.status
     pause = None if provider_error.pause is None else min(provider_error.pause, MAX_RETRY_AFTER_SECONDS)
     if CONTEXT_CODE in provider_error.names or (status in (400, 413) and CONTEXT_WORDS.search(provider_error.text)):

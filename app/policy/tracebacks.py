@@ -127,7 +127,7 @@ def traceback_of(error: BaseException, shown: Shown, *, texts: bool = True, ever
 
 
 def details_of(error: BaseException, shown: Shown) -> FailureDetails:
-    """Return the node, class, place and traceback of an error, as they are stored and shown."""
+    """Return where an error came from, as it is stored and shown."""
     return FailureDetails(
         node=node_of(error), error_type=class_name(error), where=place_of(error), traceback=traceback_of(error, shown)
     )
@@ -213,7 +213,7 @@ def _node_of_notes(error: BaseException) -> str | None:
 
 
 def _block(error: BaseException, shown: Shown, *, texts: bool, every_frame: bool) -> list[str]:
-    """Return the lines for one error with its frames, and for the first members of a group."""
+    """Return the lines of one error with its frames, and of a group's first members."""
     frames = frames_of(error)
     lines = ["Traceback (most recent call last):", *_frame_lines(frames, shown, every_frame)] if frames else []
     lines.append(_last_line(error, shown) if texts else class_name(error))

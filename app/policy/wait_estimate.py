@@ -45,8 +45,8 @@ NOTHING = WaitEstimate(None, None)
 def wait_estimate(message: Message, throughput: Throughput | None, head: Message | None, now: datetime) -> WaitEstimate:
     """Return why a message waits, and when it is likely to begin.
 
-    `head` is the first unfinished message of its thread; it is needed only if this message is behind the head.
-    `throughput` and `head` are None if unknown. The reason then uses only the message itself.
+    `head` is the first unfinished message of its thread, needed only behind the head. Unknown values are None; the
+    reason then uses only the message itself.
     """
     if message.state is not MessageState.QUEUED:
         return NOTHING
@@ -134,8 +134,8 @@ def _in_the_way(message: Message, head: Message | None) -> str:
 def _start(message: Message, throughput: Throughput, head: Message | None, now: datetime) -> datetime | None:
     """Return when the message is likely to begin; None if unknown. With a free slot, it begins at once.
 
-    Otherwise it begins after the turns of slots before it, each as long as recent runs took. The caller has checked
-    that `_stopped` returns None for its agent.
+    Otherwise it waits for the turns of slots before it, each as long as recent runs. The caller has checked that
+    `_stopped` returns None.
     """
     if head is not None and head.agent != message.agent and _stopped(head.agent, throughput) is not None:
         return None

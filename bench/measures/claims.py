@@ -46,7 +46,7 @@ def claims(backends: Sequence[str]) -> Iterator[Row]:
 
 
 async def _against_plain(url: str) -> tuple[list[float], list[float]]:
-    """Return the messages per second of each round, through the store and from the plain loop."""
+    """Return the messages per second of each round, for both sides."""
     ours, theirs = [], []
     store = make_store(Settings(_env_file=None, database_url=url))
     await store.open()

@@ -93,7 +93,7 @@ def _rounds(folder: Path, environment: Mapping[str, str]) -> dict[str, list[floa
 
 @contextmanager
 def _alone(folder: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """Run the program that runs the graph without our queue, and yield it when it is ready."""
+    """Run the graph in a program without our queue, and yield the program when it is ready."""
     with subprocess.Popen(
         [*_program(), "first"],
         cwd=folder,

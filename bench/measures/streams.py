@@ -86,13 +86,13 @@ class LineProgram:
         self._program.wait(30)
 
     def send(self, line: str) -> None:
-        """Write a line to the program."""
+        """Write a line."""
         pipe = self._pipe(self._program.stdin)
         pipe.write(f"{line}\n")
         pipe.flush()
 
     def receive(self) -> Any:
-        """Read the program's next line of JSON."""
+        """Read the next line."""
         return json.loads(self._pipe(self._program.stdout).readline())
 
     def ask(self, line: str) -> Any:

@@ -7,10 +7,10 @@ class Peer(NamedTuple):
     """A queue on an engine.
 
     - `packages` are installed into the environment named `environment`.
-    - `prepare`, `worker` and `caller` are command lines. Their first word is a program of the environment.
-    - The commands get the engine's URL in `QUEUE_URL`. `{port}` in them is a free port.
-    - `gives_up` is what the queue lacks. It is shown beside the figures.
-    - `python` is True for a Python queue. Ours has to be faster than it.
+    - `prepare`, `worker` and `caller` are command lines that begin with a program of the environment.
+    - The commands get the engine's URL in `QUEUE_URL`. `{port}` is a free port.
+    - `gives_up` is what the queue lacks; it is shown beside the figures.
+    - `python`: it is a Python queue, and ours has to be faster.
     """
 
     name: str

@@ -8,7 +8,7 @@ import socket
 
 
 def send_signal(text: str) -> None:
-    """Signal that the job with this argument, `PORT NUMBER`, has run. The job calls this."""
+    """Signal, in the job with this argument, `PORT NUMBER`, that it has run."""
     port, number = text.split()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.sendto(number.encode(), ("127.0.0.1", int(port)))

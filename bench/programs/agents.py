@@ -13,10 +13,10 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 
 
 class ClockModel(BaseChatModel):
-    """A model whose tokens are the current time, in nanoseconds of the monotonic clock.
+    """A model whose tokens are times: nanoseconds of the monotonic clock.
 
-    It sends `BENCH_TOKENS` tokens with pauses of `BENCH_PAUSE_SECONDS`. All processes of a host have the same monotonic
-    clock, so a reader can compute the age of a token.
+    It sends `BENCH_TOKENS` tokens with pauses of `BENCH_PAUSE_SECONDS`. All processes of a host share this clock, so a
+    reader can compute a token's age.
     """
 
     @property

@@ -60,7 +60,7 @@ async def live() -> StreamingResponse:
 
 @app.post("/broadcast/{count}/{burst}/{pause}")
 async def broadcast(count: int, burst: int, pause: float) -> None:
-    """Send frames to all present readers, `burst` frames every `pause` seconds, then end their streams."""
+    """Send frames to all present readers, then end their streams."""
     loop = asyncio.get_running_loop()
     frames = frames_of(count)
     due = loop.time()

@@ -1,7 +1,7 @@
 """A reader of streams: `python -m bench.programs.readers PORT MESSAGES`.
 
-It submits each message, reads the answer, and prints one line of JSON at the end. Each token holds the time of its
-creation (`bench.programs.agents.ClockModel`); the reader notes the token's age at its arrival.
+It submits each message, reads the answer, and prints one line of JSON. Each token holds the time of its creation
+(`bench.programs.agents.ClockModel`); the reader notes the token's age.
 """
 
 import http.client

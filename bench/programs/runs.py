@@ -110,7 +110,7 @@ async def graph_alone(settings: Settings, store: Store) -> AsyncIterator[Graph]:
 
 
 async def rounds(settings: Settings, runs: int, count: int) -> dict[str, list[float]]:
-    """Measure both ways by turns, after a warm-up. Return runs per second by way."""
+    """Measure both ways by turns, after a warm-up."""
     runtime = Runtime(settings, store=(store := make_store(settings)))
     concurrency = settings.worker_concurrency
     per_second: dict[str, list[float]] = {"alone": [], "worker": []}
@@ -125,7 +125,7 @@ async def rounds(settings: Settings, runs: int, count: int) -> dict[str, list[fl
 
 
 async def first_chunks(settings: Settings) -> None:
-    """Run the graph once for each line of the standard input. Print the milliseconds to the first chunk."""
+    """Run the graph once for each line of input. Print the milliseconds to the first chunk."""
     store = make_store(settings)
     await store.open()
     async with graph_alone(settings, store) as graph:

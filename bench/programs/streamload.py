@@ -1,7 +1,7 @@
-"""Readers of streams: `python -m bench.programs.streamload`. It reads the arguments of `run` as one line of JSON.
+"""Readers of streams: `python -m bench.programs.streamload`. It reads the arguments of `run` as a line of JSON.
 
-It opens all readers and prints a line of JSON. It reads until all streams have ended, then prints the number of events.
-It also ends when its input is closed.
+It prints a line of JSON when all readers are open, and the number of events when all streams have ended. It also ends
+when its input is closed.
 """
 
 import asyncio

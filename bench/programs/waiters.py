@@ -15,7 +15,7 @@ THREAD_LENGTH = 10
 
 
 def request(port: int, number: int, caller: int) -> bytes:
-    """Return the bytes of a submit that waits for the end of its message."""
+    """Return the bytes of a submit that waits."""
     thread = {"thread_id": f"{caller}-{number // (2 * THREAD_LENGTH * CALLERS)}"} if number % 2 else {}
     body = json.dumps({"message": "nothing", **thread}).encode()
     head = f"POST /messages HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nPrefer: wait=30\r\n"
@@ -35,7 +35,7 @@ async def call(port: int, caller: int, numbers: Iterator[int]) -> None:
 
 
 async def run(port: int, messages: int) -> None:
-    """Run eleven tenths of the messages, and print the rate of each."""
+    """Run eleven tenths, and print the rate of each."""
     for tenth in range(11):
         numbers = iter(range(tenth * messages // 10, (tenth + 1) * messages // 10))
         began = time.perf_counter()
