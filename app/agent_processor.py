@@ -133,6 +133,7 @@ class AgentProcessor:
             resume=None if message.resume_value is None else json.loads(message.resume_value),
             rollback=message.rollback,
             given=message.options.run,
+            metadata=message.metadata,
         )
 
     async def _answer(self, run: AgentRun, writer: EventWriter) -> Completed | Interrupted:

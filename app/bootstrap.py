@@ -71,7 +71,7 @@ class AgentLoader:
         self._opening = asyncio.Lock()
         self._lazy_memory = LazyMemory(self._open_memory)
         self._embedded = EmbeddedModel()
-        loaders: dict[str, Loader] = {name: self._loader(path) for name, path in settings.graph_paths.items()}
+        loaders: dict[str, Loader] = {name: self._loader(name, path) for name, path in settings.graph_paths.items()}
         self.registry = AgentRegistry(loaders or {"chat": self._load_chat}, redactor_of(settings).shown)
 
     @property
@@ -122,16 +122,19 @@ class AgentLoader:
         assert self._store_loop is not None, "agents are being loaded"
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._store.queue_id(), self._store_loop))
 
-    def _loader(self, path: str) -> Loader:
+    def _loader(self, name: str, path: str) -> Loader:
+        project = self._settings.project
+        description = project.descriptions.get(name, "") if project.graphs.get(name) == path else ""
+
         async def load() -> Agent:
             await self._queue_id()
             found = await load_attribute(path, self._settings.project.folders)
             if is_answering(found):
-                return FunctionAgent(cast(Callable[..., Any], found))
+                return FunctionAgent(cast(Callable[..., Any], found), description)
             await asyncio.to_thread(_import, "graphs")
             from .agents.graphs import agent_of
 
-            return await agent_of(found, path, await self._open_memory())
+            return await agent_of(found, path, await self._open_memory(), description)
 
         return load
 

@@ -2,6 +2,7 @@
 
     AgentQueueError
     ├── InvalidRequest            the caller sent something that cannot be used
+    │   ├── InvalidInput              what a message gives does not fit its agent
     │   └── KeyReused                 the Idempotency-Key was used for another request
     ├── NotFound                  no such message or thread (or it belongs to another tenant)
     │   ├── MessageNotFound
@@ -56,6 +57,12 @@ class InvalidRequest(AgentQueueError):
         self.field = field
         if code is not None:
             self.code = code
+
+
+class InvalidInput(InvalidRequest):
+    """What a message gives does not fit what its agent takes."""
+
+    code = "invalid_input"
 
 
 class KeyReused(InvalidRequest):

@@ -24,6 +24,7 @@ class Project:
     """The content of a langgraph.json.
 
     - `graphs` has `module:attribute` or `/folder/file.py:attribute` by name.
+    - `descriptions` has the descriptions that graphs were given, by name.
     - `folders` are searched for modules, in this order.
     - `environment` may have secrets.
     - `warnings` are for the log.
@@ -32,6 +33,7 @@ class Project:
     graphs: dict[str, str] = field(default_factory=dict)
     folders: tuple[Path, ...] = ()
     environment: dict[str, str] = field(default_factory=dict, repr=False)
+    descriptions: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -66,7 +68,7 @@ class _Reader:
         folders = tuple(dict.fromkeys(self._folders()))
         environment = self._environment()
         self._warn_of_ignored()
-        return Project(graphs, folders, environment, tuple(self._warnings))
+        return Project(graphs, folders, environment, self._descriptions(), tuple(self._warnings))
 
     def _wrong(self, key: str, expected: str) -> ConfigurationError:
         found = re.search(rf"{re.escape(json.dumps(key))}\s*:", self._text)
@@ -78,6 +80,15 @@ class _Reader:
         if not (isinstance(graphs, dict) and graphs):
             raise self._wrong("graphs", "an object with at least one graph")
         return {name: self._path(name, spec) for name, spec in graphs.items()}
+
+    def _descriptions(self) -> dict[str, str]:
+        given = {
+            name: spec.get("description") for name, spec in self._content["graphs"].items() if isinstance(spec, dict)
+        }
+        for name, description in given.items():
+            if not isinstance(description, str | None):
+                raise self._wrong(name, "a `description` that is a text")
+        return {name: description for name, description in given.items() if description}
 
     def _path(self, name: str, spec: object) -> str:
         path = spec.get("path") if isinstance(spec, dict) else spec
@@ -126,7 +137,7 @@ class _Reader:
             for name, spec in self._content["graphs"].items()
             if isinstance(spec, dict)
             for each, value in spec.items()
-            if each != "path" and value
+            if each not in ("path", "description") and value
         ]
         if ignored:
             self._warnings.append(f"fields that have no effect here: {', '.join(ignored)}")

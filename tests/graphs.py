@@ -157,20 +157,37 @@ async def made(config: dict[str, Any]) -> StateGraph[Any, Any, Any, Any]:
     return builder
 
 
-class Number(typing_extensions.TypedDict):
+class Question(typing_extensions.TypedDict, total=False):
     """A state without messages."""
 
-    number: int
+    question: str
+    steps: Annotated[list[str], operator.add]
+    answer: str
 
 
-def _count_up(state: Number) -> Number:
-    return {"number": state["number"] + 1}
+async def _begins(state: Question) -> dict[str, Any]:
+    GraphControl.of_environment().record("begins")
+    return {"steps": ["begins"]}
 
 
-_counting = StateGraph(Number)
-_counting.add_node("count", _count_up)
-_counting.add_edge(START, "count")
-counting = _counting.compile()
+async def _ends(state: Question) -> dict[str, Any]:
+    control = GraphControl.of_environment()
+    control.record("ends")
+    if control.crash_is_due("ends"):
+        os._exit(9)
+    return {"steps": ["ends"], "answer": state["question"].upper()}
+
+
+def _any_state() -> Graph:
+    graph = StateGraph(Question)
+    graph.add_node("begins", _begins)
+    graph.add_node("ends", _ends)
+    graph.add_edge(START, "begins")
+    graph.add_edge("begins", "ends")
+    return graph.compile()
+
+
+any_state = _any_state()
 
 
 class PlainState(typing.TypedDict):

@@ -13,10 +13,8 @@ from ..text import storable_json
 from .base import FinalResult
 from .joined_text import whole
 from .model_calls import ModelCall, ModelCalls
-from .state_messages import after_turn, as_json, as_messages, goes_on, key_of, reasoning_beside, reasoning_in
-
-STRUCTURED_RESPONSE = "structured_response"
-"""The state key in which `create_agent` stores a response in the requested `response_format`."""
+from .outputs import GraphOutput, fields_of
+from .state_messages import as_messages, goes_on, key_of, reasoning_beside, reasoning_in
 
 
 class AnswerBuilder:
@@ -26,28 +24,31 @@ class AnswerBuilder:
     model call is also shown. The answer is the text of the last message. When another message begins, the text of
     complete messages is therefore taken back.
 
+    `turn` is the id of the last human message. `before` are the messages up to the turn's end, `finished` those that
+    earlier attempts added. `state` is the state in which an earlier attempt ended, None in the first attempt.
+
     `interrupted` is True if the graph stopped to ask a human. There is no answer then.
     """
 
     def __init__(
         self,
-        message_id: str,
+        turn: str,
         before: Sequence[Any],
+        finished: Sequence[Any],
         calls: ModelCalls,
         output_channels: str | Sequence[str] = (),
+        state: Mapping[str, Any] | None = None,
     ) -> None:
         self.interrupted = False
-        self._turn = message_id
+        self._turn = turn
         self._calls = calls
-        self._finished = after_turn(before, message_id)
-        earlier = before[: len(before) - len(self._finished)]
-        self._start = len(earlier)
-        self._before = {key_of(message, index) for index, message in enumerate(earlier)}
+        self._finished = finished
+        self._start = len(before)
+        self._before = {key_of(message, index) for index, message in enumerate(before)}
         self._seen = set(self._before)
         self._tool_calls: set[tuple[str, int]] = set()
-        self._state: dict[str, Any] = {"messages": before}
-        self._outputs = [output_channels] if isinstance(output_channels, str) else output_channels
-        self._written: set[str] = set(self._outputs) if self._finished else set()
+        self._state: Mapping[str, Any] = {**(state or {}), "messages": [*before, *finished]}
+        self._output = GraphOutput(output_channels, is_continued=state is not None)
         self._shown: dict[str, ModelCall] = {}
         """The calls whose text is shown, by the ids under which their messages were shown, oldest first."""
         self._names: dict[str, str] = {}
@@ -83,17 +84,20 @@ class AnswerBuilder:
         """Take back text that is not the answer, show the rest of the answer, and yield the FinalResult."""
         yield from self._take_back_failed()
         key, text = self._last_answer()
-        output = self._output(is_needed=not text)
-        call = self._shown_as(key) if key else None
+        is_said = bool(self._repeated or self._last_message()[1])
+        output = self._output.of(self._state, has_text=bool(text), has_message=is_said)
+        call = self._shown_as(key) if key else self._shown_with(text)
         if not text:
             call, key, text = self._other_answer(output)
+        if not text and output is None:
+            output = self._output.messages_of(self._state, self._before)
         if call is not None and call.text != text:
             call = None
         for other in [each for each in self._shown.values() if each is not call]:
             yield from self._take_back(other)
         if call is None and text:
             yield Part("content", text, key, self._unshown.get(key or ""))
-        yield FinalResult(text, None if output is None else json.dumps(output))
+        yield FinalResult(text, None if output is None else json.dumps(output, ensure_ascii=False))
 
     # Pieces of model calls
 
@@ -180,7 +184,7 @@ class AnswerBuilder:
                 if not isinstance(update, dict):
                     continue
                 if not namespace:
-                    self._written.update(update)
+                    self._output.note_written(update)
                 if "messages" in update:
                     yield from self._messages_of_update(update["messages"], node, namespace)
             self._settle(namespace, node)
@@ -228,9 +232,11 @@ class AnswerBuilder:
     def _values(self, data: Any, namespace: Sequence[str]) -> Iterator[Part]:
         """Yield the parts of new messages at the end of the state, such as messages that nodes wrote as dicts."""
         yield from self._take_back_failed()
-        messages = data.get("messages") if isinstance(data, dict) else None
+        state = fields_of(data)
+        messages = state.get("messages")
         if not namespace:
-            self._state = data
+            self._state = state
+            self._output.value = data
             self._settle(())
         if not isinstance(messages, list):
             return
@@ -283,6 +289,10 @@ class AnswerBuilder:
     def _shown_as(self, key: str) -> ModelCall | None:
         return self._shown.get(self._names.get(key, key))
 
+    def _shown_with(self, text: str) -> ModelCall | None:
+        """Return the call that has shown this text, for an answer that is no message of the conversation."""
+        return next((call for call in self._shown.values() if call.ended and call.text == text), None)
+
     def _shown_before(self, text: str, key: str) -> ModelCall | None:
         """Return the model call whose text a node copied, and store the copy's key; None if there is none."""
         for name, call in self._shown.items():
@@ -334,7 +344,7 @@ class AnswerBuilder:
                     for message in as_messages(messages[index]):
                         if self._answers(message) and message.text:
                             return key, whole(str(message.text))
-        return None, ""
+        return None, whole(self._output.text)
 
     def _answers(self, message: BaseMessage) -> bool:
         is_result = isinstance(message, ToolMessage) and message.status == "success"
@@ -366,19 +376,3 @@ class AnswerBuilder:
             if key not in self._before and key != self._turn:
                 return key, next(iter(as_messages(messages[-1])), None)
         return None, None
-
-    def _output(self, *, is_needed: bool) -> object:
-        """Return the structured response; without one, what this run wrote to the graph's output. Both are JSON values.
-
-        Return an empty object if the run wrote nothing. Return None if the answer is a message, even an empty one.
-        """
-        values = {
-            name: self._state[name]
-            for name in self._outputs
-            if name != "messages" and name in self._written and self._state.get(name) is not None
-        }
-        if STRUCTURED_RESPONSE in values:
-            return as_json(values[STRUCTURED_RESPONSE])
-        if not is_needed or (not values and (self._repeated or self._last_message()[1])):
-            return None
-        return as_json(values)

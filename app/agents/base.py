@@ -1,12 +1,14 @@
 """Defines what the rest of the system needs of an agent: it answers a message piece by piece."""
 
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from ..models.agents import AgentDescription
 from ..models.attempts import Lease
 from ..models.inputs import NO_RUN_INPUT, RunInput
 from ..models.parts import Part
+from ..policy.agent_input import ANY_OBJECT
 
 
 class FinalResult(NamedTuple):
@@ -67,6 +69,7 @@ class AgentTask:
     - `resume` has a human's answers by the ids of their questions.
     - `rollback` has the ids of messages whose steps are forgotten first.
     - `given` is what the message gives besides its text.
+    - `metadata` is the message's.
     """
 
     lease: Lease
@@ -77,10 +80,11 @@ class AgentTask:
     resume: dict[str, Any] | None = None
     rollback: tuple[str, ...] = ()
     given: RunInput = NO_RUN_INPUT
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def message_id(self) -> str:
-        """Return the id of the message. The human message in the agent's memory has the same id."""
+        """Return the id of the message. In the agent's memory, the human message has it or the client's id."""
         return self.lease.message_id
 
 
@@ -94,7 +98,12 @@ class Agent(Protocol):
         behind others becomes a new turn at the end of the conversation.
 
         Raises AgentDrained, AgentInterrupted, LeaseLost, and whatever the agent's own code raises.
+        Raises InvalidInput if the agent cannot take what the message gives.
         """
+
+    def describe(self, name: str) -> AgentDescription:
+        """Return what the agent takes, returns and shows, under this name."""
+        return AgentDescription(name=name, input_schema=ANY_OBJECT, output_schema={})
 
     async def fence_off(self, task: AgentTask) -> None:
         """Take the right to write to the agent's memory from an attempt that does not stop."""

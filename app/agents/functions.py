@@ -29,7 +29,8 @@ def is_answering(found: object) -> bool:
 class FunctionAgent(Agent):
     """Calls a function with the text of the message. Each attempt calls it from the beginning."""
 
-    def __init__(self, answer: Callable[..., Any]) -> None:
+    def __init__(self, answer: Callable[..., Any], description: str = "") -> None:
+        self._description = description
         self._answer = answer
         self._streams = inspect.isasyncgenfunction(answer)
         self._name = str(getattr(answer, "__name__", type(answer).__name__))

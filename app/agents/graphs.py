@@ -10,17 +10,21 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 from typing_extensions import override
 
 from ..errors import AgentUnavailable
+from ..models.agents import AgentDescription
+from ..models.inputs import ShownEvent
 from ..models.memory import AgentMemory
 from ..models.parts import Part
+from ..policy.agent_input import ANY_OBJECT
 from .base import Agent, AgentDrained, AgentInterrupted, AgentTask, FinalResult
 from .langgraph import LangGraphAgent
+from .run_input import config_of
+from .schemas import describe_graph, docstring_of
 
 if TYPE_CHECKING:
     from langgraph_sdk.runtime import ServerRuntime
@@ -29,19 +33,18 @@ Graph = Pregel[Any, Any, Any, Any]
 Argument = Literal["config", "runtime"]
 
 
-async def agent_of(found: object, path: str, checkpointer: BaseCheckpointSaver[Any]) -> Agent:
+async def agent_of(found: object, path: str, checkpointer: BaseCheckpointSaver[Any], description: str = "") -> Agent:
     """Return the agent for `found`, the object that the setting `path` names.
 
-    Raises AgentUnavailable, or whatever a factory raises.
+    `description` is the operator's. It replaces a docstring. Raises AgentUnavailable, or whatever a factory raises.
     """
     if isinstance(found, Pregel | StateGraph):
-        return LangGraphAgent(_compiled(found, path), checkpointer)
+        return LangGraphAgent(_compiled(found, path), checkpointer, description)
     if not callable(found):
         raise _no_graph(found, path)
     factory = GraphFactory(found, path)
-    if (graph := await factory.prepare()) is not None:
-        LangGraphAgent(graph, checkpointer)  # raises for a graph that cannot be run
-    return FactoryAgent(factory, checkpointer)
+    graph = await factory.prepare()
+    return FactoryAgent(factory, checkpointer, graph, description or docstring_of(found))
 
 
 class GraphFactory:
@@ -89,9 +92,9 @@ class GraphFactory:
         made: Any = self._prepared
         self._prepared = None
         if made is None:
-            given = {"config": lambda: _config_of(task), "runtime": _runtime}
-            positional = [given[wanted]() for wanted in self._positional]
-            made = await self._call(*positional, **{name: given[wanted]() for name, wanted in self._named.items()})
+            given: dict[Argument, Callable[[AgentTask], object]] = {"config": config_of, "runtime": _runtime}
+            positional = [given[wanted](task) for wanted in self._positional]
+            made = await self._call(*positional, **{name: given[wanted](task) for name, wanted in self._named.items()})
         async with AsyncExitStack() as context:
             if hasattr(type(made), "__aenter__"):
                 made = await context.enter_async_context(made)
@@ -107,13 +110,29 @@ class GraphFactory:
 class FactoryAgent(Agent):
     """An agent whose factory makes a graph for each run.
 
+    `first` is the first run's graph if the factory was called when it was loaded. Its schemas describe the agent.
+    Without it, the agent takes any object, and each run's own graph checks its input.
+
     The factory's context is closed before the FinalResult is yielded. The context sees no error if the run drains or
     asks a human.
     """
 
-    def __init__(self, factory: GraphFactory, checkpointer: BaseCheckpointSaver[Any]) -> None:
+    def __init__(
+        self,
+        factory: GraphFactory,
+        checkpointer: BaseCheckpointSaver[Any],
+        first: Graph | None = None,
+        description: str = "",
+    ) -> None:
         self._factory = factory
         self._checkpointer = checkpointer
+        self._description = (
+            AgentDescription(
+                name="", description=description, input_schema=ANY_OBJECT, output_schema={}, events=tuple(ShownEvent)
+            )
+            if first is None
+            else describe_graph(first, "", description)
+        )
 
     @override
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
@@ -136,6 +155,10 @@ class FactoryAgent(Agent):
             raise ended
         if answer is not None:
             yield answer
+
+    @override
+    def describe(self, name: str) -> AgentDescription:
+        return self._description.model_copy(update={"name": name})
 
     @override
     async def fence_off(self, task: AgentTask) -> None:
@@ -190,13 +213,9 @@ def _argument_of(parameter: inspect.Parameter) -> Argument | None:
     return cast(Argument, parameter.name) if parameter.name in ("config", "runtime") else None
 
 
-def _config_of(task: AgentTask) -> RunnableConfig:
-    """Return the config that the graph's nodes see."""
-    return {"configurable": {"thread_id": task.memory_key, "run_id": task.message_id}, "metadata": {}}
-
-
-def _runtime() -> "ServerRuntime[Any]":
-    """Return the runtime of a run. It has no user, no store and no context."""
+def _runtime(task: AgentTask) -> "ServerRuntime[Any]":
+    """Return the runtime of a run. It has the message's context as it was given, no user and no store."""
     from langgraph_sdk.runtime import _ExecutionRuntime
 
-    return _ExecutionRuntime(access_context="threads.create_run", user=None, store=cast(Any, None), context=None)
+    context = task.given.context
+    return _ExecutionRuntime(access_context="threads.create_run", user=None, store=cast(Any, None), context=context)

@@ -2,9 +2,10 @@
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from traceback import walk_tb
+from types import MappingProxyType
 from typing import Any, NamedTuple, Never, cast
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
@@ -19,7 +20,8 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command, Interrupt, Overwrite, StateSnapshot
 from typing_extensions import override
 
-from ..errors import AgentQueueError, AgentUnavailable, LeaseLost, StoreError
+from ..errors import AgentQueueError, LeaseLost, StoreError
+from ..models.agents import AgentDescription
 from ..models.memory import MEMORY_ANSWERS_KEY, MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY, AgentMemory
 from ..models.parts import Part
 from ..policy.failures import described
@@ -29,6 +31,7 @@ from .answer_builder import AnswerBuilder
 from .base import Agent, AgentDrained, AgentInterrupted, AgentTask, FinalResult
 from .human_answers import HumanAnswers
 from .model_calls import ModelCalls
+from .run_input import MESSAGES, TURN_AFTER, GraphInput, Turn, config_of
 from .state_messages import id_of
 
 logger = logging.getLogger(__name__)
@@ -47,13 +50,19 @@ class StaticBreakpoint(AgentQueueError):
 
 
 class LangGraphAgent(Agent):
-    """Runs a graph whose state has `messages`. `checkpointer` is a saver of `app.checkpoints`, also an AgentMemory."""
+    """Runs a graph of any state. `checkpointer` is a saver of `app.checkpoints`, also an AgentMemory.
 
-    def __init__(self, graph: Pregel[Any, Any, Any, Any], checkpointer: BaseCheckpointSaver[Any]) -> None:
-        if "messages" not in graph.channels:
-            raise AgentUnavailable("The graph's state has no `messages`; use MessagesState or a state with that key.")
+    `description` is the operator's, in place of the graph's docstring.
+    """
+
+    def __init__(
+        self, graph: Pregel[Any, Any, Any, Any], checkpointer: BaseCheckpointSaver[Any], description: str = ""
+    ) -> None:
+        self._description = description
+        self._input = GraphInput(graph)
         self._graph = graph.copy(update={"checkpointer": checkpointer})
         found = tool_nodes(graph)
+        self._replaces_messages = isinstance(graph.channels.get(MESSAGES), LastValue)
         self._tool_nodes = frozenset(name for name, _ in found)
         self._direct_tools = frozenset(
             name for _, node in found for name, tool in node.tools_by_name.items() if tool.return_direct
@@ -62,17 +71,14 @@ class LangGraphAgent(Agent):
     @override
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
         calls = ModelCalls(self._tool_nodes, self._direct_tools)
-        config: RunnableConfig = {
-            "configurable": {
-                "thread_id": task.memory_key,
-                "run_id": task.message_id,
-                MEMORY_FENCE_KEY: task.memory_fence,
-            },
-            "callbacks": [calls],
-        }
+        config = config_of(task)
+        config["callbacks"] = [calls]
+        config["configurable"][MEMORY_FENCE_KEY] = task.memory_fence
+        context = self._input.context_of(task)
         read: list[Any] = []
         refused = watch_refusals()
         start = await self._run_start(task, _with(config, MEMORY_KEEP_KEY, read), calls)
+        config["metadata"] = {**config["metadata"], **start.metadata}
         answer = start.answer
         for part in answer.replay():
             yield part
@@ -88,6 +94,7 @@ class LangGraphAgent(Agent):
             streaming = self._graph.astream(
                 start.graph_input,
                 _with(_with(config, MEMORY_KEPT_KEY, read), MEMORY_ANSWERS_KEY, {}),
+                context=context,
                 stream_mode=["messages", "updates", "values", "custom"],
                 subgraphs=True,
                 durability="sync",
@@ -114,6 +121,11 @@ class LangGraphAgent(Agent):
             yield last
 
     @override
+    def describe(self, name: str) -> AgentDescription:
+        found = self._input.description.model_copy(update={"name": name})
+        return found.model_copy(update={"description": self._description}) if self._description else found
+
+    @override
     async def fence_off(self, task: AgentTask) -> None:
         message, fence = task.memory_fence  # the next attempt's fence is higher than this one
         memory = cast(AgentMemory, self._graph.checkpointer)
@@ -131,17 +143,26 @@ class LangGraphAgent(Agent):
         if task.rollback:
             memory = cast(AgentMemory, self._graph.checkpointer)
             await memory.forget_messages(task.memory_key, task.memory_fence, task.rollback)
+        turn = self._input.turn_of(task)
         state = await self._state(task, config)
-        messages = state.values.get("messages", [])
+        values = state.values if isinstance(state.values, dict) else {}
+        found = values.get(MESSAGES)
+        messages = found if isinstance(found, list) else []
+        outputs = self._graph.output_channels
         if (state.metadata or {}).get("run_id") != task.message_id:
-            answer = AnswerBuilder(task.message_id, messages, calls, self._graph.output_channels)
-            return _RunStart({"messages": self._turn(task, messages)}, answer)
-        finished = [*messages, *_inside_subgraphs(state, messages)]
-        answer = AnswerBuilder(task.message_id, finished, calls, self._graph.output_channels)
+            earlier = _without_turn(messages, turn)
+            before = turn.messages if self._replaces_messages else [*earlier, *turn.messages]
+            answer = AnswerBuilder(turn.id, before, (), calls, outputs)
+            metadata = {} if turn.messages else _place_after(messages)
+            return _RunStart(self._graph_input(turn, messages, earlier), answer, metadata=metadata)
+        metadata = {key: str(value) for key, value in (state.metadata or {}).items() if key == TURN_AFTER}
+        begin = _end_of_turn(messages, turn, metadata.get(TURN_AFTER))
+        finished = [*messages[begin:], *_inside_subgraphs(state, messages)]
+        answer = AnswerBuilder(turn.id, messages[:begin], finished, calls, outputs, values)
         answers = HumanAnswers(task.resume or {})
         if _all_wait(state) and answers.keys().isdisjoint(each.id for each in state.interrupts):
             return _RunStart(None, answer, questions=_questions_as_json(state.interrupts))
-        return _RunStart(Command(resume=answers) if answers else None, answer)
+        return _RunStart(Command(resume=answers) if answers else None, answer, metadata=metadata)
 
     async def _state(self, task: AgentTask, config: RunnableConfig) -> StateSnapshot:
         """Return the newest state of the conversation. If it belongs to another message, leave out unfinished steps.
@@ -167,13 +188,15 @@ class LangGraphAgent(Agent):
         memory = cast(AgentMemory, self._graph.checkpointer)
         await memory.forget_unfinished(task.memory_key, task.memory_fence)
 
-    def _turn(self, task: AgentTask, messages: Sequence[AnyMessage]) -> list[AnyMessage] | Overwrite:
-        """Return the update that adds the message as a new turn."""
-        earlier = _without_turn(messages, task.message_id)
-        turn: list[AnyMessage] = [*_answers_to_open_calls(earlier), HumanMessage(task.content, id=task.message_id)]
-        if len(earlier) == len(messages) or isinstance(self._graph.channels["messages"], LastValue):
-            return turn
-        return Overwrite([*earlier, *turn])  # a reducer would leave a message with a known id in its old place
+    def _graph_input(self, turn: Turn, messages: Sequence[Any], earlier: Sequence[Any]) -> Any:
+        """Return the input of a run that begins: the turn is at the end of the conversation."""
+        if not turn.messages:
+            return turn.value
+        added = [*_answers_to_open_calls(earlier, turn.messages), *turn.messages]
+        if len(earlier) == len(messages) or self._replaces_messages:
+            return {**turn.value, MESSAGES: added}
+        # a reducer would leave a message with a known id in its old place
+        return {**turn.value, MESSAGES: Overwrite([*earlier, *added])}
 
 
 def _all_wait(state: StateSnapshot) -> bool:
@@ -192,11 +215,12 @@ def _with(config: RunnableConfig, key: str, value: object) -> RunnableConfig:
 
 
 class _RunStart(NamedTuple):
-    """The input of a run. The graph does not run if `questions` has unanswered questions."""
+    """The input of a run, and metadata for its checkpoints. If `questions` is given, the graph does not run."""
 
-    graph_input: dict[str, Any] | Command[Any] | None
+    graph_input: Any
     answer: AnswerBuilder
     questions: str | None = None
+    metadata: Mapping[str, str] = MappingProxyType({})
 
 
 def tool_nodes(graph: Pregel[Any, Any, Any, Any]) -> list[tuple[str, ToolNode]]:
@@ -212,19 +236,37 @@ def _inside_subgraphs(state: StateSnapshot, known: Sequence[AnyMessage]) -> list
     found = []
     for task in state.tasks:
         if isinstance(task.state, StateSnapshot):
-            inner = [m for m in task.state.values.get("messages", []) if id_of(m) not in ids]
+            values = task.state.values if isinstance(task.state.values, dict) else {}
+            inner = [m for m in values.get(MESSAGES, []) if id_of(m) not in ids]
             found += [*inner, *_inside_subgraphs(task.state, [*known, *inner])]
     return found
 
 
-def _without_turn(messages: Sequence[AnyMessage], message_id: str) -> Sequence[AnyMessage]:
-    """Return the conversation without this message and its answers."""
+def _without_turn(messages: Sequence[Any], turn: Turn) -> Sequence[Any]:
+    """Return the conversation without this turn, if it is there: its messages and their answers."""
     for start, message in enumerate(messages):
-        if id_of(message) == message_id:
+        if turn.messages and id_of(message) == turn.id:
             behind = range(start + 1, len(messages))
             end = next((index for index in behind if isinstance(messages[index], HumanMessage)), len(messages))
-            return [*messages[:start], *messages[end:]]
+            return [each for each in (*messages[:start], *messages[end:]) if id_of(each) not in turn.ids]
     return messages
+
+
+def _end_of_turn(messages: Sequence[Any], turn: Turn, after: str | None) -> int:
+    """Return the index behind this turn's own messages; the end if the turn is not there.
+
+    `after` is the id of the last message before a turn without messages, empty if there is none.
+    """
+    if not turn.messages and after == "":
+        return 0
+    ids = turn.ids if turn.messages else {after}
+    return next((index for index in range(len(messages), 0, -1) if id_of(messages[index - 1]) in ids), len(messages))
+
+
+def _place_after(messages: Sequence[Any]) -> Mapping[str, str]:
+    """Return metadata that tells where a turn without messages begins; empty if that cannot be told."""
+    last = id_of(messages[-1]) if messages else ""
+    return {} if last is None else {TURN_AFTER: last}
 
 
 def _questions_as_json(interrupts: Sequence[Interrupt]) -> str:
@@ -232,13 +274,13 @@ def _questions_as_json(interrupts: Sequence[Interrupt]) -> str:
     return json.dumps([{"id": each.id, "value": storable_json(each.value)} for each in interrupts])
 
 
-def _answers_to_open_calls(messages: Sequence[AnyMessage]) -> list[ToolMessage]:
-    """Return error results for tool calls that a failed turn left unanswered.
+def _answers_to_open_calls(messages: Sequence[Any], turn: Sequence[AnyMessage]) -> list[ToolMessage]:
+    """Return error results for tool calls that a failed turn left unanswered, and that this turn does not answer.
 
     Providers refuse a conversation with an unanswered call. Without these results every later message of the thread
     fails.
     """
-    answered = set()
+    answered = {message.tool_call_id for message in turn if isinstance(message, ToolMessage)}
     for message in reversed(messages):
         if isinstance(message, ToolMessage):
             answered.add(message.tool_call_id)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from ..errors import AgentQueueError, AgentUnavailable, InvalidRequest, StoreUnavailable
+from ..models.agents import AgentDescription
 from ..models.workers import AgentState, ServedAgent
 from ..observability.logging import TRACEBACK
 from ..policy.failures import described
@@ -39,6 +40,7 @@ class AgentRegistry:
         self._loaders = dict(loaders)
         self._redact = redact
         self._agents: dict[str, Agent] = {}
+        self._descriptions: dict[str, AgentDescription] = {}
         self._failures: dict[str, str] = {}
         self._on_change: Callable[[], None] = lambda: None
         self.loaded = asyncio.Event()
@@ -60,6 +62,15 @@ class AgentRegistry:
     def available(self) -> tuple[str, ...]:
         """Return the names of the agents that can run now."""
         return tuple(self._agents)
+
+    @property
+    def descriptions(self) -> tuple[AgentDescription, ...]:
+        """Return what the loaded agents take, return and show. Safe from any thread."""
+        return tuple(self._descriptions.copy().values())
+
+    def description_of(self, name: str) -> AgentDescription | None:
+        """Return what an agent takes, returns and shows; None if it is not loaded here."""
+        return self._descriptions.get(name)
 
     @property
     def failures(self) -> dict[str, str]:
@@ -122,7 +133,9 @@ class AgentRegistry:
 
     async def _load(self, name: str, loader: Loader) -> None:
         try:
-            self._agents[name] = await self._load_when_possible(loader)
+            agent = await self._load_when_possible(loader)
+            self._descriptions[name] = agent.describe(name)
+            self._agents[name] = agent
             logger.info("Agent loaded: name=%s", name)
         except BaseException as error:  # a user's module may raise anything, and must not end the server
             if issubclass(type(error), asyncio.CancelledError) and _is_cancelled():

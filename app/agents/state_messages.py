@@ -1,6 +1,5 @@
 """Reads the messages in a graph's state, in any form that nodes may write."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -28,7 +27,7 @@ def as_messages(written: Any) -> list[BaseMessage]:
 def as_json(value: object) -> object:
     """Return a value as JSON values. Models and data classes become objects."""
     with suppress(ValueError):  # text that UTF-8 cannot carry, or a value that contains itself
-        value = to_jsonable_python(value, serialize_unknown=True)
+        value = to_jsonable_python(value, serialize_unknown=True, serialize_as_any=True)
     return storable_json(value)
 
 
@@ -41,14 +40,6 @@ def id_of(message: Any) -> str | None:
 def key_of(message: Any, index: int) -> str:
     """Return the id of a message; without an id, `#` and the message's index."""
     return id_of(message) or f"#{index}"
-
-
-def after_turn(messages: Sequence[Any], message_id: str) -> Sequence[Any]:
-    """Return the messages after the human message with this id; an empty sequence if it is missing."""
-    for index in range(len(messages) - 1, -1, -1):
-        if id_of(messages[index]) == message_id:
-            return messages[index + 1 :]
-    return ()
 
 
 def goes_on(message: AIMessage) -> bool:

@@ -321,7 +321,6 @@ BROKEN_GRAPHS = {
     "syntax error": "def broken(:",
     "missing module": "import a_module_that_is_not_there",
     "no such attribute": "other = 1",
-    "no messages": "from tests.graphs import counting as graph",
     "not a graph": "from tests.graphs import not_a_graph as graph",
     "factory that raises": "def graph(): raise RuntimeError('no such table')",
     "class that exits": "from tests.hostile import ClassThatExits\ndef graph(): raise ClassThatExits('x')",

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from app.agents.base import AgentTask, Drain, FinalResult
+from app.agents.base import Agent, AgentTask, Drain, FinalResult
 from app.agents.loop import AgentLoop
 from app.agents.runs import MAX_WAITING_PIECES, RUN, AgentRaised, AgentRun
 from app.agents.thread_pool import AgentThreadPool
@@ -22,7 +22,7 @@ PAUSE_SECONDS = 0.2
 TASK = AgentTask(Lease("message", 1, 1, "worker"), "", "memory", (1, 1), Drain())
 
 
-class Scripted:
+class Scripted(Agent):
     """Does in its run what the test wrote."""
 
     def __init__(self) -> None:

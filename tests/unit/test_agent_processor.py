@@ -30,7 +30,7 @@ from tests.unit.sqlite_tools import ask
 SECRET = "hunter2-hunter2"
 
 
-class Scripted:
+class Scripted(Agent):
     """Says a word and then raises what it was given, or answers."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ from tests.contract.builders import DONE, TENANT, claim, new, start
 from tests.servers import settings_for
 
 
-class ForgetfulAgent:
+class ForgetfulAgent(Agent):
     """Its memory is away for a number of runs."""
 
     def __init__(self, away: int = 0) -> None:

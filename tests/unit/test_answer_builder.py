@@ -593,9 +593,11 @@ async def test_what_a_tool_returns_last_is_the_answer(beside: str) -> None:
     assert shown.of("discard") == ([True] if beside else [])
 
 
-async def test_an_empty_answer_of_a_model_stays_one() -> None:
+async def test_an_empty_answer_of_a_model_has_its_messages_as_the_output() -> None:
     shown = await shown_by(chain(speaks=calls(saying(""))))
-    assert (shown.parts, shown.result) == ([], FinalResult(""))
+    (message,) = json.loads(shown.result.output or "")["messages"]
+    assert (shown.parts, shown.result.text) == ([], "")
+    assert (message["type"], message["content"]) == ("ai", "")
 
 
 # Events of nodes and tools

@@ -16,7 +16,6 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import interrupt
 from langgraph_sdk.runtime import ServerRuntime
-from typing_extensions import TypedDict
 
 from app.agents.base import Agent, AgentDrained, AgentInterrupted, AgentTask, Drain, FinalResult
 from app.agents.graphs import agent_of
@@ -200,19 +199,8 @@ async def test_what_a_function_without_parameters_raises_is_known_at_once(saver:
     def raises() -> Any:
         raise RuntimeError("no such table")
 
-    class Number(TypedDict):
-        number: int
-
-    def without_messages() -> Any:
-        graph = StateGraph(Number)
-        graph.add_node("node", lambda _: {"number": 1})
-        graph.add_edge(START, "node")
-        return graph
-
     with pytest.raises(RuntimeError, match="no such table"):
         await agent_of(raises, "mine:make", saver)
-    with pytest.raises(AgentUnavailable, match="no `messages`"):
-        await agent_of(without_messages, "mine:make", saver)
     with pytest.raises(AgentUnavailable, match="mine:make is or makes a value of the type `int`"):
         await agent_of(lambda: 1, "mine:make", saver)
     with pytest.raises(AgentUnavailable, match="mine:make is or makes a value of the type `int`"):

@@ -282,9 +282,8 @@ def test_what_has_no_effect_is_warned_of_by_name(tmp_path: Path) -> None:
     project = written(
         tmp_path, {}, **{"$schema": "x"}, dependencies=["."], graphs=graphs, pip_config_file=None, **ignored
     )
-    assert project.warnings == (
-        "fields that have no effect here: python_version, auth, store, dockerfile_lines, graphs.any.description",
-    )
+    assert project.warnings == ("fields that have no effect here: python_version, auth, store, dockerfile_lines",)
+    assert project.descriptions == {"any": "Any."}
 
 
 def test_what_is_not_there_is_warned_of(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ AGENTS = ("chat", "coder")
 MAX_QUEUE_SIZE = 5
 
 
-class SilentAgent:
+class SilentAgent(Agent):
     """An agent that nobody runs here."""
 
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult, None]:

@@ -32,7 +32,7 @@ TURNS = 20
 """Of the event loop, after which a hint has long come."""
 
 
-class GatedAgent:
+class GatedAgent(Agent):
     """Answers a run when the test lets it, in the order in which the runs began."""
 
     def __init__(self) -> None:

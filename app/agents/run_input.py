@@ -1,0 +1,165 @@
+"""Makes the input, the context and the config of a graph's run from what a message gives."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from langchain_core.messages import AnyMessage, BaseMessage, HumanMessage
+from langchain_core.messages.utils import convert_to_messages
+from langchain_core.runnables import RunnableConfig
+from langgraph.pregel import Pregel
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
+
+from ..models.agents import AgentDescription
+from ..policy.agent_input import check_context, check_input, check_text, invalid, takes_messages
+from .base import AgentTask
+from .schemas import describe_graph, input_keys
+
+MESSAGES = "messages"
+
+TURN_AFTER = "turn_after"
+"""In a run's metadata: the id of the last message before the run, for runs that add no message of their own."""
+
+RESERVED = ("__", "checkpoint", "langgraph_", "lc_", "ls_")
+"""Beginnings of keys that LangGraph and LangChain read in a config. A message cannot set them."""
+
+RESERVED_NAMES = frozenset({"thread_id", "run_id", "source", "step", "parents", TURN_AFTER})
+
+
+class Turn(NamedTuple):
+    """What a message adds to the conversation.
+
+    `value` is the graph's input without `messages`: an object, or any value for a graph whose input is one value. The
+    `messages` all have ids. `id` is the id of the last human message, or of the last message if none is human.
+    """
+
+    value: Any
+    messages: Sequence[AnyMessage]
+    id: str
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Return the ids of its messages."""
+        return frozenset(message.id or "" for message in self.messages)
+
+
+class GraphInput:
+    """Reads what messages give to one graph."""
+
+    def __init__(self, graph: Pregel[Any, Any, Any, Any]) -> None:
+        self._graph = graph
+        self._keys = input_keys(graph)
+
+    @cached_property
+    def description(self) -> AgentDescription:
+        """Return the graph's description, without its name."""
+        return describe_graph(self._graph, self._graph.get_name())
+
+    def turn_of(self, task: AgentTask) -> Turn:
+        """Return the turn of a message. Raises InvalidInput, which names the field, for what does not fit."""
+        given = task.given
+        if given.input is not None:
+            return self._turn_of_input(task, given.input)
+        content: Any = task.content if given.blocks is None else [dict(block) for block in given.blocks]
+        human = HumanMessage(content, id=given.message_id or task.message_id)
+        if self._keys is not None and MESSAGES in self._keys:
+            return Turn({}, [human], human.id or "")
+        check_text(self.description)
+        return Turn(self._value_of(human), [], human.id or "")
+
+    def context_of(self, task: AgentTask) -> object:
+        """Return the context of a run in the class that the graph declares; None without a context."""
+        given = task.given.context
+        if given is None:
+            return None
+        check_context(self.description, given)
+        return _in_class(self._graph.context_schema, given, "context")
+
+    def _turn_of_input(self, task: AgentTask, given: Mapping[str, Any]) -> Turn:
+        check_input(self.description, given)
+        properties = self.description.input_schema.get("properties", {})
+        if MESSAGES not in given or not takes_messages(properties.get(MESSAGES, {})):
+            value = dict(given) if self._keys is not None else _in_class(self._type, given, "input")
+            return Turn(value, [], task.given.message_id or task.message_id)
+        messages, last = _messages_of(task, given[MESSAGES])
+        rest = {key: value for key, value in given.items() if key != MESSAGES}
+        if self._keys is None:
+            return Turn(_in_class(self._type, {**rest, MESSAGES: messages}, "input"), [], last)
+        return Turn(rest, messages, last)
+
+    def _value_of(self, human: HumanMessage) -> object:
+        """Return a text or blocks as the input of a graph whose input is one value."""
+        schema = self.description.input_schema
+        if schema.get("type") == "object":
+            return {MESSAGES: [human]}
+        if takes_messages(schema):
+            return [human]
+        if schema.get("type") == "string" and not isinstance(human.content, str):
+            raise invalid("message", "this agent takes a text, and no list of blocks")
+        return human.content
+
+    @property
+    def _type(self) -> Any:
+        return self._graph.InputType
+
+
+def config_of(task: AgentTask) -> RunnableConfig:
+    """Return what a message gives to the config of its run. The keys of this server win."""
+    given = task.given.config
+    config: RunnableConfig = {
+        "configurable": {
+            **{key: value for key, value in given.configurable.items() if not _is_reserved(key)},
+            "thread_id": task.memory_key,
+            "run_id": task.message_id,
+        },
+        "metadata": {key: value for key, value in task.metadata.items() if not _is_reserved(key)},
+    }
+    if given.tags:
+        config["tags"] = list(given.tags)
+    if given.recursion_limit is not None:
+        config["recursion_limit"] = given.recursion_limit
+    return config
+
+
+def _is_reserved(key: str) -> bool:
+    return key in RESERVED_NAMES or key.startswith(RESERVED)
+
+
+def _messages_of(task: AgentTask, given: Any) -> tuple[list[AnyMessage], str]:
+    """Return the messages of an input, each with an id, and the id of the last human message.
+
+    A message without an id gets one that is the same in each attempt.
+    """
+    written = given if isinstance(given, list) else [given]
+    messages: list[Any] = []
+    for index, each in enumerate(written):
+        try:
+            messages += convert_to_messages([each])
+        except Exception as error:  # noqa: BLE001  LangChain raises ValueError, NotImplementedError or pydantic's error
+            raise invalid(f"input.{MESSAGES}.{index}", f"cannot be read as a message: {_first_line(error)}") from None
+    humans = [message for message in messages if isinstance(message, HumanMessage)]
+    if humans and humans[-1].id is None:
+        humans[-1].id = task.given.message_id or task.message_id
+    for index, message in enumerate(messages):
+        message.id = message.id or f"{task.message_id}.{index}"
+    last: BaseMessage | None = (humans or messages or [None])[-1]
+    return messages, task.message_id if last is None or last.id is None else last.id
+
+
+def _in_class(kind: Any, given: Any, name: str) -> Any:
+    """Return an object in the class that code declares for it. Raises InvalidInput, which names the field.
+
+    A class that pydantic cannot read gets the object as it is.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(given)
+    except ValidationError as error:
+        first, *_ = error.errors(include_url=False, include_context=False, include_input=False)
+        field = ".".join([name, *(str(part) for part in first["loc"])])
+        raise invalid(field, first["msg"][:1].lower() + first["msg"][1:]) from None
+    except PydanticUserError:
+        return given
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]

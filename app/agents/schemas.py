@@ -1,0 +1,170 @@
+"""Describes graphs: what they take, what they return, and the context they read. See docs/reference/graphs.md."""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, get_args
+
+import jsonschema_rs
+from langchain_core.messages import AnyMessage, BaseMessage
+from langgraph.channels.base import BaseChannel
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.pregel import Pregel
+from pydantic import BaseModel, TypeAdapter, create_model
+from pydantic.json_schema import JsonSchemaValue
+from typing_extensions import is_typeddict
+
+from ..models.agents import AgentDescription
+from ..models.inputs import ShownEvent
+from ..policy.agent_input import ANY_OBJECT, MESSAGE, MESSAGE_SCHEMA, closed, resolved, takes_messages
+
+Graph = Pregel[Any, Any, Any, Any]
+Schema = dict[str, Any]
+
+MAX_DESCRIPTION_LENGTH = 2_000
+
+
+def _classes_in(annotation: Any) -> Iterator[str]:
+    """Yield the names of the classes of an annotation."""
+    if isinstance(annotation, type):
+        yield annotation.__name__
+    for inner in get_args(annotation):
+        yield from _classes_in(inner)
+
+
+_MESSAGES = frozenset((BaseMessage.__name__, *_classes_in(AnyMessage)))
+_REFERENCES = frozenset(f"#/$defs/{name}" for name in _MESSAGES)
+_MESSAGE = {"$ref": f"#/$defs/{MESSAGE}"}
+
+
+def describe_graph(graph: Graph, name: str, description: str = "") -> AgentDescription:
+    """Return the description of a graph. A schema that cannot be made takes any object."""
+    context = None if graph.context_schema is None else _schema(lambda: graph.get_context_jsonschema() or ANY_OBJECT)
+    return AgentDescription(
+        name=name,
+        description=description or docstring_of_graph(graph),
+        input_schema=input_schema(graph),
+        output_schema=_schema(graph.get_output_jsonschema, lambda: _of_channels(graph, graph.output_channels)),
+        context_schema=None if context is None else closed(context),
+        events=tuple(ShownEvent),
+    )
+
+
+def input_schema(graph: Graph) -> Schema:
+    """Return the JSON Schema of a graph's input, with messages in each form that LangGraph takes."""
+    schema = _schema(graph.get_input_jsonschema, lambda: _of_channels(graph, input_keys(graph) or ()))
+    if isinstance(graph, CompiledStateGraph) and _takes_some_keys(graph):
+        schema.pop("required", None)
+    properties = schema.get("properties", {})
+    for name, found in properties.items():
+        if takes_messages(found):
+            properties[name] = {"title": found.get("title", name), "anyOf": [_without_title(found), _MESSAGE]}
+    return closed(schema)
+
+
+def docstring_of(thing: object) -> str:
+    """Return the docstring that a user wrote for a function or an object, shortened; empty if there is none."""
+    written = getattr(thing, "__dict__", {}).get("__doc__") if not inspect.isroutine(thing) else thing.__doc__
+    return inspect.cleandoc(written)[:MAX_DESCRIPTION_LENGTH] if isinstance(written, str) else ""
+
+
+def docstring_of_graph(graph: Graph) -> str:
+    """Return the docstring of a graph object, or of the function of an `@entrypoint`."""
+    if own := docstring_of(graph):
+        return own
+    if isinstance(graph, CompiledStateGraph) or len(graph.nodes) != 1:
+        return ""
+    (node,) = graph.nodes.values()
+    bound = node.bound
+    return docstring_of(getattr(bound, "func", None) or getattr(bound, "afunc", None))
+
+
+def input_keys(graph: Graph) -> frozenset[str] | None:
+    """Return the keys of a graph's input; None if the input is one value, as of an `@entrypoint`."""
+    if isinstance(graph, CompiledStateGraph):
+        return frozenset(graph.builder.schemas[graph.builder.input_schema])
+    return None if isinstance(graph.input_channels, str) else frozenset(graph.input_channels)
+
+
+def _takes_some_keys(graph: CompiledStateGraph[Any, Any, Any, Any]) -> bool:
+    """Return whether the graph takes an input with some of its keys.
+
+    It does if its state is a TypedDict that has no input schema of its own: most keys are then written by its nodes.
+    """
+    builder = graph.builder
+    return is_typeddict(builder.input_schema) and builder.input_schema is builder.state_schema
+
+
+def _schema(*makers: Callable[[], JsonSchemaValue]) -> Schema:
+    """Return the first schema that can be made and used, with our form of messages; any object if none can."""
+    for make in makers:
+        try:
+            schema = _pruned(resolved(_with_messages(make())))
+            jsonschema_rs.validator_for(schema)
+        except Exception:  # noqa: BLE001, S112  a user's types may raise anything, or have no schema
+            continue
+        return schema
+    return dict(ANY_OBJECT)
+
+
+def _of_channels(graph: Graph, names: str | Iterable[str]) -> JsonSchemaValue:
+    """Return the schema of some keys of a state, also where the state's class has none (`typing.TypedDict`)."""
+    channels = {name: graph.channels[name] for name in ([names] if isinstance(names, str) else names)}
+    fields: dict[str, Any] = {
+        name: (channel.UpdateType, None) for name, channel in channels.items() if isinstance(channel, BaseChannel)
+    }
+    state: type[BaseModel] = create_model("State", **fields)
+    return state.model_json_schema()
+
+
+def _with_messages(schema: Any) -> Any:
+    """Return a schema in which LangChain's messages have the forms that LangGraph takes."""
+    if isinstance(schema, list):
+        return [_with_messages(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("$ref") in _REFERENCES or _is_any_message(schema):
+        return dict(_MESSAGE)
+    if schema.get("title") in _MESSAGES and "additional_kwargs" in schema.get("properties", {}):
+        return MESSAGE_SCHEMA
+    changed = {key: _with_messages(value) for key, value in schema.items()}
+    if "$defs" in changed:
+        changed["$defs"][MESSAGE] = MESSAGE_SCHEMA
+    return changed
+
+
+def _is_any_message(schema: Mapping[str, Any]) -> bool:
+    each = schema.get("oneOf") or schema.get("anyOf")
+    return isinstance(each, list) and all(isinstance(one, dict) and one.get("$ref") in _REFERENCES for one in each)
+
+
+def _pruned(schema: Schema) -> Schema:
+    """Return a schema with the definitions that it needs."""
+    rest = {key: value for key, value in schema.items() if key != "$defs"}
+    definitions = dict(_used(rest, schema.get("$defs", {})))
+    return {**rest, "$defs": definitions} if definitions else rest
+
+
+def _used(schema: Schema, definitions: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the definitions that a schema needs."""
+    waiting: list[Any] = [schema]
+    seen: set[str] = set()
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, list):
+            waiting += found
+        elif isinstance(found, dict):
+            waiting += found.values()
+            name = str(found.get("$ref", "")).removeprefix("#/$defs/")
+            if name in definitions and name not in seen:
+                seen.add(name)
+                yield name, definitions[name]
+                waiting.append(definitions[name])
+
+
+def _without_title(schema: Schema) -> Schema:
+    return {key: value for key, value in schema.items() if key != "title"}
+
+
+def schema_of(annotation: Any) -> Schema:
+    """Return the JSON Schema of a function's annotation; any object if it has none."""
+    return _schema(lambda: TypeAdapter(annotation).json_schema())

@@ -1,0 +1,173 @@
+"""Checks what a message gives to its agent against the agent's description. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jsonschema_rs
+
+from ..errors import InvalidInput
+from ..models.agents import AgentDescription
+from ..text import escaped
+
+MAX_REASON_LENGTH = 300
+
+ANY_OBJECT: dict[str, Any] = {"type": "object"}
+"""The schema of an agent whose own schema is not known. It takes a text too, and only its code checks the input."""
+
+MESSAGE = "Message"
+"""The definition of a message in the schemas of descriptions."""
+
+MESSAGE_SCHEMA: dict[str, Any] = {
+    "title": MESSAGE,
+    "description": "A text, a pair of role and content, or an object with `content` and `role` (or `type`).",
+    "anyOf": [
+        {"type": "string"},
+        {"type": "array", "items": {"type": ["string", "array"]}, "minItems": 2, "maxItems": 2},
+        {
+            "type": "object",
+            "properties": {
+                "role": {"type": "string"},
+                "type": {"type": "string"},
+                "content": {
+                    "anyOf": [
+                        {"type": "string"},
+                        {"type": "null"},
+                        {"type": "array", "items": {"type": ["string", "object"]}},
+                    ]
+                },
+                "id": {"type": ["string", "null"]},
+            },
+            "required": ["content"],
+            "anyOf": [{"required": ["role"]}, {"required": ["type"]}],
+        },
+        {
+            "type": "object",
+            "properties": {"lc": {"const": 1}, "id": {"type": "array"}, "kwargs": {"type": "object"}},
+            "required": ["lc", "id", "kwargs"],
+        },
+    ],
+}
+"""The forms of a message that LangGraph takes."""
+
+_MESSAGE_REFERENCE = f"#/$defs/{MESSAGE}"
+
+
+def check_input(description: AgentDescription, given: Mapping[str, Any]) -> None:
+    """Check the `input` of a message. Raises InvalidInput with a field such as `input.question`."""
+    check(description.input_schema, given, "input")
+
+
+def check_context(description: AgentDescription, given: Mapping[str, Any]) -> None:
+    """Check the `context` of a message. Raises InvalidInput with a field such as `context.user_id`."""
+    if description.context_schema is None:
+        if given:
+            raise invalid("context", f"agent {description.name!r} takes no context; leave it out")
+        return
+    check(description.context_schema, given, "context")
+
+
+def check_text(description: AgentDescription) -> None:
+    """Check that the agent takes a `message`, which is a text or content blocks. Raises InvalidInput."""
+    if not takes_text(description.input_schema):
+        keys = ", ".join(f"`{name}`" for name in _properties(description.input_schema))
+        hint = f" with {keys}" if keys else ""
+        raise invalid("message", f"agent {description.name!r} takes no text; give an `input`{hint} instead")
+
+
+def takes_text(schema: Mapping[str, Any]) -> bool:
+    """Return whether an agent with this input schema takes a `message`."""
+    schema = resolved(schema)
+    if "anyOf" in schema:
+        return any(takes_text({**each, "$defs": schema.get("$defs", {})}) for each in schema["anyOf"])
+    match schema.get("type"):
+        case None:
+            return "properties" not in schema
+        case "string":
+            return True
+        case "array":
+            return takes_messages(schema)
+        case "object":
+            found = _properties(schema).get("messages")
+            return _is_open(schema) if found is None else takes_messages({**found, "$defs": schema.get("$defs", {})})
+    return False
+
+
+def takes_messages(schema: Mapping[str, Any]) -> bool:
+    """Return whether a value is a list of messages, as descriptions show it."""
+    forms = [schema, *schema.get("anyOf", ())]
+    return any(form.get("type") == "array" and form.get("items") == {"$ref": _MESSAGE_REFERENCE} for form in forms)
+
+
+def check(schema: Mapping[str, Any], given: object, name: str) -> None:
+    """Check a value against a JSON Schema. `name` begins the field of the InvalidInput that this raises.
+
+    Unknown keys of the outermost object are refused unless the schema allows additional properties.
+    """
+    for error in jsonschema_rs.validator_for(closed(schema)).iter_errors(given):
+        raise invalid(*_told(error, name, schema))
+
+
+def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema that refuses unknown keys of the outermost object unless it says otherwise."""
+    found = resolved(schema)
+    is_loose = "properties" in found and "additionalProperties" not in found
+    return {**found, "additionalProperties": False} if is_loose else found
+
+
+def resolved(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema in place of its outermost `$ref` to one of its own definitions."""
+    reference = schema.get("$ref")
+    definitions = schema.get("$defs", {})
+    found = definitions.get(reference.removeprefix("#/$defs/")) if isinstance(reference, str) else None
+    if found is None:
+        return dict(schema)
+    return {**found, "$defs": definitions}
+
+
+def _told(error: jsonschema_rs.ValidationError, name: str, schema: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the field and what is wrong with it."""
+    error = _innermost(error)
+    path: Sequence[str | int] = error.instance_path
+    match error.kind:
+        case jsonschema_rs.ValidationErrorKind.Required(property=missing):
+            return _field(name, [*path, missing]), "is missing"
+        case jsonschema_rs.ValidationErrorKind.AdditionalProperties(unexpected=unexpected):
+            known = "" if path else ", ".join(f"`{each}`" for each in _properties(schema))
+            return _field(name, [*path, unexpected[0]]), f"is unknown; known: {known}" if known else "is unknown"
+        case jsonschema_rs.ValidationErrorKind.AnyOf() if _is_of_messages(path):
+            return _field(name, path), "expected a text, a pair of role and content, or an object with both"
+    return _field(name, path), error.message
+
+
+def _innermost(error: jsonschema_rs.ValidationError) -> jsonschema_rs.ValidationError:
+    """Return what is wrong in the alternative that fits best, if an alternative fits in part."""
+    while isinstance(error.kind, jsonschema_rs.ValidationErrorKind.AnyOf):
+        inner = [each[0] for each in error.kind.context if each]
+        best = max(inner, key=lambda each: len(each.instance_path), default=error)
+        if len(best.instance_path) <= len(error.instance_path):
+            break
+        error = best
+    return error
+
+
+def _is_of_messages(path: Sequence[str | int]) -> bool:
+    return len(path) >= 1 and "messages" in (path[-1], path[-2] if len(path) > 1 else None)
+
+
+def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = resolved(schema).get("properties", {})
+    return found
+
+
+def _is_open(schema: Mapping[str, Any]) -> bool:
+    return "properties" not in schema and schema.get("additionalProperties") is not False
+
+
+def _field(name: str, path: Sequence[str | int]) -> str:
+    return escaped(".".join([name, *map(str, path)]))
+
+
+def invalid(field: str, reason: str) -> InvalidInput:
+    """Return the error of a field that does not fit."""
+    shown = reason if len(reason) <= MAX_REASON_LENGTH else f"{reason[:MAX_REASON_LENGTH]}…"
+    return InvalidInput(f"{field}: {escaped(shown)}.", field=field)

@@ -1,0 +1,56 @@
+"""Graphs of each kind in a real server: what they take and what they return."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from app.config import Settings
+from app.models.inputs import RunInput
+from app.models.messages import MessageOptions, NewMessage
+from tests import wire
+from tests.graph_control import GraphControl
+from tests.servers import LiveServer, live_server, server_process, until
+
+ANY_STATE = "any_state=tests.graphs:any_state"
+
+
+async def submit(server: LiveServer, agent: str, content: str = "Hello", thread: str | None = None, **run: Any) -> str:
+    """Store a message that gives its agent more than a text; return its id."""
+    options = MessageOptions(run=RunInput(**run))
+    wanted = NewMessage(content=content, agent=agent, thread_id=thread, options=options)
+    accepted = await server.runtime.services.queue.submit("default", [wanted])
+    return accepted.messages[0].id
+
+
+async def ended(server: LiveServer, agent: str, content: str = "Hello", **run: Any) -> dict[str, Any]:
+    return await server.ended(await submit(server, agent, content, **run))
+
+
+async def test_a_graph_of_any_state_goes_on_after_a_killed_process(
+    tmp_path: Path, settings: Callable[..., Settings], control: GraphControl, memory_url: str
+) -> None:
+    control.crash("ends")
+    async with live_server(settings(agents=ANY_STATE, worker_concurrency=0)) as api:
+        message_id = await submit(api, "any_state", thread="t", input={"question": "why"})
+        behind = await submit(api, "any_state", thread="t", input={"question": "how"})
+        environment = {"AGENTS": ANY_STATE, "CHECKPOINT_URL": memory_url, **control.environment}
+        with server_process(tmp_path, "app.worker", **environment) as worker:
+            await until(lambda: worker.process.poll() is not None, "the process is gone")
+            assert worker.process.returncode == 9
+    async with live_server(settings(agents=ANY_STATE, lease_seconds=1.5, checkpoint_url=memory_url)) as second:
+        status = await second.ended(message_id)
+        assert status["output"] == {"question": "why", "steps": ["begins", "ends"], "answer": "WHY"}
+        assert (await second.ended(behind))["output"]["steps"] == ["begins", "ends"] * 2
+        wire.check_log(await wire.frames_of(second.url, message_id))
+    assert control.runs == {"begins": 2, "ends": 3}
+
+
+async def test_what_does_not_fit_fails_at_once_with_its_field(
+    settings: Callable[..., Settings], control: GraphControl
+) -> None:
+    async with live_server(settings(agents=ANY_STATE, max_attempts=3)) as server:
+        status = await ended(server, "any_state", input={"question": 3})
+        assert (status["state"], status["error_code"], status["attempt"]) == ("failed", "invalid_input", 1)
+        assert status["error"] == 'input.question: 3 is not of type "string".'
+        assert (await ended(server, "any_state"))["error"].startswith("message: ")
+    assert control.runs == {}

@@ -1,0 +1,219 @@
+"""Checks of an input and a context against an agent's description, and how graphs are described."""
+
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AnyMessage, BaseMessage
+from langgraph.func import entrypoint
+from langgraph.graph import START, MessagesState, StateGraph
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+
+from app.agents.schemas import describe_graph
+from app.errors import InvalidInput
+from app.models.agents import AgentDescription
+from app.policy.agent_input import ANY_OBJECT, check_context, check_input, check_text
+
+
+@dataclass
+class Context:
+    """What the nodes read."""
+
+    user: str
+    depth: int = 3
+
+
+class Question(TypedDict):
+    """A state, most keys of which the nodes write."""
+
+    question: str
+    documents: list[str]
+
+
+class Asked(TypedDict):
+    """An input of its own."""
+
+    question: str
+
+
+class Form(BaseModel):
+    """A state that is checked."""
+
+    name: str = Field(min_length=2)
+    at: datetime | None = None
+    messages: list[AnyMessage] = []
+
+
+class Plain(typing.TypedDict):
+    """A state whose class pydantic cannot read before Python 3.12."""
+
+    question: str
+    messages: list[BaseMessage]
+
+
+def graph_of(state: Any, **given: Any) -> Any:
+    graph: Any = StateGraph(state, **given)
+    graph.add_node("node", lambda _: {})
+    graph.add_edge(START, "node")
+    return graph.compile()
+
+
+def described(state: Any, **given: Any) -> AgentDescription:
+    return describe_graph(graph_of(state, **given), "mine")
+
+
+ONE = {"role": "user", "content": "Hi"}
+
+FITTING: dict[str, tuple[AgentDescription, dict[str, Any]]] = {
+    "some keys of a state": (described(Question), {"question": "Why?"}),
+    "an input of its own": (described(Question, input_schema=Asked), {"question": "Why?"}),
+    "a checked state": (described(Form), {"name": "Ann", "at": "2026-01-01T00:00:00Z"}),
+    "messages in each form": (described(MessagesState), {"messages": ["Hi", ["user", "Hi"], ONE, {**ONE, "id": "x"}]}),
+    "one message": (described(MessagesState), {"messages": ONE}),
+    "blocks": (described(Plain), {"messages": [{"type": "human", "content": [{"type": "text", "text": "Hi"}]}]}),
+    "anything": (AgentDescription(name="mine", input_schema=ANY_OBJECT, output_schema={}), {"a": [1]}),
+}
+
+
+@pytest.mark.parametrize("case", FITTING)
+def test_an_input_that_fits_is_taken(case: str) -> None:
+    check_input(*FITTING[case])
+
+
+REFUSED: dict[str, tuple[AgentDescription, dict[str, Any], str]] = {
+    "wrong type": (described(Question), {"question": 3}, 'input.question: 3 is not of type "string".'),
+    "wrong item": (described(Question), {"documents": ["a", 1]}, 'input.documents.1: 1 is not of type "string".'),
+    "missing": (described(Question, input_schema=Asked), {}, "input.question: is missing."),
+    "unknown": (described(Question), {"x": 1}, "input.x: is unknown; known: `question`, `documents`."),
+    "too short": (described(Form), {"name": "A"}, 'input.name: "A" is shorter than 2 characters.'),
+    "no role": (
+        described(MessagesState),
+        {"messages": [ONE, {"content": "Hi"}]},
+        "input.messages.1: expected a text, a pair of role and content, or an object with both.",
+    ),
+    "no content": (
+        described(Plain),
+        {"messages": [{"role": "user", "content": 3}]},
+        "input.messages.0.content: 3 is not valid under any of the schemas listed in the 'anyOf' keyword.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_is_refused_with_its_field(case: str) -> None:
+    description, given, told = REFUSED[case]
+    with pytest.raises(InvalidInput) as error:
+        check_input(description, given)
+    assert (str(error.value), error.value.field, error.value.code) == (told, told.split(":")[0], "invalid_input")
+
+
+def test_an_error_is_short_and_on_one_line() -> None:
+    with pytest.raises(InvalidInput) as error:
+        check_input(described(Question), {"question": ["\n" * 50_000]})
+    assert len(str(error.value)) < 1_000
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"user": "a"}, None),
+        ({"user": "a", "depth": 4}, None),
+        ({}, "context.user"),
+        ({"user": "a", "x": 1}, "context.x"),
+    ],
+)
+def test_a_context_is_checked(given: Mapping[str, Any], field: str | None) -> None:
+    description = described(MessagesState, context_schema=Context)
+    if field is None:
+        check_context(description, given)
+        return
+    with pytest.raises(InvalidInput) as error:
+        check_context(description, given)
+    assert error.value.field == field
+
+
+def test_an_agent_without_a_context_takes_none() -> None:
+    check_context(described(MessagesState), {})
+    with pytest.raises(InvalidInput, match="context: agent 'mine' takes no context"):
+        check_context(described(MessagesState), {"user": "a"})
+
+
+def test_a_text_goes_to_agents_with_messages_only() -> None:
+    model = GenericFakeChatModel(messages=iter([]))
+    for graph in (graph_of(MessagesState), graph_of(Form), graph_of(Plain), create_agent(model, tools=[])):
+        check_text(describe_graph(graph, "mine"))
+    with pytest.raises(InvalidInput, match=r"message: agent 'mine' takes no text; give an `input` with `question`"):
+        check_text(described(Question, input_schema=Asked))
+
+
+@entrypoint()
+def shouts(text: str) -> str:
+    """Say it louder."""
+    return text.upper()
+
+
+@entrypoint()
+def anything(given):  # type: ignore[no-untyped-def]  # as some users write it
+    return given
+
+
+@entrypoint()
+def objects(given: dict) -> Question:  # type: ignore[type-arg]  # as above
+    return {"question": "", "documents": []}
+
+
+@entrypoint()
+def conversation(messages: list[BaseMessage]) -> BaseMessage:
+    return messages[-1]
+
+
+@entrypoint()
+def form(given: Form) -> int:
+    return 1
+
+
+def test_entrypoints_are_described_by_their_annotations() -> None:
+    for graph in (shouts, anything, objects, conversation, form):
+        check_text(describe_graph(graph, "mine"))
+    description = describe_graph(shouts, "mine")
+    assert (description.description, description.output_schema["type"]) == ("Say it louder.", "string")
+    with pytest.raises(InvalidInput, match="input"):
+        check_input(description, {"text": "a"})
+    check_input(describe_graph(form, "mine"), {"name": "Ann"})
+
+
+def test_a_description_is_small_and_names_what_is_taken() -> None:
+    description = described(MessagesState, context_schema=Context)
+    assert len(description.model_dump_json()) < 4_000, "without the definitions of LangChain's messages"
+    assert list(description.input_schema["properties"]) == ["messages"]
+    assert description.context_schema is not None
+    assert description.context_schema["required"] == ["user"]
+    assert description.description == ""
+    assert [event.value for event in description.events] == ["custom", "node", "values", "updates"]
+
+
+def test_a_graph_whose_types_have_no_schema_takes_any_object() -> None:
+    description = describe_graph(_with_broken_schema(), "mine")
+    assert description.input_schema == ANY_OBJECT
+    check_input(description, {"anything": 1})
+    check_text(description)
+
+
+def _with_broken_schema() -> Any:
+    class Broken(BaseModel):
+        name: str
+
+        @classmethod
+        def __get_pydantic_json_schema__(cls, *_: Any) -> Any:
+            raise RuntimeError("no schema")
+
+    graph = graph_of(Broken)
+    graph.channels.clear()
+    return graph
