@@ -14,6 +14,7 @@
     │   ├── NotInterrupted
     │   ├── NotFailed
     │   ├── ThreadBusy
+    │   ├── AliasTaken                an alias names another message
     │   └── SelectionMoved            a filter selects a different number of messages than expected
     ├── QueueFull                 MAX_QUEUE_SIZE messages wait already
     ├── LeaseLost                 a worker wrote with an old fence
@@ -168,6 +169,15 @@ class ThreadBusy(Conflict):
 
     def __init__(self, thread_id: str) -> None:
         super().__init__(f"Thread {thread_id!r} has unfinished messages. Nothing was stored; send it again later.")
+
+
+class AliasTaken(Conflict):
+    """An alias names another message, or is its id."""
+
+    code = "alias_taken"
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(f"The alias {alias!r} names another message. Nothing was stored; use another alias, or none.")
 
 
 class SelectionMoved(Conflict):

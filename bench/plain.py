@@ -232,7 +232,7 @@ class PlainRedis:
 
     def finish(self, held: Sequence[Held]) -> None:
         """Complete all messages in one pipeline."""
-        from app.store.ports import THROUGHPUT_MESSAGES
+        from app.store.limits import THROUGHPUT_MESSAGES
 
         how = (self._cancelled, "completed", f"done {DONE}", "", THROUGHPUT_MESSAGES)
         replies = self._run("finish", [("", message_id, fence, *how) for message_id, fence in held])

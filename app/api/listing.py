@@ -15,7 +15,7 @@ from ..errors import InvalidRequest
 from ..models.messages import Message, MessageFilter, MessageState, Page, Priority
 from ..models.types import Text, ThreadId
 from ..services import Services
-from ..store.ports import PAGE_TEXT_LENGTH
+from ..store.limits import PAGE_TEXT_LENGTH
 from ..text import storable
 from .deps import PrincipalDep, ServicesDep
 

@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from ..models.events import Event, EventPage
 from ..models.messages import MessageState
 from ..policy.lifecycle import TERMINAL
-from ..store.ports import Subscription
+from ..store.handles import Subscription
 
 V = TypeVar("V")
 

@@ -24,6 +24,14 @@ Cleared = Mapping[ThreadKey, Sequence[tuple[int, str]]]
 """Cancelled messages by thread: thread number and id of each."""
 
 
+class NamedAlias(NamedTuple):
+    """An alias to be stored for a message."""
+
+    tenant: str
+    alias: str
+    message_id: str
+
+
 class Unsettled(NamedTuple):
     """A thread to settle further. Ranks of its messages with thread numbers below `below` may be out of date."""
 
@@ -63,6 +71,15 @@ class Settling:
                     place = await self._settle(place)
             except AgentQueueError as error:
                 logger.warning("Messages of a thread keep their ranks: thread=%r, error=%s", place, error)
+
+
+def aliases_of(new: Sequence[NewMessage]) -> list[NamedAlias]:
+    """Return the aliases of these messages."""
+    found: list[NamedAlias] = []
+    for each in new:
+        if each.aliases:
+            found += [NamedAlias(each.tenant, alias, each.id) for alias in dict.fromkeys(each.aliases)]
+    return found
 
 
 def depend_on_threads(new: Sequence[NewMessage]) -> bool:

@@ -12,17 +12,17 @@ consumer asks for the narrow port that it needs. These rules hold for every meth
   connection broke during a write, and that the store cannot say whether the write was committed.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from ..models.attempts import Beat, Claim, FailedAttempt, Lease, Outcome
+from ..models.attempts import Claim, FailedAttempt, Lease, Outcome
 from ..models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
 from ..models.events import EventPage, NewEvent
 from ..models.messages import (
     Accepted,
+    Alias,
     DeadLetterGroup,
     Message,
     MessageFilter,
@@ -34,6 +34,8 @@ from ..models.messages import (
     Thread,
 )
 from ..models.workers import Throughput, Worker
+from .handles import Capabilities, LeaseRenewer, Subscription
+from .limits import MAX_CRASHES
 
 READY = "ready"
 """Topic of new work: a message became ready."""
@@ -49,28 +51,6 @@ CANCELS = "cancels"
 def message_topic(message_id: str) -> str:
     """Return the topic of one message. Its subscribers are hinted when the log or the state of the message changes."""
     return f"message:{message_id}"
-
-
-EXACT_POSITION_LIMIT = 10_000
-"""Positions up to this one are counted exactly, higher positions are estimated."""
-
-PAGE_TEXT_LENGTH = 4 * 1024 * 1024
-"""Characters of contents, results, outputs and metadata after which a page of messages ends early."""
-
-THREAD_METADATA_LENGTH = 64 * 1024
-"""Characters of a thread's stored metadata. A message that would make them longer leaves them as they are."""
-
-PAGE_LOG_LENGTH = 256 * 1024
-"""Characters of event data after which a page of a log ends early."""
-
-KEY_SECONDS = 24 * 3600
-"""Lifetime of an Idempotency-Key."""
-
-THROUGHPUT_MESSAGES = 50
-"""Number of completed messages whose mean run time estimates the next run times."""
-
-MAX_CRASHES = 3
-"""Number of lost leases after which a message fails: it may be the message that kills its workers."""
 
 
 class AcceptStore(Protocol):
@@ -100,6 +80,9 @@ class AcceptStore(Protocol):
         `metadata` are kept with the message and merged into those of its thread, key by key: the newest value counts,
         and None removes the key. `thread_name` becomes the name of the thread (tests/contract/test_metadata.py).
 
+        `aliases` are stored as further ids of the message. Raises AliasTaken if one of them names another message of
+        the tenant, or is its id (tests/contract/test_aliases.py).
+
         A thread is busy if it has unfinished messages, including earlier messages of `new`. `if_busy` says what happens
         then. REJECT raises ThreadBusy. INTERRUPT and ROLLBACK cancel the unfinished messages, as `cancel` with
         `running` does. ROLLBACK also stores their ids, oldest first, in the new message's `rollback`
@@ -126,14 +109,22 @@ class ControlStore(Protocol):
         """
 
     async def resume(
-        self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
+        self,
+        tenant: str,
+        message_id: str,
+        fence: int,
+        value: str,
+        *,
+        key: RequestKey | None = None,
+        alias: str | None = None,
     ) -> Accepted:
         """Answer an interrupted message: queue it again as the head of its thread, with `value` as its `resume_value`.
 
         `fence` is the fence of the message as the caller read it. It keeps the answer from a later question. The first
         of several answers counts. The attempt that asked is not counted. The event `resumed` is appended. `key` works
-        as in `add`, but a replay returns the message as it is now, without a position. Raises MessageNotFound,
-        NotInterrupted, KeyReused.
+        as in `add`, but a replay returns the message as it is now, without a position. `alias` becomes a further id of
+        the message, from the event `resumed` on; an alias that names the message already stays as it is. Raises
+        MessageNotFound, NotInterrupted, KeyReused, AliasTaken.
         """
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
@@ -208,6 +199,12 @@ class QueryStore(Protocol):
 
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
         """Return the first unfinished message of a thread, without its position; None if there is none."""
+
+    async def find_alias(self, tenant: str, alias: str) -> Alias | None:
+        """Return what an alias names, None if it names no message of the tenant.
+
+        An alias is deleted with its message.
+        """
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
         """Return messages with their queue positions, newest first.
@@ -318,20 +315,6 @@ class WebhookStore(Protocol):
         """Make a delivery due at once, with 0 tries. Raises DeliveryNotFound, also for another tenant's delivery."""
 
 
-class LeaseRenewer(Protocol):
-    """Sends heartbeats over its own connection, from a thread that agent code cannot block."""
-
-    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
-        """Record a heartbeat of the worker and extend these leases, in one transaction.
-
-        A lease that is missing in `Beat.held` is lost. A lease that ran out is not revived. A lease of the worker that
-        is missing in `leases` runs out. No message is therefore held for a run that does not exist.
-        """
-
-    def stop(self, worker_id: str) -> None:
-        """Remove the worker from the list of live workers."""
-
-
 class WorkerStore(Protocol):
     """Lists the processes that claim messages, and renews their leases."""
 
@@ -342,16 +325,6 @@ class WorkerStore(Protocol):
         """Return workers as of their last heartbeat, oldest first."""
 
 
-class Subscription(Protocol):
-    """A subscription to hints on some topics. A hint may be lost, or come without a change in the store."""
-
-    async def wait(self, timeout: float) -> bool:
-        """Wait for a hint for up to `timeout` seconds. Return whether there was a hint since the last call."""
-
-    def on_hint(self, call: Callable[[], None]) -> None:
-        """Run `call` at each hint from now on, instead of waking `wait`. `call` may not subscribe or unsubscribe."""
-
-
 class Notifier(Protocol):
     """Wakes up other tasks and, if the backend can, other processes."""
 
@@ -360,15 +333,6 @@ class Notifier(Protocol):
 
     def publish(self, *topics: str) -> None:
         """Wake the subscribers of these topics in this process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """The promises of a backend. No caller asks which backend it is."""
-
-    name: str
-    durable: bool
-    promise: str
 
 
 class Store(

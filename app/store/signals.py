@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 
 from typing_extensions import override
 
-from .ports import Notifier, Subscription
+from .handles import Subscription
+from .ports import Notifier
 
 
 class LocalSubscription(Subscription):

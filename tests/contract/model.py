@@ -10,7 +10,7 @@ from app.models.attempts import Cancelled, Completed, Failed, Interrupted, Lease
 from app.models.events import EventType
 from app.models.messages import IfBusy, MessageState, Priority
 from app.policy.rank import RankPolicy
-from app.store.ports import MAX_CRASHES
+from app.store.limits import MAX_CRASHES
 
 QUEUED, PROCESSING, INTERRUPTED = MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED
 COMPLETED, FAILED, CANCELLED = MessageState.COMPLETED, MessageState.FAILED, MessageState.CANCELLED

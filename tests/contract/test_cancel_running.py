@@ -10,7 +10,8 @@ from app.errors import LeaseLost, MessageNotFound, NotCancellable
 from app.models.attempts import Beat, Lease, Outcome
 from app.models.events import EventType
 from app.models.messages import Message, MessageState, new_message_id
-from app.store.ports import CANCELS, MAX_CRASHES, READY, Store, message_topic
+from app.store.limits import MAX_CRASHES
+from app.store.ports import CANCELS, READY, Store, message_topic
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,

@@ -10,7 +10,8 @@ from app.errors import MessageNotFound, NotFailed, ThreadNotFound
 from app.models.attempts import Failed, Outcome
 from app.models.events import EventType
 from app.models.messages import Message, MessageState, Priority, Readiness, new_message_id
-from app.store.ports import MAX_CRASHES, READY, Store
+from app.store.limits import MAX_CRASHES
+from app.store.ports import READY, Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
     CANCELLED,

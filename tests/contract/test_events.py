@@ -10,7 +10,8 @@ from app.errors import MessageNotFound
 from app.models.attempts import Completed, Failed, Lease, Released
 from app.models.events import TERMINAL_EVENTS, Event, EventPage, EventType, NewEvent
 from app.models.messages import IfBusy, MessageState, new_message_id
-from app.store.ports import PAGE_LOG_LENGTH, Store
+from app.store.limits import PAGE_LOG_LENGTH
+from app.store.ports import Store
 from app.text import rfc3339
 from tests.clock import ManualClock
 from tests.contract.builders import (

@@ -9,7 +9,8 @@ from app.clock import to_datetime
 from app.models.attempts import Beat, Lease, Released
 from app.models.events import EventType
 from app.models.messages import MessageState
-from app.store.ports import MAX_CRASHES, Store
+from app.store.limits import MAX_CRASHES
+from app.store.ports import Store
 from app.text import rfc3339
 from tests.clock import START, ManualClock
 from tests.contract.builders import (

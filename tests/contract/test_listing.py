@@ -6,7 +6,8 @@ import pytest
 
 from app.models.attempts import Failed, Outcome
 from app.models.messages import Message, MessageFilter, MessageState, Page, Priority
-from app.store.ports import PAGE_TEXT_LENGTH, Store
+from app.store.limits import PAGE_TEXT_LENGTH
+from app.store.ports import Store
 from app.store.redis import queries as redis_queries
 from app.store.sql import reads, scanning
 from tests.clock import ManualClock

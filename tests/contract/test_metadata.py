@@ -7,7 +7,8 @@ import pytest
 
 from app.models.inputs import RunInput
 from app.models.messages import MessageFilter, MessageOptions, MetadataValue, Page
-from app.store.ports import PAGE_TEXT_LENGTH, THREAD_METADATA_LENGTH, Store
+from app.store.limits import PAGE_TEXT_LENGTH, THREAD_METADATA_LENGTH
+from app.store.ports import Store
 from app.store.redis import queries as redis_queries
 from app.store.sql import scanning
 from tests.contract.builders import (

@@ -8,7 +8,8 @@ import pytest
 
 from app.errors import KeyReused, MessageNotFound, NotInterrupted, QueueFull, ThreadBusy
 from app.models.messages import Accepted, IfBusy, MessageState, NewMessage, RequestKey
-from app.store.ports import KEY_SECONDS, Store
+from app.store.limits import KEY_SECONDS
+from app.store.ports import Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from app.models.attempts import Lease, Released
-from app.store.ports import MOVED, READY, Store, Subscription, message_topic
+from app.store.handles import Subscription
+from app.store.ports import MOVED, READY, Store, message_topic
 from tests.clock import ManualClock
 from tests.contract.builders import (
     DONE,

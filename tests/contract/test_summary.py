@@ -4,7 +4,8 @@ import asyncio
 
 from app.models.attempts import Released
 from app.models.messages import MessageState
-from app.store.ports import PAGE_TEXT_LENGTH, Store
+from app.store.limits import PAGE_TEXT_LENGTH
+from app.store.ports import Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,

@@ -10,7 +10,8 @@ from app.clock import to_datetime
 from app.errors import ThreadNotFound
 from app.models.attempts import Released
 from app.models.messages import MessageState, Page, Thread
-from app.store.ports import PAGE_TEXT_LENGTH, Store
+from app.store.limits import PAGE_TEXT_LENGTH
+from app.store.ports import Store
 from tests.clock import START, ManualClock
 from tests.contract.builders import (
     ALL,

@@ -3,7 +3,8 @@
 import pytest
 
 from app.models.workers import AgentState, ServedAgent, Throughput, WorkerGroup
-from app.store.ports import THROUGHPUT_MESSAGES, Store
+from app.store.limits import THROUGHPUT_MESSAGES
+from app.store.ports import Store
 from tests.clock import ManualClock
 from tests.contract.builders import (
     CANCELLED,

@@ -19,7 +19,7 @@ from app.models.messages import MessageOptions
 from app.models.parts import Part
 from app.observability.logging import Redactor
 from app.observability.outages import Outage
-from app.store.ports import KEY_SECONDS
+from app.store.limits import KEY_SECONDS
 from app.store.sqlite.store import SqliteStore
 from tests.agent_loops import SharedLoop
 from tests.clock import ManualClock

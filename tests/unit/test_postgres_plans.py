@@ -74,6 +74,9 @@ HOT = {
     "keep_receipts": {"request_keys_pkey"},
     "drop_keys": {"request_keys_pkey"},
     "find_ended": {"messages_id_key"},
+    "find_alias": {"aliases_pkey"},
+    "find_taken_aliases": {"aliases_pkey", "messages_id_key"},
+    "enter_aliases": {"messages_id_key"},
     "add_next_events": {"events_pkey"},
     "find_logs": {"messages_id_key", "events_pkey", "events_attempts"},
     "get_message": {"messages_id_key"},
@@ -150,6 +153,9 @@ FROM generate_series(0, {MESSAGES} - 1) AS i;
 
 INSERT INTO request_keys (tenant, key, fingerprint, receipts, created_at)
 SELECT 'default', 'k' || i, 'this request', '[]', {NOW} + i FROM generate_series(1, 10000) AS i;
+
+INSERT INTO aliases (tenant, alias, message_id, first_event)
+SELECT 'default', 'a' || i, 'm' || i, 0 FROM generate_series(1, 10000) AS i;
 
 {DELIVERIES};
 
@@ -241,7 +247,7 @@ def empty(tmp_path: Path) -> Iterator[Seeded]:
     seeded.close()
 
 
-OURS = {"messages", "threads", "events"}
+OURS = {"messages", "threads", "events", "aliases"}
 BY_PREDICATE = {
     "messages_ready",
     "messages_leased",
@@ -298,6 +304,21 @@ def test_a_hot_statement_asks_nothing_anew_for_each_row(backlog: Seeded) -> None
 # Prices: each is taken in a small database and in a large one
 
 CLAIM = {"agents": ["a"], "limit": 1, "worker_id": WORKER, "lease_milliseconds": 1, "now": NOW}
+
+
+def test_a_deletion_costs_the_same_with_any_number_of_aliases(empty: Seeded) -> None:
+    empty.accepting.add([Add([new()], 100)])
+
+    def price() -> int:
+        row = empty.connection.execute("SELECT array_agg(number) FROM messages").fetchone()
+        assert row is not None
+        return empty.price("delete_messages", numbers=row[0])
+
+    few = price()
+    empty.connection.execute(
+        "INSERT INTO aliases SELECT 'default', 'a' || i, 'm' || i, 0 FROM generate_series(1, 10000) AS i"
+    )
+    assert price() < few + 20
 
 
 def test_a_claim_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:

@@ -13,7 +13,7 @@ from app.models.attempts import Interrupted
 from app.models.deliveries import DeliveryAttempt, DeliveryFilter, WebhookEvent
 from app.models.events import EventType
 from app.models.messages import IfBusy, Message, MessageFilter, MessageState, Page
-from app.store.ports import KEY_SECONDS, THROUGHPUT_MESSAGES
+from app.store.limits import KEY_SECONDS, THROUGHPUT_MESSAGES
 from app.store.redis import queries, upkeep
 from app.store.redis.store import RedisStore
 from tests.clock import ManualClock

@@ -60,6 +60,8 @@ HOT = {
     "find_expired_interrupts": "messages_interrupted",
     "find_key": "request_keys",
     "prune_keys": "request_keys_by_age",
+    "find_alias": "aliases",
+    "find_taken_alias": "aliases",
     "find_due_deliveries": "deliveries_due",
     "find_deliveries_of_message": "deliveries_of_message",
     "list_threads": "threads_by_activity",
@@ -94,7 +96,7 @@ SORTED = {
 }
 """These sort the few rows that their index gives."""
 
-TABLES = "(messages|behind|kind|newest|threads|events|attempts|request_keys|deliveries)"
+TABLES = "(messages|behind|kind|newest|threads|events|attempts|request_keys|deliveries|aliases)"
 
 SCANS_ITS_INDEX = {"find_expired", "list_processing"}
 """Walk an index from its beginning: to the limit, or of the few rows that it has."""
@@ -295,6 +297,23 @@ def test_a_page_of_deliveries_costs_the_same_with_any_number_wherever_it_is(
     empty.connection.execute(DELIVERIES, {"count": 20_000})
     assert page(None) < 1.2 * few
     assert page((10_000, "d")) < 1.2 * few
+
+
+ALIASES = """
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 19999)
+INSERT INTO aliases (tenant, alias, message_id, first_event) SELECT 'default', 'a' || i, 'm' || i, 0 FROM n
+"""
+
+
+def test_adding_and_deleting_an_alias_costs_the_same_with_any_number(empty: Seeded) -> None:
+    def add_and_delete() -> None:
+        message = new(aliases=("one", "two"))
+        empty.operations.add([message], ALL, None, {})
+        empty.connection.execute("DELETE FROM messages WHERE id = ?", (message.id,))
+
+    few = empty.price(add_and_delete)
+    empty.connection.execute(ALIASES)
+    assert empty.price(add_and_delete) < 1.2 * few
 
 
 def running_with_log(seeded: Seeded, length: int) -> Lease:

@@ -5,10 +5,10 @@
 -- ARGV[8] ids that `clear.lua` has cancelled, as a JSON array of [tenant, thread, ids], or '', then for each message: id,
 -- tenant, thread or '', agent, content, priority, rank at time 0, preview, options or '', `run_at` or '', delay in
 -- milliseconds or '', `if_busy`, webhook URL or '', webhook events as JSON or '', an object of its rarer fields as JSON or ''
--- (`metadata` as stored, and for the thread `name` and `patch`, see `app.store.metadata`)
+-- (`metadata` as stored, for the thread `name` and `patch`, see `app.store.metadata`, and `aliases`)
 -- Returns whether an earlier request was replayed, the receipts (`app.store.rows.Receipt`), whether a message is ready,
 -- ids of cancelled messages, ids of running messages marked as cancelled, threads left to settle. Returns 'reused' for a
--- key of another request, 'full', or 'busy' and the thread.
+-- key of another request, 'full', 'busy' and the thread, or 'taken' and the alias.
 -- include: keys
 -- include: queue
 -- include: time
@@ -18,6 +18,7 @@
 -- include: accepting
 -- include: cancels
 -- include: requests
+-- include: aliases
 -- include: once
 
 local FIRST, WIDTH, NOTHING = 9, 15, {}
@@ -71,10 +72,12 @@ local function count_queued()
     return redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED)
 end
 
+local function rarer_fields(ARGV, i) return ARGV[i + 14] ~= '' and cjson.decode(ARGV[i + 14]) or NOTHING end
+
 -- Check all messages before anything is written. Return the refusal, or false and the count of queued messages after it.
 local function refusal(ARGV)
     local queued = count_queued()
-    local ids, added = {}, {}
+    local ids, added, named = {}, {}, {}
     for i = FIRST, #ARGV, WIDTH do
         local id, tenant, thread, if_busy = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 11]
         if ids[id] or redis.call('EXISTS', message_key(id)) == 1 then
@@ -85,6 +88,11 @@ local function refusal(ARGV)
             local name = scope(tenant, thread)
             if if_busy == 'reject' and (added[name] or is_busy(tenant, thread)) then return {'busy', thread} end
             added[name] = true
+        end
+        for _, alias in ipairs(rarer_fields(ARGV, i).aliases or NOTHING) do
+            local name = scope(tenant, alias)
+            if is_taken(tenant, alias, id) or named[name] and named[name] ~= id then return {'taken', alias} end
+            named[name] = id
         end
     end
     return queued > tonumber(ARGV[2]) and 'full', queued
@@ -135,7 +143,7 @@ local function store(ARGV, i, number, now, rolled_back)
         agent = ARGV[i + 3], run_at = run_at, thread_number = 0, readiness = 'ready'}
     local rank = tonumber(ARGV[i + 6]) + accepted_at(number, now)
     local alone = not thread and run_at <= now
-    local rarer = ARGV[i + 14] ~= '' and cjson.decode(ARGV[i + 14]) or NOTHING
+    local rarer = rarer_fields(ARGV, i)
     if not alone then enqueue(message, rank, now, ARGV[i + 7]) end
     if thread and rarer ~= NOTHING then describe(message.tenant, thread, rarer.name, rarer.patch) end
     local more = NOTHING
@@ -160,6 +168,7 @@ local function store(ARGV, i, number, now, rolled_back)
         'priority', ARGV[i + 5], 'base_rank', rank, 'state', 'queued', 'created_at', now, 'readiness', message.readiness,
         unpack(more))
     redis.call('SET', content_key(id), ARGV[i + 4])
+    if rarer.aliases then keep_aliases(message.tenant, id, rarer.aliases, 0) end
     if alone then wait_in_batch(message, rank) end -- last, since the server may refuse to store for lack of memory
     return {id, tonumber(number), message.thread_number, now, message.readiness, run_at, false, rolled_back}, message.member
 end

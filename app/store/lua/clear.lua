@@ -2,7 +2,8 @@
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] maximum of queued messages, ARGV[3] count of messages to be added, ARGV[4] tenant of the request's
 -- key, ARGV[5] that key or '', ARGV[6] its fingerprint, ARGV[7] its lifetime in milliseconds, ARGV[8] template of the event
--- `cancelled` (\1T time), ARGV[9] limit, then tenant and id of each thread
+-- `cancelled` (\1T time), ARGV[9] limit, ARGV[10] aliases of these messages, as a JSON array of [tenant, alias, id], or '',
+-- then tenant and id of each thread
 -- Returns tenant and id of a thread, and thread number and id of each cancelled message. Returns nothing if no thread is
 -- long, or if the messages will not be stored.
 -- include: keys
@@ -12,6 +13,7 @@
 -- include: endings
 -- include: cancels
 -- include: requests
+-- include: aliases
 -- include: once
 
 local function run(ARGV)
@@ -20,8 +22,11 @@ local function run(ARGV)
     if ARGV[5] ~= '' and recall_request(request_key(ARGV[4], ARGV[5]), ARGV[6], now - tonumber(ARGV[7])) then return {} end
     local queued = redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED)
     if queued + tonumber(ARGV[3]) > tonumber(ARGV[2]) then return {} end
+    for _, each in ipairs(ARGV[10] ~= '' and cjson.decode(ARGV[10]) or {}) do
+        if is_taken(each[1], each[2], each[3]) then return {} end
+    end
     local most = tonumber(ARGV[9])
-    for i = 10, #ARGV, 2 do
+    for i = 11, #ARGV, 2 do
         local queue = thread_queue_key(ARGV[i], ARGV[i + 1])
         if redis.call('ZCARD', queue) >= 2 * most then
             local tail = redis.call('ZREVRANGE', queue, 0, most - 1, 'WITHSCORES')

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from ...errors import AgentQueueError, QueueFull, ThreadBusy
 from ...models.messages import Accepted, IfBusy, MessageState, NewMessage, RequestKey
-from ..parts import ThreadKey
+from ..parts import ThreadKey, aliases_of
 from ..rows import Receipt, accepted, events_text
 from ..sql.accept import SqlAccept
 from ..sql.group_commit import GroupCommitThread, Operation
@@ -31,23 +31,22 @@ class Add(NamedTuple):
     """Ids that `ControlChanges.clear` has cancelled for these messages, by thread."""
 
     @property
-    def depends_on_thread(self) -> bool:
-        """Return whether any message depends on the unfinished messages of its thread."""
-        return any(map(_depends_on_thread, self.new))
+    def may_roll_back(self) -> bool:
+        """Return whether an alias, or the unfinished messages of a thread, may refuse a message that was stored."""
+        return any(each.aliases or _depends_on_thread(each) for each in self.new)
 
 
 def parts_of(batch: Sequence[Operation]) -> Iterator[list[Operation]]:
     """Split a batch into parts, in order. Each part becomes a transaction.
 
-    An operation that depends on threads is a part of its own, since it may roll everything back. A part has each
-    request key only once.
+    An operation that may roll everything back is a part of its own. A part has each request key only once.
     """
     part: list[Operation] = []
     length = 0
     keys: set[KeyName] = set()
     for operation in batch:
         add: Add = operation.work
-        alone = add.depends_on_thread
+        alone = add.may_roll_back
         again = add.key is not None and name_of(add.key) in keys
         if part and (alone or again or length + len(add.new) > PART_LENGTH):
             yield part
@@ -91,6 +90,7 @@ class AcceptWrites(Placing, Keyed):
                 return results
             cleared = {key: ids for index in fitting for key, ids in (given[index].cleared or {}).items()}
             receipts = self._store([each for index in fitting for each in given[index].new], cleared, now)
+            self.enter_aliases([each for index in fitting for each in aliases_of(given[index].new)], first_event=0)
             kept: dict[KeyName, str] = {}
             for index in fitting:
                 add = given[index]

@@ -8,7 +8,7 @@ from ...clock import to_datetime
 from ...errors import AgentQueueError, MessageNotFound, NotCancellable, NotFailed, NotInterrupted, NotQueued
 from ...models.events import NewEvent
 from ...models.messages import Accepted, Message, MessageState, NewMessage, Priority, RequestKey
-from ..parts import CLEARED_AT_ONCE, SETTLED_AT_ONCE, ThreadKey, Unsettled
+from ..parts import CLEARED_AT_ONCE, SETTLED_AT_ONCE, NamedAlias, ThreadKey, Unsettled, aliases_of
 from ..ports import MOVED, READY, message_topic
 from ..rows import requeued
 from ..sql.control import ControlChanges
@@ -82,11 +82,11 @@ class ControlWrites(Placing, Keyed, ControlChanges):
 
     @override
     def clear(
-        self, threads: Sequence[ThreadKey], count: int, max_queued: int, key: RequestKey | None
+        self, threads: Sequence[ThreadKey], new: Sequence[NewMessage], max_queued: int, key: RequestKey | None
     ) -> dict[ThreadKey, list[tuple[int, str]]]:
         with self.transaction(step("count_queued")) as (now, [[(queued,)]]):
             asked = key is not None and self.row("find_key", tenant=key.tenant, key=key.key, after=now - KEY_MS)
-            if not asked and queued + count <= max_queued:
+            if not asked and queued + len(new) <= max_queued and not self.any_taken(aliases_of(new)):
                 for tenant, thread_id in threads:
                     thread = {"tenant": tenant, "thread_id": thread_id}
                     if self.value("nth_before", **thread, below=2**62, limit=2 * CLEARED_AT_ONCE) is None:
@@ -102,7 +102,9 @@ class ControlWrites(Placing, Keyed, ControlChanges):
         return {}
 
     @override
-    def resume(self, tenant: str, message_id: str, fence: int, value: str, key: RequestKey | None) -> Accepted:
+    def resume(
+        self, tenant: str, message_id: str, fence: int, value: str, key: RequestKey | None, alias: str | None
+    ) -> Accepted:
         ids = [message_id]
         with self.transaction() as (now, _):
             if key is not None and (known := self.enter_keys([key], now).get(name_of(key))) is not None:
@@ -120,8 +122,10 @@ class ControlWrites(Placing, Keyed, ControlChanges):
                 raise NotInterrupted(message_id, locked.state)
             logs, events = Logs(found), NewRows()
             resumed = NewEvent.resumed(discard_from=logs.start[locked.number])
-            events.append(locked.number, logs.last[locked.number], [resumed])
+            first_event = events.append(locked.number, logs.last[locked.number], [resumed])
             self.session.run_all(step("resume_message", number=locked.number, value=value, now=now), events.step(now))
+            if alias is not None:
+                self.enter_aliases([NamedAlias(tenant, alias, message_id)], first_event)
             if key is not None:
                 self.keep_receipts({name_of(key): "[]"})
             self.touched |= {READY, MOVED, message_topic(message_id)}

@@ -1,12 +1,14 @@
-"""Stores request keys, with the answers to their first requests."""
+"""Stores request keys, with the answers to their first requests, and aliases."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ...errors import KeyReused
+from ...errors import AliasTaken, KeyReused
 from ...models.messages import RequestKey
-from ..ports import KEY_SECONDS
+from ..limits import KEY_SECONDS
+from ..parts import NamedAlias
 from .changes import Writes
+from .session import step
 
 KeyName = tuple[str, str]
 """Tenant and key."""
@@ -54,6 +56,30 @@ class Keyed(Writes):
         """Delete keys whose requests were refused."""
         if names:
             self.rows("drop_keys", **_named(names))
+
+    def enter_aliases(self, aliases: Sequence[NamedAlias], first_event: int) -> None:
+        """Insert aliases as the last lock of the transaction. Raises AliasTaken."""
+        if not aliases:
+            return
+        named = _named_aliases(aliases)
+        _, taken = self.session.run_all(
+            step("enter_aliases", **named, first_event=first_event), step("find_taken_aliases", **named)
+        )
+        if taken:
+            raise AliasTaken(taken[0][0])
+
+    def any_taken(self, aliases: Sequence[NamedAlias]) -> bool:
+        """Return whether any of these aliases names another message."""
+        return bool(aliases and self.rows("find_taken_aliases", **_named_aliases(aliases)))
+
+
+def _named_aliases(aliases: Sequence[NamedAlias]) -> dict[str, list[str]]:
+    ordered = sorted(aliases, key=lambda each: (each.tenant.encode(), each.alias.encode()))
+    return {
+        "tenants": [each.tenant for each in ordered],
+        "aliases": [each.alias for each in ordered],
+        "message_ids": [each.message_id for each in ordered],
+    }
 
 
 def check_fingerprint(key: RequestKey, known: KnownKey) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 from typing_extensions import override
 
 from ...clock import to_datetime
-from ...errors import KeyReused, QueueFull, ThreadBusy
+from ...errors import AliasTaken, KeyReused, QueueFull, ThreadBusy
 from ...models.messages import Accepted, IfBusy, NewMessage, RequestKey
 from ..metadata import metadata_text, thread_patch
-from ..parts import CLEARED_AT_ONCE, Cleared, ThreadKey, clear, depend_on_threads
+from ..parts import CLEARED_AT_ONCE, Cleared, ThreadKey, aliases_of, clear, depend_on_threads
 from ..ports import CANCELS, MOVED, READY, AcceptStore, message_topic
 from ..rows import Receipt, accepted, events_text, options_of, preview
 from . import templates
@@ -42,6 +42,8 @@ class RedisAccept(RedisRooms, AcceptStore):
                 raise KeyReused
             case ["busy", thread_id]:
                 raise ThreadBusy(thread_id)
+            case ["taken", alias]:
+                raise AliasTaken(alias)
         replayed, receipts, *_, left = reply
         messages = [accepted(each, Receipt(*receipt)) for each, receipt in zip(new, receipts, strict=True)]
         if left:
@@ -63,7 +65,7 @@ class RedisAccept(RedisRooms, AcceptStore):
             names = [name for thread in threads for name in thread]
             reply = await self._writes.run(
                 "clear", self._now(), max_queued, len(new), *key_arguments(key), templates.CANCELLED, CLEARED_AT_ONCE,
-                *names, topics=topics,
+                json.dumps(aliases) if (aliases := aliases_of(new)) else "", *names, topics=topics,
             )  # fmt: skip
             return {(reply[0], reply[1]): [(number, message_id) for number, message_id in reply[2]]} if reply else {}
 
@@ -91,9 +93,9 @@ class RedisAccept(RedisRooms, AcceptStore):
 
 def _rarer_fields(new: NewMessage) -> str:
     """Return the fields that few messages have as one argument, so that the others do not send each of them."""
-    if new.metadata is None and new.thread_name is None:
+    if new.metadata is None and new.thread_name is None and not new.aliases:
         return ""
-    fields = {"metadata": metadata_text(new.metadata), "name": new.thread_name}
+    fields = {"metadata": metadata_text(new.metadata), "name": new.thread_name, "aliases": new.aliases or None}
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     if patch := thread_patch((new,)):
         given["patch"] = json.loads(patch)
@@ -101,7 +103,7 @@ def _rarer_fields(new: NewMessage) -> str:
 
 
 def _topics_of_add(reply: Any) -> Iterable[str]:
-    if isinstance(reply, str) or reply[0] in ("busy", 1):
+    if isinstance(reply, str) or reply[0] in ("busy", "taken", 1):
         return ()
     _, _, ready, cancelled, to_cancel, _ = reply
     topics = {MOVED, *map(message_topic, cancelled + to_cancel)}

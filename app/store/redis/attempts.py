@@ -8,7 +8,8 @@ from typing_extensions import override
 from ...errors import LeaseLost
 from ...models.attempts import Cancelled, Claim, Completed, Failed, Interrupted, Lease, Outcome, Released, Retry
 from ...models.messages import MessageState
-from ..ports import MOVED, READY, THROUGHPUT_MESSAGES, AttemptStore, message_topic
+from ..limits import THROUGHPUT_MESSAGES
+from ..ports import MOVED, READY, AttemptStore, message_topic
 from ..rows import MESSAGE_COLUMNS, stored_details
 from . import replies, templates
 from .rooms import RedisRooms

@@ -14,7 +14,7 @@ from redis.asyncio.connection import parse_url
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from ...errors import AgentQueueError, ConfigurationError, StoreError, StoreIncompatible, StoreUnavailable
-from ..ports import Capabilities
+from ..handles import Capabilities
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 5.0

@@ -5,9 +5,10 @@ from typing import Any
 
 from typing_extensions import override
 
-from ...errors import KeyReused, MessageNotFound, NotCancellable, NotFailed, NotInterrupted, NotQueued
+from ...errors import AliasTaken, KeyReused, MessageNotFound, NotCancellable, NotFailed, NotInterrupted, NotQueued
 from ...models.messages import Accepted, Message, MessageState, Priority, RequestKey
-from ..ports import CANCELS, MOVED, PAGE_TEXT_LENGTH, READY, ControlStore, message_topic
+from ..limits import PAGE_TEXT_LENGTH
+from ..ports import CANCELS, MOVED, READY, ControlStore, message_topic
 from ..rows import preview, requeued
 from ..terminal_states import REQUEUED
 from . import replies, templates
@@ -60,7 +61,14 @@ class RedisControl(RedisRooms, ControlStore):
 
     @override
     async def resume(
-        self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
+        self,
+        tenant: str,
+        message_id: str,
+        fence: int,
+        value: str,
+        *,
+        key: RequestKey | None = None,
+        alias: str | None = None,
     ) -> Accepted:
         def topics(reply: Any) -> Iterable[str]:
             changed = isinstance(reply, list) and not reply[2]
@@ -68,12 +76,14 @@ class RedisControl(RedisRooms, ControlStore):
 
         reply = await self._writes.run(
             "resume", self._now(), tenant, message_id, fence, value, templates.RESUMED, *key_arguments(key),
-            topics=topics,
+            alias or "", topics=topics,
         )  # fmt: skip
         if reply is None:
             raise MessageNotFound(message_id)
         if reply == "reused":
             raise KeyReused
+        if reply == "taken":
+            raise AliasTaken(alias or "")
         if isinstance(reply, str):
             raise NotInterrupted(message_id, MessageState(reply))
         columns, position, replayed = reply

@@ -8,7 +8,8 @@ from typing_extensions import override
 from ...errors import LeaseLost, MessageNotFound
 from ...models.attempts import Lease
 from ...models.events import EventPage, NewEvent
-from ..ports import PAGE_LOG_LENGTH, EventLog, message_topic
+from ..limits import PAGE_LOG_LENGTH
+from ..ports import EventLog, message_topic
 from . import replies, templates
 from .rooms import RedisRooms
 

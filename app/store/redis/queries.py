@@ -6,10 +6,11 @@ from typing_extensions import override
 
 from ...errors import MessageNotFound, ThreadNotFound
 from ...models.attempts import FailedAttempt
-from ...models.messages import DeadLetterGroup, Message, MessageFilter, Page, QueueSummary, Thread
+from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, Page, QueueSummary, Thread
 from ...models.workers import Throughput
+from ..limits import PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
 from ..metadata import wanted_metadata
-from ..ports import PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES, QueryStore
+from ..ports import QueryStore
 from . import replies
 from .rooms import RedisRooms
 
@@ -31,6 +32,11 @@ class RedisQueries(RedisRooms, QueryStore):
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
         reply = await self._reads.run("get_head", tenant, thread_id)
         return None if reply is None else replies.message(reply)
+
+    @override
+    async def find_alias(self, tenant: str, alias: str) -> Alias | None:
+        reply = await self._reads.run("find_alias", tenant, alias)
+        return None if reply is None else Alias(*reply)
 
     @override
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:

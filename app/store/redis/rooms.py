@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from ...clock import Clock, ClockState, Sample, SteadyClock
 from ...models.messages import Message, RequestKey
 from ...policy.rank import RankPolicy
+from ..limits import KEY_SECONDS
 from ..parts import Settling, Unsettled
-from ..ports import KEY_SECONDS, MOVED
+from ..ports import MOVED
 from .command_pipeline import CommandPipeline, WritePipeline
 
 MAX_CORRECTIONS = 5

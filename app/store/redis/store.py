@@ -7,7 +7,8 @@ from typing_extensions import override
 from ...clock import Clock, SteadyClock
 from ...errors import StoreIncompatible
 from ...policy.rank import RankPolicy
-from ..ports import Capabilities, Store
+from ..handles import Capabilities
+from ..ports import Store
 from ..schema_version import SCHEMA_VERSION, check_version
 from ..signals import LocalNotifier, LocalSignals
 from .accept import RedisAccept

@@ -6,8 +6,9 @@ from typing import Any
 from typing_extensions import override
 
 from ...models.messages import Message
+from ..limits import MAX_CRASHES
 from ..parts import prune, repeat
-from ..ports import MAX_CRASHES, MOVED, READY, UpkeepStore, message_topic
+from ..ports import MOVED, READY, UpkeepStore, message_topic
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE
 from . import templates
 from .rooms import RedisRooms

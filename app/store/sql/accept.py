@@ -38,7 +38,7 @@ class SqlAccept(SqlRooms, AcceptStore):
     @override
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
         def clear_part(threads: Sequence[ThreadKey]) -> Awaitable[Cleared]:
-            return self._control_thread.run(lambda: self._control.clear(threads, len(new), max_queued, key))
+            return self._control_thread.run(lambda: self._control.clear(threads, new, max_queued, key))
 
         cleared = await clear(new, clear_part) if depend_on_threads(new) else {}
         accepted = await self._add(new, max_queued, key, cleared)

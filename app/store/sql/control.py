@@ -9,7 +9,7 @@ from typing import Protocol
 from typing_extensions import override
 
 from ...errors import AgentQueueError
-from ...models.messages import Accepted, Message, Priority, RequestKey
+from ...models.messages import Accepted, Message, NewMessage, Priority, RequestKey
 from ..parts import Settling, ThreadKey, Unsettled
 from ..ports import ControlStore
 from .group_commit import GroupCommitThread
@@ -33,7 +33,9 @@ class ControlChanges(Protocol):
     def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
         """Implement `ControlStore.reprioritize`."""
 
-    def resume(self, tenant: str, message_id: str, fence: int, value: str, key: RequestKey | None) -> Accepted:
+    def resume(
+        self, tenant: str, message_id: str, fence: int, value: str, key: RequestKey | None, alias: str | None
+    ) -> Accepted:
         """Implement `ControlStore.resume`."""
 
     def requeue(self, tenant: str, message_ids: Sequence[str], given: Mapping[str, Message]) -> list[Message]:
@@ -43,7 +45,7 @@ class ControlChanges(Protocol):
         """Implement `ControlStore.purge`."""
 
     def clear(
-        self, threads: Sequence[ThreadKey], count: int, max_queued: int, key: RequestKey | None
+        self, threads: Sequence[ThreadKey], new: Sequence[NewMessage], max_queued: int, key: RequestKey | None
     ) -> dict[ThreadKey, list[tuple[int, str]]]:
         """Cancel the last waiting messages of one long thread, before `count` messages are added to these threads.
 
@@ -81,9 +83,18 @@ class SqlControl(SqlRooms, ControlStore):
 
     @override
     async def resume(
-        self, tenant: str, message_id: str, fence: int, value: str, *, key: RequestKey | None = None
+        self,
+        tenant: str,
+        message_id: str,
+        fence: int,
+        value: str,
+        *,
+        key: RequestKey | None = None,
+        alias: str | None = None,
     ) -> Accepted:
-        return await self._control_thread.run(lambda: self._control.resume(tenant, message_id, fence, value, key))
+        return await self._control_thread.run(
+            lambda: self._control.resume(tenant, message_id, fence, value, key, alias)
+        )
 
     @override
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing_extensions import override
 
 from ...models.attempts import FailedAttempt
-from ...models.messages import DeadLetterGroup, Message, MessageFilter, Page, QueueSummary, Thread
+from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, Page, QueueSummary, Thread
 from ...models.workers import Throughput
 from ..ports import QueryStore
 from .rooms import SqlRooms
@@ -22,6 +22,10 @@ class SqlQueries(SqlRooms, QueryStore):
     @override
     async def get_head(self, tenant: str, thread_id: str) -> Message | None:
         return await self._read_thread.run(lambda: self._reads.head(tenant, thread_id))
+
+    @override
+    async def find_alias(self, tenant: str, alias: str) -> Alias | None:
+        return await self._read_thread.run(lambda: self._reads.alias(tenant, alias))
 
     @override
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:

@@ -1,9 +1,8 @@
 """Reads that both SQL stores share, made of the named queries of each dialect."""
 
 import json
-from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...clock import to_datetime
@@ -11,10 +10,10 @@ from ...errors import MessageNotFound, ThreadNotFound
 from ...models.attempts import FailedAttempt
 from ...models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
 from ...models.events import Event, EventPage, EventType
-from ...models.messages import DeadLetterGroup, Message, MessageFilter, MessageState, Page, QueueSummary, Thread
+from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, MessageState, Page, QueueSummary, Thread
 from ...models.workers import Throughput, Worker
+from ..limits import EXACT_POSITION_LIMIT, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
 from ..metadata import wanted_metadata
-from ..ports import EXACT_POSITION_LIMIT, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
 from ..rows import (
     agents_of,
     to_delivery,
@@ -24,6 +23,7 @@ from ..rows import (
     to_message,
     to_thread,
 )
+from .query_runner import QueryRunner
 from .scanning import PartResult, ScanPart, text_length
 
 FEW_POSITIONS = 5
@@ -43,29 +43,8 @@ NEAR_END = 200
 """Positions this near to the end of their level are counted from the end. New messages are there."""
 
 
-class Reads(ABC):
+class Reads(QueryRunner):
     """Reads inside a transaction, on the thread that owns the connection."""
-
-    @abstractmethod
-    def each(self, query: str, /, **values: Any) -> Iterable[tuple[Any, ...]]:
-        """Iterate over the rows of a named query. Columns have the types of the schema."""
-
-    def rows(self, query: str, /, **values: Any) -> list[tuple[Any, ...]]:
-        """Return all rows of a named query."""
-        return list(self.each(query, **values))
-
-    def row(self, query: str, /, **values: Any) -> tuple[Any, ...] | None:
-        """Return the first row of a named query, None if there is no row."""
-        return next(iter(self.rows(query, **values)), None)
-
-    def value(self, query: str, /, **values: Any) -> Any:
-        """Return the first column of the first row, None if there is no row."""
-        row = self.row(query, **values)
-        return None if row is None else row[0]
-
-    def rows_of_each(self, queries: Sequence[tuple[str, Mapping[str, Any]]]) -> Sequence[Sequence[tuple[Any, ...]]]:
-        """Run several named queries. Return the rows of each."""
-        return [self.rows(query, **values) for query, values in queries]
 
     def queue_id(self) -> str:
         """Implement `Store.queue_id`."""
@@ -77,6 +56,11 @@ class Reads(ABC):
         if row is None:
             raise MessageNotFound(message_id)
         return self._with_position(to_message(row))
+
+    def alias(self, tenant: str, alias: str) -> Alias | None:
+        """Implement `QueryStore.find_alias`."""
+        row = self.row("find_alias", tenant=tenant, alias=alias)
+        return None if row is None else Alias._make(row)
 
     def messages(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         """Return the messages with these ids that belong to the tenant, without positions."""

@@ -5,8 +5,8 @@ from time import monotonic
 from typing import NamedTuple
 
 from ...models.messages import Message, Page
+from ..limits import PAGE_TEXT_LENGTH
 from ..metadata import metadata_text
-from ..ports import PAGE_TEXT_LENGTH
 
 FIRST_WINDOW = 1_000
 LARGEST_WINDOW = 64_000

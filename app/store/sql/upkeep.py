@@ -5,8 +5,9 @@ from typing import Protocol
 
 from typing_extensions import override
 
+from ..limits import MAX_CRASHES
 from ..parts import prune, repeat
-from ..ports import MAX_CRASHES, UpkeepStore
+from ..ports import UpkeepStore
 from .rooms import SharedDuties, SqlRooms
 
 RESCUED_AT_ONCE = 100

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Mapping, Sequence
 
 from typing_extensions import override
 
-from ...errors import QueueFull, ThreadBusy
+from ...errors import AliasTaken, QueueFull, ThreadBusy
 from ...models.messages import Accepted, IfBusy, NewMessage, Readiness, RequestKey
 from ..metadata import metadata_text, thread_patch
-from ..parts import ThreadKey
+from ..parts import ThreadKey, aliases_of
 from ..ports import MOVED, READY
 from ..rows import Receipt, accepted, events_text, options_of, preview, run_at_of
 from ..sql.accept import SqlAccept
@@ -32,6 +32,9 @@ class AcceptWrites(Keyed):
             return Accepted([accepted(each, receipt) for each, receipt in zip(new, known, strict=True)], replayed=True)
         if self.execute("count_queued").get + len(new) > max_queued:
             raise QueueFull(max_queued)
+        aliases = aliases_of(new)
+        if aliases and (taken := self._taken_alias(aliases)) is not None:
+            raise AliasTaken(taken)
         remaining = dict(cleared)
         receipts = [self._add(each, now, remaining) for each in new]
         if len(receipts) == 1:
@@ -41,6 +44,8 @@ class AcceptWrites(Keyed):
             ranks = dict(self.rows("find_ranks", first=numbers[0], last=numbers[-1]))
             positions = self.newest_positions([(ranks.get(number), number) for number in numbers])
             receipts = [each._replace(position=place) for each, place in zip(receipts, positions, strict=True)]
+        if aliases:
+            self._keep_aliases(aliases, first_event=0)
         if key is not None:
             self._keep_key(key, receipts, now)
         return Accepted([accepted(each, receipt) for each, receipt in zip(new, receipts, strict=True)], replayed=False)

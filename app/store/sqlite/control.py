@@ -9,12 +9,13 @@ from typing import NamedTuple
 from typing_extensions import override
 
 from ...clock import to_datetime
-from ...errors import AgentQueueError, MessageNotFound, NotFailed, NotInterrupted, NotQueued
+from ...errors import AgentQueueError, AliasTaken, MessageNotFound, NotFailed, NotInterrupted, NotQueued
 from ...models.attempts import Cancelled
 from ...models.events import NewEvent
-from ...models.messages import Accepted, Message, MessageState, Priority, Readiness, RequestKey
-from ..parts import CLEARED_AT_ONCE, ThreadKey
-from ..ports import KEY_SECONDS, MOVED, READY, message_topic
+from ...models.messages import Accepted, Message, MessageState, NewMessage, Priority, Readiness, RequestKey
+from ..limits import KEY_SECONDS
+from ..parts import CLEARED_AT_ONCE, NamedAlias, ThreadKey, aliases_of
+from ..ports import MOVED, READY, message_topic
 from ..rows import preview, requeued
 from ..sql.control import ControlChanges
 from ..terminal_states import REQUEUED
@@ -65,16 +66,23 @@ class ControlWrites(Keyed, ControlChanges):
         return self.message(tenant, message_id)
 
     @override
-    def resume(self, tenant: str, message_id: str, fence: int, value: str, key: RequestKey | None) -> Accepted:
+    def resume(
+        self, tenant: str, message_id: str, fence: int, value: str, key: RequestKey | None, alias: str | None
+    ) -> Accepted:
         now = self._now()
         if key is not None and self._receipts_of(key, now) is not None:
             return Accepted([self._owned(tenant, message_id)], replayed=True)
         message = self._in_state(tenant, message_id, MessageState.INTERRUPTED, NotInterrupted)
         if message.fence != fence:
             raise NotInterrupted(message_id, message.state)
+        aliases = [] if alias is None else [NamedAlias(tenant, alias, message_id)]
+        if aliases and self._taken_alias(aliases):
+            raise AliasTaken(aliases[0].alias)
         self.execute("resume_message", number=message.number, value=value, now=now)
         resumed = NewEvent.resumed(discard_from=self.execute("attempt_start", message=message.number).get)
         self._append(message.number, [resumed], now)
+        if aliases:
+            self._keep_aliases(aliases, self.execute("last_event", message=message.number).get)
         if key is not None:
             self._keep_key(key, (), now)
         self.touched |= {READY, MOVED, message_topic(message_id)}
@@ -171,12 +179,14 @@ class ControlWrites(Keyed, ControlChanges):
 
     @override
     def clear(
-        self, threads: Sequence[ThreadKey], count: int, max_queued: int, key: RequestKey | None
+        self, threads: Sequence[ThreadKey], new: Sequence[NewMessage], max_queued: int, key: RequestKey | None
     ) -> dict[ThreadKey, list[tuple[int, str]]]:
         now = self._now()
         if key is not None and self.row("find_key", tenant=key.tenant, key=key.key, after=now - KEY_SECONDS * 1000):
             return {}
-        if self.execute("count_queued").get + count > max_queued:
+        if self.execute("count_queued").get + len(new) > max_queued:
+            return {}
+        if (aliases := aliases_of(new)) and self._taken_alias(aliases) is not None:
             return {}
         for tenant, thread_id in threads:
             tail = self.rows("list_tail", tenant=tenant, thread_id=thread_id, limit=2 * CLEARED_AT_ONCE)

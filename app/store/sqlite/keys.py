@@ -1,11 +1,12 @@
-"""Stores request keys, with the answers to their first requests."""
+"""Stores request keys, with the answers to their first requests, and aliases."""
 
 import json
 from collections.abc import Sequence
 
 from ...errors import KeyReused
 from ...models.messages import RequestKey
-from ..ports import KEY_SECONDS
+from ..limits import KEY_SECONDS
+from ..parts import NamedAlias
 from ..rows import Receipt
 from .changes import Changes
 
@@ -25,3 +26,15 @@ class Keyed(Changes):
 
     def _keep_key(self, key: RequestKey, receipts: Sequence[Receipt], now: int) -> None:
         self.execute("keep_key", **key._asdict(), receipts=json.dumps(receipts), now=now)
+
+    def _taken_alias(self, aliases: Sequence[NamedAlias]) -> str | None:
+        """Return an alias that names another message, None if there is none."""
+        owners: dict[tuple[str, str], str] = {}
+        for tenant, alias, message_id in aliases:
+            if owners.setdefault((tenant, alias), message_id) != message_id:
+                return alias
+        taken: str | None = self.value("find_taken_alias", aliases=json.dumps(aliases))
+        return taken
+
+    def _keep_aliases(self, aliases: Sequence[NamedAlias], first_event: int) -> None:
+        self.execute("add_aliases", aliases=json.dumps(aliases), first_event=first_event)

@@ -10,8 +10,9 @@ from typing_extensions import override
 
 from ...clock import Clock, SteadyClock
 from ...policy.rank import RankPolicy
+from ..handles import Capabilities
 from ..parts import Settling
-from ..ports import Capabilities, Store
+from ..ports import Store
 from ..signals import LocalNotifier, LocalSignals
 from ..sql.control import SqlControl
 from ..sql.group_commit import GroupCommitThread

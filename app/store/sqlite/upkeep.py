@@ -5,7 +5,8 @@ from typing_extensions import override
 from ...clock import ClockState, Sample, SteadyClock
 from ...models.attempts import Cancelled, Failed
 from ...models.messages import Message
-from ..ports import KEY_SECONDS, MOVED, READY, message_topic
+from ..limits import KEY_SECONDS
+from ..ports import MOVED, READY, message_topic
 from ..sql.upkeep import EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, RESCUED_AT_ONCE, UpkeepChanges
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, worker_lost
 from .changes import Changes

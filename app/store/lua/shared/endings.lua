@@ -90,6 +90,10 @@ local function erase(message)
         redis.call('ZREM', deliveries_of_kind(message.tenant, f[1], f[2]), id)
         redis.call('UNLINK', delivery_key(id))
     end
+    local aliases = redis.call('HGET', message_key(message.id), 'aliases')
+    for _, alias in ipairs(aliases and cjson.decode(aliases) or {}) do
+        redis.call('UNLINK', alias_key(message.tenant, alias))
+    end
     redis.call('UNLINK', message_key(message.id), content_key(message.id), result_key(message.id), log_key(message.id),
         attempts_key(message.id), deliveries_key(message.id))
     redis.call('HINCRBY', of_tenant('tallies', message.tenant), message.state, -1)

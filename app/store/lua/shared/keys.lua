@@ -28,6 +28,7 @@ local function thread_key(tenant, thread) return prefix .. 'thread:' .. scope(te
 local function thread_queue_key(tenant, thread) return prefix .. 'thread_queue:' .. scope(tenant, thread) end
 local function thread_messages_key(tenant, thread) return prefix .. 'thread_messages:' .. scope(tenant, thread) end
 local function kind_key(tenant, fingerprint) return prefix .. 'kind:' .. scope(tenant, fingerprint) end
+local function alias_key(tenant, alias) return prefix .. 'alias:' .. scope(tenant, alias) end
 local function request_key(tenant, key) return prefix .. 'request:' .. scope(tenant, key) end
 
 -- Members of the sorted sets begin with the zero-padded number, so that equal scores are in the order of numbers.

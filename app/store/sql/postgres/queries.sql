@@ -1,6 +1,6 @@
 -- Named queries, read by `app.store.sql.named_sql`. {name} is replaced by the text of the entry `name`.
 --
--- Lock order: request keys, then threads, then messages, each sorted by key. This order rules out deadlocks. For a message
+-- Lock order: request keys, then threads, messages, aliases, each sorted by key. This order rules out deadlocks. For a message
 -- that is queued but not ready, the lock of its thread is enough.
 
 -- name: text_octets
@@ -136,6 +136,33 @@ WHERE known.tenant = given.tenant AND known.key = given.key
 DELETE FROM request_keys WHERE (tenant, key) IN (
     SELECT tenant, key FROM request_keys WHERE created_at <= %(before)s
     ORDER BY tenant, key FOR UPDATE SKIP LOCKED
+)
+
+-- name: find_alias
+SELECT message_id, first_event FROM aliases WHERE tenant = %(tenant)s AND alias = %(alias)s
+
+-- name: named_aliases
+unnest(%(tenants)s::text[], %(aliases)s::text[], %(message_ids)s::text[]) AS given (tenant, alias, message_id)
+
+-- name: enter_aliases
+-- Leaves out aliases that are taken. The aliases must be sorted, and the messages be locked or stored.
+INSERT INTO aliases (tenant, alias, message_id, first_event)
+SELECT tenant, alias, message_id, %(first_event)s FROM {named_aliases}
+WHERE NOT EXISTS (
+    SELECT FROM messages
+    WHERE messages.id = given.alias AND messages.tenant = given.tenant AND given.alias <> given.message_id
+)
+ON CONFLICT DO NOTHING
+
+-- name: find_taken_aliases
+-- Aliases that `enter_aliases` would leave out, or has left out.
+SELECT given.alias FROM {named_aliases}
+WHERE EXISTS (
+    SELECT FROM aliases
+    WHERE aliases.tenant = given.tenant AND aliases.alias = given.alias AND aliases.message_id <> given.message_id
+) OR EXISTS (
+    SELECT FROM messages
+    WHERE messages.id = given.alias AND messages.tenant = given.tenant AND given.alias <> given.message_id
 )
 
 -- name: lift_threads

@@ -71,6 +71,25 @@ VALUES (:tenant, :key, :fingerprint, :receipts, :now)
 -- name: prune_keys
 DELETE FROM request_keys WHERE created_at <= :before
 
+-- name: find_alias
+SELECT message_id, first_event FROM aliases WHERE tenant = :tenant AND alias = :alias
+
+-- name: find_taken_alias
+-- :aliases is a JSON array of (tenant, alias, message id).
+SELECT named.value ->> 1 FROM json_each(:aliases) AS named
+WHERE EXISTS (
+    SELECT 1 FROM aliases
+    WHERE tenant = named.value ->> 0 AND alias = named.value ->> 1 AND message_id <> named.value ->> 2
+) OR EXISTS (
+    SELECT 1 FROM messages WHERE id = named.value ->> 1 AND +tenant = named.value ->> 0 AND +id <> named.value ->> 2
+)
+LIMIT 1
+
+-- name: add_aliases
+INSERT INTO aliases (tenant, alias, message_id, first_event)
+SELECT value ->> 0, value ->> 1, value ->> 2, :first_event FROM json_each(:aliases) WHERE TRUE
+ON CONFLICT DO NOTHING
+
 -- name: needs_lift
 -- Whether the message directly ahead in the thread has a worse rank.
 SELECT rank > :rank FROM messages INDEXED BY messages_queued_in_thread

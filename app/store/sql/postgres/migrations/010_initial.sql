@@ -112,6 +112,16 @@ CREATE TABLE attempts (                    -- failed attempts
     PRIMARY KEY (message, fence)
 );
 
+CREATE TABLE aliases (                     -- further ids of messages
+    tenant TEXT COLLATE "C" NOT NULL,
+    alias TEXT COLLATE "C" NOT NULL,
+    message_id TEXT COLLATE "C" NOT NULL,
+    first_event BIGINT NOT NULL,           -- the first event that belongs to the alias, 0 for an alias of the submit
+    PRIMARY KEY (tenant, alias)
+);
+
+CREATE INDEX aliases_of_message ON aliases (message_id);
+
 CREATE TABLE request_keys (
     tenant TEXT COLLATE "C" NOT NULL,
     key TEXT COLLATE "C" NOT NULL,
@@ -279,6 +289,7 @@ BEGIN
     INSERT INTO agent_queue.dropped_logs (message) SELECT number FROM deleted;
     DELETE FROM agent_queue.attempts USING deleted WHERE attempts.message = deleted.number;
     DELETE FROM agent_queue.deliveries USING deleted WHERE deliveries.message_id = deleted.id;
+    DELETE FROM agent_queue.aliases USING deleted WHERE aliases.message_id = deleted.id;
     RETURN NULL;
 END $$;
 

@@ -112,6 +112,16 @@ CREATE TABLE attempts (                    -- failed attempts
 
 CREATE INDEX attempts_of_message ON attempts (message);
 
+CREATE TABLE aliases (                     -- further ids of messages
+    tenant TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    first_event INTEGER NOT NULL,          -- the first event that belongs to the alias, 0 for an alias of the submit
+    PRIMARY KEY (tenant, alias)
+) WITHOUT ROWID;
+
+CREATE INDEX aliases_of_message ON aliases (message_id);
+
 CREATE TABLE request_keys (
     tenant TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -230,4 +240,5 @@ CREATE TRIGGER messages_deleted AFTER DELETE ON messages BEGIN
     INSERT INTO dropped_logs (message) VALUES (OLD.number);
     DELETE FROM attempts WHERE message = OLD.number;
     DELETE FROM deliveries WHERE message_id = OLD.id;
+    DELETE FROM aliases WHERE message_id = OLD.id;
 END;

@@ -1,0 +1,22 @@
+"""Limits that hold on every backend, for the ports in `ports.py`."""
+
+EXACT_POSITION_LIMIT = 10_000
+"""Positions up to this one are counted exactly, higher positions are estimated."""
+
+PAGE_TEXT_LENGTH = 4 * 1024 * 1024
+"""Characters of contents, results, outputs and metadata after which a page of messages ends early."""
+
+THREAD_METADATA_LENGTH = 64 * 1024
+"""Characters of a thread's stored metadata. A message that would make them longer leaves them as they are."""
+
+PAGE_LOG_LENGTH = 256 * 1024
+"""Characters of event data after which a page of a log ends early."""
+
+KEY_SECONDS = 24 * 3600
+"""Lifetime of an Idempotency-Key."""
+
+THROUGHPUT_MESSAGES = 50
+"""Number of completed messages whose mean run time estimates the next run times."""
+
+MAX_CRASHES = 3
+"""Number of lost leases after which a message fails: it may be the message that kills its workers."""
