@@ -22,8 +22,7 @@ from .models.attempts import Beat, Cancelled, Claim, Lease, Outcome, Released
 from .models.messages import new_message_id
 from .models.workers import AgentState, ServedAgent, Worker
 from .observability.outages import Outage
-from .store.handles import LeaseRenewer
-from .store.ports import CANCELS, READY, AttemptStore, Notifier, WorkerStore
+from .store.ports import CANCELS, READY, AttemptStore, LeaseRenewer, Notifier, WorkerStore
 from .store.sql.group_commit import joined
 
 logger = logging.getLogger(__name__)

@@ -34,7 +34,7 @@ from ..models.messages import (
     Thread,
 )
 from ..models.workers import Throughput, Worker
-from .handles import Capabilities, LeaseRenewer, Subscription
+from .handles import Capabilities, Subscription
 from .limits import MAX_CRASHES
 
 READY = "ready"
@@ -313,6 +313,20 @@ class WebhookStore(Protocol):
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
         """Make a delivery due at once, with 0 tries. Raises DeliveryNotFound, also for another tenant's delivery."""
+
+
+class LeaseRenewer(Protocol):
+    """Sends heartbeats over its own connection, from a thread that agent code cannot block."""
+
+    def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
+        """Record a heartbeat of the worker and extend these leases, in one transaction.
+
+        A lease that is missing in `Beat.held` is lost. A lease that ran out is not revived. A lease of the worker that
+        is missing in `leases` runs out. No message is therefore held for a run that does not exist.
+        """
+
+    def stop(self, worker_id: str) -> None:
+        """Remove the worker from the list of live workers."""
 
 
 class WorkerStore(Protocol):

@@ -19,8 +19,7 @@ from app.models.messages import MessageState
 from app.models.workers import Worker
 from app.observability.logging import Redactor
 from app.observability.outages import Outage
-from app.store.handles import LeaseRenewer
-from app.store.ports import CANCELS
+from app.store.ports import CANCELS, LeaseRenewer
 from app.store.sqlite.store import SqliteStore
 from app.worker import QueueWorker
 from tests.agent_loops import SharedLoop

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime
 
 from app.models.deliveries import Delivery
 from app.models.messages import Message
-from app.store import handles, ports
+from app.store import ports
 from app.store.redis import replies
 from app.store.redis.scripts import load_scripts
 from app.store.rows import DELIVERY_COLUMNS, MESSAGE_COLUMNS
@@ -38,9 +38,7 @@ def test_a_script_has_no_function_that_it_does_not_call(name: str) -> None:
         assert len(re.findall(rf"\b{function}\b", text)) > 1, function
 
 
-@pytest.mark.parametrize(
-    "port", [port for port in ROOMS.values() if port is not ports.Notifier] + [handles.LeaseRenewer]
-)
+@pytest.mark.parametrize("port", [port for port in ROOMS.values() if port is not ports.Notifier] + [ports.LeaseRenewer])
 def test_a_verb_has_the_script_of_its_name(port: type) -> None:
     assert verbs(port) - WITHOUT_SCRIPT <= load_scripts().keys()
 

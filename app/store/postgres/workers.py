@@ -8,8 +8,7 @@ from typing_extensions import override
 from ...clock import Clock
 from ...models.attempts import Beat, Lease
 from ...models.workers import Worker
-from ..handles import LeaseRenewer
-from ..ports import WorkerStore
+from ..ports import LeaseRenewer, WorkerStore
 from ..rows import agents_text
 from ..sql.rooms import SqlRooms
 from .session import Session

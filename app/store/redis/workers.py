@@ -10,8 +10,7 @@ from typing_extensions import override
 
 from ...models.attempts import Beat, Lease
 from ...models.workers import Worker
-from ..handles import LeaseRenewer
-from ..ports import WorkerStore
+from ..ports import LeaseRenewer, WorkerStore
 from ..rows import agents_text
 from . import replies
 from .connection import CUT, connection_options, mapped_errors
