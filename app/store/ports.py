@@ -12,12 +12,12 @@ consumer asks for the narrow port that it needs. These rules hold for every meth
   connection broke during a write, and that the store cannot say whether the write was committed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
-from ..models.attempts import Claim, FailedAttempt, Lease, Outcome
+from ..models.attempts import Beat, Claim, FailedAttempt, Lease, Outcome
 from ..models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
 from ..models.events import EventPage, NewEvent
 from ..models.messages import (
