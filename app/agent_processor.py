@@ -20,6 +20,7 @@ from .events.writer import EventWriter
 from .models.attempts import Claim, Completed, Failed, Interrupted, Outcome, Released, Retry
 from .models.failures import FailureDetails
 from .models.messages import Message
+from .models.parts import Part
 from .observability.logging import TRACEBACK, Redactor
 from .policy.failures import UNREADABLE, class_name, described, text_of
 from .policy.provider_errors import address_of
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 1.0
 """How long a run may take to stop. After that it is abandoned, and fenced off from the agents' memory."""
+
+USAGE_SECONDS = 1.0
+"""How long the store may take to store the usage of an attempt without a result."""
 
 READ_SECONDS = 2.0
 """How long the code of an error's class may take to describe the error."""
@@ -82,6 +86,7 @@ class AgentProcessor:
                 task = self._task(claim, drain)
                 run = self._loop.start(self._registry.get(claim.message.agent), claim.message.agent, task)
                 outcome = await self._answer(run, writer)
+                await self._write_usage(run, writer)
                 await writer.drain()
         except BaseException as error:
             place = self._place_of(run) if limit.expired() else None
@@ -120,6 +125,16 @@ class AgentProcessor:
         if run is not None:
             await self._loop.end(run, stop_seconds=STOP_SECONDS)
         await writer.abandon()
+        if run is not None:
+            with suppress(AgentQueueError, TimeoutError):
+                async with asyncio.timeout(USAGE_SECONDS):
+                    await self._write_usage(run, writer)
+                    await writer.drain()
+
+    @staticmethod
+    async def _write_usage(run: AgentRun, writer: EventWriter) -> None:
+        if models := run.usage.models:
+            await writer.write(Part("usage", {"models": models}))
 
     @staticmethod
     def _task(claim: Claim, drain: Drain) -> AgentTask:

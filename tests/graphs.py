@@ -15,6 +15,7 @@ import typing_extensions
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
@@ -127,6 +128,7 @@ reports = _chain(("reports", _reports))
 def _add(a: int, b: int) -> int:
     """Add two numbers."""
     GraphControl.of_environment().record("add")
+    get_stream_writer()({"adding": [a, b]})
     return a + b
 
 
@@ -135,7 +137,7 @@ def tools() -> Graph:
     from langchain.agents import create_agent  # seconds, for those who want it
     from langchain.chat_models import init_chat_model
 
-    return create_agent(init_chat_model("openai:gpt-4", max_retries=0), tools=[_add])
+    return create_agent(init_chat_model("openai:gpt-4", max_retries=0, stream_usage=True), tools=[_add])
 
 
 def nested() -> Graph:

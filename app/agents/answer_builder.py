@@ -14,6 +14,7 @@ from .base import FinalResult
 from .joined_text import whole
 from .model_calls import ModelCall, ModelCalls
 from .outputs import GraphOutput, fields_of
+from .shown_events import path_of
 from .state_messages import as_messages, goes_on, key_of, reasoning_beside, reasoning_in
 
 
@@ -58,6 +59,7 @@ class AnswerBuilder:
         self._repeated: AIMessage | None = None
         self._nodes: dict[tuple[str, str], str] = {}
         self._node: str | None = None
+        self._path: tuple[str, ...] = ()
 
     def replay(self) -> Iterator[Part]:
         """Yield the parts of the steps that earlier attempts finished."""
@@ -76,9 +78,7 @@ class AnswerBuilder:
             case "values":
                 return self._values(data, streamed["ns"])
             case _:
-                namespace = streamed["ns"]
-                node = namespace[-1].split(":", 1)[0] if namespace else None
-                return (Part("custom", storable_json(data), None, node),)
+                return ()
 
     def finish(self) -> Iterator[Part | FinalResult]:
         """Take back text that is not the answer, show the rest of the answer, and yield the FinalResult."""
@@ -112,7 +112,7 @@ class AnswerBuilder:
             if not text:
                 return ()
             call.texts.append(text)
-            return (Part("content", text, call.message, call.node),)
+            return (Part("content", text, call.message, call.node, call.path),)
         return self._any_piece(message, call)
 
     def _any_piece(self, message: AIMessage, call: ModelCall) -> Iterator[Part]:
@@ -131,12 +131,12 @@ class AnswerBuilder:
             reasoning += call.reasoning.end()
         if reasoning:
             self._shown.setdefault(call.message, call)
-            yield Part("reasoning", reasoning, call.message, call.node)
+            yield Part("reasoning", reasoning, call.message, call.node, call.path)
         if text:
             if not call.texts:
                 yield from self._take_back_complete(call)
             call.texts.append(text)
-            yield Part("content", text, call.message, call.node)
+            yield Part("content", text, call.message, call.node, call.path)
         if call.ended and call.message not in self._shown:
             self._calls.forget(call)
 
@@ -157,7 +157,7 @@ class AnswerBuilder:
             del self._shown[message]
             self._calls.forget(call)
             if call.texts or not call.kept:
-                yield Part("discard", call.kept, message, call.node)
+                yield Part("discard", call.kept, message, call.node, call.path)
 
     def _take_back_failed(self, but: ModelCall | None = None) -> Iterator[Part]:
         for call in list(self._shown.values()):
@@ -178,6 +178,7 @@ class AnswerBuilder:
         if "__interrupt__" in data:
             self.interrupted = True
             return
+        self._path = path_of(namespace)
         yield from self._take_back_failed()
         for node, node_update in data.items():
             for update in node_update if isinstance(node_update, list) else [node_update]:
@@ -231,6 +232,7 @@ class AnswerBuilder:
 
     def _values(self, data: Any, namespace: Sequence[str]) -> Iterator[Part]:
         """Yield the parts of new messages at the end of the state, such as messages that nodes wrote as dicts."""
+        self._path = path_of(namespace)
         yield from self._take_back_failed()
         state = fields_of(data)
         messages = state.get("messages")
@@ -266,7 +268,7 @@ class AnswerBuilder:
                 yield from self._take_calls(message, key, node)
         elif isinstance(message, ToolMessage) and key not in self._seen:
             result = {"id": message.tool_call_id, "name": message.name, "content": whole(str(message.text))}
-            yield Part("tool_result", {**result, "status": message.status}, key, node)
+            yield Part("tool_result", {**result, "status": message.status}, key, node, self._path)
             self._unshown[key] = node
         elif key not in self._seen and (call := self._shown_before(whole(str(message.text)), key)) is not None:
             call.kept = call.settled = True  # a node copied the model's text into another author's message
@@ -304,15 +306,16 @@ class AnswerBuilder:
     def _show(self, message: AIMessage, text: str, key: str, node: str | None) -> Iterator[Part]:
         """Show a message that no model call streamed."""
         call = ModelCall(node, {})
+        call.path = self._path
         call.message = key
         call.kept = call.ended = call.settled = True
         reasoning = reasoning_beside(message) if isinstance(message.content, str) else reasoning_in(message)
         if reasoning:
-            yield Part("reasoning", whole(reasoning), key, node)
+            yield Part("reasoning", whole(reasoning), key, node, call.path)
         if text:
             yield from self._take_back_complete(call)
             call.texts.append(text)
-            yield Part("content", text, key, node)
+            yield Part("content", text, key, node, call.path)
 
     def _take_calls(self, message: AIMessage, key: str, node: str | None) -> Iterator[Part]:
         """Yield the new tool calls of a message.
@@ -327,6 +330,7 @@ class AnswerBuilder:
                     {"id": call["id"], "name": call["name"], "args": storable_json(call["args"])},
                     key,
                     node,
+                    self._path,
                 )
 
     # The end

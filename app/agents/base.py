@@ -9,6 +9,7 @@ from ..models.attempts import Lease
 from ..models.inputs import NO_RUN_INPUT, RunInput
 from ..models.parts import Part
 from ..policy.agent_input import ANY_OBJECT
+from .token_usage import TokenUsage
 
 
 class FinalResult(NamedTuple):
@@ -70,6 +71,7 @@ class AgentTask:
     - `rollback` has the ids of messages whose steps are forgotten first.
     - `given` is what the message gives besides its text.
     - `metadata` is the message's.
+    - `usage` counts the tokens that the providers of the agent's models report.
     """
 
     lease: Lease
@@ -81,6 +83,7 @@ class AgentTask:
     rollback: tuple[str, ...] = ()
     given: RunInput = NO_RUN_INPUT
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    usage: TokenUsage = field(default_factory=TokenUsage)
 
     @property
     def message_id(self) -> str:

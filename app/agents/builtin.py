@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -73,6 +72,7 @@ async def embedded_chat(endpoint: Endpoint, client: AsyncClient) -> Pregel[Any, 
         max_completion_tokens=MAX_ANSWER_TOKENS,
         max_retries=0,
         http_async_client=client,
+        stream_usage=True,
     )
     logger.info(
         "Answering with the embedded model SmolLM2-135M, for first trials. For another model set OPENAI_API_KEY "
@@ -100,9 +100,8 @@ async def hosted_chat(
             "api_key": api_key or "none",
             "base_url": base_url,
             "http_async_client": client,
+            "stream_usage": True,
         }
-        if base_url is None and "OPENAI_BASE_URL" not in os.environ:
-            provider_options["stream_usage"] = True  # LangChain's default if it makes the client itself
         model_name = model_name.removeprefix("openai:")
     model: Any = await asyncio.to_thread(init_chat_model, model_name, max_retries=0, **provider_options)
     place = _place_of(model.root_async_client.base_url) if isinstance(model, ChatOpenAI) else "its provider's address"

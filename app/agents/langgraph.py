@@ -32,6 +32,7 @@ from .base import Agent, AgentDrained, AgentInterrupted, AgentTask, FinalResult
 from .human_answers import HumanAnswers
 from .model_calls import ModelCalls
 from .run_input import MESSAGES, TURN_AFTER, GraphInput, Turn, config_of
+from .shown_events import ShownEvents
 from .state_messages import id_of
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,8 @@ class LangGraphAgent(Agent):
 
     @override
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
-        calls = ModelCalls(self._tool_nodes, self._direct_tools)
+        calls = ModelCalls(self._tool_nodes, self._direct_tools, task.usage)
+        events = ShownEvents(task.given.events)
         config = config_of(task)
         config["callbacks"] = [calls]
         config["configurable"][MEMORY_FENCE_KEY] = task.memory_fence
@@ -84,6 +86,7 @@ class LangGraphAgent(Agent):
             yield part
         if start.questions is not None:
             raise AgentInterrupted(start.questions)
+        read_parts = events.beside(answer.read)
         control = RunControl()
 
         def drain() -> None:
@@ -95,7 +98,7 @@ class LangGraphAgent(Agent):
                 start.graph_input,
                 _with(_with(config, MEMORY_KEPT_KEY, read), MEMORY_ANSWERS_KEY, {}),
                 context=context,
-                stream_mode=["messages", "updates", "values", "custom"],
+                stream_mode=events.modes,
                 subgraphs=True,
                 durability="sync",
                 version="v2",
@@ -103,7 +106,7 @@ class LangGraphAgent(Agent):
             )
             async with aclosing(cast(AsyncGenerator[Any], streaming)) as steps:
                 async for streamed in steps:
-                    for part in answer.read(streamed):
+                    for part in read_parts(streamed):
                         yield part
         except GraphDrained as drained:
             raise AgentDrained from drained

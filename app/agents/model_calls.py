@@ -4,15 +4,19 @@ from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import LLMResult
 from langgraph.constants import TAG_NOSTREAM
 
 from .finish_check import AnswerCutOff, FinishCheck
 from .joined_text import JoinedText
+from .shown_events import path_of
+from .token_usage import TokenUsage
 
 MIDDLEWARE_HOOKS = (".before_agent", ".before_model", ".after_model", ".after_agent")
 """Suffixes of the names of nodes in which `create_agent` runs middleware."""
+
+UNNAMED_MODEL = "unknown"
 
 INTERNAL_METADATA = ("lc_source", "lc_internal_call")
 """Metadata keys of the model calls that LangChain's middleware makes itself, such as for a summary."""
@@ -29,14 +33,15 @@ class ModelCall:
     """
 
     __slots__ = (
-        "content", "ended", "failed", "kept", "message", "metadata", "namespace", "node", "reasoning", "settled",
-        "texts",
+        "content", "ended", "failed", "kept", "message", "metadata", "namespace", "node", "path", "reasoning",
+        "settled", "texts",
     )  # fmt: skip
 
     def __init__(self, node: str | None, metadata: Mapping[str, Any]) -> None:
         self.metadata = metadata
         self.node = node
         self.namespace: str = metadata.get("langgraph_checkpoint_ns", "")
+        self.path = path_of(self.namespace.split("|")[:-1])
         self.message: str | None = None
         self.content = JoinedText()
         self.reasoning = JoinedText()
@@ -56,10 +61,12 @@ class ModelCalls(FinishCheck):
     LangGraph does not stream are not tracked.
     """
 
-    def __init__(self, tool_nodes: Collection[str], direct_tools: Collection[str] = ()) -> None:
+    def __init__(self, tool_nodes: Collection[str], direct_tools: Collection[str], usage: TokenUsage) -> None:
         self.direct_tools = direct_tools
         """The names of tools whose result is the answer."""
         self._tool_nodes = tool_nodes
+        self._usage = usage
+        self._models: dict[UUID, str] = {}
         self._by_metadata: dict[int, ModelCall] = {}
         self._by_run: dict[UUID, ModelCall] = {}
 
@@ -87,6 +94,7 @@ class ModelCalls(FinishCheck):
         **kwargs: Any,
     ) -> None:
         """Track a call that begins, unless it is internal or not streamed."""
+        self._models[run_id] = (metadata or {}).get("ls_model_name") or UNNAMED_MODEL
         if not metadata or TAG_NOSTREAM in (tags or ()):
             return
         internal = (
@@ -99,7 +107,8 @@ class ModelCalls(FinishCheck):
             self._by_metadata[id(metadata)] = self._by_run[run_id] = call
 
     def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
-        """Raise AnswerCutOff if the answer is truncated."""
+        """Count the tokens of the call. Raise AnswerCutOff if the answer is truncated."""
+        self._count(response, self._models.pop(kwargs["run_id"], UNNAMED_MODEL))
         call = self._by_run.pop(kwargs["run_id"], None)
         try:
             super().on_llm_end(response, **kwargs)
@@ -109,7 +118,15 @@ class ModelCalls(FinishCheck):
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002  LangChain's
         """Mark a call as failed."""
+        self._models.pop(run_id, None)
         self._note_failure(self._by_run.pop(run_id, None))
+
+    def _count(self, response: LLMResult, model: str) -> None:
+        for generations in response.generations:
+            for generation in generations[:1]:
+                message = getattr(generation, "message", None)
+                if isinstance(message, AIMessage) and message.usage_metadata:
+                    self._usage.add(message.response_metadata.get("model_name") or model, message.usage_metadata)
 
     @staticmethod
     def _note_failure(call: ModelCall | None) -> None:

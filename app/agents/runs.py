@@ -95,6 +95,7 @@ class AgentRun:
     ) -> None:
         self.agent_name = name
         self.message_id = task.message_id
+        self.usage = task.usage
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self._agent = agent
         self._task = task

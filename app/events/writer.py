@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter, itemgetter
+from typing import cast
 
 from ..models.attempts import Lease
 from ..models.events import NewEvent
-from ..models.parts import TEXT_CHUNKS, Part
+from ..models.parts import EVENT_PARTS, TEXT_CHUNKS, ChunkType, EventPart, Part
 from ..store.ports import EventLog
 
 MAX_CHUNK_LENGTH = 32_768
@@ -15,6 +16,9 @@ MAX_CHUNK_LENGTH = 32_768
 
 MAX_APPEND_LENGTH = 256 * 1024
 """Maximum characters of an append, unless one event is longer. It keeps an engine's transactions short."""
+
+MAX_SHOWN_LENGTH = 1024 * 1024
+"""Characters of one event besides the answer. A longer one is stored without its content."""
 
 MAX_PENDING_PARTS = 1_000
 """Maximum number of parts that wait for the store. Beyond it the agent waits too."""
@@ -56,6 +60,7 @@ class EventWriter:
             await asyncio.wait([self._flusher])
             if not self._flusher.cancelled():
                 self._flusher.exception()  # retrieved for asyncio; the outcome of the attempt has reported it
+            self._flusher = None
 
     async def _join(self) -> None:
         """Wait for the write under way. If the caller is cancelled, `abandon` handles the write and its error."""
@@ -77,7 +82,6 @@ class EventWriter:
                 event = self._event(part)
                 if event is None:
                     continue
-                self._index += 1
                 length += len(event.data)
                 if events and length > MAX_APPEND_LENGTH:
                     await self._append(events, begun)
@@ -101,26 +105,40 @@ class EventWriter:
         `discard_from` is the id of the first event of the text. `kept` is whether its message stays in the agent's
         memory.
         """
-        kind, chunk, message, node = part
-        named = {} if message is None else {"message": message}
+        kind, chunk, message, node, path = part
+        if kind in EVENT_PARTS:
+            return _shown(cast(EventPart, kind), chunk, path)
+        named: dict[str, object] = {} if message is None else {"message": message}
         if node is not None:
             named["node"] = node
-        if kind != "discard":
-            return NewEvent.chunk(kind, chunk, self._index, **named)
-        first = self._first_ids.pop(message or "", None)
-        if first is None:
-            return None
-        return NewEvent.chunk(kind, "", self._index, **named, kept=bool(chunk), discard_from=first)
+        if path:
+            named["path"] = path
+        if kind == "discard":
+            first = self._first_ids.pop(message or "", None)
+            if first is None:
+                return None
+            event = NewEvent.chunk(kind, "", self._index, **named, kept=bool(chunk), discard_from=first)
+        else:
+            event = NewEvent.chunk(cast(ChunkType, kind), chunk, self._index, **named)
+        self._index += 1
+        return event
+
+
+def _shown(kind: EventPart, content: object, path: Sequence[str]) -> NewEvent:
+    event = NewEvent.shown(kind, content, path=path)
+    if len(event.data) <= MAX_SHOWN_LENGTH:
+        return event
+    return NewEvent.shown(kind, None, path=path, omitted=len(event.data))
 
 
 def merged(parts: Sequence[Part]) -> list[Part]:
-    """Return the parts with adjacent text of one type, message and node joined, and long text cut into chunks."""
+    """Return the parts with adjacent text of one type, message, node and path joined, and long text cut."""
     result: list[Part] = []
-    for (kind, message, node), alike in groupby(parts, itemgetter(0, 2, 3)):
+    for (kind, message, node, path), alike in groupby(parts, itemgetter(0, 2, 3, 4)):
         if kind in TEXT_CHUNKS:
             text = "".join(map(attrgetter("chunk"), alike))
             cuts = range(0, len(text), MAX_CHUNK_LENGTH)
-            result += [Part(kind, text[at : at + MAX_CHUNK_LENGTH], message, node) for at in cuts]
+            result += [Part(kind, text[at : at + MAX_CHUNK_LENGTH], message, node, path) for at in cuts]
         else:
             result += alike
     return result

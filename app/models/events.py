@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 
 from ..text import rfc3339, storable_json
 from .messages import MessageState
-from .parts import ChunkType
+from .parts import OBJECT_PARTS, ChunkType, EventPart
 
 
 class EventType(StrEnum):
@@ -19,6 +19,11 @@ class EventType(StrEnum):
     RETRY = "retry"
     INTERRUPTED = "interrupted"
     RESUMED = "resumed"
+    CUSTOM = "custom"
+    NODE = "node"
+    VALUES = "values"
+    UPDATES = "updates"
+    USAGE = "usage"
     DONE = "done"
     ERROR = "error"
     CANCELLED = "cancelled"
@@ -50,6 +55,18 @@ class NewEvent(NamedTuple):
         `index` counts from 0 in the attempt. `more` may name `message` and `node`.
         """
         return cls.of(EventType.CHUNK, type=type, chunk=storable_json(chunk), index=index, **more)
+
+    @classmethod
+    def shown(cls, type: EventPart, content: object, *, path: Sequence[str] = (), **more: object) -> Self:
+        """Return an event that a run shows besides the answer.
+
+        The objects of `node` and `usage` are the event's own fields. Other content is a field of the event's name, or
+        `data` for `custom`.
+        """
+        fields = {"data" if type == "custom" else type: content}
+        if type in OBJECT_PARTS and isinstance(content, dict):
+            fields = content
+        return cls.of(EventType(type), **fields, **({"path": path} if path else {}), **more)
 
     @classmethod
     def retry(cls, *, attempt: int, error: str, next_at: datetime, discard_from: int) -> Self:

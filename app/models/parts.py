@@ -1,19 +1,28 @@
-"""The parts of an agent's answer."""
+"""The parts of an agent's answer, and what else a run shows."""
 
 from typing import Literal, NamedTuple
 
-ChunkType = Literal["content", "reasoning", "tool_call", "tool_result", "custom", "discard"]
-TEXT_CHUNKS = frozenset[ChunkType]({"content", "reasoning"})
+ChunkType = Literal["content", "reasoning", "tool_call", "tool_result", "discard"]
+TEXT_CHUNKS = frozenset[str]({"content", "reasoning"})
+
+EventPart = Literal["custom", "node", "values", "updates", "usage"]
+EVENT_PARTS = frozenset[str]({"custom", "node", "values", "updates", "usage"})
+
+OBJECT_PARTS = frozenset[str]({"node", "usage"})
+"""Parts whose content is an object that has the fields of their event."""
 
 
 class Part(NamedTuple):
-    """A part of an agent's answer. `chunk` is text, an object for tool calls and results, or any JSON for `custom`.
+    """A part of an agent's answer, or the content of another event.
 
-    `message` is the id of the part's message in the agent's memory. `node` is the graph's node that made the part. A
-    `discard` takes back the text of a message. Its `chunk` is True if the message stays in the memory.
+    `chunk` is text, an object for tool calls and results, or any JSON for other events. `message` is the id of the
+    part's message in the agent's memory. `node` is the graph's node that made the part. `path` has the names of the
+    nodes around it that hold subgraphs, outermost first. A `discard` takes back the text of a message. Its `chunk` is
+    True if the message stays in the memory.
     """
 
-    type: ChunkType
+    type: ChunkType | EventPart
     chunk: object
     message: str | None = None
     node: str | None = None
+    path: tuple[str, ...] = ()

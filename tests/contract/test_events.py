@@ -158,7 +158,7 @@ async def test_events_come_back_as_they_were(store: Store) -> None:
         NewEvent.chunk("tool_call", {"name": "f", "args": {"x": [1, 2.5, None, ODD_TEXT]}}, 1),
         NewEvent.chunk("reasoning", "", 2),
         NewEvent.chunk("content", "x" * 100_000, 3),
-        NewEvent.chunk("custom", [ODD_TEXT, None, {"discard_from": -1}], 4, node=ODD_TEXT),
+        NewEvent.shown("custom", [ODD_TEXT, None, {"discard_from": -1}], path=(ODD_TEXT,)),
         NewEvent.chunk("discard", "", 5, message=ODD_TEXT, kept=True, discard_from=2),
     ]
     await store.append(lease, given)

@@ -25,6 +25,16 @@ function tell(event: StreamEvent): string {
       return `interrupted ${event.data.interrupts[0]?.id}`;
     case "resumed":
       return `resumed ${event.data.discard_from}`;
+    case "custom":
+      return `custom ${JSON.stringify(event.data.data)}`;
+    case "node":
+      return `node ${event.data.node} ${event.data.state}`;
+    case "values":
+      return `values ${Object.keys(event.data.values as object).sort()[0]}`;
+    case "updates":
+      return `updates ${Object.keys(event.data.updates ?? {}).sort()[0]}`;
+    case "usage":
+      return `usage ${Object.keys(event.data.models).sort()[0]}`;
     case "done":
       return `done ${event.data.result}`;
     case "error":
@@ -45,8 +55,6 @@ function tellChunk(data: components["schemas"]["ChunkData"]): string {
       return `tool_call ${data.chunk.name} ${Object.keys(data.chunk.args).sort()[0]}`;
     case "tool_result":
       return `tool_result ${data.chunk.content}`;
-    case "custom":
-      return `custom ${JSON.stringify(data.chunk)}`;
     case "discard":
       return `discard ${data.kept} ${data.discard_from}`;
     default:

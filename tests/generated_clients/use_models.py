@@ -10,12 +10,13 @@ from typing import assert_never
 from models import (
     CancelledEvent,
     ChunkEvent,
-    CustomChunk,
+    CustomEvent,
     DiscardChunk,
     DoneEvent,
     ErrorEvent,
     EventList,
     InterruptedEvent,
+    NodeEvent,
     ProcessingEvent,
     ResetEvent,
     ResumedEvent,
@@ -25,6 +26,9 @@ from models import (
     TextChunk,
     ToolCallChunk,
     ToolResultChunk,
+    UpdatesEvent,
+    UsageEvent,
+    ValuesEvent,
     WaitingEvent,
 )
 
@@ -46,12 +50,20 @@ def tell(event: StreamEvent | StoredEvent) -> str:  # noqa: C901, PLR0911, PLR09
                     return f"chunk tool_call {call.name} {sorted(call.args)[0]}"
                 case ToolResultChunk(chunk=result):
                     return f"chunk tool_result {result.content}"
-                case CustomChunk(chunk=written):
-                    return f"chunk custom {json.dumps(written, separators=(',', ':'))}"
                 case DiscardChunk(kept=kept, discard_from=begun):
                     return f"chunk discard {str(kept).lower()} {begun}"
                 case _:
                     assert_never(chunk.root)
+        case CustomEvent(data=custom):
+            return f"custom {json.dumps(custom.data, separators=(',', ':'))}"
+        case NodeEvent(data=node):
+            return f"node {node.node} {node.state}"
+        case ValuesEvent(data=values):
+            return f"values {sorted(values.values)[0]}"
+        case UpdatesEvent(data=updates):
+            return f"updates {sorted(updates.updates or {})[0]}"
+        case UsageEvent(data=usage):
+            return f"usage {sorted(usage.models)[0]}"
         case RetryEvent(data=retry):
             return f"retry {retry.attempt} {retry.discard_from}"
         case InterruptedEvent(data=interrupted):

@@ -27,12 +27,16 @@ PYTHON_OPTIONS = (
     "--use-annotated", "--set-default-enum-member", "--keep-field-defaults-off-branch-roots",
 )  # fmt: skip
 EVENTS = frozenset(
-    ("waiting", "reset", "processing", "chunk", "retry", "interrupted", "resumed", "done", "error", "cancelled")
-)
+    (
+        "waiting", "reset", "processing", "chunk", "custom", "node", "values", "updates", "usage", "retry",
+        "interrupted", "resumed", "done", "error", "cancelled",
+    )
+)  # fmt: skip
 SAID = {
     "waiting": ("position",),
     "reset": ("text",),
     "processing": ("attempt",),
+    "node": ("node", "state"),
     "retry": ("attempt", "discard_from"),
     "resumed": ("discard_from",),
     "done": ("result",),
@@ -118,6 +122,12 @@ def line_of(event: dict[str, Any]) -> str:
             said = ["tool_result", data["chunk"]["content"]]
         case "chunk", of:
             said = [of, data["chunk"]]
+        case "custom", _:
+            said = [json.dumps(data["data"], separators=(",", ":"))]
+        case "values" | "updates", _:
+            said = [min(data[kind])]
+        case "usage", _:
+            said = [min(data["models"])]
         case "interrupted", _:
             said = [data["interrupts"][0]["id"]]
         case _:
@@ -129,7 +139,8 @@ async def all_events(serve: Serve, model: StubServer) -> tuple[str, Events, Even
     """Return a reply with the log of a message, its events, and parsed events of streams: together all kinds."""
     model.replies.extend([Status(500), ToolCall("_add", {"a": 2, "b": 3}), Answer("It is 5.")])
     server = await serve(agents="tools=tests.graphs:tools", retry_base_seconds=0)
-    log = await log_of(server, (await server.submit("2+3?"))["message_id"])
+    asked = {"events": ["custom", "node", "values", "updates"]}
+    log = await log_of(server, (await server.submit("2+3?", **asked))["message_id"])
     quiet = await serve(worker_concurrency=0, database_url="memory://", checkpoint_url="memory://")
     streamed = await stream_of(quiet, await asked_and_failed(quiet))
     streamed += await stream_of(quiet, await pruned(quiet))

@@ -124,7 +124,7 @@ async def ask(server: ServerProcess, agent: str) -> Asked:
     """Have a message answered and read all that is told of it."""
     await server.ready()
     async with httpx2.AsyncClient(base_url=server.url, trust_env=False, verify=False) as client:
-        body = {"message": "?", "agent": agent, "thread_id": agent}
+        body = {"message": "?", "agent": agent, "thread_id": agent, "events": ["custom"]}
         message_id = (await client.post("/messages", json=body)).json()["message_id"]
         frames = await wire.frames_of(server.url, message_id)
         status = (await client.get(f"/messages/{message_id}/status")).json()
@@ -145,8 +145,8 @@ async def test_what_was_written_to_another_key_is_told_as_the_output(server: Ser
 async def test_a_step_on_the_way_is_taken_back_and_kept(server: ServerProcess) -> None:
     asked = await ask(server, "tools")
     chunks = asked.chunks
-    (custom,) = [chunk for chunk in chunks if chunk["type"] == "custom"]
-    assert custom == {"type": "custom", "chunk": {"looking at": "Oslo", "odd": None}, "index": custom["index"]}
+    (custom,) = [frame.data for frame in asked.frames if frame.event == "custom"]
+    assert custom == {"data": {"looking at": "Oslo", "odd": None}}
     (discard,) = [chunk for chunk in chunks if chunk["type"] == "discard"]
     assert (discard["message"], discard["node"], discard["kept"]) == (chunks[0]["message"], "model", True)
     assert discard["discard_from"] == next(frame.id for frame in asked.frames if frame.event == "chunk")

@@ -16,15 +16,15 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, MessagesState, StateGraph
-from langgraph.types import Command, RetryPolicy, StreamWriter
+from langgraph.types import RetryPolicy
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from app.agents.base import AgentTask, Drain, FinalResult
 from app.agents.langgraph import LangGraphAgent
 from app.models.attempts import Lease
+from app.models.inputs import RunInput, ShownEvent
 from app.models.parts import Part
 
 Pieces = Sequence[Any]
@@ -123,7 +123,11 @@ class Shown:
         self.result = FinalResult("")
 
     async def collect(
-        self, agent: LangGraphAgent, number: int = 1, after: Callable[[Part], None] | None = None
+        self,
+        agent: LangGraphAgent,
+        number: int = 1,
+        after: Callable[[Part], None] | None = None,
+        events: Sequence[ShownEvent] = (),
     ) -> "Shown":
         task = AgentTask(
             lease=Lease(f"message {number}", 1, 1, "worker"),
@@ -131,6 +135,7 @@ class Shown:
             memory_key="thread",
             memory_fence=(number, 1),
             drain=Drain(),
+            given=RunInput(events=tuple(events)),
         )
         async with aclosing(agent.run(task)) as parts:
             async for part in parts:
@@ -162,9 +167,9 @@ def agent_of(graph: Any) -> LangGraphAgent:
     return LangGraphAgent(graph, InMemorySaver())
 
 
-async def shown_by(graph: Any) -> Shown:
+async def shown_by(graph: Any, *events: ShownEvent) -> Shown:
     """Return the parts of a run, and check that their content is its result."""
-    shown = await Shown().collect(agent_of(graph))
+    shown = await Shown().collect(agent_of(graph), events=events)
     assert shown.left == shown.result.text
     return shown
 
@@ -598,89 +603,3 @@ async def test_an_empty_answer_of_a_model_has_its_messages_as_the_output() -> No
     (message,) = json.loads(shown.result.output or "")["messages"]
     assert (shown.parts, shown.result.text) == ([], "")
     assert (message["type"], message["content"]) == ("ai", "")
-
-
-# Events of nodes and tools
-
-
-def sync_node(_: MessagesState) -> dict[str, Any]:
-    get_stream_writer()({"from": "sync node"})
-    return {}
-
-
-async def async_node(_: MessagesState) -> dict[str, Any]:
-    get_stream_writer()({"from": "async node"})
-    return {}
-
-
-async def node_with_task(_: MessagesState) -> dict[str, Any]:
-    async def work() -> None:
-        get_stream_writer()({"from": "task"})
-
-    await asyncio.create_task(work())
-    return {}
-
-
-async def node_with_thread(_: MessagesState) -> dict[str, Any]:
-    await asyncio.to_thread(lambda: get_stream_writer()({"from": "thread"}))
-    return {}
-
-
-async def node_with_argument(_: MessagesState, writer: StreamWriter) -> dict[str, Any]:
-    writer({"from": "argument"})
-    return {}
-
-
-@pytest.mark.parametrize("node", [sync_node, async_node, node_with_task, node_with_thread, node_with_argument])
-async def test_nodes_write_custom_events(node: Any) -> None:
-    shown = await shown_by(chain(node=node, speaks=calls(saying("Done."))))
-    (written,) = shown.of("custom")
-    assert written["from"].replace(" ", "_") in node.__name__
-
-
-@tool
-async def async_tool() -> str:
-    """Work."""
-    get_stream_writer()({"from": "async tool"})
-    return "1"
-
-
-@tool
-def sync_tool() -> str:
-    """Work."""
-    get_stream_writer()({"from": "sync tool"})
-    return "2"
-
-
-async def test_tools_write_custom_events() -> None:
-    made = [
-        {"name": name, "args": "{}", "id": name, "index": at} for at, name in enumerate(("async_tool", "sync_tool"))
-    ]
-    model = taking_turns([AIMessageChunk(content="", tool_call_chunks=made)], ["Done."])
-    shown = await shown_by(create_agent(model, tools=[async_tool, sync_tool]))
-    assert sorted(written["from"] for written in shown.of("custom")) == ["async tool", "sync tool"]
-
-
-async def test_custom_events_of_a_subgraph_come_at_once_and_in_order() -> None:
-    async def writes(_: MessagesState) -> Command[Any]:
-        for number in range(3):
-            get_stream_writer()(number)
-        return Command(update={"messages": [AIMessage("Done.")]})
-
-    shown = await shown_by(chain(inner=chain(writes=writes)))
-    assert [(part.type, part.chunk) for part in shown.parts] == [
-        ("custom", 0),
-        ("custom", 1),
-        ("custom", 2),
-        ("content", "Done."),
-    ]
-    assert shown.parts[0].node == "inner"
-
-
-async def test_custom_events_are_what_json_can_carry() -> None:
-    def writes(_: MessagesState) -> dict[str, Any]:
-        for value in ("text", None, float("inf"), {"half": "\ud83d", "set": {1}}):
-            get_stream_writer()(value)
-        return {"messages": [AIMessage("Done.")]}
-
-    assert (await shown_by(chain(writes=writes))).of("custom") == ["text", None, None, {"half": "?", "set": [1]}]

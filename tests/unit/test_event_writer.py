@@ -41,8 +41,8 @@ def test_text_is_joined_within_one_type_message_and_node_only() -> None:
         Part("reasoning", "c", "1", "n"),
         Part("content", "d", "2", "n"),
         Part("content", "e", "2", "m"),
-        Part("custom", "f", None, "m"),
-        Part("custom", "g", None, "m"),
+        Part("tool_call", "f", None, "m"),
+        Part("tool_call", "g", None, "m"),
         Part("content", "h"),
         Part("content", "i"),
     ]
@@ -85,8 +85,8 @@ async def test_a_discard_of_text_that_is_not_written_yet_comes_behind_it() -> No
 
 
 async def test_a_discard_of_what_was_never_shown_is_left_out() -> None:
-    assert await written([discard("1", kept=False), Part("custom", 1)]) == [
-        {"id": 2, "type": "custom", "chunk": 1, "index": 0}
+    assert await written([discard("1", kept=False), Part("tool_call", 1)]) == [
+        {"id": 2, "type": "tool_call", "chunk": 1, "index": 0}
     ]
 
 

@@ -14,6 +14,10 @@ from ...policy.wait_estimate import WaitingReason
 from .examples import ENDED, MESSAGE_ID, STARTED, example
 from .messages import EVENT_ATTEMPT, NotBefore, Position, Question
 
+PATH = "The nodes around it that hold subgraphs, outermost first. Left out at the top of the graph."
+
+OMITTED = "The length of an event of more than 1 MiB, whose content is left out."
+
 DISCARD_FROM = "Drop the earlier events from this id on."
 
 # Data of the events
@@ -57,6 +61,7 @@ class _Piece(BaseModel):
     index: int
     message: str | None = Field(None, description="The id of its message in the agent's memory, if known.")
     node: str | None = Field(None, description="The graph's node that made it, if known.")
+    path: list[str] | None = Field(None, description=PATH)
 
 
 class TextChunk(_Piece):
@@ -97,13 +102,6 @@ class ToolResultChunk(_Piece):
     chunk: ToolResult
 
 
-class CustomChunk(_Piece):
-    """A value that the agent's code wrote with `get_stream_writer`."""
-
-    type: Literal["custom"]
-    chunk: Any
-
-
 class DiscardChunk(_Piece):
     """Takes back text of a message that is not the answer. `kept`: the message stays in the conversation."""
 
@@ -113,11 +111,51 @@ class DiscardChunk(_Piece):
     discard_from: int = Field(description="The id of the first event of the text.")
 
 
-_Pieces: TypeAlias = TextChunk | ToolCallChunk | ToolResultChunk | CustomChunk | DiscardChunk
+_Pieces: TypeAlias = TextChunk | ToolCallChunk | ToolResultChunk | DiscardChunk
 
 
 class ChunkData(RootModel[Annotated[_Pieces, Field(discriminator="type")]]):
     """A part of the answer. `index` counts from 0 within an attempt."""
+
+
+class _Shown(BaseModel):
+    path: list[str] | None = Field(None, description=PATH)
+    omitted: int | None = Field(None, description=OMITTED)
+
+
+class CustomData(_Shown):
+    """A value that the agent's code has written with `get_stream_writer`."""
+
+    data: Any
+
+
+class NodeData(_Shown):
+    """A node has started or ended. `task` is the same in both events, and differs between runs of the same node."""
+
+    state: Literal["start", "end"]
+    node: str
+    task: str
+
+
+class ValuesData(_Shown):
+    """The state of the graph after a step, and before the first."""
+
+    values: Any
+
+
+class UpdatesData(_Shown):
+    """What nodes wrote to the state, by the names of the nodes."""
+
+    updates: dict[str, Any] | None
+
+
+class UsageData(BaseModel):
+    """The tokens of an attempt by model, as the providers report them: `input_tokens`, `output_tokens`, details.
+
+    The tokens of an attempt without a result count too, although its other events are discarded.
+    """
+
+    models: dict[str, dict[str, Any]]
 
 
 class RetryData(BaseModel):
@@ -214,6 +252,41 @@ class ChunkEvent(_Stored):
     data: ChunkData
 
 
+class CustomEvent(_Stored):
+    """The agent's code wrote something."""
+
+    type: Literal["custom"]
+    data: CustomData
+
+
+class NodeEvent(_Stored):
+    """A node has started or ended."""
+
+    type: Literal["node"]
+    data: NodeData
+
+
+class ValuesEvent(_Stored):
+    """The state of the graph."""
+
+    type: Literal["values"]
+    data: ValuesData
+
+
+class UpdatesEvent(_Stored):
+    """What nodes wrote to the state."""
+
+    type: Literal["updates"]
+    data: UpdatesData
+
+
+class UsageEvent(_Stored):
+    """The tokens of an attempt, at its end."""
+
+    type: Literal["usage"]
+    data: UsageData
+
+
 class RetryEvent(_Stored):
     """An attempt ended without a result."""
 
@@ -259,6 +332,11 @@ class CancelledEvent(_Stored):
 _StoredKinds: TypeAlias = (
     ProcessingEvent
     | ChunkEvent
+    | CustomEvent
+    | NodeEvent
+    | ValuesEvent
+    | UpdatesEvent
+    | UsageEvent
     | RetryEvent
     | InterruptedEvent
     | ResumedEvent

@@ -8,6 +8,7 @@ from pydantic_core.core_schema import ValidationInfo
 
 from ...errors import InvalidRequest
 from ...models.deliveries import WebhookEvent
+from ...models.inputs import NO_RUN_INPUT, RunInput, ShownEvent
 from ...models.messages import IfBusy, MessageOptions, NewMessage, Priority
 from ...models.requests import ResumeAnswer
 from ...models.types import Text, ThreadId
@@ -74,6 +75,12 @@ class MessageCreate(BaseModel):
         "the message with 409. `interrupt`: cancel them and keep their finished steps in the agent's memory. "
         "`rollback`: cancel them and have the agent forget their steps. All but `enqueue` need a `thread_id`.",
     )
+    events: Annotated[list[ShownEvent], Field(min_length=1, max_length=len(ShownEvent))] | None = Field(
+        None,
+        description="Events that the log and the streams show besides the answer: `custom` has what the agent's code "
+        "writes, `node` the start and end of each node, `values` the state after each step, `updates` what each node "
+        "wrote to it. None by default.",
+    )
     webhook_url: Annotated[Text, Field(min_length=1, max_length=MAX_URL_LENGTH)] | None = Field(
         None,
         description="Gets a signed POST with the message's last event after its end; see `webhook_events`.",
@@ -108,8 +115,9 @@ class MessageCreate(BaseModel):
     def new_message(self) -> NewMessage:
         """Return the message for the queue manager."""
         options = None
-        if self.max_attempts is not None or self.timeout is not None:
-            options = MessageOptions(max_attempts=self.max_attempts, timeout_seconds=self.timeout)
+        if self.max_attempts is not None or self.timeout is not None or self.events is not None:
+            run = NO_RUN_INPUT if self.events is None else RunInput(events=tuple(dict.fromkeys(self.events)))
+            options = MessageOptions(max_attempts=self.max_attempts, timeout_seconds=self.timeout, run=run)
         return NewMessage(
             content=self.message,
             priority=self.priority,

@@ -1,0 +1,57 @@
+"""Makes parts of what a message has asked to see of its run besides the answer."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from langgraph.types import StreamMode
+
+from ..models.inputs import ShownEvent
+from ..models.parts import Part
+from .state_messages import as_json
+
+ANSWER_MODES: tuple[StreamMode, ...] = ("messages", "updates", "values")
+"""What the answer is made of, whatever a message has asked for."""
+
+_MODES: dict[ShownEvent, StreamMode] = {
+    ShownEvent.CUSTOM: "custom",
+    ShownEvent.NODE: "tasks",
+    ShownEvent.VALUES: "values",
+    ShownEvent.UPDATES: "updates",
+}
+
+INTERRUPT = "__interrupt__"
+"""The key of a question in what a graph streams; the event `interrupted` shows it."""
+
+
+class ShownEvents:
+    """The events that one run shows. `modes` are LangGraph's stream modes that these events and the answer need."""
+
+    def __init__(self, asked: Sequence[ShownEvent]) -> None:
+        self._asked = {_MODES[event]: event for event in asked}
+        self.modes: list[StreamMode] = list(dict.fromkeys([*ANSWER_MODES, *self._asked]))
+
+    def beside(self, read: Callable[[Any], Iterable[Part]]) -> Callable[[Any], Iterable[Part]]:
+        """Return a function that reads an item for the answer, and behind it for the events that were asked for."""
+        return (lambda streamed: chain(read(streamed), self._read(streamed))) if self._asked else read
+
+    def _read(self, streamed: Any) -> Iterator[Part]:
+        event = self._asked.get(streamed["type"])
+        if event is None:
+            return
+        data, path = streamed["data"], path_of(streamed["ns"])
+        match event:
+            case ShownEvent.CUSTOM:
+                yield Part("custom", as_json(data), path=path)
+            case ShownEvent.NODE:
+                state = "end" if "result" in data else "start"
+                yield Part("node", {"state": state, "node": data["name"], "task": data["id"]}, path=path)
+            case ShownEvent.VALUES if not streamed.get("interrupts"):  # with a question the state comes again
+                yield Part("values", as_json(data), path=path)
+            case ShownEvent.UPDATES if INTERRUPT not in data:
+                yield Part("updates", as_json(data), path=path)
+
+
+def path_of(namespace: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the nodes in a namespace of LangGraph, without the ids of their tasks."""
+    return tuple(each.split(":", 1)[0] for each in namespace)
