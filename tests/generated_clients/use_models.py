@@ -57,7 +57,7 @@ def tell(event: StreamEvent | StoredEvent) -> str:  # noqa: C901, PLR0911, PLR09
         case CustomEvent(data=custom):
             return f"custom {json.dumps(custom.data, separators=(',', ':'))}"
         case NodeEvent(data=node):
-            return f"node {node.node} {node.state}"
+            return f"node {node.node} {node.state.value}"
         case ValuesEvent(data=values):
             return f"values {sorted(values.values)[0]}"
         case UpdatesEvent(data=updates):
