@@ -92,8 +92,8 @@ async def run(
 
 
 def alike(shown: list[Any]) -> list[Any]:
-    """The parts without what differs from run to run: ids, and nodes, which a message in the memory does not tell."""
-    return [part._replace(message=None, node=None) if isinstance(part, Part) else part for part in shown]
+    """Return the parts without ids, and without nodes and paths, which the memory does not keep of a message."""
+    return [part._replace(message=None, node=None, path=()) if isinstance(part, Part) else part for part in shown]
 
 
 @pytest.mark.parametrize("at", ["before", "call", "answer"])

@@ -89,7 +89,7 @@ def counted(model: str | None, number: int) -> AIMessageChunk:
     usage: Any = {"input_tokens": number, "output_tokens": 1, "total_tokens": number + 1}
     details = {"input_token_details": {"cache_read": 1}}
     name = {} if model is None else {"model_name": model}
-    return AIMessageChunk("a", usage_metadata={**usage, **details}, response_metadata=name)
+    return AIMessageChunk(content="a", usage_metadata={**usage, **details}, response_metadata=name)
 
 
 async def usage_of(*models: BaseChatModel) -> dict[str, Any]:
