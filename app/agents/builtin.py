@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from typing_extensions import override
 
 from ..errors import AgentUnavailable
-from .embedded import CONTEXT_TOKENS, Endpoint
+from .embedded import CONTEXT_TOKENS, MODEL_NAME, Endpoint
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def newest(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
 async def embedded_chat(endpoint: Endpoint, client: AsyncClient) -> Pregel[Any, Any, Any, Any]:
     """Return the chat agent on the embedded model."""
     model = ChatOpenAI(
-        model="SmolLM2-135M-Instruct",
+        model=MODEL_NAME,
         base_url=endpoint.base_url,
         api_key=SecretStr(endpoint.api_key),
         temperature=0,

@@ -11,6 +11,9 @@ from ..errors import AgentUnavailable
 
 CONTEXT_TOKENS = 4096
 
+MODEL_NAME = "SmolLM2-135M-Instruct"
+"""The name by which the model is asked for and by which its answers name it. By default that is a path."""
+
 
 class Endpoint(NamedTuple):
     """The base URL of the model's OpenAI-compatible API, and its key."""
@@ -42,7 +45,8 @@ class EmbeddedModel:
         import xllamacpp  # only this model needs the wheel of 100 MB
 
         parameters = xllamacpp.CommonParams()
-        parameters.model.path = str(Path(package.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf")
+        parameters.model.path = str(Path(package.submodule_search_locations[0]) / f"{MODEL_NAME}.Q4_1.gguf")
+        parameters.model_alias = {MODEL_NAME}
         parameters.n_parallel = parallel
         parameters.n_ctx = CONTEXT_TOKENS * parallel
         parameters.cpuparams.n_threads = max(1, (os.cpu_count() or 1) // 4)

@@ -18,6 +18,8 @@ async def test_it_answers_and_remembers(tmp_path: Path, caplog: pytest.LogCaptur
         assert "Paris" in frames[-1].data["result"]
         assert wire.text_of(frames) == frames[-1].data["result"]
         assert len([frame for frame in frames if frame.event == "chunk"]) > 1
+        (usage,) = [frame.data for frame in frames if frame.event == "usage"]
+        assert list(usage["models"]) == ["SmolLM2-135M-Instruct"]
         assert (await server.status(first))["result"] == frames[-1].data["result"]
 
         second = (await server.submit("And of Japan?", thread_id="t"))["message_id"]
