@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
+from ..models.agents import AgentDescription
 from ..models.attempts import Beat, Claim, FailedAttempt, Lease, Outcome
 from ..models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
 from ..models.events import EventPage, NewEvent
@@ -330,13 +331,22 @@ class LeaseRenewer(Protocol):
 
 
 class WorkerStore(Protocol):
-    """Lists the processes that claim messages, and renews their leases."""
+    """Lists the processes that claim messages, renews their leases, and keeps what they tell of their agents."""
 
     def open_lease_renewer(self) -> AbstractContextManager[LeaseRenewer]:
         """Return a lease renewer for the calling thread; leaving the context closes it."""
 
     async def list_workers(self) -> list[Worker]:
         """Return workers as of their last heartbeat, oldest first."""
+
+    async def describe_agents(self, descriptions: Sequence[AgentDescription]) -> None:
+        """Store descriptions, each in place of an earlier one with its name.
+
+        The names must differ (tests/contract/test_agent_descriptions.py).
+        """
+
+    async def list_agents(self) -> list[AgentDescription]:
+        """Return the newest description of each agent, by name."""
 
 
 class Notifier(Protocol):

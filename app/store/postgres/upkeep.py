@@ -1,8 +1,11 @@
 """Runs regular duties."""
 
+from collections.abc import Sequence
+
 from typing_extensions import override
 
 from ...clock import ClockState, Sample, SteadyClock
+from ...models.agents import AgentDescription
 from ...models.attempts import Cancelled, Failed
 from ...models.messages import Message
 from ..ports import MOVED, READY, message_topic
@@ -138,3 +141,13 @@ class UpkeepWrites(Changes, UpkeepChanges):
             self.rows("prune_workers", before=now - silent_for_ms)
             if self.value("lock_folding"):  # add up the totals of closed connections
                 self.session.run_all(step("fold_tallies"), step("fold_levels"), step("fold_commits"))
+
+    @override
+    def describe_agents(self, descriptions: Sequence[AgentDescription]) -> None:
+        ordered = sorted(descriptions, key=lambda each: each.name.encode())
+        with self.transaction():
+            self.rows(
+                "describe_agents",
+                names=[each.name for each in ordered],
+                descriptions=[each.model_dump_json() for each in ordered],
+            )

@@ -8,9 +8,9 @@ from typing_extensions import override
 from ...clock import Clock
 from ...models.attempts import Beat, Lease
 from ...models.workers import Worker
-from ..ports import LeaseRenewer, WorkerStore
+from ..ports import LeaseRenewer
 from ..rows import agents_text
-from ..sql.rooms import SqlRooms
+from ..sql.workers import SqlWorkers
 from .session import Session
 
 
@@ -45,7 +45,7 @@ class PostgresLeaseRenewer(LeaseRenewer):
             self._session.rows("remove_worker", id=worker_id)
 
 
-class PostgresWorkers(SqlRooms, WorkerStore):
+class PostgresWorkers(SqlWorkers):
     """Implements `WorkerStore` on PostgreSQL."""
 
     _make_session: Callable[[], Session]
@@ -59,7 +59,3 @@ class PostgresWorkers(SqlRooms, WorkerStore):
             yield PostgresLeaseRenewer(session, self._clock)
         finally:
             session.close()
-
-    @override
-    async def list_workers(self) -> list[Worker]:
-        return await self._read_thread.run(self._reads.workers)

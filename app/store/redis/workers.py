@@ -1,6 +1,6 @@
 """Renews leases on a connection without an event loop, and lists workers."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,6 +8,7 @@ import redis
 from redis.exceptions import ResponseError
 from typing_extensions import override
 
+from ...models.agents import AgentDescription
 from ...models.attempts import Beat, Lease
 from ...models.workers import Worker
 from ..ports import LeaseRenewer, WorkerStore
@@ -38,6 +39,17 @@ class RedisWorkers(RedisRooms, WorkerStore):
     @override
     async def list_workers(self) -> list[Worker]:
         return replies.workers(await self._reads.run("list_workers"))
+
+    @override
+    async def describe_agents(self, descriptions: Sequence[AgentDescription]) -> None:
+        if descriptions:
+            named = [part for each in descriptions for part in (each.name, each.model_dump_json())]
+            await self._writes.run("describe_agents", *named)
+
+    @override
+    async def list_agents(self) -> list[AgentDescription]:
+        found = map(AgentDescription.model_validate_json, await self._reads.run("list_agents"))
+        return sorted(found, key=lambda each: each.name)
 
 
 class RedisLeaseRenewer(LeaseRenewer):

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...clock import to_datetime
 from ...errors import MessageNotFound, ThreadNotFound
+from ...models.agents import AgentDescription
 from ...models.attempts import FailedAttempt
 from ...models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
 from ...models.events import Event, EventPage, EventType
@@ -351,6 +352,10 @@ class Reads(QueryRunner):
         message, state = found
         first, last = self.rows("log_bounds", message=message)[0]
         return state, first, last, self.each("read_events", message=message, after=after, limit=limit)
+
+    def agents(self) -> list[AgentDescription]:
+        """Implement `WorkerStore.list_agents`."""
+        return [AgentDescription.model_validate_json(text) for (text,) in self.each("list_agents")]
 
     def workers(self) -> list[Worker]:
         """Implement `WorkerStore.list_workers`."""

@@ -1,8 +1,10 @@
 """The base of an SQL store's rooms: its threads, and duties that several rooms use."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from ...clock import Clock, SteadyClock
+from ...models.agents import AgentDescription
 from ..parts import repeat
 from .group_commit import GroupCommitThread
 from .reads import Reads
@@ -19,6 +21,9 @@ class SharedDuties(Protocol):
 
     def delete_dropped_events(self, limit: int) -> int:
         """Delete up to `limit` events of dropped logs. Return how many."""
+
+    def describe_agents(self, descriptions: Sequence[AgentDescription]) -> None:
+        """Implement `WorkerStore.describe_agents`."""
 
 
 class SqlRooms:

@@ -1,8 +1,11 @@
 """Runs regular duties."""
 
+from collections.abc import Sequence
+
 from typing_extensions import override
 
 from ...clock import ClockState, Sample, SteadyClock
+from ...models.agents import AgentDescription
 from ...models.attempts import Cancelled, Failed
 from ...models.messages import Message
 from ..limits import KEY_SECONDS
@@ -100,3 +103,9 @@ class UpkeepWrites(Changes, UpkeepChanges):
             if decided.epoch == state.epoch:
                 return
             state = decided
+
+    @override
+    def describe_agents(self, descriptions: Sequence[AgentDescription]) -> None:
+        self.execute_each(
+            "describe_agent", [{"name": each.name, "description": each.model_dump_json()} for each in descriptions]
+        )

@@ -10,9 +10,9 @@ from typing_extensions import override
 
 from ...models.attempts import Beat, Lease
 from ...models.workers import Worker
-from ..ports import LeaseRenewer, WorkerStore
+from ..ports import LeaseRenewer
 from ..rows import agents_text
-from ..sql.rooms import SqlRooms
+from ..sql.workers import SqlWorkers
 from .changes import Changes, Writing
 from .connection import Heartbeats, connect, mapped_errors, retry_often
 
@@ -57,7 +57,7 @@ class SqliteLeaseRenewer(LeaseRenewer):
             self._workers.remove_worker(worker_id)
 
 
-class SqliteWorkers(SqlRooms, WorkerStore):
+class SqliteWorkers(SqlWorkers):
     """Implements `WorkerStore` on one SQLite file."""
 
     _path: Path
@@ -75,7 +75,3 @@ class SqliteWorkers(SqlRooms, WorkerStore):
             yield SqliteLeaseRenewer(connection, WorkerWrites(writing), self._heartbeats)
         finally:
             connection.close()
-
-    @override
-    async def list_workers(self) -> list[Worker]:
-        return await self._read_thread.run(self._reads.workers)

@@ -3,6 +3,7 @@ local prefix = KEYS[1] .. ':'
 local WAITING, DELAYED, LEASES = prefix .. 'waiting', prefix .. 'delayed', prefix .. 'leases'
 local ENDED, LOGGED, EMPTY = prefix .. 'ended', prefix .. 'logged', prefix .. 'empty'
 local WORKERS, INTERRUPTED, DUE = prefix .. 'workers', prefix .. 'interrupted', prefix .. 'due'
+local AGENTS = prefix .. 'agents' -- hash of descriptions by name
 local PAUSED, THROUGHPUT, CLOCK = prefix .. 'paused', prefix .. 'throughput', prefix .. 'clock'
 
 local function message_key(id) return prefix .. 'message:' .. id end

@@ -837,6 +837,15 @@ DELETE FROM workers WHERE id = %(id)s
 -- name: prune_workers
 DELETE FROM workers WHERE last_beat < %(before)s
 
+-- name: describe_agents
+-- A description that has not changed is not written. The names must be sorted.
+INSERT INTO agents AS agent (name, description)
+SELECT name, description FROM unnest(%(names)s::text[], %(descriptions)s::text[]) AS given (name, description)
+ON CONFLICT (name) DO UPDATE SET description = excluded.description WHERE agent.description <> excluded.description
+
+-- name: list_agents
+SELECT description FROM agents ORDER BY name
+
 -- name: list_workers
 SELECT id, host, pid, slots, started_at, last_beat, agents FROM workers ORDER BY started_at, id
 

@@ -539,6 +539,14 @@ DELETE FROM workers WHERE id = :id
 -- name: prune_workers
 DELETE FROM workers WHERE last_beat < :before
 
+-- name: describe_agent
+-- A description that has not changed is not written.
+INSERT INTO agents (name, description) VALUES (:name, :description)
+ON CONFLICT (name) DO UPDATE SET description = excluded.description WHERE description <> excluded.description
+
+-- name: list_agents
+SELECT description FROM agents ORDER BY name
+
 -- name: list_workers
 SELECT id, host, pid, slots, started_at, last_beat, agents FROM workers ORDER BY started_at, id
 

@@ -181,6 +181,11 @@ CREATE TABLE workers (
     last_beat INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+CREATE TABLE agents (                      -- what workers tell of their agents
+    name TEXT PRIMARY KEY,
+    description TEXT NOT NULL              -- JSON
+) WITHOUT ROWID;
+
 -- The store's own time, which goes on when the host's clock is stepped: one row, see `app.clock.ClockState`.
 CREATE TABLE clock (
     epoch INTEGER NOT NULL,                -- number of steps that were corrected

@@ -195,6 +195,11 @@ CREATE TABLE workers (
     last_beat BIGINT NOT NULL
 );
 
+CREATE TABLE agents (                      -- what workers tell of their agents
+    name TEXT COLLATE "C" PRIMARY KEY,
+    description TEXT NOT NULL              -- JSON
+);
+
 -- The store's own time, which goes on when the server's clock is stepped: one row, see `app.clock.ClockState`.
 CREATE TABLE clock (
     epoch BIGINT PRIMARY KEY,             -- number of steps that were corrected
