@@ -8,6 +8,7 @@ from .config import Settings
 from .errors import AgentQueueError
 from .models.memory import AgentMemory
 from .observability.outages import Outage
+from .store.dropped_memories import forget_dropped
 from .store.ports import UpkeepStore
 
 logger = logging.getLogger(__name__)
@@ -69,13 +70,13 @@ class Maintenance:
         memory = self._memory()
         while memory is not None:
             await memory.forget([NO_CONVERSATION])  # raises StoreUnavailable while the memory is unavailable
-            logs, keys = await self._store.prune_logs(
+            logs, _ = await self._store.prune_logs(
                 older_than_seconds=self._settings.event_retention_hours * 3600, limit=PRUNE_BATCH
             )
-            deleted, more_keys = await self._store.prune_messages(
+            deleted, _ = await self._store.prune_messages(
                 older_than_seconds=self._settings.retention_days * 86400, limit=PRUNE_BATCH
             )
-            await memory.forget(keys + more_keys)
+            await forget_dropped(self._store, memory)
             if logs < PRUNE_BATCH and deleted < PRUNE_BATCH:
                 return
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from .agents.registry import AgentRegistry
 from .errors import (
+    AgentQueueError,
     DeliveryNotFound,
     InvalidRequest,
     MemoryClosed,
@@ -41,7 +42,8 @@ from .models.workers import Throughput
 from .policy.lifecycle import TERMINAL
 from .policy.resume_values import resume_value
 from .policy.wait_estimate import WaitEstimate, wait_estimate
-from .store.ports import MOVED, AcceptStore, ControlStore, Notifier, QueryStore, WebhookStore
+from .store.dropped_memories import forget_dropped
+from .store.ports import MOVED, AcceptStore, ControlStore, Notifier, QueryStore, UpkeepStore, WebhookStore
 from .text import storable
 from .webhooks.outbound_http import Resolve, check_webhook_url, remembering, resolve_host
 
@@ -65,7 +67,7 @@ NO_CONVERSATION = ""
 """A memory key that no conversation has."""
 
 
-class ManagedStore(AcceptStore, ControlStore, QueryStore, WebhookStore, Notifier, Protocol):
+class ManagedStore(AcceptStore, ControlStore, QueryStore, UpkeepStore, WebhookStore, Notifier, Protocol):
     """The ports that the queue manager needs."""
 
 
@@ -266,6 +268,8 @@ class QueueManager:
     async def purge(self, tenant: str, selection: Selection) -> list[str]:
         """Delete all selected dead letters, or none, with the agents' memory that only they needed. Return their ids.
 
+        The memory is deleted at once, or by maintenance if that fails.
+
         Raises InvalidRequest, SelectionMoved, MessageNotFound, NotFailed, MemoryClosed.
         """
         memory = self._memory()
@@ -274,10 +278,20 @@ class QueueManager:
         ids = await self._select(tenant, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
         if ids:
             await memory.forget([NO_CONVERSATION])  # raises StoreUnavailable while the memory is unavailable
-            await memory.forget(await self._store.purge(tenant, ids))
-        for message_id in ids:
-            logger.info("Message purged: id=%s", message_id)
+            await self._store.purge(tenant, ids)
+            for message_id in ids:
+                logger.info("Message purged: id=%s", message_id)
+            await self._forget_dropped(memory)
         return ids
+
+    async def _forget_dropped(self, memory: AgentMemory) -> None:
+        """Delete the memories of purged messages now. If that fails, log it: maintenance does it later."""
+        try:
+            await forget_dropped(self._store, memory)
+        except AgentQueueError as error:
+            logger.warning("The memory of purged messages is deleted later: error=%s", error)
+        except Exception:
+            logger.exception("The memory of purged messages is deleted later")
 
     async def _select(self, tenant: str, selection: Selection) -> list[str]:
         """Return the ids of the selected messages, each once. Raises InvalidRequest, SelectionMoved."""

@@ -1,7 +1,9 @@
 """The interface of the agents' memory, and the config keys that pass an attempt's data to the memory."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from .messages import Message
 
 MEMORY_FENCE_KEY = "__attempt_fence"
 """Key in a run's `configurable`: the attempt's fence for the agent's memory. LangGraph does not store `__` keys."""
@@ -14,6 +16,19 @@ MEMORY_KEPT_KEY = "__kept_read"
 
 MEMORY_ANSWERS_KEY = "__answers"
 """Key in a run's `configurable`: a dictionary where the memory records which humans' answers each task has taken."""
+
+
+class DroppedMemory(NamedTuple):
+    """The memory of a thread or of a message without one, which nothing needs any more. The other id is empty."""
+
+    tenant: str
+    thread_id: str
+    message_id: str
+
+    @property
+    def memory_key(self) -> str:
+        """Return the name under which the memory is kept."""
+        return Message.memory_key_of(self.tenant, self.thread_id or None, self.message_id)
 
 
 class AgentMemory(Protocol):

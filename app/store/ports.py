@@ -21,6 +21,7 @@ from ..models.agents import AgentDescription
 from ..models.attempts import Beat, Claim, FailedAttempt, Lease, Outcome
 from ..models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
 from ..models.events import EventPage, NewEvent
+from ..models.memory import DroppedMemory
 from ..models.messages import (
     Accepted,
     Alias,
@@ -43,7 +44,6 @@ READY = "ready"
 
 MOVED = "moved"
 """Topic of queue positions: they have changed, for example by a claim."""
-
 
 CANCELS = "cancels"
 """Topic of cancels: a worker has to stop an attempt."""
@@ -273,6 +273,16 @@ class UpkeepStore(Protocol):
 
         Returns the number of messages, at most `limit`, and the memory keys that are no longer needed.
         """
+
+    async def list_dropped_memories(self, limit: int) -> list[DroppedMemory]:
+        """Return up to `limit` memories that `purge`, `prune_logs` or `prune_messages` dropped and nobody has settled.
+
+        They are listed in the transaction of the deletion. A memory is left out while it is needed again: its thread
+        has messages again, or its message was requeued (tests/contract/test_dropped_memories.py).
+        """
+
+    async def settle_dropped_memories(self, memories: Sequence[DroppedMemory]) -> None:
+        """Take memories off the list, because they are deleted. Unknown ones change nothing."""
 
     async def prune_keys(self) -> None:
         """Delete request keys that are older than KEY_SECONDS."""

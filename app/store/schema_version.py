@@ -2,10 +2,10 @@
 
 from ..errors import StoreIncompatible
 
-OLDEST_SCHEMA_VERSION = 12
+OLDEST_SCHEMA_VERSION = 13
 """The version of the initial migrations. No development version before 0.2.0 had a version as high."""
 
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 """The version that this program keeps: of the newest migrations, and of the keys and fields on Redis."""
 
 

@@ -21,6 +21,8 @@ from tests.chaos.history import RECITE
 
 PROCESS_VARIABLE = "CHAOS_PROCESS"
 TOKEN_SECONDS = 0.01
+FAIL = "fail"
+"""A message that fails after its first node, whose answer the agent remembers."""
 
 
 class Speaker(BaseChatModel):
@@ -63,6 +65,8 @@ def _graph(length: int) -> CompiledStateGraph[Any, Any, Any, Any]:
         return {"messages": [await plan.ainvoke(state["messages"])]}
 
     async def answering(state: MessagesState) -> dict[str, list[AnyMessage]]:
+        if any(message.text == FAIL for message in state["messages"]):
+            raise ValueError("It fails, as it was asked to.")
         return {"messages": [await answer.ainvoke(state["messages"])]}
 
     builder = StateGraph(MessagesState)

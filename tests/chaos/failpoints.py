@@ -20,6 +20,7 @@ SPOTS = {
     "after_claim_commit": ("claim", True),
     "before_finish": ("finish", False),
     "after_finish_commit": ("finish", True),
+    "after_purge_commit": ("purge", True),
 }
 """A method of the store, and whether the process dies behind its commit rather than before the call."""
 

@@ -12,9 +12,15 @@ from random import Random
 import httpx2
 import pytest
 
+from app import maintenance
+from app.checkpoints.factory import checkpoint_url, open_saver
+from app.config import Settings
+from app.models.messages import DEFAULT_TENANT, Message
+from app.store.factory import make_store
 from app.store.parts import CLEARED_AT_ONCE
 from app.store.sqlite.accept import AcceptWrites
 from tests.chaos import failpoints
+from tests.chaos.agent import FAIL
 from tests.chaos.backends import BACKENDS
 from tests.chaos.clients import Clients
 from tests.chaos.cluster import Cluster, cluster
@@ -142,6 +148,55 @@ async def test_a_long_thread_makes_way_when_the_call_is_repeated_after_a_crash_i
                 return await thread(http) == [*cancelled, ("after all", "completed")]
 
             await until(done, "the new message has run, and nothing else")
+        finally:
+            await clients.close()
+
+
+async def is_remembered(url: str, message_id: str) -> bool:
+    """Whether the agents' memory has anything of a message without a thread."""
+    settings = Settings(_env_file=None, database_url=url, allow_volatile=True)
+    store = make_store(settings)
+    await store.open()
+    try:
+        queue_id = await store.queue_id()
+    finally:
+        await store.close()
+    async with open_saver(checkpoint_url(settings), queue_id) as saver:
+        key = Message.memory_key_of(DEFAULT_TENANT, None, message_id)
+        return await saver.aget_tuple({"configurable": {"thread_id": key, "checkpoint_ns": ""}}) is not None
+
+
+def _prune_often() -> None:
+    maintenance.PRUNE_SECONDS = 0.2
+
+
+async def test_a_purge_cut_off_before_the_memory_is_deleted_leaves_no_memory(running: Cluster) -> None:
+    url = running.database.url
+    api = running.add("api", "api", slots=1, tamper=functools.partial(failpoints.arm, "after_purge_commit"))
+    clients = Clients([api.url], "purge")
+    async with httpx2.AsyncClient(base_url=api.url, timeout=AS_LONG_AS_IT_TAKES, trust_env=False) as http:
+        try:
+            await clients.answered_by(api)
+            submitted = await http.post("/messages", json={"message": FAIL, "agent": "brief", "max_attempts": 1})
+            message_id = submitted.raise_for_status().json()["message_id"]
+
+            async def failed() -> bool:
+                return bool((await http.get(f"/messages/{message_id}")).json()["state"] == "failed")
+
+            await until(failed, "the message is a dead letter")
+            with pytest.raises(httpx2.TransportError):
+                await http.post("/dead-letters/purge", json={"message_ids": [message_id]})
+            assert await api.gone() == failpoints.EXIT_CODE
+            assert await is_remembered(url, message_id)
+            api.tamper = _prune_often
+            api.start()
+            await clients.answered_by(api)
+            assert (await http.get(f"/messages/{message_id}")).status_code == 404
+
+            async def forgotten() -> bool:
+                return not await is_remembered(url, message_id)
+
+            await until(forgotten, "the memory of the purged message is deleted")
         finally:
             await clients.close()
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -18,10 +19,12 @@ from app.errors import (
     QueueFull,
     StoreUnavailable,
 )
+from app.maintenance import Maintenance
 from app.models.memory import AgentMemory
 from app.models.messages import Message, MessageFilter, MessageState, NewMessage, Page, Priority
 from app.models.parts import Part
 from app.models.requests import ResumeAnswer, Selection
+from app.observability.outages import Outage
 from app.queue_manager import QueueManager
 from app.store.ports import Store
 from app.store.sql import scanning
@@ -40,6 +43,7 @@ from tests.contract.builders import (
     claim_one,
     drain,
 )
+from tests.servers import settings_for
 
 AGENTS = ("chat", "coder")
 MAX_QUEUE_SIZE = 5
@@ -225,6 +229,20 @@ class Forgetful:
         self.forgotten += filter(None, memory_keys)
 
 
+class GoneLater(Forgetful):
+    """A memory that answers the check, and goes away before there is something to forget."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.away = True
+        self._error = error
+
+    async def forget(self, memory_keys: list[str]) -> None:
+        if self.away and any(memory_keys):
+            raise self._error
+        self.forgotten += filter(None, memory_keys)
+
+
 async def fail(memory: Store) -> None:
     await memory.finish(await claim_one(memory), FAILED)
 
@@ -243,6 +261,27 @@ async def test_purged_messages_are_forgotten(memory: Store, registry: AgentRegis
     assert remembers.forgotten == [message.memory_key]
     with pytest.raises(MessageNotFound):
         await queue.get(TENANT, message.id)
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), ValueError("a bug")])
+async def test_a_purge_holds_when_the_memory_goes_away_in_between(
+    memory: Store, registry: AgentRegistry, caplog: pytest.LogCaptureFixture, error: Exception, tmp_path: Path
+) -> None:
+    remembers = GoneLater(error)
+    queue = QueueManager(memory, registry, max_queue_size=MAX_QUEUE_SIZE, memory=lambda: cast(AgentMemory, remembers))
+    message = await submit(queue)
+    await fail(memory)
+    assert await queue.purge(TENANT, Selection((message.id,))) == [message.id]
+    assert "The memory of purged messages is deleted later" in caplog.text
+    assert remembers.forgotten == []
+    remembers.away = False
+    duties = Maintenance(
+        memory, lambda: cast(AgentMemory, remembers), settings_for(tmp_path), outage=Outage("It works again")
+    )
+    await duties.prune()
+    assert remembers.forgotten == [message.memory_key]
+    await duties.prune()
+    assert remembers.forgotten == [message.memory_key], "it is forgotten once"
 
 
 async def test_without_a_memory_nothing_is_purged(queue: QueueManager, memory: Store) -> None:

@@ -24,6 +24,7 @@ FINGERPRINTS = {
     10: "59c47040503059c5",
     11: "4eac7dc27bb43c23",
     12: "23fa8b5586e93a08",
+    13: "1185688c9a093648",
 }
 """Fingerprints of what the stores keep, by schema version. A version that was on `main` stays as it is."""
 

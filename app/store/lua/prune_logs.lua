@@ -19,7 +19,10 @@ local function run(ARGV)
         redis.call('HINCRBY', key, 'dropped', events - 1)
         redis.call('ZREM', LOGGED, member)
         local f = redis.call('HMGET', key, 'tenant', 'thread_id')
-        if not f[2] then alone[#alone + 1] = {f[1], id} end
+        if not f[2] then
+            alone[#alone + 1] = {f[1], id}
+            redis.call('ZADD', DROPPED_MEMORIES, 0, memory_of_message(f[1], id))
+        end
     end
     local reply = {#found, alone}
     return #found == 0 and reply or remember(reply)

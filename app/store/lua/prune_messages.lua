@@ -17,7 +17,10 @@ local function run(ARGV)
     local alone, threads = {}, {}
     for _, member in ipairs(found) do
         local message = load(id_of(member))
-        if erase(message) and not message.thread then alone[#alone + 1] = {message.tenant, message.id} end
+        if erase(message) and not message.thread then
+            alone[#alone + 1] = {message.tenant, message.id}
+            redis.call('ZADD', DROPPED_MEMORIES, 0, memory_of_message(message.tenant, message.id))
+        end
     end
     for _, name in ipairs(redis.call('ZRANGEBYSCORE', EMPTY, '-inf', before, 'LIMIT', 0, ARGV[3])) do
         local length, rest = name:match('^(%d+):(.*)$')
@@ -27,6 +30,7 @@ local function run(ARGV)
         redis.call('UNLINK', thread_key(tenant, thread), thread_queue_key(tenant, thread),
             thread_messages_key(tenant, thread))
         threads[#threads + 1] = {tenant, thread}
+        redis.call('ZADD', DROPPED_MEMORIES, 0, memory_of_thread(tenant, thread))
     end
     local reply = {#found, alone, threads}
     return #found + #threads == 0 and reply or remember(reply)

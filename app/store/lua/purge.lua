@@ -19,6 +19,7 @@ local function run(ARGV)
         if not message.thread then alone[#alone + 1] = message.id end
     end
     for _, message in ipairs(messages) do erase(message) end
+    for _, id in ipairs(alone) do redis.call('ZADD', DROPPED_MEMORIES, 0, memory_of_message(ARGV[1], id)) end
     return remember({1, alone})
 end
 

@@ -7,6 +7,7 @@ from typing_extensions import override
 from ...clock import ClockState, Sample, SteadyClock
 from ...models.agents import AgentDescription
 from ...models.attempts import Cancelled, Failed
+from ...models.memory import DroppedMemory
 from ...models.messages import Message
 from ..ports import MOVED, READY, message_topic
 from ..sql.upkeep import EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, RESCUED_AT_ONCE, UpkeepChanges
@@ -126,6 +127,17 @@ class UpkeepWrites(Changes, UpkeepChanges):
         ]
         keys += [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
         return len(deleted), keys, len(threads) == limit
+
+    @override
+    def list_dropped_memories(self, limit: int) -> list[DroppedMemory]:
+        with self.transaction():
+            return [DroppedMemory(*row) for row in self.rows("list_dropped_memories", limit=limit)]
+
+    @override
+    def settle_dropped_memories(self, memories: Sequence[DroppedMemory]) -> None:
+        tenants, threads, ids = (list(column) for column in zip(*memories, strict=True))
+        with self.transaction():
+            self.rows("settle_dropped_memories", tenants=tenants, threads=threads, ids=ids)
 
     @override
     def delete_dropped_events(self, limit: int) -> int:

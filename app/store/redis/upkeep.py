@@ -1,10 +1,11 @@
 """Runs the duties that every process may run at any time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from typing_extensions import override
 
+from ...models.memory import DroppedMemory
 from ...models.messages import Message
 from ..limits import MAX_CRASHES
 from ..parts import prune, repeat
@@ -77,6 +78,14 @@ class RedisUpkeep(RedisRooms, UpkeepStore):
             return count, keys, len(threads) == size
 
         return await prune(prune_part, limit, BATCH)
+
+    @override
+    async def list_dropped_memories(self, limit: int) -> list[DroppedMemory]:
+        return [DroppedMemory(*each) for each in await self._writes.run("list_dropped_memories", limit)]
+
+    @override
+    async def settle_dropped_memories(self, memories: Sequence[DroppedMemory]) -> None:
+        await self._writes.run("settle_dropped_memories", *(text for each in memories for text in each))
 
     @override
     async def prune_keys(self) -> None:

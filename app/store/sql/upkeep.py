@@ -1,10 +1,11 @@
 """Runs regular duties in short transactions, until nothing is left."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from typing_extensions import override
 
+from ...models.memory import DroppedMemory
 from ..limits import MAX_CRASHES
 from ..parts import prune, repeat
 from ..ports import UpkeepStore
@@ -37,6 +38,12 @@ class UpkeepChanges(SharedDuties, Protocol):
 
     def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
         """Implement `UpkeepStore.prune_messages` for `limit` messages and threads. The last value: are threads left?"""
+
+    def list_dropped_memories(self, limit: int) -> list[DroppedMemory]:
+        """Implement `UpkeepStore.list_dropped_memories`."""
+
+    def settle_dropped_memories(self, memories: Sequence[DroppedMemory]) -> None:
+        """Implement `UpkeepStore.settle_dropped_memories`."""
 
     def prune_workers(self, silent_for_ms: int) -> None:
         """Implement `UpkeepStore.prune_workers`."""
@@ -80,6 +87,14 @@ class SqlUpkeep(SqlRooms, UpkeepStore):
         pruned = await prune(prune_part, limit, PRUNED_AT_ONCE)
         await self._delete_dropped_logs()
         return pruned
+
+    @override
+    async def list_dropped_memories(self, limit: int) -> list[DroppedMemory]:
+        return await self._upkeep_thread.run(lambda: self._upkeep.list_dropped_memories(limit), durable=False)
+
+    @override
+    async def settle_dropped_memories(self, memories: Sequence[DroppedMemory]) -> None:
+        await self._upkeep_thread.run(lambda: self._upkeep.settle_dropped_memories(memories), durable=False)
 
     @override
     async def prune_keys(self) -> None:

@@ -15,6 +15,7 @@ from ...clock import Clock, to_datetime
 from ...errors import MessageNotFound, NotCancellable
 from ...models.attempts import Cancelled, Completed, Failed, Retry
 from ...models.events import NewEvent
+from ...models.memory import DroppedMemory
 from ...models.messages import Message, MessageState, Readiness
 from ...policy.rank import RankPolicy
 from ..parts import SETTLED_AT_ONCE, Unsettled
@@ -47,6 +48,11 @@ class Changes(SqliteReads):
         self.touched = writing.touched
         self.unsettled: deque[Unsettled] = deque()
         """Long threads that `settle` has to settle further. A batch that runs again adds them twice."""
+
+    def _drop_memories(self, memories: Sequence[DroppedMemory]) -> list[str]:
+        """List memories that nothing needs any more. Return their keys."""
+        self.execute_each("drop_memory", [each._asdict() for each in memories])
+        return [each.memory_key for each in memories]
 
     def _by_number(self, number: int) -> Message:
         return to_message(self.rows("get_by_number", number=number)[0])

@@ -12,6 +12,7 @@ from ...clock import to_datetime
 from ...errors import AgentQueueError, AliasTaken, MessageNotFound, NotFailed, NotInterrupted, NotQueued
 from ...models.attempts import Cancelled
 from ...models.events import NewEvent
+from ...models.memory import DroppedMemory
 from ...models.messages import Accepted, Message, MessageState, NewMessage, Priority, Readiness, RequestKey
 from ..limits import KEY_SECONDS
 from ..parts import CLEARED_AT_ONCE, NamedAlias, ThreadKey, aliases_of
@@ -162,7 +163,7 @@ class ControlWrites(Keyed, ControlChanges):
         dead = self._dead(tenant, message_ids)
         self.execute_each("delete_message", [{"number": each.number} for each in dead])
         self.touched |= set(map(message_topic, message_ids))
-        return [Message.memory_key_of(tenant, None, each.id) for each in dead if each.thread_id is None]
+        return self._drop_memories([DroppedMemory(tenant, "", each.id) for each in dead if each.thread_id is None])
 
     @override
     def pause(self, paused: bool) -> None:

@@ -7,7 +7,7 @@ from typing_extensions import override
 from ...clock import ClockState, Sample, SteadyClock
 from ...models.agents import AgentDescription
 from ...models.attempts import Cancelled, Failed
-from ...models.messages import Message
+from ...models.memory import DroppedMemory
 from ..limits import KEY_SECONDS
 from ..ports import MOVED, READY, message_topic
 from ..sql.upkeep import EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, RESCUED_AT_ONCE, UpkeepChanges
@@ -52,27 +52,35 @@ class UpkeepWrites(Changes, UpkeepChanges):
 
     @override
     def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        keys = []
+        dropped = []
         found = self.rows("find_prunable_logs", before=self._now() - older_than_ms, limit=limit)
         for number, message_id, tenant, thread_id in found:
             self.execute("prune_log", message=number)
             self.execute("mark_pruned", number=number)
             if thread_id is None:
-                keys.append(Message.memory_key_of(tenant, None, message_id))
-        return len(found), keys, False
+                dropped.append(DroppedMemory(tenant, "", message_id))
+        return len(found), self._drop_memories(dropped), False
 
     @override
     def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
         before = self._now() - older_than_ms
         deleted = self.rows("prune_messages", before=before, limit=limit)
-        keys = [
-            Message.memory_key_of(tenant, None, message_id)
+        dropped = [
+            DroppedMemory(tenant, "", message_id)
             for message_id, tenant, thread_id, log_pruned in deleted
             if thread_id is None and not log_pruned
         ]
         threads = self.rows("prune_threads", before=before, limit=limit)
-        keys += [Message.memory_key_of(tenant, thread_id, "") for tenant, thread_id in threads]
-        return len(deleted), keys, len(threads) == limit
+        dropped += [DroppedMemory(tenant, thread_id, "") for tenant, thread_id in threads]
+        return len(deleted), self._drop_memories(dropped), len(threads) == limit
+
+    @override
+    def list_dropped_memories(self, limit: int) -> list[DroppedMemory]:
+        return [DroppedMemory(*row) for row in self.rows("list_dropped_memories", limit=limit)]
+
+    @override
+    def settle_dropped_memories(self, memories: Sequence[DroppedMemory]) -> None:
+        self.execute_each("settle_dropped_memory", [each._asdict() for each in memories])
 
     @override
     def prune_keys(self) -> None:

@@ -4,6 +4,7 @@ local WAITING, DELAYED, LEASES = prefix .. 'waiting', prefix .. 'delayed', prefi
 local ENDED, LOGGED, EMPTY = prefix .. 'ended', prefix .. 'logged', prefix .. 'empty'
 local WORKERS, INTERRUPTED, DUE = prefix .. 'workers', prefix .. 'interrupted', prefix .. 'due'
 local AGENTS = prefix .. 'agents' -- hash of descriptions by name
+local DROPPED_MEMORIES = prefix .. 'dropped_memories'
 local PAUSED, THROUGHPUT, CLOCK = prefix .. 'paused', prefix .. 'throughput', prefix .. 'clock'
 
 local function message_key(id) return prefix .. 'message:' .. id end
@@ -28,6 +29,8 @@ local function scope(tenant, thread) return #tenant .. ':' .. tenant .. ':' .. t
 local function thread_key(tenant, thread) return prefix .. 'thread:' .. scope(tenant, thread) end
 local function thread_queue_key(tenant, thread) return prefix .. 'thread_queue:' .. scope(tenant, thread) end
 local function thread_messages_key(tenant, thread) return prefix .. 'thread_messages:' .. scope(tenant, thread) end
+local function memory_of_thread(tenant, thread) return 'thread:' .. scope(tenant, thread) end
+local function memory_of_message(tenant, id) return 'message:' .. scope(tenant, id) end
 local function kind_key(tenant, fingerprint) return prefix .. 'kind:' .. scope(tenant, fingerprint) end
 local function alias_key(tenant, alias) return prefix .. 'alias:' .. scope(tenant, alias) end
 local function request_key(tenant, key) return prefix .. 'request:' .. scope(tenant, key) end

@@ -779,7 +779,10 @@ FROM unnest(%(numbers)s::bigint[], %(new_numbers)s::bigint[]) AS given (number, 
 WHERE attempts.message = given.number
 
 -- name: delete_messages
-DELETE FROM messages WHERE number = ANY (%(numbers)s::bigint[])
+WITH deleted AS (
+    DELETE FROM messages WHERE number = ANY (%(numbers)s::bigint[]) RETURNING tenant, thread_id, id
+)
+INSERT INTO dropped_memories SELECT tenant, '', id FROM deleted WHERE thread_id IS NULL ON CONFLICT DO NOTHING
 
 -- name: put_back_messages
 -- Puts messages back as heads of their threads, with the ranks of heads.
@@ -921,25 +924,55 @@ DELETE FROM events USING unnest(%(numbers)s::bigint[]) AS ended (number)
 WHERE message = ended.number AND id < (SELECT max(id) FROM events AS later WHERE later.message = ended.number)
 
 -- name: mark_pruned
-UPDATE messages SET log_pruned = TRUE WHERE number = ANY (%(numbers)s::bigint[])
+WITH pruned AS (
+    UPDATE messages SET log_pruned = TRUE WHERE number = ANY (%(numbers)s::bigint[]) RETURNING tenant, thread_id, id
+)
+INSERT INTO dropped_memories SELECT tenant, '', id FROM pruned WHERE thread_id IS NULL ON CONFLICT DO NOTHING
 
 -- name: find_prunable_messages
 SELECT id FROM messages WHERE completed_at IS NOT NULL AND completed_at < %(before)s
 ORDER BY completed_at, number LIMIT %(limit)s
 
 -- name: prune_messages
-DELETE FROM messages WHERE number IN (
-    SELECT number FROM messages WHERE id = ANY (%(ids)s::text[]) ORDER BY number FOR UPDATE SKIP LOCKED
+WITH deleted AS (
+    DELETE FROM messages WHERE number IN (
+        SELECT number FROM messages WHERE id = ANY (%(ids)s::text[]) ORDER BY number FOR UPDATE SKIP LOCKED
+    )
+    RETURNING id, tenant, thread_id, log_pruned
+), dropped AS (
+    INSERT INTO dropped_memories
+    SELECT tenant, '', id FROM deleted WHERE thread_id IS NULL AND NOT log_pruned ON CONFLICT DO NOTHING
 )
-RETURNING id, tenant, thread_id, log_pruned
+SELECT id, tenant, thread_id, log_pruned FROM deleted
 
 -- name: prune_threads
-DELETE FROM threads WHERE (tenant, thread_id) IN (
-    SELECT tenant, thread_id FROM threads
-    WHERE last_activity < %(before)s AND unfinished + completed + failed + cancelled = 0
-    ORDER BY last_activity LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+WITH deleted AS (
+    DELETE FROM threads WHERE (tenant, thread_id) IN (
+        SELECT tenant, thread_id FROM threads
+        WHERE last_activity < %(before)s AND unfinished + completed + failed + cancelled = 0
+        ORDER BY last_activity LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    )
+    RETURNING tenant, thread_id
+), dropped AS (
+    INSERT INTO dropped_memories SELECT tenant, thread_id, '' FROM deleted ON CONFLICT DO NOTHING
 )
-RETURNING tenant, thread_id
+SELECT tenant, thread_id FROM deleted
+
+-- name: list_dropped_memories
+SELECT tenant, thread_id, message_id FROM dropped_memories AS dropped
+WHERE CASE thread_id
+    WHEN '' THEN NOT EXISTS (SELECT 1 FROM messages WHERE messages.id = dropped.message_id AND NOT log_pruned)
+    ELSE NOT EXISTS (
+        SELECT 1 FROM threads WHERE threads.tenant = dropped.tenant AND threads.thread_id = dropped.thread_id
+    )
+END
+ORDER BY tenant, thread_id, message_id LIMIT %(limit)s
+
+-- name: settle_dropped_memories
+DELETE FROM dropped_memories USING unnest(%(tenants)s::text[], %(threads)s::text[], %(ids)s::text[])
+    AS settled (tenant, thread_id, message_id)
+WHERE dropped_memories.tenant = settled.tenant AND dropped_memories.thread_id = settled.thread_id
+    AND dropped_memories.message_id = settled.message_id
 
 -- name: delivery_columns
 {delivery_record_columns}, data

@@ -598,6 +598,25 @@ DELETE FROM threads WHERE (tenant, thread_id) IN (
 )
 RETURNING tenant, thread_id
 
+-- name: drop_memory
+INSERT OR IGNORE INTO dropped_memories (tenant, thread_id, message_id) VALUES (:tenant, :thread_id, :message_id)
+
+-- name: list_dropped_memories
+SELECT tenant, thread_id, message_id FROM dropped_memories
+WHERE CASE thread_id
+    WHEN '' THEN NOT EXISTS (
+        SELECT 1 FROM messages WHERE messages.id = dropped_memories.message_id AND messages.log_pruned = 0
+    )
+    ELSE NOT EXISTS (
+        SELECT 1 FROM threads
+        WHERE threads.tenant = dropped_memories.tenant AND threads.thread_id = dropped_memories.thread_id
+    )
+END
+LIMIT :limit
+
+-- name: settle_dropped_memory
+DELETE FROM dropped_memories WHERE tenant = :tenant AND thread_id = :thread_id AND message_id = :message_id
+
 -- name: add_hint
 INSERT INTO hints (process, topics) VALUES (:process, :topics)
 

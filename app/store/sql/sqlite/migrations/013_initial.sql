@@ -99,6 +99,13 @@ CREATE TABLE dropped_logs (                -- logs of requeued and deleted messa
     message INTEGER PRIMARY KEY            -- as in `events`
 );
 
+CREATE TABLE dropped_memories (            -- agents' memories that nothing needs any more, until they are deleted
+    tenant TEXT NOT NULL,
+    thread_id TEXT NOT NULL,  -- '' for a message without a thread
+    message_id TEXT NOT NULL, -- '' for a thread
+    PRIMARY KEY (tenant, thread_id, message_id)
+) WITHOUT ROWID;
+
 CREATE TABLE attempts (                    -- failed attempts
     message INTEGER NOT NULL,              -- messages.number
     attempt INTEGER NOT NULL,

@@ -99,6 +99,13 @@ CREATE TABLE dropped_logs (                -- logs of requeued and deleted messa
     message BIGINT PRIMARY KEY             -- as in `events`
 );
 
+CREATE TABLE dropped_memories (            -- agents' memories that nothing needs any more, until they are deleted
+    tenant TEXT COLLATE "C" NOT NULL,
+    thread_id TEXT COLLATE "C" NOT NULL,  -- '' for a message without a thread
+    message_id TEXT COLLATE "C" NOT NULL, -- '' for a thread
+    PRIMARY KEY (tenant, thread_id, message_id)
+);
+
 CREATE TABLE attempts (                    -- failed attempts
     message BIGINT NOT NULL,               -- messages.number
     fence BIGINT NOT NULL,                 -- of the attempt: rises with time, never repeats
