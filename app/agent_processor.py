@@ -41,7 +41,7 @@ READ_SECONDS = 2.0
 """How long the code of an error's class may take to describe the error."""
 
 LOGGED_ERROR_LENGTH = 100
-"""Characters logged of an error text's first line, which may have users' texts. The attempt's record has more."""
+"""Maximum characters logged of an error's text, since it may have users' texts. The attempt stores more."""
 
 AWAY_DELAY_SECONDS = (1.0, 30.0)
 """Bounds of the delay of messages put back while the store or the agents' memory is unavailable.
@@ -176,7 +176,7 @@ class AgentProcessor:
         return self._settings.max_attempts if given is None else given
 
     def _shown(self, text: str) -> str:
-        """Return an error text without secrets that every store can keep."""
+        """Return the error text without secrets, in storable form."""
         return scrubbed(self._redactor.shown(text))
 
     def _away_delay(self) -> float:
@@ -253,7 +253,7 @@ class AgentProcessor:
     ) -> Failed | Retry:
         """Return Failed after the last attempt or a permanent error, otherwise Retry.
 
-        `frames` is the traceback without the error's text. It is logged in place of the traceback in `details`.
+        The log gets `frames`, the traceback without texts of errors; if None, it gets the traceback in `details`.
         """
         attempt = claim.lease.attempt
         frames = frames or (None if details is None else details.traceback)
@@ -273,7 +273,7 @@ class AgentProcessor:
         details: FailureDetails | None,
         frames: str | None,
     ) -> None:
-        """Log one record: what failed and where, the beginning of the error's text, and `frames`, without texts."""
+        """Log one record: what failed and where, the beginning of the error's text, and the traceback `frames`."""
         details = details or FailureDetails()
         logger.warning(
             "%s: id=%s, attempt=%d, agent=%s, node=%s, code=%s, type=%s, where=%s, error=%s",

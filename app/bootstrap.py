@@ -283,7 +283,7 @@ class Runtime:
         )
 
     def begin_stop(self) -> None:
-        """Send readers elsewhere, stop claiming, and drain the worker. The grace period starts with this call."""
+        """End all tails, stop claiming, and drain the worker. The grace period starts with this call."""
         self.streams.close()
         if self._draining is None:
             self.worker.begin_stop()
@@ -325,7 +325,7 @@ class Runtime:
 
 
 LOG_SECONDS = 5.0
-"""Seconds between two log lines while the start waits for an engine."""
+"""Seconds between two log lines while the start waits for a database."""
 
 TRY_AGAIN_SECONDS = 0.5
 

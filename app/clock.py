@@ -48,7 +48,7 @@ class Clock(Protocol):
         """Return the store's time at `date`, a time of the real world. Both are milliseconds since the epoch, UTC."""
 
     def witness(self, moment: int) -> None:
-        """Never return a time before `moment` again: another process has dated something with it."""
+        """Never return a time before `moment` again: another process has dated something with `moment`."""
 
 
 @lru_cache(maxsize=1024)
@@ -110,7 +110,7 @@ class ClockState(NamedTuple):
     """The reference's time of the last correction."""
 
     seen: int = 0
-    """A recent store time. The store's time is never lower than this."""
+    """A recent store time. Later store times are never lower."""
 
     boot: str = ""
     """The host that noted `ahead`; see `HostClocks.boot`."""
@@ -139,7 +139,7 @@ class Sample(NamedTuple):
 
 
 class _View(NamedTuple):
-    """What a process knows: the state, reference minus elapsed time, and the elapsed time when both were read."""
+    """A view of the store's time: state, reference minus elapsed time, and the elapsed time of the reading."""
 
     state: ClockState
     ahead: float
@@ -190,8 +190,8 @@ class SteadyClock(Clock):
     def take(self, sample: Sample) -> ClockState | None:
         """Learn from a reading. Return the state to store in place of the state that was read; None to keep that state.
 
-        The caller stores a returned state only if the epoch in the store is still that of the reading. The caller then
-        reads again.
+        The caller stores a returned state only if the stored epoch is unchanged. After a correction, the caller reads
+        again.
         """
         with self._lock:
             self._read_at = -1

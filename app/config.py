@@ -36,7 +36,7 @@ TypeNames = Annotated[tuple[str, ...], NoDecode]
 TYPE_NAME = re.compile(r"[^\s:,/]+(?::[^\s:,./]+)?")
 
 NEAR = 0.75
-"""Minimum similarity (0 to 1, by difflib) of a name in `.env` to a setting to count as misspelt."""
+"""Names in `.env` with at least this similarity to a setting (0 to 1, by difflib) seem misspelt."""
 
 NAMES_OF_OPENAI = frozenset(("OPENAI_API_BASE", "OPENAI_API_TYPE", "OPENAI_API_VERSION"))
 """Variables that LangChain's client for OpenAI and Azure reads. Graphs may need them."""
@@ -184,7 +184,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def project(self) -> Project:
-        """Return the content of the user's langgraph.json, read once; empty without one. Raises ConfigurationError."""
+        """Return the content of the user's langgraph.json, empty if there is none. Raises ConfigurationError."""
         return Project() if self.langgraph_config is None else read_project(self.langgraph_config)
 
     @property
@@ -255,7 +255,7 @@ def load_settings(env_file: str | None = ".env") -> Settings:
 def misspelt_settings(env_file: str = ".env") -> dict[str, str]:
     """Return the names in `.env` that seem to be misspelt settings, each with the nearest setting.
 
-    Other names are left to the graphs. So are names that end in a setting's name, such as `AZURE_OPENAI_API_KEY`.
+    Leave out names that end in a setting's name, such as `AZURE_OPENAI_API_KEY`: graphs may read them.
     """
     found = dotenv_values(env_file) if Path(env_file).is_file() else {}
     settings = [name.upper() for name in Settings.model_fields]
@@ -272,9 +272,9 @@ def misspelt_settings(env_file: str = ".env") -> dict[str, str]:
 
 
 def share_environment(settings: Settings, env_file: str = ".env") -> None:
-    """Copy the variables of `.env` and of the langgraph.json into the environment of the process, for the graphs.
+    """Copy the variables of `.env` and of the langgraph.json into the process's environment, for the graphs.
 
-    Existing variables have precedence, then the langgraph.json. Raises ConfigurationError.
+    Existing variables have precedence, then the langgraph.json, then `.env`. Raises ConfigurationError.
     """
     found = dotenv_values(env_file) if Path(env_file).is_file() else {}
     ours = {name: value for name, value in found.items() if value and value != PLACEHOLDER_KEY}

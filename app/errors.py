@@ -43,7 +43,7 @@ MAX_SHOWN_PLACE = 200
 
 
 class AgentQueueError(Exception):
-    """Base of all errors that this server raises on purpose. Callers may see the text, unless it is a StoreError."""
+    """Base of all errors that this server raises on purpose. Callers may see the texts, except those of StoreErrors."""
 
     code = "internal_error"
 
@@ -172,7 +172,7 @@ class ThreadBusy(Conflict):
 
 
 class AliasTaken(Conflict):
-    """An alias names another message, or is its id."""
+    """The alias is already another message's alias or id."""
 
     code = "alias_taken"
 
@@ -320,7 +320,7 @@ class CommitUnknown(StoreError):
 
 
 class StoreIncompatible(StoreError):
-    """The database has a schema that this version does not know, or is not ours."""
+    """The database's schema is unknown to this version or belongs to another program."""
 
     code = "store_incompatible"
 

@@ -1,4 +1,4 @@
-"""Runs maintenance duties on timers. Every process may run them at once; the store's statements prevent conflicts."""
+"""Runs maintenance duties on timers. Processes may run them simultaneously: the store prevents conflicts."""
 
 import asyncio
 import logging

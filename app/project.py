@@ -1,6 +1,6 @@
 """Reads a langgraph.json as LangGraph's own tool does: its graphs, the folders they import from, their environment.
 
-It ignores fields for other parts of LangGraph's server and for the image, with a warning.
+Ignores fields for other parts of LangGraph's server and for the Docker image, with a warning.
 """
 
 import json

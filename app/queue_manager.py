@@ -203,7 +203,7 @@ class QueueManager:
         return message
 
     async def cancel_many(self, tenant: str, selection: Selection) -> CancelledMessages:
-        """Cancel the selected messages in any unfinished state. Leave out of the result messages that end meanwhile.
+        """Cancel the selected messages in any unfinished state. The result leaves out messages that end meanwhile.
 
         Raises InvalidRequest, SelectionMoved.
         """

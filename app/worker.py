@@ -38,7 +38,7 @@ class WorkerPort(AttemptStore, WorkerStore, Notifier, Protocol):
 
 
 class QueueWorker:
-    """Runs claimed messages in slots, with a claim loop and a heartbeat on its own thread."""
+    """Runs claimed messages in slots, with a claim loop and a heartbeat thread."""
 
     def __init__(
         self,
@@ -272,9 +272,9 @@ class QueueWorker:
         return tuple(each.model_copy(update=changes.get(each.state)) for each in states)
 
     def _on_agents(self) -> None:
-        """Report the loaded agents at once, and start claiming for them.
+        """Report the loaded agents. Start claiming when all are loaded, or MAX_LOAD_DELAY_SECONDS later.
 
-        Claims wait some time for the other agents, since a run may block the event loop that loads them.
+        Until then a run could block the event loop that loads the other agents.
         """
         if self._registry.available and not self._may_claim.is_set():
             if all(agent.state is not AgentState.LOADING for agent in self._registry.states):
@@ -312,7 +312,7 @@ class QueueWorker:
 
 
 class Heartbeat:
-    """Renews the leases on its own thread and connection, so that agent code that blocks does not lose them."""
+    """Renews the leases on a separate OS thread and connection, so blocking agent code cannot lose them."""
 
     def __init__(
         self, store: WorkerStore, identity: Worker, settings: Settings, worker: QueueWorker, outage: Outage
@@ -350,7 +350,7 @@ class Heartbeat:
         self._wake.set()
 
     async def stop(self) -> None:
-        """Remove the worker's row and end the thread. Wait for it on a new thread, since agents may hold all others."""
+        """Remove the worker's row and end the thread. Wait on a new thread: agents may hold all pooled threads."""
         self._stop.set()
         self._wake.set()
         if self._thread is not None:

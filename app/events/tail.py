@@ -1,4 +1,4 @@
-"""Reads the log of a message after any event, live or later, in any process.
+"""Reads a message's log after any event, during or after the run, in any process.
 
 Server-sent events, the WebSocket and `Prefer: wait` all read through `Streams.tail`.
 """
@@ -36,7 +36,7 @@ POSITION_SECONDS_PER_READER = 0.0005
 
 @dataclass(frozen=True, slots=True)
 class WaitingUpdate:
-    """The position of a queued message and its reason to wait. The log does not store it.
+    """A queued message's position and reason to wait. No such update is stored in the log.
 
     `position` is None while the message is delayed.
     """

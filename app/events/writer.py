@@ -100,10 +100,10 @@ class EventWriter:
             self._first_ids[message] = last - len(events) + 1 + place
 
     def _event(self, part: Part) -> NewEvent | None:
-        """Return the event of a part. Return None if the part takes back a text that has no events.
+        """Return the event of a part; None for a `discard` of text that has no events.
 
-        `discard_from` is the id of the first event of the text. `kept` is whether its message stays in the agent's
-        memory.
+        The event of a `discard` has `discard_from`, the id of the text's first event. `kept` is whether the message
+        stays in the agent's memory.
         """
         kind, chunk, message, node, path = part
         if kind in EVENT_PARTS:

@@ -52,7 +52,7 @@ class NewEvent(NamedTuple):
     def chunk(cls, type: ChunkType, chunk: object, index: int, **more: object) -> Self:
         """Return the event for a part of the answer.
 
-        `index` counts from 0 in the attempt. `more` may name `message` and `node`.
+        `index` counts from 0 in the attempt. `more` has fields such as `node`.
         """
         return cls.of(EventType.CHUNK, type=type, chunk=storable_json(chunk), index=index, **more)
 
@@ -60,8 +60,8 @@ class NewEvent(NamedTuple):
     def shown(cls, type: EventPart, content: object, *, path: Sequence[str] = (), **more: object) -> Self:
         """Return an event that a run shows besides the answer.
 
-        The objects of `node` and `usage` are the event's own fields. Other content is a field of the event's name, or
-        `data` for `custom`.
+        The entries of `node` and `usage` become fields of the event. Other content becomes one field: `data` for
+        `custom`, else the type's name.
         """
         fields = {"data" if type == "custom" else type: content}
         if type in OBJECT_PARTS and isinstance(content, dict):

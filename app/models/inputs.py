@@ -30,7 +30,7 @@ class RunConfig(BaseModel):
 
 
 class RunInput(BaseModel):
-    """The input of a run: `blocks`, `input`, or else the text of the message. Not both of the two are given.
+    """The input of a run: at most one of `blocks` and `input`; without either, the message's text.
 
     `blocks` are content blocks in LangChain's standard form. `input` is the graph's input. `message_id` is the client's
     id for the human message. The agent's memory and the events use it instead of the message's own id.

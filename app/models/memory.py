@@ -12,7 +12,7 @@ MEMORY_KEEP_KEY = "__keep_read"
 """Key in the `configurable` of a read before the run: a list to which the read adds the newest checkpoint."""
 
 MEMORY_KEPT_KEY = "__kept_read"
-"""Key in a run's `configurable`: the same list. The run's first read takes the checkpoint from the list."""
+"""Key in a run's `configurable`: the list of MEMORY_KEEP_KEY. The run's first read takes the checkpoint from it."""
 
 MEMORY_ANSWERS_KEY = "__answers"
 """Key in a run's `configurable`: a dictionary where the memory records which humans' answers each task has taken."""

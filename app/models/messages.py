@@ -121,7 +121,7 @@ class RequestKey(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A stored message. `queue_position` is as of the read. It is None unless the message is queued.
+    """A stored message. `queue_position` is as of the read, and None unless the message is queued.
 
     `number` grows with each accepted or requeued message and is never used again. `thread_number` counts within the
     thread. `run_at` is the earliest start. `fingerprint` is the same for failures of one kind.
@@ -130,7 +130,7 @@ class Message(NamedTuple):
 
     `interrupt` has the questions to a human: a JSON array of `{"id", "value"}`. It is kept until the message ends or
     asks again. `resume_value` is the answer: a JSON object with a value for each id. `rollback` has the ids of messages
-    whose steps the agent forgets before it begins. `metadata` is empty if none was given.
+    whose steps the agent forgets before this message begins. `metadata` is empty if none was given.
     """
 
     number: int
@@ -180,7 +180,7 @@ class Message(NamedTuple):
 class Alias(NamedTuple):
     """The message that an alias names. `first_event` is the id of the first event that belongs to the alias.
 
-    It is 0 for an alias from the submit. For an alias from a resume, it is the id of the event `resumed`.
+    `first_event` is 0 for an alias from the submit. For an alias from a resume, it is the id of the event `resumed`.
     """
 
     message_id: str

@@ -9,7 +9,7 @@ EventPart = Literal["custom", "node", "values", "updates", "usage"]
 EVENT_PARTS = frozenset[str]({"custom", "node", "values", "updates", "usage"})
 
 OBJECT_PARTS = frozenset[str]({"node", "usage"})
-"""Parts whose content is an object that has the fields of their event."""
+"""Part types whose content is an object with the event's fields."""
 
 
 class Part(NamedTuple):

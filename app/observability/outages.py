@@ -1,4 +1,4 @@
-"""Logs when an engine goes away, while it is away, and when it is back."""
+"""Logs when a database goes away, while it is away, and when it is back."""
 
 import logging
 import threading
@@ -10,14 +10,14 @@ LOG_INTERVAL_SECONDS = 30.0
 """Minimum time between two log lines about an outage."""
 
 SETTLE_SECONDS = 1.0
-"""Minimum time after the last log line before a loop that never failed can end the outage."""
+"""For this long after the last log line, a loop that never failed cannot end the outage."""
 
 
 class Outage:
-    """Logs that an engine is away, at most once in LOG_INTERVAL_SECONDS. Safe to use from any thread.
+    """Logs that a database is away, at most once in LOG_INTERVAL_SECONDS. Safe to use from any thread.
 
-    Each failing loop gives its name. The end is logged when all of these loops work again. An engine that repeatedly
-    goes away is logged as rarely as an engine that stays away.
+    Each failing loop gives its name. The end is logged when all of these loops work again. A database that repeatedly
+    goes away is logged as rarely as a database that stays away.
     """
 
     def __init__(self, end: str) -> None:
@@ -29,7 +29,7 @@ class Outage:
         self._is_logged = False
 
     def fails(self, loop: str, text: str, *arguments: object) -> None:
-        """Record that a loop fails because of the engine. Log `text`, unless a line was logged lately."""
+        """Record that a loop fails because of the database. Log `text`, unless a line was logged lately."""
         with self._lock:
             if not self._failing:
                 self._began = time.monotonic()
@@ -58,7 +58,7 @@ class Outage:
             if self._failing or not self._is_logged:
                 return
             if not has_failed and time.monotonic() - self._logged_at < SETTLE_SECONDS:
-                return  # the engine may have gone away after this loop used it
+                return  # the database may have gone away after this loop used it
             self._is_logged = False
             seconds = time.monotonic() - self._began
         logger.warning("%s: seconds away=%.1f", self._end, seconds)

@@ -93,29 +93,29 @@ def takes_text(schema: Mapping[str, Any]) -> bool:
 
 
 def takes_messages(schema: Mapping[str, Any]) -> bool:
-    """Return whether a value is a list of messages, as descriptions show it."""
+    """Return whether this schema of a value takes a list of messages."""
     forms = [schema, *schema.get("anyOf", ())]
     return any(form.get("type") == "array" and form.get("items") == {"$ref": _MESSAGE_REFERENCE} for form in forms)
 
 
 def check(schema: Mapping[str, Any], given: object, name: str) -> None:
-    """Check a value against a JSON Schema. `name` begins the field of the InvalidInput that this raises.
+    """Check a value against a JSON Schema. Raises InvalidInput with a field that begins with `name`.
 
     Unknown keys of the outermost object are refused unless the schema allows additional properties.
     """
     for error in jsonschema_rs.validator_for(closed(schema)).iter_errors(given):
-        raise invalid(*_told(error, name, schema))
+        raise invalid(*_field_and_reason(error, name, schema))
 
 
 def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema that refuses unknown keys of the outermost object unless it says otherwise."""
+    """Return the schema; if its object has `properties` but no `additionalProperties`, refuse unknown keys."""
     found = resolved(schema)
     is_loose = "properties" in found and "additionalProperties" not in found
     return {**found, "additionalProperties": False} if is_loose else found
 
 
 def resolved(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema in place of its outermost `$ref` to one of its own definitions."""
+    """Return the definition to which the schema's outermost `$ref` refers; otherwise the schema itself."""
     reference = schema.get("$ref")
     definitions = schema.get("$defs", {})
     found = definitions.get(reference.removeprefix("#/$defs/")) if isinstance(reference, str) else None
@@ -124,8 +124,8 @@ def resolved(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "$defs": definitions}
 
 
-def _told(error: jsonschema_rs.ValidationError, name: str, schema: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the field and what is wrong with it."""
+def _field_and_reason(error: jsonschema_rs.ValidationError, name: str, schema: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the wrong field and the reason."""
     error = _innermost(error)
     path: Sequence[str | int] = error.instance_path
     match error.kind:
@@ -140,7 +140,7 @@ def _told(error: jsonschema_rs.ValidationError, name: str, schema: Mapping[str, 
 
 
 def _innermost(error: jsonschema_rs.ValidationError) -> jsonschema_rs.ValidationError:
-    """Return what is wrong in the alternative that fits best, if an alternative fits in part."""
+    """Return the error in the best-fitting alternative; `error` itself if no alternative fits in part."""
     while isinstance(error.kind, jsonschema_rs.ValidationErrorKind.AnyOf):
         inner = [each[0] for each in error.kind.context if each]
         best = max(inner, key=lambda each: len(each.instance_path), default=error)

@@ -66,7 +66,7 @@ def described(error: BaseException) -> str:
 
 
 def with_class(error: BaseException, showing: Callable[[str], str] = str) -> str:
-    """Return the error's class and its text as `showing` changes it; only the class if the text is blank."""
+    """Return the error's class, and its text changed by `showing`. Leave out a blank text."""
     text = text_of(error)
     return f"{class_name(error)}: {showing(text)}" if text.strip() else class_name(error)
 
@@ -146,7 +146,7 @@ def _name_of(kind: type) -> str:
 
 
 def _text(error: BaseException) -> str:
-    """Return the text of `str(error)`. Avoid building megabytes of text of which only the beginning is read."""
+    """Return `str(error)`. Shorten long values, since only the beginning of the text is read."""
     arguments = _ARGUMENTS(error)
     method = type(error).__str__
     if method is BaseException.__str__ and len(arguments) != 1:

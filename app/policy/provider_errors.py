@@ -1,6 +1,6 @@
 """Reads the errors of model providers' clients: HTTP status, error names, and the pause before a retry.
 
-Each client stores these in other places. Errors are recognized by their attributes and class names, so no client is
+Clients store these in different places. Errors are recognized by their attributes and class names, so no client is
 imported. Checked with openai 3.54, anthropic 2.14, google-genai 3.6, google-api-core 2.44, grpcio 1.85, botocore 1.44,
 httpx 0.28, aiohttp 3.14, requests 2.34, litellm 1.110, ollama 0.6 and cohere 7.3. Pure.
 """
@@ -123,12 +123,12 @@ def _as_status(value: object) -> int | None:
 
 
 def _plain_status(source: object) -> int | None:
-    """Return the HTTP status from `status_code`, an attribute with no other meaning."""
+    """Return the HTTP status from `status_code`, which never means anything else."""
     return _as_status(attribute(source, "status_code"))
 
 
 def _status_by_code(error: BaseException, leaves: list[tuple[str, object]]) -> int | None:
-    """Return the HTTP status of a known client's error. Other errors use the same names for other values."""
+    """Return the HTTP status of a known client's error. Other errors use `status` and `code` for other values."""
     response = attribute(error, "response")
     for source in (error, response):
         for name in ("status", "code", "http_status"):
@@ -157,7 +157,7 @@ def _grpc_name(error: BaseException) -> str | None:
 
 
 def _leaves_of(source: object) -> Iterator[tuple[str, object]]:
-    """Yield the texts and numbers in nested plain objects and lists, each after its key."""
+    """Yield key and value of each text or number in nested plain objects and lists."""
     if type(source) is str:
         yield "body", source[:MAX_TEXT_LENGTH]
         return
@@ -226,7 +226,7 @@ def _number(value: object) -> float | None:
 
 
 def _retry_info(leaves: list[tuple[str, object]], details: object) -> float | None:
-    """Return the seconds of Google's RetryInfo: a text in JSON, or an object with `seconds` in google-api-core."""
+    """Return the seconds of Google's RetryInfo. JSON has them as text, google-api-core as an object with `seconds`."""
     for key, value in leaves:
         if key in ("retryDelay", "retry_delay") and type(value) is str and (found := DELAY.fullmatch(value)):
             return float(found[1])

@@ -9,7 +9,7 @@ from ..text import storable
 
 
 def resume_value(message: Message, answer: ResumeAnswer) -> str:
-    """Return the answers as the store takes them: JSON with the values by their questions' ids.
+    """Return the answers for the store: a JSON object with a value for each question's id.
 
     Raises NotInterrupted if nothing is asked, InvalidRequest if the answers do not fit the questions.
     """

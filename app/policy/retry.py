@@ -153,9 +153,9 @@ class Backoff:
 def judge(error: BaseException, now: datetime) -> Verdict:
     """Return the verdict on an error of an agent.
 
-    Read the error and its causes, the outermost first. The first with a known meaning decides. In a group, one
-    permanent error is enough. Any other error comes from the agent's own code and is worth a retry, which continues
-    after the last finished step. Raises nothing, whatever the error's class does.
+    Read the error and its causes, the outermost first. The first error with a known meaning decides. In a group, one
+    permanent error is enough. An unknown error is worth a retry, which continues after the last finished step. Raises
+    nothing, whatever the error's class does.
     """
     return _judged(error, now, iter(range(MAX_JUDGED))) or Verdict(permanent=False, code=AGENT_ERROR)
 

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 SETTING = "ALLOWED_STATE_TYPES"
 
 MAX_DESCRIBED = 1_000
-"""Characters kept of an error's text; the hint follows them."""
+"""Maximum characters of an error's text before the hint."""
 
 MAX_WARNED = 1_000
 """Maximum types that are logged, since forged rows must not fill the log."""
@@ -70,7 +70,7 @@ class StateTypes:
 
 
 def wrong_names(names: Collection[str]) -> dict[str, str]:
-    """Return the names of the setting that allow nothing, each with the reason. Imports their modules."""
+    """Return why names in the setting allow no class, by name. Imports the named modules."""
     reasons = {name: _why_wrong(*name.partition(":")) for name in names}
     return {name: reason for name, reason in reasons.items() if reason}
 
@@ -90,7 +90,7 @@ def _why_wrong(module: str, colon: str, name: str) -> str:
 
 
 def watch_refusals() -> set[str]:
-    """Return a set. Reads in this context add to it the types that they refuse."""
+    """Return a set to which reads in this context add the types that they refuse."""
     refused: set[str] = set()
     REFUSED.set(refused)
     return refused

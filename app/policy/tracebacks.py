@@ -127,7 +127,7 @@ def traceback_of(error: BaseException, shown: Shown, *, texts: bool = True, ever
 
 
 def details_of(error: BaseException, shown: Shown) -> FailureDetails:
-    """Return where an error came from, as it is stored and shown."""
+    """Return node, class, place and traceback of an error, for storing."""
     return FailureDetails(
         node=node_of(error), error_type=class_name(error), where=place_of(error), traceback=traceback_of(error, shown)
     )

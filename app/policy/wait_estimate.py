@@ -45,8 +45,8 @@ NOTHING = WaitEstimate(None, None)
 def wait_estimate(message: Message, throughput: Throughput | None, head: Message | None, now: datetime) -> WaitEstimate:
     """Return why a message waits, and when it is likely to begin.
 
-    `head` is the first unfinished message of its thread, needed only behind the head. Unknown values are None; the
-    reason then uses only the message itself.
+    `head`, the head of the thread, is needed only for a blocked message. Without `throughput` and `head`, the reason
+    uses only the message.
     """
     if message.state is not MessageState.QUEUED:
         return NOTHING
@@ -80,7 +80,7 @@ def _stopped(agent: str, throughput: Throughput) -> WaitingReason | None:
 
 
 def _why_unserved(agent: str, throughput: Throughput) -> str | None:
-    """Return why no live worker can run this agent; None if a worker can, or if one does not list its agents."""
+    """Return why no live worker can run this agent; None if a worker can, or does not list its agents."""
     if not throughput.groups or any(group.agents is None for group in throughput.groups):
         return None
     listed = [served for group in throughput.groups for served in group.agents or () if served.name == agent]
@@ -134,7 +134,7 @@ def _in_the_way(message: Message, head: Message | None) -> str:
 def _start(message: Message, throughput: Throughput, head: Message | None, now: datetime) -> datetime | None:
     """Return when the message is likely to begin; None if unknown. With a free slot, it begins at once.
 
-    Otherwise it waits for the turns of slots before it, each as long as recent runs. The caller has checked that
+    Otherwise the slots run the messages ahead first. Each run takes as long as recent runs. The caller has checked that
     `_stopped` returns None.
     """
     if head is not None and head.agent != message.agent and _stopped(head.agent, throughput) is not None:

@@ -81,7 +81,7 @@ NEVER_CALLED = tuple(
         "ff00::/8",
     )
 )
-"""Refused even if private addresses are allowed: link-local, multicast, and where clouds serve machines' secrets."""
+"""Networks that are always refused: link-local, multicast, and networks where clouds serve machines' secrets."""
 
 TRANSLATED = tuple(
     (ip_network(network), shift)
