@@ -136,8 +136,7 @@ class AgentProcessor:
         if models := run.usage.models:
             await writer.write(Part("usage", {"models": models}))
 
-    @staticmethod
-    def _task(claim: Claim, drain: Drain) -> AgentTask:
+    def _task(self, claim: Claim, drain: Drain) -> AgentTask:
         message = claim.message
         return AgentTask(
             lease=claim.lease,
@@ -149,6 +148,7 @@ class AgentProcessor:
             rollback=message.rollback,
             given=message.options.run,
             metadata=message.metadata,
+            max_output_bytes=self._settings.max_output_bytes,
         )
 
     async def _answer(self, run: AgentRun, writer: EventWriter) -> Completed | Interrupted:

@@ -82,6 +82,7 @@ class Settings(BaseSettings):
     webhook_allow_private: bool = False
     max_connections: int = Field(20_000, ge=1)
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
+    max_output_bytes: int = Field(1024 * 1024, ge=1024)
     allow_anonymous: bool = False
     cors_origins: Origins = ()
     allow_volatile: bool = False

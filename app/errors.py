@@ -19,6 +19,7 @@
     ├── QueueFull                 MAX_QUEUE_SIZE messages wait already
     ├── LeaseLost                 a worker wrote with an old fence
     ├── AgentUnavailable          a configured agent could not be loaded
+    ├── OutputTooLarge            the output of a run is larger than MAX_OUTPUT_BYTES
     ├── StateNotStorable          a graph's state has a value that no checkpoint can hold
     ├── StateUnreadable           a stored state cannot be read
     ├── StoreError                the store failed unexpectedly
@@ -217,6 +218,18 @@ class AgentUnavailable(AgentQueueError):
     """A configured agent could not be loaded. The text says why."""
 
     code = "agent_unavailable"
+
+
+class OutputTooLarge(AgentQueueError):
+    """The output of a run takes more bytes as JSON than MAX_OUTPUT_BYTES allows."""
+
+    code = "output_too_large"
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"The output takes {size} bytes, and MAX_OUTPUT_BYTES allows {limit}. Give the graph an `output_schema` "
+            "with the keys that are needed, or raise the setting."
+        )
 
 
 class StateNotStorable(AgentQueueError):

@@ -10,7 +10,7 @@ from langgraph.types import Overwrite
 
 from ..models.parts import Part
 from ..text import storable_json
-from .base import FinalResult
+from .base import MAX_OUTPUT_BYTES, FinalResult
 from .joined_text import whole
 from .model_calls import ModelCall, ModelCalls
 from .outputs import GraphOutput, fields_of
@@ -39,6 +39,7 @@ class AnswerBuilder:
         calls: ModelCalls,
         output_channels: str | Sequence[str] = (),
         state: Mapping[str, Any] | None = None,
+        max_output_bytes: int = MAX_OUTPUT_BYTES,
     ) -> None:
         self.interrupted = False
         self._turn = turn
@@ -49,7 +50,7 @@ class AnswerBuilder:
         self._seen = set(self._before)
         self._tool_calls: set[tuple[str, int]] = set()
         self._state: Mapping[str, Any] = {**(state or {}), "messages": [*before, *finished]}
-        self._output = GraphOutput(output_channels, is_continued=state is not None)
+        self._output = GraphOutput(output_channels, is_continued=state is not None, max_bytes=max_output_bytes)
         self._shown: dict[str, ModelCall] = {}
         """The calls whose text is shown, by the ids under which their messages were shown, oldest first."""
         self._names: dict[str, str] = {}
@@ -97,7 +98,7 @@ class AnswerBuilder:
             yield from self._take_back(other)
         if call is None and text:
             yield Part("content", text, key, self._unshown.get(key or ""))
-        yield FinalResult(text, None if output is None else json.dumps(output, ensure_ascii=False))
+        yield FinalResult(text, output)
 
     # Pieces of model calls
 
@@ -354,7 +355,7 @@ class AnswerBuilder:
         is_result = isinstance(message, ToolMessage) and message.status == "success"
         return isinstance(message, AIMessage) or (is_result and message.name in self._calls.direct_tools)
 
-    def _other_answer(self, output: object) -> tuple[ModelCall | None, str | None, str]:
+    def _other_answer(self, output: str | None) -> tuple[ModelCall | None, str | None, str]:
         """Return call, key and text of the answer if the conversation has no answer with text.
 
         The answer is the first of these that exists: the text of a model call, a repeated message, the output, the last
@@ -366,7 +367,8 @@ class AnswerBuilder:
         if self._repeated is not None:
             return None, self._repeated.id, whole(str(self._repeated.text))
         if output is not None:
-            return None, None, output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+            found = json.loads(output)
+            return None, None, found if isinstance(found, str) else output
         key, last = self._last_message()
         if isinstance(last, ToolMessage):
             return None, key, whole(str(last.text))

@@ -11,6 +11,9 @@ from ..models.parts import Part
 from ..policy.agent_input import ANY_OBJECT
 from .token_usage import TokenUsage
 
+MAX_OUTPUT_BYTES = 1024 * 1024
+"""The default of the setting of the same name."""
+
 
 class FinalResult(NamedTuple):
     """The whole answer. An agent yields it once, at the end.
@@ -72,6 +75,7 @@ class AgentTask:
     - `given` is what the message gives besides its text.
     - `metadata` is the message's.
     - `usage` counts the tokens that the providers of the agent's models report.
+    - `max_output_bytes` is the setting MAX_OUTPUT_BYTES.
     """
 
     lease: Lease
@@ -84,6 +88,7 @@ class AgentTask:
     given: RunInput = NO_RUN_INPUT
     metadata: Mapping[str, Any] = field(default_factory=dict)
     usage: TokenUsage = field(default_factory=TokenUsage)
+    max_output_bytes: int = MAX_OUTPUT_BYTES
 
     @property
     def message_id(self) -> str:

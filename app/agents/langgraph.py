@@ -155,13 +155,13 @@ class LangGraphAgent(Agent):
         if (state.metadata or {}).get("run_id") != task.message_id:
             earlier = _without_turn(messages, turn)
             before = turn.messages if self._replaces_messages else [*earlier, *turn.messages]
-            answer = AnswerBuilder(turn.id, before, (), calls, outputs)
+            answer = AnswerBuilder(turn.id, before, (), calls, outputs, max_output_bytes=task.max_output_bytes)
             metadata = {} if turn.messages else _place_after(messages)
             return _RunStart(self._graph_input(turn, messages, earlier), answer, metadata=metadata)
         metadata = {key: str(value) for key, value in (state.metadata or {}).items() if key == TURN_AFTER}
         begin = _end_of_turn(messages, turn, metadata.get(TURN_AFTER))
         finished = [*messages[begin:], *_inside_subgraphs(state, messages)]
-        answer = AnswerBuilder(turn.id, messages[:begin], finished, calls, outputs, values)
+        answer = AnswerBuilder(turn.id, messages[:begin], finished, calls, outputs, values, task.max_output_bytes)
         answers = HumanAnswers(task.resume or {})
         if _all_wait(state) and answers.keys().isdisjoint(each.id for each in state.interrupts):
             return _RunStart(None, answer, questions=_questions_as_json(state.interrupts))

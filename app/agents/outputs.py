@@ -7,7 +7,8 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 from pydantic import BaseModel
 
-from .state_messages import as_json, key_of
+from .json_output import as_json, output_text
+from .state_messages import key_of
 
 MESSAGES = "messages"
 
@@ -16,13 +17,16 @@ STRUCTURED_RESPONSE = "structured_response"
 
 
 class GraphOutput:
-    """The output of one run. `value` is what the graph has put out last: its state, or what an `@entrypoint` returned.
+    """The output of one run, of at most `max_bytes` as JSON.
+
+    `value` is what the graph has put out last: its state, or what an `@entrypoint` returned.
 
     `messages` are left out: the answer's text is the result, and the rest of the conversation is in the agent's memory.
     """
 
-    def __init__(self, channels: str | Sequence[str], *, is_continued: bool) -> None:
+    def __init__(self, channels: str | Sequence[str], *, is_continued: bool, max_bytes: int) -> None:
         self.value: Any = None
+        self._max_bytes = max_bytes
         self._keys = None if isinstance(channels, str) else channels
         self._written: set[str] = set(self._keys or ()) if is_continued else set()
 
@@ -35,11 +39,16 @@ class GraphOutput:
         """Return the text that an `@entrypoint` returned; empty if it returned something else."""
         return self.value if self._keys is None and isinstance(self.value, str) else ""
 
-    def of(self, state: Mapping[str, Any], *, has_text: bool, has_message: bool) -> object:
-        """Return the structured response, else the output as JSON values. Return None if the answer is all of it.
+    def of(self, state: Mapping[str, Any], *, has_text: bool, has_message: bool) -> str | None:
+        """Return the structured response, else the output, as JSON. Return None if the answer is all of it.
 
-        Return an empty object if the run wrote nothing, neither a message nor a key of the output.
+        Return an empty object if the run wrote nothing, neither a message nor a key of the output. Raises
+        OutputTooLarge.
         """
+        found = self._of(state, has_text=has_text, has_message=has_message)
+        return None if found is None else output_text(found, self._max_bytes)
+
+    def _of(self, state: Mapping[str, Any], *, has_text: bool, has_message: bool) -> object:
         if self._keys is None:
             return self._of_value(has_text=has_text)
         found = {name: state[name] for name in self._keys if name != MESSAGES and name in state}
@@ -50,11 +59,12 @@ class GraphOutput:
             return as_json(found)
         return None if has_text or has_message else {}
 
-    def messages_of(self, state: Mapping[str, Any], before: Collection[str]) -> object:
-        """Return the messages of this run as the output of a run without any text."""
+    def messages_of(self, state: Mapping[str, Any], before: Collection[str]) -> str:
+        """Return the messages of this run as the output of a run without any text. Raises OutputTooLarge."""
         messages = state.get(MESSAGES)
         found = messages if isinstance(messages, list) else []
-        return {MESSAGES: [as_json(each) for index, each in enumerate(found) if key_of(each, index) not in before]}
+        own = [as_json(each) for index, each in enumerate(found) if key_of(each, index) not in before]
+        return output_text({MESSAGES: own}, self._max_bytes)
 
     def _of_value(self, *, has_text: bool) -> object:
         value = self.value

@@ -8,7 +8,7 @@ from langgraph.types import StreamMode
 
 from ..models.inputs import ShownEvent
 from ..models.parts import Part
-from .state_messages import as_json
+from .json_output import as_json
 
 ANSWER_MODES: tuple[StreamMode, ...] = ("messages", "updates", "values")
 """What the answer is made of, whatever a message has asked for."""

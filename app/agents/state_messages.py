@@ -1,13 +1,9 @@
 """Reads the messages in a graph's state, in any form that nodes may write."""
 
-from contextlib import suppress
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.utils import convert_to_messages
-from pydantic_core import to_jsonable_python
-
-from ..text import storable_json
 
 
 def as_messages(written: Any) -> list[BaseMessage]:
@@ -22,13 +18,6 @@ def as_messages(written: Any) -> list[BaseMessage]:
             except Exception:  # noqa: BLE001, S112  the graph's own reducer reports the error
                 continue
     return found
-
-
-def as_json(value: object) -> object:
-    """Return a value as JSON values. Models and data classes become objects."""
-    with suppress(ValueError):  # text that UTF-8 cannot carry, or a value that contains itself
-        value = to_jsonable_python(value, serialize_unknown=True, serialize_as_any=True)
-    return storable_json(value)
 
 
 def id_of(message: Any) -> str | None:

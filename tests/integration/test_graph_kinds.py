@@ -1,5 +1,6 @@
 """Graphs of each kind in a real server: what they take and what they return."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,3 +55,21 @@ async def test_what_does_not_fit_fails_at_once_with_its_field(
         assert status["error"] == 'input.question: 3 is not of type "string".'
         assert (await ended(server, "any_state"))["error"].startswith("message: ")
     assert control.runs == {}
+
+
+async def test_a_large_output_fails_with_both_sizes_and_shows_nothing_of_it(
+    settings: Callable[..., Settings], control: GraphControl
+) -> None:
+    async with live_server(settings(agents=ANY_STATE, max_output_bytes=1024)) as server:
+        message_id = await submit(server, "any_state", input={"question": "\u00e9" * 1000})
+        status = await server.ended(message_id)
+        frames = await wire.frames_of(server.url, message_id)
+    assert (status["state"], status["error_code"], status["attempt"]) == ("failed", "output_too_large", 1)
+    assert re.match(r"The output takes 40\d\d bytes, and MAX_OUTPUT_BYTES allows 1024\.", status["error"])
+    assert [frame.event for frame in frames if frame.event == "chunk"] == []
+
+
+async def test_the_end_of_a_plain_answer_has_no_output(server: LiveServer) -> None:
+    message_id = (await server.submit("Hello"))["message_id"]
+    (done,) = [frame for frame in await wire.frames_of(server.url, message_id) if frame.event == "done"]
+    assert set(done.data) == {"state", "result", "completed_at"}
