@@ -21,10 +21,11 @@ from ..models.inputs import ShownEvent
 from ..models.memory import AgentMemory
 from ..models.parts import Part
 from ..policy.agent_input import ANY_OBJECT
+from .annotations import docstring_of
 from .base import Agent, AgentDrained, AgentInterrupted, AgentTask, FinalResult
 from .langgraph import LangGraphAgent
-from .run_input import config_of
-from .schemas import describe_graph, docstring_of
+from .run_config import config_of
+from .schemas import describe_graph
 
 if TYPE_CHECKING:
     from langgraph_sdk.runtime import ServerRuntime

@@ -31,7 +31,8 @@ from .answer_builder import AnswerBuilder
 from .base import Agent, AgentDrained, AgentInterrupted, AgentTask, FinalResult
 from .human_answers import HumanAnswers
 from .model_calls import ModelCalls
-from .run_input import MESSAGES, TURN_AFTER, GraphInput, Turn, config_of
+from .run_config import TURN_AFTER, config_of
+from .run_input import MESSAGES, GraphInput, Turn
 from .shown_events import ShownEvents
 from .state_messages import id_of
 
@@ -73,7 +74,7 @@ class LangGraphAgent(Agent):
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
         calls = ModelCalls(self._tool_nodes, self._direct_tools, task.usage)
         events = ShownEvents(task.given.events)
-        config = config_of(task)
+        config = cast(RunnableConfig, config_of(task))
         config["callbacks"] = [calls]
         config["configurable"][MEMORY_FENCE_KEY] = task.memory_fence
         context = self._input.context_of(task)

@@ -1,4 +1,4 @@
-"""Makes the input, the context and the config of a graph's run from what a message gives."""
+"""Makes the input and the context of a graph's run from what a message gives."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -6,24 +6,15 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import AnyMessage, BaseMessage, HumanMessage
 from langchain_core.messages.utils import convert_to_messages
-from langchain_core.runnables import RunnableConfig
 from langgraph.pregel import Pregel
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from ..models.agents import AgentDescription
 from ..policy.agent_input import check_context, check_input, check_text, invalid, takes_messages
+from .annotations import in_class
 from .base import AgentTask
 from .schemas import describe_graph, input_keys
 
 MESSAGES = "messages"
-
-TURN_AFTER = "turn_after"
-"""In a run's metadata: the id of the last message before the run, for runs that add no message of their own."""
-
-RESERVED = ("__", "checkpoint", "langgraph_", "lc_", "ls_")
-"""Beginnings of keys that LangGraph and LangChain read in a config. A message cannot set them."""
-
-RESERVED_NAMES = frozenset({"thread_id", "run_id", "source", "step", "parents", TURN_AFTER})
 
 
 class Turn(NamedTuple):
@@ -73,18 +64,18 @@ class GraphInput:
         if given is None:
             return None
         check_context(self.description, given)
-        return _in_class(self._graph.context_schema, given, "context")
+        return in_class(self._graph.context_schema, given, "context")
 
     def _turn_of_input(self, task: AgentTask, given: Mapping[str, Any]) -> Turn:
         check_input(self.description, given)
         properties = self.description.input_schema.get("properties", {})
         if MESSAGES not in given or not takes_messages(properties.get(MESSAGES, {})):
-            value = dict(given) if self._keys is not None else _in_class(self._type, given, "input")
+            value = dict(given) if self._keys is not None else in_class(self._type, given, "input")
             return Turn(value, [], task.given.message_id or task.message_id)
         messages, last = _messages_of(task, given[MESSAGES])
         rest = {key: value for key, value in given.items() if key != MESSAGES}
         if self._keys is None:
-            return Turn(_in_class(self._type, {**rest, MESSAGES: messages}, "input"), [], last)
+            return Turn(in_class(self._type, {**rest, MESSAGES: messages}, "input"), [], last)
         return Turn(rest, messages, last)
 
     def _value_of(self, human: HumanMessage) -> object:
@@ -101,28 +92,6 @@ class GraphInput:
     @property
     def _type(self) -> Any:
         return self._graph.InputType
-
-
-def config_of(task: AgentTask) -> RunnableConfig:
-    """Return what a message gives to the config of its run. The keys of this server win."""
-    given = task.given.config
-    config: RunnableConfig = {
-        "configurable": {
-            **{key: value for key, value in given.configurable.items() if not _is_reserved(key)},
-            "thread_id": task.memory_key,
-            "run_id": task.message_id,
-        },
-        "metadata": {key: value for key, value in task.metadata.items() if not _is_reserved(key)},
-    }
-    if given.tags:
-        config["tags"] = list(given.tags)
-    if given.recursion_limit is not None:
-        config["recursion_limit"] = given.recursion_limit
-    return config
-
-
-def _is_reserved(key: str) -> bool:
-    return key in RESERVED_NAMES or key.startswith(RESERVED)
 
 
 def _messages_of(task: AgentTask, given: Any) -> tuple[list[AnyMessage], str]:
@@ -144,21 +113,6 @@ def _messages_of(task: AgentTask, given: Any) -> tuple[list[AnyMessage], str]:
         message.id = message.id or f"{task.message_id}.{index}"
     last: BaseMessage | None = (humans or messages or [None])[-1]
     return messages, task.message_id if last is None or last.id is None else last.id
-
-
-def _in_class(kind: Any, given: Any, name: str) -> Any:
-    """Return an object in the class that code declares for it. Raises InvalidInput, which names the field.
-
-    A class that pydantic cannot read gets the object as it is.
-    """
-    try:
-        return TypeAdapter(kind).validate_python(given)
-    except ValidationError as error:
-        first, *_ = error.errors(include_url=False, include_context=False, include_input=False)
-        field = ".".join([name, *(str(part) for part in first["loc"])])
-        raise invalid(field, first["msg"][:1].lower() + first["msg"][1:]) from None
-    except PydanticUserError:
-        return given
 
 
 def _first_line(error: Exception) -> str:

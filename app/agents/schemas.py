@@ -1,6 +1,5 @@
 """Describes graphs: what they take, what they return, and the context they read. See docs/reference/graphs.md."""
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, get_args
 
@@ -9,18 +8,17 @@ from langchain_core.messages import AnyMessage, BaseMessage
 from langgraph.channels.base import BaseChannel
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
-from pydantic import BaseModel, TypeAdapter, create_model
+from pydantic import BaseModel, create_model
 from pydantic.json_schema import JsonSchemaValue
 from typing_extensions import is_typeddict
 
 from ..models.agents import AgentDescription
 from ..models.inputs import ShownEvent
 from ..policy.agent_input import ANY_OBJECT, MESSAGE, MESSAGE_SCHEMA, closed, resolved, takes_messages
+from .annotations import docstring_of
 
 Graph = Pregel[Any, Any, Any, Any]
 Schema = dict[str, Any]
-
-MAX_DESCRIPTION_LENGTH = 2_000
 
 
 def _classes_in(annotation: Any) -> Iterator[str]:
@@ -59,12 +57,6 @@ def input_schema(graph: Graph) -> Schema:
         if takes_messages(found):
             properties[name] = {"title": found.get("title", name), "anyOf": [_without_title(found), _MESSAGE]}
     return closed(schema)
-
-
-def docstring_of(thing: object) -> str:
-    """Return the docstring that a user wrote for a function or an object, shortened; empty if there is none."""
-    written = getattr(thing, "__dict__", {}).get("__doc__") if not inspect.isroutine(thing) else thing.__doc__
-    return inspect.cleandoc(written)[:MAX_DESCRIPTION_LENGTH] if isinstance(written, str) else ""
 
 
 def docstring_of_graph(graph: Graph) -> str:
@@ -163,8 +155,3 @@ def _used(schema: Schema, definitions: Mapping[str, Any]) -> Iterator[tuple[str,
 
 def _without_title(schema: Schema) -> Schema:
     return {key: value for key, value in schema.items() if key != "title"}
-
-
-def schema_of(annotation: Any) -> Schema:
-    """Return the JSON Schema of a function's annotation; any object if it has none."""
-    return _schema(lambda: TypeAdapter(annotation).json_schema())

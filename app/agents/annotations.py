@@ -1,0 +1,73 @@
+"""Reads the annotations by which code says what it takes and returns. Needs no LangGraph."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
+from typing_extensions import is_typeddict
+
+from ..policy.agent_input import ANY_OBJECT, invalid
+
+MAX_DESCRIPTION_LENGTH = 2_000
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature, with annotations that are text evaluated if possible."""
+    try:
+        return inspect.signature(function, eval_str=True)
+    except Exception:  # noqa: BLE001  names imported for type checkers only
+        return inspect.signature(function)
+
+
+def docstring_of(thing: object) -> str:
+    """Return the docstring that a user wrote for a function or an object, shortened; empty if there is none."""
+    written = getattr(thing, "__dict__", {}).get("__doc__") if not inspect.isroutine(thing) else thing.__doc__
+    return inspect.cleandoc(written)[:MAX_DESCRIPTION_LENGTH] if isinstance(written, str) else ""
+
+
+def is_object(annotation: Any) -> bool:
+    """Return whether an annotation names a JSON object: a dict, a TypedDict, a model or a data class."""
+    if getattr(annotation, "__name__", "") == "RunnableConfig":  # a TypedDict that factories take
+        return False
+    if get_origin(annotation) in (dict, Mapping) or annotation in (dict, Mapping) or is_typeddict(annotation):
+        return True
+    is_class = isinstance(annotation, type) and not hasattr(annotation, "astream")
+    return is_class and (issubclass(annotation, BaseModel) or is_dataclass(annotation))
+
+
+def is_list(annotation: Any) -> bool:
+    """Return whether an annotation names a list."""
+    return annotation in (list, Sequence) or get_origin(annotation) in (list, Sequence)
+
+
+def is_answer(annotation: Any) -> bool:
+    """Return whether what a function returns is an answer: a text, an object, a list, or one of several of these."""
+    if get_origin(annotation) in (Union, UnionType):
+        return all(each is not NoneType and is_answer(each) for each in get_args(annotation))
+    return annotation in (str, "str", "dict", "list") or is_object(annotation) or is_list(annotation)
+
+
+def schema_of(annotation: Any) -> dict[str, Any]:
+    """Return the JSON Schema of an annotation; that of any object if it has none."""
+    try:
+        return TypeAdapter(annotation).json_schema()
+    except Exception:  # noqa: BLE001  a user's types may raise anything
+        return dict(ANY_OBJECT)
+
+
+def in_class(kind: Any, given: Any, name: str) -> Any:
+    """Return a JSON value in the class that code declares for it. Raises InvalidInput, which names the field.
+
+    If pydantic cannot read the class, the value stays as it is.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(given)
+    except ValidationError as error:
+        first, *_ = error.errors(include_url=False, include_context=False, include_input=False)
+        field = ".".join([name, *(str(part) for part in first["loc"])])
+        raise invalid(field, first["msg"][:1].lower() + first["msg"][1:]) from None
+    except PydanticUserError:
+        return given
