@@ -10,14 +10,14 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
 from ..models.memory import MEMORY_ANSWERS_KEY
 
 KEPT_CHANNEL = RESUME
-"""The channel of the answers that a task has taken, in the order of its questions. A repeated step needs them."""
+"""The channel of the answers that a task has received, in the order of its questions. A repeated step needs them."""
 KEPT_NUMBER = WRITES_IDX_MAP[RESUME]
 
 Writes = Sequence[tuple[str, Any]]
 
 
 def note_answers(config: RunnableConfig, found: CheckpointTuple | None) -> None:
-    """Store in `config`, for `settled`, the answers that the tasks after this checkpoint have already taken."""
+    """Store in `config` the answers that tasks after this checkpoint have received. `settled` reads them."""
     known: dict[str, list[Any]] | None = config["configurable"].get(MEMORY_ANSWERS_KEY)
     if known is None or found is None:
         return
@@ -29,8 +29,8 @@ def note_answers(config: RunnableConfig, found: CheckpointTuple | None) -> None:
 def settled(config: RunnableConfig, writes: Writes, task_id: str) -> Writes:
     """Return the writes of a task, corrected for three faults of LangGraph.
 
-    - LangGraph replaces all earlier answers with the answers that the node took before it failed.
-    - It leaves the last question open if the node failed after it took the answer.
+    - LangGraph replaces all earlier answers with the answers that the node received before it failed.
+    - It leaves the last question open if the node failed after it received the answer.
     - It counts a node that failed after a write as finished, and would not run the node's failed edge again.
     """
     known: dict[str, list[Any]] | None = config["configurable"].get(MEMORY_ANSWERS_KEY)

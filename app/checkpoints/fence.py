@@ -44,6 +44,6 @@ def place_of(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConf
 def input_task_of(checkpoint_id: str) -> str:
     """Return the id of the task that writes the next run's input at this checkpoint.
 
-    LangGraph stores a DeltaChannel's input there, and keeps the first of two inputs.
+    LangGraph stores a DeltaChannel's input under this id, and keeps the first of two inputs.
     """
     return str(uuid5(UUID(checkpoint_id), "__input__"))

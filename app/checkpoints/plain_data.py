@@ -1,4 +1,4 @@
-"""Plain data in place of objects whose classes are not allowed. Storing it stores the objects again.
+"""Plain data in place of objects whose classes are not allowed. When saved, it is encoded as the objects again.
 
 A process that does not allow the classes therefore changes nothing for a process that does.
 """
@@ -8,7 +8,7 @@ from typing import Any, cast
 
 
 class PlainData:
-    """Plain data that remembers its object. `origin` has code, module, name and method of its extension."""
+    """Plain data that remembers its object. `origin` has code, module, name and method of the msgpack extension."""
 
     origin: tuple[int, str, str, tuple[str, ...]]
 
@@ -21,15 +21,15 @@ class PlainData:
 
 
 class PlainDict(PlainData, dict[str, Any]):
-    """The fields of an object."""
+    """A dict of an object's fields, in place of the object."""
 
 
 class PlainList(PlainData, list[Any]):
-    """The arguments of an object, or its items."""
+    """A list of an object's arguments, or of its items."""
 
 
 class PlainText(PlainData, str):  # noqa: SLOT000  instances have the mark
-    """The text of an object, or the text value of an enum member."""
+    """A text in place of an object, or the text value of an enum member."""
 
 
 class PlainInt(PlainData, int):
@@ -60,4 +60,4 @@ def bare(value: Any) -> Any:
 BARE: dict[type, Callable[[Any], Any]] = {
     dict: dict, list: list, str: str.__str__, int: int.__int__, float: float.__float__
 }  # fmt: skip
-"""Conversions to built-in classes. A subclass may have methods of its own with these names."""
+"""Conversions to built-in classes. `str(value)` would call a subclass's own `__str__`."""

@@ -46,13 +46,13 @@ from .saver import FencedSaver
 Connection = AsyncConnection[DictRow]
 
 MIGRATIONS = [script.replace(" CONCURRENTLY", "") for script in AsyncPostgresSaver.MIGRATIONS]
-"""LangGraph's migrations without CONCURRENTLY: one transaction leaves no invalid index if interrupted."""
+"""LangGraph's migrations without CONCURRENTLY: an interrupted transaction leaves no invalid index."""
 
 QUERIES = load_queries("postgres", files(__name__.rpartition(".")[0]) / "sql")
 FORGET = ("forget_fences", "forget_checkpoints", "forget_values", "forget_writes")
 
 INT_BITS = 64
-"""Some readers do not accept larger integers as JSON numbers."""
+"""Some readers refuse JSON numbers with as many bits or more."""
 
 MAX_CONNECTIONS = 8
 WAIT_SECONDS = 3
@@ -273,7 +273,7 @@ async def _take(connection: Connection, config: RunnableConfig, mark: Mark) -> N
 
 
 def _is_exact_in_json(value: Any) -> bool:
-    """Return whether a JSON column returns the same value with the same type."""
+    """Return whether a JSON column keeps `value` without changing value or type."""
     if value is None or type(value) is bool:
         return True
     if type(value) is int:
@@ -329,7 +329,7 @@ async def _configure(connection: Connection) -> None:
 
 
 async def _check(connection: Connection) -> None:
-    """Check a connection if the server has sent something unrequested, such as its end. A check costs a round trip."""
+    """Check a connection if the server has sent unrequested data or closed it. A check costs a round trip."""
     incoming = select.poll()
     incoming.register(connection.pgconn.socket, select.POLLIN)
     if incoming.poll(0):
@@ -337,7 +337,8 @@ async def _check(connection: Connection) -> None:
 
 
 async def _reset(connection: Connection) -> None:
-    """Do nothing; the pool has rolled back already. With a reset function, the pool returns connections in own tasks.
+    """Do nothing; the pool has rolled back already. With a reset function, the pool returns connections in new tasks.
 
-    Without one, the pool returns a connection in the run's task. If the run is cancelled there, its connection is lost.
+    Without a reset function, it returns a connection in the run's task. If the run is cancelled meanwhile, the
+    connection is lost.
     """

@@ -38,7 +38,7 @@ class CheckpointRow(NamedTuple):
 
 
 def unfinished(saved: dict[bytes, bytes]) -> Sequence[str]:
-    """Return the names of the writes to each namespace's newest checkpoint, except answers that tasks have taken."""
+    """Return the names of the writes of unfinished steps, except humans' answers that tasks have received."""
     last: dict[str, str] = {}
     for name in saved:
         if name.startswith(b"c\0"):
@@ -58,7 +58,7 @@ def newest(rows: Sequence[CheckpointRow]) -> Iterable[CheckpointRow]:
 
 
 def unneeded(names: Iterable[str], rows: Iterable[CheckpointRow], kept_rows: Iterable[CheckpointRow]) -> Sequence[str]:
-    """Return the names of the rows that none of `kept_rows` needs. Keep writes whose checkpoint is missing."""
+    """Return the names of the rows that none of `kept_rows` needs. Leaves out writes whose checkpoint is missing."""
     kept = {name for row in kept_rows for name in (row.name, *row.values)}
     removed = {row.name: row for row in rows if row.name not in kept}
     inputs = {(row.namespace, row.parent_id, input_task_of(row.parent_id)) for row in removed.values() if row.parent_id}

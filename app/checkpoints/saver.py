@@ -151,9 +151,9 @@ class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
 
 
 def _kept_read(config: RunnableConfig) -> list[CheckpointTuple | None]:
-    """Return the list with what this attempt read before its run. See docs/adr/0025.
+    """Return the list with the checkpoint that this attempt read before its run. See docs/adr/0025.
 
-    The list is only for reads of the newest checkpoint; it is empty for other reads.
+    The list is empty for reads of any but the newest checkpoint.
     """
     kept: list[CheckpointTuple | None] = config["configurable"].get(MEMORY_KEPT_KEY, [])
     return kept if _is_end(config) else []
@@ -162,7 +162,7 @@ def _kept_read(config: RunnableConfig) -> list[CheckpointTuple | None]:
 def _keep_read(config: RunnableConfig, found: CheckpointTuple | None) -> None:
     """Store a copy of the newest checkpoint for the run, if `config` has a list for it.
 
-    Do not store a checkpoint with pending writes: LangGraph changes its values in place when it returns the state.
+    Skip a checkpoint with pending writes: LangGraph changes its values in place when returning the state.
     """
     if MEMORY_KEEP_KEY in config["configurable"] and _is_end(config) and not (found and found.pending_writes):
         copied = found and found._replace(checkpoint=copy_checkpoint(found.checkpoint))

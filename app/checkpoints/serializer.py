@@ -101,7 +101,7 @@ class Serializer(JsonPlusSerializer):
         return _DeltaSnapshot(content) if code == jsonplus.EXT_DELTA_SNAPSHOT else self._built_of(code, *content)
 
     def _built_of(self, code: int, module: str, name: str, payload: Any, *method: str) -> Any:
-        """Build an object that is no LangChain message. `method` follows the payload in the row."""
+        """Build an object that is no LangChain message. `method` follows the payload in the extension's data."""
         if code == EXT_METHOD and (module, name, *method) in SAFE_MSGPACK_METHODS:
             return datetime.fromisoformat(payload)
         kind = self._kind(module, name)

@@ -1,9 +1,9 @@
 """LangGraph's SQLite saver with a fence: only the newest attempt at a conversation may write to it.
 
-The checkpoints have a file of their own, opened with Python's SQLite. Only APSW opens the queue's file, so the fence
-cannot be the queue's row. Instead, each attempt first stores its mark here, which ends the right of all earlier
-attempts. Each later write checks the mark in its own transaction. The mark includes the queue's id: a new or restored
-queue begins with lower numbers again.
+The checkpoints have a file of their own, opened with Python's SQLite. Only APSW may open the queue's file, so a write
+cannot check the fence in the queue's row. Instead, each attempt first stores its mark here, which ends the right of all
+earlier attempts. Each later write checks the mark in its own transaction. The mark includes the queue's id, since a new
+or restored queue begins with lower fences again.
 
 One thread has the connection. Each call runs on that thread once, since a change of threads costs more than a
 statement. A cancelled caller still waits for the end of its call.
@@ -44,12 +44,12 @@ QUERIES = load_queries("sqlite", files(__name__.rpartition(".")[0]) / "sql")
 
 SOON = "PRAGMA synchronous = NORMAL"
 AT_ONCE = "PRAGMA synchronous = FULL"
-"""When a commit reaches the disk. FULL is the default, so a power loss undoes no finished step."""
+"""SOON lets a commit reach the disk later. AT_ONCE is the default: a power loss undoes no finished step."""
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 CHECK_SHARE = 10
-"""Wait this many times as long as the last check took before checking a damaged file again."""
+"""The wait before a damaged file is checked again, as a multiple of the last check's duration."""
 
 BUSY_TIMEOUT_SECONDS = 5
 WAL_RETRY_SECONDS = 0.01
@@ -251,7 +251,7 @@ class FencedSqliteSaver(FencedSaver):
             raise
 
     def _let_go(self, error: StoreUnavailable) -> None:
-        """Note damage to the file. Close the connection so that the file can be replaced, unless it is only locked."""
+        """Note damage to the file. Close the connection so that the file can be replaced, unless the file is locked."""
         self._damage = error if isinstance(error, MemoryDamaged) else self._damage
         if self._path is not None and _code(error.__cause__) not in IN_USE:
             self._disconnect()

@@ -1,4 +1,4 @@
-"""What the ports in `ports.py` hand out."""
+"""The types of what the ports in `ports.py` return."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Convert metadata to the texts that stores keep, compare and merge. Pure.
 
-A message keeps its metadata as canonical JSON: sorted keys, no spaces, ASCII. A thread keeps an object of JSON texts by
-key, which every engine can merge without reading the values.
+A message keeps its metadata as canonical JSON: sorted keys, no spaces, ASCII. A thread keeps a JSON object whose values
+are JSON texts. Every engine can merge such objects without reading the values.
 """
 
 import json
@@ -19,9 +19,9 @@ def metadata_text(metadata: Mapping[str, MetadataValue] | None) -> str | None:
 
 
 def thread_patch(messages: Iterable[NewMessage]) -> str | None:
-    """Return the change that these messages of one thread, in their order, make to its metadata; None if none.
+    """Return the change that these messages make to their thread's metadata, None if they make none.
 
-    The change is a JSON object of JSON texts by key. A null removes the key.
+    The change is a JSON object whose values are JSON texts. A null removes the key. Later messages win.
     """
     merged: dict[str, MetadataValue] = {}
     for each in messages:
@@ -42,9 +42,9 @@ def thread_metadata(text: str | None) -> dict[str, MetadataValue]:
 def wanted_metadata(chosen: MessageFilter) -> str | None:
     """Return what stored metadata must contain to match a filter, None if anything matches.
 
-    It is a JSON array with an array of alternatives for each key. Stored metadata match if they contain one alternative
-    of each, after their outer braces are replaced by commas. A quote inside a text is escaped, so an alternative never
-    matches inside one.
+    The result is a JSON array with an array of alternatives for each key. Metadata match if, with commas for their
+    outer braces, they contain one alternative of each key. Quotes inside a value are escaped, so an alternative never
+    matches inside a value.
     """
     if not chosen.metadata:
         return None
@@ -60,7 +60,7 @@ def _forms(key: str, text: str) -> list[str]:
 
 
 def _scalar_of(text: str) -> MetadataValue:
-    """Return the number, the boolean or None that a text stands for, else the text."""
+    """Return the number, the boolean or None that a text is as JSON, else the text."""
     try:
         value: Any = json.loads(text, parse_constant=str)
     except ValueError:

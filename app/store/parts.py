@@ -1,4 +1,4 @@
-"""Long work in parts. Each part is a transaction of its own, so that other requests run in between."""
+"""Splits long work into short transactions, so that other requests run in between."""
 
 import asyncio
 import logging
@@ -91,9 +91,9 @@ def depend_on_threads(new: Sequence[NewMessage]) -> bool:
 
 
 def cleared_threads(new: Sequence[NewMessage]) -> list[ThreadKey]:
-    """Return the threads in which `new` cancels unfinished messages, each once.
+    """Return each thread in which `new` cancels unfinished messages.
 
-    There is none if a message of `new` may be refused because its thread is busy.
+    The list is empty if a message of `new` may be refused because its thread is busy.
     """
     if any(each.if_busy is IfBusy.REJECT for each in new):
         return []
@@ -106,8 +106,8 @@ async def clear(
 ) -> dict[ThreadKey, list[str]]:
     """Cancel most of the messages that `new` will cancel, CLEARED_AT_ONCE at a time.
 
-    `work` cancels one part and returns it, or returns nothing when few are left. Returns the ids that each message of
-    `new` is to roll back, by thread, oldest first.
+    `work` cancels some messages and returns them, or returns nothing when few are left. Returns, by thread, the ids of
+    cancelled messages that `new` is to roll back, oldest first.
     """
     rolled_back = {(each.tenant, each.thread_id) for each in new if each.if_busy is IfBusy.ROLLBACK}
     cleared: dict[ThreadKey, list[tuple[int, str]]] = {}
@@ -120,7 +120,7 @@ async def clear(
 
 
 async def repeat(work: Callable[[], Awaitable[int]], batch: int) -> int:
-    """Repeat `work` as long as it returns at least `batch`. Return the total."""
+    """Repeat `work` as long as its result is at least `batch`. Return the sum of the results."""
     done = count = await work()
     while count >= batch:
         count = await work()
@@ -131,9 +131,9 @@ async def repeat(work: Callable[[], Awaitable[int]], batch: int) -> int:
 async def prune(
     work: Callable[[int], Awaitable[tuple[int, list[str], bool]]], limit: int, part: int
 ) -> tuple[int, list[str]]:
-    """Prune up to `limit` messages, `part` at a time. Return how many, and the memory keys to drop.
+    """Prune up to `limit` messages, `part` in each call of `work`. Return how many, and the memory keys to drop.
 
-    `work` takes the size of a part. It returns how many it pruned, memory keys, and whether more remain.
+    `work` takes a number of messages. It returns how many it pruned, memory keys, and whether more remain.
     """
     done, dropped = 0, []
     while done < limit:

@@ -66,23 +66,23 @@ class AcceptStore(Protocol):
         """
 
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
-        """Store messages as queued, each at the tail of its thread, in the order of `new`; all or none.
+        """Store messages as queued, each at the end of its thread, in the order of `new`; all or none.
 
-        The transaction also takes the next number of each thread. A thread is therefore in the order in which its
-        messages were accepted. Messages ahead in the thread inherit a better rank (tests/contract/test_order.py). A
-        message with a `run_at` or a delay becomes ready only after that time, even as the head of its thread. Returns
-        the messages with their queue positions, None for a delayed message. Raises QueueFull if more than `max_queued`
-        messages would then be queued. Messages that the new messages would cancel count as queued.
+        The transaction also takes the next thread numbers. A thread is therefore in the order in which its messages
+        were accepted. Messages ahead in the thread inherit a better rank (tests/contract/test_order.py). A message with
+        a `run_at` or a delay becomes ready only after that time, even as the head of its thread. Returns the messages
+        with their queue positions, None for a delayed message. Raises QueueFull if more than `max_queued` messages
+        would then be queued. Messages that the new messages would cancel count as queued.
 
         If the same `key` came within the last KEY_SECONDS, nothing is stored. The earlier answer is returned, with its
         messages as they were accepted. Raises KeyReused if the key came with another fingerprint
         (tests/contract/test_request_keys.py).
 
-        `metadata` are kept with the message and merged into those of its thread, key by key: the newest value counts,
+        `metadata` are kept with the message and merged into its thread's metadata, key by key: the newest value counts,
         and None removes the key. `thread_name` becomes the name of the thread (tests/contract/test_metadata.py).
 
-        `aliases` are stored as further ids of the message. Raises AliasTaken if one of them names another message of
-        the tenant, or is its id (tests/contract/test_aliases.py).
+        `aliases` are stored as further ids of the message. Raises AliasTaken if one is an alias or the id of another
+        message of the tenant (tests/contract/test_aliases.py).
 
         A thread is busy if it has unfinished messages, including earlier messages of `new`. `if_busy` says what happens
         then. REJECT raises ThreadBusy. INTERRUPT and ROLLBACK cancel the unfinished messages, as `cancel` with
@@ -106,7 +106,7 @@ class ControlStore(Protocol):
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
         """Give a queued message another priority, and the rank it would have had with this priority from the start.
 
-        Messages ahead in its thread inherit again. Raises MessageNotFound, NotQueued.
+        Settles its thread. Raises MessageNotFound, NotQueued.
         """
 
     async def resume(
@@ -121,15 +121,15 @@ class ControlStore(Protocol):
     ) -> Accepted:
         """Answer an interrupted message: queue it again as the head of its thread, with `value` as its `resume_value`.
 
-        `fence` is the fence of the message as the caller read it. It keeps the answer from a later question. The first
-        of several answers counts. The attempt that asked is not counted. The event `resumed` is appended. `key` works
-        as in `add`, but a replay returns the message as it is now, without a position. `alias` becomes a further id of
-        the message, from the event `resumed` on; an alias that names the message already stays as it is. Raises
-        MessageNotFound, NotInterrupted, KeyReused, AliasTaken.
+        `fence` is the fence of the message as the caller read it. If the message has another fence by now, the answer
+        is refused. Only the first of several answers is accepted. The attempt that asked is not counted. The event
+        `resumed` is appended. `key` works as in `add`, but a replay returns the message as it is now, without a
+        position. `alias` becomes a further id of the message, from the event `resumed` on. An alias that already names
+        the message is not changed. Raises MessageNotFound, NotInterrupted, KeyReused, AliasTaken.
         """
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
-        """Put failed messages back into the queue, each at the tail of its thread; all of them or none.
+        """Put failed messages back into the queue, each at the end of its thread; all of them or none.
 
         They go back in the order of their numbers, so messages of one thread keep their order. Returns the messages in
         the order of `message_ids`.
@@ -176,7 +176,7 @@ class EventLog(Protocol):
     """Appends to message logs and reads them. Ids are 1..n without gaps. An event is stored before it is shown."""
 
     async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
-        """Append events in order and return the id of the last one. Raises LeaseLost if nothing was appended."""
+        """Append events in order and return the id of the last event. Raises LeaseLost, and then appends nothing."""
 
     async def read(self, tenant: str, message_id: str, *, after: int, limit: int) -> EventPage:
         """Return up to `limit` events with ids above `after`, and the message's state, from one snapshot.
@@ -202,7 +202,7 @@ class QueryStore(Protocol):
         """Return the first unfinished message of a thread, without its position; None if there is none."""
 
     async def find_alias(self, tenant: str, alias: str) -> Alias | None:
-        """Return what an alias names, None if it names no message of the tenant.
+        """Return the message of the tenant that an alias names, None if there is none.
 
         An alias is deleted with its message.
         """
@@ -257,7 +257,7 @@ class UpkeepStore(Protocol):
         """
 
     async def promote(self) -> int:
-        """Make the delayed messages ready whose `run_at` has come. Return how many."""
+        """Make delayed messages ready when their `run_at` has come. Return how many."""
 
     async def expire_interrupts(self) -> int:
         """Fail interrupted messages not answered in time; promote the next of each thread. Return how many failed."""

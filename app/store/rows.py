@@ -237,7 +237,7 @@ def agents_of(text: str) -> tuple[ServedAgent, ...] | None:
 def to_groups(rows: Iterable[tuple[int, str]], running: int, by_agents: Mapping[str, int]) -> tuple[WorkerGroup, ...]:
     """Return workers grouped by their agents, from (slots, JSON of the agents) of each worker.
 
-    `running` is the number of all processing messages. `by_agents` has the number of each group, if there are several.
+    `running` counts all processing messages. `by_agents` counts them by group, if there are several groups.
     """
     slots_of: dict[str, int] = {}
     for slots, text in rows:

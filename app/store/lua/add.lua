@@ -1,4 +1,4 @@
--- Store messages as queued, each at the tail of its thread; all of them or none.
+-- Store messages as queued, each at the end of its thread; all of them or none.
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] maximum of queued messages, ARGV[3] tenant of the request's key, ARGV[4] that key or '',
 -- ARGV[5] its fingerprint, ARGV[6] its lifetime in milliseconds, ARGV[7] template of the event `cancelled` (\1T time) or '',

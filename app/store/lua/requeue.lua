@@ -1,4 +1,4 @@
--- Queue failed messages again, each at the tail of its thread; all of them or none. There may be a thousand. One command
+-- Queue failed messages again, each at the end of its thread; all of them or none. There may be a thousand. One command
 -- therefore changes each sorted set and thread, and the reply has no texts or positions.
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] tenant, ARGV[3] template of the event `retry` (\1A attempt, \1T time of the next, \1D

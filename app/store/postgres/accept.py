@@ -32,7 +32,7 @@ class Add(NamedTuple):
 
     @property
     def may_roll_back(self) -> bool:
-        """Return whether an alias, or the unfinished messages of a thread, may refuse a message that was stored."""
+        """Return whether messages may be refused after they were stored: an alias is taken, or a thread is busy."""
         return any(each.aliases or _depends_on_thread(each) for each in self.new)
 
 

@@ -34,7 +34,7 @@ class Writes(PostgresReads):
 
     @contextmanager
     def transaction(self, *first: Step) -> Iterator[tuple[int, list[Rows]]]:
-        """Run a transaction that begins with `first`. Yields the time after these steps, and their rows."""
+        """Run a transaction that begins with the steps `first`. Yields the time after them, and their rows."""
         self.touched.clear()
         try:
             with self.session.transaction(*first) as rows:
@@ -45,7 +45,7 @@ class Writes(PostgresReads):
 
 
 def next_events(events: Mapping[int, NewEvent], now: int) -> Step:
-    """Return the step that adds an event to the log of each message number. The messages must be locked."""
+    """Return the step that adds `events`, by message number, to the messages' logs. The messages must be locked."""
     return step(
         "add_next_events",
         messages=list(events),
@@ -276,7 +276,7 @@ class Changes(Writes):
     def cancel_all(self, locked: Sequence[Locked], now: int, *, promote_next: bool = True) -> list[Step]:
         """Return the steps that cancel messages, as `cancel` with `running` does.
 
-        Pass `promote_next` False if no next message of their thread may become the head.
+        With `promote_next` False, no next message becomes the head of its thread.
         """
         running = [each for each in locked if each.state == MessageState.PROCESSING and not each.cancel_requested]
         waiting = [each for each in locked if each.state != MessageState.PROCESSING]

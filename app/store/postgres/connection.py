@@ -80,7 +80,7 @@ REFUSALS = re.compile(
     r"invalid port number|definition of service",
     re.IGNORECASE,
 )
-"""Texts of errors that a later try would also get. The driver passes on no code."""
+"""Texts of errors that a later try would get again. The driver gives no error codes."""
 
 CROWDED = re.compile("too many (clients|connections)|remaining connection slots", re.IGNORECASE)
 
@@ -97,7 +97,7 @@ class ReadOnly(StoreUnavailable):
 
 @contextmanager
 def mapped_errors() -> Iterator[None]:
-    """Turn psycopg's errors into our own. Their texts show no part of the URL but host and user."""
+    """Turn psycopg's errors into our own. Their texts show only host and user of the URL."""
     try:
         yield
     except psycopg.errors.LockNotAvailable as error:

@@ -1,4 +1,4 @@
-"""Stores request keys, with the answers to their first requests, and aliases."""
+"""Stores aliases, and request keys with the answers to their first requests."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from .changes import Writes
 from .session import step
 
 KeyName = tuple[str, str]
-"""Tenant and key."""
+"""Tenant and `Idempotency-Key`."""
 
 KEY_MS = KEY_SECONDS * 1000
 
@@ -24,7 +24,7 @@ class KnownKey(NamedTuple):
 
 
 def name_of(key: RequestKey) -> KeyName:
-    """Return the tenant and the key, which identify a request key."""
+    """Return the tenant and the `Idempotency-Key` of a request key."""
     return key.tenant, key.key
 
 

@@ -37,19 +37,19 @@ def in_order(threads: Mapping[ThreadKey, object]) -> list[ThreadKey]:
 
 
 def _name_of(new: Sequence[NewMessage]) -> str | None:
-    """Return the name that the newest of these messages with a name gives to its thread."""
+    """Return the thread name of the newest message that has one, None if none has."""
     return next((each.thread_name for each in reversed(new) if each.thread_name is not None), None)
 
 
 class Placing(Changes):
-    """Puts messages at the tails of their threads."""
+    """Puts messages at the ends of their threads."""
 
     def __init__(self, session: Session, clock: Clock, ranks: RankPolicy) -> None:
         super().__init__(session, clock)
         self.ranks = ranks
 
     def place(self, new_messages: Sequence[NewMessage], now: int) -> list[Placed]:
-        """Lock the threads, and place the messages at their tails. Return the places in order.
+        """Lock the threads, and place the messages at their ends. Return the places in order.
 
         A message inherits the rank of a later message of its thread, if that rank is better.
         """
@@ -107,7 +107,7 @@ class Placing(Changes):
         return {(tenant, thread_id): (last, unfinished) for tenant, thread_id, last, unfinished in rows}
 
     def insert(self, placed: Sequence[Placed], rollbacks: Mapping[str, Sequence[str]], now: int) -> dict[str, int]:
-        """Store messages. Return their numbers by id. `rollbacks` has the ids that some of them roll back."""
+        """Store messages. Return their numbers by id. `rollbacks` has the ids that each message rolls back."""
         numbers: dict[str, int] = dict(
             self.rows(
                 "add_messages",

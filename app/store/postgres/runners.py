@@ -1,4 +1,4 @@
-"""Runs batches: reads on one snapshot, writes in one transaction each, or writes together in one."""
+"""Runs batches: reads on one snapshot, each write in its own transaction, or all writes in one transaction."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence

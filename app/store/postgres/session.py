@@ -40,7 +40,8 @@ class Session:
     """A connection for one thread at a time. A lost connection is replaced.
 
     If anything in a transaction fails, all of it is rolled back. If the answer to a commit is lost, the session finds
-    out on a new connection whether it was committed. The watchdog cuts a connection whose answer takes too long.
+    out on a new connection whether the transaction was committed. The watchdog cuts a connection whose answer takes too
+    long.
     """
 
     def __init__(self, parameters: str, queries: Mapping[str, str], watchdog: Watchdog) -> None:
@@ -209,7 +210,7 @@ class Session:
             raise StoreUnavailable("PostgreSQL: the connection was lost; nothing was stored.") from error
 
     def _was_committed(self) -> bool:
-        """Return whether the last transaction was committed. Ends its backend first, so that the answer is final."""
+        """Return whether the last transaction was committed. Ends its server process first, to get a final answer."""
         (pid, started), number = self._backend, self._commits
         deadline = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < deadline and not self._closing.is_set():

@@ -55,7 +55,7 @@ class HintSender(BatchRunner):
     """Sends hints. Hints that gather during one notification go into the next one.
 
     The sender has a connection of its own and sends after the commit. A transaction that notifies holds a lock of the
-    whole server while it commits. In the transaction of each insert, it would nearly halve the inserts.
+    whole server while it commits. Notifying in each insert's transaction would nearly halve the throughput.
     """
 
     def __init__(self, session: Session, process: str) -> None:
@@ -135,7 +135,7 @@ class Listener:
 
 
 class Hints:
-    """Wakes the subscribers, in this process and in others, of topics that a transaction has touched."""
+    """Wakes the subscribers of topics that a transaction has touched, in this process and in others."""
 
     def __init__(self, notifier: LocalNotifier, make_session: Callable[[], Session]) -> None:
         process = uuid.uuid4().hex

@@ -18,7 +18,10 @@ from .session import step
 
 
 class UpkeepWrites(Changes, UpkeepChanges):
-    """Implements one part of each duty. Every process may run it, since the statements check each message again."""
+    """Runs regular duties, most for a limited number of rows.
+
+    Every process may run them, since the statements check each message again.
+    """
 
     @override
     def read_clock(self, clock: SteadyClock) -> None:

@@ -1,7 +1,7 @@
 """Ends the wait for a server that hangs.
 
 If the server is frozen, its disk is stuck or its standby is away, its kernel still acknowledges what we send. Neither
-TCP settings nor timeouts that the server enforces end such a wait. Only this end of the connection can.
+TCP settings nor timeouts that the server enforces end such a wait. Only this process can.
 """
 
 import os
@@ -40,7 +40,7 @@ class WatchedSocket:
     def check(self) -> None:
         """Count a check. Shut the socket down if the checks during one exchange add up to EXCHANGE_SECONDS.
 
-        Elapsed time would include a suspension of this process, after which the answer is already waiting.
+        Checks are counted, since elapsed time would include time in which this process was suspended.
         """
         with self._lock:
             self._checks += 1
@@ -78,7 +78,7 @@ class Watchdog:
             watchdog.forget(watched)
 
     def start(self) -> None:
-        """Start to check."""
+        """Start checking."""
         self._thread = threading.Thread(target=self._work, name="postgres-watchdog", daemon=True)
         self._thread.start()
 

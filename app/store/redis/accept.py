@@ -92,7 +92,7 @@ class RedisAccept(RedisRooms, AcceptStore):
 
 
 def _rarer_fields(new: NewMessage) -> str:
-    """Return the fields that few messages have as one argument, so that the others do not send each of them."""
+    """Return the fields that few messages have, as one argument: empty for all other messages."""
     if new.metadata is None and new.thread_name is None and not new.aliases:
         return ""
     fields = {"metadata": metadata_text(new.metadata), "name": new.thread_name, "aliases": new.aliases or None}

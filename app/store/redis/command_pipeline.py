@@ -124,7 +124,7 @@ class CommandPipeline:
         return [self.pack_call(each.script, each.argument_count, each.arguments) for (each,) in calls]
 
     def pack_call(self, script: Script, count: int, packed: bytes, *before: Argument) -> bytes:
-        """Return the command that calls a script with the arguments `before` and with `count` packed ones."""
+        """Return the command that calls a script with the arguments `before` and `count` packed arguments."""
         head = ("EVALSHA", script.sha, len(self._keys), *self._keys, *before)
         return packed_command(len(head) + count, pack_arguments(head), packed)
 

@@ -92,7 +92,7 @@ def unavailable(error: BaseException) -> StoreUnavailable:
 
 
 def refusal(error: Exception) -> StoreError | ConfigurationError:
-    """Return our error for an error of redis-py or the server, when the program starts."""
+    """Return our error for an error of redis-py or the server at the program's start."""
     for pattern, ours, text in _BY_TEXT:
         if re.search(pattern, str(error)):
             return ours(f"{text}: {error}")
@@ -105,7 +105,7 @@ def refusal(error: Exception) -> StoreError | ConfigurationError:
 def mapped(error: Exception) -> StoreError:
     """Return our error for an error while the program runs.
 
-    A setting that was right at the start may become right again, so it is StoreUnavailable.
+    A setting that was right at the start may become right again. ConfigurationError therefore becomes StoreUnavailable.
     """
     ours = refusal(error)
     return ours if isinstance(ours, StoreError) else StoreUnavailable(str(ours))

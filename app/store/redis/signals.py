@@ -14,7 +14,7 @@ PING_SECONDS = 15.0
 
 
 class Listener:
-    """Publishes the hints of other processes in this one. Connects again as long as it is open."""
+    """Publishes the hints of other processes in this one. Reconnects until it is closed."""
 
     def __init__(self, link: Link, channel: str, process: str, publish: Callable[..., None]) -> None:
         self._link = link

@@ -1,4 +1,4 @@
-"""Templates of events. Marks stand for values that only the script knows: time, attempt, first event to discard.
+"""Templates of events. Marks hold the places of values that only the script knows, such as the time or the attempt.
 
 Templates are made from real events, so that the form of an event is defined once. JSON escapes quotes and control
 characters inside a text. A key in quotes is therefore never part of a text, and marks are unambiguous.
@@ -58,14 +58,14 @@ def retry(error: str) -> str:
 def interrupted(interrupts: str) -> str:
     """Return the `interrupted` event: the agent asks a human.
 
-    `interrupts` is added after the marks, since it may have the same keys.
+    `interrupts` is added after the marks, since it may have a key that gets a mark.
     """
     template = _template(NewEvent.interrupted(attempt=_NUMBER, interrupts="[]", expires_at=_MOMENT))
     return template.replace('"interrupts": []', f'"interrupts": {json.dumps(json.loads(interrupts))}')
 
 
 def ended(outcome: Completed | Failed) -> str:
-    """Return the terminal event. An output is added after the marks, since it may have the same keys."""
+    """Return the terminal event. An output is added after the marks, since it may have a key that gets a mark."""
     match outcome:
         case Completed(result, output):
             done = _template(NewEvent.done(result, _MOMENT))

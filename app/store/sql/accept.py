@@ -18,7 +18,7 @@ from .rooms import SqlRooms
 
 
 class AcceptChanges(Protocol):
-    """The part of an accept writer that `SqlAccept` uses."""
+    """The members of an accept writer that `SqlAccept` uses."""
 
     unsettled: deque[Unsettled]
 

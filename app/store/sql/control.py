@@ -47,10 +47,10 @@ class ControlChanges(Protocol):
     def clear(
         self, threads: Sequence[ThreadKey], new: Sequence[NewMessage], max_queued: int, key: RequestKey | None
     ) -> dict[ThreadKey, list[tuple[int, str]]]:
-        """Cancel the last waiting messages of one long thread, before `count` messages are added to these threads.
+        """Prepare to add `new` to `threads`: cancel the last waiting messages of one long thread.
 
         Returns (thread number, id) of each cancelled message, by thread. Returns nothing if no thread is long, or if
-        the new messages will be refused.
+        `new` will be refused.
         """
 
     def settle(self, place: Unsettled) -> Unsettled | None:

@@ -143,7 +143,7 @@ class GroupCommitThread:
             self._runner.close()
 
     def _gather(self) -> list[Operation] | None:
-        """Return the next batch, which callers handed over during the last one. Return None to end the thread."""
+        """Return the next batch, which callers handed over while the last batch ran. Return None to end the thread."""
         batch: list[Operation] | None
         batch, self._left = self._left or self._inbox.get(), []
         if batch is None:

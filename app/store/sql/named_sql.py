@@ -36,7 +36,7 @@ def load_queries(dialect: str, folder: Traversable = _FOLDER) -> Mapping[str, st
 
 
 def load_migrations(dialect: str) -> list[tuple[int, str]]:
-    """Return (number, script) of each file in `<dialect>/migrations`. The number is the schema version it leads to."""
+    """Return (number, script) of each file in `<dialect>/migrations`. A script leads to schema version `number`."""
     folder = _FOLDER.joinpath(dialect, "migrations")
     scripts = sorted((int(f.name.split("_")[0]), f.read_text("utf-8")) for f in folder.iterdir())
     numbers = list(range(OLDEST_SCHEMA_VERSION, SCHEMA_VERSION + 1))

@@ -1,4 +1,4 @@
-"""Reads messages, threads and totals. Lists have a GroupCommitThread of their own and do not delay single reads."""
+"""Reads messages, threads and totals. Lists do not delay single reads: they have their own GroupCommitThread."""
 
 from collections.abc import Sequence
 

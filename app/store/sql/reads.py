@@ -34,14 +34,14 @@ LEVEL = 10**15
 """Number of ranks in a level. The database counts the waiting messages of each level."""
 
 FEW_UNFINISHED = 5_000
-"""Maximum number of unfinished messages that are listed by their state."""
+"""Maximum number of unfinished messages that one query lists, without a scan in parts."""
 
 FAILED, CANCELLED = frozenset({MessageState.FAILED}), frozenset({MessageState.CANCELLED})
 UNFINISHED = frozenset({MessageState.QUEUED, MessageState.PROCESSING, MessageState.INTERRUPTED})
 _QUEUED = MessageState.QUEUED
 
 NEAR_END = 200
-"""Positions this near to the end of their level are counted from the end. New messages are there."""
+"""Positions this near to the end of their level are counted from the end, where new messages are."""
 
 
 class Reads(QueryRunner):
@@ -105,7 +105,7 @@ class Reads(QueryRunner):
         return int(before + (level - 1 - after if after < most else level // 2))
 
     def _with_positions(self, messages: Sequence[Message]) -> list[Message]:
-        """Return the messages with their positions. These are counted together: each end of a level is read once."""
+        """Return the messages with their positions, which are counted together: each end of a level is read once."""
         queued = [each.number for each in messages if each.state is _QUEUED]
         if not queued:
             return list(messages)
@@ -201,7 +201,7 @@ class Reads(QueryRunner):
         return found._replace(messages=self._with_positions(found.messages))
 
     def _scan_part(self, tenant: str, chosen: MessageFilter, part: ScanPart) -> PartResult:
-        """Return one part without positions. Uses the index where it has to skip the fewest messages."""
+        """Return one part of the scan without positions. Uses the index that skips the fewest messages."""
         values = {
             "tenant": tenant,
             "states": None if chosen.states is None else json.dumps(sorted(chosen.states)),

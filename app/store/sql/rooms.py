@@ -14,7 +14,7 @@ EVENTS_AT_ONCE = 2_000
 
 
 class SharedDuties(Protocol):
-    """The duties that rooms beside `SqlUpkeep` also call."""
+    """Duties of `SqlUpkeep` that other rooms also call."""
 
     def read_clock(self, clock: SteadyClock) -> None:
         """Compare the clock with the reference that all processes share, and store the clock's new state, if any."""

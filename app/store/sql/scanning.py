@@ -15,7 +15,7 @@ LONG_SECONDS = 0.02
 
 
 class ScanPart(NamedTuple):
-    """A part of a scan: up to `limit` messages and `length` characters, from the `window` numbers below `before`.
+    """A part of a scan: up to `limit` messages and `length` characters, among the `window` numbers below `before`.
 
     `before` is None for the newest messages.
     """

@@ -19,7 +19,7 @@ PRUNED_AT_ONCE = 50
 
 
 class UpkeepChanges(SharedDuties, Protocol):
-    """Implements one part of each duty, inside a transaction."""
+    """Runs regular duties inside a transaction, most for a limited number of rows."""
 
     def rescue(self, max_crashes: int) -> int:
         """Rescue up to RESCUED_AT_ONCE messages. Return how many."""
@@ -34,10 +34,13 @@ class UpkeepChanges(SharedDuties, Protocol):
         """Implement `UpkeepStore.prune_keys`."""
 
     def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        """Implement `UpkeepStore.prune_logs`. The last value is always False, since no threads are pruned."""
+        """Implement `UpkeepStore.prune_logs`. The last value returned is False, since no threads are pruned."""
 
     def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        """Implement `UpkeepStore.prune_messages` for `limit` messages and threads. The last value: are threads left?"""
+        """Implement `UpkeepStore.prune_messages` for `limit` messages and threads.
+
+        The last value returned tells whether threads are left.
+        """
 
     def list_dropped_memories(self, limit: int) -> list[DroppedMemory]:
         """Implement `UpkeepStore.list_dropped_memories`."""

@@ -109,7 +109,7 @@ class AcceptWrites(Keyed):
         return [*(self._by_number(number).id for (number,) in numbers), *cleared]
 
     def _position(self, new: NewMessage, receipt: Receipt) -> int | None:
-        """Return the position of the newest message. It has no message behind it, so its rank is its own."""
+        """Return the position of the newest message. No message is behind it, so it inherits no rank."""
         if receipt.readiness == Readiness.DELAYED:
             return None
         return self.count_before(receipt.number, self._ranks.rank(new.priority.level, receipt.created_at))

@@ -106,7 +106,7 @@ def migrate(connection: apsw.Connection) -> None:
 def _refuse_foreign(connection: apsw.Connection) -> None:
     """Raise StoreIncompatible for a database of another program, before anything is changed.
 
-    One transaction reads both values, since another process may be creating its tables.
+    One transaction reads both tables and application id, since another process may be creating them.
     """
     with transaction(connection, "DEFERRED"):
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
@@ -171,7 +171,7 @@ def retry_often(connection: apsw.Connection) -> None:
 
 
 class Connected(BatchRunner):
-    """A batch runner over one connection. Operations use it through `connection`."""
+    """A batch runner over one connection. Operations use the connection through `connection`."""
 
     mode = "DEFERRED"
 
@@ -215,10 +215,10 @@ class Connected(BatchRunner):
         return results
 
     def before_commit(self) -> None:
-        """Write what else belongs to the transaction."""
+        """Write the rows that a subclass adds to the transaction."""
 
     def after_commit(self) -> None:
-        """Publish the changes of the transaction."""
+        """Publish the hints of the transaction."""
 
     def work(self, operation: Operation) -> Any:
         """Run one operation of a batch and return its result."""
@@ -246,14 +246,13 @@ class Reader(Connected):
 
 
 class _FailedAfterWriting(BaseException):
-    """An operation raised after it had written. It is no Exception, so that it ends the batch."""
+    """An operation raised after it had written. `except Exception` does not catch this, so it ends the batch."""
 
 
 class Writer(Connected):
-    """Runs batches of writes. State changes are on the disk before they are answered; batches of tokens may not be.
+    """Runs batches of writes. State changes are on the disk before they are answered; streamed tokens may not be.
 
-    The WAL is one log, so a durable commit also makes all earlier commits durable. If a commit is on the disk, all
-    older ones are.
+    The WAL is one log, so a durable commit also makes all earlier commits durable.
     """
 
     mode = "IMMEDIATE"

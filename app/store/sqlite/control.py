@@ -146,7 +146,7 @@ class ControlWrites(Keyed, ControlChanges):
         ]
 
     def _dead(self, tenant: str, message_ids: Sequence[str]) -> list[DeadLetterRow]:
-        """Return what requeue and purge need of these failed messages, in order. Raises MessageNotFound, NotFailed."""
+        """Return the rows of these failed messages, in order. Raises MessageNotFound, NotFailed."""
         found = {
             row[0]: DeadLetterRow._make(row)
             for row in self.rows("find_dead", tenant=tenant, ids=json.dumps(message_ids))

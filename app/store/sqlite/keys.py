@@ -1,4 +1,4 @@
-"""Stores request keys, with the answers to their first requests, and aliases."""
+"""Stores aliases, and request keys with the answers to their first requests."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from .changes import Changes
 
 
 class Keyed(Changes):
-    """The base class of writers that accept a request key. It keeps the answer to the key's first request."""
+    """The base class of writers that accept a request key. Stores the answer to the key's first request."""
 
     def _receipts_of(self, key: RequestKey, now: int) -> list[Receipt] | None:
         """Return the answer to an earlier request with this key, None if there was none. Raises KeyReused."""

@@ -19,13 +19,13 @@ from .changes import Changes, Writing
 from .connection import Heartbeats, Writer, connect, mapped_errors
 
 HINT_POLL_SECONDS = 0.003
-"""Interval at which a process checks for writes of others. A check takes 30 µs; all take 1 % of a core."""
+"""Interval at which a process checks for writes of others. A check takes 30 µs; all checks take 1 % of a core."""
 
 LISTEN_AGAIN_SECONDS = 1.0
 
 
 class Hints:
-    """Wakes the subscribers, in this process and through rows in others, of topics that a transaction has touched."""
+    """Wakes the subscribers of topics that a transaction has touched, in this process and through rows in others."""
 
     def __init__(self, path: Path, queries: Mapping[str, str], notifier: LocalNotifier, *, shared: bool) -> None:
         self._path = path
@@ -104,7 +104,7 @@ class HintWrites(Changes):
     """Writes hints, inside a transaction."""
 
     def add_hints(self, process: str) -> None:
-        """Store the topics that this transaction touched. The table keeps some thousand rows."""
+        """Store the topics that this transaction touched. The table keeps up to about 6,000 rows."""
         self.execute("add_hint", process=process, topics=json.dumps(sorted(self.touched)))
         number = self._connection().last_insert_rowid()
         if number % 1_000 == 0:
@@ -120,7 +120,7 @@ class HintingWriter(Writer):
         self._writes: HintWrites | None = None
 
     def share(self, writing: Writing) -> None:
-        """Use the topics that the writers over this connection touch."""
+        """Store and publish hints for the topics that the writers over this connection touch."""
         self._writes = HintWrites(writing)
 
     @override

@@ -16,7 +16,7 @@ from .changes import Changes
 
 
 class UpkeepWrites(Changes, UpkeepChanges):
-    """Implements one part of each duty, inside a transaction."""
+    """Runs regular duties inside a transaction, most for a limited number of rows."""
 
     @override
     def rescue(self, max_crashes: int) -> int:

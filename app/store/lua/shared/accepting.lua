@@ -7,7 +7,7 @@ end
 -- Return the time for a rank. It never falls from one message number to the next, even if the `now` of processes differ.
 local function accepted_at(number, now) return math.max(now, math.floor(number / 1000)) end
 
--- Add a queued message at the tail of its thread. Set its thread number and its readiness.
+-- Add a queued message at the end of its thread. Set its thread number and its readiness.
 local function enqueue(message, rank, now, preview)
     message.thread_number, message.readiness = 0, 'ready'
     if message.thread then
