@@ -3,10 +3,10 @@
 from ..errors import StoreIncompatible
 
 OLDEST_SCHEMA_VERSION = 13
-"""The version of the initial migrations. No development version before 0.2.0 had a version as high."""
+"""The schema version of the initial migrations. All development versions before 0.2.0 have lower ones."""
 
 SCHEMA_VERSION = 13
-"""The version that this program keeps: of the newest migrations, and of the keys and fields on Redis."""
+"""The schema version that this program writes, as tables and columns or as keys and fields on Redis."""
 
 
 def check_version(version: int) -> None:
