@@ -25,8 +25,8 @@ class AnswerBuilder:
     model call is also shown. The answer is the text of the last message. When another message begins, the text of
     complete messages is therefore taken back.
 
-    `turn` is the id of the last human message. `before` are the messages up to the turn's end, `finished` those that
-    earlier attempts added. `state` is the state in which an earlier attempt ended, None in the first attempt.
+    `turn` is the id of the last human message. `before` are the messages before the answer, `finished` the messages
+    that earlier attempts added. `state` is the state in which an earlier attempt ended, None in the first attempt.
 
     `interrupted` is True if the graph stopped to ask a human. There is no answer then.
     """
@@ -54,9 +54,9 @@ class AnswerBuilder:
         self._shown: dict[str, ModelCall] = {}
         """The calls whose text is shown, by the ids under which their messages were shown, oldest first."""
         self._names: dict[str, str] = {}
-        """For messages that were shown under another id: that id, by the message's key in the state."""
+        """The ids under which messages were shown, by the messages' keys in the state, where they differ."""
         self._unshown: dict[str, str | None] = {}
-        """The nodes of messages without shown text that may still be the answer, by the messages' ids."""
+        """Messages without shown text that may still be the answer: their nodes by their ids."""
         self._repeated: AIMessage | None = None
         self._nodes: dict[tuple[str, str], str] = {}
         self._node: str | None = None
@@ -103,7 +103,7 @@ class AnswerBuilder:
     # Pieces of model calls
 
     def _piece(self, message: BaseMessage, metadata: Mapping[str, Any]) -> Iterable[Part]:
-        """Return the parts of one streamed piece. Most pieces continue the text of a message, and take a fast path."""
+        """Return the parts for one item of a model call's stream. Most items continue a text, on a fast path."""
         call = self._calls.of(metadata)
         if call is None or not isinstance(message, AIMessage):
             return ()
@@ -166,7 +166,7 @@ class AnswerBuilder:
                 yield from self._take_back(call)
 
     def _settle(self, namespace: Sequence[str], node: str | None = None) -> None:
-        """Mark the complete calls of a node's tasks as settled; without a node, those of the whole graph."""
+        """Set `settled` for the complete calls of a node's tasks, or without `node` of the graph's tasks."""
         begin = "|".join([*namespace, "" if node is None else f"{node}:"])
         for call in self._shown.values():
             if call.ended and call.namespace.startswith(begin):
@@ -206,7 +206,7 @@ class AnswerBuilder:
             self._note_repeated(messages, node)
 
     def _take_back_removed(self, written: Sequence[BaseMessage], *, is_whole: bool) -> Iterator[Part]:
-        """Take back the text of messages that a node removed. `finish` shows the text again if its message stays."""
+        """Take back the text of messages that a node removed. `finish` shows the answer's text again if necessary."""
         removed = {message.id or "" for message in written if isinstance(message, RemoveMessage)}
         if not removed and not is_whole:
             return
@@ -297,7 +297,7 @@ class AnswerBuilder:
         return next((call for call in self._shown.values() if call.ended and call.text == text), None)
 
     def _shown_before(self, text: str, key: str) -> ModelCall | None:
-        """Return the model call whose text a node copied, and store the copy's key; None if there is none."""
+        """Return the call whose text the message `key` copies, and note `key`; None if there is no such call."""
         for name, call in self._shown.items():
             if not call.kept and call.ended and call.text == text:
                 self._names[key] = name

@@ -92,7 +92,7 @@ class AgentTask:
 
     @property
     def message_id(self) -> str:
-        """Return the id of the message. In the agent's memory, the human message has it or the client's id."""
+        """Return the id of the message. In the agent's memory, the human message has this id or the client's."""
         return self.lease.message_id
 
 

@@ -12,7 +12,7 @@ from ..errors import AgentUnavailable
 CONTEXT_TOKENS = 4096
 
 MODEL_NAME = "SmolLM2-135M-Instruct"
-"""The name by which the model is asked for and by which its answers name it. By default that is a path."""
+"""The model's name in requests and answers. Without this alias, it would be a path."""
 
 
 class Endpoint(NamedTuple):

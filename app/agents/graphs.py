@@ -112,7 +112,7 @@ class FactoryAgent(Agent):
     """An agent whose factory makes a graph for each run.
 
     `first` is the first run's graph if the factory was called when it was loaded. Its schemas describe the agent.
-    Without it, the agent takes any object, and each run's own graph checks its input.
+    Without `first`, the agent takes any object, and each run's own graph checks its input.
 
     The factory's context is closed before the FinalResult is yielded. The context sees no error if the run drains or
     asks a human.

@@ -193,7 +193,7 @@ class LangGraphAgent(Agent):
         await memory.forget_unfinished(task.memory_key, task.memory_fence)
 
     def _graph_input(self, turn: Turn, messages: Sequence[Any], earlier: Sequence[Any]) -> Any:
-        """Return the input of a run that begins: the turn is at the end of the conversation."""
+        """Return the input that begins a run, with this turn at the end of the conversation."""
         if not turn.messages:
             return turn.value
         added = [*_answers_to_open_calls(earlier, turn.messages), *turn.messages]
@@ -228,14 +228,14 @@ class _RunStart(NamedTuple):
 
 
 def tool_nodes(graph: Pregel[Any, Any, Any, Any]) -> list[tuple[str, ToolNode]]:
-    """Return the nodes that run tools, in the graph and its subgraphs, each after its name."""
+    """Return the nodes that run tools, with their names, from the graph and its subgraphs."""
     inner = (each for _, each in graph.get_subgraphs(recurse=True) if isinstance(each, Pregel))
     nodes = (item for each in (graph, *inner) for item in each.nodes.items())
     return [(name, node.bound) for name, node in nodes if isinstance(node.bound, ToolNode)]
 
 
 def _inside_subgraphs(state: StateSnapshot, known: Sequence[AnyMessage]) -> list[AnyMessage]:
-    """Return the messages of unfinished subgraphs that are not in `known`, the messages around them."""
+    """Return the messages that unfinished subgraphs have beyond `known`, the messages of the outer graphs."""
     ids = {id_of(message) for message in known}
     found = []
     for task in state.tasks:
@@ -247,7 +247,7 @@ def _inside_subgraphs(state: StateSnapshot, known: Sequence[AnyMessage]) -> list
 
 
 def _without_turn(messages: Sequence[Any], turn: Turn) -> Sequence[Any]:
-    """Return the conversation without this turn, if it is there: its messages and their answers."""
+    """Return the conversation without this turn's messages and the messages that answer them."""
     for start, message in enumerate(messages):
         if turn.messages and id_of(message) == turn.id:
             behind = range(start + 1, len(messages))
@@ -257,9 +257,9 @@ def _without_turn(messages: Sequence[Any], turn: Turn) -> Sequence[Any]:
 
 
 def _end_of_turn(messages: Sequence[Any], turn: Turn, after: str | None) -> int:
-    """Return the index behind this turn's own messages; the end if the turn is not there.
+    """Return the index after this turn's own messages; without them, the length of the conversation.
 
-    `after` is the id of the last message before a turn without messages, empty if there is none.
+    For a turn without messages, `after` is the previous message's id, empty if there is none.
     """
     if not turn.messages and after == "":
         return 0
@@ -268,7 +268,7 @@ def _end_of_turn(messages: Sequence[Any], turn: Turn, after: str | None) -> int:
 
 
 def _place_after(messages: Sequence[Any]) -> Mapping[str, str]:
-    """Return metadata that tells where a turn without messages begins; empty if that cannot be told."""
+    """Return metadata with the last message's id under TURN_AFTER; empty if the message has no id."""
     last = id_of(messages[-1]) if messages else ""
     return {} if last is None else {TURN_AFTER: last}
 

@@ -15,7 +15,7 @@ ANSWER_SECONDS = 30.0
 
 
 class LazyMemory(AgentMemory):
-    """Opens the agents' memory at the first deletion. Graphs served earlier may have left data there."""
+    """Opens the agents' memory for deletions only: graphs served earlier may have left data there."""
 
     def __init__(self, open_memory: Callable[[], Awaitable[AgentMemory]]) -> None:
         self._open_memory = open_memory
@@ -35,7 +35,7 @@ class LazyMemory(AgentMemory):
 
 
 class MemoryOnLoop(AgentMemory):
-    """Runs calls of the agents' memory on the agents' event loop. Raises StoreUnavailable if it does not answer."""
+    """Runs calls of the agents' memory on the agents' loop. Raises StoreUnavailable if the loop does not answer."""
 
     def __init__(self, loop: AgentLoop, memory: AgentMemory) -> None:
         self._loop = loop

@@ -71,7 +71,7 @@ class ModelCalls(FinishCheck):
         self._by_run: dict[UUID, ModelCall] = {}
 
     def of(self, metadata: Mapping[str, Any]) -> ModelCall | None:
-        """Return the call whose metadata this is; None if the call is not tracked."""
+        """Return the tracked call with this metadata; None if there is none."""
         return self._by_metadata.get(id(metadata))
 
     def forget(self, call: ModelCall) -> None:

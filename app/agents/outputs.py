@@ -40,7 +40,7 @@ class GraphOutput:
         return self.value if self._keys is None and isinstance(self.value, str) else ""
 
     def of(self, state: Mapping[str, Any], *, has_text: bool, has_message: bool) -> str | None:
-        """Return the structured response, else the output, as JSON. Return None if the answer is all of it.
+        """Return the structured response, else the output, as JSON; None if the answer is the whole output.
 
         Return an empty object if the run wrote nothing, neither a message nor a key of the output. Raises
         OutputTooLarge.
@@ -79,7 +79,7 @@ class GraphOutput:
 
 
 def fields_of(value: Any) -> Mapping[str, Any]:
-    """Return the fields of a state or of an `@entrypoint`'s result, whatever its class is; messages as `messages`."""
+    """Return a state or an `@entrypoint`'s result of any class as fields. Messages are the field `messages`."""
     if isinstance(value, dict):
         return value
     if isinstance(value, BaseMessage):

@@ -1,4 +1,4 @@
-"""Holds the agents of this process. Their names are known at once, the agents once they are loaded."""
+"""Holds the agents of this process. It knows their names from the start, the agents after loading."""
 
 import asyncio
 import logging

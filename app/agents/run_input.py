@@ -30,7 +30,7 @@ class Turn(NamedTuple):
 
     @property
     def ids(self) -> frozenset[str]:
-        """Return the ids of its messages."""
+        """Return the turn's message ids."""
         return frozenset(message.id or "" for message in self.messages)
 
 

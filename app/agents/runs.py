@@ -80,7 +80,7 @@ def _call_all(calls: list[Callable[[], object]]) -> None:
 class AgentRun:
     """One run of an agent. Methods are for the caller's event loop unless marked otherwise.
 
-    `on_stopped` is called there when all tasks have ended after a stop. This may be long after `stop` has returned.
+    The caller's loop calls `on_stopped` when all tasks have ended after a stop. This may be long after `stop` returned.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ _MESSAGE = {"$ref": f"#/$defs/{MESSAGE}"}
 
 
 def describe_graph(graph: Graph, name: str, description: str = "") -> AgentDescription:
-    """Return the description of a graph. A schema that cannot be made takes any object."""
+    """Return a graph's description, with ANY_OBJECT in place of a schema that cannot be made."""
     context = None if graph.context_schema is None else _schema(lambda: graph.get_context_jsonschema() or ANY_OBJECT)
     return AgentDescription(
         name=name,
@@ -78,16 +78,16 @@ def input_keys(graph: Graph) -> frozenset[str] | None:
 
 
 def _takes_some_keys(graph: CompiledStateGraph[Any, Any, Any, Any]) -> bool:
-    """Return whether the graph takes an input with some of its keys.
+    """Return whether an input may leave out keys.
 
-    It does if its state is a TypedDict that has no input schema of its own: most keys are then written by its nodes.
+    It may if the state is a TypedDict without a separate input schema: nodes then write most keys.
     """
     builder = graph.builder
     return is_typeddict(builder.input_schema) and builder.input_schema is builder.state_schema
 
 
 def _schema(*makers: Callable[[], JsonSchemaValue]) -> Schema:
-    """Return the first schema that can be made and used, with our form of messages; any object if none can."""
+    """Return the first usable schema from `makers`, changed by `_with_messages`; ANY_OBJECT if there is none."""
     for make in makers:
         try:
             schema = _pruned(resolved(_with_messages(make())))

@@ -1,4 +1,4 @@
-"""Makes parts of what a message has asked to see of its run besides the answer."""
+"""Makes parts for the run's events that a message asks for besides the answer."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
@@ -11,7 +11,7 @@ from ..models.parts import Part
 from .json_output import as_json
 
 ANSWER_MODES: tuple[StreamMode, ...] = ("messages", "updates", "values")
-"""What the answer is made of, whatever a message has asked for."""
+"""Stream modes that the answer needs, whatever events a message asks for."""
 
 _MODES: dict[ShownEvent, StreamMode] = {
     ShownEvent.CUSTOM: "custom",
@@ -32,7 +32,7 @@ class ShownEvents:
         self.modes: list[StreamMode] = list(dict.fromkeys([*ANSWER_MODES, *self._asked]))
 
     def beside(self, read: Callable[[Any], Iterable[Part]]) -> Callable[[Any], Iterable[Part]]:
-        """Return a function that reads an item for the answer, and behind it for the events that were asked for."""
+        """Return a function that yields the answer's parts of an item, then the requested events' parts."""
         return (lambda streamed: chain(read(streamed), self._read(streamed))) if self._asked else read
 
     def _read(self, streamed: Any) -> Iterator[Part]:

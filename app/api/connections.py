@@ -46,7 +46,7 @@ RESERVED_DESCRIPTORS = 40
 """File descriptors for databases, models, agents, and about thirty for the process itself."""
 
 RESERVED_SHARE = 8
-"""One in this many file descriptors is reserved if that is more than RESERVED_DESCRIPTORS."""
+"""Divides the limit of file descriptors. The quotient is reserved if it exceeds RESERVED_DESCRIPTORS."""
 
 MINIMUM_CONNECTIONS = 8
 
@@ -75,7 +75,7 @@ class Waiting(Protocol):
         """Return how many bytes wait to be sent."""
 
     def overdue(self, wait: Wait) -> None:
-        """End the connection after a missed deadline, or expect it again. `wait` is what it has not done."""
+        """End the connection after a missed deadline, or set a new deadline. `wait` is the missed step."""
 
     def abort(self) -> None:
         """Close the connection at once."""

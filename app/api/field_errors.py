@@ -48,7 +48,7 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
 
 
 def _counted(number: int, given: Mapping[str, Any]) -> str:
-    """Return a length with its unit. Pydantic gives the type `Value` for a text that another validator has handled."""
+    """Return a length with its unit: characters for Pydantic's type `Value`, a validated text; otherwise entries."""
     one, many = ("character", "characters") if given["field_type"] == "Value" else ("entry", "entries")
     return f"{number} {one if number == 1 else many}"
 

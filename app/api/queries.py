@@ -14,7 +14,7 @@ MAX_SHOWN_NAME = 100
 
 
 class KnownQuery:
-    """Refuses unknown query parameters. Its refusals name the known parameters, so it follows the authorization."""
+    """Refuses unknown query parameters. It names the known parameters, so it runs after the authorization."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -23,7 +23,7 @@ class ChangeCutOff(CommitUnknown):
 async def answer_cut_off(scope: Scope, receive: Receive, send: Send, allowed_origins: Collection[str]) -> bool:
     """Answer a request whose task was cancelled. Return False if the answer had already begun.
 
-    Only a stopping server cancels the tasks of requests. Pages of the allowed origins can read the answer.
+    Only a stopping server cancels the tasks of requests. The answer has CORS headers for `allowed_origins`.
     """
     try:
         match scope["type"]:

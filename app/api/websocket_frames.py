@@ -59,7 +59,7 @@ class Submit(MessageCreate):
 
 @needs(AccessScope.READ)
 class Subscribe(BaseModel):
-    """Send the events of a message. The answer is `subscribed`, then the events after `after`, then `ended`."""
+    """Send a message's events. The answer is `subscribed`, then events with ids above `after`, then `ended`."""
 
     model_config = _example(type="subscribe", request_id="2", message_id=MESSAGE_ID, after=17)
 
@@ -139,7 +139,7 @@ class Accepted(MessageAccepted):
 
 
 class Subscribed(_Answer):
-    """The events after `after` follow."""
+    """Events with ids above `after` follow."""
 
     type: Literal["subscribed"] = "subscribed"
     message_id: str

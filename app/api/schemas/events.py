@@ -44,7 +44,7 @@ class WaitingData(BaseModel):
 
 
 class ResetData(BaseModel):
-    """The log no longer has the events after the reader's. `text` is the answer. The terminal event follows."""
+    """The events after the reader's offset are deleted. `text` is the answer. The terminal event follows."""
 
     state: MessageState
     text: str
@@ -103,7 +103,7 @@ class ToolResultChunk(_Piece):
 
 
 class DiscardChunk(_Piece):
-    """Takes back text of a message that is not the answer. `kept`: the message stays in the conversation."""
+    """Takes back text that is not the answer. `kept`: the model's message stays in the conversation."""
 
     type: Literal["discard"]
     chunk: str
@@ -138,7 +138,7 @@ class NodeData(_Shown):
 
 
 class ValuesData(_Shown):
-    """The state of the graph after a step, and before the first."""
+    """The graph's state before the first step and after every step."""
 
     values: Any
 
