@@ -275,14 +275,14 @@ class UpkeepStore(Protocol):
         """
 
     async def list_dropped_memories(self, limit: int) -> list[DroppedMemory]:
-        """Return up to `limit` memories that `purge`, `prune_logs` or `prune_messages` dropped and nobody has settled.
+        """Return up to `limit` memories that `purge`, `prune_logs` or `prune_messages` dropped and that still exist.
 
-        They are listed in the transaction of the deletion. A memory is left out while it is needed again: its thread
-        has messages again, or its message was requeued (tests/contract/test_dropped_memories.py).
+        A deletion lists them in its own transaction. A memory is left out while it is needed again: its thread has
+        messages again, or its message was requeued (tests/contract/test_dropped_memories.py).
         """
 
     async def settle_dropped_memories(self, memories: Sequence[DroppedMemory]) -> None:
-        """Take memories off the list, because they are deleted. Unknown ones change nothing."""
+        """Take deleted memories off the list. Memories that are not listed change nothing."""
 
     async def prune_keys(self) -> None:
         """Delete request keys that are older than KEY_SECONDS."""
@@ -341,7 +341,7 @@ class LeaseRenewer(Protocol):
 
 
 class WorkerStore(Protocol):
-    """Lists the processes that claim messages, renews their leases, and keeps what they tell of their agents."""
+    """Lists the processes that claim messages, renews their leases, and keeps descriptions of their agents."""
 
     def open_lease_renewer(self) -> AbstractContextManager[LeaseRenewer]:
         """Return a lease renewer for the calling thread; leaving the context closes it."""
@@ -350,7 +350,7 @@ class WorkerStore(Protocol):
         """Return workers as of their last heartbeat, oldest first."""
 
     async def describe_agents(self, descriptions: Sequence[AgentDescription]) -> None:
-        """Store descriptions, each in place of an earlier one with its name.
+        """Store descriptions. Each replaces an earlier description with its name.
 
         The names must differ (tests/contract/test_agent_descriptions.py).
         """

@@ -85,7 +85,7 @@ class NewRows:
 
 
 class Locked(NamedTuple):
-    """A message whose row is locked, from the columns of `locked_columns`."""
+    """A message whose row is locked. The query text `locked_columns` selects its fields."""
 
     number: int
     id: str
@@ -145,7 +145,7 @@ class NewInterrupt(NamedTuple):
 
 
 class Logs:
-    """Ids from the logs of some messages, by message number: the last event, and the first of the present attempt."""
+    """Event ids by message number: the last of the log, and the first of the present attempt."""
 
     def __init__(self, rows: Sequence[tuple[Any, ...]] = ()) -> None:
         self.last: dict[int, int] = {number: last for number, last, _ in rows}

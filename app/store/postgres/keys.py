@@ -58,7 +58,7 @@ class Keyed(Writes):
             self.rows("drop_keys", **_named(names))
 
     def enter_aliases(self, aliases: Sequence[NamedAlias], first_event: int) -> None:
-        """Insert aliases as the last lock of the transaction. Raises AliasTaken."""
+        """Insert aliases; this takes the last lock of the transaction. Raises AliasTaken."""
         if not aliases:
             return
         named = _named_aliases(aliases)

@@ -41,7 +41,7 @@ def payloads(process: str, topics: Iterable[str]) -> Iterator[str]:
 
 
 def _read(payload: str) -> tuple[str, list[str]]:
-    """Return sender and topics, none for a foreign payload: any role of the database may notify on any channel."""
+    """Return sender and topics of a payload; none for a foreign payload, since any role may notify on any channel."""
     try:
         received = json.loads(payload)
     except (ValueError, RecursionError):

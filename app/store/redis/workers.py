@@ -53,7 +53,7 @@ class RedisWorkers(RedisRooms, WorkerStore):
 
 
 class RedisLeaseRenewer(LeaseRenewer):
-    """A lease renewer. It repeats a call whose connection broke, since each of its calls may run twice."""
+    """A lease renewer. It repeats a call whose connection broke, since every call is safe to repeat."""
 
     def __init__(self, url: str, scripts: Mapping[str, Script], prefix: str, now: Callable[[], int]) -> None:
         options = connection_options(url)

@@ -11,7 +11,7 @@ from .rooms import SqlRooms
 
 
 class SqlWorkers(SqlRooms, WorkerStore):
-    """Implements `WorkerStore` for both SQL stores, but for the lease renewer."""
+    """Implements `WorkerStore` for both SQL stores, except the lease renewer."""
 
     @override
     async def list_workers(self) -> list[Worker]:

@@ -50,7 +50,7 @@ class Changes(SqliteReads):
         """Long threads that `settle` has to settle further. A batch that runs again adds them twice."""
 
     def _drop_memories(self, memories: Sequence[DroppedMemory]) -> list[str]:
-        """List memories that nothing needs any more. Return their keys."""
+        """List memories as dropped, since nothing needs them any more. Return their keys."""
         self.execute_each("drop_memory", [each._asdict() for each in memories])
         return [each.memory_key for each in memories]
 
