@@ -25,7 +25,7 @@ class PlainDict(PlainData, dict[str, Any]):
 
 
 class PlainList(PlainData, list[Any]):
-    """A list of an object's arguments, or of its items."""
+    """A list of an object's arguments or items, in place of the object."""
 
 
 class PlainText(PlainData, str):  # noqa: SLOT000  instances have the mark

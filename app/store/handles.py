@@ -17,7 +17,7 @@ class Subscription(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """The promises of a backend. No caller asks which backend it is."""
+    """The promises of a backend, which callers use instead of its name."""
 
     name: str
     durable: bool

@@ -332,8 +332,8 @@ class LeaseRenewer(Protocol):
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
         """Record a heartbeat of the worker and extend these leases, in one transaction.
 
-        A lease that is missing in `Beat.held` is lost. A lease that ran out is not revived. A lease of the worker that
-        is missing in `leases` runs out. No message is therefore held for a run that does not exist.
+        A lease that is missing in `Beat.held` is lost. A lease that ran out is not revived. If a lease of the worker is
+        missing in `leases`, it runs out. No message is therefore held for a run that does not exist.
         """
 
     def stop(self, worker_id: str) -> None:

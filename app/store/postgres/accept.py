@@ -60,7 +60,7 @@ def parts_of(batch: Sequence[Operation]) -> Iterator[list[Operation]]:
 
 
 class Stored(NamedTuple):
-    """A message that was stored."""
+    """A stored message: its place, its number, and the ids that it rolls back."""
 
     placed: Placed
     number: int

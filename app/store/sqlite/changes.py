@@ -27,7 +27,7 @@ from .queries import SqliteReads
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """The things that all writers over one connection share."""
+    """State that all writers over one connection share."""
 
     connection: Callable[[], apsw.Connection]
     queries: Mapping[str, str]
