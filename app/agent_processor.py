@@ -187,7 +187,7 @@ class AgentProcessor:
         return min(most, max(least, now - self._away_since))
 
     async def _outcome_of_agent_error(self, error: BaseException, claim: Claim, run: AgentRun) -> Outcome:
-        """Return the outcome of an attempt whose agent raised an error, without secrets.
+        """Return the outcome, without secrets, of an attempt whose agent raised an error.
 
         Code of the error's class runs on another thread, for at most READ_SECONDS.
         """

@@ -291,7 +291,7 @@ class QueueWorker:
     def on_beat(self, sent: tuple[Lease, ...], beat: Beat) -> None:
         """Stop the runs whose leases are lost or whose messages were cancelled.
 
-        `sent` has the leases that the heartbeat sent. Its answer does not include later claims.
+        `sent` has the leases that the heartbeat sent. `beat` does not include later claims.
         """
         for lease in sent:
             if lease not in self._running or lease in self._finishing:

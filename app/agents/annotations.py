@@ -44,14 +44,14 @@ def is_list(annotation: Any) -> bool:
 
 
 def is_answer(annotation: Any) -> bool:
-    """Return whether what a function returns is an answer: a text, an object, a list, or one of several of these."""
+    """Return whether an annotation names only answers: texts, objects and lists."""
     if get_origin(annotation) in (Union, UnionType):
         return all(each is not NoneType and is_answer(each) for each in get_args(annotation))
     return annotation in (str, "str", "dict", "list") or is_object(annotation) or is_list(annotation)
 
 
 def schema_of(annotation: Any) -> dict[str, Any]:
-    """Return the JSON Schema of an annotation; that of any object if it has none."""
+    """Return the JSON Schema of an annotation; ANY_OBJECT if there is none."""
     try:
         return TypeAdapter(annotation).json_schema()
     except Exception:  # noqa: BLE001  a user's types may raise anything

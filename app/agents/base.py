@@ -69,7 +69,7 @@ class AgentTask:
     """One attempt at a message.
 
     - `memory_key` names the conversation.
-    - `memory_fence` proves the right to write to the conversation. Later messages and attempts have higher ones.
+    - `memory_fence` proves the right to write to the conversation. Later messages and attempts have higher fences.
     - `resume` has a human's answers by the ids of their questions.
     - `rollback` has the ids of messages whose steps are forgotten first.
     - `given` is what the message gives besides its text.

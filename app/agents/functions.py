@@ -43,9 +43,9 @@ def is_answering(found: object) -> bool:
 class FunctionAgent(Agent):
     """Calls a function with what the message gives. Each attempt calls it from the beginning.
 
-    The first parameter gets the text, content blocks if it is annotated as a list, or the `input` if it is annotated as
-    an object. A parameter that is any dictionary gets a text as `messages`. Parameters named `input`, `context`,
-    `config`, `metadata` and `message_id` get these.
+    The first parameter gets the text. Annotated as a list, it gets content blocks; annotated as an object, the `input`.
+    Without `input`, the object has the text in `messages`. Other parameters get what their names say: `input`,
+    `context`, `config`, `metadata` or `message_id`.
     """
 
     def __init__(self, answer: Callable[..., Any], description: str = "") -> None:
@@ -157,7 +157,7 @@ def _schema(annotation: Any) -> dict[str, Any]:
 
 
 def _given_as(annotation: Any, given: dict[str, Any] | None, name: str) -> Any:
-    """Return an object in the class that a parameter is annotated with; None if the message gave none."""
+    """Return the object in the parameter's class; None if the message gave none."""
     return given if given is None or annotation is inspect.Parameter.empty else in_class(annotation, given, name)
 
 

@@ -201,7 +201,7 @@ class AgentLoop:
         )
 
     def _place_of(self, run: AgentRun) -> str:
-        """Return where a run is stuck if the loop is blocked and cannot stop it; otherwise an empty text."""
+        """Return the place of a run that a blocked loop cannot stop; an empty text if the loop is free."""
         if not self.blocked:
             return ""
         return self._where() if run is self._current_run() else f"the loop, which another run blocks: {self._blocking}"

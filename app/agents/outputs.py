@@ -60,7 +60,7 @@ class GraphOutput:
         return None if has_text or has_message else {}
 
     def messages_of(self, state: Mapping[str, Any], before: Collection[str]) -> str:
-        """Return the messages of this run as the output of a run without any text. Raises OutputTooLarge."""
+        """Return this run's messages as its output, for a run without any text. Raises OutputTooLarge."""
         messages = state.get(MESSAGES)
         found = messages if isinstance(messages, list) else []
         own = [as_json(each) for index, each in enumerate(found) if key_of(each, index) not in before]

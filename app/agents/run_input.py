@@ -97,7 +97,7 @@ class GraphInput:
 def _messages_of(task: AgentTask, given: Any) -> tuple[list[AnyMessage], str]:
     """Return the messages of an input, each with an id, and the id of the last human message.
 
-    A message without an id gets one that is the same in each attempt.
+    A message without an id gets the same new id in each attempt.
     """
     written = given if isinstance(given, list) else [given]
     messages: list[Any] = []

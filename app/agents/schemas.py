@@ -99,7 +99,7 @@ def _schema(*makers: Callable[[], JsonSchemaValue]) -> Schema:
 
 
 def _of_channels(graph: Graph, names: str | Iterable[str]) -> JsonSchemaValue:
-    """Return the schema of some keys of a state, also where the state's class has none (`typing.TypedDict`)."""
+    """Return the schema of a state's keys, even if the state's class (`typing.TypedDict`) has no schema."""
     channels = {name: graph.channels[name] for name in ([names] if isinstance(names, str) else names)}
     fields: dict[str, Any] = {
         name: (channel.UpdateType, None) for name, channel in channels.items() if isinstance(channel, BaseChannel)

@@ -43,7 +43,7 @@ class Connection(Protocol):
 class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's protocol. It passes the connection to the application, and closes it without waiting for slow readers.
 
-    uvicorn's own protocol sends no close frame to a client that does not read. It also never closes its connection.
+    uvicorn's own protocol sends no close frame to a client that does not read, and never closes the connection.
     """
 
     __slots__ = ("_failed",)  # more than 30 attributes would cost each connection two kilobytes
@@ -146,7 +146,7 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
 
     @override
     def shutdown(self) -> None:
-        """Have the application answer the frames that it has taken, then close. uvicorn limits how long it waits."""
+        """Have the application answer the frames that it has taken, then close. uvicorn limits the time."""
         if self.handshake_complete and not self.close_sent:
             self.queue.put_nowait({"type": "websocket.disconnect", "code": SERVICE_RESTART})
         else:

@@ -15,10 +15,10 @@ MAX_CHUNK_LENGTH = 32_768
 """Maximum characters of a chunk. Longer text becomes several chunks, so that no event is huge."""
 
 MAX_APPEND_LENGTH = 256 * 1024
-"""Maximum characters of an append, unless one event is longer. It keeps an engine's transactions short."""
+"""Maximum characters of an append, unless one event is longer. It keeps database transactions short."""
 
 MAX_SHOWN_LENGTH = 1024 * 1024
-"""Characters of one event besides the answer. A longer one is stored without its content."""
+"""Maximum characters of an event besides the answer. Longer events are stored without content."""
 
 MAX_PENDING_PARTS = 1_000
 """Maximum number of parts that wait for the store. Beyond it the agent waits too."""

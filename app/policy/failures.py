@@ -80,7 +80,7 @@ def notes_of(error: BaseException) -> list[str]:
 
 
 def note_node(error: BaseException, node: str) -> None:
-    """Add the note that LangGraph adds to errors of a graph's nodes."""
+    """Add the note by which LangGraph names a failed node."""
     try:
         BaseException.add_note(error, f"During task with name '{node}' and id ''")
     except BaseException:  # noqa: BLE001  the error is reported without the note

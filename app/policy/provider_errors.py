@@ -33,7 +33,7 @@ CLIENT_NAME = re.compile(
     r"|ResourceExhausted|ServiceUnavailable|BadGateway|GatewayTimeout|DeadlineExceeded|Unauthenticated|Unauthorized"
     r"|PermissionDenied|Forbidden|BadRequest|InvalidArgument|Throttl|Overloaded"
 )
-"""Names of error classes, or of their bases, that have an HTTP status there in any package."""
+"""Classes (or bases) whose `code` or `status` is an HTTP status in any package."""
 
 CLIENT_ATTRIBUTES = ("headers", "request_info", "grpc_status_code")
 """Attributes that only errors of HTTP and gRPC clients have."""

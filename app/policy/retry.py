@@ -45,7 +45,7 @@ PAUSE_STATUSES = frozenset({429, 503, 529})
 """Statuses with which a server may request a pause."""
 
 VAGUE_STATUSES = frozenset({None, 400, 424})
-"""Statuses for which the error's name decides: AWS answers too many requests with 400."""
+"""Statuses for which the error's name decides: AWS reports rate limits with 400."""
 
 RATE_NAMES = frozenset(
     {

@@ -33,7 +33,7 @@ class StateTypesRefused(Exception):
 
 
 class StateTypes:
-    """The allow-list. `module:Class` allows one class; `module` allows all classes that the module defines.
+    """An allow-list of classes: `module:Class` allows one class, `module` all that the module defines.
 
     Safe to use from any thread.
     """

@@ -74,7 +74,7 @@ class MessageAccepted(BaseModel):
 
     @staticmethod
     def json_of(message: Message, wait_estimate: WaitEstimate = NOTHING) -> bytes:
-        """Return the JSON of `of`'s reply. No model is made: it would take 7 % of a submit."""
+        """Return the reply as JSON, without a model: a model would take 7 % of a submit."""
         position, starts, reason = message.queue_position, wait_estimate.estimated_start_at, wait_estimate.reason
         thread_id = "null" if message.thread_id is None else to_json(message.thread_id).decode()
         start = "null" if starts is None else f'"{rfc3339(starts)}"'
