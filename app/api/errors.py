@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
@@ -133,6 +133,11 @@ def problem(
     return JsonReply(body.model_dump_json(exclude_none=True), status, headers, PROBLEM_MEDIA_TYPE)
 
 
+def nothing_here() -> Response:
+    """Return the problem of a path that nothing is at."""
+    return problem(404, "not_found", NOTHING_HERE)
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the error responses of an operation, for the API's description."""
     content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -170,7 +175,7 @@ def response_to(error: Exception) -> Response:
             return problem(422, error.code, str(error), errors=error.errors)
         case AgentQueueError():
             return _problem_of(error)
-        case RequestValidationError() | ValidationError():
+        case RequestValidationError():  # any other error of Pydantic is a fault of the server
             return invalid(error.errors())
         case HTTPException():
             code = title_of(error.status_code).lower().replace(" ", "_")
@@ -216,5 +221,5 @@ def install(app: FastAPI) -> None:
         return Response(status_code=400)  # the client has disconnected
 
     app.add_exception_handler(ClientDisconnect, leave)
-    for kind in (AgentQueueError, RequestValidationError, ValidationError, HTTPException, Exception):
+    for kind in (AgentQueueError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)

@@ -7,7 +7,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..access.hosts import Host, is_loopback, is_own_page, parse_host
-from .errors import NOTHING_HERE, BodyTooLarge, answer, problem
+from .errors import BodyTooLarge, answer, nothing_here, problem
+from .targets import is_routed_as_sent
 from .uvicorn_protocol import HEAD_EXTENSION
 
 CLOSE = {"Connection": "close"}
@@ -77,8 +78,8 @@ class HeaderChecks:
         if (b"origin" in found or b"sec-fetch-site" in found) and is_foreign(scope, host, self._allowed_origins):
             return problem(403, "foreign_origin", FOREIGN)
         # The router's patterns end with `$`, which also matches before a final line break. Threads are routed as sent.
-        if scope["path"][-1:] == "\n" and not scope["path"].startswith("/threads/"):
-            return problem(404, "not_found", NOTHING_HERE)
+        if scope["path"][-1:] == "\n" and not is_routed_as_sent(scope):
+            return nothing_here()
         return None
 
 

@@ -10,8 +10,8 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..access.rule import Access
-from .errors import response_to
-from .targets import PRINCIPAL, TARGET, Target, target_of
+from .errors import answer, nothing_here, response_to
+from .targets import PRINCIPAL, TARGET, Target, is_routed_as_sent, target_of
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,9 @@ class Routing:
                 scope.update(found_in_path)
                 scope.update({FOUND: route, TARGET: target})
                 break
+        else:
+            if scope["type"] == "websocket":  # the framework would refuse it with an empty 403
+                return answer(nothing_here(), scope, receive, send)
         return self._app(scope, receive, send)
 
 
@@ -85,7 +88,7 @@ def routed(scope: Scope) -> Scope:
     `app.api.deps.thread_id_in_path` decodes the id.
     """
     raw = scope.get("raw_path")
-    if raw is not None and scope["path"].startswith(f"{scope.get('root_path', '')}/threads/"):
+    if raw is not None and is_routed_as_sent(scope):
         return {**scope, "path": raw.decode("ascii", "replace")}
     return scope
 

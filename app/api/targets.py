@@ -7,7 +7,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from ..access.rule import Principal
 from ..access.scopes import AccessScope, scope_of
@@ -42,6 +42,11 @@ def target_of(route: BaseRoute, endpoint: ASGIApp) -> Target:
             return Target(endpoint, scope_of(route.app), None)
         case _:
             raise LookupError(f"{route!r} is a route of an unknown kind")
+
+
+def is_routed_as_sent(scope: Scope) -> bool:
+    """Return whether a request is routed by its path as it was sent, not decoded: below `/threads/`."""
+    return bool(scope["path"].startswith(f"{scope.get('root_path', '')}/threads/"))
 
 
 def principal_of(connection: HTTPConnection) -> Principal:

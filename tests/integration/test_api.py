@@ -1,12 +1,13 @@
 """The specification's endpoints for messages, the queue and health: fields, shapes, refusals. Over a real socket."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
+from pydantic import TypeAdapter
 
 from tests import wire
 from tests.integration.conftest import Serve
@@ -440,13 +441,40 @@ async def test_a_wrong_method_is_a_problem(quiet: LiveServer, method: str, path:
     assert response.headers["allow"]
 
 
-async def test_a_failure_inside_the_server_shows_nothing_of_it(
-    quiet: LiveServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def broken(*args: Any, **options: Any) -> None:
-        raise RuntimeError("the password is hunter2")
+def breaks(*args: Any, **options: Any) -> None:
+    raise RuntimeError("the password is hunter2")
 
-    monkeypatch.setattr("app.queue_manager.QueueManager.get", broken)
-    response = await quiet.client.get("/messages/x/status")
+
+def reads_wrongly(*args: Any, **options: Any) -> None:
+    """As when a stored value does not fit its model."""
+    TypeAdapter(int).validate_python("the password is hunter2")
+
+
+@pytest.mark.parametrize("failure", [breaks, reads_wrongly])
+@pytest.mark.parametrize(
+    ("verb", "method", "path"),
+    [
+        ("get", "GET", "/messages/x/status"),
+        ("get", "GET", "/messages/x/stream"),
+        ("submit", "POST", "/messages"),
+        ("submit", "POST", "/messages/batch"),
+    ],
+)
+async def test_a_failure_inside_the_server_shows_nothing_of_it(
+    quiet: LiveServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failure: Callable[..., None],
+    verb: str,
+    method: str,
+    path: str,
+) -> None:
+    async def fail(*args: Any, **options: Any) -> None:
+        failure()
+
+    monkeypatch.setattr(f"app.queue_manager.QueueManager.{verb}", fail)
+    body = {"message": "x"} if path == "/messages" else {"messages": [{"message": "x"}]}
+    response = await quiet.client.request(method, path, json=body if method == "POST" else None)
     check_problem(response, 500, "internal_error")
     assert "hunter2" not in response.text
+    assert "hunter2" in caplog.text, "the log has the details"

@@ -1,9 +1,12 @@
 """Requests that HTTP allows and few clients send, and those that it does not allow."""
 
 import asyncio
+from typing import cast
 
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.api.application import Application
 from tests import raw, wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
@@ -185,6 +188,27 @@ async def test_a_line_break_in_a_thread_id_stays_in_it(serve: Serve, control: Gr
         assert "set-cookie" not in response.headers
         assert "\n" not in response.headers["link"]
         assert (await wire.request(server.url, "GET", path)).json()["thread_id"] == thread_id
+
+
+async def test_a_line_break_in_a_thread_id_stays_in_it_below_a_root_path(serve: Serve) -> None:
+    """As `uvicorn --root-path /agents` calls the application."""
+    server = await serve(worker_concurrency=0)
+    app = cast(Application, server.app)
+    app.entry = below("/agents", app.entry)
+    await server.submit("one", thread_id="a\n")
+    answer = await wire.request(server.url, "GET", "/threads/a%0A")
+    assert (answer.status, answer.json()["thread_id"]) == (200, "a\n")
+    assert (await wire.request(server.url, "GET", "/threads%0A")).status == 404
+
+
+def below(root_path: str, app: ASGIApp) -> ASGIApp:
+    """The application below this path."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        path, raw_path = root_path + scope["path"], root_path.encode() + scope["raw_path"]
+        await app({**scope, "root_path": root_path, "path": path, "raw_path": raw_path}, receive, send)
+
+    return call
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 
 import apsw
 import pytest
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from app.config import Settings
@@ -95,10 +96,15 @@ def head(*lines: str) -> bytes:
 
 
 async def test_other_paths_and_plain_requests_are_refused(quiet: LiveServer) -> None:
-    with pytest.raises(InvalidStatus) as refused:
-        async with talk(f"{quiet.url}/threads/x"):
-            pass
-    assert refused.value.response.status_code == 403
+    plain = (await quiet.client.get("/nothing")).json()
+    for path in ("/threads/x", "/nothing", "/queue", "/messages", "/ws/", "/ws%0A"):
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(f"{quiet.url.replace('http', 'ws')}{path}"):
+                pass
+        response = refused.value.response
+        assert (response.status_code, response.headers["Content-Type"]) == (404, "application/problem+json"), path
+        assert response.body is not None
+        assert json.loads(response.body) == plain
     assert (await quiet.client.get("/ws")).status_code == 404
 
 
