@@ -253,7 +253,7 @@ class QueueManager:
         return accepted
 
     async def requeue(self, tenant: str, selection: Selection) -> list[Message]:
-        """Put all selected dead letters back, or none. Each goes to the end of its thread, oldest first.
+        """Queue all selected dead letters again, or none. Each goes to the end of its thread, oldest first.
 
         Raises InvalidRequest, SelectionMoved, MessageNotFound, NotFailed.
         """

@@ -166,7 +166,7 @@ class AnswerBuilder:
                 yield from self._take_back(call)
 
     def _settle(self, namespace: Sequence[str], node: str | None = None) -> None:
-        """Set `settled` for the complete calls of a node's tasks, or without `node` of the graph's tasks."""
+        """Set `settled` for the complete calls of a node's tasks; if `node` is None, of all tasks."""
         begin = "|".join([*namespace, "" if node is None else f"{node}:"])
         for call in self._shown.values():
             if call.ended and call.namespace.startswith(begin):

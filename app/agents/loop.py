@@ -284,7 +284,7 @@ def _is_new(error: BaseException) -> bool:
     """Return whether the error is seen for the first time, and mark it as seen.
 
     Each task that waits for the failed task raises the same error again. A reference to the error would keep its frames
-    alive, so the mark is on the error. The error's own class is bypassed.
+    alive, so the mark is on the error. The error's class cannot interfere.
     """
     known = SEEN_MARK in _ATTRIBUTES(error)
     _ATTRIBUTES(error)[SEEN_MARK] = True

@@ -118,7 +118,7 @@ class AgentRegistry:
     async def load(self) -> None:
         """Load all agents in order. Log and report failures; messages for failed agents stay queued.
 
-        A hanging agent delays the next one by at most MAX_LOAD_DELAY_SECONDS. This coroutine may run on another loop
+        A hanging agent delays the next agent by at most MAX_LOAD_DELAY_SECONDS. This coroutine may run on another loop
         than its caller. The caller therefore sets `loaded`.
         """
         loading: set[asyncio.Task[None]] = set()

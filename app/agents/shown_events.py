@@ -32,7 +32,7 @@ class ShownEvents:
         self.modes: list[StreamMode] = list(dict.fromkeys([*ANSWER_MODES, *self._asked]))
 
     def beside(self, read: Callable[[Any], Iterable[Part]]) -> Callable[[Any], Iterable[Part]]:
-        """Return a function that yields the answer's parts of an item, then the requested events' parts."""
+        """Return a function that reads a streamed item: first with `read`, then for the requested events."""
         return (lambda streamed: chain(read(streamed), self._read(streamed))) if self._asked else read
 
     def _read(self, streamed: Any) -> Iterator[Part]:

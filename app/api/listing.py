@@ -44,7 +44,7 @@ def decode_cursor(cursor: str | None, limit: int) -> Page:
 def next_link(request: Request, limit: int, number: int, text: str = "") -> dict[str, str]:
     """Return the `Link` header to the page that follows the entry with the key (`number`, `text`).
 
-    The reference is relative, so it is right behind any proxy.
+    The reference is relative, so it is valid behind any proxy.
     """
     cursor = base64.urlsafe_b64encode(json.dumps([number, text]).encode()).rstrip(b"=").decode()
     path = quote(request.scope["path"], safe="/%:@!$&'()*+,;=~")

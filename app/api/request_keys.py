@@ -43,7 +43,7 @@ def resume_key(key: str, message_id: str, answer: ResumeAnswer) -> Key:
 
 
 def _changed_fields(wanted: NewMessage, default_agent: str) -> dict[str, Any]:
-    """Return the fields of a message that differ from their defaults. Fields added later then change no fingerprint."""
+    """Return a message's fields that differ from their defaults. New fields of later versions keep the fingerprint."""
     fields = wanted._asdict()
     if wanted.agent == default_agent:
         fields["agent"] = ""

@@ -155,7 +155,7 @@ class EventStreamResponse(Response):
 
 
 async def send_while_it_moves(send: Send, message: Message, connection: Connection | None) -> None:
-    """Send a message, and wait as long as the reader reads anything. Raises TimeoutError.
+    """Send an ASGI message, and wait as long as the reader reads anything. Raises TimeoutError.
 
     uvicorn waits before it takes a message, so a message whose wait timed out must be sent again.
     """

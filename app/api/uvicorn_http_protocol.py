@@ -143,7 +143,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
             self.transport.abort()  # no request is known, so there is no answer
 
     def _check_body(self) -> None:
-        """Refuse a body that is too slow. Wait longer if it is fast enough or if the application has paused reading."""
+        """Refuse a slow body. Wait longer for a fast body, or while the application has paused reading."""
         now = self.loop.time()
         deadline = self._body_deadline + self._body_bytes / MIN_BODY_BYTES_PER_SECOND
         if self.flow.read_paused:
@@ -394,5 +394,5 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
 
 
 def protocol_for(allowed_origins: Collection[str]) -> type[ConnectedHttpProtocol]:
-    """Return a protocol class whose refusals can be read by pages of these origins."""
+    """Return a protocol class with refusals that pages of these origins can read."""
     return type("HttpProtocol", (ConnectedHttpProtocol,), {"__slots__": (), "allowed_origins": tuple(allowed_origins)})

@@ -27,7 +27,7 @@ CLOSE_SECONDS = 5.0
 """How long the client of a closed WebSocket may take to read the unsent bytes."""
 
 MAX_FRAGMENTS = 1024
-"""Maximum number of frames of one message. Without this limit, empty frames could fill the memory."""
+"""Maximum number of frames of one WebSocket message. Otherwise, empty frames could fill the memory."""
 
 
 class Connection(Protocol):
@@ -96,7 +96,7 @@ class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
 
     @override
     def send_receive_event_to_app(self) -> None:
-        """Pass a message to the application. Text that is not UTF-8 closes the connection without a traceback."""
+        """Pass an ASGI event to the application. Text that is not UTF-8 closes the connection without a traceback."""
         if self._failed:
             return
         if self.curr_msg_data_type == "text":

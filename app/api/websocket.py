@@ -283,7 +283,7 @@ class Session:
             self._tails.pop(message_id, None)
 
     async def _send_events(self, tenant: str, message_id: str, after: int) -> bool:
-        """Send the events after `after`. Return False if this process stops before the terminal event."""
+        """Send events newer than `after`. Return False if this process stops before the terminal event."""
         settings = self._services.settings
         sent = 0
         tail = self._services.streams.tail(tenant, message_id, after=after, idle_seconds=settings.keepalive_seconds)

@@ -19,7 +19,7 @@ MEMORY_ANSWERS_KEY = "__answers"
 
 
 class DroppedMemory(NamedTuple):
-    """The memory of a thread or of a message without one, which nothing needs any more. The other id is empty."""
+    """Memory that nothing needs any more: of a thread, or of a message without a thread. The other id is empty."""
 
     tenant: str
     thread_id: str

@@ -215,7 +215,7 @@ class Accepted(NamedTuple):
 
 
 class DeadLetterGroup(BaseModel):
-    """Dead letters with one fingerprint. `error` is the error of the newest one."""
+    """Dead letters with one fingerprint. `error` is the newest dead letter's error."""
 
     model_config = ConfigDict(frozen=True)
 

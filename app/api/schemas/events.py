@@ -356,7 +356,7 @@ class StreamEvent(RootModel[Annotated[_Kinds, Field(discriminator="type")]]):
 
 
 class EventList(BaseModel):
-    """Events after `after`, oldest first. `last_event_id` is the id of the newest event in the log."""
+    """Events with ids above `after`, oldest first. `last_event_id` is the newest id in the log."""
 
     model_config = example(
         message_id=MESSAGE_ID,
