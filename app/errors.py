@@ -164,7 +164,7 @@ class NotFailed(Conflict):
 
 
 class ThreadBusy(Conflict):
-    """The thread has unfinished messages, and `if_busy` of the new message is `reject`."""
+    """The thread has messages that run or wait to run, and `if_busy` of the new message is `reject`."""
 
     code = "thread_busy"
 

@@ -66,7 +66,7 @@ class IfBusy(StrEnum):
     """The choices for a new message whose thread has unfinished messages.
 
     - `enqueue`: it waits behind them.
-    - `reject`: it is refused.
+    - `reject`: it is refused, unless the only unfinished message waits for a human. Then that message is cancelled.
     - `interrupt`: they are cancelled. The agent's memory keeps their finished steps.
     - `rollback`: they are cancelled. The agent forgets all of their steps.
     """

@@ -4,10 +4,10 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ..errors import AgentQueueError
-from ..models.messages import IfBusy, Message, NewMessage
+from ..models.messages import IfBusy, Message, MessageState, NewMessage
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,19 @@ def depend_on_threads(new: Sequence[NewMessage]) -> bool:
         if each.if_busy is not IfBusy.ENQUEUE:
             return True
     return False
+
+
+class HasState(Protocol):
+    """A message as a store has read or locked it."""
+
+    @property
+    def state(self) -> str:
+        """Return the state of the message."""
+
+
+def only_waits_for_human(unfinished: Sequence[HasState]) -> bool:
+    """Return whether the unfinished messages of a thread are one message that waits for a human."""
+    return len(unfinished) == 1 and unfinished[0].state == MessageState.INTERRUPTED
 
 
 def cleared_threads(new: Sequence[NewMessage]) -> list[ThreadKey]:

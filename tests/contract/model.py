@@ -116,9 +116,9 @@ class QueueModel:
     ) -> ModelMessage:
         ahead = [m for m in self.of_thread(thread) if m.unfinished] if thread is not None else []
         ahead.sort(key=lambda message: message.number)
-        if ahead and if_busy is IfBusy.REJECT:
+        if if_busy is IfBusy.REJECT and [m.state for m in ahead] not in ([], [MessageState.INTERRUPTED]):
             raise IsBusy
-        if if_busy in (IfBusy.INTERRUPT, IfBusy.ROLLBACK):
+        if if_busy is not IfBusy.ENQUEUE:
             for message in ahead:
                 self.cancel(message.id, now, running=True)
         message = ModelMessage(

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from app.errors import QueueFull, ThreadBusy
+from app.errors import NotInterrupted, QueueFull, ThreadBusy
 from app.models.attempts import Lease, Outcome
-from app.models.messages import IfBusy, MessageState, Readiness
-from app.store.ports import CANCELS, Store
+from app.models.messages import IfBusy, Message, MessageState, Readiness
+from app.store.ports import CANCELS, Store, message_topic
 from tests.clock import ManualClock
 from tests.contract.builders import (
     DONE,
@@ -30,6 +30,8 @@ from tests.contract.builders import (
     interrupt,
     listed,
     new,
+    request_key,
+    resume,
     seen,
     start,
     state_of,
@@ -102,7 +104,7 @@ async def test_enqueue_waits(store: Store, ahead: Ahead) -> None:
     assert await seen(store, first) == before
 
 
-@behind_each
+@pytest.mark.parametrize("ahead", [queued, processing, delayed], ids=lambda ahead: ahead.__name__)
 async def test_reject_stores_nothing(store: Store, clock: ManualClock, ahead: Ahead) -> None:
     first = await ahead(store)
     before = await seen(store, first), await store.get_thread(TENANT, "t")
@@ -166,6 +168,111 @@ async def test_all_that_are_ahead_are_cancelled(store: Store, if_busy: IfBusy) -
     assert message.rollback == ((lease.message_id, *(each.id for each in waiting)) if if_busy is ROLLBACK else ())
     await store.finish(lease, DONE)
     assert await drain(store) == [message.id]
+
+
+# A thread that only waits for a human: new input starts a new turn
+
+
+async def test_reject_takes_the_place_of_an_open_question(store: Store) -> None:
+    asking = await interrupt(store, thread="t")
+    message = await add(store, thread="t", if_busy=REJECT)
+    assert (message.readiness, message.queue_position, message.thread_number) == (Readiness.READY, 0, 2)
+    assert message.rollback == ()
+    assert await store.get(TENANT, message.id) == message
+    assert await state_of(store, asking.id) is MessageState.CANCELLED
+    assert (await event_types(store, asking.id))[-2:] == ["interrupted", "cancelled"]
+    with pytest.raises(NotInterrupted):
+        await resume(store, asking)
+    assert (await store.get_thread(TENANT, "t")).states[MessageState.CANCELLED] == 1
+    assert await drain(store) == [message.id]
+
+
+async def test_readers_of_the_question_are_hinted_at_its_end(store: Store) -> None:
+    asking = await interrupt(store, thread="t")
+    with store.subscribe(message_topic(asking.id)) as hints:
+        await hints.wait(0.03)
+        await add(store, thread="t", if_busy=REJECT)
+        assert await hints.wait(5)
+
+
+async def test_reject_refuses_if_anything_waits_behind_the_question(store: Store) -> None:
+    asking = await interrupt(store, thread="t")
+    behind = await add(store, thread="t")
+    before = await seen(store, asking.id), await seen(store, behind.id)
+    with pytest.raises(ThreadBusy):
+        await add(store, thread="t", if_busy=REJECT)
+    assert (await seen(store, asking.id), await seen(store, behind.id)) == before
+
+
+async def test_reject_refuses_once_the_answer_has_come(store: Store) -> None:
+    asking = await interrupt(store, thread="t")
+    await resume(store, asking)
+    for _ in range(2):
+        with pytest.raises(ThreadBusy):
+            await add(store, thread="t", if_busy=REJECT)
+        await claim(store)
+    assert await state_of(store, asking.id) is MessageState.PROCESSING
+
+
+@pytest.mark.parametrize("first", IfBusy)
+async def test_reject_refuses_behind_another_of_its_call_and_the_question_stays(store: Store, first: IfBusy) -> None:
+    asking = await interrupt(store, thread="t")
+    before = await seen(store, asking.id)
+    with pytest.raises(ThreadBusy):
+        await add_all(store, new(thread="t", if_busy=first), new(thread="t", if_busy=REJECT))
+    assert await seen(store, asking.id) == before
+    assert await listed(store) == [asking.id]
+
+
+async def test_in_a_call_each_thread_has_its_own_question(store: Store) -> None:
+    asking = [await interrupt(store, thread=thread) for thread in ("a", "b", "c")]
+    messages = await add_all(
+        store,
+        new(thread="a", if_busy=REJECT),
+        new(thread="b", if_busy=ENQUEUE),
+        new(thread="c", if_busy=ROLLBACK),
+        new(thread="a"),
+        new(thread="d", if_busy=REJECT),
+    )
+    states = [await state_of(store, each.id) for each in asking]
+    assert states == [MessageState.CANCELLED, MessageState.INTERRUPTED, MessageState.CANCELLED]
+    places = [each.readiness for each in messages]
+    assert places == [Readiness.READY, Readiness.BLOCKED, Readiness.READY, Readiness.BLOCKED, Readiness.READY]
+    assert [each.rollback for each in messages] == [(), (), (asking[2].id,), (), ()]
+
+
+async def test_a_refused_reject_leaves_the_question(store: Store) -> None:
+    asking = await interrupt(store, thread="t")
+    before = await seen(store, asking.id)
+    with pytest.raises(QueueFull):
+        await add(store, thread="t", if_busy=REJECT, max_queued=0)
+    assert await seen(store, asking.id) == before
+    await add(store, thread="t", if_busy=REJECT, max_queued=1)
+    assert await state_of(store, asking.id) is MessageState.CANCELLED
+
+
+async def test_a_replayed_reject_cancels_no_later_question(store: Store) -> None:
+    asking = await interrupt(store, thread="t")
+    given = new(thread="t", if_busy=REJECT)
+    (message,) = await add_all(store, given, key=request_key())
+    await store.finish(await claim_one(store), INTERRUPTED)
+    assert (await store.add([given], max_queued=9, key=request_key())).replayed
+    assert await state_of(store, asking.id) is MessageState.CANCELLED
+    assert await state_of(store, message.id) is MessageState.INTERRUPTED
+
+
+async def test_an_answer_and_a_new_turn_at_the_same_moment(store: Store, other_store: Store) -> None:
+    for turn in range(30):
+        asking = await interrupt(store, thread="t")
+        calls: list[Awaitable[Message]] = [resume(store, asking), add(other_store, thread="t", if_busy=REJECT)]
+        replies = await asyncio.gather(*calls[:: (1, -1)[turn % 2]], return_exceptions=True)
+        (accepted,) = [reply for reply in replies if isinstance(reply, Message)]
+        (refused,) = [reply for reply in replies if isinstance(reply, Exception)]
+        assert isinstance(refused, ThreadBusy if accepted.id == asking.id else NotInterrupted)
+        assert await drain(store) == [accepted.id]
+
+
+# What a rollback names
 
 
 async def test_a_rollback_names_no_message_that_has_ended(store: Store) -> None:

@@ -72,7 +72,8 @@ class MessageCreate(BaseModel):
     if_busy: IfBusy = Field(
         IfBusy.ENQUEUE,
         description="What to do if the thread has unfinished messages. `enqueue`: wait behind them. `reject`: refuse "
-        "the message with 409. `interrupt`: cancel them and keep their finished steps in the agent's memory. "
+        "the message with 409, unless the only unfinished message waits for a human; that message is then cancelled. "
+        "`interrupt`: cancel them and keep their finished steps in the agent's memory. "
         "`rollback`: cancel them and have the agent forget their steps. All but `enqueue` need a `thread_id`.",
     )
     events: Annotated[list[ShownEvent], Field(min_length=1, max_length=len(ShownEvent))] | None = Field(

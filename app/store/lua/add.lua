@@ -86,7 +86,7 @@ local function refusal(ARGV)
         ids[id], queued = true, queued + 1
         if thread ~= '' then
             local name = scope(tenant, thread)
-            if if_busy == 'reject' and (added[name] or is_busy(tenant, thread)) then return {'busy', thread} end
+            if if_busy == 'reject' and (added[name] or refuses(tenant, thread)) then return {'busy', thread} end
             added[name] = true
         end
         for _, alias in ipairs(rarer_fields(ARGV, i).aliases or NOTHING) do
@@ -189,13 +189,13 @@ local function run(ARGV)
     for i = FIRST, #ARGV, WIDTH do
         local thread, if_busy, rolled_back = ARGV[i + 2], ARGV[i + 11], NOTHING
         number = above(number, microseconds)
-        if thread ~= '' and (if_busy == 'interrupt' or if_busy == 'rollback') then
-            queued = nil
+        if thread ~= '' and (if_busy == 'interrupt' or if_busy == 'rollback' or if_busy == 'reject') then
+            if if_busy ~= 'reject' then queued = nil end -- `reject` cancels at most a question, which is not queued
             rolled_back = cancel_unfinished(ARGV[i + 1], thread, now, microseconds, ARGV[7], cancelled, to_cancel)
             local name = scope(ARGV[i + 1], thread)
             for _, id in ipairs(cleared[name] or NOTHING) do rolled_back[#rolled_back + 1] = id end
             cleared[name] = nil
-            if if_busy == 'interrupt' then rolled_back = NOTHING end
+            if if_busy ~= 'rollback' then rolled_back = NOTHING end
         end
         local receipt, member = store(ARGV, i, number, now, rolled_back)
         if receipt[5] == 'ready' then any_ready = 1 end

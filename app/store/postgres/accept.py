@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from ...errors import AgentQueueError, QueueFull, ThreadBusy
 from ...models.messages import Accepted, IfBusy, MessageState, NewMessage, RequestKey
-from ..parts import ThreadKey, aliases_of
+from ..parts import ThreadKey, aliases_of, only_waits_for_human
 from ..rows import Receipt, accepted, events_text
 from ..sql.accept import SqlAccept
 from ..sql.group_commit import GroupCommitThread, Operation
@@ -151,7 +151,7 @@ class AcceptWrites(Placing, Keyed):
         for each in new:
             key = thread_of(each)
             if key is not None and _depends_on_thread(each) and (counts[key] or key in cleared):
-                if each.if_busy is IfBusy.REJECT:
+                if each.if_busy is IfBusy.REJECT and not (counts[key] == 1 and only_waits_for_human(unfinished[key])):
                     raise ThreadBusy(key[1])
                 stored += self._take_turn(turn, rollbacks, unfinished, now)
                 turn = []
@@ -168,12 +168,12 @@ class AcceptWrites(Placing, Keyed):
     def _lock_unfinished(
         self, threads: dict[ThreadKey, list[NewMessage]], counts: dict[ThreadKey, int]
     ) -> dict[ThreadKey, list[Locked]]:
-        """Lock the unfinished messages that new messages will cancel. Return them by thread, oldest first."""
+        """Lock the unfinished messages that new messages may cancel. Return them by thread, oldest first."""
         unfinished: dict[ThreadKey, list[Locked]] = {key: [] for key in threads}
         yielding = {
             key: members
             for key, members in threads.items()
-            if counts[key] and any(each.if_busy in {IfBusy.INTERRUPT, IfBusy.ROLLBACK} for each in members)
+            if counts[key] and any(_may_cancel(each, counts[key]) for each in members)
         }
         if yielding:
             keys = in_order(yielding)
@@ -228,6 +228,10 @@ class PostgresAccept(SqlAccept):
 
 def _depends_on_thread(new: NewMessage) -> bool:
     return new.thread_id is not None and new.if_busy is not IfBusy.ENQUEUE
+
+
+def _may_cancel(new: NewMessage, unfinished: int) -> bool:
+    return new.if_busy in {IfBusy.INTERRUPT, IfBusy.ROLLBACK} or (new.if_busy is IfBusy.REJECT and unfinished == 1)
 
 
 def _replay(add: Add, key: RequestKey, known: KnownKey) -> Accepted | AgentQueueError:

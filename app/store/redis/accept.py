@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from ...clock import to_datetime
 from ...errors import AliasTaken, KeyReused, QueueFull, ThreadBusy
-from ...models.messages import Accepted, IfBusy, NewMessage, RequestKey
+from ...models.messages import Accepted, NewMessage, RequestKey
 from ..metadata import metadata_text, thread_patch
 from ..parts import CLEARED_AT_ONCE, Cleared, ThreadKey, aliases_of, clear, depend_on_threads
 from ..ports import CANCELS, MOVED, READY, AcceptStore, message_topic
@@ -27,9 +27,9 @@ class RedisAccept(RedisRooms, AcceptStore):
 
     @override
     async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
-        cleared = await self._clear(new, max_queued, key) if depend_on_threads(new) else {}
+        cancels = depend_on_threads(new)
+        cleared = await self._clear(new, max_queued, key) if cancels else {}
         fields = [field for each in new for field in self._fields_of(each)]
-        cancels = depend_on_threads(new) and any(each.if_busy in (IfBusy.INTERRUPT, IfBusy.ROLLBACK) for each in new)
         reply = await self._writes.run(
             "add", self._now(), max_queued, *key_arguments(key), templates.CANCELLED if cancels else "",
             json.dumps([(*thread, ids) for thread, ids in cleared.items()]) if cleared else "", *fields,

@@ -8,9 +8,9 @@ from typing_extensions import override
 from ...errors import AliasTaken, QueueFull, ThreadBusy
 from ...models.messages import Accepted, IfBusy, NewMessage, Readiness, RequestKey
 from ..metadata import metadata_text, thread_patch
-from ..parts import ThreadKey, aliases_of
+from ..parts import ThreadKey, aliases_of, only_waits_for_human
 from ..ports import MOVED, READY
-from ..rows import Receipt, accepted, events_text, options_of, preview, run_at_of
+from ..rows import Receipt, accepted, events_text, options_of, preview, run_at_of, to_message
 from ..sql.accept import SqlAccept
 from ..sql.group_commit import GroupCommitThread
 from .keys import Keyed
@@ -99,14 +99,13 @@ class AcceptWrites(Keyed):
         Return the ids of the messages to roll back.
         """
         numbers = self.rows("list_unfinished", tenant=new.tenant, thread_id=new.thread_id)
-        if numbers and new.if_busy is IfBusy.REJECT:
+        unfinished = [to_message(self.rows("get_without_options", number=number)[0]) for (number,) in numbers]
+        if new.if_busy is IfBusy.REJECT and unfinished and not only_waits_for_human(unfinished):
             raise ThreadBusy(new.thread_id or "")
         # From the last to the first, so that no message becomes ready in between.
-        for (number,) in reversed(numbers):
-            self._cancel(self._by_number(number), now, running=True)
-        if new.if_busy is not IfBusy.ROLLBACK:
-            return []
-        return [*(self._by_number(number).id for (number,) in numbers), *cleared]
+        for message in reversed(unfinished):
+            self._cancel(message, now, running=True)
+        return [*(message.id for message in unfinished), *cleared] if new.if_busy is IfBusy.ROLLBACK else []
 
     def _position(self, new: NewMessage, receipt: Receipt) -> int | None:
         """Return the position of the newest message. No message is behind it, so it inherits no rank."""

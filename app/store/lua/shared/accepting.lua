@@ -4,6 +4,13 @@ local function is_busy(tenant, thread)
     return tonumber(f[1] or 0) + tonumber(f[2] or 0) > 0 or redis.call('ZCARD', thread_queue_key(tenant, thread)) > 0
 end
 
+-- Return whether a thread refuses messages with `reject`: it has unfinished messages besides one that waits for a human.
+local function refuses(tenant, thread)
+    local f = redis.call('HMGET', thread_key(tenant, thread), 'processing', 'interrupted')
+    local waiting = redis.call('ZCARD', thread_queue_key(tenant, thread))
+    return tonumber(f[1] or 0) + tonumber(f[2] or 0) + waiting > (f[2] == '1' and 1 or 0)
+end
+
 -- Return the time for a rank. It never falls from one message number to the next, even if the `now` of processes differ.
 local function accepted_at(number, now) return math.max(now, math.floor(number / 1000)) end
 

@@ -185,6 +185,9 @@ SELECT {listed_columns} FROM messages WHERE id IN (SELECT value FROM json_each(:
 -- name: get_by_number
 SELECT {message_columns} FROM messages WHERE number = :number
 
+-- name: get_without_options
+SELECT {listed_columns} FROM messages WHERE number = :number
+
 -- name: place_in_queue
 SELECT number, rank, readiness FROM messages WHERE id = :id AND tenant = :tenant AND state = 'queued'
 
