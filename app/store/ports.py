@@ -85,10 +85,9 @@ class AcceptStore(Protocol):
         message of the tenant (tests/contract/test_aliases.py).
 
         A thread is busy if it has unfinished messages, including earlier messages of `new`. `if_busy` says what happens
-        then. REJECT raises ThreadBusy, unless the only unfinished message is interrupted: it holds no slot, and is
-        cancelled so that the new message starts a new turn. INTERRUPT and ROLLBACK cancel the unfinished messages, as
-        `cancel` with `running` does. ROLLBACK also stores their ids, oldest first, in the new message's `rollback`
-        (tests/contract/test_double_texting.py).
+        then. REJECT raises ThreadBusy, but cancels a single interrupted message, which only waits for a human.
+        INTERRUPT and ROLLBACK cancel the unfinished messages, as `cancel` with `running` does. ROLLBACK also stores
+        their ids, oldest first, in the new message's `rollback` (tests/contract/test_double_texting.py).
         """
 
 
