@@ -139,7 +139,11 @@ class Sample(NamedTuple):
 
 
 class _View(NamedTuple):
-    """A view of the store's time: state, reference minus elapsed time, and the elapsed time of the reading."""
+    """What this process knows of the store's time.
+
+    `ahead` plus the elapsed time of this process is the reference of `state`. `taken` is the elapsed time of the last
+    reading.
+    """
 
     state: ClockState
     ahead: float

@@ -41,7 +41,7 @@ class AgentInterrupted(Exception):
 
 
 class Drain:
-    """A request to all runs to stop after their present step. It may come before any listener."""
+    """A request to all runs to stop after their present step. It may be made before anybody listens for it."""
 
     def __init__(self) -> None:
         self.requested = False

@@ -40,7 +40,7 @@ class GraphOutput:
         return self.value if self._keys is None and isinstance(self.value, str) else ""
 
     def of(self, state: Mapping[str, Any], *, has_text: bool, has_message: bool) -> str | None:
-        """Return the structured response, else the output, as JSON; None if the answer is the whole output.
+        """Return the structured response, else the output, as JSON. Return None if the answer's text says all of it.
 
         Return an empty object if the run wrote nothing, neither a message nor a key of the output. Raises
         OutputTooLarge.

@@ -48,7 +48,7 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
 
 
 def _counted(number: int, given: Mapping[str, Any]) -> str:
-    """Return a length in characters or entries. A text that another validator has handled has the type `Value`."""
+    """Return a length in characters or entries. Pydantic says `Value` for a text that another validator saw first."""
     one, many = ("character", "characters") if given["field_type"] == "Value" else ("entry", "entries")
     return f"{number} {one if number == 1 else many}"
 

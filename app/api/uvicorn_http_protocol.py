@@ -257,7 +257,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
             self._connections.expect(self, AWAITS_HEAD)
 
     def _await_body(self, bytes_before: int) -> None:
-        """Set the deadline for the rest of a body. Raises Refused if the bytes around its data are too many."""
+        """Set the deadline for the rest of a body. Raises Refused if its chunked encoding has too many bytes besides the data."""
         if self.wait is not AWAITS_BODY:
             self._overhead_bytes = self._discarded_bytes = 0
             self._body_deadline = self.loop.time() + SECONDS[Wait.BODY]
@@ -394,5 +394,5 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
 
 
 def protocol_for(allowed_origins: Collection[str]) -> type[ConnectedHttpProtocol]:
-    """Return a protocol class with refusals that pages of these origins can read."""
+    """Return a protocol class whose refusals have the CORS headers for pages of these origins."""
     return type("HttpProtocol", (ConnectedHttpProtocol,), {"__slots__": (), "allowed_origins": tuple(allowed_origins)})

@@ -27,7 +27,7 @@ def mark_of(config: RunnableConfig, queue: str) -> Mark | None:
 
 
 def lease_lost(config: RunnableConfig, mark: Mark) -> LeaseLost:
-    """Return the error for an attempt whose right to write a later attempt has taken."""
+    """Return the error for an attempt that may no longer write, because a later attempt may."""
     return LeaseLost(config["configurable"].get("run_id", mark.memory_key), mark.fence)
 
 

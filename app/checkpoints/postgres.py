@@ -218,7 +218,7 @@ class FencedPostgresSaver(FencedSaver):
     async def _take_late(self, config: RunnableConfig, mark: Mark) -> None:
         """Take the right to write for an attempt that writes before it reads. Raises LeaseLost.
 
-        Use a separate transaction: two transactions that hold the row would wait for each other.
+        This has a transaction of its own, which ends before the write begins: two that hold the row would deadlock.
         """
         async with self._connection() as connection:
             await _take(connection, config, mark)

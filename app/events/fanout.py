@@ -98,7 +98,7 @@ class IdleTimer:
         self._timer.cancel()
 
     async def until_done(self, read: asyncio.Task[Any]) -> AsyncIterator[Idle]:
-        """Yield `Idle` each time the limit is reached, until the read is done."""
+        """Wait until `read` is done. Yield `Idle` each time that the idle limit passes meanwhile."""
         while not read.done():
             self.waiter = self._loop.create_future()
             read.add_done_callback(functools.partial(_wake, self.waiter))

@@ -69,7 +69,7 @@ class Redactor(logging.Filter):
         return redacted[: limit - 1] + "…"
 
     def _without_partial_secret(self, text: str) -> str:
-        """Return a cut text without an end that may be the beginning of a secret."""
+        """Return a cut text. Leave out its end if that may be the beginning of a secret."""
         head, tail = text[:-MAX_SECRET_LENGTH], text[-MAX_SECRET_LENGTH:]
         words = tail.rsplit(maxsplit=1)
         text = head + (words[0] if len(words) > 1 else "")

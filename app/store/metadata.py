@@ -32,7 +32,7 @@ def thread_patch(messages: Iterable[NewMessage]) -> str | None:
 
 
 def thread_metadata(text: str | None) -> dict[str, MetadataValue]:
-    """Return the metadata of a thread from their stored form."""
+    """Return the metadata of a thread from the stored text."""
     if text is None:
         return {}
     stored: dict[str, str | None] = json.loads(text)

@@ -24,7 +24,7 @@ Refusal = Callable[[str, str], AgentQueueError]
 
 
 class ControlWrites(Placing, Keyed, ControlChanges):
-    """Implements `ControlStore`, each in a transaction of its own."""
+    """Implements `ControlStore`. Each method runs in a transaction of its own."""
 
     @override
     def cancel(self, tenant: str, message_id: str, running: bool) -> Message:

@@ -1,4 +1,4 @@
-"""The base of an SQL store's rooms: its threads, and duties that several rooms use."""
+"""The base class of an SQL store's rooms: the OS threads of the queries, and code that several rooms share."""
 
 from collections.abc import Sequence
 from typing import Protocol
