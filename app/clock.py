@@ -192,10 +192,9 @@ class SteadyClock(Clock):
                 self._last = max(self._last, moment)
 
     def take(self, sample: Sample) -> ClockState | None:
-        """Learn from a reading. Return the state to store in place of the state that was read; None to keep that state.
+        """Correct this clock by a reading. Return the state to store; None if the stored state is still right.
 
-        The caller stores a returned state only if the stored epoch is unchanged. After a correction, the caller reads
-        again.
+        The caller stores the returned state only if the stored epoch is unchanged, and then takes another reading.
         """
         with self._lock:
             self._read_at = -1

@@ -59,7 +59,7 @@ def schema_of(annotation: Any) -> dict[str, Any]:
 
 
 def in_class(kind: Any, given: Any, name: str) -> Any:
-    """Return a JSON value as an instance of the class that code declares for it. Raises InvalidInput, which names the field.
+    """Return a JSON value as an instance of the class that code declares. Raises InvalidInput, which names the field.
 
     If pydantic cannot read the class, the value stays as it is.
     """

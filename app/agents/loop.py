@@ -124,7 +124,7 @@ class AgentLoop:
 
     @property
     def trouble(self) -> str:
-        """Return what agent code blocks the loop or does not stop. The text has no secrets. It is empty if all is well."""
+        """Return what agent code blocks the loop or does not stop, in a text without secrets; empty if none does."""
         found = []
         if self._blocked_at is not None:
             seconds = time.monotonic() - self._blocked_at

@@ -257,7 +257,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
             self._connections.expect(self, AWAITS_HEAD)
 
     def _await_body(self, bytes_before: int) -> None:
-        """Set the deadline for the rest of a body. Raises Refused if its chunked encoding has too many bytes besides the data."""
+        """Set the deadline for the rest of a body. Raises Refused if its chunks have too many bytes besides data."""
         if self.wait is not AWAITS_BODY:
             self._overhead_bytes = self._discarded_bytes = 0
             self._body_deadline = self.loop.time() + SECONDS[Wait.BODY]
