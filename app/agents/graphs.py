@@ -73,6 +73,11 @@ class GraphFactory:
             elif wanted is not None:
                 self._named[parameter.name] = wanted
 
+    @property
+    def takes_context(self) -> bool:
+        """Return whether the factory gets the message's context, in the runtime."""
+        return "runtime" in (*self._positional, *self._named.values())
+
     async def prepare(self) -> Graph | None:
         """Make the graph of the first run in advance, if the factory takes no arguments and returns no context manager.
 
@@ -129,7 +134,12 @@ class FactoryAgent(Agent):
         self._checkpointer = checkpointer
         self._description = (
             AgentDescription(
-                name="", description=description, input_schema=ANY_OBJECT, output_schema={}, events=tuple(ShownEvent)
+                name="",
+                description=description,
+                input_schema=ANY_OBJECT,
+                output_schema={},
+                context_schema=ANY_OBJECT,
+                events=tuple(ShownEvent),
             )
             if first is None
             else describe_graph(first, "", description)
@@ -140,8 +150,9 @@ class FactoryAgent(Agent):
         answer: FinalResult | None = None
         ended: Exception | None = None
         async with self._factory.opened(task) as graph:
+            agent = LangGraphAgent(graph, self._checkpointer, takes_any_context=self._factory.takes_context)
             try:
-                async with aclosing(LangGraphAgent(graph, self._checkpointer).run(task)) as pieces:
+                async with aclosing(agent.run(task)) as pieces:
                     async for piece in pieces:
                         if isinstance(piece, FinalResult):
                             answer = piece

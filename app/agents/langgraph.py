@@ -54,14 +54,20 @@ class StaticBreakpoint(AgentQueueError):
 class LangGraphAgent(Agent):
     """Runs a graph of any state. `checkpointer` is a saver of `app.checkpoints`, also an AgentMemory.
 
-    `description` is the operator's, in place of the graph's docstring.
+    `description` is the operator's, in place of the graph's docstring. `takes_any_context` means that the context was
+    given to the graph's factory too.
     """
 
     def __init__(
-        self, graph: Pregel[Any, Any, Any, Any], checkpointer: BaseCheckpointSaver[Any], description: str = ""
+        self,
+        graph: Pregel[Any, Any, Any, Any],
+        checkpointer: BaseCheckpointSaver[Any],
+        description: str = "",
+        *,
+        takes_any_context: bool = False,
     ) -> None:
         self._description = description
-        self._input = GraphInput(graph)
+        self._input = GraphInput(graph, takes_any_context=takes_any_context)
         self._graph = graph.copy(update={"checkpointer": checkpointer})
         found = tool_nodes(graph)
         self._replaces_messages = isinstance(graph.channels.get(MESSAGES), LastValue)

@@ -35,10 +35,11 @@ class Turn(NamedTuple):
 
 
 class GraphInput:
-    """Reads what messages give to one graph."""
+    """Reads what messages give to one graph. `takes_any_context` is for a graph whose factory has read the context."""
 
-    def __init__(self, graph: Pregel[Any, Any, Any, Any]) -> None:
+    def __init__(self, graph: Pregel[Any, Any, Any, Any], *, takes_any_context: bool = False) -> None:
         self._graph = graph
+        self._takes_any_context = takes_any_context
         self._keys = input_keys(graph)
 
     @cached_property
@@ -61,8 +62,8 @@ class GraphInput:
     def context_of(self, task: AgentTask) -> object:
         """Return the context of a run in the class that the graph declares; None without a context."""
         given = task.given.context
-        if given is None:
-            return None
+        if given is None or (self._takes_any_context and self._graph.context_schema is None):
+            return given
         check_context(self.description, given)
         return in_class(self._graph.context_schema, given, "context")
 

@@ -61,7 +61,7 @@ def check_context(description: AgentDescription, given: Mapping[str, Any]) -> No
     """Check the `context` of a message. Raises InvalidInput with a field such as `context.user_id`."""
     if description.context_schema is None:
         if given:
-            raise invalid("context", f"agent {description.name!r} takes no context; leave it out")
+            raise invalid("context", "this agent takes no context; leave it out")
         return
     check(description.context_schema, given, "context")
 
@@ -71,7 +71,7 @@ def check_text(description: AgentDescription) -> None:
     if not takes_text(description.input_schema):
         keys = ", ".join(f"`{name}`" for name in _properties(description.input_schema))
         hint = f" with {keys}" if keys else ""
-        raise invalid("message", f"agent {description.name!r} takes no text; give an `input`{hint} instead")
+        raise invalid("message", f"this agent takes no text; give an `input`{hint} instead")
 
 
 def takes_text(schema: Mapping[str, Any]) -> bool:

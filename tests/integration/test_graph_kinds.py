@@ -1,18 +1,63 @@
 """Graphs of each kind in a real server: what they take and what they return."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from app.config import Settings
-from app.models.inputs import RunInput
+import pytest
+
+from app.config import Settings, share_environment
+from app.models.inputs import RunConfig, RunInput
 from app.models.messages import MessageOptions, NewMessage
 from tests import wire
 from tests.graph_control import GraphControl
+from tests.pages import DOCS, ROOT
 from tests.servers import LiveServer, live_server, server_process, until
 
 ANY_STATE = "any_state=tests.graphs:any_state"
+
+KINDS: dict[str, tuple[dict[str, Any], str, Any]] = {
+    "messages": ({}, "HELLO", None),
+    "any_state": (
+        {"input": {"question": "why"}},
+        '{"question": "why", "answer": "WHY"}',
+        {"question": "why", "answer": "WHY"},
+    ),
+    "pydantic_state": ({"input": {"count": 2}}, '{"count": 2, "doubled": 4}', {"count": 2, "doubled": 4}),
+    "dataclass_state": ({"input": {"count": 2}}, '{"count": 2, "doubled": 4}', {"count": 2, "doubled": 4}),
+    "schemas": ({"input": {"question": "why"}}, '{"answer": "WHY"}', {"answer": "WHY"}),
+    "context": ({"context": {"user": "Ann"}}, "Hello, Ann", None),
+    "functional": ({"input": {"numbers": [2, 3]}}, '{"squares": [4, 9]}', {"squares": [4, 9]}),
+    "functional_text": ({}, "HELLO", None),
+    "send": (
+        {"input": {"parts": ["a", "b"]}},
+        '{"parts": ["a", "b"], "done": ["A", "B"]}',
+        {"parts": ["a", "b"], "done": ["A", "B"]},
+    ),
+    "command": (
+        {"input": {"question": "why"}},
+        '{"question": "why", "answer": "WHY"}',
+        {"question": "why", "answer": "WHY"},
+    ),
+    "subgraph": (
+        {"input": {"question": "why"}},
+        '{"question": "why", "answer": "WHY"}',
+        {"question": "why", "answer": "WHY"},
+    ),
+    "dict_messages": ({}, "A dictionary.", None),
+    "pair_messages": ({}, "A pair.", None),
+    "factory": ({}, "made", None),
+    "config_factory": ({"config": RunConfig(configurable={"model": "small"})}, "small", None),
+    "runtime_factory": ({"context": {"user": "Ann"}}, "{'user': 'Ann'}", None),
+    "context_manager": ({}, "open", None),
+    "plain_context_manager": ({}, "open", None),
+    "function": ({"input": {"count": 2}}, '{"count": 2, "doubled": 4}', {"count": 2, "doubled": 4}),
+    "generator": ({"blocks": ({"type": "image", "url": "x"},)}, "image", {"blocks": 1}),
+    "environment": ({}, "from the project", None),
+}
+"""What each row of docs/reference/graphs.md is given, its result, and its output."""
 
 
 async def submit(server: LiveServer, agent: str, content: str = "Hello", thread: str | None = None, **run: Any) -> str:
@@ -25,6 +70,28 @@ async def submit(server: LiveServer, agent: str, content: str = "Hello", thread:
 
 async def ended(server: LiveServer, agent: str, content: str = "Hello", **run: Any) -> dict[str, Any]:
     return await server.ended(await submit(server, agent, content, **run))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_each_kind_of_the_table_answers(
+    tmp_path: Path, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    given, result, output = KINDS[kind]
+    file = tmp_path / "langgraph.json"
+    project = {"dependencies": [str(ROOT)], "graphs": {kind: f"{ROOT}/tests/graph_kinds.py:{kind}"}}
+    file.write_text(json.dumps({**project, "env": {"GRAPH_KINDS_NAME": "from the project"}}))
+    configured = settings(langgraph_config=file)
+    monkeypatch.setenv("GRAPH_KINDS_NAME", "")
+    share_environment(configured, env_file=str(tmp_path / "none"))
+    async with live_server(configured) as server:
+        status = await ended(server, kind, **given)
+    assert (status["state"], status["error"]) == ("completed", None)
+    assert (status["result"], status["output"]) == (result, output)
+
+
+def test_the_table_has_a_row_for_each_kind() -> None:
+    table = (DOCS / "reference" / "graphs.md").read_text("utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(KINDS)
 
 
 async def test_a_graph_of_any_state_goes_on_after_a_killed_process(

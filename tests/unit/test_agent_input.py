@@ -141,7 +141,7 @@ def test_a_context_is_checked(given: Mapping[str, Any], field: str | None) -> No
 
 def test_an_agent_without_a_context_takes_none() -> None:
     check_context(described(MessagesState), {})
-    with pytest.raises(InvalidInput, match="context: agent 'mine' takes no context"):
+    with pytest.raises(InvalidInput, match="context: this agent takes no context"):
         check_context(described(MessagesState), {"user": "a"})
 
 
@@ -149,7 +149,7 @@ def test_a_text_goes_to_agents_with_messages_only() -> None:
     model = GenericFakeChatModel(messages=iter([]))
     for graph in (graph_of(MessagesState), graph_of(Form), graph_of(Plain), create_agent(model, tools=[])):
         check_text(describe_graph(graph, "mine"))
-    with pytest.raises(InvalidInput, match=r"message: agent 'mine' takes no text; give an `input` with `question`"):
+    with pytest.raises(InvalidInput, match=r"message: this agent takes no text; give an `input` with `question`"):
         check_text(described(Question, input_schema=Asked))
 
 

@@ -165,7 +165,7 @@ async def test_an_input_comes_in_the_class_of_its_parameter() -> None:
         with pytest.raises(InvalidInput) as error:
             await parts_of(buys, input=given)
         assert error.value.field == field
-    with pytest.raises(InvalidInput, match="message: agent 'buys' takes no text"):
+    with pytest.raises(InvalidInput, match="message: this agent takes no text"):
         await parts_of(buys)
 
 
@@ -203,7 +203,7 @@ async def test_a_function_gets_what_its_parameters_name() -> None:
 async def test_what_a_function_does_not_take_is_refused_with_its_field() -> None:
     with pytest.raises(InvalidInput, match="input: this agent takes a text"):
         await parts_of(shout, input={"a": 1})
-    with pytest.raises(InvalidInput, match="context: agent 'shout' takes no context"):
+    with pytest.raises(InvalidInput, match="context: this agent takes no context"):
         await parts_of(shout, context={"a": 1})
 
 

@@ -297,3 +297,14 @@ async def test_a_reader_that_goes_closes_the_context_too(saver: Saver) -> None:
         await anext(pieces)
         assert opened.notes == ["open"]
     assert opened.notes == ["open", "GeneratorExit", "closed"]
+
+
+async def test_a_factory_is_described_by_the_graph_that_it_made_at_the_start(saver: Saver) -> None:
+    known = (await agent_of(takes_nothing, "mine:make", saver, "What it does.")).describe("mine")
+    assert (known.name, known.description, list(known.input_schema["properties"])) == (
+        "mine",
+        "What it does.",
+        ["messages"],
+    )
+    unknown = (await agent_of(takes_config, "mine:make", saver)).describe("mine")
+    assert (unknown.input_schema, unknown.context_schema) == ({"type": "object"}, {"type": "object"})
