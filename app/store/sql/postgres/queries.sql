@@ -82,6 +82,7 @@ ON CONFLICT (tenant, thread_id) DO UPDATE SET
     unfinished = thread.unfinished + excluded.unfinished,
     name = coalesce(excluded.name, thread.name),
     metadata = CASE
+        WHEN excluded.metadata IS NULL THEN thread.metadata
         WHEN octet_length({merged_metadata}) <= 65536 THEN {merged_metadata} ELSE thread.metadata
     END
 RETURNING tenant, thread_id, last_number, unfinished

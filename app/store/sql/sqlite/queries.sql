@@ -17,6 +17,7 @@ ON CONFLICT (tenant, thread_id) DO UPDATE SET
     last_message_preview = excluded.last_message_preview,
     name = coalesce(excluded.name, name),
     metadata = CASE
+        WHEN excluded.metadata IS NULL THEN metadata
         WHEN length(json_patch(coalesce(metadata, '{}'), excluded.metadata)) <= 65536
         THEN json_patch(coalesce(metadata, '{}'), excluded.metadata) ELSE metadata
     END
