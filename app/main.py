@@ -1,6 +1,7 @@
 """The HTTP process: `python -m app.main`, or `uvicorn app.main:app`."""
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -154,7 +155,9 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise OSError(error.errno, f"HOST, PORT: {error.strerror or error}") from error
+        taken = error.errno == errno.EADDRINUSE
+        cure = ": set PORT to a free port, or stop the program that has it" if taken else ""
+        raise OSError(error.errno, f"HOST, PORT: {error.strerror or error}{cure}") from error
     return listener
 
 

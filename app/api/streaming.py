@@ -189,7 +189,8 @@ async def resume_point(
 ) -> int | None:
     """Return the event id after which to continue, None if no event can follow.
 
-    The header takes precedence over `after`, since EventSource repeats the URL on every reconnect. Raises
+    Refuse an id beyond the log: a crash of the database may have taken events that a reader has seen. The header takes
+    precedence over `after`, since EventSource repeats the URL on every reconnect. Raises
     MessageNotFound, InvalidRequest.
     """
     await services.queue.get(tenant, message_id)
@@ -198,11 +199,10 @@ async def resume_point(
         return 0
     seen = _event_id(text, field)
     page = await services.log.read(tenant, message_id, after=seen, limit=1)
-    if seen and is_over(page, seen):
-        return None
     if seen > page.last:
-        raise InvalidRequest(f"{field}: the message has no event {seen} yet; its last is {page.last}", field=field)
-    return seen
+        told = f"the message has no event {seen}; its last is {page.last}. Start from the beginning, without an id"
+        raise InvalidRequest(f"{field}: {told}", field=field)
+    return None if seen and is_over(page, seen) else seen
 
 
 def tail_of(services: Services, tenant: str, message_id: str, after: int) -> AsyncGenerator[TailItem]:

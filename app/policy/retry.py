@@ -125,7 +125,7 @@ NAMED_VERDICTS = {
     "GraphRecursionError": Verdict(
         permanent=True, code=RECURSION_LIMIT
     ),  # Python's RecursionError is a fault of the agent
-    "StateTypesRefused": Verdict(permanent=False, code=STATE_TYPE_REFUSED),  # a worker with another setting can run it
+    "StateTypesRefused": Verdict(permanent=True, code=STATE_TYPE_REFUSED),  # only a restart changes the setting
 }
 """Verdicts on errors that are known by their class alone."""
 

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 SETTING = "ALLOWED_STATE_TYPES"
 
 MAX_DESCRIBED = 1_000
-"""Maximum characters of an error's text before the hint."""
+"""Maximum characters of an error's text after the hint."""
 
 MAX_WARNED = 1_000
 """Maximum types that are logged, since forged rows must not fill the log."""
@@ -104,6 +104,6 @@ def explained(error: Exception, refused: Collection[str], describe: Callable[[Ex
     if not refused or type(error).__name__ not in EXPECTED_ERRORS:
         return error
     return StateTypesRefused(
-        f"{describe(error)[:MAX_DESCRIBED]}. The stored state has values of types that {SETTING} does not name. The "
-        f"node gets them as plain data: {', '.join(sorted(refused))}. Add these names to {SETTING}."
+        f"Add {', '.join(sorted(refused))} to {SETTING} and restart the worker. The stored state has values of these "
+        f"types, and the node got them as plain data. {describe(error)[:MAX_DESCRIBED]}"
     )

@@ -30,6 +30,7 @@ PORTS = frozenset({443, 8443})
 DEFAULT_PORTS = {"https": 443, "http": 80}
 FIELD = "webhook_url"
 UNKNOWN_HOST = "an unknown host"
+PRIVATE_HINT = " WEBHOOK_ALLOW_PRIVATE=true allows receivers in your own network."
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Returns the addresses of a host and port as text, in the order in which to try them. Raises OSError."""
@@ -198,7 +199,7 @@ async def find_destination(url: str, *, allow_private: bool, resolve: Resolve = 
     if not addresses:
         raise _refused("the host has no address. Check its name")
     if not all(_may_be_called(address, allow_private) for address in addresses):
-        raise _refused("the host is not public")
+        raise _refused("the host is not public", "" if allow_private else PRIVATE_HINT)
     name = host.removesuffix(".")  # certificates name hosts without a final dot
     bracketed = _bracketed(name)
     return Destination(
@@ -283,8 +284,8 @@ class _PinnedBackend(httpcore2.AnyIOBackend):
         return await super().connect_tcp(last, port, timeout, local_address, socket_options)
 
 
-def _refused(why: str) -> InvalidRequest:
-    return InvalidRequest(f"{FIELD}: {why}.", field=FIELD)
+def _refused(why: str, hint: str = "") -> InvalidRequest:
+    return InvalidRequest(f"{FIELD}: {why}.{hint}", field=FIELD)
 
 
 def _checked_parts(url: str, allow_private: bool) -> tuple[SplitResult, str, int]:
@@ -302,7 +303,9 @@ def _checked_parts(url: str, allow_private: bool) -> tuple[SplitResult, str, int
     except ValueError:
         raise _refused("this is not a URL") from None
     if parts.scheme != "https" and not (allow_private and parts.scheme == "http"):
-        raise _refused("only https:// and http:// are allowed" if allow_private else "only https:// is allowed")
+        if allow_private:
+            raise _refused("only https:// and http:// are allowed")
+        raise _refused("only https:// is allowed", PRIVATE_HINT if parts.scheme == "http" else "")
     if "@" in parts.netloc:
         raise _refused("a user name or a password is not allowed")
     host = parts.hostname or ""
@@ -311,7 +314,7 @@ def _checked_parts(url: str, allow_private: bool) -> tuple[SplitResult, str, int
     if port is None:
         port = DEFAULT_PORTS[parts.scheme]
     if port == 0 or (port not in PORTS and not allow_private):
-        raise _refused("only the ports 443 and 8443 are allowed")
+        raise _refused("only the ports 443 and 8443 are allowed", PRIVATE_HINT if port else "")
     return parts, host, port
 
 

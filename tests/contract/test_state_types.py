@@ -213,11 +213,11 @@ async def test_a_node_that_misses_a_type_fails_with_the_setting_and_its_name(mem
         await run(LangGraphAgent(graph(make, tell), saver), 1, 1)
         with pytest.raises(StateTypesRefused) as failed:
             await run(LangGraphAgent(graph(use), saver), 2, 1)
-        assert judge(failed.value, datetime.now(UTC)) == (False, "state_type_refused", None)
+        assert judge(failed.value, datetime.now(UTC)) == (True, "state_type_refused", None)
         assert str(failed.value) == (
-            "AttributeError: 'PlainDict' object has no attribute 'steps'. The stored state has values of types that "
-            "ALLOWED_STATE_TYPES does not name. The node gets them as plain data: tests.state_classes:Plan, "
-            "tests.state_classes:Weather. Add these names to ALLOWED_STATE_TYPES."
+            "Add tests.state_classes:Plan, tests.state_classes:Weather to ALLOWED_STATE_TYPES and restart the worker. "
+            "The stored state has values of these types, and the node got them as plain data. "
+            "AttributeError: 'PlainDict' object has no attribute 'steps'"
         )
     async with open_saver(memory_url, QUEUE, [classes.MODULE]) as saver:
         assert texts(await run(LangGraphAgent(graph(use), saver), 2, 2))[-1] == "city='Oslo' degrees=0.0"

@@ -30,13 +30,16 @@ async def test_a_class_that_the_setting_names_comes_back(serve: Serve, memory_ur
 async def test_a_message_that_misses_a_class_says_which_and_the_thread_goes_on(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = await serve(agents=AGENTS, max_attempts=1)
+    """It fails at once, since only a restart with another setting helps."""
+    server = await serve(agents=AGENTS)
     await ends(server, "make")
     status = await ends(server, "use")
-    assert (status["state"], status["error_code"]) == ("failed", "state_type_refused")
-    assert "Add these names to ALLOWED_STATE_TYPES" in status["error"]
-    assert "tests.state_classes:Plan" in status["error"]
+    assert (status["state"], status["error_code"], status["attempt"]) == ("failed", "state_type_refused", 1)
+    assert status["error"].startswith(
+        "StateTypesRefused: Add tests.state_classes:Plan to ALLOWED_STATE_TYPES and restart the worker."
+    )
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert any("failed" in text and "tests.state_classes:Plan to ALLOWED_STATE_TYPES" in text for text in warnings)
     assert any("type=tests.state_classes:Plan, ALLOWED_STATE_TYPES does not name it" in text for text in warnings)
     assert (await ends(server, "tell"))["result"] == "{'steps': 'three steps'}"
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from typing import Any
 
 import httpx2
 import pytest
@@ -9,12 +10,15 @@ from langgraph_sdk.schema import StreamPart
 from langgraph_sdk.sse import SSEDecoder as LangGraphDecoder
 from openai._streaming import SSEDecoder as OpenAIDecoder
 
+from app.models.messages import MessageState
 from tests import wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
+from tests.integration.states import bring
 from tests.integration.test_api import TIME, check_problem
 from tests.openai_stub import Answer, CutOff, Gate, StubServer, ToolCall
 from tests.servers import LiveServer, until
+from tests.talk import talk
 
 ANSWER = "The capital of France is Paris."
 
@@ -253,14 +257,34 @@ async def test_resuming_a_running_message(server: LiveServer, model: StubServer)
     assert wire.text_of([*first.frames, *rest]) == "one two three"
 
 
-async def test_behind_the_end_is_204(server: LiveServer) -> None:
+async def test_after_the_last_event_is_204(server: LiveServer) -> None:
     message_id = await finished(server)
     last = (await wire.frames_of(server.url, message_id))[-1].id
     assert last is not None
-    for resume in ({"after": last}, {"last_event_id": last}, {"last_event_id": last, "after": 0}, {"after": last + 5}):
+    for resume in ({"after": last}, {"last_event_id": last}, {"last_event_id": last, "after": 0}):
         async with wire.stream(server.url, message_id, **resume) as stream:
             assert stream.status == 204
             assert await stream.reader.read(0) == b""
+
+
+@pytest.mark.parametrize("state", [MessageState.COMPLETED, MessageState.FAILED, MessageState.CANCELLED])
+async def test_an_event_id_beyond_the_end_is_422(serve: Serve, database: dict[str, str], state: MessageState) -> None:
+    """A power cut may have taken the last events, and a later run may have ended with fewer."""
+    engine: dict[str, Any] = {name.lower(): value for name, value in database.items()}
+    server = await serve(worker_concurrency=0, **engine)
+    message_id = await bring(server, state)
+    url = f"/messages/{message_id}/stream"
+    last = (await server.client.get(f"/messages/{message_id}/events")).json()["last_event_id"]
+    assert (await server.client.get(url, params={"after": last})).status_code == 204
+    for beyond in (last + 1, 500):
+        response = await server.client.get(url, headers={"Last-Event-ID": str(beyond)})
+        problem = check_problem(response, 422, "invalid_request", "Last-Event-ID")
+        assert problem["detail"].startswith(f"Last-Event-ID: the message has no event {beyond}; its last is {last}.")
+        async with talk(server.url) as client:
+            refused = await client.ask("subscribe", message_id=message_id, after=beyond)
+            assert refused["problem"]["code"] == "invalid_request"
+            await client.ask("subscribe", message_id=message_id, after=last)
+            await client.until("ended", message_id=message_id)
 
 
 GARBAGE = ["garbage", "-1", "1.0", "0x1", "1e3", "%20", "+1", "9" * 40, str(2**63), "٣", "1,2", "NaN", "²"]

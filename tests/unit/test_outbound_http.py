@@ -130,6 +130,27 @@ async def test_what_is_not_a_plain_https_url_is_refused_with_the_reason(url: str
 
 
 @pytest.mark.parametrize(
+    ("url", "addresses", "why"),
+    [
+        (f"http://{NAME}/", [PUBLIC], "only https:// is allowed"),
+        (f"https://{NAME}:8080/", [PUBLIC], "only the ports 443 and 8443 are allowed"),
+        (f"https://{NAME}/", ["10.0.0.1"], "the host is not public"),
+        (f"https://{NAME}/", ["169.254.169.254"], "the host is not public"),
+    ],
+)
+async def test_a_refusal_names_the_setting_that_may_allow_the_url(url: str, addresses: list[str], why: str) -> None:
+    """It does not tell which kind of address a name has."""
+    told = await refused(url, names=Names(addresses))
+    assert told == f"webhook_url: {why}. WEBHOOK_ALLOW_PRIVATE=true allows receivers in your own network."
+
+
+async def test_a_refusal_does_not_name_the_setting_that_is_set() -> None:
+    told = await refused(f"https://{NAME}/", allow_private=True, names=Names(["169.254.169.254"]))
+    assert told == "webhook_url: the host is not public."
+    assert "ALLOW_PRIVATE" not in await refused(f"ftp://{NAME}/")
+
+
+@pytest.mark.parametrize(
     "url",
     [
         f"https://{NAME}",

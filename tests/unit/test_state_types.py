@@ -89,7 +89,7 @@ def test_only_errors_of_plain_data_are_explained_and_only_when_a_type_was_refuse
     assert refused == {"my:Plan"}
     told = explained(KeyError("a" * 10**6), refused, described)
     assert isinstance(told, StateTypesRefused)
-    assert str(told).endswith("my:Plan. Add these names to ALLOWED_STATE_TYPES.")
+    assert str(told).startswith("Add my:Plan to ALLOWED_STATE_TYPES and restart the worker. ")
     assert len(str(told)) < 2_000
     assert isinstance(explained(OSError("a"), refused, described), OSError)
 

@@ -44,7 +44,10 @@ class WaitingData(BaseModel):
 
 
 class ResetData(BaseModel):
-    """The events after the reader's offset are deleted. `text` is the answer. The terminal event follows."""
+    """The events after the reader's offset are deleted. The events that are left follow.
+
+    `text` is the answer, empty unless the message has completed.
+    """
 
     state: MessageState
     text: str

@@ -31,7 +31,12 @@ from .watchdog import Watchdog
 from .webhooks import WebhookWrites
 from .workers import PostgresWorkers
 
-DURABLE = Capabilities("postgres", durable=True, promise="messages survive kill -9 and a crash of the database server")
+DURABLE = Capabilities(
+    "postgres",
+    durable=True,
+    promise="messages survive kill -9, a crash of the host and power loss; "
+    "a failover without synchronous replication may lose the newest",
+)
 VOLATILE = Capabilities(
     "postgres", durable=False, promise="messages survive kill -9, not a crash of the database server"
 )
