@@ -150,7 +150,7 @@ def complaints(code: str, page: Path) -> list[str]:
     for line in code.replace("\\\n", " ").splitlines():
         place = folder
         for command in line.split("&&"):
-            words = shlex.split(command, comments=True)
+            words = shlex.split(command.strip(" ()"), comments=True)
             while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
                 setting, _, value = words.pop(0).partition("=")
                 if setting not in SETTINGS:

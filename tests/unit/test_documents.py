@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 import yaml
 
+from app import __version__
 from app.api.errors import STATUS_BY_ERROR, title_of
 from app.config import Settings, load_settings
 from app.errors import AgentQueueError, Conflict
@@ -310,6 +311,10 @@ def test_every_named_block_is_used_by_a_test() -> None:
 
 
 # Pages
+
+
+def test_the_comparison_is_of_this_version() -> None:
+    assert f"| This, {'.'.join(__version__.split('.')[:2])} |" in text_of(DOCS / "explanation" / "comparison.md")
 
 
 def test_the_readme_is_short() -> None:
