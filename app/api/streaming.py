@@ -56,7 +56,7 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
                 '"estimated_start_at": "2024-01-15T10:30:05.000Z", "waiting_reason": {"code": "ahead_in_queue", '
                 '"message": "2 messages are ahead of it."}, "run_at": null}\n\n'
                 'id: 2\nevent: chunk\ndata: {"type": "content", "chunk": "The capital ", "index": 0, '
-                '"message": "lc_run--0199f2f4-5c1e-7d11-a3c5-9d0f6a8c1b22", "node": "model"}\n\n',
+                '"message": "lc_run--0199f2f4-5c1e-7d11-a3c5-9d0f6a8c1b22", "node": "model", "path": ["research"]}\n\n',
             }
         },
     },

@@ -65,11 +65,12 @@ async def test_a_stream_from_the_queue_to_the_end(server: LiveServer, model: Stu
         free = rest.pop(0)
         assert (free.data["position"], free.data["waiting_reason"]["code"]) == (0, "starting_soon")
     wire.check_log(rest)
-    processing, *chunks, done = rest
+    processing, *chunks, usage, done = rest
     assert (processing.event, processing.data) == ("processing", {"state": "processing", "attempt": 1})
     assert all(frame.event == "chunk" for frame in chunks)
     assert all(list(frame.data) == ["type", "chunk", "index", "message", "node"] for frame in chunks)
     assert wire.text_of(chunks) == ANSWER
+    assert usage.event == "usage"
     assert done.event == "done"
     assert (done.data["state"], done.data["result"]) == ("completed", ANSWER)
     assert TIME.fullmatch(done.data["completed_at"])
@@ -116,7 +117,7 @@ async def test_tokens_arrive_one_by_one(server: LiveServer, model: StubServer) -
             assert frame is not None
             assert list(frame.data.items())[:3] == [("type", "content"), ("chunk", token), ("index", index)]
             assert frame.data["node"] == "model"
-        assert [frame.event for frame in await stream.rest()] == ["done"]
+        assert [frame.event for frame in await stream.rest()] == ["usage", "done"]
         assert len({frame.data["message"] for frame in stream.frames if frame.event == "chunk"}) == 1
 
 
