@@ -1,5 +1,6 @@
 """What a graph gets of a message: blocks, an input of any state, whole conversations, a context, a config."""
 
+import json
 import operator
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -11,13 +12,14 @@ import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.func import entrypoint
+from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.runtime import Runtime
+from langgraph.types import interrupt
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from app.agents.base import AgentDrained, AgentTask, Drain, FinalResult
+from app.agents.base import AgentDrained, AgentInterrupted, AgentTask, Drain, FinalResult
 from app.agents.langgraph import LangGraphAgent
 from app.checkpoints.factory import open_saver
 from app.errors import InvalidInput
@@ -348,3 +350,51 @@ async def test_an_entrypoint_takes_a_text_or_an_object_in_its_class(saver: Saver
     result = await result_of(agent, task_of(3, input={"item": "cup"}))
     assert result.output == result.text == '{"bought": "1 cup"}'
     assert await refused(agent, task_of(4, input={"count": 2})) == ("input.item", "invalid_input")
+
+
+# Questions and continued runs of the functional API
+
+
+async def test_a_graph_of_any_state_asks_and_goes_on_with_the_answer(saver: Saver) -> None:
+    runs: list[str] = []
+
+    async def first(state: Question) -> dict[str, Any]:
+        runs.append("first")
+        return {"steps": ["first"]}
+
+    async def asks(state: Question) -> dict[str, Any]:
+        return {"answer": interrupt(state["question"])}
+
+    agent = LangGraphAgent(graph_of(Question, first, asks), saver)
+    with pytest.raises(AgentInterrupted) as asked:
+        await result_of(agent, task_of(input={"question": "Sure?"}))
+    (question,) = json.loads(asked.value.interrupts)
+    assert question["value"] == "Sure?"
+    answered = task_of(fence=2, input={"question": "Sure?"}, resume={question["id"]: "yes"})
+    result = await result_of(agent, answered)
+    assert (runs, json.loads(result.output or "")["answer"]) == (["first"], "yes")
+
+
+async def test_an_entrypoint_goes_on_behind_its_finished_tasks(saver: Saver) -> None:
+    runs: list[str] = []
+
+    @task
+    async def works(name: str) -> str:
+        runs.append(name)
+        return name.upper()
+
+    @entrypoint()
+    async def asks(given: dict[str, Any], *, previous: Any = None) -> dict[str, Any]:
+        done = await works(given["name"])
+        return {"done": done, "answer": interrupt("Sure?"), "previous": previous}
+
+    agent = LangGraphAgent(asks, saver)
+    with pytest.raises(AgentInterrupted) as asked:
+        await result_of(agent, task_of(input={"name": "a"}))
+    (question,) = json.loads(asked.value.interrupts)
+    result = await result_of(agent, task_of(fence=2, input={"name": "a"}, resume={question["id"]: "yes"}))
+    assert json.loads(result.output or "") == {"done": "A", "answer": "yes", "previous": None}
+    assert runs == ["a"]
+    with pytest.raises(AgentInterrupted):
+        await result_of(agent, task_of(2, input={"name": "b"}))
+    assert runs == ["a", "b"], "the next message is a new turn"
