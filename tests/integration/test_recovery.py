@@ -161,7 +161,7 @@ async def test_the_api_streams_what_another_process_makes(tmp_path: Path, settin
                 for token in ("one", " two", " three"):
                     gate.release()
                     assert (await one.until("chunk")).data["chunk"] == token
-                assert [frame.event for frame in await one.rest()] == ["done"]
+                assert [frame.event for frame in await one.rest()] == ["usage", "done"]
                 assert (await two.rest())[-1].event == "done"
                 wire.check_log(one.frames)
             stub.replies.append(Gate("never released"))

@@ -41,7 +41,7 @@ async def test_what_may_pass_is_tried_again(hurried: LiveServer, model: StubServ
     frames = await wire.frames_of(hurried.url, message_id)
     wire.check_log(frames)
     kinds = [frame.event for frame in frames if frame.event != "chunk"]
-    assert kinds == ["processing", "retry", "processing", "done"]
+    assert kinds == ["processing", "retry", "processing", "usage", "done"]
     retry = next(frame for frame in frames if frame.event == "retry")
     assert (retry.data["attempt"], retry.data["state"]) == (1, "queued")
     kept = [frame for frame in frames if frame.id is not None and frame.id > frames.index(retry)]

@@ -201,7 +201,7 @@ async def test_an_empty_answer_is_an_answer(server: LiveServer, model: StubServe
     message_id = (await server.submit())["message_id"]
     status = await server.ended(message_id)
     assert (status["state"], status["result"]) == ("completed", "")
-    assert [frame.event for frame in await wire.frames_of(server.url, message_id)] == ["processing", "done"]
+    assert [frame.event for frame in await wire.frames_of(server.url, message_id)] == ["processing", "usage", "done"]
 
 
 # Leases

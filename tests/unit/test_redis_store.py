@@ -214,12 +214,12 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         return cost(script, next(turns), 0, len(arguments), *arguments)
 
     def listing(*states: str) -> list[int]:
-        return cost("list_messages", TENANT, "", 5, 10**6, 1_000, "".join(states), "", "", "", "", "")
+        return cost("list_messages", TENANT, "", 5, 10**6, 1_000, "", "".join(states), "", "", "", "", "")
 
     assert delivery.next_at is not None
     taken_until = round(delivery.next_at.timestamp() * 1000)
     request = (TENANT, "a key", "a request", 10**6, "", "")
-    fields = ("chat", "Hello", "normal", 10**15, "Hello", "", "", "", "enqueue", "https://a.example", "")
+    fields = ("chat", "Hello", "normal", 10**15, "Hello", "", "", "", "enqueue", "https://a.example", "", "")
     ranks = ("high", 0, "normal", 10**15, "low", 2 * 10**15)
     return {
         "add": write("add", 10**9, *request, "alone", TENANT, "", *fields),
@@ -229,7 +229,7 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         "cancel": write("cancel", TENANT, urgent, "", 0),
         "cancel what runs": write("cancel", TENANT, running.message_id, "", 1),
         "reprioritize": write_timeless("reprioritize", TENANT, last, "high", *ranks),
-        "resume": write("resume", TENANT, asking.id, asking.fence, "{}", "", "", "", "", 0),
+        "resume": write("resume", TENANT, asking.id, asking.fence, "{}", "", "", "", "", 0, ""),
         "requeue": write("requeue", TENANT, "", *ranks, requeued, "Hello"),
         "purge": write_timeless("purge", TENANT, purged),
         "get": cost("get", TENANT, last),

@@ -197,7 +197,7 @@ export type WaitingEvent = Framed<
 export type ProcessingEvent = Framed<"processing", { state: "processing"; attempt: number }>;
 
 /** A piece of the answer. `index` counts from 0 within an attempt. */
-export type ChunkEvent = Framed<"chunk", TextChunk | ToolChunk | CustomChunk | DiscardChunk>;
+export type ChunkEvent = Framed<"chunk", TextChunk | ToolChunk | DiscardChunk>;
 
 interface Chunk {
   index: number;
@@ -205,6 +205,8 @@ interface Chunk {
   message?: string;
   /** The node of the graph that made it. */
   node?: string;
+  /** The nodes around it that hold subgraphs, outermost first. */
+  path?: string[];
 }
 
 export interface TextChunk extends Chunk {
@@ -218,12 +220,6 @@ export interface ToolChunk extends Chunk {
   chunk: unknown;
 }
 
-/** What a node or a tool of the agent wrote for its clients: any JSON value. */
-export interface CustomChunk extends Chunk {
-  type: "custom";
-  chunk: unknown;
-}
-
 /** The text of `message` is not the answer: forget it, or show it as a step if it was `kept` in the agent's memory. */
 export interface DiscardChunk extends Chunk {
   type: "discard";
@@ -233,6 +229,26 @@ export interface DiscardChunk extends Chunk {
   /** The id of the event with which the text began. */
   discard_from: number;
 }
+
+/** What a message asked to see by its `events`; the content of one of more than 1 MiB is null. */
+interface Shown {
+  path?: string[];
+  omitted?: number;
+}
+
+/** What a node or a tool of the agent wrote for its clients: any JSON value. */
+export type CustomEvent = Framed<"custom", Shown & { data: unknown }>;
+
+export type NodeEvent = Framed<"node", Shown & { state: "start" | "end"; node: string; task: string }>;
+
+/** The state of the graph, before the first step and after each. */
+export type ValuesEvent = Framed<"values", Shown & { values: unknown }>;
+
+/** What nodes wrote to the state. */
+export type UpdatesEvent = Framed<"updates", Shown & { updates: Record<string, unknown> | null }>;
+
+/** The tokens of an attempt by model, at its end. Unasked, from providers that report them. */
+export type UsageEvent = Framed<"usage", { models: Record<string, Record<string, unknown>> }>;
 
 /** The attempt failed and another follows: drop what came under the id `discard_from` and after. */
 export type RetryEvent = Framed<
@@ -271,6 +287,11 @@ export type StreamEvent =
   | WaitingEvent
   | ProcessingEvent
   | ChunkEvent
+  | CustomEvent
+  | NodeEvent
+  | ValuesEvent
+  | UpdatesEvent
+  | UsageEvent
   | RetryEvent
   | ResetEvent
   | InterruptedEvent
