@@ -18,6 +18,7 @@ from uvicorn.loops.auto import auto_loop_factory
 from .access.rule import Access
 from .agent_processor import AgentProcessor
 from .agents.base import Agent
+from .agents.descriptions import AgentDescriptions
 from .agents.embedded import EmbeddedModel
 from .agents.functions import FunctionAgent, is_answering
 from .agents.import_path import load_attribute, make_importable
@@ -257,6 +258,7 @@ class Runtime:
         registry = self._agents.registry
         processor = AgentProcessor(self._store, self.agent_loop, registry, settings, redactor=redactor_of(settings))
         self.worker = QueueWorker(self._store, processor, registry, settings, loop=self.agent_loop, outage=outage)
+        descriptions = AgentDescriptions(registry, self._store)
         self._maintenance = Maintenance(self._store, lambda: self._agents.memory, settings, outage=outage)
         self._webhooks = WebhookSender(self._store, settings, outage=outage)
         self.streams = Streams(self._store, outage)
@@ -270,12 +272,15 @@ class Runtime:
                 sends_webhooks=self._webhooks.enabled,
                 allow_private_webhooks=settings.webhook_allow_private,
                 memory=lambda: self._agents.memory,
+                descriptions=descriptions,
+                configurable_keys=settings.configurable_keys,
             ),
             threads=ThreadManager(self._store),
             streams=self.streams,
             log=self._store,
             store=self._store,
             registry=registry,
+            descriptions=descriptions,
             worker=self.worker,
             prove_memory=self._agents.prove_memory,
             outage=outage,

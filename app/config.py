@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -16,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import ConfigurationError
 from .project import Project, read_project
+from .text import is_http_url
 
 DEFAULT_MODEL_NAME = "gpt-4"
 EMBEDDED_MODEL_NAME = "embedded"
@@ -33,7 +33,12 @@ Seconds = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
 AgentPaths = Annotated[dict[str, str], NoDecode]
 Origins = Annotated[tuple[str, ...], NoDecode]
 TypeNames = Annotated[tuple[str, ...], NoDecode]
+Keys = Annotated[tuple[str, ...], NoDecode]
 TYPE_NAME = re.compile(r"[^\s:,/]+(?::[^\s:,./]+)?")
+
+_OWN_KEYS = ("thread_id", "run_id")
+_OWN_KEY_BEGINNINGS = ("__", "checkpoint")
+"""Keys of LangGraph's `configurable` that messages cannot set."""
 
 NEAR = 0.75
 """Names in `.env` with at least this similarity to a setting (0 to 1, by difflib) seem misspelt."""
@@ -69,6 +74,7 @@ class Settings(BaseSettings):
     agents: AgentPaths = Field(default_factory=dict)
     langgraph_config: Path | None = None
     allowed_state_types: TypeNames = ()
+    configurable_keys: Keys = ()
     worker_concurrency: int = Field(1, ge=0, le=1000)
     max_abandoned: int = Field(64, ge=1)
     lease_seconds: Seconds = 30
@@ -102,7 +108,7 @@ class Settings(BaseSettings):
     @field_validator("openai_base_url", mode="after")
     @classmethod
     def _is_base_url(cls, value: str | None) -> str | None:
-        if value is not None and not _is_http_url(value):
+        if value is not None and not is_http_url(value):
             raise ValueError("expected http:// or https:// with a host, such as http://localhost:11434/v1")
         return value
 
@@ -151,6 +157,17 @@ class Settings(BaseSettings):
                 raise ValueError(f"expected module:Class or module, separated by commas; {name!r} is neither")
         return names
 
+    @field_validator("configurable_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        keys = tuple(dict.fromkeys(filter(None, (part.strip() for part in value.split(",")))))
+        for key in keys:
+            if key in _OWN_KEYS or key.startswith(_OWN_KEY_BEGINNINGS):
+                raise ValueError(f"expected keys of your graphs; this server or LangGraph sets {key!r}")
+        return keys
+
     @property
     def keepalive_seconds(self) -> float:
         """Return the longest time without any data on a stream, in seconds."""
@@ -195,16 +212,6 @@ class Settings(BaseSettings):
         Raises ConfigurationError.
         """
         return {**self.project.graphs, **self.agents}
-
-
-def _is_http_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return (
-            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", url)
-        )
-    except ValueError:  # the port is no number, or the host in brackets is no address
-        return False
 
 
 def _checked_origin(origin: str) -> str:

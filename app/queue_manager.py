@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from .agents.descriptions import AgentDescriptions
 from .agents.registry import AgentRegistry
 from .errors import (
     AgentQueueError,
@@ -44,8 +44,8 @@ from .policy.resume_values import resume_value
 from .policy.wait_estimate import WaitEstimate, wait_estimate
 from .store.dropped_memories import forget_dropped
 from .store.ports import MOVED, AcceptStore, ControlStore, Notifier, QueryStore, UpkeepStore, WebhookStore
+from .submission_checks import SubmissionChecks, placed
 from .text import storable
-from .webhooks.outbound_http import Resolve, check_webhook_url, remembering, resolve_host
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +54,6 @@ MAX_SELECTED = 1_000
 
 CANCELLED_AT_ONCE = 16
 """Maximum number of cancellations at a time, so that the store also serves other callers."""
-
-MAX_RUN_AHEAD = timedelta(days=366)
-"""Latest time at which a message may be scheduled, counted from now."""
 
 UNFINISHED = frozenset(MessageState) - TERMINAL
 FAILED = frozenset({MessageState.FAILED})
@@ -83,13 +80,19 @@ class QueueManager:
         sends_webhooks: bool = False,
         allow_private_webhooks: bool = False,
         memory: Callable[[], AgentMemory | None] = lambda: None,
+        descriptions: AgentDescriptions | None = None,
+        configurable_keys: Collection[str] = (),
     ) -> None:
         self._store = store
         self._registry = registry
         self._max_queue_size = max_queue_size
-        self._sends_webhooks = sends_webhooks
-        self._allow_private_webhooks = allow_private_webhooks
         self._memory = memory
+        self._checks = SubmissionChecks(
+            descriptions or AgentDescriptions(registry),
+            configurable_keys=configurable_keys,
+            sends_webhooks=sends_webhooks,
+            allow_private_webhooks=allow_private_webhooks,
+        )
         self._wait_estimates = WaitEstimates(store, store.subscribe(MOVED))
 
     # Producers
@@ -105,7 +108,7 @@ class QueueManager:
         request = None if key is None else RequestKey(tenant, *key)
         new = [self._named(tenant, each, batch, at) for at, each in enumerate(wanted)]
         try:
-            await self._check(wanted, batch)
+            await self._checks.check(new, batch)
         except InvalidRequest:
             # A repeated request may have become invalid, such as its time. It still gets its first answer.
             if request is None or (replayed := await self._replay(new, request)) is None:
@@ -121,37 +124,8 @@ class QueueManager:
         try:
             agent = self._registry.resolve(wanted.agent or None)
         except InvalidRequest as error:
-            raise _placed(error, batch, at) from None
+            raise placed(error, batch, at) from None
         return wanted._replace(id=new_message_id(), tenant=tenant, agent=agent)
-
-    async def _check(self, wanted: Sequence[NewMessage], batch: bool) -> None:
-        """Check the start times and webhook URLs of new messages. Raises InvalidRequest."""
-        if all(each.run_at is None and each.webhook_url is None for each in wanted):
-            return
-        checked = set()
-        resolve = remembering(resolve_host)
-        now = datetime.now(UTC)
-        for at, each in enumerate(wanted):
-            name = f"{_within(batch, at)}run_at"
-            if each.run_at is not None and each.run_at < now:
-                raise InvalidRequest(f"{name}: expected a time in the future", field=name)
-            if each.run_at is not None and each.run_at > now + MAX_RUN_AHEAD:
-                raise InvalidRequest(f"{name}: expected a time within a year", field=name)
-            url = each.webhook_url
-            if url is not None and url not in checked:
-                checked.add(url)
-                try:
-                    await self._check_webhook(url, resolve)
-                except InvalidRequest as error:
-                    raise _placed(error, batch, at) from None
-
-    async def _check_webhook(self, url: str, resolve: Resolve) -> None:
-        if not self._sends_webhooks:
-            raise InvalidRequest(
-                "webhook_url: this server sends no webhooks. Its operator can enable them with WEBHOOK_SECRET",
-                field="webhook_url",
-            )
-        await check_webhook_url(url, allow_private=self._allow_private_webhooks, resolve=resolve)
 
     async def _replay(self, new: Sequence[NewMessage], request: RequestKey) -> Accepted | None:
         """Return the answer to the first request with this key; None if this is the first. Raises KeyReused."""
@@ -350,20 +324,6 @@ class QueueManager:
             raise DeliveryNotFound(delivery_id) from None
         logger.info("Delivery will be sent again: id=%s", delivery_id)
         return delivery
-
-
-def _within(batch: bool, at: int) -> str:
-    """Return the prefix of a field's name in errors: the message's index in its batch; empty outside batches."""
-    return f"messages.{at}." if batch else ""
-
-
-def _placed(error: InvalidRequest, batch: bool, at: int) -> InvalidRequest:
-    """Return the error with the message's index in its batch before the field's name."""
-    if not batch:
-        return error
-    name = f"{_within(batch, at)}{error.field}"
-    text = str(error).removeprefix(f"{error.field}: ")
-    return InvalidRequest(f"{name}: {text}", field=name, code=error.code)
 
 
 def _possible(message_id: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .access.rule import Access
+from .agents.descriptions import AgentDescriptions
 from .agents.registry import AgentRegistry
 from .config import Settings
 from .events.tail import Streams
@@ -42,6 +43,7 @@ class Services:
     log: EventLog
     store: Store
     registry: AgentRegistry
+    descriptions: AgentDescriptions
     worker: WorkerStatus
     prove_memory: Callable[[], Awaitable[None]]
     outage: Outage

@@ -7,7 +7,8 @@ from collections import deque
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
@@ -20,6 +21,9 @@ MAX_JSON_DEPTH = 100
 
 MAX_DECIMAL_BITS = 14_000
 """Maximum bits of an integer in decimal form. Python refuses more than 4,300 digits."""
+
+
+T = TypeVar("T")
 
 
 def rfc3339(moment: datetime) -> str:
@@ -36,6 +40,27 @@ def storable(text: str) -> str:
     except UnicodeEncodeError as error:
         raise ValueError("must not contain lone surrogates") from error
     return text
+
+
+def storable_value(value: T) -> T:
+    """Return a JSON value. Raises ValueError if databases, or other readers of JSON, cannot hold it."""
+    left: list[tuple[object, int]] = [(value, 0)]
+    while left:
+        found, depth = left.pop()
+        match found:
+            case str():
+                storable(found)
+            case float() if not math.isfinite(found):
+                raise ValueError("must not contain NaN or infinity, which JSON does not have")
+            case int() if found.bit_length() > MAX_DECIMAL_BITS:
+                raise ValueError("must not contain integers of more than 4,200 digits")
+            case dict() | list() if depth >= MAX_JSON_DEPTH:
+                raise ValueError(f"must not be nested more than {MAX_JSON_DEPTH} deep")
+            case dict():
+                left += [(each, depth + 1) for pair in found.items() for each in pair]
+            case list():
+                left += [(each, depth + 1) for each in found]
+    return value
 
 
 def scrubbed(text: str) -> str:
@@ -136,3 +161,14 @@ def not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be blank")
     return text
+
+
+def is_http_url(url: str) -> bool:
+    """Return whether a text is an absolute URL of `http` or `https`."""
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", url)
+        )
+    except ValueError:  # the port is no number, or the host in brackets is no address
+        return False

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from .agent_processor import AgentProcessor
 from .agents.base import Drain
+from .agents.descriptions import DescriptionPublisher
 from .agents.loop import AgentLoop
 from .agents.registry import MAX_LOAD_DELAY_SECONDS, AgentRegistry
 from .config import Settings
@@ -76,6 +77,7 @@ class QueueWorker:
         self._claim_timer: asyncio.TimerHandle | None = None
         self._claiming: asyncio.Task[None] | None = None
         self._listening: list[asyncio.Task[None]] = []
+        self._publisher = DescriptionPublisher(registry, store)
         self._heartbeat = Heartbeat(store, self._identity, settings, self, outage)
 
     @property
@@ -115,10 +117,8 @@ class QueueWorker:
             self._heartbeat.start(asyncio.get_running_loop())
             self._registry.on_change(functools.partial(_in_loop, asyncio.get_running_loop(), self._on_agents))
             self._on_agents()
-            self._listening = [
-                asyncio.create_task(self._listen_to_heartbeat(), name="silence"),
-                asyncio.create_task(self._listen_for_cancels(), name="cancels"),
-            ]
+            listeners = self._listen_to_heartbeat(), self._listen_for_cancels(), self._publisher.run()
+            self._listening = list(map(asyncio.create_task, listeners))
             self._claiming = asyncio.create_task(self._claim_loop(), name="claim loop")
 
     def begin_stop(self) -> None:
@@ -215,9 +215,7 @@ class QueueWorker:
             task = asyncio.create_task(self._run(claim), name=f"message {claim.message.id}")
             self._running[claim.lease] = task
             task.add_done_callback(functools.partial(self._ended, claim.lease))
-        if (
-            claims and hints != self._cancel_hints
-        ):  # the hint may concern one of these claims, which no heartbeat has sent yet
+        if claims and hints != self._cancel_hints:  # it may concern one of these claims, which no heartbeat has sent
             self._heartbeat.beat_now()
 
     def _ended(self, lease: Lease, _: asyncio.Task[None]) -> None:
@@ -281,6 +279,7 @@ class QueueWorker:
                 self._may_claim.set()
             elif self._claim_timer is None:
                 self._claim_timer = asyncio.get_running_loop().call_later(MAX_LOAD_DELAY_SECONDS, self._may_claim.set)
+        self._publisher.wake()
         self._heartbeat.beat_now()
         self._store.publish(READY)
 

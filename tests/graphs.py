@@ -4,6 +4,7 @@ They are steered and watched through `tests.graph_control.GraphControl`.
 """
 
 import asyncio
+import dataclasses
 import operator
 import os
 import time
@@ -15,10 +16,11 @@ import typing_extensions
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langgraph.config import get_stream_writer
+from langgraph.config import get_config, get_stream_writer
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
 from tests.graph_control import GraphControl
@@ -258,3 +260,28 @@ def _lists_graph() -> Graph:
 
 
 lists = _lists_graph()
+
+
+@dataclasses.dataclass
+class Asker:
+    """The context of a run: who asks."""
+
+    name: str
+    level: int = 1
+
+
+async def _greet(state: MessagesState, runtime: Runtime[Asker]) -> Update:
+    """Tell what the run was given."""
+    asker, size, message = runtime.context, get_config()["configurable"].get("size"), state["messages"][-1]
+    return {"messages": [AIMessage(f"{asker.name}/{asker.level} {size} {message.id}: {message.content}")]}
+
+
+def _greets() -> Graph:
+    """Greets whoever asks."""
+    graph = StateGraph(MessagesState, context_schema=Asker)
+    graph.add_node("greet", _greet)
+    graph.add_edge(START, "greet")
+    return graph.compile()
+
+
+greets = _greets()

@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from .schemas.blocks import BLOCKS, FORMS
 from .schemas.problems import ProblemError
 
 PLACES = ("body", "query", "path", "header")
@@ -13,7 +14,10 @@ PLACES = ("body", "query", "path", "header")
 
 def field_error(error: Mapping[str, Any], model: object = None) -> ProblemError:
     """Return an error of Pydantic as an entry of a problem. `model` is the body's model, None without a body."""
-    return ProblemError(field=_field(error["loc"]), detail=detail_of(error, model))
+    field = _field(error["loc"])
+    if error.get("type", "").startswith("union_tag") and BLOCKS in error["loc"]:
+        field += ".type"
+    return ProblemError(field=field, detail=detail_of(error, model))
 
 
 def detail_of(error: Mapping[str, Any], model: object = None) -> str:
@@ -22,6 +26,10 @@ def detail_of(error: Mapping[str, Any], model: object = None) -> str:
     match error.get("type"):
         case "extra_forbidden" if known := known_fields(model, error["loc"]):
             return f"unknown field. Known here: {', '.join(known)}."
+        case "union_tag_invalid":
+            return f"expected one of {given['expected_tags'].replace(chr(39), '')}"
+        case "union_tag_not_found":
+            return "Field required"
         case "too_short":
             return f"expected at least {_counted(given['min_length'], given)}, got {given['actual_length']}"
         case "too_long" if given["actual_length"] is not None:
@@ -33,11 +41,21 @@ def detail_of(error: Mapping[str, Any], model: object = None) -> str:
 def known_fields(model: object, location: Sequence[int | str]) -> list[str]:
     """Return the fields of the object that contains the field at `location`, in the order of the model."""
     models = list(_models_in(model))
-    for name in location[:-1]:
-        if isinstance(name, str):  # a number is the index of a list entry
+    for before, name in zip((None, *location), location[:-1], strict=False):
+        if isinstance(name, int) or name in FORMS:  # a number is the index of a list entry
+            continue
+        if isinstance(before, int) and (tagged := [each for each in models if _is_tagged(each, name)]):
+            models = tagged
+        else:
             fields = [each.model_fields[name] for each in models if name in each.model_fields]
             models = [inner for field in fields for inner in _models_in(field.annotation)]
     return list(dict.fromkeys(name for each in models for name in each.model_fields))
+
+
+def _is_tagged(model: type[BaseModel], tag: str) -> bool:
+    """Return whether a model is the one of its union with this `type`."""
+    kind = model.model_fields.get("type")
+    return kind is not None and get_args(kind.annotation) == (tag,)
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
@@ -54,7 +72,12 @@ def _counted(number: int, given: Mapping[str, Any]) -> str:
 
 
 def _field(location: Sequence[int | str]) -> str:
-    parts = [str(part) for part in location if part not in PLACES]
+    if BLOCKS in location:  # the form of the message, the index of the block, the type of the block
+        form = location.index(BLOCKS)
+        location = [*location[:form], *location[form + 1 : form + 2], *location[form + 3 :]]
+    parts = [str(part) for part in location if part not in (*PLACES, *FORMS)]
+    if parts[-1:] == ["[key]"]:
+        parts.pop()
     if location[:1] == ("query",):  # Pydantic adds the index of a repeated parameter
         parts = parts[:1]
     return ".".join(parts) or "body"

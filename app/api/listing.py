@@ -10,16 +10,21 @@ from typing import Annotated, TypeVar
 from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Query, Request
+from starlette.datastructures import QueryParams
 
 from ..errors import InvalidRequest
 from ..models.messages import Message, MessageFilter, MessageState, Page, Priority
 from ..models.types import Text, ThreadId
 from ..services import Services
 from ..store.limits import PAGE_TEXT_LENGTH
-from ..text import storable
+from ..text import escaped, storable
 from .deps import PrincipalDep, ServicesDep
+from .schemas.metadata import MAX_KEY_LENGTH
+from .targets import ANY_METADATA, METADATA
 
 T = TypeVar("T")
+
+MAX_METADATA_FILTERS = 16
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of entries.")]
 Cursor = Annotated[
@@ -65,16 +70,43 @@ def link_by_time(
     return next_link(request, limit, round(time.timestamp() * 1000), entry_id)
 
 
+def metadata_of_query(query: QueryParams) -> dict[str, str] | None:
+    """Return the values of `metadata.KEY` by key, None if there are none. Raises InvalidRequest."""
+    found: dict[str, str] = {}
+    for name, value in query.multi_items():
+        if not name.startswith(METADATA):
+            continue
+        key = name.removeprefix(METADATA)
+        if key in found:
+            raise InvalidRequest(f"{name}: give each key once", field=name)
+        if not 0 < len(key) <= MAX_KEY_LENGTH:
+            raise InvalidRequest(f"{name}: expected a key of 1 to {MAX_KEY_LENGTH} characters", field=name)
+        try:
+            found[storable(key)] = storable(value)
+        except ValueError as error:
+            raise InvalidRequest(f"{escaped(name)}: {error}", field=escaped(name)) from None
+    if len(found) > MAX_METADATA_FILTERS:
+        raise InvalidRequest(f"metadata: expected at most {MAX_METADATA_FILTERS} keys", field="metadata")
+    return found or None
+
+
 async def _filter_of_query(
+    request: Request,
     thread_id: Annotated[ThreadId | None, Query(description="Only messages of this thread.")] = None,
     agent: Annotated[Name | None, Query(description="Only messages for this agent.")] = None,
     priority: Annotated[Priority | None, Query(description="Only messages of this priority.")] = None,
     error_code: Annotated[Name | None, Query(description="Only messages that failed with this code.")] = None,
     fingerprint: Annotated[Name | None, Query(description="Only messages whose failure has this fingerprint.")] = None,
+    _any_metadata: Annotated[str | None, Query(alias=ANY_METADATA, include_in_schema=False)] = None,
 ) -> MessageFilter:
     """Return the filter that the query describes."""
     return MessageFilter(
-        thread_id=thread_id, agent=agent, priority=priority, error_code=error_code, fingerprint=fingerprint
+        thread_id=thread_id,
+        agent=agent,
+        priority=priority,
+        error_code=error_code,
+        fingerprint=fingerprint,
+        metadata=metadata_of_query(request.query_params),
     )
 
 

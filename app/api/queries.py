@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .errors import MAX_SHOWN_ERRORS, InvalidQuery
 from .schemas.problems import ProblemError
-from .targets import TARGET
+from .targets import ANY_METADATA, METADATA, TARGET
 
 MAX_SHOWN_NAME = 100
 """Maximum characters of an unknown name in the refusal."""
@@ -31,6 +31,8 @@ def _check(query: str, known: frozenset[str]) -> None:
     if known.issuperset([field.partition("=")[0] for field in query.split("&")]):
         return
     sent = dict(parse_qsl(query, keep_blank_values=True))
+    if ANY_METADATA in known:
+        sent = {name: value for name, value in sent.items() if not name.startswith(METADATA)}
     if known.issuperset(sent):
         return
     known_names = f"Known here: {', '.join(sorted(known))}." if known else "This path has none."

@@ -39,7 +39,8 @@ def batch_key(key: str, wanted: Sequence[NewMessage], default_agent: str) -> Key
 
 def resume_key(key: str, message_id: str, answer: ResumeAnswer) -> Key:
     """Return the key with the fingerprint of an answer to this message."""
-    return key, _fingerprint("resume", [message_id, answer.value, answer.values])
+    meaning = [message_id, answer.value, answer.values]
+    return key, _fingerprint("resume", meaning if answer.alias is None else [*meaning, answer.alias])
 
 
 def _changed_fields(wanted: NewMessage, default_agent: str) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def _changed_fields(wanted: NewMessage, default_agent: str) -> dict[str, Any]:
     if wanted.agent == default_agent:
         fields["agent"] = ""
     if wanted.options is not None:
-        fields["options"] = wanted.options.model_dump(exclude_none=True)
+        fields["options"] = wanted.options.model_dump(mode="json", exclude_defaults=True)
     if wanted.run_at is not None:
         fields["run_at"] = wanted.run_at.astimezone(UTC).isoformat()
     if wanted.webhook_events is not None:

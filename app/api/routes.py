@@ -158,7 +158,10 @@ async def list_messages(
     listing: MessageListingDep,
     state: Annotated[list[MessageState] | None, Query(description="Only messages in one of these states.")] = None,
 ) -> Response:
-    """List the messages that match all filters, newest first. `Link` leads to older messages."""
+    """List the messages that match all filters, newest first. `Link` leads to older messages.
+
+    `metadata.KEY=value` matches messages with this value in their metadata. It may be given for several keys.
+    """
     messages, headers = await listing.read(frozenset(state) if state else None)
     reply = MessageList.model_construct(messages=[MessageStatus.of(message) for message in messages])
     return JsonReply(reply.model_dump_json(), headers=headers)

@@ -12,6 +12,10 @@ from starlette.types import ASGIApp, Scope
 from ..access.rule import Principal
 from ..access.scopes import AccessScope, scope_of
 
+METADATA = "metadata."
+ANY_METADATA = f"{METADATA}KEY"
+"""Stands for the query parameters that filter by a key of the metadata. An endpoint that knows them declares it."""
+
 TARGET = "agent_queue.target"
 PRINCIPAL = "agent_queue.principal"
 """Keys that the stages set in the ASGI scope."""

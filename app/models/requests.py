@@ -19,10 +19,14 @@ class Selection:
 
 
 class ResumeAnswer(NamedTuple):
-    """The answer to an interrupted message: one value for its only question, or a value for each question's id."""
+    """The answer to an interrupted message: one value for its only question, or a value for each question's id.
+
+    `alias` is a further id of the message, from the answer on.
+    """
 
     value: object = None
     values: dict[str, object] | None = None
+    alias: str | None = None
 
 
 class CancelledMessages(NamedTuple):

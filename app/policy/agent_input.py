@@ -11,6 +11,8 @@ from ..text import escaped
 
 MAX_REASON_LENGTH = 300
 
+Validator = jsonschema_rs.Validator
+
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 """The schema of an agent whose own schema is not known. It takes a text too, and only its code checks the input."""
 
@@ -52,18 +54,24 @@ MESSAGE_SCHEMA: dict[str, Any] = {
 _MESSAGE_REFERENCE = f"#/$defs/{MESSAGE}"
 
 
-def check_input(description: AgentDescription, given: Mapping[str, Any]) -> None:
-    """Check the `input` of a message. Raises InvalidInput with a field such as `input.question`."""
-    check(description.input_schema, given, "input")
+def check_input(description: AgentDescription, given: Mapping[str, Any], validator: Validator | None = None) -> None:
+    """Check the `input` of a message. Raises InvalidInput with a field such as `input.question`.
+
+    `validator` is the result of `validator_of` for the description's schema. Callers may keep it.
+    """
+    check(description.input_schema, given, "input", validator)
 
 
-def check_context(description: AgentDescription, given: Mapping[str, Any]) -> None:
-    """Check the `context` of a message. Raises InvalidInput with a field such as `context.user_id`."""
+def check_context(description: AgentDescription, given: Mapping[str, Any], validator: Validator | None = None) -> None:
+    """Check the `context` of a message, like `check_input`.
+
+    Raises InvalidInput with a field such as `context.user_id`.
+    """
     if description.context_schema is None:
         if given:
             raise invalid("context", "this agent takes no context; leave it out")
         return
-    check(description.context_schema, given, "context")
+    check(description.context_schema, given, "context", validator)
 
 
 def check_text(description: AgentDescription) -> None:
@@ -98,12 +106,17 @@ def takes_messages(schema: Mapping[str, Any]) -> bool:
     return any(form.get("type") == "array" and form.get("items") == {"$ref": _MESSAGE_REFERENCE} for form in forms)
 
 
-def check(schema: Mapping[str, Any], given: object, name: str) -> None:
+def validator_of(schema: Mapping[str, Any]) -> Validator:
+    """Return a validator for `check`."""
+    return jsonschema_rs.validator_for(closed(schema))
+
+
+def check(schema: Mapping[str, Any], given: object, name: str, validator: Validator | None = None) -> None:
     """Check a value against a JSON Schema. Raises InvalidInput with a field that begins with `name`.
 
     Unknown keys of the outermost object are refused unless the schema allows additional properties.
     """
-    for error in jsonschema_rs.validator_for(closed(schema)).iter_errors(given):
+    for error in (validator or validator_of(schema)).iter_errors(given):
         raise invalid(*_field_and_reason(error, name, schema))
 
 

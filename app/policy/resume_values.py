@@ -5,7 +5,7 @@ import json
 from ..errors import InvalidRequest, NotInterrupted
 from ..models.messages import Message, MessageState
 from ..models.requests import ResumeAnswer
-from ..text import storable
+from ..text import storable_value
 
 
 def resume_value(message: Message, answer: ResumeAnswer) -> str:
@@ -32,16 +32,7 @@ def resume_value(message: Message, answer: ResumeAnswer) -> str:
 
 def _as_json(values: dict[str, object], name: str) -> str:
     """Return the values as JSON. Raises InvalidRequest if JSON or a database cannot hold them."""
-    left: list[object] = [values]
     try:
-        while left:
-            match left.pop():
-                case str(text):
-                    storable(text)
-                case dict(entries):
-                    left += [*entries, *entries.values()]
-                case list(items):
-                    left += items
-        return json.dumps(values, allow_nan=False)
+        return json.dumps(storable_value(values))
     except ValueError as error:
         raise InvalidRequest(f"{name}: {error}", field=name) from None

@@ -52,6 +52,7 @@ STATUS_EXAMPLE: dict[str, Any] = {
     "fingerprint": None,
     "interrupts": [],
     "interrupt_expires_at": None,
+    "metadata": {"user": "u-17"},
 }
 
 

@@ -8,6 +8,7 @@ from pydantic_core import to_json
 
 from ...models.attempts import FailedAttempt
 from ...models.deliveries import ENDS, WebhookEvent
+from ...models.inputs import ShownEvent
 from ...models.messages import Message, MessageState, Priority
 from ...models.types import Moment
 from ...policy.wait_estimate import NOTHING, WaitEstimate, WaitingReason
@@ -102,6 +103,9 @@ class Question(BaseModel):
     value: Any
 
 
+MetadataView = Annotated[dict[str, str | int | float | bool | None], Field(description="Values by key.")]
+
+
 class MessageStatus(BaseModel):
     """The status of a message. `interrupts` has its questions while it waits for a human."""
 
@@ -109,7 +113,9 @@ class MessageStatus(BaseModel):
 
     message_id: str
     state: MessageState
-    user_message: str
+    user_message: str = Field(
+        description="The text of the message, or a text that stands for its content blocks or its `input`."
+    )
     priority: Priority
     created_at: Moment
     started_at: Moment | None
@@ -129,6 +135,7 @@ class MessageStatus(BaseModel):
     fingerprint: str | None = None
     interrupts: list[Question] = []
     interrupt_expires_at: Moment | None = None
+    metadata: MetadataView = {}
 
     @classmethod
     def of(cls, message: Message, wait_estimate: WaitEstimate = NOTHING) -> "MessageStatus":
@@ -142,6 +149,7 @@ def status_fields(message: Message, wait_estimate: WaitEstimate) -> dict[str, An
     same = (
         "state", "priority", "created_at", "started_at", "completed_at", "result", "error", "error_code",
         "queue_position", "thread_id", "agent", "attempt", "run_at", "cancel_requested", "fingerprint",
+        "metadata",
     )  # fmt: skip
     return {
         "message_id": message.id,
@@ -155,8 +163,16 @@ def status_fields(message: Message, wait_estimate: WaitEstimate) -> dict[str, An
     }
 
 
+class ConfigView(BaseModel):
+    """What the message sets in the config of LangGraph."""
+
+    recursion_limit: int | None
+    tags: tuple[str, ...]
+    configurable: dict[str, Any]
+
+
 class MessageDetails(MessageStatus):
-    """The status of a message, its failed attempts, and the options of its submit."""
+    """The status of a message, its failed attempts, and what its submit gave."""
 
     model_config = example(
         **STATUS_EXAMPLE,
@@ -166,6 +182,12 @@ class MessageDetails(MessageStatus):
         timeout=None,
         webhook_url=None,
         webhook_events=None,
+        message="What is the capital of France?",
+        input=None,
+        context=None,
+        config={"recursion_limit": None, "tags": [], "configurable": {}},
+        events=[],
+        client_message_id=None,
     )
 
     attempts: list[FailedAttempt]
@@ -174,12 +196,21 @@ class MessageDetails(MessageStatus):
     timeout: float | None
     webhook_url: str | None
     webhook_events: tuple[WebhookEvent, ...] | None
+    message: str | list[dict[str, Any]] | None = Field(
+        description="The text or the content blocks that were submitted. Null if an `input` was."
+    )
+    input: dict[str, Any] | None
+    context: dict[str, Any] | None
+    config: ConfigView
+    events: tuple[ShownEvent, ...]
+    client_message_id: str | None
 
     @classmethod
     def with_attempts(
         cls, message: Message, wait_estimate: WaitEstimate, attempts: list[FailedAttempt]
     ) -> "MessageDetails":
         """Return the reply for a message."""
+        given = message.options.run
         return cls.model_construct(
             **status_fields(message, wait_estimate),
             attempts=attempts,
@@ -188,7 +219,20 @@ class MessageDetails(MessageStatus):
             timeout=message.options.timeout_seconds,
             webhook_url=message.webhook_url,
             webhook_events=None if message.webhook_url is None else message.webhook_events or ENDS,
+            message=_submitted(message),
+            input=given.input,
+            context=given.context,
+            config=ConfigView.model_construct(**dict(given.config)),
+            events=given.events,
+            client_message_id=given.message_id,
         )
+
+
+def _submitted(message: Message) -> str | list[dict[str, Any]] | None:
+    given = message.options.run
+    if given.input is not None:
+        return None
+    return message.content if given.blocks is None else list(given.blocks)
 
 
 class MessageList(BaseModel):

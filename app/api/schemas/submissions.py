@@ -8,12 +8,14 @@ from pydantic_core.core_schema import ValidationInfo
 
 from ...errors import InvalidRequest
 from ...models.deliveries import WebhookEvent
-from ...models.inputs import NO_RUN_INPUT, RunInput, ShownEvent
+from ...models.inputs import RunConfig, RunInput, ShownEvent
 from ...models.messages import IfBusy, MessageOptions, NewMessage, Priority
 from ...models.requests import ResumeAnswer
-from ...models.types import Text, ThreadId
-from ...text import not_blank
+from ...models.types import JsonObject, Text, ThreadId
+from ...policy.input_preview import input_preview
+from .blocks import MessageContent, blocks_preview
 from .examples import THREAD_ID
+from .metadata import Metadata
 
 MAX_BATCH = 1_000
 
@@ -30,6 +32,18 @@ MAX_ATTEMPTS = 100
 MAX_URL_LENGTH = 2048
 
 
+MAX_RECURSION_LIMIT = 10_000
+
+
+MAX_TAGS = 32
+
+
+MAX_ALIASES = 8
+
+
+Name = Annotated[Text, Field(min_length=1, max_length=255)]
+
+
 def _rfc3339(value: object) -> object:
     """Return a time of RFC 3339 unchanged. Raises ValueError for other forms that Pydantic accepts, such as numbers."""
     if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d", value):
@@ -37,8 +51,42 @@ def _rfc3339(value: object) -> object:
     return value
 
 
+def _fits_a_path(alias: str) -> str:
+    """Return the alias. Raises ValueError if it cannot be in the path of a request."""
+    if "/" in alias or alias in (".", ".."):
+        raise ValueError("must not contain `/`, nor be `.` or `..`, since it is used in paths")
+    return alias
+
+
+Alias = Annotated[Name, AfterValidator(_fits_a_path)]
+
+
+class MessageConfig(BaseModel):
+    """What a message sets in the config of LangGraph."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recursion_limit: Annotated[int, Field(strict=True, ge=1, le=MAX_RECURSION_LIMIT)] | None = Field(
+        None, description="Steps that the graph may take. By default the graph's or LangGraph's own limit."
+    )
+    tags: Annotated[list[Name], Field(max_length=MAX_TAGS)] | None = Field(
+        None, description="Tags of the run, for its traces."
+    )
+    configurable: JsonObject | None = Field(
+        None, description="Values by key that the graph reads. The server's setting CONFIGURABLE_KEYS names the keys."
+    )
+
+    def run_config(self) -> RunConfig:
+        """Return the config as the worker gets it."""
+        return RunConfig(
+            recursion_limit=self.recursion_limit,
+            tags=tuple(dict.fromkeys(self.tags or ())),
+            configurable=self.configurable or {},
+        )
+
+
 class MessageCreate(BaseModel):
-    """A message for an agent."""
+    """A message for an agent. It has either `message` or `input`."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -47,9 +95,21 @@ class MessageCreate(BaseModel):
         },
     )
 
-    message: Annotated[Text, Field(min_length=1), AfterValidator(not_blank)] = Field(
-        description="The text of the user. Not blank."
+    input: JsonObject | None = Field(
+        None,
+        description="The input of the agent's graph, in place of a message. `GET /agents` shows the schema that it "
+        "must fit. `messages` in it may be a whole conversation, for a message without a thread.",
     )
+    message: MessageContent = Field(
+        None,
+        validate_default=True,
+        description="The message of the user: a text that is not blank, or content blocks. Required without an "
+        "`input`, and not allowed together with one.",
+    )
+    context: JsonObject | None = Field(
+        None, description="The runtime context of the run. `GET /agents` shows the schema that it must fit."
+    )
+    config: MessageConfig | None = Field(None, description="Limits, tags and values for the run.")
     priority: Priority = Field(Priority.NORMAL, description="More urgent messages are claimed first.")
     thread_id: ThreadId | None = Field(
         None, description="The thread of the message. A new id begins a thread. By default the message has no thread."
@@ -82,6 +142,22 @@ class MessageCreate(BaseModel):
         "writes, `node` the start and end of each node, `values` the state after each step, `updates` what each node "
         "wrote to it. None by default.",
     )
+    metadata: Metadata | None = Field(
+        None,
+        description="Texts, numbers, booleans and nulls by key, which are listed with the message and its thread. "
+        "`GET /messages?metadata.KEY=value` finds messages by them. A null removes the key from the thread.",
+    )
+    name: Name | None = Field(None, description="A new name for the thread. Needs a `thread_id`.")
+    client_message_id: Name | None = Field(
+        None,
+        description="The client's id for the message. The agent's memory and the events use it for the message of "
+        "the user.",
+    )
+    aliases: Annotated[list[Alias], Field(min_length=1, max_length=MAX_ALIASES)] | None = Field(
+        None,
+        description="Further ids of the message. They work wherever a path has the id of a message, unless a message "
+        "has this id. 409 if another message has one of them.",
+    )
     webhook_url: Annotated[Text, Field(min_length=1, max_length=MAX_URL_LENGTH)] | None = Field(
         None,
         description="Gets a signed POST with the message's last event after its end; see `webhook_events`.",
@@ -106,6 +182,13 @@ class MessageCreate(BaseModel):
             raise ValueError("webhook_events needs a webhook_url")
         return value
 
+    @field_validator("name")
+    @classmethod
+    def _of_a_named_thread(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and "thread_id" in info.data and info.data["thread_id"] is None:
+            raise ValueError("name needs a thread_id")
+        return value
+
     @field_validator("if_busy")
     @classmethod
     def _of_a_thread(cls, value: IfBusy, info: ValidationInfo) -> IfBusy:
@@ -115,12 +198,18 @@ class MessageCreate(BaseModel):
 
     def new_message(self) -> NewMessage:
         """Return the message for the queue manager."""
+        given = self.model_fields_set
+        message = self.message
         options = None
-        if self.max_attempts is not None or self.timeout is not None or self.events is not None:
-            run = NO_RUN_INPUT if self.events is None else RunInput(events=tuple(dict.fromkeys(self.events)))
-            options = MessageOptions(max_attempts=self.max_attempts, timeout_seconds=self.timeout, run=run)
+        if isinstance(message, str):
+            content = message
+            if not _OPTIONS.isdisjoint(given):
+                options = self._options()
+        else:
+            content = input_preview(self.input or {}) if message is None else blocks_preview(message)
+            options = self._options()
         return NewMessage(
-            content=self.message,
+            content=content,
             priority=self.priority,
             thread_id=self.thread_id,
             agent=self.agent or "",
@@ -130,7 +219,33 @@ class MessageCreate(BaseModel):
             if_busy=self.if_busy,
             webhook_url=self.webhook_url,
             webhook_events=None if self.webhook_events is None else tuple(self.webhook_events),
+            metadata=self.metadata,
+            thread_name=self.name,
+            aliases=() if self.aliases is None else tuple(dict.fromkeys(self.aliases)),
         )
+
+    def _options(self) -> MessageOptions | None:
+        """Return what only the worker reads, None if it is all as by default."""
+        blocks = self.message if isinstance(self.message, list) else None
+        options = MessageOptions(
+            max_attempts=self.max_attempts,
+            timeout_seconds=self.timeout,
+            run=RunInput(
+                blocks=None if blocks is None else tuple(block.standard() for block in blocks),
+                input=self.input,
+                context=self.context,
+                config=RunConfig() if self.config is None else self.config.run_config(),
+                events=tuple(dict.fromkeys(self.events or ())),
+                message_id=self.client_message_id,
+            ),
+        )
+        return None if options == _NO_OPTIONS else options
+
+
+_OPTIONS = frozenset({"max_attempts", "timeout", "context", "config", "events", "client_message_id"})
+"""Fields that are stored in the options of a message. So are blocks and `input`."""
+
+_NO_OPTIONS = MessageOptions()
 
 
 class MessageBatch(BaseModel):
@@ -161,9 +276,14 @@ class MessageAnswer(BaseModel):
 
     value: Any = Field(None, description="Any JSON.")
     values: dict[str, Any] | None = Field(None, description="Any JSON for each question.")
+    alias: Alias | None = Field(
+        None,
+        description="A further id of the message, from this answer on. Its stream begins with the event `resumed`. 409 "
+        "if another message has it.",
+    )
 
     def answer(self) -> ResumeAnswer:
         """Return the answer for the queue manager. Raises InvalidRequest unless exactly one field is given."""
         if (self.values is not None) == ("value" in self.model_fields_set):
             raise InvalidRequest("value: expected either value or values", field="value")
-        return ResumeAnswer(self.value, self.values)
+        return ResumeAnswer(self.value, self.values, self.alias)

@@ -1,11 +1,15 @@
 """Replies about threads."""
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ...models.messages import MessageState, Thread
 from ...models.types import Moment
 from .examples import CREATED, ENDED, THREAD_ID, example
-from .messages import MessageStatus
+from .messages import MessageStatus, MetadataView
+
+NAME = "The latest `name` of the thread's messages, null if there is none."
+
+METADATA = "The newest value of each key in the metadata of the thread's messages."
 
 
 class ThreadSummary(BaseModel):
@@ -17,6 +21,8 @@ class ThreadSummary(BaseModel):
         created_at=CREATED,
         last_activity=ENDED,
         last_message_preview="Follow-up: What's its population?",
+        name="Capitals",
+        metadata={"user": "u-17"},
     )
 
     thread_id: str
@@ -24,6 +30,8 @@ class ThreadSummary(BaseModel):
     created_at: Moment
     last_activity: Moment
     last_message_preview: str
+    name: str | None = Field(description=NAME)
+    metadata: MetadataView = Field(description=METADATA)
 
     @classmethod
     def of(cls, thread: Thread) -> "ThreadSummary":
@@ -40,6 +48,8 @@ class ThreadDetails(BaseModel):
         created_at=CREATED,
         last_activity=ENDED,
         states={"queued": 0, "processing": 0, "completed": 2, "failed": 0, "cancelled": 0, "interrupted": 0},
+        name="Capitals",
+        metadata={"user": "u-17"},
     )
 
     thread_id: str
@@ -47,6 +57,8 @@ class ThreadDetails(BaseModel):
     created_at: Moment
     last_activity: Moment
     states: dict[MessageState, int]
+    name: str | None = Field(description=NAME)
+    metadata: MetadataView = Field(description=METADATA)
 
     @classmethod
     def of(cls, thread: Thread) -> "ThreadDetails":

@@ -1,0 +1,139 @@
+"""What is known of the agents, whichever process runs them, and the checks of messages against it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Protocol
+
+from ..errors import StoreError
+from ..models.agents import AgentDescription
+from ..models.inputs import NO_RUN_INPUT
+from ..models.messages import NewMessage
+from ..policy.agent_input import Validator, check_context, check_input, check_text, takes_text, validator_of
+from .registry import AgentRegistry
+
+CACHE_SECONDS = 5.0
+"""How long the descriptions of other processes are used before they are read again."""
+
+
+class DescriptionStore(Protocol):
+    """The part of the store that has the descriptions of other processes."""
+
+    async def list_agents(self) -> list[AgentDescription]:
+        """Return the newest description of each agent, by name."""
+
+
+PUBLISH_AGAIN_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class KnownAgent:
+    """An agent's description, prepared for the checks of many messages."""
+
+    def __init__(self, description: AgentDescription) -> None:
+        self.description = description
+        self.takes_text = takes_text(description.input_schema)
+
+    @cached_property
+    def _input(self) -> Validator:
+        return validator_of(self.description.input_schema)
+
+    @cached_property
+    def _context(self) -> Validator | None:
+        schema = self.description.context_schema
+        return None if schema is None else validator_of(schema)
+
+    def check(self, new: NewMessage) -> None:
+        """Check what a message gives. Raises InvalidInput, which names the field."""
+        given = NO_RUN_INPUT if new.options is None else new.options.run
+        if given.input is not None:
+            check_input(self.description, given.input, self._input)
+        elif not self.takes_text:
+            check_text(self.description)
+        if given.context is not None:
+            check_context(self.description, given.context, self._context)
+
+
+class AgentDescriptions:
+    """The descriptions of agents: those of this process, else those that workers have stored."""
+
+    def __init__(
+        self,
+        registry: AgentRegistry,
+        store: DescriptionStore | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry = registry
+        self._store = store
+        self._monotonic = monotonic
+        self._own: dict[str, KnownAgent] = {}
+        self._stored: dict[str, KnownAgent] = {}
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+
+    async def get(self, name: str) -> KnownAgent | None:
+        """Return what is known of an agent, None if it is not loaded here and no worker has described it.
+
+        Raises StoreUnavailable.
+        """
+        if (own := self._registry.description_of(name)) is None:
+            return await self._of_workers(name)
+        known = self._own.get(name)
+        if known is None or known.description is not own:
+            known = self._own[name] = KnownAgent(own)
+        return known
+
+    async def _of_workers(self, name: str) -> KnownAgent | None:
+        if self._store is not None and self._monotonic() >= self._read_at + CACHE_SECONDS:
+            async with self._reading:
+                if self._monotonic() >= self._read_at + CACHE_SECONDS:
+                    found = await self._store.list_agents()
+                    self._stored = {each.name: self._again(each) for each in found}
+                    self._read_at = self._monotonic()
+        return self._stored.get(name)
+
+    def _again(self, description: AgentDescription) -> KnownAgent:
+        """Return an agent as it is known already, unless its description has changed."""
+        known = self._stored.get(description.name)
+        return known if known is not None and known.description == description else KnownAgent(description)
+
+
+class PublishingStore(Protocol):
+    """The part of the store that takes the descriptions of this process."""
+
+    async def describe_agents(self, descriptions: Sequence[AgentDescription]) -> None:
+        """Store descriptions, each in place of an earlier one with its name."""
+
+
+class DescriptionPublisher:
+    """Stores the descriptions of this process's agents, so that other processes can check inputs for them."""
+
+    def __init__(self, registry: AgentRegistry, store: PublishingStore) -> None:
+        self._registry = registry
+        self._store = store
+        self._stored: dict[str, AgentDescription] = {}
+        self._changed = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look for descriptions that have changed. Call this on the loop of `run`."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Store each description after it has changed, for as long as this is not cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            new = [each for each in self._registry.descriptions if self._stored.get(each.name) != each]
+            if not new:
+                continue
+            try:
+                await self._store.describe_agents(new)
+                self._stored |= {each.name: each for each in new}
+            except StoreError as error:
+                logger.debug("The agents could not be described, trying again: %s", error)
+                self._changed.set()
+                await asyncio.sleep(PUBLISH_AGAIN_SECONDS)

@@ -1,0 +1,102 @@
+"""Checks new messages before they are stored, as far as this needs settings, agents or the network."""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
+
+from .agents.descriptions import AgentDescriptions
+from .errors import InvalidRequest
+from .models.inputs import RunConfig
+from .models.messages import NewMessage
+from .text import escaped
+from .webhooks.outbound_http import Resolve, check_webhook_url, remembering, resolve_host
+
+MAX_RUN_AHEAD = timedelta(days=366)
+"""Latest time at which a message may be scheduled, counted from now."""
+
+
+class SubmissionChecks:
+    """The checks of new messages. With `batch`, errors name the message's index and the field."""
+
+    def __init__(
+        self,
+        descriptions: AgentDescriptions,
+        *,
+        configurable_keys: Collection[str],
+        sends_webhooks: bool,
+        allow_private_webhooks: bool,
+    ) -> None:
+        self._descriptions = descriptions
+        self._configurable_keys = configurable_keys
+        self._sends_webhooks = sends_webhooks
+        self._allow_private_webhooks = allow_private_webhooks
+
+    async def check(self, new: Sequence[NewMessage], batch: bool) -> None:
+        """Raise InvalidRequest for the first thing that is wrong, or StoreUnavailable."""
+        await self._check_given(new, batch)
+        await self._check_times_and_webhooks(new, batch)
+
+    async def _check_given(self, new: Sequence[NewMessage], batch: bool) -> None:
+        """Check what new messages give to their agents. Raises InvalidRequest, StoreUnavailable."""
+        for at, each in enumerate(new):
+            agent = await self._descriptions.get(each.agent)
+            try:
+                if each.options is not None:
+                    self._check_keys(each.options.run.config)
+                if agent is not None:
+                    agent.check(each)
+            except InvalidRequest as error:
+                raise placed(error, batch, at) from None
+
+    def _check_keys(self, config: RunConfig) -> None:
+        for key in config.configurable:
+            if key not in self._configurable_keys:
+                known = ", ".join(self._configurable_keys) or "none"
+                name = escaped(f"config.configurable.{key}")
+                raise InvalidRequest(
+                    f"{name}: this server does not let messages set this key. CONFIGURABLE_KEYS allows: {known}.",
+                    field=name,
+                    code="key_not_allowed",
+                )
+
+    async def _check_times_and_webhooks(self, wanted: Sequence[NewMessage], batch: bool) -> None:
+        """Check the start times and webhook URLs of new messages. Raises InvalidRequest."""
+        if all(each.run_at is None and each.webhook_url is None for each in wanted):
+            return
+        checked = set()
+        resolve = remembering(resolve_host)
+        now = datetime.now(UTC)
+        for at, each in enumerate(wanted):
+            name = f"{_within(batch, at)}run_at"
+            if each.run_at is not None and each.run_at < now:
+                raise InvalidRequest(f"{name}: expected a time in the future", field=name)
+            if each.run_at is not None and each.run_at > now + MAX_RUN_AHEAD:
+                raise InvalidRequest(f"{name}: expected a time within a year", field=name)
+            url = each.webhook_url
+            if url is not None and url not in checked:
+                checked.add(url)
+                try:
+                    await self._check_webhook(url, resolve)
+                except InvalidRequest as error:
+                    raise placed(error, batch, at) from None
+
+    async def _check_webhook(self, url: str, resolve: Resolve) -> None:
+        if not self._sends_webhooks:
+            raise InvalidRequest(
+                "webhook_url: this server sends no webhooks. Its operator can enable them with WEBHOOK_SECRET",
+                field="webhook_url",
+            )
+        await check_webhook_url(url, allow_private=self._allow_private_webhooks, resolve=resolve)
+
+
+def _within(batch: bool, at: int) -> str:
+    """Return the prefix of a field's name in errors: the message's index in its batch; empty outside batches."""
+    return f"messages.{at}." if batch else ""
+
+
+def placed(error: InvalidRequest, batch: bool, at: int) -> InvalidRequest:
+    """Return the error with the message's index in its batch before the field's name."""
+    if not batch:
+        return error
+    name = f"{_within(batch, at)}{error.field}"
+    text = str(error).removeprefix(f"{error.field}: ")
+    return InvalidRequest(f"{name}: {text}", field=name, code=error.code)
