@@ -49,7 +49,9 @@ def describe_graph(graph: Graph, name: str, description: str = "") -> AgentDescr
 
 def input_schema(graph: Graph) -> Schema:
     """Return the JSON Schema of a graph's input, with messages in each form that LangGraph takes."""
-    schema = _schema(graph.get_input_jsonschema, lambda: _of_channels(graph, input_keys(graph) or ()))
+    schema = _schema(
+        graph.get_input_jsonschema, lambda: _of_channels(graph, input_keys(graph) or (), _required_keys(graph))
+    )
     if isinstance(graph, CompiledStateGraph) and _takes_some_keys(graph):
         schema.pop("required", None)
     properties = schema.get("properties", {})
@@ -98,11 +100,19 @@ def _schema(*makers: Callable[[], JsonSchemaValue]) -> Schema:
     return dict(ANY_OBJECT)
 
 
-def _of_channels(graph: Graph, names: str | Iterable[str]) -> JsonSchemaValue:
-    """Return the schema of a state's keys, even if the state's class (`typing.TypedDict`) has no schema."""
+def _required_keys(graph: Graph) -> frozenset[str]:
+    """Return the keys that the class of a graph's input requires, if it is a TypedDict."""
+    kind = graph.builder.input_schema if isinstance(graph, CompiledStateGraph) else None
+    return getattr(kind, "__required_keys__", frozenset()) if is_typeddict(kind) else frozenset()
+
+
+def _of_channels(graph: Graph, names: str | Iterable[str], required: frozenset[str] = frozenset()) -> JsonSchemaValue:
+    """Return the schema of a state's keys, even if pydantic has none for its class: `typing.TypedDict` before 3.12."""
     channels = {name: graph.channels[name] for name in ([names] if isinstance(names, str) else names)}
     fields: dict[str, Any] = {
-        name: (channel.UpdateType, None) for name, channel in channels.items() if isinstance(channel, BaseChannel)
+        name: (channel.UpdateType, ... if name in required else None)
+        for name, channel in channels.items()
+        if isinstance(channel, BaseChannel)
     }
     state: type[BaseModel] = create_model("State", **fields)
     return state.model_json_schema()
@@ -114,9 +124,10 @@ def _with_messages(schema: Any) -> Any:
         return [_with_messages(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    if schema.get("$ref") in _REFERENCES or _is_any_message(schema):
+    reference, title = schema.get("$ref"), schema.get("title")  # of a list of properties, these may be properties
+    if (isinstance(reference, str) and reference in _REFERENCES) or _is_any_message(schema):
         return dict(_MESSAGE)
-    if schema.get("title") in _MESSAGES and "additional_kwargs" in schema.get("properties", {}):
+    if isinstance(title, str) and title in _MESSAGES and "additional_kwargs" in schema.get("properties", {}):
         return MESSAGE_SCHEMA
     changed = {key: _with_messages(value) for key, value in schema.items()}
     if "$defs" in changed:

@@ -10,7 +10,7 @@ import pytest
 
 from app.config import Settings, share_environment
 from app.models.inputs import RunConfig, RunInput
-from app.models.messages import MessageOptions, NewMessage
+from app.models.messages import MessageOptions, NewMessage, new_message_id
 from tests import wire
 from tests.graph_control import GraphControl
 from tests.pages import DOCS, ROOT
@@ -68,6 +68,14 @@ async def submit(server: LiveServer, agent: str, content: str = "Hello", thread:
     return accepted.messages[0].id
 
 
+async def submit_unchecked(server: LiveServer, agent: str, **run: Any) -> str:
+    """Store a message as a process does that knows no description of the agent; return its id."""
+    options = MessageOptions(run=RunInput(**run))
+    wanted = NewMessage(content="Hello", agent=agent, options=options, id=new_message_id())
+    accepted = await server.runtime.services.store.add([wanted], max_queued=100)
+    return accepted.messages[0].id
+
+
 async def ended(server: LiveServer, agent: str, content: str = "Hello", **run: Any) -> dict[str, Any]:
     return await server.ended(await submit(server, agent, content, **run))
 
@@ -80,7 +88,7 @@ async def test_each_kind_of_the_table_answers(
     file = tmp_path / "langgraph.json"
     project = {"dependencies": [str(ROOT)], "graphs": {kind: f"{ROOT}/tests/graph_kinds.py:{kind}"}}
     file.write_text(json.dumps({**project, "env": {"GRAPH_KINDS_NAME": "from the project"}}))
-    configured = settings(langgraph_config=file)
+    configured = settings(langgraph_config=file, configurable_keys="model")
     monkeypatch.setenv("GRAPH_KINDS_NAME", "")
     share_environment(configured, env_file=str(tmp_path / "none"))
     async with live_server(configured) as server:
@@ -117,10 +125,11 @@ async def test_what_does_not_fit_fails_at_once_with_its_field(
     settings: Callable[..., Settings], control: GraphControl
 ) -> None:
     async with live_server(settings(agents=ANY_STATE, max_attempts=3)) as server:
-        status = await ended(server, "any_state", input={"question": 3})
+        status = await server.ended(await submit_unchecked(server, "any_state", input={"question": 3}))
         assert (status["state"], status["error_code"], status["attempt"]) == ("failed", "invalid_input", 1)
         assert status["error"] == 'input.question: 3 is not of type "string".'
-        assert (await ended(server, "any_state"))["error"].startswith("message: ")
+        without = await server.ended(await submit_unchecked(server, "any_state"))
+        assert without["error"].startswith("message: ")
     assert control.runs == {}
 
 

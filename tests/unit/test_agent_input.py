@@ -199,6 +199,19 @@ def test_a_description_is_small_and_names_what_is_taken() -> None:
     assert [event.value for event in description.events] == ["custom", "node", "values", "updates"]
 
 
+Ticket = typing.TypedDict("Ticket", {"title": str, "$ref": int})
+"""A class that pydantic refuses before Python 3.12, with keys that have a meaning in JSON Schema."""
+
+
+def test_a_typed_dict_of_the_standard_library_is_described_with_what_it_requires() -> None:
+    description = described(Question, input_schema=Ticket)
+    assert sorted(description.input_schema["properties"]) == ["$ref", "title"]
+    check_input(description, {"title": "It burns", "$ref": 1})
+    with pytest.raises(InvalidInput) as missing:
+        check_input(description, {"title": "It burns"})
+    assert missing.value.field == "input.$ref"
+
+
 def test_a_graph_whose_types_have_no_schema_takes_any_object() -> None:
     description = describe_graph(_with_broken_schema(), "mine")
     assert description.input_schema == ANY_OBJECT
