@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from .agents.descriptions import AgentDescriptions
 from .agents.registry import AgentRegistry
@@ -25,6 +25,7 @@ from .models.deliveries import Delivery, DeliveryFilter, DeliveryRecord
 from .models.memory import AgentMemory
 from .models.messages import (
     Accepted,
+    Alias,
     DeadLetterGroup,
     IfBusy,
     Message,
@@ -48,6 +49,8 @@ from .submission_checks import SubmissionChecks, placed
 from .text import storable
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MAX_SELECTED = 1_000
 """Maximum number of messages that one request may select."""
@@ -137,9 +140,31 @@ class QueueManager:
 
     # Readers
 
+    async def _by_alias(self, tenant: str, name: str, call: Callable[[str], Awaitable[T]]) -> T:
+        """Call a function with an id. If no message has this id, call it with the id of the message with this alias."""
+        try:
+            return await call(_possible(name))
+        except MessageNotFound:
+            if (found := await self._store.find_alias(tenant, _possible(name))) is None:
+                raise
+            return await call(found.message_id)
+
     async def get(self, tenant: str, message_id: str) -> Message:
         """Return the present state of a message. Raises MessageNotFound."""
-        return await self._store.get(tenant, _possible(message_id))
+        return await self._by_alias(tenant, message_id, lambda each: self._store.get(tenant, each))
+
+    async def find(self, tenant: str, name: str) -> Alias:
+        """Return the message with this id, or else with this alias, and the first event of the alias.
+
+        The first event is 0 for an id. Raises MessageNotFound.
+        """
+        message = await self.get(tenant, name)
+        found = None if message.id == name else await self._store.find_alias(tenant, name)
+        return found or Alias(message.id, 0)
+
+    async def list_aliases(self, tenant: str, message_id: str) -> list[str]:
+        """Return the aliases of a message by its id."""
+        return await self._store.list_aliases(tenant, message_id)
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
         """Return one page of the messages that match the filter, newest first."""
@@ -172,8 +197,10 @@ class QueueManager:
 
     async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
         """Cancel a queued message; with `running`, any unfinished message. Raises MessageNotFound, NotCancellable."""
-        message = await self._store.cancel(tenant, _possible(message_id), running=running)
-        logger.info("Message cancelled: id=%s", message_id)
+        message = await self._by_alias(
+            tenant, message_id, lambda each: self._store.cancel(tenant, each, running=running)
+        )
+        logger.info("Message cancelled: id=%s", message.id)
         return message
 
     async def cancel_many(self, tenant: str, selection: Selection) -> CancelledMessages:
@@ -203,8 +230,10 @@ class QueueManager:
 
     async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
         """Change the priority of a queued message. Raises MessageNotFound, NotQueued."""
-        message = await self._store.reprioritize(tenant, _possible(message_id), priority)
-        logger.info("Message reprioritized: id=%s, priority=%s", message_id, priority)
+        message = await self._by_alias(
+            tenant, message_id, lambda each: self._store.reprioritize(tenant, each, priority)
+        )
+        logger.info("Message reprioritized: id=%s, priority=%s", message.id, priority)
         return message
 
     async def resume(self, tenant: str, message_id: str, answer: ResumeAnswer, *, key: Key | None = None) -> Accepted:
@@ -218,13 +247,18 @@ class QueueManager:
             if request is None:
                 raise
             try:
-                return await self._store.resume(tenant, message_id, NO_FENCE, "{}", key=request)
+                return await self._store.resume(tenant, message.id, NO_FENCE, "{}", key=request)
             except NotInterrupted:
                 pass
             raise
-        accepted = await self._store.resume(tenant, message_id, message.fence, value, key=request)
-        logger.info("Message resumed: id=%s", message_id)
+        accepted = await self._store.resume(tenant, message.id, message.fence, value, key=request, alias=answer.alias)
+        logger.info("Message resumed: id=%s", message.id)
         return accepted
+
+    async def retry(self, tenant: str, message_id: str) -> Message:
+        """Queue a dead letter again, like `requeue`. Raises MessageNotFound, NotFailed."""
+        (message,) = await self._by_alias(tenant, message_id, lambda each: self.requeue(tenant, Selection((each,))))
+        return message
 
     async def requeue(self, tenant: str, selection: Selection) -> list[Message]:
         """Queue all selected dead letters again, or none. Each goes to the end of its thread, oldest first.
@@ -309,8 +343,8 @@ class QueueManager:
 
     async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
         """Return the deliveries of a message, oldest first. Raises MessageNotFound."""
-        await self.get(tenant, message_id)
-        return await self._store.list_deliveries(tenant, message_id)
+        message = await self.get(tenant, message_id)
+        return await self._store.list_deliveries(tenant, message.id)
 
     async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
         """Return one page of the deliveries that match the filter."""

@@ -55,7 +55,9 @@ async def thread_id_in_path(
 
 
 ThreadIdDep = Annotated[str, Depends(thread_id_in_path)]
-MessageIdDep = Annotated[str, Path(description="The message's id, from the reply to its submit.")]
+MessageIdDep = Annotated[
+    str, Path(description="The message's id, from the reply to its submit, or one of its aliases.")
+]
 
 
 async def body_of(request: Request, model: type[B]) -> B:

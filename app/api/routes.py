@@ -7,7 +7,6 @@ from fastapi import APIRouter, Query, Request, Response
 
 from ..access.scopes import AccessScope, needs
 from ..models.messages import Message, MessageState
-from ..models.requests import Selection
 from ..policy.lifecycle import TERMINAL
 from ..services import Services
 from .deps import (
@@ -179,8 +178,9 @@ async def get_message(message_id: MessageIdDep, services: ServicesDep, principal
     """Return the status of a message, its failed attempts, and the options of its submit."""
     message = await services.queue.get(principal.tenant, message_id)
     attempts = await services.queue.list_attempts(principal.tenant, [message])
+    aliases = await services.queue.list_aliases(principal.tenant, message.id)
     wait_estimate = await services.queue.wait_estimate(message)
-    reply = MessageDetails.with_attempts(message, wait_estimate, attempts[message.id])
+    reply = MessageDetails.with_attempts(message, wait_estimate, attempts[message.id], aliases)
     return JsonReply(reply.model_dump_json())
 
 
@@ -289,7 +289,7 @@ async def resume_message(
 @needs(AccessScope.CONTROL)
 async def retry_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Put a failed message at the tail of its thread, as if it were new. Its stream goes on with the event `retry`."""
-    (message,) = await services.queue.requeue(principal.tenant, Selection((message_id,)))
+    message = await services.queue.retry(principal.tenant, message_id)
     wait_estimate = await services.queue.wait_estimate(message)
     headers = {"Location": f"/messages/{message.id}/status"}
     return JsonReply(MessageRequeued.of(message, wait_estimate).model_dump_json(), 202, headers)

@@ -186,23 +186,23 @@ def _event_id(text: str, field: str) -> int:
 
 async def resume_point(
     services: Services, tenant: str, message_id: str, last_event_id: str | None, after: str | None
-) -> int | None:
-    """Return the event id after which to continue, None if no event can follow.
+) -> tuple[str, int | None]:
+    """Return the message's id, and the event id after which to continue: None if no event can follow.
 
-    Refuse an id beyond the log: a crash of the database may have taken events that a reader has seen. The header takes
-    precedence over `after`, since EventSource repeats the URL on every reconnect. Raises
-    MessageNotFound, InvalidRequest.
+    Without a position, an alias begins at its first event. Refuse an id beyond the log: a crash of the database may
+    have taken events that a reader has seen. The header takes precedence over `after`, since EventSource repeats the
+    URL on every reconnect. Raises MessageNotFound, InvalidRequest.
     """
-    await services.queue.get(tenant, message_id)
+    message_id, first_event = await services.queue.find(tenant, message_id)
     field, text = ("Last-Event-ID", last_event_id) if last_event_id else ("after", after)
     if not text:
-        return 0
+        return message_id, max(0, first_event - 1)
     seen = _event_id(text, field)
     page = await services.log.read(tenant, message_id, after=seen, limit=1)
     if seen > page.last:
         told = f"the message has no event {seen}; its last is {page.last}. Start from the beginning, without an id"
         raise InvalidRequest(f"{field}: {told}", field=field)
-    return None if seen and is_over(page, seen) else seen
+    return message_id, None if seen and is_over(page, seen) else seen
 
 
 def tail_of(services: Services, tenant: str, message_id: str, after: int) -> AsyncGenerator[TailItem]:
@@ -234,7 +234,7 @@ async def stream_message(
     Any number of readers can read the stream at any time, even long after the end. A message goes on when a reader
     leaves.
     """
-    seen = await resume_point(services, principal.tenant, message_id, last_event_id, after)
+    message_id, seen = await resume_point(services, principal.tenant, message_id, last_event_id, after)
     if seen is None:
         return Response(status_code=204)
     return EventStreamResponse(tail_of(services, principal.tenant, message_id, seen))
@@ -268,8 +268,9 @@ async def list_message_events(
     limit: Limit = 500,
 ) -> Response:
     """List the stored events of a message after the event `after`."""
-    await services.queue.get(principal.tenant, message_id)
-    page = await services.log.read(principal.tenant, message_id, after=_event_id(after or "0", "after"), limit=limit)
+    message_id, first_event = await services.queue.find(principal.tenant, message_id)
+    seen = _event_id(after, "after") if after else max(0, first_event - 1)
+    page = await services.log.read(principal.tenant, message_id, after=seen, limit=limit)
     events = ",".join(f'{{"id":{e.id},"type":"{e.type}","data":{e.data}}}' for e in page.events)
     return JsonReply(
         f'{{"message_id":{json.dumps(message_id)},"state":"{page.state}","events":[{events}],'

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import NamedTuple, assert_never
 
 from pydantic import ValidationError
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..access.scopes import AccessScope, needs, scope_of
-from ..errors import Conflict
+from ..errors import Conflict, MessageNotFound
 from ..events.fanout import Idle, StoredEvents
 from ..models.events import TERMINAL_EVENTS
 from ..models.messages import MessageState
@@ -193,7 +193,7 @@ class Session:
             case Subscribe():
                 await self._subscribe(request, tenant)
             case Unsubscribe():
-                await self._unsubscribe(request)
+                await self._unsubscribe(request, tenant)
             case Cancel():
                 await self._cancel(request, tenant)
             case Resume():
@@ -219,24 +219,29 @@ class Session:
             self._follow(tenant, message.id, 0)
 
     async def _subscribe(self, request: Subscribe, tenant: str) -> None:
-        message_id = request.message_id
-        if message_id in self._tails:
-            raise Conflict(f"This connection already has a subscription to message {message_id!r}.")
+        given = str(request.after) if "after" in request.model_fields_set else None
+        self._refuse_subscribed(request.message_id)
         self._refuse_too_many()
-        after = await resume_point(self._services, tenant, message_id, None, str(request.after))
-        await self._answer(Subscribed(request_id=request.request_id, message_id=message_id, after=request.after))
+        message_id, after = await resume_point(self._services, tenant, request.message_id, None, given)
+        self._refuse_subscribed(message_id)  # the request may name it by an alias
+        begin = request.after if after is None else after
+        await self._answer(Subscribed(request_id=request.request_id, message_id=message_id, after=begin))
         if after is None:
             await self._answer(Ended(message_id=message_id))
         else:
             self._follow(tenant, message_id, after)
 
-    async def _unsubscribe(self, request: Unsubscribe) -> None:
-        tail = self._tails.pop(request.message_id, None)
+    async def _unsubscribe(self, request: Unsubscribe, tenant: str) -> None:
+        message_id = request.message_id
+        if message_id not in self._tails:
+            with suppress(MessageNotFound):
+                message_id = (await self._services.queue.find(tenant, message_id)).message_id
+        tail = self._tails.pop(message_id, None)
         if tail is None:
             raise Conflict(f"This connection has no subscription to message {request.message_id!r}, or it has ended.")
         tail.cancel()
         await asyncio.wait([tail])
-        await self._answer(Unsubscribed(request_id=request.request_id, message_id=request.message_id))
+        await self._answer(Unsubscribed(request_id=request.request_id, message_id=message_id))
 
     async def _cancel(self, request: Cancel, tenant: str) -> None:
         message = await self._services.queue.cancel(tenant, request.message_id, running=True)
@@ -251,6 +256,10 @@ class Session:
         (message,) = accepted.messages
         resumed = MessageResumed(message_id=message.id, thread_id=message.thread_id)
         await self._answer(Resumed(**dict(resumed), request_id=request.request_id, replayed=accepted.replayed))
+
+    def _refuse_subscribed(self, message_id: str) -> None:
+        if message_id in self._tails:
+            raise Conflict(f"This connection already has a subscription to message {message_id!r}.")
 
     def _refuse_too_many(self) -> None:
         if len(self._tails) >= MAX_SUBSCRIPTIONS:

@@ -36,7 +36,7 @@ IdempotencyKey = Annotated[
         description="Identifies the request. It is carried out only once, even if it is sent again within a day.",
     ),
 ]
-MessageId = Annotated[str, Field(strict=True, description="The message's id, from `accepted`.")]
+MessageId = Annotated[str, Field(strict=True, description="The message's id, from `accepted`, or one of its aliases.")]
 
 
 def _example(**fields: Any) -> ConfigDict:

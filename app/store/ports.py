@@ -202,10 +202,10 @@ class QueryStore(Protocol):
         """Return the first unfinished message of a thread, without its position; None if there is none."""
 
     async def find_alias(self, tenant: str, alias: str) -> Alias | None:
-        """Return the message of the tenant that an alias names, None if there is none.
+        """Return the message of the tenant that an alias names; None if there is none, or its message was deleted."""
 
-        An alias is deleted with its message.
-        """
+    async def list_aliases(self, tenant: str, message_id: str) -> list[str]:
+        """Return the aliases of a message in the order of their first events, then by name; none for an unknown one."""
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
         """Return messages with their queue positions, newest first.

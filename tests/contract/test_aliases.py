@@ -52,6 +52,16 @@ async def resume_as(store: Store, asking: Message, alias: str | None) -> Message
 # Aliases of a submit
 
 
+async def test_the_aliases_of_a_message_are_listed_in_the_order_of_their_events(store: Store) -> None:
+    asking = await interrupt(store, thread="t", aliases=("b", "ä", "a"))
+    await add(store, aliases=("another's",))
+    await resume_as(store, asking, "0 of the answer")
+    assert await store.list_aliases(TENANT, asking.id) == ["a", "b", "ä", "0 of the answer"]
+    assert await store.list_aliases(OTHER_TENANT, asking.id) == []
+    assert await store.list_aliases(TENANT, "unknown") == []
+    assert await store.list_aliases(TENANT, (await add(store)).id) == []
+
+
 async def test_an_alias_names_its_message(store: Store) -> None:
     message = await add(store, thread="t", aliases=("run 1", "run ü 🙂"))
     other = await add(store, aliases=("run 2",))

@@ -188,6 +188,7 @@ class MessageDetails(MessageStatus):
         config={"recursion_limit": None, "tags": [], "configurable": {}},
         events=[],
         client_message_id=None,
+        aliases=[],
     )
 
     attempts: list[FailedAttempt]
@@ -204,10 +205,11 @@ class MessageDetails(MessageStatus):
     config: ConfigView
     events: tuple[ShownEvent, ...]
     client_message_id: str | None
+    aliases: list[str] = Field(description="Further ids of the message, from its submit and from answers.")
 
     @classmethod
     def with_attempts(
-        cls, message: Message, wait_estimate: WaitEstimate, attempts: list[FailedAttempt]
+        cls, message: Message, wait_estimate: WaitEstimate, attempts: list[FailedAttempt], aliases: list[str]
     ) -> "MessageDetails":
         """Return the reply for a message."""
         given = message.options.run
@@ -225,6 +227,7 @@ class MessageDetails(MessageStatus):
             config=ConfigView.model_construct(**dict(given.config)),
             events=given.events,
             client_message_id=given.message_id,
+            aliases=aliases,
         )
 
 

@@ -39,6 +39,11 @@ class RedisQueries(RedisRooms, QueryStore):
         return None if reply is None else Alias(*reply)
 
     @override
+    async def list_aliases(self, tenant: str, message_id: str) -> list[str]:
+        found = await self._reads.run("list_aliases", tenant, message_id)
+        return [alias for _, alias in sorted((first, alias) for alias, first in found)]
+
+    @override
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
         # A filter may skip many messages. Several short scripts let the server do other work in between.
         states = "" if chosen.states is None else f" {' '.join(sorted(chosen.states))} "

@@ -28,6 +28,10 @@ class SqlQueries(SqlRooms, QueryStore):
         return await self._read_thread.run(lambda: self._reads.alias(tenant, alias))
 
     @override
+    async def list_aliases(self, tenant: str, message_id: str) -> list[str]:
+        return await self._read_thread.run(lambda: self._reads.aliases(tenant, message_id))
+
+    @override
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
         return await scan(lambda part: self._list_thread.run(lambda: self._lists.scan_part(tenant, chosen, part)), page)
 

@@ -63,6 +63,10 @@ class Reads(QueryRunner):
         row = self.row("find_alias", tenant=tenant, alias=alias)
         return None if row is None else Alias._make(row)
 
+    def aliases(self, tenant: str, message_id: str) -> list[str]:
+        """Implement `QueryStore.list_aliases`."""
+        return [alias for (alias,) in self.each("list_aliases", tenant=tenant, id=message_id)]
+
     def messages(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
         """Return the messages with these ids that belong to the tenant, without positions."""
         return list(map(to_message, self.each("get_messages", tenant=tenant, ids=json.dumps(message_ids))))

@@ -75,6 +75,10 @@ DELETE FROM request_keys WHERE created_at <= :before
 -- name: find_alias
 SELECT message_id, first_event FROM aliases WHERE tenant = :tenant AND alias = :alias
 
+-- name: list_aliases
+SELECT alias FROM aliases INDEXED BY aliases_of_message WHERE message_id = :id AND tenant = :tenant
+ORDER BY first_event, alias
+
 -- name: find_taken_alias
 -- :aliases is a JSON array of (tenant, alias, message id).
 SELECT named.value ->> 1 FROM json_each(:aliases) AS named
