@@ -7,6 +7,7 @@
     ├── NotFound                  no such message or thread (or it belongs to another tenant)
     │   ├── MessageNotFound
     │   ├── ThreadNotFound
+    │   ├── AgentNotFound
     │   └── DeliveryNotFound
     ├── Conflict                  the state does not allow it
     │   ├── NotCancellable
@@ -36,6 +37,7 @@
 Each class has a stable `code`. `app.api.errors` maps the classes to HTTP statuses.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from .text import escaped
@@ -101,6 +103,15 @@ class ThreadNotFound(NotFound):
 
     def __init__(self, thread_id: str) -> None:
         super().__init__(f"There is no thread with the id {thread_id!r}.")
+
+
+class AgentNotFound(NotFound):
+    """There is no agent with this name."""
+
+    code = "agent_not_found"
+
+    def __init__(self, name: str, names: Sequence[str]) -> None:
+        super().__init__(f"There is no agent {name!r}. Agents of this server: {', '.join(names)}.")
 
 
 class DeliveryNotFound(NotFound):

@@ -13,7 +13,7 @@ from typing_extensions import override
 from .. import __version__
 from ..errors import AgentQueueError
 from ..services import Services
-from . import admin, description, errors, health, reference, root, routes, streaming, threads, websocket
+from . import admin, agents, description, errors, health, reference, root, routes, streaming, threads, websocket
 from .cors import AllowedOrigins, let_page_read
 from .description import describe
 from .header_checks import HeaderChecks
@@ -68,7 +68,15 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
         title=root.NAME, version=__version__, description=DESCRIPTION, openapi_url=None, lifespan=lifespan
     )
     app.state.services = services
-    for router in (root.router, routes.router, admin.router, streaming.router, threads.router, health.router):
+    for router in (
+        root.router,
+        routes.router,
+        admin.router,
+        agents.router,
+        streaming.router,
+        threads.router,
+        health.router,
+    ):
         app.router.routes.extend(router.routes)  # include_router would match each request twice
     app.router.routes.extend([*websocket.routes, *description.routes, *reference.pages(root.NAME)])
     app.router.routes = tuple(app.router.routes)  # type: ignore[assignment]  # a route added later would have no target

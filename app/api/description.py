@@ -13,13 +13,24 @@ from ..access.scopes import AccessScope, public, scope_of
 from . import errors
 from .header_checks import SAFE_METHODS
 from .replies import JsonReply
-from .schemas import dead_letters, deliveries, health, messages, problems, queue, selections, submissions, threads
+from .schemas import (
+    agents,
+    dead_letters,
+    deliveries,
+    health,
+    messages,
+    problems,
+    queue,
+    selections,
+    submissions,
+    threads,
+)
 from .schemas.events import StreamEvent
 from .schemas.problems import Problem
 from .schemas.selections import DeadLetterSelection, UnfinishedSelection
 from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate
 
-SCHEMAS = (dead_letters, deliveries, health, messages, problems, queue, selections, submissions, threads)
+SCHEMAS = (agents, dead_letters, deliveries, health, messages, problems, queue, selections, submissions, threads)
 """Modules whose models have examples."""
 
 UNDECLARED_BODIES = (

@@ -1,0 +1,79 @@
+"""Replies about agents."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from ...agents.descriptions import KnownAgent
+from ...models.inputs import ShownEvent
+from ...models.workers import AgentState, Worker
+from .examples import example
+
+AGENT_EXAMPLE: dict[str, Any] = {
+    "name": "tickets",
+    "is_default": True,
+    "description": "Routes tickets.",
+    "input_schema": {"type": "object", "properties": {"title": {"type": "string"}}, "additionalProperties": False},
+    "output_schema": {"type": "object", "properties": {"owner": {"type": "string"}}},
+    "context_schema": None,
+    "events": ["custom", "node", "values", "updates"],
+    "takes_text": False,
+    "workers": {"loading": 0, "available": 2, "failed": 0, "stuck": 0},
+    "error": None,
+}
+
+
+class LiveWorkers(BaseModel):
+    """The live workers that are configured to run an agent, counted by the agent's state there."""
+
+    loading: int = 0
+    available: int = 0
+    failed: int = 0
+    stuck: int = 0
+
+
+class AgentView(BaseModel):
+    """An agent that messages can name.
+
+    The schemas are JSON Schemas. They are null, and `takes_text` and `description` too, as long as no worker has loaded
+    the agent. `context_schema` is also null if the agent takes no context.
+    """
+
+    model_config = example(**AGENT_EXAMPLE)
+
+    name: str
+    is_default: bool = Field(description="Whether messages that name no agent go to it.")
+    description: str | None
+    input_schema: dict[str, Any] | None = Field(description="The `input` of a message.")
+    output_schema: dict[str, Any] | None = Field(description="The `output` of a message.")
+    context_schema: dict[str, Any] | None = Field(description="The `context` of a message.")
+    events: tuple[ShownEvent, ...] = Field(description="The `events` that a message can ask for.")
+    takes_text: bool | None = Field(description="Whether a message can have a `message` instead of an `input`.")
+    workers: LiveWorkers
+    error: str | None = Field(description="Why a live worker cannot run it, without secrets.")
+
+    @classmethod
+    def of(cls, name: str, known: KnownAgent | None, workers: list[Worker], *, is_default: bool) -> "AgentView":
+        """Return the reply for an agent, with what is known of it."""
+        served = [agent for worker in workers for agent in worker.agents or () if agent.name == name]
+        described = None if known is None else known.description
+        return cls(
+            name=name,
+            is_default=is_default,
+            description=None if described is None else described.description,
+            input_schema=None if described is None else described.input_schema,
+            output_schema=None if described is None else described.output_schema,
+            context_schema=None if described is None else described.context_schema,
+            events=() if described is None else described.events,
+            takes_text=None if known is None else known.takes_text,
+            workers=LiveWorkers(**{state.value: sum(agent.state is state for agent in served) for state in AgentState}),
+            error=next((agent.error for agent in served if agent.error is not None), None),
+        )
+
+
+class AgentList(BaseModel):
+    """The agents of this server, the default one first."""
+
+    model_config = example(agents=[AGENT_EXAMPLE])
+
+    agents: list[AgentView]
