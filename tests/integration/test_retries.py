@@ -8,8 +8,8 @@ import pytest
 from tests import wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
-from tests.openai_stub import Answer, CutOff, Hang, Status, Step, StubServer
-from tests.servers import LiveServer
+from tests.openai_stub import Answer, CutOff, Gate, Hang, Status, Step, StubServer, ToolCall
+from tests.servers import LiveServer, until
 
 FLAKY = "flaky=tests.graphs:flaky"
 
@@ -150,3 +150,30 @@ async def test_a_requeued_message_becomes_the_last_turn_of_its_thread(hurried: L
     assert (await hurried.client.post(f"/messages/{first}/retry")).status_code == 202
     assert (await hurried.ended(first))["result"] == "You said: first"
     assert model.text_of_users(2) == ["second", "first"]
+
+
+async def test_the_tokens_of_an_attempt_that_failed_count(
+    serve: Serve, model: StubServer, control: GraphControl
+) -> None:
+    server = await serve(agents="tools=tests.graphs:tools", max_attempts=1)
+    model.replies.extend([ToolCall("_add", {"a": 2, "b": 3}), Status(500)])
+    message_id = (await server.submit())["message_id"]
+    assert (await server.ended(message_id))["state"] == "failed"
+    frames = await wire.frames_of(server.url, message_id)
+    wire.check_log(frames)
+    assert [frame.event for frame in frames if frame.event != "chunk"] == ["processing", "usage", "error"]
+    (counts,) = frames[-2].data["models"].values()
+    assert counts["total_tokens"] > 0
+
+
+async def test_the_tokens_of_an_attempt_that_was_cancelled_count(
+    serve: Serve, model: StubServer, control: GraphControl
+) -> None:
+    server = await serve(agents="tools=tests.graphs:tools")
+    model.replies.extend([ToolCall("_add", {"a": 2, "b": 3}), Gate("never")])
+    message_id = (await server.submit())["message_id"]
+    await until(lambda: control.runs.get("add") == 1 and len(model.requests) == 2, "the second call is under way")
+    assert (await server.client.post(f"/messages/{message_id}/cancel")).status_code == 202
+    await server.ended(message_id)
+    frames = await wire.frames_of(server.url, message_id)
+    assert [frame.event for frame in frames if frame.event != "chunk"] == ["processing", "usage", "cancelled"]
