@@ -52,8 +52,6 @@ def storable_value(value: T) -> T:
                 storable(found)
             case float() if not math.isfinite(found):
                 raise ValueError("must not contain NaN or infinity, which JSON does not have")
-            case int() if found.bit_length() > MAX_DECIMAL_BITS:
-                raise ValueError("must not contain integers of more than 4,200 digits")
             case dict() | list() if depth >= MAX_JSON_DEPTH:
                 raise ValueError(f"must not be nested more than {MAX_JSON_DEPTH} deep")
             case dict():

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError
@@ -39,8 +39,8 @@ IdempotencyKey = Annotated[
 MessageId = Annotated[str, Field(strict=True, description="The message's id, from `accepted`, or one of its aliases.")]
 
 
-def _example(**fields: Any) -> ConfigDict:
-    return ConfigDict(extra="forbid", json_schema_extra={"examples": [fields]})
+def _example(schema: Mapping[str, Any] | None = None, /, **fields: Any) -> ConfigDict:
+    return ConfigDict(extra="forbid", json_schema_extra={**(schema or {}), "examples": [fields]})
 
 
 @needs(AccessScope.SUBMIT)
@@ -48,7 +48,12 @@ class Submit(MessageCreate):
     """Put a message into the queue. The answer is `accepted`, then the message's events follow."""
 
     model_config = _example(
-        type="submit", request_id="1", message="What is the capital of France?", priority="normal", thread_id=THREAD_ID
+        {"anyOf": [{"required": ["message"]}, {"required": ["input"]}]},
+        type="submit",
+        request_id="1",
+        message="What is the capital of France?",
+        priority="normal",
+        thread_id=THREAD_ID,
     )
 
     type: Literal["submit"]

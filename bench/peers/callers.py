@@ -36,11 +36,14 @@ async def round_of(call: Call, callers: int, seconds: float) -> dict[str, float]
     began = time.perf_counter()
 
     async def caller() -> None:
-        while (at := time.perf_counter()) < began + seconds:
+        while True:
+            at = time.perf_counter()
             await call()
             took.append(time.perf_counter() - at)
             if callers == 1:
                 await asyncio.sleep(GAP_SECONDS)
+            if time.perf_counter() >= began + seconds:
+                break
 
     await asyncio.gather(*(caller() for _ in range(callers)))
     return {"per_second": len(took) / (time.perf_counter() - began), "p50_ms": statistics.median(took) * 1000}
