@@ -28,8 +28,11 @@ def check_text(response: wire.RawResponse) -> None:
 async def test_every_json_reply_ends_with_a_newline(quiet: LiveServer) -> None:
     message_id = await bring(quiet, MessageState.FAILED, thread_id="t")
     read = 0
+    parameters = {"{thread_id:path}": "t", "{message_id}": message_id, "{name}": "chat"}
     for route in quiet.app.router.routes:
-        path = getattr(route, "path", "").replace("{thread_id:path}", "t").replace("{message_id}", message_id)
+        path = getattr(route, "path", "")
+        for parameter, value in parameters.items():
+            path = path.replace(parameter, value)
         if "GET" not in (getattr(route, "methods", None) or ()) or path.endswith("/stream"):
             continue
         response = await wire.request(quiet.url, "GET", path)
