@@ -139,7 +139,7 @@ class Sample(NamedTuple):
 
 
 class _View(NamedTuple):
-    """What this process knows of the store's time.
+    """A view of the store's time in this process.
 
     `ahead` plus the elapsed time of this process is the reference of `state`. `taken` is the elapsed time of the last
     reading.

@@ -64,7 +64,7 @@ class InvalidRequest(AgentQueueError):
 
 
 class InvalidInput(InvalidRequest):
-    """What a message gives does not fit what its agent takes."""
+    """The input or the context of a message does not fit its agent."""
 
     code = "invalid_input"
 

@@ -1,4 +1,4 @@
-"""What is known of the agents, whichever process runs them, and the checks of messages against it."""
+"""The agents' descriptions, from this process or from workers, and the checks of messages against them."""
 
 import asyncio
 import logging

@@ -24,7 +24,7 @@ GIVEN: dict[str, Callable[[AgentTask], Any]] = {
     "config": config_of,
     "metadata": lambda task: dict(task.metadata),
 }
-"""What a function gets in parameters of these names, beside `input` and `context`."""
+"""Names of parameters by which a function asks for more, beside `input` and `context`."""
 
 TEXT: dict[str, Any] = {"type": "string"}
 BLOCKS: dict[str, Any] = {"type": "array", "items": {"type": "object"}}

@@ -18,7 +18,7 @@ MESSAGES = "messages"
 
 
 class Turn(NamedTuple):
-    """What a message adds to the conversation.
+    """The part of a conversation that one message adds.
 
     `value` is the graph's input without `messages`: an object, or any value for a graph whose input is one value. The
     `messages` all have ids. `id` is the id of the last human message, or of the last message if none is human.

@@ -9,7 +9,7 @@ Counts = dict[str, Any]
 
 
 class TokenUsage:
-    """What the providers report about an attempt. Safe from any thread."""
+    """The tokens of an attempt, as the providers report them. Safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = Lock()

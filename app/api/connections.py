@@ -69,7 +69,7 @@ class Waiting(Protocol):
     """A connection that `Connections` can wait for."""
 
     wait: Wait | None
-    """What `Connections` waits for at the moment. Only `Connections` sets it."""
+    """The event that `Connections` waits for at the moment. Only `Connections` sets it."""
 
     def unsent(self) -> int:
         """Return how many bytes wait to be sent."""

@@ -114,7 +114,7 @@ FINGERPRINT_LENGTH = 16
 
 
 class Verdict(NamedTuple):
-    """What an error means. `permanent`: a retry cannot help. `pause`: the seconds to wait that the server requested."""
+    """The meaning of an error. `permanent`: a retry cannot help. `pause`: the seconds that the server asked to wait."""
 
     permanent: bool
     code: str

@@ -1,4 +1,4 @@
-"""What a caller of jobs does: it runs the rounds that the bench requests, with many calls or one call at a time.
+"""Runs the rounds that the bench requests of a caller of jobs, with many calls or one call at a time.
 
 For each round it reads a line `CALLERS SECONDS` from its standard input, and prints a line of JSON.
 """

@@ -171,7 +171,7 @@ MessageContent = Annotated[
         custom_error_message="expected a text or a list of content blocks",
     ),
 ]
-"""What `message` takes. The model's field `input` comes before it."""
+"""The type of the field `message`. The model's field `input` comes before it."""
 
 
 def blocks_preview(blocks: list[ContentBlock]) -> str:

@@ -147,7 +147,7 @@ class ValuesData(_Shown):
 
 
 class UpdatesData(_Shown):
-    """What nodes wrote to the state, by the names of the nodes."""
+    """The values that nodes wrote to the state, by the names of the nodes."""
 
     updates: dict[str, Any] | None
 
@@ -277,7 +277,7 @@ class ValuesEvent(_Stored):
 
 
 class UpdatesEvent(_Stored):
-    """What nodes wrote to the state."""
+    """Nodes wrote to the state."""
 
     type: Literal["updates"]
     data: UpdatesData

@@ -164,7 +164,7 @@ def status_fields(message: Message, wait_estimate: WaitEstimate) -> dict[str, An
 
 
 class ConfigView(BaseModel):
-    """What the message sets in the config of LangGraph."""
+    """The settings of the message in LangGraph's config."""
 
     recursion_limit: int | None
     tags: tuple[str, ...]

@@ -62,7 +62,7 @@ Alias = Annotated[Name, AfterValidator(_fits_a_path)]
 
 
 class MessageConfig(BaseModel):
-    """What a message sets in the config of LangGraph."""
+    """The settings of a message in LangGraph's config."""
 
     model_config = ConfigDict(extra="forbid")
 
