@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
-from .agents.descriptions import AgentDescriptions
+from .agents.descriptions import AgentDescriptions, KnownAgent
 from .errors import InvalidRequest
 from .models.inputs import RunConfig
 from .models.messages import NewMessage
@@ -32,20 +32,28 @@ class SubmissionChecks:
 
     async def check(self, new: Sequence[NewMessage], batch: bool) -> None:
         """Raise InvalidRequest for the first thing that is wrong, or StoreUnavailable."""
-        await self._check_given(new, batch)
-        await self._check_times_and_webhooks(new, batch)
+        has_time_or_webhook = False
+        for at, each in enumerate(new):  # no call that most messages do not need: each submit comes through here
+            agent = self._descriptions.own(each.agent)
+            if agent is None:
+                if self._descriptions.is_stale:
+                    await self._descriptions.refresh()
+                agent = self._descriptions.stored(each.agent)
+            if each.options is not None or (agent is not None and not agent.takes_text):
+                self._check_given(each, agent, batch, at)
+            has_time_or_webhook = has_time_or_webhook or each.run_at is not None or each.webhook_url is not None
+        if has_time_or_webhook:
+            await self._check_times_and_webhooks(new, batch)
 
-    async def _check_given(self, new: Sequence[NewMessage], batch: bool) -> None:
-        """Check what new messages give to their agents. Raises InvalidRequest, StoreUnavailable."""
-        for at, each in enumerate(new):
-            agent = await self._descriptions.get(each.agent)
-            try:
-                if each.options is not None:
-                    self._check_keys(each.options.run.config)
-                if agent is not None:
-                    agent.check(each)
-            except InvalidRequest as error:
-                raise placed(error, batch, at) from None
+    def _check_given(self, new: NewMessage, agent: KnownAgent | None, batch: bool, at: int) -> None:
+        """Check what a new message gives to its agent. Raises InvalidRequest."""
+        try:
+            if new.options is not None:
+                self._check_keys(new.options.run.config)
+            if agent is not None:
+                agent.check(new)
+        except InvalidRequest as error:
+            raise placed(error, batch, at) from None
 
     def _check_keys(self, config: RunConfig) -> None:
         for key in config.configurable:
@@ -60,8 +68,6 @@ class SubmissionChecks:
 
     async def _check_times_and_webhooks(self, wanted: Sequence[NewMessage], batch: bool) -> None:
         """Check the start times and webhook URLs of new messages. Raises InvalidRequest."""
-        if all(each.run_at is None and each.webhook_url is None for each in wanted):
-            return
         checked = set()
         resolve = remembering(resolve_host)
         now = datetime.now(UTC)

@@ -75,26 +75,42 @@ class AgentDescriptions:
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
+    @property
+    def is_stale(self) -> bool:
+        """Return whether the descriptions of other processes are to be read again by `refresh`."""
+        return self._store is not None and self._monotonic() >= self._read_at + CACHE_SECONDS
+
     async def get(self, name: str) -> KnownAgent | None:
         """Return what is known of an agent, None if it is not loaded here and no worker has described it.
 
         Raises StoreUnavailable.
         """
-        if (own := self._registry.description_of(name)) is None:
-            return await self._of_workers(name)
+        known = self.own(name)
+        if known is None and self.is_stale:
+            await self.refresh()
+        return known or self.stored(name)
+
+    def own(self, name: str) -> KnownAgent | None:
+        """Return what is known of an agent that is loaded here; None if it is not."""
+        own = self._registry.description_of(name)
+        if own is None:
+            return None
         known = self._own.get(name)
         if known is None or known.description is not own:
             known = self._own[name] = KnownAgent(own)
         return known
 
-    async def _of_workers(self, name: str) -> KnownAgent | None:
-        if self._store is not None and self._monotonic() >= self._read_at + CACHE_SECONDS:
-            async with self._reading:
-                if self._monotonic() >= self._read_at + CACHE_SECONDS:
-                    found = await self._store.list_agents()
-                    self._stored = {each.name: self._again(each) for each in found}
-                    self._read_at = self._monotonic()
+    def stored(self, name: str) -> KnownAgent | None:
+        """Return what a worker had described of an agent at the last `refresh`."""
         return self._stored.get(name)
+
+    async def refresh(self) -> None:
+        """Read the descriptions of other processes if they are stale. Raises StoreUnavailable."""
+        async with self._reading:
+            if self._store is not None and self.is_stale:
+                found = await self._store.list_agents()
+                self._stored = {each.name: self._again(each) for each in found}
+                self._read_at = self._monotonic()
 
     def _again(self, description: AgentDescription) -> KnownAgent:
         """Return an agent as it is known already, unless its description has changed."""
