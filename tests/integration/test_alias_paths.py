@@ -8,6 +8,7 @@ from tests import wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.servers import LiveServer, until
+from tests.talk import talk
 
 
 @pytest.fixture
@@ -69,3 +70,21 @@ async def test_an_alias_of_another_message_is_refused(server: LiveServer) -> Non
         assert (refused.status_code, refused.json()["code"]) == (409, "alias_taken")
     unknown = await server.client.get("/messages/nobody/status")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "message_not_found")
+
+
+async def test_frames_may_name_a_message_by_an_alias(server: LiveServer) -> None:
+    message_id = await submit(server, aliases=["run-1"])
+    await asks(server, message_id)
+    async with talk(server.url) as client:
+        subscribed = await client.ask("subscribe", message_id="run-1")
+        assert (subscribed["type"], subscribed["message_id"], subscribed["after"]) == ("subscribed", message_id, 0)
+        twice = await client.ask("subscribe", message_id=message_id)
+        assert (twice["type"], twice["problem"]["status"]) == ("error", 409)
+        assert (await client.ask("unsubscribe", message_id="run-1"))["message_id"] == message_id
+        resumed = await client.ask("resume", message_id="run-1", value="yes", alias="run-2")
+        assert (resumed["type"], resumed["message_id"]) == ("resumed", message_id)
+        await server.ended(message_id)
+        assert (await client.ask("subscribe", message_id="run-2"))["type"] == "subscribed"
+        await client.until("ended", message_id=message_id)
+        events = [frame["event"] for frame in client.frames if frame.get("type") == "event" and frame["id"]]
+        assert events[-4:] == ["resumed", "processing", "chunk", "done"]
