@@ -42,7 +42,6 @@ class MemoryOnLoop(AgentMemory):
         self._memory = memory
 
     @override
-    @override
     async def forget(self, memory_keys: list[str]) -> None:
         await self._call(lambda: self._memory.forget(memory_keys))
 

@@ -1,4 +1,4 @@
-"""The types of what the ports in `ports.py` return."""
+"""The types of what the ports in `ports` return."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Limits that hold on every backend, for the ports in `ports.py`."""
+"""Limits that hold on every backend, for the ports in `ports`."""
 
 EXACT_POSITION_LIMIT = 10_000
 """Positions up to this one are counted exactly, higher positions are estimated."""

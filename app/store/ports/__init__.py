@@ -1,0 +1,75 @@
+"""The ports of the store. `tests/contract` checks every backend against their docstrings.
+
+One object implements all ports over one database. A change of state and its event are therefore one transaction. Each
+consumer asks for the narrow port that it needs. These rules hold for every method:
+
+- A worker passes its `Lease` with every write. If the message has another fence by then, the store writes nothing and
+  raises `LeaseLost` (tests/contract/test_fences.py).
+- A method returns after the commit. Its changes then survive what `Capabilities.promise` says.
+- Every change of state writes its event in the same transaction. A log ends with its only terminal event
+  (tests/contract/test_events.py).
+- `StoreUnavailable` means that nothing was written and that a later try may succeed. `CommitUnknown` means that the
+  connection broke during a write, and that the store cannot say whether the write was committed.
+"""
+
+from typing import Protocol
+
+from ..handles import Capabilities
+from .accept import AcceptStore
+from .attempts import AttemptStore
+from .control import ControlStore
+from .events import EventLog
+from .queries import QueryStore
+from .signals import CANCELS, MOVED, READY, Notifier, message_topic
+from .upkeep import UpkeepStore
+from .webhooks import WebhookStore
+from .workers import LeaseRenewer, WorkerStore
+
+__all__ = [
+    "CANCELS",
+    "MOVED",
+    "READY",
+    "AcceptStore",
+    "AttemptStore",
+    "ControlStore",
+    "EventLog",
+    "LeaseRenewer",
+    "Notifier",
+    "QueryStore",
+    "Store",
+    "UpkeepStore",
+    "WebhookStore",
+    "WorkerStore",
+    "message_topic",
+]
+
+
+class Store(
+    AcceptStore,
+    ControlStore,
+    AttemptStore,
+    EventLog,
+    QueryStore,
+    UpkeepStore,
+    WebhookStore,
+    WorkerStore,
+    Notifier,
+    Protocol,
+):
+    """All ports over one database."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Return what this backend promises."""
+
+    async def open(self) -> None:
+        """Connect and migrate. Raises StoreUnavailable, StoreIncompatible."""
+
+    async def close(self) -> None:
+        """Close all connections and threads. A second call does nothing."""
+
+    async def queue_id(self) -> str:
+        """Return the id of this queue. A queue that is created again in the same place gets another id."""
+
+    async def ping(self) -> None:
+        """Check that the store answers. Raises StoreUnavailable."""

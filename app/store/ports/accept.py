@@ -1,0 +1,44 @@
+"""Accepts messages."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from ...models.messages import Accepted, NewMessage, RequestKey
+
+
+class AcceptStore(Protocol):
+    """Accepts messages."""
+
+    def now(self) -> datetime:
+        """Return the store's time. It dates everything that is stored.
+
+        The store's time never runs backwards. When the clock of a host or a server is stepped, the store's time goes on
+        evenly. Leases, delays and ages therefore stay right (tests/contract/test_clock_steps.py). A `run_at` from a
+        caller is a time of the real world.
+        """
+
+    async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
+        """Store messages as queued, each at the end of its thread, in the order of `new`; all or none.
+
+        The transaction also takes the next thread numbers. A thread is therefore in the order in which its messages
+        were accepted. Messages ahead in the thread inherit a better rank (tests/contract/test_order.py). A message with
+        a `run_at` or a delay becomes ready only after that time, even as the head of its thread. Returns the messages
+        with their queue positions, None for a delayed message. Raises QueueFull if more than `max_queued` messages
+        would then be queued. Messages that the new messages would cancel count as queued.
+
+        If the same `key` came within the last KEY_SECONDS, nothing is stored. The earlier answer is returned, with its
+        messages as they were accepted. Raises KeyReused if the key came with another fingerprint
+        (tests/contract/test_request_keys.py).
+
+        `metadata` are kept with the message and merged into its thread's metadata, key by key: the newest value counts,
+        and None removes the key. `thread_name` becomes the name of the thread (tests/contract/test_metadata.py).
+
+        `aliases` are stored as further ids of the message. Raises AliasTaken if one is an alias or the id of another
+        message of the tenant (tests/contract/test_aliases.py).
+
+        A thread is busy if it has unfinished messages, including earlier messages of `new`. `if_busy` says what happens
+        then. REJECT raises ThreadBusy, but cancels a single interrupted message, which only waits for a human.
+        INTERRUPT and ROLLBACK cancel the unfinished messages, as `cancel` with `running` does. ROLLBACK also stores
+        their ids, oldest first, in the new message's `rollback` (tests/contract/test_double_texting.py).
+        """

@@ -1,0 +1,29 @@
+"""Gives messages to workers and stores the outcomes."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ...models.attempts import Claim, Lease, Outcome
+
+
+class AttemptStore(Protocol):
+    """Claims messages and ends their attempts."""
+
+    async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
+        """Claim up to `limit` ready messages of these agents, lowest rank first.
+
+        A claim adds 1 to the message's `attempt` and raises its fence. Only the first unfinished message of a thread is
+        ever ready. Two claims never return the same attempt. The event `processing` is appended in the same
+        transaction.
+        """
+
+    async def finish(self, lease: Lease, outcome: Outcome) -> None:
+        """End the attempt of a lease. Raises LeaseLost.
+
+        `Completed`, `Failed` and `Cancelled` end the message with its terminal event and make the next message of its
+        thread ready. `Retry` puts the message back as the head of its thread, ready again after its delay. `Released`
+        does the same without counting the attempt. `Retry` and `Released` append a `retry` event. `Interrupted` leaves
+        the message as the head of its thread until `resume`, or until the question expires. It appends `interrupted`
+        and deletes the answer to an earlier question. A cancelled message ends as cancelled, whatever the outcome.
+        `Failed` and `Retry` list the attempt as failed. Repeating a finish that ended the message changes nothing.
+        """

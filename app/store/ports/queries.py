@@ -1,0 +1,68 @@
+"""Reads messages, threads and totals."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ...models.attempts import FailedAttempt
+from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, Page, QueueSummary, Thread
+from ...models.workers import Throughput
+
+
+class QueryStore(Protocol):
+    """Reads messages, threads and totals. Each method but `list_messages` reads one snapshot.
+
+    Lists of messages do not read `options`, which may have megabytes. Their messages have the default options.
+    """
+
+    async def get(self, tenant: str, message_id: str) -> Message:
+        """Return a message, with its position while it is queued.
+
+        Raises MessageNotFound, also for another tenant's message.
+        """
+
+    async def get_head(self, tenant: str, thread_id: str) -> Message | None:
+        """Return the first unfinished message of a thread, without its position; None if there is none."""
+
+    async def find_alias(self, tenant: str, alias: str) -> Alias | None:
+        """Return the message of the tenant that an alias names; None if there is none, or its message was deleted."""
+
+    async def list_aliases(self, tenant: str, message_id: str) -> list[str]:
+        """Return the aliases of a message in the order of their first events, then by name; none for an unknown one."""
+
+    async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
+        """Return messages with their queue positions, newest first.
+
+        The cursor is (number, "") of the last message seen. A page also ends before `limit` when its texts reach
+        PAGE_TEXT_LENGTH. It has at least one message if any is left.
+        """
+
+    async def list_attempts(self, tenant: str, message_ids: Sequence[str]) -> dict[str, list[FailedAttempt]]:
+        """Return the failed attempts of these messages by message id, oldest first, including attempts of lost workers.
+
+        The list of an unknown message, or of another tenant's message, is empty.
+        """
+
+    async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
+        """Return failed messages grouped by fingerprint, the group with the latest failure first."""
+
+    async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
+        """Return totals by state, queued messages in claim order, and processing messages, oldest first.
+
+        Each list has at most `limit` messages. It ends early when its texts reach PAGE_TEXT_LENGTH.
+        """
+
+    async def throughput(self) -> Throughput:
+        """Return slots, running messages and the mean run time of the last THROUGHPUT_MESSAGES completed messages."""
+
+    async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
+        """Return threads, latest activity first. The cursor is (last activity in ms, id) of the last thread seen."""
+
+    async def get_thread(self, tenant: str, thread_id: str) -> Thread:
+        """Return a thread. Raises ThreadNotFound, also for another tenant's thread."""
+
+    async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
+        """Return the messages of a thread with thread numbers above `after`, in thread order. Raises ThreadNotFound.
+
+        Returns at most `limit` messages. Returns fewer when their texts reach PAGE_TEXT_LENGTH, but at least one if any
+        is left.
+        """

@@ -1,0 +1,52 @@
+"""Duties that every process does on a timer."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ...models.memory import DroppedMemory
+from ..limits import MAX_CRASHES
+
+
+class UpkeepStore(Protocol):
+    """Runs regular duties. Every process may run them at any time, since their statements check each message again."""
+
+    async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
+        """Take back messages whose leases ran out. Return how many.
+
+        A message goes back to the queue, or fails after `max_crashes` lost leases, and the attempt is listed as failed.
+        A cancelled message ends as cancelled instead. `rescue` and `promote` first check whether the clock was stepped.
+        """
+
+    async def promote(self) -> int:
+        """Make delayed messages ready when their `run_at` has come. Return how many."""
+
+    async def expire_interrupts(self) -> int:
+        """Fail interrupted messages not answered in time; promote the next of each thread. Return how many failed."""
+
+    async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
+        """Delete all but the terminal event of messages that ended more than `older_than_seconds` ago.
+
+        Returns the number of messages, at most `limit`, and the memory keys that are no longer needed.
+        """
+
+    async def prune_messages(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
+        """Delete messages that ended more than `older_than_seconds` ago, then threads without messages.
+
+        Returns the number of messages, at most `limit`, and the memory keys that are no longer needed.
+        """
+
+    async def list_dropped_memories(self, limit: int) -> list[DroppedMemory]:
+        """Return up to `limit` memories that `purge`, `prune_logs` or `prune_messages` dropped and that still exist.
+
+        A deletion lists them in its own transaction. A memory is left out while it is needed again: its thread has
+        messages again, or its message was requeued (tests/contract/test_dropped_memories.py).
+        """
+
+    async def settle_dropped_memories(self, memories: Sequence[DroppedMemory]) -> None:
+        """Take deleted memories off the list. Memories that are not listed change nothing."""
+
+    async def prune_keys(self) -> None:
+        """Delete request keys that are older than KEY_SECONDS."""
+
+    async def prune_workers(self, *, silent_for_seconds: float) -> None:
+        """Delete workers without a heartbeat for `silent_for_seconds`."""
