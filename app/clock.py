@@ -240,7 +240,7 @@ class SteadyClock(Clock):
     def _introduced(self, sample: Sample, view: _View) -> ClockState | None:
         """Return the state with this host's clock noted; None if it is noted already.
 
-        Do not set `seen` at the first reading: it may have been taken just after a step.
+        Leave `seen` as it is: this first reading may come just after a step of the host's clock.
         """
         if sample.state.boot == self.host.boot:
             return None

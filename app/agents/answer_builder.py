@@ -142,7 +142,7 @@ class AnswerBuilder:
             self._calls.forget(call)
 
     def _take_back_complete(self, call: ModelCall) -> Iterator[Part]:
-        """Take back the text of complete messages, since the text of `call` begins.
+        """Take back from the answer the text of finished model calls, because the text of `call` replaces it.
 
         Keep the text of a parallel branch that still runs.
         """
@@ -166,7 +166,7 @@ class AnswerBuilder:
                 yield from self._take_back(call)
 
     def _settle(self, namespace: Sequence[str], node: str | None = None) -> None:
-        """Set `settled` for the complete calls of a node's tasks; if `node` is None, of all tasks."""
+        """Set `settled` for the finished model calls of a node's tasks; if `node` is None, for those of all tasks."""
         begin = "|".join([*namespace, "" if node is None else f"{node}:"])
         for call in self._shown.values():
             if call.ended and call.namespace.startswith(begin):

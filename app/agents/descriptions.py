@@ -19,7 +19,7 @@ CACHE_SECONDS = 5.0
 
 
 class DescriptionStore(Protocol):
-    """The part of the store that has the descriptions of other processes."""
+    """The part of the store that keeps the agents' descriptions, published by worker processes."""
 
     async def list_agents(self) -> list[AgentDescription]:
         """Return the newest description of each agent, by name."""

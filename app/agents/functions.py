@@ -157,7 +157,7 @@ def _schema(annotation: Any) -> dict[str, Any]:
 
 
 def _given_as(annotation: Any, given: dict[str, Any] | None, name: str) -> Any:
-    """Return the object in the parameter's class; None if the message gave none."""
+    """Return the object `given` in the class of the function's parameter. None if the message gives no object."""
     return given if given is None or annotation is inspect.Parameter.empty else in_class(annotation, given, name)
 
 

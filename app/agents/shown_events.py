@@ -32,7 +32,10 @@ class ShownEvents:
         self.modes: list[StreamMode] = list(dict.fromkeys([*ANSWER_MODES, *self._asked]))
 
     def beside(self, read: Callable[[Any], Iterable[Part]]) -> Callable[[Any], Iterable[Part]]:
-        """Return a function that reads a streamed item: first with `read`, then for the requested events."""
+        """Return a function that reads an item of the graph's stream.
+
+        It returns the parts that `read` finds in the item, then the parts of the events that the message asked for.
+        """
         return (lambda streamed: chain(read(streamed), self._read(streamed))) if self._asked else read
 
     def _read(self, streamed: Any) -> Iterator[Part]:

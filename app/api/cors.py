@@ -51,9 +51,10 @@ class AllowedOrigins(CORSMiddleware):
 
 
 def let_page_read(response: Response, scope: Scope | None, origins: Collection[str]) -> None:
-    """Add the headers that let a page of an allowed origin read a reply that has not passed `AllowedOrigins`.
+    """Add the CORS headers to a reply that was sent without the middleware `AllowedOrigins`.
 
-    A request that is refused while its head is parsed has no known origin. If exactly one origin is allowed, use it.
+    A page of an allowed origin can then read the reply. A request that is refused while its header is parsed has no
+    known origin. If exactly one origin is allowed, use it.
     """
     if not origins:
         return

@@ -155,9 +155,10 @@ class EventStreamResponse(Response):
 
 
 async def send_while_it_moves(send: Send, message: Message, connection: Connection | None) -> None:
-    """Send an ASGI message, and wait as long as the reader reads anything. Raises TimeoutError.
+    """Send an ASGI message. Wait as long as the client reads at least some bytes; else raise TimeoutError.
 
-    uvicorn waits before it takes a message, so a message whose wait timed out must be sent again.
+    uvicorn waits for space in its buffer before it takes a message. A message whose wait timed out was therefore not
+    taken, and this function sends it again.
     """
     unsent = connection.get_write_buffer_size() if connection else 0
     if connection is not None and unsent == 0:

@@ -1,4 +1,4 @@
-"""Targets of requests and WebSocket frames: the endpoint, with the scope and the query parameters that it expects."""
+"""Targets of requests and WebSocket frames: the endpoint, the access scope that it needs, and its query parameters."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

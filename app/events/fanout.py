@@ -175,7 +175,7 @@ class LogFanout:
             self._request_read(after)
 
     def release(self) -> None:
-        """Wake all waiting readers without a snapshot."""
+        """Wake all waiting readers, and give them no snapshot."""
         for waiters in self._waiting.values():
             for waiter in waiters:
                 _wake(waiter)

@@ -132,7 +132,7 @@ def _shown(kind: EventPart, content: object, path: Sequence[str]) -> NewEvent:
 
 
 def merged(parts: Sequence[Part]) -> list[Part]:
-    """Return the parts with adjacent text of one type, message, node and path joined, and long text cut."""
+    """Join adjacent text parts of the same type, message, node and path. Split text that is too long for one event."""
     result: list[Part] = []
     for (kind, message, node, path), alike in groupby(parts, itemgetter(0, 2, 3, 4)):
         if kind in TEXT_CHUNKS:

@@ -107,7 +107,7 @@ def takes_messages(schema: Mapping[str, Any]) -> bool:
 
 
 def validator_of(schema: Mapping[str, Any]) -> Validator:
-    """Return a validator for `check`."""
+    """Return the validator of a schema. `check` takes it."""
     return jsonschema_rs.validator_for(closed(schema))
 
 

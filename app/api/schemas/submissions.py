@@ -225,7 +225,7 @@ class MessageCreate(BaseModel):
         )
 
     def _options(self) -> MessageOptions | None:
-        """Return what only the worker reads, None if it is all as by default."""
+        """Return the options of the submission that only the worker reads; None if all have their defaults."""
         blocks = self.message if isinstance(self.message, list) else None
         options = MessageOptions(
             max_attempts=self.max_attempts,

@@ -37,10 +37,13 @@ class ControlStore(Protocol):
         """Answer an interrupted message: queue it again as the head of its thread, with `value` as its `resume_value`.
 
         `fence` is the fence of the message as the caller read it. If the message has another fence by now, the answer
-        is refused. Only the first of several answers is accepted. The attempt that asked is not counted. The event
-        `resumed` is appended. `key` works as in `add`, but a replay returns the message as it is now, without a
-        position. `alias` becomes a further id of the message, from the event `resumed` on. An alias that already names
-        the message is not changed. Raises MessageNotFound, NotInterrupted, KeyReused, AliasTaken.
+        is refused. Only the first of several answers is accepted. The attempt that asked does not count towards the
+        limit of attempts. The event `resumed` is appended. `key` works as in `add`, but a replay returns the message as
+        it is now, without a position.
+
+        `alias` becomes a further id of the message. A reader who uses it sees the log from the event `resumed` on. An
+        alias that already names the message keeps its first event. Raises MessageNotFound, NotInterrupted, KeyReused,
+        AliasTaken.
         """
 
     async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:

@@ -70,7 +70,7 @@ class Outcomes:
         self.failed: list[FailedNow] = []
 
     def add(self, locked: Locked, attempt: int, outcome: Outcome) -> None:
-        """Add a message. A cancelled message ends as cancelled, whatever the outcome."""
+        """Add the end of a message's attempt. A cancelled message ends as cancelled, whatever its outcome."""
         match Cancelled() if locked.cancel_requested else outcome:
             case Failed() as failed:
                 self.failed.append(FailedNow(locked.number, failed))

@@ -96,7 +96,7 @@ class OneByOne(Runner):
 
 
 class Together(Runner):
-    """Runs a batch in one transaction with few statements. `parts` may split it into several transactions."""
+    """Runs a batch with few statements in one transaction. `parts` may divide the batch into several transactions."""
 
     def __init__(
         self,

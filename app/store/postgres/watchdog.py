@@ -89,7 +89,7 @@ class Watchdog:
             self._thread.join()
 
     def watch(self, descriptor: int) -> WatchedSocket:
-        """Watch the socket of a new connection, and return it."""
+        """Watch a new connection's socket. Return the watched socket."""
         watched = WatchedSocket(descriptor)
         with self._lock:
             self._sockets.add(watched)

@@ -145,7 +145,8 @@ class Reads(QueryRunner):
     def newest_positions(self, places: Sequence[tuple[int | None, int]]) -> list[int | None]:
         """Return how many messages wait before each place (rank, number), None for a place without a rank.
 
-        Meant for new messages: they are at the end of their level, which is read once.
+        Meant for new messages. They are at the end of their level, so one read of the level's end gives all their
+        positions.
         """
         ranked = [(rank, number) for rank, number in places if rank is not None]
         if not ranked:

@@ -25,9 +25,10 @@ class WebhookChanges(Protocol):
 
 
 def settlement(claimed: Delivery, attempt: DeliveryAttempt, next_in_ms: int | None, now: int) -> dict[str, Any]:
-    """Return the values of the query `settle_delivery`.
+    """Return the parameters of the query `settle_delivery`, which stores the result of one try of a delivery.
 
-    The values identify the claim by its tries and its time, since a replay resets the tries.
+    They identify the claim by its tries and its time. A replay resets the tries, so the tries alone may fit another
+    claim.
     """
     assert claimed.next_at is not None, "it was claimed"
     ended = DeliveryState.DELIVERED if attempt.error is None else DeliveryState.FAILED
