@@ -18,6 +18,7 @@ from uvicorn.loops.auto import auto_loop_factory
 from .access.rule import Access
 from .agent_processor import AgentProcessor
 from .agents.base import Agent
+from .agents.conversations import Conversations
 from .agents.descriptions import AgentDescriptions
 from .agents.embedded import EmbeddedModel
 from .agents.functions import FunctionAgent, is_answering
@@ -64,6 +65,7 @@ class AgentLoader:
     def __init__(self, settings: Settings, store: Store, loop: AgentLoop) -> None:
         self._settings = settings
         self._loop = loop
+        self._loading: asyncio.Task[None] | None = None
         self._store_loop: asyncio.AbstractEventLoop | None = None
         self._checkpoint_url = checkpoint_url(settings)
         self._store = store
@@ -81,7 +83,19 @@ class AgentLoader:
         memory = self._saver or (self._lazy_memory if self.registry.available else None)
         return None if memory is None else MemoryOnLoop(self._loop, memory)
 
-    async def load(self) -> None:
+    def load(self) -> "asyncio.Task[None]":
+        """Begin to load the agents, unless this was done before. Return the task, which `stop` cancels."""
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._load(), name="load agents")
+        return self._loading
+
+    async def stop(self) -> None:
+        """Stop loading the agents."""
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
+
+    async def _load(self) -> None:
         """Load the agents on their own event loop, which then owns what they create."""
         self._store_loop = asyncio.get_running_loop()
         project = self._settings.project
@@ -275,7 +289,7 @@ class Runtime:
                 descriptions=descriptions,
                 configurable_keys=settings.configurable_keys,
             ),
-            threads=ThreadManager(self._store),
+            threads=ThreadManager(self._store, registry, Conversations(self.agent_loop, registry, self._agents.load)),
             streams=self.streams,
             log=self._store,
             store=self._store,
@@ -303,7 +317,7 @@ class Runtime:
         if settings.allow_anonymous:
             logger.warning("ALLOW_ANONYMOUS is on: everybody who reaches this server may use it")
         await self.agent_loop.open()
-        loading = asyncio.create_task(self._load_agents(), name="load agents")
+        self._begin_loading()
         self.worker.start()
         self._maintenance.start()
         self._webhooks.start()
@@ -314,17 +328,16 @@ class Runtime:
             await asyncio.gather(*filter(None, [self._draining]))
             await self._webhooks.stop()
             await self._maintenance.stop()
-            loading.cancel()
-            await asyncio.gather(loading, return_exceptions=True)
+            await self._agents.stop()
             await self._agents.close()
             await self.agent_loop.close()
             await self._store.close()
             logger.info("Stopped")
 
-    async def _load_agents(self) -> None:
+    def _begin_loading(self) -> None:
         if self.worker.slots:
-            await self._agents.load()
-        else:
+            self._agents.load()
+        else:  # the first request for the state of a thread loads the agents
             self._agents.registry.loaded.set()
             logger.info("WORKER_CONCURRENCY is 0: this process takes messages and runs none")
 

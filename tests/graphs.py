@@ -285,3 +285,42 @@ def _greets() -> Graph:
 
 
 greets = _greets()
+
+
+asks_inside = _chain(("inner", approving))
+
+
+class _Odd(typing_extensions.TypedDict, total=False):
+    messages: Annotated[list[AnyMessage], add_messages]
+    found: object
+    asker: object
+
+
+async def _odd(state: _Odd) -> dict[str, Any]:
+    """Writes values that JSON does not have."""
+    found = {"set": {"b", "a"}, "bytes": b"\xff", "nan": float("nan"), 3: ("a", 1), "surrogate": "\ud800"}
+    return {"found": found, "asker": Asker("Ann"), "messages": [AIMessage("Done.")]}
+
+
+def _odd_graph() -> Graph:
+    graph = StateGraph(_Odd)
+    graph.add_node("odd", _odd)
+    graph.add_edge(START, "odd")
+    return graph.compile()
+
+
+odd = _odd_graph()
+
+
+async def slow_to_make(config: dict[str, Any]) -> Graph:
+    """A factory that waits while `make` is held, and fails once if it is to crash."""
+    control = GraphControl.of_environment()
+    await _hold(control, "make")
+    if control.crash_is_due("make"):
+        raise ValueError(f"no graph for {os.environ['OPENAI_API_KEY']}")
+    return steps
+
+
+async def plain_function(text: str) -> str:
+    """An agent that keeps no state."""
+    return text

@@ -1,13 +1,17 @@
 """Defines what the rest of the system needs of an agent: it answers a message piece by piece."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
+from ..errors.threads import AgentWithoutState
 from ..models.agents import AgentDescription
 from ..models.attempts import Lease
 from ..models.inputs import NO_RUN_INPUT, RunInput
 from ..models.parts import Part
+from ..models.thread_states import StateText
 from ..policy.agent_input import ANY_OBJECT
 from .token_usage import TokenUsage
 
@@ -96,6 +100,41 @@ class AgentTask:
         return self.lease.message_id
 
 
+class StateAccess(StrEnum):
+    """Why a conversation is opened outside of a run, in the words of LangGraph's server."""
+
+    READ = "threads.read"
+    UPDATE = "threads.update"
+
+
+class Conversation(NamedTuple):
+    """A thread as its agent knows it."""
+
+    agent: str
+    memory_key: str
+    thread_id: str
+
+
+Redact = Callable[[str], str]
+"""Returns a text without secrets."""
+
+
+class ConversationStates(Protocol):
+    """The states of one conversation. Its methods run on the agents' event loop and may run code of the agent."""
+
+    async def read(self, checkpoint_id: str | None, *, subgraphs: bool) -> StateText:
+        """Return the state at a checkpoint, or the newest one. Its tasks have the states of `subgraphs` on request.
+
+        Raises CheckpointNotFound.
+        """
+
+    async def history(self, before: str | None, limit: int, most_text: int) -> list[StateText]:
+        """Return up to `limit` states, newest first, or those made before the checkpoint `before`.
+
+        Returns fewer when their texts reach `most_text` characters.
+        """
+
+
 class Agent(Protocol):
     """Answers messages."""
 
@@ -112,6 +151,12 @@ class Agent(Protocol):
     def describe(self, name: str) -> AgentDescription:
         """Return what the agent takes, returns and shows, under this name."""
         return AgentDescription(name=name, input_schema=ANY_OBJECT, output_schema={})
+
+    def open_states(
+        self, conversation: Conversation, access: StateAccess, redact: Redact  # noqa: ARG002  for agents with states
+    ) -> AbstractAsyncContextManager[ConversationStates]:
+        """Open the states of a conversation. Raises AgentWithoutState, and whatever the agent's own code raises."""
+        raise AgentWithoutState(conversation.agent)
 
     async def fence_off(self, task: AgentTask) -> None:
         """Take the right to write to the agent's memory from an attempt that does not stop."""

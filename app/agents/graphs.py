@@ -22,10 +22,11 @@ from ..models.memory import AgentMemory
 from ..models.parts import Part
 from ..policy.agent_input import ANY_OBJECT
 from .annotations import docstring_of
-from .base import Agent, AgentDrained, AgentInterrupted, AgentTask, FinalResult
+from .base import Agent, AgentDrained, AgentInterrupted, AgentTask, Conversation, FinalResult, Redact, StateAccess
 from .langgraph import LangGraphAgent
 from .run_config import config_of
 from .schemas import describe_graph
+from .thread_states import GraphStates
 
 if TYPE_CHECKING:
     from langgraph_sdk.runtime import ServerRuntime
@@ -90,17 +91,18 @@ class GraphFactory:
         return self._prepared
 
     @asynccontextmanager
-    async def opened(self, task: AgentTask) -> AsyncIterator[Graph]:
-        """Yield the graph of a run, then close the factory's context manager if it returned one.
+    async def opened(self, config: Callable[[], object], runtime: Callable[[], object]) -> AsyncIterator[Graph]:
+        """Yield a graph, then close the factory's context manager if it returned one.
 
-        Raises AgentUnavailable if the factory returns no graph, or whatever it raises.
+        `config` and `runtime` make the arguments that the factory takes. Raises AgentUnavailable if the factory returns
+        no graph, or whatever it raises.
         """
         made: Any = self._prepared
         self._prepared = None
         if made is None:
-            given: dict[Argument, Callable[[AgentTask], object]] = {"config": config_of, "runtime": _runtime}
-            positional = [given[wanted](task) for wanted in self._positional]
-            made = await self._call(*positional, **{name: given[wanted](task) for name, wanted in self._named.items()})
+            given: dict[Argument, Callable[[], object]] = {"config": config, "runtime": runtime}
+            positional = [given[wanted]() for wanted in self._positional]
+            made = await self._call(*positional, **{name: given[wanted]() for name, wanted in self._named.items()})
         async with AsyncExitStack() as context:
             if hasattr(type(made), "__aenter__"):
                 made = await context.enter_async_context(made)
@@ -149,7 +151,7 @@ class FactoryAgent(Agent):
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
         answer: FinalResult | None = None
         ended: Exception | None = None
-        async with self._factory.opened(task) as graph:
+        async with self._factory.opened(lambda: config_of(task), lambda: _runtime(task)) as graph:
             agent = LangGraphAgent(graph, self._checkpointer, takes_any_context=self._factory.takes_context)
             try:
                 async with aclosing(agent.run(task)) as pieces:
@@ -171,6 +173,15 @@ class FactoryAgent(Agent):
     @override
     def describe(self, name: str) -> AgentDescription:
         return self._description.model_copy(update={"name": name})
+
+    @override
+    @asynccontextmanager
+    async def open_states(
+        self, conversation: Conversation, access: StateAccess, redact: Redact
+    ) -> AsyncIterator[GraphStates]:
+        config = {"configurable": {"thread_id": conversation.memory_key}, "metadata": {}}
+        async with self._factory.opened(lambda: config, lambda: _runtime_without_run(access)) as graph:
+            yield GraphStates(graph.copy(update={"checkpointer": self._checkpointer}), conversation, redact)
 
     @override
     async def fence_off(self, task: AgentTask) -> None:
@@ -231,3 +242,10 @@ def _runtime(task: AgentTask) -> "ServerRuntime[Any]":
 
     context = task.given.context
     return _ExecutionRuntime(access_context="threads.create_run", user=None, store=cast(Any, None), context=context)
+
+
+def _runtime_without_run(access: StateAccess) -> "ServerRuntime[Any]":
+    """Return the runtime of a factory whose graph reads or changes a state. It has no context, no user and no store."""
+    from langgraph_sdk.runtime import _ReadRuntime
+
+    return _ReadRuntime(access_context=access.value, user=None, store=cast(Any, None))

@@ -2,8 +2,8 @@
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from traceback import walk_tb
 from types import MappingProxyType
 from typing import Any, NamedTuple, Never, cast
@@ -28,13 +28,14 @@ from ..policy.failures import described
 from ..policy.state_types import explained, watch_refusals
 from ..text import storable_json
 from .answer_builder import AnswerBuilder
-from .base import Agent, AgentDrained, AgentInterrupted, AgentTask, FinalResult
+from .base import Agent, AgentDrained, AgentInterrupted, AgentTask, Conversation, FinalResult, Redact, StateAccess
 from .human_answers import HumanAnswers
 from .model_calls import ModelCalls
 from .run_config import TURN_AFTER, config_of
 from .run_input import MESSAGES, GraphInput, Turn
 from .shown_events import ShownEvents
 from .state_messages import id_of
+from .thread_states import GraphStates
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +135,13 @@ class LangGraphAgent(Agent):
     def describe(self, name: str) -> AgentDescription:
         found = self._input.description.model_copy(update={"name": name})
         return found.model_copy(update={"description": self._description}) if self._description else found
+
+    @override
+    @asynccontextmanager
+    async def open_states(
+        self, conversation: Conversation, access: StateAccess, redact: Redact
+    ) -> AsyncIterator[GraphStates]:
+        yield GraphStates(self._graph, conversation, redact)
 
     @override
     async def fence_off(self, task: AgentTask) -> None:

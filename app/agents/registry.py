@@ -38,7 +38,7 @@ class AgentRegistry:
 
     def __init__(self, loaders: Mapping[str, Loader], redact: Callable[[str], str]) -> None:
         self._loaders = dict(loaders)
-        self._redact = redact
+        self.redact = redact
         self._agents: dict[str, Agent] = {}
         self._descriptions: dict[str, AgentDescription] = {}
         self._failures: dict[str, str] = {}
@@ -155,7 +155,7 @@ class AgentRegistry:
     def _error_text(self, error: BaseException) -> str:
         """Return a load error on one line, with its place in the user's code and advice."""
         most = min(MAX_ERROR_LENGTH, MAX_ERRORS_LENGTH // max(1, len(self._loaders)))
-        text = " ".join(self._redact(described(error)).split())
+        text = " ".join(self.redact(described(error)).split())
         place, hint = own_place_of(error), hint_for(error)
         more = "" if place is None or _is_ours(error) else f" ({place})"
         if hint:
@@ -165,7 +165,7 @@ class AgentRegistry:
         return (text if len(text) <= most else text[: most - 1] + "…") + more
 
     def _traceback_of(self, error: BaseException) -> str | None:
-        return None if _is_ours(error) else traceback_of(error, lambda text, limit: self._redact(text)[:limit])
+        return None if _is_ours(error) else traceback_of(error, lambda text, limit: self.redact(text)[:limit])
 
     async def _load_when_possible(self, loader: Loader) -> Agent:
         """Load and return the agent. Try again while the store or the agents' memory is unavailable."""
@@ -177,7 +177,7 @@ class AgentRegistry:
                 self.waits_for = error.state
                 if time.monotonic() >= log_at:
                     log_at = time.monotonic() + LOG_SECONDS
-                    logger.warning("Agent not loaded yet, trying again: %s", self._redact(str(error)))
+                    logger.warning("Agent not loaded yet, trying again: %s", self.redact(str(error)))
                 await asyncio.sleep(LOAD_AGAIN_SECONDS)
 
 

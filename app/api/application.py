@@ -13,7 +13,20 @@ from typing_extensions import override
 from .. import __version__
 from ..errors import AgentQueueError
 from ..services import Services
-from . import admin, agents, description, errors, health, reference, root, routes, streaming, threads, websocket
+from . import (
+    admin,
+    agents,
+    description,
+    errors,
+    health,
+    reference,
+    root,
+    routes,
+    streaming,
+    thread_states,
+    threads,
+    websocket,
+)
 from .cors import AllowedOrigins, let_page_read
 from .description import describe
 from .header_checks import HeaderChecks
@@ -74,6 +87,7 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
         admin.router,
         agents.router,
         streaming.router,
+        thread_states.router,
         threads.router,
         health.router,
     ):

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import (
     AgentQueueError,
+    AgentUnavailable,
     CommitUnknown,
     Conflict,
     Forbidden,
@@ -48,6 +49,7 @@ STATUS_BY_ERROR: dict[type[AgentQueueError], int] = {
     NotFound: 404,
     Conflict: 409,
     QueueFull: 503,
+    AgentUnavailable: 503,
     StoreUnavailable: 503,
     CommitUnknown: 504,
 }

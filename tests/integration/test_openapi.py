@@ -62,6 +62,8 @@ async def test_every_operation_is_described(quiet: LiveServer) -> None:
         "GET /threads",
         "GET /threads/{thread_id}",
         "GET /threads/{thread_id}/messages",
+        "GET /threads/{thread_id}/state",
+        "GET /threads/{thread_id}/history",
         "POST /messages/batch",
         "GET /messages",
         "GET /messages/{message_id}",

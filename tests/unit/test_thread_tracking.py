@@ -1,9 +1,11 @@
 """A thread through the life of its messages, as the services show it."""
 
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 
+from app.agents.conversations import Conversations
 from app.agents.registry import AgentRegistry
 from app.clock import to_datetime
 from app.errors import ThreadNotFound
@@ -33,7 +35,8 @@ def queue(memory: Store) -> QueueManager:
 
 @pytest.fixture
 def threads(memory: Store) -> ThreadManager:
-    return ThreadManager(memory)
+    registry = AgentRegistry({"chat": load}, redact=str)
+    return ThreadManager(memory, registry, cast(Conversations, None))  # no states are read
 
 
 async def submit(queue: QueueManager, content: str, thread: str | None, tenant: str = TENANT) -> Message:

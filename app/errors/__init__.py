@@ -19,7 +19,7 @@
     │   └── SelectionMoved            a filter selects a different number of messages than expected
     ├── QueueFull                 MAX_QUEUE_SIZE messages wait already
     ├── LeaseLost                 a worker wrote with an old fence
-    ├── AgentUnavailable          a configured agent could not be loaded
+    ├── AgentUnavailable          an agent is not loaded or does not answer
     ├── OutputTooLarge            the output of a run is larger than MAX_OUTPUT_BYTES
     ├── StateNotStorable          a graph's state has a value that no checkpoint can hold
     ├── StateUnreadable           a stored state cannot be read
@@ -34,13 +34,14 @@
     └── ConfigurationError        a setting that cannot work
         └── MissingDriver             the package of a database's client is not installed
 
-Each class has a stable `code`. `app.api.errors` maps the classes to HTTP statuses.
+Each class has a stable `code`. `app.api.errors` maps the classes to HTTP statuses. `app.errors.threads` has those of
+threads and their states.
 """
 
 from collections.abc import Sequence
 from typing import ClassVar
 
-from .text import escaped
+from ..text import escaped
 
 MAX_SHOWN_PLACE = 200
 
@@ -226,7 +227,7 @@ class LeaseLost(AgentQueueError):
 
 
 class AgentUnavailable(AgentQueueError):
-    """A configured agent could not be loaded. The text says why."""
+    """A configured agent could not be loaded, or does not answer. The text says why."""
 
     code = "agent_unavailable"
 

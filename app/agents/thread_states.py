@@ -1,0 +1,109 @@
+"""Reads the states of one conversation through its graph."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.pregel import Pregel
+from langgraph.types import Interrupt, PregelTask, StateSnapshot
+from typing_extensions import override
+
+from ..errors import AgentQueueError
+from ..errors.threads import CheckpointNotFound
+from ..models.thread_states import Checkpoint, StateInterrupt, StateTask, StateText, ThreadState
+from .base import Conversation, ConversationStates, Redact
+from .json_output import as_json
+
+
+class GraphStates(ConversationStates):
+    """The states of one conversation. `graph` has the agents' memory as its checkpointer."""
+
+    def __init__(self, graph: Pregel[Any, Any, Any, Any], conversation: Conversation, redact: Redact) -> None:
+        self._graph = graph
+        self._saver = cast(BaseCheckpointSaver[Any], graph.checkpointer)
+        self._memory_key = conversation.memory_key
+        self._thread_id = conversation.thread_id
+        self._redact = redact
+
+    @override
+    async def read(self, checkpoint_id: str | None, *, subgraphs: bool) -> StateText:
+        return await self._text_of(await self._snapshot(checkpoint_id, subgraphs=subgraphs))
+
+    @override
+    async def history(self, before: str | None, limit: int, most_text: int) -> list[StateText]:
+        earlier = None if before is None else self._config(before)
+        found: list[StateText] = []
+        length = 0
+        async for snapshot in self._graph.aget_state_history(self._config(), before=earlier, limit=limit):
+            found.append(await self._text_of(snapshot))
+            length += len(found[-1].text)
+            if length >= most_text:
+                break
+        return found
+
+    async def _snapshot(self, checkpoint_id: str | None, *, subgraphs: bool = False) -> StateSnapshot:
+        """Return the state at a checkpoint, or the newest one. Raises CheckpointNotFound."""
+        config = self._config(checkpoint_id)
+        if checkpoint_id is not None and await self._saver.aget_tuple(config) is None:
+            raise CheckpointNotFound(checkpoint_id)
+        try:
+            return await self._graph.aget_state(config, subgraphs=subgraphs)
+        except AgentQueueError:
+            raise
+        except Exception:
+            # A reducer may refuse the writes of an unfinished step. Without them there is always a state.
+            found = None if checkpoint_id is not None else await self._saver.aget_tuple(config)
+            if found is None:
+                raise
+            return await self._graph.aget_state(found.config, subgraphs=subgraphs)
+
+    def _config(self, checkpoint_id: str | None = None, **more: Any) -> RunnableConfig:
+        place = {} if checkpoint_id is None else {"checkpoint_id": checkpoint_id}
+        return {"configurable": {"thread_id": self._memory_key, "checkpoint_ns": "", **place, **more}}
+
+    async def _text_of(self, snapshot: StateSnapshot) -> StateText:
+        """Return a state as JSON. This may run code of users' classes and take long, so it runs on a thread."""
+        checkpoint_id: str = (snapshot.config or {}).get("configurable", {}).get("checkpoint_id", "")
+        text = await asyncio.to_thread(lambda: self._state_of(snapshot).model_dump_json())
+        return StateText(checkpoint_id, text)
+
+    def _state_of(self, snapshot: StateSnapshot) -> ThreadState:
+        metadata = cast("dict[str, Any]", as_json(dict(snapshot.metadata or {})))
+        return ThreadState(
+            values=as_json(snapshot.values),
+            next=list(snapshot.next),
+            tasks=[self._task_of(task) for task in snapshot.tasks],
+            interrupts=_interrupts_of(snapshot.interrupts),
+            checkpoint=self._checkpoint_of(snapshot.config),
+            parent_checkpoint=self._checkpoint_of(snapshot.parent_config),
+            metadata=metadata,
+            message_id=metadata.get("run_id"),
+            created_at=None if snapshot.created_at is None else datetime.fromisoformat(snapshot.created_at),
+        )
+
+    def _task_of(self, task: PregelTask) -> StateTask:
+        return StateTask(
+            id=task.id,
+            name=task.name,
+            error=None if task.error is None else self._redact(str(as_json(task.error))),
+            interrupts=_interrupts_of(task.interrupts),
+            result=as_json(task.result),
+            state=self._state_of(task.state) if isinstance(task.state, StateSnapshot) else None,
+        )
+
+    def _checkpoint_of(self, config: Mapping[str, Any] | None) -> Checkpoint | None:
+        place = (config or {}).get("configurable", {})
+        if not place.get("checkpoint_id"):
+            return None
+        return Checkpoint(
+            thread_id=self._thread_id,
+            checkpoint_ns=place.get("checkpoint_ns", ""),
+            checkpoint_id=place["checkpoint_id"],
+        )
+
+
+def _interrupts_of(interrupts: Sequence[Interrupt]) -> list[StateInterrupt]:
+    return [StateInterrupt(id=each.id, value=as_json(each.value)) for each in interrupts]
