@@ -19,9 +19,6 @@ from typing import Any, Self
 
 import psycopg
 
-from app.store.postgres.connection import connection_parameters
-from app.store.postgres.migrations import prepare_database
-
 HOME_VARIABLE = "TEST_POSTGRES_HOME"
 """Names the folder of another server, with its programs in `bin`; `make test-oldest` sets it."""
 
@@ -29,43 +26,6 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 KEPT_DATABASES = 6
 """So many are made, then used again by later tests: to make one empty takes a tenth of the time of a new one."""
-
-KEEP_FIRST_ROWS = """
-CREATE SCHEMA first_rows;
-DO $$
-DECLARE filled RECORD;
-BEGIN
-    FOR filled IN SELECT relname FROM pg_class
-        WHERE relnamespace = 'agent_queue'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 0
-    LOOP
-        EXECUTE format('CREATE TABLE first_rows.%1$I AS TABLE agent_queue.%1$I', filled.relname);
-    END LOOP;
-END $$;
-"""
-"""The first rows that the migrations write, copied aside."""
-
-RESTORE_FIRST_ROWS = """
-DROP SCHEMA IF EXISTS agent_queue_memory CASCADE;
-SET session_replication_role = replica;
-DO $$
-DECLARE each RECORD;
-BEGIN
-    FOR each IN SELECT relname, pg_relation_size(oid) > 65536 AS is_large FROM pg_class
-        WHERE relnamespace = 'agent_queue'::regnamespace AND relkind = 'r'
-    LOOP
-        EXECUTE format(CASE WHEN each.is_large THEN 'TRUNCATE agent_queue.%I' ELSE 'DELETE FROM agent_queue.%I' END,
-            each.relname);
-    END LOOP;
-    FOR each IN SELECT relname FROM pg_class WHERE relnamespace = 'first_rows'::regnamespace LOOP
-        EXECUTE format('INSERT INTO agent_queue.%1$I TABLE first_rows.%1$I', each.relname);
-    END LOOP;
-    FOR each IN SELECT relname FROM pg_class WHERE relnamespace = 'agent_queue'::regnamespace AND relkind = 'S' LOOP
-        EXECUTE format('ALTER SEQUENCE agent_queue.%I RESTART', each.relname);
-    END LOOP;
-END $$;
-UPDATE agent_queue.queue SET id = replace(gen_random_uuid()::text, '-', '');
-"""
-"""Without triggers. A small table is emptied row by row, for a tenth of what a new file for each index costs."""
 
 EMPTY = "DROP SCHEMA IF EXISTS agent_queue, agent_queue_memory CASCADE"
 
@@ -93,7 +53,6 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._frozen: list[int] = []
         self._databases: dict[str, str] = {}
-        self._queues: dict[str, str] = {}
 
     @property
     def url(self) -> str:
@@ -173,38 +132,22 @@ class PostgresServer:
     def make_database(self, name: str) -> str:
         """Make an empty database, or an older one empty that nobody is connected to any more; its URL."""
         if name not in self._databases:
-            if database := self._take_unused(self._databases):
+            if database := self._take_unused():
                 self.execute(f"ALTER DATABASE {database} RESET ALL")
                 self.execute(EMPTY, database)
-            self._databases[name] = database or self._create(f"database_{len(self._databases)}")
+            else:
+                database = f"database_{len(self._databases)}"
+                self.execute(f"CREATE DATABASE {database}")
+            self._databases[name] = database
         return self.url_of(self._databases[name])
 
-    def make_queue(self, name: str) -> str:
-        """Make a database with an empty queue, as after its migration, or bring an older one back to that; its URL.
-
-        For tests that use the queue by a store only, and so leave its schema as it is.
-        """
-        if name not in self._queues:
-            if database := self._take_unused(self._queues):
-                self.execute(RESTORE_FIRST_ROWS, database)
-            else:
-                database = self._create(f"queue_{len(self._queues)}")
-                prepare_database(connection_parameters(self.url_of(database)), allow_volatile=True)
-                self.execute(KEEP_FIRST_ROWS, database)
-            self._queues[name] = database
-        return self.url_of(self._queues[name])
-
-    def _create(self, database: str) -> str:
-        self.execute(f"CREATE DATABASE {database}")
-        return database
-
-    def _take_unused(self, databases: dict[str, str]) -> str | None:
+    def _take_unused(self) -> str | None:
         """Take out the oldest database that nobody is connected to; None while there are only a few."""
-        if len(databases) < KEPT_DATABASES:
+        if len(self._databases) < KEPT_DATABASES:
             return None
         used = {database for (database,) in self.execute("SELECT DISTINCT datname FROM pg_stat_activity")}
-        unused = next((name for name, database in databases.items() if database not in used), None)
-        return None if unused is None else databases.pop(unused)
+        unused = next((name for name, database in self._databases.items() if database not in used), None)
+        return None if unused is None else self._databases.pop(unused)
 
     def _processes(self) -> list[int]:
         """The server's own and that of each connection."""
@@ -294,8 +237,3 @@ def shared_server() -> PostgresServer:
 def database_of(folder: Path) -> str:
     """The URL of the database that belongs to a folder of a test; made if it is not there."""
     return shared_server().make_database(str(folder))
-
-
-def queue_of(folder: Path) -> str:
-    """The URL of the queue that belongs to a folder of a test; made if it is not there."""
-    return shared_server().make_queue(str(folder))

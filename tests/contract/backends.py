@@ -6,10 +6,10 @@ from typing import Protocol
 from app.clock import Clock
 from app.policy.rank import RankPolicy
 from app.store.ports import Store
-from app.store.postgres.store import PostgresStore
 from app.store.redis.store import RedisStore
 from app.store.sqlite.store import SqliteStore
-from tests import postgres_server, valkey_server
+from tests import valkey_server
+from tests.contract.postgres_queues import KeptPostgresStore, shared_queues
 
 
 class StoreFactory(Protocol):
@@ -27,8 +27,8 @@ def sqlite(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store
 
 
 def postgres(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store:
-    """On one server for all; the folder names the database."""
-    return PostgresStore(postgres_server.queue_of(folder), ranks=ranks, clock=clock, allow_volatile=True)
+    """On one server for all, with connections that other stores have left; the folder names the database."""
+    return KeptPostgresStore(shared_queues().of(folder), ranks, clock)
 
 
 def valkey(folder: Path, clock: Clock, ranks: RankPolicy | None = None) -> Store:
