@@ -63,7 +63,7 @@ def _scalar_of(text: str) -> MetadataValue:
     """Return the number, the boolean or None that a text is as JSON, else the text."""
     try:
         value: Any = json.loads(text, parse_constant=str)
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested too deep to be read
         return text
     return text if isinstance(value, dict | list | str) else value
 

@@ -204,6 +204,15 @@ async def test_a_wrong_filter_is_named(quiet: LiveServer, query: str, field: str
     assert (await quiet.client.get("/threads?metadata.a=1")).status_code == 422
 
 
+async def test_a_filter_nested_deeper_than_any_json_finds_its_text_only(quiet: LiveServer) -> None:
+    deep = "[" * 8_000
+    one = await submit(quiet, message="One", metadata={"a": deep})
+    for text, found in ((deep, [one]), (deep + "[", [])):
+        answer = await quiet.client.get("/messages", params={"metadata.a": text})
+        assert answer.status_code == 200, answer.text
+        assert [each["message_id"] for each in answer.json()["messages"]] == found
+
+
 async def test_a_thread_has_a_name_and_the_metadata_of_its_messages(quiet: LiveServer) -> None:
     await submit(quiet, message="One", thread_id="t", name="First", metadata={"a": 1, "b": 2})
     await submit(quiet, message="Two", thread_id="t", name="Second", metadata={"a": None, "c": "x"})

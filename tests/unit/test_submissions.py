@@ -78,6 +78,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"message": "Hello", "config": {"recursion_limit": 10_001}}, "config.recursion_limit"),
     ({"message": "Hello", "config": {"recursion_limit": "5"}}, "config.recursion_limit"),
     ({"message": "Hello", "config": {"tags": [""]}}, "config.tags.0"),
+    ({"message": "Hello", "config": {"tags": ["a", "langsmith:hidden"]}}, "config.tags.1"),
+    ({"message": "Hello", "config": {"tags": ["nostream"]}}, "config.tags.0"),
     ({"message": "Hello", "config": {"callbacks": []}}, "config.callbacks"),
     ({"message": "Hello", "metadata": {"a": {"b": 1}}}, "metadata.a"),
     ({"message": "Hello", "metadata": {"a": [1]}}, "metadata.a"),
@@ -95,6 +97,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"message": "Hello", "aliases": list("123456789")}, "aliases"),
     ({"message": "Hello", "aliases": ["a", "b/c"]}, "aliases.1"),
     ({"message": "Hello", "aliases": [".."]}, "aliases.0"),
+    ({"message": "Hello", "aliases": ["a\n"]}, "aliases.0"),
     ({"message": "Hello", "aliases": ["a" * 256]}, "aliases.0"),
     ({"message": "Hello", "metdata": {}}, "metdata"),
 ]

@@ -53,12 +53,20 @@ def _rfc3339(value: object) -> object:
 
 def _fits_a_path(alias: str) -> str:
     """Return the alias. Raises ValueError if it cannot be in the path of a request."""
-    if "/" in alias or alias in (".", ".."):
-        raise ValueError("must not contain `/`, nor be `.` or `..`, since it is used in paths")
+    if "/" in alias or alias in (".", "..") or alias.endswith("\n"):
+        raise ValueError("must not contain `/`, be `.` or `..`, or end with a line break, since it is used in paths")
     return alias
 
 
+def _hides_nothing(tag: str) -> str:
+    """Return the tag. Raises ValueError for a tag by which LangGraph hides what a run shows, its questions included."""
+    if tag == "nostream" or tag.startswith("langsmith:"):
+        raise ValueError("must not be `nostream` or begin with `langsmith:`, since LangGraph hides runs with such tags")
+    return tag
+
+
 Alias = Annotated[Name, AfterValidator(_fits_a_path)]
+RunTag = Annotated[Name, AfterValidator(_hides_nothing)]
 
 
 class MessageConfig(BaseModel):
@@ -69,7 +77,7 @@ class MessageConfig(BaseModel):
     recursion_limit: Annotated[int, Field(strict=True, ge=1, le=MAX_RECURSION_LIMIT)] | None = Field(
         None, description="Steps that the graph may take. By default the graph's or LangGraph's own limit."
     )
-    tags: Annotated[list[Name], Field(max_length=MAX_TAGS)] | None = Field(
+    tags: Annotated[list[RunTag], Field(max_length=MAX_TAGS)] | None = Field(
         None, description="Tags of the run, for its traces."
     )
     configurable: JsonObject | None = Field(
