@@ -22,6 +22,7 @@ from langgraph.graph.message import add_messages
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
+from pydantic import WithJsonSchema
 
 from tests.graph_control import GraphControl
 
@@ -324,3 +325,17 @@ async def slow_to_make(config: dict[str, Any]) -> Graph:
 async def plain_function(text: str) -> str:
     """An agent that keeps no state."""
     return text
+
+
+class Patterned(typing_extensions.TypedDict):
+    """An input whose pattern only Python reads."""
+
+    text: Annotated[str, WithJsonSchema({"type": "string", "pattern": r"(?P<letter>a)(?P=letter)"})]
+
+
+async def badly_described(given: Patterned) -> str:
+    """Answer; the description cannot be stored as it is."""
+    return given["text"]
+
+
+badly_described.__doc__ = "Lone \ud800 and \x00."

@@ -4,10 +4,10 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, NotRequired, Required, Union, get_args, get_origin
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
-from typing_extensions import is_typeddict
+from typing_extensions import TypedDict, get_type_hints, is_typeddict
 
 from ..policy.agent_input import ANY_OBJECT, invalid
 
@@ -50,10 +50,25 @@ def is_answer(annotation: Any) -> bool:
     return annotation in (str, "str", "dict", "list") or is_object(annotation) or is_list(annotation)
 
 
+def readable(annotation: Any) -> Any:
+    """Return the annotation in a form that pydantic reads: before Python 3.12 it refuses `typing.TypedDict`."""
+    if not is_typeddict(annotation) or type(annotation).__module__ != "typing":
+        return annotation
+    marks: tuple[Any, Any] = (NotRequired, Required)
+    make: Any = TypedDict
+    fields: dict[str, Any] = {}
+    for name, hint in get_type_hints(annotation, include_extras=True).items():
+        is_marked = get_origin(hint) in marks
+        fields[name] = hint if is_marked else marks[name in annotation.__required_keys__][hint]
+    found = make(annotation.__name__, fields)
+    found.__doc__ = annotation.__doc__
+    return found
+
+
 def schema_of(annotation: Any) -> dict[str, Any]:
     """Return the JSON Schema of an annotation; ANY_OBJECT if there is none."""
     try:
-        return TypeAdapter(annotation).json_schema()
+        return TypeAdapter(readable(annotation)).json_schema()
     except Exception:  # noqa: BLE001  a user's types may raise anything
         return dict(ANY_OBJECT)
 
@@ -64,7 +79,7 @@ def in_class(kind: Any, given: Any, name: str) -> Any:
     If pydantic cannot read the class, the value stays as it is.
     """
     try:
-        return TypeAdapter(kind).validate_python(given)
+        return TypeAdapter(readable(kind)).validate_python(given)
     except ValidationError as error:
         first, *_ = error.errors(include_url=False, include_context=False, include_input=False)
         field = ".".join([name, *(str(part) for part in first["loc"])])

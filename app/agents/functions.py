@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from ..models.agents import AgentDescription
 from ..models.parts import Part
-from ..policy.agent_input import ANY_OBJECT, check_context, check_input, check_text, closed, invalid
+from ..policy.agent_input import ANY_OBJECT, check_context, check_input, check_text, closed, invalid, usable
 from ..policy.failures import note_node
 from .annotations import docstring_of, in_class, is_answer, is_list, is_object, schema_of, signature_of
 from .base import Agent, AgentTask, FinalResult
@@ -56,12 +56,14 @@ class FunctionAgent(Agent):
         first, *others = signature.parameters.values() or [inspect.Parameter("_", inspect.Parameter.POSITIONAL_ONLY)]
         self._first = first.annotation
         self._named = {each.name: each.annotation for each in others}
-        self._description = AgentDescription(
-            name=self._name,
-            description=description or docstring_of(answer),
-            input_schema=self._input_schema(),
-            output_schema={} if self._streams else _schema(signature.return_annotation),
-            context_schema=closed(_schema(self._named["context"])) if "context" in self._named else None,
+        self._description = usable(
+            AgentDescription(
+                name=self._name,
+                description=description or docstring_of(answer),
+                input_schema=self._input_schema(),
+                output_schema={} if self._streams else _schema(signature.return_annotation),
+                context_schema=closed(_schema(self._named["context"])) if "context" in self._named else None,
+            )
         )
 
     @override

@@ -9,6 +9,7 @@ from ..errors import AgentQueueError, AgentUnavailable, InvalidRequest, StoreUna
 from ..models.agents import AgentDescription
 from ..models.workers import AgentState, ServedAgent
 from ..observability.logging import TRACEBACK
+from ..policy.agent_input import usable
 from ..policy.failures import described
 from ..policy.tracebacks import own_place_of, traceback_of
 from .base import Agent
@@ -134,7 +135,7 @@ class AgentRegistry:
     async def _load(self, name: str, loader: Loader) -> None:
         try:
             agent = await self._load_when_possible(loader)
-            self._descriptions[name] = agent.describe(name)
+            self._descriptions[name] = usable(agent.describe(name))
             self._agents[name] = agent
             logger.info("Agent loaded: name=%s", name)
         except BaseException as error:  # a user's module may raise anything, and must not end the server

@@ -8,14 +8,15 @@ from langchain_core.messages import AnyMessage, BaseMessage
 from langgraph.channels.base import BaseChannel
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
-from pydantic import BaseModel, create_model
+from pydantic import AliasChoices, BaseModel, TypeAdapter, create_model
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from typing_extensions import is_typeddict
 
 from ..models.agents import AgentDescription
 from ..models.inputs import ShownEvent
 from ..policy.agent_input import ANY_OBJECT, MESSAGE, MESSAGE_SCHEMA, closed, resolved, takes_messages
-from .annotations import docstring_of
+from .annotations import docstring_of, readable
 
 Graph = Pregel[Any, Any, Any, Any]
 Schema = dict[str, Any]
@@ -36,12 +37,17 @@ _MESSAGE = {"$ref": f"#/$defs/{MESSAGE}"}
 
 def describe_graph(graph: Graph, name: str, description: str = "") -> AgentDescription:
     """Return a graph's description, with ANY_OBJECT in place of a schema that cannot be made."""
-    context = None if graph.context_schema is None else _schema(lambda: graph.get_context_jsonschema() or ANY_OBJECT)
+    declared = graph.context_schema
+    context = (
+        None
+        if declared is None
+        else _schema(lambda: graph.get_context_jsonschema() or ANY_OBJECT, lambda: _of_class(declared))
+    )
     return AgentDescription(
         name=name,
         description=description or docstring_of_graph(graph),
         input_schema=input_schema(graph),
-        output_schema=_schema(graph.get_output_jsonschema, lambda: _of_channels(graph, graph.output_channels)),
+        output_schema=_output_schema(graph),
         context_schema=None if context is None else closed(context),
         events=tuple(ShownEvent),
     )
@@ -49,16 +55,27 @@ def describe_graph(graph: Graph, name: str, description: str = "") -> AgentDescr
 
 def input_schema(graph: Graph) -> Schema:
     """Return the JSON Schema of a graph's input, with messages in each form that LangGraph takes."""
+    keys = input_keys(graph)
     schema = _schema(
-        graph.get_input_jsonschema, lambda: _of_channels(graph, input_keys(graph) or (), _required_keys(graph))
+        graph.get_input_jsonschema,
+        lambda: _of_class(graph.InputType) if keys is None else _of_channels(graph, keys, _required_keys(graph)),
     )
-    if isinstance(graph, CompiledStateGraph) and _takes_some_keys(graph):
-        schema.pop("required", None)
+    if isinstance(graph, CompiledStateGraph):
+        schema = _by_field_names(schema, graph.builder.input_schema)
+        if _takes_some_keys(graph):
+            schema.pop("required", None)
     properties = schema.get("properties", {})
     for name, found in properties.items():
         if takes_messages(found):
             properties[name] = {"title": found.get("title", name), "anyOf": [_without_title(found), _MESSAGE]}
     return closed(schema)
+
+
+def _output_schema(graph: Graph) -> Schema:
+    if isinstance(graph.output_channels, str):
+        return _schema(graph.get_output_jsonschema, lambda: _of_class(graph.OutputType))
+    schema = _schema(graph.get_output_jsonschema, lambda: _of_channels(graph, graph.output_channels))
+    return _by_field_names(schema, graph.builder.output_schema) if isinstance(graph, CompiledStateGraph) else schema
 
 
 def docstring_of_graph(graph: Graph) -> str:
@@ -104,6 +121,31 @@ def _required_keys(graph: Graph) -> frozenset[str]:
     """Return the keys that the class of a graph's input requires, if it is a TypedDict."""
     kind = graph.builder.input_schema if isinstance(graph, CompiledStateGraph) else None
     return getattr(kind, "__required_keys__", frozenset()) if is_typeddict(kind) else frozenset()
+
+
+def _of_class(kind: Any) -> JsonSchemaValue:
+    return TypeAdapter(readable(kind)).json_schema()
+
+
+def _by_field_names(schema: Schema, state: Any) -> Schema:
+    """Return the schema of a state with the names of its fields in place of pydantic's aliases.
+
+    LangGraph names the keys of a state by its fields. Inside of a value, aliases stay.
+    """
+    if not (isinstance(state, type) and issubclass(state, BaseModel)) or "properties" not in schema:
+        return schema
+    names = {alias: name for name, field in state.model_fields.items() for alias in _aliases_of(field)}
+    properties = {names.get(key, key): value for key, value in schema["properties"].items()}
+    renamed = {**schema, "properties": properties}
+    if "required" in schema:
+        renamed["required"] = [names.get(key, key) for key in schema["required"]]
+    return renamed
+
+
+def _aliases_of(field: FieldInfo) -> Iterator[str]:
+    for alias in (field.validation_alias, field.serialization_alias, field.alias):
+        choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+        yield from (each for each in choices if isinstance(each, str))
 
 
 def _of_channels(graph: Graph, names: str | Iterable[str], required: frozenset[str] = frozenset()) -> JsonSchemaValue:

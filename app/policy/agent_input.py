@@ -7,17 +7,21 @@ import jsonschema_rs
 
 from ..errors import InvalidInput
 from ..models.agents import AgentDescription
-from ..text import escaped
+from ..text import escaped, scrubbed, storable_json
 
 MAX_REASON_LENGTH = 300
 
 Validator = jsonschema_rs.Validator
+_Kind = jsonschema_rs.ValidationErrorKind
 
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 """The schema of an agent whose own schema is not known. It takes a text too, and only its code checks the input."""
 
 MESSAGE = "Message"
 """The definition of a message in the schemas of descriptions."""
+
+ROLES = ("human", "user", "ai", "assistant", "system", "developer", "tool", "function", "remove")
+"""The roles that LangChain makes messages of."""
 
 MESSAGE_SCHEMA: dict[str, Any] = {
     "title": MESSAGE,
@@ -28,8 +32,8 @@ MESSAGE_SCHEMA: dict[str, Any] = {
         {
             "type": "object",
             "properties": {
-                "role": {"type": "string"},
-                "type": {"type": "string"},
+                "role": {"enum": list(ROLES)},
+                "type": {"enum": list(ROLES)},
                 "content": {
                     "anyOf": [
                         {"type": "string"},
@@ -106,6 +110,31 @@ def takes_messages(schema: Mapping[str, Any]) -> bool:
     return any(form.get("type") == "array" and form.get("items") == {"$ref": _MESSAGE_REFERENCE} for form in forms)
 
 
+def usable(description: AgentDescription) -> AgentDescription:
+    """Return a description that can be stored, sent and checked against, whatever the agent's code declares.
+
+    ANY_OBJECT takes the place of a schema that is no JSON Schema, or that is nested deeper than JSON may be.
+    """
+    context = description.context_schema
+    return description.model_copy(
+        update={
+            "description": scrubbed(description.description),
+            "input_schema": _usable(description.input_schema),
+            "output_schema": _usable(description.output_schema),
+            "context_schema": None if context is None else _usable(context),
+        }
+    )
+
+
+def _usable(schema: Mapping[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = storable_json(schema)
+    try:
+        jsonschema_rs.validator_for(shown)
+    except Exception:  # noqa: BLE001  errors of the schema, of its references and of its patterns have no common class
+        return dict(ANY_OBJECT)
+    return shown
+
+
 def validator_of(schema: Mapping[str, Any]) -> Validator:
     """Return the validator of a schema. `check` takes it."""
     return jsonschema_rs.validator_for(closed(schema))
@@ -142,25 +171,30 @@ def _field_and_reason(error: jsonschema_rs.ValidationError, name: str, schema: M
     error = _innermost(error)
     path: Sequence[str | int] = error.instance_path
     match error.kind:
-        case jsonschema_rs.ValidationErrorKind.Required(property=missing):
+        case _Kind.Required(property=missing):
             return _field(name, [*path, missing]), "is missing"
-        case jsonschema_rs.ValidationErrorKind.AdditionalProperties(unexpected=unexpected):
+        case _Kind.AdditionalProperties(unexpected=unexpected):
             known = "" if path else ", ".join(f"`{each}`" for each in _properties(schema))
             return _field(name, [*path, unexpected[0]]), f"is unknown; known: {known}" if known else "is unknown"
-        case jsonschema_rs.ValidationErrorKind.AnyOf() if _is_of_messages(path):
+        case _Kind.AnyOf() if _is_of_messages(path):
             return _field(name, path), "expected a text, a pair of role and content, or an object with both"
     return _field(name, path), error.message
 
 
 def _innermost(error: jsonschema_rs.ValidationError) -> jsonschema_rs.ValidationError:
     """Return the error in the best-fitting alternative; `error` itself if no alternative fits in part."""
-    while isinstance(error.kind, jsonschema_rs.ValidationErrorKind.AnyOf):
-        inner = [each[0] for each in error.kind.context if each]
-        best = max(inner, key=lambda each: len(each.instance_path), default=error)
-        if len(best.instance_path) <= len(error.instance_path):
+    while isinstance(error.kind, _Kind.AnyOf | _Kind.OneOfNotValid):
+        fitting = [each[0] for each in error.kind.context if each and not any(map(_is_of_another, each))]
+        best = max(fitting, key=lambda each: len(each.instance_path), default=error)
+        if len(fitting) != 1 and len(best.instance_path) <= len(error.instance_path):
             break
         error = best
     return error
+
+
+def _is_of_another(error: jsonschema_rs.ValidationError) -> bool:
+    """Return whether a constant, such as the `kind` of a pet, says that another alternative is meant."""
+    return isinstance(error.kind, _Kind.Constant)
 
 
 def _is_of_messages(path: Sequence[str | int]) -> bool:
@@ -183,4 +217,4 @@ def _field(name: str, path: Sequence[str | int]) -> str:
 def invalid(field: str, reason: str) -> InvalidInput:
     """Return the error of a field that does not fit."""
     shown = reason if len(reason) <= MAX_REASON_LENGTH else f"{reason[:MAX_REASON_LENGTH]}…"
-    return InvalidInput(f"{field}: {escaped(shown)}.", field=field)
+    return InvalidInput(f"{field}: {escaped(shown).removesuffix('.')}.", field=field)

@@ -40,6 +40,22 @@ async def test_agents_are_listed_with_schemas_events_and_workers(serve: Serve, c
     assert (unknown.status_code, unknown.json()["code"]) == (404, "agent_not_found")
 
 
+async def test_an_odd_agent_hides_no_other_and_takes_messages(serve: Serve, control: GraphControl) -> None:
+    agents = "odd=tests.graphs:badly_described,state=tests.graphs:any_state"
+    worker = await serve(agents=agents)
+    api = await serve(agents=agents, worker_concurrency=0)
+
+    async def is_described() -> bool:
+        return {each.name for each in await worker.runtime.services.store.list_agents()} == {"odd", "state"}
+
+    await until(is_described, "the descriptions are stored")
+    for server in (worker, api):
+        assert (await agents_of(server))["odd"]["description"] == "Lone ? and \ufffd."
+        answer = await server.client.post("/messages", json={"agent": "odd", "input": {"text": "aa"}})
+        assert answer.status_code == 202, answer.text
+        assert (await worker.ended(answer.json()["message_id"]))["result"] == "aa"
+
+
 async def test_a_process_without_agents_knows_what_workers_have_stored(serve: Serve, control: GraphControl) -> None:
     worker = await serve(agents=AGENTS)
     api = await serve(agents=AGENTS, worker_concurrency=0)

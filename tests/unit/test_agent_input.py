@@ -4,7 +4,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from langchain.agents import create_agent
@@ -12,13 +12,13 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AnyMessage, BaseMessage
 from langgraph.func import entrypoint
 from langgraph.graph import START, MessagesState, StateGraph
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from app.agents.schemas import describe_graph
 from app.errors import InvalidInput
 from app.models.agents import AgentDescription
-from app.policy.agent_input import ANY_OBJECT, check_context, check_input, check_text
+from app.policy.agent_input import ANY_OBJECT, check_context, check_input, check_text, invalid, usable
 
 
 @dataclass
@@ -57,6 +57,40 @@ class Plain(typing.TypedDict):
     messages: list[BaseMessage]
 
 
+class Cat(BaseModel):
+    """One kind of pet."""
+
+    kind: Literal["cat"]
+
+
+class Dog(BaseModel):
+    """Another kind of pet."""
+
+    kind: Literal["dog"]
+    bark: str
+
+
+class Owned(BaseModel):
+    """A state with a value of one of several kinds."""
+
+    pet: Annotated[Cat | Dog, Field(discriminator="kind")]
+
+
+class Owner(BaseModel):
+    """A value, whose aliases stay."""
+
+    name: str = Field(alias="fullName")
+
+
+class Aliased(BaseModel):
+    """A state whose fields have aliases. LangGraph gives it by the names of the fields."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    user_name: str = Field(alias="userName")
+    owner: Owner | None = None
+
+
 def graph_of(state: Any, **given: Any) -> Any:
     graph: Any = StateGraph(state, **given)
     graph.add_node("node", lambda _: {})
@@ -77,6 +111,7 @@ FITTING: dict[str, tuple[AgentDescription, dict[str, Any]]] = {
     "messages in each form": (described(MessagesState), {"messages": ["Hi", ["user", "Hi"], ONE, {**ONE, "id": "x"}]}),
     "one message": (described(MessagesState), {"messages": ONE}),
     "blocks": (described(Plain), {"messages": [{"type": "human", "content": [{"type": "text", "text": "Hi"}]}]}),
+    "the fields of a state with aliases": (described(Aliased), {"user_name": "Ann", "owner": {"fullName": "Ann B"}}),
     "anything": (AgentDescription(name="mine", input_schema=ANY_OBJECT, output_schema={}), {"a": [1]}),
 }
 
@@ -97,6 +132,23 @@ REFUSED: dict[str, tuple[AgentDescription, dict[str, Any], str]] = {
         {"messages": [ONE, {"content": "Hi"}]},
         "input.messages.1: expected a text, a pair of role and content, or an object with both.",
     ),
+    "unknown role": (
+        described(MessagesState),
+        {"messages": [ONE, {"role": "alien", "content": "Hi"}]},
+        'input.messages.1.role: "alien" is not one of "human", "user" or 7 other candidates.',
+    ),
+    "missing in the kind that is meant": (described(Owned), {"pet": {"kind": "dog"}}, "input.pet.bark: is missing."),
+    "wrong in the kind that is meant": (
+        described(Owned),
+        {"pet": {"kind": "dog", "bark": 1}},
+        'input.pet.bark: 1 is not of type "string".',
+    ),
+    "no kind": (
+        described(Owned),
+        {"pet": {"kind": "cow"}},
+        'input.pet: {"kind":"cow"} is not valid under any of the schemas listed in the \'oneOf\' keyword.',
+    ),
+    "alias": (described(Aliased), {"userName": "Ann"}, "input.userName: is unknown; known: `user_name`, `owner`."),
     "no content": (
         described(Plain),
         {"messages": [{"role": "user", "content": 3}]},
@@ -212,6 +264,30 @@ def test_a_typed_dict_of_the_standard_library_is_described_with_what_it_requires
     assert missing.value.field == "input.$ref"
 
 
+class Sum(typing.TypedDict, total=False):
+    """What an entrypoint takes and returns."""
+
+    first: typing.Required[int]
+    second: int
+
+
+@entrypoint(context_schema=Sum)
+def adds(given: Sum) -> Sum:
+    return given
+
+
+def test_an_entrypoint_of_a_typed_dict_of_the_standard_library_takes_its_keys() -> None:
+    description = describe_graph(adds, "mine")
+    for name, schema in (("input", description.input_schema), ("context", description.context_schema)):
+        assert schema is not None, name
+        assert sorted(schema["properties"]) == ["first", "second"], name
+        assert schema["required"] == ["first"], name
+    assert sorted(description.output_schema["properties"]) == ["first", "second"]
+    check_input(description, {"first": 1, "second": 2})
+    with pytest.raises(InvalidInput, match=r"input\.first: is missing"):
+        check_input(description, {"second": 2})
+
+
 def test_a_graph_whose_types_have_no_schema_takes_any_object() -> None:
     description = describe_graph(_with_broken_schema(), "mine")
     assert description.input_schema == ANY_OBJECT
@@ -230,3 +306,29 @@ def _with_broken_schema() -> Any:
     graph = graph_of(Broken)
     graph.channels.clear()
     return graph
+
+
+def test_a_description_is_made_so_that_it_can_be_stored_sent_and_checked_against() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(200):
+        deep = {"type": "object", "properties": {"a": deep}}
+    odd = AgentDescription(
+        name="mine",
+        description="Lone \ud800 and \x00.",
+        input_schema={"type": "object", "properties": {"s": {"default": "\udfff", "type": "string"}}},
+        output_schema={"type": "string", "pattern": r"(?P=name)"},
+        context_schema=deep,
+    )
+    made = usable(odd)
+    assert AgentDescription.model_validate_json(made.model_dump_json()) == made
+    assert (made.name, made.description) == ("mine", "Lone ? and \ufffd.")
+    assert made.input_schema["properties"]["s"]["default"] == "?"
+    assert (made.output_schema, made.context_schema) == (ANY_OBJECT, ANY_OBJECT)
+    fine = described(Form, context_schema=Context)
+    assert usable(fine) == fine
+    assert usable(fine.model_copy(update={"context_schema": None})).context_schema is None
+
+
+def test_a_sentence_ends_once() -> None:
+    assert str(invalid("input.a", "cannot be read: Use one of 'a' or 'b'.")).endswith("'b'.")
+    assert not str(invalid("input.a", "cannot be read: Use one of 'a' or 'b'.")).endswith("..")

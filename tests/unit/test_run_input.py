@@ -283,7 +283,7 @@ async def test_what_does_not_fit_is_refused_with_its_field(saver: Saver) -> None
     assert await refused(hearing, task_of(context={})) == ("context.user", "invalid_input")
     assert await refused(hearing, task_of(context={"user": "a", "since": "soon"})) == ("context.since", "invalid_input")
     unreadable = {"messages": [{"role": "user", "content": "a"}, {"role": "nobody", "content": "b"}]}
-    assert await refused(hearing, task_of(input=unreadable)) == ("input.messages.1", "invalid_input")
+    assert await refused(hearing, task_of(input=unreadable)) == ("input.messages.1.role", "invalid_input")
     without_content = {"messages": [{"role": "user"}]}
     assert await refused(hearing, task_of(input=without_content)) == ("input.messages.0", "invalid_input")
     assert steps.runs == []
