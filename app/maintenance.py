@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 PROMOTE_SECONDS = 1.0
 PRUNE_SECONDS = 60.0
 PRUNE_BATCH = 500
+LEAST_DESCRIBED_SECONDS = 86_400.0
+"""How long descriptions of agents are kept at least. Workers renew them each hour."""
 NO_CONVERSATION = ""
 """A memory key that no conversation has."""
 
@@ -61,12 +63,14 @@ class Maintenance:
             logger.warning("Messages failed because no answer came in time: count=%d", expired)
 
     async def prune(self) -> None:
-        """Delete old request keys, event logs and messages, and the memory that only they needed, in small steps.
+        """Delete old request keys, descriptions, logs and messages, and the memory that only they needed, step by step.
 
         Only a process with the agents' memory open deletes logs and messages, since it also deletes their memory. While
         the memory is unavailable, no process deletes any.
         """
         await self._store.prune_keys()
+        kept = max(LEAST_DESCRIBED_SECONDS, self._settings.retention_days * 86400)
+        await self._store.prune_agents(older_than_seconds=kept)
         memory = self._memory()
         while memory is not None:
             await memory.forget([NO_CONVERSATION])  # raises StoreUnavailable while the memory is unavailable

@@ -26,6 +26,10 @@ class DescriptionStore(Protocol):
 
 
 PUBLISH_AGAIN_SECONDS = 1.0
+"""Pause after the store has refused the descriptions of this process."""
+
+RENEW_SECONDS = 3600.0
+"""Interval at which a worker stores its descriptions again. The store deletes those that no worker renews."""
 
 logger = logging.getLogger(__name__)
 
@@ -128,9 +132,12 @@ class PublishingStore(Protocol):
 class DescriptionPublisher:
     """Stores the descriptions of this process's agents, so that other processes can check inputs for them."""
 
-    def __init__(self, registry: AgentRegistry, store: PublishingStore) -> None:
+    def __init__(
+        self, registry: AgentRegistry, store: PublishingStore, *, renew_seconds: float = RENEW_SECONDS
+    ) -> None:
         self._registry = registry
         self._store = store
+        self._renew_seconds = renew_seconds
         self._stored: dict[str, AgentDescription] = {}
         self._changed = asyncio.Event()
 
@@ -139,9 +146,13 @@ class DescriptionPublisher:
         self._changed.set()
 
     async def run(self) -> None:
-        """Store each description after it has changed, for as long as this is not cancelled."""
+        """Store each description after it has changed, and all from time to time, until this is cancelled."""
         while True:
-            await self._changed.wait()
+            try:
+                async with asyncio.timeout(self._renew_seconds):
+                    await self._changed.wait()
+            except TimeoutError:
+                self._stored.clear()
             self._changed.clear()
             new = [each for each in self._registry.descriptions if self._stored.get(each.name) != each]
             if not new:

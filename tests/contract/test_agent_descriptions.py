@@ -6,6 +6,7 @@ from typing import Any
 from app.models.agents import AgentDescription
 from app.models.inputs import ShownEvent
 from app.store.ports import Store
+from tests.clock import ManualClock
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -53,3 +54,19 @@ async def test_processes_describe_at_the_same_moment(store: Store, other_store: 
     ]
     await asyncio.gather(*calls)
     assert [agent.name for agent in await other_store.list_agents()] == names
+
+
+async def test_descriptions_that_no_worker_renews_are_deleted(
+    store: Store, other_store: Store, clock: ManualClock
+) -> None:
+    await store.describe_agents([described("old"), described("renewed"), described("changed")])
+    clock.advance(60)
+    await store.prune_agents(older_than_seconds=60)
+    assert len(await store.list_agents()) == 3
+    await other_store.describe_agents([described("renewed"), described("changed", description="new")])
+    clock.advance(1)
+    await store.prune_agents(older_than_seconds=60)
+    await store.prune_agents(older_than_seconds=60)
+    assert await other_store.list_agents() == [described("changed", description="new"), described("renewed")]
+    await store.describe_agents([described("old")])
+    assert [agent.name for agent in await store.list_agents()] == ["changed", "old", "renewed"]

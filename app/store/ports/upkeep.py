@@ -50,3 +50,6 @@ class UpkeepStore(Protocol):
 
     async def prune_workers(self, *, silent_for_seconds: float) -> None:
         """Delete workers without a heartbeat for `silent_for_seconds`."""
+
+    async def prune_agents(self, *, older_than_seconds: float) -> None:
+        """Delete descriptions of agents that no worker has stored for `older_than_seconds`."""

@@ -33,9 +33,10 @@ class WorkerStore(Protocol):
         """Return workers as of their last heartbeat, oldest first."""
 
     async def describe_agents(self, descriptions: Sequence[AgentDescription]) -> None:
-        """Store descriptions. Each replaces an earlier description with its name.
+        """Store descriptions and the time. Each replaces an earlier description with its name.
 
-        The names must differ (tests/contract/test_agent_descriptions.py).
+        The names must differ. Workers store the descriptions of their agents again and again, since `prune_agents`
+        deletes old ones (tests/contract/test_agent_descriptions.py).
         """
 
     async def list_agents(self) -> list[AgentDescription]:

@@ -160,9 +160,15 @@ class UpkeepWrites(Changes, UpkeepChanges):
     @override
     def describe_agents(self, descriptions: Sequence[AgentDescription]) -> None:
         ordered = sorted(descriptions, key=lambda each: each.name.encode())
-        with self.transaction():
+        with self.transaction() as (now, _):
             self.rows(
                 "describe_agents",
+                now=now,
                 names=[each.name for each in ordered],
                 descriptions=[each.model_dump_json() for each in ordered],
             )
+
+    @override
+    def prune_agents(self, age_ms: int) -> None:
+        with self.transaction() as (now, _):
+            self.rows("prune_agents", before=now - age_ms)

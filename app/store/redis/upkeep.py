@@ -95,6 +95,10 @@ class RedisUpkeep(RedisRooms, UpkeepStore):
     async def prune_workers(self, *, silent_for_seconds: float) -> None:
         await self._writes.run("prune_workers", self._now(), int(silent_for_seconds * 1000))
 
+    @override
+    async def prune_agents(self, *, older_than_seconds: float) -> None:
+        await self._writes.run("prune_agents", self._now(), int(older_than_seconds * 1000))
+
 
 def _topics_of_ids(reply: Any) -> Iterable[str]:
     return (READY, MOVED, *map(message_topic, reply)) if reply else ()

@@ -44,7 +44,7 @@ class RedisWorkers(RedisRooms, WorkerStore):
     async def describe_agents(self, descriptions: Sequence[AgentDescription]) -> None:
         if descriptions:
             named = [part for each in descriptions for part in (each.name, each.model_dump_json())]
-            await self._writes.run("describe_agents", *named)
+            await self._writes.run("describe_agents", self._now(), *named)
 
     @override
     async def list_agents(self) -> list[AgentDescription]:

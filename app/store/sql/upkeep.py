@@ -51,6 +51,9 @@ class UpkeepChanges(SharedDuties, Protocol):
     def prune_workers(self, silent_for_ms: int) -> None:
         """Implement `UpkeepStore.prune_workers`."""
 
+    def prune_agents(self, age_ms: int) -> None:
+        """Implement `UpkeepStore.prune_agents`."""
+
 
 class SqlUpkeep(SqlRooms, UpkeepStore):
     """Implements `UpkeepStore` for both SQL stores. Pruning does not wait for the disk."""
@@ -107,3 +110,8 @@ class SqlUpkeep(SqlRooms, UpkeepStore):
     async def prune_workers(self, *, silent_for_seconds: float) -> None:
         age = int(silent_for_seconds * 1000)
         await self._upkeep_thread.run(lambda: self._upkeep.prune_workers(age), durable=False)
+
+    @override
+    async def prune_agents(self, *, older_than_seconds: float) -> None:
+        age = int(older_than_seconds * 1000)
+        await self._upkeep_thread.run(lambda: self._upkeep.prune_agents(age), durable=False)

@@ -114,6 +114,12 @@ class UpkeepWrites(Changes, UpkeepChanges):
 
     @override
     def describe_agents(self, descriptions: Sequence[AgentDescription]) -> None:
+        now = self._now()
         self.execute_each(
-            "describe_agent", [{"name": each.name, "description": each.model_dump_json()} for each in descriptions]
+            "describe_agent",
+            [{"name": each.name, "description": each.model_dump_json(), "now": now} for each in descriptions],
         )
+
+    @override
+    def prune_agents(self, age_ms: int) -> None:
+        self.execute("prune_agents", before=self._now() - age_ms)

@@ -4,6 +4,7 @@ local WAITING, DELAYED, LEASES = prefix .. 'waiting', prefix .. 'delayed', prefi
 local ENDED, LOGGED, EMPTY = prefix .. 'ended', prefix .. 'logged', prefix .. 'empty'
 local WORKERS, INTERRUPTED, DUE = prefix .. 'workers', prefix .. 'interrupted', prefix .. 'due'
 local AGENTS = prefix .. 'agents' -- hash of descriptions by name
+local DESCRIBED = prefix .. 'described' -- sorted set of names by the time of their description
 local DROPPED_MEMORIES = prefix .. 'dropped_memories'
 local PAUSED, THROUGHPUT, CLOCK = prefix .. 'paused', prefix .. 'throughput', prefix .. 'clock'
 

@@ -845,10 +845,14 @@ DELETE FROM workers WHERE id = %(id)s
 DELETE FROM workers WHERE last_beat < %(before)s
 
 -- name: describe_agents
--- A description that has not changed is not written. The names must be sorted.
-INSERT INTO agents AS agent (name, description)
-SELECT name, description FROM unnest(%(names)s::text[], %(descriptions)s::text[]) AS given (name, description)
-ON CONFLICT (name) DO UPDATE SET description = excluded.description WHERE agent.description <> excluded.description
+-- The names must be sorted.
+INSERT INTO agents (name, description, described_at)
+SELECT name, description, %(now)s
+FROM unnest(%(names)s::text[], %(descriptions)s::text[]) AS given (name, description)
+ON CONFLICT (name) DO UPDATE SET description = excluded.description, described_at = excluded.described_at
+
+-- name: prune_agents
+DELETE FROM agents WHERE described_at < %(before)s
 
 -- name: list_agents
 SELECT description FROM agents ORDER BY name

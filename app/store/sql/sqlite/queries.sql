@@ -548,9 +548,11 @@ DELETE FROM workers WHERE id = :id
 DELETE FROM workers WHERE last_beat < :before
 
 -- name: describe_agent
--- A description that has not changed is not written.
-INSERT INTO agents (name, description) VALUES (:name, :description)
-ON CONFLICT (name) DO UPDATE SET description = excluded.description WHERE description <> excluded.description
+INSERT INTO agents (name, description, described_at) VALUES (:name, :description, :now)
+ON CONFLICT (name) DO UPDATE SET description = excluded.description, described_at = excluded.described_at
+
+-- name: prune_agents
+DELETE FROM agents WHERE described_at < :before
 
 -- name: list_agents
 SELECT description FROM agents ORDER BY name

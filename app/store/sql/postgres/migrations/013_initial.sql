@@ -204,7 +204,8 @@ CREATE TABLE workers (
 
 CREATE TABLE agents (                      -- what workers tell of their agents
     name TEXT COLLATE "C" PRIMARY KEY,
-    description TEXT NOT NULL              -- JSON
+    description TEXT NOT NULL,             -- JSON
+    described_at BIGINT NOT NULL           -- when a worker last told it; milliseconds
 );
 
 -- The store's own time, which goes on when the server's clock is stepped: one row, see `app.clock.ClockState`.

@@ -190,7 +190,8 @@ CREATE TABLE workers (
 
 CREATE TABLE agents (                      -- what workers tell of their agents
     name TEXT PRIMARY KEY,
-    description TEXT NOT NULL              -- JSON
+    description TEXT NOT NULL,             -- JSON
+    described_at INTEGER NOT NULL          -- when a worker last told it; milliseconds
 ) WITHOUT ROWID;
 
 -- The store's own time, which goes on when the host's clock is stepped: one row, see `app.clock.ClockState`.
