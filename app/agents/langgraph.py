@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from traceback import walk_tb
 from types import MappingProxyType
@@ -80,7 +80,6 @@ class LangGraphAgent(Agent):
     @override
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
         calls = ModelCalls(self._tool_nodes, self._direct_tools, task.usage)
-        events = ShownEvents(task.given.events)
         config = cast(RunnableConfig, config_of(task))
         config["callbacks"] = [calls]
         config["configurable"][MEMORY_FENCE_KEY] = task.memory_fence
@@ -94,6 +93,7 @@ class LangGraphAgent(Agent):
             yield part
         if start.questions is not None:
             raise AgentInterrupted(start.questions)
+        events = ShownEvents(task.given.events, start.finished_tasks)
         read_parts = events.beside(answer.read)
         control = RunControl()
 
@@ -180,7 +180,8 @@ class LangGraphAgent(Agent):
         answers = HumanAnswers(task.resume or {})
         if _all_wait(state) and answers.keys().isdisjoint(each.id for each in state.interrupts):
             return _RunStart(None, answer, questions=_questions_as_json(state.interrupts))
-        return _RunStart(Command(resume=answers) if answers else None, answer, metadata=metadata)
+        finished_tasks = frozenset(_finished_tasks(state))
+        return _RunStart(Command(resume=answers) if answers else None, answer, None, metadata, finished_tasks)
 
     async def _state(self, task: AgentTask, config: RunnableConfig) -> StateSnapshot:
         """Return the newest state of the conversation. If it belongs to another message, leave out unfinished steps.
@@ -233,12 +234,16 @@ def _with(config: RunnableConfig, key: str, value: object) -> RunnableConfig:
 
 
 class _RunStart(NamedTuple):
-    """The input of a run, and metadata for its checkpoints. If `questions` is given, the graph does not run."""
+    """The input of a run, and metadata for its checkpoints. If `questions` is given, the graph does not run.
+
+    `finished_tasks` are the ids of the tasks in an unfinished step that earlier attempts finished.
+    """
 
     graph_input: Any
     answer: AnswerBuilder
     questions: str | None = None
     metadata: Mapping[str, str] = MappingProxyType({})
+    finished_tasks: frozenset[str] = frozenset()
 
 
 def tool_nodes(graph: Pregel[Any, Any, Any, Any]) -> list[tuple[str, ToolNode]]:
@@ -246,6 +251,15 @@ def tool_nodes(graph: Pregel[Any, Any, Any, Any]) -> list[tuple[str, ToolNode]]:
     inner = (each for _, each in graph.get_subgraphs(recurse=True) if isinstance(each, Pregel))
     nodes = (item for each in (graph, *inner) for item in each.nodes.items())
     return [(name, node.bound) for name, node in nodes if isinstance(node.bound, ToolNode)]
+
+
+def _finished_tasks(state: StateSnapshot) -> Iterator[str]:
+    """Yield the ids of the tasks that have finished in unfinished steps of the graph and its subgraphs."""
+    for task in state.tasks:
+        if task.result is not None:
+            yield task.id
+        elif isinstance(task.state, StateSnapshot):
+            yield from _finished_tasks(task.state)
 
 
 def _inside_subgraphs(state: StateSnapshot, known: Sequence[AnyMessage]) -> list[AnyMessage]:

@@ -1,6 +1,6 @@
 """Makes parts for the run's events that a message asks for besides the answer."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -20,14 +20,22 @@ _MODES: dict[ShownEvent, StreamMode] = {
     ShownEvent.UPDATES: "updates",
 }
 
+OF_UPDATES = "__metadata__"
+"""The key under which LangGraph says that an earlier attempt wrote the updates."""
+
 INTERRUPT = "__interrupt__"
 """The key of a question in what a graph streams; the event `interrupted` shows it."""
 
 
 class ShownEvents:
-    """The events that one run shows. `modes` are LangGraph's stream modes that these events and the answer need."""
+    """The events that one run shows. `modes` are LangGraph's stream modes that these events and the answer need.
 
-    def __init__(self, asked: Sequence[ShownEvent]) -> None:
+    `finished_tasks` are the ids of tasks that earlier attempts finished. LangGraph starts them again but does not run
+    them, so they end at once.
+    """
+
+    def __init__(self, asked: Sequence[ShownEvent], finished_tasks: Collection[str] = ()) -> None:
+        self._finished_tasks = finished_tasks
         self._asked = {_MODES[event]: event for event in asked}
         self.modes: list[StreamMode] = list(dict.fromkeys([*ANSWER_MODES, *self._asked]))
 
@@ -47,12 +55,16 @@ class ShownEvents:
             case ShownEvent.CUSTOM:
                 yield Part("custom", as_json(data), path=path)
             case ShownEvent.NODE:
+                named = {"node": data["name"], "task": data["id"]}
                 state = "end" if "result" in data else "start"
-                yield Part("node", {"state": state, "node": data["name"], "task": data["id"]}, path=path)
+                yield Part("node", {"state": state, **named}, path=path)
+                if state == "start" and data["id"] in self._finished_tasks:
+                    yield Part("node", {"state": "end", **named}, path=path)
             case ShownEvent.VALUES if not streamed.get("interrupts"):  # with a question the state comes again
                 yield Part("values", as_json(data), path=path)
             case ShownEvent.UPDATES if INTERRUPT not in data:
-                yield Part("updates", as_json(data), path=path)
+                written = {name: each for name, each in data.items() if name != OF_UPDATES}
+                yield Part("updates", as_json(written), path=path)
 
 
 def path_of(namespace: Sequence[str]) -> tuple[str, ...]:

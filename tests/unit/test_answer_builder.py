@@ -128,12 +128,13 @@ class Shown:
         number: int = 1,
         after: Callable[[Part], None] | None = None,
         events: Sequence[ShownEvent] = (),
+        fence: int = 1,
     ) -> "Shown":
         task = AgentTask(
-            lease=Lease(f"message {number}", 1, 1, "worker"),
+            lease=Lease(f"message {number}", fence, fence, "worker"),
             content=f"question {number}",
             memory_key="thread",
-            memory_fence=(number, 1),
+            memory_fence=(number, fence),
             drain=Drain(),
             given=RunInput(events=tuple(events)),
         )

@@ -16,7 +16,8 @@ from langgraph.types import Command, StreamWriter, interrupt
 from app.agents.base import AgentInterrupted, AgentTask, Drain
 from app.models.attempts import Lease
 from app.models.inputs import ShownEvent
-from tests.unit.test_answer_builder import Shown, agent_of, calls, chain, saying, shown_by, taking_turns
+from app.models.parts import Part
+from tests.unit.test_answer_builder import Shown, agent_of, beside, calls, chain, saying, shown_by, taking_turns
 
 
 async def speaks(_: MessagesState) -> dict[str, Any]:
@@ -80,6 +81,30 @@ async def test_a_question_is_no_update_and_no_value() -> None:
     with pytest.raises(AgentInterrupted):
         await shown.collect(agent_of(chain(asks=asks)), events=(ShownEvent.VALUES, ShownEvent.UPDATES))
     assert [part.type for part in shown.parts] == ["values"]
+
+
+async def test_a_branch_that_an_earlier_attempt_finished_starts_and_ends_in_the_next() -> None:
+    failures = iter([RuntimeError("once")])
+    has_spoken = asyncio.Event()
+
+    def note(part: Part) -> None:
+        if isinstance(part.chunk, dict) and (part.chunk.get("node"), part.chunk.get("state")) == ("speaks", "end"):
+            has_spoken.set()
+
+    async def fails_once(_: MessagesState) -> dict[str, Any]:
+        await has_spoken.wait()
+        for error in failures:
+            raise error
+        return {"messages": [AIMessage("There.", id="2")]}
+
+    agent = agent_of(chain(outer=beside(speaks=speaks, fails_once=fails_once)))
+    asked = (ShownEvent.NODE, ShownEvent.UPDATES)
+    with pytest.raises(RuntimeError):
+        await Shown().collect(agent, after=note, events=asked)
+    shown = await Shown().collect(agent, events=asked, fence=2)
+    told = sorted((each["node"], each["state"]) for each in shown.of("node"))
+    assert told == sorted((node, state) for node in ("outer", "speaks", "fails_once") for state in ("start", "end"))
+    assert {name for each in shown.of("updates") for name in each} == {"outer", "speaks", "fails_once"}
 
 
 # Tokens
