@@ -25,6 +25,7 @@ FINGERPRINTS = {
     11: "4eac7dc27bb43c23",
     12: "23fa8b5586e93a08",
     13: "1185688c9a093648",
+    14: "3e9e8f5e8361003f",
 }
 """Fingerprints of what the stores keep, by schema version. A version that was on `main` stays as it is."""
 
