@@ -339,3 +339,15 @@ async def badly_described(given: Patterned) -> str:
 
 
 badly_described.__doc__ = "Lone \ud800 and \x00."
+
+
+def _both() -> Graph:
+    """Two nodes at a time."""
+    graph = StateGraph(MessagesState)
+    for name in ("left", "right"):
+        graph.add_node(name, _first)
+        graph.add_edge(START, name)
+    return graph.compile()
+
+
+both = _both()

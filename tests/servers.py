@@ -79,6 +79,12 @@ class LiveServer:
         assert response.status_code == 202, response.text
         return dict(response.json())
 
+    async def submit_input(self, given: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        """POST /messages with an input in place of a message; the reply's body."""
+        response = await self.client.post("/messages", json={"input": given, **fields})
+        assert response.status_code == 202, response.text
+        return dict(response.json())
+
     async def status(self, message_id: str) -> dict[str, Any]:
         """GET the status."""
         response = await self.client.get(f"/messages/{message_id}/status")

@@ -11,7 +11,8 @@ from ..models.agents import AgentDescription
 from ..models.attempts import Lease
 from ..models.inputs import NO_RUN_INPUT, RunInput
 from ..models.parts import Part
-from ..models.thread_states import StateText
+from ..models.thread_states import Checkpoint, StateChange, StateText
+from ..models.threads import MemoryRight
 from ..policy.agent_input import ANY_OBJECT
 from .token_usage import TokenUsage
 
@@ -132,6 +133,13 @@ class ConversationStates(Protocol):
         """Return up to `limit` states, newest first, or those made before the checkpoint `before`.
 
         Returns fewer when their texts reach `most_text` characters.
+        """
+
+    async def update(self, change: StateChange, right: MemoryRight) -> Checkpoint:
+        """Change the state and return the new checkpoint. It belongs to the turn of the state that was changed.
+
+        Raises CheckpointNotFound, StateWillBeForgotten, LeaseLost if an attempt has begun meanwhile, and InvalidInput,
+        which names the field, for what the graph does not take.
         """
 
 

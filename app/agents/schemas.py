@@ -64,6 +64,16 @@ def input_schema(graph: Graph) -> Schema:
         schema = _by_field_names(schema, graph.builder.input_schema)
         if _takes_some_keys(graph):
             schema.pop("required", None)
+    return _with_single_messages(schema)
+
+
+def key_schema(graph: Graph, key: str) -> Schema:
+    """Return the JSON Schema of an object with one key of a graph's state, with messages as in `input_schema`."""
+    return _with_single_messages(_schema(lambda: _of_channels(graph, [key])))
+
+
+def _with_single_messages(schema: Schema) -> Schema:
+    """Return a schema in which a key that takes a list of messages also takes one message. Refuse unknown keys."""
     properties = schema.get("properties", {})
     for name, found in properties.items():
         if takes_messages(found):

@@ -7,15 +7,24 @@ from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.errors import InvalidUpdateError
 from langgraph.pregel import Pregel
 from langgraph.types import Interrupt, PregelTask, StateSnapshot
 from typing_extensions import override
 
-from ..errors import AgentQueueError
-from ..errors.threads import CheckpointNotFound
-from ..models.thread_states import Checkpoint, StateInterrupt, StateTask, StateText, ThreadState
+from ..errors import AgentQueueError, LeaseLost, StoreError
+from ..errors.threads import CheckpointNotFound, StateWillBeForgotten
+from ..models.memory import MEMORY_FENCE_KEY
+from ..models.thread_states import Checkpoint, StateChange, StateInterrupt, StateTask, StateText, ThreadState
+from ..models.threads import MemoryRight
+from ..policy.agent_input import invalid
+from ..policy.failures import described
 from .base import Conversation, ConversationStates, Redact
 from .json_output import as_json
+from .state_updates import update_of
+
+OF_ONE_STEP = frozenset({"source", "step", "parents", "writes", "counters_since_delta_snapshot"})
+"""Metadata that LangGraph writes for each checkpoint."""
 
 
 class GraphStates(ConversationStates):
@@ -44,11 +53,33 @@ class GraphStates(ConversationStates):
                 break
         return found
 
+    @override
+    async def update(self, change: StateChange, right: MemoryRight) -> Checkpoint:
+        values = update_of(self._graph, change)
+        await self._check(change.checkpoint_id)
+        config = self._config(change.checkpoint_id, **{MEMORY_FENCE_KEY: right.fence})
+        # This read takes the right to write. The state cannot change any more without taking it away again.
+        saved = await self._saver.aget_tuple(config)
+        if saved is not None:
+            config["metadata"] = _turn_of(saved.metadata)
+            if saved.metadata.get("run_id") in right.rolled_back:
+                raise StateWillBeForgotten(self._thread_id)
+        try:
+            changed = await self._graph.aupdate_state(config, values, change.as_node)
+        except (LeaseLost, StoreError):
+            raise
+        except InvalidUpdateError as error:
+            raise invalid("as_node" if change.as_node is None else "values", _first_line(error)) from None
+        except Exception as error:  # noqa: BLE001  a reducer may raise anything for values that it does not take
+            raise invalid("values", f"the graph refuses the update: {self._redact(described(error))}") from None
+        made = self._checkpoint_of(changed)
+        assert made is not None, "an update makes a checkpoint"
+        return made
+
     async def _snapshot(self, checkpoint_id: str | None, *, subgraphs: bool = False) -> StateSnapshot:
         """Return the state at a checkpoint, or the newest one. Raises CheckpointNotFound."""
+        await self._check(checkpoint_id)
         config = self._config(checkpoint_id)
-        if checkpoint_id is not None and await self._saver.aget_tuple(config) is None:
-            raise CheckpointNotFound(checkpoint_id)
         try:
             return await self._graph.aget_state(config, subgraphs=subgraphs)
         except AgentQueueError:
@@ -59,6 +90,11 @@ class GraphStates(ConversationStates):
             if found is None:
                 raise
             return await self._graph.aget_state(found.config, subgraphs=subgraphs)
+
+    async def _check(self, checkpoint_id: str | None) -> None:
+        """Raise CheckpointNotFound if the conversation has no such checkpoint."""
+        if checkpoint_id is not None and await self._saver.aget_tuple(self._config(checkpoint_id)) is None:
+            raise CheckpointNotFound(checkpoint_id)
 
     def _config(self, checkpoint_id: str | None = None, **more: Any) -> RunnableConfig:
         place = {} if checkpoint_id is None else {"checkpoint_id": checkpoint_id}
@@ -107,3 +143,16 @@ class GraphStates(ConversationStates):
 
 def _interrupts_of(interrupts: Sequence[Interrupt]) -> list[StateInterrupt]:
     return [StateInterrupt(id=each.id, value=as_json(each.value)) for each in interrupts]
+
+
+def _turn_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata that all checkpoints of a turn share.
+
+    An update keeps them. A run that waits for an answer then still finds its own turn, and the update is forgotten
+    together with the turn.
+    """
+    return {key: value for key, value in metadata.items() if key not in OF_ONE_STEP and not key.startswith("__")}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]

@@ -29,6 +29,8 @@ from .schemas.events import StreamEvent
 from .schemas.problems import Problem
 from .schemas.selections import DeadLetterSelection, UnfinishedSelection
 from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate
+from .schemas.thread_states import StateUpdate
+from .schemas.threads import ThreadPatch
 
 SCHEMAS = (agents, dead_letters, deliveries, health, messages, problems, queue, selections, submissions, threads)
 """Modules whose models have examples."""
@@ -38,6 +40,8 @@ UNDECLARED_BODIES = (
     MessageBatch,
     MessageChange,
     MessageAnswer,
+    StateUpdate,
+    ThreadPatch,
     UnfinishedSelection,
     DeadLetterSelection,
 )

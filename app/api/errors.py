@@ -26,6 +26,7 @@ from ..errors import (
     StoreUnavailable,
     Unauthorized,
 )
+from ..errors.threads import Gone
 from ..models.messages import MessageState
 from .field_errors import field_error
 from .replies import JsonReply
@@ -48,6 +49,7 @@ STATUS_BY_ERROR: dict[type[AgentQueueError], int] = {
     InvalidRequest: 422,
     NotFound: 404,
     Conflict: 409,
+    Gone: 410,
     QueueFull: 503,
     AgentUnavailable: 503,
     StoreUnavailable: 503,

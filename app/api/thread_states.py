@@ -7,11 +7,11 @@ from fastapi import APIRouter, Query, Request, Response
 from ..access.scopes import AccessScope, needs
 from ..models.thread_states import ThreadState
 from ..models.types import Text
-from .deps import PrincipalDep, ServicesDep, ThreadIdDep
+from .deps import PrincipalDep, ServicesDep, ThreadIdDep, body_of, described_body
 from .errors import problems
 from .listing import Cursor, decode_cursor, next_link
 from .replies import JsonReply
-from .schemas.thread_states import ThreadHistory
+from .schemas.thread_states import StateUpdate, StateUpdated, ThreadHistory
 
 router = APIRouter(prefix="/threads", tags=["threads"])
 
@@ -83,3 +83,24 @@ async def get_thread_history(
     # A page with long states may end early, so only an empty page is surely the last one.
     headers = next_link(request, limit, 0, states[-1].checkpoint_id) if states else {}
     return JsonReply(body, headers=headers)
+
+
+@router.post(
+    "/{thread_id:path}/state",
+    operation_id="updateThreadState",
+    summary="Change the state of a conversation",
+    response_model=StateUpdated,
+    responses=problems(404, 409, 413, 415, 422, 500, 503, 504),
+    openapi_extra=described_body(StateUpdate),
+)
+@needs(AccessScope.CONTROL)
+async def update_thread_state(
+    request: Request, services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep
+) -> Response:
+    """Change the state as if a node had returned the values. The next message continues with the changed state.
+
+    409 while a message of the thread is processing, or if one begins meanwhile.
+    """
+    body = await body_of(request, StateUpdate)
+    checkpoint = await services.threads.update_state(principal.tenant, thread_id, body.change(), agent=body.agent)
+    return JsonReply(StateUpdated(checkpoint=checkpoint).model_dump_json())

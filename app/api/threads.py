@@ -4,12 +4,12 @@ from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
 from ..access.scopes import AccessScope, needs
-from .deps import PrincipalDep, ServicesDep, ThreadIdDep
+from .deps import PrincipalDep, ServicesDep, ThreadIdDep, body_of, described_body
 from .errors import problems
 from .listing import Cursor, Limit, decode_cursor, link_by_time, next_link
 from .replies import JsonReply
 from .schemas.messages import MessageStatus
-from .schemas.threads import ThreadDetails, ThreadMessages, ThreadSummary
+from .schemas.threads import ThreadDetails, ThreadMessages, ThreadPatch, ThreadSummary
 
 router = APIRouter(prefix="/threads", tags=["threads"])
 _summaries = TypeAdapter(list[ThreadSummary])
@@ -76,3 +76,39 @@ async def get_thread(services: ServicesDep, principal: PrincipalDep, thread_id: 
     """Return the times of a thread, and its messages counted by state."""
     thread = await services.threads.get_thread(principal.tenant, thread_id)
     return JsonReply(ThreadDetails.of(thread).model_dump_json())
+
+
+@router.patch(
+    "/{thread_id:path}",
+    operation_id="changeThread",
+    summary="Change the name or the metadata of a conversation",
+    response_model=ThreadDetails,
+    responses=problems(404, 413, 415, 422, 503, 504),
+    openapi_extra=described_body(ThreadPatch),
+)
+@needs(AccessScope.CONTROL)
+async def change_thread(
+    request: Request, services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep
+) -> Response:
+    """Give the thread a name, and merge values into its metadata. Fields that are left out stay as they are."""
+    body = await body_of(request, ThreadPatch)
+    thread = await services.threads.change(principal.tenant, thread_id, body.change())
+    return JsonReply(ThreadDetails.of(thread).model_dump_json())
+
+
+@router.delete(
+    "/{thread_id:path}",
+    operation_id="deleteThread",
+    summary="Delete a conversation",
+    status_code=204,
+    response_description="The thread is deleted.",
+    responses=problems(404, 409, 422, 503, 504),
+)
+@needs(AccessScope.CONTROL)
+async def delete_thread(services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep) -> Response:
+    """Delete a thread with its messages, events, deliveries, and what the agent keeps of it. 409 while a message runs.
+
+    Messages that wait, also for a human, are cancelled and deleted; no webhook reports that.
+    """
+    await services.threads.delete(principal.tenant, thread_id)
+    return Response(status_code=204)

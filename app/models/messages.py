@@ -11,6 +11,7 @@ from uuid_utils import uuid7
 
 from .deliveries import WebhookEvent
 from .inputs import NO_RUN_INPUT, RunInput
+from .threads import ForkSource
 from .types import Moment
 
 DEFAULT_TENANT = "default"
@@ -92,7 +93,9 @@ class NewMessage(NamedTuple):
 
     An empty `agent` means the default agent. The message does not run before `run_at`, or before `delay_seconds` have
     passed by the store's clock; at most one is given. `webhook_events` None means ENDS. `thread_name` None keeps the
-    name of the thread. `aliases` are further ids of the message.
+    name of the thread. `aliases` are further ids of the message. `rollback` has the ids of messages whose steps the
+    agent forgets first. `last_number` is the thread number of the newest message that the caller knows of; None accepts
+    any. Both need an `if_busy` other than ENQUEUE.
     """
 
     content: str
@@ -108,6 +111,8 @@ class NewMessage(NamedTuple):
     metadata: Mapping[str, MetadataValue] | None = None
     thread_name: str | None = None
     aliases: tuple[str, ...] = ()
+    rollback: tuple[str, ...] = ()
+    last_number: int | None = None
     id: str = ""
     tenant: str = DEFAULT_TENANT
 
@@ -205,6 +210,7 @@ class Thread(BaseModel):
     states: dict[MessageState, int]
     name: str | None = None
     metadata: dict[str, MetadataValue] = {}
+    forked_from: ForkSource | None = None
 
 
 class Accepted(NamedTuple):

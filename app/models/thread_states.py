@@ -56,3 +56,14 @@ class StateText(NamedTuple):
 
     checkpoint_id: str
     text: str
+
+
+class StateChange(NamedTuple):
+    """A change of a state, as if the node `as_node` had returned `values`. None means the node that ran last.
+
+    The state at `checkpoint_id` is changed, by default the newest one. Either way the result is the newest state.
+    """
+
+    values: Any
+    as_node: str | None = None
+    checkpoint_id: str | None = None

@@ -18,5 +18,8 @@ KEY_SECONDS = 24 * 3600
 THROUGHPUT_MESSAGES = 50
 """Number of completed messages whose mean run time estimates the next run times."""
 
+DRAFT_SECONDS = 600
+"""Age at which the draft of a thread is abandoned: the process that was copying its memory has died."""
+
 MAX_CRASHES = 3
 """Number of lost leases after which a message fails: it may be the message that kills its workers."""

@@ -8,7 +8,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..errors.threads import MetadataTooLarge
 from ..models.messages import MessageFilter, MetadataValue, NewMessage
+from .limits import THREAD_METADATA_LENGTH
 
 _EXACT_INTEGERS = 2**53
 
@@ -28,7 +30,24 @@ def thread_patch(messages: Iterable[NewMessage]) -> str | None:
         merged |= each.metadata or {}
     if not merged:
         return None
-    return json.dumps({key: None if value is None else _value_text(value) for key, value in merged.items()})
+    return json.dumps(_texts(merged))
+
+
+def metadata_patch(metadata: Mapping[str, MetadataValue] | None) -> str | None:
+    """Return the change that these values make to a thread's metadata, in the form of `thread_patch`."""
+    return json.dumps(_texts(metadata)) if metadata else None
+
+
+def merged_metadata(stored: str | None, patch: Mapping[str, MetadataValue] | None) -> str | None:
+    """Return the stored metadata of a thread with a patch merged in. A null removes a key. Raises MetadataTooLarge."""
+    if not patch:
+        return stored
+    found: dict[str, str | None] = {} if stored is None else json.loads(stored)
+    found |= _texts(patch)
+    text = json.dumps({key: value for key, value in found.items() if value is not None})
+    if len(text) > THREAD_METADATA_LENGTH:
+        raise MetadataTooLarge(THREAD_METADATA_LENGTH)
+    return text
 
 
 def thread_metadata(text: str | None) -> dict[str, MetadataValue]:
@@ -66,6 +85,11 @@ def _scalar_of(text: str) -> MetadataValue:
     except (ValueError, RecursionError):  # no JSON, or nested too deep to be read
         return text
     return text if isinstance(value, dict | list | str) else value
+
+
+def _texts(metadata: Mapping[str, MetadataValue]) -> dict[str, str | None]:
+    """Return the values as JSON texts, None for a null."""
+    return {key: None if value is None else _value_text(value) for key, value in metadata.items()}
 
 
 def _value_text(value: MetadataValue) -> str:

@@ -20,6 +20,7 @@ from ..models.messages import (
     Readiness,
     Thread,
 )
+from ..models.threads import ForkSource
 from ..models.workers import ServedAgent, Worker, WorkerGroup
 from .metadata import thread_metadata
 
@@ -260,7 +261,7 @@ THREAD_STATES = (
 
 def to_thread(row: Sequence[Any]) -> Thread:
     """Return a thread from a row of `list_threads` or `get_thread`."""
-    thread_id, last_number, created_at, last_activity, last_preview, name, metadata, *counts = row
+    thread_id, last_number, created_at, last_activity, last_preview, name, metadata, forked_from, *counts = row
     return Thread(
         thread_id=thread_id,
         last_number=last_number,
@@ -271,4 +272,5 @@ def to_thread(row: Sequence[Any]) -> Thread:
         states=dict(zip(THREAD_STATES, counts, strict=True)),
         name=name,
         metadata=thread_metadata(metadata),
+        forked_from=None if forked_from is None else ForkSource.model_validate_json(forked_from),
     )

@@ -4,7 +4,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from app import bootstrap
+from app import agent_loader, bootstrap
 from app.config import Settings
 from app.models.messages import NewMessage
 from app.store import factory, parts
@@ -34,14 +34,14 @@ CLEAR_SPOT = "between_parts_of_a_long_thread"
 def arm(spot: str) -> None:
     """Have this process die at the spot, the first time that something happens there."""
     if spot == CHECKPOINT_SPOT:
-        open_memory = bootstrap.AgentLoader._open_memory
+        open_memory = agent_loader.AgentLoader._open_memory
 
-        async def open_armed(agents: bootstrap.AgentLoader) -> Any:
+        async def open_armed(agents: agent_loader.AgentLoader) -> Any:
             memory: Any = await open_memory(agents)
             memory.aput = _deadly_checkpoint(memory.aput)
             return memory
 
-        bootstrap.AgentLoader._open_memory = open_armed  # type: ignore[method-assign, assignment]  # replaced on purpose
+        agent_loader.AgentLoader._open_memory = open_armed  # type: ignore[method-assign, assignment]  # replaced on purpose
         return
     if spot == CLEAR_SPOT:
         for engine in (sql, redis):

@@ -17,6 +17,7 @@ ROOMS = {
     "attempts": ports.AttemptStore,
     "events": ports.EventLog,
     "queries": ports.QueryStore,
+    "threads": ports.ThreadStore,
     "upkeep": ports.UpkeepStore,
     "webhooks": ports.WebhookStore,
     "workers": ports.WorkerStore,

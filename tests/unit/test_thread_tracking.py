@@ -1,6 +1,6 @@
 """A thread through the life of its messages, as the services show it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 import pytest
@@ -10,6 +10,7 @@ from app.agents.registry import AgentRegistry
 from app.clock import to_datetime
 from app.errors import ThreadNotFound
 from app.models.attempts import Released
+from app.models.memory import AgentMemory
 from app.models.messages import Message, MessageState, NewMessage, Page, Thread
 from app.queue_manager import QueueManager
 from app.store.ports import Store
@@ -36,7 +37,8 @@ def queue(memory: Store) -> QueueManager:
 @pytest.fixture
 def threads(memory: Store) -> ThreadManager:
     registry = AgentRegistry({"chat": load}, redact=str)
-    return ThreadManager(memory, registry, cast(Conversations, None))  # no states are read
+    no_memory = cast(Callable[[], AgentMemory], None)
+    return ThreadManager(memory, registry, cast(Conversations, None), no_memory)  # no state is read
 
 
 async def submit(queue: QueueManager, content: str, thread: str | None, tenant: str = TENANT) -> Message:

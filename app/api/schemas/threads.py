@@ -1,15 +1,21 @@
 """Replies about threads."""
 
-from pydantic import BaseModel, Field
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...models.messages import MessageState, Thread
-from ...models.types import Moment
+from ...models.threads import ForkSource, ThreadChange
+from ...models.types import Moment, Text
 from .examples import CREATED, ENDED, THREAD_ID, example
 from .messages import MessageStatus, MetadataView
+from .metadata import Metadata
 
-NAME = "The latest `name` of the thread's messages, null if there is none."
+NAME = "The latest `name` that a message or a change has given the thread, null if there is none."
 
-METADATA = "The newest value of each key in the metadata of the thread's messages."
+METADATA = "The newest value of each key in the metadata of the thread's messages and in changes of the thread."
+
+FORKED_FROM = "Where the thread was forked from, null if it was not."
 
 
 class ThreadSummary(BaseModel):
@@ -23,6 +29,7 @@ class ThreadSummary(BaseModel):
         last_message_preview="Follow-up: What's its population?",
         name="Capitals",
         metadata={"user": "u-17"},
+        forked_from=None,
     )
 
     thread_id: str
@@ -32,6 +39,7 @@ class ThreadSummary(BaseModel):
     last_message_preview: str
     name: str | None = Field(description=NAME)
     metadata: MetadataView = Field(description=METADATA)
+    forked_from: ForkSource | None = Field(None, description=FORKED_FROM)
 
     @classmethod
     def of(cls, thread: Thread) -> "ThreadSummary":
@@ -50,6 +58,7 @@ class ThreadDetails(BaseModel):
         states={"queued": 0, "processing": 0, "completed": 2, "failed": 0, "cancelled": 0, "interrupted": 0},
         name="Capitals",
         metadata={"user": "u-17"},
+        forked_from=None,
     )
 
     thread_id: str
@@ -59,6 +68,7 @@ class ThreadDetails(BaseModel):
     states: dict[MessageState, int]
     name: str | None = Field(description=NAME)
     metadata: MetadataView = Field(description=METADATA)
+    forked_from: ForkSource | None = Field(None, description=FORKED_FROM)
 
     @classmethod
     def of(cls, thread: Thread) -> "ThreadDetails":
@@ -72,3 +82,28 @@ class ThreadMessages(BaseModel):
     thread_id: str
     total_messages: int
     messages: list[MessageStatus]
+
+
+class ThreadPatch(BaseModel):
+    """A change to a thread: a new name, or values of its metadata."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"name": "Capitals", "metadata": {"topic": "geography"}}]}
+    )
+
+    name: Annotated[Text, Field(min_length=1, max_length=255)] | None = Field(
+        None, description="The new name. Null removes the name."
+    )
+    metadata: Metadata | None = Field(
+        None, description="Values by key, which are merged into the thread's metadata. A null removes the key."
+    )
+
+    @model_validator(mode="after")
+    def _of_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("give a name or metadata")
+        return self
+
+    def change(self) -> ThreadChange:
+        """Return the change for the thread manager."""
+        return ThreadChange((self.name,) if "name" in self.model_fields_set else (), self.metadata)

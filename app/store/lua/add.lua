@@ -5,10 +5,12 @@
 -- ARGV[8] ids that `clear.lua` has cancelled, as a JSON array of [tenant, thread, ids], or '', then for each message: id,
 -- tenant, thread or '', agent, content, priority, rank at time 0, preview, options or '', `run_at` or '', delay in
 -- milliseconds or '', `if_busy`, webhook URL or '', webhook events as JSON or '', an object of its rarer fields as JSON or ''
--- (`metadata` as stored, for the thread `name` and `patch`, see `app.store.metadata`, and `aliases`)
+-- (`metadata` as stored, for the thread `name` and `patch`, see `app.store.metadata`, `aliases`, `rollback` and
+-- `last_number`)
 -- Returns whether an earlier request was replayed, the receipts (`app.store.rows.Receipt`), whether a message is ready,
 -- ids of cancelled messages, ids of running messages marked as cancelled, threads left to settle. Returns 'reused' for a
--- key of another request, 'full', 'busy' and the thread, or 'taken' and the alias.
+-- key of another request, 'gone' if a message of the earlier request was deleted, 'full', 'busy', 'moved' or 'hidden' and the
+-- thread, or 'taken' and the alias.
 -- include: keys
 -- include: queue
 -- include: time
@@ -27,6 +29,7 @@ local FIRST, WIDTH, NOTHING = 9, 15, {}
 -- after an operation that failed or cancelled messages.
 local stored_number = redis.call('GET', prefix .. 'number')
 local number, known_queued = stored_number, nil
+local any_hidden = redis.call('EXISTS', HIDDEN) == 1
 
 -- One command adds all ready messages without a thread to a sorted set: rank, member, rank, member... (number and id in
 -- `messages`). Call `add_waiting` before the sets are read for a length or a position.
@@ -86,7 +89,12 @@ local function refusal(ARGV)
         ids[id], queued = true, queued + 1
         if thread ~= '' then
             local name = scope(tenant, thread)
+            if any_hidden and redis.call('HEXISTS', HIDDEN, name) == 1 then return {'hidden', thread} end
             if if_busy == 'reject' and (added[name] or refuses(tenant, thread)) then return {'busy', thread} end
+            local last = if_busy ~= 'enqueue' and rarer_fields(ARGV, i).last_number
+            if last and last ~= tonumber(redis.call('HGET', thread_key(tenant, thread), 'last_number') or 0) then
+                return {'moved', thread}
+            end
             added[name] = true
         end
         for _, alias in ipairs(rarer_fields(ARGV, i).aliases or NOTHING) do
@@ -179,6 +187,9 @@ local function run(ARGV)
     local request = ARGV[4] ~= '' and request_key(ARGV[3], ARGV[4])
     local earlier = request and recall_request(request, ARGV[5], now - tonumber(ARGV[6]))
     if earlier == 'reused' then return earlier end
+    for _, receipt in ipairs(earlier or NOTHING) do
+        if redis.call('EXISTS', message_key(receipt[1])) == 0 then return 'gone' end
+    end
     if earlier then return {1, earlier, 0, {}, {}, {}} end
     local refused, queued = refusal(ARGV)
     if refused then return refused end
@@ -196,6 +207,8 @@ local function run(ARGV)
             for _, id in ipairs(cleared[name] or NOTHING) do rolled_back[#rolled_back + 1] = id end
             cleared[name] = nil
             if if_busy ~= 'rollback' then rolled_back = NOTHING end
+            local given = rarer_fields(ARGV, i).rollback
+            if given then rolled_back = given end
         end
         local receipt, member = store(ARGV, i, number, now, rolled_back)
         if receipt[5] == 'ready' then any_ready = 1 end

@@ -1,9 +1,11 @@
--- List memories that nothing needs any more. Those that are needed again leave the list until they are dropped again.
+-- List memories that nothing needs any more. Those that are needed again leave the list until they are dropped again. Old
+-- drafts of threads are abandoned first.
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
--- ARGV[1] limit
+-- ARGV[1] limit, ARGV[2] time, ARGV[3] age of old drafts in milliseconds
 -- Returns tenant, thread or '', and id or '' of each.
 -- include: keys
 -- include: messages
+-- include: drafts
 -- include: once
 
 local function is_needed(kind, tenant, name)
@@ -15,6 +17,8 @@ end
 
 local function run(ARGV)
     local found = {}
+    local before = '(' .. string.format('%.0f', ARGV[2] - ARGV[3])
+    for _, name in ipairs(redis.call('ZRANGEBYSCORE', DRAFTS, '-inf', before)) do abandon(name) end
     repeat
         local members = redis.call('ZRANGE', DROPPED_MEMORIES, 0, ARGV[1] - 1)
         for _, member in ipairs(members) do

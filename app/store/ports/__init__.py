@@ -21,6 +21,7 @@ from .control import ControlStore
 from .events import EventLog
 from .queries import QueryStore
 from .signals import CANCELS, MOVED, READY, Notifier, message_topic
+from .threads import ThreadStore
 from .upkeep import UpkeepStore
 from .webhooks import WebhookStore
 from .workers import LeaseRenewer, WorkerStore
@@ -37,6 +38,7 @@ __all__ = [
     "Notifier",
     "QueryStore",
     "Store",
+    "ThreadStore",
     "UpkeepStore",
     "WebhookStore",
     "WorkerStore",
@@ -50,6 +52,7 @@ class Store(
     AttemptStore,
     EventLog,
     QueryStore,
+    ThreadStore,
     UpkeepStore,
     WebhookStore,
     WorkerStore,

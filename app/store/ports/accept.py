@@ -28,11 +28,15 @@ class AcceptStore(Protocol):
         would then be queued. Messages that the new messages would cancel count as queued.
 
         If the same `key` came within the last KEY_SECONDS, nothing is stored. The earlier answer is returned, with its
-        messages as they were accepted. Raises KeyReused if the key came with another fingerprint
-        (tests/contract/test_request_keys.py).
+        messages as they were accepted. Raises KeyReused if the key came with another fingerprint, MessageDeleted if one
+        of the messages was deleted since then (tests/contract/test_request_keys.py).
 
         `metadata` are kept with the message and merged into its thread's metadata, key by key: the newest value counts,
         and None removes the key. `thread_name` becomes the name of the thread (tests/contract/test_metadata.py).
+
+        A message for a deleted thread, or for the draft of one, raises ThreadNotReady. `rollback` are stored with the
+        message, before the ids that ROLLBACK adds. If `last_number` is not that of the thread, raises ThreadMoved
+        (tests/contract/test_replacing.py).
 
         `aliases` are stored as further ids of the message. Raises AliasTaken if one is an alias or the id of another
         message of the tenant (tests/contract/test_aliases.py).

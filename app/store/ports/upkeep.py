@@ -36,14 +36,18 @@ class UpkeepStore(Protocol):
         """
 
     async def list_dropped_memories(self, limit: int) -> list[DroppedMemory]:
-        """Return up to `limit` memories that `purge`, `prune_logs` or `prune_messages` dropped and that still exist.
+        """Return up to `limit` memories that a deletion dropped and that still exist.
 
         A deletion lists them in its own transaction. A memory is left out while it is needed again: its thread has
-        messages again, or its message was requeued (tests/contract/test_dropped_memories.py).
+        messages again, or its message was requeued (tests/contract/test_dropped_memories.py). This also drops drafts of
+        threads that are older than DRAFT_SECONDS.
         """
 
     async def settle_dropped_memories(self, memories: Sequence[DroppedMemory]) -> None:
-        """Take deleted memories off the list. Memories that are not listed change nothing."""
+        """Take deleted memories off the list. Memories that are not listed change nothing.
+
+        The ids of deleted threads and abandoned drafts are free again.
+        """
 
     async def prune_keys(self) -> None:
         """Delete request keys that are older than KEY_SECONDS."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from typing_extensions import override
 
 from ...errors import AgentQueueError, QueueFull, ThreadBusy
+from ...errors.threads import MessageDeleted, ThreadMoved
 from ...models.messages import Accepted, IfBusy, MessageState, NewMessage, RequestKey
 from ..parts import ThreadKey, aliases_of, only_waits_for_human
 from ..rows import Receipt, accepted, events_text
@@ -79,7 +80,7 @@ class AcceptWrites(Placing, Keyed):
             after = queued
             for index, add in enumerate(given):
                 if add.key is not None and name_of(add.key) in known:
-                    results.append(_replay(add, add.key, known[name_of(add.key)]))
+                    results.append(self._replay(add, add.key, known[name_of(add.key)]))
                     continue
                 results.append(QueueFull(add.max_queued))
                 if after + len(add.new) <= add.max_queued:
@@ -102,6 +103,16 @@ class AcceptWrites(Placing, Keyed):
             named = {name_of(add.key) for add in given if add.key is not None}
             self.drop_keys(sorted(named - kept.keys() - known.keys()))
         return results
+
+    def _replay(self, add: Add, key: RequestKey, known: KnownKey) -> Accepted | AgentQueueError:
+        try:
+            check_fingerprint(key, known)
+        except AgentQueueError as error:
+            return error
+        receipts = [Receipt(*fields) for fields in json.loads(known.receipts)]
+        if self.value("count_existing", ids=[each.id for each in receipts]) < len(receipts):
+            return MessageDeleted()
+        return _answer(add, receipts, replayed=True)
 
     def _store(self, new: Sequence[NewMessage], cleared: dict[ThreadKey, Sequence[str]], now: int) -> list[Receipt]:
         ranks: dict[int, int | None]
@@ -143,11 +154,14 @@ class AcceptWrites(Placing, Keyed):
             if (key := thread_of(each)) is not None:
                 threads.setdefault(key, []).append(each)
         entered = self.enter_threads(threads, now, only_lock=True)
+        for each in new:
+            if each.last_number is not None and entered[each.tenant, each.thread_id or ""][0] != each.last_number:
+                raise ThreadMoved(each.thread_id or "")
         counts = {key: unfinished for key, (_, unfinished) in entered.items()}
         unfinished = self._lock_unfinished(threads, counts)
         stored: list[Stored] = []
         turn: list[NewMessage] = []
-        rollbacks: dict[str, Sequence[str]] = {}
+        rollbacks: dict[str, Sequence[str]] = {each.id: each.rollback for each in new if each.rollback}
         for each in new:
             key = thread_of(each)
             if key is not None and _depends_on_thread(each) and (counts[key] or key in cleared):
@@ -156,7 +170,8 @@ class AcceptWrites(Placing, Keyed):
                 stored += self._take_turn(turn, rollbacks, unfinished, now)
                 turn = []
                 if each.if_busy is IfBusy.ROLLBACK:
-                    rollbacks[each.id] = [*(one.id for one in unfinished[key]), *cleared.get(key, ())]
+                    ended = [*(one.id for one in unfinished[key]), *cleared.get(key, ())]
+                    rollbacks[each.id] = [*each.rollback, *ended]
                 cleared.pop(key, None)
                 unfinished[key] = self._cancel_unfinished(unfinished[key], now)
                 counts[key] = len(unfinished[key])
@@ -232,14 +247,6 @@ def _depends_on_thread(new: NewMessage) -> bool:
 
 def _may_cancel(new: NewMessage, unfinished: int) -> bool:
     return new.if_busy in {IfBusy.INTERRUPT, IfBusy.ROLLBACK} or (new.if_busy is IfBusy.REJECT and unfinished == 1)
-
-
-def _replay(add: Add, key: RequestKey, known: KnownKey) -> Accepted | AgentQueueError:
-    try:
-        check_fingerprint(key, known)
-    except AgentQueueError as error:
-        return error
-    return _answer(add, [Receipt(*fields) for fields in json.loads(known.receipts)], replayed=True)
 
 
 def _answer(add: Add, receipts: Sequence[Receipt], *, replayed: bool) -> Accepted:

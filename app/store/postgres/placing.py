@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ...clock import Clock
+from ...errors.threads import ThreadNotReady
 from ...models.messages import NewMessage, Readiness
 from ...policy.rank import RankPolicy
 from ..metadata import metadata_text, thread_patch
@@ -89,7 +90,7 @@ class Placing(Changes):
     ) -> dict[ThreadKey, tuple[int, int]]:
         """Lock the threads and reserve thread numbers. Return (last number, unfinished messages) of each.
 
-        Both values include the new messages. With `only_lock`, no numbers are reserved.
+        Both values include the new messages. With `only_lock`, no numbers are reserved. Raises ThreadNotReady.
         """
         if not threads:
             return {}
@@ -104,7 +105,10 @@ class Placing(Changes):
             metadata=[None if only_lock else thread_patch(threads[key]) for key in keys],
             now=now,
         )
-        return {(tenant, thread_id): (last, unfinished) for tenant, thread_id, last, unfinished in rows}
+        entered = {(tenant, thread_id): (last, unfinished) for tenant, thread_id, last, unfinished in rows}
+        if len(entered) < len(keys):
+            raise ThreadNotReady(next(thread_id for tenant, thread_id in keys if (tenant, thread_id) not in entered))
+        return entered
 
     def insert(self, placed: Sequence[Placed], rollbacks: Mapping[str, Sequence[str]], now: int) -> dict[str, int]:
         """Store messages. Return their numbers by id. `rollbacks` has the ids that each message rolls back."""

@@ -14,6 +14,7 @@ from ..sql.control import SqlControl
 from ..sql.group_commit import GroupCommitThread
 from ..sql.named_sql import load_queries
 from ..sql.queries import SqlQueries
+from ..sql.threads import SqlThreads
 from ..sql.upkeep import SqlUpkeep
 from ..sql.webhooks import SqlWebhooks
 from .accept import AcceptWrites, PostgresAccept, parts_of
@@ -26,6 +27,7 @@ from .queries import PostgresReads
 from .runners import CONNECT, OneByOne, Reading, Runner, Together
 from .session import Session
 from .signals import Hints
+from .threads import ThreadWrites
 from .upkeep import UpkeepWrites
 from .watchdog import Watchdog
 from .webhooks import WebhookWrites
@@ -43,8 +45,8 @@ VOLATILE = Capabilities(
 
 
 class PostgresStore(
-    PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlUpkeep, SqlWebhooks, PostgresWorkers,
-    LocalSignals, Store,
+    PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
+    PostgresWorkers, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one PostgreSQL database. Raises ConfigurationError for a URL that cannot be read."""
 
@@ -82,6 +84,7 @@ class PostgresStore(
         self._upkeep = UpkeepWrites(session, self._clock)
         # Requeue and purge of many messages take long. Cancels and answers do not wait for them.
         self._dead_letters = ControlWrites(session, self._clock, ranks)
+        self._thread_changes = ThreadWrites(session, self._clock)
         self._upkeep_thread = self._dead_letter_thread = self._thread("upkeep", OneByOne(session, self._hints.publish))
 
     def _make_writers(self, ranks: RankPolicy) -> None:

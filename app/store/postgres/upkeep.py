@@ -9,6 +9,7 @@ from ...models.agents import AgentDescription
 from ...models.attempts import Cancelled, Failed
 from ...models.memory import DroppedMemory
 from ...models.messages import Message
+from ..limits import DRAFT_SECONDS
 from ..ports import MOVED, READY, message_topic
 from ..sql.upkeep import EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, RESCUED_AT_ONCE, UpkeepChanges
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
@@ -133,13 +134,15 @@ class UpkeepWrites(Changes, UpkeepChanges):
 
     @override
     def list_dropped_memories(self, limit: int) -> list[DroppedMemory]:
-        with self.transaction():
+        with self.transaction() as (now, _):
+            self.rows("abandon_old_drafts", before=now - DRAFT_SECONDS * 1000)
             return [DroppedMemory(*row) for row in self.rows("list_dropped_memories", limit=limit)]
 
     @override
     def settle_dropped_memories(self, memories: Sequence[DroppedMemory]) -> None:
         tenants, threads, ids = (list(column) for column in zip(*memories, strict=True))
         with self.transaction():
+            self.rows("free_threads", tenants=tenants, threads=threads)
             self.rows("settle_dropped_memories", tenants=tenants, threads=threads, ids=ids)
 
     @override

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from ...clock import to_datetime
 from ...errors import AliasTaken, KeyReused, QueueFull, ThreadBusy
+from ...errors.threads import MessageDeleted, ThreadMoved, ThreadNotReady
 from ...models.messages import Accepted, NewMessage, RequestKey
 from ..metadata import metadata_text, thread_patch
 from ..parts import CLEARED_AT_ONCE, Cleared, ThreadKey, aliases_of, clear, depend_on_threads
@@ -40,8 +41,14 @@ class RedisAccept(RedisRooms, AcceptStore):
                 raise QueueFull(max_queued)
             case "reused":
                 raise KeyReused
+            case "gone":
+                raise MessageDeleted
             case ["busy", thread_id]:
                 raise ThreadBusy(thread_id)
+            case ["moved", thread_id]:
+                raise ThreadMoved(thread_id)
+            case ["hidden", thread_id]:
+                raise ThreadNotReady(thread_id)
             case ["taken", alias]:
                 raise AliasTaken(alias)
         replayed, receipts, *_, left = reply
@@ -93,9 +100,15 @@ class RedisAccept(RedisRooms, AcceptStore):
 
 def _rarer_fields(new: NewMessage) -> str:
     """Return the fields that few messages have, as one argument: empty for all other messages."""
-    if new.metadata is None and new.thread_name is None and not new.aliases:
+    if new.metadata is None and new.thread_name is None and not new.aliases and new.last_number is None:
         return ""
-    fields = {"metadata": metadata_text(new.metadata), "name": new.thread_name, "aliases": new.aliases or None}
+    fields = {
+        "metadata": metadata_text(new.metadata),
+        "name": new.thread_name,
+        "aliases": new.aliases or None,
+        "rollback": new.rollback or None,
+        "last_number": new.last_number,
+    }
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     if patch := thread_patch((new,)):
         given["patch"] = json.loads(patch)
@@ -103,7 +116,7 @@ def _rarer_fields(new: NewMessage) -> str:
 
 
 def _topics_of_add(reply: Any) -> Iterable[str]:
-    if isinstance(reply, str) or reply[0] in ("busy", "taken", 1):
+    if isinstance(reply, str) or reply[0] in ("busy", "moved", "hidden", "taken", 1):
         return ()
     _, _, ready, cancelled, to_cancel, _ = reply
     topics = {MOVED, *map(message_topic, cancelled + to_cancel)}

@@ -27,7 +27,16 @@ from ..rows import (
 )
 
 THREAD_COLUMNS = (
-    *("thread_id", "last_number", "created_at", "last_activity", "last_message_preview", "name", "metadata"),
+    *(
+        "thread_id",
+        "last_number",
+        "created_at",
+        "last_activity",
+        "last_message_preview",
+        "name",
+        "metadata",
+        "forked_from",
+    ),
     *THREAD_STATES,
 )
 

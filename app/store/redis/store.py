@@ -20,6 +20,7 @@ from .events import RedisEvents
 from .queries import RedisQueries
 from .scripts import load_scripts
 from .signals import Listener
+from .threads import RedisThreads
 from .upkeep import RedisUpkeep
 from .webhooks import RedisWebhooks
 from .workers import RedisWorkers
@@ -31,6 +32,7 @@ class RedisStore(
     RedisAttempts,
     RedisEvents,
     RedisQueries,
+    RedisThreads,
     RedisUpkeep,
     RedisWebhooks,
     RedisWorkers,

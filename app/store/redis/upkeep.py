@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from ...models.memory import DroppedMemory
 from ...models.messages import Message
-from ..limits import MAX_CRASHES
+from ..limits import DRAFT_SECONDS, MAX_CRASHES
 from ..parts import prune, repeat
 from ..ports import MOVED, READY, UpkeepStore, message_topic
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE
@@ -81,7 +81,8 @@ class RedisUpkeep(RedisRooms, UpkeepStore):
 
     @override
     async def list_dropped_memories(self, limit: int) -> list[DroppedMemory]:
-        return [DroppedMemory(*each) for each in await self._writes.run("list_dropped_memories", limit)]
+        found = await self._writes.run("list_dropped_memories", limit, self._now(), DRAFT_SECONDS * 1000)
+        return [DroppedMemory(*each) for each in found]
 
     @override
     async def settle_dropped_memories(self, memories: Sequence[DroppedMemory]) -> None:

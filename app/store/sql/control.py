@@ -8,7 +8,6 @@ from typing import Protocol
 
 from typing_extensions import override
 
-from ...errors import AgentQueueError
 from ...models.messages import Accepted, Message, NewMessage, Priority, RequestKey
 from ..parts import Settling, ThreadKey, Unsettled
 from ..ports import ControlStore
@@ -115,13 +114,6 @@ class SqlControl(SqlRooms, ControlStore):
         keys = await self._dead_letter_thread.run(lambda: self._dead_letters.purge(tenant, ids))
         await self._try_to_delete_dropped_logs()
         return keys
-
-    async def _try_to_delete_dropped_logs(self) -> None:
-        """Delete the dropped logs now. If that fails, `prune_messages` does it later."""
-        try:
-            await self._delete_dropped_logs()
-        except AgentQueueError as error:
-            logger.warning("Dropped logs are deleted later: error=%s", error)
 
     @override
     async def pause(self, paused: bool) -> None:

@@ -1,13 +1,17 @@
 """The base class of an SQL store's rooms: the OS threads of the queries, and code that several rooms share."""
 
+import logging
 from collections.abc import Sequence
 from typing import Protocol
 
 from ...clock import Clock, SteadyClock
+from ...errors import AgentQueueError
 from ...models.agents import AgentDescription
 from ..parts import repeat
 from .group_commit import GroupCommitThread
 from .reads import Reads
+
+logger = logging.getLogger(__name__)
 
 EVENTS_AT_ONCE = 2_000
 """Maximum number of events of dropped logs that are deleted in one transaction."""
@@ -41,6 +45,13 @@ class SqlRooms:
         """Check whether the clock was stepped. Called before a duty that compares times."""
         if isinstance(clock := self._clock, SteadyClock):
             await self._upkeep_thread.run(lambda: self._upkeep.read_clock(clock), durable=False)
+
+    async def _try_to_delete_dropped_logs(self) -> None:
+        """Delete the dropped logs now. If that fails, `prune_messages` does it later."""
+        try:
+            await self._delete_dropped_logs()
+        except AgentQueueError as error:
+            logger.warning("Dropped logs are deleted later: error=%s", error)
 
     async def _delete_dropped_logs(self) -> None:
         """Delete the events of requeued and deleted messages, part by part."""

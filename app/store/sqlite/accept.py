@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing_extensions import override
 
 from ...errors import AliasTaken, QueueFull, ThreadBusy
+from ...errors.threads import ThreadMoved, ThreadNotReady
 from ...models.messages import Accepted, IfBusy, NewMessage, Readiness, RequestKey
 from ..metadata import metadata_text, thread_patch
 from ..parts import ThreadKey, aliases_of, only_waits_for_human
@@ -56,7 +57,7 @@ class AcceptWrites(Keyed):
         if new.thread_id is not None:
             if new.if_busy is not IfBusy.ENQUEUE:
                 rollback = self._clear_thread(new, now, cleared.pop((new.tenant, new.thread_id), ()))
-            thread_number, busy = self.rows(
+            extended = self.row(
                 "extend_thread",
                 tenant=new.tenant,
                 thread_id=new.thread_id,
@@ -65,7 +66,12 @@ class AcceptWrites(Keyed):
                 preview=preview(new.content),
                 name=new.thread_name,
                 metadata=thread_patch((new,)),
-            )[0]
+            )
+            if extended is None:
+                raise ThreadNotReady(new.thread_id)
+            thread_number, busy = extended
+            if new.last_number is not None and thread_number != new.last_number + 1:
+                raise ThreadMoved(new.thread_id)
         base_rank = self._ranks.rank(new.priority.level, now)
         run_at = run_at_of(new, self._clock, now)
         readiness = Readiness.BLOCKED if busy else Readiness.DELAYED if run_at > now else Readiness.READY
@@ -105,7 +111,8 @@ class AcceptWrites(Keyed):
         # From the last to the first, so that no message becomes ready in between.
         for message in reversed(unfinished):
             self._cancel(message, now, running=True)
-        return [*(message.id for message in unfinished), *cleared] if new.if_busy is IfBusy.ROLLBACK else []
+        ended = [*(message.id for message in unfinished), *cleared] if new.if_busy is IfBusy.ROLLBACK else []
+        return [*new.rollback, *ended]
 
     def _position(self, new: NewMessage, receipt: Receipt) -> int | None:
         """Return the position of the newest message. No message is behind it, so it inherits no rank."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from ...errors import KeyReused
+from ...errors.threads import MessageDeleted
 from ...models.messages import RequestKey
 from ..limits import KEY_SECONDS
 from ..parts import NamedAlias
@@ -15,14 +16,21 @@ class Keyed(Changes):
     """The base class of writers that accept a request key. Stores the answer to the key's first request."""
 
     def _receipts_of(self, key: RequestKey, now: int) -> list[Receipt] | None:
-        """Return the answer to an earlier request with this key, None if there was none. Raises KeyReused."""
+        """Return the answer to an earlier request with this key, None if there was none.
+
+        Raises KeyReused, MessageDeleted.
+        """
         found = self.row("find_key", tenant=key.tenant, key=key.key, after=now - KEY_SECONDS * 1000)
         if found is None:
             return None
         fingerprint, receipts = found
         if fingerprint != key.fingerprint:
             raise KeyReused
-        return [Receipt(*fields) for fields in json.loads(receipts)]
+        found_receipts = [Receipt(*fields) for fields in json.loads(receipts)]
+        ids = [each.id for each in found_receipts]
+        if ids and self.value("count_existing", ids=json.dumps(ids)) < len(ids):
+            raise MessageDeleted
+        return found_receipts
 
     def _keep_key(self, key: RequestKey, receipts: Sequence[Receipt], now: int) -> None:
         self.execute("keep_key", **key._asdict(), receipts=json.dumps(receipts), now=now)

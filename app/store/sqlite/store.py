@@ -18,6 +18,7 @@ from ..sql.control import SqlControl
 from ..sql.group_commit import GroupCommitThread
 from ..sql.named_sql import load_queries
 from ..sql.queries import SqlQueries
+from ..sql.threads import SqlThreads
 from ..sql.upkeep import SqlUpkeep
 from ..sql.webhooks import SqlWebhooks
 from .accept import AcceptWrites, SqliteAccept
@@ -28,6 +29,7 @@ from .control import ControlWrites
 from .events import EventWrites, SqliteEvents
 from .queries import SqliteReads
 from .signals import HintingWriter, Hints
+from .threads import ThreadWrites
 from .upkeep import UpkeepWrites
 from .webhooks import WebhookWrites
 from .workers import SqliteWorkers
@@ -37,8 +39,8 @@ VOLATILE = Capabilities("memory", durable=False, promise="no message survives th
 
 
 class SqliteStore(
-    SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlUpkeep, SqlWebhooks, SqliteWorkers,
-    LocalSignals, Store,
+    SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
+    SqliteWorkers, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one SQLite file; with `path` None, over a temporary file."""
 
@@ -64,6 +66,7 @@ class SqliteStore(
         self._upkeep_thread = self._webhook_thread = self._write_thread
         self._accept = AcceptWrites(self._writing)
         self._control = self._dead_letters = ControlWrites(self._writing)
+        self._thread_changes = ThreadWrites(self._writing)
         self._attempts = AttemptWrites(self._writing)
         self._events = EventWrites(self._writing)
         self._upkeep = UpkeepWrites(self._writing)

@@ -8,7 +8,7 @@ from ...clock import ClockState, Sample, SteadyClock
 from ...models.agents import AgentDescription
 from ...models.attempts import Cancelled, Failed
 from ...models.memory import DroppedMemory
-from ..limits import KEY_SECONDS
+from ..limits import DRAFT_SECONDS, KEY_SECONDS
 from ..ports import MOVED, READY, message_topic
 from ..sql.upkeep import EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, RESCUED_AT_ONCE, UpkeepChanges
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, worker_lost
@@ -76,11 +76,15 @@ class UpkeepWrites(Changes, UpkeepChanges):
 
     @override
     def list_dropped_memories(self, limit: int) -> list[DroppedMemory]:
+        old = self.rows("abandon_old_drafts", before=self._now() - DRAFT_SECONDS * 1000)
+        self._drop_memories([DroppedMemory(tenant, thread_id, "") for tenant, thread_id in old])
         return [DroppedMemory(*row) for row in self.rows("list_dropped_memories", limit=limit)]
 
     @override
     def settle_dropped_memories(self, memories: Sequence[DroppedMemory]) -> None:
         self.execute_each("settle_dropped_memory", [each._asdict() for each in memories])
+        threads = [{"tenant": each.tenant, "thread_id": each.thread_id} for each in memories if each.thread_id]
+        self.execute_each("free_thread", threads)
 
     @override
     def prune_keys(self) -> None:

@@ -6,6 +6,8 @@ local WORKERS, INTERRUPTED, DUE = prefix .. 'workers', prefix .. 'interrupted', 
 local AGENTS = prefix .. 'agents' -- hash of descriptions by name
 local DESCRIBED = prefix .. 'described' -- sorted set of names by the time of their description
 local DROPPED_MEMORIES = prefix .. 'dropped_memories'
+-- Threads that no reader sees: a hash of 'draft' or 'deleted' by scope, and the drafts by the time of their creation.
+local HIDDEN, DRAFTS = prefix .. 'hidden', prefix .. 'drafts'
 local PAUSED, THROUGHPUT, CLOCK = prefix .. 'paused', prefix .. 'throughput', prefix .. 'clock'
 
 local function message_key(id) return prefix .. 'message:' .. id end

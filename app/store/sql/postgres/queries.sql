@@ -66,7 +66,7 @@ SELECT coalesce((SELECT sum(messages) FROM tallies WHERE state = 'unfinished'), 
 
 -- name: enter_threads
 -- Locks these threads for this transaction: two messages cannot get numbers in one order and commit in the other. The
--- threads must be sorted. 65536 is THREAD_METADATA_LENGTH.
+-- threads must be sorted. Returns no row for a hidden thread. 65536 is THREAD_METADATA_LENGTH.
 INSERT INTO threads AS thread (
     tenant, thread_id, last_number, created_at, last_activity, last_message_preview, unfinished, name, metadata
 )
@@ -85,6 +85,7 @@ ON CONFLICT (tenant, thread_id) DO UPDATE SET
         WHEN excluded.metadata IS NULL THEN thread.metadata
         WHEN octet_length({merged_metadata}) <= 65536 THEN {merged_metadata} ELSE thread.metadata
     END
+WHERE thread.hidden IS NULL
 RETURNING tenant, thread_id, last_number, unfinished
 
 -- name: merged_metadata
@@ -123,6 +124,9 @@ RETURNING tenant, key
 SELECT known.tenant, known.key, known.fingerprint, known.receipts
 FROM unnest(%(tenants)s::text[], %(keys)s::text[]) AS given (tenant, key)
 JOIN request_keys AS known ON known.tenant = given.tenant AND known.key = given.key
+
+-- name: count_existing
+SELECT count(*) FROM messages WHERE id = ANY (%(ids)s::text[])
 
 -- name: keep_receipts
 UPDATE request_keys AS known SET receipts = given.receipts
@@ -566,21 +570,21 @@ WITH running AS (
     SELECT thread_id, changed_at FROM messages
     WHERE state = 'processing' AND tenant = %(tenant)s AND thread_id IS NOT NULL
 )
-SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata,
+SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from,
     unfinished - interrupted - running, running, completed, failed, cancelled, interrupted
 FROM (
     (
-        SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, unfinished,
-            0 AS running, completed, failed, cancelled, interrupted
+        SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from,
+            unfinished, 0 AS running, completed, failed, cancelled, interrupted
         FROM threads
-        WHERE tenant = %(tenant)s AND (last_activity, thread_id) < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
+        WHERE hidden IS NULL AND tenant = %(tenant)s AND (last_activity, thread_id) < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
             AND NOT EXISTS (SELECT FROM running WHERE running.thread_id = threads.thread_id)
         ORDER BY last_activity DESC, thread_id DESC LIMIT %(limit)s
     )
     UNION ALL
     SELECT threads.thread_id, threads.last_number, threads.created_at,
         greatest(threads.last_activity, running.changed_at), threads.last_message_preview, threads.name,
-        threads.metadata, threads.unfinished, 1, threads.completed, threads.failed, threads.cancelled, threads.interrupted
+        threads.metadata, threads.forked_from, threads.unfinished, 1, threads.completed, threads.failed, threads.cancelled, threads.interrupted
     FROM running JOIN threads ON threads.tenant = %(tenant)s AND threads.thread_id = running.thread_id
     WHERE (greatest(threads.last_activity, running.changed_at), threads.thread_id)
         < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
@@ -590,12 +594,82 @@ ORDER BY last_activity DESC, thread_id DESC LIMIT %(limit)s
 -- name: get_thread
 SELECT threads.thread_id, threads.last_number, threads.created_at,
     greatest(threads.last_activity, running.changed_at), threads.last_message_preview, threads.name, threads.metadata,
-    threads.unfinished - threads.interrupted - count(running.number), count(running.number), threads.completed,
+    threads.forked_from, threads.unfinished - threads.interrupted - count(running.number), count(running.number), threads.completed,
     threads.failed, threads.cancelled, threads.interrupted
 FROM threads LEFT JOIN messages AS running
     ON running.tenant = threads.tenant AND running.thread_id = threads.thread_id AND running.state = 'processing'
-WHERE threads.tenant = %(tenant)s AND threads.thread_id = %(thread_id)s
+WHERE threads.tenant = %(tenant)s AND threads.thread_id = %(thread_id)s AND threads.hidden IS NULL
 GROUP BY threads.tenant, threads.thread_id, running.changed_at
+
+-- name: lock_visible_thread
+SELECT metadata FROM threads
+WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND hidden IS NULL FOR NO KEY UPDATE
+
+-- name: find_head
+-- The number, the fence, the state and the ids to roll back of the first unfinished message of a thread.
+SELECT number, fence, state, rollback FROM messages WHERE number = coalesce(
+    (SELECT number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'processing'),
+    (SELECT number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'interrupted'),
+    (
+        SELECT number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'queued'
+        ORDER BY thread_number LIMIT 1
+    )
+)
+
+-- name: change_thread
+UPDATE threads SET name = CASE WHEN %(renames)s THEN %(name)s ELSE name END, metadata = %(metadata)s
+WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s
+
+-- name: lock_thread_messages
+-- The thread must be locked. FOR UPDATE, since they are deleted: a claim then skips them.
+SELECT number, id, state FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s
+ORDER BY number FOR UPDATE
+
+-- name: cancel_thread
+-- The triggers keep the totals.
+UPDATE messages SET
+    state = 'cancelled', readiness = NULL, rank = NULL, interrupt_expires_at = NULL, changed_at = %(now)s,
+    completed_at = %(now)s
+WHERE number = ANY (%(numbers)s::bigint[])
+
+-- name: hide_thread
+-- Of a hidden thread only the name of its memory is left.
+WITH hidden AS (
+    UPDATE threads SET
+        hidden = 'deleted', last_message_preview = '', name = NULL, metadata = NULL, forked_from = NULL
+    WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s
+    RETURNING tenant, thread_id
+)
+INSERT INTO dropped_memories SELECT tenant, thread_id, '' FROM hidden ON CONFLICT DO NOTHING
+
+-- name: draft_thread
+INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, last_message_preview, unfinished, hidden)
+VALUES (%(tenant)s, %(thread_id)s, 0, %(now)s, %(now)s, '', 0, 'draft')
+ON CONFLICT DO NOTHING
+RETURNING 1
+
+-- name: publish_thread
+UPDATE threads SET
+    hidden = NULL, name = %(name)s, metadata = %(metadata)s, forked_from = %(forked_from)s, last_activity = %(now)s
+WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND hidden = 'draft'
+RETURNING 1
+
+-- name: abandon_draft
+WITH abandoned AS (
+    UPDATE threads SET hidden = 'deleted' WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND hidden = 'draft'
+    RETURNING tenant, thread_id
+)
+INSERT INTO dropped_memories SELECT tenant, thread_id, '' FROM abandoned ON CONFLICT DO NOTHING
+
+-- name: abandon_old_drafts
+WITH old AS (
+    SELECT tenant, thread_id FROM threads WHERE hidden = 'draft' AND created_at < %(before)s FOR UPDATE SKIP LOCKED
+), abandoned AS (
+    UPDATE threads SET hidden = 'deleted' FROM old
+    WHERE threads.tenant = old.tenant AND threads.thread_id = old.thread_id
+    RETURNING threads.tenant, threads.thread_id
+)
+INSERT INTO dropped_memories SELECT tenant, thread_id, '' FROM abandoned ON CONFLICT DO NOTHING
 
 -- name: claim
 -- With several agents, first finds how many messages of each agent to claim, so that only claimed messages are locked.
@@ -957,7 +1031,7 @@ SELECT id, tenant, thread_id, log_pruned FROM deleted
 WITH deleted AS (
     DELETE FROM threads WHERE (tenant, thread_id) IN (
         SELECT tenant, thread_id FROM threads
-        WHERE last_activity < %(before)s AND unfinished + completed + failed + cancelled = 0
+        WHERE last_activity < %(before)s AND unfinished + completed + failed + cancelled = 0 AND hidden IS NULL
         ORDER BY last_activity LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     )
     RETURNING tenant, thread_id
@@ -971,10 +1045,16 @@ SELECT tenant, thread_id, message_id FROM dropped_memories AS dropped
 WHERE CASE thread_id
     WHEN '' THEN NOT EXISTS (SELECT 1 FROM messages WHERE messages.id = dropped.message_id AND NOT log_pruned)
     ELSE NOT EXISTS (
-        SELECT 1 FROM threads WHERE threads.tenant = dropped.tenant AND threads.thread_id = dropped.thread_id
+        SELECT 1 FROM threads
+        WHERE threads.tenant = dropped.tenant AND threads.thread_id = dropped.thread_id
+            AND hidden IS DISTINCT FROM 'deleted'
     )
 END
 ORDER BY tenant, thread_id, message_id LIMIT %(limit)s
+
+-- name: free_threads
+DELETE FROM threads USING unnest(%(tenants)s::text[], %(threads)s::text[]) AS settled (tenant, thread_id)
+WHERE threads.tenant = settled.tenant AND threads.thread_id = settled.thread_id AND hidden = 'deleted'
 
 -- name: settle_dropped_memories
 DELETE FROM dropped_memories USING unnest(%(tenants)s::text[], %(threads)s::text[], %(ids)s::text[])

@@ -7,8 +7,9 @@ SELECT id FROM queue
 SELECT coalesce(sum(messages), 0) FROM tallies WHERE state = 'queued'
 
 -- name: extend_thread
--- Reserves :count numbers and returns the last one, and whether the thread has unfinished messages. The transaction holds
--- the write lock: two messages cannot get numbers in one order and commit in the other. 65536 is THREAD_METADATA_LENGTH.
+-- Reserves :count numbers and returns the last one, and whether the thread has unfinished messages; no row for a hidden
+-- thread. The transaction holds the write lock: two messages cannot get numbers in one order and commit in the other. 65536
+-- is THREAD_METADATA_LENGTH.
 INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata)
 VALUES (:tenant, :thread_id, :count, :now, :now, :preview, :name, :metadata)
 ON CONFLICT (tenant, thread_id) DO UPDATE SET
@@ -21,6 +22,7 @@ ON CONFLICT (tenant, thread_id) DO UPDATE SET
         WHEN length(json_patch(coalesce(metadata, '{}'), excluded.metadata)) <= 65536
         THEN json_patch(coalesce(metadata, '{}'), excluded.metadata) ELSE metadata
     END
+WHERE hidden IS NULL
 RETURNING last_number, queued + processing + interrupted > 0
 
 -- name: add_message
@@ -64,6 +66,9 @@ ORDER BY thread_number LIMIT 1
 
 -- name: find_key
 SELECT fingerprint, receipts FROM request_keys WHERE tenant = :tenant AND key = :key AND created_at > :after
+
+-- name: count_existing
+SELECT count(*) FROM json_each(:ids) AS named JOIN messages ON messages.id = named.value
 
 -- name: keep_key
 INSERT OR REPLACE INTO request_keys (tenant, key, fingerprint, receipts, created_at)
@@ -385,16 +390,73 @@ ORDER BY changed_at, number LIMIT :limit
 SELECT state, messages FROM tallies WHERE tenant = :tenant
 
 -- name: list_threads
-SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, queued, processing, completed, failed, cancelled,
-    interrupted
-FROM threads
-WHERE tenant = :tenant AND (last_activity, thread_id) < (:last_activity, :thread_id)
+SELECT {thread_columns} FROM threads
+WHERE tenant = :tenant AND (last_activity, thread_id) < (:last_activity, :thread_id) AND hidden IS NULL
 ORDER BY last_activity DESC, thread_id DESC LIMIT :limit
 
 -- name: get_thread
-SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, queued, processing, completed, failed, cancelled,
-    interrupted
-FROM threads WHERE tenant = :tenant AND thread_id = :thread_id
+SELECT {thread_columns} FROM threads WHERE tenant = :tenant AND thread_id = :thread_id AND hidden IS NULL
+
+-- name: thread_columns
+thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from, queued, processing,
+completed, failed, cancelled, interrupted
+
+-- name: find_head
+-- The number, the fence, the state and the ids to roll back of the first unfinished message of a thread.
+SELECT number, fence, state, rollback FROM (
+    SELECT * FROM messages WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'processing'
+    UNION ALL
+    SELECT * FROM messages WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'interrupted'
+    UNION ALL
+    SELECT * FROM (
+        SELECT * FROM messages INDEXED BY messages_queued_in_thread
+        WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued'
+        ORDER BY thread_number LIMIT 1
+    )
+)
+ORDER BY thread_number LIMIT 1
+
+-- name: find_thread_metadata
+SELECT metadata FROM threads WHERE tenant = :tenant AND thread_id = :thread_id AND hidden IS NULL
+
+-- name: change_thread
+UPDATE threads SET name = CASE WHEN :renames THEN :name ELSE name END, metadata = :metadata
+WHERE tenant = :tenant AND thread_id = :thread_id
+
+-- name: cancel_thread
+-- The triggers keep the totals.
+UPDATE messages SET
+    state = 'cancelled', readiness = NULL, rank = NULL, interrupt_expires_at = NULL, changed_at = :now, completed_at = :now
+WHERE number IN (SELECT value FROM json_each(:numbers))
+RETURNING id
+
+-- name: delete_thread_messages
+DELETE FROM messages WHERE tenant = :tenant AND thread_id = :thread_id
+
+-- name: hide_thread
+-- Of a hidden thread only the name of its memory is left.
+UPDATE threads SET
+    hidden = 'deleted', last_message_preview = '', name = NULL, metadata = NULL, forked_from = NULL
+WHERE tenant = :tenant AND thread_id = :thread_id
+
+-- name: draft_thread
+INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, last_message_preview, hidden)
+VALUES (:tenant, :thread_id, 0, :now, :now, '', 'draft')
+ON CONFLICT DO NOTHING
+RETURNING 1
+
+-- name: publish_thread
+UPDATE threads SET hidden = NULL, name = :name, metadata = :metadata, forked_from = :forked_from, last_activity = :now
+WHERE tenant = :tenant AND thread_id = :thread_id AND hidden = 'draft'
+RETURNING 1
+
+-- name: abandon_draft
+UPDATE threads SET hidden = 'deleted' WHERE tenant = :tenant AND thread_id = :thread_id AND hidden = 'draft'
+RETURNING tenant, thread_id
+
+-- name: abandon_old_drafts
+UPDATE threads SET hidden = 'deleted' WHERE hidden = 'draft' AND created_at < :before
+RETURNING tenant, thread_id
 
 -- name: list_thread_messages
 SELECT {listed_columns} FROM messages
@@ -604,6 +666,7 @@ RETURNING id, tenant, thread_id, log_pruned
 DELETE FROM threads WHERE (tenant, thread_id) IN (
     SELECT tenant, thread_id FROM threads
     WHERE last_activity < :before AND queued + processing + interrupted + completed + failed + cancelled = 0
+        AND hidden IS NULL
     ORDER BY last_activity LIMIT :limit
 )
 RETURNING tenant, thread_id
@@ -620,9 +683,13 @@ WHERE CASE thread_id
     ELSE NOT EXISTS (
         SELECT 1 FROM threads
         WHERE threads.tenant = dropped_memories.tenant AND threads.thread_id = dropped_memories.thread_id
+            AND hidden IS NOT 'deleted'
     )
 END
 LIMIT :limit
+
+-- name: free_thread
+DELETE FROM threads WHERE tenant = :tenant AND thread_id = :thread_id AND hidden = 'deleted'
 
 -- name: settle_dropped_memory
 DELETE FROM dropped_memories WHERE tenant = :tenant AND thread_id = :thread_id AND message_id = :message_id

@@ -9,6 +9,9 @@ CREATE TABLE threads (
     last_message_preview TEXT NOT NULL,
     name TEXT,
     metadata TEXT,                         -- JSON texts by key, see `app.store.metadata`
+    forked_from TEXT,                      -- JSON, see `app.models.threads.ForkSource`; NULL unless it was forked
+    -- NULL for readers' threads. draft: a fork is copying its memory; deleted: until its memory is deleted too.
+    hidden TEXT CHECK (hidden IN ('draft', 'deleted')),
     queued INTEGER NOT NULL DEFAULT 0,     -- the counts by state are kept by the triggers below
     processing INTEGER NOT NULL DEFAULT 0,
     interrupted INTEGER NOT NULL DEFAULT 0,
@@ -21,6 +24,7 @@ CREATE TABLE threads (
 CREATE INDEX threads_by_activity ON threads (tenant, last_activity, thread_id);
 CREATE INDEX threads_empty ON threads (last_activity)
     WHERE queued + processing + interrupted + completed + failed + cancelled = 0;
+CREATE INDEX threads_hidden ON threads (created_at) WHERE hidden IS NOT NULL;
 
 CREATE TABLE messages (
     -- Order of accepting; breaks ties of equal ranks. Never reused, since the fences of the agents' memory contain it.

@@ -1,0 +1,45 @@
+"""Changes of threads, and where a forked thread came from."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ForkSource(BaseModel):
+    """Where a forked thread came from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    thread_id: str
+    checkpoint_id: str = Field(description="The checkpoint of that thread whose state the fork began with.")
+    message_id: str | None = Field(None, description="The message whose run had made that state.")
+    agent: str = Field(description="The agent that made the state. The fork's states are read through it.")
+
+
+class MemoryRight(NamedTuple):
+    """The right of a change to write to the agents' memory of a thread: a fence below those of all later attempts.
+
+    `rolled_back` has the ids of messages whose steps the thread's next message will make the agent forget.
+    """
+
+    fence: tuple[int, int]
+    rolled_back: tuple[str, ...] = ()
+
+
+class ThreadChange(NamedTuple):
+    """A change to a thread. `names` has the new name, None to remove it; an empty tuple keeps the name.
+
+    `metadata` are merged: None removes a key.
+    """
+
+    names: tuple[str | None, ...] = ()
+    metadata: Mapping[str, Any] | None = None
+
+
+class NewThread(NamedTuple):
+    """What a forked thread begins with."""
+
+    source: ForkSource
+    name: str | None = None
+    metadata: Mapping[str, Any] | None = None

@@ -1,0 +1,44 @@
+"""Changes threads as a whole."""
+
+from typing import Protocol
+
+from ...models.messages import Thread
+from ...models.threads import MemoryRight, NewThread, ThreadChange
+
+
+class ThreadStore(Protocol):
+    """Changes, deletes and forks threads. A thread of another tenant is as if missing."""
+
+    async def take_memory_right(self, tenant: str, thread_id: str) -> MemoryRight:
+        """Return the right to change what agents remember of a thread. Raises ThreadNotFound, ThreadRunning.
+
+        The fence is at least as high as those of all attempts that have begun, and below those of all attempts that
+        begin later. Of a change and an attempt that begins meanwhile, only the attempt can then write.
+        """
+
+    async def change_thread(self, tenant: str, thread_id: str, change: ThreadChange) -> Thread:
+        """Change a thread and return it. Raises ThreadNotFound, MetadataTooLarge.
+
+        Metadata are merged like those of a message, but too long ones are refused.
+        """
+
+    async def delete_thread(self, tenant: str, thread_id: str) -> None:
+        """Delete a thread and its messages, with their logs, attempts, deliveries and aliases, in one transaction.
+
+        Unfinished messages are cancelled first. The thread is listed as a dropped memory. Until that is settled, `add`
+        refuses messages for its id. Raises ThreadNotFound, and ThreadRunning while a message is processing
+        (tests/contract/test_thread_deletes.py).
+        """
+
+    async def draft_thread(self, tenant: str, thread_id: str) -> None:
+        """Reserve an id for a thread whose memory is being copied. Raises ThreadExists.
+
+        No reader sees the draft, and `add` refuses messages for it. A draft older than DRAFT_SECONDS is abandoned by
+        `list_dropped_memories` (tests/contract/test_thread_drafts.py).
+        """
+
+    async def publish_thread(self, tenant: str, thread_id: str, new: NewThread) -> Thread:
+        """Make a draft a thread without messages. Raises ThreadNotFound unless the draft still exists."""
+
+    async def abandon_thread(self, tenant: str, thread_id: str) -> None:
+        """List the memory of a draft as dropped. The id is free once that is settled. Other ids change nothing."""

@@ -1,0 +1,94 @@
+"""Changes threads as a whole."""
+
+import json
+
+from typing_extensions import override
+
+from ...errors import ThreadNotFound
+from ...errors.threads import ThreadExists, ThreadRunning
+from ...models.messages import MessageState, Thread
+from ...models.threads import MemoryRight, NewThread, ThreadChange
+from ..metadata import merged_metadata
+from ..ports import MOVED, READY, message_topic
+from ..sql.threads import ThreadChanges
+from .changes import Writes
+from .control import UNFINISHED
+from .session import Rows, Step, step
+
+
+class ThreadWrites(Writes, ThreadChanges):
+    """Implements `ThreadStore`. Each method runs in a transaction of its own."""
+
+    @override
+    def take_memory_right(self, tenant: str, thread_id: str) -> MemoryRight:
+        thread = {"tenant": tenant, "thread_id": thread_id}
+        with self.transaction(_lock(tenant, thread_id), step("find_head", **thread)) as (_, (locked, heads)):
+            _found(locked, thread_id)
+            if not heads:  # a number above those of earlier messages; the thread's later ones get higher numbers
+                return MemoryRight((int(self.value("next_numbers", count=1)), 0))
+            ((number, fence, state, rollback),) = heads
+            if state == MessageState.PROCESSING:
+                raise ThreadRunning(thread_id)
+            return MemoryRight((number, fence), tuple(json.loads(rollback or "[]")))
+
+    @override
+    def change_thread(self, tenant: str, thread_id: str, change: ThreadChange) -> Thread:
+        with self.transaction(_lock(tenant, thread_id)) as (_, (locked,)):
+            stored = _found(locked, thread_id)
+            self.rows(
+                "change_thread", tenant=tenant, thread_id=thread_id, renames=bool(change.names),
+                name=change.names[0] if change.names else None, metadata=merged_metadata(stored, change.metadata),
+            )  # fmt: skip
+            return self.thread(tenant, thread_id)
+
+    @override
+    def delete_thread(self, tenant: str, thread_id: str) -> None:
+        thread = {"tenant": tenant, "thread_id": thread_id}
+        with self.transaction(_lock(tenant, thread_id), step("lock_thread_messages", **thread)) as (
+            now,
+            (locked, rows),
+        ):
+            _found(locked, thread_id)
+            if any(state == MessageState.PROCESSING for *_, state in rows):
+                raise ThreadRunning(thread_id)
+            unfinished = [(number, message_id) for number, message_id, state in rows if state in UNFINISHED]
+            self.session.run_all(
+                step("cancel_thread", numbers=[number for number, _ in unfinished], now=now),
+                step("delete_messages", numbers=[number for number, *_ in rows]),
+                step("hide_thread", **thread),
+            )
+            self.touched |= {READY, MOVED, *(message_topic(message_id) for _, message_id in unfinished)}
+
+    @override
+    def draft_thread(self, tenant: str, thread_id: str) -> None:
+        with self.transaction() as (now, _):
+            if not self.rows("draft_thread", tenant=tenant, thread_id=thread_id, now=now):
+                raise ThreadExists(thread_id)
+
+    @override
+    def publish_thread(self, tenant: str, thread_id: str, new: NewThread) -> Thread:
+        with self.transaction() as (now, _):
+            published = self.rows(
+                "publish_thread", tenant=tenant, thread_id=thread_id, name=new.name, now=now,
+                metadata=merged_metadata(None, new.metadata), forked_from=new.source.model_dump_json(),
+            )  # fmt: skip
+            if not published:
+                raise ThreadNotFound(thread_id)
+            return self.thread(tenant, thread_id)
+
+    @override
+    def abandon_thread(self, tenant: str, thread_id: str) -> None:
+        with self.transaction():
+            self.rows("abandon_draft", tenant=tenant, thread_id=thread_id)
+
+
+def _lock(tenant: str, thread_id: str) -> Step:
+    return step("lock_visible_thread", tenant=tenant, thread_id=thread_id)
+
+
+def _found(locked: Rows, thread_id: str) -> str | None:
+    """Return the metadata of the locked thread. Raises ThreadNotFound."""
+    if not locked:
+        raise ThreadNotFound(thread_id)
+    metadata: str | None = locked[0][0]
+    return metadata

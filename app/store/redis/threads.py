@@ -1,0 +1,74 @@
+"""Changes threads as a whole."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from typing_extensions import override
+
+from ...errors import ThreadNotFound
+from ...errors.threads import MetadataTooLarge, ThreadExists, ThreadRunning
+from ...models.messages import Thread
+from ...models.threads import MemoryRight, NewThread, ThreadChange
+from ..limits import THREAD_METADATA_LENGTH
+from ..metadata import merged_metadata, metadata_patch
+from ..ports import MOVED, READY, ThreadStore, message_topic
+from . import replies, templates
+from .rooms import RedisRooms
+
+
+class RedisThreads(RedisRooms, ThreadStore):
+    """Implements `ThreadStore` on Redis."""
+
+    @override
+    async def take_memory_right(self, tenant: str, thread_id: str) -> MemoryRight:
+        reply = await self._writes.run("take_memory_right", self._now(), tenant, thread_id)
+        number, fence, rollback = _found(reply, thread_id)
+        return MemoryRight((int(number), int(fence)), tuple(json.loads(rollback or "[]")))
+
+    @override
+    async def change_thread(self, tenant: str, thread_id: str, change: ThreadChange) -> Thread:
+        name = change.names[0] if change.names else None
+        reply = await self._writes.run(
+            "change_thread", tenant, thread_id, int(bool(change.names)), "" if name is None else name,
+            metadata_patch(change.metadata) or "", THREAD_METADATA_LENGTH,
+        )  # fmt: skip
+        if reply == "large":
+            raise MetadataTooLarge(THREAD_METADATA_LENGTH)
+        return replies.thread(_found(reply, thread_id))
+
+    @override
+    async def delete_thread(self, tenant: str, thread_id: str) -> None:
+        def topics(reply: Any) -> Iterable[str]:
+            return (READY, MOVED, *map(message_topic, reply)) if isinstance(reply, list) else ()
+
+        reply = await self._writes.run(
+            "delete_thread", self._now(), tenant, thread_id, templates.CANCELLED, topics=topics
+        )
+        _found(reply, thread_id)
+
+    @override
+    async def draft_thread(self, tenant: str, thread_id: str) -> None:
+        if not await self._writes.run("draft_thread", self._now(), tenant, thread_id):
+            raise ThreadExists(thread_id)
+
+    @override
+    async def publish_thread(self, tenant: str, thread_id: str, new: NewThread) -> Thread:
+        reply = await self._writes.run(
+            "publish_thread", self._now(), tenant, thread_id, new.source.model_dump_json(), new.name or "",
+            merged_metadata(None, new.metadata) or "",
+        )  # fmt: skip
+        return replies.thread(_found(reply, thread_id))
+
+    @override
+    async def abandon_thread(self, tenant: str, thread_id: str) -> None:
+        await self._writes.run("abandon_thread", tenant, thread_id)
+
+
+def _found(reply: Any, thread_id: str) -> Any:
+    """Return the reply. Raises ThreadNotFound or ThreadRunning if the script refused."""
+    if reply is None:
+        raise ThreadNotFound(thread_id)
+    if reply == "running":
+        raise ThreadRunning(thread_id)
+    return reply

@@ -1,0 +1,73 @@
+"""Changes threads as a whole."""
+
+import json
+
+from typing_extensions import override
+
+from ...errors import ThreadNotFound
+from ...errors.threads import ThreadExists, ThreadRunning
+from ...models.memory import DroppedMemory
+from ...models.messages import MessageState, Thread
+from ...models.threads import MemoryRight, NewThread, ThreadChange
+from ..metadata import merged_metadata
+from ..ports import MOVED, READY, message_topic
+from ..sql.threads import ThreadChanges
+from .changes import Changes
+
+
+class ThreadWrites(Changes, ThreadChanges):
+    """Implements `ThreadStore`, inside a transaction."""
+
+    @override
+    def take_memory_right(self, tenant: str, thread_id: str) -> MemoryRight:
+        self.thread(tenant, thread_id)
+        head = self.row("find_head", tenant=tenant, thread_id=thread_id)
+        if head is None:  # a number above those of earlier messages; the thread's later ones get higher numbers
+            return MemoryRight((self.execute("next_numbers", count=1).get, 0))
+        number, fence, state, rollback = head
+        if state == MessageState.PROCESSING:
+            raise ThreadRunning(thread_id)
+        return MemoryRight((number, fence), tuple(json.loads(rollback or "[]")))
+
+    @override
+    def change_thread(self, tenant: str, thread_id: str, change: ThreadChange) -> Thread:
+        thread = {"tenant": tenant, "thread_id": thread_id}
+        self.thread(tenant, thread_id)
+        stored = self.value("find_thread_metadata", **thread)
+        self.execute(
+            "change_thread", **thread, renames=bool(change.names), name=change.names[0] if change.names else None,
+            metadata=merged_metadata(stored, change.metadata),
+        )  # fmt: skip
+        return self.thread(tenant, thread_id)
+
+    @override
+    def delete_thread(self, tenant: str, thread_id: str) -> None:
+        thread = {"tenant": tenant, "thread_id": thread_id}
+        if self.thread(tenant, thread_id).states[MessageState.PROCESSING]:
+            raise ThreadRunning(thread_id)
+        numbers = json.dumps([number for (number,) in self.rows("list_unfinished", **thread)])
+        cancelled = self.rows("cancel_thread", numbers=numbers, now=self._now())
+        self.execute("delete_thread_messages", **thread)
+        self.execute("hide_thread", **thread)
+        self._drop_memories([DroppedMemory(tenant, thread_id, "")])
+        self.touched |= {READY, MOVED, *(message_topic(message_id) for (message_id,) in cancelled)}
+
+    @override
+    def draft_thread(self, tenant: str, thread_id: str) -> None:
+        if not self.rows("draft_thread", tenant=tenant, thread_id=thread_id, now=self._now()):
+            raise ThreadExists(thread_id)
+
+    @override
+    def publish_thread(self, tenant: str, thread_id: str, new: NewThread) -> Thread:
+        published = self.rows(
+            "publish_thread", tenant=tenant, thread_id=thread_id, name=new.name, now=self._now(),
+            metadata=merged_metadata(None, new.metadata), forked_from=new.source.model_dump_json(),
+        )  # fmt: skip
+        if not published:
+            raise ThreadNotFound(thread_id)
+        return self.thread(tenant, thread_id)
+
+    @override
+    def abandon_thread(self, tenant: str, thread_id: str) -> None:
+        if self.rows("abandon_draft", tenant=tenant, thread_id=thread_id):
+            self._drop_memories([DroppedMemory(tenant, thread_id, "")])
