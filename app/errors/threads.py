@@ -109,8 +109,8 @@ class MessageDeleted(Gone):
 
     def __init__(self) -> None:
         super().__init__(
-            "Idempotency-Key: the first request with this key stored a message that was deleted since then. Use a new "
-            "key to send it again."
+            "Idempotency-Key: the first request with this key stored a message that was deleted with its thread. Use a "
+            "new key to send it again."
         )
 
 

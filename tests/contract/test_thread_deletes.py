@@ -8,7 +8,9 @@ from app.errors import MessageNotFound, ThreadNotFound
 from app.errors.threads import MessageDeleted, ThreadNotReady, ThreadRunning
 from app.models.deliveries import DeliveryFilter
 from app.models.messages import MessageFilter, MessageState, Page
+from app.store.limits import KEY_SECONDS
 from app.store.ports import Store
+from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,
     DONE,
@@ -157,6 +159,16 @@ async def test_a_repeated_request_does_not_answer_with_a_deleted_message(store: 
         await add_all(store, new(thread="t"), key=key)
     with pytest.raises(ThreadNotFound):
         await store.get_thread(TENANT, "t")
+
+
+async def test_deleted_messages_are_forgotten_with_their_keys(store: Store, clock: ManualClock) -> None:
+    key = request_key()
+    await add_all(store, new(thread="t"), key=key)
+    await store.delete_thread(TENANT, "t")
+    await settle(store)
+    clock.advance(KEY_SECONDS + 1)
+    await store.prune_keys()
+    assert await add_all(store, new(thread="t"), key=key)
 
 
 async def test_a_batch_with_a_deleted_message_is_not_repeated(store: Store) -> None:

@@ -188,7 +188,7 @@ local function run(ARGV)
     local earlier = request and recall_request(request, ARGV[5], now - tonumber(ARGV[6]))
     if earlier == 'reused' then return earlier end
     for _, receipt in ipairs(earlier or NOTHING) do
-        if redis.call('EXISTS', message_key(receipt[1])) == 0 then return 'gone' end
+        if redis.call('EXISTS', deleted_key(receipt[1])) == 1 then return 'gone' end
     end
     if earlier then return {1, earlier, 0, {}, {}, {}} end
     local refused, queued = refusal(ARGV)

@@ -26,6 +26,7 @@ local function run(ARGV)
             message = load(id)
         end
         erase(message)
+        redis.call('SET', deleted_key(id), '1', 'EX', 172800)
     end
     redis.call('UNLINK', thread_key(tenant, thread), thread_queue_key(tenant, thread), thread_messages_key(tenant, thread))
     redis.call('ZREM', of_tenant('threads', tenant), thread)

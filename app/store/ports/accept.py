@@ -29,7 +29,7 @@ class AcceptStore(Protocol):
 
         If the same `key` came within the last KEY_SECONDS, nothing is stored. The earlier answer is returned, with its
         messages as they were accepted. Raises KeyReused if the key came with another fingerprint, MessageDeleted if one
-        of the messages was deleted since then (tests/contract/test_request_keys.py).
+        of the messages was deleted with its thread (tests/contract/test_request_keys.py).
 
         `metadata` are kept with the message and merged into its thread's metadata, key by key: the newest value counts,
         and None removes the key. `thread_name` becomes the name of the thread (tests/contract/test_metadata.py).

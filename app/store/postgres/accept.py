@@ -110,7 +110,7 @@ class AcceptWrites(Placing, Keyed):
         except AgentQueueError as error:
             return error
         receipts = [Receipt(*fields) for fields in json.loads(known.receipts)]
-        if self.value("count_existing", ids=[each.id for each in receipts]) < len(receipts):
+        if self.value("any_deleted", ids=[each.id for each in receipts]):
             return MessageDeleted()
         return _answer(add, receipts, replayed=True)
 

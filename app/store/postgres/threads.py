@@ -13,6 +13,7 @@ from ..ports import MOVED, READY, message_topic
 from ..sql.threads import ThreadChanges
 from .changes import Writes
 from .control import UNFINISHED
+from .keys import KEY_MS
 from .session import Rows, Step, step
 
 
@@ -54,6 +55,7 @@ class ThreadWrites(Writes, ThreadChanges):
             unfinished = [(number, message_id) for number, message_id, state in rows if state in UNFINISHED]
             self.session.run_all(
                 step("cancel_thread", numbers=[number for number, _ in unfinished], now=now),
+                step("note_deleted", **thread, now=now, after=now - KEY_MS),
                 step("delete_messages", numbers=[number for number, *_ in rows]),
                 step("hide_thread", **thread),
             )

@@ -86,7 +86,9 @@ class UpkeepWrites(Changes, UpkeepChanges):
     @override
     def prune_keys(self) -> None:
         with self.transaction() as (now, _):
-            self.rows("prune_keys", before=now - KEY_MS)
+            self.session.run_all(
+                step("prune_keys", before=now - KEY_MS), step("prune_deleted_messages", before=now - KEY_MS)
+            )
 
     @override
     def promote(self) -> int:

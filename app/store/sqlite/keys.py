@@ -28,7 +28,7 @@ class Keyed(Changes):
             raise KeyReused
         found_receipts = [Receipt(*fields) for fields in json.loads(receipts)]
         ids = [each.id for each in found_receipts]
-        if ids and self.value("count_existing", ids=json.dumps(ids)) < len(ids):
+        if ids and self.value("any_deleted", ids=json.dumps(ids)):
             raise MessageDeleted
         return found_receipts
 

@@ -9,6 +9,7 @@ from ...errors.threads import ThreadExists, ThreadRunning
 from ...models.memory import DroppedMemory
 from ...models.messages import MessageState, Thread
 from ...models.threads import MemoryRight, NewThread, ThreadChange
+from ..limits import KEY_SECONDS
 from ..metadata import merged_metadata
 from ..ports import MOVED, READY, message_topic
 from ..sql.threads import ThreadChanges
@@ -46,7 +47,9 @@ class ThreadWrites(Changes, ThreadChanges):
         if self.thread(tenant, thread_id).states[MessageState.PROCESSING]:
             raise ThreadRunning(thread_id)
         numbers = json.dumps([number for (number,) in self.rows("list_unfinished", **thread)])
-        cancelled = self.rows("cancel_thread", numbers=numbers, now=self._now())
+        now = self._now()
+        cancelled = self.rows("cancel_thread", numbers=numbers, now=now)
+        self.execute("note_deleted", **thread, now=now, after=now - KEY_SECONDS * 1000)
         self.execute("delete_thread_messages", **thread)
         self.execute("hide_thread", **thread)
         self._drop_memories([DroppedMemory(tenant, thread_id, "")])

@@ -88,7 +88,9 @@ class UpkeepWrites(Changes, UpkeepChanges):
 
     @override
     def prune_keys(self) -> None:
-        self.execute("prune_keys", before=self._now() - KEY_SECONDS * 1000)
+        before = self._now() - KEY_SECONDS * 1000
+        self.execute("prune_keys", before=before)
+        self.execute("prune_deleted_messages", before=before)
 
     @override
     def prune_workers(self, silent_for_ms: int) -> None:

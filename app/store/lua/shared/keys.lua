@@ -17,6 +17,8 @@ local function log_key(id) return prefix .. 'log:' .. id end
 local function attempts_key(id) return prefix .. 'attempts:' .. id end
 local function deliveries_key(id) return prefix .. 'deliveries:' .. id end
 local function delivery_key(id) return prefix .. 'delivery:' .. id end
+-- Exists for messages of deleted threads as long as request keys may name them.
+local function deleted_key(id) return prefix .. 'deleted:' .. id end
 local function ready_key(agent) return prefix .. 'ready:' .. agent end
 local function worker_key(id) return prefix .. 'worker:' .. id end
 

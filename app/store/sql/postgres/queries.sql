@@ -125,8 +125,8 @@ SELECT known.tenant, known.key, known.fingerprint, known.receipts
 FROM unnest(%(tenants)s::text[], %(keys)s::text[]) AS given (tenant, key)
 JOIN request_keys AS known ON known.tenant = given.tenant AND known.key = given.key
 
--- name: count_existing
-SELECT count(*) FROM messages WHERE id = ANY (%(ids)s::text[])
+-- name: any_deleted
+SELECT EXISTS (SELECT FROM deleted_messages WHERE id = ANY (%(ids)s::text[]))
 
 -- name: keep_receipts
 UPDATE request_keys AS known SET receipts = given.receipts
@@ -141,6 +141,11 @@ WHERE known.tenant = given.tenant AND known.key = given.key
 DELETE FROM request_keys WHERE (tenant, key) IN (
     SELECT tenant, key FROM request_keys WHERE created_at <= %(before)s
     ORDER BY tenant, key FOR UPDATE SKIP LOCKED
+)
+
+-- name: prune_deleted_messages
+DELETE FROM deleted_messages WHERE id IN (
+    SELECT id FROM deleted_messages WHERE deleted_at <= %(before)s ORDER BY id FOR UPDATE SKIP LOCKED
 )
 
 -- name: find_alias
@@ -631,6 +636,12 @@ UPDATE messages SET
     state = 'cancelled', readiness = NULL, rank = NULL, interrupt_expires_at = NULL, changed_at = %(now)s,
     completed_at = %(now)s
 WHERE number = ANY (%(numbers)s::bigint[])
+
+-- name: note_deleted
+-- Older messages have no request keys any more.
+INSERT INTO deleted_messages (id, deleted_at)
+SELECT id, %(now)s FROM messages
+WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND created_at > %(after)s
 
 -- name: hide_thread
 -- Of a hidden thread only the name of its memory is left.

@@ -67,8 +67,8 @@ ORDER BY thread_number LIMIT 1
 -- name: find_key
 SELECT fingerprint, receipts FROM request_keys WHERE tenant = :tenant AND key = :key AND created_at > :after
 
--- name: count_existing
-SELECT count(*) FROM json_each(:ids) AS named JOIN messages ON messages.id = named.value
+-- name: any_deleted
+SELECT EXISTS (SELECT 1 FROM deleted_messages WHERE id IN (SELECT value FROM json_each(:ids)))
 
 -- name: keep_key
 INSERT OR REPLACE INTO request_keys (tenant, key, fingerprint, receipts, created_at)
@@ -76,6 +76,9 @@ VALUES (:tenant, :key, :fingerprint, :receipts, :now)
 
 -- name: prune_keys
 DELETE FROM request_keys WHERE created_at <= :before
+
+-- name: prune_deleted_messages
+DELETE FROM deleted_messages WHERE deleted_at <= :before
 
 -- name: find_alias
 SELECT message_id, first_event FROM aliases WHERE tenant = :tenant AND alias = :alias
@@ -429,6 +432,11 @@ UPDATE messages SET
     state = 'cancelled', readiness = NULL, rank = NULL, interrupt_expires_at = NULL, changed_at = :now, completed_at = :now
 WHERE number IN (SELECT value FROM json_each(:numbers))
 RETURNING id
+
+-- name: note_deleted
+-- Older messages have no request keys any more.
+INSERT INTO deleted_messages (id, deleted_at)
+SELECT id, :now FROM messages WHERE tenant = :tenant AND thread_id = :thread_id AND created_at > :after
 
 -- name: delete_thread_messages
 DELETE FROM messages WHERE tenant = :tenant AND thread_id = :thread_id

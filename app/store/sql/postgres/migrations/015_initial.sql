@@ -144,6 +144,13 @@ CREATE TABLE request_keys (
 
 CREATE INDEX request_keys_by_age ON request_keys (created_at);
 
+CREATE TABLE deleted_messages (            -- of deleted threads, as long as request keys may name them
+    id TEXT COLLATE "C" PRIMARY KEY,
+    deleted_at BIGINT NOT NULL
+);
+
+CREATE INDEX deleted_messages_by_age ON deleted_messages (deleted_at);
+
 CREATE TABLE deliveries (                  -- events of messages, for their webhooks
     id TEXT COLLATE "C" PRIMARY KEY,
     tenant TEXT COLLATE "C" NOT NULL,
