@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from tests.warm_starts import PROGRAMS, WarmProcess, shared_starter
 ROOT = Path(__file__).parent.parent
 DEADLINE_SECONDS = 30.0
 CLOSE_SECONDS = 2.0
+END_SECONDS = 60.0
 MIN_LOOK_SECONDS, MAX_LOOK_SECONDS = 0.01, 0.05
 """Pauses between two looks at a condition: a tenth of the time that was waited, within these."""
 
@@ -226,6 +228,27 @@ class ServerProcess:
 
         async with httpx2.AsyncClient(timeout=5, trust_env=False, verify=False) as client:
             await until(look, f"{path} answers 200; log: {self.output}")
+
+
+def finished_process(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run one of our programs, or `-c` and code, to its end. It finds what it imports in memory."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = shared_starter().start(
+            arguments,
+            folder=folder,
+            environment={"PYTHONPATH": str(ROOT), **environment},
+            output=output,
+            errors=errors,
+        )
+        try:
+            code = process.wait(END_SECONDS)
+        finally:
+            process.kill()
+        texts = []
+        for file in (output, errors):
+            file.seek(0)
+            texts.append(file.read().decode())
+        return subprocess.CompletedProcess(arguments, code, *texts)
 
 
 @contextlib.contextmanager

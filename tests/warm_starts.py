@@ -95,11 +95,17 @@ class WarmStarter:
             )
 
     def start(
-        self, arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], output: IO[bytes]
+        self,
+        arguments: Sequence[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        output: IO[bytes],
+        errors: IO[bytes] | None = None,
     ) -> WarmProcess:
-        """Start `python -m` with these arguments."""
+        """Start `python -m` with these arguments, or `python -c` if they begin with `-c`."""
         request = {"arguments": list(arguments), "folder": str(folder), "environment": dict(environment)}
-        return WarmProcess(self, self.ask(request, output.fileno()), arguments)
+        return WarmProcess(self, self.ask(request, output.fileno(), (errors or output).fileno()), arguments)
 
     def ask(self, request: Mapping[str, Any], *files: int) -> Any:
         """Send a request with files and return the answer."""
@@ -132,7 +138,7 @@ def _serve(control: socket.socket, imported: Mapping[str, str]) -> list[str] | N
     `imported` are the environment variables that imports have set.
     """
     while True:
-        message, files, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, 1)
+        message, files, _, _ = socket.recv_fds(control, MAX_REQUEST_BYTES, 2)
         if not message:
             return None
         request = json.loads(message)
@@ -140,22 +146,23 @@ def _serve(control: socket.socket, imported: Mapping[str, str]) -> list[str] | N
             pid, status = os.waitpid(request["pid"], os.WNOHANG)
             answer = os.waitstatus_to_exitcode(status) if pid else None
         elif answer := os.fork():
-            os.close(files[0])
+            for file in files:
+                os.close(file)
         else:
             control.close()
-            _become(request, files[0])
+            _become(request, *files)
             os.environ.update(imported)
             arguments: list[str] = request["arguments"]
             return arguments
         control.send(json.dumps(answer).encode())
 
 
-def _become(request: Mapping[str, Any], output: int) -> None:
+def _become(request: Mapping[str, Any], output: int, errors: int) -> None:
     """Take over what a new process would be given."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
+    for file, number in ((output, 1), (errors, 2)):
+        os.dup2(file, number)
+        os.close(file)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, write_through=True)  # type: ignore[union-attr]  # text streams, here
     os.chdir(request["folder"])
@@ -165,7 +172,12 @@ def _become(request: Mapping[str, Any], output: int) -> None:
 
 
 def _run(module: str, *arguments: str) -> None:
-    """Do what `python -m` does."""
+    """Do what `python -m` or `python -c` does."""
+    if module == "-c":
+        code, *arguments_of_code = arguments
+        sys.argv = [module, *arguments_of_code]
+        exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
+        return
     sys.argv = [module, *arguments]
     sys.modules.pop(module, None)  # it is run anew, as the main module
     runpy.run_module(module, run_name="__main__", alter_sys=True)

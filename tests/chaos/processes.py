@@ -24,6 +24,7 @@ PRELOADED = [
     "app.store.postgres.store",
     "app.store.redis.store",
     "tests.chaos.agent",
+    "tests.chaos.frozen",
 ]
 
 TELL_STACKS = signal.SIGUSR1

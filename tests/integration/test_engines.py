@@ -4,7 +4,6 @@ import asyncio
 import base64
 import contextlib
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +16,7 @@ from app.clock import SteadyClock
 from tests import postgres_server, wire
 from tests.contract.backends import StoreFactory
 from tests.graph_control import GraphControl
-from tests.servers import ROOT, ServerProcess, live_server, server_process, settings_for, until
+from tests.servers import ServerProcess, finished_process, live_server, server_process, settings_for, until
 from tests.valkey_server import ValkeyServer
 
 SECRET = "hunter2hunter2"
@@ -33,15 +32,8 @@ class Engine(Protocol):
 
 def start(folder: Path, url: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """What `agentq serve` says when it cannot start."""
-    return subprocess.run(
-        [sys.executable, "-m", "app.cli", "serve"],
-        cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "DATABASE_URL": url, "HOST": "127.0.0.1", "PORT": "0", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    environment = {"DATABASE_URL": url, "HOST": "127.0.0.1", "PORT": "0", **environment}
+    return finished_process(folder, "app.cli", "serve", **environment)
 
 
 def postgres_without_database(_: Path) -> Iterator[str]:

@@ -18,7 +18,7 @@ from tests import postgres_server, wire
 from tests.graph_control import GraphControl
 from tests.integration.test_engines import SECRET, Engine, submit
 from tests.postgres_server import VOLATILE, PostgresServer
-from tests.servers import ROOT, ServerProcess, cold_server_process, free_port, server_process, until
+from tests.servers import ROOT, ServerProcess, cold_server_process, finished_process, free_port, server_process, until
 from tests.valkey_server import ValkeyServer
 
 AGENT = {"AGENTS": "steps=tests.graphs:steps"}
@@ -124,8 +124,13 @@ async def test_a_server_waits_for_a_file_that_somebody_has_locked(tmp_path: Path
 
 def ended(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A process that ends by itself."""
+    return finished_process(folder, *(command or ("app.main",)), **{"HOST": "127.0.0.1", "PORT": "0", **environment})
+
+
+def ended_cold(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`python -m app.main` that imports everything itself and ends by itself."""
     return subprocess.run(
-        [sys.executable, *(command or ("-m", "app.main"))],
+        [sys.executable, "-m", "app.main"],
         cwd=folder,
         env={"PYTHONPATH": str(ROOT), "HOST": "127.0.0.1", "PORT": "0", **environment},
         capture_output=True,
@@ -142,7 +147,7 @@ def test_an_engine_that_does_not_come_ends_the_process_with_one_line(
     tmp_path: Path, module: str, url: str, variable: str
 ) -> None:
     url = url.format(SECRET, free_port())
-    told = ended(tmp_path, "-m", module, **{variable: url, "STARTUP_TIMEOUT_SECONDS": "2"})
+    told = ended(tmp_path, module, **{variable: url, "STARTUP_TIMEOUT_SECONDS": "2"})
     assert told.returncode == 1
     (line,) = [line for line in told.stderr.splitlines() if line.startswith("Cannot start. ")]
     assert variable in line
@@ -153,7 +158,7 @@ def test_an_engine_that_does_not_come_ends_the_process_with_one_line(
 
 def test_a_wait_can_be_switched_off(tmp_path: Path) -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
-    told = ended(tmp_path, DATABASE_URL=url, STARTUP_TIMEOUT_SECONDS="0")
+    told = ended_cold(tmp_path, DATABASE_URL=url, STARTUP_TIMEOUT_SECONDS="0")
     assert told.returncode == 1
     assert "Waiting" not in told.stderr + told.stdout
 
@@ -207,7 +212,7 @@ def test_whatever_fails_at_a_start_ends_the_process(
 
 
 def test_a_device_is_no_database(tmp_path: Path) -> None:
-    told = ended(tmp_path, DATABASE_URL="sqlite:////dev/null")
+    told = ended_cold(tmp_path, DATABASE_URL="sqlite:////dev/null")
     assert told.returncode == 78
     assert "it is a device or a pipe, not a file" in told.stderr
 

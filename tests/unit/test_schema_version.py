@@ -2,8 +2,6 @@
 
 import hashlib
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,7 +15,7 @@ from app.store.schema_version import SCHEMA_VERSION
 from app.store.sql.named_sql import load_migrations
 from app.store.sqlite.connection import APPLICATION_ID
 from tests import postgres_server
-from tests.servers import ROOT
+from tests.servers import finished_process
 from tests.valkey_server import ValkeyServer
 
 FINGERPRINTS = {
@@ -96,15 +94,8 @@ def test_a_database_of_another_version_is_refused_in_one_line(
     tmp_path: Path, engine: Callable[[int, Path], Iterator[str]], command: str, version: int, cure: str
 ) -> None:
     with contextmanager(engine)(version, tmp_path) as url:
-        refused = subprocess.run(
-            [sys.executable, "-m", "app.cli", command],
-            cwd=tmp_path,
-            env={"PYTHONPATH": str(ROOT), "DATABASE_URL": url, "PORT": "0", "ALLOW_VOLATILE": "true"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        environment = {"DATABASE_URL": url, "PORT": "0", "ALLOW_VOLATILE": "true"}
+        refused = finished_process(tmp_path, "app.cli", command, **environment)
     assert refused.returncode == 78
     assert refused.stderr.startswith(f"Cannot start. DATABASE_URL: The database has schema version {version}, ")
     assert cure in refused.stderr
