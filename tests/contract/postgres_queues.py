@@ -52,9 +52,8 @@ BEGIN
     FOR each IN SELECT relname FROM pg_class WHERE relnamespace = 'first_rows'::regnamespace LOOP
         EXECUTE format('INSERT INTO agent_queue.%1$I TABLE first_rows.%1$I', each.relname);
     END LOOP;
-    FOR each IN SELECT relname FROM pg_class WHERE relnamespace = 'agent_queue'::regnamespace AND relkind = 'S' LOOP
-        EXECUTE format('ALTER SEQUENCE agent_queue.%I RESTART', each.relname);
-    END LOOP;
+    PERFORM setval(seqrelid, seqstart, FALSE) FROM pg_sequence JOIN pg_class ON pg_class.oid = seqrelid
+        WHERE relnamespace = 'agent_queue'::regnamespace;
 END $$;
 UPDATE agent_queue.queue SET id = replace(gen_random_uuid()::text, '-', '');
 """
@@ -143,6 +142,10 @@ class KeptPostgresStore(PostgresStore):
     @override
     def _make_session(self) -> Session:
         return KeptSession(self._queue.kept[len(self._sessions)], self._parameters, self._queries, self._watchdog)
+
+    @override
+    def _prepare(self) -> bool:
+        return False  # whoever made the queue has migrated it, on a server that does not flush
 
     @override
     async def open(self) -> None:

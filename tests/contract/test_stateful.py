@@ -353,8 +353,9 @@ class StoreMachine(RuleBasedStateMachine):
             await self._compare_all(ended=self.steps % 8 == 0)
         else:
             known = [message for message in self.model.messages.values() if message.unfinished]
-            summary, *messages = await asyncio.gather(
-                self.store.summary(TENANT, limit=ALL), *(self.store.get(TENANT, message.id) for message in known)
+            messages, summary = await asyncio.gather(
+                asyncio.gather(*(self.store.get(TENANT, message.id) for message in known)),
+                self.store.summary(TENANT, limit=ALL),
             )
             self.compare_messages(known, messages, summary)
 

@@ -123,7 +123,7 @@ class PostgresStore(
 
     @override
     async def open(self) -> None:
-        durable = await asyncio.to_thread(prepare_database, self._parameters, allow_volatile=self._allow_volatile)
+        durable = await asyncio.to_thread(self._prepare)
         self._capabilities = DURABLE if durable else VOLATILE
         self._watchdog.start()
         try:
@@ -135,6 +135,10 @@ class PostgresStore(
             await self.close()
             raise
         self._hints.listen()
+
+    def _prepare(self) -> bool:
+        """Check and migrate the database. Return whether commits survive a crash of the server."""
+        return prepare_database(self._parameters, allow_volatile=self._allow_volatile)
 
     @override
     async def close(self) -> None:
