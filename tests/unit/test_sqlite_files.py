@@ -25,6 +25,32 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "folder" / "queue.db"
 
 
+LOCKABLE = """
+import fcntl, sys
+SHARED_FIRST, SHARED_SIZE = 0x40000002, 510  # where a connection to an SQLite file holds a lock as long as it is open
+with open(sys.argv[1], "r+b") as file:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, SHARED_SIZE, SHARED_FIRST)
+        print("free")
+    except BlockingIOError:
+        print("locked")
+"""
+
+
+def lock_of_others(path: Path) -> str:
+    """Whether another process could lock the file for itself alone."""
+    with python(LOCKABLE, str(path)) as process:
+        return process.communicate(timeout=30)[0].strip()
+
+
+async def test_another_process_sees_that_the_file_is_open(path: Path) -> None:
+    """A process that takes a file for its own alone may delete the WAL, with what it holds."""
+    async with opened(path) as store:
+        with store.open_lease_renewer():
+            assert await asyncio.to_thread(lock_of_others, path) == "locked"
+    assert lock_of_others(path) == "free"
+
+
 # Migrations
 
 

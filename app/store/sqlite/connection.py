@@ -9,7 +9,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,14 @@ def mapped_errors() -> Iterator[None]:
 
 
 def connect(path: Path) -> apsw.Connection:
-    """Connect with our settings. A new file is readable by its owner only."""
+    """Connect with our settings. A new file is readable by its owner only.
+
+    Only a new file is opened here: closing a file ends all locks that other connections of this process have on it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    is_file = stat.S_ISREG(os.fstat(file).st_mode)
-    os.close(file)
-    if not is_file:
+    with suppress(FileExistsError):
+        os.close(os.open(path.resolve(), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    if not stat.S_ISREG(path.stat().st_mode):
         raise StoreRefused("The database file cannot be used: it is a device or a pipe, not a file")
     connection = apsw.Connection(str(path))
     try:
