@@ -49,7 +49,7 @@ class AgentLoader:
         self._lazy_memory = LazyMemory(self._open_memory)
         self._embedded = EmbeddedModel()
         loaders: dict[str, Loader] = {name: self._loader(name, path) for name, path in settings.graph_paths.items()}
-        self.registry = AgentRegistry(loaders or {"chat": self._load_chat}, redact)
+        self.registry = AgentRegistry(loaders or {"chat": self._load_chat}, redact, settings.version_of)
 
     @property
     def memory(self) -> AgentMemory | None:

@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import ConfigurationError
-from .project import Project, read_project
+from .project import AGENT_VERSION, Project, read_project
 from .text import is_http_url
 
 DEFAULT_MODEL_NAME = "gpt-4"
@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     checkpoint_url: str | None = None
     agents: AgentPaths = Field(default_factory=dict)
     langgraph_config: Path | None = None
+    agent_version: str | None = None
+    version_wait_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 60
     allowed_state_types: TypeNames = ()
     configurable_keys: Keys = ()
     worker_concurrency: int = Field(1, ge=0, le=1000)
@@ -104,6 +106,13 @@ class Settings(BaseSettings):
     @classmethod
     def _one_name_for_memory(cls, value: str | None) -> str | None:
         return "memory://" if value is not None and SQLITE_IN_MEMORY.fullmatch(value) else value
+
+    @field_validator("agent_version", mode="after")
+    @classmethod
+    def _is_version(cls, value: str | None) -> str | None:
+        if value is not None and not AGENT_VERSION.fullmatch(value):
+            raise ValueError("expected 1 to 100 printable ASCII characters without spaces")
+        return value
 
     @field_validator("openai_base_url", mode="after")
     @classmethod
@@ -212,6 +221,10 @@ class Settings(BaseSettings):
         Raises ConfigurationError.
         """
         return {**self.project.graphs, **self.agents}
+
+    def version_of(self, name: str) -> str | None:
+        """Return the version of an agent: that of the langgraph.json which names it, else AGENT_VERSION."""
+        return (None if name in self.agents else self.project.versions.get(name)) or self.agent_version
 
 
 def _checked_origin(origin: str) -> str:

@@ -14,6 +14,7 @@ from .store.ports import UpkeepStore
 logger = logging.getLogger(__name__)
 
 PROMOTE_SECONDS = 1.0
+VERSIONS_SECONDS = 2.0
 PRUNE_SECONDS = 60.0
 PRUNE_BATCH = 500
 LEAST_DESCRIBED_SECONDS = 86_400.0
@@ -23,7 +24,7 @@ NO_CONVERSATION = ""
 
 
 class Maintenance:
-    """Runs the duties rescue, promote and prune, each in its own loop. No error ends a loop."""
+    """Runs the duties rescue, promote, versions and prune, each in its own loop. No error ends a loop."""
 
     def __init__(
         self, store: UpkeepStore, memory: Callable[[], AgentMemory | None], settings: Settings, *, outage: Outage
@@ -39,6 +40,7 @@ class Maintenance:
         duties: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
             ("rescue", self._settings.rescue_seconds, self.rescue),
             ("promote", PROMOTE_SECONDS, self.promote),
+            ("versions", VERSIONS_SECONDS, self.move_versions),
             ("prune", PRUNE_SECONDS, self.prune),
         ]
         self._tasks = [asyncio.create_task(self._repeat(*duty), name=duty[0]) for duty in duties]
@@ -61,6 +63,11 @@ class Maintenance:
         await self._store.promote()
         if expired := await self._store.expire_interrupts():
             logger.warning("Messages failed because no answer came in time: count=%d", expired)
+
+    async def move_versions(self) -> None:
+        """Let messages whose agent's version no worker has any more go on with the newest version."""
+        if moved := await self._store.move_versions(wait_seconds=self._settings.version_wait_seconds):
+            logger.warning("Messages go on with another version of their agent: count=%d", moved)
 
     async def prune(self) -> None:
         """Delete old request keys, descriptions, logs and messages, and the memory that only they needed, step by step.

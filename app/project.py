@@ -18,6 +18,9 @@ from .errors import ConfigurationError
 
 APPLIED = ("$schema", "graphs", "dependencies", "env")
 
+AGENT_VERSION = re.compile(r"[!-~]{1,100}")
+"""The form of a version of an agent, such as `2026.11.28` or a commit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Project:
@@ -25,6 +28,7 @@ class Project:
 
     - `graphs` has `module:attribute` or `/folder/file.py:attribute` by name.
     - `descriptions` has the descriptions that graphs were given, by name.
+    - `versions` has the versions that graphs were given in their `metadata`, by name.
     - `folders` are searched for modules, in this order.
     - `environment` may have secrets.
     - `warnings` are for the log.
@@ -34,6 +38,7 @@ class Project:
     folders: tuple[Path, ...] = ()
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     descriptions: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -68,7 +73,7 @@ class _Reader:
         folders = tuple(dict.fromkeys(self._folders()))
         environment = self._environment()
         self._warn_of_ignored()
-        return Project(graphs, folders, environment, self._descriptions(), tuple(self._warnings))
+        return Project(graphs, folders, environment, self._descriptions(), self._versions(), tuple(self._warnings))
 
     def _wrong(self, key: str, expected: str) -> ConfigurationError:
         found = re.search(rf"{re.escape(json.dumps(key))}\s*:", self._text)
@@ -89,6 +94,18 @@ class _Reader:
             if not isinstance(description, str | None):
                 raise self._wrong(name, "a `description` that is a text")
         return {name: description for name, description in given.items() if description}
+
+    def _versions(self) -> dict[str, str]:
+        versions = {}
+        for name, spec in self._content["graphs"].items():
+            metadata = spec.get("metadata") if isinstance(spec, dict) else None
+            if not isinstance(metadata, dict | None):
+                raise self._wrong(name, "a `metadata` that is an object")
+            if metadata and "version" in metadata:
+                version = versions[name] = metadata["version"]
+                if not (isinstance(version, str) and AGENT_VERSION.fullmatch(version)):
+                    raise self._wrong(name, "a `version` of 1 to 100 printable ASCII characters without spaces")
+        return versions
 
     def _path(self, name: str, spec: object) -> str:
         path = spec.get("path") if isinstance(spec, dict) else spec
@@ -137,7 +154,14 @@ class _Reader:
             for name, spec in self._content["graphs"].items()
             if isinstance(spec, dict)
             for each, value in spec.items()
-            if each not in ("path", "description") and value
+            if each not in ("path", "description", "metadata") and value
+        ]
+        ignored += [
+            f"graphs.{name}.metadata.{each}"
+            for name, spec in self._content["graphs"].items()
+            if isinstance(spec, dict)
+            for each in spec.get("metadata") or ()
+            if each != "version"
         ]
         if ignored:
             self._warnings.append(f"fields that have no effect here: {', '.join(ignored)}")

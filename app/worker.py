@@ -5,7 +5,6 @@ import functools
 import logging
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,12 +18,12 @@ from .agents.loop import AgentLoop
 from .agents.registry import MAX_LOAD_DELAY_SECONDS, AgentRegistry
 from .config import Settings
 from .errors import AgentQueueError, LeaseLost
+from .heartbeat import Heartbeat
 from .models.attempts import Beat, Cancelled, Claim, Lease, Outcome, Released
 from .models.messages import new_message_id
 from .models.workers import AgentState, ServedAgent, Worker
 from .observability.outages import Outage
-from .store.ports import CANCELS, READY, AttemptStore, LeaseRenewer, Notifier, WorkerStore
-from .store.sql.group_commit import joined
+from .store.ports import CANCELS, READY, AttemptStore, Notifier, WorkerStore
 
 logger = logging.getLogger(__name__)
 
@@ -202,7 +201,11 @@ class QueueWorker:
         hints = self._cancel_hints
         try:
             claims = await self._store.claim(
-                self.id, self._registry.available, limit, lease_seconds=self._settings.lease_seconds
+                self.id,
+                self._registry.available,
+                limit,
+                lease_seconds=self._settings.lease_seconds,
+                versions=self._registry.versions,
             )
         except AgentQueueError as error:
             self._outage.fails("claim", "Claiming failed, trying again: %s", error)
@@ -310,87 +313,10 @@ class QueueWorker:
             task.cancel()
 
 
-class Heartbeat:
-    """Renews the leases on a separate OS thread and connection, so blocking agent code cannot lose them."""
-
-    def __init__(
-        self, store: WorkerStore, identity: Worker, settings: Settings, worker: QueueWorker, outage: Outage
-    ) -> None:
-        self._outage = outage
-        self._store = store
-        self._identity = identity
-        self._settings = settings
-        self._worker = worker
-        self._stop = threading.Event()
-        self._wake = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._began = float("inf")
-        self._last_success = float("-inf")
-
-    @property
-    def silent_seconds(self) -> float:
-        """Return the seconds since the last successful heartbeat, including the time while the host was suspended."""
-        return _boottime() - self._last_success
-
-    @property
-    def lost(self) -> bool:
-        """Return whether heartbeats, even the first, have failed for so long that the leases may expire."""
-        latest = max(self._last_success, self._began)
-        return _boottime() - latest > self._settings.self_stop_seconds
-
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start the thread."""
-        self._began = _boottime()
-        self._thread = threading.Thread(target=self._work, args=(loop,), name="heartbeat", daemon=True)
-        self._thread.start()
-
-    def beat_now(self) -> None:
-        """Send the next heartbeat at once."""
-        self._wake.set()
-
-    async def stop(self) -> None:
-        """Remove the worker's row and end the thread. Wait on a new thread: agents may hold all pooled threads."""
-        self._stop.set()
-        self._wake.set()
-        if self._thread is not None:
-            await joined(self._thread)
-
-    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        while not self._stop.is_set():
-            try:
-                with self._store.open_lease_renewer() as heartbeat:
-                    self._beat_until_stopped(heartbeat, loop)
-            except Exception as error:  # keep the loop running, since all runs are lost without heartbeats
-                if isinstance(error, AgentQueueError):
-                    self._outage.fails("heartbeat", "Heartbeat failed, trying again: %s", error)
-                else:
-                    logger.warning("Heartbeat failed, trying again: %s", error, exc_info=True)
-                self._stop.wait(self._settings.beat_seconds / 4)
-
-    def _beat_until_stopped(self, heartbeat: LeaseRenewer, loop: asyncio.AbstractEventLoop) -> None:
-        while True:
-            sent = self._worker.leases()
-            began = _boottime()
-            worker = self._identity.model_copy(update={"agents": self._worker.agents()})
-            beat = heartbeat.beat(worker, sent, lease_seconds=self._settings.lease_seconds)
-            self._last_success = began
-            self._outage.works("heartbeat")
-            loop.call_soon_threadsafe(self._worker.on_beat, sent, beat)
-            self._wake.wait(self._settings.beat_seconds)
-            self._wake.clear()
-            if self._stop.is_set():
-                heartbeat.stop(self._identity.id)
-                return
-
-
 def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
     """Call a function on a loop, from another thread. Do nothing if the loop is closed."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(call)
-
-
-def _boottime() -> float:
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 if __name__ == "__main__":

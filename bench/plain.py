@@ -82,7 +82,7 @@ class PlainSqlite:
         execute("BEGIN IMMEDIATE")
         for _ in range(calls):
             assert not self._run("is_paused").get
-            found = self._run("find_ready", agent=AGENT, limit=limit).fetchall()
+            found = self._run("find_ready", agent=AGENT, version="", limit=limit).fetchall()
             now = _now()
             until = now + LEASE_MILLISECONDS
             rows = executemany(
@@ -158,8 +158,8 @@ class PlainPostgres:
         for _ in range(calls):
             now = time.time_ns() // 1_000_000
             values = {
-                "agents": [AGENT], "limit": limit, "worker_id": WORKER, "lease_milliseconds": LEASE_MILLISECONDS,
-                "now": now,
+                "agents": [AGENT], "wanted": [""], "own": [""], "limit": limit, "worker_id": WORKER,
+                "lease_milliseconds": LEASE_MILLISECONDS, "now": now,
             }  # fmt: skip
             _, rows = self._run(self._claiming, ("begin_write", {}), ("claim", values))
             events = self._events([row[NUMBER] for row in rows], "processing", PROCESSING, now)
@@ -227,7 +227,7 @@ class PlainRedis:
 
     def claim(self, calls: int, limit: int) -> list[Held]:
         """Make all claims in one pipeline."""
-        call = ("", WORKER, limit, LEASE_MILLISECONDS, self._processing, AGENT)
+        call = ("", WORKER, limit, LEASE_MILLISECONDS, self._processing, AGENT, "", "")
         return [(row[ID], int(row[FENCE])) for rows in self._run("claim", [call] * calls) for row in rows]
 
     def finish(self, held: Sequence[Held]) -> None:

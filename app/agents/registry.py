@@ -35,10 +35,20 @@ Loader = Callable[[], Awaitable[Agent]]
 
 
 class AgentRegistry:
-    """Agents by name; the first name is the default. Agents that cannot be loaded do not stop the others."""
+    """Agents by name; the first name is the default. Agents that cannot be loaded do not stop the others.
 
-    def __init__(self, loaders: Mapping[str, Loader], redact: Callable[[str], str]) -> None:
+    `version_of` returns the version of an agent by its name, None if it has none.
+    """
+
+    def __init__(
+        self,
+        loaders: Mapping[str, Loader],
+        redact: Callable[[str], str],
+        version_of: Callable[[str], str | None] = lambda _: None,
+    ) -> None:
         self._loaders = dict(loaders)
+        self.versions = {name: version for name in loaders if (version := version_of(name)) is not None}
+        """The agents' versions by name, without agents that have none."""
         self.redact = redact
         self._agents: dict[str, Agent] = {}
         self._descriptions: dict[str, AgentDescription] = {}
@@ -84,11 +94,12 @@ class AgentRegistry:
         return tuple(map(self._state_of, self._loaders))
 
     def _state_of(self, name: str) -> ServedAgent:
+        version = self.versions.get(name)
         if name in self._agents:
-            return ServedAgent(name=name, state=AgentState.AVAILABLE)
+            return ServedAgent(name=name, state=AgentState.AVAILABLE, version=version)
         if (error := self._failures.get(name)) is not None:
-            return ServedAgent(name=name, state=AgentState.FAILED, error=error)
-        return ServedAgent(name=name, state=AgentState.LOADING)
+            return ServedAgent(name=name, state=AgentState.FAILED, error=error, version=version)
+        return ServedAgent(name=name, state=AgentState.LOADING, version=version)
 
     def on_change(self, call: Callable[[], None]) -> None:
         """Set the function that is called, on the loop that loads agents, after an agent's state has changed."""
@@ -135,7 +146,8 @@ class AgentRegistry:
     async def _load(self, name: str, loader: Loader) -> None:
         try:
             agent = await self._load_when_possible(loader)
-            self._descriptions[name] = usable(agent.describe(name))
+            description = usable(agent.describe(name))
+            self._descriptions[name] = description.model_copy(update={"version": self.versions.get(name)})
             self._agents[name] = agent
             logger.info("Agent loaded: name=%s", name)
         except BaseException as error:  # a user's module may raise anything, and must not end the server

@@ -11,7 +11,8 @@ class AgentDescription(BaseModel):
     """An agent as its clients need to know it.
 
     The schemas are JSON Schemas. `input_schema` describes the `input` of a message, `output_schema` its `output`.
-    `context_schema` is None if the agent takes no context. `events` are the events that its runs can show.
+    `context_schema` is None if the agent takes no context. `events` are the events that its runs can show. `version` is
+    the version that is described, None if the process names none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -22,3 +23,4 @@ class AgentDescription(BaseModel):
     output_schema: dict[str, Any]
     context_schema: dict[str, Any] | None = None
     events: tuple[ShownEvent, ...] = ()
+    version: str | None = None

@@ -15,6 +15,7 @@ class EventType(StrEnum):
     """Types of stored events. A finished log has exactly one terminal event, its last event."""
 
     PROCESSING = "processing"
+    VERSION = "version"
     CHUNK = "chunk"
     RETRY = "retry"
     INTERRUPTED = "interrupted"
@@ -47,6 +48,11 @@ class NewEvent(NamedTuple):
     def processing(cls, attempt: int) -> Self:
         """Return the event for the begin of this attempt by a worker."""
         return cls.of(EventType.PROCESSING, state=MessageState.PROCESSING, attempt=attempt)
+
+    @classmethod
+    def version(cls, before: str, after: str) -> Self:
+        """Return the event for a message that goes on with another version of its agent, an empty `after` with any."""
+        return cls.of(EventType.VERSION, state=MessageState.QUEUED, **{"from": before, "to": after or None})
 
     @classmethod
     def chunk(cls, type: ChunkType, chunk: object, index: int, **more: object) -> Self:

@@ -136,6 +136,9 @@ class Message(NamedTuple):
     `interrupt` has the questions to a human: a JSON array of `{"id", "value"}`. It is kept until the message ends or
     asks again. `resume_value` is the answer: a JSON object with a value for each id. `rollback` has the ids of messages
     whose steps the agent forgets before this message begins. `metadata` is empty if none was given.
+
+    `agent_version` is the version of the agent that began the message and goes on with it. It is None before the first
+    attempt, and if the worker named no version. A worker with any version may then claim the message.
     """
 
     number: int
@@ -169,6 +172,7 @@ class Message(NamedTuple):
     output: str | None = None
     webhook_events: tuple[WebhookEvent, ...] | None = None
     metadata: dict[str, MetadataValue] = NO_METADATA
+    agent_version: str | None = None
     queue_position: int | None = None
 
     @property

@@ -19,13 +19,17 @@ class AgentState(StrEnum):
 
 
 class ServedAgent(BaseModel):
-    """An agent that a worker is configured to run. `error` says why it cannot be loaded or run, without secrets."""
+    """An agent that a worker is configured to run. `error` says why it cannot be loaded or run, without secrets.
+
+    `version` is the version that the worker has of it, None if the worker names none.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     state: AgentState
     error: str | None = None
+    version: str | None = None
 
 
 class WorkerGroup(NamedTuple):

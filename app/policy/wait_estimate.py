@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ..models.messages import Message, MessageState, Readiness
-from ..models.workers import AgentState, Throughput
+from ..models.workers import AgentState, ServedAgent, Throughput
 from ..text import rfc3339
 
 
@@ -18,6 +18,7 @@ class WaitingCode(StrEnum):
     PAUSED = "paused"
     NO_WORKER = "no_worker"
     AGENT_UNAVAILABLE = "agent_unavailable"
+    VERSION_UNAVAILABLE = "version_unavailable"
     THREAD_BUSY = "thread_busy"
     AHEAD_IN_QUEUE = "ahead_in_queue"
     SLOTS_BUSY = "slots_busy"
@@ -50,7 +51,7 @@ def wait_estimate(message: Message, throughput: Throughput | None, head: Message
     """
     if message.state is not MessageState.QUEUED:
         return NOTHING
-    stopped = None if throughput is None else _stopped(message.agent, throughput)
+    stopped = None if throughput is None else _stopped(message, throughput)
     start = None if throughput is None or stopped is not None else _start(message, throughput, head, now)
     return WaitEstimate(start, _reason(message, throughput, head, stopped))
 
@@ -66,24 +67,30 @@ def _reason(
         return WaitingReason(WaitingCode.THREAD_BUSY, _in_the_way(message, head))
     if message.queue_position is None:
         return None
-    return _ahead(message.queue_position, None if throughput is None else _served(message.agent, throughput))
+    return _ahead(message.queue_position, None if throughput is None else _served(message, throughput))
 
 
-def _stopped(agent: str, throughput: Throughput) -> WaitingReason | None:
-    """Return why no message for this agent begins; None if messages begin."""
+def _stopped(message: Message, throughput: Throughput) -> WaitingReason | None:
+    """Return why no message for the agent and version of this one begins; None if such messages begin."""
     if throughput.paused:
         return WaitingReason(WaitingCode.PAUSED, "The queue is paused.")
     if throughput.slots == 0:
         return WaitingReason(WaitingCode.NO_WORKER, "No worker is running.")
-    unserved = _why_unserved(agent, throughput)
-    return None if unserved is None else WaitingReason(WaitingCode.AGENT_UNAVAILABLE, unserved)
-
-
-def _why_unserved(agent: str, throughput: Throughput) -> str | None:
-    """Return why no live worker can run this agent; None if a worker can, or does not list its agents."""
     if not throughput.groups or any(group.agents is None for group in throughput.groups):
-        return None
+        return None  # a worker that does not list its agents may run any
+    agent, version = message.agent, message.agent_version
     listed = [served for group in throughput.groups for served in group.agents or () if served.name == agent]
+    own = [served for served in listed if served.version == version or version is None]
+    if (unserved := _why_unserved(agent, own or listed)) is not None:
+        return WaitingReason(WaitingCode.AGENT_UNAVAILABLE, unserved)
+    if not own:
+        waits = f"It waits for a worker with version {version!r} of agent {agent!r}, which began it."
+        return WaitingReason(WaitingCode.VERSION_UNAVAILABLE, waits)
+    return None
+
+
+def _why_unserved(agent: str, listed: list[ServedAgent]) -> str | None:
+    """Return why no live worker can run this agent; None if a worker can. `listed` has the agent as workers list it."""
     states = {served.state for served in listed}
     if AgentState.AVAILABLE in states:
         return None
@@ -97,13 +104,17 @@ def _why_unserved(agent: str, throughput: Throughput) -> str | None:
     return f"No live worker is configured to run agent {agent!r}."
 
 
-def _served(agent: str, throughput: Throughput) -> Throughput:
-    """Return the throughput of only those workers that can run this agent: their slots and running messages."""
+def _served(message: Message, throughput: Throughput) -> Throughput:
+    """Return the throughput of only those workers that can run this message: their slots and running messages."""
+    agent, version = message.agent, message.agent_version
     serving = [
         group
         for group in throughput.groups
         if group.agents is None
-        or any(served.name == agent and served.state is AgentState.AVAILABLE for served in group.agents)
+        or any(
+            served.name == agent and served.state is AgentState.AVAILABLE and version in (None, served.version)
+            for served in group.agents
+        )
     ]
     if len(serving) == len(throughput.groups):
         return throughput
@@ -137,9 +148,9 @@ def _start(message: Message, throughput: Throughput, head: Message | None, now: 
     Otherwise the slots run the messages ahead first. Each run takes as long as recent runs. The caller has checked that
     `_stopped` returns None.
     """
-    if head is not None and head.agent != message.agent and _stopped(head.agent, throughput) is not None:
+    if head is not None and _stopped(head, throughput) is not None:
         return None
-    throughput = _served(message.agent, throughput)
+    throughput = _served(message, throughput)
     due = message.run_at
     if message.readiness is Readiness.DELAYED:
         return None if due is None else max(due, now)

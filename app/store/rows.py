@@ -73,6 +73,7 @@ _MESSAGE_VALUES: Mapping[str, Callable[[Any], Any]] = {
     "rollback": lambda text: tuple(json.loads(text)),
     "webhook_events": _events.validate_json,
     "metadata": json.loads,
+    "agent_version": lambda text: text or None,
 }
 """Functions that convert columns to fields, where they differ. NULL becomes None."""
 
@@ -113,6 +114,7 @@ def requeued(message: Message, number: int, thread_number: int, readiness: str, 
         error=None,
         error_code=None,
         fingerprint=None,
+        agent_version=None,
     )
 
 

@@ -17,6 +17,8 @@ function tell(event: StreamEvent): string {
       return `reset ${event.data.text}`;
     case "processing":
       return `processing ${event.data.attempt}`;
+    case "version":
+      return `version ${event.data.from} ${event.data.to}`;
     case "chunk":
       return `chunk ${tellChunk(event.data)}`;
     case "retry":

@@ -29,6 +29,7 @@ from models import (
     UpdatesEvent,
     UsageEvent,
     ValuesEvent,
+    VersionEvent,
     WaitingEvent,
 )
 
@@ -42,6 +43,8 @@ def tell(event: StreamEvent | StoredEvent) -> str:  # noqa: C901, PLR0911, PLR09
             return f"reset {reset.text}"
         case ProcessingEvent(data=processing):
             return f"processing {processing.attempt}"
+        case VersionEvent(data=version):
+            return f"version {version.from_} {version.to}"
         case ChunkEvent(data=chunk):
             match chunk.root:
                 case TextChunk(type=kind, chunk=text):

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from app.models.attempts import Released
 from app.models.messages import DEFAULT_TENANT, MessageState
+from app.models.workers import AgentState, ServedAgent
 from tests import wire
+from tests.contract.builders import worker
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.states import REFUSED, bring, end
@@ -29,7 +32,7 @@ PYTHON_OPTIONS = (
 EVENTS = frozenset(
     (
         "waiting", "reset", "processing", "chunk", "custom", "node", "values", "updates", "usage", "retry",
-        "interrupted", "resumed", "done", "error", "cancelled",
+        "interrupted", "resumed", "version", "done", "error", "cancelled",
     )
 )  # fmt: skip
 SAID = {
@@ -39,6 +42,7 @@ SAID = {
     "node": ("node", "state"),
     "retry": ("attempt", "discard_from"),
     "resumed": ("discard_from",),
+    "version": ("from", "to"),
     "done": ("result",),
     "error": ("code",),
     "cancelled": ("state",),
@@ -144,6 +148,7 @@ async def all_events(serve: Serve, model: StubServer) -> tuple[str, Events, Even
     quiet = await serve(worker_concurrency=0, database_url="memory://", checkpoint_url="memory://")
     streamed = await stream_of(quiet, await asked_and_failed(quiet))
     streamed += await stream_of(quiet, await pruned(quiet))
+    streamed += await stream_of(quiet, await moved_and_ended(quiet))
     waiting = (await quiet.submit())["message_id"]
     async with wire.stream(quiet.url, waiting) as stream:
         assert await stream.next() is not None
@@ -174,6 +179,20 @@ async def pruned(quiet: LiveServer) -> str:
         return (await store.read(DEFAULT_TENANT, message_id, after=0, limit=10)).first > 1
 
     await until(is_pruned, "the log is pruned")
+    return message_id
+
+
+async def moved_and_ended(quiet: LiveServer) -> str:
+    store = quiet.runtime.services.store
+    message_id = str((await quiet.submit())["message_id"])
+    (claim,) = await store.claim("old", ["chat"], 1, lease_seconds=30, versions={"chat": "v1"})
+    await store.finish(claim.lease, Released("The worker was stopped."))
+    served = (ServedAgent(name="chat", state=AgentState.AVAILABLE, version="v2"),)
+    with store.open_lease_renewer() as renewer:
+        renewer.beat(worker("new").model_copy(update={"agents": served}), (), lease_seconds=30)
+        assert await store.move_versions(wait_seconds=0) == 1
+        renewer.stop("new")
+    await store.cancel(DEFAULT_TENANT, message_id)
     return message_id
 
 

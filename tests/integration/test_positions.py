@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.api.schemas.dead_letters import MessageRequeued
-from app.api.schemas.events import WaitingData
+from app.api.schemas.event_data import WaitingData
 from app.api.schemas.messages import QUEUE_POSITION, RUN_AT, MessageAccepted, MessageDetails, MessageStatus
 from app.api.websocket_frames import Accepted
 from app.models.attempts import Released, Retry

@@ -197,7 +197,7 @@ run({command})
         ("threading", "Thread.start", "RuntimeError('cannot start new thread')"),
         ("app.bootstrap", "make_store", "OSError(24, 'Too many open files')"),
         ("app.main", "create_app", "KeyError('lifespan')"),
-        ("app.worker", "Heartbeat.start", "RuntimeError('cannot start new thread')"),
+        ("app.heartbeat", "Heartbeat.start", "RuntimeError('cannot start new thread')"),
     ],
 )
 def test_whatever_fails_at_a_start_ends_the_process(

@@ -31,6 +31,8 @@ MESSAGES = 30_000
 
 HOT = {
     "claim": {"messages_ready", "messages_pkey"},
+    "list_waiting_versions": {"messages_ready"},
+    "move_version": {"messages_ready", "messages_pkey"},
     "count_ahead": {"messages_waiting"},
     "count_after": {"messages_waiting"},
     "places_from": {"messages_waiting"},
@@ -303,7 +305,15 @@ def test_a_hot_statement_asks_nothing_anew_for_each_row(backlog: Seeded) -> None
 
 # Prices: each is taken in a small database and in a large one
 
-CLAIM = {"agents": ["a"], "limit": 1, "worker_id": WORKER, "lease_milliseconds": 1, "now": NOW}
+CLAIM = {
+    "agents": ["a"],
+    "wanted": [""],
+    "own": [""],
+    "limit": 1,
+    "worker_id": WORKER,
+    "lease_milliseconds": 1,
+    "now": NOW,
+}
 
 
 def test_a_deletion_costs_the_same_with_any_number_of_aliases(empty: Seeded) -> None:

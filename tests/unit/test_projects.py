@@ -260,6 +260,24 @@ def test_the_environment_wins_then_the_project_then_our_env_file(
     assert "OPENAI_API_KEY" not in os.environ, "the placeholder is no key"
 
 
+def test_an_agent_has_the_version_of_its_graph_or_of_the_process(tmp_path: Path) -> None:
+    graphs = {"own": {"path": "./a.py:g", "metadata": {"version": "7"}}, "plain": "./a.py:g"}
+    written(tmp_path, {}, graphs=graphs)
+    file = tmp_path / "langgraph.json"
+    assert [settings_for(tmp_path, langgraph_config=file).version_of(name) for name in graphs] == ["7", None]
+    settings = settings_for(tmp_path, langgraph_config=file, agent_version="v1", agents="own=b:g,other=b:g")
+    assert [settings.version_of(name) for name in ("own", "plain", "other")] == ["v1", "v1", "v1"]
+    settings = settings_for(tmp_path, langgraph_config=file, agent_version="v1")
+    assert [settings.version_of(name) for name in graphs] == ["7", "v1"]
+
+
+@pytest.mark.parametrize("version", ["two words", "x" * 101, "naïve", "line\n"])
+def test_a_wrong_version_is_refused(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setenv("AGENT_VERSION", version)
+    with pytest.raises(ConfigurationError, match="AGENT_VERSION: expected 1 to 100 printable ASCII characters"):
+        load_settings(None)
+
+
 def test_secrets_of_the_environment_are_masked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path, {}, env={"SEARCH_API_KEY": "tvly-12345678", "GREETING": "good morning"})
     monkeypatch.setenv("MY_PASSWORD", "correct horse")
@@ -272,7 +290,8 @@ def test_secrets_of_the_environment_are_masked(tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_has_no_effect_is_warned_of_by_name(tmp_path: Path) -> None:
-    graphs = {"any": {"path": "./any.py:graph", "description": "Any."}}
+    metadata = {"version": "3", "team": "blue"}
+    graphs = {"any": {"path": "./any.py:graph", "description": "Any.", "metadata": metadata}}
     ignored = {
         "python_version": "3.12",
         "auth": {"path": "./auth.py:auth"},
@@ -282,7 +301,8 @@ def test_what_has_no_effect_is_warned_of_by_name(tmp_path: Path) -> None:
     project = written(
         tmp_path, {}, **{"$schema": "x"}, dependencies=["."], graphs=graphs, pip_config_file=None, **ignored
     )
-    assert project.warnings == ("fields that have no effect here: python_version, auth, store, dockerfile_lines",)
+    fields = "python_version, auth, store, dockerfile_lines, graphs.any.metadata.team"
+    assert project.warnings == (f"fields that have no effect here: {fields}",)
     assert project.descriptions == {"any": "Any."}
 
 
@@ -308,6 +328,15 @@ def test_what_is_not_there_is_warned_of(tmp_path: Path) -> None:
         ('{"graphs": {"a": "x.py:g"},\n"env": {"A": {"b": 1}}}', ":2: `env`: expected the path of a file"),
         ('{"graphs": {"a": "x.py:g"},\n"env": {"A=B": "c"}}', ":2: `env`: expected the path of a file"),
         ('{"graphs": {"a": "x.py:g"},\n"env": 1}', ":2: `env`: expected the path of a file"),
+        (
+            '{"graphs": {\n"a": {"path": "x.py:g", "metadata": "v1"}}}',
+            ":2: `a`: expected a `metadata` that is an object",
+        ),
+        (
+            '{"graphs": {\n"a": {"path": "x.py:g", "metadata": {"version": 1}}}}',
+            ":2: `a`: expected a `version` of 1 to",
+        ),
+        ('{"graphs": {\n"a": {"path": "x.py:g", "metadata": {"version": "a b"}}}}', ":2: `a`: expected a `version` of"),
     ],
 )
 def test_what_is_wrong_is_told_with_the_line(tmp_path: Path, text: str, told: str) -> None:

@@ -29,6 +29,8 @@ AGENTS = ("a", "b", "c")
 
 HOT = {
     "find_ready": "messages_ready",
+    "list_waiting_versions": "messages_ready",
+    "move_version": "messages_ready",
     "count_ahead": "messages_waiting",
     "count_after": "messages_waiting",
     "places_from": "messages_waiting",
@@ -73,6 +75,7 @@ HOT = {
     "find_log": "messages",
     "find_leased": "messages",
     "claim": "messages",
+    "claim_first": "messages",
     "end_message": "messages",
     "end_leased": "messages",
     "log_bounds": "events",
@@ -212,6 +215,11 @@ def test_a_hot_statement_searches_by_its_index(plans: Seeded) -> None:
     assert wrong == {}
 
 
+def test_a_claim_finds_messages_by_agent_and_version_in_the_index_alone(plans: Seeded) -> None:
+    (step,) = plans.plan("find_ready")
+    assert "COVERING INDEX messages_ready (agent=? AND agent_version=?)" in step
+
+
 def test_a_hot_statement_sorts_nothing(plans: Seeded) -> None:
     assert [name for name in HOT if any("TEMP B-TREE" in step for step in plans.plan(name))] == []
 
@@ -224,6 +232,21 @@ def test_a_claim_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded)
         empty.operations.add([new(thread=thread, agent="a")], ALL, None, {})
     small = empty.price(lambda: empty.claim(1))
     assert backlog.price(lambda: backlog.claim(1)) < 2 * small
+
+
+def test_a_claim_costs_the_same_with_any_number_of_messages_that_wait_for_another_version(
+    backlog: Seeded, empty: Seeded
+) -> None:
+    def claim_with_version(seeded: Seeded) -> object:
+        return seeded.operations.claim(WORKER, ["a"], 1, LEASE_SECONDS, {"a": "v2"})
+
+    empty.operations.add([new(agent="a")], ALL, None, {})
+    small = empty.price(lambda: claim_with_version(empty))
+    with transaction(backlog.connection, "IMMEDIATE"):
+        backlog.connection.execute("UPDATE messages SET agent_version = 'v1' WHERE readiness = 'ready' AND number % 2")
+    assert backlog.price(lambda: claim_with_version(backlog)) < 2 * small
+    with transaction(backlog.connection, "IMMEDIATE"):
+        backlog.connection.execute("UPDATE messages SET agent_version = '' WHERE readiness = 'ready'")
 
 
 def test_an_empty_claim_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:

@@ -247,6 +247,46 @@ def test_a_message_waits_for_workers_that_run_its_agent(
     assert start == (None if seconds is None else NOW + timedelta(seconds=seconds))
 
 
+def of_version(version: str | None, state: AgentState = AgentState.AVAILABLE, running: int = 0) -> WorkerGroup:
+    """A worker with this version of the agent."""
+    error = "No." if state is AgentState.FAILED else None
+    return WorkerGroup(1, running, (ServedAgent(name="chat", state=state, error=error, version=version),))
+
+
+VERSIONS: list[tuple[Throughput, WaitingCode, str, float | None]] = [
+    (throughput_of(of_version("v1"), of_version("v2")), C.STARTING_SOON, "next", 0),
+    (throughput_of(of_version("v1", running=1), of_version("v2")), C.SLOTS_BUSY, "busy", 10),
+    (throughput_of(of_version("v2")), C.VERSION_UNAVAILABLE, "version 'v1' of agent 'chat', which began it", None),
+    (throughput_of(of_version(None)), C.VERSION_UNAVAILABLE, "version 'v1' of agent 'chat', which began it", None),
+    (
+        throughput_of(of_version("v1", AgentState.LOADING), of_version("v2")),
+        C.AGENT_UNAVAILABLE,
+        "still being loaded",
+        None,
+    ),
+    (throughput_of(of_version("v1", AgentState.FAILED), of_version("v2")), C.AGENT_UNAVAILABLE, "No.", None),
+    (throughput_of(of_version("v2", AgentState.FAILED)), C.AGENT_UNAVAILABLE, "No.", None),
+    (throughput_of(of_version("v2"), UNTOLD), C.STARTING_SOON, "next", 0),
+]
+
+
+@pytest.mark.parametrize(("now", "code", "text", "seconds"), VERSIONS)
+def test_a_message_that_has_begun_waits_for_workers_with_its_version(
+    now: Throughput, code: WaitingCode, text: str, seconds: float | None
+) -> None:
+    start, reason = wait_estimate(message(agent_version="v1"), now, None, NOW)
+    assert reason is not None
+    assert (reason.code, text in reason.message) == (code, True)
+    assert start == (None if seconds is None else NOW + timedelta(seconds=seconds))
+
+
+def test_a_message_behind_one_that_waits_for_its_version_has_no_estimate() -> None:
+    head = message(id="head", agent_version="v1")
+    now = throughput_of(of_version("v2"))
+    assert wait_estimate(behind(), now, head, NOW).estimated_start_at is None
+    assert wait_estimate(behind(), now, message(id="head"), NOW).estimated_start_at is not None
+
+
 def test_a_message_behind_one_whose_agent_is_broken_has_no_estimate() -> None:
     head = message(id="head", agent="broken")
     assert wait_estimate(behind(), throughput_of(group(chat=None, broken="No.")), head, NOW).estimated_start_at is None

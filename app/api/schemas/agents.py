@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from ...agents.descriptions import KnownAgent
 from ...models.inputs import ShownEvent
-from ...models.workers import AgentState, Worker
+from ...models.workers import AgentState, ServedAgent, Worker
 from .examples import example
 
 AGENT_EXAMPLE: dict[str, Any] = {
@@ -18,7 +18,12 @@ AGENT_EXAMPLE: dict[str, Any] = {
     "context_schema": None,
     "events": ["custom", "node", "values", "updates"],
     "takes_text": False,
+    "version": "v2",
     "workers": {"loading": 0, "available": 2, "failed": 0, "stuck": 0},
+    "versions": [
+        {"version": "v2", "workers": {"loading": 0, "available": 1, "failed": 0, "stuck": 0}},
+        {"version": "v1", "workers": {"loading": 0, "available": 1, "failed": 0, "stuck": 0}},
+    ],
     "error": None,
 }
 
@@ -30,6 +35,18 @@ class LiveWorkers(BaseModel):
     available: int = 0
     failed: int = 0
     stuck: int = 0
+
+    @classmethod
+    def of(cls, served: list[ServedAgent]) -> "LiveWorkers":
+        """Return the counts of workers, each given as its agent."""
+        return cls(**{state.value: sum(agent.state is state for agent in served) for state in AgentState})
+
+
+class LiveVersion(BaseModel):
+    """A version of an agent, and the live workers that have it. `version` is null for workers that name none."""
+
+    version: str | None
+    workers: LiveWorkers
 
 
 class AgentView(BaseModel):
@@ -49,7 +66,11 @@ class AgentView(BaseModel):
     context_schema: dict[str, Any] | None = Field(description="The `context` of a message.")
     events: tuple[ShownEvent, ...] = Field(description="The `events` that a message can ask for.")
     takes_text: bool | None = Field(description="Whether a message can have a `message` instead of an `input`.")
+    version: str | None = Field(description="The version that the schemas are of. Null if its process names none.")
     workers: LiveWorkers
+    versions: list[LiveVersion] = Field(
+        description="The versions of the live workers. The version whose first worker started last comes first."
+    )
     error: str | None = Field(description="Why a live worker cannot run it, without secrets.")
 
     @classmethod
@@ -66,9 +87,24 @@ class AgentView(BaseModel):
             context_schema=None if described is None else described.context_schema,
             events=() if described is None else described.events,
             takes_text=None if known is None else known.takes_text,
-            workers=LiveWorkers(**{state.value: sum(agent.state is state for agent in served) for state in AgentState}),
+            version=None if described is None else described.version,
+            workers=LiveWorkers.of(served),
+            versions=[
+                LiveVersion(version=version, workers=LiveWorkers.of(its_agents))
+                for version, its_agents in _by_version(name, workers)
+            ],
             error=next((agent.error for agent in served if agent.error is not None), None),
         )
+
+
+def _by_version(name: str, workers: list[Worker]) -> list[tuple[str | None, list[ServedAgent]]]:
+    """Return the versions of an agent with the agent as each worker lists it, the newest version first."""
+    found: dict[str | None, list[ServedAgent]] = {}
+    for worker in sorted(workers, key=lambda each: each.started_at):
+        for agent in worker.agents or ():
+            if agent.name == name:
+                found.setdefault(agent.version, []).append(agent)
+    return list(found.items())[::-1]
 
 
 class AgentList(BaseModel):

@@ -44,6 +44,7 @@ STATUS_EXAMPLE: dict[str, Any] = {
     "queue_position": None,
     "thread_id": THREAD_ID,
     "agent": "chat",
+    "agent_version": None,
     "attempt": 1,
     "estimated_start_at": None,
     "waiting_reason": None,

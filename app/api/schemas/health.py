@@ -21,7 +21,7 @@ class Health(BaseModel):
         status="healthy",
         version=__version__,
         checks={"store": {"ok": True, "detail": ""}},
-        agents=[{"name": "chat", "state": "available", "error": None}],
+        agents=[{"name": "chat", "state": "available", "error": None, "version": None}],
     )
 
     status: str

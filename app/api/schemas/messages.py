@@ -37,6 +37,12 @@ ATTEMPT = (
 )
 
 
+AGENT_VERSION = (
+    "The version of the agent that began the message and goes on with it. Null before the first attempt, and if the "
+    "worker names no version."
+)
+
+
 Position = Annotated[int | None, Field(description=QUEUE_POSITION)]
 
 
@@ -127,6 +133,7 @@ class MessageStatus(BaseModel):
     queue_position: Position
     thread_id: str | None
     agent: str
+    agent_version: str | None = Field(description=AGENT_VERSION)
     attempt: int = Field(description=ATTEMPT)
     estimated_start_at: Moment | None = None
     waiting_reason: WaitingReason | None = None
@@ -148,7 +155,7 @@ def status_fields(message: Message, wait_estimate: WaitEstimate) -> dict[str, An
     asks = message.state is MessageState.INTERRUPTED and message.interrupt is not None
     same = (
         "state", "priority", "created_at", "started_at", "completed_at", "result", "error", "error_code",
-        "queue_position", "thread_id", "agent", "attempt", "run_at", "cancel_requested", "fingerprint",
+        "queue_position", "thread_id", "agent", "agent_version", "attempt", "run_at", "cancel_requested", "fingerprint",
         "metadata",
     )  # fmt: skip
     return {

@@ -112,7 +112,7 @@ class WorkerList(BaseModel):
                 "slots": 4,
                 "started_at": CREATED,
                 "last_beat": ENDED,
-                "agents": [{"name": "chat", "state": "available", "error": None}],
+                "agents": [{"name": "chat", "state": "available", "error": None, "version": "v2"}],
             }
         ]
     )

@@ -1,7 +1,8 @@
 -- Claim ready messages of some agents, lowest rank first; none while the queue is paused.
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] worker, ARGV[3] limit, ARGV[4] lease in milliseconds, ARGV[5] template of the event
--- (\1A attempt), ARGV[6...] agents, each once
+-- (\1A attempt), ARGV[6...] for each list of ready messages: the agent, the version that they wait for or '', and the
+-- version that the worker gives them or ''
 -- Returns the rows of the claimed messages.
 -- include: keys
 -- include: time
@@ -9,20 +10,24 @@
 -- include: rows
 -- include: once
 
-local function find(limit, agents, first)
+local function find(limit, lists, first)
     local found = {}
-    for i = first, #agents do
-        local ready = redis.call('ZRANGE', ready_key(agents[i]), 0, limit - 1, 'WITHSCORES')
+    for i = first, #lists, 3 do
+        local version = lists[i + 1] ~= '' and lists[i + 1]
+        local ready = redis.call('ZRANGE', ready_key(lists[i], version), 0, limit - 1, 'WITHSCORES')
         for j = 1, #ready, 2 do
             local member = ready[j]
-            found[#found + 1] = {member = member, rank = tonumber(ready[j + 1]), number = tonumber(member:sub(1, 16))}
+            local rank, number = tonumber(ready[j + 1]), tonumber(member:sub(1, 16))
+            found[#found + 1] = {member = member, rank = rank, number = number, list = i}
         end
     end
     table.sort(found, function(a, b) return a.rank < b.rank or (a.rank == b.rank and a.number < b.number) end)
     return found
 end
 
-local function take(message, worker, lease, template, now, microseconds)
+-- `version` is the version that the message waits for, false for any, and `own` the version that it gets.
+local function take(message, version, own, worker, lease, template, now, microseconds)
+    message.version = version
     leave_queue(message)
     -- No message starts before the change that made it ready. Another process may have dated that change a little later.
     local key, began = message_key(message.id), math.max(now, message.since)
@@ -35,6 +40,7 @@ local function take(message, worker, lease, template, now, microseconds)
     redis.call('HSETNX', key, 'started_at', began)
     local begun = message.dropped + redis.call('RPUSH', log_key(message.id), fill(template, {A = attempt}))
     redis.call('HSET', key, 'state', 'processing', 'fence', fence, 'worker', worker, 'begun', begun)
+    if own ~= version then redis.call('HSET', key, 'agent_version', own) end
     redis.call('ZADD', LEASES, now + lease, message.member)
     redis.call('ZADD', of_tenant('processing', message.tenant), began, message.member)
     if message.thread then redis.call('HSET', thread_key(message.tenant, message.thread), 'head', message.id) end
@@ -50,7 +56,9 @@ local function run(ARGV)
         local limit, lease = tonumber(ARGV[3]), tonumber(ARGV[4])
         local found = limit > 0 and redis.call('EXISTS', PAUSED) == 0 and find(limit, ARGV, 6) or {}
         for i = 1, math.min(limit, #found) do
-            taken[i] = take(load(id_of(found[i].member)), ARGV[2], lease, ARGV[5], now, microseconds)
+            local message, at = load(id_of(found[i].member)), found[i].list
+            local version, own = ARGV[at + 1] ~= '' and ARGV[at + 1], ARGV[at + 2] ~= '' and ARGV[at + 2]
+            taken[i] = take(message, version, own, ARGV[2], lease, ARGV[5], now, microseconds)
         end
         if #taken > 0 then remember(taken) end
     end

@@ -101,7 +101,7 @@ local function wait_all(tenant, messages)
             'base_rank', message.base_rank, 'attempt', 0, 'fence', message.fence, 'dropped', message.dropped,
             'thread_number', message.thread_number)
         redis.call('HDEL', message_key(message.id), 'started_at', 'completed_at', 'error', 'error_code', 'fingerprint',
-            'crashes', 'run_at', 'begun')
+            'crashes', 'run_at', 'begun', 'agent_version')
     end
     by_thousands(waiting, 'ZADD', WAITING)
     by_thousands(waiting, 'ZADD', of_tenant('waiting', tenant))

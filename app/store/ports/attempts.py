@@ -1,16 +1,32 @@
 """Gives messages to workers and stores the outcomes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from ...models.attempts import Claim, Lease, Outcome
+
+NO_VERSIONS: Mapping[str, str] = MappingProxyType({})
+"""The versions of a worker that names none."""
 
 
 class AttemptStore(Protocol):
     """Claims messages and ends their attempts."""
 
-    async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
+    async def claim(
+        self,
+        worker_id: str,
+        agents: Sequence[str],
+        limit: int,
+        *,
+        lease_seconds: float,
+        versions: Mapping[str, str] = NO_VERSIONS,
+    ) -> list[Claim]:
         """Claim up to `limit` ready messages of these agents, lowest rank first.
+
+        `versions` has the worker's version of each agent, by the agent's name. A message that has an `agent_version`
+        is claimed only for this version. A message without one gets the worker's, and keeps it until it ends, is
+        requeued, or `UpkeepStore.move_versions` gives it another (tests/contract/test_versions.py).
 
         A claim adds 1 to the message's `attempt` and raises its fence. Only the first unfinished message of a thread is
         ever ready. Two claims never return the same attempt. The event `processing` is appended in the same

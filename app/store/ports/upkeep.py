@@ -20,6 +20,17 @@ class UpkeepStore(Protocol):
     async def promote(self) -> int:
         """Make delayed messages ready when their `run_at` has come. Return how many."""
 
+    async def move_versions(self, *, wait_seconds: float) -> int:
+        """Let ready messages go on with another version if no live worker has theirs. Return how many.
+
+        Live workers are those of `list_workers`. A worker has a version unless the agent failed to load. A message
+        moves when no live worker had its version for `wait_seconds`. It moves to the newest live version of its agent:
+        the version whose first worker started last. If the live workers name no version, it moves to none. While no
+        live worker has its agent, it stays. Each move appends the event `version`.
+
+        For a version that is unknown, or that no worker had for VERSION_KEPT_MS, the wait begins with this call.
+        """
+
     async def expire_interrupts(self) -> int:
         """Fail interrupted messages not answered in time; promote the next of each thread. Return how many failed."""
 

@@ -1,6 +1,6 @@
 """Claims messages and ends their attempts."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from typing_extensions import override
@@ -19,10 +19,12 @@ from ...models.attempts import (
 )
 from ...models.events import NewEvent
 from ..ports import MOVED, AttemptStore, message_topic
+from ..ports.attempts import NO_VERSIONS
 from ..rows import to_message
 from ..sql.group_commit import GroupCommitThread
 from ..sql.rooms import SqlRooms
 from ..terminal_states import ending, outcome_size
+from ..versions import claimed_lists
 from .changes import Changes, Ended, FailedNow, Locked, Logs, NewInterrupt, PutBack, Writes, named_leases, next_events
 from .session import Step, step
 
@@ -40,10 +42,19 @@ class Finish(NamedTuple):
 class ClaimWrites(Writes):
     """Claims messages, in transactions of its own."""
 
-    def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
+    def claim(
+        self,
+        worker_id: str,
+        agents: Sequence[str],
+        limit: int,
+        lease_seconds: float,
+        versions: Mapping[str, str] = NO_VERSIONS,
+    ) -> list[Claim]:
         """Implement `AttemptStore.claim`."""
+        lists = claimed_lists(agents, versions)
         taking = step(
-            "claim", agents=sorted(set(agents)), limit=limit, worker_id=worker_id,
+            "claim", agents=[each.agent for each in lists], wanted=[each.wanted for each in lists],
+            own=[each.own for each in lists], limit=limit, worker_id=worker_id,
             lease_milliseconds=int(lease_seconds * 1000), now=self.clock.now(),
         )  # fmt: skip
         with self.transaction(taking) as (now, [rows]):
@@ -143,9 +154,19 @@ class PostgresAttempts(SqlRooms, AttemptStore):
     _connect_all: Callable[[], Awaitable[None]]
 
     @override
-    async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
+    async def claim(
+        self,
+        worker_id: str,
+        agents: Sequence[str],
+        limit: int,
+        *,
+        lease_seconds: float,
+        versions: Mapping[str, str] = NO_VERSIONS,
+    ) -> list[Claim]:
         await self._connect_all()  # else connections may be lacking to store the end
-        return await self._claim_thread.run(lambda: self._claims.claim(worker_id, agents, limit, lease_seconds))
+        return await self._claim_thread.run(
+            lambda: self._claims.claim(worker_id, agents, limit, lease_seconds, versions)
+        )
 
     @override
     async def finish(self, lease: Lease, outcome: Outcome) -> None:

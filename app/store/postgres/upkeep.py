@@ -7,13 +7,16 @@ from typing_extensions import override
 from ...clock import ClockState, Sample, SteadyClock
 from ...models.agents import AgentDescription
 from ...models.attempts import Cancelled, Failed
+from ...models.events import NewEvent
 from ...models.memory import DroppedMemory
 from ...models.messages import Message
+from ...policy.versions import SeenVersion, VersionMove
 from ..limits import DRAFT_SECONDS
 from ..ports import MOVED, READY, message_topic
 from ..sql.upkeep import EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, RESCUED_AT_ONCE, UpkeepChanges
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, ending, worker_lost
-from .changes import Changes, Ended, FailedNow, Locked, Logs, PutBack
+from ..versions import VERSION_KEPT_MS
+from .changes import Changes, Ended, FailedNow, Locked, Logs, PutBack, next_events
 from .keys import KEY_MS
 from .session import step
 
@@ -68,6 +71,26 @@ class UpkeepWrites(Changes, UpkeepChanges):
             if steps:
                 self.session.run_all(*steps)
         return len(expired)
+
+    @override
+    def see_versions(self, seen: Sequence[SeenVersion]) -> None:
+        agents, versions, first, last = (list(column) for column in zip(*sorted(seen), strict=True))
+        with self.transaction() as (now, _):
+            self.session.run_all(
+                step("see_versions", agents=agents, versions=versions, first=first, last=last),
+                step("forget_versions", before=now - VERSION_KEPT_MS),
+            )
+
+    @override
+    def move_version(self, move: VersionMove, limit: int) -> int:
+        with self.transaction(step("move_version", **move._asdict(), limit=limit)) as (now, [moved]):
+            if not moved:
+                self.session.discard()
+                return 0
+            event = NewEvent.version(move.before, move.after)
+            self.touched |= {READY, MOVED, *(message_topic(message_id) for _, message_id in moved)}
+            self.session.end_with(next_events({number: event for number, _ in moved}, now))
+        return len(moved)
 
     @override
     def expire_interrupts(self) -> int:

@@ -1,6 +1,6 @@
 """Claims messages and ends attempts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from typing_extensions import override
@@ -10,7 +10,9 @@ from ...models.attempts import Cancelled, Claim, Completed, Failed, Interrupted,
 from ...models.messages import MessageState
 from ..limits import THROUGHPUT_MESSAGES
 from ..ports import MOVED, READY, AttemptStore, message_topic
+from ..ports.attempts import NO_VERSIONS
 from ..rows import MESSAGE_COLUMNS, stored_details
+from ..versions import claimed_lists
 from . import replies, templates
 from .rooms import RedisRooms
 
@@ -21,13 +23,21 @@ class RedisAttempts(RedisRooms, AttemptStore):
     """Implements `AttemptStore` on Redis."""
 
     @override
-    async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
+    async def claim(
+        self,
+        worker_id: str,
+        agents: Sequence[str],
+        limit: int,
+        *,
+        lease_seconds: float,
+        versions: Mapping[str, str] = NO_VERSIONS,
+    ) -> list[Claim]:
         def topics(reply: Any) -> Iterable[str]:
             return (MOVED, *(message_topic(columns[ID]) for columns in reply)) if reply else ()
 
         reply = await self._writes.run(
             "claim", self._now(), worker_id, limit, int(lease_seconds * 1000), templates.PROCESSING,
-            *sorted(set(agents)), topics=topics,
+            *(part for each in claimed_lists(agents, versions) for part in each), topics=topics,
         )  # fmt: skip
         messages = list(map(replies.message, reply))
         for each in messages:

@@ -4,6 +4,7 @@ A row is a list of columns. `scripts` puts the names of these columns into the L
 hashes as text; INTEGERS names the columns that become numbers.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from ...models.deliveries import Delivery, DeliveryRecord
 from ...models.events import Event, EventPage, EventType
 from ...models.messages import DeadLetterGroup, Message, MessageState, QueueSummary, Thread
 from ...models.workers import Throughput, Worker
+from ...policy.versions import AgentVersion, SeenVersion
 from ..rows import (
     DELIVERY_COLUMNS,
     MESSAGE_COLUMNS,
@@ -25,6 +27,7 @@ from ..rows import (
     to_message,
     to_thread,
 )
+from ..versions import KnownVersions
 
 THREAD_COLUMNS = (
     *(
@@ -119,6 +122,15 @@ def summary(reply: Sequence[Any]) -> QueueSummary:
         totals=dict(zip(THREAD_STATES, totals, strict=True)),
         queued=tuple(map(message, queued)),
         processing=tuple(map(message, processing)),
+    )
+
+
+def known_versions(reply: Sequence[Any]) -> KnownVersions:
+    """Return the versions of agents from the reply of the script `list_versions`."""
+    seen, waiting = reply
+    return KnownVersions(
+        [SeenVersion(*AgentVersion(*json.loads(name)), int(first), int(last)) for name, first, last in seen],
+        [AgentVersion(*json.loads(name)) for name in waiting],
     )
 
 

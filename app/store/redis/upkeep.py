@@ -5,13 +5,16 @@ from typing import Any
 
 from typing_extensions import override
 
+from ...models.events import NewEvent
 from ...models.memory import DroppedMemory
 from ...models.messages import Message
+from ...policy.versions import SeenVersion, VersionMove
 from ..limits import DRAFT_SECONDS, MAX_CRASHES
 from ..parts import prune, repeat
 from ..ports import MOVED, READY, UpkeepStore, message_topic
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE
-from . import templates
+from ..versions import VERSION_KEPT_MS, VERSIONS_AT_ONCE, KnownVersions, VersionSteps, move_all
+from . import replies, templates
 from .rooms import RedisRooms
 
 BATCH = 100
@@ -45,6 +48,24 @@ class RedisUpkeep(RedisRooms, UpkeepStore):
         return await repeat(
             lambda: self._writes.run("promote", self._now(), PROMOTE_BATCH, topics=topics), PROMOTE_BATCH
         )
+
+    @override
+    async def move_versions(self, *, wait_seconds: float) -> int:
+        async def known() -> KnownVersions:
+            return replies.known_versions(await self._reads.run("list_versions"))
+
+        async def see(seen: Sequence[SeenVersion]) -> None:
+            named = [part for each in seen for part in each]
+            await self._writes.run("see_versions", int(self._now()) - VERSION_KEPT_MS, *named)
+
+        async def move(move: VersionMove) -> int:
+            event = templates.stored(NewEvent.version(move.before, move.after))
+            reply = await self._writes.run("move_versions", *move, VERSIONS_AT_ONCE, event, topics=_topics_of_ids)
+            return len(reply)
+
+        workers = replies.workers(await self._reads.run("list_workers"))
+        steps = VersionSteps(known, see, move)
+        return await move_all(workers, steps, now=int(self._now()), wait_seconds=wait_seconds)
 
     @override
     async def expire_interrupts(self) -> int:

@@ -7,16 +7,14 @@ from typing import Any
 
 from ...clock import to_datetime
 from ...errors import MessageNotFound, ThreadNotFound
-from ...models.agents import AgentDescription
 from ...models.attempts import FailedAttempt
 from ...models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
 from ...models.events import Event, EventPage, EventType
 from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, MessageState, Page, QueueSummary, Thread
-from ...models.workers import Throughput, Worker
+from ...models.workers import Throughput
 from ..limits import EXACT_POSITION_LIMIT, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
 from ..metadata import wanted_metadata
 from ..rows import (
-    agents_of,
     to_delivery,
     to_delivery_record,
     to_failed_attempt,
@@ -24,8 +22,8 @@ from ..rows import (
     to_message,
     to_thread,
 )
-from .query_runner import QueryRunner
 from .scanning import PartResult, ScanPart, text_length
+from .worker_reads import WorkerReads
 
 FEW_POSITIONS = 5
 """Maximum number of positions that are counted one by one."""
@@ -44,7 +42,7 @@ NEAR_END = 200
 """Positions this near to the end of their level are counted from the end, where new messages are."""
 
 
-class Reads(QueryRunner):
+class Reads(WorkerReads):
     """Reads inside a transaction, on the thread that owns the connection."""
 
     def queue_id(self) -> str:
@@ -357,25 +355,6 @@ class Reads(QueryRunner):
         message, state = found
         first, last = self.rows("log_bounds", message=message)[0]
         return state, first, last, self.each("read_events", message=message, after=after, limit=limit)
-
-    def agents(self) -> list[AgentDescription]:
-        """Implement `WorkerStore.list_agents`."""
-        return [AgentDescription.model_validate_json(text) for (text,) in self.each("list_agents")]
-
-    def workers(self) -> list[Worker]:
-        """Implement `WorkerStore.list_workers`."""
-        return [
-            Worker(
-                id=name,
-                host=host,
-                pid=pid,
-                slots=slots,
-                started_at=to_datetime(start),
-                last_beat=to_datetime(beat),
-                agents=agents_of(agents),
-            )
-            for name, host, pid, slots, start, beat, agents in self.each("list_workers")
-        ]
 
 
 def _source_of(chosen: MessageFilter) -> str:

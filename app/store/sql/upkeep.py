@@ -6,9 +6,11 @@ from typing import Protocol
 from typing_extensions import override
 
 from ...models.memory import DroppedMemory
+from ...policy.versions import SeenVersion, VersionMove
 from ..limits import MAX_CRASHES
 from ..parts import prune, repeat
 from ..ports import UpkeepStore
+from ..versions import VERSIONS_AT_ONCE, VersionSteps, move_all
 from .rooms import SharedDuties, SqlRooms
 
 RESCUED_AT_ONCE = 100
@@ -29,6 +31,12 @@ class UpkeepChanges(SharedDuties, Protocol):
 
     def expire_interrupts(self) -> int:
         """Fail up to EXPIRED_AT_ONCE messages that were not answered in time. Return how many."""
+
+    def see_versions(self, seen: Sequence[SeenVersion]) -> None:
+        """Remember versions that were seen now, and forget those that were not seen for VERSION_KEPT_MS."""
+
+    def move_version(self, move: VersionMove, limit: int) -> int:
+        """Move up to `limit` ready messages to another version. Return how many."""
 
     def prune_keys(self) -> None:
         """Implement `UpkeepStore.prune_keys`."""
@@ -69,6 +77,16 @@ class SqlUpkeep(SqlRooms, UpkeepStore):
     async def promote(self) -> int:
         await self._read_clock()
         return await repeat(lambda: self._upkeep_thread.run(self._upkeep.promote), PROMOTED_AT_ONCE)
+
+    @override
+    async def move_versions(self, *, wait_seconds: float) -> int:
+        steps = VersionSteps(
+            known=lambda: self._read_thread.run(self._reads.known_versions),
+            see=lambda seen: self._upkeep_thread.run(lambda: self._upkeep.see_versions(seen), durable=False),
+            move=lambda move: self._upkeep_thread.run(lambda: self._upkeep.move_version(move, VERSIONS_AT_ONCE)),
+        )
+        workers = await self._read_thread.run(self._reads.workers)
+        return await move_all(workers, steps, now=self._clock.now(), wait_seconds=wait_seconds)
 
     @override
     async def expire_interrupts(self) -> int:

@@ -1,6 +1,8 @@
 """Claims messages and ends their attempts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from typing_extensions import override
@@ -11,34 +13,37 @@ from ...models.attempts import Cancelled, Claim, Completed, Failed, Interrupted,
 from ...models.events import NewEvent
 from ...models.messages import Message, MessageState
 from ..ports import MOVED, AttemptStore, message_topic
+from ..ports.attempts import NO_VERSIONS
 from ..rows import interrupt_delivery_id, to_message
 from ..sql.group_commit import GroupCommitThread
 from ..sql.rooms import SqlRooms
 from ..terminal_states import ending, outcome_size
+from ..versions import claimed_lists
 from .changes import Changes
 
 
 class AttemptWrites(Changes):
     """Claims messages and ends attempts, inside a transaction."""
 
-    def claim(self, worker_id: str, agents: Sequence[str], limit: int, lease_seconds: float) -> list[Claim]:
+    def claim(
+        self,
+        worker_id: str,
+        agents: Sequence[str],
+        limit: int,
+        lease_seconds: float,
+        versions: Mapping[str, str] = NO_VERSIONS,
+    ) -> list[Claim]:
         """Implement `AttemptStore.claim`."""
         if self.execute("is_paused").get:
             return []
-        found: list[tuple[int, int]] = []
-        for agent in set(agents):
-            found += self.rows("find_ready", agent=agent, limit=limit)
+        found: list[tuple[int, int, str | None]] = []
+        for agent, wanted, own in claimed_lists(agents, versions):
+            ready = self.rows("find_ready", agent=agent, version=wanted, limit=limit)
+            found += [(rank, number, None if own == wanted else own) for rank, number in ready]
         if not found:
             return []
         now = self._now()
-        until = now + int(lease_seconds * 1000)
-        claimed: list[tuple[Any, ...]] = self.execute_each(
-            "claim",
-            [
-                {"number": number, "worker_id": worker_id, "lease_until": until, "now": now}
-                for _, number in sorted(found)[:limit]
-            ],
-        ).fetchall()
+        claimed = self._take(sorted(found)[:limit], worker_id, now, now + int(lease_seconds * 1000))
         messages: list[Message] = []
         began: list[tuple[int, int, NewEvent]] = []
         events: dict[int, NewEvent] = {}  # most attempts are the first and share one event
@@ -52,6 +57,17 @@ class AttemptWrites(Changes):
         self.touched.add(MOVED)
         self.touched.update(message_topic(each.id) for each in messages)
         return [Claim(Lease(each.id, each.fence, each.attempt, worker_id), each) for each in messages]
+
+    def _take(
+        self, found: Sequence[tuple[int, int, str | None]], worker_id: str, now: int, until: int
+    ) -> list[tuple[Any, ...]]:
+        """Claim messages, each given as (rank, number, version that it gets or None). Return their rows in order."""
+        values: dict[str, Any] = {"worker_id": worker_id, "lease_until": until, "now": now}
+        taken: list[tuple[Any, ...]] = []
+        for version, group in groupby(found, key=itemgetter(2)):
+            given = [{**values, "number": number, "version": version} for _, number, _ in group]
+            taken += self.execute_each("claim" if version is None else "claim_first", given).fetchall()
+        return taken
 
     def finish(self, lease: Lease, outcome: Outcome) -> None:
         """Implement `AttemptStore.finish`."""
@@ -109,8 +125,18 @@ class SqliteAttempts(SqlRooms, AttemptStore):
     _attempts: AttemptWrites
 
     @override
-    async def claim(self, worker_id: str, agents: Sequence[str], limit: int, *, lease_seconds: float) -> list[Claim]:
-        return await self._write_thread.run(lambda: self._attempts.claim(worker_id, agents, limit, lease_seconds))
+    async def claim(
+        self,
+        worker_id: str,
+        agents: Sequence[str],
+        limit: int,
+        *,
+        lease_seconds: float,
+        versions: Mapping[str, str] = NO_VERSIONS,
+    ) -> list[Claim]:
+        return await self._write_thread.run(
+            lambda: self._attempts.claim(worker_id, agents, limit, lease_seconds, versions)
+        )
 
     @override
     async def finish(self, lease: Lease, outcome: Outcome) -> None:

@@ -7,11 +7,14 @@ from typing_extensions import override
 from ...clock import ClockState, Sample, SteadyClock
 from ...models.agents import AgentDescription
 from ...models.attempts import Cancelled, Failed
+from ...models.events import NewEvent
 from ...models.memory import DroppedMemory
+from ...policy.versions import SeenVersion, VersionMove
 from ..limits import DRAFT_SECONDS, KEY_SECONDS
 from ..ports import MOVED, READY, message_topic
 from ..sql.upkeep import EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, RESCUED_AT_ONCE, UpkeepChanges
 from ..terminal_states import NOT_ANSWERED, WORKER_LOST, WORKER_LOST_CODE, worker_lost
+from ..versions import VERSION_KEPT_MS
 from .changes import Changes
 
 
@@ -41,6 +44,20 @@ class UpkeepWrites(Changes, UpkeepChanges):
         if promoted:
             self.touched |= {READY, MOVED}
         return promoted
+
+    @override
+    def see_versions(self, seen: Sequence[SeenVersion]) -> None:
+        self.execute_each("see_version", [each._asdict() for each in seen])
+        self.execute("forget_versions", before=self._now() - VERSION_KEPT_MS)
+
+    @override
+    def move_version(self, move: VersionMove, limit: int) -> int:
+        moved = self.rows("move_version", **move._asdict(), limit=limit)
+        event = NewEvent.version(move.before, move.after)
+        self._add_events([(number, last + 1, event) for number, _, last in moved], self._now())
+        if moved:
+            self.touched |= {READY, MOVED, *(message_topic(message_id) for _, message_id, _ in moved)}
+        return len(moved)
 
     @override
     def expire_interrupts(self) -> int:

@@ -345,6 +345,7 @@ const EVENT_NAMES: ReadonlySet<string> = new Set<StreamEvent["event"]>([
   "reset",
   "interrupted",
   "resumed",
+  "version",
   "done",
   "error",
   "cancelled",

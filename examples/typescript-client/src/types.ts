@@ -256,6 +256,12 @@ export type RetryEvent = Framed<
   { attempt: number; error: string; next_at: Timestamp; discard_from: number }
 >;
 
+/** No live worker has the version of the agent that began the message: another goes on with it, any if `to` is null. */
+export type VersionEvent = Framed<
+  "version",
+  { state: "queued"; from: string; to: string | null }
+>;
+
 /** The log no longer reaches back to the id asked for: drop everything, start from `text`. */
 export type ResetEvent = Framed<"reset", { state?: MessageState; text?: string }>;
 
@@ -296,6 +302,7 @@ export type StreamEvent =
   | ResetEvent
   | InterruptedEvent
   | ResumedEvent
+  | VersionEvent
   | TerminalEvent;
 
 export function isTerminal(event: StreamEvent): event is TerminalEvent {

@@ -16,7 +16,7 @@ local function accepted_at(number, now) return math.max(now, math.floor(number /
 
 -- Add a queued message at the end of its thread. Set its thread number and its readiness.
 local function enqueue(message, rank, now, preview)
-    message.thread_number, message.readiness = 0, 'ready'
+    message.thread_number, message.readiness, message.version = 0, 'ready', false
     if message.thread then
         local tenant, thread = message.tenant, message.thread
         local key, queue = thread_key(tenant, thread), thread_queue_key(tenant, thread)

@@ -19,7 +19,6 @@ local function deliveries_key(id) return prefix .. 'deliveries:' .. id end
 local function delivery_key(id) return prefix .. 'delivery:' .. id end
 -- Exists for messages of deleted threads as long as request keys may name them.
 local function deleted_key(id) return prefix .. 'deleted:' .. id end
-local function ready_key(agent) return prefix .. 'ready:' .. agent end
 local function worker_key(id) return prefix .. 'worker:' .. id end
 
 -- Keys of a tenant: sorted sets `waiting`, `delayed`, `processing` (members by score), `threads` (by last activity),
@@ -31,6 +30,18 @@ local function deliveries_of_kind(tenant, state, event) return of_tenant('delive
 
 -- The length in front distinguishes (a, b:c) and (a:b, c).
 local function scope(tenant, thread) return #tenant .. ':' .. tenant .. ':' .. thread end
+-- The ready messages of an agent. Messages that wait for a version of it have a set for each version.
+local function ready_key(agent, version)
+    if not version then return prefix .. 'ready:' .. agent end
+    return prefix .. 'ready_for:' .. scope(agent, version)
+end
+
+-- Sets of versions of agents: `first` and `last` by when they were seen, and `ready` if ready messages may wait for them.
+local function versions_key(kind) return prefix .. 'versions:' .. kind end
+
+-- The member of a version in these sets.
+local function version_name(agent, version) return cjson.encode({agent, version}) end
+
 local function thread_key(tenant, thread) return prefix .. 'thread:' .. scope(tenant, thread) end
 local function thread_queue_key(tenant, thread) return prefix .. 'thread_queue:' .. scope(tenant, thread) end
 local function thread_messages_key(tenant, thread) return prefix .. 'thread_messages:' .. scope(tenant, thread) end

@@ -39,10 +39,24 @@ local function rank_of(member)
     return tonumber(redis.call('ZSCORE', WAITING, member) or nil)
 end
 
+-- Return the version of its agent that a message has, false if it has none. `load` does not read it: few scripts need it,
+-- and a field that a hash lacks takes the longest to look for.
+local function version_of(message)
+    if message.version == nil then message.version = redis.call('HGET', message_key(message.id), 'agent_version') end
+    return message.version
+end
+
+-- Let claims find a ready message.
+local function offer(message, rank)
+    local version = version_of(message)
+    redis.call('ZADD', ready_key(message.agent, version), rank, message.member)
+    if version then redis.call('SADD', versions_key('ready'), version_name(message.agent, version)) end
+end
+
 local function wait(message, rank)
     redis.call('ZADD', WAITING, rank, message.member)
     redis.call('ZADD', of_tenant('waiting', message.tenant), rank, message.member)
-    if message.readiness == 'ready' then redis.call('ZADD', ready_key(message.agent), rank, message.member) end
+    if message.readiness == 'ready' then offer(message, rank) end
 end
 
 local function delay(tenant, member, run_at)
@@ -58,7 +72,7 @@ local function leave_waiting(message)
     end
     redis.call('ZREM', WAITING, message.member)
     redis.call('ZREM', of_tenant('waiting', message.tenant), message.member)
-    if message.readiness == 'ready' then redis.call('ZREM', ready_key(message.agent), message.member) end
+    if message.readiness == 'ready' then redis.call('ZREM', ready_key(message.agent, version_of(message)), message.member) end
 end
 
 local function leave_queue(message)
@@ -92,7 +106,8 @@ local function ready_as_head(message, next_place)
     wait(message, rank)
 end
 
--- Make the next message of the thread its head. It becomes ready, or delayed and without a rank until its `run_at`.
+-- Make the next message of the thread its head. It becomes ready, or delayed and without a rank until its `run_at`. Only
+-- heads begin, so it has no version.
 local function promote_next(message, now)
     if not message.thread then return end
     local member = redis.call('ZRANGE', thread_queue_key(message.tenant, message.thread), 0, 0)[1]

@@ -12,8 +12,8 @@ end
 -- Copy the rank of the head to the set that claims read. Only the head can be ready.
 local function rerank_head(queue)
     local head = redis.call('ZRANGE', queue, 0, 0)[1]
-    local f = redis.call('HMGET', message_key(id_of(head)), 'agent', 'readiness')
-    if f[2] == 'ready' then redis.call('ZADD', ready_key(f[1]), rank_of(head), head) end
+    local f = redis.call('HMGET', message_key(id_of(head)), 'agent', 'readiness', 'agent_version')
+    if f[2] == 'ready' then redis.call('ZADD', ready_key(f[1], f[3]), rank_of(head), head) end
 end
 
 -- Maximum number of messages to which one operation gives new ranks: the server does nothing else meanwhile. For the rest,

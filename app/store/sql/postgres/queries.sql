@@ -683,36 +683,40 @@ WITH old AS (
 INSERT INTO dropped_memories SELECT tenant, thread_id, '' FROM abandoned ON CONFLICT DO NOTHING
 
 -- name: claim
--- With several agents, first finds how many messages of each agent to claim, so that only claimed messages are locked.
+-- `wanted` has the versions to look for: none, and the worker's. `own` has the worker's version of the agent.
+-- With several lists, first finds how many messages of each to claim, so that only claimed messages are locked.
 -- No message starts earlier than the change that made it ready. Another process may have dated this change. Clocks of
 -- processes differ by the time of one answer from the server.
 WITH quota AS (
-    SELECT agent, count(*) AS most FROM (
-        SELECT named.agent FROM (SELECT FROM queue WHERE NOT paused) AS working
-        CROSS JOIN unnest(%(agents)s::text[]) AS named (agent)
+    SELECT agent, wanted, own, count(*) AS most FROM (
+        SELECT named.* FROM (SELECT FROM queue WHERE NOT paused) AS working
+        CROSS JOIN unnest(%(agents)s::text[], %(wanted)s::text[], %(own)s::text[]) AS named (agent, wanted, own)
         CROSS JOIN LATERAL (
-            SELECT rank, number FROM messages WHERE readiness = 'ready' AND agent = named.agent
+            SELECT rank, number FROM messages
+            WHERE readiness = 'ready' AND agent = named.agent AND agent_version = named.wanted
             ORDER BY rank, number LIMIT %(limit)s
         ) AS ready
         ORDER BY ready.rank, ready.number LIMIT %(limit)s
-    ) AS first GROUP BY agent
+    ) AS first GROUP BY agent, wanted, own
 ), picked AS MATERIALIZED (
-    SELECT ready.number FROM quota CROSS JOIN LATERAL (
-        SELECT number FROM messages WHERE readiness = 'ready' AND agent = quota.agent
+    SELECT ready.number, quota.own FROM quota CROSS JOIN LATERAL (
+        SELECT number FROM messages
+        WHERE readiness = 'ready' AND agent = quota.agent AND agent_version = quota.wanted
         ORDER BY rank, number LIMIT quota.most FOR NO KEY UPDATE SKIP LOCKED
     ) AS ready
 )
 UPDATE messages SET
     state = 'processing', readiness = NULL, attempt = attempt + 1,
     fence = {next_fence}, worker_id = %(worker_id)s, lease_until = %(now)s + %(lease_milliseconds)s,
-    started_at = coalesce(started_at, greatest(%(now)s, changed_at)), changed_at = greatest(%(now)s, changed_at)
+    started_at = coalesce(started_at, greatest(%(now)s, changed_at)), changed_at = greatest(%(now)s, changed_at),
+    agent_version = picked.own
 FROM picked WHERE messages.number = picked.number
 RETURNING {claimed_columns}, rank, changed_at
 
 -- name: claimed_columns
 messages.number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at,
 completed_at, result, error, error_code, attempt, fence, options, readiness, run_at, crashes, cancel_requested, fingerprint,
-interrupt, interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events, metadata
+interrupt, interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events, metadata, agent_version
 
 -- name: locked_columns
 messages.number, messages.id, messages.tenant, messages.thread_id, messages.thread_number, messages.state,
@@ -835,7 +839,7 @@ UPDATE messages SET
     number = given.new_number, thread_number = given.thread_number, state = 'queued', readiness = given.readiness, run_at = 0,
     base_rank = given.base_rank, rank = given.rank, attempt = 0, crashes = 0, fence = {next_fence},
     changed_at = %(now)s, started_at = NULL, completed_at = NULL, error = NULL, error_code = NULL, fingerprint = NULL,
-    log_pruned = FALSE
+    log_pruned = FALSE, agent_version = ''
 FROM unnest(
     %(numbers)s::bigint[], %(new_numbers)s::bigint[], %(thread_numbers)s::bigint[], %(places)s::text[],
     %(base_ranks)s::bigint[], %(ranks)s::bigint[]
@@ -941,6 +945,51 @@ DELETE FROM agents WHERE described_at < %(before)s
 
 -- name: list_agents
 SELECT description FROM agents ORDER BY name
+
+-- name: see_versions
+-- The versions must be sorted.
+INSERT INTO agent_versions AS known (agent, version, first_seen, last_seen)
+SELECT * FROM unnest(%(agents)s::text[], %(versions)s::text[], %(first)s::bigint[], %(last)s::bigint[])
+ON CONFLICT (agent, version) DO UPDATE SET
+    first_seen = least(known.first_seen, excluded.first_seen), last_seen = excluded.last_seen
+WHERE known.last_seen < excluded.last_seen
+
+-- name: forget_versions
+DELETE FROM agent_versions WHERE last_seen < %(before)s
+
+-- name: list_versions
+SELECT agent, version, first_seen, last_seen FROM agent_versions
+
+-- name: list_waiting_versions
+-- Seeks each agent and version in the index of ready messages. It has one entry for each message.
+WITH RECURSIVE agents (agent) AS (
+    SELECT min(agent) FROM messages WHERE readiness = 'ready'
+    UNION ALL
+    SELECT (SELECT min(messages.agent) FROM messages WHERE readiness = 'ready' AND messages.agent > agents.agent)
+    FROM agents WHERE agent IS NOT NULL
+), versions (agent, version) AS (
+    SELECT agent, (
+        SELECT min(agent_version) FROM messages
+        WHERE readiness = 'ready' AND messages.agent = agents.agent AND agent_version > ''
+    )
+    FROM agents WHERE agent IS NOT NULL
+    UNION ALL
+    SELECT agent, (
+        SELECT min(agent_version) FROM messages
+        WHERE readiness = 'ready' AND messages.agent = versions.agent AND agent_version > versions.version
+    )
+    FROM versions WHERE version IS NOT NULL
+)
+SELECT agent, version FROM versions WHERE version IS NOT NULL
+
+-- name: move_version
+-- Skips messages that a worker is claiming or a request is cancelling. Claims take no lock of threads either.
+WITH picked AS MATERIALIZED (
+    SELECT number FROM messages WHERE readiness = 'ready' AND agent = %(agent)s AND agent_version = %(before)s
+    ORDER BY rank, number LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE messages SET agent_version = %(after)s FROM picked WHERE messages.number = picked.number
+RETURNING messages.number, messages.id
 
 -- name: list_workers
 SELECT id, host, pid, slots, started_at, last_beat, agents FROM workers ORDER BY started_at, id

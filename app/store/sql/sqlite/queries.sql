@@ -472,13 +472,20 @@ WHERE tenant = :tenant AND thread_id = :thread_id AND thread_number > :after
 ORDER BY thread_number LIMIT :limit
 
 -- name: find_ready
-SELECT rank, number FROM messages WHERE readiness = 'ready' AND agent = :agent ORDER BY rank, number LIMIT :limit
+SELECT rank, number FROM messages WHERE readiness = 'ready' AND agent = :agent AND agent_version = :version
+ORDER BY rank, number LIMIT :limit
+
+-- name: claimed
+state = 'processing', readiness = NULL, rank = NULL, attempt = attempt + 1, fence = fence + 1, worker_id = :worker_id,
+lease_until = :lease_until, started_at = coalesce(started_at, :now), changed_at = :now
 
 -- name: claim
-UPDATE messages SET
-    state = 'processing', readiness = NULL, rank = NULL, attempt = attempt + 1, fence = fence + 1, worker_id = :worker_id,
-    lease_until = :lease_until, started_at = coalesce(started_at, :now), changed_at = :now
-WHERE number = :number AND readiness = 'ready'
+UPDATE messages SET {claimed} WHERE number = :number AND readiness = 'ready'
+RETURNING {message_columns}, {last_of_log}
+
+-- name: claim_first
+-- Like `claim`, for a message that gets the worker's version of the agent.
+UPDATE messages SET {claimed}, agent_version = :version WHERE number = :number AND readiness = 'ready'
 RETURNING {message_columns}, {last_of_log}
 
 -- name: find_leased
@@ -576,7 +583,8 @@ UPDATE attempts SET message = :new_number WHERE message = :number
 UPDATE messages SET
     number = :new_number, thread_number = :thread_number, state = 'queued', readiness = :readiness, run_at = 0,
     base_rank = :base_rank, rank = :rank, attempt = 0, crashes = 0, fence = fence + 1, changed_at = :now,
-    started_at = NULL, completed_at = NULL, error = NULL, error_code = NULL, fingerprint = NULL, log_pruned = 0
+    started_at = NULL, completed_at = NULL, error = NULL, error_code = NULL, fingerprint = NULL, log_pruned = 0,
+    agent_version = ''
 WHERE number = :number
 
 -- name: delete_message
@@ -626,6 +634,47 @@ DELETE FROM agents WHERE described_at < :before
 
 -- name: list_agents
 SELECT description FROM agents ORDER BY name
+
+-- name: see_version
+INSERT INTO agent_versions (agent, version, first_seen, last_seen) VALUES (:agent, :version, :first_seen, :last_seen)
+ON CONFLICT (agent, version) DO UPDATE SET
+    first_seen = min(first_seen, excluded.first_seen), last_seen = excluded.last_seen
+WHERE last_seen < excluded.last_seen
+
+-- name: forget_versions
+DELETE FROM agent_versions WHERE last_seen < :before
+
+-- name: list_versions
+SELECT agent, version, first_seen, last_seen FROM agent_versions
+
+-- name: list_waiting_versions
+-- Seeks each agent and version in the index of ready messages. It has one entry for each message.
+WITH RECURSIVE agents (agent) AS (
+    SELECT min(agent) FROM messages WHERE readiness = 'ready'
+    UNION ALL
+    SELECT (SELECT min(messages.agent) FROM messages WHERE readiness = 'ready' AND messages.agent > agents.agent)
+    FROM agents WHERE agent IS NOT NULL
+), versions (agent, version) AS (
+    SELECT agent, (
+        SELECT min(agent_version) FROM messages
+        WHERE readiness = 'ready' AND messages.agent = agents.agent AND agent_version > ''
+    )
+    FROM agents WHERE agent IS NOT NULL
+    UNION ALL
+    SELECT agent, (
+        SELECT min(agent_version) FROM messages
+        WHERE readiness = 'ready' AND messages.agent = versions.agent AND agent_version > versions.version
+    )
+    FROM versions WHERE version IS NOT NULL
+)
+SELECT agent, version FROM versions WHERE version IS NOT NULL
+
+-- name: move_version
+UPDATE messages SET agent_version = :after WHERE number IN (
+    SELECT number FROM messages
+    WHERE readiness = 'ready' AND agent = :agent AND agent_version = :before LIMIT :limit
+)
+RETURNING number, id, {last_of_log}
 
 -- name: list_workers
 SELECT id, host, pid, slots, started_at, last_beat, agents FROM workers ORDER BY started_at, id

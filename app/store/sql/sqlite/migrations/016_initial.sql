@@ -61,6 +61,7 @@ CREATE TABLE messages (
     webhook_url TEXT,
     webhook_events TEXT,                   -- states to deliver: a JSON array; NULL for all terminal states
     metadata TEXT,                         -- canonical JSON, see `app.store.metadata`; NULL for none
+    agent_version TEXT NOT NULL DEFAULT '', -- the version of the agent that may claim it; '' for any
     -- Long texts come last, so that the columns before them are read without them.
     error TEXT,
     interrupt TEXT,                        -- the questions to a human: a JSON array
@@ -71,7 +72,7 @@ CREATE TABLE messages (
     options TEXT                           -- JSON; last, since lists do not read it and it may have megabytes
 );
 
-CREATE INDEX messages_ready ON messages (agent, rank) WHERE readiness = 'ready';
+CREATE INDEX messages_ready ON messages (agent, agent_version, rank) WHERE readiness = 'ready';
 CREATE INDEX messages_waiting ON messages (rank) WHERE rank IS NOT NULL;
 CREATE INDEX messages_delayed ON messages (run_at) WHERE readiness = 'delayed';
 CREATE UNIQUE INDEX messages_in_thread ON messages (tenant, thread_id, thread_number) WHERE thread_id IS NOT NULL;
@@ -203,6 +204,14 @@ CREATE TABLE agents (                      -- what workers tell of their agents
     name TEXT PRIMARY KEY,
     description TEXT NOT NULL,             -- JSON
     described_at INTEGER NOT NULL          -- when a worker last told it; milliseconds
+) WITHOUT ROWID;
+
+CREATE TABLE agent_versions (              -- versions of agents that live workers have or had
+    agent TEXT NOT NULL,
+    version TEXT NOT NULL,
+    first_seen INTEGER NOT NULL,           -- the start of its first worker
+    last_seen INTEGER NOT NULL,
+    PRIMARY KEY (agent, version)
 ) WITHOUT ROWID;
 
 -- The store's own time, which goes on when the host's clock is stepped: one row, see `app.clock.ClockState`.

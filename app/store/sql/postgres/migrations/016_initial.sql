@@ -61,6 +61,7 @@ CREATE TABLE messages (
     webhook_url TEXT,
     webhook_events TEXT,                   -- states to deliver: a JSON array; NULL for all terminal states
     metadata TEXT,                         -- canonical JSON, see `app.store.metadata`; NULL for none
+    agent_version TEXT COLLATE "C" NOT NULL DEFAULT '', -- the version of the agent that may claim it; '' for any
     error TEXT,
     interrupt TEXT,                        -- the questions to a human: a JSON array
     resume_value TEXT,                     -- the answer: a JSON object
@@ -69,7 +70,7 @@ CREATE TABLE messages (
     output TEXT                            -- JSON, if the run has more output than text
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);  -- every message leaves several dead rows
 
-CREATE INDEX messages_ready ON messages (agent, rank, number) WHERE readiness = 'ready';
+CREATE INDEX messages_ready ON messages (agent, agent_version, rank, number) WHERE readiness = 'ready';
 CREATE INDEX messages_waiting ON messages (rank, number) WHERE state = 'queued' AND rank IS NOT NULL;
 CREATE INDEX messages_delayed ON messages (run_at, number) WHERE readiness = 'delayed';
 CREATE UNIQUE INDEX messages_in_thread ON messages (tenant, thread_id, thread_number) WHERE thread_id IS NOT NULL;
@@ -217,6 +218,14 @@ CREATE TABLE agents (                      -- what workers tell of their agents
     name TEXT COLLATE "C" PRIMARY KEY,
     description TEXT NOT NULL,             -- JSON
     described_at BIGINT NOT NULL           -- when a worker last told it; milliseconds
+);
+
+CREATE TABLE agent_versions (              -- versions of agents that live workers have or had
+    agent TEXT COLLATE "C" NOT NULL,
+    version TEXT COLLATE "C" NOT NULL,
+    first_seen BIGINT NOT NULL,            -- the start of its first worker
+    last_seen BIGINT NOT NULL,
+    PRIMARY KEY (agent, version)
 );
 
 -- The store's own time, which goes on when the server's clock is stepped: one row, see `app.clock.ClockState`.

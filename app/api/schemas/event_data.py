@@ -1,0 +1,223 @@
+"""The data of a message's events in the API's description, see `events`."""
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, Field, RootModel
+
+from ...models.messages import MessageState
+from ...models.types import Moment
+from ...policy.wait_estimate import WaitingReason
+from .examples import ENDED, STARTED, example
+from .messages import EVENT_ATTEMPT, NotBefore, Position, Question
+
+PATH = "The nodes around it that hold subgraphs, outermost first. Left out at the top of the graph."
+
+OMITTED = "The length of an event of more than 1 MiB, whose content is left out."
+
+DISCARD_FROM = "Drop the earlier events from this id on."
+
+
+class WaitingData(BaseModel):
+    """The message is queued. Sent first, and again when its position or its reason to wait changes."""
+
+    model_config = example(
+        state="queued",
+        position=2,
+        message="Waiting in queue",
+        estimated_start_at=STARTED,
+        waiting_reason={"code": "ahead_in_queue", "message": "2 messages are ahead of it."},
+        run_at=None,
+    )
+
+    state: Literal["queued"]
+    position: Position
+    message: str
+    estimated_start_at: Moment | None
+    waiting_reason: WaitingReason | None
+    run_at: NotBefore
+
+
+class ResetData(BaseModel):
+    """The events after the reader's offset are deleted. The events that are left follow.
+
+    `text` is the answer, empty unless the message has completed.
+    """
+
+    state: MessageState
+    text: str
+
+
+class ProcessingData(BaseModel):
+    """A worker has begun an attempt."""
+
+    state: Literal["processing"]
+    attempt: int = Field(description=EVENT_ATTEMPT)
+
+
+class VersionData(BaseModel):
+    """The message goes on with another version of its agent, since no live worker has the version that began it.
+
+    `to` is null if a worker with any version may go on with it.
+    """
+
+    model_config = example(state="queued", **{"from": "v1", "to": "v2"})
+
+    state: Literal["queued"]
+    begun_with: str = Field(alias="from")
+    to: str | None
+
+
+class _Piece(BaseModel):
+    index: int
+    message: str | None = Field(None, description="The id of its message in the agent's memory, if known.")
+    node: str | None = Field(None, description="The graph's node that made it, if known.")
+    path: list[str] | None = Field(None, description=PATH)
+
+
+class TextChunk(_Piece):
+    """Text of the answer (`content`), or text of the model's reasoning if the model provides it."""
+
+    type: Literal["content", "reasoning"]
+    chunk: str
+
+
+class ToolCall(BaseModel):
+    """A call of a tool by the agent."""
+
+    id: str | None
+    name: str
+    args: dict[str, Any]
+
+
+class ToolCallChunk(_Piece):
+    """The agent calls a tool."""
+
+    type: Literal["tool_call"]
+    chunk: ToolCall
+
+
+class ToolResult(BaseModel):
+    """The result of a tool; `status` is `success` or `error`."""
+
+    id: str | None
+    name: str | None
+    content: str
+    status: str
+
+
+class ToolResultChunk(_Piece):
+    """A tool has ended."""
+
+    type: Literal["tool_result"]
+    chunk: ToolResult
+
+
+class DiscardChunk(_Piece):
+    """Takes back text that is not the answer. `kept`: the model's message stays in the conversation."""
+
+    type: Literal["discard"]
+    chunk: str
+    kept: bool
+    discard_from: int = Field(description="The id of the first event of the text.")
+
+
+_Pieces: TypeAlias = TextChunk | ToolCallChunk | ToolResultChunk | DiscardChunk
+
+
+class ChunkData(RootModel[Annotated[_Pieces, Field(discriminator="type")]]):
+    """A part of the answer. `index` counts from 0 within an attempt."""
+
+
+class _Shown(BaseModel):
+    path: list[str] | None = Field(None, description=PATH)
+    omitted: int | None = Field(None, description=OMITTED)
+
+
+class CustomData(_Shown):
+    """A value that the agent's code has written with `get_stream_writer`."""
+
+    data: Any
+
+
+class NodeData(_Shown):
+    """A node has started or ended. `task` is the same in both events, and differs between runs of the same node."""
+
+    state: Literal["start", "end"]
+    node: str
+    task: str
+
+
+class ValuesData(_Shown):
+    """The graph's state before the first step and after every step."""
+
+    values: Any
+
+
+class UpdatesData(_Shown):
+    """The values that nodes wrote to the state, by the names of the nodes."""
+
+    updates: dict[str, Any] | None
+
+
+class UsageData(BaseModel):
+    """The tokens of an attempt by model, as the providers report them: `input_tokens`, `output_tokens`, details.
+
+    The tokens of an attempt without a result count too, although its other events are discarded.
+    """
+
+    models: dict[str, dict[str, Any]]
+
+
+class RetryData(BaseModel):
+    """The attempt ended without a result, and the message is queued again."""
+
+    state: Literal["queued"]
+    attempt: int = Field(description=EVENT_ATTEMPT)
+    error: str
+    next_at: Moment
+    discard_from: int = Field(description=DISCARD_FROM)
+
+
+class InterruptedData(BaseModel):
+    """The agent asks a human. The stream stays open for the events after the answer."""
+
+    state: Literal["interrupted"]
+    attempt: int = Field(description=EVENT_ATTEMPT)
+    interrupts: list[Question]
+    expires_at: Moment
+
+
+class ResumedData(BaseModel):
+    """The human answered, and the message is queued again. The step that asked runs again."""
+
+    state: Literal["queued"]
+    discard_from: int = Field(description=DISCARD_FROM)
+
+
+class DoneData(BaseModel):
+    """The message is completed."""
+
+    model_config = example(
+        state="completed", result='{"capital": "Paris"}', completed_at=ENDED, output={"capital": "Paris"}
+    )
+
+    state: Literal["completed"]
+    result: str
+    completed_at: Moment
+    output: Any = Field(None, description="The result of a run without text, such as a structured response.")
+
+
+class ErrorData(BaseModel):
+    """The message has failed. `code` is stable, `error` is for people."""
+
+    state: Literal["failed"]
+    error: str
+    code: str
+    completed_at: Moment
+
+
+class CancelledData(BaseModel):
+    """The message was cancelled."""
+
+    state: Literal["cancelled"]
+    completed_at: Moment
