@@ -121,24 +121,26 @@ class Runtime:
         self._maintenance = Maintenance(self._store, lambda: self._agents.memory, settings, outage=outage)
         self._webhooks = WebhookSender(self._store, settings, outage=outage)
         self.streams = Streams(self._store, outage)
+        queue = QueueManager(
+            self._store,
+            registry,
+            max_queue_size=settings.max_queue_size,
+            sends_webhooks=self._webhooks.enabled,
+            allow_private_webhooks=settings.webhook_allow_private,
+            memory=lambda: self._agents.memory,
+            descriptions=descriptions,
+            configurable_keys=settings.configurable_keys,
+        )
         self.services = Services(
             settings=settings,
             access=Access(allow_anonymous=settings.allow_anonymous),
-            queue=QueueManager(
-                self._store,
-                registry,
-                max_queue_size=settings.max_queue_size,
-                sends_webhooks=self._webhooks.enabled,
-                allow_private_webhooks=settings.webhook_allow_private,
-                memory=lambda: self._agents.memory,
-                descriptions=descriptions,
-                configurable_keys=settings.configurable_keys,
-            ),
+            queue=queue,
             threads=ThreadManager(
                 self._store,
                 registry,
                 Conversations(self.agent_loop, registry, self._agents.load),
                 self._agents.open_memory,
+                queue,
             ),
             streams=self.streams,
             log=self._store,

@@ -1,24 +1,46 @@
 """Lists, changes and deletes threads, and reads and changes the states that agents keep of them."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from .agents.base import Conversation, StateAccess
+from .agents.base import Conversation, ConversationStates, StateAccess
 from .agents.conversations import Conversations
 from .agents.registry import AgentRegistry
-from .errors import AgentQueueError, LeaseLost
-from .errors.threads import ThreadRunning
+from .errors import AgentQueueError, LeaseLost, MessageNotFound
+from .errors.threads import AgentWithoutState, NotEnded, StateGone, ThreadMoved, ThreadRunning
 from .models.memory import AgentMemory, DroppedMemory
-from .models.messages import Message, MessageFilter, Page, Thread
+from .models.messages import Accepted, IfBusy, Message, MessageFilter, MessageState, NewMessage, Page, Thread
+from .models.requests import Key, Regeneration
 from .models.thread_states import Checkpoint, StateChange, StateText
-from .models.threads import ThreadChange
+from .models.threads import ThreadChange, Turn
 from .store.limits import PAGE_TEXT_LENGTH
 from .store.ports import QueryStore, ThreadStore, UpkeepStore
 
 logger = logging.getLogger(__name__)
 
 NEWEST = Page(1)
+
+
+UNANSWERED = frozenset({MessageState.QUEUED, MessageState.PROCESSING})
+
+MAX_REPLACED = 1_000
+"""Maximum number of messages that one message replaces."""
+
+REPLACE_TRIES = 3
+"""How often a thread is read again that has got further messages meanwhile."""
+
+
+class MessageQueue(Protocol):
+    """The part of the queue manager that makes messages."""
+
+    async def get(self, tenant: str, message_id: str) -> Message:
+        """Return a message. Raises MessageNotFound."""
+
+    async def submit(
+        self, tenant: str, wanted: Sequence[NewMessage], *, key: Key | None = None, batch: bool = False
+    ) -> Accepted:
+        """Store messages. Raises InvalidRequest, KeyReused, ThreadBusy, ThreadMoved, QueueFull, StoreUnavailable."""
 
 
 class ManagedThreads(QueryStore, ThreadStore, UpkeepStore, Protocol):
@@ -37,11 +59,13 @@ class ThreadManager:
         registry: AgentRegistry,
         conversations: Conversations,
         memory: Callable[[], AgentMemory],
+        queue: MessageQueue,
     ) -> None:
         self._store = store
         self._registry = registry
         self._conversations = conversations
         self._memory = memory
+        self._queue = queue
 
     async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
         """Return a page of threads, the latest activity first."""
@@ -119,6 +143,75 @@ class ThreadManager:
         logger.info("State updated: thread=%s, checkpoint=%s", thread_id, made.checkpoint_id)
         return made
 
+    # Replacing messages
+
+    async def regenerate(
+        self, tenant: str, message_id: str, wanted: Regeneration, *, key: Key | None = None
+    ) -> tuple[Accepted, Message]:
+        """Store a message with the input of an earlier one, to run from the state before the earlier one.
+
+        Returns it with the earlier message. Its `rollback` has the messages whose steps the agent will forget. Raises
+        MessageNotFound, NotEnded, StateGone, what `QueueManager.submit` raises, and what `read_state` raises.
+        """
+        for last_try in (False,) * (REPLACE_TRIES - 1) + (True,):
+            message = await self._queue.get(tenant, message_id)
+            if wanted.if_busy is IfBusy.REJECT and message.state in UNANSWERED:
+                raise NotEnded(message.id, message.state)
+            new = _again(message, wanted)
+            if message.thread_id is not None:
+                thread = await self._store.get_thread(tenant, message.thread_id)
+                replaced = await self._replaced_by(message, message.thread_id)
+                new = new._replace(rollback=tuple(replaced), last_number=thread.last_number, if_busy=wanted.if_busy)
+            try:
+                return await self._queue.submit(tenant, [new], key=key), message
+            except ThreadMoved:
+                if last_try:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    async def _replaced_by(self, message: Message, thread_id: str) -> list[str]:
+        """Return the ids of a message and of all later turns of its thread. Raises StateGone.
+
+        The memory may have turns of messages that were purged. Such a turn is later if its time is.
+        """
+        replaced = await self._ids_from(message, thread_id)
+        conversation = Conversation(message.agent, message.memory_key, thread_id)
+
+        async def find(states: ConversationStates) -> tuple[Turn | None, bool]:
+            newest = await states.newest_turn(replaced)
+            oldest = await states.oldest_turn() if newest is None else None
+            return newest, oldest is None or oldest.begins
+
+        try:
+            while True:
+                turn, is_whole = await self._conversations.call(conversation, StateAccess.READ, find)
+                if turn is None and not is_whole and message.thread_number > 1:
+                    raise StateGone(f"The state before message {message.id} is no longer kept.")
+                if turn is None or turn.message_id is None or await self._is_earlier(turn, turn.message_id, message):
+                    return replaced
+                replaced.append(turn.message_id)
+        except AgentWithoutState:
+            return replaced
+
+    async def _ids_from(self, message: Message, thread_id: str) -> list[str]:
+        """Return the ids of a message and of all later ones of its thread. Raises StateGone if there are too many."""
+        found: list[Message] = [message]
+        while page := await self._store.list_thread_messages(
+            message.tenant, thread_id, after=found[-1].thread_number, limit=MAX_REPLACED
+        ):
+            found += page
+            if len(found) > MAX_REPLACED:
+                raise StateGone(f"More than {MAX_REPLACED} messages follow message {message.id}.")
+        return [each.id for each in found]
+
+    async def _is_earlier(self, turn: Turn, turn_message_id: str, message: Message) -> bool:
+        """Return whether a turn comes before a message of its thread. The turn's message may have been deleted."""
+        try:
+            other = await self._store.get(message.tenant, turn_message_id)
+        except MessageNotFound:
+            return turn.created_at <= message.created_at
+        return other.thread_id != message.thread_id or other.thread_number < message.thread_number
+
     async def _conversation(self, tenant: str, thread_id: str, agent: str | None) -> Conversation:
         """Return a thread as its agent knows it. Raises ThreadNotFound, InvalidRequest."""
         thread = await self._store.get_thread(tenant, thread_id)
@@ -131,3 +224,17 @@ class ThreadManager:
         if newest:
             return newest[0].agent
         return self._registry.default if thread.forked_from is None else thread.forked_from.agent
+
+
+def _again(message: Message, wanted: Regeneration) -> NewMessage:
+    """Return a message with the input of an earlier one."""
+    return NewMessage(
+        content=message.content,
+        priority=wanted.priority or message.priority,
+        thread_id=message.thread_id,
+        agent=message.agent,
+        options=message.options,
+        webhook_url=message.webhook_url,
+        webhook_events=message.webhook_events,
+        metadata=message.metadata or None if wanted.metadata is None else wanted.metadata,
+    )

@@ -1,6 +1,6 @@
 """Defines what the rest of the system needs of an agent: it answers a message piece by piece."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,7 +12,7 @@ from ..models.attempts import Lease
 from ..models.inputs import NO_RUN_INPUT, RunInput
 from ..models.parts import Part
 from ..models.thread_states import Checkpoint, StateChange, StateText
-from ..models.threads import MemoryRight
+from ..models.threads import MemoryRight, Turn
 from ..policy.agent_input import ANY_OBJECT
 from .token_usage import TokenUsage
 
@@ -134,6 +134,15 @@ class ConversationStates(Protocol):
 
         Returns fewer when their texts reach `most_text` characters.
         """
+
+    async def newest_turn(self, without: Collection[str] = (), of: str | None = None) -> Turn | None:
+        """Return the newest checkpoint that no message in `without` made, and that the message `of` made if given.
+
+        Return None if there is none.
+        """
+
+    async def oldest_turn(self) -> Turn | None:
+        """Return the oldest checkpoint that is still kept, None if there is none."""
 
     async def update(self, change: StateChange, right: MemoryRight) -> Checkpoint:
         """Change the state and return the new checkpoint. It belongs to the turn of the state that was changed.

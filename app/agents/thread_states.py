@@ -1,7 +1,7 @@
 """Reads the states of one conversation through its graph."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -16,12 +16,14 @@ from ..errors import AgentQueueError, LeaseLost, StoreError
 from ..errors.threads import CheckpointNotFound, StateWillBeForgotten
 from ..models.memory import MEMORY_FENCE_KEY
 from ..models.thread_states import Checkpoint, StateChange, StateInterrupt, StateTask, StateText, ThreadState
-from ..models.threads import MemoryRight
+from ..models.threads import MemoryRight, Turn
 from ..policy.agent_input import invalid
 from ..policy.failures import described
 from .base import Conversation, ConversationStates, Redact
 from .json_output import as_json
 from .state_updates import update_of
+
+CHECKPOINTS_AT_ONCE = 10
 
 OF_ONE_STEP = frozenset({"source", "step", "parents", "writes", "counters_since_delta_snapshot"})
 """Metadata that LangGraph writes for each checkpoint."""
@@ -52,6 +54,35 @@ class GraphStates(ConversationStates):
             if length >= most_text:
                 break
         return found
+
+    @override
+    async def newest_turn(self, without: Collection[str] = (), of: str | None = None) -> Turn | None:
+        async for turn in self._turns():
+            if turn.message_id not in without and of in (None, turn.message_id):
+                return turn
+        return None
+
+    @override
+    async def oldest_turn(self) -> Turn | None:
+        oldest = None
+        async for turn in self._turns():
+            oldest = turn
+        return oldest
+
+    async def _turns(self) -> AsyncIterator[Turn]:
+        """Yield the checkpoints of the conversation, newest first. They are read in pages, since they may be long."""
+        before = None
+        while page := [
+            found async for found in self._saver.alist(self._config(), before=before, limit=CHECKPOINTS_AT_ONCE)
+        ]:
+            for found in page:
+                yield Turn(
+                    found.checkpoint["id"],
+                    found.metadata.get("run_id"),
+                    datetime.fromisoformat(found.checkpoint["ts"]),
+                    begins=found.metadata.get("step") == -1,
+                )
+            before = page[-1].config
 
     @override
     async def update(self, change: StateChange, right: MemoryRight) -> Checkpoint:

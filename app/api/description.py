@@ -28,7 +28,7 @@ from .schemas import (
 from .schemas.events import StreamEvent
 from .schemas.problems import Problem
 from .schemas.selections import DeadLetterSelection, UnfinishedSelection
-from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate
+from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate, MessageRegenerate
 from .schemas.thread_states import StateUpdate
 from .schemas.threads import ThreadPatch
 
@@ -40,6 +40,7 @@ UNDECLARED_BODIES = (
     MessageBatch,
     MessageChange,
     MessageAnswer,
+    MessageRegenerate,
     StateUpdate,
     ThreadPatch,
     UnfinishedSelection,

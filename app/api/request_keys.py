@@ -11,7 +11,7 @@ from fastapi import Request
 from ..errors import InvalidRequest
 from ..models.deliveries import ENDS
 from ..models.messages import NewMessage
-from ..models.requests import Key, ResumeAnswer
+from ..models.requests import Key, Regeneration, ResumeAnswer
 from .deps import MAX_KEY_LENGTH
 
 
@@ -41,6 +41,11 @@ def resume_key(key: str, message_id: str, answer: ResumeAnswer) -> Key:
     """Return the key with the fingerprint of an answer to this message."""
     meaning = [message_id, answer.value, answer.values]
     return key, _fingerprint("resume", meaning if answer.alias is None else [*meaning, answer.alias])
+
+
+def regenerate_key(key: str, message_id: str, wanted: Regeneration) -> Key:
+    """Return the key with the fingerprint of a request to regenerate this message."""
+    return key, _fingerprint("regenerate", [message_id, wanted.priority, wanted.if_busy, wanted.metadata])
 
 
 def _changed_fields(wanted: NewMessage, default_agent: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from .deps import (
 from .errors import problems
 from .listing import MessageListingDep
 from .replies import JsonReply
-from .request_keys import batch_key, key_of, resume_key, submit_key
+from .request_keys import batch_key, key_of, regenerate_key, resume_key, submit_key
 from .schemas.dead_letters import MessageRequeued
 from .schemas.deliveries import DeliveryList, DeliveryView
 from .schemas.messages import (
@@ -32,10 +32,11 @@ from .schemas.messages import (
     MessageCancelled,
     MessageDetails,
     MessageList,
+    MessageRegenerated,
     MessageResumed,
     MessageStatus,
 )
-from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate
+from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate, MessageRegenerate
 from .streaming import EVENT_STREAM, EventStreamResponse, tail_of
 from .targets import principal_of
 
@@ -274,6 +275,36 @@ async def resume_message(
     (message,) = accepted.messages
     reply = MessageResumed(message_id=message.id, thread_id=message.thread_id)
     headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
+    return JsonReply(reply.model_dump_json(), 202, headers)
+
+
+@router.post(
+    "/messages/{message_id}/regenerate",
+    operation_id="regenerateMessage",
+    summary="Answer a message anew",
+    status_code=202,
+    response_model=MessageRegenerated,
+    response_description="The new message is stored.",
+    responses=problems(404, 409, 410, 413, 415, 422, 500, 503, 504),
+    openapi_extra=described_body(MessageRegenerate, IDEMPOTENCY_KEY),
+)
+@needs(AccessScope.SUBMIT)
+async def regenerate_message(
+    request: Request, message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep
+) -> Response:
+    """Store a new message with the same input, which runs from the state before the earlier message.
+
+    The agent forgets the earlier message and all later ones of its thread. They stay in the lists of messages. 410 if
+    the state before the message is no longer kept.
+    """
+    wanted = (await body_of(request, MessageRegenerate)).regeneration()
+    named = key_of(request)
+    key = None if named is None else regenerate_key(named, message_id, wanted)
+    accepted, earlier = await services.threads.regenerate(principal.tenant, message_id, wanted, key=key)
+    (message,) = accepted.messages
+    (wait_estimate,) = await services.queue.wait_estimates([message], keyed=key is not None)
+    headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
+    reply = MessageRegenerated.instead(message, earlier, wait_estimate)
     return JsonReply(reply.model_dump_json(), 202, headers)
 
 

@@ -72,6 +72,19 @@ class ThreadMoved(Conflict):
         super().__init__(f"Thread {thread_id!r} has got further messages meanwhile. Nothing was stored; read it again.")
 
 
+class NotEnded(Conflict):
+    """The message has not ended yet."""
+
+    code = "not_ended"
+
+    def __init__(self, message_id: str, state: str) -> None:
+        super().__init__(
+            f"Only messages that have ended can be regenerated; message {message_id} is {state}. Cancel it first, or "
+            "give `if_busy` as `interrupt`.",
+            state=state,
+        )
+
+
 class StateWillBeForgotten(Conflict):
     """A waiting message of the thread will make the agent forget the state."""
 

@@ -1,9 +1,10 @@
 """Requests of callers and operators, in the form that the queue manager takes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .messages import MessageFilter
+from .messages import IfBusy, MessageFilter, MetadataValue, Priority
 
 Key = tuple[str, str]
 """An Idempotency-Key and the fingerprint of its request."""
@@ -34,3 +35,11 @@ class CancelledMessages(NamedTuple):
 
     ended: list[str]
     stopping: list[str]
+
+
+class Regeneration(NamedTuple):
+    """What a message that takes another one's place has of its own. None means as the replaced message."""
+
+    priority: Priority | None = None
+    if_busy: IfBusy = IfBusy.REJECT
+    metadata: Mapping[str, MetadataValue] | None = None

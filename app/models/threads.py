@@ -1,6 +1,7 @@
 """Changes of threads, and where a forked thread came from."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -43,3 +44,15 @@ class NewThread(NamedTuple):
     source: ForkSource
     name: str | None = None
     metadata: Mapping[str, Any] | None = None
+
+
+class Turn(NamedTuple):
+    """A checkpoint in the agents' memory: the message whose run made it (None if unknown), and its time.
+
+    `begins` tells whether it began the conversation.
+    """
+
+    checkpoint_id: str
+    message_id: str | None
+    created_at: datetime
+    begins: bool

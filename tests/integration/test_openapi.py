@@ -73,6 +73,7 @@ async def test_every_operation_is_described(quiet: LiveServer) -> None:
         "PATCH /messages/{message_id}",
         "POST /messages/{message_id}/cancel",
         "POST /messages/{message_id}/resume",
+        "POST /messages/{message_id}/regenerate",
         "POST /messages/{message_id}/retry",
         "POST /messages/cancel",
         "POST /queue/pause",

@@ -35,10 +35,10 @@ def queue(memory: Store) -> QueueManager:
 
 
 @pytest.fixture
-def threads(memory: Store) -> ThreadManager:
+def threads(memory: Store, queue: QueueManager) -> ThreadManager:
     registry = AgentRegistry({"chat": load}, redact=str)
     no_memory = cast(Callable[[], AgentMemory], None)
-    return ThreadManager(memory, registry, cast(Conversations, None), no_memory)  # no state is read
+    return ThreadManager(memory, registry, cast(Conversations, None), no_memory, queue)  # no state is read
 
 
 async def submit(queue: QueueManager, content: str, thread: str | None, tenant: str = TENANT) -> Message:

@@ -96,6 +96,24 @@ class MessageAccepted(BaseModel):
         ).encode()
 
 
+class MessageRegenerated(MessageAccepted):
+    """The stored message, and the messages whose place it takes."""
+
+    model_config = example(**ACCEPTED_EXAMPLE, regenerates=MESSAGE_ID, rolled_back=[MESSAGE_ID])
+
+    regenerates: str = Field(description="The earlier message with the same input.")
+    rolled_back: list[str] = Field(
+        description="Messages whose steps the agent forgets before the new message begins. They stay in the lists of "
+        "messages, with their answers."
+    )
+
+    @classmethod
+    def instead(cls, message: Message, earlier: Message, wait_estimate: WaitEstimate) -> "MessageRegenerated":
+        """Return the reply for a message that takes the place of an earlier one."""
+        accepted = MessageAccepted.of(message, wait_estimate)
+        return cls.model_construct(**dict(accepted), regenerates=earlier.id, rolled_back=list(message.rollback))
+
+
 class BatchAccepted(BaseModel):
     """The stored messages of a batch, in its order."""
 

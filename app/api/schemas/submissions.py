@@ -1,7 +1,7 @@
 """Bodies of requests about messages: new messages, changes, answers."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
@@ -10,7 +10,7 @@ from ...errors import InvalidRequest
 from ...models.deliveries import WebhookEvent
 from ...models.inputs import RunConfig, RunInput, ShownEvent
 from ...models.messages import IfBusy, MessageOptions, NewMessage, Priority
-from ...models.requests import ResumeAnswer
+from ...models.requests import Regeneration, ResumeAnswer
 from ...models.types import JsonObject, Text, ThreadId
 from ...policy.input_preview import input_preview
 from .blocks import MessageContent, blocks_preview
@@ -273,6 +273,24 @@ class MessageChange(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"priority": "high"}]})
 
     priority: Priority
+
+
+class MessageRegenerate(BaseModel):
+    """What the new message has of its own. All other fields are those of the message whose place it takes."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{}, {"priority": "high"}]})
+
+    priority: Priority | None = Field(None, description="By default the priority of the earlier message.")
+    if_busy: Literal[IfBusy.REJECT, IfBusy.INTERRUPT] = Field(
+        IfBusy.REJECT,
+        description="What to do if the thread has unfinished messages. `reject`: refuse with 409, unless the only one "
+        "waits for a human; that message is then cancelled. `interrupt`: cancel them.",
+    )
+    metadata: Metadata | None = Field(None, description="By default the metadata of the earlier message.")
+
+    def regeneration(self) -> Regeneration:
+        """Return the request for the thread manager."""
+        return Regeneration(self.priority, self.if_busy, self.metadata)
 
 
 class MessageAnswer(BaseModel):
