@@ -122,7 +122,8 @@ async def test_the_commands_of_pages_show_what_they_say(walk: list[Path], tmp_pa
     (tmp_path / ".venv").symlink_to(sys.prefix)
     for name, code in graphs_of(walk[0]).items():
         (tmp_path / name).write_text(code)
-    with cold_server_process(tmp_path, DATABASE_URL=DATABASE_URL, **server_settings(walk[0])) as server:
+    start = cold_server_process if walk[0] == README else server_process
+    with start(tmp_path, DATABASE_URL=DATABASE_URL, **server_settings(walk[0])) as server:
         await server.ready()
         for page in walk:
             async with shell(tmp_path, **environment_of(server)) as bash:
