@@ -10,10 +10,10 @@ from ...errors import ThreadNotFound
 from ...errors.threads import MetadataTooLarge, ThreadExists, ThreadRunning
 from ...models.messages import Thread
 from ...models.threads import MemoryRight, NewThread, ThreadChange
-from ..limits import THREAD_METADATA_LENGTH
+from ..limits import KEY_SECONDS, THREAD_METADATA_LENGTH
 from ..metadata import merged_metadata, metadata_patch
 from ..ports import MOVED, READY, ThreadStore, message_topic
-from . import replies, templates
+from . import replies
 from .rooms import RedisRooms
 
 
@@ -43,7 +43,7 @@ class RedisThreads(RedisRooms, ThreadStore):
             return (READY, MOVED, *map(message_topic, reply)) if isinstance(reply, list) else ()
 
         reply = await self._writes.run(
-            "delete_thread", self._now(), tenant, thread_id, templates.CANCELLED, topics=topics
+            "delete_thread", self._now(), tenant, thread_id, KEY_SECONDS * 1000, topics=topics
         )
         _found(reply, thread_id)
 
