@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .agents.base import Agent
 from .agents.embedded import EmbeddedModel
-from .agents.functions import FunctionAgent, is_answering
+from .agents.functions import FunctionAgent, is_answering, takes_store
 from .agents.import_path import load_attribute, make_importable
 from .agents.loop import AgentLoop
 from .agents.memory import LazyMemory, MemoryOnLoop
@@ -24,6 +24,7 @@ from .store.ports import Store
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
 
+    from .agents.item_store import ItemStoreFactory
     from .checkpoints.saver import FencedSaver
 
 logger = logging.getLogger(__name__)
@@ -124,13 +125,23 @@ class AgentLoader:
             await self._queue_id()
             found = await load_attribute(path, self._settings.project.folders)
             if is_answering(found):
-                return FunctionAgent(cast(Callable[..., Any], found), description)
+                answer = cast(Callable[..., Any], found)
+                return FunctionAgent(answer, description, await self._item_stores() if takes_store(answer) else None)
             await asyncio.to_thread(_import, "graphs")
             from .agents.graphs import agent_of
 
-            return await agent_of(found, path, await self._open_memory(), description)
+            return await agent_of(found, path, await self._open_memory(), description, await self._item_stores())
 
         return load
+
+    async def _item_stores(self) -> "ItemStoreFactory":
+        """Return what makes the store of each run."""
+        await asyncio.to_thread(_import, "item_store")
+        from .agents.item_store import Items
+
+        assert self._store_loop is not None, "agents are being loaded"
+        settings = self._settings
+        return Items(self._store, self._store_loop, settings.project.item_ttl, settings.max_body_bytes).of_run
 
     async def _load_chat(self) -> Agent:
         await self._queue_id()  # raises while the store is unavailable, before steps that run only once
@@ -155,7 +166,7 @@ class AgentLoader:
             )
         from .agents.langgraph import LangGraphAgent
 
-        return LangGraphAgent(graph, await self._open_memory())
+        return LangGraphAgent(graph, await self._open_memory(), store_of=await self._item_stores())
 
     def _open_client(self) -> "AsyncClient":
         """Return an HTTP client for the built-in agent's model. It is closed with the memory."""

@@ -149,6 +149,7 @@ class AgentProcessor:
             given=message.options.run,
             metadata=message.metadata,
             max_output_bytes=self._settings.max_output_bytes,
+            tenant=message.tenant,
         )
 
     async def _answer(self, run: AgentRun, writer: EventWriter) -> Completed | Interrupted:

@@ -24,6 +24,7 @@ from .checkpoints.factory import check_server, checkpoint_url
 from .config import Settings, place_of
 from .errors import AgentQueueError, StoreError, StoreRefused, StoreUnavailable
 from .events.tail import Streams
+from .item_manager import ItemManager
 from .maintenance import Maintenance
 from .observability.logging import Redactor, configure_logging
 from .observability.outages import Outage
@@ -135,6 +136,7 @@ class Runtime:
             settings=settings,
             access=Access(allow_anonymous=settings.allow_anonymous),
             queue=queue,
+            items=ItemManager(self._store, ttl=settings.project.item_ttl, max_value_bytes=settings.max_body_bytes),
             threads=ThreadManager(
                 self._store,
                 registry,

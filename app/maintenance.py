@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from .config import Settings
 from .errors import AgentQueueError
 from .models.memory import AgentMemory
 from .observability.outages import Outage
 from .store.dropped_memories import forget_dropped
-from .store.ports import UpkeepStore
+from .store.ports import ItemStore, UpkeepStore
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +24,15 @@ NO_CONVERSATION = ""
 """A memory key that no conversation has."""
 
 
+class DutyStore(UpkeepStore, ItemStore, Protocol):
+    """The ports of the duties."""
+
+
 class Maintenance:
     """Runs the duties rescue, promote, versions and prune, each in its own loop. No error ends a loop."""
 
     def __init__(
-        self, store: UpkeepStore, memory: Callable[[], AgentMemory | None], settings: Settings, *, outage: Outage
+        self, store: DutyStore, memory: Callable[[], AgentMemory | None], settings: Settings, *, outage: Outage
     ) -> None:
         self._outage = outage
         self._store = store
@@ -70,7 +75,7 @@ class Maintenance:
             logger.warning("Messages go on with another version of their agent: count=%d", moved)
 
     async def prune(self) -> None:
-        """Delete old request keys, descriptions, logs and messages, and the memory that only they needed, step by step.
+        """Delete old request keys, items, descriptions, logs and messages, and the memory that only they needed.
 
         Only a process with the agents' memory open deletes logs and messages, since it also deletes their memory. While
         the memory is unavailable, no process deletes any.
@@ -78,6 +83,8 @@ class Maintenance:
         await self._store.prune_keys()
         kept = max(LEAST_DESCRIBED_SECONDS, self._settings.retention_days * 86400)
         await self._store.prune_agents(older_than_seconds=kept)
+        while await self._store.prune_items(limit=PRUNE_BATCH) == PRUNE_BATCH:
+            pass
         memory = self._memory()
         while memory is not None:
             await memory.forget([NO_CONVERSATION])  # raises StoreUnavailable while the memory is unavailable

@@ -15,8 +15,11 @@ from typing import Any
 from dotenv import dotenv_values
 
 from .errors import ConfigurationError
+from .models.items import MAX_TTL_MINUTES, NEVER_EXPIRES, ItemTtl
 
-APPLIED = ("$schema", "graphs", "dependencies", "env")
+APPLIED = ("$schema", "graphs", "dependencies", "env", "store")
+STORE_APPLIED = ("ttl", "index")
+TTL_APPLIED = ("default_ttl", "refresh_on_read", "sweep_interval_minutes")
 
 AGENT_VERSION = re.compile(r"[!-~]{1,100}")
 """The form of a version of an agent, such as `2026.11.28` or a commit."""
@@ -31,6 +34,7 @@ class Project:
     - `versions` has the versions that graphs were given in their `metadata`, by name.
     - `folders` are searched for modules, in this order.
     - `environment` may have secrets.
+    - `item_ttl` says when items of the store expire.
     - `warnings` are for the log.
     """
 
@@ -39,6 +43,7 @@ class Project:
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     descriptions: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    item_ttl: ItemTtl = NEVER_EXPIRES
     warnings: tuple[str, ...] = ()
 
 
@@ -72,8 +77,11 @@ class _Reader:
         graphs = self._graphs()
         folders = tuple(dict.fromkeys(self._folders()))
         environment = self._environment()
+        item_ttl = self._item_ttl()
         self._warn_of_ignored()
-        return Project(graphs, folders, environment, self._descriptions(), self._versions(), tuple(self._warnings))
+        return Project(
+            graphs, folders, environment, self._descriptions(), self._versions(), item_ttl, tuple(self._warnings)
+        )
 
     def _wrong(self, key: str, expected: str) -> ConfigurationError:
         found = re.search(rf"{re.escape(json.dumps(key))}\s*:", self._text)
@@ -147,8 +155,31 @@ class _Reader:
         except (OSError, ValueError):
             raise self._wrong("env", "a file of NAME=value lines in UTF-8") from None
 
+    def _item_ttl(self) -> ItemTtl:
+        store = self._content.get("store") or {}
+        if not isinstance(store, dict):
+            raise self._wrong("store", "an object with `ttl`")
+        ttl = store.get("ttl") or {}
+        if not isinstance(ttl, dict):
+            raise self._wrong("ttl", "an object with `default_ttl` or `refresh_on_read`")
+        minutes, refresh = ttl.get("default_ttl"), ttl.get("refresh_on_read", True)
+        if minutes is not None and not _is_ttl(minutes):
+            raise self._wrong("default_ttl", f"minutes above 0, at most {MAX_TTL_MINUTES}")
+        if not isinstance(refresh, bool):
+            raise self._wrong("refresh_on_read", "true or false")
+        if store.get("index"):
+            self._warnings.append(
+                "its `store.index` has no effect: the store has no semantic search. Compile a graph with a store of "
+                "its own for that"
+            )
+        return ItemTtl(None if minutes is None else float(minutes), refresh)
+
     def _warn_of_ignored(self) -> None:
         ignored = [name for name, value in self._content.items() if name not in APPLIED and value]
+        store = self._content.get("store") or {}
+        ignored += [f"store.{name}" for name, value in store.items() if name not in STORE_APPLIED and value]
+        ttl = store.get("ttl") or {}
+        ignored += [f"store.ttl.{name}" for name, value in ttl.items() if name not in TTL_APPLIED and value]
         ignored += [
             f"graphs.{name}.{each}"
             for name, spec in self._content["graphs"].items()
@@ -196,6 +227,10 @@ def _is_variable(item: tuple[str, object]) -> bool:
     name, value = item
     usable = bool(name) and "=" not in name and "\0" not in f"{name}{value}"
     return usable and isinstance(value, str | int | float)
+
+
+def _is_ttl(minutes: object) -> bool:
+    return isinstance(minutes, int | float) and not isinstance(minutes, bool) and 0 < minutes <= MAX_TTL_MINUTES
 
 
 def _is_installed(requirement: str) -> bool:

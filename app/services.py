@@ -9,6 +9,7 @@ from .agents.descriptions import AgentDescriptions
 from .agents.registry import AgentRegistry
 from .config import Settings
 from .events.tail import Streams
+from .item_manager import ItemManager
 from .observability.outages import Outage
 from .queue_manager import QueueManager
 from .store.ports import EventLog, Store
@@ -39,6 +40,7 @@ class Services:
     access: Access
     queue: QueueManager
     threads: ThreadManager
+    items: ItemManager
     streams: Streams
     log: EventLog
     store: Store

@@ -10,6 +10,7 @@ from ..errors.threads import AgentWithoutState
 from ..models.agents import AgentDescription
 from ..models.attempts import Lease
 from ..models.inputs import NO_RUN_INPUT, RunInput
+from ..models.messages import DEFAULT_TENANT
 from ..models.parts import Part
 from ..models.thread_states import Checkpoint, StateChange, StateText
 from ..models.threads import MemoryRight, Turn
@@ -81,6 +82,7 @@ class AgentTask:
     - `metadata` is the message's.
     - `usage` counts the tokens that the providers of the agent's models report.
     - `max_output_bytes` is the setting MAX_OUTPUT_BYTES.
+    - `tenant` is the message's. The items that the agent keeps belong to it.
     """
 
     lease: Lease
@@ -94,6 +96,7 @@ class AgentTask:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     usage: TokenUsage = field(default_factory=TokenUsage)
     max_output_bytes: int = MAX_OUTPUT_BYTES
+    tenant: str = DEFAULT_TENANT
 
     @property
     def message_id(self) -> str:

@@ -1,4 +1,4 @@
-"""Runs agents that are plain functions. They have no memory, and need no LangGraph."""
+"""Runs agents that are plain functions. They have no memory, and need LangGraph only if they ask for the store."""
 
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -26,6 +26,9 @@ GIVEN: dict[str, Callable[[AgentTask], Any]] = {
 }
 """Names of parameters by which a function asks for more, beside `input` and `context`."""
 
+STORE = "store"
+"""The name of the parameter that gets LangGraph's store."""
+
 TEXT: dict[str, Any] = {"type": "string"}
 BLOCKS: dict[str, Any] = {"type": "array", "items": {"type": "object"}}
 
@@ -40,16 +43,27 @@ def is_answering(found: object) -> bool:
     return inspect.iscoroutinefunction(found) and is_answer(signature_of(found).return_annotation)
 
 
+def takes_store(answer: Callable[..., Any]) -> bool:
+    """Return whether a function that answers asks for the store."""
+    return STORE in list(signature_of(answer).parameters)[1:]
+
+
 class FunctionAgent(Agent):
     """Calls a function with what the message gives. Each attempt calls it from the beginning.
 
     The first parameter gets the text. Annotated as a list, it gets content blocks; annotated as an object, the `input`.
     Without `input`, the object has the text in `messages`. Other parameters get what their names say: `input`,
-    `context`, `config`, `metadata` or `message_id`.
+    `context`, `config`, `metadata`, `message_id` or `store`. `store_of` makes the store of each run.
     """
 
-    def __init__(self, answer: Callable[..., Any], description: str = "") -> None:
+    def __init__(
+        self,
+        answer: Callable[..., Any],
+        description: str = "",
+        store_of: Callable[[AgentTask], Any] | None = None,
+    ) -> None:
         self._answer = answer
+        self._store_of = store_of
         self._streams = inspect.isasyncgenfunction(answer)
         self._name = str(getattr(answer, "__name__", type(answer).__name__))
         signature = signature_of(answer)
@@ -117,6 +131,8 @@ class FunctionAgent(Agent):
     def _arguments(self, task: AgentTask) -> tuple[list[Any], dict[str, Any]]:
         """Return the positional and the named arguments. Raises InvalidInput for what the function cannot take."""
         named = {name: give(task) for name, give in GIVEN.items() if name in self._named}
+        if STORE in self._named and self._store_of is not None:
+            named[STORE] = self._store_of(task)
         if task.given.context is not None:
             check_context(self._description, task.given.context)
         if "context" in self._named:

@@ -23,6 +23,7 @@ from ..models.parts import Part
 from ..policy.agent_input import ANY_OBJECT
 from .annotations import docstring_of
 from .base import Agent, AgentDrained, AgentInterrupted, AgentTask, Conversation, FinalResult, Redact, StateAccess
+from .item_store import ItemStoreFactory
 from .langgraph import LangGraphAgent
 from .run_config import config_of
 from .schemas import describe_graph
@@ -35,16 +36,23 @@ Graph = Pregel[Any, Any, Any, Any]
 Argument = Literal["config", "runtime"]
 
 
-async def agent_of(found: object, path: str, checkpointer: BaseCheckpointSaver[Any], description: str = "") -> Agent:
+async def agent_of(
+    found: object,
+    path: str,
+    checkpointer: BaseCheckpointSaver[Any],
+    description: str = "",
+    store_of: ItemStoreFactory | None = None,
+) -> Agent:
     """Return the agent for `found`, the object that the setting `path` names.
 
-    `description` is the operator's. It replaces a docstring. Raises AgentUnavailable, or whatever a factory raises.
+    `description` is the operator's. It replaces a docstring. `store_of` makes the store of each run. Raises
+    AgentUnavailable, or whatever a factory raises.
     """
     if isinstance(found, Pregel | StateGraph):
-        return LangGraphAgent(_compiled(found, path), checkpointer, description)
+        return LangGraphAgent(_compiled(found, path), checkpointer, description, store_of=store_of)
     if not callable(found):
         raise _no_graph(found, path)
-    factory = GraphFactory(found, path)
+    factory = GraphFactory(found, path, store_of)
     graph = await factory.prepare()
     return FactoryAgent(factory, checkpointer, graph, description or docstring_of(found))
 
@@ -52,9 +60,10 @@ async def agent_of(found: object, path: str, checkpointer: BaseCheckpointSaver[A
 class GraphFactory:
     """A function that makes a graph for one run. The constructor raises AgentUnavailable for unknown parameters."""
 
-    def __init__(self, factory: Callable[..., Any], path: str) -> None:
+    def __init__(self, factory: Callable[..., Any], path: str, store_of: ItemStoreFactory | None = None) -> None:
         self._factory = factory
         self._path = path
+        self.store_of = store_of
         self._positional: list[Argument] = []
         self._named: dict[str, Argument] = {}
         self._prepared: Graph | None = None
@@ -110,6 +119,15 @@ class GraphFactory:
                 made = context.enter_context(made)
             yield _compiled(made, self._path)
 
+    def runtime_of(self, task: AgentTask) -> "ServerRuntime[Any]":
+        """Return the runtime of a run. It has the message's context as it was given, the run's store, and no user."""
+        from langgraph_sdk.runtime import _ExecutionRuntime
+
+        store = None if self.store_of is None else self.store_of(task)
+        return _ExecutionRuntime(
+            access_context="threads.create_run", user=None, store=cast(Any, store), context=task.given.context
+        )
+
     async def _call(self, *positional: object, **named: object) -> Any:
         made = self._factory(*positional, **named)
         return await made if inspect.isawaitable(made) else made
@@ -151,8 +169,13 @@ class FactoryAgent(Agent):
     async def run(self, task: AgentTask) -> AsyncGenerator[Part | FinalResult]:
         answer: FinalResult | None = None
         ended: Exception | None = None
-        async with self._factory.opened(lambda: config_of(task), lambda: _runtime(task)) as graph:
-            agent = LangGraphAgent(graph, self._checkpointer, takes_any_context=self._factory.takes_context)
+        async with self._factory.opened(lambda: config_of(task), lambda: self._factory.runtime_of(task)) as graph:
+            agent = LangGraphAgent(
+                graph,
+                self._checkpointer,
+                takes_any_context=self._factory.takes_context,
+                store_of=self._factory.store_of,
+            )
             try:
                 async with aclosing(agent.run(task)) as pieces:
                     async for piece in pieces:
@@ -234,14 +257,6 @@ def _argument_of(parameter: inspect.Parameter) -> Argument | None:
     if "Runtime" in annotation:
         return "runtime"
     return cast(Argument, parameter.name) if parameter.name in ("config", "runtime") else None
-
-
-def _runtime(task: AgentTask) -> "ServerRuntime[Any]":
-    """Return the runtime of a run. It has the message's context as it was given, no user and no store."""
-    from langgraph_sdk.runtime import _ExecutionRuntime
-
-    context = task.given.context
-    return _ExecutionRuntime(access_context="threads.create_run", user=None, store=cast(Any, None), context=context)
 
 
 def _runtime_without_run(access: StateAccess) -> "ServerRuntime[Any]":

@@ -30,6 +30,7 @@ from ..text import storable_json
 from .answer_builder import AnswerBuilder
 from .base import Agent, AgentDrained, AgentInterrupted, AgentTask, Conversation, FinalResult, Redact, StateAccess
 from .human_answers import HumanAnswers
+from .item_store import ItemStoreFactory
 from .model_calls import ModelCalls
 from .run_config import TURN_AFTER, config_of
 from .run_input import MESSAGES, GraphInput, Turn
@@ -56,7 +57,7 @@ class LangGraphAgent(Agent):
     """Runs a graph of any state. `checkpointer` is a saver of `app.checkpoints`, also an AgentMemory.
 
     `description` is the operator's, in place of the graph's docstring. `takes_any_context` means that the context was
-    given to the graph's factory too.
+    given to the graph's factory too. `store_of` makes the store of a run, unless the graph was compiled with its own.
     """
 
     def __init__(
@@ -66,8 +67,10 @@ class LangGraphAgent(Agent):
         description: str = "",
         *,
         takes_any_context: bool = False,
+        store_of: ItemStoreFactory | None = None,
     ) -> None:
         self._description = description
+        self._store_of = store_of if graph.store is None else None
         self._input = GraphInput(graph, takes_any_context=takes_any_context)
         self._graph = graph.copy(update={"checkpointer": checkpointer})
         found = tool_nodes(graph)
@@ -102,7 +105,7 @@ class LangGraphAgent(Agent):
 
         task.drain.on_request(drain)
         try:
-            streaming = self._graph.astream(
+            streaming = self._graph_of(task).astream(
                 start.graph_input,
                 _with(_with(config, MEMORY_KEPT_KEY, read), MEMORY_ANSWERS_KEY, {}),
                 context=context,
@@ -148,6 +151,10 @@ class LangGraphAgent(Agent):
         message, fence = task.memory_fence  # the next attempt's fence is higher than this one
         memory = cast(AgentMemory, self._graph.checkpointer)
         await memory.forget_messages(task.memory_key, (message, fence + 1), ())
+
+    def _graph_of(self, task: AgentTask) -> Pregel[Any, Any, Any, Any]:
+        """Return the graph with the store of this run."""
+        return self._graph if self._store_of is None else self._graph.copy(update={"store": self._store_of(task)})
 
     async def _raise_questions(self, config: RunnableConfig) -> Never:
         """Raise AgentInterrupted with all questions: parallel branches may ask at the same time."""

@@ -19,6 +19,7 @@ from . import (
     description,
     errors,
     health,
+    items,
     reference,
     root,
     routes,
@@ -89,6 +90,7 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
         streaming.router,
         thread_states.router,
         threads.router,
+        items.router,
         health.router,
     ):
         app.router.routes.extend(router.routes)  # include_router would match each request twice

@@ -18,6 +18,7 @@ from .schemas import (
     dead_letters,
     deliveries,
     health,
+    items,
     messages,
     problems,
     queue,
@@ -26,13 +27,14 @@ from .schemas import (
     threads,
 )
 from .schemas.events import StreamEvent
+from .schemas.items import ItemDelete, ItemPut, ItemQuery, NamespaceQuery
 from .schemas.problems import Problem
 from .schemas.selections import DeadLetterSelection, UnfinishedSelection
 from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate, MessageRegenerate
 from .schemas.thread_states import StateUpdate
 from .schemas.threads import ThreadPatch
 
-SCHEMAS = (agents, dead_letters, deliveries, health, messages, problems, queue, selections, submissions, threads)
+SCHEMAS = (agents, dead_letters, deliveries, health, items, messages, problems, queue, selections, submissions, threads)
 """Modules whose models have examples."""
 
 UNDECLARED_BODIES = (
@@ -45,6 +47,10 @@ UNDECLARED_BODIES = (
     ThreadPatch,
     UnfinishedSelection,
     DeadLetterSelection,
+    ItemPut,
+    ItemDelete,
+    ItemQuery,
+    NamespaceQuery,
 )
 """Bodies that endpoints read without declaring them to FastAPI."""
 

@@ -75,9 +75,12 @@ def _field(location: Sequence[int | str]) -> str:
     if BLOCKS in location:  # the form of the message, the index of the block, the type of the block
         form = location.index(BLOCKS)
         location = [*location[:form], *location[form + 1 : form + 2], *location[form + 3 :]]
-    parts = [str(part) for part in location if part not in (*PLACES, *FORMS)]
+    in_query = len(location) > 1 and location[0] == "query"
+    if len(location) > 1 and location[0] in PLACES:  # alone, it is the name of a field
+        location = location[1:]
+    parts = [str(part) for part in location if part not in FORMS]
     if parts[-1:] == ["[key]"]:
         parts.pop()
-    if location[:1] == ("query",):  # Pydantic adds the index of a repeated parameter
+    if in_query:  # Pydantic adds the index of a repeated parameter
         parts = parts[:1]
     return ".".join(parts) or "body"

@@ -141,6 +141,18 @@ async def repeat(work: Callable[[], Awaitable[int]], batch: int) -> int:
     return done
 
 
+async def repeat_up_to(work: Callable[[int], Awaitable[int]], limit: int, part: int) -> int:
+    """Repeat `work`, which does up to the given number, until `limit` are done or none is left. Return how many."""
+    done = 0
+    while done < limit:
+        size = min(part, limit - done)
+        count = await work(size)
+        done += count
+        if count < size:
+            break
+    return done
+
+
 async def prune(
     work: Callable[[int], Awaitable[tuple[int, list[str], bool]]], limit: int, part: int
 ) -> tuple[int, list[str]]:

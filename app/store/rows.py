@@ -10,6 +10,7 @@ from ..clock import Clock, to_datetime
 from ..models.attempts import FailedAttempt
 from ..models.deliveries import ENDS, Delivery, DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
 from ..models.failures import FailureDetails
+from ..models.items import Item, labels_of
 from ..models.messages import (
     NO_METADATA,
     Message,
@@ -54,6 +55,20 @@ def stored_details(details: FailureDetails | None) -> str | None:
 
 MESSAGE_COLUMNS = Message._fields[:-1]
 """The columns of a message in every store: its fields in their order, without the position."""
+
+
+def to_item(row: Sequence[Any]) -> Item:
+    """Return an item from namespace, key, value, created_at, updated_at and ttl_ms. Numbers may be texts."""
+    namespace, key, value, created_at, updated_at, ttl_ms = row
+    return Item(
+        labels_of(namespace),
+        key,
+        value,
+        to_datetime(int(created_at)),
+        to_datetime(int(updated_at)),
+        int(ttl_ms) if ttl_ms else None,
+    )
+
 
 _events = TypeAdapter(tuple[WebhookEvent, ...])
 _attempts = TypeAdapter(tuple[DeliveryAttempt, ...])

@@ -127,6 +127,15 @@ HOT = {
     "prune_logs": {"events_pkey"},
     "find_prunable_messages": {"messages_ended"},
     "prune_threads": {"threads_empty", "threads_pkey"},
+    "share_fence": {"messages_id_key"},
+    "get_item": {"items_pkey"},
+    "lock_items": {"items_pkey"},
+    "delete_items": {"items_pkey"},
+    "refresh_items": {"items_pkey"},
+    "prune_items": {"items_expiring", "items_pkey"},
+    "search_items": {"items_pkey"},
+    "search_filtered_items": {"items_pkey"},
+    "list_namespaces": {"items_pkey"},
 }
 """The indexes that each statement has to search by."""
 
@@ -160,6 +169,12 @@ INSERT INTO aliases (tenant, alias, message_id, first_event)
 SELECT 'default', 'a' || i, 'm' || i, 0 FROM generate_series(1, 10000) AS i;
 
 {DELIVERIES};
+
+INSERT INTO items (tenant, namespace, key, created_at, updated_at, expires_at, ttl_ms, value)
+SELECT
+    'default', E'\\x01n' || i % 100 || E'\\x01', 'k' || i, {NOW}, {NOW} + i,
+    CASE WHEN i % 10 = 0 THEN {NOW} + i END, CASE WHEN i % 10 = 0 THEN 1000 END, '{{"n": 1}}'
+FROM generate_series(1, 10000) AS i;
 
 INSERT INTO attempts (message, fence, attempt, worker_id, started_at, ended_at, error, error_code)
 SELECT number, 1, 1, 'worker 1', {NOW}, {NOW}, 'It broke.', 'agent_error' FROM messages;
@@ -249,7 +264,7 @@ def empty(tmp_path: Path) -> Iterator[Seeded]:
     seeded.close()
 
 
-OURS = {"messages", "threads", "events", "aliases"}
+OURS = {"messages", "threads", "events", "aliases", "items"}
 BY_PREDICATE = {
     "messages_ready",
     "messages_leased",
@@ -408,3 +423,9 @@ def test_news_of_a_log_cost_the_same_in_any_log(empty: Seeded) -> None:
 
     for short, long in zip(prices(10), prices(5_000), strict=True):
         assert long < 2 * short + 5
+
+
+def test_namespaces_are_listed_without_walking_their_items(backlog: Seeded) -> None:
+    """There are 100, with 100 items each."""
+    pages = backlog.price("list_namespaces", tenant="default", begin="\x01", end="\x02", now=NOW, limit=500)
+    assert pages < 100 * 6

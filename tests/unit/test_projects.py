@@ -295,14 +295,16 @@ def test_what_has_no_effect_is_warned_of_by_name(tmp_path: Path) -> None:
     ignored = {
         "python_version": "3.12",
         "auth": {"path": "./auth.py:auth"},
-        "store": {"index": {}},
+        "store": {"index": {"dims": 3}, "ttl": {"default_ttl": 60, "other": 1}, "more": True, "none": None},
         "dockerfile_lines": ["RUN x"],
     }
     project = written(
         tmp_path, {}, **{"$schema": "x"}, dependencies=["."], graphs=graphs, pip_config_file=None, **ignored
     )
-    fields = "python_version, auth, store, dockerfile_lines, graphs.any.metadata.team"
-    assert project.warnings == (f"fields that have no effect here: {fields}",)
+    index, others = project.warnings
+    assert index.startswith("its `store.index` has no effect: the store has no semantic search.")
+    fields = "python_version, auth, dockerfile_lines, store.more, store.ttl.other, graphs.any.metadata.team"
+    assert others == f"fields that have no effect here: {fields}"
     assert project.descriptions == {"any": "Any."}
 
 

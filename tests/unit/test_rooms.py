@@ -21,6 +21,7 @@ ROOMS = {
     "upkeep": ports.UpkeepStore,
     "webhooks": ports.WebhookStore,
     "workers": ports.WorkerStore,
+    "items": ports.ItemStore,
     "signals": ports.Notifier,
 }
 ENGINES = {"sqlite": SqliteStore, "postgres": PostgresStore, "redis": RedisStore}

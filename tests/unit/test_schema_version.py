@@ -26,6 +26,7 @@ FINGERPRINTS = {
     14: "3e9e8f5e8361003f",
     15: "1902c15893d11353",
     16: "110e35d75bb4f6fb",
+    17: "eacf1b53fc3b0b5b",
 }
 """Fingerprints of what the stores keep, by schema version. A version that was on `main` stays as it is."""
 

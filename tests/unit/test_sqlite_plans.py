@@ -85,6 +85,12 @@ HOT = {
     "find_prunable_logs": "messages_with_log",
     "prune_messages": "messages_ended",
     "prune_log": "events",
+    "find_fence": "messages",
+    "get_item": "items",
+    "delete_item": "items",
+    "refresh_item": "items",
+    "list_namespaces": "items",
+    "prune_items": "items_expiring",
 }
 """What each statement has to search by: an index, or the key of a table."""
 
@@ -96,10 +102,12 @@ SORTED = {
     "list_deliveries": "deliveries_of_message",
     "find_deliveries": "deliveries_by_kind",
     "list_processing": "messages_leased",
+    "search_items": "items",
+    "search_filtered_items": "items",
 }
 """These sort the few rows that their index gives."""
 
-TABLES = "(messages|behind|kind|newest|threads|events|attempts|request_keys|deliveries|aliases)"
+TABLES = "(messages|behind|kind|newest|threads|events|attempts|request_keys|deliveries|aliases|items)"
 
 SCANS_ITS_INDEX = {"find_expired", "list_processing"}
 """Walk an index from its beginning: to the limit, or of the few rows that it has."""
@@ -440,3 +448,23 @@ def test_the_history_of_a_thread_makes_nothing_dearer(
 ) -> None:
     young, old = young_and_old
     assert old.seeded.price(lambda: call(old)) < 1.5 * young.seeded.price(lambda: call(young))
+
+
+ITEMS = """
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < :count - 1)
+INSERT INTO items (tenant, namespace, key, created_at, updated_at, value)
+SELECT 'default', char(1) || i % 50 || char(1), i, i, i, '{}' FROM n
+"""
+
+
+def test_namespaces_are_listed_without_walking_their_items(empty: Seeded) -> None:
+    values = {"tenant": TENANT, "begin": "\x01", "end": "\x02", "now": 0, "limit": 100}
+
+    def listed() -> int:
+        return empty.price(lambda: empty.operations.rows("list_namespaces", **values))
+
+    empty.connection.execute(ITEMS, {"count": 50})
+    few = listed()
+    empty.connection.execute("DELETE FROM items")
+    empty.connection.execute(ITEMS, {"count": 10_000})
+    assert listed() < 1.2 * few

@@ -19,6 +19,7 @@ from .accept import AcceptStore
 from .attempts import AttemptStore
 from .control import ControlStore
 from .events import EventLog
+from .items import ItemStore
 from .queries import QueryStore
 from .signals import CANCELS, MOVED, READY, Notifier, message_topic
 from .threads import ThreadStore
@@ -34,6 +35,7 @@ __all__ = [
     "AttemptStore",
     "ControlStore",
     "EventLog",
+    "ItemStore",
     "LeaseRenewer",
     "Notifier",
     "QueryStore",
@@ -56,6 +58,7 @@ class Store(
     UpkeepStore,
     WebhookStore,
     WorkerStore,
+    ItemStore,
     Notifier,
     Protocol,
 ):

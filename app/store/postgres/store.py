@@ -12,6 +12,7 @@ from ..ports import Store
 from ..signals import LocalNotifier, LocalSignals
 from ..sql.control import SqlControl
 from ..sql.group_commit import GroupCommitThread
+from ..sql.items import SqlItems
 from ..sql.named_sql import load_queries
 from ..sql.queries import SqlQueries
 from ..sql.threads import SqlThreads
@@ -22,6 +23,7 @@ from .attempts import ClaimWrites, FinishWrites, PostgresAttempts
 from .connection import connection_parameters
 from .control import ControlWrites
 from .events import EventWrites, PostgresEvents
+from .items import ItemWrites
 from .migrations import prepare_database
 from .queries import PostgresReads
 from .runners import CONNECT, OneByOne, Reading, Runner, Together
@@ -46,7 +48,7 @@ VOLATILE = Capabilities(
 
 class PostgresStore(
     PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    PostgresWorkers, LocalSignals, Store,
+    PostgresWorkers, SqlItems, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one PostgreSQL database. Raises ConfigurationError for a URL that cannot be read."""
 
@@ -100,7 +102,8 @@ class PostgresStore(
         self._control = ControlWrites(self._session(), self._clock, ranks)
         self._control_thread = self._thread("control", OneByOne(self._control.session, publish))
         self._webhooks = WebhookWrites(self._session(), self._clock)
-        self._webhook_thread = self._thread("deliver", OneByOne(self._webhooks.session, publish))
+        self._items = ItemWrites(self._webhooks.session, self._clock)
+        self._webhook_thread = self._item_thread = self._thread("deliver", OneByOne(self._webhooks.session, publish))
         self._claims = ClaimWrites(self._session(), self._clock)
         self._claim_thread = self._thread("claim", OneByOne(self._claims.session, publish))
 

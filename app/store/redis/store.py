@@ -17,6 +17,7 @@ from .command_pipeline import CommandPipeline, WritePipeline
 from .connection import Link, inspect, mapped_errors, refusal
 from .control import RedisControl
 from .events import RedisEvents
+from .items import RedisItems
 from .queries import RedisQueries
 from .scripts import load_scripts
 from .signals import Listener
@@ -36,6 +37,7 @@ class RedisStore(
     RedisUpkeep,
     RedisWebhooks,
     RedisWorkers,
+    RedisItems,
     LocalSignals,
     Store,
 ):

@@ -16,6 +16,7 @@ from ..ports import Store
 from ..signals import LocalNotifier, LocalSignals
 from ..sql.control import SqlControl
 from ..sql.group_commit import GroupCommitThread
+from ..sql.items import SqlItems
 from ..sql.named_sql import load_queries
 from ..sql.queries import SqlQueries
 from ..sql.threads import SqlThreads
@@ -27,6 +28,7 @@ from .changes import Writing
 from .connection import Heartbeats, Reader
 from .control import ControlWrites
 from .events import EventWrites, SqliteEvents
+from .items import ItemWrites
 from .queries import SqliteReads
 from .signals import HintingWriter, Hints
 from .threads import ThreadWrites
@@ -40,7 +42,7 @@ VOLATILE = Capabilities("memory", durable=False, promise="no message survives th
 
 class SqliteStore(
     SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    SqliteWorkers, LocalSignals, Store,
+    SqliteWorkers, SqlItems, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one SQLite file; with `path` None, over a temporary file."""
 
@@ -63,7 +65,7 @@ class SqliteStore(
         self._list_thread = GroupCommitThread("sqlite-lists", list_reader)
         self._write_thread = GroupCommitThread("sqlite-writer", writer)
         self._control_thread = self._dead_letter_thread = self._write_thread
-        self._upkeep_thread = self._webhook_thread = self._write_thread
+        self._upkeep_thread = self._webhook_thread = self._item_thread = self._write_thread
         self._accept = AcceptWrites(self._writing)
         self._control = self._dead_letters = ControlWrites(self._writing)
         self._thread_changes = ThreadWrites(self._writing)
@@ -71,6 +73,7 @@ class SqliteStore(
         self._events = EventWrites(self._writing)
         self._upkeep = UpkeepWrites(self._writing)
         self._webhooks = WebhookWrites(self._writing)
+        self._items = ItemWrites(self._writing)
         self._settling = Settling(lambda place: self._write_thread.run(lambda: self._control.settle(place)))
 
     @property

@@ -3,6 +3,7 @@ local prefix = KEYS[1] .. ':'
 local WAITING, DELAYED, LEASES = prefix .. 'waiting', prefix .. 'delayed', prefix .. 'leases'
 local ENDED, LOGGED, EMPTY = prefix .. 'ended', prefix .. 'logged', prefix .. 'empty'
 local WORKERS, INTERRUPTED, DUE = prefix .. 'workers', prefix .. 'interrupted', prefix .. 'due'
+local ITEM_EXPIRY = prefix .. 'item_expiry' -- names of items (`item_name`) by the time at which they expire
 local AGENTS = prefix .. 'agents' -- hash of descriptions by name
 local DESCRIBED = prefix .. 'described' -- sorted set of names by the time of their description
 local DROPPED_MEMORIES = prefix .. 'dropped_memories'
@@ -23,7 +24,8 @@ local function worker_key(id) return prefix .. 'worker:' .. id end
 
 -- Keys of a tenant: sorted sets `waiting`, `delayed`, `processing` (members by score), `threads` (by last activity),
 -- `messages`, `failed`, `interrupted` (ids by number), `kinds` (fingerprints by the negative time of the newest failure),
--- `deliveries` (ids by creation time, one set for each state and event); hash `tallies` (ended messages by state).
+-- `deliveries` (ids by creation time, one set for each state and event), `items` (namespaces with keys, all with score 0);
+-- hash `tallies` (ended messages by state).
 local function of_tenant(kind, tenant) return prefix .. 'tenant:' .. kind .. ':' .. tenant end
 
 local function deliveries_of_kind(tenant, state, event) return of_tenant('deliveries:' .. state .. ':' .. event, tenant) end
@@ -49,6 +51,8 @@ local function memory_of_thread(tenant, thread) return 'thread:' .. scope(tenant
 local function memory_of_message(tenant, id) return 'message:' .. scope(tenant, id) end
 local function kind_key(tenant, fingerprint) return prefix .. 'kind:' .. scope(tenant, fingerprint) end
 local function alias_key(tenant, alias) return prefix .. 'alias:' .. scope(tenant, alias) end
+local function item_name(tenant, member) return scope(tenant, member) end
+local function item_key(name) return prefix .. 'item:' .. name end
 local function request_key(tenant, key) return prefix .. 'request:' .. scope(tenant, key) end
 
 -- Members of the sorted sets begin with the zero-padded number, so that equal scores are in the order of numbers.

@@ -1,6 +1,6 @@
 -- Named queries, read by `app.store.sql.named_sql`. {name} is replaced by the text of the entry `name`.
 --
--- Lock order: request keys, then threads, messages, aliases, each sorted by key. This order rules out deadlocks. For a message
+-- Lock order: request keys, then threads, messages, aliases, items, each sorted by key. This order rules out deadlocks. For a message
 -- that is queued but not ready, the lock of its thread is enough.
 
 -- name: text_octets
@@ -1186,3 +1186,122 @@ SELECT pg_notify('agent_queue', %(payload)s)
 
 -- name: listen
 LISTEN agent_queue
+
+-- name: share_fence
+-- Waits for a running rescue or finish, as `share_leased` does.
+SELECT fence FROM messages WHERE id = %(id)s FOR KEY SHARE
+
+-- name: lives
+(items.expires_at IS NULL OR items.expires_at > %(now)s)
+
+-- name: get_item
+SELECT namespace, key, value, created_at, updated_at, ttl_ms FROM items
+WHERE tenant = %(tenant)s AND namespace = %(namespace)s AND key = %(key)s AND {lives}
+
+-- name: named_items
+unnest(%(namespaces)s::text[], %(keys)s::text[]) AS named (namespace, key)
+
+-- name: lock_items
+SELECT 1 FROM {named_items} JOIN items USING (namespace, key) WHERE items.tenant = %(tenant)s
+ORDER BY items.namespace, items.key FOR UPDATE OF items
+
+-- name: put_items
+-- The items must be sorted.
+INSERT INTO items (tenant, namespace, key, created_at, updated_at, expires_at, ttl_ms, value)
+SELECT %(tenant)s, namespace, key, %(now)s, %(now)s, expires_at, ttl_ms, value
+FROM unnest(
+    %(namespaces)s::text[], %(keys)s::text[], %(values)s::text[], %(ttls)s::bigint[], %(expiries)s::bigint[]
+) AS given (namespace, key, value, ttl_ms, expires_at)
+ON CONFLICT (tenant, namespace, key) DO UPDATE SET
+    created_at = CASE WHEN {lives} THEN items.created_at ELSE excluded.created_at END,
+    updated_at = excluded.updated_at, expires_at = excluded.expires_at, ttl_ms = excluded.ttl_ms, value = excluded.value
+
+-- name: delete_items
+DELETE FROM items USING {named_items}
+WHERE items.tenant = %(tenant)s AND items.namespace = named.namespace AND items.key = named.key
+
+-- name: refresh_items
+WITH locked AS MATERIALIZED (
+    SELECT items.namespace, items.key FROM {named_items} JOIN items USING (namespace, key)
+    WHERE items.tenant = %(tenant)s AND ttl_ms IS NOT NULL AND {lives}
+    ORDER BY items.namespace, items.key FOR NO KEY UPDATE OF items
+)
+UPDATE items SET expires_at = %(now)s + ttl_ms FROM locked
+WHERE items.tenant = %(tenant)s AND items.namespace = locked.namespace AND items.key = locked.key
+
+-- name: prune_items
+WITH expired AS MATERIALIZED (
+    SELECT tenant, namespace, key FROM items WHERE expires_at <= %(now)s
+    ORDER BY expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+DELETE FROM items USING expired
+WHERE items.tenant = expired.tenant AND items.namespace = expired.namespace AND items.key = expired.key
+RETURNING 1
+
+-- name: search_items
+SELECT namespace, key, octet_length(value) FROM items
+WHERE tenant = %(tenant)s AND namespace >= %(begin)s AND namespace < %(end)s AND {lives}
+ORDER BY updated_at DESC, namespace, key LIMIT %(limit)s OFFSET %(offset)s
+
+-- name: search_filtered_items
+SELECT namespace, key, octet_length(value) FROM items
+CROSS JOIN LATERAL (SELECT value::jsonb AS document OFFSET 0) AS parsed
+WHERE tenant = %(tenant)s AND namespace >= %(begin)s AND namespace < %(end)s AND {lives} AND {meets_filter}
+ORDER BY updated_at DESC, namespace, key LIMIT %(limit)s OFFSET %(offset)s
+
+-- name: meets_filter
+-- No group may differ from what it wants. `filter` is made by `app.store.sql.items`, its terms are those of `Condition`.
+NOT EXISTS (
+    SELECT 1 FROM json_to_recordset(%(filter)s::json) AS part (negated boolean, conditions json)
+    WHERE part.negated = NOT EXISTS (
+        SELECT 1
+        FROM json_to_recordset(part.conditions)
+            AS wanted (path text[], kind text, operator text, number double precision, text text)
+        CROSS JOIN LATERAL (SELECT document #> wanted.path AS found) AS named
+        WHERE NOT coalesce({condition_holds}, FALSE)
+    )
+)
+
+-- name: condition_holds
+CASE wanted.kind
+    WHEN 'absent' THEN coalesce(jsonb_typeof(found), 'null') = 'null'
+    WHEN 'true' THEN found = 'true'::jsonb
+    WHEN 'false' THEN found = 'false'::jsonb
+    WHEN 'object_of' THEN CASE jsonb_typeof(found)
+        WHEN 'object' THEN (SELECT count(*) FROM jsonb_object_keys(found)) = wanted.number END
+    WHEN 'list_of' THEN CASE jsonb_typeof(found) WHEN 'array' THEN jsonb_array_length(found) = wanted.number END
+    WHEN 'number' THEN CASE WHEN jsonb_typeof(found) = 'number' THEN CASE wanted.operator
+        WHEN '=' THEN {found_number} = wanted.number
+        WHEN '<' THEN {found_number} < wanted.number
+        WHEN '<=' THEN {found_number} <= wanted.number
+        WHEN '>' THEN {found_number} > wanted.number
+        ELSE {found_number} >= wanted.number
+    END END
+    WHEN 'text' THEN CASE WHEN jsonb_typeof(found) = 'string' THEN CASE wanted.operator
+        WHEN '=' THEN {found_text} = wanted.text
+        WHEN '<' THEN {found_text} < wanted.text
+        WHEN '<=' THEN {found_text} <= wanted.text
+        WHEN '>' THEN {found_text} > wanted.text
+        ELSE {found_text} >= wanted.text
+    END END
+    ELSE jsonb_typeof(found) = wanted.kind
+END
+
+-- name: found_number
+(found #>> '{}')::double precision
+
+-- name: found_text
+(found #>> '{}') COLLATE "C"
+
+-- name: list_namespaces
+-- Each step finds the next namespace by the primary key, however many items are in between.
+WITH RECURSIVE found (namespace) AS (
+    SELECT min(namespace) FROM items
+    WHERE tenant = %(tenant)s AND namespace >= %(begin)s AND namespace < %(end)s AND {lives}
+    UNION ALL
+    SELECT (
+        SELECT min(items.namespace) FROM items
+        WHERE tenant = %(tenant)s AND items.namespace > found.namespace AND items.namespace < %(end)s AND {lives}
+    ) FROM found WHERE found.namespace IS NOT NULL
+)
+SELECT namespace FROM found WHERE namespace IS NOT NULL LIMIT %(limit)s

@@ -817,3 +817,111 @@ SELECT epoch, correction, since, seen, boot, ahead, noted FROM clock
 -- name: keep_clock_state
 UPDATE clock SET epoch = :epoch, correction = :correction, since = :since, seen = :seen, boot = :boot, ahead = :ahead,
     noted = :noted
+
+-- name: find_fence
+SELECT fence FROM messages WHERE id = :id
+
+-- name: lives
+(expires_at IS NULL OR expires_at > :now)
+
+-- name: get_item
+SELECT namespace, key, value, created_at, updated_at, ttl_ms FROM items
+WHERE tenant = :tenant AND namespace = :namespace AND key = :key AND {lives}
+
+-- name: put_item
+INSERT INTO items (tenant, namespace, key, created_at, updated_at, expires_at, ttl_ms, value)
+VALUES (:tenant, :namespace, :key, :now, :now, :expires_at, :ttl_ms, :value)
+ON CONFLICT (tenant, namespace, key) DO UPDATE SET
+    created_at = CASE WHEN {lives} THEN created_at ELSE excluded.created_at END,
+    updated_at = excluded.updated_at, expires_at = excluded.expires_at, ttl_ms = excluded.ttl_ms, value = excluded.value
+
+-- name: delete_item
+DELETE FROM items WHERE tenant = :tenant AND namespace = :namespace AND key = :key
+
+-- name: refresh_item
+UPDATE items SET expires_at = :now + ttl_ms
+WHERE tenant = :tenant AND namespace = :namespace AND key = :key AND ttl_ms IS NOT NULL AND {lives}
+
+-- name: prune_items
+DELETE FROM items WHERE (tenant, namespace, key) IN (
+    SELECT tenant, namespace, key FROM items WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit
+)
+
+-- name: search_items
+SELECT namespace, key, octet_length(value) FROM (
+    SELECT namespace, key, updated_at FROM items
+    WHERE tenant = :tenant AND namespace >= :begin AND namespace < :end AND {lives}
+    ORDER BY updated_at DESC, namespace, key LIMIT :limit OFFSET :offset
+) AS page CROSS JOIN items USING (namespace, key)
+WHERE tenant = :tenant
+ORDER BY page.updated_at DESC, namespace, key
+
+-- name: search_filtered_items
+SELECT namespace, key, octet_length(value) FROM items
+WHERE tenant = :tenant AND namespace >= :begin AND namespace < :end AND {lives} AND {meets_filter}
+ORDER BY updated_at DESC, namespace, key LIMIT :limit OFFSET :offset
+
+-- name: meets_filter
+-- No group may differ from what it wants. :filter is made by `app.store.sql.items`, its terms are those of `Condition`.
+NOT EXISTS (
+    SELECT 1 FROM json_each(:filter) AS part
+    WHERE (part.value ->> 'negated') = NOT EXISTS (
+        SELECT 1 FROM json_each(part.value, '$.conditions') AS condition
+        WHERE NOT coalesce({condition_holds}, 0)
+    )
+)
+
+-- name: condition_path
+condition.value ->> 'json_path'
+
+-- name: condition_holds
+CASE condition.value ->> 'kind'
+    WHEN 'absent' THEN coalesce(json_type(items.value, {condition_path}), 'null') = 'null'
+    WHEN 'object_of' THEN json_type(items.value, {condition_path}) = 'object'
+        AND (SELECT count(*) FROM json_each(items.value, {condition_path})) = condition.value ->> 'number'
+    WHEN 'list_of' THEN json_type(items.value, {condition_path}) = 'array'
+        AND json_array_length(items.value, {condition_path}) = condition.value ->> 'number'
+    WHEN 'number' THEN json_type(items.value, {condition_path}) IN ('integer', 'real')
+        AND CASE condition.value ->> 'operator'
+            WHEN '=' THEN {found_number} = {wanted_number}
+            WHEN '<' THEN {found_number} < {wanted_number}
+            WHEN '<=' THEN {found_number} <= {wanted_number}
+            WHEN '>' THEN {found_number} > {wanted_number}
+            ELSE {found_number} >= {wanted_number}
+        END
+    WHEN 'text' THEN json_type(items.value, {condition_path}) = 'text'
+        AND CASE condition.value ->> 'operator'
+            WHEN '=' THEN {found_text} = {wanted_text}
+            WHEN '<' THEN {found_text} < {wanted_text}
+            WHEN '<=' THEN {found_text} <= {wanted_text}
+            WHEN '>' THEN {found_text} > {wanted_text}
+            ELSE {found_text} >= {wanted_text}
+        END
+    ELSE json_type(items.value, {condition_path}) = condition.value ->> 'kind'
+END
+
+-- name: found_number
+CAST(json_extract(items.value, {condition_path}) AS REAL)
+
+-- name: wanted_number
+CAST(condition.value ->> 'number' AS REAL)
+
+-- name: found_text
+json_extract(items.value, {condition_path})
+
+-- name: wanted_text
+(condition.value ->> 'text')
+
+-- name: list_namespaces
+-- Each step finds the next namespace by the key of the table, however many items are in between.
+WITH RECURSIVE found (namespace) AS (
+    SELECT min(namespace) FROM items
+    WHERE tenant = :tenant AND namespace >= :begin AND namespace < :end AND {lives}
+    UNION ALL
+    SELECT (
+        SELECT min(items.namespace) FROM items
+        WHERE tenant = :tenant AND items.namespace > found.namespace AND items.namespace < :end AND {lives}
+    ) FROM found WHERE found.namespace IS NOT NULL
+    LIMIT :limit + 1
+)
+SELECT namespace FROM found WHERE namespace IS NOT NULL LIMIT :limit

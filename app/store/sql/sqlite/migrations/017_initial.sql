@@ -152,6 +152,20 @@ CREATE TABLE deleted_messages (            -- of deleted threads, as long as req
 
 CREATE INDEX deleted_messages_by_age ON deleted_messages (deleted_at);
 
+CREATE TABLE items (                       -- what agents keep across threads
+    tenant TEXT NOT NULL,
+    namespace TEXT NOT NULL,               -- its labels, see `app.models.items`
+    key TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    expires_at INTEGER,                    -- NULL for never
+    ttl_ms INTEGER,
+    value TEXT NOT NULL,                   -- the JSON of an object
+    PRIMARY KEY (tenant, namespace, key)
+) WITHOUT ROWID;
+
+CREATE INDEX items_expiring ON items (expires_at) WHERE expires_at IS NOT NULL;
+
 CREATE TABLE deliveries (                  -- events of messages, for their webhooks
     id TEXT PRIMARY KEY,
     tenant TEXT NOT NULL,

@@ -152,6 +152,20 @@ CREATE TABLE deleted_messages (            -- of deleted threads, as long as req
 
 CREATE INDEX deleted_messages_by_age ON deleted_messages (deleted_at);
 
+CREATE TABLE items (                       -- what agents keep across threads
+    tenant TEXT COLLATE "C" NOT NULL,
+    namespace TEXT COLLATE "C" NOT NULL,   -- its labels, see `app.models.items`
+    key TEXT COLLATE "C" NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    expires_at BIGINT,                    -- NULL for never
+    ttl_ms BIGINT,
+    value TEXT NOT NULL,                   -- the JSON of an object
+    PRIMARY KEY (tenant, namespace, key)
+);
+
+CREATE INDEX items_expiring ON items (expires_at) WHERE expires_at IS NOT NULL;
+
 CREATE TABLE deliveries (                  -- events of messages, for their webhooks
     id TEXT COLLATE "C" PRIMARY KEY,
     tenant TEXT COLLATE "C" NOT NULL,

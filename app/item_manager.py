@@ -1,0 +1,84 @@
+"""Reads and changes items for clients."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .errors.items import ItemNotFound
+from .models.items import Item, ItemName, ItemSearch, ItemTtl, Namespace, NamespaceListing, NamespaceMatch
+from .policy.items import checked_key, checked_labels, checked_page, compiled, deleted_item, new_item
+from .store.items import refresh_read
+from .store.ports import ItemStore
+
+
+class ItemManager:
+    """Keeps the items of tenants. `ttl` has the defaults, `max_value_bytes` limits a value as JSON.
+
+    `refresh` says whether a read lets the time to live of its items begin again; None means the default. All methods
+    raise InvalidItem for names and values that no item can have.
+    """
+
+    def __init__(self, store: ItemStore, *, ttl: ItemTtl, max_value_bytes: int) -> None:
+        self._store = store
+        self._max_value_bytes = max_value_bytes
+        self.ttl = ttl
+
+    async def get(self, tenant: str, namespace: Sequence[str], key: str, *, refresh: bool | None = None) -> Item:
+        """Return an item. Raises ItemNotFound."""
+        (item,) = await self._store.get_items(tenant, [ItemName(checked_labels(namespace), checked_key(key))])
+        if item is None:
+            raise ItemNotFound(key)
+        await self._refresh(tenant, [item], refresh)
+        return item
+
+    async def put(
+        self, tenant: str, namespace: Sequence[str], key: str, value: Mapping[str, Any], ttl_minutes: float | None
+    ) -> None:
+        """Store an item in place of an earlier one. It expires after `ttl_minutes` without use, with None never."""
+        item = new_item(namespace, key, value, ttl_minutes, max_bytes=self._max_value_bytes)
+        await self._store.put_items(tenant, [item])
+
+    async def delete(self, tenant: str, namespace: Sequence[str], key: str) -> None:
+        """Delete an item. Does nothing if there is none."""
+        await self._store.put_items(tenant, [deleted_item(namespace, key)])
+
+    async def search(
+        self,
+        tenant: str,
+        prefix: Sequence[str],
+        wanted: Mapping[str, Any] | None,
+        *,
+        limit: int,
+        offset: int,
+        refresh: bool | None = None,
+    ) -> list[Item]:
+        """Return a page of the items in a namespace and inside of it, the last updated first.
+
+        Returns fewer than `limit` when the values are long, but at least one if any is left.
+        """
+        checked_page(limit, offset)
+        labels = checked_labels(prefix, "namespace_prefix")
+        items = await self._store.search_items(tenant, ItemSearch(labels, compiled(wanted), limit, offset))
+        await self._refresh(tenant, items, refresh)
+        return items
+
+    async def list_namespaces(
+        self,
+        tenant: str,
+        *,
+        prefix: Sequence[str],
+        suffix: Sequence[str],
+        max_depth: int | None,
+        limit: int,
+        offset: int,
+    ) -> list[Namespace]:
+        """Return a page of the namespaces that have items. `*` in `prefix` and `suffix` stands for any label."""
+        checked_page(limit, offset, max_depth or 0)
+        matches = (
+            NamespaceMatch("prefix", checked_labels(prefix, "prefix")),
+            NamespaceMatch("suffix", checked_labels(suffix, "suffix")),
+        )
+        return await self._store.list_namespaces(tenant, NamespaceListing(matches, max_depth, limit, offset))
+
+    async def _refresh(self, tenant: str, items: Sequence[Item], refresh: bool | None) -> None:
+        if self.ttl.refresh_on_read if refresh is None else refresh:
+            await refresh_read(self._store, tenant, items)
