@@ -1,7 +1,7 @@
 """LangGraph's store over the queue's database: `runtime.store` of graphs, `store` of functions.
 
 The calls run on the event loop that owns the database. Graphs may therefore call it from the agents' loop, and from
-threads of synchronous nodes. See docs/adr/0043.
+threads of synchronous nodes. See docs/adr/0044.
 """
 
 import asyncio
