@@ -16,7 +16,9 @@ from app.agents.registry import AgentRegistry
 from app.bootstrap import redactor_of
 from app.config import load_settings, share_environment
 from app.errors import AgentUnavailable, ConfigurationError
+from app.models.items import ItemTtl
 from app.project import Project, read_project
+from tests.pages import DOCS, named
 from tests.servers import settings_for
 
 
@@ -286,6 +288,17 @@ def test_secrets_of_the_environment_are_masked(tmp_path: Path, monkeypatch: pyte
     assert "tvly" not in repr(read_project(tmp_path / "langgraph.json"))
 
 
+# The store
+
+
+def test_the_times_to_live_of_the_store_are_read(tmp_path: Path) -> None:
+    (tmp_path / "langgraph.json").write_text(named(DOCS / "how-to" / "keep-items.md", "sample: store"))
+    project = read_project(tmp_path / "langgraph.json")
+    assert (project.item_ttl, project.warnings) == (ItemTtl(10080, refresh_on_read=True), ())
+    for ttl, expected in (({}, ItemTtl()), ({"refresh_on_read": False}, ItemTtl(None, refresh_on_read=False))):
+        assert written(tmp_path, {"a": "x.py:g"}, store={"ttl": ttl}).item_ttl == expected
+
+
 # Ignored fields and errors
 
 
@@ -330,6 +343,13 @@ def test_what_is_not_there_is_warned_of(tmp_path: Path) -> None:
         ('{"graphs": {"a": "x.py:g"},\n"env": {"A": {"b": 1}}}', ":2: `env`: expected the path of a file"),
         ('{"graphs": {"a": "x.py:g"},\n"env": {"A=B": "c"}}', ":2: `env`: expected the path of a file"),
         ('{"graphs": {"a": "x.py:g"},\n"env": 1}', ":2: `env`: expected the path of a file"),
+        ('{"graphs": {"a": "x.py:g"},\n"store": 1}', ":2: `store`: expected an object with `ttl`"),
+        ('{"graphs": {"a": "x.py:g"},\n"store": {"ttl": 1}}', ":2: `ttl`: expected an object with `default_ttl`"),
+        ('{"graphs": {"a": "x.py:g"},\n"store": {"ttl": {"default_ttl": 0}}}', ":2: `default_ttl`: expected minutes"),
+        (
+            '{"graphs": {"a": "x.py:g"},\n"store": {"ttl": {"refresh_on_read": 1}}}',
+            ":2: `refresh_on_read`: expected true",
+        ),
         (
             '{"graphs": {\n"a": {"path": "x.py:g", "metadata": "v1"}}}',
             ":2: `a`: expected a `metadata` that is an object",
