@@ -199,13 +199,15 @@ export class AgentQueueClient {
    * GET /messages/{id}/stream: the message's events up to its terminal one, over as many
    * connections as that takes. A cut connection is resumed after the last id seen, no sooner than
    * the server's `retry:` allows. Ends early, without a terminal event, when the server answers 204
-   * (everything was seen before). Throws when five tries in a row brought nothing new.
+   * (everything was seen before). Throws when five tries in a row brought nothing new. When a crash
+   * of the database took events that this stream has had, it begins anew, with a `reset` of its own.
    */
   async *stream(
     messageId: string,
     { signal, lastEventId = "" }: StreamOptions = {},
   ): AsyncGenerator<StreamEvent, void, undefined> {
     const path = `/messages/${encodeURIComponent(messageId)}/stream`;
+    const given = lastEventId;
     let retryMs = DEFAULT_RETRY_MS;
     let fruitless = 0;
     for (;;) {
@@ -232,8 +234,14 @@ export class AgentQueueClient {
         }
       } catch (error) {
         if (signal?.aborted) throw signal.reason;
-        if (!isTransient(error)) throw error;
+        const isLost = lastEventId !== given && isRefusedPosition(error);
+        if (!isLost && !isTransient(error)) throw error;
         failure = error;
+        if (isLost) {
+          lastEventId = "";
+          parser.lastEventId = "";
+          yield { event: "reset", data: { text: "" } };
+        }
       } finally {
         connection.close();
       }
@@ -372,6 +380,13 @@ function eventBody(response: Response): ReadableStream<Uint8Array> {
     throw new AgentQueueStreamError(`expected an event stream, got ${type}`);
   }
   return response.body as ReadableStream<Uint8Array>;
+}
+
+/** Whether the log no longer has the event after which a stream was to go on. */
+function isRefusedPosition(error: unknown): boolean {
+  return (
+    error instanceof AgentQueueError && error.status === 422 && error.code === "invalid_request"
+  );
 }
 
 function isTransient(error: unknown): boolean {

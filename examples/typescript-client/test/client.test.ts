@@ -162,6 +162,28 @@ test("an unavailable server is tried again, not before Retry-After", async (t) =
   assert.ok(Number(requests[2]?.at) - Number(requests[1]?.at) >= 995);
 });
 
+test("a stream whose events the server has lost begins anew", async (t) => {
+  const { client, requests } = await serve(
+    t,
+    events(chunk(1, 0) + chunk(2, 1)),
+    answer(422, problem(422, "invalid_request")),
+    events(chunk(1, 0) + done(2, "t0 ")),
+  );
+  const seen = await collect(client.stream("m"));
+  assert.deepEqual(names(seen), ["chunk:1", "chunk:2", "reset:undefined", "chunk:1", "done:2"]);
+  assert.deepEqual(
+    requests.map(({ lastEventId }) => lastEventId),
+    [undefined, "2", undefined],
+  );
+});
+
+test("a position that the caller gave and the server does not know is refused", async (t) => {
+  const { client, requests } = await serve(t, answer(422, problem(422, "invalid_request")));
+  const refused = { status: 422, code: "invalid_request" };
+  await assert.rejects(collect(client.stream("m", { lastEventId: "9" })), refused);
+  assert.equal(requests.length, 1);
+});
+
 test("a refused stream is not tried again", async (t) => {
   const { client, requests } = await serve(t, answer(404, problem(404, "message_not_found")));
   await assert.rejects(collect(client.stream("m")), { status: 404, code: "message_not_found" });
