@@ -8,6 +8,7 @@ import jsonschema_rs
 from ..errors import InvalidInput
 from ..models.agents import AgentDescription
 from ..text import escaped, scrubbed, storable_json
+from .first_fault import FirstFault
 
 MAX_REASON_LENGTH = 300
 
@@ -145,8 +146,14 @@ def check(schema: Mapping[str, Any], given: object, name: str, validator: Valida
 
     Unknown keys of the outermost object are refused unless the schema allows additional properties.
     """
-    for error in (validator or validator_of(schema)).iter_errors(given):
-        raise invalid(*_field_and_reason(error, name, schema))
+    validator = validator or validator_of(schema)
+    if validator.is_valid(given):
+        return
+    fault = FirstFault(given, validator.is_valid)
+    try:
+        validator.validate(fault.value)
+    except jsonschema_rs.ValidationError as error:
+        raise invalid(*_field_and_reason(error, name, schema, fault)) from None
 
 
 def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,10 +173,12 @@ def resolved(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "$defs": definitions}
 
 
-def _field_and_reason(error: jsonschema_rs.ValidationError, name: str, schema: Mapping[str, Any]) -> tuple[str, str]:
+def _field_and_reason(
+    error: jsonschema_rs.ValidationError, name: str, schema: Mapping[str, Any], fault: FirstFault
+) -> tuple[str, str]:
     """Return the wrong field and the reason."""
     error = _innermost(error)
-    path: Sequence[str | int] = error.instance_path
+    path: Sequence[str | int] = fault.place_of(error.instance_path)
     match error.kind:
         case _Kind.Required(property=missing):
             return _field(name, [*path, missing]), "is missing"

@@ -19,6 +19,7 @@ from app.agents.schemas import describe_graph
 from app.errors import InvalidInput
 from app.models.agents import AgentDescription
 from app.policy.agent_input import ANY_OBJECT, check_context, check_input, check_text, invalid, usable
+from app.policy.first_fault import FirstFault
 
 
 @dataclass
@@ -332,3 +333,50 @@ def test_a_description_is_made_so_that_it_can_be_stored_sent_and_checked_against
 def test_a_sentence_ends_once() -> None:
     assert str(invalid("input.a", "cannot be read: Use one of 'a' or 'b'.")).endswith("'b'.")
     assert not str(invalid("input.a", "cannot be read: Use one of 'a' or 'b'.")).endswith("..")
+
+
+class Item(TypedDict):
+    """An entry of a long list."""
+
+    a: int
+
+
+class Long(TypedDict):
+    """A state with long lists in unions."""
+
+    items: list[Item] | None
+    named: dict[str, Item] | None
+
+
+FINE, WRONG = {"a": 1}, {"a": "x"}
+LARGE: dict[str, tuple[AgentDescription, dict[str, Any], str]] = {
+    "all wrong": (described(Long), {"items": [WRONG] * 5_000}, "input.items.0.a"),
+    "the last wrong": (described(Long), {"items": [*[FINE] * 5_000, WRONG]}, "input.items.5000.a"),
+    "one in the middle": (described(Long), {"items": [*[FINE] * 99, WRONG, *[FINE] * 5_000]}, "input.items.99.a"),
+    "wrong names": (described(Long), {"named": {f"k{n}": WRONG for n in range(5_000)}}, "input.named.k0.a"),
+    "the last name": (
+        described(Long),
+        {"named": {**{f"k{n}": FINE for n in range(5_000)}, "last": WRONG}},
+        "input.named.last.a",
+    ),
+    "two lists": (described(Long), {"items": [*[FINE] * 50, WRONG], "named": {"k": WRONG}}, "input.named.k.a"),
+    "messages": (described(MessagesState), {"messages": [*[ONE] * 5_000, {"role": "user"}]}, "input.messages.5000"),
+    "roles": (described(MessagesState), {"messages": [{**ONE, "role": "x"}] * 5_000}, "input.messages.0.role"),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_few_errors_are_made_for_a_large_input(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    description, given, field = LARGE[case]
+    lengths: list[int] = []
+    place_of = FirstFault.place_of
+
+    def measured(fault: FirstFault, path: typing.Sequence[str | int]) -> list[str | int]:
+        lengths.append(len(str(fault.value)))
+        return place_of(fault, path)
+
+    monkeypatch.setattr(FirstFault, "place_of", measured)
+    with pytest.raises(InvalidInput) as refused:
+        check_input(description, given)
+    assert refused.value.field == field
+    assert max(lengths) < len(str(given)) / 2, "the validator makes errors of a part only"
