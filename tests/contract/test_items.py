@@ -17,8 +17,10 @@ from app.store.sql import items as sql_items
 from tests.clock import ManualClock
 from tests.contract.builders import (
     ALL,
+    CANCELLED,
     DONE,
     FAILED,
+    INTERRUPTED,
     LEASE_SECONDS,
     OTHER_TENANT,
     RELEASED,
@@ -306,16 +308,17 @@ async def test_the_holder_of_a_lease_writes(store: Store) -> None:
     assert await keys(store) == ["k"]
 
 
-@pytest.mark.parametrize("outcome", [DONE, FAILED], ids=["completed", "failed"])
-async def test_an_agent_writes_after_it_has_answered(store: Store, outcome: Any) -> None:
+async def test_an_agent_writes_after_it_has_answered(store: Store) -> None:
     lease = await start(store)
-    await store.finish(lease, outcome)
+    await store.finish(lease, DONE)
     await put(store, A, "k", lease=lease)
     assert await keys(store) == ["k"]
 
 
-@pytest.mark.parametrize("outcome", [RELEASED, RETRIED], ids=["released", "retried"])
-async def test_an_attempt_that_was_put_back_writes_nothing(store: Store, outcome: Any) -> None:
+@pytest.mark.parametrize(
+    "outcome", [RELEASED, RETRIED, INTERRUPTED, FAILED, CANCELLED], ids=lambda each: type(each).__name__
+)
+async def test_an_attempt_without_an_answer_writes_nothing_once_it_has_ended(store: Store, outcome: Any) -> None:
     lease = await start(store)
     await store.finish(lease, outcome)
     await refused(store, lease)

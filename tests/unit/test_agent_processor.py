@@ -15,6 +15,7 @@ from app.agents.registry import AgentRegistry
 from app.errors import StoreError
 from app.maintenance import Maintenance
 from app.models.attempts import Completed, Failed, Interrupted, Outcome, Retry
+from app.models.items import ItemWrite
 from app.models.messages import MessageOptions
 from app.models.parts import Part
 from app.observability.logging import Redactor
@@ -170,3 +171,14 @@ async def test_request_keys_are_pruned_by_processes_without_agents_too(
     clock.advance(KEY_SECONDS + 1)
     await maintenance.prune()
     assert ask(tmp_path / "queue.db", "SELECT count(*) FROM request_keys") == 0
+
+
+async def test_expired_items_are_pruned_by_processes_without_agents_too(
+    store: SqliteStore, clock: ManualClock, tmp_path: Path
+) -> None:
+    maintenance = Maintenance(store, lambda: None, settings_for(tmp_path), outage=Outage("It works again"))
+    await store.put_items(TENANT, [ItemWrite(("a",), f"{number}", "{}", ttl_ms=1_000) for number in range(1_200)])
+    await store.put_items(TENANT, [ItemWrite(("a",), "stays", "{}")])
+    clock.advance(1)
+    await maintenance.prune()
+    assert ask(tmp_path / "queue.db", "SELECT count(*) FROM items") == 1

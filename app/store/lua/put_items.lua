@@ -27,7 +27,10 @@ end
 
 local function run(ARGV)
     if recalled then return recalled end
-    if ARGV[3] ~= '' and redis.call('HGET', message_key(ARGV[3]), 'fence') ~= ARGV[4] then return false end
+    if ARGV[3] ~= '' then
+        local held = redis.call('HMGET', message_key(ARGV[3]), 'fence', 'state')
+        if held[1] ~= ARGV[4] or held[2] == 'failed' or held[2] == 'cancelled' then return false end
+    end
     for i = 5, #ARGV, 3 do
         if ARGV[i + 1] == '' then
             delete_item(ARGV[2], ARGV[i])

@@ -20,8 +20,8 @@ class ItemStore(Protocol):
         """Store and delete items, all of them or none. Of writes with one name, the last counts.
 
         A stored item keeps its `created_at`. With a `lease`, raises LeaseLost if the message has another fence by now,
-        or is deleted. The lease of an attempt that has ended is still good, since agents may store what they learn
-        after they have answered.
+        has failed, was cancelled or deleted. A question to a human raises the fence too. The lease of an attempt that
+        has answered is still good, since agents may store what they learn after it.
         """
 
     async def search_items(self, tenant: str, search: ItemSearch) -> list[Item]:

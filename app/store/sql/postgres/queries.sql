@@ -1189,7 +1189,7 @@ LISTEN agent_queue
 
 -- name: share_fence
 -- Waits for a running rescue or finish, as `share_leased` does.
-SELECT fence FROM messages WHERE id = %(id)s FOR KEY SHARE
+SELECT fence FROM messages WHERE id = %(id)s AND state NOT IN ('failed', 'cancelled') FOR KEY SHARE
 
 -- name: lives
 (items.expires_at IS NULL OR items.expires_at > %(now)s)

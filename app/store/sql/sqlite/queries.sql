@@ -819,7 +819,7 @@ UPDATE clock SET epoch = :epoch, correction = :correction, since = :since, seen 
     noted = :noted
 
 -- name: find_fence
-SELECT fence FROM messages WHERE id = :id
+SELECT fence FROM messages WHERE id = :id AND state NOT IN ('failed', 'cancelled')
 
 -- name: lives
 (expires_at IS NULL OR expires_at > :now)
