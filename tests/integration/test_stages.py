@@ -31,7 +31,8 @@ PAGE = "https://app.example"
 OF_A_REQUEST = ["AllowedOrigins", "HeaderChecks", "Routing", "Authorization", "KnownQuery", "endpoint"]
 OF_A_FRAME = ["Authorization", "KnownQuery", "endpoint"]
 
-SUBMITS = {"POST /messages", "POST /messages/batch"}
+SUBMITS = {"POST /messages", "POST /messages/batch", "POST /messages/{message_id}/regenerate"}
+READS_BY_POST = {"POST /store/items/search", "POST /store/namespaces"}
 ADMINISTERS = {"POST /queue/pause", "POST /queue/resume", "GET /workers"}
 OPEN_TO_ALL = {"GET /", "GET /openapi.json", "GET /docs", "GET /docs/oauth2-redirect", "GET /redoc"}
 OPEN_TO_ALL |= {"GET /health", "GET /health/live", "GET /health/ready", "GET /static-offline-docs"}
@@ -155,7 +156,7 @@ def expected_scope(operation: str) -> AccessScope | None:
         return AccessScope.SUBMIT
     if operation in ADMINISTERS:
         return AccessScope.ADMIN
-    return AccessScope.READ if operation.startswith("GET ") else AccessScope.CONTROL
+    return AccessScope.READ if operation.startswith("GET ") or operation in READS_BY_POST else AccessScope.CONTROL
 
 
 @pytest.mark.parametrize("granted", AccessScope)
