@@ -96,7 +96,8 @@ class Heartbeat:
             self._last_success = began
             self._outage.works("heartbeat")
             loop.call_soon_threadsafe(self._worker.on_beat, sent, beat)
-            self._wake.wait(self._settings.beat_seconds)
+            # From beginning to beginning: a heartbeat that waited for the store leaves the next one as much time.
+            self._wake.wait(max(0.0, began + self._settings.beat_seconds - _boottime()))
             self._wake.clear()
             if self._stop.is_set():
                 heartbeat.stop(self._identity.id)

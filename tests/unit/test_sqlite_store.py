@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,6 @@ from tests.contract.builders import (
     new,
     seen,
     start,
-    worker,
 )
 from tests.servers import until
 from tests.unit.sqlite_tools import ask, connected, opened
@@ -377,29 +376,3 @@ async def test_positions_are_exact_from_either_end_and_estimated_between(
     assert positions[:21] == list(range(21))
     assert positions[79:] == list(range(79, 100))
     assert all(position is not None and 20 < position < 80 for position in positions[21:79])
-
-
-# Heartbeats
-
-
-async def test_a_heartbeat_goes_before_the_next_batch(store: SqliteStore, path: Path) -> None:
-    """A busy writer would otherwise have the lock of the file again before the heart looks for it."""
-    ends: list[str] = []
-
-    def beat_once() -> None:
-        with store.open_lease_renewer() as renewer:
-            renewer.beat(worker(), [], lease_seconds=LEASE_SECONDS)
-
-    async def noted(name: str, work: Awaitable[object]) -> None:
-        await work
-        ends.append(name)
-
-    with connected(path) as other:
-        other.execute("BEGIN IMMEDIATE")
-        beating = asyncio.create_task(noted("beat", asyncio.to_thread(beat_once)))
-        await until(lambda: store._heartbeats.waiting, "the heartbeat waits")
-        adding = asyncio.create_task(noted("add", add(store)))
-        await asyncio.sleep(0)
-        other.execute("COMMIT")
-        await asyncio.gather(beating, adding)
-    assert ends == ["beat", "add"]

@@ -6,7 +6,6 @@ connections write at once. Never open the same file with both.
 
 import os
 import stat
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,13 +19,17 @@ from ...errors import AgentQueueError, StoreError, StoreIncompatible, StoreRefus
 from ..schema_version import check_version
 from ..sql.group_commit import BatchRunner, Operation, Result
 from ..sql.named_sql import load_migrations
+from .write_turns import BUSY_TIMEOUT_MILLISECONDS, WriteTurns
 
 APPLICATION_ID = 0x41475451
 """`AGTQ` in the file's header, which identifies our databases."""
 
-BUSY_TIMEOUT_MILLISECONDS = 5_000
-BEAT_RETRY_SECONDS = 0.001
-HEARTBEAT_WAIT_SECONDS = 0.5
+PATIENCE_MILLISECONDS = 100
+"""How long a writer waits for the write lock before it asks for its turn. Meanwhile its next batch grows."""
+
+RETRY_SECONDS = 0.0005
+"""Pause between two tries of a writer for its turn, and in its turn for the write lock."""
+
 WAL_RETRY_SECONDS = 0.01
 WAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -88,13 +91,13 @@ def _switch_to_wal(connection: apsw.Connection) -> None:
             time.sleep(WAL_RETRY_SECONDS)
 
 
-def migrate(connection: apsw.Connection) -> None:
+def migrate(connection: apsw.Connection, how: str | WriteTurns = "IMMEDIATE") -> None:
     """Bring the schema up to date under the write lock. Of processes that start together, only one migrates.
 
     Raises StoreIncompatible for a schema that this program does not know.
     """
     migrations = load_migrations("sqlite")
-    with transaction(connection, "IMMEDIATE"):
+    with transaction(connection, how):
         version = connection.execute("PRAGMA user_version").get
         if connection.execute("SELECT count(*) FROM sqlite_schema").get:
             check_version(version)
@@ -118,9 +121,12 @@ def _refuse_foreign(connection: apsw.Connection) -> None:
 
 
 @contextmanager
-def transaction(connection: apsw.Connection, mode: str) -> Iterator[None]:
-    """Begin a transaction in this mode. Commit it at the end, or roll it back on any exception."""
-    connection.execute(f"BEGIN {mode}")
+def transaction(connection: apsw.Connection, how: str | WriteTurns) -> Iterator[None]:
+    """Begin a transaction in this mode, or one that writes in turn. Commit it at the end, or roll it back."""
+    if isinstance(how, WriteTurns):
+        how.begin(connection)
+    else:
+        connection.execute(f"BEGIN {how}")
     try:
         yield
         connection.execute("COMMIT")
@@ -130,52 +136,10 @@ def transaction(connection: apsw.Connection, mode: str) -> Iterator[None]:
         raise
 
 
-class Heartbeats:
-    """Lets heartbeats of this process write before the next batch of its writer.
-
-    SQLite's write lock has no queue. A writer that begins its next transaction at once can delay a heartbeat for a
-    second.
-    """
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self.waiting = 0
-        """Number of heartbeats that have the write lock or wait for it."""
-
-    @contextmanager
-    def transaction(self, connection: apsw.Connection) -> Iterator[None]:
-        """Run a heartbeat's transaction on its own connection."""
-        with self._changed:
-            self.waiting += 1
-        try:
-            with mapped_errors(), transaction(connection, "IMMEDIATE"):
-                yield
-        finally:
-            with self._changed:
-                self.waiting -= 1
-                self._changed.notify_all()
-
-    def wait_until_idle(self) -> None:
-        """Wait until no heartbeat waits, at most HEARTBEAT_WAIT_SECONDS: another process may hold the lock."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self.waiting, HEARTBEAT_WAIT_SECONDS)
-
-
-def retry_often(connection: apsw.Connection) -> None:
-    """Let this connection try for the write lock every millisecond. By default SQLite waits longer after each try."""
-    tries = BUSY_TIMEOUT_MILLISECONDS / 1000 / BEAT_RETRY_SECONDS
-
-    def busy(count: int) -> bool:
-        time.sleep(BEAT_RETRY_SECONDS)
-        return count < tries
-
-    connection.set_busy_handler(busy)
-
-
 class Connected(BatchRunner):
     """A batch runner over one connection. Operations use the connection through `connection`."""
 
-    mode = "DEFERRED"
+    mode: str | WriteTurns = "DEFERRED"
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -257,11 +221,11 @@ class Writer(Connected):
     The WAL is one log, so a durable commit also makes all earlier commits durable.
     """
 
-    mode = "IMMEDIATE"
-
-    def __init__(self, path: Path, heartbeats: Heartbeats, *, durable: bool) -> None:
+    def __init__(self, path: Path, *, durable: bool) -> None:
         super().__init__(path)
-        self._heartbeats = heartbeats
+        self.mode = self._turns = WriteTurns(
+            path, patience_milliseconds=PATIENCE_MILLISECONDS, retry_seconds=RETRY_SECONDS
+        )
         self._durable = durable
         self._synchronous: str | None = None
         self._with_savepoints = False
@@ -270,12 +234,16 @@ class Writer(Connected):
     def open(self) -> None:
         super().open()
         with mapped_errors():
-            migrate(self.connection)
+            self._turns.open()
+            migrate(self.connection, self._turns)
+
+    @override
+    def close(self) -> None:
+        super().close()
+        self._turns.close()
 
     @override
     def run(self, batch: list[Operation]) -> list[Result]:
-        if self._heartbeats.waiting:
-            self._heartbeats.wait_until_idle()
         try:
             with mapped_errors():
                 self._set_synchronous(any(operation.durable for operation in batch))

@@ -16,7 +16,7 @@ from ...observability.outages import hints_outage
 from ..signals import LocalNotifier
 from ..sql.group_commit import joined
 from .changes import Changes, Writing
-from .connection import Heartbeats, Writer, connect, mapped_errors
+from .connection import Writer, connect, mapped_errors
 
 HINT_POLL_SECONDS = 0.003
 """Interval at which a process checks for writes of others. A check takes 30 µs; all checks take 1 % of a core."""
@@ -114,8 +114,8 @@ class HintWrites(Changes):
 class HintingWriter(Writer):
     """A writer that stores hints in the transaction of a batch and publishes them after the commit."""
 
-    def __init__(self, path: Path, heartbeats: Heartbeats, hints: Hints, *, durable: bool) -> None:
-        super().__init__(path, heartbeats, durable=durable)
+    def __init__(self, path: Path, hints: Hints, *, durable: bool) -> None:
+        super().__init__(path, durable=durable)
         self._hints = hints
         self._writes: HintWrites | None = None
 

@@ -25,7 +25,7 @@ from ..sql.webhooks import SqlWebhooks
 from .accept import AcceptWrites, SqliteAccept
 from .attempts import AttemptWrites, SqliteAttempts
 from .changes import Writing
-from .connection import Heartbeats, Reader
+from .connection import Reader
 from .control import ControlWrites
 from .events import EventWrites, SqliteEvents
 from .items import ItemWrites
@@ -53,9 +53,8 @@ class SqliteStore(
         self._clock = clock or SteadyClock()
         queries = load_queries("sqlite")
         self._notifier = LocalNotifier()
-        self._heartbeats = Heartbeats()
         self._hints = Hints(self._path, queries, self._notifier, shared=path is not None)
-        self._writer = writer = HintingWriter(self._path, self._heartbeats, self._hints, durable=path is not None)
+        self._writer = writer = HintingWriter(self._path, self._hints, durable=path is not None)
         self._writing = Writing(lambda: writer.connection, queries, ranks or RankPolicy(), self._clock)
         writer.share(self._writing)
         reader, list_reader = Reader(self._path), Reader(self._path)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import apsw
@@ -14,7 +14,11 @@ from ..ports import LeaseRenewer
 from ..rows import agents_text
 from ..sql.workers import SqlWorkers
 from .changes import Changes, Writing
-from .connection import Heartbeats, connect, mapped_errors, retry_often
+from .connection import connect, mapped_errors, transaction
+from .write_turns import WriteTurns
+
+BEAT_RETRY_SECONDS = 0.0002
+"""Pause between two tries of a heartbeat for its turn: shorter than that of writers, so that it mostly comes first."""
 
 
 class WorkerWrites(Changes):
@@ -39,21 +43,25 @@ class WorkerWrites(Changes):
 
 
 class SqliteLeaseRenewer(LeaseRenewer):
-    """A lease renewer with its own connection. It writes before the next batch of the writing thread."""
+    """A lease renewer with its own connection, which takes its turn among the writers of the file.
 
-    def __init__(self, connection: apsw.Connection, workers: WorkerWrites, heartbeats: Heartbeats) -> None:
+    A heartbeat does not wait for the disk, which long transactions of others keep busy. A loss of power ends the worker
+    as well as its leases.
+    """
+
+    def __init__(self, connection: apsw.Connection, workers: WorkerWrites, turns: WriteTurns) -> None:
         self._connection = connection
         self._workers = workers
-        self._heartbeats = heartbeats
+        self._turns = turns
 
     @override
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
-        with self._heartbeats.transaction(self._connection):
+        with mapped_errors(), transaction(self._connection, self._turns):
             return self._workers.beat(worker, leases, lease_seconds)
 
     @override
     def stop(self, worker_id: str) -> None:
-        with self._heartbeats.transaction(self._connection):
+        with mapped_errors(), transaction(self._connection, self._turns):
             self._workers.remove_worker(worker_id)
 
 
@@ -62,16 +70,19 @@ class SqliteWorkers(SqlWorkers):
 
     _path: Path
     _writing: Writing
-    _heartbeats: Heartbeats
 
     @override
     @contextmanager
     def open_lease_renewer(self) -> Iterator[LeaseRenewer]:
-        with mapped_errors():
+        turns = WriteTurns(self._path, patience_milliseconds=0, retry_seconds=BEAT_RETRY_SECONDS)
+        with mapped_errors(), ExitStack() as opening:
             connection = connect(self._path)
-        retry_often(connection)
+            opening.callback(connection.close)
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writers do this
+            turns.open()
+            opening.callback(turns.close)
+            opened = opening.pop_all()
         writing = Writing(lambda: connection, self._writing.queries, self._writing.ranks, self._writing.clock)
-        try:
-            yield SqliteLeaseRenewer(connection, WorkerWrites(writing), self._heartbeats)
-        finally:
-            connection.close()
+        with opened:
+            yield SqliteLeaseRenewer(connection, WorkerWrites(writing), turns)
