@@ -57,6 +57,11 @@ def to_datetime(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
+def to_milliseconds(moment: datetime) -> int:
+    """Return an aware datetime as it is stored: milliseconds since the epoch, UTC."""
+    return round(moment.timestamp() * 1000)
+
+
 class HostClocks(Protocol):
     """The clocks that a process can read."""
 

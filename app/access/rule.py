@@ -1,14 +1,13 @@
 """Decides who may use the server: only programs on this host, unless ALLOW_ANONYMOUS admits everybody."""
 
 from functools import lru_cache
-from typing import NamedTuple
 
 from starlette.types import Scope
 
 from ..errors import Forbidden, Unauthorized
-from ..models.messages import DEFAULT_TENANT
 from ..text import escaped
 from .hosts import is_loopback, parse_host
+from .principals import ANONYMOUS, Principal
 from .scopes import AccessScope
 
 FORWARDING_HEADERS = frozenset(
@@ -85,17 +84,6 @@ FORWARDING_PREFIXES = (
 RULE = "This server has no API keys, so it only answers requests made directly from its own host."
 REMEDY = "To admit everybody, start the server with ALLOW_ANONYMOUS=true, but only in a trusted network."
 MAX_SHOWN_HEADER = 100
-
-
-class Principal(NamedTuple):
-    """The caller of a request: the tenant whose data they may use, and the scopes that they have."""
-
-    tenant: str
-    scopes: frozenset[AccessScope]
-
-
-ANONYMOUS = Principal(DEFAULT_TENANT, frozenset(AccessScope))
-"""The principal of everybody who is admitted without a key."""
 
 
 class Access:

@@ -10,12 +10,16 @@ _ATTRIBUTE = "access_scope"
 
 
 class AccessScope(StrEnum):
-    """A permission of a principal for the data of its tenant. `admin` allows actions that affect all tenants."""
+    """A permission of a principal for the data of its tenant. `admin` allows actions that affect all tenants.
+
+    `metrics` allows to read the metrics of the server.
+    """
 
     SUBMIT = "submit"
     READ = "read"
     CONTROL = "control"
     ADMIN = "admin"
+    METRICS = "metrics"
 
 
 def needs(scope: AccessScope) -> Callable[[T], T]:

@@ -7,7 +7,7 @@ from fastapi import Depends, Path, Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
-from ..access.rule import Principal
+from ..access.principals import Principal
 from ..errors import InvalidRequest
 from ..models.messages import Accepted
 from ..models.types import ThreadId

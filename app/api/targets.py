@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Scope
 
-from ..access.rule import Principal
+from ..access.principals import Principal
 from ..access.scopes import AccessScope, scope_of
 
 METADATA = "metadata."

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
@@ -11,6 +12,7 @@ from ..models.attempts import FailedAttempt
 from ..models.deliveries import ENDS, Delivery, DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
 from ..models.failures import FailureDetails
 from ..models.items import Item, labels_of
+from ..models.keys import ApiKey
 from ..models.messages import (
     NO_METADATA,
     Message,
@@ -291,3 +293,21 @@ def to_thread(row: Sequence[Any]) -> Thread:
         metadata=thread_metadata(metadata),
         forked_from=None if forked_from is None else ForkSource.model_validate_json(forked_from),
     )
+
+
+KEY_COLUMNS = ApiKey._fields
+"""The columns of an API key in every store."""
+
+
+def to_key(row: Sequence[Any]) -> ApiKey:
+    """Return an API key from a row of KEY_COLUMNS."""
+    key_id, tenant, name, scopes, created_at, *times, secret_hash, previous_hash, previous_until = row
+    expires_at, revoked_at, last_used_at = map(_moment, times)
+    return ApiKey(
+        key_id, tenant, name, tuple(scopes.split()), to_datetime(created_at), expires_at, revoked_at, last_used_at,
+        secret_hash, previous_hash, _moment(previous_until),
+    )  # fmt: skip
+
+
+def _moment(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else to_datetime(milliseconds)

@@ -12,7 +12,8 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from websockets.exceptions import InvalidStatus
 
 from app import bootstrap
-from app.access.rule import Access, Principal
+from app.access.principals import Principal
+from app.access.rule import Access
 from app.access.scopes import AccessScope, public, scope_of
 from app.api import application, description, websocket_frames
 from app.api.cors import AllowedOrigins

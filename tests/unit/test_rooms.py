@@ -22,6 +22,7 @@ ROOMS = {
     "webhooks": ports.WebhookStore,
     "workers": ports.WorkerStore,
     "items": ports.ItemStore,
+    "access": ports.AccessStore,
     "signals": ports.Notifier,
 }
 ENGINES = {"sqlite": SqliteStore, "postgres": PostgresStore, "redis": RedisStore}

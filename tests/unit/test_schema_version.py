@@ -27,6 +27,7 @@ FINGERPRINTS = {
     15: "1902c15893d11353",
     16: "110e35d75bb4f6fb",
     17: "eacf1b53fc3b0b5b",
+    18: "9206605fb87ffac8",
 }
 """Fingerprints of what the stores keep, by schema version. A version that was on `main` stays as it is."""
 

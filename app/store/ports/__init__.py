@@ -16,22 +16,25 @@ from typing import Protocol
 
 from ..handles import Capabilities
 from .accept import AcceptStore
+from .access import AccessStore
 from .attempts import AttemptStore
 from .control import ControlStore
 from .events import EventLog
 from .items import ItemStore
 from .queries import QueryStore
-from .signals import CANCELS, MOVED, READY, Notifier, message_topic
+from .signals import ACCESS, CANCELS, MOVED, READY, Notifier, message_topic
 from .threads import ThreadStore
 from .upkeep import UpkeepStore
 from .webhooks import WebhookStore
 from .workers import LeaseRenewer, WorkerStore
 
 __all__ = [
+    "ACCESS",
     "CANCELS",
     "MOVED",
     "READY",
     "AcceptStore",
+    "AccessStore",
     "AttemptStore",
     "ControlStore",
     "EventLog",
@@ -59,6 +62,7 @@ class Store(
     WebhookStore,
     WorkerStore,
     ItemStore,
+    AccessStore,
     Notifier,
     Protocol,
 ):

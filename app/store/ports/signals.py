@@ -14,6 +14,9 @@ MOVED = "moved"
 CANCELS = "cancels"
 """Topic of cancels: a worker has to stop an attempt."""
 
+ACCESS = "access"
+"""Topic of API keys: one was added, rotated or revoked."""
+
 
 def message_topic(message_id: str) -> str:
     """Return the topic of one message. Its subscribers are hinted when the log or the state of the message changes."""

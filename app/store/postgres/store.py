@@ -10,6 +10,7 @@ from ..handles import Capabilities
 from ..parts import Settling
 from ..ports import Store
 from ..signals import LocalNotifier, LocalSignals
+from ..sql.access import SqlAccess
 from ..sql.control import SqlControl
 from ..sql.group_commit import GroupCommitThread
 from ..sql.items import SqlItems
@@ -19,6 +20,7 @@ from ..sql.threads import SqlThreads
 from ..sql.upkeep import SqlUpkeep
 from ..sql.webhooks import SqlWebhooks
 from .accept import AcceptWrites, PostgresAccept, parts_of
+from .access import AccessWrites
 from .attempts import ClaimWrites, FinishWrites, PostgresAttempts
 from .connection import connection_parameters
 from .control import ControlWrites
@@ -48,7 +50,7 @@ VOLATILE = Capabilities(
 
 class PostgresStore(
     PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    PostgresWorkers, SqlItems, LocalSignals, Store,
+    PostgresWorkers, SqlItems, SqlAccess, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one PostgreSQL database. Raises ConfigurationError for a URL that cannot be read."""
 
@@ -100,7 +102,8 @@ class PostgresStore(
         finishes = FinishWrites(self._session(), self._clock)
         self._finish_thread = self._thread("finish", Together(finishes.session, finishes.finish, publish))
         self._control = ControlWrites(self._session(), self._clock, ranks)
-        self._control_thread = self._thread("control", OneByOne(self._control.session, publish))
+        self._access_changes = AccessWrites(self._control.session, self._clock)
+        self._control_thread = self._access_thread = self._thread("control", OneByOne(self._control.session, publish))
         self._webhooks = WebhookWrites(self._session(), self._clock)
         self._items = ItemWrites(self._webhooks.session, self._clock)
         self._webhook_thread = self._item_thread = self._thread("deliver", OneByOne(self._webhooks.session, publish))

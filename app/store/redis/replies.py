@@ -12,11 +12,13 @@ from ...clock import to_datetime
 from ...models.attempts import FailedAttempt
 from ...models.deliveries import Delivery, DeliveryRecord
 from ...models.events import Event, EventPage, EventType
+from ...models.keys import ApiKey
 from ...models.messages import DeadLetterGroup, Message, MessageState, QueueSummary, Thread
 from ...models.workers import Throughput, Worker
 from ...policy.versions import AgentVersion, SeenVersion
 from ..rows import (
     DELIVERY_COLUMNS,
+    KEY_COLUMNS,
     MESSAGE_COLUMNS,
     THREAD_STATES,
     agents_of,
@@ -24,6 +26,7 @@ from ..rows import (
     to_delivery_record,
     to_failed_attempt,
     to_groups,
+    to_key,
     to_message,
     to_thread,
 )
@@ -46,11 +49,12 @@ THREAD_COLUMNS = (
 INTEGERS = {
     *("number", "thread_number", "created_at", "started_at", "completed_at", "attempt", "fence", "run_at", "crashes"),
     *("cancel_requested", "interrupt_expires_at", "tries", "next_at", "last_number", "last_activity", *THREAD_STATES),
+    *("expires_at", "revoked_at", "last_used_at", "previous_until"),
 }
 
-_MESSAGE_INTEGERS, _DELIVERY_INTEGERS, _THREAD_INTEGERS = (
+_MESSAGE_INTEGERS, _DELIVERY_INTEGERS, _THREAD_INTEGERS, _KEY_INTEGERS = (
     [place for place, name in enumerate(columns) if name in INTEGERS]
-    for columns in (MESSAGE_COLUMNS, DELIVERY_COLUMNS, THREAD_COLUMNS)
+    for columns in (MESSAGE_COLUMNS, DELIVERY_COLUMNS, THREAD_COLUMNS, KEY_COLUMNS)
 )
 
 
@@ -72,6 +76,11 @@ def delivery(columns: Sequence[Any]) -> Delivery:
 def delivery_record(columns: Sequence[Any]) -> DeliveryRecord:
     """Return a delivery without its data from a reply of the Lua function `delivery_record`."""
     return to_delivery_record(_with_integers(columns, _DELIVERY_INTEGERS))
+
+
+def api_key(columns: Sequence[Any]) -> ApiKey:
+    """Return an API key from a reply of the Lua function `api_key`."""
+    return to_key(_with_integers(columns, _KEY_INTEGERS))
 
 
 def failed_attempt(columns: Sequence[Any]) -> FailedAttempt:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..rows import DELIVERY_COLUMNS, MESSAGE_COLUMNS
+from ..rows import DELIVERY_COLUMNS, KEY_COLUMNS, MESSAGE_COLUMNS
 from .replies import THREAD_COLUMNS
 
 _COLUMNS: Mapping[str, Sequence[str]] = {
@@ -16,6 +16,7 @@ _COLUMNS: Mapping[str, Sequence[str]] = {
     "listed": ["" if name == "options" else name for name in MESSAGE_COLUMNS],
     "delivery": DELIVERY_COLUMNS,
     "thread": THREAD_COLUMNS,
+    "api_key": KEY_COLUMNS,
 }
 _PLACEHOLDER = re.compile(rf"\{{({'|'.join(_COLUMNS)})(?:_columns|\.(\w+))\}}")
 

@@ -12,6 +12,7 @@ from ..ports import Store
 from ..schema_version import SCHEMA_VERSION, check_version
 from ..signals import LocalNotifier, LocalSignals
 from .accept import RedisAccept
+from .access import RedisAccess
 from .attempts import RedisAttempts
 from .command_pipeline import CommandPipeline, WritePipeline
 from .connection import Link, inspect, mapped_errors, refusal
@@ -38,6 +39,7 @@ class RedisStore(
     RedisWebhooks,
     RedisWorkers,
     RedisItems,
+    RedisAccess,
     LocalSignals,
     Store,
 ):

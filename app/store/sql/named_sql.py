@@ -6,7 +6,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
 
-from ..rows import DELIVERY_COLUMNS, MESSAGE_COLUMNS
+from ..rows import DELIVERY_COLUMNS, KEY_COLUMNS, MESSAGE_COLUMNS
 from ..schema_version import OLDEST_SCHEMA_VERSION, SCHEMA_VERSION
 
 _HEADING = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
@@ -17,6 +17,7 @@ COLUMNS = {
     "message_columns": ", ".join(MESSAGE_COLUMNS),
     "listed_columns": ", ".join("CAST(NULL AS TEXT) AS options" if n == "options" else n for n in MESSAGE_COLUMNS),
     "delivery_record_columns": ", ".join(f"deliveries.{name}" for name in DELIVERY_COLUMNS),
+    "key_columns": ", ".join(KEY_COLUMNS),
 }
 """Texts for every dialect: lists of columns in the order that `app.store.rows` needs."""
 

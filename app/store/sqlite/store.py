@@ -14,6 +14,7 @@ from ..handles import Capabilities
 from ..parts import Settling
 from ..ports import Store
 from ..signals import LocalNotifier, LocalSignals
+from ..sql.access import SqlAccess
 from ..sql.control import SqlControl
 from ..sql.group_commit import GroupCommitThread
 from ..sql.items import SqlItems
@@ -23,6 +24,7 @@ from ..sql.threads import SqlThreads
 from ..sql.upkeep import SqlUpkeep
 from ..sql.webhooks import SqlWebhooks
 from .accept import AcceptWrites, SqliteAccept
+from .access import AccessWrites
 from .attempts import AttemptWrites, SqliteAttempts
 from .changes import Writing
 from .connection import Reader
@@ -42,7 +44,7 @@ VOLATILE = Capabilities("memory", durable=False, promise="no message survives th
 
 class SqliteStore(
     SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    SqliteWorkers, SqlItems, LocalSignals, Store,
+    SqliteWorkers, SqlItems, SqlAccess, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one SQLite file; with `path` None, over a temporary file."""
 
@@ -63,7 +65,7 @@ class SqliteStore(
         self._read_thread = GroupCommitThread("sqlite-reader", reader)
         self._list_thread = GroupCommitThread("sqlite-lists", list_reader)
         self._write_thread = GroupCommitThread("sqlite-writer", writer)
-        self._control_thread = self._dead_letter_thread = self._write_thread
+        self._control_thread = self._dead_letter_thread = self._access_thread = self._write_thread
         self._upkeep_thread = self._webhook_thread = self._item_thread = self._write_thread
         self._accept = AcceptWrites(self._writing)
         self._control = self._dead_letters = ControlWrites(self._writing)
@@ -73,6 +75,7 @@ class SqliteStore(
         self._upkeep = UpkeepWrites(self._writing)
         self._webhooks = WebhookWrites(self._writing)
         self._items = ItemWrites(self._writing)
+        self._access_changes = AccessWrites(self._writing)
         self._settling = Settling(lambda place: self._write_thread.run(lambda: self._control.settle(place)))
 
     @property

@@ -6,6 +6,8 @@ local WORKERS, INTERRUPTED, DUE = prefix .. 'workers', prefix .. 'interrupted', 
 local ITEM_EXPIRY = prefix .. 'item_expiry' -- names of items (`item_name`) by the time at which they expire
 local AGENTS = prefix .. 'agents' -- hash of descriptions by name
 local DESCRIBED = prefix .. 'described' -- sorted set of names by the time of their description
+local API_KEYS, LIVE_KEYS = prefix .. 'api_keys', prefix .. 'live_keys' -- sorted set of ids; set of those not revoked
+local REVISION = prefix .. 'access_revision' -- raised by every change of API keys
 local DROPPED_MEMORIES = prefix .. 'dropped_memories'
 -- Threads that no reader sees: a hash of 'draft' or 'deleted' by scope, and the drafts by the time of their creation.
 local HIDDEN, DRAFTS = prefix .. 'hidden', prefix .. 'drafts'
@@ -20,6 +22,7 @@ local function deliveries_key(id) return prefix .. 'deliveries:' .. id end
 local function delivery_key(id) return prefix .. 'delivery:' .. id end
 -- Exists for messages of deleted threads as long as request keys may name them.
 local function deleted_key(id) return prefix .. 'deleted:' .. id end
+local function api_key_key(id) return prefix .. 'api_key:' .. id end
 local function worker_key(id) return prefix .. 'worker:' .. id end
 
 -- Keys of a tenant: sorted sets `waiting`, `delayed`, `processing` (members by score), `threads` (by last activity),

@@ -1305,3 +1305,34 @@ WITH RECURSIVE found (namespace) AS (
     ) FROM found WHERE found.namespace IS NOT NULL
 )
 SELECT namespace FROM found WHERE namespace IS NOT NULL LIMIT %(limit)s
+
+-- name: add_key
+INSERT INTO api_keys (id, tenant, name, scopes, created_at, expires_at, secret_hash)
+VALUES (%(id)s, %(tenant)s, %(name)s, %(scopes)s, %(now)s, %(expires_at)s, %(secret_hash)s) RETURNING {key_columns}
+
+-- name: get_key
+SELECT {key_columns} FROM api_keys WHERE id = %(id)s AND {of_tenant}
+
+-- name: of_tenant
+(CAST(%(tenant)s AS TEXT) IS NULL OR tenant = %(tenant)s)
+
+-- name: list_keys
+SELECT {key_columns} FROM api_keys WHERE id > %(after)s AND {of_tenant} ORDER BY id LIMIT %(limit)s
+
+-- name: rotate_key
+UPDATE api_keys SET previous_hash = secret_hash, previous_until = %(previous_until)s, secret_hash = %(secret_hash)s
+WHERE id = %(id)s AND {of_tenant} AND revoked_at IS NULL RETURNING {key_columns}
+
+-- name: revoke_key
+UPDATE api_keys SET revoked_at = coalesce(revoked_at, %(now)s) WHERE id = %(id)s AND {of_tenant} RETURNING {key_columns}
+
+-- name: use_keys
+-- The ids must be sorted.
+UPDATE api_keys SET last_used_at = greatest(last_used_at, used.used_at)
+FROM unnest(%(ids)s::text[], %(times)s::bigint[]) AS used (id, used_at) WHERE api_keys.id = used.id
+
+-- name: raise_revision
+UPDATE access SET revision = revision + 1
+
+-- name: access_state
+SELECT revision, EXISTS (SELECT 1 FROM api_keys WHERE revoked_at IS NULL) FROM access

@@ -925,3 +925,32 @@ WITH RECURSIVE found (namespace) AS (
     LIMIT :limit + 1
 )
 SELECT namespace FROM found WHERE namespace IS NOT NULL LIMIT :limit
+
+-- name: add_key
+INSERT INTO api_keys (id, tenant, name, scopes, created_at, expires_at, secret_hash)
+VALUES (:id, :tenant, :name, :scopes, :now, :expires_at, :secret_hash) RETURNING {key_columns}
+
+-- name: get_key
+SELECT {key_columns} FROM api_keys WHERE id = :id AND {of_tenant}
+
+-- name: of_tenant
+(CAST(:tenant AS TEXT) IS NULL OR tenant = :tenant)
+
+-- name: list_keys
+SELECT {key_columns} FROM api_keys WHERE id > :after AND {of_tenant} ORDER BY id LIMIT :limit
+
+-- name: rotate_key
+UPDATE api_keys SET previous_hash = secret_hash, previous_until = :previous_until, secret_hash = :secret_hash
+WHERE id = :id AND {of_tenant} AND revoked_at IS NULL RETURNING {key_columns}
+
+-- name: revoke_key
+UPDATE api_keys SET revoked_at = coalesce(revoked_at, :now) WHERE id = :id AND {of_tenant} RETURNING {key_columns}
+
+-- name: use_key
+UPDATE api_keys SET last_used_at = max(coalesce(last_used_at, 0), :used_at) WHERE id = :id
+
+-- name: raise_revision
+UPDATE access SET revision = revision + 1
+
+-- name: access_state
+SELECT revision, EXISTS (SELECT 1 FROM api_keys WHERE revoked_at IS NULL) FROM access

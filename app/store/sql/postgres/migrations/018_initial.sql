@@ -166,6 +166,24 @@ CREATE TABLE items (                       -- what agents keep across threads
 
 CREATE INDEX items_expiring ON items (expires_at) WHERE expires_at IS NOT NULL;
 
+CREATE TABLE api_keys (
+    id TEXT COLLATE "C" PRIMARY KEY,
+    tenant TEXT COLLATE "C" NOT NULL,
+    name TEXT NOT NULL,
+    scopes TEXT NOT NULL,                  -- separated by spaces
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT,                    -- NULL for never
+    revoked_at BIGINT,
+    last_used_at BIGINT,                  -- up to a minute late
+    secret_hash TEXT NOT NULL,
+    previous_hash TEXT,                    -- of the secret before the last rotation
+    previous_until BIGINT
+);
+
+CREATE TABLE access (revision BIGINT NOT NULL);  -- raised by every change of keys
+
+INSERT INTO access (revision) VALUES (0);
+
 CREATE TABLE deliveries (                  -- events of messages, for their webhooks
     id TEXT COLLATE "C" PRIMARY KEY,
     tenant TEXT COLLATE "C" NOT NULL,

@@ -1,0 +1,21 @@
+"""The errors of API keys."""
+
+from . import Conflict, NotFound
+
+
+class KeyNotFound(NotFound):
+    """There is no API key with this id."""
+
+    code = "key_not_found"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"There is no API key with the id {key_id!r}.")
+
+
+class KeyRevoked(Conflict):
+    """The API key was revoked, which is final."""
+
+    code = "key_revoked"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"The API key {key_id!r} was revoked. Create a new key.")

@@ -1,0 +1,52 @@
+"""Changes API keys."""
+
+from collections.abc import Mapping
+
+from typing_extensions import override
+
+from ...errors.access import KeyNotFound, KeyRevoked
+from ...models.keys import ApiKey, NewKey
+from ..ports import ACCESS
+from ..rows import to_key
+from ..sql.access import AccessChanges, new_key_values
+from .changes import Writes
+
+
+class AccessWrites(Writes, AccessChanges):
+    """Changes keys, each call in a transaction of its own."""
+
+    @override
+    def add_key(self, new: NewKey) -> ApiKey:
+        with self.transaction() as (now, _):
+            (row,) = self.rows("add_key", **new_key_values(new, now))
+            self._changed()
+        return to_key(row)
+
+    @override
+    def rotate_key(self, tenant: str | None, key_id: str, secret_hash: str, previous_until: int) -> ApiKey:
+        with self.transaction():
+            row = self.row(
+                "rotate_key", tenant=tenant, id=key_id, secret_hash=secret_hash, previous_until=previous_until
+            )
+            if row is None:
+                raise (KeyRevoked if self.row("get_key", tenant=tenant, id=key_id) else KeyNotFound)(key_id)
+            self._changed()
+        return to_key(row)
+
+    @override
+    def revoke_key(self, tenant: str | None, key_id: str) -> ApiKey:
+        with self.transaction() as (now, _):
+            row = self.row("revoke_key", tenant=tenant, id=key_id, now=now)
+            if row is None:
+                raise KeyNotFound(key_id)
+            self._changed()
+        return to_key(row)
+
+    @override
+    def use_keys(self, used: Mapping[str, int]) -> None:
+        with self.transaction():
+            self.rows("use_keys", ids=list(used), times=list(used.values()))
+
+    def _changed(self) -> None:
+        self.rows("raise_revision")
+        self.touched.add(ACCESS)

@@ -1,0 +1,107 @@
+"""API keys in the store."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+from app.errors.access import KeyNotFound, KeyRevoked
+from app.models.keys import NewKey
+from app.store.ports import ACCESS, Store
+from tests.clock import ManualClock
+from tests.contract.builders import OTHER_TENANT, TENANT
+
+KEY = NewKey("a" * 12, TENANT, "ü name", ("submit", "read"), "hash")
+
+
+async def test_a_key_is_read_as_it_was_stored(store: Store) -> None:
+    at = store.now()
+    expires_at = at + timedelta(seconds=10)
+    added = await store.add_key(KEY._replace(expires_at=expires_at))
+    assert added == await store.get_key(TENANT, KEY.id) == await store.get_key(None, KEY.id)
+    assert added[:6] == (KEY.id, TENANT, "ü name", ("submit", "read"), at, expires_at)
+    assert added[6:] == (None, None, "hash", None, None)
+
+
+async def test_a_key_of_another_tenant_is_a_missing_one(store: Store) -> None:
+    await store.add_key(KEY)
+    assert await store.get_key(OTHER_TENANT, KEY.id) is None
+    assert await store.list_keys(OTHER_TENANT, after="", limit=9) == []
+    for tenant, key_id in ((OTHER_TENANT, KEY.id), (TENANT, "b" * 12), (None, "b" * 12)):
+        with pytest.raises(KeyNotFound):
+            await store.rotate_key(tenant, key_id, "other", store.now())
+        with pytest.raises(KeyNotFound):
+            await store.revoke_key(tenant, key_id)
+    key = await store.get_key(TENANT, KEY.id)
+    assert key is not None
+    assert (key.revoked_at, key.secret_hash) == (None, "hash")
+
+
+async def test_keys_are_listed_by_id_in_pages(store: Store) -> None:
+    for name, tenant in (("c", TENANT), ("a", TENANT), ("b", OTHER_TENANT), ("B", TENANT)):
+        await store.add_key(KEY._replace(id=name, tenant=tenant))
+    listed = await store.list_keys(None, after="", limit=9)
+    assert [key.id for key in listed] == ["B", "a", "b", "c"]
+    assert [key.id for key in await store.list_keys(TENANT, after="B", limit=1)] == ["a"]
+    assert [key.id for key in await store.list_keys(TENANT, after="a", limit=9)] == ["c"]
+
+
+async def test_two_secrets_are_kept_while_a_key_is_rotated(store: Store) -> None:
+    await store.add_key(KEY)
+    until = store.now() + timedelta(hours=1)
+    rotated = await store.rotate_key(TENANT, KEY.id, "second", until)
+    assert (rotated.secret_hash, rotated.previous_hash, rotated.previous_until) == ("second", "hash", until)
+    again = await store.rotate_key(None, KEY.id, "third", until)
+    assert again == await store.get_key(TENANT, KEY.id)
+    assert (again.secret_hash, again.previous_hash) == ("third", "second")
+
+
+async def test_a_revoked_key_stays_revoked(store: Store, clock: ManualClock) -> None:
+    await store.add_key(KEY)
+    revoked = await store.revoke_key(TENANT, KEY.id)
+    assert revoked.revoked_at == store.now()
+    clock.advance(1)
+    assert await store.revoke_key(None, KEY.id) == revoked == await store.get_key(TENANT, KEY.id)
+    with pytest.raises(KeyRevoked):
+        await store.rotate_key(TENANT, KEY.id, "second", store.now())
+
+
+async def test_the_last_use_is_the_latest(store: Store) -> None:
+    await store.add_key(KEY)
+    before = await store.access_state()
+    now = store.now()
+    for used_at in (now, now - timedelta(seconds=5)):
+        await store.use_keys({KEY.id: used_at, "b" * 12: used_at})
+    key = await store.get_key(TENANT, KEY.id)
+    assert key is not None
+    assert key.last_used_at == now
+    assert await store.get_key(None, "b" * 12) is None
+    assert await store.access_state() == before
+
+
+async def test_every_change_of_keys_has_a_revision_of_its_own(store: Store) -> None:
+    states = [await store.access_state()]
+    changes: list[Callable[[], Awaitable[object]]] = [
+        lambda: store.add_key(KEY),
+        lambda: store.rotate_key(TENANT, KEY.id, "second", store.now()),
+        lambda: store.add_key(KEY._replace(id="b")),
+        lambda: store.revoke_key(TENANT, KEY.id),
+        lambda: store.revoke_key(TENANT, "b"),
+    ]
+    for change in changes:
+        await change()
+        states.append(await store.access_state())
+    assert [state.has_keys for state in states] == [False, True, True, True, True, False]
+    assert len({state.revision for state in states}) == len(states)
+
+
+async def test_changes_of_keys_are_hinted_to_every_process(store: Store, other_store: Store) -> None:
+    changes: list[Callable[[], Awaitable[object]]] = [
+        lambda: store.add_key(KEY),
+        lambda: store.rotate_key(TENANT, KEY.id, "second", store.now()),
+        lambda: store.revoke_key(TENANT, KEY.id),
+    ]
+    for change in changes:
+        with other_store.subscribe(ACCESS) as hints:
+            await change()
+            assert await hints.wait(10)
