@@ -181,7 +181,12 @@ class AgentLoader:
             if self._saver is None:
                 await asyncio.to_thread(saver_opener, self._checkpoint_url)
                 self._saver = await self._resources.enter_async_context(
-                    open_saver(self._checkpoint_url, await self._queue_id(), self._settings.allowed_state_types)
+                    open_saver(
+                        self._checkpoint_url,
+                        await self._queue_id(),
+                        self._settings.allowed_state_types,
+                        self._settings.checkpoint_history,
+                    )
                 )
             return self._saver
 

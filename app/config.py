@@ -24,6 +24,9 @@ SIGNING_PREFIX = "whsec_"
 MAX_KEEPALIVE_SECONDS = 15.0
 """Longest time without data on a stream, whatever the settings: proxies close silent connections."""
 
+CHECKPOINT_HISTORY = 20
+"""How many ended turns of a conversation keep a state to continue from."""
+
 SQLITE_IN_MEMORY = re.compile(r"sqlite:/*(?:file:)?:memory:(?:\?.*)?", re.IGNORECASE)
 """Other spellings of `memory://`, from SQLite and SQLAlchemy."""
 
@@ -76,6 +79,7 @@ class Settings(BaseSettings):
     agent_version: str | None = None
     version_wait_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 60
     allowed_state_types: TypeNames = ()
+    checkpoint_history: int = Field(CHECKPOINT_HISTORY, ge=1)
     configurable_keys: Keys = ()
     worker_concurrency: int = Field(1, ge=0, le=1000)
     max_abandoned: int = Field(64, ge=1)

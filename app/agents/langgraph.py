@@ -104,6 +104,7 @@ class LangGraphAgent(Agent):
             control.request_drain("the worker is stopping")
 
         task.drain.on_request(drain)
+        is_complete = False
         try:
             streaming = self._graph_of(task).astream(
                 start.graph_input,
@@ -119,6 +120,7 @@ class LangGraphAgent(Agent):
                 async for streamed in steps:
                     for part in read_parts(streamed):
                         yield part
+            is_complete = not answer.interrupted
         except GraphDrained as drained:
             raise AgentDrained from drained
         except Exception as error:
@@ -129,6 +131,8 @@ class LangGraphAgent(Agent):
             raise
         finally:
             task.drain.forget(drain)
+            if not is_complete:
+                cast(AgentMemory, self._graph.checkpointer).drop_cached(task.memory_key)
         if answer.interrupted:
             await self._raise_questions(config)
         for last in answer.finish():

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from typing_extensions import override
 
@@ -10,12 +10,14 @@ from ..errors import StoreUnavailable
 from ..models.memory import AgentMemory
 from .loop import AgentLoop
 
+T = TypeVar("T")
+
 ANSWER_SECONDS = 30.0
 """How long a call on the agents' event loop may take. Agent code that blocks the loop makes the memory unavailable."""
 
 
 class LazyMemory(AgentMemory):
-    """Opens the agents' memory for deletions only: graphs served earlier may have left data there."""
+    """Opens the agents' memory for deletions and copies only: graphs served earlier may have left data there."""
 
     def __init__(self, open_memory: Callable[[], Awaitable[AgentMemory]]) -> None:
         self._open_memory = open_memory
@@ -32,6 +34,10 @@ class LazyMemory(AgentMemory):
     @override
     async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
         await (await self._open_memory()).forget_unfinished(memory_key, memory_fence)
+
+    @override
+    async def copy_until(self, source_key: str, checkpoint_id: str, target_key: str) -> bool:
+        return await (await self._open_memory()).copy_until(source_key, checkpoint_id, target_key)
 
 
 class MemoryOnLoop(AgentMemory):
@@ -53,9 +59,13 @@ class MemoryOnLoop(AgentMemory):
     async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
         await self._call(lambda: self._memory.forget_unfinished(memory_key, memory_fence))
 
-    async def _call(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    @override
+    async def copy_until(self, source_key: str, checkpoint_id: str, target_key: str) -> bool:
+        return await self._call(lambda: self._memory.copy_until(source_key, checkpoint_id, target_key))
+
+    async def _call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                await self._loop.call(work)
+                return await self._loop.call(work)
         except TimeoutError as error:
             raise StoreUnavailable(f"The agents' memory does not answer: {self._loop.trouble}") from error

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config import Settings, place_of
+from ..config import CHECKPOINT_HISTORY, Settings, place_of
 from ..errors import ConfigurationError, MissingDriver
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def _extra(name: str, variable: str = "CHECKPOINT_URL") -> Iterator[None]:
         raise MissingDriver(variable, name, error) from error
 
 
-def saver_opener(url: str) -> "Callable[[str, Collection[str]], AbstractAsyncContextManager[FencedSaver]]":
-    """Return the function that opens the saver, given a queue's id and the allowed types.
+def saver_opener(url: str) -> "Callable[[str, Collection[str], int], AbstractAsyncContextManager[FencedSaver]]":
+    """Return the function that opens the saver, given a queue's id, the allowed types and the turns to keep.
 
     This imports LangGraph, which takes seconds.
     """
@@ -111,7 +111,12 @@ async def check_server(url: str) -> None:
 
 
 @asynccontextmanager
-async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ()) -> "AsyncIterator[FencedSaver]":
-    """Open the saver at this URL for the queue with this id. `state_types` is the setting ALLOWED_STATE_TYPES."""
-    async with saver_opener(url)(queue_id, state_types) as saver:
+async def open_saver(
+    url: str, queue_id: str, state_types: Collection[str] = (), history: int = CHECKPOINT_HISTORY
+) -> "AsyncIterator[FencedSaver]":
+    """Open the saver at this URL for the queue with this id.
+
+    `state_types` is the setting ALLOWED_STATE_TYPES, `history` is CHECKPOINT_HISTORY.
+    """
+    async with saver_opener(url)(queue_id, state_types, history) as saver:
         yield saver

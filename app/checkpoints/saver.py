@@ -23,6 +23,8 @@ from ..models.memory import MEMORY_KEEP_KEY, MEMORY_KEPT_KEY, AgentMemory
 from ..text import storable_json
 from .answers import Writes, note_answers, settled
 from .fence import Mark, mark_of, place_of
+from .known_lists import Conversation, KnownConversations
+from .pruning import Pruning, StoredCheckpoint, begins_turn, prune
 from .serializer import Serializer
 
 T = TypeVar("T")
@@ -31,15 +33,20 @@ T = TypeVar("T")
 class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
     """A LangGraph saver that accepts writes only from the newest attempt at a conversation.
 
+    Each message of a conversation is stored once (`message_lists`). When a turn begins, the steps of earlier turns are
+    deleted; `history` is the setting CHECKPOINT_HISTORY.
+
     Each call has its attempt in `configurable`. Nodes that run on threads call LangGraph's synchronous methods. The
     event loop then does the work of the call.
     """
 
     serde: Serializer
 
-    def __init__(self, queue_id: str, state_types: Collection[str]) -> None:
+    def __init__(self, queue_id: str, state_types: Collection[str], history: int) -> None:
         super().__init__(serde=Serializer(state_types))
         self._queue_id = queue_id
+        self._history = history
+        self._known = KnownConversations()
         self._loop = asyncio.get_running_loop()
 
     @override
@@ -71,6 +78,10 @@ class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
         with self.serde.naming(writes):
             await self._save_writes(config, writes, task_id, task_path)
 
+    @override
+    def drop_cached(self, memory_key: str) -> None:
+        self._known.drop([memory_key])
+
     # Each engine's part
 
     @abstractmethod
@@ -97,6 +108,24 @@ class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
     @abstractmethod
     async def _save_writes(self, config: RunnableConfig, writes: Writes, task_id: str, task_path: str) -> None:
         """Save the writes of a task. Raises LeaseLost if a later attempt has begun."""
+
+    def _conversation(self, config: RunnableConfig) -> Conversation:
+        """Return what is known of the conversation."""
+        mark = self._mark_of(config)
+        return self._known.of(config["configurable"]["thread_id"], mark and (mark.message, mark.fence))
+
+    def _prunes(self, config: RunnableConfig, metadata: CheckpointMetadata) -> bool:
+        """Return whether earlier turns are pruned when this checkpoint is saved. Only attempts prune."""
+        configurable = config["configurable"]
+        begins = begins_turn(configurable["checkpoint_ns"], metadata, configurable.get("checkpoint_id"))
+        return begins and self._mark_of(config) is not None
+
+    def _pruning(
+        self, config: RunnableConfig, metadata: CheckpointMetadata, rows: Sequence[StoredCheckpoint]
+    ) -> Pruning:
+        """Return what of these checkpoints is pruned when a turn begins."""
+        run_id, parent_id = cast(Any, metadata).get("run_id"), config["configurable"].get("checkpoint_id")
+        return prune(rows, run_id=run_id, parent_id=parent_id, turns=self._history)
 
     def _mark_of(self, config: RunnableConfig) -> Mark | None:
         """Return the mark of the attempt that this config belongs to; None outside attempts."""

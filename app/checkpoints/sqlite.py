@@ -13,11 +13,11 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -32,49 +32,39 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.sqlite import SqliteSaver
 from typing_extensions import override
 
+from ..config import CHECKPOINT_HISTORY
 from ..errors import MemoryDamaged, StoreUnavailable
-from ..store.sql.named_sql import load_queries
+from . import sqlite_lists
 from .answers import KEPT_CHANNEL, Writes
-from .fence import Mark, config_of, input_task_of, lease_lost
+from .fence import Mark, config_of, lease_lost
+from .known_lists import NO_NUMBERS, Conversation, SplitValues, has_lists
+from .pruning import StoredCheckpoint, rows_until
 from .saver import FencedSaver
+from .sqlite_file import BUSY_TIMEOUT_SECONDS, IN_USE, Statements, connect, mapped_errors, primary_code
+from .sqlite_lists import QUERIES
 
 T = TypeVar("T")
-
-QUERIES = load_queries("sqlite", files(__name__.rpartition(".")[0]) / "sql")
 
 SOON = "PRAGMA synchronous = NORMAL"
 AT_ONCE = "PRAGMA synchronous = FULL"
 """SOON lets a commit reach the disk later. AT_ONCE is the default: a power loss undoes no finished step."""
 
-DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 CHECK_SHARE = 10
 """The wait before a damaged file is checked again, as a multiple of the last check's duration."""
 
-BUSY_TIMEOUT_SECONDS = 5
 WAL_RETRY_SECONDS = 0.01
-
-
-class _Statements(SqliteSaver):
-    """LangGraph's statements, run in the caller's transaction and on one thread."""
-
-    @contextmanager
-    def cursor(self, transaction: bool = True) -> Iterator[sqlite3.Cursor]:  # noqa: ARG002  LangGraph's
-        """Yield a cursor, and do not commit."""
-        with closing(self.conn.cursor()) as cursor:
-            yield cursor
 
 
 class FencedSqliteSaver(FencedSaver):
     """The agents' memory in a file; in this process's memory if `path` is None."""
 
     def __init__(
-        self, path: Path | None, thread: ThreadPoolExecutor, queue_id: str, state_types: Collection[str]
+        self, path: Path | None, thread: ThreadPoolExecutor, queue_id: str, state_types: Collection[str], history: int
     ) -> None:
-        super().__init__(queue_id, state_types)
+        super().__init__(queue_id, state_types, history)
         self._path = path
         self._thread = thread
-        self._statements: _Statements | None = None
+        self._statements: Statements | None = None
         self._is_set_up = False
         self._damage: MemoryDamaged | None = None
         self._check_at = 0.0
@@ -85,7 +75,7 @@ class FencedSqliteSaver(FencedSaver):
         return self.statements.conn
 
     @property
-    def statements(self) -> _Statements:
+    def statements(self) -> Statements:
         """Return LangGraph's statements for the connection."""
         assert self._statements is not None, "used before a call has connected"
         return self._statements
@@ -112,9 +102,22 @@ class FencedSqliteSaver(FencedSaver):
             mark = self._mark_of(config)
             if mark and not self._first_row(QUERIES["find_fence"], mark):
                 self._take(config, mark)
-            return self.statements.get_tuple(config)
+            found = self.statements.get_tuple(config)
+            if found is not None:
+                self._fill(found, self._conversation(config))
+                self._known.shrink()
+            return found
 
         return await self._call(get)
+
+    def _fill(self, found: CheckpointTuple, conversation: Conversation) -> None:
+        """Add the lists that are stored apart to a checkpoint's values."""
+        place = found.config["configurable"]
+        namespace = place["checkpoint_ns"]
+        stored = sqlite_lists.lists_of(self.conn, place["thread_id"], namespace, place["checkpoint_id"])
+        if stored is not None:
+            read = sqlite_lists.read_messages(self.conn, stored.numbering, conversation.missing(namespace, stored))
+            found.checkpoint["channel_values"] |= conversation.restore(namespace, stored, read, self.serde.loads_typed)
 
     @override
     async def alist(
@@ -125,9 +128,14 @@ class FencedSqliteSaver(FencedSaver):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        for found in await self._call(
-            lambda: list(self.statements.list(config, filter=filter, before=before, limit=limit))
-        ):
+        def listed() -> list[CheckpointTuple]:
+            matches = list(self.statements.list(config, filter=filter, before=before, limit=limit))
+            conversations: defaultdict[str, Conversation] = defaultdict(Conversation)
+            for found in matches:
+                self._fill(found, conversations[found.config["configurable"]["thread_id"]])
+            return matches
+
+        for found in await self._call(listed):
             yield found
 
     @override
@@ -138,71 +146,146 @@ class FencedSqliteSaver(FencedSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> None:
-        place = {key: config["configurable"].get(key) for key in ("thread_id", "checkpoint_ns", "checkpoint_id")}
-        await self._write(
-            config, lambda: self.statements.put({"configurable": place}, checkpoint, metadata, new_versions)
-        )
+        namespace = config["configurable"]["checkpoint_ns"]
+
+        def save() -> Callable[[], None]:
+            conversation = self._conversation(config)
+            split = self._split(config, conversation, checkpoint["channel_values"])
+            self._insert(config, {**checkpoint, "channel_values": split.values}, metadata, split)  # type: ignore[typeddict-item]  # a mapping as the dict of values
+            if prunes := self._prunes(config, metadata):
+                self._prune(config, metadata)
+
+            def keep() -> None:
+                conversation.keep(namespace, split)
+                if prunes:
+                    conversation.begin_turn()
+                self._known.shrink()
+
+            return keep
+
+        await self._write(config, save)
+
+    def _split(self, config: RunnableConfig, conversation: Conversation, values: dict[str, Any]) -> SplitValues:
+        """Store the messages of the lists that are not stored yet. Return the values that the checkpoint stores."""
+        if not has_lists(values):
+            return SplitValues(values, {}, {}, NO_NUMBERS)
+        numbering = sqlite_lists.numbering_of(self.conn, config["configurable"]["thread_id"])
+        split = conversation.split(config["configurable"]["checkpoint_ns"], values, numbering, self.serde.dumps_typed)
+        sqlite_lists.add_messages(self.conn, split)
+        return split
+
+    def _insert(
+        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, split: SplitValues
+    ) -> None:
+        place = [config["configurable"].get(key) for key in ("thread_id", "checkpoint_ns")]
+        lists = None if split.stored is None else json.dumps(split.stored.as_json(), separators=(",", ":"))
+        about = json.dumps(metadata, ensure_ascii=False).encode("utf-8", "ignore")
+        parent_id = config["configurable"].get("checkpoint_id")
+        row = (*place, checkpoint["id"], parent_id, *self.serde.dumps_typed(checkpoint), about, lists)
+        self.conn.execute(QUERIES["save_checkpoint"], row)
+
+    def _prune(self, config: RunnableConfig, metadata: CheckpointMetadata) -> None:
+        thread_id = config["configurable"]["thread_id"]
+        pruning = self._pruning(config, metadata, sqlite_lists.stored_checkpoints(self.conn, thread_id))
+        sqlite_lists.apply_pruning(self.conn, thread_id, pruning)
 
     @override
     async def _save_writes(self, config: RunnableConfig, writes: Writes, task_id: str, task_path: str) -> None:
-        await self._write(config, lambda: self.statements.put_writes(config, writes, task_id, task_path))
+        def save() -> Callable[[], None]:
+            self.statements.put_writes(config, writes, task_id, task_path)
+            conversation, namespace = self._conversation(config), config["configurable"].get("checkpoint_ns", "")
+            return lambda: conversation.note_writes(namespace, writes)
+
+        await self._write(config, save)
 
     @override
     async def adelete_thread(self, thread_id: str) -> None:
-        await self._write({"configurable": {}}, lambda: self.statements.delete_thread(thread_id))
+        await self._write({"configurable": {}}, lambda: self._delete([thread_id]))
 
     @override
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
-        return await self._call(lambda: self.statements.get_delta_channel_history(config=config, channels=channels))
+        def get() -> Mapping[str, DeltaChannelHistory] | None:
+            place = config["configurable"]
+            if sqlite_lists.had_lists(self.conn, place["thread_id"], place.get("checkpoint_ns", ""), channels):
+                return None
+            return self.statements.get_delta_channel_history(config=config, channels=channels)
+
+        found = await self._call(get)
+        # a channel that was a plain list before: LangGraph's statements do not see lists that are stored apart
+        return (
+            found if found is not None else await super().aget_delta_channel_history(config=config, channels=channels)
+        )
 
     @override
     async def forget(self, memory_keys: list[str]) -> None:
 
-        def forget() -> None:
+        def forget() -> Callable[[], None]:
             for key in memory_keys:
-                self.statements.delete_thread(key)
                 self.conn.execute(QUERIES["forget_fence"], (key,))
+            return self._delete(memory_keys)
 
         await self._write({"configurable": {}}, forget)
+
+    def _delete(self, thread_ids: Sequence[str]) -> Callable[[], None]:
+        for thread_id in thread_ids:
+            self.statements.delete_thread(thread_id)
+            sqlite_lists.forget_lists(self.conn, thread_id)
+        return lambda: self._known.drop(thread_ids)
 
     @override
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
 
-        def forget() -> None:
-            found = self.conn.execute(QUERIES["checkpoints_of_runs"], (memory_key, json.dumps(message_ids))).fetchall()
-            for namespace, checkpoint_id, parent_id in found:
-                place = (memory_key, namespace, checkpoint_id)
-                self.conn.execute(QUERIES["drop_checkpoint"], place)
-                self.conn.execute(QUERIES["drop_writes"], place)
-                if parent_id is not None:
-                    self.conn.execute(
-                        QUERIES["drop_input"], (memory_key, namespace, parent_id, input_task_of(parent_id))
-                    )
+        def forget() -> Callable[[], None]:
+            sqlite_lists.forget_runs(self.conn, memory_key, message_ids)
+            return lambda: self._known.drop([memory_key])
 
         await self._write(config_of(memory_key, memory_fence), forget)
 
     @override
     async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
         values = (memory_key, KEPT_CHANNEL, memory_key)
-        await self._write(
-            config_of(memory_key, memory_fence), lambda: self.conn.execute(QUERIES["drop_unfinished"], values)
-        )
 
-    async def _write(self, config: RunnableConfig, write: Callable[[], T]) -> T:
-        """Check the fence and write, in one transaction. Raises LeaseLost."""
+        def forget() -> Callable[[], None]:
+            self.conn.execute(QUERIES["drop_unfinished"], values)
+            return lambda: self._known.drop([memory_key])
 
-        def written() -> T:
+        await self._write(config_of(memory_key, memory_fence), forget)
+
+    @override
+    async def copy_until(self, source_key: str, checkpoint_id: str, target_key: str) -> bool:
+        rows: list[StoredCheckpoint] = []
+
+        def copy() -> Callable[[], None]:
+            rows.extend(rows_until(sqlite_lists.stored_checkpoints(self.conn, source_key), checkpoint_id))
+            if not rows:
+                return lambda: None
+            dropped = self._delete([target_key])
+            sqlite_lists.copy_checkpoints(self.conn, source_key, rows, target_key, checkpoint_id)
+            return dropped
+
+        await self._write({"configurable": {}}, copy)
+        return bool(rows)
+
+    @override
+    def drop_cached(self, memory_key: str) -> None:
+        with suppress(RuntimeError):  # the saver is closed
+            self._thread.submit(self._known.drop, [memory_key])
+
+    async def _write(self, config: RunnableConfig, write: Callable[[], Callable[[], None]]) -> None:
+        """Check the fence and write, in one transaction. Then call what `write` has returned. Raises LeaseLost."""
+
+        def written() -> None:
             mark = self._mark_of(config)
             self.conn.execute("BEGIN IMMEDIATE")
             if mark:
                 self._hold(config, mark)
-            result = write()
+            then = write()
             self.conn.commit()
-            return result
+            then()
 
-        return await self._call(written)
+        await self._call(written)
 
     async def _call(self, work: Callable[[], T]) -> T:
         """Run `work` on the saver's thread and return its result. Roll back whatever it leaves uncommitted."""
@@ -237,7 +320,7 @@ class FencedSqliteSaver(FencedSaver):
         try:
             with mapped_errors():
                 if self._statements is None:
-                    self._statements = _Statements(_connect(self._path), serde=self.serde)
+                    self._statements = Statements(connect(self._path), serde=self.serde)
                 if (
                     self._damage is not None
                     and (found := self.conn.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok"
@@ -253,7 +336,7 @@ class FencedSqliteSaver(FencedSaver):
     def _let_go(self, error: StoreUnavailable) -> None:
         """Note damage to the file. Close the connection so that the file can be replaced, unless the file is locked."""
         self._damage = error if isinstance(error, MemoryDamaged) else self._damage
-        if self._path is not None and _code(error.__cause__) not in IN_USE:
+        if self._path is not None and primary_code(error.__cause__) not in IN_USE:
             self._disconnect()
 
     def _disconnect(self) -> None:
@@ -268,9 +351,10 @@ class FencedSqliteSaver(FencedSaver):
             try:
                 self.statements.setup()
                 self.conn.execute(QUERIES["create_fences"])
+                sqlite_lists.set_up_lists(self.conn)
                 self._is_set_up = True
             except sqlite3.OperationalError as error:
-                if time.monotonic() > deadline or _code(error) not in IN_USE:
+                if time.monotonic() > deadline or primary_code(error) not in IN_USE:
                     raise
                 time.sleep(WAL_RETRY_SECONDS)
 
@@ -297,44 +381,15 @@ class FencedSqliteSaver(FencedSaver):
         return self.conn.execute(query, values).fetchone()
 
 
-def _code(error: BaseException | None) -> int:
-    """Return SQLite's primary result code for an error; 0 if there is none."""
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF
-
-
-@contextmanager
-def mapped_errors() -> Iterator[None]:
-    """Raise this program's errors in place of SQLite's."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
-    except sqlite3.DatabaseError as error:
-        if _code(error) not in DAMAGED:
-            raise
-        raise MemoryDamaged(f"The agents' memory is damaged: {error}") from error
-    except OSError as error:
-        raise StoreUnavailable(f"The agents' memory cannot be used: {error}") from error
-
-
 @asynccontextmanager
 async def open_saver(
-    path: Path | None, queue_id: str, state_types: Collection[str] = ()
+    path: Path | None, queue_id: str, state_types: Collection[str] = (), history: int = CHECKPOINT_HISTORY
 ) -> AsyncIterator[FencedSqliteSaver]:
     """Open the saver on this file, or in memory if `path` is None, for the queue with this id."""
     with ThreadPoolExecutor(1, thread_name_prefix="sqlite-memory") as thread:
-        saver = FencedSqliteSaver(path, thread, queue_id, state_types)
+        saver = FencedSqliteSaver(path, thread, queue_id, state_types, history)
         try:
             await saver.setup()
             yield saver
         finally:
             await saver.close()
-
-
-def _connect(path: Path | None) -> sqlite3.Connection:
-    """Open the file so that only its owner can read it."""
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(0o600)
-    return sqlite3.connect(path or ":memory:", timeout=BUSY_TIMEOUT_SECONDS, check_same_thread=False)

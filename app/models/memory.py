@@ -32,7 +32,13 @@ class DroppedMemory(NamedTuple):
 
 
 class AgentMemory(Protocol):
-    """Deletes from the agents' memory. A memory key names a conversation."""
+    """Deletes from the agents' memory, and copies it. A memory key names a conversation."""
+
+    def drop_cached(self, memory_key: str) -> None:
+        """Forget the messages of a conversation in this process. The next attempt reads them from the memory again.
+
+        A failed attempt may have changed them in place.
+        """
 
     async def forget(self, memory_keys: list[str]) -> None:
         """Delete everything stored under these keys."""
@@ -47,4 +53,11 @@ class AgentMemory(Protocol):
         """Delete what tasks wrote after the newest checkpoints, so that the unfinished step runs again.
 
         Keeps the humans' answers that a task has taken. Stores the attempt's fence first. Raises LeaseLost.
+        """
+
+    async def copy_until(self, source_key: str, checkpoint_id: str, target_key: str) -> bool:
+        """Copy a conversation up to a checkpoint into another conversation, whose old content is deleted.
+
+        Leave out what tasks wrote after that checkpoint. Return False, and change nothing, if there is no such
+        checkpoint.
         """
