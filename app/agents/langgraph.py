@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from traceback import walk_tb
 from types import MappingProxyType
 from typing import Any, NamedTuple, Never, cast
@@ -104,7 +104,6 @@ class LangGraphAgent(Agent):
             control.request_drain("the worker is stopping")
 
         task.drain.on_request(drain)
-        is_complete = False
         try:
             streaming = self._graph_of(task).astream(
                 start.graph_input,
@@ -116,11 +115,11 @@ class LangGraphAgent(Agent):
                 version="v2",
                 control=control,
             )
-            async with aclosing(cast(AsyncGenerator[Any], streaming)) as steps:
-                async for streamed in steps:
-                    for part in read_parts(streamed):
-                        yield part
-            is_complete = not answer.interrupted
+            with self._cached(task):
+                async with aclosing(cast(AsyncGenerator[Any], streaming)) as steps:
+                    async for streamed in steps:
+                        for part in read_parts(streamed):
+                            yield part
         except GraphDrained as drained:
             raise AgentDrained from drained
         except Exception as error:
@@ -131,8 +130,6 @@ class LangGraphAgent(Agent):
             raise
         finally:
             task.drain.forget(drain)
-            if not is_complete:
-                cast(AgentMemory, self._graph.checkpointer).drop_cached(task.memory_key)
         if answer.interrupted:
             await self._raise_questions(config)
         for last in answer.finish():
@@ -160,8 +157,18 @@ class LangGraphAgent(Agent):
         """Return the graph with the store of this run."""
         return self._graph if self._store_of is None else self._graph.copy(update={"store": self._store_of(task)})
 
+    @contextmanager
+    def _cached(self, task: AgentTask) -> Iterator[None]:
+        """Drop the messages that the memory has cached if the run fails: nodes may have changed them in place."""
+        try:
+            yield
+        except BaseException:
+            cast(AgentMemory, self._graph.checkpointer).drop_cached(task.memory_key)
+            raise
+
     async def _raise_questions(self, config: RunnableConfig) -> Never:
         """Raise AgentInterrupted with all questions: parallel branches may ask at the same time."""
+        cast(AgentMemory, self._graph.checkpointer).drop_cached(config["configurable"]["thread_id"])
         state = await self._graph.aget_state(config)
         if not state.interrupts:
             raise StaticBreakpoint

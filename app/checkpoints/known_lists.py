@@ -1,6 +1,7 @@
 """Keeps the lists of messages that were read or saved last, so that a step reads and saves only what is new."""
 
 import asyncio
+import secrets
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -29,6 +30,11 @@ class Numbering(NamedTuple):
 
 NO_NUMBERS = Numbering(0, 0)
 """The numbering of a conversation without lists of messages."""
+
+
+def new_numbering() -> Numbering:
+    """Return a numbering with a random id of at most 53 bits, so that every reader of JSON keeps it exactly."""
+    return Numbering(secrets.randbits(53) | 1, 0)
 
 
 class StoredLists(NamedTuple):
@@ -115,8 +121,7 @@ class Conversation:
         """Note lists that were saved."""
         self._changed.pop(namespace, None)
         if saved.lists:
-            self._use(saved.numbering.id)
-            self.numbering = Numbering(saved.numbering.id, saved.next_number)
+            self.use(Numbering(saved.numbering.id, saved.next_number))
             self._lists |= {(namespace, channel): known for channel, known in saved.lists.items()}
 
     def missing(self, namespace: str, stored: StoredLists) -> Ranges:
@@ -127,16 +132,26 @@ class Conversation:
         )
 
     def restore(
-        self, namespace: str, stored: StoredLists, read: Mapping[int, Encoded], load: Load
+        self, namespace: str, stored: StoredLists, read: Mapping[int, Encoded], load: Load, next_number: int = 0
     ) -> dict[str, list[Any]]:
-        """Return the lists of a checkpoint, given the messages that were missing. Raises StateUnreadable."""
+        """Return the lists of a checkpoint, given the messages that were missing. Raises StateUnreadable.
+
+        `next_number` is the numbering's, if it was read too.
+        """
         lists = {
             channel: restored(ranges, self._known(namespace, channel, stored.numbering), read, load)
             for channel, ranges in stored.channels.items()
         }
-        self._use(stored.numbering)
+        known_next = self.numbering.next if self.numbering and self.numbering.id == stored.numbering else 0
+        self.use(Numbering(stored.numbering, max(known_next, next_number)))
         self._lists |= {(namespace, channel): known for channel, known in lists.items()}
         return {channel: list(known.messages) for channel, known in lists.items()}
+
+    def use(self, numbering: Numbering | None) -> None:
+        """Note the numbering. Forget the lists of another numbering: the conversation was deleted and begun again."""
+        if self.numbering is None or numbering is None or self.numbering.id != numbering.id:
+            self._lists.clear()
+        self.numbering = numbering
 
     def begin_turn(self) -> None:
         """Forget the lists of subgraphs that the earlier turns called."""
@@ -148,11 +163,6 @@ class Conversation:
         if self.numbering is not None and self.numbering.id != numbering:
             return NOTHING_KNOWN
         return self._lists.get((namespace, channel)) or self._lists.get(("", channel)) or NOTHING_KNOWN
-
-    def _use(self, numbering: int) -> None:
-        if self.numbering is None or self.numbering.id != numbering:
-            self._lists.clear()
-            self.numbering = None
 
 
 class KnownConversations:

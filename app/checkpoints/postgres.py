@@ -11,9 +11,9 @@ write. Here one statement writes all rows.
 
 import asyncio
 import select
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from importlib.resources import files
 from typing import Any
 
 import psycopg
@@ -29,30 +29,25 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.postgres.base import BasePostgresSaver
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
-from psycopg import AsyncConnection, errors
+from psycopg import errors
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 from typing_extensions import override
 
+from ..config import CHECKPOINT_HISTORY
 from ..errors import StoreError, StoreUnavailable, TooFewConnections
 from ..store.postgres.connection import COMMON_SETTINGS, CROWDED, connection_parameters
 from ..store.postgres.migrations import check_access
-from ..store.sql.named_sql import load_queries
+from . import postgres_lists
 from .answers import KEPT_CHANNEL, Writes
-from .fence import Mark, config_of, input_task_of, lease_lost
+from .fence import Mark, config_of, lease_lost
+from .known_lists import Conversation, SplitValues, new_numbering
+from .postgres_lists import QUERIES, Connection, first_row, is_exact_in_json
 from .saver import FencedSaver
-
-Connection = AsyncConnection[DictRow]
 
 MIGRATIONS = [script.replace(" CONCURRENTLY", "") for script in AsyncPostgresSaver.MIGRATIONS]
 """LangGraph's migrations without CONCURRENTLY: an interrupted transaction leaves no invalid index."""
-
-QUERIES = load_queries("postgres", files(__name__.rpartition(".")[0]) / "sql")
-FORGET = ("forget_fences", "forget_checkpoints", "forget_values", "forget_writes")
-
-INT_BITS = 64
-"""Some readers refuse JSON numbers with as many bits or more."""
 
 MAX_CONNECTIONS = 8
 WAIT_SECONDS = 3
@@ -68,8 +63,10 @@ ANSWER_SECONDS = 15
 class FencedPostgresSaver(FencedSaver):
     """The agents' memory in a PostgreSQL database."""
 
-    def __init__(self, pool: AsyncConnectionPool[Connection], queue_id: str, state_types: Collection[str]) -> None:
-        super().__init__(queue_id, state_types)
+    def __init__(
+        self, pool: AsyncConnectionPool[Connection], queue_id: str, state_types: Collection[str], history: int
+    ) -> None:
+        super().__init__(queue_id, state_types, history)
         self.pool = pool
         self._rows = BasePostgresSaver(serde=self.serde)
         """Makes LangGraph's rows of values and writes."""
@@ -89,7 +86,16 @@ class FencedPostgresSaver(FencedSaver):
         async with self._connection() as connection:
             if mark := self._mark_of(config):
                 await _take(connection, config, mark)
-            return await AsyncPostgresSaver(connection, serde=self.serde).aget_tuple(config)
+                return await self._found(connection, config)
+            async with self._snapshot(connection):
+                return await self._found(connection, config)
+
+    async def _found(self, connection: Connection, config: RunnableConfig) -> CheckpointTuple | None:
+        found = await AsyncPostgresSaver(connection, serde=self.serde).aget_tuple(config)
+        if found is not None:
+            await postgres_lists.fill(connection, found, self._conversation(config), self.serde.loads_typed)
+            self._known.shrink()
+        return found
 
     @override
     async def alist(
@@ -100,8 +106,13 @@ class FencedPostgresSaver(FencedSaver):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        async with self._saver() as saver:
+        conversations: defaultdict[str, Conversation] = defaultdict(Conversation)
+        async with self._connection() as connection, self._snapshot(connection):
+            saver = AsyncPostgresSaver(connection, serde=self.serde)
             matches = [found async for found in saver.alist(config, filter=filter, before=before, limit=limit)]
+            for found in matches:
+                conversation = conversations[found.config["configurable"]["thread_id"]]
+                await postgres_lists.fill(connection, found, conversation, self.serde.loads_typed)
         for found in matches:
             yield found
 
@@ -113,22 +124,54 @@ class FencedPostgresSaver(FencedSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> None:
-        thread, namespace = config["configurable"]["thread_id"], config["configurable"]["checkpoint_ns"]
-        given = checkpoint["channel_values"]
-        apart = {channel: value for channel, value in given.items() if not _is_exact_in_json(value)}
+        thread_id, namespace = config["configurable"]["thread_id"], config["configurable"]["checkpoint_ns"]
+        conversation = self._conversation(config)
+        prunes = self._prunes(config, metadata)
+        async with conversation.saving:
+            while True:
+                numbering = conversation.numbering or new_numbering()
+                split = conversation.split(namespace, checkpoint["channel_values"], numbering, self.serde.dumps_typed)
+                values = await self._columns_of(config, checkpoint, metadata, new_versions, split)
+                if (await self._write(config, "save_checkpoint", values))["is_saved"]:
+                    break
+                async with self._connection() as connection:  # another process has added messages
+                    conversation.use(await postgres_lists.numbering_of(connection, thread_id))
+            conversation.keep(namespace, split)
+        if prunes:
+            async with self._connection() as connection:
+                rows = await postgres_lists.stored_checkpoints(connection, thread_id)
+                pruning = self._pruning(config, metadata, rows)
+                await postgres_lists.apply_pruning(connection, thread_id, pruning, self._mark_of(config))
+            conversation.begin_turn()
+        self._known.shrink()
+
+    async def _columns_of(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+        split: SplitValues,
+    ) -> dict[str, Any]:
+        """Return the values of the statement that saves a checkpoint."""
+        thread_id, namespace = config["configurable"]["thread_id"], config["configurable"]["checkpoint_ns"]
+        apart = {channel: value for channel, value in split.values.items() if not is_exact_in_json(value)}
         # LangGraph finds a snapshot by a mark among the values in the row
         marks = {channel: True for channel, value in apart.items() if isinstance(value, _DeltaSnapshot)}
-        inside = {channel: value for channel, value in given.items() if channel not in apart} | marks
+        inside = {channel: value for channel, value in split.values.items() if channel not in apart} | marks
         changed = {channel: version for channel, version in new_versions.items() if channel in apart}
-        rows = await asyncio.to_thread(self._rows._dump_blobs, thread, namespace, apart, changed) if changed else []
+        rows = await asyncio.to_thread(self._rows._dump_blobs, thread_id, namespace, apart, changed) if changed else []
         _, _, channels, versions, types, blobs = _columns(rows, 6)
-        values = {
-            "thread": thread, "namespace": namespace, "id": checkpoint["id"],
+        in_row: dict[str, Any] = {**checkpoint, "channel_values": inside}
+        if split.stored is not None:
+            in_row[postgres_lists.LISTS] = split.stored.as_json()
+        return {
+            "thread": thread_id, "namespace": namespace, "id": checkpoint["id"],
             "parent": config["configurable"].get("checkpoint_id"),
-            "checkpoint": Jsonb({**checkpoint, "channel_values": inside}), "metadata": Jsonb(metadata),
+            "checkpoint": Jsonb(in_row), "metadata": Jsonb(metadata),
             "channels": channels, "versions": versions, "types": types, "blobs": blobs,
+            **postgres_lists.columns_of(split),
         }  # fmt: skip
-        await self._write(config, "save_checkpoint", values)
 
     @override
     async def _save_writes(self, config: RunnableConfig, writes: Writes, task_id: str, task_path: str) -> None:
@@ -148,39 +191,58 @@ class FencedPostgresSaver(FencedSaver):
             "numbers": numbers, "channels": channels, "types": types, "blobs": blobs,
         }  # fmt: skip
         await self._write(config, "replace_writes" if replaces else "add_writes", values)
+        self._conversation(config).note_writes(namespace, writes)
 
     @override
     async def adelete_thread(self, thread_id: str) -> None:
         async with self._transaction() as connection:
-            await AsyncPostgresSaver(connection).adelete_thread(thread_id)
+            await postgres_lists.forget(connection, [thread_id])
+        self._known.drop([thread_id])
 
     @override
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        async with self._saver() as saver:
-            await saver.aprune(thread_ids, strategy=strategy)
+        async with self._connection() as connection:
+            await AsyncPostgresSaver(connection, serde=self.serde).aprune(thread_ids, strategy=strategy)
+            for thread_id in thread_ids:
+                await postgres_lists.drop_unused_messages(connection, thread_id)
+        self._known.drop(thread_ids)
 
     @override
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
-        async with self._saver() as saver:
-            return await saver.aget_delta_channel_history(config=config, channels=channels)
+        async with self._connection() as connection:
+            if not await postgres_lists.had_lists(connection, config["configurable"], channels):
+                saver = AsyncPostgresSaver(connection, serde=self.serde)
+                return await saver.aget_delta_channel_history(config=config, channels=channels)
+        # a channel that was a plain list before: LangGraph's statements do not see lists that are stored apart
+        return await super().aget_delta_channel_history(config=config, channels=channels)
 
     @override
     async def forget(self, memory_keys: list[str]) -> None:
         async with self._transaction() as connection:
-            for statement in FORGET:
-                await connection.execute(QUERIES[statement].encode(), (memory_keys,))
+            await connection.execute(QUERIES["forget_fences"].encode(), (memory_keys,))
+            await postgres_lists.forget(connection, memory_keys)
+        self._known.drop(memory_keys)
 
     @override
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
         async with self._held_transaction(memory_key, memory_fence) as connection:
-            await _forget_runs(connection, memory_key, message_ids)
+            await postgres_lists.forget_runs(connection, memory_key, message_ids)
+        self._known.drop([memory_key])
 
     @override
     async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
         async with self._held_transaction(memory_key, memory_fence) as connection:
             await connection.execute(QUERIES["drop_unfinished"].encode(), {"thread": memory_key, "kept": KEPT_CHANNEL})
+        self._known.drop([memory_key])
+
+    @override
+    async def copy_until(self, source_key: str, checkpoint_id: str, target_key: str) -> bool:
+        async with self._connection() as connection, self._snapshot(connection):
+            is_copied = await postgres_lists.copy_until(connection, source_key, checkpoint_id, target_key)
+        self._known.drop([target_key])
+        return is_copied
 
     @asynccontextmanager
     async def _held_transaction(self, memory_key: str, memory_fence: tuple[int, int]) -> AsyncIterator[Connection]:
@@ -189,7 +251,7 @@ class FencedPostgresSaver(FencedSaver):
         mark = Mark(memory_key, self._queue_id, *memory_fence)
         while True:
             async with self._transaction() as connection:
-                if await _first_row(connection, QUERIES["hold_fence"], mark._asdict()):
+                if await first_row(connection, QUERIES["hold_fence"], mark._asdict()):
                     yield connection
                     return
             await self._take_late(config, mark)
@@ -198,20 +260,23 @@ class FencedPostgresSaver(FencedSaver):
     async def ping(self) -> None:
         try:
             async with self._connection() as connection:
-                await _first_row(connection, QUERIES["anybody"], ())
+                await first_row(connection, QUERIES["anybody"], ())
         except StoreUnavailable:  # the pool does not report why it got no connection
             await asyncio.to_thread(check_access, str(self.pool.conninfo))
 
-    async def _write(self, config: RunnableConfig, statement: str, values: dict[str, Any]) -> None:
-        """Write with one statement, which locks the attempt's mark until the commit. Raises LeaseLost."""
+    async def _write(self, config: RunnableConfig, statement: str, values: dict[str, Any]) -> DictRow:
+        """Write with one statement, which locks the attempt's mark until the commit. Return its row.
+
+        Raises LeaseLost.
+        """
         mark = self._mark_of(config)
         query = QUERIES[statement if mark else f"{statement}_unfenced"]
         if mark:
             values |= mark._asdict()
         while True:
             async with self._connection() as connection:
-                if await _first_row(connection, query, values):
-                    return
+                if (row := await first_row(connection, query, values)) is not None:
+                    return row
             assert mark is not None
             await self._take_late(config, mark)
 
@@ -229,9 +294,11 @@ class FencedPostgresSaver(FencedSaver):
             yield connection
 
     @asynccontextmanager
-    async def _saver(self) -> AsyncIterator[AsyncPostgresSaver]:
-        async with self._connection() as connection:
-            yield AsyncPostgresSaver(connection, serde=self.serde)
+    async def _snapshot(self, connection: Connection) -> AsyncIterator[None]:
+        """Read checkpoints and messages as of one moment: a run may delete old ones at any time."""
+        async with connection.transaction():
+            await connection.execute(QUERIES["snapshot"].encode())
+            yield
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
@@ -247,46 +314,22 @@ class FencedPostgresSaver(FencedSaver):
     async def _set_up(self, connection: Connection) -> None:
         """Create schema and tables in the caller's transaction. Processes that start together wait for each other."""
         await connection.execute(QUERIES["lock_setup"].encode())
-        if await _first_row(connection, QUERIES["schema_is_missing"], ()):
+        if await first_row(connection, QUERIES["schema_is_missing"], ()):
             await connection.execute(QUERIES["create_schema"].encode())
         saver = AsyncPostgresSaver(connection)
         saver.MIGRATIONS = MIGRATIONS
         await saver.setup()
-        await connection.execute(QUERIES["create_fences"].encode())
-
-
-async def _forget_runs(connection: Connection, thread_id: str, run_ids: Sequence[str]) -> None:
-    dropped = await connection.execute(QUERIES["drop_checkpoints_of_runs"].encode(), (thread_id, list(run_ids)))
-    for row in await dropped.fetchall():
-        namespace, checkpoint_id, parent_id = row.values()
-        await connection.execute(QUERIES["drop_writes"].encode(), (thread_id, namespace, checkpoint_id))
-        if parent_id is not None:
-            await connection.execute(
-                QUERIES["drop_input"].encode(), (thread_id, namespace, parent_id, input_task_of(parent_id))
-            )
-    await connection.execute(QUERIES["drop_unused_values"].encode(), (thread_id,))
+        for statement in ("create_fences", "create_numberings", "create_messages"):
+            await connection.execute(QUERIES[statement].encode())
 
 
 async def _take(connection: Connection, config: RunnableConfig, mark: Mark) -> None:
-    if not await _first_row(connection, QUERIES["take_fence"], mark):
+    if not await first_row(connection, QUERIES["take_fence"], mark):
         raise lease_lost(config, mark)
-
-
-def _is_exact_in_json(value: Any) -> bool:
-    """Return whether a JSON column keeps `value` without changing value or type."""
-    if value is None or type(value) is bool:
-        return True
-    if type(value) is int:
-        return value.bit_length() < INT_BITS
-    return type(value) is str and value.isprintable()  # other text may have a NUL or a lone surrogate
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
     return [[row[index] for row in rows] for index in range(count)]
-
-
-async def _first_row(connection: Connection, query: str, values: Sequence[Any] | Mapping[str, Any]) -> DictRow | None:
-    return await (await connection.execute(query.encode(), values)).fetchone()
 
 
 @contextmanager
@@ -304,7 +347,9 @@ def mapped_errors() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ()) -> AsyncIterator[FencedPostgresSaver]:
+async def open_saver(
+    url: str, queue_id: str, state_types: Collection[str] = (), history: int = CHECKPOINT_HISTORY
+) -> AsyncIterator[FencedPostgresSaver]:
     """Open the saver in this database for the queue with this id. Connect at the first call."""
     pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
         connection_parameters(url),
@@ -320,7 +365,7 @@ async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ())
         open=False,
     )
     async with pool:
-        yield FencedPostgresSaver(pool, queue_id, state_types)
+        yield FencedPostgresSaver(pool, queue_id, state_types, history)
 
 
 async def _configure(connection: Connection) -> None:

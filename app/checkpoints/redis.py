@@ -1,14 +1,12 @@
 """A LangGraph saver on Redis or Valkey without modules, with the fence of `app.checkpoints.sqlite`.
 
-A row is a header in JSON, a NUL, and the serializer's bytes. `app.checkpoints.redis_rows` defines the names of the
-rows. Each write is one script that checks the fence first.
+`app.checkpoints.redis_rows` defines the rows and their names. Each write is one script that checks the fence first.
 """
 
-import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
-from importlib.resources import files
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -23,32 +21,55 @@ from langgraph.checkpoint.base import (
     writes_sort_key,
 )
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
-from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from typing_extensions import override
 
-from ..errors import StoreError
+from ..config import CHECKPOINT_HISTORY
 from ..store.redis import connection
 from .answers import Writes
 from .fence import config_of, lease_lost, place_of
-from .redis_rows import NUL, CheckpointRow, keys_of, newest, parts_of, unfinished, unneeded, value_name
+from .known_lists import Conversation, Numbering, SplitValues, new_numbering
+from .pruning import Pruning, without_rows
+from .ranges import numbers_in
+from .redis_changes import Change, RedisChanges, change_of, read_rows
+from .redis_client import flat, load_scripts, mapped_errors
+from .redis_rows import (
+    NUL,
+    CheckpointRow,
+    encoded_of,
+    encoded_row,
+    keys_of,
+    message_names,
+    newest,
+    numbering_of,
+    numbering_row,
+    packed,
+    parts_of,
+    row_of,
+    unfinished,
+    unpacked,
+    value_name,
+)
 from .saver import FencedSaver
 
 SCAN_COUNT = 1000
+NUMBERED_OTHERWISE = -1
+"""The reply of `save.lua` if another process has added messages."""
 TIMEOUT_SECONDS = 5
 
 
 class FencedRedisSaver(FencedSaver):
     """The agents' memory on Redis or Valkey."""
 
-    def __init__(self, client: Redis, queue_id: str, state_types: Collection[str]) -> None:
-        super().__init__(queue_id, state_types)
+    def __init__(self, client: Redis, queue_id: str, state_types: Collection[str], history: int) -> None:
+        super().__init__(queue_id, state_types, history)
         self._client = client
-        self._take = client.register_script(_lua("fence", "take"))
-        self._write = client.register_script(_lua("fence", "save"))
-        self._look_up = client.register_script(_lua("fence", "read"))
+        self._take = client.register_script(load_scripts("fence", "take"))
+        self._write = client.register_script(load_scripts("fence", "save"))
+        self._look_up = client.register_script(load_scripts("fence", "read"))
+        self._changes = RedisChanges(client, self.serde)
 
     @override
     def get_next_version(self, current: str | None, channel: None) -> str:
@@ -63,7 +84,10 @@ class FencedRedisSaver(FencedSaver):
 
     @override
     async def _read(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return await self._tuple(config, config["configurable"].get("checkpoint_ns", ""), get_checkpoint_id(config))
+        namespace, conversation = config["configurable"].get("checkpoint_ns", ""), self._conversation(config)
+        found = await self._tuple(config, namespace, get_checkpoint_id(config), conversation)
+        self._known.shrink()
+        return found
 
     @override
     async def alist(
@@ -80,13 +104,15 @@ class FencedRedisSaver(FencedSaver):
             names += [(checkpoint_id, thread_id, ns) for ns, checkpoint_id in await self._names(thread_id)]
         wanted_ns, wanted_id = configurable.get("checkpoint_ns"), configurable.get("checkpoint_id")
         end = get_checkpoint_id(before) if before else None
+        conversations: defaultdict[str, Conversation] = defaultdict(Conversation)
         count = 0
         for checkpoint_id, thread_id, ns in sorted(names, reverse=True):
             if limit is not None and count >= limit:
                 return
             if wanted_ns not in (None, ns) or wanted_id not in (None, checkpoint_id) or (end and checkpoint_id >= end):
                 continue
-            found = await self._tuple({"configurable": {"thread_id": thread_id}}, ns, checkpoint_id)
+            place: RunnableConfig = {"configurable": {"thread_id": thread_id}}
+            found = await self._tuple(place, ns, checkpoint_id, conversations[thread_id])
             if found and all(found.metadata.get(key) == value for key, value in (filter or {}).items()):
                 count += 1
                 yield found
@@ -99,45 +125,80 @@ class FencedRedisSaver(FencedSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> None:
+        namespace, thread_id = config["configurable"]["checkpoint_ns"], config["configurable"]["thread_id"]
+        conversation = self._conversation(config)
+        async with conversation.saving:
+            while True:
+                numbering = conversation.numbering or new_numbering()
+                split = conversation.split(namespace, checkpoint["channel_values"], numbering, self.serde.dumps_typed)
+                rows = self._rows_of(config, checkpoint, metadata, new_versions, split)
+                expected = (numbering_row(numbering) if numbering.next else "new") if split.lists else ""
+                if await self._fenced(self._write, config, "0", expected, *flat(rows)) != NUMBERED_OTHERWISE:
+                    break
+                conversation.use(numbering_of(await self._call("HGET", keys_of(thread_id)[2], "n")))
+            conversation.keep(namespace, split)
+        if self._prunes(config, metadata):
+            await self._prune(
+                thread_id, lambda rows: self._pruning(config, metadata, [row.stored for row in rows]), config
+            )
+            conversation.begin_turn()
+        self._known.shrink()
+
+    def _rows_of(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+        split: SplitValues,
+    ) -> dict[str, bytes]:
+        """Return the rows of a checkpoint, by their names."""
         namespace = config["configurable"]["checkpoint_ns"]
-        values = checkpoint["channel_values"]
+        versions = checkpoint["channel_versions"]
         header = {
             "parent": get_checkpoint_id(config),
-            "values": [value_name(namespace, *item) for item in checkpoint["channel_versions"].items()],
+            "values": [value_name(namespace, *item) for item in versions.items() if item[0] not in split.lists],
+            "lists": split.stored and split.stored.as_json(),
         }
         body = {
             "checkpoint": {key: value for key, value in checkpoint.items() if key != "channel_values"},
             "metadata": metadata,
         }
         rows = {
-            value_name(namespace, channel, version): self._packed({}, values[channel])
+            value_name(namespace, channel, version): packed(self.serde, {}, split.values[channel])
             for channel, version in new_versions.items()
-            if channel in values
+            if channel in split.values
         }
-        rows[NUL.join(("c", namespace, checkpoint["id"]))] = self._packed(header, body)
-        await self._fenced(self._write, config, "0", *_flat(rows))
+        rows |= {f"m{NUL}{number}": encoded_row({}, encoded) for number, encoded in split.added.items()}
+        if split.lists:
+            rows["n"] = numbering_row(Numbering(split.numbering.id, split.next_number)).encode()
+        rows[NUL.join(("c", namespace, checkpoint["id"]))] = packed(self.serde, header, body)
+        return rows
 
     @override
     async def _save_writes(self, config: RunnableConfig, writes: Writes, task_id: str, task_path: str) -> None:
         configurable = config["configurable"]
         first = NUL.join(("w", configurable.get("checkpoint_ns", ""), configurable["checkpoint_id"], task_id))
         rows = {
-            f"{first}{NUL}{WRITES_IDX_MAP.get(channel, number)}": self._packed(
-                {"channel": channel, "path": task_path}, value
+            f"{first}{NUL}{WRITES_IDX_MAP.get(channel, number)}": packed(
+                self.serde, {"channel": channel, "path": task_path}, value
             )
             for number, (channel, value) in enumerate(writes)
         }
         keep = any(channel not in WRITES_IDX_MAP for channel, _ in writes)
-        await self._fenced(self._write, config, "1" if keep else "0", *_flat(rows))
+        await self._fenced(self._write, config, "1" if keep else "0", "", *flat(rows))
+        self._conversation(config).note_writes(configurable.get("checkpoint_ns", ""), writes)
 
     @override
     async def adelete_thread(self, thread_id: str) -> None:
         await self._call("UNLINK", *keys_of(thread_id)[1:])
+        self._known.drop([thread_id])
 
     @override
     async def forget(self, memory_keys: list[str]) -> None:
         if memory_keys:
             await self._call("UNLINK", *(name for key in memory_keys for name in keys_of(key)))
+            self._known.drop(memory_keys)
 
     @override
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
@@ -146,6 +207,14 @@ class FencedRedisSaver(FencedSaver):
                 for source, target in list(zip(keys_of(source_thread_id), keys_of(target_thread_id), strict=True))[1:]:
                     transaction.copy(source, target, replace=True)
                 await transaction.execute()
+        self._known.drop([target_thread_id])
+
+    @override
+    async def copy_until(self, source_key: str, checkpoint_id: str, target_key: str) -> bool:
+        with mapped_errors():
+            is_copied = await self._changes.copy_until(source_key, checkpoint_id, target_key)
+        self._known.drop([target_key])
+        return is_copied
 
     @override
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
@@ -164,7 +233,11 @@ class FencedRedisSaver(FencedSaver):
     async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
         config = config_of(memory_key, memory_fence)
         await self._fenced(self._take, config)
-        await self._drop(memory_key, unfinished, config)
+        with mapped_errors():
+            await self._changes.apply(
+                memory_key, lambda saved: Change(unfinished(saved.names)), lambda mark: self._check(mark, config)
+            )
+        self._known.drop([memory_key])
 
     @override
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
@@ -209,47 +282,60 @@ class FencedRedisSaver(FencedSaver):
         found = await self._call("ZRANGEBYLEX", keys_of(thread_id)[1], "[c\0", "(c\1")
         return [(namespace, checkpoint_id) for namespace, checkpoint_id in map(parts_of, found)]
 
-    async def _tuple(self, config: RunnableConfig, namespace: str, checkpoint_id: str | None) -> CheckpointTuple | None:
+    async def _tuple(
+        self, config: RunnableConfig, namespace: str, checkpoint_id: str | None, conversation: Conversation
+    ) -> CheckpointTuple | None:
         """Return the checkpoint with this id, or the namespace's newest if the id is None; None if there is none."""
         thread_id = config["configurable"]["thread_id"]
-        found = await self._fenced(self._look_up, config, namespace, checkpoint_id or "")
-        if found is None:
-            return None
-        name, row, values, writes = found
-        stored = self._row(name, row)
+        while True:
+            found = await self._fenced(self._look_up, config, namespace, checkpoint_id or "")
+            if found is None:
+                return None
+            name, row, values, writes, numbering = found
+            stored = row_of(self.serde, name, row)
+            lists = await self._lists_of(thread_id, stored, numbering_of(numbering), conversation)
+            if lists is not None:
+                break
         channel_values = {
-            value_name.split(NUL)[2]: self._unpacked(value)[1]
+            value_name.split(NUL)[2]: unpacked(self.serde, value)[1]
             for value_name, value in zip(stored.values, values, strict=True)
             if value is not None
         }
-        checkpoint = cast(Checkpoint, {**stored.checkpoint, "channel_values": channel_values})
+        checkpoint = cast(Checkpoint, {**stored.checkpoint, "channel_values": channel_values | lists})
         parent = place_of(thread_id, namespace, stored.parent_id) if stored.parent_id else None
         of = place_of(thread_id, namespace, stored.id)
         return CheckpointTuple(of, checkpoint, stored.metadata, parent, self._writes(writes))
+
+    async def _lists_of(
+        self, thread_id: str, row: CheckpointRow, numbering: Numbering | None, conversation: Conversation
+    ) -> dict[str, Any] | None:
+        """Return the lists of a checkpoint. Return None if the checkpoint was deleted meanwhile.
+
+        Raises StateUnreadable.
+        """
+        if row.lists is None:
+            return {}
+        key = keys_of(thread_id)[2]
+        numbers = conversation.missing(row.namespace, row.lists)
+        with mapped_errors():
+            rows = await read_rows(self._client, key, message_names(numbers))
+            if None in rows and not await cast(Any, self._client).hexists(key, row.name):
+                return None
+        read = {
+            number: encoded_of(each)[1]
+            for number, each in zip(numbers_in(numbers), rows, strict=True)
+            if each is not None
+        }
+        known_next = numbering.next if numbering and numbering.id == row.lists.numbering else 0
+        return conversation.restore(row.namespace, row.lists, read, self.serde.loads_typed, known_next)
 
     def _writes(self, found: Iterable[tuple[bytes, bytes]]) -> Any:
         writes: dict[tuple[str, str, int], PendingWrite] = {}
         for name, row in found:
             *_, task_id, number = parts_of(name)
-            header, value = self._unpacked(row)
+            header, value = unpacked(self.serde, row)
             writes[writes_sort_key(header["path"], task_id, int(number))] = (task_id, header["channel"], value)
         return [write for _, write in sorted(writes.items())]
-
-    def _row(self, name: bytes, row: bytes) -> CheckpointRow:
-        namespace, checkpoint_id = parts_of(name)
-        header, body = self._unpacked(row)
-        return CheckpointRow(
-            namespace, checkpoint_id, header["parent"], header["values"], body["checkpoint"], body["metadata"]
-        )
-
-    def _packed(self, header: dict[str, Any], value: Any) -> bytes:
-        kind, dumped = self.serde.dumps_typed(value)
-        return json.dumps({**header, "type": kind}).encode() + b"\0" + dumped
-
-    def _unpacked(self, row: bytes) -> tuple[dict[str, Any], Any]:
-        header, _, dumped = row.partition(b"\0")
-        fields: dict[str, Any] = json.loads(header)
-        return fields, self.serde.loads_typed((fields["type"], dumped))
 
     async def _refuse_deltas(self, thread_id: str) -> None:
         async for found in self.alist({"configurable": {"thread_id": thread_id}}):
@@ -268,57 +354,27 @@ class FencedRedisSaver(FencedSaver):
         `config` is the attempt's; None outside attempts. Raises LeaseLost if a later attempt has begun.
         """
 
-        def gone(saved: dict[bytes, bytes]) -> Sequence[str]:
-            checkpoints = [self._row(n, row) for n, row in saved.items() if n.startswith(b"c\0")]
-            return unneeded(map(bytes.decode, saved), checkpoints, choose(checkpoints))
+        def choose_rows(rows: Sequence[CheckpointRow]) -> Pruning:
+            kept = {row.place for row in choose(rows)}
+            stored = [row.stored for row in rows]
+            return without_rows(stored, [row for row in stored if row.place not in kept])
 
-        await self._drop(thread_id, gone, config)
+        await self._prune(thread_id, choose_rows, config)
+        self._known.drop([thread_id])
 
-    async def _drop(
-        self, thread_id: str, choose: Callable[[dict[bytes, bytes]], Sequence[str]], config: RunnableConfig | None
+    async def _prune(
+        self, thread_id: str, choose: Callable[[Sequence[CheckpointRow]], Pruning], config: RunnableConfig | None
     ) -> None:
-        """Delete the chosen rows. Retry if the conversation changed. Raises LeaseLost if a later attempt has begun."""
-        fence, index, rows = keys_of(thread_id)
+        """Delete what the pruning chooses. Raises LeaseLost if a later attempt than `config`'s has begun."""
+        check = None if config is None else lambda mark: self._check(mark, config)
         with mapped_errors():
-            async with cast(Any, self._client).pipeline() as transaction:
-                while True:
-                    await transaction.watch(fence, rows)
-                    if config is not None:
-                        self._check(await transaction.hgetall(fence), config)
-                    gone = choose(await transaction.hgetall(rows))
-                    if not gone:
-                        return
-                    transaction.multi()
-                    transaction.hdel(rows, *gone)
-                    transaction.zrem(index, *gone)
-                    try:
-                        await transaction.execute()
-                    except exceptions.WatchError:
-                        continue
-                    return
-
-
-def _flat(rows: dict[str, bytes]) -> Iterator[str | bytes]:
-    for item in rows.items():
-        yield from item
-
-
-def _lua(*names: str) -> str:
-    folder = files(__name__.rpartition(".")[0]).joinpath("lua")
-    return "\n".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in names)
-
-
-def mapped_errors() -> AbstractContextManager[None]:
-    """Raise this program's errors in place of redis-py's."""
-    return connection.mapped_errors(_memory_error)
-
-
-def _memory_error(error: Exception) -> StoreError:
-    return type(connection.mapped(error))(f"The agents' memory cannot be used: {error}")
+            await self._changes.apply(thread_id, lambda saved: change_of(saved, choose(saved.checkpoints)), check)
 
 
 @asynccontextmanager
-async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ()) -> AsyncIterator[FencedRedisSaver]:
+async def open_saver(
+    url: str, queue_id: str, state_types: Collection[str] = (), history: int = CHECKPOINT_HISTORY
+) -> AsyncIterator[FencedRedisSaver]:
     """Open the saver on this server for the queue with this id. Connect at the first call."""
     client = Redis.from_url(
         url,
@@ -334,4 +390,4 @@ async def open_saver(url: str, queue_id: str, state_types: Collection[str] = ())
     pool = client.connection_pool
     pool.connection_class = connection.cut_when_closed(pool.connection_class)
     async with client:
-        yield FencedRedisSaver(client, queue_id, state_types)
+        yield FencedRedisSaver(client, queue_id, state_types, history)

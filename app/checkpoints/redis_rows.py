@@ -7,8 +7,13 @@ the parts of a name:
     c  namespace  checkpoint id                       a checkpoint without its values, and its metadata
     w  namespace  checkpoint id  task id  number      a write of a task that belongs to a checkpoint
     v  namespace  channel  version                    a channel's value, once for all checkpoints that have this version
+    m  number                                         a message of a list, once for all checkpoints
+    n                                                 the numbering of the messages: its id, a colon, its next number
+
+A row is a header in JSON, a NUL, and the serializer's bytes.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,13 +21,18 @@ from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata
 
 from .answers import KEPT_NUMBER
 from .fence import input_task_of
+from .known_lists import Numbering, StoredLists
+from .message_lists import Encoded
+from .pruning import Pruning, StoredCheckpoint
+from .ranges import Ranges, numbers_in
+from .serializer import Serializer
 
 PREFIX = "{agent_queue}:checkpoint:"
 NUL = "\0"
 
 
 class CheckpointRow(NamedTuple):
-    """A stored checkpoint. `values` has the names of its values' rows."""
+    """A stored checkpoint. `values` has the names of its values' rows, `lists` the lists that are stored apart."""
 
     namespace: str
     id: str
@@ -30,6 +40,19 @@ class CheckpointRow(NamedTuple):
     values: list[str]
     checkpoint: Checkpoint
     metadata: CheckpointMetadata
+    lists: StoredLists | None = None
+
+    @property
+    def stored(self) -> StoredCheckpoint:
+        """Return what pruning reads of the checkpoint."""
+        metadata: Any = self.metadata
+        has_deltas = "counters_since_delta_snapshot" in metadata
+        return StoredCheckpoint(self.namespace, self.id, self.parent_id, metadata.get("run_id"), has_deltas, self.lists)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Return the namespace and the id."""
+        return self.namespace, self.id
 
     @property
     def name(self) -> str:
@@ -37,8 +60,11 @@ class CheckpointRow(NamedTuple):
         return NUL.join(("c", self.namespace, self.id))
 
 
-def unfinished(saved: dict[bytes, bytes]) -> Sequence[str]:
-    """Return the names of the writes of unfinished steps, except humans' answers that tasks have received."""
+def unfinished(saved: Sequence[bytes]) -> Sequence[str]:
+    """Return the names of the writes of unfinished steps, except humans' answers that tasks have received.
+
+    `saved` are the names of all checkpoints and writes.
+    """
     last: dict[str, str] = {}
     for name in saved:
         if name.startswith(b"c\0"):
@@ -57,19 +83,76 @@ def newest(rows: Sequence[CheckpointRow]) -> Iterable[CheckpointRow]:
     return {row.namespace: row for row in sorted(rows, key=lambda row: row.id)}.values()
 
 
-def unneeded(names: Iterable[str], rows: Iterable[CheckpointRow], kept_rows: Iterable[CheckpointRow]) -> Sequence[str]:
-    """Return the names of the rows that none of `kept_rows` needs. Leaves out writes whose checkpoint is missing."""
-    kept = {name for row in kept_rows for name in (row.name, *row.values)}
-    removed = {row.name: row for row in rows if row.name not in kept}
-    inputs = {(row.namespace, row.parent_id, input_task_of(row.parent_id)) for row in removed.values() if row.parent_id}
+def unneeded(names: Iterable[bytes], rows: Sequence[CheckpointRow], pruning: Pruning) -> Sequence[str]:
+    """Return the names of the rows that only the checkpoints of `pruning` need.
 
-    def goes(name: str) -> bool:
-        kind, *parts = name.split(NUL)
-        if kind == "v":
-            return name not in kept
-        return NUL.join(("c", *parts[:2])) in removed or tuple(parts[:3]) in inputs
+    `names` are the names of all checkpoints and writes, `rows` are all checkpoints.
+    """
+    gone = {row.place for row in pruning.gone}
+    kept = {name for row in rows if row.place not in gone for name in row.values}
+    values = {name for row in rows if row.place in gone for name in row.values if name not in kept}
+    inputs = {(row.namespace, row.parent_id, input_task_of(row.parent_id)) for row in pruning.gone if row.parent_id}
 
-    return [name for name in names if goes(name)]
+    def goes(name: bytes) -> bool:
+        parts = parts_of(name)
+        return tuple(parts[:2]) in gone or tuple(parts[:3]) in inputs
+
+    return [*(name.decode() for name in names if goes(name)), *values, *message_names(pruning.numbers)]
+
+
+def packed(serde: Serializer, header: dict[str, Any], value: Any) -> bytes:
+    """Return a row with this value."""
+    return encoded_row(header, serde.dumps_typed(value))
+
+
+def encoded_row(header: dict[str, Any], encoded: Encoded) -> bytes:
+    """Return a row with this encoded value."""
+    kind, content = encoded
+    return json.dumps({**header, "type": kind}).encode() + b"\0" + content
+
+
+def encoded_of(row: bytes) -> tuple[dict[str, Any], Encoded]:
+    """Return the header and the encoded value of a row."""
+    stored, _, content = row.partition(b"\0")
+    header: dict[str, Any] = json.loads(stored)
+    return header, (header["type"], content)
+
+
+def unpacked(serde: Serializer, row: bytes) -> tuple[dict[str, Any], Any]:
+    """Return the header and the value of a row."""
+    header, encoded = encoded_of(row)
+    return header, serde.loads_typed(encoded)
+
+
+def row_of(serde: Serializer, name: bytes, row: bytes) -> CheckpointRow:
+    """Return a checkpoint, given its row and the row's name."""
+    namespace, checkpoint_id = parts_of(name)
+    header, body = unpacked(serde, row)
+    lists = header.get("lists") and StoredLists.of_json(header["lists"])
+    return CheckpointRow(
+        namespace, checkpoint_id, header["parent"], header["values"], body["checkpoint"], body["metadata"], lists
+    )
+
+
+def with_header(row: bytes, **changed: Any) -> bytes:
+    """Return a row with these fields of its header changed."""
+    header, separator, body = row.partition(b"\0")
+    return json.dumps({**json.loads(header), **changed}).encode() + separator + body
+
+
+def message_names(ranges: Ranges) -> list[str]:
+    """Return the names of the rows of messages."""
+    return [f"m{NUL}{number}" for number in numbers_in(ranges)]
+
+
+def numbering_row(numbering: Numbering) -> str:
+    """Return the row of a numbering."""
+    return f"{numbering.id}:{numbering.next}"
+
+
+def numbering_of(row: bytes | None) -> Numbering | None:
+    """Return the numbering in its row; None without a row."""
+    return None if row is None else Numbering(*map(int, row.split(b":")))
 
 
 def keys_of(thread_id: str) -> Sequence[str]:

@@ -127,7 +127,9 @@ async def test_its_tables_are_in_the_schema_of_the_queue(
     assert sorted(rows.fetchall()) == [
         ("agent_queue_memory", "checkpoint_blobs"),
         ("agent_queue_memory", "checkpoint_fences"),
+        ("agent_queue_memory", "checkpoint_messages"),
         ("agent_queue_memory", "checkpoint_migrations"),
+        ("agent_queue_memory", "checkpoint_numberings"),
         ("agent_queue_memory", "checkpoint_writes"),
         ("agent_queue_memory", "checkpoints"),
     ]

@@ -1,4 +1,5 @@
--- Return one checkpoint with its values and writes, as of one moment; nil if there is none.
+-- Return one checkpoint with its values, its writes and the numbering, as of one moment; nil if there is none.
+-- Its messages are read afterwards, since most of them are known.
 -- Take the attempt's right to write first; return 0 if a later attempt has it.
 -- KEYS[2] index, KEYS[3] rows
 -- ARGV[4] namespace, ARGV[5] id, '' for the newest
@@ -32,4 +33,4 @@ first, behind = names('w', string.sub(name, 3))
 for _, write in ipairs(redis.call('ZRANGEBYLEX', KEYS[2], '[' .. first, '(' .. behind)) do
     table.insert(writes, {write, redis.call('HGET', KEYS[3], write)})
 end
-return {name, row, values, writes}
+return {name, row, values, writes, redis.call('HGET', KEYS[3], 'n')}

@@ -20,6 +20,111 @@ CREATE TABLE IF NOT EXISTS checkpoint_fences (
     thread_id text PRIMARY KEY, queue text NOT NULL, message bigint NOT NULL, fence bigint NOT NULL
 )
 
+-- name: create_numberings
+CREATE TABLE IF NOT EXISTS checkpoint_numberings (
+    thread_id text PRIMARY KEY, id bigint NOT NULL UNIQUE, next bigint NOT NULL
+)
+
+-- name: create_messages
+CREATE TABLE IF NOT EXISTS checkpoint_messages (
+    numbering bigint, number bigint, type text NOT NULL, value bytea NOT NULL, PRIMARY KEY (numbering, number)
+)
+
+-- name: find_numbering
+SELECT id, next FROM checkpoint_numberings WHERE thread_id = %s
+
+-- name: read_messages
+SELECT n.next, m.* FROM checkpoint_numberings AS n LEFT JOIN LATERAL (
+    SELECT number, type, value FROM unnest(%(firsts)s::bigint[], %(ends)s::bigint[]) AS wanted (first, behind)
+    JOIN checkpoint_messages ON numbering = %(numbering)s AND number >= wanted.first AND number < wanted.behind
+) AS m ON true
+WHERE n.id = %(numbering)s
+
+-- name: snapshot
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ
+
+-- name: had_lists
+SELECT 1 FROM checkpoints
+WHERE thread_id = %s AND checkpoint_ns = %s AND checkpoint #> '{lists,channels}' ?| %s::text[] LIMIT 1
+
+-- name: list_checkpoints
+SELECT checkpoint_ns, checkpoint_id, parent_checkpoint_id, metadata ->> 'run_id' AS run_id,
+    metadata ? 'counters_since_delta_snapshot' AS has_deltas, checkpoint -> 'lists' AS lists
+FROM checkpoints WHERE thread_id = %s
+
+-- name: prune
+WITH held AS MATERIALIZED ({hold_fence}), {prune_of_held}
+
+-- name: prune_unfenced
+WITH held AS MATERIALIZED ({anybody}), {prune_of_held}
+
+-- name: prune_of_held
+gone AS MATERIALIZED (
+    SELECT given.* FROM held, unnest(%(namespaces)s::text[], %(ids)s::text[]) AS given (checkpoint_ns, checkpoint_id)
+), checkpoints_gone AS (
+    DELETE FROM checkpoints AS c USING gone
+    WHERE c.thread_id = %(thread)s AND c.checkpoint_ns = gone.checkpoint_ns AND c.checkpoint_id = gone.checkpoint_id
+), writes_gone AS (
+    DELETE FROM checkpoint_writes AS w USING gone
+    WHERE w.thread_id = %(thread)s AND w.checkpoint_ns = gone.checkpoint_ns AND w.checkpoint_id = gone.checkpoint_id
+), messages_gone AS (
+    DELETE FROM checkpoint_messages AS m USING held, checkpoint_numberings AS n,
+        unnest(%(firsts)s::bigint[], %(ends)s::bigint[]) AS dropped (first, behind)
+    WHERE n.thread_id = %(thread)s AND m.numbering = n.id AND m.number >= dropped.first AND m.number < dropped.behind
+), linked AS (
+    UPDATE checkpoints AS c SET parent_checkpoint_id = given.parent
+    FROM held, unnest(%(child_namespaces)s::text[], %(children)s::text[], %(parents)s::text[])
+        AS given (checkpoint_ns, checkpoint_id, parent)
+    WHERE c.thread_id = %(thread)s AND c.checkpoint_ns = given.checkpoint_ns AND c.checkpoint_id = given.checkpoint_id
+), values_gone AS (
+    DELETE FROM checkpoint_blobs AS b USING held WHERE b.thread_id = %(thread)s AND NOT EXISTS (
+        SELECT 1 FROM checkpoints AS c WHERE c.thread_id = b.thread_id AND c.checkpoint_ns = b.checkpoint_ns
+        AND c.checkpoint -> 'channel_versions' ->> b.channel = b.version
+        AND (c.checkpoint_ns, c.checkpoint_id) NOT IN (SELECT checkpoint_ns, checkpoint_id FROM gone)
+    )
+)
+SELECT 1 FROM held
+
+-- name: copy_checkpoints
+INSERT INTO checkpoints (
+    thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata
+)
+SELECT %(target)s, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type,
+    CASE WHEN checkpoint ? 'lists'
+        THEN jsonb_set(checkpoint, '{lists,numbering}', to_jsonb(%(numbering)s::bigint)) ELSE checkpoint END,
+    metadata
+FROM checkpoints JOIN unnest(%(namespaces)s::text[], %(ids)s::text[]) AS given (checkpoint_ns, checkpoint_id)
+    USING (checkpoint_ns, checkpoint_id)
+WHERE thread_id = %(source)s
+
+-- name: copy_writes
+INSERT INTO checkpoint_writes (
+    thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob
+)
+SELECT %(target)s, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob
+FROM checkpoint_writes JOIN unnest(%(namespaces)s::text[], %(ids)s::text[]) AS given (checkpoint_ns, checkpoint_id)
+    USING (checkpoint_ns, checkpoint_id)
+WHERE thread_id = %(source)s AND checkpoint_id <> %(last)s
+
+-- name: copy_values
+INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
+SELECT %(target)s, checkpoint_ns, channel, version, type, blob FROM checkpoint_blobs AS b
+WHERE thread_id = %(source)s AND EXISTS (
+    SELECT 1 FROM checkpoints AS c WHERE c.thread_id = %(target)s AND c.checkpoint_ns = b.checkpoint_ns
+    AND c.checkpoint -> 'channel_versions' ->> b.channel = b.version
+)
+
+-- name: copy_numbering
+INSERT INTO checkpoint_numberings (thread_id, id, next)
+SELECT %(target)s, %(numbering)s, next FROM checkpoint_numberings WHERE thread_id = %(source)s
+
+-- name: copy_messages
+INSERT INTO checkpoint_messages (numbering, number, type, value)
+SELECT %(numbering)s, number, m.type, value FROM checkpoint_messages AS m
+JOIN checkpoint_numberings AS n ON n.id = m.numbering AND n.thread_id = %(source)s
+JOIN unnest(%(firsts)s::bigint[], %(ends)s::bigint[]) AS copied (first, behind)
+    ON m.number >= copied.first AND m.number < copied.behind
+
 -- name: take_fence
 -- Writes nothing if the mark is there already: only an attempt's first read waits for the disk.
 WITH mine (thread_id, queue, message, fence) AS (VALUES (%s, %s, %s::bigint, %s::bigint)),
@@ -47,19 +152,40 @@ WITH held AS MATERIALIZED ({hold_fence}), {checkpoint_of_held}
 WITH held AS MATERIALIZED ({anybody}), {checkpoint_of_held}
 
 -- name: checkpoint_of_held
-filled AS (
+-- `expected` is the next number that the writer knows; 0 for a new numbering. The writer knows a wrong one if another
+-- process has added messages: then nothing is saved.
+counted AS (
+    UPDATE checkpoint_numberings AS n SET next = %(next)s::bigint FROM held
+    WHERE n.thread_id = %(thread)s AND n.id = %(numbering)s AND n.next = %(expected)s::bigint
+    AND n.next < %(next)s::bigint RETURNING 1
+), created AS (
+    INSERT INTO checkpoint_numberings (thread_id, id, next)
+    SELECT %(thread)s, %(numbering)s::bigint, %(next)s::bigint FROM held
+    WHERE %(expected)s::bigint = 0 AND %(next)s::bigint > 0 ON CONFLICT DO NOTHING RETURNING 1
+), numbered AS MATERIALIZED (
+    SELECT 1 FROM counted UNION ALL SELECT 1 FROM created UNION ALL
+    SELECT 1 FROM held WHERE %(next)s::bigint = %(expected)s::bigint AND (%(next)s::bigint = 0 OR EXISTS (
+        SELECT FROM checkpoint_numberings AS n WHERE n.thread_id = %(thread)s AND n.id = %(numbering)s
+    ))
+), added AS (
+    INSERT INTO checkpoint_messages (numbering, number, type, value)
+    SELECT %(numbering)s::bigint, given.* FROM numbered, unnest(
+        %(numbers)s::bigint[], %(message_types)s::text[], %(messages)s::bytea[]
+    ) AS given
+), filled AS (
     INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
-    SELECT %(thread)s, %(namespace)s, given.* FROM held, unnest(
+    SELECT %(thread)s, %(namespace)s, given.* FROM numbered, unnest(
         %(channels)s::text[], %(versions)s::text[], %(types)s::text[], %(blobs)s::bytea[]
     ) AS given
     ON CONFLICT (thread_id, checkpoint_ns, channel, version) DO NOTHING
 ), saved AS (
     INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
-    SELECT %(thread)s, %(namespace)s, %(id)s, %(parent)s::text, %(checkpoint)s::jsonb, %(metadata)s::jsonb FROM held
+    SELECT %(thread)s, %(namespace)s, %(id)s, %(parent)s::text, %(checkpoint)s::jsonb, %(metadata)s::jsonb
+    FROM numbered
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id)
     DO UPDATE SET checkpoint = excluded.checkpoint, metadata = excluded.metadata
 )
-SELECT 1 FROM held
+SELECT EXISTS (SELECT FROM numbered) AS is_saved FROM held
 
 -- name: add_writes
 WITH held AS MATERIALIZED ({hold_fence}), {writes_of_held} DO NOTHING) SELECT 1 FROM held
@@ -99,21 +225,17 @@ DELETE FROM checkpoint_blobs WHERE thread_id = ANY(%s)
 -- name: forget_writes
 DELETE FROM checkpoint_writes WHERE thread_id = ANY(%s)
 
--- name: drop_checkpoints_of_runs
-DELETE FROM checkpoints WHERE thread_id = %s AND metadata ->> 'run_id' = ANY(%s)
-RETURNING checkpoint_ns, checkpoint_id, parent_checkpoint_id
+-- name: forget_messages
+DELETE FROM checkpoint_messages WHERE numbering IN (SELECT id FROM checkpoint_numberings WHERE thread_id = ANY(%s))
+
+-- name: forget_numberings
+DELETE FROM checkpoint_numberings WHERE thread_id = ANY(%s)
 
 -- name: drop_writes
 DELETE FROM checkpoint_writes WHERE thread_id = %s AND checkpoint_ns = %s AND checkpoint_id = %s
 
 -- name: drop_input
 {drop_writes} AND task_id = %s
-
--- name: drop_unused_values
-DELETE FROM checkpoint_blobs AS b WHERE thread_id = %s AND NOT EXISTS (
-    SELECT 1 FROM checkpoints AS c WHERE c.thread_id = b.thread_id AND c.checkpoint_ns = b.checkpoint_ns
-    AND c.checkpoint -> 'channel_versions' ->> b.channel = b.version
-)
 
 -- name: drop_unfinished
 DELETE FROM checkpoint_writes WHERE thread_id = %(thread)s AND channel <> %(kept)s
