@@ -22,7 +22,14 @@ from typing_extensions import override
 
 from ..errors import AgentQueueError, LeaseLost, StoreError
 from ..models.agents import AgentDescription
-from ..models.memory import MEMORY_ANSWERS_KEY, MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY, AgentMemory
+from ..models.memory import (
+    MEMORY_ANSWERS_KEY,
+    MEMORY_FENCE_KEY,
+    MEMORY_KEEP_KEY,
+    MEMORY_KEPT_KEY,
+    AgentMemory,
+    CachingMemory,
+)
 from ..models.parts import Part
 from ..policy.failures import described
 from ..policy.state_types import explained, watch_refusals
@@ -163,12 +170,12 @@ class LangGraphAgent(Agent):
         try:
             yield
         except BaseException:
-            cast(AgentMemory, self._graph.checkpointer).drop_cached(task.memory_key)
+            cast(CachingMemory, self._graph.checkpointer).drop_cached(task.memory_key)
             raise
 
     async def _raise_questions(self, config: RunnableConfig) -> Never:
         """Raise AgentInterrupted with all questions: parallel branches may ask at the same time."""
-        cast(AgentMemory, self._graph.checkpointer).drop_cached(config["configurable"]["thread_id"])
+        cast(CachingMemory, self._graph.checkpointer).drop_cached(config["configurable"]["thread_id"])
         state = await self._graph.aget_state(config)
         if not state.interrupts:
             raise StaticBreakpoint

@@ -19,7 +19,7 @@ from langgraph.checkpoint.base import (
 )
 from typing_extensions import override
 
-from ..models.memory import MEMORY_KEEP_KEY, MEMORY_KEPT_KEY, AgentMemory
+from ..models.memory import MEMORY_KEEP_KEY, MEMORY_KEPT_KEY, CachingMemory
 from ..text import storable_json
 from .answers import Writes, note_answers, settled
 from .fence import Mark, mark_of, place_of
@@ -30,7 +30,7 @@ from .serializer import Serializer
 T = TypeVar("T")
 
 
-class FencedSaver(BaseCheckpointSaver[str], AgentMemory):
+class FencedSaver(BaseCheckpointSaver[str], CachingMemory):
     """A LangGraph saver that accepts writes only from the newest attempt at a conversation.
 
     Each message of a conversation is stored once (`message_lists`). When a turn begins, the steps of earlier turns are

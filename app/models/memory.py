@@ -34,12 +34,6 @@ class DroppedMemory(NamedTuple):
 class AgentMemory(Protocol):
     """Deletes from the agents' memory, and copies it. A memory key names a conversation."""
 
-    def drop_cached(self, memory_key: str) -> None:
-        """Forget the messages of a conversation in this process. The next attempt reads them from the memory again.
-
-        A failed attempt may have changed them in place.
-        """
-
     async def forget(self, memory_keys: list[str]) -> None:
         """Delete everything stored under these keys."""
 
@@ -60,4 +54,14 @@ class AgentMemory(Protocol):
 
         Leave out what tasks wrote after that checkpoint. Return False, and change nothing, if there is no such
         checkpoint.
+        """
+
+
+class CachingMemory(AgentMemory, Protocol):
+    """The agents' memory in a process that runs agents."""
+
+    def drop_cached(self, memory_key: str) -> None:
+        """Forget the messages of a conversation in this process. The next attempt reads them from the memory again.
+
+        A failed attempt may have changed them in place.
         """

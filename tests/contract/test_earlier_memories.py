@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver, Checkpoint, empty_checkpoint
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -24,10 +23,11 @@ async def write(saver: BaseCheckpointSaver[Any]) -> None:
     parent, version = place(), None
     messages: list[Any] = []
     for number in range(1, OLD_TURNS + 1):
-        messages = [*messages, HumanMessage(f"question {number}"), AIMessage(f"answer to question {number}")]
+        asked = HumanMessage(f"question {number}", id=f"m{number}")
+        messages = [*messages, asked, AIMessage(f"answer to question {number}", id=f"a{number}")]
         version = saver.get_next_version(version, None)
         checkpoint: Checkpoint = {
-            **empty_checkpoint(),  # type: ignore[typeddict-item]  # mypy does not read a spread
+            **empty_checkpoint(),
             "channel_values": {"messages": messages},
             "channel_versions": {"messages": version},
         }
@@ -60,7 +60,7 @@ async def test_a_file_of_langgraphs_saver(tmp_path: Path) -> None:
     await check(f"sqlite:///{tmp_path}/checkpoints.db")
 
 
-async def test_tables_of_langgraphs_saver(request: pytest.FixtureRequest, postgres: PostgresServer) -> None:
+async def test_tables_of_langgraphs_saver(postgres: PostgresServer) -> None:
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA IF EXISTS agent_queue_memory CASCADE")
     async with open_saver(postgres.url, QUEUE) as new:

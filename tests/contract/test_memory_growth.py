@@ -44,7 +44,7 @@ def answer(state: Any) -> dict[str, Any]:
 
 def graph(*nodes: Callable[[Any], Any], state: Any = MessagesState) -> Any:
     """These nodes, one after the other."""
-    builder = StateGraph(state)
+    builder: Any = StateGraph(state)
     names = [f"node{number}" for number, _ in enumerate(nodes)]
     for name, node in zip(names, nodes, strict=True):
         builder.add_node(name, node)
@@ -196,7 +196,8 @@ async def test_a_failed_attempt_leaves_nothing_that_it_changed_in_place(short: S
 
 async def test_the_newest_messages_may_be_changed_in_place(short: Saver) -> None:
     def change(state: MessagesState) -> dict[str, Any]:
-        state["messages"][-2].content += ", really"
+        changed: Any = state["messages"][-2]
+        changed.content += ", really"
         return {}
 
     await turn(short, 1)

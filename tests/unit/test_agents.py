@@ -102,6 +102,10 @@ class AwayMemory:
         """Raise NotImplementedError, since no test calls this."""
         raise NotImplementedError
 
+    async def copy_until(self, source_key: str, checkpoint_id: str, target_key: str) -> bool:
+        """Raise NotImplementedError, since no test calls this."""
+        raise NotImplementedError
+
 
 async def test_nothing_is_pruned_while_the_memory_is_away(store: Store, clock: ManualClock, tmp_path: Path) -> None:
     """What was pruned meanwhile would be remembered for ever."""

@@ -164,8 +164,15 @@ class Shown:
         return "".join(str(part.chunk) for part in kept)
 
 
+class Memory(InMemorySaver):
+    """A saver that caches nothing."""
+
+    def drop_cached(self, memory_key: str) -> None:
+        """Do nothing."""
+
+
 def agent_of(graph: Any) -> LangGraphAgent:
-    return LangGraphAgent(graph, InMemorySaver())
+    return LangGraphAgent(graph, Memory())
 
 
 async def shown_by(graph: Any, *events: ShownEvent) -> Shown:

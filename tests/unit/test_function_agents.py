@@ -281,6 +281,9 @@ class Noted:
     async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
         self.forgotten.append(memory_key)
 
+    async def copy_until(self, source_key: str, checkpoint_id: str, target_key: str) -> bool:
+        return False
+
 
 async def test_a_late_memory_is_opened_when_there_is_something_to_forget() -> None:
     noted = Noted()

@@ -107,11 +107,12 @@ class Lists(RuleBasedStateMachine):
 
     @rule(place=st.integers(1, CHECKED))
     def change_a_new_one_in_place(self, place: int) -> None:
-        self.messages[-min(place, len(self.messages))].content += " changed"
+        changed: Any = self.messages[-min(place, len(self.messages))]
+        changed.content += " changed"
 
     @rule(place=st.integers(0, 100))
     def change_an_old_one_in_place_and_write_it(self, place: int) -> None:
-        changed = self.messages[place % len(self.messages)]
+        changed: Any = self.messages[place % len(self.messages)]
         changed.content += " changed"
         self.process.note_writes("", [("messages", [changed])])
 

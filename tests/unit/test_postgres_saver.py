@@ -9,7 +9,8 @@ import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import empty_checkpoint
 
-from app.checkpoints.postgres import MAX_CONNECTIONS, QUERIES, FencedPostgresSaver, open_saver
+from app.checkpoints.postgres import MAX_CONNECTIONS, FencedPostgresSaver, open_saver
+from app.checkpoints.postgres_lists import QUERIES
 from app.errors import LeaseLost
 from app.models.memory import MEMORY_FENCE_KEY
 from tests.postgres_server import PostgresServer

@@ -9,7 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import empty_checkpoint
 from redis import exceptions
 
-from app.checkpoints import redis as memory
+from app.checkpoints import redis_client as memory
 from app.checkpoints.redis import open_saver
 from app.errors import ConfigurationError, StoreError, StoreUnavailable
 from app.models.deliveries import DeliveryAttempt
