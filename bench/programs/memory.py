@@ -25,7 +25,7 @@ from app.checkpoints.factory import open_saver
 from app.models.attempts import Lease
 from app.models.inputs import NO_RUN_INPUT
 
-TEXT = "An answer of the length that people write, with a little more than twenty words in it, so that it takes 130 characters in all. Yes."
+TEXT = "An answer as people write it. " * 4 + "And more."
 SHORT_THREADS = 150
 SAMPLE = 15
 
