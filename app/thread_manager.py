@@ -4,16 +4,19 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from uuid_utils import uuid7
+
 from .agents.base import Conversation, ConversationStates, StateAccess
 from .agents.conversations import Conversations
 from .agents.registry import AgentRegistry
-from .errors import AgentQueueError, LeaseLost, MessageNotFound
+from .errors import AgentQueueError, InvalidRequest, LeaseLost, MessageNotFound
 from .errors.threads import AgentWithoutState, NotEnded, StateGone, ThreadMoved, ThreadRunning
 from .models.memory import AgentMemory, DroppedMemory
 from .models.messages import Accepted, IfBusy, Message, MessageFilter, MessageState, NewMessage, Page, Thread
-from .models.requests import Key, Regeneration
+from .models.requests import Fork, Key, Regeneration
 from .models.thread_states import Checkpoint, StateChange, StateText
-from .models.threads import ThreadChange, Turn
+from .models.threads import ForkSource, NewThread, ThreadChange, Turn
+from .store.dropped_memories import forget_dropped
 from .store.limits import PAGE_TEXT_LENGTH
 from .store.ports import QueryStore, ThreadStore, UpkeepStore
 
@@ -211,6 +214,57 @@ class ThreadManager:
         except MessageNotFound:
             return turn.created_at <= message.created_at
         return other.thread_id != message.thread_id or other.thread_number < message.thread_number
+
+    # Forks
+
+    async def fork(self, tenant: str, thread_id: str, wanted: Fork) -> Thread:
+        """Make a new thread that begins with a state of this one. It has no messages yet.
+
+        Raises ThreadNotFound, ThreadRunning, ThreadExists, CheckpointNotFound, StateGone, InvalidRequest for a message
+        of another thread, and what `read_state` raises.
+        """
+        conversation = await self._conversation(tenant, thread_id, None)
+        await self._store.take_memory_right(tenant, thread_id)  # raises while a message is processing
+        of = None if wanted.message_id is None else await self._message_of(tenant, thread_id, wanted.message_id)
+
+        async def find(states: ConversationStates) -> Turn | None:
+            at = wanted.checkpoint_id
+            return await states.newest_turn(of=of) if at is None else await states.turn_at(at)
+
+        turn = await self._conversations.call(conversation, StateAccess.READ, find)
+        if turn is None:
+            which = f"Thread {thread_id!r}" if of is None else f"Message {of}"
+            raise StateGone(f"{which} has no state that is kept.")
+        source = ForkSource(
+            thread_id=thread_id, checkpoint_id=turn.checkpoint_id, message_id=turn.message_id, agent=conversation.agent
+        )
+        new_id = str(uuid7()) if wanted.thread_id is None else wanted.thread_id
+        await self._store.draft_thread(tenant, new_id)
+        try:
+            key = Message.memory_key_of(tenant, new_id, "")
+            if not await self._memory().copy_until(conversation.memory_key, turn.checkpoint_id, key):
+                raise StateGone(f"Checkpoint {turn.checkpoint_id} is no longer kept.")
+            made = await self._store.publish_thread(tenant, new_id, NewThread(source, wanted.name, wanted.metadata))
+        except BaseException:
+            await self._abandon(tenant, new_id)
+            raise
+        logger.info("Thread forked: id=%s, from=%s, checkpoint=%s", new_id, thread_id, turn.checkpoint_id)
+        return made
+
+    async def _message_of(self, tenant: str, thread_id: str, message_id: str) -> str:
+        """Return the id of a message of the thread. Raises InvalidRequest if it belongs to another one."""
+        message = await self._queue.get(tenant, message_id)
+        if message.thread_id != thread_id:
+            raise InvalidRequest(f"message_id: message {message.id} is not of this thread", field="message_id")
+        return message.id
+
+    async def _abandon(self, tenant: str, thread_id: str) -> None:
+        """Delete a draft and what was copied for it. If that fails, maintenance does it later."""
+        try:
+            await self._store.abandon_thread(tenant, thread_id)
+            await forget_dropped(self._store, self._memory())
+        except AgentQueueError as error:
+            logger.warning("The copy of a fork that failed is deleted later: error=%s", error)
 
     async def _conversation(self, tenant: str, thread_id: str, agent: str | None) -> Conversation:
         """Return a thread as its agent knows it. Raises ThreadNotFound, InvalidRequest."""

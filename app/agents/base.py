@@ -144,6 +144,9 @@ class ConversationStates(Protocol):
         Return None if there is none.
         """
 
+    async def turn_at(self, checkpoint_id: str) -> Turn:
+        """Return a checkpoint. Raises CheckpointNotFound."""
+
     async def oldest_turn(self) -> Turn | None:
         """Return the oldest checkpoint that is still kept, None if there is none."""
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.errors import InvalidUpdateError
 from langgraph.pregel import Pregel
 from langgraph.types import Interrupt, PregelTask, StateSnapshot
@@ -63,6 +63,12 @@ class GraphStates(ConversationStates):
         return None
 
     @override
+    async def turn_at(self, checkpoint_id: str) -> Turn:
+        if (found := await self._saver.aget_tuple(self._config(checkpoint_id))) is None:
+            raise CheckpointNotFound(checkpoint_id)
+        return _turn(found)
+
+    @override
     async def oldest_turn(self) -> Turn | None:
         oldest = None
         async for turn in self._turns():
@@ -76,12 +82,7 @@ class GraphStates(ConversationStates):
             found async for found in self._saver.alist(self._config(), before=before, limit=CHECKPOINTS_AT_ONCE)
         ]:
             for found in page:
-                yield Turn(
-                    found.checkpoint["id"],
-                    found.metadata.get("run_id"),
-                    datetime.fromisoformat(found.checkpoint["ts"]),
-                    begins=found.metadata.get("step") == -1,
-                )
+                yield _turn(found)
             before = page[-1].config
 
     @override
@@ -174,6 +175,11 @@ class GraphStates(ConversationStates):
 
 def _interrupts_of(interrupts: Sequence[Interrupt]) -> list[StateInterrupt]:
     return [StateInterrupt(id=each.id, value=as_json(each.value)) for each in interrupts]
+
+
+def _turn(found: CheckpointTuple) -> Turn:
+    made = datetime.fromisoformat(found.checkpoint["ts"])
+    return Turn(found.checkpoint["id"], found.metadata.get("run_id"), made, begins=found.metadata.get("step") == -1)
 
 
 def _turn_of(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from .schemas.problems import Problem
 from .schemas.selections import DeadLetterSelection, UnfinishedSelection
 from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate, MessageRegenerate
 from .schemas.thread_states import StateUpdate
-from .schemas.threads import ThreadPatch
+from .schemas.threads import ThreadFork, ThreadPatch
 
 SCHEMAS = (agents, dead_letters, deliveries, health, items, messages, problems, queue, selections, submissions, threads)
 """Modules whose models have examples."""
@@ -45,6 +45,7 @@ UNDECLARED_BODIES = (
     MessageRegenerate,
     StateUpdate,
     ThreadPatch,
+    ThreadFork,
     UnfinishedSelection,
     DeadLetterSelection,
     ItemPut,

@@ -1,5 +1,7 @@
 """Endpoints of threads."""
 
+from urllib.parse import quote
+
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
@@ -9,7 +11,7 @@ from .errors import problems
 from .listing import Cursor, Limit, decode_cursor, link_by_time, next_link
 from .replies import JsonReply
 from .schemas.messages import MessageStatus
-from .schemas.threads import ThreadDetails, ThreadMessages, ThreadPatch, ThreadSummary
+from .schemas.threads import ThreadDetails, ThreadFork, ThreadMessages, ThreadPatch, ThreadSummary
 
 router = APIRouter(prefix="/threads", tags=["threads"])
 _summaries = TypeAdapter(list[ThreadSummary])
@@ -112,3 +114,27 @@ async def delete_thread(services: ServicesDep, principal: PrincipalDep, thread_i
     """
     await services.threads.delete(principal.tenant, thread_id)
     return Response(status_code=204)
+
+
+@router.post(
+    "/{thread_id:path}/fork",
+    operation_id="forkThread",
+    summary="Begin a conversation with a state of another one",
+    status_code=201,
+    response_model=ThreadDetails,
+    response_description="The new thread. It has no messages yet.",
+    responses=problems(404, 409, 410, 413, 415, 422, 500, 503, 504),
+    openapi_extra=described_body(ThreadFork),
+)
+@needs(AccessScope.CONTROL)
+async def fork_thread(
+    request: Request, services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep
+) -> Response:
+    """Copy what the agent keeps, up to a state, into a new thread. Its messages continue from there.
+
+    409 while a message of the thread runs. 410 if the state is no longer kept.
+    """
+    body = await body_of(request, ThreadFork)
+    thread = await services.threads.fork(principal.tenant, thread_id, body.fork())
+    headers = {"Location": f"/threads/{quote(thread.thread_id, safe='')}"}
+    return JsonReply(ThreadDetails.of(thread).model_dump_json(), 201, headers)

@@ -37,6 +37,19 @@ class CancelledMessages(NamedTuple):
     stopping: list[str]
 
 
+class Fork(NamedTuple):
+    """A new thread from the state of another one: at a checkpoint, after a message, or by default the newest state.
+
+    `thread_id` is the id of the new thread. None makes one.
+    """
+
+    checkpoint_id: str | None = None
+    message_id: str | None = None
+    thread_id: str | None = None
+    name: str | None = None
+    metadata: Mapping[str, MetadataValue] | None = None
+
+
 class Regeneration(NamedTuple):
     """What a message that takes another one's place has of its own. None means as the replaced message."""
 

@@ -64,6 +64,7 @@ async def test_every_operation_is_described(quiet: LiveServer) -> None:
         "GET /threads/{thread_id}/messages",
         "GET /threads/{thread_id}/state",
         "POST /threads/{thread_id}/state",
+        "POST /threads/{thread_id}/fork",
         "PATCH /threads/{thread_id}",
         "DELETE /threads/{thread_id}",
         "GET /threads/{thread_id}/history",

@@ -2,14 +2,18 @@
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core.core_schema import ValidationInfo
 
 from ...models.messages import MessageState, Thread
+from ...models.requests import Fork
 from ...models.threads import ForkSource, ThreadChange
-from ...models.types import Moment, Text
+from ...models.types import Moment, Text, ThreadId
 from .examples import CREATED, ENDED, THREAD_ID, example
 from .messages import MessageStatus, MetadataView
 from .metadata import Metadata
+
+Name = Annotated[Text, Field(min_length=1, max_length=255)]
 
 NAME = "The latest `name` that a message or a change has given the thread, null if there is none."
 
@@ -91,9 +95,7 @@ class ThreadPatch(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{"name": "Capitals", "metadata": {"topic": "geography"}}]}
     )
 
-    name: Annotated[Text, Field(min_length=1, max_length=255)] | None = Field(
-        None, description="The new name. Null removes the name."
-    )
+    name: Name | None = Field(None, description="The new name. Null removes the name.")
     metadata: Metadata | None = Field(
         None, description="Values by key, which are merged into the thread's metadata. A null removes the key."
     )
@@ -107,3 +109,26 @@ class ThreadPatch(BaseModel):
     def change(self) -> ThreadChange:
         """Return the change for the thread manager."""
         return ThreadChange((self.name,) if "name" in self.model_fields_set else (), self.metadata)
+
+
+class ThreadFork(BaseModel):
+    """A new thread from a state of another one: at a checkpoint or after a message, by default the newest state."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Another way"}]})
+
+    checkpoint_id: Name | None = Field(None, description="The checkpoint to begin with.")
+    message_id: Name | None = Field(None, description="The message after whose run to begin. Not with a checkpoint.")
+    thread_id: ThreadId | None = Field(None, description="The id of the new thread. By default a new UUID.")
+    name: Name | None = Field(None, description="The name of the new thread. By default it has none.")
+    metadata: Metadata | None = Field(None, description="The metadata of the new thread. By default it has none.")
+
+    @field_validator("message_id")
+    @classmethod
+    def _one_place(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("checkpoint_id") is not None:
+            raise ValueError("give either checkpoint_id or message_id")
+        return value
+
+    def fork(self) -> Fork:
+        """Return the request for the thread manager."""
+        return Fork(self.checkpoint_id, self.message_id, self.thread_id, self.name, self.metadata)
