@@ -1,4 +1,4 @@
-"""Stores each message of a conversation once. See docs/adr/0041.
+"""Stores each message of a conversation once. See docs/adr/0047.
 
 A conversation numbers its messages. A checkpoint has the ranges of numbers of its lists in place of the messages. A
 number is never used again, also after its message was deleted: another process may still know the earlier message.
