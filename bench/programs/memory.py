@@ -124,7 +124,7 @@ async def measure(url: str, kind: str, turns: str) -> dict[str, float]:
     async with saver_of(url) as saver:
         agent = LangGraphAgent(graph_of(kind), saver)
         for number in range(1, 6):
-            await turn(agent, "warm", number)
+            await turn(agent, f"{kind} warm", number)
         if turns == "short":
             began = time.perf_counter()
             for thread in range(SHORT_THREADS):
@@ -132,11 +132,11 @@ async def measure(url: str, kind: str, turns: str) -> dict[str, float]:
                     await turn(agent, f"{time.time_ns()} {thread}", number)
             return {"per_second": 2 * SHORT_THREADS / (time.perf_counter() - began)}
         for number in range(1, int(turns) - SAMPLE):
-            await turn(agent, "long", number)
+            await turn(agent, f"{kind} long", number)
         first, last = [], []
         for number in range(SAMPLE):  # by turns, so that both meet the same machine
-            first.append(await turn(agent, f"new {number}", 1))
-            last.append(await turn(agent, "long", int(turns) + number))
+            first.append(await turn(agent, f"{kind} new {number}", 1))
+            last.append(await turn(agent, f"{kind} long", int(turns) + number))
         return {"first_ms": statistics.median(first), "last_ms": statistics.median(last)}
 
 
