@@ -15,6 +15,8 @@ from urllib.parse import parse_qs, unquote
 from uvicorn.loops.auto import auto_loop_factory
 
 from .access.rule import Access
+from .access.verification import KeyVerifier
+from .access.watch import AccessWatch
 from .agent_loader import AgentLoader
 from .agent_processor import AgentProcessor
 from .agents.conversations import Conversations
@@ -132,9 +134,12 @@ class Runtime:
             descriptions=descriptions,
             configurable_keys=settings.configurable_keys,
         )
+        keys = KeyVerifier(self._store)
+        access = Access(keys, allow_anonymous=settings.allow_anonymous)
+        self._access_watch = AccessWatch(self._store, keys, access, outage)
         self.services = Services(
             settings=settings,
-            access=Access(allow_anonymous=settings.allow_anonymous),
+            access=access,
             queue=queue,
             items=ItemManager(self._store, ttl=settings.project.item_ttl, max_value_bytes=settings.max_body_bytes),
             threads=ThreadManager(
@@ -170,6 +175,7 @@ class Runtime:
         logger.info("Store opened: kind=%s, %s", self._store.capabilities.name, self._store.capabilities.promise)
         if settings.allow_anonymous:
             logger.warning("ALLOW_ANONYMOUS is on: everybody who reaches this server may use it")
+        await self._access_watch.start()
         await self.agent_loop.open()
         self._begin_loading()
         self.worker.start()
@@ -182,6 +188,7 @@ class Runtime:
             await asyncio.gather(*filter(None, [self._draining]))
             await self._webhooks.stop()
             await self._maintenance.stop()
+            await self._access_watch.stop()
             await self._agents.stop()
             await self._agents.close()
             await self.agent_loop.close()

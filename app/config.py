@@ -215,17 +215,14 @@ class Settings(BaseSettings):
 
     @cached_property
     def project(self) -> Project:
-        """Return the content of the user's langgraph.json, empty if none is set.
-
-        Raises ConfigurationError if the file is invalid.
-        """
+        """Return the content of the user's langgraph.json, empty if there is none. Raises ConfigurationError."""
         return Project() if self.langgraph_config is None else read_project(self.langgraph_config)
 
     @property
     def graph_paths(self) -> dict[str, str]:
         """Return the paths of the user's graphs by name, as `module:attribute` or `file.py:attribute`.
 
-        The setting AGENTS takes precedence over the langgraph.json. Raises ConfigurationError if that file is invalid.
+        Raises ConfigurationError.
         """
         return {**self.project.graphs, **self.agents}
 
@@ -235,7 +232,7 @@ class Settings(BaseSettings):
 
 
 def _checked_origin(origin: str) -> str:
-    """Return an origin unchanged. Raises ValueError unless it has the form that browsers send.
+    """Return an origin in the form that browsers send. Raises ValueError.
 
     Refuse `*`: there is no login yet, so any page open on this host could read all messages.
     """
@@ -250,10 +247,7 @@ def _checked_origin(origin: str) -> str:
 
 
 def _webhook_keys(secret: SecretStr) -> tuple[bytes, ...]:
-    """Return the bytes of one secret, or of two secrets separated by a space.
-
-    Raises ValueError unless each secret is the prefix and 24 to 64 bytes in base64.
-    """
+    """Return the bytes of one secret, or of two secrets separated by a space. Raises ValueError."""
     expected = f"expected {SIGNING_PREFIX} and 24 to 64 bytes in base64, at most two of these with a space between"
     secrets = secret.get_secret_value().split()
     if not (1 <= len(secrets) <= 2 and all(each.startswith(SIGNING_PREFIX) for each in secrets)):

@@ -106,8 +106,7 @@ class QueueManager:
         """Store all messages, or none. They are stored when this returns.
 
         A repeated key returns the answer to its first request. With `batch`, errors name the message's index and the
-        field. Raises InvalidRequest, KeyReused, AliasTaken, MessageDeleted, ThreadBusy, ThreadMoved, ThreadNotReady,
-        QueueFull, StoreUnavailable.
+        field. Raises InvalidRequest, KeyReused, ThreadBusy, QueueFull, StoreUnavailable.
         """
         request = None if key is None else RequestKey(tenant, *key)
         new = [self._named(tenant, each, batch, at) for at, each in enumerate(wanted)]
@@ -164,7 +163,7 @@ class QueueManager:
         return found or Alias(message.id, 0)
 
     async def list_aliases(self, tenant: str, message_id: str) -> list[str]:
-        """Return the aliases of the tenant's message with this id; none if there is no such message."""
+        """Return the aliases of a message by its id."""
         return await self._store.list_aliases(tenant, message_id)
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
@@ -238,10 +237,7 @@ class QueueManager:
         return message
 
     async def resume(self, tenant: str, message_id: str, answer: ResumeAnswer, *, key: Key | None = None) -> Accepted:
-        """Answer the questions of an interrupted message, which is then queued again.
-
-        Raises MessageNotFound, NotInterrupted, InvalidRequest, KeyReused, AliasTaken.
-        """
+        """Answer the question of a message. Raises MessageNotFound, NotInterrupted, InvalidRequest, KeyReused."""
         request = None if key is None else RequestKey(tenant, *key)
         message = await self.get(tenant, message_id)
         try:
@@ -340,7 +336,7 @@ class QueueManager:
         logger.info("Queue resumed")
 
     async def throughput(self) -> Throughput:
-        """Return the slots, the running messages and the mean run time of the queue at present."""
+        """Return the present throughput of the queue."""
         return await self._store.throughput()
 
     # Webhooks
@@ -351,11 +347,11 @@ class QueueManager:
         return await self._store.list_deliveries(tenant, message.id)
 
     async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
-        """Return one page of the deliveries that match the filter, newest first, without their data."""
+        """Return one page of the deliveries that match the filter."""
         return await self._store.find_deliveries(tenant, chosen, page)
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
-        """Make a delivery due at once, with 0 tries, and return it. Raises DeliveryNotFound."""
+        """Send a delivery again. Raises DeliveryNotFound."""
         try:
             delivery = await self._store.replay_delivery(tenant, storable(delivery_id))
         except ValueError:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from uvicorn.main import main as uvicorn_command
 
-from app.cli.main import COMMANDS
+from app.cli.main import COMMANDS, parser
 from app.config import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -191,6 +191,15 @@ def _of_program(words: list[str], folder: Path) -> list[str]:  # noqa: C901, PLR
             named = [application, *(word for word in options if word.count(":") == 1)]
             modules = [word for word in named if not find_spec(word.partition(":")[0])]
             return modules + [word for word in options if word.startswith("-") and word not in UVICORN_OPTIONS]
+        case ["agentq", "keys"]:
+            return []
+        case ["agentq", "keys", action, *options]:
+            given = [*options, "ID"] if action in {"rotate", "revoke"} and not options else options
+            try:
+                parser().parse_args(["keys", action, *given])
+            except SystemExit:
+                return [" ".join(words)]
+            return []
         case ["agentq", command] | ["agentq", command, "--help"]:
             return [] if command in {*COMMANDS, "--help", "--version"} else [command]
         case ["pytest", *rest]:

@@ -165,10 +165,12 @@ async def stream(
     *,
     after: object = None,
     last_event_id: object = None,
+    key: object = None,
 ) -> AsyncIterator[RawStream]:
-    """GET /messages/{id}/stream, open until the block is left. Whatever the status is, it has arrived."""
+    """GET /messages/{id}/stream with this API key, open until the block is left. Its status has arrived."""
     target = f"/messages/{message_id}/stream" + ("" if after is None else f"?after={after}")
-    headers = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
+    given = {"Last-Event-ID": last_event_id, "X-API-Key": key}
+    headers = {name: str(value) for name, value in given.items() if value is not None}
     reader, writer = await _connect(url)
     try:
         writer.write(_head(url, "GET", target, headers))

@@ -1,14 +1,23 @@
-"""Decides who may use the server: only programs on this host, unless ALLOW_ANONYMOUS admits everybody."""
+"""Decides who may use the server: callers with an API key.
 
+Without one, only programs on this host may use a server that has no keys. ALLOW_ANONYMOUS admits everybody.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from starlette.types import Scope
 
 from ..errors import Forbidden, Unauthorized
+from ..errors.access import InvalidKey
 from ..text import escaped
 from .hosts import is_loopback, parse_host
 from .principals import ANONYMOUS, Principal
 from .scopes import AccessScope
+from .verification import KeyVerifier
 
 FORWARDING_HEADERS = frozenset(
     (
@@ -82,27 +91,108 @@ FORWARDING_PREFIXES = (
     "x-goog-authenticated-",
 )
 RULE = "This server has no API keys, so it only answers requests made directly from its own host."
-REMEDY = "To admit everybody, start the server with ALLOW_ANONYMOUS=true, but only in a trusted network."
+REMEDY = (
+    "For callers on other hosts, make a key with `agentq keys create`. To admit everybody, start the server with "
+    "ALLOW_ANONYMOUS=true, but only in a trusted network."
+)
+KEY_NEEDED = (
+    "This server has API keys, so each request needs one, also from its own host. Send `Authorization: Bearer KEY` or "
+    "`X-API-Key: KEY`. `agentq keys create` makes a key."
+)
+TWO_KEYS = "The request has two different credentials. Send one, in `Authorization` or in `X-API-Key`."
+CREDENTIAL_HEADERS = frozenset((b"authorization", b"x-api-key"))
+KEY_PREFIX = b"aq_"
 MAX_SHOWN_HEADER = 100
 
 
 class Access:
     """Authorizes requests. Everybody who is admitted without a key gets the principal `anonymous`."""
 
-    def __init__(self, *, allow_anonymous: bool, anonymous: Principal = ANONYMOUS) -> None:
+    def __init__(self, keys: KeyVerifier, *, allow_anonymous: bool, anonymous: Principal = ANONYMOUS) -> None:
+        self._keys = keys
         self._allow_anonymous = allow_anonymous
         self._anonymous = anonymous
+        self._held: dict[object, Held] = {}
 
-    def authorize(self, connection: Scope, scope: AccessScope) -> Principal:
-        """Return the principal of a request that needs this scope. `connection` is the ASGI scope of the request.
+    def authorize(self, connection: Scope, scope: AccessScope) -> Principal | None:
+        """Return the principal of a request that needs this scope; None if `look_up` has to find the principal.
 
-        Raises Unauthorized if the caller may not use the server, Forbidden if they do not have the scope.
+        `connection` is the ASGI scope of the request. Raises Unauthorized if the caller may not use the server,
+        Forbidden if they do not have the scope.
         """
+        given = self._credential_in(connection)
+        if given is None:
+            return _allowed(self._anonymous_principal(connection), scope)
+        principal = self._keys.find(given)
+        return None if principal is None else _allowed(principal, scope)
+
+    async def look_up(self, connection: Scope, scope: AccessScope) -> Principal:
+        """Return the principal as `authorize` does, after a query if it is needed. Raises StoreError too."""
+        given = self._credential_in(connection)
+        if given is None:
+            return _allowed(self._anonymous_principal(connection), scope)
+        return _allowed(self._keys.find(given) or await self._keys.verify(given), scope)
+
+    @contextmanager
+    def held(self, connection: Scope, principal: Principal, end: Callable[[], None]) -> Iterator[None]:
+        """Call `end` when the principal of an open stream or socket expires or is no longer admitted."""
+        entry = object()
+        self._held[entry] = Held(connection, principal, end)
+        try:
+            yield
+        finally:
+            del self._held[entry]
+
+    def end_expired(self, now: datetime) -> None:
+        """End the streams and sockets whose principals have expired."""
+        for _, principal, end in list(self._held.values()):
+            if principal.expires_at is not None and principal.expires_at <= now:
+                end()
+
+    async def check_held(self) -> None:
+        """End the streams and sockets whose callers are no longer admitted. Raises StoreError."""
+        for connection, _, end in list(self._held.values()):
+            try:
+                await self.look_up(connection, AccessScope.READ)
+            except (Unauthorized, Forbidden):
+                end()
+
+    def _anonymous_principal(self, connection: Scope) -> Principal:
         if not self._allow_anonymous:
+            if self._keys.has_keys:
+                raise Unauthorized(KEY_NEEDED)
             _check_origin(connection)
-        if scope not in self._anonymous.scopes:
-            raise Forbidden(f"This request needs the scope `{scope}`, which the caller does not have.")
         return self._anonymous
+
+    def _credential_in(self, connection: Scope) -> str | None:
+        """Return the API key of a request, None if it has none. Raises InvalidKey.
+
+        While there are no keys, other credentials are ignored: clients of other services send some by default.
+        """
+        given: set[bytes] = {
+            value.partition(b" ")[2].strip() if name == b"authorization" and value[:7].lower() == b"bearer " else value
+            for name, value in connection["headers"]
+            if name in CREDENTIAL_HEADERS
+        }
+        if not given or (not self._keys.has_keys and not any(value.startswith(KEY_PREFIX) for value in given)):
+            return None
+        if len(given) > 1:
+            raise InvalidKey(TWO_KEYS)
+        return given.pop().decode("latin-1")
+
+
+class Held(NamedTuple):
+    """An open stream or socket, and how to end it."""
+
+    connection: Scope
+    principal: Principal
+    end: Callable[[], None]
+
+
+def _allowed(principal: Principal, scope: AccessScope) -> Principal:
+    if scope not in principal.scopes:
+        raise Forbidden(f"This request needs the scope `{scope}`, which the caller does not have.")
+    return principal
 
 
 @lru_cache(maxsize=1024)
@@ -114,10 +204,10 @@ def _is_proxy_header(header: bytes) -> bool:
 def _check_origin(connection: Scope) -> None:
     """Raise Unauthorized unless a program on this host sent the request directly.
 
-    A loopback peer is not sufficient proof. A proxy on this host forwards requests of other hosts. A web page can make
-    a browser on this host send requests to a name that resolves to 127.0.0.1; `Host` then has that name. Proxies are
-    recognised by their headers, and by HTTP/1.0, the default of nginx. A proxy that hides both, such as some tunnels,
-    looks like a program on this host.
+    A loopback peer is not sufficient proof. A proxy on this host forwards requests of other hosts. A web page can have
+    its browser call a name that resolves to 127.0.0.1; `Host` then names the page's host. Proxies are recognised by
+    their headers, and by HTTP/1.0, the default of nginx. A proxy that hides both, such as some tunnels, looks like a
+    program on this host.
     """
     peer = connection.get("client")
     if peer is None or not is_loopback(peer[0]):

@@ -102,10 +102,7 @@ def _operations(app: FastAPI, schema: dict[str, Any]) -> Iterator[tuple[str, dic
 
 
 def _restore_examples(shared: dict[str, Any]) -> None:
-    """Put the null fields of examples back into the schemas `shared`.
-
-    FastAPI drops these fields, though the schemas require them.
-    """
+    """Put the null fields of examples back. FastAPI drops them, though the schema requires them."""
     for module in SCHEMAS:
         for name, model in vars(module).items():
             if name in shared and isinstance(model, type) and issubclass(model, BaseModel):
@@ -115,10 +112,7 @@ def _restore_examples(shared: dict[str, Any]) -> None:
 
 
 def _described(model: type[BaseModel], *, reply: bool) -> dict[str, Any]:
-    """Return the JSON Schemas of a model and of the models that it contains, by name.
-
-    With `reply`, describe what the server sends; otherwise what it accepts.
-    """
+    """Return the schemas of a model and of its parts, by name."""
     described = model.model_json_schema(
         ref_template="#/components/schemas/{model}", mode="serialization" if reply else "validation"
     )

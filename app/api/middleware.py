@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..access.rule import Access
+from ..access.scopes import AccessScope
 from .errors import answer, nothing_here, response_to
 from .targets import PRINCIPAL, TARGET, Target, is_routed_as_sent, target_of
 
@@ -39,7 +40,7 @@ class Routing:
             self._hot.append((method, route.path_regex, target_of(route, HotEndpoint(endpoint))))
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Store the target in the scope and call the next stage. It is no coroutine function: coroutines cost time."""
+        """Store the target in the scope and call the next stage. It is no coroutine, since coroutines cost time."""
         method, path = scope.get("method"), scope["path"]
         for hot_method, pattern, target in self._hot:
             if method == hot_method and (found := pattern.match(path)) is not None:
@@ -101,15 +102,18 @@ class Authorization:
         self._access = access
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Store the principal in the scope and call the next stage.
-
-        Raises Unauthorized if the caller may not use the server, Forbidden if they lack the scope that the target
-        needs.
-        """
+        """Store the principal in the scope and call the next stage. Raises Unauthorized, Forbidden."""
         needed = scope[TARGET].needs
         if needed is not None:
-            scope[PRINCIPAL] = self._access.authorize(scope, needed)
+            principal = self._access.authorize(scope, needed)
+            if principal is None:
+                return self._look_up(scope, receive, send, needed)
+            scope[PRINCIPAL] = principal
         return self._app(scope, receive, send)
+
+    async def _look_up(self, scope: Scope, receive: Receive, send: Send, needed: AccessScope) -> None:
+        scope[PRINCIPAL] = await self._access.look_up(scope, needed)
+        await self._app(scope, receive, send)
 
 
 def call_endpoint(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:

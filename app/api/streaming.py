@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 
+from ..access.rule import Access
 from ..access.scopes import AccessScope, needs
 from ..errors import AgentQueueError, InvalidRequest
 from ..events.fanout import Idle, StoredEvents, is_over
@@ -24,7 +25,7 @@ from .errors import problems
 from .listing import Limit
 from .replies import JsonReply
 from .schemas.events import EventList, stream_items
-from .targets import principal_of
+from .targets import PRINCIPAL, principal_of
 from .uvicorn_protocol import HEAD_EXTENSION, Connection, connection_of
 
 logger = logging.getLogger(__name__)
@@ -106,10 +107,13 @@ class EventStreamResponse(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, items: AsyncGenerator[TailItem], headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, items: AsyncGenerator[TailItem], access: Access, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})})
         del self.headers["content-length"]
         self._items = items
+        self._access = access
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,12 +125,21 @@ class EventStreamResponse(Response):
         connection = connection_of(scope)
         sending = asyncio.create_task(self._send_all(send, connection))
         leaving = asyncio.create_task(_disconnected(receive))
+        refused = asyncio.Event()
+
+        def refuse() -> None:
+            refused.set()
+            sending.cancel()
+
         try:
-            await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
+            with self._access.held(scope, scope[PRINCIPAL], refuse):
+                await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
         finally:
             sending.cancel()
             leaving.cancel()
             await asyncio.gather(sending, leaving, return_exceptions=True)
+        if refused.is_set() and leaving.cancelled() and sending.cancelled():
+            await send({"type": "http.response.body", "body": b""})  # a reader who reconnects is told why
         if not sending.cancelled():
             try:
                 sending.result()
@@ -179,7 +192,7 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def _event_id(text: str, field: str) -> int:
-    """Return the event id that a client sent as text. Raises InvalidRequest, which names `field`, for other text."""
+    """Return the event id that a client sent as text. Raises InvalidRequest."""
     if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= MAX_EVENT_ID):
         raise InvalidRequest(f"{field}: expected the id of an event, a whole number", field=field)
     return int(text)
@@ -190,12 +203,9 @@ async def resume_point(
 ) -> tuple[str, int | None]:
     """Return the message's id, and the event id after which to continue: None if no event can follow.
 
-    `message_id` may be an alias. `last_event_id` is a header and takes precedence over the query parameter `after`,
-    since EventSource repeats the URL on every reconnect. Without both, begin at the first event that belongs to the
-    given id.
-
-    Raises MessageNotFound. Raises InvalidRequest for an id beyond the log: a crash of the database may have lost events
-    that a reader has seen.
+    Without a position, an alias begins at its first event. Refuse an id beyond the log: a crash of the database may
+    have taken events that a reader has seen. The header takes precedence over `after`, since EventSource repeats the
+    URL on every reconnect. Raises MessageNotFound, InvalidRequest.
     """
     message_id, first_event = await services.queue.find(tenant, message_id)
     field, text = ("Last-Event-ID", last_event_id) if last_event_id else ("after", after)
@@ -241,7 +251,7 @@ async def stream_message(
     message_id, seen = await resume_point(services, principal.tenant, message_id, last_event_id, after)
     if seen is None:
         return Response(status_code=204)
-    return EventStreamResponse(tail_of(services, principal.tenant, message_id, seen))
+    return EventStreamResponse(tail_of(services, principal.tenant, message_id, seen), services.access)
 
 
 async def stream_of_request(request: Request) -> Response:

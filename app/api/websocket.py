@@ -73,6 +73,7 @@ class Ending(NamedTuple):
 GONE = Ending(None)
 RESTART = Ending(SERVICE_RESTART, "The server restarts. Reconnect in one to three seconds and subscribe again.")
 TOO_SLOW = Ending(1013, "The client read nothing for too long. Reconnect and subscribe after the last event.")
+REFUSED = Ending(4401, "The API key was revoked or has expired, or one is needed now. Reconnect with another key.")
 BINARY = Ending(1003, "Frames must be JSON text.")
 
 
@@ -104,8 +105,10 @@ class Session:
         """Serve the connection until one side ends it. Requests that were received before are still carried out."""
         reading = asyncio.create_task(self._read(), name="websocket reader")
         working = asyncio.create_task(self._work(), name="websocket requests")
+        scope = self._websocket.scope
         try:
-            await asyncio.wait([reading, self._ending], return_when=asyncio.FIRST_COMPLETED)
+            with self._services.access.held(scope, scope[PRINCIPAL], self._refuse):
+                await asyncio.wait([reading, self._ending], return_when=asyncio.FIRST_COMPLETED)
             self._end(reading.result() if reading.done() else GONE)
             ending = self._ending.result()
             reading.cancel()
@@ -124,6 +127,12 @@ class Session:
         """Set how the connection ends, unless this is already set."""
         if not self._ending.done():
             self._ending.set_result(ending)
+
+    def _refuse(self) -> None:
+        """End the connection, since its caller is no longer admitted. Events that follow are not sent."""
+        for tail in self._tails.values():
+            tail.cancel()
+        self._end(REFUSED)
 
     async def _close(self, ending: Ending) -> None:
         if ending.code is None:
@@ -172,7 +181,7 @@ class Session:
             await self._carry_out(request)
 
     async def _carry_out(self, request: Request) -> None:
-        """Authorize and serve a frame. Send the client the error if there is one."""
+        """Pass a frame through the stages of a call, then serve it. Send the error if there is one."""
 
         async def serve(scope: Scope, _receive: Receive, _send: Send) -> None:
             await self._serve(request, scope[PRINCIPAL].tenant)

@@ -1,1 +1,1 @@
-"""The command `agentq`, with one module for each group of commands: processes, database."""
+"""The command `agentq`, with one module for each group of commands: processes, database, keys."""

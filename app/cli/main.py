@@ -2,12 +2,13 @@
 
 import argparse
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from .. import __version__
 from ..config import Settings
 from ..main import run
-from . import database, processes
+from . import database, keys, processes
 
 COMMANDS = {command.name: command for command in (*processes.COMMANDS, *database.COMMANDS)}
 
@@ -24,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     commands = arguments.add_subparsers(dest="command", required=True, metavar="command")
     for name, _, explanation in COMMANDS.values():
         commands.add_parser(name, help=explanation, description=f"{explanation[0].upper()}{explanation[1:]}.")
+    keys.add_parsers(commands)
     return arguments
 
 
@@ -32,4 +34,9 @@ def main() -> None:
     arguments = parser().parse_args()
     if not sys.flags.safe_path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: AGENTS may name modules of this folder
-    run(COMMANDS[arguments.command].run)
+    if arguments.command == "keys":
+        arguments.output = sys.stdout
+        with redirect_stdout(sys.stderr):  # only results are on standard output, no log lines
+            run(arguments.command_of(arguments))
+    else:
+        run(COMMANDS[arguments.command].run)

@@ -1,6 +1,6 @@
 """The errors of API keys."""
 
-from . import Conflict, NotFound
+from . import Conflict, NotFound, Unauthorized
 
 
 class KeyNotFound(NotFound):
@@ -19,3 +19,21 @@ class KeyRevoked(Conflict):
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"The API key {key_id!r} was revoked. Create a new key.")
+
+
+class InvalidKey(Unauthorized):
+    """What the caller presents is not an API key of this server."""
+
+    code = "invalid_api_key"
+
+
+class ExpiredKey(Unauthorized):
+    """The caller presents a secret that has expired."""
+
+    code = "expired_api_key"
+
+
+class RevokedKey(Unauthorized):
+    """The caller presents a key that was revoked."""
+
+    code = "revoked_api_key"

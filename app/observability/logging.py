@@ -19,7 +19,7 @@ TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 MASK = "***"
 
 _SECRET = re.compile(
-    r"\b(sk-[A-Za-z0-9_\-*]{4,}|aqs_[A-Za-z0-9_]{8,}|Bearer\s+[A-Za-z0-9._~+/=\-]{8,})|(?<=//)[^/\s:@]*:[^/\s@]+(?=@)"
+    r"\b(sk-[A-Za-z0-9_\-*]{4,}|aqs?_[A-Za-z0-9_]{8,}|Bearer\s+[A-Za-z0-9._~+/=\-]{8,})|(?<=//)[^/\s:@]*:[^/\s@]+(?=@)"
     r"|(?<=password=)[^\s&;,'\"]+|(?<=passwd=)[^\s&;,'\"]+|(?<=secret=)[^\s&;,'\"]+|(?<=api_key=)[^\s&;,'\"]+",
     re.IGNORECASE,
 )
@@ -106,7 +106,7 @@ class Redactor(logging.Filter):
 
 
 def indented(text: str) -> str:
-    """Return a traceback with each line escaped and indented, so that only records begin at the margin."""
+    """Return a traceback with each line indented. Only records begin at the margin."""
     return "\n".join(f"  {escaped(line)}" for line in text.split("\n"))
 
 
@@ -127,10 +127,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def logging_config(level: str, format: str) -> dict[str, Any]:
-    """Return the configuration for `logging.config.dictConfig`. `config/logging.json` is an example of it.
-
-    `level` applies to the loggers of this program and of uvicorn. `format` is `text` or `json`.
-    """
+    """Return the configuration for `logging.config.dictConfig`. `config/logging.json` is an example of it."""
     return {
         "version": 1,
         "disable_existing_loggers": False,

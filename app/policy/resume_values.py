@@ -31,10 +31,7 @@ def resume_value(message: Message, answer: ResumeAnswer) -> str:
 
 
 def _as_json(values: dict[str, object], name: str) -> str:
-    """Return the values as JSON. Raises InvalidRequest, which names the field `name`.
-
-    The error means that JSON or a database cannot hold the values.
-    """
+    """Return the values as JSON. Raises InvalidRequest if JSON or a database cannot hold them."""
     try:
         return json.dumps(storable_value(values))
     except ValueError as error:

@@ -6,7 +6,6 @@ from bench.measures.backlog import backlog
 from bench.measures.claims import claims, depth
 from bench.measures.growth import growth
 from bench.measures.jobs import jobs
-from bench.measures.memory import memory
 from bench.measures.runs import first_chunk, runs
 from bench.measures.start import start
 from bench.measures.streams import idle, streams
@@ -26,7 +25,6 @@ MEASURES: dict[str, Measure] = {
     "claims": claims,
     "depth": depth,
     "growth": growth,
-    "memory": memory,
     "streams": streams,
     "idle": idle,
     "jobs": jobs,

@@ -101,10 +101,7 @@ class QueueState(BaseModel):
 
 
 class WorkerList(BaseModel):
-    """The live processes on all hosts that run messages, oldest first.
-
-    A process is live if it sent a heartbeat within the length of a lease.
-    """
+    """Processes on all hosts that run messages, oldest first. A process without a heartbeat for a lease is left out."""
 
     model_config = example(
         workers=[

@@ -57,10 +57,7 @@ class DeadLetterSelection(BaseModel):
     )
 
     def selection(self) -> Selection:
-        """Return the selection for the queue manager.
-
-        Raises InvalidRequest unless either ids or a filter with `expected_count` are given.
-        """
+        """Return the selection for the queue manager. Raises InvalidRequest."""
         if (self.message_ids is None) == (self.filter is None):
             raise InvalidRequest("filter: expected either message_ids or a filter", field="filter")
         if self.filter is None:
@@ -89,7 +86,7 @@ class UnfinishedFilter(DeadLetterFilter):
     )
 
     def chosen(self) -> MessageFilter:
-        """Return the filter for the queue manager. Raises InvalidRequest if it is empty or names a terminal state."""
+        """Return the filter for the queue manager. Raises InvalidRequest."""
         fields = dict(self)
         states = fields.pop("state")
         if states is None and not any(fields.values()):
@@ -114,10 +111,7 @@ class UnfinishedSelection(BaseModel):
     )
 
     def selection(self) -> Selection:
-        """Return the selection for the queue manager.
-
-        Raises InvalidRequest if the filter is empty or names a terminal state.
-        """
+        """Return the selection for the queue manager. Raises InvalidRequest."""
         return Selection(chosen=self.filter.chosen(), expected_count=self.expected_count)
 
 

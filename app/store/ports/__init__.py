@@ -73,10 +73,7 @@ class Store(
         """Return what this backend promises."""
 
     async def open(self) -> None:
-        """Connect, and create or migrate what the store needs.
-
-        Raises StoreUnavailable, StoreIncompatible, ConfigurationError.
-        """
+        """Connect and migrate. Raises StoreUnavailable, StoreIncompatible."""
 
     async def close(self) -> None:
         """Close all connections and threads. A second call does nothing."""

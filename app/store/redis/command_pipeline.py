@@ -84,11 +84,7 @@ class CommandPipeline:
         await self._link.disconnect()
 
     def run(self, script: str, *arguments: Argument, topics: Topics | None = None) -> asyncio.Future[Any]:
-        """Run a script with these arguments. The returned future gets the reply or the error.
-
-        `topics` returns the topics of the hints to send for a reply. Raises StoreUnavailable while the pipeline is
-        closed.
-        """
+        """Run a script. The future gets its reply or its error."""
         if self._closed or self._task is None:
             raise StoreUnavailable("The store is closed.")
         packed = pack_arguments(arguments)  # raises here, so that it fails no other operation
@@ -137,7 +133,7 @@ class CommandPipeline:
         return (reply,)
 
     def answered(self, answered: Iterable[tuple[Operation, Any]]) -> None:
-        """Handle the operations that succeeded and their replies, before the callers get the replies."""
+        """Handle replies before the callers get them."""
 
     def unanswered(self, error: StoreUnavailable) -> AgentQueueError:
         """Return the error for operations that were sent and got no reply."""
