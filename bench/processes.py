@@ -77,10 +77,10 @@ def process(
             child.wait()
 
 
-def load(port: int, connections: int, seconds: float) -> dict[str, float]:
-    """Run one round of load from the second core."""
+def load(port: int, connections: int, seconds: float, *key: str) -> dict[str, float]:
+    """Run one round of load from the second core, with an API key if one is given."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "bench.programs.load", str(port), str(connections), str(seconds)],
+        [sys.executable, "-m", "bench.programs.load", str(port), str(connections), str(seconds), *key],
         cwd=Path(__file__).parent.parent,
         stdout=subprocess.PIPE,
     )

@@ -6,6 +6,7 @@ from bench.measures.backlog import backlog
 from bench.measures.claims import claims, depth
 from bench.measures.growth import growth
 from bench.measures.jobs import jobs
+from bench.measures.keys import keys
 from bench.measures.runs import first_chunk, runs
 from bench.measures.start import start
 from bench.measures.streams import idle, streams
@@ -18,6 +19,7 @@ Measure = Callable[[Sequence[str]], Iterator[Row]]
 
 MEASURES: dict[str, Measure] = {
     "submit": submit,
+    "keys": keys,
     "tokens": tokens,
     "runs": runs,
     "first_chunk": first_chunk,

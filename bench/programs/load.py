@@ -1,7 +1,7 @@
 """Sends one request repeatedly over many kept-alive connections.
 
-`python -m bench.programs.load PORT CONNECTIONS SECONDS` prints one line of JSON. It is a separate process, so that it
-does not share a core with the server.
+`python -m bench.programs.load PORT CONNECTIONS SECONDS [KEY]` prints one line of JSON. It is a separate process, so
+that it does not share a core with the server.
 """
 
 import asyncio
@@ -13,9 +13,11 @@ import time
 BODY = json.dumps({"message": "What is the capital of France?", "priority": "normal"}).encode()
 
 
-def request(port: int) -> bytes:
-    """Return the bytes of one submit."""
+def request(port: int, key: str = "") -> bytes:
+    """Return the bytes of one submit, with this API key unless it is empty."""
     head = f"POST /messages HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+    if key:
+        head += f"Authorization: Bearer {key}\r\n"
     return f"{head}Content-Length: {len(BODY)}\r\n\r\n".encode() + BODY
 
 
@@ -59,12 +61,12 @@ class Caller(asyncio.Protocol):
         self._transport.abort()
 
 
-async def run(port: int, connections: int, seconds: float) -> dict[str, float]:
+async def run(port: int, connections: int, seconds: float, key: str = "") -> dict[str, float]:
     """Send requests for `seconds`. Return requests per second, and latencies in milliseconds."""
     loop = asyncio.get_running_loop()
     latencies: list[float] = []
     failures: list[bytes] = []
-    payload = request(port)
+    payload = request(port, key)
     opened = [
         await loop.create_connection(lambda: Caller(payload, latencies, failures), "127.0.0.1", port)
         for _ in range(connections)
@@ -85,4 +87,6 @@ async def run(port: int, connections: int, seconds: float) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(asyncio.run(run(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))))
+    sys.stdout.write(
+        json.dumps(asyncio.run(run(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:])))
+    )
