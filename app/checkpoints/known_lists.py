@@ -171,6 +171,9 @@ class KnownConversations:
     def __init__(self, max_messages: int = MAX_MESSAGES) -> None:
         self._max_messages = max_messages
         self._conversations: OrderedDict[str, Conversation] = OrderedDict()
+        self._sizes: dict[str, int] = {}
+        self._size = 0
+        """All of `_sizes`, which has the number of messages of each conversation at its last `shrink`."""
 
     def of(self, memory_key: str, attempt: tuple[int, int] | None = None) -> Conversation:
         """Return what is known of a conversation. `attempt` has message and fence of the attempt that uses it.
@@ -188,13 +191,18 @@ class KnownConversations:
         """Forget these conversations."""
         for key in memory_keys:
             self._conversations.pop(key, None)
+            self._size -= self._sizes.pop(key, 0)
 
-    def shrink(self) -> None:
-        """Drop the conversations that were not used for the longest time, while there are too many messages."""
-        size = sum(map(len, self._conversations.values()))
-        while size > self._max_messages and len(self._conversations) > MIN_CONVERSATIONS:
-            _, dropped = self._conversations.popitem(last=False)
-            size -= len(dropped)
+    def shrink(self, memory_key: str) -> None:
+        """Drop the conversations that were not used for the longest time, while there are too many messages.
+
+        `memory_key` names the conversation whose lists were read or saved. Only its messages are counted again.
+        """
+        if (changed := self._conversations.get(memory_key)) is not None:
+            self._size += len(changed) - self._sizes.get(memory_key, 0)
+            self._sizes[memory_key] = len(changed)
+        while self._size > self._max_messages and len(self._conversations) > MIN_CONVERSATIONS:
+            self.drop([next(iter(self._conversations))])
 
 
 def _is_repeated(known: tuple[int, int] | None, attempt: tuple[int, int] | None) -> bool:

@@ -9,12 +9,13 @@ their content, since a node may change a message in place.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
-from operator import is_
+from operator import is_, ne
 from typing import Any, NamedTuple
 
 from langchain_core.messages import BaseMessage
 
 from ..errors import StateUnreadable
+from .encoding import quick_hash
 from .ranges import Ranges, cut, joined, numbers_in, packed, union, without
 
 CHECKED = 8
@@ -31,7 +32,10 @@ Load = Callable[[Encoded], Any]
 
 
 class KnownList(NamedTuple):
-    """A list as it is stored: its messages, their numbers, and hashes of their encoded content."""
+    """A list as it is stored: its messages, their numbers, and hashes of their content.
+
+    A message that was read has the hash of its encoded content. Once checked, it has its `quick_hash`, if there is one.
+    """
 
     messages: Sequence[Any]
     ranges: Ranges
@@ -60,6 +64,8 @@ def split(
 
     `changed` has the identities (`id()`) of messages that may have been changed in place.
     """
+    if (appended := _appended(messages, known, next_number, dump, changed)) is not None:
+        return appended
     checked = {id(message) for each in (known.messages, messages) for message in each[-CHECKED:]}.union(changed)
     newest = max(min(len(messages), len(known.messages)) - CHECKED, 0)
     start = min(_same_start(known.messages, messages), newest)
@@ -79,16 +85,46 @@ def split(
     for message in messages[start:]:
         place = stored.get(id(message))
         if place is None or id(message) in checked:
-            encoded = dump(message)
-            if place is None or hash(encoded) != place[1]:
-                place = next_number + len(added), hash(encoded)
-                added[place[0]] = encoded
+            hashed = quick_hash(message)
+            if place is None or hashed is None or hashed != place[1]:
+                encoded = dump(message)
+                if place is None or hash(encoded) != place[1]:
+                    place = next_number + len(added), 0
+                    added[place[0]] = encoded
+                place = place[0], hash(encoded) if hashed is None else hashed
         numbers.append(place[0])
         hashes.append(place[1])
     ranges = joined(cut(known.ranges, 0, start), packed(numbers))
     if len(ranges) > MAX_RANGES and known is not NOTHING_KNOWN:
         return split(messages, NOTHING_KNOWN, next_number, dump)
     return SplitList(KnownList(list(messages), ranges, hashes), added)
+
+
+def _appended(
+    messages: list[Any], known: KnownList, next_number: int, dump: Dump, changed: Collection[int]
+) -> SplitList | None:
+    """Return the same as `split` if messages were only added at the end; None otherwise, or if that is not certain."""
+    size = len(known.messages)
+    checked = max(size - CHECKED, 0)
+    if not 0 < size <= len(messages) or not all(map(is_, known.messages, messages)):
+        return None
+    if any(map(ne, map(quick_hash, known.messages[checked:]), known.hashes[checked:])):
+        return None
+    if changed and not set(map(id, known.messages[:checked])).isdisjoint(changed):
+        return None
+    if size == len(messages):
+        return SplitList(known, {})
+    new = messages[size:]
+    encoded = list(map(dump, new))
+    hashes = [
+        hash(each) if (hashed := quick_hash(message)) is None else hashed
+        for message, each in zip(new, encoded, strict=True)
+    ]
+    ranges = joined(known.ranges, [(next_number, next_number + len(new))])
+    if len(ranges) > MAX_RANGES:
+        return None
+    known = KnownList(list(messages), ranges, [*known.hashes, *hashes])
+    return SplitList(known, dict(enumerate(encoded, next_number)))
 
 
 def missing(ranges: Ranges, known: KnownList) -> Ranges:

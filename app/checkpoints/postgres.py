@@ -94,7 +94,7 @@ class FencedPostgresSaver(FencedSaver):
         found = await AsyncPostgresSaver(connection, serde=self.serde).aget_tuple(config)
         if found is not None:
             await postgres_lists.fill(connection, found, self._conversation(config), self.serde.loads_typed)
-            self._known.shrink()
+            self._known.shrink(config["configurable"]["thread_id"])
         return found
 
     @override
@@ -143,7 +143,7 @@ class FencedPostgresSaver(FencedSaver):
                 pruning = self._pruning(config, metadata, rows)
                 await postgres_lists.apply_pruning(connection, thread_id, pruning, self._mark_of(config))
             conversation.begin_turn()
-        self._known.shrink()
+        self._known.shrink(thread_id)
 
     async def _columns_of(
         self,

@@ -86,7 +86,7 @@ class FencedRedisSaver(FencedSaver):
     async def _read(self, config: RunnableConfig) -> CheckpointTuple | None:
         namespace, conversation = config["configurable"].get("checkpoint_ns", ""), self._conversation(config)
         found = await self._tuple(config, namespace, get_checkpoint_id(config), conversation)
-        self._known.shrink()
+        self._known.shrink(config["configurable"]["thread_id"])
         return found
 
     @override
@@ -142,7 +142,7 @@ class FencedRedisSaver(FencedSaver):
                 thread_id, lambda rows: self._pruning(config, metadata, [row.stored for row in rows]), config
             )
             conversation.begin_turn()
-        self._known.shrink()
+        self._known.shrink(thread_id)
 
     def _rows_of(
         self,

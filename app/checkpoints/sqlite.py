@@ -37,7 +37,7 @@ from ..errors import MemoryDamaged, StoreUnavailable
 from . import sqlite_lists
 from .answers import KEPT_CHANNEL, Writes
 from .fence import Mark, config_of, lease_lost
-from .known_lists import NO_NUMBERS, Conversation, SplitValues, has_lists
+from .known_lists import Conversation, SplitValues
 from .pruning import StoredCheckpoint, rows_until
 from .saver import FencedSaver
 from .sqlite_file import BUSY_TIMEOUT_SECONDS, IN_USE, Statements, connect, mapped_errors, primary_code
@@ -53,6 +53,10 @@ CHECK_SHARE = 10
 """The wait before a damaged file is checked again, as a multiple of the last check's duration."""
 
 WAL_RETRY_SECONDS = 0.01
+
+
+as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""`json.dumps` with options makes an encoder at each call."""
 
 
 class FencedSqliteSaver(FencedSaver):
@@ -105,7 +109,7 @@ class FencedSqliteSaver(FencedSaver):
             found = self.statements.get_tuple(config)
             if found is not None:
                 self._fill(found, self._conversation(config))
-                self._known.shrink()
+                self._known.shrink(config["configurable"]["thread_id"])
             return found
 
         return await self._call(get)
@@ -146,11 +150,12 @@ class FencedSqliteSaver(FencedSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> None:
-        namespace = config["configurable"]["checkpoint_ns"]
+        thread_id, namespace = config["configurable"]["thread_id"], config["configurable"]["checkpoint_ns"]
 
         def save() -> Callable[[], None]:
             conversation = self._conversation(config)
-            split = self._split(config, conversation, checkpoint["channel_values"])
+            values, dump = checkpoint["channel_values"], self.serde.dumps_typed
+            split = sqlite_lists.save_lists(self.conn, thread_id, namespace, conversation, values, dump)
             self._insert(config, {**checkpoint, "channel_values": split.values}, metadata, split)  # type: ignore[typeddict-item]  # a mapping as the dict of values
             if prunes := self._prunes(config, metadata):
                 self._prune(config, metadata)
@@ -159,27 +164,18 @@ class FencedSqliteSaver(FencedSaver):
                 conversation.keep(namespace, split)
                 if prunes:
                     conversation.begin_turn()
-                self._known.shrink()
+                self._known.shrink(thread_id)
 
             return keep
 
         await self._write(config, save)
 
-    def _split(self, config: RunnableConfig, conversation: Conversation, values: dict[str, Any]) -> SplitValues:
-        """Store the messages of the lists that are not stored yet. Return the values that the checkpoint stores."""
-        if not has_lists(values):
-            return SplitValues(values, {}, {}, NO_NUMBERS)
-        numbering = sqlite_lists.numbering_of(self.conn, config["configurable"]["thread_id"])
-        split = conversation.split(config["configurable"]["checkpoint_ns"], values, numbering, self.serde.dumps_typed)
-        sqlite_lists.add_messages(self.conn, split)
-        return split
-
     def _insert(
         self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, split: SplitValues
     ) -> None:
         place = [config["configurable"].get(key) for key in ("thread_id", "checkpoint_ns")]
-        lists = None if split.stored is None else json.dumps(split.stored.as_json(), separators=(",", ":"))
-        about = json.dumps(metadata, ensure_ascii=False).encode("utf-8", "ignore")
+        lists = None if split.stored is None else as_json(split.stored.as_json())
+        about = as_json(metadata).encode("utf-8", "ignore")
         parent_id = config["configurable"].get("checkpoint_id")
         row = (*place, checkpoint["id"], parent_id, *self.serde.dumps_typed(checkpoint), about, lists)
         self.conn.execute(QUERIES["save_checkpoint"], row)
@@ -366,7 +362,8 @@ class FencedSqliteSaver(FencedSaver):
         self.conn.execute(SOON)
         try:
             self.conn.execute("BEGIN IMMEDIATE")
-            self._hold(config, mark)
+            if not self._first_row(QUERIES["take_fence"], mark):
+                raise lease_lost(config, mark)
             self.conn.commit()
         finally:
             self.conn.rollback()

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..store.sql.named_sql import load_queries
 from .fence import input_task_of
-from .known_lists import Numbering, SplitValues, StoredLists
-from .message_lists import Encoded
+from .known_lists import NO_NUMBERS, Conversation, Numbering, SplitValues, StoredLists, has_lists
+from .message_lists import Dump, Encoded
 from .pruning import Pruning, StoredCheckpoint, without_rows
 from .ranges import Range, Ranges, union
 
@@ -54,12 +54,37 @@ def numbering_of(connection: sqlite3.Connection, thread_id: str) -> Numbering:
     return Numbering(*(row or connection.execute(QUERIES["add_numbering"], (thread_id,)).fetchone()))
 
 
-def add_messages(connection: sqlite3.Connection, split: SplitValues) -> None:
-    """Store the messages that are not stored yet."""
-    if split.added:
-        rows = [(_id(split.numbering.id, number), *encoded) for number, encoded in split.added.items()]
-        connection.executemany(QUERIES["add_message"], rows)
-        connection.execute(QUERIES["set_next_number"], (split.next_number, split.numbering.id))
+def save_lists(
+    connection: sqlite3.Connection,
+    thread_id: str,
+    namespace: str,
+    conversation: Conversation,
+    values: Mapping[str, Any],
+    dump: Dump,
+) -> SplitValues:
+    """Store the messages of the lists that are not stored yet. Return the values that the checkpoint stores."""
+    if not has_lists(values):
+        return SplitValues(values, {}, {}, NO_NUMBERS)
+    numbering = conversation.numbering
+    if numbering is None or not numbering.next:  # a read of stored lists does not read the next number
+        numbering = numbering_of(connection, thread_id)
+    while True:
+        split = conversation.split(namespace, values, numbering, dump)
+        if _add_messages(connection, split):
+            return split
+        numbering = numbering_of(connection, thread_id)  # another process has added messages
+
+
+def _add_messages(connection: sqlite3.Connection, split: SplitValues) -> bool:
+    """Store the messages that are not stored yet. Return False if the stored numbering is another than the split's."""
+    place = (split.numbering.id, split.numbering.next)
+    if not split.added:
+        return connection.execute(QUERIES["has_numbering"], place).fetchone() is not None
+    if not connection.execute(QUERIES["raise_next_number"], (split.next_number, *place)).rowcount:
+        return False
+    rows = [(_id(split.numbering.id, number), *encoded) for number, encoded in split.added.items()]
+    connection.executemany(QUERIES["add_message"], rows)
+    return True
 
 
 def read_messages(connection: sqlite3.Connection, numbering: int, ranges: Ranges) -> Mapping[int, Encoded]:
@@ -80,12 +105,11 @@ def stored_checkpoints(connection: sqlite3.Connection, thread_id: str) -> list[S
 
 def apply_pruning(connection: sqlite3.Connection, thread_id: str, pruning: Pruning) -> None:
     """Delete what pruning has chosen."""
-    for row in pruning.gone:
-        place = (thread_id, *row.place)
-        connection.execute(QUERIES["drop_checkpoint"], place)
-        connection.execute(QUERIES["drop_writes"], place)
-    for (namespace, checkpoint_id), parent_id in pruning.parents.items():
-        connection.execute(QUERIES["set_parent"], (parent_id, thread_id, namespace, checkpoint_id))
+    places = [(thread_id, *row.place) for row in pruning.gone]
+    connection.executemany(QUERIES["drop_checkpoint"], places)
+    connection.executemany(QUERIES["drop_writes"], places)
+    parents = [(parent_id, thread_id, *place) for place, parent_id in pruning.parents.items()]
+    connection.executemany(QUERIES["set_parent"], parents)
     if pruning.numbers:
         numbering = numbering_of(connection, thread_id).id
         connection.executemany(QUERIES["drop_messages"], [_ids(numbering, each) for each in pruning.numbers])

@@ -258,8 +258,10 @@ def known(conversations: KnownConversations, key: str, number: int) -> Conversat
 
 def test_the_conversations_not_used_for_long_are_dropped() -> None:
     conversations = KnownConversations(max_messages=100)
-    kept = [known(conversations, f"{number}", 20) for number in range(MIN_CONVERSATIONS + 3)]
-    conversations.shrink()
+    kept = []
+    for number in range(MIN_CONVERSATIONS + 3):
+        kept.append(known(conversations, f"{number}", 20))
+        conversations.shrink(f"{number}")
     assert [conversations.of(f"{number}") is each for number, each in enumerate(kept)][:3] == [False] * 3
     assert all(conversations.of(f"{number}") is each for number, each in enumerate(kept[3:], 3))
 

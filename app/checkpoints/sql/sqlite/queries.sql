@@ -28,6 +28,13 @@ SELECT id, next FROM numberings WHERE thread_id = ?
 -- name: add_numbering
 INSERT INTO numberings (thread_id, next) VALUES (?, 0) RETURNING id, next
 
+-- name: has_numbering
+SELECT 1 FROM numberings WHERE id = ? AND next = ?
+
+-- name: raise_next_number
+-- No row if another process has added messages, or if the conversation was deleted.
+UPDATE numberings SET next = ? WHERE id = ? AND next = ?
+
 -- name: set_next_number
 UPDATE numberings SET next = ? WHERE id = ?
 
