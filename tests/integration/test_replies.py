@@ -28,7 +28,15 @@ def check_text(response: wire.RawResponse) -> None:
 async def test_every_json_reply_ends_with_a_newline(quiet: LiveServer) -> None:
     message_id = await bring(quiet, MessageState.FAILED, thread_id="t")
     read = 0
-    parameters = {"{thread_id:path}": "t", "{message_id}": message_id, "{name}": "chat"}
+    item = b'{"namespace": ["a"], "key": "k", "value": {}}'
+    stored = await wire.request(quiet.url, "PUT", "/store/items", headers=JSON, body=item)
+    assert stored.status == 204
+    parameters = {
+        "{thread_id:path}": "t",
+        "{message_id}": message_id,
+        "{name}": "chat",
+        "/store/items": "/store/items?namespace=a&key=k",
+    }
     for route in quiet.app.router.routes:
         path = getattr(route, "path", "")
         for parameter, value in parameters.items():
