@@ -68,7 +68,7 @@ def _command(run: Action, arguments: argparse.Namespace) -> Callable[[Settings],
         if settings.database_url == "memory://":
             raise ConfigurationError(
                 "DATABASE_URL: expected a database that other processes can reach, got 'memory://'. A server on it "
-                "takes keys by its API only"
+                "cannot have keys"
             )
         asyncio.run(_on_store(run, arguments, settings))
 
