@@ -76,7 +76,7 @@ class AgentProcessor:
         """Run the agent, write its events, and return the outcome. Cancel the calling task to end the attempt.
 
         The time limit begins with this call. Within STOP_SECONDS after a time limit or cancellation, the run is over or
-        abandoned. Raises LeaseLost.
+        abandoned. Raises LeaseLost if another attempt, a rescue or a cancel has taken the message.
         """
         writer = EventWriter(self._log, claim.lease)
         seconds = self._time_limit(claim.message)
@@ -110,7 +110,7 @@ class AgentProcessor:
         return outcome
 
     def _place_of(self, run: AgentRun | None) -> FailureDetails:
-        """Return the place in the code that a run is executing."""
+        """Return the place in the code that a run is executing; empty details if the run has not started."""
         return details_of_stack([] if run is None else self._loop.stack_of(run), self._redactor.shown)
 
     async def _stop(self, run: AgentRun | None, writer: EventWriter) -> None:
@@ -190,7 +190,8 @@ class AgentProcessor:
     async def _outcome_of_agent_error(self, error: BaseException, claim: Claim, run: AgentRun) -> Outcome:
         """Return the outcome, without secrets, of an attempt whose agent raised an error.
 
-        Code of the error's class runs on another thread, for at most READ_SECONDS.
+        Reading the error may run code of its class, such as `__str__`. Read it on another thread, for at most
+        READ_SECONDS.
         """
         if issubclass(type(error), AgentQueueError | AgentDrained):  # `isinstance` would call its `__class__`
             return self._outcome_of_server_error(error, claim)
@@ -223,7 +224,10 @@ class AgentProcessor:
         )
 
     def _outcome_of_server_error(self, error: BaseException, claim: Claim) -> Outcome:
-        """Return the outcome of an attempt after an error of this server. Raises LeaseLost."""
+        """Return the outcome of an attempt after an error of this server.
+
+        Raises the error again if it is LeaseLost or if this server did not raise it on purpose.
+        """
         message_id = claim.message.id
         if isinstance(error, StoreUnavailable | CommitUnknown):
             logger.warning("Message put back, the store is unavailable: id=%s, error=%s", message_id, error)
@@ -252,9 +256,10 @@ class AgentProcessor:
         details: FailureDetails | None = None,
         frames: str | None = None,
     ) -> Failed | Retry:
-        """Return Failed after the last attempt or a permanent error, otherwise Retry.
+        """Return Failed after the last attempt or a permanent error, otherwise Retry. Log the failure.
 
-        The log gets `frames`, the traceback without texts of errors; if None, it gets the traceback in `details`.
+        `text` is the error's text, and `fingerprint` is the same for failures of one kind. The log gets `frames`, the
+        traceback without texts of errors; if None, it gets the traceback in `details`.
         """
         attempt = claim.lease.attempt
         frames = frames or (None if details is None else details.traceback)

@@ -73,9 +73,10 @@ class HostClocks(Protocol):
         """Return milliseconds of a clock that is never stepped and continues while the host is suspended."""
 
     def reference(self, read: int | None) -> int:
-        """Return the reference in milliseconds since the epoch: a clock that all processes can read.
+        """Return the time of the reference, a clock that all processes can read, in milliseconds since the epoch.
 
-        `read` is the time of the database server; None if the database has no clock.
+        `read` is the time that was read from the database server. If it is None, the database has no clock, and the
+        reference is this host's clock.
         """
 
 
@@ -135,7 +136,10 @@ class ClockState(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A reading of the stored state and of the reference. `began` and `ended` are `HostClocks.elapsed` around it."""
+    """A reading of the stored state and of the reference.
+
+    `began` and `ended` are the values of `HostClocks.elapsed` before and after the reading.
+    """
 
     state: ClockState
     reference: int
@@ -146,8 +150,7 @@ class Sample(NamedTuple):
 class _View(NamedTuple):
     """A view of the store's time in this process.
 
-    `ahead` plus the elapsed time of this process is the reference of `state`. `taken` is the elapsed time of the last
-    reading.
+    `ahead` plus `HostClocks.elapsed` is the time of the reference. `taken` is `HostClocks.elapsed` at the last reading.
     """
 
     state: ClockState
@@ -213,7 +216,10 @@ class SteadyClock(Clock):
         return _View(state, state.ahead, state.noted)
 
     def _begin(self, sample: Sample) -> ClockState | None:
-        """Trust the first reading of the reference, unless the store has seen a later time."""
+        """Use the first reading of the reference. Return the state to store; None if there is nothing to store.
+
+        If the store has seen a later time, return a corrected state and leave this clock as it is.
+        """
         state, middle = sample.state, (sample.began + sample.ended) / 2
         store_time = sample.reference + state.correction_at(sample.reference)
         if store_time < state.seen - STEP_MS:
@@ -222,7 +228,10 @@ class SteadyClock(Clock):
         return self._introduced(sample, self._view)
 
     def _go_on(self, known: _View, sample: Sample) -> ClockState | None:
-        """Compare the reading with the host's own clock. Correct the state after a step."""
+        """Compare a reading with the host's own clock. Return the state to store; None if there is nothing to store.
+
+        After a step of the reference, return a corrected state and leave this clock as it is.
+        """
         state, elapsed = sample.state, sample.ended
         first = self._view is None
         expected = known.store_time(elapsed)

@@ -215,14 +215,17 @@ class Settings(BaseSettings):
 
     @cached_property
     def project(self) -> Project:
-        """Return the content of the user's langgraph.json, empty if there is none. Raises ConfigurationError."""
+        """Return the content of the user's langgraph.json, empty if none is set.
+
+        Raises ConfigurationError if the file is invalid.
+        """
         return Project() if self.langgraph_config is None else read_project(self.langgraph_config)
 
     @property
     def graph_paths(self) -> dict[str, str]:
         """Return the paths of the user's graphs by name, as `module:attribute` or `file.py:attribute`.
 
-        Raises ConfigurationError.
+        The setting AGENTS takes precedence over the langgraph.json. Raises ConfigurationError if that file is invalid.
         """
         return {**self.project.graphs, **self.agents}
 
@@ -232,7 +235,7 @@ class Settings(BaseSettings):
 
 
 def _checked_origin(origin: str) -> str:
-    """Return an origin in the form that browsers send. Raises ValueError.
+    """Return an origin unchanged. Raises ValueError unless it has the form that browsers send.
 
     Refuse `*`: there is no login yet, so any page open on this host could read all messages.
     """
@@ -247,7 +250,10 @@ def _checked_origin(origin: str) -> str:
 
 
 def _webhook_keys(secret: SecretStr) -> tuple[bytes, ...]:
-    """Return the bytes of one secret, or of two secrets separated by a space. Raises ValueError."""
+    """Return the bytes of one secret, or of two secrets separated by a space.
+
+    Raises ValueError unless each secret is the prefix and 24 to 64 bytes in base64.
+    """
     expected = f"expected {SIGNING_PREFIX} and 24 to 64 bytes in base64, at most two of these with a space between"
     secrets = secret.get_secret_value().split()
     if not (1 <= len(secrets) <= 2 and all(each.startswith(SIGNING_PREFIX) for each in secrets)):

@@ -54,10 +54,10 @@ GARBAGE_THRESHOLDS = (10_000, 10, 10)
 def create_app(
     settings: Settings, *, runtime: Runtime | None = None, owns_process: bool = False, awaits_engines: bool = False
 ) -> FastAPI:
-    """Return the application, not yet running. Raises ConfigurationError.
+    """Return the application, not yet running. Raises ConfigurationError if a setting cannot work.
 
-    With `owns_process`, it may change what the whole process shares. With `awaits_engines`, its start waits for the
-    databases.
+    With `owns_process`, the application may change Python's garbage collection for the whole process. With
+    `awaits_engines`, the application's start waits for the databases.
     """
     runtime = runtime or Runtime(settings)
 

@@ -58,7 +58,10 @@ class Maintenance:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def rescue(self) -> None:
-        """Put back the messages of lost workers. Delete workers that sent no heartbeat for the length of a lease."""
+        """Put back messages whose leases have expired, or fail them after too many crashes.
+
+        Delete workers that sent no heartbeat for the length of a lease.
+        """
         if rescued := await self._store.rescue():
             logger.warning("Messages put back from lost workers: count=%d", rescued)
         await self._store.prune_workers(silent_for_seconds=self._settings.lease_seconds)

@@ -106,7 +106,8 @@ class QueueManager:
         """Store all messages, or none. They are stored when this returns.
 
         A repeated key returns the answer to its first request. With `batch`, errors name the message's index and the
-        field. Raises InvalidRequest, KeyReused, ThreadBusy, QueueFull, StoreUnavailable.
+        field. Raises InvalidRequest, KeyReused, AliasTaken, MessageDeleted, ThreadBusy, ThreadMoved, ThreadNotReady,
+        QueueFull, StoreUnavailable.
         """
         request = None if key is None else RequestKey(tenant, *key)
         new = [self._named(tenant, each, batch, at) for at, each in enumerate(wanted)]
@@ -163,7 +164,7 @@ class QueueManager:
         return found or Alias(message.id, 0)
 
     async def list_aliases(self, tenant: str, message_id: str) -> list[str]:
-        """Return the aliases of a message by its id."""
+        """Return the aliases of the tenant's message with this id; none if there is no such message."""
         return await self._store.list_aliases(tenant, message_id)
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
@@ -237,7 +238,10 @@ class QueueManager:
         return message
 
     async def resume(self, tenant: str, message_id: str, answer: ResumeAnswer, *, key: Key | None = None) -> Accepted:
-        """Answer the question of a message. Raises MessageNotFound, NotInterrupted, InvalidRequest, KeyReused."""
+        """Answer the questions of an interrupted message, which is then queued again.
+
+        Raises MessageNotFound, NotInterrupted, InvalidRequest, KeyReused, AliasTaken.
+        """
         request = None if key is None else RequestKey(tenant, *key)
         message = await self.get(tenant, message_id)
         try:
@@ -336,7 +340,7 @@ class QueueManager:
         logger.info("Queue resumed")
 
     async def throughput(self) -> Throughput:
-        """Return the present throughput of the queue."""
+        """Return the slots, the running messages and the mean run time of the queue at present."""
         return await self._store.throughput()
 
     # Webhooks
@@ -347,11 +351,11 @@ class QueueManager:
         return await self._store.list_deliveries(tenant, message.id)
 
     async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
-        """Return one page of the deliveries that match the filter."""
+        """Return one page of the deliveries that match the filter, newest first, without their data."""
         return await self._store.find_deliveries(tenant, chosen, page)
 
     async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
-        """Send a delivery again. Raises DeliveryNotFound."""
+        """Make a delivery due at once, with 0 tries, and return it. Raises DeliveryNotFound."""
         try:
             delivery = await self._store.replay_delivery(tenant, storable(delivery_id))
         except ValueError:

@@ -31,7 +31,10 @@ class SubmissionChecks:
         self._allow_private_webhooks = allow_private_webhooks
 
     async def check(self, new: Sequence[NewMessage], batch: bool) -> None:
-        """Raise InvalidRequest for the first thing that is wrong, or StoreUnavailable."""
+        """Raise InvalidRequest for the first fault in the messages.
+
+        Raises StoreUnavailable if descriptions of agents that other processes serve cannot be read.
+        """
         has_time_or_webhook = False
         for at, each in enumerate(new):  # no call that most messages do not need: each submit comes through here
             agent = self._descriptions.own(each.agent)
@@ -46,7 +49,11 @@ class SubmissionChecks:
             await self._check_times_and_webhooks(new, batch)
 
     def _check_given(self, new: NewMessage, agent: KnownAgent | None, batch: bool, at: int) -> None:
-        """Check what a new message gives to its agent. Raises InvalidRequest."""
+        """Check the config of a new message, and what it gives to its agent. Raises InvalidRequest.
+
+        `agent` None means that the agent's description is unknown. Only the config is then checked. `at` is the index
+        of the message.
+        """
         try:
             if new.options is not None:
                 self._check_keys(new.options.run.config)

@@ -79,7 +79,7 @@ class ThreadManager:
         return await self._store.get_thread(tenant, thread_id)
 
     async def list_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
-        """Return messages with numbers above `after`, in thread order. Raises ThreadNotFound."""
+        """Return up to `limit` messages with thread numbers above `after`, in thread order. Raises ThreadNotFound."""
         return await self._store.list_thread_messages(tenant, thread_id, after=after, limit=limit)
 
     async def change(self, tenant: str, thread_id: str, change: ThreadChange) -> Thread:
@@ -108,9 +108,11 @@ class ThreadManager:
     async def read_state(
         self, tenant: str, thread_id: str, *, agent: str | None, checkpoint_id: str | None, subgraphs: bool
     ) -> StateText:
-        """Return the state of a thread at a checkpoint, or the newest one. `agent` None means `_agent_of`.
+        """Return the state of a thread at a checkpoint; with `checkpoint_id` None, the newest state.
 
-        Raises ThreadNotFound, CheckpointNotFound, InvalidRequest, and what `Conversations.call` raises.
+        `agent` names the agent whose memory is read; None means the agent that `_agent_of` finds. With `subgraphs`, the
+        tasks include the states of their subgraphs. Raises ThreadNotFound, CheckpointNotFound, InvalidRequest, and what
+        `Conversations.call` raises.
         """
         conversation = await self._conversation(tenant, thread_id, agent)
         return await self._conversations.call(
@@ -120,9 +122,10 @@ class ThreadManager:
     async def list_states(
         self, tenant: str, thread_id: str, *, agent: str | None, before: str | None, limit: int
     ) -> list[StateText]:
-        """Return states of a thread, newest first, or those made before the checkpoint `before`.
+        """Return up to `limit` states of a thread, newest first; if `before` names a checkpoint, only older states.
 
-        Returns fewer than `limit` when their texts reach PAGE_TEXT_LENGTH. Raises what `read_state` raises.
+        Returns fewer than `limit` when their texts reach PAGE_TEXT_LENGTH. `agent` works as in `read_state`. Raises
+        what `read_state` raises.
         """
         conversation = await self._conversation(tenant, thread_id, agent)
         return await self._conversations.call(
@@ -267,7 +270,10 @@ class ThreadManager:
             logger.warning("The copy of a fork that failed is deleted later: error=%s", error)
 
     async def _conversation(self, tenant: str, thread_id: str, agent: str | None) -> Conversation:
-        """Return a thread as its agent knows it. Raises ThreadNotFound, InvalidRequest."""
+        """Return a thread with the agent whose memory of it is used, and the key of that memory.
+
+        Raises ThreadNotFound. Raises InvalidRequest if there is no agent with the name `agent`.
+        """
         thread = await self._store.get_thread(tenant, thread_id)
         name = await self._agent_of(tenant, thread) if agent is None else self._registry.resolve(agent)
         return Conversation(name, Message.memory_key_of(tenant, thread_id, ""), thread_id)

@@ -111,7 +111,10 @@ class QueueWorker:
         return self.beating and not self._loop.exhausted and not self._loop.blocked_for_long
 
     def start(self) -> None:
-        """Start the heartbeats. Claim when all agents are loaded, or MAX_LOAD_DELAY_SECONDS after the first."""
+        """Start the heartbeats. Claim messages once no agent is being loaded any more and at least one is available.
+
+        Claim at the latest MAX_LOAD_DELAY_SECONDS after the first agent is available. Without slots, do nothing.
+        """
         if self._claiming is None and self.slots:
             self._heartbeat.start(asyncio.get_running_loop())
             self._registry.on_change(functools.partial(_in_loop, asyncio.get_running_loop(), self._on_agents))
@@ -189,7 +192,7 @@ class QueueWorker:
                 await ready.wait(POLL_SECONDS)
 
     def _check_obstacle(self) -> None:
-        """Store why no new run can start. Report each change at once."""
+        """Remember what prevents new runs, and send a heartbeat at once if that has changed."""
         before, self._obstacle = self._obstacle, self._loop.obstacle
         if self._obstacle != before:
             self._heartbeat.beat_now()
@@ -249,7 +252,7 @@ class QueueWorker:
             logger.exception("Message could not be finished, its lease will expire: id=%s", claim.message.id)
 
     async def _finish(self, lease: Lease, outcome: Outcome) -> None:
-        """Store the outcome. While the store is unavailable, retry for as long as the lease can hold."""
+        """Store the outcome. While the store is away, retry until the lease may have run out or the worker stops."""
         deadline = time.monotonic() + self._settings.lease_seconds
         while True:
             try:
@@ -273,9 +276,10 @@ class QueueWorker:
         return tuple(each.model_copy(update=changes.get(each.state)) for each in states)
 
     def _on_agents(self) -> None:
-        """Report the loaded agents. Start claiming when all are loaded, or MAX_LOAD_DELAY_SECONDS later.
+        """Report the states of the agents. Let claims begin once no agent is being loaded any more.
 
-        Until then a run could block the event loop that loads the other agents.
+        Until then a run could block the event loop that loads the other agents. Claims begin at the latest
+        MAX_LOAD_DELAY_SECONDS after the first agent is available.
         """
         if self._registry.available and not self._may_claim.is_set():
             if all(agent.state is not AgentState.LOADING for agent in self._registry.states):

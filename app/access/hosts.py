@@ -23,7 +23,7 @@ class Host(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def parse_host(header: bytes) -> Host | None:
-    """Return the host of a header `host` or `host:port`. Return None if the header is not exactly valid."""
+    """Return the host in a `Host` header, with its port if there is one. Return None if the header is invalid."""
     found = _HOST.fullmatch(header.decode("latin-1"))
     if found is None:
         return None

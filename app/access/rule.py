@@ -204,10 +204,10 @@ def _is_proxy_header(header: bytes) -> bool:
 def _check_origin(connection: Scope) -> None:
     """Raise Unauthorized unless a program on this host sent the request directly.
 
-    A loopback peer is not sufficient proof. A proxy on this host forwards requests of other hosts. A web page can have
-    its browser call a name that resolves to 127.0.0.1; `Host` then names the page's host. Proxies are recognised by
-    their headers, and by HTTP/1.0, the default of nginx. A proxy that hides both, such as some tunnels, looks like a
-    program on this host.
+    A loopback peer is not sufficient proof. A proxy on this host forwards requests of other hosts. A web page can make
+    a browser on this host send requests to a name that resolves to 127.0.0.1; `Host` then has that name. Proxies are
+    recognised by their headers, and by HTTP/1.0, the default of nginx. A proxy that hides both, such as some tunnels,
+    looks like a program on this host.
     """
     peer = connection.get("client")
     if peer is None or not is_loopback(peer[0]):

@@ -1,4 +1,4 @@
-"""Declares the scope that each endpoint and each class of frames needs."""
+"""Declares the scope that each endpoint and each class of WebSocket frames needs."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -23,7 +23,7 @@ class AccessScope(StrEnum):
 
 
 def needs(scope: AccessScope) -> Callable[[T], T]:
-    """Return a decorator that declares the scope that an endpoint or a class of frames needs."""
+    """Return a decorator that declares the scope that an endpoint or a class of WebSocket frames needs."""
 
     def declare(endpoint: T) -> T:
         setattr(endpoint, _ATTRIBUTE, scope)
@@ -33,13 +33,16 @@ def needs(scope: AccessScope) -> Callable[[T], T]:
 
 
 def public(endpoint: T) -> T:
-    """Declare that everybody may call an endpoint or send a class of frames."""
+    """Declare that everybody may call an endpoint or send a class of WebSocket frames."""
     setattr(endpoint, _ATTRIBUTE, None)
     return endpoint
 
 
 def scope_of(endpoint: object) -> AccessScope | None:
-    """Return the declared scope, None if public. Raises LookupError if nothing was declared."""
+    """Return the declared scope of an endpoint or a class of WebSocket frames; None if it is public.
+
+    Raises LookupError if nothing was declared.
+    """
     try:
         scope: AccessScope | None = getattr(endpoint, _ATTRIBUTE)
     except AttributeError:

@@ -74,9 +74,10 @@ def schema_of(annotation: Any) -> dict[str, Any]:
 
 
 def in_class(kind: Any, given: Any, name: str) -> Any:
-    """Return a JSON value as an instance of the class that code declares. Raises InvalidInput, which names the field.
+    """Return the JSON value `given` as an instance of the class `kind`, which user code declares.
 
-    If pydantic cannot read the class, the value stays as it is.
+    Raises InvalidInput, which names the wrong field; its path begins with `name`. If pydantic cannot handle the class,
+    return `given` unchanged.
     """
     try:
         return TypeAdapter(readable(kind)).validate_python(given)

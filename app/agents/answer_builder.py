@@ -22,11 +22,12 @@ class AnswerBuilder:
     """Turns one attempt's stream into parts, and finds the answer.
 
     Text that a model call streams is shown at once, unless the call is internal. Text that a node writes without a
-    model call is also shown. The answer is the text of the last message. When another message begins, the text of
-    complete messages is therefore taken back.
+    model call is also shown. The answer is the text of the last message. A later message therefore takes back the text
+    of complete messages: a `discard` part makes readers remove it.
 
-    `turn` is the id of the last human message. `before` are the messages before the answer, `finished` the messages
-    that earlier attempts added. `state` is the state in which an earlier attempt ended, None in the first attempt.
+    `turn` is the id of the last human message. `before` are the messages up to and including this turn's own messages.
+    `finished` are the messages that earlier attempts added after them. `state` is the state in which an earlier attempt
+    ended, None in the first attempt.
 
     `interrupted` is True if the graph stopped to ask a human. There is no answer then.
     """
@@ -82,7 +83,7 @@ class AnswerBuilder:
                 return ()
 
     def finish(self) -> Iterator[Part | FinalResult]:
-        """Take back text that is not the answer, show the rest of the answer, and yield the FinalResult."""
+        """Take back shown text that is not the answer, show the rest of the answer, and yield the FinalResult."""
         yield from self._take_back_failed()
         key, text = self._last_answer()
         is_said = bool(self._repeated or self._last_message()[1])
@@ -166,7 +167,7 @@ class AnswerBuilder:
                 yield from self._take_back(call)
 
     def _settle(self, namespace: Sequence[str], node: str | None = None) -> None:
-        """Set `settled` for the finished model calls of a node's tasks; if `node` is None, for those of all tasks."""
+        """Set `settled` for finished model calls whose node's tasks have ended; if `node` is None, for all nodes."""
         begin = "|".join([*namespace, "" if node is None else f"{node}:"])
         for call in self._shown.values():
             if call.ended and call.namespace.startswith(begin):
@@ -175,7 +176,10 @@ class AnswerBuilder:
     # Messages of the conversation
 
     def _update(self, data: Mapping[str, Any], namespace: Sequence[str]) -> Iterator[Part]:
-        """Yield the parts of messages with ids. Messages without ids are read from the state later."""
+        """Yield the parts of the messages in an update: the values that nodes wrote in a step, by node.
+
+        Skip messages without ids. They are read from the state later.
+        """
         if "__interrupt__" in data:
             self.interrupted = True
             return
@@ -206,7 +210,11 @@ class AnswerBuilder:
             self._note_repeated(messages, node)
 
     def _take_back_removed(self, written: Sequence[BaseMessage], *, is_whole: bool) -> Iterator[Part]:
-        """Take back the text of messages that a node removed. `finish` shows the answer's text again if necessary."""
+        """Take back the shown text of messages that a node removed from the conversation.
+
+        `written` are the messages that the node wrote. If `is_whole`, they replace the whole conversation. `finish`
+        shows the answer's text again if necessary.
+        """
         removed = {message.id or "" for message in written if isinstance(message, RemoveMessage)}
         if not removed and not is_whole:
             return
@@ -261,7 +269,11 @@ class AnswerBuilder:
         return bool(namespace) and self._calls.is_internal("|".join([*namespace, node]))
 
     def _take(self, message: BaseMessage, key: str, node: str | None, *, shows: bool = True) -> Iterator[Part]:
-        """Yield the parts of one message of the conversation that were not shown yet."""
+        """Yield the parts of one message of the conversation that were not shown yet.
+
+        `key` is the message's key in the state, and `node` wrote the message; None if unknown. Without `shows`, yield
+        no text of AI messages, because they are internal.
+        """
         if isinstance(message, AIMessage):
             if key not in self._before and shows:
                 yield from self._take_answer(message, key, node)
@@ -297,7 +309,10 @@ class AnswerBuilder:
         return next((call for call in self._shown.values() if call.ended and call.text == text), None)
 
     def _shown_before(self, text: str, key: str) -> ModelCall | None:
-        """Return the call whose text the message `key` copies, and note `key`; None if there is no such call."""
+        """Return the call whose text the message with this key copies; None if there is no such call.
+
+        Note that the call's text stands for this message.
+        """
         for name, call in self._shown.items():
             if not call.kept and call.ended and call.text == text:
                 self._names[key] = name
@@ -305,7 +320,7 @@ class AnswerBuilder:
         return None
 
     def _show(self, message: AIMessage, text: str, key: str, node: str | None) -> Iterator[Part]:
-        """Show a message that no model call streamed."""
+        """Yield the parts of a message that no model call streamed, and take back the text that it replaces."""
         call = ModelCall(node, {})
         call.path = self._path
         call.message = key
@@ -356,10 +371,10 @@ class AnswerBuilder:
         return isinstance(message, AIMessage) or (is_result and message.name in self._calls.direct_tools)
 
     def _other_answer(self, output: str | None) -> tuple[ModelCall | None, str | None, str]:
-        """Return call, key and text of the answer if the conversation has no answer with text.
+        """Return call, key and text of the answer if no message of this turn is an answer with text.
 
-        The answer is the first of these that exists: the text of a model call, a repeated message, the output, the last
-        tool result.
+        The answer is the first of these that exists: the shown text of the last model call, a repeated message, the
+        output, the last tool result. `output` is JSON; None if the run has none.
         """
         shown = [call for call in self._shown.values() if call.ended and call.texts]
         if shown:

@@ -24,7 +24,7 @@ MAX_OUTPUT_BYTES = 1024 * 1024
 class FinalResult(NamedTuple):
     """The whole answer. An agent yields it once, at the end.
 
-    `output` is JSON: the structured response, or what the agent wrote in place of a text.
+    `output` is JSON: the structured response, or what the agent wrote in place of a text. None: the text is all.
     """
 
     text: str
@@ -100,7 +100,10 @@ class AgentTask:
 
     @property
     def message_id(self) -> str:
-        """Return the id of the message. In the agent's memory, the human message has this id or the client's."""
+        """Return the id of the message.
+
+        In the agent's memory, the human message has this id, or the id that the client gave.
+        """
         return self.lease.message_id
 
 
@@ -112,7 +115,7 @@ class StateAccess(StrEnum):
 
 
 class Conversation(NamedTuple):
-    """A thread as its agent knows it."""
+    """A thread, the agent whose memory of the thread is used, and the key of that memory."""
 
     agent: str
     memory_key: str
@@ -127,15 +130,15 @@ class ConversationStates(Protocol):
     """The states of one conversation. Its methods run on the agents' event loop and may run code of the agent."""
 
     async def read(self, checkpoint_id: str | None, *, subgraphs: bool) -> StateText:
-        """Return the state at a checkpoint, or the newest one. Its tasks have the states of `subgraphs` on request.
+        """Return the state at a checkpoint; with `checkpoint_id` None, return the newest state.
 
-        Raises CheckpointNotFound.
+        With `subgraphs`, the state's tasks include the states of their subgraphs. Raises CheckpointNotFound.
         """
 
     async def history(self, before: str | None, limit: int, most_text: int) -> list[StateText]:
-        """Return up to `limit` states, newest first, or those made before the checkpoint `before`.
+        """Return up to `limit` states that are older than the checkpoint `before`, newest first.
 
-        Returns fewer when their texts reach `most_text` characters.
+        With `before` None, begin at the newest state. Stop early once the states' texts reach `most_text` characters.
         """
 
     async def newest_turn(self, without: Collection[str] = (), of: str | None = None) -> Turn | None:
@@ -178,7 +181,12 @@ class Agent(Protocol):
     def open_states(
         self, conversation: Conversation, access: StateAccess, redact: Redact  # noqa: ARG002  for agents with states
     ) -> AbstractAsyncContextManager[ConversationStates]:
-        """Open the states of a conversation. Raises AgentWithoutState, and whatever the agent's own code raises."""
+        """Open the states of a conversation.
+
+        `access` is the purpose. `redact` removes secrets from the errors in states.
+
+        Raises AgentWithoutState if the agent keeps no states, and whatever the agent's own code raises.
+        """
         raise AgentWithoutState(conversation.agent)
 
     async def fence_off(self, task: AgentTask) -> None:

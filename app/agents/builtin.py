@@ -36,7 +36,7 @@ MAX_HISTORY_CHARACTERS = 3 * CONTEXT_TOKENS // 2
 
 
 class EmbeddedPrompt(AgentMiddleware[Any, Any]):
-    """Puts the example turns first, and drops the oldest turns until the thread fits the model's context."""
+    """Puts the example turns before the conversation, and drops its oldest turns until it fits the model's context."""
 
     @override
     async def awrap_model_call(
@@ -46,7 +46,7 @@ class EmbeddedPrompt(AgentMiddleware[Any, Any]):
 
 
 def newest(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
-    """Return the newest messages that fit, beginning with a human message.
+    """Return the newest messages that fit into MAX_HISTORY_CHARACTERS, beginning with a human message if possible.
 
     The last message is always among them, truncated if necessary.
     """
@@ -86,8 +86,8 @@ async def hosted_chat(
 ) -> Pregel[Any, Any, Any, Any]:
     """Return the chat agent on a provider's model, such as `gpt-4` or `anthropic:…` (names as in `init_chat_model`).
 
-    Models with OpenAI's protocol use `client`; other classes have their own. Raises AgentUnavailable without key and
-    URL.
+    Models with OpenAI's protocol use `client`; other models have their own clients. Raises AgentUnavailable for an
+    OpenAI model without key and URL.
     """
     provider_options: dict[str, Any] = {}
     if ":" not in model_name or model_name.startswith("openai:"):

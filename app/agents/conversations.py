@@ -41,10 +41,11 @@ class Conversations:
         access: StateAccess,
         work: Callable[[ConversationStates], Awaitable[T]],
     ) -> T:
-        """Return the result of `work`, which runs on the agents' event loop.
+        """Return the result of `work`, which gets the conversation's states on the agents' event loop.
 
-        Raises AgentUnavailable, AgentWithoutState, AgentCodeFailed, StoreError, or what `work` raises of this program's
-        errors.
+        Raises AgentUnavailable if the agent is not loaded or does not answer in time. Raises AgentWithoutState if it
+        keeps no states, and AgentCodeFailed if its code fails. Raises StoreError if the memory cannot be used, and any
+        AgentQueueError of `work`.
         """
         name = conversation.agent
         if name not in self._registry.available:

@@ -22,7 +22,7 @@ class DescriptionStore(Protocol):
     """The part of the store that keeps the agents' descriptions, published by worker processes."""
 
     async def list_agents(self) -> list[AgentDescription]:
-        """Return the newest description of each agent, by name."""
+        """Return the newest description of each agent, in the order of the names."""
 
 
 PUBLISH_AGAIN_SECONDS = 1.0
@@ -105,7 +105,7 @@ class AgentDescriptions:
         return known
 
     def stored(self, name: str) -> KnownAgent | None:
-        """Return what a worker had described of an agent at the last `refresh`."""
+        """Return the description of an agent that a worker had stored at the last `refresh`; None if there was none."""
         return self._stored.get(name)
 
     async def refresh(self) -> None:
@@ -117,7 +117,7 @@ class AgentDescriptions:
                 self._read_at = self._monotonic()
 
     def _again(self, description: AgentDescription) -> KnownAgent:
-        """Return an agent as it is known already, unless its description has changed."""
+        """Return the known agent if its description is unchanged, otherwise a new KnownAgent."""
         known = self._stored.get(description.name)
         return known if known is not None and known.description == description else KnownAgent(description)
 
@@ -142,7 +142,7 @@ class DescriptionPublisher:
         self._changed = asyncio.Event()
 
     def wake(self) -> None:
-        """Look for descriptions that have changed. Call this on the loop of `run`."""
+        """Have `run` look for descriptions that have changed. Call this on the loop of `run`."""
         self._changed.set()
 
     async def run(self) -> None:

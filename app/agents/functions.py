@@ -175,7 +175,10 @@ def _schema(annotation: Any) -> dict[str, Any]:
 
 
 def _given_as(annotation: Any, given: dict[str, Any] | None, name: str) -> Any:
-    """Return the object `given` in the class of the function's parameter. None if the message gives no object."""
+    """Return the object `given` in the class of the function's parameter; None if the message gives no object.
+
+    Raises InvalidInput, which names the wrong field; its path begins with `name`.
+    """
     return given if given is None or annotation is inspect.Parameter.empty else in_class(annotation, given, name)
 
 

@@ -1,7 +1,7 @@
 """Makes agents from graphs, and from factories: functions that make a graph for each run.
 
 Factories are called as LangGraph's own server calls them. They get the config or the runtime if their parameters ask
-for it. They return a graph or a context manager around a graph, either of them also asynchronously. A factory without
+for it. They return a graph or a context manager around a graph, and may be coroutine functions. A factory without
 parameters is also called while it is loaded, to report its errors before messages arrive.
 """
 
@@ -139,8 +139,8 @@ class FactoryAgent(Agent):
     `first` is the first run's graph if the factory was called when it was loaded. Its schemas describe the agent.
     Without `first`, the agent takes any object, and each run's own graph checks its input.
 
-    The factory's context is closed before the FinalResult is yielded. The context sees no error if the run drains or
-    asks a human.
+    A context manager that the factory returned is closed before the FinalResult is yielded. It sees no error if the run
+    drains or asks a human.
     """
 
     def __init__(

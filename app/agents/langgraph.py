@@ -209,7 +209,7 @@ class LangGraphAgent(Agent):
         return _RunStart(Command(resume=answers) if answers else None, answer, None, metadata, finished_tasks)
 
     async def _state(self, task: AgentTask, config: RunnableConfig) -> StateSnapshot:
-        """Return the newest state of the conversation. If it belongs to another message, leave out unfinished steps.
+        """Return the newest state of the conversation. If another message made it, leave out unfinished steps.
 
         Delete the writes of unfinished steps if a reducer or the serializer refuses them.
         """
@@ -233,7 +233,10 @@ class LangGraphAgent(Agent):
         await memory.forget_unfinished(task.memory_key, task.memory_fence)
 
     def _graph_input(self, turn: Turn, messages: Sequence[Any], earlier: Sequence[Any]) -> Any:
-        """Return the input that begins a run, with this turn at the end of the conversation."""
+        """Return the input that begins a run, with this turn at the end of the conversation.
+
+        `messages` is the stored conversation. `earlier` is the same without earlier tries at this turn.
+        """
         if not turn.messages:
             return turn.value
         added = [*_answers_to_open_calls(earlier, turn.messages), *turn.messages]

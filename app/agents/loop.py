@@ -124,7 +124,10 @@ class AgentLoop:
 
     @property
     def trouble(self) -> str:
-        """Return what agent code blocks the loop or does not stop, in a text without secrets; empty if none does."""
+        """Return a text, without secrets, that describes agent code that blocks the loop or does not stop.
+
+        The text is empty if there is no such code.
+        """
         found = []
         if self._blocked_at is not None:
             seconds = time.monotonic() - self._blocked_at
@@ -284,7 +287,7 @@ def _is_new(error: BaseException) -> bool:
     """Return whether the error is seen for the first time, and mark it as seen.
 
     Each task that waits for the failed task raises the same error again. A reference to the error would keep its frames
-    alive, so the mark is on the error. The error's class cannot interfere.
+    alive, so the mark is on the error. Setting the mark runs no code of the error's class.
     """
     known = SEEN_MARK in _ATTRIBUTES(error)
     _ATTRIBUTES(error)[SEEN_MARK] = True

@@ -40,10 +40,10 @@ class GraphOutput:
         return self.value if self._keys is None and isinstance(self.value, str) else ""
 
     def of(self, state: Mapping[str, Any], *, has_text: bool, has_message: bool) -> str | None:
-        """Return the structured response, else the output, as JSON. Return None if the answer's text says all of it.
+        """Return the structured response, else the output, as JSON; None if the answer's messages say everything.
 
-        Return an empty object if the run wrote nothing, neither a message nor a key of the output. Raises
-        OutputTooLarge.
+        `has_text`: the answer has text. `has_message`: the run has a message. Return an empty object if the run wrote
+        nothing, neither a message nor a key of the output. Raises OutputTooLarge.
         """
         found = self._of(state, has_text=has_text, has_message=has_message)
         return None if found is None else output_text(found, self._max_bytes)

@@ -1,4 +1,4 @@
-"""Holds the agents of this process. It knows their names from the start, the agents after loading."""
+"""Holds the agents of this process. Their names are known from the start, the agents themselves after loading."""
 
 import asyncio
 import logging
@@ -66,7 +66,7 @@ class AgentRegistry:
 
     @property
     def default(self) -> str:
-        """Return the agent for messages that name none."""
+        """Return the name of the agent for messages that name no agent."""
         return next(iter(self._loaders))
 
     @property
@@ -130,8 +130,8 @@ class AgentRegistry:
     async def load(self) -> None:
         """Load all agents in order. Log and report failures; messages for failed agents stay queued.
 
-        A hanging agent delays the next agent by at most MAX_LOAD_DELAY_SECONDS. This coroutine may run on another loop
-        than its caller. The caller therefore sets `loaded`.
+        A hanging agent delays the next agent by at most MAX_LOAD_DELAY_SECONDS. The event `loaded` belongs to the
+        caller's loop, but this coroutine may run on another loop. The caller therefore sets `loaded` afterwards.
         """
         loading: set[asyncio.Task[None]] = set()
         try:

@@ -35,7 +35,11 @@ class Turn(NamedTuple):
 
 
 class GraphInput:
-    """Reads what messages give to one graph. `takes_any_context` is for a graph whose factory has read the context."""
+    """Reads what messages give to one graph.
+
+    With `takes_any_context`, a graph without a context class gets any context unchecked, since its factory may have
+    read it.
+    """
 
     def __init__(self, graph: Pregel[Any, Any, Any, Any], *, takes_any_context: bool = False) -> None:
         self._graph = graph
@@ -80,7 +84,10 @@ class GraphInput:
         return Turn(rest, messages, last)
 
     def _value_of(self, human: HumanMessage) -> object:
-        """Return a text or blocks as the input of a graph whose input is one value."""
+        """Return a human message in the form that a graph takes whose input is one value: message, blocks or text.
+
+        Raises InvalidInput if the graph takes a text and the message has blocks.
+        """
         schema = self.description.input_schema
         if schema.get("type") == "object":
             return {MESSAGES: [human]}

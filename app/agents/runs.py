@@ -244,7 +244,10 @@ class AgentRun:
             self._stopped.set_result(place)
 
     async def fence_off(self, call: Callable[..., Coroutine[Any, Any, None]]) -> None:
-        """Take from this run the right to write to the agent's memory. Ignore failures."""
+        """Take from this run the right to write to the agent's memory. Ignore failures, and stop after FENCE_SECONDS.
+
+        `call` runs a coroutine function on the agents' event loop.
+        """
         with suppress(Exception):
             async with asyncio.timeout(FENCE_SECONDS):
                 await call(lambda: self._agent.fence_off(self._task))

@@ -100,7 +100,7 @@ def docstring_of_graph(graph: Graph) -> str:
 
 
 def input_keys(graph: Graph) -> frozenset[str] | None:
-    """Return the keys of a graph's input; None if the input is one value, as of an `@entrypoint`."""
+    """Return the keys of a graph's input; None if the input is one value, as in an `@entrypoint`."""
     if isinstance(graph, CompiledStateGraph):
         return frozenset(graph.builder.schemas[graph.builder.input_schema])
     return None if isinstance(graph.input_channels, str) else frozenset(graph.input_channels)
@@ -159,7 +159,11 @@ def _aliases_of(field: FieldInfo) -> Iterator[str]:
 
 
 def _of_channels(graph: Graph, names: str | Iterable[str], required: frozenset[str] = frozenset()) -> JsonSchemaValue:
-    """Return the schema of a state's keys, even if pydantic has none for its class: `typing.TypedDict` before 3.12."""
+    """Return a JSON Schema of the state's keys `names`, made from the types of the graph's channels.
+
+    Pydantic cannot make one for some classes, such as `typing.TypedDict` before Python 3.12. Keys in `required` must be
+    given.
+    """
     channels = {name: graph.channels[name] for name in ([names] if isinstance(names, str) else names)}
     fields: dict[str, Any] = {
         name: (channel.UpdateType, ... if name in required else None)
@@ -193,7 +197,7 @@ def _is_any_message(schema: Mapping[str, Any]) -> bool:
 
 
 def _pruned(schema: Schema) -> Schema:
-    """Return a schema with the definitions that it needs."""
+    """Return a schema without the definitions that it does not use."""
     rest = {key: value for key, value in schema.items() if key != "$defs"}
     definitions = dict(_used(rest, schema.get("$defs", {})))
     return {**rest, "$defs": definitions} if definitions else rest

@@ -19,7 +19,10 @@ NOT_OF_USERS = (
 
 
 def place_of(stack: list[FrameType]) -> str:
-    """Return file, line and function of the innermost frame of user code, or of the innermost frame."""
+    """Return file, line and function of the innermost frame of user code.
+
+    If no frame is user code, use the innermost frame. Return `unknown code` for an empty stack.
+    """
     users = (frame for frame in reversed(stack) if not any(part in frame.f_code.co_filename for part in NOT_OF_USERS))
     found = next(users, stack[-1] if stack else None)
     return "unknown code" if found is None else f"{found.f_code.co_filename}:{found.f_lineno} in {found.f_code.co_name}"

@@ -130,7 +130,10 @@ class AgentThreadPool(ThreadPoolExecutor):
         self._abandoned.discard(call)
 
     def _next(self, done: _Call | None) -> _Call | None:
-        """Wait for this thread's next call and return it; return None if the thread must end."""
+        """Wait for this thread's next call and return it; return None if the thread must end.
+
+        `done` is the call that the thread has just finished; None for a new thread.
+        """
         with self._state:
             if done is not None:
                 self._forget(done)

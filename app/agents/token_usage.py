@@ -16,7 +16,7 @@ class TokenUsage:
         self._models: dict[str, Counts] = {}
 
     def add(self, model: str, counts: Mapping[str, Any]) -> None:
-        """Add the counts of one call of a model."""
+        """Add the token counts of one model call to the counts of this model."""
         with self._lock:
             _add(self._models.setdefault(model, {}), counts)
 

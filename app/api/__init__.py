@@ -1,1 +1,1 @@
-"""The HTTP side: endpoints, their stages, streams and the WebSocket."""
+"""The HTTP side: endpoints, the stages that requests pass before them, streams and the WebSocket."""

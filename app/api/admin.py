@@ -157,7 +157,7 @@ async def group_dead_letters(services: ServicesDep, principal: PrincipalDep, lim
 )
 @needs(AccessScope.CONTROL)
 async def requeue_dead_letters(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """Queue up to 1,000 dead letters again, or none. Each goes to the tail of its thread, with all attempts left."""
+    """Queue up to 1,000 dead letters again, or none. Each goes to the end of its thread, with all attempts left."""
     body = await body_of(request, DeadLetterSelection)
     messages = await services.queue.requeue(principal.tenant, body.selection())
     wait_estimates = await services.queue.wait_estimates(messages)

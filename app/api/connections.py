@@ -109,9 +109,9 @@ class Connections:
     def admit(self, connection: Waiting, number: int) -> bool:
         """Return whether to serve a new connection. `number` counts the open connections, including the new one.
 
-        At the limit, an older connection without a request is closed first. The order is: without any data, being
-        closed, with an incomplete head, idle. A connection that is not served may still get a refusal. It is closed
-        without an answer if more than SURPLUS_CONNECTIONS are not served.
+        At the limit, first close an older connection without a request, see `_make_room`. If there is none, the new
+        connection is not served but may get a refusal. If more than SURPLUS_CONNECTIONS are not served, close the
+        oldest of them without an answer.
         """
         if self._limit is None or number - len(self._surplus) <= self._limit:
             return True
@@ -198,7 +198,11 @@ class Connections:
             self.expect_reader(connection)
 
     def _make_room(self) -> bool:
-        """Close the least needed connection. Return False if there is none."""
+        """Close the connection that is needed least. Return False if there is none.
+
+        The order is: a connection without any data, one that is being closed, one with an incomplete request head, an
+        idle one.
+        """
         now = self._loop.time()
         for wait, age in (
             (Wait.FIRST_BYTE, 0.0),

@@ -17,7 +17,7 @@ MAX_AGE_SECONDS = 600
 
 
 class AllowedOrigins(CORSMiddleware):
-    """Starlette's CORS middleware, but its refusals are problems.
+    """Starlette's CORS middleware. It sends its refusals as problems (RFC 9457).
 
     It is the first stage, so that pages can also read the refusals of later stages.
     """
@@ -53,8 +53,8 @@ class AllowedOrigins(CORSMiddleware):
 def let_page_read(response: Response, scope: Scope | None, origins: Collection[str]) -> None:
     """Add the CORS headers to a reply that was sent without the middleware `AllowedOrigins`.
 
-    A page of an allowed origin can then read the reply. A request that is refused while its header is parsed has no
-    known origin. If exactly one origin is allowed, use it.
+    A page of an allowed origin can then read the reply. `scope` is None if the request was refused while its head was
+    parsed. If the request's origin is unknown and exactly one origin is allowed, use the allowed origin.
     """
     if not origins:
         return

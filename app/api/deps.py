@@ -45,7 +45,7 @@ PrincipalDep = Annotated[Principal, Depends(principal)]
 async def thread_id_in_path(
     thread_id: Annotated[str, Path(description="The thread's id, percent-encoded: `a/b` is `a%2Fb`.", min_length=1)],
 ) -> str:
-    """Return the decoded thread id. Raises InvalidRequest."""
+    """Return the decoded thread id. Raises InvalidRequest if it is no percent-encoded UTF-8 or no valid id."""
     try:
         return _thread_id.validate_python(unquote(thread_id, errors="strict"))
     except ValidationError as error:
@@ -61,7 +61,10 @@ MessageIdDep = Annotated[
 
 
 async def body_of(request: Request, model: type[B]) -> B:
-    """Return the JSON body as an instance of `model`. Raises UnsupportedMediaType, InvalidBody."""
+    """Return the JSON body as an instance of `model`.
+
+    Raises UnsupportedMediaType if the header Content-Type does not name JSON, and InvalidBody if the body does not fit.
+    """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json.")

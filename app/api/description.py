@@ -102,7 +102,10 @@ def _operations(app: FastAPI, schema: dict[str, Any]) -> Iterator[tuple[str, dic
 
 
 def _restore_examples(shared: dict[str, Any]) -> None:
-    """Put the null fields of examples back. FastAPI drops them, though the schema requires them."""
+    """Put the null fields of examples back into the schemas `shared`.
+
+    FastAPI drops these fields, though the schemas require them.
+    """
     for module in SCHEMAS:
         for name, model in vars(module).items():
             if name in shared and isinstance(model, type) and issubclass(model, BaseModel):
@@ -112,7 +115,10 @@ def _restore_examples(shared: dict[str, Any]) -> None:
 
 
 def _described(model: type[BaseModel], *, reply: bool) -> dict[str, Any]:
-    """Return the schemas of a model and of its parts, by name."""
+    """Return the JSON Schemas of a model and of the models that it contains, by name.
+
+    With `reply`, describe what the server sends; otherwise what it accepts.
+    """
     described = model.model_json_schema(
         ref_template="#/components/schemas/{model}", mode="serialization" if reply else "validation"
     )

@@ -125,7 +125,7 @@ def problem(
     state: str | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Return a problem as a response."""
+    """Return a response whose body is a problem. `state` is the state of the message that is concerned, if any."""
     body = Problem(
         title=title_of(status),
         status=status,
@@ -138,7 +138,7 @@ def problem(
 
 
 def nothing_here() -> Response:
-    """Return the problem of a path that nothing is at."""
+    """Return the problem with status 404 for a path that has no endpoint."""
     return problem(404, "not_found", NOTHING_HERE)
 
 
@@ -190,7 +190,10 @@ def response_to(error: Exception) -> Response:
 
 
 async def answer(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request or the handshake of a WebSocket."""
+    """Send a response to a request, or to the handshake of a WebSocket.
+
+    Close the WebSocket if the server cannot send a response to a handshake.
+    """
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008})
     else:
@@ -198,7 +201,10 @@ async def answer(response: Response, scope: Scope, receive: Receive, send: Send)
 
 
 def allowed_methods(request: Request, error: HTTPException) -> list[str]:
-    """Return the methods that the path supports if the error is about the method. Otherwise return an empty list."""
+    """Return the methods that the path supports if the error is 405; the methods of all paths for `OPTIONS *`.
+
+    Otherwise return an empty list.
+    """
     everywhere = request.method == "OPTIONS" and request.scope["path"] == "*"
     if error.status_code != 405 and not everywhere:
         return []

@@ -53,7 +53,7 @@ def known_fields(model: object, location: Sequence[int | str]) -> list[str]:
 
 
 def _is_tagged(model: type[BaseModel], tag: str) -> bool:
-    """Return whether a model is the one of its union with this `type`."""
+    """Return whether `tag` is the only value that the model's field `type` can have."""
     kind = model.model_fields.get("type")
     return kind is not None and get_args(kind.annotation) == (tag,)
 
@@ -66,7 +66,10 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
 
 
 def _counted(number: int, given: Mapping[str, Any]) -> str:
-    """Return a length in characters or entries. Pydantic says `Value` for a text that another validator saw first."""
+    """Return `number` with its unit: characters of a text, or entries of a list.
+
+    `given` is the context of Pydantic's error. Its `field_type` is `Value` for a text that another validator saw first.
+    """
     one, many = ("character", "characters") if given["field_type"] == "Value" else ("entry", "entries")
     return f"{number} {one if number == 1 else many}"
 

@@ -41,7 +41,7 @@ class HeaderChecks:
         self._allowed_origins = frozenset(allowed_origins)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Refuse the request or call the next stage. It is no coroutine, since coroutines cost time."""
+        """Refuse the request or call the next stage. This is no coroutine function: coroutines cost time."""
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         found = dict(headers)
         if (refusal := self._refusal(scope, headers, found)) is not None:
@@ -84,7 +84,7 @@ class HeaderChecks:
 
 
 def is_foreign(scope: Scope, host: Host | None, allowed_origins: Collection[str] = ()) -> bool:
-    """Return whether a page of another site sent this request without permission.
+    """Return whether a page of another site sent this request, and its origin is not in `allowed_origins`.
 
     Reads are never foreign, since the browser does not show their answers to such a page.
     """

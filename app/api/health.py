@@ -66,7 +66,7 @@ async def get_health(services: ServicesDep) -> Response:
 @router.get("/live", operation_id="getLiveness", summary="Probe the process", response_model=Alive)
 @public
 async def get_liveness() -> Response:
-    """Return 200 while the process answers. A restart would not cure other failures."""
+    """Return 200 if the process answers at all. Other failures do not count, since a restart would not cure them."""
     return JsonReply(Alive().model_dump_json())
 
 

@@ -34,7 +34,10 @@ Name = Annotated[Text, Query(min_length=1, max_length=255)]
 
 
 def decode_cursor(cursor: str | None, limit: int) -> Page:
-    """Return the page for a cursor that `next_link` made. None means the first page. Raises InvalidRequest."""
+    """Return the page for a cursor that `next_link` made. None means the first page.
+
+    Raises InvalidRequest for any other cursor.
+    """
     if cursor is None:
         return Page(limit)
     try:
@@ -71,7 +74,10 @@ def link_by_time(
 
 
 def metadata_of_query(query: QueryParams) -> dict[str, str] | None:
-    """Return the values of `metadata.KEY` by key, None if there are none. Raises InvalidRequest."""
+    """Return the values of the query parameters `metadata.KEY` by key; None if there are none.
+
+    Raises InvalidRequest for repeated keys, too many keys, and keys or values that cannot be stored.
+    """
     found: dict[str, str] = {}
     for name, value in query.multi_items():
         if not name.startswith(METADATA):
@@ -124,7 +130,8 @@ class MessageListing:
     async def read(self, states: frozenset[MessageState] | None) -> tuple[list[Message], dict[str, str]]:
         """Return the messages in these states (None: all), and the `Link` header to the next page if there is one.
 
-        A page with long texts may end early, so a page that is not full can have a next page. Raises InvalidRequest.
+        A page with long texts may end early, so a page that is not full can have a next page. Raises InvalidRequest if
+        the cursor is invalid.
         """
         page = decode_cursor(self.cursor, self.limit)
         found = await self.services.queue.list_messages(self.tenant, replace(self.chosen, states=states), page)

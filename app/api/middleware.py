@@ -40,7 +40,7 @@ class Routing:
             self._hot.append((method, route.path_regex, target_of(route, HotEndpoint(endpoint))))
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Store the target in the scope and call the next stage. It is no coroutine, since coroutines cost time."""
+        """Store the target in the scope and call the next stage. It is no coroutine function: coroutines cost time."""
         method, path = scope.get("method"), scope["path"]
         for hot_method, pattern, target in self._hot:
             if method == hot_method and (found := pattern.match(path)) is not None:
@@ -102,7 +102,11 @@ class Authorization:
         self._access = access
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Store the principal in the scope and call the next stage. Raises Unauthorized, Forbidden."""
+        """Store the principal in the scope and call the next stage.
+
+        Raises Unauthorized if the caller may not use the server, Forbidden if they lack the scope that the target
+        needs.
+        """
         needed = scope[TARGET].needs
         if needed is not None:
             principal = self._access.authorize(scope, needed)

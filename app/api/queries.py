@@ -1,4 +1,4 @@
-"""Refuses query parameters that an endpoint does not know. Otherwise a misspelt filter would filter nothing."""
+"""Refuses query parameters that an endpoint does not know. Otherwise a misspelt filter would have no effect."""
 
 from collections.abc import Awaitable
 from urllib.parse import parse_qsl
@@ -14,7 +14,11 @@ MAX_SHOWN_NAME = 100
 
 
 class KnownQuery:
-    """Refuses unknown query parameters. It names the known parameters, so it runs after the authorization."""
+    """Refuses unknown query parameters.
+
+    Refusals list the known parameters, which only authorized callers may see. This stage therefore follows the
+    authorization.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

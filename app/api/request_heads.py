@@ -77,7 +77,7 @@ def check_size(target: bytes, headers: Headers) -> None:
 
 
 def check_handshake(target: bytes, headers: Headers) -> None:
-    """Raise Refused if a WebSocket's handshake has a line that is too long for the library."""
+    """Raise Refused if the target or a header of a WebSocket's handshake is too long for the WebSocket library."""
     if len(target) > MAX_HANDSHAKE_LINE_BYTES:
         raise target_too_long(MAX_HANDSHAKE_LINE_BYTES)
     if any(len(name) + len(value) > MAX_HANDSHAKE_LINE_BYTES for name, value in headers):

@@ -16,7 +16,10 @@ from .deps import MAX_KEY_LENGTH
 
 
 def key_of(request: Request) -> str | None:
-    """Return the request's Idempotency-Key, None if there is none. Raises InvalidRequest."""
+    """Return the request's Idempotency-Key; None if there is none.
+
+    Raises InvalidRequest if the key is invalid or given twice.
+    """
     found = request.headers.getlist("idempotency-key")
     if not found:
         return None

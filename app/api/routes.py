@@ -319,7 +319,7 @@ async def regenerate_message(
 )
 @needs(AccessScope.CONTROL)
 async def retry_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """Put a failed message at the tail of its thread, as if it were new. Its stream goes on with the event `retry`."""
+    """Put a failed message at the end of its thread, as if it were new. Its stream goes on with the event `retry`."""
     message = await services.queue.retry(principal.tenant, message_id)
     wait_estimate = await services.queue.wait_estimate(message)
     headers = {"Location": f"/messages/{message.id}/status"}
@@ -335,7 +335,10 @@ async def retry_message(message_id: MessageIdDep, services: ServicesDep, princip
 )
 @needs(AccessScope.READ)
 async def list_deliveries(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """List one delivery for each reported event, oldest first, with every try and the receiver's answers."""
+    """List the deliveries of a message, one for each reported event, oldest first.
+
+    Each delivery has every try with the receiver's answer.
+    """
     deliveries = await services.queue.list_deliveries(principal.tenant, message_id)
     reply = DeliveryList.model_construct(deliveries=[DeliveryView.of(delivery) for delivery in deliveries])
     return JsonReply(reply.model_dump_json())

@@ -192,7 +192,7 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def _event_id(text: str, field: str) -> int:
-    """Return the event id that a client sent as text. Raises InvalidRequest."""
+    """Return the event id that a client sent as text. Raises InvalidRequest, which names `field`, for other text."""
     if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= MAX_EVENT_ID):
         raise InvalidRequest(f"{field}: expected the id of an event, a whole number", field=field)
     return int(text)
@@ -203,9 +203,12 @@ async def resume_point(
 ) -> tuple[str, int | None]:
     """Return the message's id, and the event id after which to continue: None if no event can follow.
 
-    Without a position, an alias begins at its first event. Refuse an id beyond the log: a crash of the database may
-    have taken events that a reader has seen. The header takes precedence over `after`, since EventSource repeats the
-    URL on every reconnect. Raises MessageNotFound, InvalidRequest.
+    `message_id` may be an alias. `last_event_id` is a header and takes precedence over the query parameter `after`,
+    since EventSource repeats the URL on every reconnect. Without both, begin at the first event that belongs to the
+    given id.
+
+    Raises MessageNotFound. Raises InvalidRequest for an id beyond the log: a crash of the database may have lost events
+    that a reader has seen.
     """
     message_id, first_event = await services.queue.find(tenant, message_id)
     field, text = ("Last-Event-ID", last_event_id) if last_event_id else ("after", after)

@@ -2,7 +2,7 @@
 
 uvicorn does not limit the size of a request's head or the time that a request takes to arrive. It does not answer a
 request to upgrade to a protocol other than WebSocket. Clients may lose its answers to invalid requests. `docs/adr/0030`
-lists its settings.
+explains why uvicorn's settings are not sufficient.
 """
 
 import asyncio
@@ -249,7 +249,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
         self.handle_websocket_upgrade()
 
     def _await_head(self, *, began_before: bool) -> None:
-        """Set the deadline for the rest of a head. Raises Refused if the head is too large."""
+        """Set the deadline for the rest of a request's head. Raises Refused if the head is too large."""
         self._unfinished_bytes = self._unfinished_bytes + self._chunk_bytes if began_before else 0
         if self._unfinished_bytes > MAX_HEAD_BYTES:
             raise request_heads.head_too_large()
@@ -322,7 +322,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
 
     @override
     def on_headers_complete(self) -> None:
-        """Check the head, then pass the request to the application. Raises Refused."""
+        """Check the head, then pass the request to the application. Raises Refused if the check fails."""
         self._stage = BODY
         if (
             self._chunk_bytes > SMALL_HEAD_BYTES
@@ -384,7 +384,7 @@ class ConnectedHttpProtocol(HttpToolsProtocol):
 
     @override
     def _should_upgrade(self) -> bool:
-        """Return whether a request for an upgrade opens a WebSocket. Raises Refused."""
+        """Return whether the request opens a WebSocket. Raises Refused if a line of its handshake is too long."""
         if self.parser.get_method() != b"GET" or not self._should_upgrade_to_ws():
             return False
         if not any(name == b"upgrade" and value.strip().lower() == b"websocket" for name, value in self.headers):

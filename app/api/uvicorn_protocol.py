@@ -41,9 +41,9 @@ class Connection(Protocol):
 
 
 class ConnectedWebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's protocol. It passes the connection to the application, and closes it without waiting for slow readers.
+    """uvicorn's protocol. It passes the connection to the application, and closes it despite slow readers.
 
-    uvicorn's own protocol sends no close frame to a client that does not read, and never closes the connection.
+    If a client does not read, uvicorn's own protocol sends no close frame and keeps the connection for ever.
     """
 
     __slots__ = ("_failed",)  # more than 30 attributes would cost each connection two kilobytes

@@ -181,7 +181,7 @@ class Session:
             await self._carry_out(request)
 
     async def _carry_out(self, request: Request) -> None:
-        """Pass a frame through the stages of a call, then serve it. Send the error if there is one."""
+        """Authorize and serve a frame. Send the client the error if there is one."""
 
         async def serve(scope: Scope, _receive: Receive, _send: Send) -> None:
             await self._serve(request, scope[PRINCIPAL].tenant)

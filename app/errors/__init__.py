@@ -279,7 +279,7 @@ class StateUnreadable(AgentQueueError):
 class StoreError(AgentQueueError):
     """The store failed unexpectedly. The text may name hosts, so it is for the log; callers get `public`.
 
-    `state` describes the store alone, for callers that store nothing, such as probes.
+    `state` is the text for callers that store nothing, such as probes. It does not mention the request.
     """
 
     code = "store_error"

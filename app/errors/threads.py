@@ -4,7 +4,7 @@ from . import AgentQueueError, Conflict, InvalidRequest, NotFound
 
 
 class CheckpointNotFound(NotFound):
-    """The conversation has no checkpoint with this id, or has it no more."""
+    """The conversation has no checkpoint with this id, or no longer has it."""
 
     code = "checkpoint_not_found"
 

@@ -145,14 +145,14 @@ class LogFanout:
         self._topic.__enter__().on_hint(self._hint)
 
     def close(self) -> None:
-        """Unsubscribe from the hints, when no reader is left."""
+        """Unsubscribe from the hints. Call this when no reader is left."""
         self._topic.__exit__(None, None, None)
 
     async def next(self, after: int, seen: int, idle_timer: IdleTimer) -> tuple[LogSnapshot | Idle | None, int]:
-        """Wait for a snapshot that is newer than hint number `seen` and that wakes a reader at `after`.
+        """Wait for a snapshot that concerns a reader at the offset `after` and that is newer than hint number `seen`.
 
-        Return the snapshot, `Idle`, or None after `release`. Also return the value of `seen` for the next call. Raises
-        the error of the read.
+        Return the snapshot, `Idle` at the limit of `idle_timer`, or None after `release`, each with the value of `seen`
+        for the next call. Raises the error of the read.
         """
         waiter: asyncio.Future[LogSnapshot | Idle | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(after, set()).add(waiter)

@@ -46,7 +46,7 @@ class NewEvent(NamedTuple):
 
     @classmethod
     def processing(cls, attempt: int) -> Self:
-        """Return the event for the begin of this attempt by a worker."""
+        """Return the event that reports that a worker has begun this attempt."""
         return cls.of(EventType.PROCESSING, state=MessageState.PROCESSING, attempt=attempt)
 
     @classmethod
@@ -76,7 +76,11 @@ class NewEvent(NamedTuple):
 
     @classmethod
     def retry(cls, *, attempt: int, error: str, next_at: datetime, discard_from: int) -> Self:
-        """Return the event for an attempt without a result. Readers then drop events from the id `discard_from` on."""
+        """Return the event for a message that is queued again after an attempt without a result.
+
+        `attempt` is the number of that attempt, and `error` says why it ended. The next attempt begins at `next_at` at
+        the earliest. Readers drop the events from the id `discard_from` on.
+        """
         return cls.of(
             EventType.RETRY,
             state=MessageState.QUEUED,
@@ -88,7 +92,11 @@ class NewEvent(NamedTuple):
 
     @classmethod
     def interrupted(cls, *, attempt: int, interrupts: str, expires_at: datetime) -> Self:
-        """Return the event for questions to a human. `interrupts` has the form of `Message.interrupt`."""
+        """Return the event for a message whose agent asks a human.
+
+        `interrupts` has the questions in the form of `Message.interrupt`. The message fails if nobody answers before
+        `expires_at`.
+        """
         return cls.of(
             EventType.INTERRUPTED,
             state=MessageState.INTERRUPTED,
@@ -114,7 +122,7 @@ class NewEvent(NamedTuple):
 
     @classmethod
     def failed(cls, error: str, code: str, completed_at: datetime) -> Self:
-        """Return the event for a failed message."""
+        """Return the event for a failed message. `code` is the kind of failure, such as `rate_limited`."""
         return cls.of(
             EventType.ERROR, state=MessageState.FAILED, error=error, code=code, completed_at=rfc3339(completed_at)
         )

@@ -19,7 +19,10 @@ MEMORY_ANSWERS_KEY = "__answers"
 
 
 class DroppedMemory(NamedTuple):
-    """Memory that nothing needs any more: of a thread, or of a message without a thread. The other id is empty."""
+    """An agent's memory that nothing needs any more: of a thread, or of a message without a thread.
+
+    `message_id` is empty for a thread. `thread_id` is empty for a message without a thread.
+    """
 
     tenant: str
     thread_id: str
@@ -27,7 +30,7 @@ class DroppedMemory(NamedTuple):
 
     @property
     def memory_key(self) -> str:
-        """Return the name under which the memory is kept."""
+        """Return the key under which the memory is stored."""
         return Message.memory_key_of(self.tenant, self.thread_id or None, self.message_id)
 
 
@@ -38,15 +41,18 @@ class AgentMemory(Protocol):
         """Delete everything stored under these keys."""
 
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
-        """Delete the steps of these messages. The newest remaining step becomes the end of the conversation.
+        """Delete the steps that the runs of these messages stored in a conversation.
 
-        Like every step, this first stores the attempt's fence, so that earlier attempts cannot write. Raises LeaseLost.
+        The newest remaining step becomes the end of the conversation. `memory_fence` proves the attempt's right to
+        write and is stored first. Earlier attempts can then no longer write. Raises LeaseLost if a later attempt has
+        the right.
         """
 
     async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
-        """Delete what tasks wrote after the newest checkpoints, so that the unfinished step runs again.
+        """Delete what tasks wrote after the newest checkpoint of each graph, so that the unfinished step runs again.
 
-        Keeps the humans' answers that a task has taken. Stores the attempt's fence first. Raises LeaseLost.
+        Keeps the humans' answers that a task has taken. `memory_fence` and LeaseLost have the meaning that they have in
+        `forget_messages`.
         """
 
     async def copy_until(self, source_key: str, checkpoint_id: str, target_key: str) -> bool:

@@ -37,7 +37,7 @@ class Priority(StrEnum):
 
     @property
     def level(self) -> int:
-        """Return the level as a number: 0 is the most urgent level."""
+        """Return the priority as a number. 0 is the most urgent."""
         return _LEVELS[self]
 
 
@@ -118,7 +118,10 @@ class NewMessage(NamedTuple):
 
 
 class RequestKey(NamedTuple):
-    """The Idempotency-Key of a tenant's request, which is carried out once. `fingerprint` identifies the content."""
+    """The `Idempotency-Key` of a tenant's request. Requests with the same key are carried out once.
+
+    `fingerprint` identifies the content of the request.
+    """
 
     tenant: str
     key: str
@@ -182,7 +185,10 @@ class Message(NamedTuple):
 
     @staticmethod
     def memory_key_of(tenant: str, thread_id: str | None, message_id: str) -> str:
-        """Return the key under which the agent's memory of a conversation is stored, never a client's raw value."""
+        """Return the key of an agent's memory: of the thread, or of the message if `thread_id` is None.
+
+        The key begins with the tenant, so no client's raw value is a key.
+        """
         return f"{tenant}/message/{message_id}" if thread_id is None else f"{tenant}/thread/{thread_id}"
 
 
@@ -218,7 +224,10 @@ class Thread(BaseModel):
 
 
 class Accepted(NamedTuple):
-    """The messages that a request stored, in its order. `replayed`: an earlier request with its key stored them."""
+    """The messages that a request stored, in the order of the request.
+
+    `replayed` is True if an earlier request with the same request key stored them.
+    """
 
     messages: list[Message]
     replayed: bool

@@ -17,8 +17,10 @@ class Part(NamedTuple):
 
     `chunk` is text, an object for tool calls and results, or any JSON for other events. `message` is the id of the
     part's message in the agent's memory. `node` is the graph's node that made the part. `path` has the names of the
-    nodes around it that hold subgraphs, outermost first. A `discard` takes back the text of a message. Its `chunk` is
-    True if the message stays in the memory.
+    nodes around it that hold subgraphs, outermost first.
+
+    A part of the type `discard` tells readers to remove the text of `message`. Its `chunk` is True if the message stays
+    in the memory.
     """
 
     type: ChunkType | EventPart

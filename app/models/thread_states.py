@@ -25,7 +25,7 @@ class StateInterrupt(BaseModel):
 
 
 class StateTask(BaseModel):
-    """A step that comes next."""
+    """A node that runs next, with what it already has: an error, questions or a result."""
 
     id: str
     name: str = Field(description="The node.")

@@ -106,7 +106,7 @@ class Redactor(logging.Filter):
 
 
 def indented(text: str) -> str:
-    """Return a traceback with each line indented. Only records begin at the margin."""
+    """Return a traceback with each line escaped and indented, so that only records begin at the margin."""
     return "\n".join(f"  {escaped(line)}" for line in text.split("\n"))
 
 
@@ -127,7 +127,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def logging_config(level: str, format: str) -> dict[str, Any]:
-    """Return the configuration for `logging.config.dictConfig`. `config/logging.json` is an example of it."""
+    """Return the configuration for `logging.config.dictConfig`. `config/logging.json` is an example of it.
+
+    `level` applies to the loggers of this program and of uvicorn. `format` is `text` or `json`.
+    """
     return {
         "version": 1,
         "disable_existing_loggers": False,

@@ -65,5 +65,8 @@ class Outage:
 
 
 def hints_outage() -> Outage:
-    """Return an outage for the hints of other processes. Hints have a separate connection."""
+    """Return an `Outage` that logs when hints of other processes stop arriving, and when they arrive again.
+
+    Hints have a connection of their own, so they may fail while the store works.
+    """
     return Outage("Hints of other processes arrive again")

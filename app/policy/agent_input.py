@@ -70,7 +70,8 @@ def check_input(description: AgentDescription, given: Mapping[str, Any], validat
 def check_context(description: AgentDescription, given: Mapping[str, Any], validator: Validator | None = None) -> None:
     """Check the `context` of a message, like `check_input`.
 
-    Raises InvalidInput with a field such as `context.user_id`.
+    Raises InvalidInput with a field such as `context.user_id`. An agent without a context schema takes only an empty
+    context.
     """
     if description.context_schema is None:
         if given:
@@ -80,7 +81,7 @@ def check_context(description: AgentDescription, given: Mapping[str, Any], valid
 
 
 def check_text(description: AgentDescription) -> None:
-    """Check that the agent takes a `message`, which is a text or content blocks. Raises InvalidInput."""
+    """Raise InvalidInput unless the agent takes a text or content blocks, the request's field `message`."""
     if not takes_text(description.input_schema):
         keys = ", ".join(f"`{name}`" for name in _properties(description.input_schema))
         hint = f" with {keys}" if keys else ""
@@ -88,7 +89,7 @@ def check_text(description: AgentDescription) -> None:
 
 
 def takes_text(schema: Mapping[str, Any]) -> bool:
-    """Return whether an agent with this input schema takes a `message`."""
+    """Return whether an agent with this input schema takes a text or content blocks, the field `message`."""
     schema = resolved(schema)
     if "anyOf" in schema:
         return any(takes_text({**each, "$defs": schema.get("$defs", {})}) for each in schema["anyOf"])
@@ -106,7 +107,7 @@ def takes_text(schema: Mapping[str, Any]) -> bool:
 
 
 def takes_messages(schema: Mapping[str, Any]) -> bool:
-    """Return whether this schema of a value takes a list of messages."""
+    """Return whether a value with this schema may be a list of LangChain messages."""
     forms = [schema, *schema.get("anyOf", ())]
     return any(form.get("type") == "array" and form.get("items") == {"$ref": _MESSAGE_REFERENCE} for form in forms)
 
@@ -137,7 +138,7 @@ def _usable(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validator_of(schema: Mapping[str, Any]) -> Validator:
-    """Return the validator of a schema. `check` takes it."""
+    """Return the compiled validator of a schema, which callers may keep and give to `check`."""
     return jsonschema_rs.validator_for(closed(schema))
 
 
@@ -157,7 +158,11 @@ def check(schema: Mapping[str, Any], given: object, name: str, validator: Valida
 
 
 def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema; if its object has `properties` but no `additionalProperties`, refuse unknown keys."""
+    """Return the schema, changed to refuse unknown keys of its outermost object.
+
+    The schema stays as it is if it has no `properties`, or sets `additionalProperties`. Its outermost `$ref` is
+    resolved.
+    """
     found = resolved(schema)
     is_loose = "properties" in found and "additionalProperties" not in found
     return {**found, "additionalProperties": False} if is_loose else found
@@ -176,7 +181,10 @@ def resolved(schema: Mapping[str, Any]) -> dict[str, Any]:
 def _field_and_reason(
     error: jsonschema_rs.ValidationError, name: str, schema: Mapping[str, Any], fault: FirstFault
 ) -> tuple[str, str]:
-    """Return the wrong field and the reason."""
+    """Return the field that a validation error is about, and the reason, as callers see them.
+
+    The field begins with `name`. The known keys in the reason are those of `schema`.
+    """
     error = _innermost(error)
     path: Sequence[str | int] = fault.place_of(error.instance_path)
     match error.kind:
@@ -191,7 +199,7 @@ def _field_and_reason(
 
 
 def _innermost(error: jsonschema_rs.ValidationError) -> jsonschema_rs.ValidationError:
-    """Return the error in the best-fitting alternative; `error` itself if no alternative fits in part."""
+    """Return the error inside the alternative (`anyOf`, `oneOf`) that fits best; `error` if none fits in part."""
     while isinstance(error.kind, _Kind.AnyOf | _Kind.OneOfNotValid):
         fitting = [each[0] for each in error.kind.context if each and not any(map(_is_of_another, each))]
         best = max(fitting, key=lambda each: len(each.instance_path), default=error)
@@ -224,6 +232,6 @@ def _field(name: str, path: Sequence[str | int]) -> str:
 
 
 def invalid(field: str, reason: str) -> InvalidInput:
-    """Return the error of a field that does not fit."""
+    """Return an InvalidInput for a field that does not fit, with at most MAX_REASON_LENGTH characters of the reason."""
     shown = reason if len(reason) <= MAX_REASON_LENGTH else f"{reason[:MAX_REASON_LENGTH]}…"
     return InvalidInput(f"{field}: {escaped(shown).removesuffix('.')}.", field=field)

@@ -128,7 +128,10 @@ def _plain_status(source: object) -> int | None:
 
 
 def _status_by_code(error: BaseException, leaves: list[tuple[str, object]]) -> int | None:
-    """Return the HTTP status of a known client's error. Other errors use `status` and `code` for other values."""
+    """Return the HTTP status in `status`, `code` or the body of an error; None if there is none.
+
+    The error must be of a known client. Other errors use these names for other values.
+    """
     response = attribute(error, "response")
     for source in (error, response):
         for name in ("status", "code", "http_status"):
@@ -207,7 +210,10 @@ def _milliseconds(value: object) -> float | None:
 
 
 def _seconds(value: object, now: datetime) -> float | None:
-    """Return the seconds of a Retry-After header, which holds a number or a date."""
+    """Return the seconds of a Retry-After header, a number or a date; None if it is neither.
+
+    A date is counted from `now`.
+    """
     seconds = _number(value)
     if seconds is not None or type(value) is not str:
         return seconds
@@ -226,7 +232,10 @@ def _number(value: object) -> float | None:
 
 
 def _retry_info(leaves: list[tuple[str, object]], details: object) -> float | None:
-    """Return the seconds of Google's RetryInfo. JSON has them as text, google-api-core as an object with `seconds`."""
+    """Return the seconds of Google's RetryInfo; None if there is none.
+
+    JSON (`leaves`) has the seconds as a text such as `3.5s`. google-api-core (`details`) has an object with `seconds`.
+    """
     for key, value in leaves:
         if key in ("retryDelay", "retry_delay") and type(value) is str and (found := DELAY.fullmatch(value)):
             return float(found[1])

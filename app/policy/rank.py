@@ -7,14 +7,14 @@ from dataclasses import dataclass
 class RankPolicy:
     """Computes ranks from priority and time. The lowest rank is claimed first.
 
-    If `aging_seconds` is 0, priority is strict: a higher priority always goes first. Otherwise each level of priority
-    is worth `aging_seconds` of waiting, so no message waits for ever.
+    If `aging_seconds` is 0, priority is strict: a higher priority always goes first. Otherwise each step from one
+    priority to the next is worth `aging_seconds` of waiting, so no message waits for ever.
     """
 
     aging_seconds: float = 0
 
     def rank(self, level: int, accepted_at: int) -> int:
-        """Return the rank of a message with this priority level. `accepted_at` is in milliseconds since the epoch."""
+        """Return the rank of a message. `level` is its `Priority.level`; `accepted_at` is in ms since the epoch."""
         if self.aging_seconds == 0:
             return level * 10**15 + accepted_at
         return accepted_at + int(level * self.aging_seconds * 1000)

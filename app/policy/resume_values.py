@@ -31,7 +31,10 @@ def resume_value(message: Message, answer: ResumeAnswer) -> str:
 
 
 def _as_json(values: dict[str, object], name: str) -> str:
-    """Return the values as JSON. Raises InvalidRequest if JSON or a database cannot hold them."""
+    """Return the values as JSON. Raises InvalidRequest, which names the field `name`.
+
+    The error means that JSON or a database cannot hold the values.
+    """
     try:
         return json.dumps(storable_value(values))
     except ValueError as error:

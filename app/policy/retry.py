@@ -168,7 +168,10 @@ def fingerprint(error_class: str, node: str | None, text: str) -> str:
 
 
 def _judged(error: BaseException, now: datetime, budget: Iterator[int]) -> Verdict | None:
-    """Return the verdict on the error and its causes; None if none is found within the budget."""
+    """Return the verdict on the error and its causes; None if none of them has a known meaning.
+
+    Each error that is read takes one item from `budget`. The reading ends when `budget` is empty.
+    """
     for each in chain_of(error):
         if next(budget, None) is None:
             return None
@@ -182,7 +185,10 @@ def _judged(error: BaseException, now: datetime, budget: Iterator[int]) -> Verdi
 
 
 def _judged_member(error: BaseException, now: datetime, budget: Iterator[int]) -> Verdict | None:
-    """Return the verdict on a member of a group. Do not look into groups among its causes."""
+    """Return the verdict on a member of a group and its causes; None if none has a known meaning.
+
+    Do not look into groups among the causes. `budget` works as in `_judged`.
+    """
     for each in chain_of(error):
         if next(budget, None) is None:
             return None
@@ -192,7 +198,7 @@ def _judged_member(error: BaseException, now: datetime, budget: Iterator[int]) -
 
 
 def _verdict(error: BaseException, now: datetime) -> Verdict | None:
-    """Return the verdict on one error, without its causes."""
+    """Return the verdict on one error, without its causes; None if its meaning is unknown."""
     names = class_names(error)
     for name in names:
         if (verdict := NAMED_VERDICTS.get(name)) is not None:
@@ -210,7 +216,11 @@ def _verdict(error: BaseException, now: datetime) -> Verdict | None:
 
 
 def _verdict_on_provider(provider_error: ProviderError) -> Verdict | None:
-    """Return the verdict on a provider's error. Its text counts; the text of an agent's error may say anything."""
+    """Return the verdict on a provider's error; None if its meaning is unknown.
+
+    The error's text is searched. Only provider errors are searched in this way, since an agent's own error may say
+    anything.
+    """
     status = provider_error.status
     pause = None if provider_error.pause is None else min(provider_error.pause, MAX_RETRY_AFTER_SECONDS)
     if CONTEXT_CODE in provider_error.names or (status in (400, 413) and CONTEXT_WORDS.search(provider_error.text)):

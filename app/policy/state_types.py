@@ -63,14 +63,14 @@ class StateTypes:
         return None
 
     def warn(self, type_name: str, reason: str) -> None:
-        """Log, once for each type, why its values are read as plain data."""
+        """Log why values of this type are read as plain data. Log each type once, and at most MAX_WARNED types."""
         if type_name not in self._warned and len(self._warned) < MAX_WARNED:
             self._warned.add(type_name)
             logger.warning("Stored values are read as plain data: type=%s, %s", escaped(type_name), reason)
 
 
 def wrong_names(names: Collection[str]) -> dict[str, str]:
-    """Return why names in the setting allow no class, by name. Imports the named modules."""
+    """Return the names in the setting that allow no class, each with the reason. Imports the named modules."""
     reasons = {name: _why_wrong(*name.partition(":")) for name in names}
     return {name: reason for name, reason in reasons.items() if reason}
 

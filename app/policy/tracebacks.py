@@ -113,8 +113,9 @@ def own_place_of(error: BaseException) -> str | None:
 def traceback_of(error: BaseException, shown: Shown, *, texts: bool = True, every_frame: bool = False) -> str:
     """Return the traceback, with the most recent call last, in at most MAX_TRACEBACK_LENGTH characters.
 
-    It shows no values of variables. Without `every_frame`, it only counts the frames of libraries, but always shows the
-    frame that raised. Without `texts`, it shows only the classes of errors.
+    It shows no values of variables. `shown` removes secrets from texts and source lines. Without `every_frame`, the
+    frames of libraries are only counted, except the frame that raised. Without `texts`, only the classes of errors are
+    shown.
     """
     links = list(islice(links_of(error), SHOWN_ERRORS))
     lines: list[str] = []
@@ -127,7 +128,7 @@ def traceback_of(error: BaseException, shown: Shown, *, texts: bool = True, ever
 
 
 def details_of(error: BaseException, shown: Shown) -> FailureDetails:
-    """Return node, class, place and traceback of an error, for storing."""
+    """Return node, class, place and traceback of an error, for storing. `shown` removes secrets."""
     return FailureDetails(
         node=node_of(error), error_type=class_name(error), where=place_of(error), traceback=traceback_of(error, shown)
     )

@@ -59,11 +59,11 @@ def thread_metadata(text: str | None) -> dict[str, MetadataValue]:
 
 
 def wanted_metadata(chosen: MessageFilter) -> str | None:
-    """Return what stored metadata must contain to match a filter, None if anything matches.
+    """Return the alternatives of which stored metadata must contain one for each key; None if anything matches.
 
-    The result is a JSON array with an array of alternatives for each key. Metadata match if, with commas for their
-    outer braces, they contain one alternative of each key. Quotes inside a value are escaped, so an alternative never
-    matches inside a value.
+    The result is a JSON array. It has, for each key of the filter, an array of texts such as `,"key":42,`. To match,
+    replace the outer braces of the stored metadata by commas, and search for these texts. Quotes inside a value are
+    escaped, so an alternative never matches inside a value.
     """
     if not chosen.metadata:
         return None
@@ -79,7 +79,7 @@ def _forms(key: str, text: str) -> list[str]:
 
 
 def _scalar_of(text: str) -> MetadataValue:
-    """Return the number, the boolean or None that a text is as JSON, else the text."""
+    """Return the text read as a JSON number, boolean or null; for any other text, the text itself."""
     try:
         value: Any = json.loads(text, parse_constant=str)
     except (ValueError, RecursionError):  # no JSON, or nested too deep to be read

@@ -117,10 +117,10 @@ def cleared_threads(new: Sequence[NewMessage]) -> list[ThreadKey]:
 async def clear(
     new: Sequence[NewMessage], work: Callable[[Sequence[ThreadKey]], Awaitable[Cleared]]
 ) -> dict[ThreadKey, list[str]]:
-    """Cancel the waiting messages that new messages would cancel with `if_busy`, CLEARED_AT_ONCE at a time.
+    """Cancel, in parts, waiting messages that `new` would cancel because of `if_busy`.
 
-    Each call of `work` cancels some and returns them; it returns nothing when few are left. Returns, by thread, the
-    cancelled messages whose steps the agent has to forget, oldest first, by their ids.
+    Each call of `work` cancels up to CLEARED_AT_ONCE messages and returns them. It returns nothing when few are left.
+    Returns, by thread, the ids of cancelled messages whose steps the agent has to forget, oldest first.
     """
     rolled_back = {(each.tenant, each.thread_id) for each in new if each.if_busy is IfBusy.ROLLBACK}
     cleared: dict[ThreadKey, list[tuple[int, str]]] = {}

@@ -79,7 +79,7 @@ class LocalNotifier:
 
 
 class LocalSignals(Notifier):
-    """Implements `Notifier` with a LocalNotifier. The store also publishes the hints of other processes there."""
+    """Implements `Notifier` with a LocalNotifier, to which the store also publishes the hints of other processes."""
 
     _notifier: LocalNotifier
 

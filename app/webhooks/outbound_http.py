@@ -177,7 +177,7 @@ def is_public(address: Address) -> bool:
 
 
 async def check_webhook_url(url: str, *, allow_private: bool, resolve: Resolve = resolve_host) -> None:
-    """Raise InvalidRequest unless this server may call the URL."""
+    """Raise InvalidRequest unless this server may call the URL. `allow_private` works as in `find_destination`."""
     await find_destination(url, allow_private=allow_private, resolve=resolve)
 
 
@@ -231,7 +231,8 @@ def certificate_checks() -> ssl.SSLContext:
 async def post(destination: Destination, body: bytes, headers: Mapping[str, str], checks: ssl.SSLContext) -> int:
     """POST the body to one of the checked addresses and return the status.
 
-    Reads at most about MAX_REPLY_BYTES of the answer and sets no time limit. Raises CallFailed.
+    `checks` is the TLS context from `certificate_checks`. Reads at most about MAX_REPLY_BYTES of the answer and sets no
+    time limit. Raises CallFailed.
     """
     url = httpcore2.URL(
         scheme=destination.scheme.encode(),

@@ -126,7 +126,7 @@ ALLOWED = {
     "/messages/x": "DELETE, GET, HEAD, OPTIONS, PATCH",
     "/messages/x/stream": "GET, HEAD, OPTIONS",
     "/messages/x/cancel": "OPTIONS, POST",
-    "/threads/a%2Fb": "GET, HEAD, OPTIONS",
+    "/threads/a%2Fb": "DELETE, GET, HEAD, OPTIONS, PATCH",
     "/queue/pause": "OPTIONS, POST",
     "/health/live": "GET, HEAD, OPTIONS",
     "/docs": "GET, HEAD, OPTIONS",

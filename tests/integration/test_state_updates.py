@@ -136,7 +136,7 @@ async def test_what_the_schema_refuses_is_named(serve: Serve, body: dict[str, An
     [
         (5, "values.messages"),
         ([{"content": "x"}], "values.messages.0"),
-        ([{"role": "nobody", "content": "x"}], "values.messages.0"),
+        ([{"role": "nobody", "content": "x"}], "values.messages.0.role"),
     ],
 )
 async def test_messages_that_cannot_be_read_are_named(serve: Serve, messages: Any, field: str) -> None:

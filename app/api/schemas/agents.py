@@ -52,8 +52,8 @@ class LiveVersion(BaseModel):
 class AgentView(BaseModel):
     """An agent that messages can name.
 
-    The schemas are JSON Schemas. They are null, and `takes_text` and `description` too, as long as no worker has loaded
-    the agent. `context_schema` is also null if the agent takes no context.
+    The schemas are JSON Schemas. Until a worker has loaded the agent, the schemas, `takes_text` and `description` are
+    null. `context_schema` is also null if the agent takes no context.
     """
 
     model_config = example(**AGENT_EXAMPLE)
@@ -75,7 +75,7 @@ class AgentView(BaseModel):
 
     @classmethod
     def of(cls, name: str, known: KnownAgent | None, workers: list[Worker], *, is_default: bool) -> "AgentView":
-        """Return the reply for an agent, with what is known of it."""
+        """Return the reply for an agent. `known` has its description, None before any worker has loaded the agent."""
         served = [agent for worker in workers for agent in worker.agents or () if agent.name == name]
         described = None if known is None else known.description
         return cls(

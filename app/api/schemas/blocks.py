@@ -138,7 +138,7 @@ Blocks = Annotated[
 
 
 def _once(value: Any, info: ValidationInfo) -> Any:
-    """Refuse a message beside an `input`."""
+    """Return the content of a message. Raises ValueError if the request also has an `input`."""
     if info.data.get("input") is not None:
         raise ValueError("give either message or input")
     return value

@@ -236,7 +236,7 @@ class MessageDetails(MessageStatus):
     def with_attempts(
         cls, message: Message, wait_estimate: WaitEstimate, attempts: list[FailedAttempt], aliases: list[str]
     ) -> "MessageDetails":
-        """Return the reply for a message."""
+        """Return the reply for a message, with its failed attempts and its further ids."""
         given = message.options.run
         return cls.model_construct(
             **status_fields(message, wait_estimate),

@@ -101,7 +101,10 @@ class QueueState(BaseModel):
 
 
 class WorkerList(BaseModel):
-    """Processes on all hosts that run messages, oldest first. A process without a heartbeat for a lease is left out."""
+    """The live processes on all hosts that run messages, oldest first.
+
+    A process is live if it sent a heartbeat within the length of a lease.
+    """
 
     model_config = example(
         workers=[

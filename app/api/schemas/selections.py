@@ -57,7 +57,10 @@ class DeadLetterSelection(BaseModel):
     )
 
     def selection(self) -> Selection:
-        """Return the selection for the queue manager. Raises InvalidRequest."""
+        """Return the selection for the queue manager.
+
+        Raises InvalidRequest unless either ids or a filter with `expected_count` are given.
+        """
         if (self.message_ids is None) == (self.filter is None):
             raise InvalidRequest("filter: expected either message_ids or a filter", field="filter")
         if self.filter is None:
@@ -86,7 +89,7 @@ class UnfinishedFilter(DeadLetterFilter):
     )
 
     def chosen(self) -> MessageFilter:
-        """Return the filter for the queue manager. Raises InvalidRequest."""
+        """Return the filter for the queue manager. Raises InvalidRequest if it is empty or names a terminal state."""
         fields = dict(self)
         states = fields.pop("state")
         if states is None and not any(fields.values()):
@@ -111,7 +114,10 @@ class UnfinishedSelection(BaseModel):
     )
 
     def selection(self) -> Selection:
-        """Return the selection for the queue manager. Raises InvalidRequest."""
+        """Return the selection for the queue manager.
+
+        Raises InvalidRequest if the filter is empty or names a terminal state.
+        """
         return Selection(chosen=self.filter.chosen(), expected_count=self.expected_count)
 
 

@@ -73,7 +73,10 @@ class Store(
         """Return what this backend promises."""
 
     async def open(self) -> None:
-        """Connect and migrate. Raises StoreUnavailable, StoreIncompatible."""
+        """Connect, and create or migrate what the store needs.
+
+        Raises StoreUnavailable, StoreIncompatible, ConfigurationError.
+        """
 
     async def close(self) -> None:
         """Close all connections and threads. A second call does nothing."""

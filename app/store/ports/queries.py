@@ -27,7 +27,10 @@ class QueryStore(Protocol):
         """Return the message of the tenant that an alias names; None if there is none, or its message was deleted."""
 
     async def list_aliases(self, tenant: str, message_id: str) -> list[str]:
-        """Return the aliases of a message in the order of their first events, then by name; none for an unknown one."""
+        """Return the aliases of a message in the order of their first events, then by name.
+
+        The list is empty for an unknown message, or for another tenant's message.
+        """
 
     async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
         """Return messages with their queue positions, newest first.

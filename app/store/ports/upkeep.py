@@ -11,10 +11,10 @@ class UpkeepStore(Protocol):
     """Runs regular duties. Every process may run them at any time, since their statements check each message again."""
 
     async def rescue(self, *, max_crashes: int = MAX_CRASHES) -> int:
-        """Take back messages whose leases ran out. Return how many.
+        """Put messages whose leases ran out back into the queue, or fail them. Return how many.
 
-        A message goes back to the queue, or fails after `max_crashes` lost leases, and the attempt is listed as failed.
-        A cancelled message ends as cancelled instead. `rescue` and `promote` first check whether the clock was stepped.
+        A message fails after `max_crashes` lost leases. In both cases the attempt is listed as failed. A cancelled
+        message ends as cancelled instead. `rescue` and `promote` first check whether the clock was stepped.
         """
 
     async def promote(self) -> int:
@@ -32,7 +32,10 @@ class UpkeepStore(Protocol):
         """
 
     async def expire_interrupts(self) -> int:
-        """Fail interrupted messages not answered in time; promote the next of each thread. Return how many failed."""
+        """Fail interrupted messages that were not answered in time. Return how many.
+
+        The next message of each thread becomes its head.
+        """
 
     async def prune_logs(self, *, older_than_seconds: float, limit: int) -> tuple[int, list[str]]:
         """Delete all but the terminal event of messages that ended more than `older_than_seconds` ago.

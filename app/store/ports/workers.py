@@ -40,4 +40,4 @@ class WorkerStore(Protocol):
         """
 
     async def list_agents(self) -> list[AgentDescription]:
-        """Return the newest description of each agent, by name."""
+        """Return the newest description of each agent, in the order of the names."""

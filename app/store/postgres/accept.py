@@ -23,7 +23,7 @@ PART_LENGTH = 1_000
 
 
 class Add(NamedTuple):
-    """The messages of one caller."""
+    """The messages that one caller adds, with the arguments of `AcceptStore.add`."""
 
     new: Sequence[NewMessage]
     max_queued: int
@@ -61,7 +61,10 @@ def parts_of(batch: Sequence[Operation]) -> Iterator[list[Operation]]:
 
 
 class Stored(NamedTuple):
-    """A stored message: its place, its number, and the ids that it rolls back."""
+    """A stored message: its place and its number.
+
+    `rollback` has the ids of messages whose steps the agent forgets before this message begins.
+    """
 
     placed: Placed
     number: int
@@ -183,7 +186,10 @@ class AcceptWrites(Placing, Keyed):
     def _lock_unfinished(
         self, threads: dict[ThreadKey, list[NewMessage]], counts: dict[ThreadKey, int]
     ) -> dict[ThreadKey, list[Locked]]:
-        """Lock the unfinished messages that new messages may cancel. Return them by thread, oldest first."""
+        """Lock the unfinished messages that new messages may cancel. Return them by thread, oldest first.
+
+        `threads` has the new messages of each thread, `counts` the number of its unfinished messages.
+        """
         unfinished: dict[ThreadKey, list[Locked]] = {key: [] for key in threads}
         yielding = {
             key: members

@@ -70,7 +70,7 @@ class NewRows:
         return not self._messages
 
     def append(self, message: int, last: int, events: Sequence[NewEvent]) -> int:
-        """Add events to the message whose last event id is `last`. Return its new last event id."""
+        """Collect events for the message with this number, whose last event id is `last`. Return its new last id."""
         for event in events:
             last += 1
             self._messages.append(message)
@@ -158,7 +158,8 @@ class Changes(Writes):
     def end(self, ended: Sequence[Ended], now: int, *, raise_fence: bool = False, crashed: int = 0) -> list[Step]:
         """Return the steps that end messages.
 
-        They set states, add events and deliveries, and promote the next message of each thread.
+        They set states, add events and deliveries, and promote the next message of each thread. `raise_fence` is for
+        messages that end without their lease. `crashed` is added to each message's crashes.
         """
         if not ended:
             return []
@@ -208,7 +209,7 @@ class Changes(Writes):
     def put_back(self, back: Sequence[PutBack], logs: Logs, now: int, *, crashed: int = 0) -> list[Step]:
         """Return the steps that put messages back as heads of their threads.
 
-        A `retry` event tells readers which events to discard.
+        A `retry` event tells readers which events to discard. `crashed` is added to each message's crashes.
         """
         if not back:
             return []

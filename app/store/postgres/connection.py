@@ -144,7 +144,7 @@ def connection_parameters(url: str) -> str:
 
 
 def connect(parameters: str) -> "psycopg.Connection[tuple[Any, ...]]":
-    """Connect, without our settings. Raises StoreUnavailable."""
+    """Return a new connection, without our settings. Raises StoreUnavailable."""
     try:
         return psycopg.connect(parameters, autocommit=True, prepare_threshold=0)
     except psycopg.OperationalError as error:

@@ -63,7 +63,10 @@ class ControlWrites(Placing, Keyed, ControlChanges):
             return self.message(tenant, message_id)
 
     def _settle(self, tenant: str, locked: Locked, below: int) -> None:
-        """Settle the ranks in the thread of `locked`, which must be locked, of messages with numbers below `below`."""
+        """Settle the messages with thread numbers below `below` in the thread of `locked`.
+
+        The thread must be locked. The rest of a long thread is added to `unsettled`.
+        """
         assert locked.thread_id is not None, "only threads inherit"
         left = self._settle_part(Unsettled(tenant, locked.thread_id, below))
         if left is not None:

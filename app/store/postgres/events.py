@@ -17,7 +17,7 @@ from .session import step
 
 
 class Append(NamedTuple):
-    """The events of one caller."""
+    """The events that one caller appends, and the lease that allows it."""
 
     lease: Lease
     events: Sequence[NewEvent]

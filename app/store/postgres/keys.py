@@ -17,7 +17,7 @@ KEY_MS = KEY_SECONDS * 1000
 
 
 class KnownKey(NamedTuple):
-    """A request key that was used before. `receipts` is a JSON array."""
+    """A request key that was used before. `receipts` is a JSON array with a `Receipt` for each stored message."""
 
     fingerprint: str
     receipts: str
@@ -48,7 +48,7 @@ class Keyed(Writes):
         return {(tenant, key): KnownKey(fingerprint, receipts) for tenant, key, fingerprint, receipts in rows}
 
     def keep_receipts(self, receipts: Mapping[KeyName, str]) -> None:
-        """Store the receipts that a replay of these keys returns."""
+        """Store for each key the receipts, as JSON, that a replay of its request returns."""
         if receipts:
             self.rows("keep_receipts", **_named(list(receipts)), receipts=list(receipts.values()))
 
@@ -58,7 +58,11 @@ class Keyed(Writes):
             self.rows("drop_keys", **_named(names))
 
     def enter_aliases(self, aliases: Sequence[NamedAlias], first_event: int) -> None:
-        """Insert aliases; this takes the last lock of the transaction. Raises AliasTaken."""
+        """Insert aliases. Raises AliasTaken.
+
+        `first_event` is the id of the first event that belongs to each alias. These are the last locks that a
+        transaction takes.
+        """
         if not aliases:
             return
         named = _named_aliases(aliases)

@@ -26,7 +26,8 @@ POOLER_CHECKS = 3
 def prepare_database(parameters: str, *, allow_volatile: bool) -> bool:
     """Check the server and migrate. Return whether commits survive a crash of the server.
 
-    Raises ConfigurationError, StoreIncompatible, StoreUnavailable.
+    Raises ConfigurationError, StoreIncompatible, StoreUnavailable. With `allow_volatile`, a server may lose commits in
+    a crash; otherwise it is refused.
     """
     with mapped_errors(), connect(parameters) as connection:
         with Watchdog.over(connection.fileno()):  # a hanging server does not enforce its own time-outs

@@ -111,7 +111,10 @@ class Placing(Changes):
         return entered
 
     def insert(self, placed: Sequence[Placed], rollbacks: Mapping[str, Sequence[str]], now: int) -> dict[str, int]:
-        """Store messages. Return their numbers by id. `rollbacks` has the ids that each message rolls back."""
+        """Store messages. Return their numbers by id. Earlier messages of their threads inherit their ranks.
+
+        `rollbacks` has, for each message's id, the ids of messages whose steps the agent forgets before it begins.
+        """
         numbers: dict[str, int] = dict(
             self.rows(
                 "add_messages",

@@ -154,7 +154,10 @@ class Session:
         return cursor.fetchall() if cursor.description else []
 
     def _begin(self, how: str, first: tuple[Step, ...]) -> list[Rows]:
-        """Begin a transaction. If the connection is lost, try once more on a new one: nothing has been done yet."""
+        """Begin a transaction with the query `how`, and run the steps `first`. Return their rows.
+
+        If the connection is lost, try once more on a new connection, since nothing has been done yet.
+        """
         for again in (True, False):
             self.open()
             try:
@@ -210,7 +213,10 @@ class Session:
             raise StoreUnavailable("PostgreSQL: the connection was lost; nothing was stored.") from error
 
     def _was_committed(self) -> bool:
-        """Return whether the last transaction was committed. Ends its server process first, to get a final answer."""
+        """Return whether the last transaction was committed. Raises CommitUnknown if that cannot be found out.
+
+        The server process of the lost connection is ended first. Only then is the answer final.
+        """
         (pid, started), number = self._backend, self._commits
         deadline = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < deadline and not self._closing.is_set():

@@ -41,7 +41,7 @@ def payloads(process: str, topics: Iterable[str]) -> Iterator[str]:
 
 
 def _read(payload: str) -> tuple[str, list[str]]:
-    """Return sender and topics of a payload; none for a foreign payload, since any role may notify on any channel."""
+    """Return sender and topics of a payload; both are empty for a foreign payload. Any role may notify any channel."""
     try:
         received = json.loads(payload)
     except (ValueError, RecursionError):

@@ -66,7 +66,7 @@ class Watchdog:
     @classmethod
     @contextmanager
     def over(cls, descriptor: int) -> Iterator[Self]:
-        """Watch one connection. All its exchanges together may take EXCHANGE_SECONDS."""
+        """Watch one connection until the context is left. All its exchanges together may take EXCHANGE_SECONDS."""
         watchdog = cls()
         watched = watchdog.watch(descriptor)
         watchdog.start()

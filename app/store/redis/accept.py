@@ -60,9 +60,11 @@ class RedisAccept(RedisRooms, AcceptStore):
     async def _clear(
         self, new: Sequence[NewMessage], max_queued: int, key: RequestKey | None
     ) -> Mapping[ThreadKey, Sequence[str]]:
-        """Cancel most messages that `new` will cancel in long threads.
+        """Cancel most of the waiting messages that `new` will cancel in long threads.
 
-        Return the ids to roll back, by thread, oldest first.
+        Return, by thread, the ids of cancelled messages whose steps the agent has to forget, oldest first. Cancel
+        nothing if `new` will be refused, because of `max_queued` or a taken alias. Cancel nothing if `key` was used
+        before.
         """
 
         def topics(reply: Any) -> Iterable[str]:

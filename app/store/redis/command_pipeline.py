@@ -84,7 +84,11 @@ class CommandPipeline:
         await self._link.disconnect()
 
     def run(self, script: str, *arguments: Argument, topics: Topics | None = None) -> asyncio.Future[Any]:
-        """Run a script. The future gets its reply or its error."""
+        """Run a script with these arguments. The returned future gets the reply or the error.
+
+        `topics` returns the topics of the hints to send for a reply. Raises StoreUnavailable while the pipeline is
+        closed.
+        """
         if self._closed or self._task is None:
             raise StoreUnavailable("The store is closed.")
         packed = pack_arguments(arguments)  # raises here, so that it fails no other operation
@@ -133,7 +137,7 @@ class CommandPipeline:
         return (reply,)
 
     def answered(self, answered: Iterable[tuple[Operation, Any]]) -> None:
-        """Handle replies before the callers get them."""
+        """Handle the operations that succeeded and their replies, before the callers get the replies."""
 
     def unanswered(self, error: StoreUnavailable) -> AgentQueueError:
         """Return the error for operations that were sent and got no reply."""

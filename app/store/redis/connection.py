@@ -203,7 +203,11 @@ def packed_command(count: int, *parts: bytes) -> bytes:
 
 
 async def inspect(link: Link, *, allow_volatile: bool) -> Capabilities:
-    """Return what this server promises. Raises ConfigurationError or StoreIncompatible if the server cannot be used."""
+    """Return what this server promises. Raises ConfigurationError or StoreIncompatible if it cannot be used.
+
+    Raises StoreUnavailable while the server loads its data. With `allow_volatile`, a server that may lose messages can
+    be used.
+    """
     try:
         facts = _facts(await link.ask("INFO"))
     except NoPermissionError as error:

@@ -149,7 +149,7 @@ class RedisControl(RedisRooms, ControlStore):
         await self._writes.run("pause", int(paused), topics=lambda _: (READY, MOVED))
 
     def _priority_ranks(self) -> list[str | int]:
-        """Return each priority and its rank at time 0."""
+        """Return script arguments: each priority, followed by its rank at time 0."""
         return [part for priority in Priority for part in (priority.value, self._ranks.rank(priority.level, 0))]
 
 

@@ -16,9 +16,9 @@ MAX_CORRECTIONS = 5
 
 
 class RedisRooms:
-    """The base class of the rooms, one for each port. A method runs the script of its name.
+    """The base class of the rooms, one for each port. Most methods run the script of the same name.
 
-    `topics` returns the topics of the hints to send after a reply.
+    A function `topics`, given to a script's call, returns the topics of the hints to send for a reply.
     """
 
     def __init__(self, writes: WritePipeline, reads: CommandPipeline, ranks: RankPolicy, clock: Clock) -> None:
@@ -33,7 +33,10 @@ class RedisRooms:
         return self._clock.now()
 
     async def _settle(self, left: Sequence[tuple[str, str, int]], messages: Sequence[Message]) -> None:
-        """Settle the ranks that a script left out, for the threads of `messages`."""
+        """Settle the rest of the threads of `messages`, whose ranks a script left out.
+
+        `left` has the fields of an `Unsettled` for each such thread.
+        """
         await self._settling.complete(deque(map(Unsettled._make, left)), messages)
 
     async def _settle_part(self, place: Unsettled) -> Unsettled | None:
@@ -41,7 +44,7 @@ class RedisRooms:
         return Unsettled(*left[0]) if left else None
 
     async def _read_clock(self) -> None:
-        """Correct steps of the server's clock. Called before a duty that compares times."""
+        """Correct the store's time if the server's clock was stepped. Called before a duty that compares times."""
         if isinstance(clock := self._clock, SteadyClock):
             for _ in range(MAX_CORRECTIONS):
                 if not await self._is_corrected(clock):

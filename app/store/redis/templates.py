@@ -58,14 +58,17 @@ def retry(error: str) -> str:
 def interrupted(interrupts: str) -> str:
     """Return the `interrupted` event: the agent asks a human.
 
-    `interrupts` is added after the marks, since it may have a key that gets a mark.
+    `interrupts` is inserted after the marks. Otherwise a mark might replace a value in it, such as `"attempt": -1`.
     """
     template = _template(NewEvent.interrupted(attempt=_NUMBER, interrupts="[]", expires_at=_MOMENT))
     return template.replace('"interrupts": []', f'"interrupts": {json.dumps(json.loads(interrupts))}')
 
 
 def ended(outcome: Completed | Failed) -> str:
-    """Return the terminal event. An output is added after the marks, since it may have a key that gets a mark."""
+    """Return the terminal event for an outcome. An output is inserted after the marks.
+
+    Otherwise a mark might replace a value in the output, such as `"attempt": -1`.
+    """
     match outcome:
         case Completed(result, output):
             done = _template(NewEvent.done(result, _MOMENT))

@@ -48,12 +48,15 @@ class ControlChanges(Protocol):
     ) -> dict[ThreadKey, list[tuple[int, str]]]:
         """Prepare to add `new` to `threads`: cancel the last waiting messages of one long thread.
 
-        Returns (thread number, id) of each cancelled message, by thread. Returns nothing if no thread is long, or if
-        `new` will be refused.
+        Returns (thread number, id) of each cancelled message, by thread. Returns nothing if no thread is long. Returns
+        nothing if `new` will be refused, because of `max_queued` or a taken alias, or if `key` was used before.
         """
 
     def settle(self, place: Unsettled) -> Unsettled | None:
-        """Settle the ranks of up to SETTLED_AT_ONCE messages. Return where to continue, None if the rest is right."""
+        """Settle up to SETTLED_AT_ONCE messages of the thread in `place`.
+
+        Return the place at which to continue, None if the remaining ranks are right.
+        """
 
     def pause(self, paused: bool) -> None:
         """Implement `ControlStore.pause`."""

@@ -106,11 +106,17 @@ class GroupCommitThread:
         await joined(self._thread)
 
     def run(self, work: Callable[[], T], *, durable: bool = True, size: int = 0) -> asyncio.Future[T]:
-        """Let the thread call `work` inside a transaction. The returned future gets its result or its exception."""
+        """Let the thread call `work` inside a transaction. The returned future gets its result or its exception.
+
+        `durable` and `size` are as in `Operation`. Raises StoreUnavailable if the thread is not open.
+        """
         return self.submit(work, durable=durable, size=size)
 
     def submit(self, work: object, *, durable: bool = True, size: int = 0) -> asyncio.Future[Any]:
-        """Give `work`, any object that the runner understands, to the runner. Return a future, as `run` does."""
+        """Give `work`, any object that the runner understands, to the runner. Return a future, as `run` does.
+
+        `durable` and `size` are as in `Operation`. Raises StoreUnavailable if the thread is not open.
+        """
         if self._closed or self._loop is None:
             raise StoreUnavailable("The store is closed.")
         future: asyncio.Future[Any] = self._loop.create_future()

@@ -143,8 +143,8 @@ class Reads(WorkerReads):
     def newest_positions(self, places: Sequence[tuple[int | None, int]]) -> list[int | None]:
         """Return how many messages wait before each place (rank, number), None for a place without a rank.
 
-        Meant for new messages. They are at the end of their level, so one read of the level's end gives all their
-        positions.
+        Meant for new messages. Most of them are at the end of their level. A single read of the end then gives all
+        their positions.
         """
         ranked = [(rank, number) for rank, number in places if rank is not None]
         if not ranked:
@@ -364,6 +364,9 @@ def _source_of(chosen: MessageFilter) -> str:
 
 
 def _found(messages: list[Message], part: ScanPart, before: int | None) -> PartResult:
-    """Return the result of a part. If it reached `limit` or `length`, the next part begins after its last message."""
+    """Return the result of a part. The next part begins below the number `before`.
+
+    If this part was cut at `limit` or `length`, the next part begins below the last message of `messages` instead.
+    """
     cut = len(messages) >= part.limit or text_length(messages) >= part.length
     return PartResult(messages, messages[-1].number if cut and messages else before)

@@ -27,7 +27,7 @@ class UpkeepChanges(SharedDuties, Protocol):
         """Rescue up to RESCUED_AT_ONCE messages. Return how many."""
 
     def promote(self) -> int:
-        """Promote up to PROMOTED_AT_ONCE messages. Return how many."""
+        """Make up to PROMOTED_AT_ONCE delayed messages ready whose `run_at` has come. Return how many."""
 
     def expire_interrupts(self) -> int:
         """Fail up to EXPIRED_AT_ONCE messages that were not answered in time. Return how many."""
@@ -42,12 +42,15 @@ class UpkeepChanges(SharedDuties, Protocol):
         """Implement `UpkeepStore.prune_keys`."""
 
     def prune_logs(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        """Implement `UpkeepStore.prune_logs`. The last value returned is False, since no threads are pruned."""
+        """Implement `UpkeepStore.prune_logs`. Return the number of messages, the memory keys, and False.
+
+        False says that no threads are left, since this prunes no threads.
+        """
 
     def prune_messages(self, older_than_ms: int, limit: int) -> tuple[int, list[str], bool]:
-        """Implement `UpkeepStore.prune_messages` for `limit` messages and threads.
+        """Delete up to `limit` messages and up to `limit` threads, as `UpkeepStore.prune_messages` does.
 
-        The last value returned tells whether threads are left.
+        Return the number of messages, the memory keys, and whether threads may be left.
         """
 
     def list_dropped_memories(self, limit: int) -> list[DroppedMemory]:

@@ -102,7 +102,8 @@ class AcceptWrites(Keyed):
     def _clear_thread(self, new: NewMessage, now: int, cleared: Sequence[str]) -> list[str]:
         """Cancel the unfinished messages of the new message's thread, or raise ThreadBusy, as `if_busy` says.
 
-        Return the ids of the cancelled messages whose steps the agent's memory must lose. Only `rollback` has any.
+        `cleared` has the ids already cancelled for this message. Return the ids of the messages whose steps the agent
+        forgets before the new message begins.
         """
         numbers = self.rows("list_unfinished", tenant=new.tenant, thread_id=new.thread_id)
         unfinished = [to_message(self.rows("get_without_options", number=number)[0]) for (number,) in numbers]

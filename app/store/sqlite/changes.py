@@ -89,7 +89,11 @@ class Changes(SqliteReads):
         crashed: int = 0,
         was_head: bool = True,
     ) -> None:
-        """End a message: set its terminal state, add event and delivery, and promote the next message of its thread."""
+        """End a message: set its terminal state, add event and delivery, and promote the next message of its thread.
+
+        `fence_step` is added to the fence: 1 for a message that ends without its lease. `crashed` is added to the
+        crashes. Without `was_head`, no message is promoted.
+        """
         end = ending(outcome, now)
         (ended,) = self.rows(
             "end_message", number=number, state=end.state, result=end.result, output=end.output,
@@ -99,7 +103,10 @@ class Changes(SqliteReads):
         self._ended(ended, end, now, was_head=was_head)
 
     def _ended(self, ended: tuple[Any, ...], end: Ending, now: int, *, was_head: bool = True) -> None:
-        """Add event and delivery of an ended message, and promote the next one. `ended` is the row of `end_message`."""
+        """Add event and delivery of an ended message. With `was_head`, promote the next message of its thread.
+
+        `ended` is the row of `end_message`.
+        """
         number, message_id, tenant, thread_id, *_ = ended
         self._add_state_event(ended, end.state, end.event, f"{message_id}.{number}", now)
         if was_head and thread_id is not None:
@@ -122,7 +129,11 @@ class Changes(SqliteReads):
     def _put_back(
         self, number: int, now: int, run_at: int, *, attempt: int, error: str, refunded: int = 0, crashed: int = 0
     ) -> None:
-        """Put a message back as the head of its thread. A `retry` event tells readers which events to discard."""
+        """Put a message back as the head of its thread. A `retry` event tells readers which events to discard.
+
+        `run_at` is the store's time in ms of the next attempt at the earliest. `refunded` is taken from the attempt
+        count, and `crashed` is added to the crashes.
+        """
         discard_from = self.execute("attempt_start", message=number).get
         self.execute("put_back", number=number, now=now, run_at=run_at, refunded=refunded, crashed=crashed)
         retry = NewEvent.retry(attempt=attempt, error=error, next_at=to_datetime(run_at), discard_from=discard_from)
@@ -176,7 +187,10 @@ class Changes(SqliteReads):
             self.unsettled.append(left)
 
     def settle(self, place: Unsettled) -> Unsettled | None:
-        """Settle the ranks of up to SETTLED_AT_ONCE messages. Return where to continue, None if the rest is right."""
+        """Settle up to SETTLED_AT_ONCE messages of the thread in `place`.
+
+        Return the place at which to continue, None if the remaining ranks are right.
+        """
         thread: dict[str, Any] = {"tenant": place.tenant, "thread_id": place.thread_id}
         inherited = self.value("inherited_from", **thread, below=place.below)
         last: int | None = self.value("nth_before", **thread, below=place.below, limit=SETTLED_AT_ONCE)

@@ -128,7 +128,10 @@ class ControlWrites(Keyed, ControlChanges):
         return [found[message_id] for message_id in message_ids]
 
     def _place(self, thread_id: str | None, members: Sequence[Message], now: int) -> list[Placed]:
-        """Place messages at the tail of a thread. Earlier messages of the thread inherit from them."""
+        """Give messages places at the end of a thread, and return the places. Earlier messages inherit their ranks.
+
+        `thread_id` is None for messages without a thread.
+        """
         ranks = [self._ranks.rank(message.priority.level, now) for message in members]
         if thread_id is None:
             return [Placed(message, 0, Readiness.READY, rank) for message, rank in zip(members, ranks, strict=True)]

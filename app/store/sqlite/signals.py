@@ -42,7 +42,7 @@ class Hints:
         self._loop = loop
 
     def listen(self) -> None:
-        """Start to listen for hints of other processes, if the file may have others."""
+        """Start to listen for hints of other processes, unless no other process can use the file."""
         if self._shared and self._loop is not None:
             self._listener = threading.Thread(target=self._listen, args=(self._loop,), name="sqlite-hints", daemon=True)
             self._listener.start()
@@ -57,7 +57,7 @@ class Hints:
             await joined(self._listener)
 
     def store(self, writes: "HintWrites") -> None:
-        """Store a row for other processes. Called in the writing transaction."""
+        """Store the touched topics as a row for other processes. Called in the writing transaction."""
         if writes.touched and self._shared:
             writes.add_hints(self._process)
 
@@ -104,7 +104,10 @@ class HintWrites(Changes):
     """Writes hints, inside a transaction."""
 
     def add_hints(self, process: str) -> None:
-        """Store the topics that this transaction touched. The table keeps up to about 6,000 rows."""
+        """Store the topics that this transaction touched, under the name of this process.
+
+        The table keeps up to about 6,000 rows.
+        """
         self.execute("add_hint", process=process, topics=json.dumps(sorted(self.touched)))
         number = self._connection().last_insert_rowid()
         if number % 1_000 == 0:
