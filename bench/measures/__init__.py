@@ -7,6 +7,7 @@ from bench.measures.claims import claims, depth
 from bench.measures.growth import growth
 from bench.measures.jobs import jobs
 from bench.measures.keys import keys
+from bench.measures.memory import memory
 from bench.measures.runs import first_chunk, runs
 from bench.measures.start import start
 from bench.measures.streams import idle, streams
@@ -27,6 +28,7 @@ MEASURES: dict[str, Measure] = {
     "claims": claims,
     "depth": depth,
     "growth": growth,
+    "memory": memory,
     "streams": streams,
     "idle": idle,
     "jobs": jobs,

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.backends import database
+from bench.backends import database, megabytes
 from bench.processes import free_port, pin, process, resident_megabytes, settings, wait_for_port
 from bench.report import Row, row
 
@@ -48,7 +48,7 @@ def _growth(name: str) -> Iterator[Row]:
             for rate in _tenths(port):
                 rates.append(rate)
                 memory.append(resident_megabytes(server.pid))
-                sizes.append(_megabytes(url))
+                sizes.append(megabytes(url))
     del rates[0], memory[0], sizes[0]
     yield row(f"submit to end, {name}", rates, "1/s")
     yield row("  last tenth against the first", [rates[-1] / rates[0]], least=0.9)
@@ -78,22 +78,3 @@ def _vacuum_often(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
         connection.execute("SELECT pg_reload_conf()")
-
-
-def _megabytes(url: str) -> float:
-    """Return the size of the database: on the disk, or in memory for Redis."""
-    kind, _, rest = url.partition("://")
-    if kind == "sqlite":
-        path = Path(rest.removeprefix("/"))
-        return sum(each.stat().st_size for each in path.parent.glob(f"{path.name}*")) / 2**20
-    if kind == "postgresql":
-        import psycopg
-
-        with psycopg.connect(url) as connection:
-            found = connection.execute("SELECT pg_database_size(current_database())").fetchone()
-            assert found is not None
-            return float(found[0]) / 2**20
-    import redis
-
-    with redis.Redis.from_url(url) as client:
-        return float(client.info("memory")["used_memory"]) / 2**20

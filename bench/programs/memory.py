@@ -26,6 +26,7 @@ from app.models.attempts import Lease
 from app.models.inputs import NO_RUN_INPUT
 
 TEXT = "An answer as people write it. " * 4 + "And more."
+MESSAGES_A_TURN = {"chat": 2, "tools": 6}
 SHORT_THREADS = 150
 SAMPLE = 15
 
@@ -138,7 +139,11 @@ async def measure(url: str, kind: str, turns: str) -> dict[str, float]:
         for number in range(SAMPLE):  # by turns, so that both meet the same machine
             first.append(await turn(agent, f"{kind} new {number}", 1))
             last.append(await turn(agent, f"{kind} long", int(turns) + number))
-        return {"first_ms": statistics.median(first), "last_ms": statistics.median(last)}
+        return {
+            "first_ms": statistics.median(first),
+            "last_ms": statistics.median(last),
+            "text_bytes": len(TEXT) * MESSAGES_A_TURN[kind] * int(turns),
+        }
 
 
 def main() -> None:
