@@ -96,7 +96,7 @@ class Heartbeat:
             self._last_success = began
             self._outage.works("heartbeat")
             loop.call_soon_threadsafe(self._worker.on_beat, sent, beat)
-            # From beginning to beginning: a heartbeat that waited for the store leaves the next one as much time.
+            # The interval begins with the heartbeat: one that waited for the store does not delay the next.
             self._wake.wait(max(0.0, began + self._settings.beat_seconds - _boottime()))
             self._wake.clear()
             if self._stop.is_set():

@@ -84,7 +84,7 @@ def has_lists(values: Mapping[str, Any]) -> bool:
 
 
 class Conversation:
-    """What is known of a conversation's lists. Hold `saving` while saving: subgraphs may save at the same time."""
+    """The cached lists of a conversation. Hold `saving` while saving: subgraphs may save at the same time."""
 
     def __init__(self) -> None:
         self.numbering: Numbering | None = None

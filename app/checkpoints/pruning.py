@@ -16,7 +16,7 @@ MAX_PRUNED = 500
 
 
 class StoredCheckpoint(NamedTuple):
-    """What pruning reads of a checkpoint. `has_deltas` means that a channel is built from earlier checkpoints."""
+    """The fields of a checkpoint that pruning reads. `has_deltas`: a channel is built from earlier checkpoints."""
 
     namespace: str
     id: str

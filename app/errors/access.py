@@ -22,7 +22,7 @@ class KeyRevoked(Conflict):
 
 
 class InvalidKey(Unauthorized):
-    """What the caller presents is not an API key of this server."""
+    """The presented text is not an API key of this server."""
 
     code = "invalid_api_key"
 

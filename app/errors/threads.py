@@ -110,7 +110,7 @@ class MetadataTooLarge(InvalidRequest):
 
 
 class Gone(AgentQueueError):
-    """What the request needs was deleted, and will not come back."""
+    """The request needs something that was deleted for good."""
 
     code = "gone"
 

@@ -121,7 +121,7 @@ class NamespaceListing(NamedTuple):
 
 
 class ItemTtl(NamedTuple):
-    """When items expire: the default time to live in minutes, None for never, and whether reads begin it again."""
+    """The expiry of items: the default time to live in minutes, None for never, and whether reads begin it again."""
 
     default_minutes: float | None = None
     refresh_on_read: bool = True

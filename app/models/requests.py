@@ -51,7 +51,7 @@ class Fork(NamedTuple):
 
 
 class Regeneration(NamedTuple):
-    """What a message that takes another one's place has of its own. None means as the replaced message."""
+    """The fields of a message that replaces another one. None means as the replaced message."""
 
     priority: Priority | None = None
     if_busy: IfBusy = IfBusy.REJECT

@@ -39,7 +39,7 @@ class ThreadChange(NamedTuple):
 
 
 class NewThread(NamedTuple):
-    """What a forked thread begins with."""
+    """The origin, name and metadata that a forked thread begins with."""
 
     source: ForkSource
     name: str | None = None

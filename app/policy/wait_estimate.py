@@ -34,7 +34,7 @@ class WaitingReason:
 
 
 class WaitEstimate(NamedTuple):
-    """When a message is likely to begin (None if unknown), and why it waits (None unless it is queued)."""
+    """The likely start of a message (None if unknown), and why it waits (None unless it is queued)."""
 
     estimated_start_at: datetime | None
     reason: WaitingReason | None

@@ -1,4 +1,4 @@
-"""What all stores of items share: pages of namespaces, and the last of several writes."""
+"""Code that all engines share for items: pages of namespaces, and the last of several writes."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple

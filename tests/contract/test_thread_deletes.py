@@ -36,7 +36,7 @@ URL = "https://example.com/hook"
 
 
 async def settle(store: Store) -> set[str]:
-    """What the duty does with dropped memories; their keys."""
+    """Do what the duty does with dropped memories. Return their keys."""
     dropped = await store.list_dropped_memories(ALL)
     await store.settle_dropped_memories(dropped)
     return {each.memory_key for each in dropped}

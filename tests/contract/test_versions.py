@@ -353,7 +353,7 @@ async def test_a_named_version_is_newer_than_none(store: Store, fleet: Fleet) ->
 
 
 async def test_only_ready_messages_move(store: Store, fleet: Fleet, clock: ManualClock) -> None:
-    """What runs may still be finished by its worker; what is delayed or waits for a human moves when it is ready."""
+    """A running message may be finished by its worker. A delayed or interrupted one moves when it is ready."""
     asking = await begun(store, OLD, INTERRUPTED)
     delayed = await begun(store, OLD, RETRIED)
     running = await add(store)

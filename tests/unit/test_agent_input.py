@@ -266,7 +266,7 @@ def test_a_typed_dict_of_the_standard_library_is_described_with_what_it_requires
 
 
 class Sum(typing.TypedDict, total=False):
-    """What an entrypoint takes and returns."""
+    """The input and output of an entrypoint."""
 
     first: typing.Required[int]
     second: int

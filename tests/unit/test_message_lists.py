@@ -31,7 +31,7 @@ def texts(messages: Any) -> list[str]:
 
 
 class Memory:
-    """What all processes share: a numbering, messages by their numbers, and checkpoints."""
+    """The part that all processes share: a numbering, messages by their numbers, and checkpoints."""
 
     def __init__(self) -> None:
         self.next = 0
@@ -247,7 +247,7 @@ def test_a_list_may_hold_a_message_twice() -> None:
     assert split([twice, twice, twice], KnownList([twice], ((0, 1),), [hash(dump(twice))]), 1, dump).added == {}
 
 
-# Which conversations are known
+# Known conversations
 
 
 def known(conversations: KnownConversations, key: str, number: int) -> Conversation:

@@ -1,4 +1,4 @@
-"""Which checkpoints are deleted when a turn begins."""
+"""Pruning: the checkpoints that are deleted when a turn begins."""
 
 from collections.abc import Sequence
 

@@ -276,7 +276,7 @@ class MessageChange(BaseModel):
 
 
 class MessageRegenerate(BaseModel):
-    """What the new message has of its own. All other fields are those of the message whose place it takes."""
+    """The fields that the new message does not take over from the message that it replaces."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{}, {"priority": "high"}]})
 

@@ -644,7 +644,7 @@ SELECT id, %(now)s FROM messages
 WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND created_at > %(after)s
 
 -- name: hide_thread
--- Of a hidden thread only the name of its memory is left.
+-- Only the name of its memory is left of a hidden thread.
 WITH hidden AS (
     UPDATE threads SET
         hidden = 'deleted', last_message_preview = '', name = NULL, metadata = NULL, forked_from = NULL

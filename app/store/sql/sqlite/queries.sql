@@ -442,7 +442,7 @@ SELECT id, :now FROM messages WHERE tenant = :tenant AND thread_id = :thread_id 
 DELETE FROM messages WHERE tenant = :tenant AND thread_id = :thread_id
 
 -- name: hide_thread
--- Of a hidden thread only the name of its memory is left.
+-- Only the name of its memory is left of a hidden thread.
 UPDATE threads SET
     hidden = 'deleted', last_message_preview = '', name = NULL, metadata = NULL, forked_from = NULL
 WHERE tenant = :tenant AND thread_id = :thread_id
