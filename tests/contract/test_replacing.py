@@ -8,7 +8,7 @@ from app.errors import ThreadBusy
 from app.errors.threads import ThreadMoved
 from app.models.messages import IfBusy, Message, MessageState
 from app.store.ports import Store
-from tests.contract.builders import DONE, TENANT, add, claim_one, start, state_of
+from tests.contract.builders import DONE, INTERRUPTED, TENANT, add, claim_one, start, state_of
 
 
 async def replace(store: Store, *replaced: str, last_number: int, if_busy: IfBusy = IfBusy.REJECT) -> Message:
@@ -47,6 +47,17 @@ async def test_a_busy_thread_refuses_or_is_cancelled(store: Store) -> None:
     message = await replace(store, "x", last_number=2, if_busy=IfBusy.INTERRUPT)
     assert message.rollback == ("x",)
     assert await state_of(store, waiting.id) is MessageState.CANCELLED
+
+
+async def test_cancelled_messages_are_forgotten_too(store: Store) -> None:
+    asking = await start(store, thread="t")
+    await store.finish(asking, INTERRUPTED)
+    waiting = await add(store, thread="t")
+    message = await replace(store, "x", waiting.id, last_number=2, if_busy=IfBusy.ROLLBACK)
+    assert message.rollback == ("x", waiting.id, asking.message_id)
+    assert (await store.get(TENANT, message.id)).rollback == message.rollback
+    alone = await add(store, thread="t", if_busy=IfBusy.ROLLBACK, rollback=("y",))
+    assert alone.rollback == ("y", message.id)
 
 
 async def test_only_one_of_two_replaces(store: Store, other_store: Store) -> None:

@@ -123,6 +123,19 @@ local function cancel_unfinished(tenant, thread, now, microseconds, template, ca
     return ids
 end
 
+-- Return the ids of two lists, each once. `first` may be nil.
+local function union(first, second)
+    if not first then return second end
+    local ids, known = {}, {}
+    for _, list in ipairs({first, second}) do
+        for _, id in ipairs(list) do
+            if not known[id] then ids[#ids + 1] = id end
+            known[id] = true
+        end
+    end
+    return ids
+end
+
 -- Return the ids that `clear.lua` has cancelled, by thread.
 local function cleared_of(text)
     if text == '' then return NOTHING end
@@ -207,8 +220,7 @@ local function run(ARGV)
             for _, id in ipairs(cleared[name] or NOTHING) do rolled_back[#rolled_back + 1] = id end
             cleared[name] = nil
             if if_busy ~= 'rollback' then rolled_back = NOTHING end
-            local given = rarer_fields(ARGV, i).rollback
-            if given then rolled_back = given end
+            rolled_back = union(rarer_fields(ARGV, i).rollback, rolled_back)
         end
         local receipt, member = store(ARGV, i, number, now, rolled_back)
         if receipt[5] == 'ready' then any_ready = 1 end

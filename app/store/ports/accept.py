@@ -35,8 +35,8 @@ class AcceptStore(Protocol):
         and None removes the key. `thread_name` becomes the name of the thread (tests/contract/test_metadata.py).
 
         A message for a deleted thread, or for the draft of one, raises ThreadNotReady. `rollback` are stored with the
-        message, before the ids that ROLLBACK adds. If `last_number` is not that of the thread, raises ThreadMoved
-        (tests/contract/test_replacing.py).
+        message, before the ids that ROLLBACK adds; each id once. If `last_number` is not that of the thread, raises
+        ThreadMoved (tests/contract/test_replacing.py).
 
         `aliases` are stored as further ids of the message. Raises AliasTaken if one is an alias or the id of another
         message of the tenant (tests/contract/test_aliases.py).

@@ -174,7 +174,7 @@ class AcceptWrites(Placing, Keyed):
                 turn = []
                 if each.if_busy is IfBusy.ROLLBACK:
                     ended = [*(one.id for one in unfinished[key]), *cleared.get(key, ())]
-                    rollbacks[each.id] = [*each.rollback, *ended]
+                    rollbacks[each.id] = list(dict.fromkeys((*each.rollback, *ended)))
                 cleared.pop(key, None)
                 unfinished[key] = self._cancel_unfinished(unfinished[key], now)
                 counts[key] = len(unfinished[key])

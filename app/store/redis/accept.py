@@ -102,7 +102,12 @@ class RedisAccept(RedisRooms, AcceptStore):
 
 def _rarer_fields(new: NewMessage) -> str:
     """Return the fields that few messages have, as one argument: empty for all other messages."""
-    if new.metadata is None and new.thread_name is None and not new.aliases and new.last_number is None:
+    if (
+        new.metadata is None
+        and new.thread_name is None
+        and new.last_number is None
+        and not (new.aliases or new.rollback)
+    ):
         return ""
     fields = {
         "metadata": metadata_text(new.metadata),

@@ -113,7 +113,7 @@ class AcceptWrites(Keyed):
         for message in reversed(unfinished):
             self._cancel(message, now, running=True)
         ended = [*(message.id for message in unfinished), *cleared] if new.if_busy is IfBusy.ROLLBACK else []
-        return [*new.rollback, *ended]
+        return list(dict.fromkeys((*new.rollback, *ended)))
 
     def _position(self, new: NewMessage, receipt: Receipt) -> int | None:
         """Return the position of the newest message. No message is behind it, so it inherits no rank."""
