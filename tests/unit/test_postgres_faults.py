@@ -358,6 +358,23 @@ async def test_a_worker_cannot_write_while_its_message_is_being_taken_back(
     assert await event_types(store, lease.message_id) == ["processing"]
 
 
+async def test_ids_of_deleted_threads_are_freed_in_the_order_of_locks(store: PostgresStore, url: str) -> None:
+    """A submit for the same threads would otherwise wait for this in a circle."""
+    for thread in ("a", "b"):
+        await add(store, thread=thread)
+        await store.delete_thread(TENANT, thread)
+    dropped = await store.list_dropped_memories(ALL)
+    lock = "SELECT 1 FROM threads WHERE thread_id = %s FOR UPDATE NOWAIT"
+    with connected(url) as other, other.transaction():
+        other.execute(lock, ["a"])
+        settling = asyncio.create_task(store.settle_dropped_memories(dropped[::-1]))
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        await until(lambda: asyncio.to_thread(ask, url, query), "the duty waits")
+        other.execute(lock, ["b"])
+    await settling
+    assert ask(url, "SELECT count(*) FROM threads") == 0
+
+
 async def test_a_database_that_may_only_be_read_is_unavailable(url: str) -> None:
     """As a server is that stands by for another one."""
     async with opened(url):

@@ -127,6 +127,20 @@ HOT = {
     "prune_logs": {"events_pkey"},
     "find_prunable_messages": {"messages_ended"},
     "prune_threads": {"threads_empty", "threads_pkey"},
+    "lock_visible_thread": {"threads_pkey"},
+    "find_head": {
+        "messages_pkey",
+        "messages_one_running",
+        "messages_interrupted_in_thread",
+        "messages_queued_in_thread",
+    },
+    "change_thread": {"threads_pkey"},
+    "lock_thread_messages": {"messages_in_thread"},
+    "cancel_thread": {"messages_pkey"},
+    "note_deleted": {"messages_in_thread"},
+    "hide_thread": {"threads_pkey"},
+    "abandon_old_drafts": {"threads_hidden", "threads_pkey"},
+    "list_dropped_memories": {"dropped_memories_pkey", "messages_id_key", "threads_pkey"},
     "share_fence": {"messages_id_key"},
     "get_item": {"items_pkey"},
     "lock_items": {"items_pkey"},
@@ -275,6 +289,7 @@ BY_PREDICATE = {
     "threads_empty",
     "tallies_pkey",
     "dropped_logs_pkey",
+    "dropped_memories_pkey",
 }
 """Indexes that hold only what is looked for, or little, so that they may be walked from their beginning."""
 

@@ -85,6 +85,18 @@ HOT = {
     "find_prunable_logs": "messages_with_log",
     "prune_messages": "messages_ended",
     "prune_log": "events",
+    "find_thread_metadata": "threads",
+    "change_thread": "threads",
+    "cancel_thread": "messages",
+    "note_deleted": "messages_in_thread",
+    "delete_thread_messages": "messages_in_thread",
+    "hide_thread": "threads",
+    "publish_thread": "threads",
+    "abandon_draft": "threads",
+    "abandon_old_drafts": "threads_hidden",
+    "free_thread": "threads",
+    "any_deleted": "deleted_messages",
+    "prune_deleted_messages": "deleted_messages_by_age",
     "find_fence": "messages",
     "get_item": "items",
     "delete_item": "items",
@@ -97,6 +109,7 @@ HOT = {
 SORTED = {
     "list_unfinished": "messages_one_running",
     "get_head": "messages_one_running",
+    "find_head": "messages_one_running",
     "group_dead_letters": "messages_failed_by_kind",
     "list_attempts": "attempts_of_message",
     "list_deliveries": "deliveries_of_message",
@@ -107,7 +120,7 @@ SORTED = {
 }
 """These sort the few rows that their index gives."""
 
-TABLES = "(messages|behind|kind|newest|threads|events|attempts|request_keys|deliveries|aliases|items)"
+TABLES = "(messages|behind|kind|newest|threads|events|attempts|request_keys|deliveries|aliases|items|deleted_messages)"
 
 SCANS_ITS_INDEX = {"find_expired", "list_processing"}
 """Walk an index from its beginning: to the limit, or of the few rows that it has."""

@@ -1101,20 +1101,25 @@ WITH deleted AS (
 SELECT tenant, thread_id FROM deleted
 
 -- name: list_dropped_memories
+-- `NOT EXISTS` would let the planner read all messages and threads into a hash table.
 SELECT tenant, thread_id, message_id FROM dropped_memories AS dropped
 WHERE CASE thread_id
-    WHEN '' THEN NOT EXISTS (SELECT 1 FROM messages WHERE messages.id = dropped.message_id AND NOT log_pruned)
-    ELSE NOT EXISTS (
+    WHEN '' THEN (SELECT 1 FROM messages WHERE messages.id = dropped.message_id AND NOT log_pruned) IS NULL
+    ELSE (
         SELECT 1 FROM threads
         WHERE threads.tenant = dropped.tenant AND threads.thread_id = dropped.thread_id
             AND hidden IS DISTINCT FROM 'deleted'
-    )
+    ) IS NULL
 END
 ORDER BY tenant, thread_id, message_id LIMIT %(limit)s
 
 -- name: free_threads
-DELETE FROM threads USING unnest(%(tenants)s::text[], %(threads)s::text[]) AS settled (tenant, thread_id)
-WHERE threads.tenant = settled.tenant AND threads.thread_id = settled.thread_id AND hidden = 'deleted'
+WITH freed AS MATERIALIZED (
+    SELECT tenant, thread_id FROM unnest(%(tenants)s::text[], %(threads)s::text[]) AS settled (tenant, thread_id)
+    JOIN threads USING (tenant, thread_id)
+    WHERE hidden = 'deleted' ORDER BY tenant, thread_id FOR UPDATE OF threads
+)
+DELETE FROM threads USING freed WHERE threads.tenant = freed.tenant AND threads.thread_id = freed.thread_id
 
 -- name: settle_dropped_memories
 DELETE FROM dropped_memories USING unnest(%(tenants)s::text[], %(threads)s::text[], %(ids)s::text[])
