@@ -302,7 +302,11 @@ SELECT {listed_columns} FROM messages
 WHERE id = ANY (ARRAY(SELECT json_array_elements_text(%(ids)s::json))) AND tenant = %(tenant)s
 
 -- name: get_head
-SELECT {message_columns} FROM messages WHERE number = coalesce(
+SELECT {message_columns} FROM {head}
+
+-- name: head
+-- The first unfinished message of a thread.
+messages WHERE number = coalesce(
     (SELECT number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'processing'),
     (SELECT number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'interrupted'),
     (
@@ -611,15 +615,8 @@ SELECT metadata FROM threads
 WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND hidden IS NULL FOR NO KEY UPDATE
 
 -- name: find_head
--- The number, the fence, the state and the ids to roll back of the first unfinished message of a thread.
-SELECT number, fence, state, rollback FROM messages WHERE number = coalesce(
-    (SELECT number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'processing'),
-    (SELECT number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'interrupted'),
-    (
-        SELECT number FROM messages WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state = 'queued'
-        ORDER BY thread_number LIMIT 1
-    )
-)
+-- The number, the fence, the state and the ids to roll back.
+SELECT number, fence, state, rollback FROM {head}
 
 -- name: change_thread
 UPDATE threads SET name = CASE WHEN %(renames)s THEN %(name)s ELSE name END, metadata = %(metadata)s

@@ -51,7 +51,11 @@ SELECT number FROM (
 ORDER BY thread_number
 
 -- name: get_head
-SELECT {message_columns} FROM (
+SELECT {message_columns} FROM {head}
+
+-- name: head
+-- The first unfinished message of a thread.
+(
     SELECT * FROM messages WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'processing'
     UNION ALL
     SELECT * FROM messages WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'interrupted'
@@ -405,19 +409,8 @@ thread_id, last_number, created_at, last_activity, last_message_preview, name, m
 completed, failed, cancelled, interrupted
 
 -- name: find_head
--- The number, the fence, the state and the ids to roll back of the first unfinished message of a thread.
-SELECT number, fence, state, rollback FROM (
-    SELECT * FROM messages WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'processing'
-    UNION ALL
-    SELECT * FROM messages WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'interrupted'
-    UNION ALL
-    SELECT * FROM (
-        SELECT * FROM messages INDEXED BY messages_queued_in_thread
-        WHERE tenant = :tenant AND thread_id = :thread_id AND state = 'queued'
-        ORDER BY thread_number LIMIT 1
-    )
-)
-ORDER BY thread_number LIMIT 1
+-- The number, the fence, the state and the ids to roll back.
+SELECT number, fence, state, rollback FROM {head}
 
 -- name: find_thread_metadata
 SELECT metadata FROM threads WHERE tenant = :tenant AND thread_id = :thread_id AND hidden IS NULL
