@@ -12,6 +12,7 @@ from app.models.events import EventType
 from app.models.messages import Message, MessageState
 from app.models.workers import AgentState, ServedAgent
 from app.store.ports import LeaseRenewer, Store
+from app.store.versions import VERSION_KEPT_MS
 from tests.clock import ManualClock
 from tests.contract.builders import (
     AGENT,
@@ -303,6 +304,21 @@ async def test_the_wait_begins_when_the_version_was_last_seen(store: Store, flee
 async def test_a_version_that_nobody_has_seen_is_waited_for_from_then_on(store: Store, fleet: Fleet) -> None:
     message = await begun(store, OLD)
     fleet.start(NEW)
+    assert await fleet.watch(WAIT_SECONDS - 1) == 0
+    assert await fleet.watch(1) == 1
+    assert await version_of(store, message.id) == NEW
+
+
+async def test_a_version_that_was_away_for_very_long_is_like_one_that_nobody_has_seen(
+    store: Store, fleet: Fleet
+) -> None:
+    fleet.start(OLD)
+    message = await begun(store, OLD, RETRIED)
+    await fleet.watch()
+    fleet.stop(OLD)
+    fleet.start(NEW)
+    await fleet.watch(VERSION_KEPT_MS / 1000 + 1)
+    await store.promote()
     assert await fleet.watch(WAIT_SECONDS - 1) == 0
     assert await fleet.watch(1) == 1
     assert await version_of(store, message.id) == NEW

@@ -14,6 +14,7 @@ from app.agents.langgraph import StaticBreakpoint
 from app.agents.registry import AgentRegistry
 from app.errors import StoreError
 from app.maintenance import Maintenance
+from app.models.agents import AgentDescription
 from app.models.attempts import Completed, Failed, Interrupted, Outcome, Retry
 from app.models.items import ItemWrite
 from app.models.messages import MessageOptions
@@ -171,6 +172,22 @@ async def test_request_keys_are_pruned_by_processes_without_agents_too(
     clock.advance(KEY_SECONDS + 1)
     await maintenance.prune()
     assert ask(tmp_path / "queue.db", "SELECT count(*) FROM request_keys") == 0
+
+
+@pytest.mark.parametrize(("retention_days", "kept_seconds"), [(30, 30 * 86_400), (0.5, 86_400)])
+async def test_descriptions_are_kept_for_a_day_at_least(
+    store: SqliteStore, clock: ManualClock, tmp_path: Path, retention_days: float, kept_seconds: int
+) -> None:
+    settings = settings_for(tmp_path, retention_days=retention_days)
+    maintenance = Maintenance(store, lambda: None, settings, outage=Outage("It works again"))
+    described = AgentDescription(name="chat", input_schema={}, output_schema={})
+    await store.describe_agents([described])
+    clock.advance(kept_seconds)
+    await maintenance.prune()
+    assert await store.list_agents() == [described]
+    clock.advance(1)
+    await maintenance.prune()
+    assert await store.list_agents() == []
 
 
 async def test_expired_items_are_pruned_by_processes_without_agents_too(
