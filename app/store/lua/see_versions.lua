@@ -17,7 +17,8 @@ local function run(ARGV)
         redis.call('ZREM', versions_key('first'), name)
     end
     for _, name in ipairs(redis.call('SMEMBERS', versions_key('ready'))) do
-        if redis.call('EXISTS', ready_key(unpack(cjson.decode(name)))) == 0 then redis.call('SREM', versions_key('ready'), name) end
+        local ready = ready_key(unpack(cjson.decode(name)))
+        if redis.call('EXISTS', ready) == 0 then redis.call('SREM', versions_key('ready'), name) end
     end
     return 1
 end

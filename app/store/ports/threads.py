@@ -38,7 +38,10 @@ class ThreadStore(Protocol):
         """
 
     async def publish_thread(self, tenant: str, thread_id: str, new: NewThread) -> Thread:
-        """Make a draft a thread without messages. Raises ThreadNotFound unless the draft still exists."""
+        """Make a draft a thread without messages.
+
+        Raises MetadataTooLarge, and ThreadNotFound unless the draft still exists.
+        """
 
     async def abandon_thread(self, tenant: str, thread_id: str) -> None:
         """List the memory of a draft as dropped. The id is free once that is settled. Other ids change nothing."""

@@ -9,7 +9,7 @@ from ...errors.threads import ThreadExists, ThreadRunning
 from ...models.messages import MessageState, Thread
 from ...models.threads import MemoryRight, NewThread, ThreadChange
 from ..metadata import merged_metadata
-from ..ports import MOVED, READY, message_topic
+from ..ports import MOVED, message_topic
 from ..sql.threads import ThreadChanges
 from .changes import Writes
 from .control import UNFINISHED
@@ -59,7 +59,7 @@ class ThreadWrites(Writes, ThreadChanges):
                 step("delete_messages", numbers=[number for number, *_ in rows]),
                 step("hide_thread", **thread),
             )
-            self.touched |= {READY, MOVED, *(message_topic(message_id) for _, message_id in unfinished)}
+            self.touched |= {MOVED, *(message_topic(message_id) for _, message_id in unfinished)}
 
     @override
     def draft_thread(self, tenant: str, thread_id: str) -> None:

@@ -12,7 +12,7 @@ from ...models.messages import Thread
 from ...models.threads import MemoryRight, NewThread, ThreadChange
 from ..limits import KEY_SECONDS, THREAD_METADATA_LENGTH
 from ..metadata import merged_metadata, metadata_patch
-from ..ports import MOVED, READY, ThreadStore, message_topic
+from ..ports import MOVED, ThreadStore, message_topic
 from . import replies
 from .rooms import RedisRooms
 
@@ -40,7 +40,7 @@ class RedisThreads(RedisRooms, ThreadStore):
     @override
     async def delete_thread(self, tenant: str, thread_id: str) -> None:
         def topics(reply: Any) -> Iterable[str]:
-            return (READY, MOVED, *map(message_topic, reply)) if isinstance(reply, list) else ()
+            return (MOVED, *map(message_topic, reply)) if isinstance(reply, list) else ()
 
         reply = await self._writes.run(
             "delete_thread", self._now(), tenant, thread_id, KEY_SECONDS * 1000, topics=topics

@@ -56,7 +56,7 @@ class RedisUpkeep(RedisRooms, UpkeepStore):
 
         async def see(seen: Sequence[SeenVersion]) -> None:
             named = [part for each in seen for part in each]
-            await self._writes.run("see_versions", int(self._now()) - VERSION_KEPT_MS, *named)
+            await self._writes.run("see_versions", self._now() - VERSION_KEPT_MS, *named)
 
         async def move(move: VersionMove) -> int:
             event = templates.stored(NewEvent.version(move.before, move.after))
@@ -65,7 +65,7 @@ class RedisUpkeep(RedisRooms, UpkeepStore):
 
         workers = replies.workers(await self._reads.run("list_workers"))
         steps = VersionSteps(known, see, move)
-        return await move_all(workers, steps, now=int(self._now()), wait_seconds=wait_seconds)
+        return await move_all(workers, steps, now=self._now(), wait_seconds=wait_seconds)
 
     @override
     async def expire_interrupts(self) -> int:

@@ -11,7 +11,7 @@ from ...models.messages import MessageState, Thread
 from ...models.threads import MemoryRight, NewThread, ThreadChange
 from ..limits import KEY_SECONDS
 from ..metadata import merged_metadata
-from ..ports import MOVED, READY, message_topic
+from ..ports import MOVED, message_topic
 from ..sql.threads import ThreadChanges
 from .changes import Changes
 
@@ -33,11 +33,12 @@ class ThreadWrites(Changes, ThreadChanges):
     @override
     def change_thread(self, tenant: str, thread_id: str, change: ThreadChange) -> Thread:
         thread = {"tenant": tenant, "thread_id": thread_id}
-        self.thread(tenant, thread_id)
-        stored = self.value("find_thread_metadata", **thread)
+        stored = self.row("find_thread_metadata", **thread)
+        if stored is None:
+            raise ThreadNotFound(thread_id)
         self.execute(
             "change_thread", **thread, renames=bool(change.names), name=change.names[0] if change.names else None,
-            metadata=merged_metadata(stored, change.metadata),
+            metadata=merged_metadata(stored[0], change.metadata),
         )  # fmt: skip
         return self.thread(tenant, thread_id)
 
@@ -53,7 +54,7 @@ class ThreadWrites(Changes, ThreadChanges):
         self.execute("delete_thread_messages", **thread)
         self.execute("hide_thread", **thread)
         self._drop_memories([DroppedMemory(tenant, thread_id, "")])
-        self.touched |= {READY, MOVED, *(message_topic(message_id) for (message_id,) in cancelled)}
+        self.touched |= {MOVED, *(message_topic(message_id) for (message_id,) in cancelled)}
 
     @override
     def draft_thread(self, tenant: str, thread_id: str) -> None:

@@ -1,7 +1,7 @@
 -- Named queries, read by `app.store.sql.named_sql`. {name} is replaced by the text of the entry `name`.
 --
--- Lock order: request keys, then threads, messages, aliases, items, each sorted by key. This order rules out deadlocks. For a message
--- that is queued but not ready, the lock of its thread is enough.
+-- Lock order: request keys, then threads, messages, aliases, items, each sorted by key. This order rules out deadlocks. For a
+-- message that is queued but not ready, the lock of its thread is enough.
 
 -- name: text_octets
 octet_length(content) + coalesce(octet_length(result), 0) + coalesce(octet_length(output), 0)
@@ -586,14 +586,15 @@ FROM (
         SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from,
             unfinished, 0 AS running, completed, failed, cancelled, interrupted
         FROM threads
-        WHERE hidden IS NULL AND tenant = %(tenant)s AND (last_activity, thread_id) < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
-            AND NOT EXISTS (SELECT FROM running WHERE running.thread_id = threads.thread_id)
+        WHERE tenant = %(tenant)s AND (last_activity, thread_id) < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
+            AND hidden IS NULL AND NOT EXISTS (SELECT FROM running WHERE running.thread_id = threads.thread_id)
         ORDER BY last_activity DESC, thread_id DESC LIMIT %(limit)s
     )
     UNION ALL
     SELECT threads.thread_id, threads.last_number, threads.created_at,
         greatest(threads.last_activity, running.changed_at), threads.last_message_preview, threads.name,
-        threads.metadata, threads.forked_from, threads.unfinished, 1, threads.completed, threads.failed, threads.cancelled, threads.interrupted
+        threads.metadata, threads.forked_from, threads.unfinished, 1, threads.completed, threads.failed,
+        threads.cancelled, threads.interrupted
     FROM running JOIN threads ON threads.tenant = %(tenant)s AND threads.thread_id = running.thread_id
     WHERE (greatest(threads.last_activity, running.changed_at), threads.thread_id)
         < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
@@ -603,8 +604,8 @@ ORDER BY last_activity DESC, thread_id DESC LIMIT %(limit)s
 -- name: get_thread
 SELECT threads.thread_id, threads.last_number, threads.created_at,
     greatest(threads.last_activity, running.changed_at), threads.last_message_preview, threads.name, threads.metadata,
-    threads.forked_from, threads.unfinished - threads.interrupted - count(running.number), count(running.number), threads.completed,
-    threads.failed, threads.cancelled, threads.interrupted
+    threads.forked_from, threads.unfinished - threads.interrupted - count(running.number), count(running.number),
+    threads.completed, threads.failed, threads.cancelled, threads.interrupted
 FROM threads LEFT JOIN messages AS running
     ON running.tenant = threads.tenant AND running.thread_id = threads.thread_id AND running.state = 'processing'
 WHERE threads.tenant = %(tenant)s AND threads.thread_id = %(thread_id)s AND threads.hidden IS NULL
