@@ -24,6 +24,7 @@ from ..errors import AgentQueueError, LeaseLost, StoreError
 from ..models.agents import AgentDescription
 from ..models.memory import (
     MEMORY_ANSWERS_KEY,
+    MEMORY_BEGUN_KEY,
     MEMORY_FENCE_KEY,
     MEMORY_KEEP_KEY,
     MEMORY_KEPT_KEY,
@@ -97,6 +98,7 @@ class LangGraphAgent(Agent):
         read: list[Any] = []
         refused = watch_refusals()
         start = await self._run_start(task, _with(config, MEMORY_KEEP_KEY, read), calls)
+        config["configurable"][MEMORY_BEGUN_KEY] = task.memory_key
         config["metadata"] = {**config["metadata"], **start.metadata}
         answer = start.answer
         for part in answer.replay():

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from ..errors import AgentQueueError, LeaseLost, StoreError
 from ..errors.threads import CheckpointNotFound, StateWillBeForgotten
-from ..models.memory import MEMORY_FENCE_KEY
+from ..models.memory import MEMORY_BEGUN_KEY, MEMORY_FENCE_KEY
 from ..models.thread_states import Checkpoint, StateChange, StateInterrupt, StateTask, StateText, ThreadState
 from ..models.threads import MemoryRight, Turn
 from ..policy.agent_input import invalid
@@ -92,6 +92,7 @@ class GraphStates(ConversationStates):
         config = self._config(change.checkpoint_id, **{MEMORY_FENCE_KEY: right.fence})
         # This read takes the right to write. The state cannot change any more without taking it away again.
         saved = await self._saver.aget_tuple(config)
+        config["configurable"][MEMORY_BEGUN_KEY] = self._memory_key
         if saved is not None:
             config["metadata"] = _turn_of(saved.metadata)
             if saved.metadata.get("run_id") in right.rolled_back:

@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 from langchain_core.runnables import RunnableConfig
 
 from ..errors import LeaseLost
-from ..models.memory import MEMORY_FENCE_KEY
+from ..models.memory import MEMORY_BEGUN_KEY, MEMORY_FENCE_KEY
 
 
 class Mark(NamedTuple):
@@ -26,8 +26,14 @@ def mark_of(config: RunnableConfig, queue: str) -> Mark | None:
     return Mark(configurable["thread_id"], queue, *configurable[MEMORY_FENCE_KEY])
 
 
+def has_begun(config: RunnableConfig) -> bool:
+    """Return whether the attempt has stored its mark before. It then never stores the mark again."""
+    configurable = config["configurable"]
+    return bool(configurable.get(MEMORY_BEGUN_KEY) == configurable["thread_id"])
+
+
 def lease_lost(config: RunnableConfig, mark: Mark) -> LeaseLost:
-    """Return the error for an attempt that may no longer write, because a later attempt may."""
+    """Return the error for an attempt that may no longer write: a later one may, or the conversation was deleted."""
     return LeaseLost(config["configurable"].get("run_id", mark.memory_key), mark.fence)
 
 

@@ -41,7 +41,7 @@ from ..store.postgres.connection import COMMON_SETTINGS, CROWDED, connection_par
 from ..store.postgres.migrations import check_access
 from . import postgres_lists
 from .answers import KEPT_CHANNEL, Writes
-from .fence import Mark, config_of, lease_lost
+from .fence import Mark, config_of, has_begun, lease_lost
 from .known_lists import Conversation, SplitValues, new_numbering
 from .postgres_lists import QUERIES, Connection, first_row, is_exact_in_json
 from .saver import FencedSaver
@@ -324,7 +324,9 @@ class FencedPostgresSaver(FencedSaver):
 
 
 async def _take(connection: Connection, config: RunnableConfig, mark: Mark) -> None:
-    if not await first_row(connection, QUERIES["take_fence"], mark):
+    """Take the right to write, unless the attempt has it. Raises LeaseLost."""
+    query = QUERIES["find_fence" if has_begun(config) else "take_fence"]
+    if not await first_row(connection, query, mark._asdict()):
         raise lease_lost(config, mark)
 
 

@@ -29,7 +29,7 @@ from typing_extensions import override
 from ..config import CHECKPOINT_HISTORY
 from ..store.redis import connection
 from .answers import Writes
-from .fence import config_of, lease_lost, place_of
+from .fence import config_of, has_begun, lease_lost, place_of
 from .known_lists import Conversation, Numbering, SplitValues, new_numbering
 from .pruning import Pruning, without_rows
 from .ranges import numbers_in
@@ -253,7 +253,7 @@ class FencedRedisSaver(FencedSaver):
     async def _fenced(self, script: Callable[..., Any], config: RunnableConfig, *arguments: Any) -> Any:
         """Run a script that checks the fence first, and return its reply. Raises LeaseLost."""
         mark = self._mark_of(config)
-        attempt = (mark.queue, mark.message, mark.fence) if mark else ("", "", "")
+        attempt = (mark.queue, mark.message, mark.fence, int(has_begun(config))) if mark else ("", "", "", "")
         with mapped_errors():
             reply = await script(keys=keys_of(config["configurable"]["thread_id"]), args=[*attempt, *arguments])
         if mark and reply == 0:

@@ -36,7 +36,7 @@ from ..config import CHECKPOINT_HISTORY
 from ..errors import MemoryDamaged, StoreUnavailable
 from . import sqlite_lists
 from .answers import KEPT_CHANNEL, Writes
-from .fence import Mark, config_of, lease_lost
+from .fence import Mark, config_of, has_begun, lease_lost
 from .known_lists import Conversation, SplitValues
 from .pruning import StoredCheckpoint, rows_until
 from .saver import FencedSaver
@@ -104,7 +104,7 @@ class FencedSqliteSaver(FencedSaver):
     async def _read(self, config: RunnableConfig) -> CheckpointTuple | None:
         def get() -> CheckpointTuple | None:
             mark = self._mark_of(config)
-            if mark and not self._first_row(QUERIES["find_fence"], mark):
+            if mark and not self._has_mark(config, mark):
                 self._take(config, mark)
             found = self.statements.get_tuple(config)
             if found is not None:
@@ -371,8 +371,15 @@ class FencedSqliteSaver(FencedSaver):
 
     def _hold(self, config: RunnableConfig, mark: Mark) -> None:
         """Take the right to write in this transaction, unless the attempt has it. Raises LeaseLost."""
-        if not self._first_row(QUERIES["find_fence"], mark) and not self._first_row(QUERIES["take_fence"], mark):
+        if not self._has_mark(config, mark) and not self._first_row(QUERIES["take_fence"], mark):
             raise lease_lost(config, mark)
+
+    def _has_mark(self, config: RunnableConfig, mark: Mark) -> bool:
+        """Return whether the mark is stored. Raises LeaseLost if it is not there any more."""
+        is_stored = self._first_row(QUERIES["find_fence"], mark) is not None
+        if not is_stored and has_begun(config):
+            raise lease_lost(config, mark)
+        return is_stored
 
     def _first_row(self, query: str, values: tuple[Any, ...]) -> Any:
         return self.conn.execute(query, values).fetchone()

@@ -8,6 +8,12 @@ from .messages import Message
 MEMORY_FENCE_KEY = "__attempt_fence"
 """Key in a run's `configurable`: the attempt's fence for the agent's memory. LangGraph does not store `__` keys."""
 
+MEMORY_BEGUN_KEY = "__begun"
+"""Key in a run's `configurable` after the attempt's first read: the memory key of its conversation.
+
+The attempt's mark is missing after that only if the conversation was deleted.
+"""
+
 MEMORY_KEEP_KEY = "__keep_read"
 """Key in the `configurable` of a read before the run: a list to which the read adds the newest checkpoint."""
 

@@ -17,10 +17,14 @@ from langgraph.graph.message import add_messages
 from langgraph.types import interrupt
 from typing_extensions import TypedDict
 
-from app.agents.base import AgentInterrupted, AgentTask, Drain, FinalResult
+from app.agents.base import AgentInterrupted, AgentTask, Conversation, Drain, FinalResult
 from app.agents.langgraph import LangGraphAgent
+from app.agents.thread_states import GraphStates
 from app.checkpoints.factory import open_saver
+from app.errors import LeaseLost
 from app.models.attempts import Lease
+from app.models.thread_states import StateChange
+from app.models.threads import MemoryRight
 
 KEY = "default/thread/t"
 COPY = "default/thread/copy"
@@ -170,6 +174,46 @@ async def test_a_deleted_conversation_that_begins_again_has_none_of_its_messages
         await turn(one, 4)
         await turn(other, 5)
         assert await texts(one) == expected(3, 4, 5)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_run_whose_conversation_was_deleted_stores_nothing_more(memory_url: str, number: int) -> None:
+    """Its worker has lost the lease and does not know it yet."""
+    async with open_saver(memory_url, QUEUE) as one, open_saver(memory_url, QUEUE) as other:
+
+        async def delete(_: MessagesState) -> dict[str, Any]:
+            await other.forget([KEY])
+            return {}
+
+        inner = graph(answer)
+        for each in range(1, number):
+            await turn(one, each)
+        for compiled in (graph(delete, answer), graph(graph(delete, inner))):
+            with pytest.raises(LeaseLost):
+                await turn(one, number, compiled)
+            assert await listed(other, namespace=None) == []
+            assert stored_messages(memory_url) == 0
+
+
+async def test_a_change_of_a_state_whose_conversation_was_deleted_stores_nothing(
+    short: Saver, memory_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = graph(answer)
+    await turn(short, 1, compiled)
+    kind = type(compiled)
+    update = kind.aupdate_state
+
+    async def delete_and_update(*given: Any) -> RunnableConfig:
+        await short.forget([KEY])
+        changed: RunnableConfig = await update(*given)
+        return changed
+
+    monkeypatch.setattr(kind, "aupdate_state", delete_and_update)
+    states = GraphStates(compiled.copy(update={"checkpointer": short}), Conversation("agent", KEY, "t"), str)
+    with pytest.raises(LeaseLost):
+        await states.update(StateChange({"messages": []}, "node0"), MemoryRight((1, 2)))
+    assert await listed(short, namespace=None) == []
+    assert stored_messages(memory_url) == 0
 
 
 async def test_turns_are_rolled_back_after_others_were_pruned(short: Saver, memory_url: str) -> None:

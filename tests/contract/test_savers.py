@@ -15,7 +15,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from app.checkpoints.factory import open_saver
 from app.errors import LeaseLost, StoreUnavailable
-from app.models.memory import MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY
+from app.models.memory import MEMORY_BEGUN_KEY, MEMORY_FENCE_KEY, MEMORY_KEEP_KEY, MEMORY_KEPT_KEY
 from tests import hostile
 from tests.postgres_server import PostgresServer
 from tests.valkey_server import ValkeyServer
@@ -221,6 +221,32 @@ async def test_forgotten_conversations_begin_anew(saver: Saver) -> None:
     assert await latest(saver, "default/thread/u") == kept["id"]
     for key in forgotten[:2]:
         await put(saver, (1, 1), key=key)
+
+
+async def test_an_attempt_that_has_begun_cannot_go_on_after_its_conversation_was_forgotten(saver: Saver) -> None:
+    begun = config((7, 2))
+    begun["configurable"][MEMORY_BEGUN_KEY] = KEY
+    await saver.aget_tuple(config((7, 2)))
+    saved = await saver.aput(begun, empty_checkpoint(), {}, {})
+    place = {"configurable": {**begun["configurable"], **saved["configurable"]}}
+    await saver.aput_writes(place, [("answer", "one")], "task")
+    await saver.forget([KEY])
+    with pytest.raises(LeaseLost):
+        await saver.aput(place, empty_checkpoint(), {}, {})
+    with pytest.raises(LeaseLost):
+        await saver.aput_writes(place, [("answer", "two")], "task")
+    with pytest.raises(LeaseLost):
+        await saver.aget_tuple(begun)
+    assert await latest(saver) is None
+    await put(saver, (1, 1))  # nothing has stored the later mark again
+
+
+async def test_an_attempt_that_has_begun_may_begin_other_conversations(saver: Saver) -> None:
+    """A node may run a graph in a thread of its own."""
+    inner = config((7, 2), "a thread of a node")
+    inner["configurable"][MEMORY_BEGUN_KEY] = KEY
+    await saver.aput(inner, empty_checkpoint(), {}, {})
+    assert await saver.aget_tuple(inner) is not None
 
 
 async def test_who_has_nothing_to_forget_changes_nothing(saver: Saver) -> None:

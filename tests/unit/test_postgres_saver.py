@@ -9,6 +9,7 @@ import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import empty_checkpoint
 
+from app.checkpoints.fence import Mark
 from app.checkpoints.postgres import MAX_CONNECTIONS, FencedPostgresSaver, open_saver
 from app.checkpoints.postgres_lists import QUERIES
 from app.errors import LeaseLost
@@ -62,7 +63,7 @@ async def test_a_write_waits_for_a_taking_that_is_under_way_and_is_then_refused(
 ) -> None:
     await put(saver, (7, 1))
     with psycopg.connect(postgres.url, options="-c search_path=agent_queue_memory") as later:
-        later.execute(QUERIES["take_fence"].encode(), (KEY, QUEUE, 7, 2))
+        later.execute(QUERIES["take_fence"].encode(), Mark(KEY, QUEUE, 7, 2)._asdict())
         writing = asyncio.create_task(put(saver, (7, 1)))
         await until_waiting(connection, 1)
         assert not writing.done()

@@ -1,8 +1,8 @@
 -- Return one checkpoint with its values, its writes and the numbering, as of one moment; nil if there is none.
 -- Its messages are read afterwards, since most of them are known.
--- Take the attempt's right to write first; return 0 if a later attempt has it.
+-- Take the attempt's right to write first; return 0 if it may no longer write.
 -- KEYS[2] index, KEYS[3] rows
--- ARGV[4] namespace, ARGV[5] id, '' for the newest
+-- ARGV[5] namespace, ARGV[6] id, '' for the newest
 if is_late() then
     return 0
 end
@@ -12,9 +12,9 @@ local function names(kind, prefix)
     return first, string.sub(first, 1, -2) .. '\1'
 end
 
-local first, behind = names('c', ARGV[4])
-local name = first .. ARGV[5]
-if ARGV[5] == '' then
+local first, behind = names('c', ARGV[5])
+local name = first .. ARGV[6]
+if ARGV[6] == '' then
     name = redis.call('ZREVRANGEBYLEX', KEYS[2], '(' .. behind, '[' .. first, 'LIMIT', 0, 1)[1]
 end
 local row = name and redis.call('HGET', KEYS[3], name)

@@ -1,17 +1,17 @@
--- Save checkpoints, values, messages and writes. Return 0 and save nothing if a later attempt has the conversation.
+-- Save checkpoints, values, messages and writes. Return 0 and save nothing if the attempt may no longer write.
 -- Return -1 and save nothing if the numbering is not the expected one: another process has added messages.
 -- KEYS[2] index, KEYS[3] rows
--- ARGV[4] '1' to keep what is saved under a name already
--- ARGV[5] the expected row of the numbering, 'new' if there is none, '' if messages are not numbered
--- ARGV[6..] name, row, name, row, ...
+-- ARGV[5] '1' to keep what is saved under a name already
+-- ARGV[6] the expected row of the numbering, 'new' if there is none, '' if messages are not numbered
+-- ARGV[7..] name, row, name, row, ...
 if is_late() then
     return 0
 end
-if ARGV[5] ~= '' and (redis.call('HGET', KEYS[3], 'n') or 'new') ~= ARGV[5] then
+if ARGV[6] ~= '' and (redis.call('HGET', KEYS[3], 'n') or 'new') ~= ARGV[6] then
     return -1
 end
-local save = ARGV[4] == '1' and 'HSETNX' or 'HSET'
-for i = 6, #ARGV, 2 do
+local save = ARGV[5] == '1' and 'HSETNX' or 'HSET'
+for i = 7, #ARGV, 2 do
     redis.call(save, KEYS[3], ARGV[i], ARGV[i + 1])
     local kind = string.sub(ARGV[i], 1, 1)
     if kind == 'c' or kind == 'w' then

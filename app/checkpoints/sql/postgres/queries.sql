@@ -127,7 +127,9 @@ JOIN unnest(%(firsts)s::bigint[], %(ends)s::bigint[]) AS copied (first, behind)
 
 -- name: take_fence
 -- Writes nothing if the mark is there already: only an attempt's first read waits for the disk.
-WITH mine (thread_id, queue, message, fence) AS (VALUES (%s, %s, %s::bigint, %s::bigint)),
+WITH mine (thread_id, queue, message, fence) AS (
+    VALUES (%(memory_key)s, %(queue)s, %(message)s::bigint, %(fence)s::bigint)
+),
 held AS (SELECT 1 FROM checkpoint_fences JOIN mine USING (thread_id, queue, message, fence)),
 taken AS (
     INSERT INTO checkpoint_fences AS newest (thread_id, queue, message, fence)
@@ -138,9 +140,12 @@ taken AS (
 )
 SELECT 1 FROM held UNION ALL SELECT 1 FROM taken
 
--- name: hold_fence
+-- name: find_fence
 SELECT 1 FROM checkpoint_fences
-WHERE thread_id = %(memory_key)s AND queue = %(queue)s AND message = %(message)s AND fence = %(fence)s FOR SHARE
+WHERE thread_id = %(memory_key)s AND queue = %(queue)s AND message = %(message)s AND fence = %(fence)s
+
+-- name: hold_fence
+{find_fence} FOR SHARE
 
 -- name: anybody
 SELECT 1
