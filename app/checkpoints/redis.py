@@ -33,7 +33,7 @@ from .fence import config_of, has_begun, lease_lost, place_of
 from .known_lists import Conversation, Numbering, SplitValues, new_numbering
 from .pruning import Pruning, without_rows
 from .ranges import numbers_in
-from .redis_changes import Change, RedisChanges, change_of, read_rows
+from .redis_changes import Change, Choose, RedisChanges, change_of, read_rows
 from .redis_client import flat, load_scripts, mapped_errors
 from .redis_rows import (
     NUL,
@@ -66,7 +66,6 @@ class FencedRedisSaver(FencedSaver):
     def __init__(self, client: Redis, queue_id: str, state_types: Collection[str], history: int) -> None:
         super().__init__(queue_id, state_types, history)
         self._client = client
-        self._take = client.register_script(load_scripts("fence", "take"))
         self._write = client.register_script(load_scripts("fence", "save"))
         self._look_up = client.register_script(load_scripts("fence", "read"))
         self._changes = RedisChanges(client, self.serde)
@@ -138,9 +137,7 @@ class FencedRedisSaver(FencedSaver):
                 conversation.use(numbering_of(await self._call("HGET", keys_of(thread_id)[2], "n")))
             conversation.keep(namespace, split)
         if self._prunes(config, metadata):
-            await self._prune(
-                thread_id, lambda rows: self._pruning(config, metadata, [row.stored for row in rows]), config
-            )
+            await self._prune(config, lambda rows: self._pruning(config, metadata, [row.stored for row in rows]))
             conversation.begin_turn()
         self._known.shrink(thread_id)
 
@@ -219,24 +216,15 @@ class FencedRedisSaver(FencedSaver):
     @override
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         for thread_id in await self._threads() if run_ids else ():
-            await self._keep(thread_id, lambda rows: [row for row in rows if row.metadata.get("run_id") not in run_ids])
+            await self._keep_without(_place(thread_id), run_ids)
 
     @override
     async def forget_messages(self, memory_key: str, memory_fence: tuple[int, int], message_ids: Sequence[str]) -> None:
-        config = config_of(memory_key, memory_fence)
-        await self._fenced(self._take, config)
-        await self._keep(
-            memory_key, lambda rows: [row for row in rows if row.metadata.get("run_id") not in message_ids], config
-        )
+        await self._keep_without(config_of(memory_key, memory_fence), message_ids)
 
     @override
     async def forget_unfinished(self, memory_key: str, memory_fence: tuple[int, int]) -> None:
-        config = config_of(memory_key, memory_fence)
-        await self._fenced(self._take, config)
-        with mapped_errors():
-            await self._changes.apply(
-                memory_key, lambda saved: Change(unfinished(saved.names)), lambda mark: self._check(mark, config)
-            )
+        await self._change(config_of(memory_key, memory_fence), lambda saved: Change(unfinished(saved.names)))
         self._known.drop([memory_key])
 
     @override
@@ -248,7 +236,7 @@ class FencedRedisSaver(FencedSaver):
                 await self.adelete_thread(thread_id)
             else:
                 await self._refuse_deltas(thread_id)
-                await self._keep(thread_id, newest)
+                await self._keep(_place(thread_id), newest)
 
     async def _fenced(self, script: Callable[..., Any], config: RunnableConfig, *arguments: Any) -> Any:
         """Run a script that checks the fence first, and return its reply. Raises LeaseLost."""
@@ -259,14 +247,6 @@ class FencedRedisSaver(FencedSaver):
         if mark and reply == 0:
             raise lease_lost(config, mark)
         return reply
-
-    def _check(self, stored: dict[bytes, bytes], config: RunnableConfig) -> None:
-        """Raise LeaseLost if the stored mark is not the attempt's."""
-        mark = self._mark_of(config)
-        if mark and stored != {
-            name.encode(): str(getattr(mark, name)).encode() for name in ("queue", "message", "fence")
-        }:
-            raise lease_lost(config, mark)
 
     async def _call(self, *command: Any) -> Any:
         with mapped_errors():
@@ -343,32 +323,40 @@ class FencedRedisSaver(FencedSaver):
             if "counters_since_delta_snapshot" in found.metadata or any(isinstance(v, _DeltaSnapshot) for v in values):
                 raise NotImplementedError(f"A DeltaChannel needs the earlier checkpoints of {thread_id!r}.")
 
-    async def _keep(
-        self,
-        thread_id: str,
-        choose: Callable[[Sequence[CheckpointRow]], Iterable[CheckpointRow]],
-        config: RunnableConfig | None = None,
-    ) -> None:
-        """Delete all checkpoints but the chosen ones, with their writes and values. Retry if the conversation changed.
+    async def _keep_without(self, config: RunnableConfig, run_ids: Collection[str]) -> None:
+        """Delete the checkpoints of these runs. Raises LeaseLost."""
+        await self._keep(config, lambda rows: [row for row in rows if row.metadata.get("run_id") not in run_ids])
 
-        `config` is the attempt's; None outside attempts. Raises LeaseLost if a later attempt has begun.
-        """
+    async def _keep(
+        self, config: RunnableConfig, choose: Callable[[Sequence[CheckpointRow]], Iterable[CheckpointRow]]
+    ) -> None:
+        """Delete all checkpoints but the chosen ones, with their writes and values. Raises LeaseLost."""
 
         def choose_rows(rows: Sequence[CheckpointRow]) -> Pruning:
             kept = {row.place for row in choose(rows)}
             stored = [row.stored for row in rows]
             return without_rows(stored, [row for row in stored if row.place not in kept])
 
-        await self._prune(thread_id, choose_rows, config)
-        self._known.drop([thread_id])
+        await self._prune(config, choose_rows)
+        self._known.drop([config["configurable"]["thread_id"]])
 
-    async def _prune(
-        self, thread_id: str, choose: Callable[[Sequence[CheckpointRow]], Pruning], config: RunnableConfig | None
-    ) -> None:
-        """Delete what the pruning chooses. Raises LeaseLost if a later attempt than `config`'s has begun."""
-        check = None if config is None else lambda mark: self._check(mark, config)
+    async def _prune(self, config: RunnableConfig, choose: Callable[[Sequence[CheckpointRow]], Pruning]) -> None:
+        """Delete what the pruning chooses. Raises LeaseLost."""
+        await self._change(config, lambda saved: change_of(saved, choose(saved.checkpoints)))
+
+    async def _change(self, config: RunnableConfig, choose: Choose) -> None:
+        """Delete and write the chosen rows. Raises LeaseLost."""
+
+        async def run(script: Callable[..., Any], *arguments: Any) -> Any:
+            return await self._fenced(script, config, *arguments)
+
         with mapped_errors():
-            await self._changes.apply(thread_id, lambda saved: change_of(saved, choose(saved.checkpoints)), check)
+            await self._changes.apply(config["configurable"]["thread_id"], choose, run)
+
+
+def _place(thread_id: str) -> RunnableConfig:
+    """Return the config for calls outside of attempts."""
+    return {"configurable": {"thread_id": thread_id}}
 
 
 @asynccontextmanager

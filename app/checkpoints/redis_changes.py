@@ -1,6 +1,6 @@
-"""Deletes and copies whole checkpoints on Redis. Each change is one transaction that is tried again if rows change."""
+"""Deletes and copies whole checkpoints on Redis. Each change is atomic, and tried again if checkpoints were added."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from .known_lists import Numbering, StoredLists, new_numbering
 from .pruning import Pruning, rows_until
 from .ranges import union
+from .redis_client import flat, load_scripts
 from .redis_rows import (
     CheckpointRow,
     keys_of,
@@ -25,6 +26,9 @@ from .serializer import Serializer
 
 READ_AT_ONCE = 1_000
 """How many rows one command reads, so that others do not wait for long."""
+
+INDEX_CHANGED = -1
+"""The reply of `change.lua` if checkpoints or writes were added or deleted meanwhile."""
 
 
 class Saved(NamedTuple):
@@ -43,8 +47,8 @@ class Change(NamedTuple):
 
 
 Choose = Callable[[Saved], Change]
-Check = Callable[[dict[bytes, bytes]], None]
-"""Raises an error if the conversation's mark is another one than the caller's."""
+RunScript = Callable[..., Awaitable[Any]]
+"""Runs a script with arguments for one conversation. Raises LeaseLost if the attempt may no longer write."""
 
 
 class RedisChanges:
@@ -53,34 +57,27 @@ class RedisChanges:
     def __init__(self, client: Redis, serde: Serializer) -> None:
         self._client = client
         self._serde = serde
+        self._list = client.register_script(load_scripts("fence", "index", "list"))
+        self._change = client.register_script(load_scripts("fence", "index", "change"))
 
-    async def apply(self, thread_id: str, choose: Choose, check: Check | None) -> None:
-        """Delete and write the chosen rows of a conversation."""
-        fence, index, rows = keys_of(thread_id)
-
-        async def change(transaction: Any) -> None:
-            if check is not None:
-                check(await transaction.hgetall(fence))
-            chosen = choose(await self._saved(transaction, thread_id))
+    async def apply(self, thread_id: str, choose: Choose, run: RunScript) -> None:
+        """Delete and write the chosen rows of a conversation. An attempt takes its right to write first."""
+        while True:
+            digest, names, read = await run(self._list, READ_AT_ONCE)
+            chosen = choose(await self._saved(self._client, thread_id, names, read))
             if not chosen.gone and not chosen.written:
                 return
-            transaction.multi()
-            if chosen.gone:
-                transaction.hdel(rows, *chosen.gone)
-                transaction.zrem(index, *chosen.gone)
-            if chosen.written:
-                transaction.hset(rows, mapping=chosen.written)
-            await transaction.execute()
-
-        await self._repeat(change, fence, rows)
+            rows = (len(chosen.gone), *chosen.gone, *flat(chosen.written))
+            if await run(self._change, digest, *rows) != INDEX_CHANGED:
+                return
 
     async def copy_until(self, source: str, checkpoint_id: str, target: str) -> bool:
         """Copy a conversation up to a checkpoint. Return False if there is no such checkpoint."""
-        source_rows = keys_of(source)[2]
+        _, source_index, source_rows = keys_of(source)
         _, target_index, target_rows = keys_of(target)
 
         async def copy(transaction: Any) -> bool:
-            saved = await self._saved(transaction, source)
+            saved = await self._saved(transaction, source, await transaction.zrange(source_index, 0, -1))
             copied = {row.place for row in rows_until([each.stored for each in saved.checkpoints], checkpoint_id)}
             if not copied:
                 return False
@@ -106,24 +103,22 @@ class RedisChanges:
             await transaction.execute()
             return True
 
-        return bool(await self._repeat(copy, source_rows))
-
-    async def _saved(self, transaction: Any, thread_id: str) -> Saved:
-        _, index, rows = keys_of(thread_id)
-        names = await transaction.zrange(index, 0, -1)
-        wanted = [name for name in names if name.startswith(b"c")]
-        read = zip(wanted, await read_rows(transaction, rows, wanted), strict=True)
-        content = {name: row for name, row in read if row is not None}
-        return Saved(names, [row_of(self._serde, name, row) for name, row in content.items()], content)
-
-    async def _repeat(self, change: Callable[[Any], Any], *watched: str) -> Any:
         async with cast(Any, self._client).pipeline() as transaction:
             while True:
-                await transaction.watch(*watched)
+                await transaction.watch(source_rows)
                 try:
-                    return await change(transaction)
+                    return await copy(transaction)
                 except exceptions.WatchError:
                     continue
+
+    async def _saved(
+        self, client: Any, thread_id: str, names: Sequence[bytes], read: Sequence[bytes | None] = ()
+    ) -> Saved:
+        """Return the checkpoints among these names. `read` has the rows of the first ones."""
+        wanted = [name for name in names if name.startswith(b"c")]
+        rows = [*read, *await read_rows(client, keys_of(thread_id)[2], wanted[len(read) :])]
+        content = {name: row for name, row in zip(wanted, rows, strict=True) if row is not None}
+        return Saved(names, [row_of(self._serde, name, row) for name, row in content.items()], content)
 
 
 async def read_rows(client: Any, key: str, names: Sequence[str | bytes]) -> list[bytes | None]:

@@ -1,6 +1,6 @@
 """Loads the scripts of the agents' memory on Redis, and maps the errors of redis-py."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from importlib.resources import files
 
@@ -17,7 +17,7 @@ def _memory_error(error: Exception) -> StoreError:
     return type(connection.mapped(error))(f"The agents' memory cannot be used: {error}")
 
 
-def flat(rows: dict[str, bytes]) -> Iterator[str | bytes]:
+def flat(rows: Mapping[str, bytes]) -> Iterator[str | bytes]:
     """Yield name, row, name, row, and so on."""
     for item in rows.items():
         yield from item

@@ -14,8 +14,9 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from redis.asyncio import Redis
 
 from app.checkpoints.redis import FencedRedisSaver, open_saver
+from app.checkpoints.redis_changes import change_of
 from app.checkpoints.redis_rows import PREFIX, newest
-from app.errors import StoreUnavailable
+from app.errors import LeaseLost, StoreUnavailable
 from app.models.memory import MEMORY_FENCE_KEY
 from tests.valkey_server import ValkeyServer
 
@@ -128,6 +129,28 @@ async def test_what_is_saved_while_it_prunes_is_kept(
     await saver.aprune([KEY])
     left = [found.config["configurable"] async for found in saver.alist({"configurable": {"thread_id": KEY}})]
     assert left == [saved[2]["configurable"]]
+
+
+async def test_a_later_attempt_that_begins_meanwhile_keeps_what_the_earlier_one_would_forget(
+    saver: FencedRedisSaver, valkey: ValkeyServer, server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(saver, {"configurable": {**CONFIG["configurable"], "run_id": "m"}})
+    before = await names(server)
+    later: RunnableConfig = {"configurable": {**CONFIG["configurable"], MEMORY_FENCE_KEY: (1, 3)}}
+
+    async def begin_later() -> None:
+        async with open_saver(valkey.url, QUEUE) as other:
+            await other.aget_tuple(later)
+
+    def change(*given: Any) -> Any:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, begin_later()).result()
+        return change_of(*given)
+
+    monkeypatch.setattr("app.checkpoints.redis.change_of", change)
+    with pytest.raises(LeaseLost):
+        await saver.forget_messages(KEY, (1, 2), ["m"])
+    assert await names(server) == before
 
 
 async def test_pruning_refuses_a_channel_that_needs_the_earlier_checkpoints(saver: FencedRedisSaver) -> None:
