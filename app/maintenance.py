@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 PROMOTE_SECONDS = 1.0
 VERSIONS_SECONDS = 2.0
+FORGET_SECONDS = 2.0
 PRUNE_SECONDS = 60.0
 PRUNE_BATCH = 500
 LEAST_DESCRIBED_SECONDS = 86_400.0
@@ -29,7 +30,7 @@ class DutyStore(UpkeepStore, ItemStore, Protocol):
 
 
 class Maintenance:
-    """Runs the duties rescue, promote, versions and prune, each in its own loop. No error ends a loop."""
+    """Runs the duties rescue, promote, versions, forget and prune, each in its own loop. No error ends a loop."""
 
     def __init__(
         self, store: DutyStore, memory: Callable[[], AgentMemory | None], settings: Settings, *, outage: Outage
@@ -46,6 +47,7 @@ class Maintenance:
             ("rescue", self._settings.rescue_seconds, self.rescue),
             ("promote", PROMOTE_SECONDS, self.promote),
             ("versions", VERSIONS_SECONDS, self.move_versions),
+            ("forget", FORGET_SECONDS, self.forget),
             ("prune", PRUNE_SECONDS, self.prune),
         ]
         self._tasks = [asyncio.create_task(self._repeat(*duty), name=duty[0]) for duty in duties]
@@ -76,6 +78,11 @@ class Maintenance:
         """Let messages whose agent's version no worker has any more go on with the newest version."""
         if moved := await self._store.move_versions(wait_seconds=self._settings.version_wait_seconds):
             logger.warning("Messages go on with another version of their agent: count=%d", moved)
+
+    async def forget(self) -> None:
+        """Delete what agents remember of deleted threads, where the deletion itself was cut off."""
+        if (memory := self._memory()) is not None:
+            await forget_dropped(self._store, memory)
 
     async def prune(self) -> None:
         """Delete old request keys, items, descriptions, logs and messages, and the memory that only they needed.

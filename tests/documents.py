@@ -38,6 +38,7 @@ INTERVALS = [
     ("worker.CANCELS_SECONDS", "minimum between heartbeats triggered by cancellations"),
     ("maintenance.PROMOTE_SECONDS", "delayed messages that are due become ready"),
     ("maintenance.VERSIONS_SECONDS", "messages whose agent's version has gone get another"),
+    ("maintenance.FORGET_SECONDS", "what agents remember of a deleted thread is deleted, if the deletion was cut off"),
     ("maintenance.PRUNE_SECONDS", "old events and messages are deleted"),
     ("webhooks.sender.POLL_SECONDS", "a process looks for due deliveries"),
     ("store.sqlite.signals.HINT_POLL_SECONDS", "`sqlite-hints` looks for writes of other processes"),
