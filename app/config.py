@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import ipaddress
 import os
 import re
 from difflib import get_close_matches
@@ -35,6 +36,7 @@ _ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f
 Seconds = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
 AgentPaths = Annotated[dict[str, str], NoDecode]
 Origins = Annotated[tuple[str, ...], NoDecode]
+Proxies = Annotated[tuple[str, ...], NoDecode]
 TypeNames = Annotated[tuple[str, ...], NoDecode]
 Keys = Annotated[tuple[str, ...], NoDecode]
 TYPE_NAME = re.compile(r"[^\s:,/]+(?::[^\s:,./]+)?")
@@ -97,6 +99,7 @@ class Settings(BaseSettings):
     max_output_bytes: int = Field(1024 * 1024, ge=1024)
     allow_anonymous: bool = False
     cors_origins: Origins = ()
+    trusted_proxies: Proxies = ()
     allow_volatile: bool = False
     log_format: Literal["text", "json"] = "text"
     log_config: Path | None = None
@@ -142,6 +145,12 @@ class Settings(BaseSettings):
     def _split_origins(cls, value: object) -> object:
         origins = value.replace(",", " ").split() if isinstance(value, str) else value
         return tuple(dict.fromkeys(map(_checked_origin, origins))) if isinstance(origins, list | tuple) else origins
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split_proxies(cls, value: object) -> object:
+        names = value.replace(",", " ").split() if isinstance(value, str) else value
+        return tuple(dict.fromkeys(map(_checked_proxy, names))) if isinstance(names, list | tuple) else names
 
     @field_validator("agents", mode="before")
     @classmethod
@@ -247,6 +256,20 @@ def _checked_origin(origin: str) -> str:
     if (found["scheme"], found["port"]) in (("http", "80"), ("https", "443")):
         raise ValueError("expected no default port, since browsers do not send it")
     return origin
+
+
+def _checked_proxy(name: str) -> str:
+    """Return the address or network of a proxy in its usual form. Raises ValueError for anything else.
+
+    Refuse a network of all addresses: every client could then give itself any address.
+    """
+    try:
+        network = ipaddress.ip_network(name)
+    except ValueError:
+        raise ValueError("expected addresses and networks such as 10.0.0.5 or 10.0.0.0/24, without host bits") from None
+    if network.prefixlen == 0:
+        raise ValueError("expected the proxies by their addresses: with all addresses, clients could name any address")
+    return name
 
 
 def _webhook_keys(secret: SecretStr) -> tuple[bytes, ...]:

@@ -162,7 +162,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def server_config(app: FastAPI) -> uvicorn.Config:
-    """Return uvicorn's configuration. It trusts no forwarding headers: `app.access.rule` refuses requests with them."""
+    """Return uvicorn's configuration. It reads no forwarding headers, which is the work of `app.api.forwarding`."""
     return uvicorn.Config(
         app,
         http=protocol_for(app.state.services.settings.cors_origins),

@@ -137,7 +137,9 @@ def links_of(page: Path) -> list[str]:
 SETTINGS = {name.upper() for name in Settings.model_fields} | {"BUILD_CONTEXT", "PYTHON", "CHAOS_SECONDS", "CHAOS_SEED"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 TARGETS = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-UVICORN_OPTIONS = {option for parameter in uvicorn_command.params for option in parameter.opts}
+UVICORN_OPTIONS = {
+    option for parameter in uvicorn_command.params for option in (*parameter.opts, *parameter.secondary_opts)
+}
 PATH_OPTIONS = {"-r", "-f", "-k"}
 INLINE_COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:agentq|make|uv|pip|python|uvicorn|docker|kubectl|npm) (?!-m$)\S")
 

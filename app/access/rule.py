@@ -100,6 +100,9 @@ KEY_NEEDED = (
     "`X-API-Key: KEY`. `agentq keys create` makes a key."
 )
 TWO_KEYS = "The request has two different credentials. Send one, in `Authorization` or in `X-API-Key`."
+FORWARDED_BY_PROXY = "agent_queue.forwarded_by_proxy"
+"""A key in the ASGI scope of requests that a proxy in TRUSTED_PROXIES sent. `client` is then the proxy's client."""
+
 CREDENTIAL_HEADERS = frozenset((b"authorization", b"x-api-key"))
 KEY_PREFIX = b"aq_"
 MAX_SHOWN_HEADER = 100
@@ -209,6 +212,8 @@ def _check_origin(connection: Scope) -> None:
     recognised by their headers, and by HTTP/1.0, the default of nginx. A proxy that hides both, such as some tunnels,
     looks like a program on this host.
     """
+    if FORWARDED_BY_PROXY in connection:
+        raise _refused("This request is from a proxy that TRUSTED_PROXIES names.")
     peer = connection.get("client")
     if peer is None or not is_loopback(peer[0]):
         raise _refused("This request is from another host.")

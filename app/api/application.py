@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 
 from .. import __version__
+from ..access.proxies import TrustedProxies
 from ..errors import AgentQueueError
 from ..services import Services
 from . import (
@@ -30,6 +31,7 @@ from . import (
 )
 from .cors import AllowedOrigins, let_page_read
 from .description import describe
+from .forwarding import ForwardedRequests
 from .header_checks import HeaderChecks
 from .middleware import Authorization, FoundRoute, Routing, call_endpoint
 from .queries import KnownQuery
@@ -99,8 +101,10 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
     app.router.middleware_stack = FoundRoute(app.router.middleware_stack)
     app.allowed_origins = origins = settings.cors_origins
 
+    proxies = TrustedProxies(settings.trusted_proxies)
     of_connections: list[Stage] = [
         # Before this list, `uvicorn_http_protocol` and `connections` limit sizes, times and connections.
+        *([partial(ForwardedRequests, proxies=proxies)] if proxies else []),
         *([partial(AllowedOrigins, origins=origins)] if origins else []),
         partial(HeaderChecks, max_body_bytes=settings.max_body_bytes, allowed_origins=origins),
         partial(Routing, routes=app.router.routes, framework=app.entry, hot=HOT),

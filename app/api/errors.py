@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
+from ..access.proxies import InvalidForwarding
 from ..errors import (
     AgentQueueError,
     AgentUnavailable,
@@ -104,6 +105,7 @@ class ServerStopping(AgentQueueError):
 
 STATUS_BY_ERROR |= {
     BodyTooLarge: 413,
+    InvalidForwarding: 400,
     UnsupportedMediaType: 415,
     Unauthorized: 401,
     Forbidden: 403,

@@ -17,6 +17,7 @@ from app.access.rule import Access
 from app.access.scopes import AccessScope, public, scope_of
 from app.api import application, description, websocket_frames
 from app.api.cors import AllowedOrigins
+from app.api.forwarding import ForwardedRequests
 from app.api.header_checks import HeaderChecks
 from app.api.middleware import Authorization, Routing, call_endpoint
 from app.api.queries import KnownQuery
@@ -29,7 +30,16 @@ from tests.servers import LiveServer
 from tests.talk import talk
 
 PAGE = "https://app.example"
-OF_A_REQUEST = ["AllowedOrigins", "HeaderChecks", "Routing", "Authorization", "KnownQuery", "endpoint"]
+PROXY = "192.0.2.1"
+OF_A_REQUEST = [
+    "ForwardedRequests",
+    "AllowedOrigins",
+    "HeaderChecks",
+    "Routing",
+    "Authorization",
+    "KnownQuery",
+    "endpoint",
+]
 OF_A_FRAME = ["Authorization", "KnownQuery", "endpoint"]
 
 SUBMITS = {"POST /messages", "POST /messages/batch", "POST /messages/{message_id}/regenerate"}
@@ -76,7 +86,7 @@ class Passed:
 def passed(monkeypatch: pytest.MonkeyPatch) -> Passed:
     """Notes the stages of servers that are started after it."""
     passed = Passed()
-    for stage in (AllowedOrigins, HeaderChecks, Routing, Authorization, KnownQuery):
+    for stage in (ForwardedRequests, AllowedOrigins, HeaderChecks, Routing, Authorization, KnownQuery):
         monkeypatch.setattr(stage, "__call__", passed.noting(stage.__name__, stage.__call__))
     monkeypatch.setattr(application, "call_endpoint", passed.noting("endpoint", call_endpoint))
     return passed
@@ -112,7 +122,7 @@ async def ended_message(server: LiveServer) -> str:
 
 
 async def test_each_request_passes_each_stage_once_and_in_order(passed: Passed, serve: Serve) -> None:
-    server = await serve(worker_concurrency=0, cors_origins=[PAGE])
+    server = await serve(worker_concurrency=0, cors_origins=[PAGE], trusted_proxies=PROXY)
     message_id = await ended_message(server)
     walked = 0
     for method, declared, path, needed in operations(server, message_id):
@@ -133,13 +143,13 @@ async def test_each_request_passes_each_stage_once_and_in_order(passed: Passed, 
 async def test_so_does_a_request_without_a_route(
     passed: Passed, serve: Serve, method: str, path: str, status: int
 ) -> None:
-    server = await serve(worker_concurrency=0, cors_origins=[PAGE])
+    server = await serve(worker_concurrency=0, cors_origins=[PAGE], trusted_proxies=PROXY)
     assert (await asked(server, method, path)).status == status
     assert passed.taken() == OF_A_REQUEST
 
 
 async def test_each_frame_passes_each_stage_of_a_call_once_and_in_order(passed: Passed, serve: Serve) -> None:
-    server = await serve(worker_concurrency=0, cors_origins=[PAGE])
+    server = await serve(worker_concurrency=0, cors_origins=[PAGE], trusted_proxies=PROXY)
     assert FRAMES.keys() == websocket_frames.MODELS.keys()
     async with talk(server.url) as client:
         assert passed.taken() == OF_A_REQUEST
