@@ -15,6 +15,7 @@ from app.models.messages import MessageState
 from app.store.ports import MOVED, READY, message_topic
 from app.store.sql import reads
 from app.store.sqlite import connection as sqlite_connection
+from app.store.sqlite import write_turns
 from app.store.sqlite.store import SqliteStore
 from tests.clock import ManualClock
 from tests.contract.builders import (
@@ -237,7 +238,8 @@ async def test_a_full_disk_is_no_trouble_once_there_is_room_again(store: SqliteS
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores made in this test wait for a lock for a moment only."""
-    monkeypatch.setattr(sqlite_connection, "BUSY_TIMEOUT_MILLISECONDS", 50)
+    for module in (sqlite_connection, write_turns):
+        monkeypatch.setattr(module, "BUSY_TIMEOUT_MILLISECONDS", 50)
 
 
 async def test_a_locked_database_refuses_writes_and_serves_reads(
