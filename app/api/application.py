@@ -35,6 +35,7 @@ from .forwarding import ForwardedRequests
 from .header_checks import HeaderChecks
 from .middleware import Authorization, FoundRoute, Routing, call_endpoint
 from .queries import KnownQuery
+from .security_headers import secured
 from .stopping import answer_cut_off
 
 DESCRIPTION = "A durable queue for AI agents: priorities, threads with memory, live answers that resume."
@@ -63,6 +64,7 @@ class Application(FastAPI):
             await super().__call__(scope, receive, send)
             return
         scope["app"] = self
+        send = secured(send)
         try:
             await self.entry(scope, receive, send)
         except AgentQueueError as error:  # raised by a stage; endpoints answer their own errors

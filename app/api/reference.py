@@ -9,9 +9,11 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..access.scopes import public
+from .security_headers import FRAMES, OF_PAGES
 
 POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    f"{FRAMES}; form-action 'self'; default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; worker-src 'self' blob:"
 )
 """The Content-Security-Policy of the pages, which have inline scripts and use `eval`."""
@@ -33,18 +35,23 @@ STATIC = "static-offline-docs"
 """The name of the library's mount for the files that the pages load."""
 
 
+REVALIDATED = "no-cache"
+"""The Cache-Control of the pages and their files: megabytes without anybody's data, which browsers may keep."""
+
+
 class OwnSourcesOnly:
-    """Adds the Content-Security-Policy POLICY to every response of an application."""
+    """Adds the headers of pages to every response of an application."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the application and add the header to its response."""
+        """Call the application and add the headers to its response."""
 
         async def send_with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Content-Security-Policy"] = POLICY
+                headers = {**OF_PAGES, "Content-Security-Policy": POLICY, "Cache-Control": REVALIDATED}
+                MutableHeaders(scope=message).update(headers)
             await send(message)
 
         await self._app(scope, receive, send_with_policy)

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from ..access.hosts import same_authority
 from .errors import problem, title_of
+from .security_headers import EVERYWHERE, PRIVATE
 
 MAX_HEAD_BYTES = 64 * 1024
 """Maximum bytes of a request line with its headers, and of consecutive chunk headers without data."""
@@ -119,7 +120,7 @@ def last_response(response: Response, default_headers: Headers, method: bytes) -
     return (
         b"HTTP/1.1 %d %s\r\n" % (response.status_code, title_of(response.status_code).encode())
         + _header_lines(default_headers)
-        + _header_lines(response.raw_headers)
+        + _header_lines((*response.raw_headers, *EVERYWHERE, PRIVATE))
         + b"connection: close\r\n\r\n"
         + (b"" if method == b"HEAD" else bytes(response.body))
     )

@@ -12,6 +12,7 @@ from .. import __version__
 from ..access.scopes import public
 from .replies import JsonReply
 from .schemas.examples import example
+from .security_headers import FRAMES, OF_PAGES
 
 NAME = "Agent Queue System"
 LINKS = {
@@ -86,7 +87,7 @@ PAGE = """<!doctype html>
 </body>
 </html>
 """
-POLICY = "default-src 'none'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'"
+POLICY = "default-src 'none'; style-src 'sha256-{}'; img-src data:; form-action 'none'; {}"
 
 router = APIRouter(tags=["about"])
 
@@ -113,7 +114,7 @@ async def get_root(request: Request) -> Response:
     """Return JSON, or a page if the client accepts HTML and not JSON, as browsers do."""
     accepted = request.headers.get("accept", "").lower()
     if "text/html" in accepted and "application/json" not in accepted:
-        return HTMLResponse(_page(), headers={**HEADERS, "Content-Security-Policy": _policy()})
+        return HTMLResponse(_page(), headers={**HEADERS, **OF_PAGES, "Content-Security-Policy": _policy()})
     return JsonReply(About(name=NAME, version=__version__, links=LINKS).model_dump_json(), headers=HEADERS)
 
 
@@ -135,4 +136,4 @@ def _section(heading: str, links: dict[str, tuple[str, str]]) -> str:
 
 def _policy() -> str:
     """Return the page's Content-Security-Policy, which allows only the page's own style and icon."""
-    return POLICY.format(b64encode(sha256(STYLE.encode()).digest()).decode())
+    return POLICY.format(b64encode(sha256(STYLE.encode()).digest()).decode(), FRAMES)

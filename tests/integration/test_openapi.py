@@ -146,7 +146,7 @@ async def test_the_events_are_a_union_by_their_types(quiet: LiveServer) -> None:
     assert schemas["EventList"]["properties"]["events"]["items"] == {"$ref": "#/components/schemas/StoredEvent"}
 
 
-OWN_SOURCES = {"'self'", "'unsafe-inline'", "'unsafe-eval'", "data:", "blob:"}
+OWN_SOURCES = {"'none'", "'self'", "'unsafe-inline'", "'unsafe-eval'", "data:", "blob:"}
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
