@@ -116,6 +116,8 @@ class Access:
         self._allow_anonymous = allow_anonymous
         self._anonymous = anonymous
         self._held: dict[object, Held] = {}
+        self.has_unchecked = False
+        """Whether `check_held` has to be called: keys have changed since a held request was authorized."""
 
     def authorize(self, connection: Scope, scope: AccessScope) -> Principal | None:
         """Return the principal of a request that needs this scope; None if `look_up` has to find the principal.
@@ -137,28 +139,47 @@ class Access:
         return _allowed(self._keys.find(given) or await self._keys.verify(given), scope)
 
     @contextmanager
-    def held(self, connection: Scope, principal: Principal, end: Callable[[], None]) -> Iterator[None]:
-        """Call `end` when the principal of an open stream or socket expires or is no longer admitted."""
+    def held(
+        self, connection: Scope, principal: Principal, scope: AccessScope, end: Callable[[], None]
+    ) -> Iterator[None]:
+        """Call `end` when the principal of an open stream, socket or held reply expires or is no longer admitted.
+
+        `scope` is the scope that the request needs.
+        """
         entry = object()
-        self._held[entry] = Held(connection, principal, end)
+        self._held[entry] = Held(connection, principal, scope, end)
+        try:
+            # A change of keys between the authorization and now ended nothing yet.
+            if self.authorize(connection, scope) is None:
+                self.has_unchecked = True
+        except (Unauthorized, Forbidden):
+            end()
         try:
             yield
         finally:
             del self._held[entry]
 
     def end_expired(self, now: datetime) -> None:
-        """End the streams and sockets whose principals have expired."""
-        for _, principal, end in list(self._held.values()):
-            if principal.expires_at is not None and principal.expires_at <= now:
-                end()
+        """End the streams, sockets and held replies whose principals have expired."""
+        for held in list(self._held.values()):
+            if held.principal.expires_at is not None and held.principal.expires_at <= now:
+                held.end()
 
     async def check_held(self) -> None:
-        """End the streams and sockets whose callers are no longer admitted. Raises StoreError."""
-        for connection, _, end in list(self._held.values()):
-            try:
-                await self.look_up(connection, AccessScope.READ)
-            except (Unauthorized, Forbidden):
-                end()
+        """End the streams, sockets and held replies whose callers are no longer admitted. Raises StoreError."""
+        self.has_unchecked = False
+        try:
+            for entry, held in list(self._held.items()):
+                try:
+                    principal = await self.look_up(held.connection, held.scope)
+                except (Unauthorized, Forbidden):
+                    held.end()
+                else:
+                    if entry in self._held:  # a rotation gave the secret an end
+                        self._held[entry] = held._replace(principal=principal)
+        except BaseException:
+            self.has_unchecked = True
+            raise
 
     def _anonymous_principal(self, connection: Scope) -> Principal:
         if not self._allow_anonymous:
@@ -185,10 +206,11 @@ class Access:
 
 
 class Held(NamedTuple):
-    """An open stream or socket, and how to end it."""
+    """An open stream or socket or a held reply, the scope that it needs, and how to end it."""
 
     connection: Scope
     principal: Principal
+    scope: AccessScope
     end: Callable[[], None]
 
 

@@ -42,7 +42,6 @@ class AccessWatch:
         self._revision = -1
         self._checked_at = time.monotonic()
         self._used_at = time.monotonic()
-        self._is_unchecked = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -80,9 +79,8 @@ class AccessWatch:
             self._keys.forget()
         async with asyncio.timeout(ANSWER_SECONDS):
             await self._read_state()
-            if self._is_unchecked:
+            if self._access.has_unchecked:
                 await self._access.check_held()
-                self._is_unchecked = False
         if time.monotonic() - self._used_at > USED_SECONDS:
             self._used_at = time.monotonic()
             await self._store_uses()
@@ -94,7 +92,7 @@ class AccessWatch:
             self._revision = state.revision
             self._keys.has_keys = state.has_keys
             self._keys.forget()
-            self._is_unchecked = True
+            self._access.has_unchecked = True
 
     async def _store_uses(self) -> None:
         used, now = set(self._keys.used), self._store.now()

@@ -1,5 +1,6 @@
 """Endpoints of messages: submit, read and change them."""
 
+import asyncio
 import re
 from typing import Annotated, Any
 
@@ -98,12 +99,30 @@ async def submit_message(request: Request) -> Response:
         return EventStreamResponse(tail_of(services, principal.tenant, message.id, 0), services.access, headers)
     if (seconds := _seconds_to_wait(request)) is not None:
         headers["Preference-Applied"] = f"wait={seconds}"
-        await services.streams.await_end(principal.tenant, message.id, seconds)
-        message = await services.queue.get(principal.tenant, message.id)
-        if message.state in TERMINAL or message.state is MessageState.INTERRUPTED:
-            return JsonReply(MessageStatus.of(message).model_dump_json(), 200, headers)
+        ended = await _ended_message(request, message, seconds)
+        if ended is not None and (ended.state in TERMINAL or ended.state is MessageState.INTERRUPTED):
+            return JsonReply(MessageStatus.of(ended).model_dump_json(), 200, headers)
+        message = ended or message
     (wait_estimate,) = await services.queue.wait_estimates([message], keyed=key is not None)
     return JsonReply(MessageAccepted.json_of(message, wait_estimate), 202, headers)
+
+
+async def _ended_message(request: Request, message: Message, seconds: int) -> Message | None:
+    """Wait for the end of a new message, and return it as it is then.
+
+    Return None if the caller is no longer admitted. They have learned that the message is stored, and learn no more.
+    """
+    services, principal = services_of(request), principal_of(request)
+    waiting = asyncio.ensure_future(services.streams.await_end(principal.tenant, message.id, seconds))
+    with services.access.held(request.scope, principal, AccessScope.SUBMIT, waiting.cancel):
+        try:
+            await asyncio.wait([waiting])
+            if waiting.cancelled():
+                return None
+            waiting.result()
+            return await services.queue.get(principal.tenant, message.id)
+        finally:
+            waiting.cancel()
 
 
 def _wants_stream(request: Request) -> bool:

@@ -25,7 +25,7 @@ from .errors import problems
 from .listing import Limit
 from .replies import JsonReply
 from .schemas.events import EventList, stream_items
-from .targets import PRINCIPAL, principal_of
+from .targets import PRINCIPAL, TARGET, principal_of
 from .uvicorn_protocol import HEAD_EXTENSION, Connection, connection_of
 
 logger = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class EventStreamResponse(Response):
             sending.cancel()
 
         try:
-            with self._access.held(scope, scope[PRINCIPAL], refuse):
+            with self._access.held(scope, scope[PRINCIPAL], scope[TARGET].needs, refuse):
                 await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
         finally:
             sending.cancel()

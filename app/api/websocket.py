@@ -107,7 +107,7 @@ class Session:
         working = asyncio.create_task(self._work(), name="websocket requests")
         scope = self._websocket.scope
         try:
-            with self._services.access.held(scope, scope[PRINCIPAL], self._refuse):
+            with self._services.access.held(scope, scope[PRINCIPAL], AccessScope.READ, self._refuse):
                 await asyncio.wait([reading, self._ending], return_when=asyncio.FIRST_COMPLETED)
             self._end(reading.result() if reading.done() else GONE)
             ending = self._ending.result()
