@@ -4,13 +4,22 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from ..errors import InvalidRequest
+from ..errors.access import KeyNotFound, RightsExceeded
 from ..models.keys import ApiKey, NewKey
+from ..text import rfc3339, storable
 from .keys import hash_of, new_id, new_secret, text_of
+from .principals import Principal
 from .scopes import AccessScope
 from .verification import KeyStore
 
+DEFAULT_SCOPES = (AccessScope.SUBMIT, AccessScope.READ, AccessScope.CONTROL)
 DEFAULT_GRACE = timedelta(days=1)
 """How long the earlier secret of a rotated key stays good, unless its owner says otherwise."""
+
+MAX_NAME_LENGTH = 255
+MAX_TENANT_LENGTH = 255
+MAX_DAYS = 36_500
 
 
 class IssuedKey(NamedTuple):
@@ -21,30 +30,82 @@ class IssuedKey(NamedTuple):
 
 
 class KeyManager:
-    """Makes, lists, rotates and revokes API keys. A `tenant` of None stands for all tenants."""
+    """Makes, lists, rotates and revokes API keys. A `tenant` of None stands for all tenants.
 
-    def __init__(self, store: KeyStore) -> None:
+    `by` is the caller, whose scope `admin` was checked. They may manage the keys of all tenants. A key that they make
+    or rotate has no scope that they lack, and does not expire after them. None stands for the operator at the command
+    line, who has all rights.
+    """
+
+    def __init__(self, store: KeyStore, by: Principal | None = None) -> None:
         self._store = store
+        self._by = by
 
     async def create(
         self, tenant: str, name: str, scopes: Iterable[AccessScope], expires_at: datetime | None
     ) -> IssuedKey:
-        """Store a new key."""
+        """Store a new key. Raises RightsExceeded. Raises InvalidRequest for a caller's useless end."""
+        wanted = set(scopes)
+        now = self._store.now()
+        if self._by is not None and expires_at is not None and not now < expires_at <= now + timedelta(days=MAX_DAYS):
+            text = f"expected a time in the future, at most {MAX_DAYS:,} days from now"
+            raise InvalidRequest(f"expires_at: {text}", field="expires_at")
+        self._check_gives(wanted, expires_at)
         key_id, secret = new_id(), new_secret()
-        ordered = tuple(scope.value for scope in AccessScope if scope in set(scopes))
+        ordered = tuple(scope.value for scope in AccessScope if scope in wanted)
         key = await self._store.add_key(NewKey(key_id, tenant, name, ordered, hash_of(secret), expires_at))
         return IssuedKey(key, text_of(key_id, secret))
 
+    async def get(self, tenant: str | None, key_id: str) -> ApiKey:
+        """Return a key. Raises KeyNotFound, RightsExceeded."""
+        self._check_caller()
+        key = await self._store.get_key(tenant, _possible(key_id))
+        if key is None:
+            raise KeyNotFound(key_id)
+        return key
+
     async def list(self, tenant: str | None, *, after: str = "", limit: int = 1000) -> list[ApiKey]:
-        """Return a page of keys, by id."""
+        """Return a page of keys, by id. Raises RightsExceeded."""
+        self._check_caller()
         return await self._store.list_keys(tenant, after=after, limit=limit)
 
     async def rotate(self, tenant: str | None, key_id: str, grace: timedelta = DEFAULT_GRACE) -> IssuedKey:
-        """Give a key a new secret. The present secret stays good for `grace`. Raises KeyNotFound, KeyRevoked."""
+        """Give a key a new secret. The present secret stays good for `grace`.
+
+        The caller gets the new secret, and with it all rights of the key. Raises KeyNotFound, KeyRevoked,
+        RightsExceeded.
+        """
+        key = await self.get(tenant, key_id)
+        self._check_gives(map(AccessScope, key.scopes), key.expires_at)
         secret = new_secret()
         key = await self._store.rotate_key(tenant, key_id, hash_of(secret), self._store.now() + grace)
         return IssuedKey(key, text_of(key_id, secret))
 
     async def revoke(self, tenant: str | None, key_id: str) -> ApiKey:
-        """Revoke a key for good. Raises KeyNotFound."""
-        return await self._store.revoke_key(tenant, key_id)
+        """Revoke a key for good. Raises KeyNotFound, RightsExceeded."""
+        self._check_caller()
+        return await self._store.revoke_key(tenant, _possible(key_id))
+
+    def _check_caller(self) -> None:
+        """Raise RightsExceeded for a caller who is narrowed to an end user, threads or agents, since no key is."""
+        if self._by is not None and (self._by.subject, self._by.threads, self._by.agents) != (None, None, None):
+            raise RightsExceeded("The caller is limited to an end user, threads or agents, and may not manage keys.")
+
+    def _check_gives(self, scopes: Iterable[AccessScope], expires_at: datetime | None) -> None:
+        """Raise RightsExceeded if a key with these scopes and this end would have more rights than the caller."""
+        self._check_caller()
+        if self._by is None:
+            return
+        if lacking := [scope for scope in AccessScope if scope in set(scopes) - self._by.scopes]:
+            raise RightsExceeded(f"The key would have scopes that the caller does not have: {', '.join(lacking)}.")
+        end = self._by.expires_at
+        if end is not None and (expires_at is None or expires_at > end):
+            raise RightsExceeded(f"The key would expire after the caller, who expires at {rfc3339(end)}.")
+
+
+def _possible(key_id: str) -> str:
+    """Return the id of a key. Raises KeyNotFound if no store could hold it."""
+    try:
+        return storable(key_id)
+    except ValueError:
+        raise KeyNotFound(key_id) from None

@@ -140,7 +140,7 @@ class Access:
 
     @contextmanager
     def held(
-        self, connection: Scope, principal: Principal, scope: AccessScope, end: Callable[[], None]
+        self, connection: Scope, principal: Principal, scope: AccessScope, end: Callable[[], object]
     ) -> Iterator[None]:
         """Call `end` when the principal of an open stream, socket or held reply expires or is no longer admitted.
 
@@ -211,7 +211,7 @@ class Held(NamedTuple):
     connection: Scope
     principal: Principal
     scope: AccessScope
-    end: Callable[[], None]
+    end: Callable[[], object]
 
 
 def _allowed(principal: Principal, scope: AccessScope) -> Principal:

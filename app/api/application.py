@@ -21,6 +21,7 @@ from . import (
     errors,
     health,
     items,
+    keys,
     reference,
     root,
     routes,
@@ -95,6 +96,7 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
         thread_states.router,
         threads.router,
         items.router,
+        keys.router,
         health.router,
     ):
         app.router.routes.extend(router.routes)  # include_router would match each request twice

@@ -19,6 +19,7 @@ from .schemas import (
     deliveries,
     health,
     items,
+    keys,
     messages,
     problems,
     queue,
@@ -28,13 +29,27 @@ from .schemas import (
 )
 from .schemas.events import StreamEvent
 from .schemas.items import ItemDelete, ItemPut, ItemQuery, NamespaceQuery
+from .schemas.keys import KeyCreate, KeyRotate
 from .schemas.problems import Problem
 from .schemas.selections import DeadLetterSelection, UnfinishedSelection
 from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate, MessageRegenerate
 from .schemas.thread_states import StateUpdate
 from .schemas.threads import ThreadFork, ThreadPatch
 
-SCHEMAS = (agents, dead_letters, deliveries, health, items, messages, problems, queue, selections, submissions, threads)
+SCHEMAS = (
+    agents,
+    dead_letters,
+    deliveries,
+    health,
+    items,
+    keys,
+    messages,
+    problems,
+    queue,
+    selections,
+    submissions,
+    threads,
+)
 """Modules whose models have examples."""
 
 UNDECLARED_BODIES = (
@@ -52,6 +67,8 @@ UNDECLARED_BODIES = (
     ItemDelete,
     ItemQuery,
     NamespaceQuery,
+    KeyCreate,
+    KeyRotate,
 )
 """Bodies that endpoints read without declaring them to FastAPI."""
 

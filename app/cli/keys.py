@@ -9,7 +9,15 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from ..access.management import DEFAULT_GRACE, IssuedKey, KeyManager
+from ..access.management import (
+    DEFAULT_GRACE,
+    DEFAULT_SCOPES,
+    MAX_DAYS,
+    MAX_NAME_LENGTH,
+    MAX_TENANT_LENGTH,
+    IssuedKey,
+    KeyManager,
+)
 from ..access.scopes import AccessScope
 from ..bootstrap import check_store
 from ..config import Settings
@@ -21,10 +29,6 @@ from ..store.factory import make_store
 from ..store.ports import Store
 from ..text import rfc3339, storable
 
-DEFAULT_SCOPES = (AccessScope.SUBMIT, AccessScope.READ, AccessScope.CONTROL)
-MAX_NAME_LENGTH = 255
-MAX_TENANT_LENGTH = 255
-MAX_DAYS = 36_500
 PAGE = 1000
 
 Action = Callable[[argparse.Namespace, Store], Awaitable[None]]
@@ -44,7 +48,9 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
     create = action("create", _create, "make a key and print it; it cannot be shown again")
     create.add_argument("--name", type=_text(MAX_NAME_LENGTH), default="", help="what the key is for")
-    create.add_argument("--tenant", type=_text(MAX_TENANT_LENGTH), default=DEFAULT_TENANT, help="default: %(default)s")
+    create.add_argument(
+        "--tenant", type=_text(MAX_TENANT_LENGTH, least=1), default=DEFAULT_TENANT, help="default: %(default)s"
+    )
     create.add_argument(
         "--scope", dest="scopes", type=AccessScope, choices=list(AccessScope), action="append",
         help=f"may be given several times; default: {', '.join(DEFAULT_SCOPES)}",
@@ -141,14 +147,14 @@ def _state(key: ApiKey, now: datetime) -> str:
     return f"{'expired' if key.expires_at <= now else 'expires'} {rfc3339(key.expires_at)}"
 
 
-def _text(longest: int) -> Callable[[str], str]:
+def _text(longest: int, *, least: int = 0) -> Callable[[str], str]:
     def text(given: str) -> str:
         try:
             stored = storable(given)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
-        if len(stored) > longest:
-            raise argparse.ArgumentTypeError(f"expected at most {longest} characters")
+        if not least <= len(stored) <= longest:
+            raise argparse.ArgumentTypeError(f"expected {least} to {longest} characters")
         return stored
 
     return text

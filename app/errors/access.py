@@ -1,6 +1,6 @@
 """The errors of API keys."""
 
-from . import Conflict, NotFound, Unauthorized
+from . import Conflict, Forbidden, NotFound, Unauthorized
 
 
 class KeyNotFound(NotFound):
@@ -19,6 +19,12 @@ class KeyRevoked(Conflict):
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"The API key {key_id!r} was revoked. Create a new key.")
+
+
+class RightsExceeded(Forbidden):
+    """The caller would give away rights that they do not have."""
+
+    code = "rights_exceeded"
 
 
 class InvalidKey(Unauthorized):

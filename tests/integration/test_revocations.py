@@ -40,18 +40,20 @@ async def test_a_held_reply_ends_with_the_key(serve: Serve) -> None:
 
 async def test_a_key_without_read_keeps_its_held_requests_when_keys_change(serve: Serve) -> None:
     server = await serve(worker_concurrency=0)
-    key = await issue(server, AccessScope.SUBMIT)
-    reading = await issue(server)
-    async with wire.stream(server.url, await submitted(server, key), key=reading.text) as last:
+    key, reading = await issue(server, AccessScope.SUBMIT), await issue(server)
+    message_id = await submitted(server, key)
+    headers = {**JSON, **bearer(key), "Prefer": "wait=60"}
+    reply = asyncio.create_task(wire.request(server.url, "POST", "/messages", headers=headers, body=HELLO))
+    await until(lambda: held(server), "the reply is held, and is checked first")
+    async with wire.stream(server.url, message_id, key=reading.text) as last:
         await last.until("waiting")
-        headers = {**JSON, **bearer(key), "Prefer": "wait=60"}
-        reply = asyncio.create_task(wire.request(server.url, "POST", "/messages", headers=headers, body=HELLO))
-        await until(lambda: held(server) == 2, "both are held")
         await manager(server).revoke(None, reading.key.id)
         await last.rest()
-        assert not reply.done()
-        await manager(server).revoke(None, key.key.id)
-        assert (await asyncio.wait_for(reply, 5)).status == 202
+    assert held(server) == 1
+    assert (await refused(server, bearer(reading)))[0] == 401
+    assert not reply.done()
+    await manager(server).revoke(None, key.key.id)
+    assert (await asyncio.wait_for(reply, 5)).status == 202
 
 
 async def test_streams_with_the_earlier_secret_end_with_its_grace(serve: Serve) -> None:
@@ -109,18 +111,19 @@ async def test_a_stream_that_opens_while_its_key_is_revoked_ends(serve: Serve, m
     assert response.status == 200, "it was authorized, and has ended"
 
 
-async def test_a_socket_that_opens_while_the_first_key_is_made_ends(serve: Serve) -> None:
+async def test_a_socket_that_opens_while_the_first_key_is_made_ends(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = await serve(worker_concurrency=0)
     access = server.runtime.services.access
-    authorize, calls = access.authorize, []
+    authorize = access.authorize
 
     def first_key_comes_after_the_authorization(*arguments: Any) -> Any:
         principal = authorize(*arguments)
-        calls.append(arguments)
         access._keys.has_keys = True
         return principal
 
-    access.authorize = first_key_comes_after_the_authorization  # type: ignore[method-assign]  # see its name
+    monkeypatch.setattr(access, "authorize", first_key_comes_after_the_authorization)
     async with connect(server.url.replace("http", "ws") + "/ws") as socket:
         assert await closed_code(socket) == 4401
 

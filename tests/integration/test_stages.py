@@ -45,6 +45,13 @@ OF_A_FRAME = ["Authorization", "KnownQuery", "endpoint"]
 SUBMITS = {"POST /messages", "POST /messages/batch", "POST /messages/{message_id}/regenerate"}
 READS_BY_POST = {"POST /store/items/search", "POST /store/namespaces"}
 ADMINISTERS = {"POST /queue/pause", "POST /queue/resume", "GET /workers"}
+ADMINISTERS |= {
+    "POST /keys",
+    "GET /keys",
+    "GET /keys/{key_id}",
+    "POST /keys/{key_id}/rotate",
+    "POST /keys/{key_id}/revoke",
+}
 OPEN_TO_ALL = {"GET /", "GET /openapi.json", "GET /docs", "GET /docs/oauth2-redirect", "GET /redoc"}
 OPEN_TO_ALL |= {"GET /health", "GET /health/live", "GET /health/ready", "GET /static-offline-docs"}
 

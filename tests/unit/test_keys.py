@@ -83,7 +83,4 @@ async def test_unknown_ids_take_as_many_comparisons_as_wrong_secrets(
         counts.append(len(compared))
         assert all(len(one) == len(other) == 64 for one, other in compared)
     assert counts == [2, 2]
-    with pytest.raises(InvalidKey):
-        compared.clear()
-        await KeyVerifier(store).verify(text_of(new_id(), new_secret()))
     assert {one for one, _ in compared} == {verification.UNKNOWN_HASH}

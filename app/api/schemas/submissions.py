@@ -1,9 +1,8 @@
 """Bodies of requests about messages: new messages, changes, answers."""
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
 from ...errors import InvalidRequest
@@ -11,7 +10,7 @@ from ...models.deliveries import WebhookEvent
 from ...models.inputs import RunConfig, RunInput, ShownEvent
 from ...models.messages import IfBusy, MessageOptions, NewMessage, Priority
 from ...models.requests import Regeneration, ResumeAnswer
-from ...models.types import JsonObject, Text, ThreadId
+from ...models.types import JsonObject, Text, ThreadId, TimeText
 from ...policy.input_preview import input_preview
 from .blocks import MessageContent, blocks_preview
 from .examples import THREAD_ID
@@ -42,13 +41,6 @@ MAX_ALIASES = 8
 
 
 Name = Annotated[Text, Field(min_length=1, max_length=255)]
-
-
-def _rfc3339(value: object) -> object:
-    """Return a time of RFC 3339 unchanged. Raises ValueError for other forms that Pydantic accepts, such as numbers."""
-    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d", value):
-        raise ValueError("expected a time of RFC 3339, such as 2030-01-31T09:00:00Z")
-    return value
 
 
 def _fits_a_path(alias: str) -> str:
@@ -131,7 +123,7 @@ class MessageCreate(BaseModel):
     timeout: Annotated[float, Field(strict=True, gt=0, le=MAX_TIMEOUT_SECONDS, allow_inf_nan=False)] | None = Field(
         None, description="Seconds that one attempt may take. By default the server's setting."
     )
-    run_at: Annotated[AwareDatetime, BeforeValidator(_rfc3339)] | None = Field(
+    run_at: TimeText | None = Field(
         None, description="The message is not run before this time, which must be in the future and within a year."
     )
     delay_seconds: Annotated[float, Field(strict=True, ge=0, le=MAX_DELAY_SECONDS, allow_inf_nan=False)] | None = Field(
