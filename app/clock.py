@@ -128,7 +128,7 @@ class ClockState(NamedTuple):
     """`HostClocks.elapsed` of that host when it noted `ahead`."""
 
     def correction_at(self, reference: float) -> float:
-        """Return the store's time minus the reference when the reference shows this time."""
+        """Return the correction that applies when the reference shows this time."""
         if self.correction == 0:
             return 0.0
         left = max(0.0, abs(self.correction) - max(0.0, reference - self.since) * SLEW)

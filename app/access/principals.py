@@ -18,7 +18,8 @@ class Principal(NamedTuple):
     """The caller of a request: the tenant whose data they may use, and the scopes that they have.
 
     `key_id` is the API key that they presented or that made their token; None without one. `subject` is the end user
-    for whom they act. `threads` and `agents` narrow what they may use. None means all threads, all agents, no end.
+    for whom they act. `threads` and `agents` narrow what they may use; None allows all. `expires_at` is None for
+    callers without an end.
     """
 
     tenant: str

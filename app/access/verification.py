@@ -81,7 +81,7 @@ class KeyVerifier:
 
 
 def _digest(text: str) -> bytes:
-    """Return what identifies a presented text in the memory of this process, which has no secrets."""
+    """Return the hash by which a text is remembered, so that the cache keeps no secrets."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 

@@ -260,7 +260,7 @@ def _argument_of(parameter: inspect.Parameter) -> Argument | None:
 
 
 def _runtime_without_run(access: StateAccess) -> "ServerRuntime[Any]":
-    """Return the runtime of a factory whose graph reads or changes a state. It has no context, no user and no store."""
+    """Return the runtime for making a graph that only reads or changes a state. It has no context, user or store."""
     from langgraph_sdk.runtime import _ReadRuntime
 
     return _ReadRuntime(access_context=access.value, user=None, store=cast(Any, None))

@@ -1,7 +1,7 @@
-"""LangGraph's store over the queue's database: `runtime.store` of graphs, `store` of functions.
+"""LangGraph's store in the queue's database. Graphs get it as `runtime.store`, functions as `store`.
 
-The calls run on the event loop that owns the database. Graphs may therefore call it from the agents' loop, and from
-threads of synchronous nodes. See docs/adr/0044.
+Its calls run on the event loop that owns the database. The agents' loop and threads of synchronous nodes may therefore
+make them. See docs/adr/0044.
 """
 
 import asyncio

@@ -104,7 +104,7 @@ class AgentLoop:
 
     @property
     def abandoned(self) -> int:
-        """Return how many runs and threads of ended messages are still running."""
+        """Return how many runs and operating system threads of ended messages are still running."""
         return len(self._abandoned) + self._threads.abandoned
 
     @property

@@ -80,7 +80,7 @@ UNUSED = ("HTTPValidationError", "ValidationError")
 
 
 def describe(app: FastAPI) -> None:
-    """Add the undeclared models to the description, and the refusals of the stages to each operation.
+    """Add the undeclared models to the description. Add the stages' refusals to each operation.
 
     Each operation has 422. An operation that needs a scope has 401. An operation that changes something has 403.
     """

@@ -62,7 +62,7 @@ class Routing:
 
 
 class FoundRoute:
-    """Has the framework's router use the route that `Routing` found, for which the caller was authorized."""
+    """Calls the route that `Routing` found, for which the caller was authorized, instead of the router."""
 
     def __init__(self, router: ASGIApp) -> None:
         self._router = router

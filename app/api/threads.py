@@ -130,7 +130,7 @@ async def delete_thread(services: ServicesDep, principal: PrincipalDep, thread_i
 async def fork_thread(
     request: Request, services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep
 ) -> Response:
-    """Copy what the agent keeps, up to a state, into a new thread. Its messages continue from there.
+    """Copy the agent's memory up to a state into a new thread, whose messages continue from there.
 
     409 while a message of the thread runs. 410 if the state is no longer kept.
     """

@@ -139,8 +139,8 @@ def dumped(value: Any) -> tuple[str, bytes]:
 def quick_hash(message: Any) -> int | None:
     """Return a hash of a LangChain message's fields, in a sixth of the time that `dumped` takes.
 
-    None for other objects, whose own serializers may read more than their fields, and for text or numbers that only
-    `PortableEncoder` encodes.
+    None for other objects: their serializers may read more than their fields. None also for a message with text or
+    numbers that only `PortableEncoder` encodes.
     """
     if not type(message).__module__.startswith(LANGCHAIN_MESSAGES):
         return None

@@ -59,7 +59,7 @@ class StoredLists(NamedTuple):
 
 
 class SplitValues(NamedTuple):
-    """A checkpoint's values to be saved. `values` are without the lists, `added` are messages not stored yet."""
+    """What to save of a checkpoint. `values` lacks the message lists, `added` has their unsaved messages."""
 
     values: Mapping[str, Any]
     lists: Mapping[str, KnownList]

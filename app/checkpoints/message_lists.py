@@ -34,7 +34,8 @@ Load = Callable[[Encoded], Any]
 class KnownList(NamedTuple):
     """A list as it is stored: its messages, their numbers, and hashes of their content.
 
-    A message that was read has the hash of its encoded content. Once checked, it has its `quick_hash`, if there is one.
+    The hash of a message just read is that of its encoded content. The first check puts its `quick_hash` in the place
+    of that, if there is one.
     """
 
     messages: Sequence[Any]
@@ -133,7 +134,7 @@ def missing(ranges: Ranges, known: KnownList) -> Ranges:
 
 
 def restored(ranges: Ranges, known: KnownList, read: Mapping[int, Encoded], load: Load) -> KnownList:
-    """Return the list with these numbers from the messages that are known and those that were read.
+    """Return the list of the messages with the numbers `ranges`, each taken from `read` or else `known`.
 
     Raises StateUnreadable if a message is missing.
     """

@@ -370,7 +370,7 @@ class FencedSqliteSaver(FencedSaver):
             self.conn.execute(AT_ONCE)
 
     def _hold(self, config: RunnableConfig, mark: Mark) -> None:
-        """Take the right to write in this transaction, unless the attempt has it. Raises LeaseLost."""
+        """In this transaction, take the right to write if the attempt lacks it. Raises LeaseLost."""
         if not self._has_mark(config, mark) and not self._first_row(QUERIES["take_fence"], mark):
             raise lease_lost(config, mark)
 

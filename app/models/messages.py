@@ -205,8 +205,8 @@ class Alias(NamedTuple):
 class Thread(BaseModel):
     """A conversation: its times, and its messages counted by each state.
 
-    `last_number` is the thread number of the newest message. `metadata` has each key's newest value in the metadata of
-    its messages. A value of null removes the key.
+    `last_number` is the thread number of the newest message. `metadata` merges that of its messages and changes: the
+    newest value of a key counts, and null removes the key.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,7 +1,7 @@
 """Finds the part of a large JSON value in which it first breaks its schema. Pure.
 
-A validator answers in a millisecond whether a megabyte fits. To tell what does not, it makes all of perhaps 100,000
-errors, which takes seconds. A shorter value has fewer errors.
+A validator says in a millisecond whether a megabyte is valid. But to name one error, it makes all of perhaps 100,000,
+which takes seconds. A shorter value has fewer errors.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ class FirstFault:
         self.value = self._cut(value, fits, ())
 
     def place_of(self, path: Sequence[str | int]) -> list[str | int]:
-        """Return the place in the whole value for a place in `value`."""
+        """Return the place in the uncut value for a place in `value`."""
         return [
             part + self._skipped.get(tuple(path[:depth]), 0) if isinstance(part, int) else part
             for depth, part in enumerate(path)

@@ -116,7 +116,7 @@ def to_message(row: Sequence[Any], queue_position: int | None = None) -> Message
 
 
 def requeued(message: Message, number: int, thread_number: int, readiness: str, fence: int) -> Message:
-    """Return a failed message as it is after a requeue, without its position."""
+    """Return a failed message as it is after a requeue. Its `queue_position` stays None."""
     return message._replace(
         number=number,
         thread_number=thread_number,

@@ -22,7 +22,7 @@ RefreshTtl = Annotated[
 
 
 def _without_search(given: object) -> object:
-    """Return null or false. Raises ValueError for what only a semantic search could use."""
+    """Return null or false. Raises ValueError for all else, which needs a semantic search."""
     if given is not None and given is not False:
         raise ValueError("this server has no semantic search, so this cannot be given")
     return given

@@ -21,12 +21,12 @@ class UpkeepStore(Protocol):
         """Make delayed messages ready when their `run_at` has come. Return how many."""
 
     async def move_versions(self, *, wait_seconds: float) -> int:
-        """Let ready messages go on with another version if no live worker has theirs. Return how many.
+        """Give ready messages another version if no live worker has their version. Return how many.
 
-        Live workers are those of `list_workers`. A worker has a version unless the agent failed to load. A message
-        moves when no live worker had its version for `wait_seconds`. It moves to the newest live version of its agent:
-        the version whose first worker started last. If the live workers name no version, it moves to none. While no
-        live worker has its agent, it stays. Each move appends the event `version`.
+        Live workers are those of `list_workers`. A version whose agent failed to load on a worker does not count there.
+        A message moves when no live worker had its version for `wait_seconds`. It moves to the newest live version of
+        its agent: the version whose first worker started last. If the live workers name no version, the message then
+        has none. While no live worker has its agent, it stays. Each move appends the event `version`.
 
         For a version that is unknown, or that no worker had for VERSION_KEPT_MS, the wait begins with this call.
         """

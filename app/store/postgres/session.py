@@ -194,7 +194,7 @@ class Session:
             self._drop()
 
     def _commit(self) -> None:
-        """Commit. Raises StoreUnavailable only if nothing was stored, and CommitUnknown if that stays unknown."""
+        """Commit. Raises StoreUnavailable only if nothing was stored, CommitUnknown if that is uncertain."""
         if self._discarded:
             return self._roll_back()
         self._commits += 1

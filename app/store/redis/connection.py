@@ -198,7 +198,7 @@ def pack_arguments(arguments: tuple[Any, ...]) -> bytes:
 
 
 def packed_command(count: int, *parts: bytes) -> bytes:
-    """Return a command in Redis's wire format, from packed parts that have `count` arguments together."""
+    """Return a command in Redis's wire format. `parts` are packed arguments, `count` in total."""
     return b"*%d\r\n%b" % (count, b"".join(parts))
 
 

@@ -18,7 +18,7 @@ MAX_CORRECTIONS = 5
 class RedisRooms:
     """The base class of the rooms, one for each port. Most methods run the script of the same name.
 
-    A function `topics`, given to a script's call, returns the topics of the hints to send for a reply.
+    The argument `topics` of a script's call is a function. It returns the topics of the hints to send for a reply.
     """
 
     def __init__(self, writes: WritePipeline, reads: CommandPipeline, ranks: RankPolicy, clock: Clock) -> None:

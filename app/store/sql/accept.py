@@ -54,4 +54,4 @@ class SqlAccept(SqlRooms, AcceptStore):
         key: RequestKey | None,
         cleared: Mapping[ThreadKey, Sequence[str]],
     ) -> Awaitable[Accepted]:
-        """Add messages in a transaction. `cleared` has the ids already cancelled for them, by thread, oldest first."""
+        """Add messages in a transaction. `cleared` has the ids that `clear` returned by thread, oldest first."""

@@ -27,7 +27,7 @@ class AcceptWrites(Keyed):
         key: RequestKey | None,
         cleared: Mapping[ThreadKey, Sequence[str]],
     ) -> Accepted:
-        """Implement `AcceptStore.add`. `cleared` has the ids already cancelled for these messages, by thread."""
+        """Implement `AcceptStore.add`. `cleared` has the ids that `clear` returned, by thread."""
         now = self._now()
         if key is not None and (known := self._receipts_of(key, now)) is not None:
             return Accepted([accepted(each, receipt) for each, receipt in zip(new, known, strict=True)], replayed=True)
@@ -102,7 +102,7 @@ class AcceptWrites(Keyed):
     def _clear_thread(self, new: NewMessage, now: int, cleared: Sequence[str]) -> list[str]:
         """Cancel the unfinished messages of the new message's thread, or raise ThreadBusy, as `if_busy` says.
 
-        `cleared` has the ids already cancelled for this message. Return the ids of the messages whose steps the agent
+        `cleared` has the ids that `clear` returned for it. Return the ids of the messages whose steps the agent
         forgets before the new message begins.
         """
         numbers = self.rows("list_unfinished", tenant=new.tenant, thread_id=new.thread_id)

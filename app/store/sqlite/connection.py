@@ -122,7 +122,7 @@ def _refuse_foreign(connection: apsw.Connection) -> None:
 
 @contextmanager
 def transaction(connection: apsw.Connection, how: str | WriteTurns) -> Iterator[None]:
-    """Begin a transaction in this mode, or one that writes in turn. Commit it at the end, or roll it back."""
+    """Begin a transaction in the mode `how`, or as a writer that takes turns. At the end, commit or roll back."""
     if isinstance(how, WriteTurns):
         how.begin(connection)
     else:

@@ -19,7 +19,7 @@ from .changes import Changes
 
 
 class UpkeepWrites(Changes, UpkeepChanges):
-    """Runs regular duties inside a transaction, most for a limited number of rows."""
+    """Runs regular duties in a transaction. Most change a limited number of rows."""
 
     @override
     def rescue(self, max_crashes: int) -> int:
