@@ -61,7 +61,7 @@ def input_schema(graph: Graph) -> Schema:
         lambda: _of_class(graph.InputType) if keys is None else _of_channels(graph, keys, _required_keys(graph)),
     )
     if isinstance(graph, CompiledStateGraph):
-        schema = _by_field_names(schema, graph.builder.input_schema)
+        schema = _without_managed(graph, _by_field_names(schema, graph.builder.input_schema))
         if _takes_some_keys(graph):
             schema.pop("required", None)
     return _with_single_messages(schema)
@@ -85,7 +85,19 @@ def _output_schema(graph: Graph) -> Schema:
     if isinstance(graph.output_channels, str):
         return _schema(graph.get_output_jsonschema, lambda: _of_class(graph.OutputType))
     schema = _schema(graph.get_output_jsonschema, lambda: _of_channels(graph, graph.output_channels))
-    return _by_field_names(schema, graph.builder.output_schema) if isinstance(graph, CompiledStateGraph) else schema
+    if isinstance(graph, CompiledStateGraph):
+        return _without_managed(graph, _by_field_names(schema, graph.builder.output_schema))
+    return schema
+
+
+def _without_managed(graph: CompiledStateGraph[Any, Any, Any, Any], schema: Schema) -> Schema:
+    """Return a schema without values that LangGraph itself sets at each step, such as `RemainingSteps`."""
+    managed = graph.builder.managed
+    if "properties" not in schema:
+        return schema
+    kept = {key: value for key, value in schema["properties"].items() if key not in managed}
+    required = [key for key in schema.get("required", ()) if key not in managed]
+    return {**schema, "properties": kept, **({"required": required} if "required" in schema else {})}
 
 
 def docstring_of_graph(graph: Graph) -> str:
@@ -102,7 +114,7 @@ def docstring_of_graph(graph: Graph) -> str:
 def input_keys(graph: Graph) -> frozenset[str] | None:
     """Return the keys of a graph's input; None if the input is one value, as in an `@entrypoint`."""
     if isinstance(graph, CompiledStateGraph):
-        return frozenset(graph.builder.schemas[graph.builder.input_schema])
+        return frozenset(graph.builder.schemas[graph.builder.input_schema]) - graph.builder.managed.keys()
     return None if isinstance(graph.input_channels, str) else frozenset(graph.input_channels)
 
 

@@ -12,7 +12,7 @@ from langgraph.pregel import Pregel
 from ..models.thread_states import StateChange
 from ..policy.agent_input import check, invalid, takes_messages
 from .annotations import in_class
-from .schemas import key_schema
+from .schemas import input_keys, key_schema
 
 Graph = Pregel[Any, Any, Any, Any]
 
@@ -49,8 +49,7 @@ def _check_node(graph: Graph, change: StateChange) -> None:
 
 def _keys_of(graph: CompiledStateGraph[Any, Any, Any, Any], node: str | None) -> set[str]:
     """Return the keys of the state that a node may write."""
-    builder = graph.builder
-    return set(builder.schemas[builder.input_schema] if node == START else builder.channels)
+    return set(input_keys(graph) or () if node == START else graph.builder.channels)
 
 
 def _value_of(graph: Graph, key: str, value: Any) -> Any:

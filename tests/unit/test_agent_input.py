@@ -12,6 +12,7 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AnyMessage, BaseMessage
 from langgraph.func import entrypoint
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.managed import RemainingSteps
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
@@ -92,6 +93,20 @@ class Aliased(BaseModel):
     owner: Owner | None = None
 
 
+class Counted(TypedDict):
+    """A state with a value that LangGraph itself sets at each step."""
+
+    question: str
+    remaining_steps: RemainingSteps
+
+
+class CountedForm(BaseModel):
+    """The same, checked by pydantic."""
+
+    question: str
+    remaining_steps: RemainingSteps
+
+
 def graph_of(state: Any, **given: Any) -> Any:
     graph: Any = StateGraph(state, **given)
     graph.add_node("node", lambda _: {})
@@ -122,11 +137,23 @@ def test_an_input_that_fits_is_taken(case: str) -> None:
     check_input(*FITTING[case])
 
 
+def test_a_value_set_by_langgraph_is_neither_input_nor_output() -> None:
+    description = described(Counted)
+    assert list(description.input_schema["properties"]) == ["question"]
+    assert list(description.output_schema["properties"]) == ["question"]
+    assert described(CountedForm).input_schema["required"] == ["question"]
+
+
 REFUSED: dict[str, tuple[AgentDescription, dict[str, Any], str]] = {
     "wrong type": (described(Question), {"question": 3}, 'input.question: 3 is not of type "string".'),
     "wrong item": (described(Question), {"documents": ["a", 1]}, 'input.documents.1: 1 is not of type "string".'),
     "missing": (described(Question, input_schema=Asked), {}, "input.question: is missing."),
     "unknown": (described(Question), {"x": 1}, "input.x: is unknown; known: `question`, `documents`."),
+    "set by LangGraph": (
+        described(Counted),
+        {"remaining_steps": 9},
+        "input.remaining_steps: is unknown; known: `question`.",
+    ),
     "too short": (described(Form), {"name": "A"}, 'input.name: "A" is shorter than 2 characters.'),
     "no role": (
         described(MessagesState),
