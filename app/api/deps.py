@@ -14,6 +14,7 @@ from ..models.types import ThreadId
 from ..services import Services
 from .errors import InvalidBody, UnsupportedMediaType
 from .field_errors import detail_of
+from .json_limits import check_json_values
 from .targets import principal_of
 
 B = TypeVar("B", bound=BaseModel)
@@ -63,12 +64,14 @@ MessageIdDep = Annotated[
 async def body_of(request: Request, model: type[B]) -> B:
     """Return the JSON body as an instance of `model`.
 
-    Raises UnsupportedMediaType if the header Content-Type does not name JSON, and InvalidBody if the body does not fit.
+    Raises UnsupportedMediaType if the header Content-Type does not name JSON, InvalidRequest if the body has too many
+    values, and InvalidBody if it does not fit.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json.")
     body = await request.body()
+    check_json_values(body)
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..access.scopes import AccessScope, needs, scope_of
-from ..errors import Conflict, MessageNotFound
+from ..errors import Conflict, InvalidRequest, MessageNotFound
 from ..events.fanout import Idle, StoredEvents
 from ..models.events import TERMINAL_EVENTS
 from ..models.messages import MessageState
@@ -164,6 +164,9 @@ class Session:
             request = parse(text)
         except ValidationError as error:
             await self._write(error_text(malformed(error), request_id=request_id_of(text)))
+            return
+        except InvalidRequest as error:
+            await self._write(error_text(response_to(error)))
             return
         if isinstance(request, Ping):
             await self._carry_out(request)

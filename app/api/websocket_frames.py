@@ -17,6 +17,7 @@ from ..models.messages import MessageState
 from ..models.types import Text
 from .deps import MAX_KEY_LENGTH
 from .errors import invalid
+from .json_limits import MAX_JSON_VALUES, check_json_values
 from .schemas.examples import MESSAGE_ID, THREAD_ID
 from .schemas.messages import MessageAccepted
 from .schemas.problems import Problem
@@ -238,7 +239,9 @@ _request_id = TypeAdapter[str | None](RequestId | None)
 
 
 def parse(text: str) -> Request:
-    """Return the frame of a client. Raises ValidationError."""
+    """Return the frame of a client. Raises ValidationError, and InvalidRequest if it has too many values."""
+    if len(text) > MAX_JSON_VALUES:
+        check_json_values(text.encode())
     return _clients.validate_json(text)
 
 

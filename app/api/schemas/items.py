@@ -13,7 +13,7 @@ MAX_ITEMS = 1_000
 MAX_NAMESPACES = 1_000
 NAMESPACE: list[Any] = ["users", "u-17"]
 
-Labels = Annotated[list[Text], Field(description="The labels of a namespace, the outermost first.")]
+Labels = Annotated[list[Text], Field(fail_fast=True, description="The labels of a namespace, the outermost first.")]
 Offset = Annotated[int, Field(ge=0, le=1_000_000_000)]
 RefreshTtl = Annotated[
     bool | None,
