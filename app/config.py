@@ -137,7 +137,7 @@ class Settings(BaseSettings):
     @classmethod
     def _secrets_of_webhooks(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            _webhook_keys(value)
+            signing_keys(value.get_secret_value())
         return value
 
     @field_validator("cors_origins", mode="before")
@@ -220,7 +220,7 @@ class Settings(BaseSettings):
     @property
     def webhook_keys(self) -> tuple[bytes, ...]:
         """Return the keys that sign webhooks: two while receivers change keys, none if WEBHOOK_SECRET is not set."""
-        return () if self.webhook_secret is None else _webhook_keys(self.webhook_secret)
+        return () if self.webhook_secret is None else signing_keys(self.webhook_secret.get_secret_value())
 
     @cached_property
     def project(self) -> Project:
@@ -272,13 +272,13 @@ def _checked_proxy(name: str) -> str:
     return name
 
 
-def _webhook_keys(secret: SecretStr) -> tuple[bytes, ...]:
-    """Return the bytes of one secret, or of two secrets separated by a space.
+def signing_keys(secret: str) -> tuple[bytes, ...]:
+    """Return the bytes of one secret for webhooks, or of two secrets separated by a space.
 
     Raises ValueError unless each secret is the prefix and 24 to 64 bytes in base64.
     """
     expected = f"expected {SIGNING_PREFIX} and 24 to 64 bytes in base64, at most two of these with a space between"
-    secrets = secret.get_secret_value().split()
+    secrets = secret.split()
     if not (1 <= len(secrets) <= 2 and all(each.startswith(SIGNING_PREFIX) for each in secrets)):
         raise ValueError(expected)
     try:

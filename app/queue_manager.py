@@ -22,6 +22,7 @@ from .errors import (
 from .events.wait_estimates import WaitEstimates
 from .models.attempts import FailedAttempt
 from .models.deliveries import Delivery, DeliveryFilter, DeliveryRecord
+from .models.keys import KeyWebhook
 from .models.memory import AgentMemory
 from .models.messages import (
     Accepted,
@@ -101,18 +102,26 @@ class QueueManager:
     # Producers
 
     async def submit(
-        self, tenant: str, wanted: Sequence[NewMessage], *, key: Key | None = None, batch: bool = False
+        self,
+        tenant: str,
+        wanted: Sequence[NewMessage],
+        *,
+        key: Key | None = None,
+        batch: bool = False,
+        webhook: KeyWebhook | None = None,
     ) -> Accepted:
         """Store all messages, or none. They are stored when this returns.
 
         A repeated key returns the answer to its first request. With `batch`, errors name the message's index and the
-        field. Raises InvalidRequest, KeyReused, AliasTaken, MessageDeleted, ThreadBusy, ThreadMoved, ThreadNotReady,
-        QueueFull, StoreUnavailable.
+        field. `webhook` is what the caller's API key adds. Raises InvalidRequest, KeyReused, AliasTaken,
+        MessageDeleted, ThreadBusy, ThreadMoved, ThreadNotReady, QueueFull, StoreUnavailable.
         """
         request = None if key is None else RequestKey(tenant, *key)
         new = [self._named(tenant, each, batch, at) for at, each in enumerate(wanted)]
         try:
             await self._checks.check(new, batch)
+            if webhook is not None:
+                new = self._checks.with_webhook(new, webhook)
         except InvalidRequest:
             # A repeated request may have become invalid, such as its time. It still gets its first answer.
             if request is None or (replayed := await self._replay(new, request)) is None:
@@ -344,6 +353,10 @@ class QueueManager:
         return await self._store.throughput()
 
     # Webhooks
+
+    async def check_webhook(self, url: str) -> None:
+        """Raise InvalidRequest, with the field `webhook_url`, unless this server may and does call this URL."""
+        await self._checks.check_webhook(url)
 
     async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
         """Return the deliveries of a message, oldest first. Raises MessageNotFound."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from .agents.descriptions import AgentDescriptions, KnownAgent
 from .errors import InvalidRequest
 from .models.inputs import RunConfig
+from .models.keys import KeyWebhook
 from .models.messages import NewMessage
 from .text import escaped
 from .webhooks.outbound_http import Resolve, check_webhook_url, remembering, resolve_host
@@ -48,6 +49,24 @@ class SubmissionChecks:
         if has_time_or_webhook:
             await self._check_times_and_webhooks(new, batch)
 
+    def with_webhook(self, new: Sequence[NewMessage], webhook: KeyWebhook) -> list[NewMessage]:
+        """Return new messages with what their API key adds to their webhooks.
+
+        The URL of the key was checked when the key was made, and is checked again when it is called. Raises
+        InvalidRequest if the key has a URL and this server sends no webhooks.
+        """
+        if webhook.url is not None and not self._sends_webhooks:
+            raise InvalidRequest(
+                "webhook_url: the API key has a webhook, but this server sends none. Its operator can enable them with "
+                "WEBHOOK_SECRET",
+                field="webhook_url",
+            )
+        urls = [each.webhook_url or webhook.url for each in new]
+        return [
+            each if url is None else each._replace(webhook_url=url, webhook_key=webhook.signing_key)
+            for each, url in zip(new, urls, strict=True)
+        ]
+
     def _check_given(self, new: NewMessage, agent: KnownAgent | None, batch: bool, at: int) -> None:
         """Check the config of a new message, and what it gives to its agent. Raises InvalidRequest.
 
@@ -88,11 +107,12 @@ class SubmissionChecks:
             if url is not None and url not in checked:
                 checked.add(url)
                 try:
-                    await self._check_webhook(url, resolve)
+                    await self.check_webhook(url, resolve)
                 except InvalidRequest as error:
                     raise placed(error, batch, at) from None
 
-    async def _check_webhook(self, url: str, resolve: Resolve) -> None:
+    async def check_webhook(self, url: str, resolve: Resolve = resolve_host) -> None:
+        """Raise InvalidRequest unless this server sends webhooks and may call this URL."""
         if not self._sends_webhooks:
             raise InvalidRequest(
                 "webhook_url: this server sends no webhooks. Its operator can enable them with WEBHOOK_SECRET",

@@ -296,5 +296,6 @@ def _again(message: Message, wanted: Regeneration) -> NewMessage:
         options=message.options,
         webhook_url=message.webhook_url,
         webhook_events=message.webhook_events,
+        webhook_key=message.webhook_key,
         metadata=message.metadata or None if wanted.metadata is None else wanted.metadata,
     )

@@ -42,9 +42,19 @@ class KeyManager:
         self._by = by
 
     async def create(
-        self, tenant: str, name: str, scopes: Iterable[AccessScope], expires_at: datetime | None
+        self,
+        tenant: str,
+        name: str,
+        scopes: Iterable[AccessScope],
+        expires_at: datetime | None,
+        *,
+        webhook_url: str | None = None,
+        webhook_secret: str | None = None,
     ) -> IssuedKey:
-        """Store a new key. Raises RightsExceeded. Raises InvalidRequest for a caller's useless end."""
+        """Store a new key. The webhook is as in `NewKey`, and was checked before.
+
+        Raises RightsExceeded. Raises InvalidRequest if a caller gives an end in the past or very late.
+        """
         wanted = set(scopes)
         now = self._store.now()
         if self._by is not None and expires_at is not None and not now < expires_at <= now + timedelta(days=MAX_DAYS):
@@ -53,7 +63,8 @@ class KeyManager:
         self._check_gives(wanted, expires_at)
         key_id, secret = new_id(), new_secret()
         ordered = tuple(scope.value for scope in AccessScope if scope in wanted)
-        key = await self._store.add_key(NewKey(key_id, tenant, name, ordered, hash_of(secret), expires_at))
+        new = NewKey(key_id, tenant, name, ordered, hash_of(secret), expires_at, webhook_url, webhook_secret)
+        key = await self._store.add_key(new)
         return IssuedKey(key, text_of(key_id, secret))
 
     async def get(self, tenant: str | None, key_id: str) -> ApiKey:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
+from ..models.keys import KeyWebhook
 from ..models.messages import DEFAULT_TENANT
 from .scopes import AccessScope
 
@@ -19,7 +20,7 @@ class Principal(NamedTuple):
 
     `key_id` is the API key that they presented or that made their token; None without one. `subject` is the end user
     for whom they act. `threads` and `agents` narrow what they may use; None allows all. `expires_at` is None for
-    callers without an end.
+    callers without an end. `webhook` is what their API key adds to the messages that they submit.
     """
 
     tenant: str
@@ -29,6 +30,7 @@ class Principal(NamedTuple):
     threads: ThreadNarrowing | None = None
     agents: frozenset[str] | None = None
     expires_at: datetime | None = None
+    webhook: KeyWebhook | None = None
 
 
 ANONYMOUS = Principal(DEFAULT_TENANT, frozenset(AccessScope))

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ..errors.access import ExpiredKey, InvalidKey, RevokedKey
-from ..models.keys import ApiKey
+from ..models.keys import ApiKey, KeyWebhook
 from ..store.ports import AccessStore
 from .keys import hash_of, parse
 from .principals import Principal
@@ -98,4 +98,7 @@ def _principal(key: ApiKey | None, secret_hash: str, now: datetime) -> Principal
     if expires_at is not None and expires_at <= now:
         raise ExpiredKey(EXPIRED)
     scopes = frozenset(map(AccessScope, key.scopes))
-    return Principal(key.tenant, scopes, key_id=key.id, expires_at=expires_at)
+    webhook = None
+    if key.webhook_url is not None or key.signs_webhooks:
+        webhook = KeyWebhook(key.webhook_url, key.id if key.signs_webhooks else None)
+    return Principal(key.tenant, scopes, key_id=key.id, expires_at=expires_at, webhook=webhook)

@@ -54,14 +54,20 @@ SHOWN_ONCE = [Depends(refuse_request_key)]
     dependencies=SHOWN_ONCE,
 )
 @needs(AccessScope.ADMIN)
-async def create_key(request: Request, keys: KeyManagerDep) -> Response:
+async def create_key(request: Request, services: ServicesDep, keys: KeyManagerDep) -> Response:
     """Make a key. The reply has its text, which cannot be shown again.
 
     The key has no scope that the caller lacks, and does not expire after them. As long as there is any key, requests
     need one, also from the server's own host.
     """
     body = await body_of(request, KeyCreate)
-    issued = await keys.create(body.tenant, body.name, body.scopes, body.expires_at)
+    if body.webhook_url is not None:
+        await services.queue.check_webhook(body.webhook_url)
+    issued = await keys.create(
+        body.tenant, body.name, body.scopes, body.expires_at,
+        webhook_url=body.webhook_url,
+        webhook_secret=None if body.webhook_secret is None else body.webhook_secret.get_secret_value(),
+    )  # fmt: skip
     headers = {"Location": f"/keys/{issued.key.id}", **NOT_STORED}
     return JsonReply(KeyIssued.issued(issued).model_dump_json(), 201, headers)
 

@@ -92,7 +92,7 @@ async def submit_message(request: Request) -> Response:
     submission = body.new_message()
     named = key_of(request)
     key = None if named is None else submit_key(named, submission, services.registry.default)
-    accepted = await services.queue.submit(principal.tenant, [submission], key=key)
+    accepted = await services.queue.submit(principal.tenant, [submission], key=key, webhook=principal.webhook)
     (message,) = accepted.messages
     headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
     if _wants_stream(request):
@@ -158,7 +158,9 @@ async def submit_messages(request: Request) -> Response:
     submissions = [each.new_message() for each in body.messages]
     named = key_of(request)
     key = None if named is None else batch_key(named, submissions, services.registry.default)
-    accepted = await services.queue.submit(principal.tenant, submissions, key=key, batch=True)
+    accepted = await services.queue.submit(
+        principal.tenant, submissions, key=key, batch=True, webhook=principal.webhook
+    )
     wait_estimates = await services.queue.wait_estimates(accepted.messages, keyed=key is not None)
     replies = [MessageAccepted.of(*each) for each in zip(accepted.messages, wait_estimates, strict=True)]
     reply = BatchAccepted.model_construct(messages=replies)

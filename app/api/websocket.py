@@ -11,6 +11,7 @@ from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from ..access.principals import Principal
 from ..access.scopes import AccessScope, needs, scope_of
 from ..errors import Conflict, InvalidRequest, MessageNotFound
 from ..events.fanout import Idle, StoredEvents
@@ -187,7 +188,7 @@ class Session:
         """Authorize and serve a frame. Send the client the error if there is one."""
 
         async def serve(scope: Scope, _receive: Receive, _send: Send) -> None:
-            await self._serve(request, scope[PRINCIPAL].tenant)
+            await self._serve(request, scope[PRINCIPAL])
 
         scope = {**self._websocket.scope, TARGET: Target(serve, scope_of(type(request)), None)}
         try:
@@ -198,10 +199,11 @@ class Session:
                 logger.exception("A frame %s failed", request.type)
             await self._write(error_text(response, request_id=request.request_id))
 
-    async def _serve(self, request: Request, tenant: str) -> None:
+    async def _serve(self, request: Request, principal: Principal) -> None:
+        tenant = principal.tenant
         match request:
             case Submit():
-                await self._submit(request, tenant)
+                await self._submit(request, principal)
             case Subscribe():
                 await self._subscribe(request, tenant)
             case Unsubscribe():
@@ -215,20 +217,20 @@ class Session:
             case _:
                 assert_never(request)
 
-    async def _submit(self, request: Submit, tenant: str) -> None:
+    async def _submit(self, request: Submit, principal: Principal) -> None:
         if request.subscribe:
             self._refuse_too_many()
         submission = request.new_message()
         named = request.idempotency_key
         key = None if named is None else submit_key(named, submission, self._services.registry.default)
-        accepted = await self._services.queue.submit(tenant, [submission], key=key)
+        accepted = await self._services.queue.submit(principal.tenant, [submission], key=key, webhook=principal.webhook)
         (message,) = accepted.messages
         (wait_estimate,) = await self._services.queue.wait_estimates(accepted.messages, keyed=key is not None)
         fields = MessageAccepted.of(message, wait_estimate).model_dump()
         ours = {"request_id": request.request_id, "replayed": accepted.replayed, "subscribed": request.subscribe}
         await self._answer(Accepted(**fields, **ours))
         if request.subscribe and message.id not in self._tails:
-            self._follow(tenant, message.id, 0)
+            self._follow(principal.tenant, message.id, 0)
 
     async def _subscribe(self, request: Subscribe, tenant: str) -> None:
         given = str(request.after) if "after" in request.model_fields_set else None

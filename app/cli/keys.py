@@ -20,14 +20,15 @@ from ..access.management import (
 )
 from ..access.scopes import AccessScope
 from ..bootstrap import check_store
-from ..config import Settings
-from ..errors import ConfigurationError
+from ..config import Settings, signing_keys
+from ..errors import ConfigurationError, InvalidRequest
 from ..errors.access import KeyNotFound, KeyRevoked
 from ..models.keys import ApiKey
 from ..models.messages import DEFAULT_TENANT
 from ..store.factory import make_store
 from ..store.ports import Store
 from ..text import rfc3339, storable
+from ..webhooks.outbound_http import check_webhook_url
 
 PAGE = 1000
 
@@ -56,6 +57,11 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help=f"may be given several times; default: {', '.join(DEFAULT_SCOPES)}",
     )  # fmt: skip
     create.add_argument("--days", type=_amount(MAX_DAYS), help="let the key expire after so many days; default: never")
+    create.add_argument("--webhook-url", help="the webhook of messages that are submitted with the key and name none")
+    create.add_argument(
+        "--webhook-secret", type=_signing_secret, metavar="whsec_…",
+        help="signs the webhooks of the key's messages; default: the server's WEBHOOK_SECRET",
+    )  # fmt: skip
     action("list", _list, "list the keys of all tenants, also expired and revoked ones")
     rotate = action("rotate", _rotate, "give a key a new secret and print it; the present one stays good for a while")
     rotate.add_argument("id", help="the id of the key, as `list` shows it")
@@ -85,9 +91,10 @@ async def _on_store(run: Action, arguments: argparse.Namespace, settings: Settin
     await check_store(settings)
     store = make_store(settings)
     await store.open()
+    arguments.allow_private_webhooks = settings.webhook_allow_private
     try:
         await run(arguments, store)
-    except (KeyNotFound, KeyRevoked) as error:
+    except (KeyNotFound, KeyRevoked, InvalidRequest) as error:
         sys.exit(str(error))
     finally:
         await store.close()
@@ -96,7 +103,13 @@ async def _on_store(run: Action, arguments: argparse.Namespace, settings: Settin
 async def _create(arguments: argparse.Namespace, store: Store) -> None:
     expires_at = None if arguments.days is None else store.now() + timedelta(days=arguments.days)
     scopes = arguments.scopes or DEFAULT_SCOPES
-    _show_issued(arguments, await KeyManager(store).create(arguments.tenant, arguments.name, scopes, expires_at))
+    if arguments.webhook_url is not None:
+        await check_webhook_url(arguments.webhook_url, allow_private=arguments.allow_private_webhooks)
+    issued = await KeyManager(store).create(
+        arguments.tenant, arguments.name, scopes, expires_at,
+        webhook_url=arguments.webhook_url, webhook_secret=arguments.webhook_secret,
+    )  # fmt: skip
+    _show_issued(arguments, issued)
 
 
 async def _list(arguments: argparse.Namespace, store: Store) -> None:
@@ -136,7 +149,8 @@ def _shown(key: ApiKey) -> dict[str, Any]:
     times = ("created_at", "expires_at", "revoked_at", "last_used_at", "previous_until")
     fields = key._asdict()
     shown = {name: None if fields[name] is None else rfc3339(fields[name]) for name in times}
-    return {"id": key.id, "tenant": key.tenant, "name": key.name, "scopes": list(key.scopes), **shown}
+    webhook = {"webhook_url": key.webhook_url, "signs_webhooks": key.signs_webhooks}
+    return {"id": key.id, "tenant": key.tenant, "name": key.name, "scopes": list(key.scopes), **shown, **webhook}
 
 
 def _state(key: ApiKey, now: datetime) -> str:
@@ -158,6 +172,14 @@ def _text(longest: int, *, least: int = 0) -> Callable[[str], str]:
         return stored
 
     return text
+
+
+def _signing_secret(given: str) -> str:
+    try:
+        signing_keys(given)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return given
 
 
 def _amount(most: float) -> Callable[[str], float]:

@@ -5,7 +5,11 @@ from typing import NamedTuple
 
 
 class NewKey(NamedTuple):
-    """A key to store. `scopes` are names of `AccessScope`. `expires_at` None means never."""
+    """A key to store. `scopes` are names of `AccessScope`. `expires_at` None means never.
+
+    `webhook_url` is the webhook of messages that are submitted with the key and name none. `webhook_secret` signs all
+    webhooks of its messages. The store keeps it as it is, since it has to be readable.
+    """
 
     id: str
     tenant: str
@@ -13,12 +17,14 @@ class NewKey(NamedTuple):
     scopes: tuple[str, ...]
     secret_hash: str
     expires_at: datetime | None = None
+    webhook_url: str | None = None
+    webhook_secret: str | None = None
 
 
 class ApiKey(NamedTuple):
     """A stored key. `previous_hash` is the hash of the secret before a rotation, which is good until `previous_until`.
 
-    `last_used_at` is up to a minute late.
+    `last_used_at` is up to a minute late. `signs_webhooks` tells whether the key has a secret for webhooks.
     """
 
     id: str
@@ -32,6 +38,19 @@ class ApiKey(NamedTuple):
     secret_hash: str
     previous_hash: str | None
     previous_until: datetime | None
+    webhook_url: str | None
+    signs_webhooks: bool
+
+
+class KeyWebhook(NamedTuple):
+    """What a key adds to the messages that its callers submit.
+
+    `url` is the webhook of messages that name none. `signing_key` is the id of the key if it has a secret that signs
+    the webhooks of its messages; None means the server's secret.
+    """
+
+    url: str | None
+    signing_key: str | None
 
 
 class AccessState(NamedTuple):

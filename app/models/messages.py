@@ -92,10 +92,11 @@ class NewMessage(NamedTuple):
     """A message that is not yet accepted. The queue manager sets `id` and `tenant`.
 
     An empty `agent` means the default agent. The message does not run before `run_at`, or before `delay_seconds` have
-    passed by the store's clock; at most one is given. `webhook_events` None means ENDS. `thread_name` None keeps the
-    name of the thread. `aliases` are further ids of the message. `rollback` has the ids of messages whose steps the
-    agent forgets first. `last_number` is the thread number of the newest message that the caller knows of; None accepts
-    any. Both need an `if_busy` other than ENQUEUE.
+    passed by the store's clock; at most one is given. `webhook_events` None means ENDS. `webhook_key` is the id of the
+    API key whose secret signs the webhooks; None means the server's secret. `thread_name` None keeps the name of the
+    thread. `aliases` are further ids of the message. `rollback` has the ids of messages whose steps the agent forgets
+    first. `last_number` is the thread number of the newest message that the caller knows of; None accepts any. Both
+    need an `if_busy` other than ENQUEUE.
     """
 
     content: str
@@ -113,6 +114,7 @@ class NewMessage(NamedTuple):
     aliases: tuple[str, ...] = ()
     rollback: tuple[str, ...] = ()
     last_number: int | None = None
+    webhook_key: str | None = None
     id: str = ""
     tenant: str = DEFAULT_TENANT
 
@@ -176,6 +178,7 @@ class Message(NamedTuple):
     webhook_events: tuple[WebhookEvent, ...] | None = None
     metadata: dict[str, MetadataValue] = NO_METADATA
     agent_version: str | None = None
+    webhook_key: str | None = None
     queue_position: int | None = None
 
     @property

@@ -236,6 +236,7 @@ def accepted(new: NewMessage, receipt: Receipt) -> Message:
         rollback=tuple(receipt.rollback),
         webhook_url=new.webhook_url,
         webhook_events=new.webhook_events,
+        webhook_key=new.webhook_key,
         metadata=dict(new.metadata) if new.metadata else NO_METADATA,
         queue_position=receipt.position,
     )
@@ -301,11 +302,11 @@ KEY_COLUMNS = ApiKey._fields
 
 def to_key(row: Sequence[Any]) -> ApiKey:
     """Return an API key from a row of KEY_COLUMNS."""
-    key_id, tenant, name, scopes, created_at, *times, secret_hash, previous_hash, previous_until = row
+    key_id, tenant, name, scopes, created_at, *times, secret_hash, previous_hash, previous_until, url, signs = row
     expires_at, revoked_at, last_used_at = map(_moment, times)
     return ApiKey(
         key_id, tenant, name, tuple(scopes.split()), to_datetime(created_at), expires_at, revoked_at, last_used_at,
-        secret_hash, previous_hash, _moment(previous_until),
+        secret_hash, previous_hash, _moment(previous_until), url, bool(signs),
     )  # fmt: skip
 
 

@@ -11,10 +11,10 @@ import hmac
 import json
 import logging
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from ..config import Settings
+from ..config import Settings, signing_keys
 from ..errors import AgentQueueError, InvalidRequest
 from ..models.deliveries import Delivery, DeliveryAttempt
 from ..observability.outages import Outage
@@ -69,7 +69,7 @@ class WebhookSender:
 
     @property
     def enabled(self) -> bool:
-        """Return whether there is a secret to sign with. Without a secret, no webhook is sent."""
+        """Return whether WEBHOOK_SECRET is set. Without it, no webhook is sent, also for keys with their own secret."""
         return bool(self._keys)
 
     def start(self) -> None:
@@ -118,7 +118,9 @@ class WebhookSender:
     async def _send(self, delivery: Delivery, checks: ssl.SSLContext) -> None:
         """Try to send one delivery and record the try."""
         try:
-            attempt = await self._attempt(delivery, checks)
+            secret = await self._store.signing_secret(delivery.message_id)
+            keys = self._keys if secret is None else signing_keys(secret)
+            attempt = await self._attempt(delivery, keys, checks)
             next_in = self._seconds_to_next_try(delivery, attempt)
             if not await self._store.settle_delivery(delivery, attempt, next_in=next_in):
                 logger.warning("Webhook try not recorded, another process has claimed the delivery: id=%s", delivery.id)
@@ -144,13 +146,13 @@ class WebhookSender:
                 "no more tries" if next_in is None else f"next in {next_in:g} s",
             )
 
-    async def _attempt(self, delivery: Delivery, checks: ssl.SSLContext) -> DeliveryAttempt:
+    async def _attempt(self, delivery: Delivery, keys: Sequence[bytes], checks: ssl.SSLContext) -> DeliveryAttempt:
         """Try to send one delivery. Return the result, with an error text for the tenant."""
         at = datetime.now(UTC)
         status = None
         try:
             async with asyncio.timeout(TRY_SECONDS):
-                status = await self._call(delivery, at, checks)
+                status = await self._call(delivery, at, keys, checks)
             error = None if 200 <= status < 300 else f"The receiver answered {status}."
         except TimeoutError:
             error = f"No answer within {TRY_SECONDS:g} s."
@@ -162,13 +164,13 @@ class WebhookSender:
             error = "The server that sends the webhook had an unexpected error; its log has the details."
         return DeliveryAttempt(at=at, status=status, error=error)
 
-    async def _call(self, delivery: Delivery, at: datetime, checks: ssl.SSLContext) -> int:
+    async def _call(self, delivery: Delivery, at: datetime, keys: Sequence[bytes], checks: ssl.SSLContext) -> int:
         """POST the delivery and return the status of the answer. Raises InvalidRequest, CallFailed."""
         body = body_of(delivery)
         headers = {
             "Content-Type": CONTENT_TYPE,
             "User-Agent": USER_AGENT,
-            **signed(delivery.id, at, body, self._keys),
+            **signed(delivery.id, at, body, keys),
         }
         destination = await find_destination(delivery.url, allow_private=self._allow_private, resolve=self._resolve)
         return await post(destination, body, headers, checks)

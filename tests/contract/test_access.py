@@ -9,7 +9,7 @@ from app.errors.access import KeyNotFound, KeyRevoked
 from app.models.keys import NewKey
 from app.store.ports import ACCESS, Store
 from tests.clock import ManualClock
-from tests.contract.builders import OTHER_TENANT, TENANT
+from tests.contract.builders import OTHER_TENANT, TENANT, add
 
 KEY = NewKey("a" * 12, TENANT, "ü name", ("submit", "read"), "hash")
 
@@ -20,7 +20,7 @@ async def test_a_key_is_read_as_it_was_stored(store: Store) -> None:
     added = await store.add_key(KEY._replace(expires_at=expires_at))
     assert added == await store.get_key(TENANT, KEY.id) == await store.get_key(None, KEY.id)
     assert added[:6] == (KEY.id, TENANT, "ü name", ("submit", "read"), at, expires_at)
-    assert added[6:] == (None, None, "hash", None, None)
+    assert added[6:] == (None, None, "hash", None, None, None, False)
 
 
 async def test_a_key_of_another_tenant_is_a_missing_one(store: Store) -> None:
@@ -105,3 +105,27 @@ async def test_changes_of_keys_are_hinted_to_every_process(store: Store, other_s
         with other_store.subscribe(ACCESS) as hints:
             await change()
             assert await hints.wait(10)
+
+
+async def test_the_webhook_of_a_key_is_kept_and_its_secret_is_never_read_with_the_key(store: Store) -> None:
+    url = "https://example.com/hook"
+    added = await store.add_key(KEY._replace(webhook_url=url, webhook_secret="whsec_secret"))
+    assert (added.webhook_url, added.signs_webhooks) == (url, True)
+    bare = await store.add_key(KEY._replace(id="b", webhook_url=url))
+    assert (bare.webhook_url, bare.signs_webhooks) == (url, False)
+    keys = [await store.get_key(TENANT, KEY.id), *await store.list_keys(None, after="", limit=9)]
+    keys += [await store.rotate_key(None, KEY.id, "second", store.now()), await store.revoke_key(None, KEY.id)]
+    assert "whsec_" not in repr(keys)
+
+
+async def test_the_secret_of_the_key_signs_webhooks_of_its_messages(store: Store) -> None:
+    await store.add_key(KEY._replace(webhook_secret="whsec_secret"))
+    url = "https://example.com/hook"
+    signed = await add(store, webhook_url=url, webhook_key=KEY.id)
+    others = [await add(store, webhook_url=url), await add(store, webhook_url=url, webhook_key="b"), await add(store)]
+    assert (await store.get(TENANT, signed.id)).webhook_key == signed.webhook_key == KEY.id
+    await store.revoke_key(None, KEY.id)
+    assert await store.signing_secret(signed.id) == "whsec_secret", "what was accepted is reported as before"
+    for message in others:
+        assert await store.signing_secret(message.id) is None
+    assert await store.signing_secret("missing") is None

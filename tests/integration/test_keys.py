@@ -34,7 +34,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 async def issue(server: LiveServer, *scopes: AccessScope, tenant: str = "default", **more: Any) -> IssuedKey:
     """A new key that this server knows of."""
-    issued = await manager(server).create(tenant, "test", scopes or EVERYTHING, more.get("expires_at"))
+    issued = await manager(server).create(tenant, "test", scopes or EVERYTHING, more.pop("expires_at", None), **more)
     await until(lambda: server.runtime.services.access._keys.has_keys, "the key is known")
     return issued
 
@@ -199,8 +199,9 @@ async def open_reads(server: LiveServer, key: IssuedKey) -> AsyncIterator[tuple[
 
 async def closed_code(socket: Any) -> int | None:
     try:
-        while True:
-            await socket.recv()
+        async with asyncio.timeout(5):  # the promise
+            while True:
+                await socket.recv()
     except ConnectionClosed:
         code: int | None = socket.close_code
         return code
@@ -265,8 +266,9 @@ async def test_the_last_use_is_stored(serve: Serve) -> None:
     assert stored.last_used_at >= stored.created_at
 
 
-def agentq(folder: Path, *arguments: str, database: str) -> Any:
-    return finished_process(folder, "app.cli", "keys", *arguments, DATABASE_URL=database, ALLOW_VOLATILE="true")
+def agentq(folder: Path, *arguments: str, database: str, **settings: str) -> Any:
+    settings = {"DATABASE_URL": database, "ALLOW_VOLATILE": "true", **settings}
+    return finished_process(folder, "app.cli", "keys", *arguments, **settings)
 
 
 async def test_the_command_line_makes_rotates_lists_and_revokes_keys(

@@ -40,6 +40,7 @@ def test_other_texts_are_no_keys(text: str) -> None:
 
 def test_no_key_is_logged() -> None:
     text = text_of(new_id(), new_secret())
+    assert Redactor().redact("signed by whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw now") == "signed by *** now"
     assert Redactor().redact(f"/x?key={text}&a=1 {text}") == "/x?key=***&a=1 ***"
 
 

@@ -2,14 +2,16 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from ...access.management import DEFAULT_GRACE, DEFAULT_SCOPES, MAX_DAYS, MAX_NAME_LENGTH, MAX_TENANT_LENGTH, IssuedKey
 from ...access.scopes import AccessScope
+from ...config import signing_keys
 from ...models.keys import ApiKey
 from ...models.messages import DEFAULT_TENANT
 from ...models.types import Moment, Text, TimeText
 from .examples import CREATED, ENDED, example
+from .submissions import MAX_URL_LENGTH
 
 KEY_EXAMPLE: dict[str, Any] = {
     "id": "4Vt0rM2kXq9B",
@@ -21,7 +23,15 @@ KEY_EXAMPLE: dict[str, Any] = {
     "revoked_at": None,
     "last_used_at": ENDED,
     "previous_until": None,
+    "webhook_url": None,
+    "signs_webhooks": False,
 }
+
+
+def _signs(secret: SecretStr) -> SecretStr:
+    """Return the secret. Raises ValueError if it cannot sign webhooks."""
+    signing_keys(secret.get_secret_value())
+    return secret
 
 
 class KeyCreate(BaseModel):
@@ -41,6 +51,14 @@ class KeyCreate(BaseModel):
     expires_at: TimeText | None = Field(
         None,
         description="When the key expires: at most 100 years from now, and not after the caller. Null means never.",
+    )
+    webhook_url: Annotated[Text, Field(min_length=1, max_length=MAX_URL_LENGTH)] | None = Field(
+        None, description="The webhook of messages that are submitted with the key and name none."
+    )
+    webhook_secret: Annotated[SecretStr, AfterValidator(_signs)] | None = Field(
+        None,
+        description="Signs the webhooks of all messages that are submitted with the key: `whsec_` and 24 to 64 bytes "
+        "in base64, or two of these with a space between. Null means the server's `WEBHOOK_SECRET`. It is never shown.",
     )
 
 
@@ -68,6 +86,8 @@ class KeyView(BaseModel):
     revoked_at: Moment | None
     last_used_at: Moment | None = Field(description="Up to a minute late.")
     previous_until: Moment | None = Field(description="When the secret before the last rotation ends or ended.")
+    webhook_url: str | None = Field(description="The webhook of messages that name none.")
+    signs_webhooks: bool = Field(description="Whether the key has a secret that signs webhooks of its messages.")
 
     @classmethod
     def of(cls, key: ApiKey) -> "KeyView":

@@ -5,8 +5,8 @@
 -- ARGV[8] ids that `clear.lua` has cancelled, as a JSON array of [tenant, thread, ids], or '', then for each message: id,
 -- tenant, thread or '', agent, content, priority, rank at time 0, preview, options or '', `run_at` or '', delay in
 -- milliseconds or '', `if_busy`, webhook URL or '', webhook events as JSON or '', an object of its rarer fields as JSON or ''
--- (`metadata` as stored, for the thread `name` and `patch`, see `app.store.metadata`, `aliases`, `rollback` and
--- `last_number`)
+-- (`metadata` as stored, for the thread `name` and `patch`, see `app.store.metadata`, `aliases`, `rollback`, `last_number`
+-- and `webhook_key`)
 -- Returns whether an earlier request was replayed, the receipts (`app.store.rows.Receipt`), whether a message is ready,
 -- ids of cancelled messages, ids of running messages marked as cancelled, threads left to settle. Returns 'reused' for a
 -- key of another request, 'gone' if a message of the earlier request was deleted, 'full', 'busy', 'moved' or 'hidden' and the
@@ -183,6 +183,7 @@ local function store(ARGV, i, number, now, rolled_back)
         if #rolled_back > 0 then keep('rollback', cjson.encode(rolled_back)) end
         if ARGV[i + 12] ~= '' then keep('webhook_url', ARGV[i + 12]) end
         if ARGV[i + 13] ~= '' then keep('webhook_events', ARGV[i + 13]) end
+        if rarer.webhook_key then keep('webhook_key', rarer.webhook_key) end
         if rarer.metadata then keep('metadata', rarer.metadata) end
     end
     redis.call('HSET', message_key(id), 'number', number, 'tenant', message.tenant, 'agent', message.agent,

@@ -134,6 +134,7 @@ class Placing(Changes):
                     json.dumps(rollbacks[each.new.id]) if rollbacks.get(each.new.id) else None for each in placed
                 ],
                 webhook_urls=[each.new.webhook_url for each in placed],
+                webhook_keys=[each.new.webhook_key for each in placed],
                 webhook_events=[events_text(each.new) for each in placed],
                 metadata=[metadata_text(each.new.metadata) for each in placed],
                 now=now,

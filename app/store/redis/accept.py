@@ -106,6 +106,7 @@ def _rarer_fields(new: NewMessage) -> str:
         new.metadata is None
         and new.thread_name is None
         and new.last_number is None
+        and new.webhook_key is None
         and not (new.aliases or new.rollback)
     ):
         return ""
@@ -115,6 +116,7 @@ def _rarer_fields(new: NewMessage) -> str:
         "aliases": new.aliases or None,
         "rollback": new.rollback or None,
         "last_number": new.last_number,
+        "webhook_key": new.webhook_key,
     }
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     if patch := thread_patch((new,)):

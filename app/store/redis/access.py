@@ -20,7 +20,8 @@ class RedisAccess(RedisRooms, AccessStore):
     async def add_key(self, new: NewKey) -> ApiKey:
         reply = await self._writes.run(
             "add_key", self._now(), new.id, new.tenant, new.name, " ".join(new.scopes), new.secret_hash,
-            "" if new.expires_at is None else to_milliseconds(new.expires_at), topics=lambda _: (ACCESS,),
+            "" if new.expires_at is None else to_milliseconds(new.expires_at),
+            new.webhook_url or "", new.webhook_secret or "", topics=lambda _: (ACCESS,),
         )  # fmt: skip
         return replies.api_key(reply)
 

@@ -49,7 +49,7 @@ THREAD_COLUMNS = (
 INTEGERS = {
     *("number", "thread_number", "created_at", "started_at", "completed_at", "attempt", "fence", "run_at", "crashes"),
     *("cancel_requested", "interrupt_expires_at", "tries", "next_at", "last_number", "last_activity", *THREAD_STATES),
-    *("expires_at", "revoked_at", "last_used_at", "previous_until"),
+    *("expires_at", "revoked_at", "last_used_at", "previous_until", "signs_webhooks"),
 }
 
 _MESSAGE_INTEGERS, _DELIVERY_INTEGERS, _THREAD_INTEGERS, _KEY_INTEGERS = (

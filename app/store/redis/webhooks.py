@@ -19,6 +19,11 @@ class RedisWebhooks(RedisRooms, WebhookStore):
         return list(map(replies.delivery, reply))
 
     @override
+    async def signing_secret(self, message_id: str) -> str | None:
+        secret: str | None = await self._reads.run("signing_secret", message_id)
+        return secret
+
+    @override
     async def settle_delivery(self, claimed: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
         assert claimed.next_at is not None, "it was claimed"
         ended = DeliveryState.DELIVERED if attempt.error is None else DeliveryState.FAILED

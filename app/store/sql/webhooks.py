@@ -54,6 +54,10 @@ class SqlWebhooks(SqlRooms, WebhookStore):
         return await self._webhook_thread.run(lambda: self._webhooks.claim_deliveries(limit, lease_ms))
 
     @override
+    async def signing_secret(self, message_id: str) -> str | None:
+        return await self._read_thread.run(lambda: self._reads.value("signing_secret", message_id=message_id))
+
+    @override
     async def settle_delivery(self, claimed: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
         next_in_ms = None if next_in is None else int(next_in * 1000)
         return await self._webhook_thread.run(lambda: self._webhooks.settle_delivery(claimed, attempt, next_in_ms))

@@ -90,6 +90,7 @@ class AcceptWrites(Keyed):
             options=options_of(new),
             rollback=json.dumps(rollback) if rollback else None,
             webhook_url=new.webhook_url,
+            webhook_key=new.webhook_key,
             webhook_events=events_text(new),
             metadata=metadata_text(new.metadata),
             now=now,

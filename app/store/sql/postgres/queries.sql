@@ -94,18 +94,18 @@ jsonb_strip_nulls(coalesce(thread.metadata, '{}')::jsonb || excluded.metadata::j
 -- name: add_messages
 INSERT INTO messages (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness, run_at, options,
-    rollback, webhook_url, webhook_events, metadata, created_at, changed_at
+    rollback, webhook_url, webhook_key, webhook_events, metadata, created_at, changed_at
 )
 SELECT id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, 'queued', readiness, run_at, options,
-    rollback, webhook_url, webhook_events, metadata, %(now)s, %(now)s
+    rollback, webhook_url, webhook_key, webhook_events, metadata, %(now)s, %(now)s
 FROM unnest(
     %(ids)s::text[], %(tenants)s::text[], %(threads)s::text[], %(thread_numbers)s::bigint[], %(agents)s::text[],
     %(contents)s::text[], %(priorities)s::text[], %(base_ranks)s::bigint[], %(ranks)s::bigint[], %(places)s::text[],
     %(run_ats)s::bigint[], %(options)s::text[], %(rollbacks)s::text[], %(webhook_urls)s::text[],
-    %(webhook_events)s::text[], %(metadata)s::text[]
+    %(webhook_keys)s::text[], %(webhook_events)s::text[], %(metadata)s::text[]
 ) WITH ORDINALITY AS given (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, readiness, run_at, options, rollback,
-    webhook_url, webhook_events, metadata, ordinal
+    webhook_url, webhook_key, webhook_events, metadata, ordinal
 )
 ORDER BY ordinal
 RETURNING id, number
@@ -714,7 +714,8 @@ RETURNING {claimed_columns}, rank, changed_at
 -- name: claimed_columns
 messages.number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at,
 completed_at, result, error, error_code, attempt, fence, options, readiness, run_at, crashes, cancel_requested, fingerprint,
-interrupt, interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events, metadata, agent_version
+interrupt, interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events, metadata, agent_version,
+webhook_key
 
 -- name: locked_columns
 messages.number, messages.id, messages.tenant, messages.thread_id, messages.thread_number, messages.state,
@@ -1145,6 +1146,10 @@ UPDATE deliveries SET tries = tries + 1, next_at = %(until)s
 FROM due WHERE deliveries.id = due.id
 RETURNING {delivery_columns}, due.next_at
 
+-- name: signing_secret
+SELECT api_keys.webhook_secret FROM messages JOIN api_keys ON api_keys.id = messages.webhook_key
+WHERE messages.id = %(message_id)s
+
 -- name: settle_delivery
 UPDATE deliveries SET
     state = %(state)s, next_at = %(next_at)s,
@@ -1310,8 +1315,12 @@ WITH RECURSIVE found (namespace) AS (
 SELECT namespace FROM found WHERE namespace IS NOT NULL LIMIT %(limit)s
 
 -- name: add_key
-INSERT INTO api_keys (id, tenant, name, scopes, created_at, expires_at, secret_hash)
-VALUES (%(id)s, %(tenant)s, %(name)s, %(scopes)s, %(now)s, %(expires_at)s, %(secret_hash)s) RETURNING {key_columns}
+INSERT INTO api_keys (
+    id, tenant, name, scopes, created_at, expires_at, secret_hash, webhook_url, signs_webhooks, webhook_secret
+) VALUES (
+    %(id)s, %(tenant)s, %(name)s, %(scopes)s, %(now)s, %(expires_at)s, %(secret_hash)s, %(webhook_url)s,
+    %(webhook_secret)s::text IS NOT NULL, %(webhook_secret)s
+) RETURNING {key_columns}
 
 -- name: get_key
 SELECT {key_columns} FROM api_keys WHERE id = %(id)s AND {of_tenant}

@@ -28,11 +28,11 @@ RETURNING last_number, queued + processing + interrupted > 0
 -- name: add_message
 INSERT INTO messages (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness, run_at, options,
-    rollback, webhook_url, webhook_events, metadata, created_at, changed_at
+    rollback, webhook_url, webhook_key, webhook_events, metadata, created_at, changed_at
 ) VALUES (
     :id, :tenant, :thread_id, :thread_number, :agent, :content, :priority, :base_rank,
     CASE WHEN :readiness <> 'delayed' THEN :base_rank END, 'queued', :readiness, :run_at, :options,
-    :rollback, :webhook_url, :webhook_events, :metadata, :now, :now
+    :rollback, :webhook_url, :webhook_key, :webhook_events, :metadata, :now, :now
 )
 RETURNING number
 
@@ -770,6 +770,10 @@ SELECT id FROM deliveries WHERE state = 'pending' AND next_at <= :now ORDER BY n
 UPDATE deliveries SET tries = tries + 1, next_at = :until WHERE id = :id
 RETURNING {delivery_columns}
 
+-- name: signing_secret
+SELECT api_keys.webhook_secret FROM messages JOIN api_keys ON api_keys.id = messages.webhook_key
+WHERE messages.id = :message_id
+
 -- name: settle_delivery
 UPDATE deliveries SET
     state = :state, next_at = :next_at, attempts = json_insert(attempts, '$[#]', json(:attempt))
@@ -920,8 +924,11 @@ WITH RECURSIVE found (namespace) AS (
 SELECT namespace FROM found WHERE namespace IS NOT NULL LIMIT :limit
 
 -- name: add_key
-INSERT INTO api_keys (id, tenant, name, scopes, created_at, expires_at, secret_hash)
-VALUES (:id, :tenant, :name, :scopes, :now, :expires_at, :secret_hash) RETURNING {key_columns}
+INSERT INTO api_keys (
+    id, tenant, name, scopes, created_at, expires_at, secret_hash, webhook_url, signs_webhooks, webhook_secret
+) VALUES (
+    :id, :tenant, :name, :scopes, :now, :expires_at, :secret_hash, :webhook_url, :webhook_secret IS NOT NULL, :webhook_secret
+) RETURNING {key_columns}
 
 -- name: get_key
 SELECT {key_columns} FROM api_keys WHERE id = :id AND {of_tenant}

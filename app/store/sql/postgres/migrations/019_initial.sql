@@ -59,6 +59,7 @@ CREATE TABLE messages (
     options TEXT,                          -- JSON; lists do not read it
     rollback TEXT,                         -- ids to roll back first: a JSON array
     webhook_url TEXT,
+    webhook_key TEXT,                      -- the API key whose secret signs; NULL for the server's secret
     webhook_events TEXT,                   -- states to deliver: a JSON array; NULL for all terminal states
     metadata TEXT,                         -- canonical JSON, see `app.store.metadata`; NULL for none
     agent_version TEXT COLLATE "C" NOT NULL DEFAULT '', -- the version of the agent that may claim it; '' for any
@@ -177,7 +178,10 @@ CREATE TABLE api_keys (
     last_used_at BIGINT,                  -- up to a minute late
     secret_hash TEXT NOT NULL,
     previous_hash TEXT,                    -- of the secret before the last rotation
-    previous_until BIGINT
+    previous_until BIGINT,
+    webhook_url TEXT,                      -- of messages that are submitted with the key and have none
+    signs_webhooks BOOLEAN NOT NULL DEFAULT FALSE,
+    webhook_secret TEXT                    -- signs the webhooks of the key's messages, so it is not a hash
 );
 
 CREATE TABLE access (revision BIGINT NOT NULL);  -- raised by every change of keys

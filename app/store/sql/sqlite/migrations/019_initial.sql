@@ -59,6 +59,7 @@ CREATE TABLE messages (
     fingerprint TEXT,                      -- of the failure
     rollback TEXT,                         -- ids to roll back first: a JSON array
     webhook_url TEXT,
+    webhook_key TEXT,                      -- the API key whose secret signs; NULL for the server's secret
     webhook_events TEXT,                   -- states to deliver: a JSON array; NULL for all terminal states
     metadata TEXT,                         -- canonical JSON, see `app.store.metadata`; NULL for none
     agent_version TEXT NOT NULL DEFAULT '', -- the version of the agent that may claim it; '' for any
@@ -177,7 +178,10 @@ CREATE TABLE api_keys (
     last_used_at INTEGER,                  -- up to a minute late
     secret_hash TEXT NOT NULL,
     previous_hash TEXT,                    -- of the secret before the last rotation
-    previous_until INTEGER
+    previous_until INTEGER,
+    webhook_url TEXT,                      -- of messages that are submitted with the key and have none
+    signs_webhooks INTEGER NOT NULL DEFAULT 0,
+    webhook_secret TEXT                    -- signs the webhooks of the key's messages, so it is not a hash
 ) WITHOUT ROWID;
 
 CREATE TABLE access (revision INTEGER NOT NULL);  -- raised by every change of keys
