@@ -128,6 +128,7 @@ class Runtime:
             self._store,
             registry,
             max_queue_size=settings.max_queue_size,
+            max_queue_size_per_tenant=settings.max_queue_size_per_tenant,
             sends_webhooks=self._webhooks.enabled,
             allow_private_webhooks=settings.webhook_allow_private,
             memory=lambda: self._agents.memory,

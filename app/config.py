@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     openai_base_url: str | None = None
     model_name: str = DEFAULT_MODEL_NAME
     max_queue_size: int = Field(1000, ge=1)
+    max_queue_size_per_tenant: int | None = Field(None, ge=1)
     processing_timeout: Seconds = 60
     max_attempts: int = Field(3, ge=1)
     retry_base_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 2

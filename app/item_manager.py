@@ -3,11 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .access.principals import Principal
+from .errors import Forbidden
 from .errors.items import ItemNotFound
 from .models.items import Item, ItemName, ItemSearch, ItemTtl, Namespace, NamespaceListing, NamespaceMatch
 from .policy.items import checked_key, checked_labels, checked_page, compiled, deleted_item, new_item
 from .store.items import refresh_read
 from .store.ports import ItemStore
+
+SUBJECTS = "subjects"
+"""The first label of the namespaces of end users."""
 
 
 class ItemManager:
@@ -22,28 +27,32 @@ class ItemManager:
         self._max_value_bytes = max_value_bytes
         self.ttl = ttl
 
-    async def get(self, tenant: str, namespace: Sequence[str], key: str, *, refresh: bool | None = None) -> Item:
+    async def get(self, caller: Principal, namespace: Sequence[str], key: str, *, refresh: bool | None = None) -> Item:
         """Return an item. Raises ItemNotFound."""
-        (item,) = await self._store.get_items(tenant, [ItemName(checked_labels(namespace), checked_key(key))])
-        if item is None:
+        labels = checked_labels(namespace)
+        (item,) = await self._store.get_items(caller.tenant, [ItemName(labels, checked_key(key))])
+        if item is None or not _may_use(caller, labels):
             raise ItemNotFound(key)
-        await self._refresh(tenant, [item], refresh)
+        await self._refresh(caller.tenant, [item], refresh)
         return item
 
     async def put(
-        self, tenant: str, namespace: Sequence[str], key: str, value: Mapping[str, Any], ttl_minutes: float | None
+        self, caller: Principal, namespace: Sequence[str], key: str, value: Mapping[str, Any], ttl_minutes: float | None
     ) -> None:
         """Store an item in place of an earlier one. It expires after `ttl_minutes` without use, with None never."""
         item = new_item(namespace, key, value, ttl_minutes, max_bytes=self._max_value_bytes)
-        await self._store.put_items(tenant, [item])
+        _require(caller, item.namespace)
+        await self._store.put_items(caller.tenant, [item])
 
-    async def delete(self, tenant: str, namespace: Sequence[str], key: str) -> None:
-        """Delete an item. Does nothing if there is none."""
-        await self._store.put_items(tenant, [deleted_item(namespace, key)])
+    async def delete(self, caller: Principal, namespace: Sequence[str], key: str) -> None:
+        """Delete an item. Does nothing if there is none. Raises Forbidden."""
+        item = deleted_item(namespace, key)
+        _require(caller, item.namespace)
+        await self._store.put_items(caller.tenant, [item])
 
     async def search(
         self,
-        tenant: str,
+        caller: Principal,
         prefix: Sequence[str],
         wanted: Mapping[str, Any] | None,
         *,
@@ -57,13 +66,14 @@ class ItemManager:
         """
         checked_page(limit, offset)
         labels = checked_labels(prefix, "namespace_prefix")
-        items = await self._store.search_items(tenant, ItemSearch(labels, compiled(wanted), limit, offset))
-        await self._refresh(tenant, items, refresh)
+        _require(caller, labels)
+        items = await self._store.search_items(caller.tenant, ItemSearch(labels, compiled(wanted), limit, offset))
+        await self._refresh(caller.tenant, items, refresh)
         return items
 
     async def list_namespaces(
         self,
-        tenant: str,
+        caller: Principal,
         *,
         prefix: Sequence[str],
         suffix: Sequence[str],
@@ -77,8 +87,32 @@ class ItemManager:
             NamespaceMatch("prefix", checked_labels(prefix, "prefix")),
             NamespaceMatch("suffix", checked_labels(suffix, "suffix")),
         )
-        return await self._store.list_namespaces(tenant, NamespaceListing(matches, max_depth, limit, offset))
+        _require(caller, matches[0].labels)
+        return await self._store.list_namespaces(caller.tenant, NamespaceListing(matches, max_depth, limit, offset))
 
     async def _refresh(self, tenant: str, items: Sequence[Item], refresh: bool | None) -> None:
         if self.ttl.refresh_on_read if refresh is None else refresh:
             await refresh_read(self._store, tenant, items)
+
+
+def own_namespace(subject: str) -> Namespace:
+    """Return the namespace of an end user. Periods and `*`, which have a meaning there, are written as in a URL."""
+    return SUBJECTS, subject.replace("%", "%25").replace(".", "%2E").replace("*", "%2A")
+
+
+def _may_use(caller: Principal, labels: Namespace) -> bool:
+    """Return whether the caller may use the items of a namespace: all, or those of their subject."""
+    if not caller.is_narrowed:
+        return True
+    return caller.subject is not None and labels[:2] == own_namespace(caller.subject)
+
+
+def _require(caller: Principal, labels: Namespace) -> None:
+    """Raise Forbidden for a namespace that the caller may not use. It does not matter whether it has items."""
+    if not _may_use(caller, labels):
+        of = (
+            "no items"
+            if caller.subject is None
+            else f"only items in the namespace {list(own_namespace(caller.subject))}"
+        )
+        raise Forbidden(f"The caller may use {of}.")

@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import Protocol
 
+from .access.principals import Principal
+from .access.visible import VisibleReads, own_name, owned, request_key, require_all, shown_alias
 from .agents.descriptions import AgentDescriptions
 from .agents.registry import AgentRegistry
 from .errors import (
     AgentQueueError,
+    AliasTaken,
     DeliveryNotFound,
     InvalidRequest,
     MemoryClosed,
@@ -51,8 +54,6 @@ from .text import storable
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 MAX_SELECTED = 1_000
 """Maximum number of messages that one request may select."""
 
@@ -81,6 +82,7 @@ class QueueManager:
         registry: AgentRegistry,
         *,
         max_queue_size: int,
+        max_queue_size_per_tenant: int | None = None,
         sends_webhooks: bool = False,
         allow_private_webhooks: bool = False,
         memory: Callable[[], AgentMemory | None] = lambda: None,
@@ -90,6 +92,8 @@ class QueueManager:
         self._store = store
         self._registry = registry
         self._max_queue_size = max_queue_size
+        self._max_queue_size_per_tenant = max_queue_size_per_tenant
+        self._visible = VisibleReads(store)
         self._memory = memory
         self._checks = SubmissionChecks(
             descriptions or AgentDescriptions(registry),
@@ -103,7 +107,7 @@ class QueueManager:
 
     async def submit(
         self,
-        tenant: str,
+        caller: Principal,
         wanted: Sequence[NewMessage],
         *,
         key: Key | None = None,
@@ -114,10 +118,11 @@ class QueueManager:
 
         A repeated key returns the answer to its first request. With `batch`, errors name the message's index and the
         field. `webhook` is what the caller's API key adds. Raises InvalidRequest, KeyReused, AliasTaken,
-        MessageDeleted, ThreadBusy, ThreadMoved, ThreadNotReady, QueueFull, StoreUnavailable.
+        MessageDeleted, ThreadBusy, ThreadMoved, ThreadNotReady, ThreadNotFound for a thread that the caller may not
+        use, QueueFull, Forbidden, StoreUnavailable.
         """
-        request = None if key is None else RequestKey(tenant, *key)
-        new = [self._named(tenant, each, batch, at) for at, each in enumerate(wanted)]
+        request = request_key(caller, key)
+        new = [self._named(caller, each, batch, at) for at, each in enumerate(wanted)]
         try:
             await self._checks.check(new, batch)
             if webhook is not None:
@@ -127,18 +132,24 @@ class QueueManager:
             if request is None or (replayed := await self._replay(new, request)) is None:
                 raise
             return replayed
-        accepted = await self._store.add(new, max_queued=self._max_queue_size, key=request)
+        try:
+            accepted = await self._store.add(
+                new, max_queued=self._max_queue_size, max_queued_of_tenant=self._max_queue_size_per_tenant, key=request
+            )
+        except AliasTaken as error:
+            raise AliasTaken(shown_alias(error.alias, caller.subject)) from None
         if not accepted.replayed:
             for message in accepted.messages:
                 logger.info("Message enqueued: id=%s, priority=%s", message.id, message.priority)
         return accepted
 
-    def _named(self, tenant: str, wanted: NewMessage, batch: bool, at: int) -> NewMessage:
+    def _named(self, caller: Principal, wanted: NewMessage, batch: bool, at: int) -> NewMessage:
         try:
-            agent = self._registry.resolve(wanted.agent or None)
+            wanted = owned(caller, wanted)
+            agent = self._registry.resolve(wanted.agent or None, caller.agents)
         except InvalidRequest as error:
             raise placed(error, batch, at) from None
-        return wanted._replace(id=new_message_id(), tenant=tenant, agent=agent)
+        return wanted._replace(id=new_message_id(), agent=agent)
 
     async def _replay(self, new: Sequence[NewMessage], request: RequestKey) -> Accepted | None:
         """Return the answer to the first request with this key; None if this is the first. Raises KeyReused."""
@@ -150,39 +161,31 @@ class QueueManager:
 
     # Readers
 
-    async def _by_alias(self, tenant: str, name: str, call: Callable[[str], Awaitable[T]]) -> T:
-        """Call a function with an id. If no message has this id, call it with the id of the message with this alias."""
-        try:
-            return await call(_possible(name))
-        except MessageNotFound:
-            if (found := await self._store.find_alias(tenant, _possible(name))) is None:
-                raise
-            return await call(found.message_id)
-
-    async def get(self, tenant: str, message_id: str) -> Message:
+    async def get(self, caller: Principal, message_id: str) -> Message:
         """Return the present state of a message. Raises MessageNotFound."""
-        return await self._by_alias(tenant, message_id, lambda each: self._store.get(tenant, each))
+        return await self._visible.get(caller, message_id)
 
-    async def find(self, tenant: str, name: str) -> Alias:
+    async def find(self, caller: Principal, name: str) -> Alias:
         """Return the message with this id, or else with this alias, and the first event of the alias.
 
-        The first event is 0 for an id. Raises MessageNotFound.
+        Raises MessageNotFound.
         """
-        message = await self.get(tenant, name)
-        found = None if message.id == name else await self._store.find_alias(tenant, name)
-        return found or Alias(message.id, 0)
+        return await self._visible.find(caller, name)
 
-    async def list_aliases(self, tenant: str, message_id: str) -> list[str]:
-        """Return the aliases of the tenant's message with this id; none if there is no such message."""
-        return await self._store.list_aliases(tenant, message_id)
+    async def list_aliases(self, message: Message) -> list[str]:
+        """Return the aliases of a message."""
+        found = await self._store.list_aliases(message.tenant, message.id)
+        return [shown_alias(alias, message.subject) for alias in found]
 
-    async def list_messages(self, tenant: str, chosen: MessageFilter, page: Page) -> list[Message]:
+    async def list_messages(self, caller: Principal, chosen: MessageFilter, page: Page) -> list[Message]:
         """Return one page of the messages that match the filter, newest first."""
-        return await self._store.list_messages(tenant, chosen, page)
+        return await self._store.list_messages(caller.tenant, replace(chosen, visible=caller.visibility), page)
 
-    async def list_attempts(self, tenant: str, messages: Sequence[Message]) -> dict[str, list[FailedAttempt]]:
-        """Return the failed attempts of each message by the message's id, oldest first."""
-        found = await self._store.list_attempts(tenant, [message.id for message in messages])
+    async def list_attempts(self, messages: Sequence[Message]) -> dict[str, list[FailedAttempt]]:
+        """Return the failed attempts of each message of a tenant by the message's id, oldest first."""
+        if not messages:
+            return {}
+        found = await self._store.list_attempts(messages[0].tenant, [message.id for message in messages])
         return {message.id: found.get(message.id, []) for message in messages}
 
     async def wait_estimate(self, message: Message) -> WaitEstimate:
@@ -199,32 +202,33 @@ class QueueManager:
             return [wait_estimate(message, None, None, now) for message in messages]
         return await self._wait_estimates.of_each(messages)
 
-    async def summary(self, tenant: str, *, limit: int) -> QueueSummary:
-        """Return a snapshot of the queue, with at most `limit` messages of each kind."""
-        return await self._store.summary(tenant, limit=limit)
+    async def summary(self, caller: Principal, *, limit: int) -> QueueSummary:
+        """Return a snapshot of the queue, with at most `limit` messages of each kind. Raises Forbidden."""
+        require_all(caller)
+        return await self._store.summary(caller.tenant, limit=limit)
 
     # Operators
 
-    async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
+    async def cancel(self, caller: Principal, message_id: str, *, running: bool = False) -> Message:
         """Cancel a queued message; with `running`, any unfinished message. Raises MessageNotFound, NotCancellable."""
-        message = await self._by_alias(
-            tenant, message_id, lambda each: self._store.cancel(tenant, each, running=running)
+        message = await self._visible.call(
+            caller, message_id, lambda each: self._store.cancel(caller.tenant, each, running=running)
         )
         logger.info("Message cancelled: id=%s", message.id)
         return message
 
-    async def cancel_many(self, tenant: str, selection: Selection) -> CancelledMessages:
+    async def cancel_many(self, caller: Principal, selection: Selection) -> CancelledMessages:
         """Cancel the selected messages in any unfinished state. The result leaves out messages that end meanwhile.
 
         Raises InvalidRequest, SelectionMoved.
         """
         states = selection.chosen.states or UNFINISHED
-        found = await self._select(tenant, replace(selection, chosen=replace(selection.chosen, states=states)))
+        found = await self._select(caller, replace(selection, chosen=replace(selection.chosen, states=states)))
         tried: list[Message | BaseException] = []
         for first in range(0, len(found), CANCELLED_AT_ONCE):
             part = found[first : first + CANCELLED_AT_ONCE]
             tried += await asyncio.gather(
-                *(self.cancel(tenant, message_id, running=True) for message_id in part), return_exceptions=True
+                *(self.cancel(caller, message_id, running=True) for message_id in part), return_exceptions=True
             )
         cancelled = CancelledMessages([], [])
         for message_id, message in zip(found, tried, strict=True):
@@ -238,21 +242,23 @@ class QueueManager:
                     raise message
         return cancelled
 
-    async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
+    async def reprioritize(self, caller: Principal, message_id: str, priority: Priority) -> Message:
         """Change the priority of a queued message. Raises MessageNotFound, NotQueued."""
-        message = await self._by_alias(
-            tenant, message_id, lambda each: self._store.reprioritize(tenant, each, priority)
+        message = await self._visible.call(
+            caller, message_id, lambda each: self._store.reprioritize(caller.tenant, each, priority)
         )
         logger.info("Message reprioritized: id=%s, priority=%s", message.id, priority)
         return message
 
-    async def resume(self, tenant: str, message_id: str, answer: ResumeAnswer, *, key: Key | None = None) -> Accepted:
+    async def resume(
+        self, caller: Principal, message_id: str, answer: ResumeAnswer, *, key: Key | None = None
+    ) -> Accepted:
         """Answer the questions of an interrupted message, which is then queued again.
 
         Raises MessageNotFound, NotInterrupted, InvalidRequest, KeyReused, AliasTaken.
         """
-        request = None if key is None else RequestKey(tenant, *key)
-        message = await self.get(tenant, message_id)
+        request, tenant = request_key(caller, key), caller.tenant
+        message = await self.get(caller, message_id)
         try:
             value = resume_value(message, answer)
         except (InvalidRequest, NotInterrupted):
@@ -264,29 +270,33 @@ class QueueManager:
             except NotInterrupted:
                 pass
             raise
-        accepted = await self._store.resume(tenant, message.id, message.fence, value, key=request, alias=answer.alias)
+        alias = None if answer.alias is None else own_name(caller, answer.alias)
+        try:
+            accepted = await self._store.resume(tenant, message.id, message.fence, value, key=request, alias=alias)
+        except AliasTaken:
+            raise AliasTaken(answer.alias or "") from None
         logger.info("Message resumed: id=%s", message.id)
         return accepted
 
-    async def retry(self, tenant: str, message_id: str) -> Message:
+    async def retry(self, caller: Principal, message_id: str) -> Message:
         """Queue a dead letter again, like `requeue`. Raises MessageNotFound, NotFailed."""
-        (message,) = await self._by_alias(tenant, message_id, lambda each: self.requeue(tenant, Selection((each,))))
+        (message,) = await self._visible.call(caller, message_id, lambda each: self.requeue(caller, Selection((each,))))
         return message
 
-    async def requeue(self, tenant: str, selection: Selection) -> list[Message]:
+    async def requeue(self, caller: Principal, selection: Selection) -> list[Message]:
         """Queue all selected dead letters again, or none. Each goes to the end of its thread, oldest first.
 
         Raises InvalidRequest, SelectionMoved, MessageNotFound, NotFailed.
         """
-        ids = await self._select(tenant, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
+        ids = await self._select(caller, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
         if selection.message_ids is None:
             ids.reverse()  # a filter returns the newest first
-        messages = await self._store.requeue(tenant, ids) if ids else []
+        messages = await self._store.requeue(caller.tenant, ids) if ids else []
         for message in messages:
             logger.info("Message requeued: id=%s", message.id)
         return messages
 
-    async def purge(self, tenant: str, selection: Selection) -> list[str]:
+    async def purge(self, caller: Principal, selection: Selection) -> list[str]:
         """Delete all selected dead letters, or none, with the agents' memory that only they needed. Return their ids.
 
         The memory is deleted at once, or by maintenance if that fails.
@@ -296,10 +306,10 @@ class QueueManager:
         memory = self._memory()
         if memory is None:
             raise MemoryClosed
-        ids = await self._select(tenant, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
+        ids = await self._select(caller, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
         if ids:
             await memory.forget([NO_CONVERSATION])  # raises StoreUnavailable while the memory is unavailable
-            await self._store.purge(tenant, ids)
+            await self._store.purge(caller.tenant, ids)
             for message_id in ids:
                 logger.info("Message purged: id=%s", message_id)
             await self._forget_dropped(memory)
@@ -314,13 +324,13 @@ class QueueManager:
         except Exception:
             logger.exception("The memory of purged messages is deleted later")
 
-    async def _select(self, tenant: str, selection: Selection) -> list[str]:
+    async def _select(self, caller: Principal, selection: Selection) -> list[str]:
         """Return the ids of the selected messages, each once. Raises InvalidRequest, SelectionMoved."""
         if selection.message_ids is not None:
-            return list(dict.fromkeys(_possible(message_id) for message_id in selection.message_ids))
+            return await self._visible.ids(caller, selection.message_ids)
         found: list[Message] = []
-        while page := await self._store.list_messages(
-            tenant, selection.chosen, Page(MAX_SELECTED + 1 - len(found), (found[-1].number, "") if found else None)
+        while page := await self.list_messages(
+            caller, selection.chosen, Page(MAX_SELECTED + 1 - len(found), (found[-1].number, "") if found else None)
         ):
             found += page
             if len(found) > MAX_SELECTED:
@@ -332,9 +342,10 @@ class QueueManager:
             raise SelectionMoved(selection.expected_count, len(found))
         return [message.id for message in found]
 
-    async def group_dead_letters(self, tenant: str, *, limit: int) -> list[DeadLetterGroup]:
-        """Return the dead letters by fingerprint, the group with the latest failure first."""
-        return await self._store.group_dead_letters(tenant, limit=limit)
+    async def group_dead_letters(self, caller: Principal, *, limit: int) -> list[DeadLetterGroup]:
+        """Return the dead letters by fingerprint, the group with the latest failure first. Raises Forbidden."""
+        require_all(caller)
+        return await self._store.group_dead_letters(caller.tenant, limit=limit)
 
     async def pause(self) -> None:
         """Stop the claims of all tenants' messages."""
@@ -358,28 +369,32 @@ class QueueManager:
         """Raise InvalidRequest, with the field `webhook_url`, unless this server may and does call this URL."""
         await self._checks.check_webhook(url)
 
-    async def list_deliveries(self, tenant: str, message_id: str) -> list[Delivery]:
+    async def list_deliveries(self, caller: Principal, message_id: str) -> list[Delivery]:
         """Return the deliveries of a message, oldest first. Raises MessageNotFound."""
-        message = await self.get(tenant, message_id)
-        return await self._store.list_deliveries(tenant, message.id)
+        message = await self.get(caller, message_id)
+        return await self._store.list_deliveries(caller.tenant, message.id)
 
-    async def find_deliveries(self, tenant: str, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
-        """Return one page of the deliveries that match the filter, newest first, without their data."""
-        return await self._store.find_deliveries(tenant, chosen, page)
+    async def find_deliveries(self, caller: Principal, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
+        """Return one page of the deliveries that match the filter, newest first, without their data.
 
-    async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
+        Raises Forbidden for a filter without a message if the caller may not see all messages.
+        """
+        if caller.is_narrowed:
+            if chosen.message_id is None:
+                require_all(caller)
+            try:
+                await self.get(caller, chosen.message_id or "")
+            except MessageNotFound:
+                return []
+        return await self._store.find_deliveries(caller.tenant, chosen, page)
+
+    async def replay_delivery(self, caller: Principal, delivery_id: str) -> Delivery:
         """Make a delivery due at once, with 0 tries, and return it. Raises DeliveryNotFound."""
         try:
-            delivery = await self._store.replay_delivery(tenant, storable(delivery_id))
-        except ValueError:
+            if caller.is_narrowed:  # the id begins with that of the message
+                await self.get(caller, delivery_id.partition(".")[0])
+            delivery = await self._store.replay_delivery(caller.tenant, storable(delivery_id))
+        except (ValueError, MessageNotFound):
             raise DeliveryNotFound(delivery_id) from None
         logger.info("Delivery will be sent again: id=%s", delivery_id)
         return delivery
-
-
-def _possible(message_id: str) -> str:
-    """Return the message id. Raises MessageNotFound if no store could hold it."""
-    try:
-        return storable(message_id)
-    except ValueError:
-        raise MessageNotFound(message_id) from None

@@ -42,6 +42,13 @@ def storable(text: str) -> str:
     return text
 
 
+def on_one_line(text: str) -> str:
+    """Return the text. Raises ValueError if it has a line break or another control character."""
+    if _CONTROL.search(text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
 def storable_value(value: T) -> T:
     """Return a JSON value. Raises ValueError if databases, or other readers of JSON, cannot hold it."""
     left: list[tuple[object, int]] = [(value, 0)]

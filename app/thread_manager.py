@@ -6,10 +6,12 @@ from typing import Protocol
 
 from uuid_utils import uuid7
 
+from .access.principals import Principal
+from .access.visible import VisibleReads
 from .agents.base import Conversation, ConversationStates, StateAccess
 from .agents.conversations import Conversations
 from .agents.registry import AgentRegistry
-from .errors import AgentQueueError, InvalidRequest, LeaseLost, MessageNotFound
+from .errors import AgentQueueError, InvalidRequest, LeaseLost, MessageNotFound, ThreadNotFound
 from .errors.threads import AgentWithoutState, NotEnded, StateGone, ThreadMoved, ThreadRunning
 from .models.memory import AgentMemory, DroppedMemory
 from .models.messages import Accepted, IfBusy, Message, MessageFilter, MessageState, NewMessage, Page, Thread
@@ -37,11 +39,11 @@ REPLACE_TRIES = 3
 class MessageQueue(Protocol):
     """The part of the queue manager that makes messages."""
 
-    async def get(self, tenant: str, message_id: str) -> Message:
+    async def get(self, caller: Principal, message_id: str) -> Message:
         """Return a message. Raises MessageNotFound."""
 
     async def submit(
-        self, tenant: str, wanted: Sequence[NewMessage], *, key: Key | None = None, batch: bool = False
+        self, caller: Principal, wanted: Sequence[NewMessage], *, key: Key | None = None, batch: bool = False
     ) -> Accepted:
         """Store messages. Raises InvalidRequest, KeyReused, ThreadBusy, ThreadMoved, QueueFull, StoreUnavailable."""
 
@@ -69,31 +71,42 @@ class ThreadManager:
         self._conversations = conversations
         self._memory = memory
         self._queue = queue
+        self._visible = VisibleReads(store)
 
-    async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
+    async def list_threads(self, caller: Principal, page: Page) -> list[Thread]:
         """Return a page of threads, the latest activity first."""
-        return await self._store.list_threads(tenant, page)
+        return await self._store.list_threads(caller.tenant, page, caller.visibility)
 
-    async def get_thread(self, tenant: str, thread_id: str) -> Thread:
+    async def get_thread(self, caller: Principal, thread_id: str) -> Thread:
         """Return a thread. Raises ThreadNotFound."""
-        return await self._store.get_thread(tenant, thread_id)
+        return await self._visible.thread(caller, thread_id)
 
-    async def list_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
+    async def list_messages(self, caller: Principal, thread_id: str, *, after: int, limit: int) -> list[Message]:
         """Return up to `limit` messages with thread numbers above `after`, in thread order. Raises ThreadNotFound."""
-        return await self._store.list_thread_messages(tenant, thread_id, after=after, limit=limit)
+        await self._check(caller, thread_id)
+        return await self._store.list_thread_messages(
+            caller.tenant, thread_id, after=after, limit=limit, agents=caller.agents
+        )
 
-    async def change(self, tenant: str, thread_id: str, change: ThreadChange) -> Thread:
+    async def change(self, caller: Principal, thread_id: str, change: ThreadChange) -> Thread:
         """Change the name and the metadata of a thread. Raises ThreadNotFound, MetadataTooLarge."""
-        return await self._store.change_thread(tenant, thread_id, change)
+        await self._check(caller, thread_id)
+        return await self._store.change_thread(caller.tenant, thread_id, change)
 
-    async def delete(self, tenant: str, thread_id: str) -> None:
+    async def _check(self, caller: Principal, thread_id: str) -> None:
+        """Raise ThreadNotFound for a thread that the caller may not see."""
+        if caller.is_narrowed:
+            await self._visible.thread(caller, thread_id)
+
+    async def delete(self, caller: Principal, thread_id: str) -> None:
         """Delete a thread, its messages, and what agents remember of it. Raises ThreadNotFound, ThreadRunning.
 
         The memory is deleted at once, or by maintenance if that fails. Until then, no message can have the thread's id.
         """
-        await self._store.delete_thread(tenant, thread_id)
+        await self._check(caller, thread_id)
+        await self._store.delete_thread(caller.tenant, thread_id)
         logger.info("Thread deleted: id=%s", thread_id)
-        await self._forget(DroppedMemory(tenant, thread_id, ""))
+        await self._forget(DroppedMemory(caller.tenant, thread_id, ""))
 
     async def _forget(self, dropped: DroppedMemory) -> None:
         """Delete a dropped memory. If that fails, log it: maintenance does it later."""
@@ -106,7 +119,7 @@ class ThreadManager:
     # States
 
     async def read_state(
-        self, tenant: str, thread_id: str, *, agent: str | None, checkpoint_id: str | None, subgraphs: bool
+        self, caller: Principal, thread_id: str, *, agent: str | None, checkpoint_id: str | None, subgraphs: bool
     ) -> StateText:
         """Return the state of a thread at a checkpoint; with `checkpoint_id` None, the newest state.
 
@@ -114,32 +127,34 @@ class ThreadManager:
         tasks include the states of their subgraphs. Raises ThreadNotFound, CheckpointNotFound, InvalidRequest, and what
         `Conversations.call` raises.
         """
-        conversation = await self._conversation(tenant, thread_id, agent)
+        conversation = await self._conversation(caller, thread_id, agent)
         return await self._conversations.call(
             conversation, StateAccess.READ, lambda states: states.read(checkpoint_id, subgraphs=subgraphs)
         )
 
     async def list_states(
-        self, tenant: str, thread_id: str, *, agent: str | None, before: str | None, limit: int
+        self, caller: Principal, thread_id: str, *, agent: str | None, before: str | None, limit: int
     ) -> list[StateText]:
         """Return up to `limit` states of a thread, newest first; if `before` names a checkpoint, only older states.
 
         Returns fewer than `limit` when their texts reach PAGE_TEXT_LENGTH. `agent` works as in `read_state`. Raises
         what `read_state` raises.
         """
-        conversation = await self._conversation(tenant, thread_id, agent)
+        conversation = await self._conversation(caller, thread_id, agent)
         return await self._conversations.call(
             conversation, StateAccess.READ, lambda states: states.history(before, limit, PAGE_TEXT_LENGTH)
         )
 
-    async def update_state(self, tenant: str, thread_id: str, change: StateChange, *, agent: str | None) -> Checkpoint:
+    async def update_state(
+        self, caller: Principal, thread_id: str, change: StateChange, *, agent: str | None
+    ) -> Checkpoint:
         """Change the state of a thread and return the new checkpoint.
 
         Raises ThreadRunning if a message is processing or begins meanwhile, InvalidInput for what the graph does not
         take, and what `read_state` raises.
         """
-        conversation = await self._conversation(tenant, thread_id, agent)
-        right = await self._store.take_memory_right(tenant, thread_id)
+        conversation = await self._conversation(caller, thread_id, agent)
+        right = await self._store.take_memory_right(caller.tenant, thread_id)
         try:
             made = await self._conversations.call(
                 conversation, StateAccess.UPDATE, lambda states: states.update(change, right)
@@ -152,7 +167,7 @@ class ThreadManager:
     # Replacing messages
 
     async def regenerate(
-        self, tenant: str, message_id: str, wanted: Regeneration, *, key: Key | None = None
+        self, caller: Principal, message_id: str, wanted: Regeneration, *, key: Key | None = None
     ) -> tuple[Accepted, Message]:
         """Store a message with the input of an earlier one, to run from the state before the earlier one.
 
@@ -160,16 +175,16 @@ class ThreadManager:
         MessageNotFound, NotEnded, StateGone, what `QueueManager.submit` raises, and what `read_state` raises.
         """
         for last_try in (False,) * (REPLACE_TRIES - 1) + (True,):
-            message = await self._queue.get(tenant, message_id)
+            message = await self._queue.get(caller, message_id)
             if wanted.if_busy is IfBusy.REJECT and message.state in UNANSWERED:
                 raise NotEnded(message.id, message.state)
             new = _again(message, wanted)
             if message.thread_id is not None:
-                thread = await self._store.get_thread(tenant, message.thread_id)
+                thread = await self._store.get_thread(caller.tenant, message.thread_id)
                 replaced = await self._replaced_by(message, message.thread_id)
                 new = new._replace(rollback=tuple(replaced), last_number=thread.last_number, if_busy=wanted.if_busy)
             try:
-                return await self._queue.submit(tenant, [new], key=key), message
+                return await self._queue.submit(caller, [new], key=key), message
             except ThreadMoved:
                 if last_try:
                     raise
@@ -220,15 +235,17 @@ class ThreadManager:
 
     # Forks
 
-    async def fork(self, tenant: str, thread_id: str, wanted: Fork) -> Thread:
+    async def fork(self, caller: Principal, thread_id: str, wanted: Fork) -> Thread:
         """Make a new thread that begins with a state of this one. It has no messages yet.
 
         Raises ThreadNotFound, ThreadRunning, ThreadExists, CheckpointNotFound, StateGone, InvalidRequest for a message
         of another thread, and what `read_state` raises.
         """
-        conversation = await self._conversation(tenant, thread_id, None)
+        tenant = caller.tenant
+        conversation = await self._conversation(caller, thread_id, None)
+        thread = await self._visible.thread(caller, thread_id)
         await self._store.take_memory_right(tenant, thread_id)  # raises while a message is processing
-        of = None if wanted.message_id is None else await self._message_of(tenant, thread_id, wanted.message_id)
+        of = None if wanted.message_id is None else await self._message_of(caller, thread_id, wanted.message_id)
 
         async def find(states: ConversationStates) -> Turn | None:
             at = wanted.checkpoint_id
@@ -241,22 +258,23 @@ class ThreadManager:
         source = ForkSource(
             thread_id=thread_id, checkpoint_id=turn.checkpoint_id, message_id=turn.message_id, agent=conversation.agent
         )
-        new_id = str(uuid7()) if wanted.thread_id is None else wanted.thread_id
+        new_id = _new_thread_id(caller, wanted)
         await self._store.draft_thread(tenant, new_id)
         try:
             key = Message.memory_key_of(tenant, new_id, "")
             if not await self._memory().copy_until(conversation.memory_key, turn.checkpoint_id, key):
                 raise StateGone(f"Checkpoint {turn.checkpoint_id} is no longer kept.")
-            made = await self._store.publish_thread(tenant, new_id, NewThread(source, wanted.name, wanted.metadata))
+            new = NewThread(source, wanted.name, wanted.metadata, thread.subject)
+            made = await self._store.publish_thread(tenant, new_id, new)
         except BaseException:
             await self._abandon(tenant, new_id)
             raise
         logger.info("Thread forked: id=%s, from=%s, checkpoint=%s", new_id, thread_id, turn.checkpoint_id)
         return made
 
-    async def _message_of(self, tenant: str, thread_id: str, message_id: str) -> str:
+    async def _message_of(self, caller: Principal, thread_id: str, message_id: str) -> str:
         """Return the id of a message of the thread. Raises InvalidRequest if it belongs to another one."""
-        message = await self._queue.get(tenant, message_id)
+        message = await self._queue.get(caller, message_id)
         if message.thread_id != thread_id:
             raise InvalidRequest(f"message_id: message {message.id} is not of this thread", field="message_id")
         return message.id
@@ -269,14 +287,19 @@ class ThreadManager:
         except AgentQueueError as error:
             logger.warning("The copy of a fork that failed is deleted later: error=%s", error)
 
-    async def _conversation(self, tenant: str, thread_id: str, agent: str | None) -> Conversation:
+    async def _conversation(self, caller: Principal, thread_id: str, agent: str | None) -> Conversation:
         """Return a thread with the agent whose memory of it is used, and the key of that memory.
 
         Raises ThreadNotFound. Raises InvalidRequest if there is no agent with the name `agent`.
         """
-        thread = await self._store.get_thread(tenant, thread_id)
-        name = await self._agent_of(tenant, thread) if agent is None else self._registry.resolve(agent)
-        return Conversation(name, Message.memory_key_of(tenant, thread_id, ""), thread_id)
+        thread = await self._visible.thread(caller, thread_id)
+        if agent is None:
+            name = await self._agent_of(caller.tenant, thread)
+            if not caller.visibility.shows_agent(name):
+                raise ThreadNotFound(thread_id)
+        else:
+            name = self._registry.resolve(agent, caller.agents)
+        return Conversation(name, Message.memory_key_of(caller.tenant, thread_id, ""), thread_id)
 
     async def _agent_of(self, tenant: str, thread: Thread) -> str:
         """Return the agent of the newest message of a thread, else that of its fork, else the default agent."""
@@ -284,6 +307,18 @@ class ThreadManager:
         if newest:
             return newest[0].agent
         return self._registry.default if thread.forked_from is None else thread.forked_from.agent
+
+
+def _new_thread_id(caller: Principal, wanted: Fork) -> str:
+    """Return the id of a new thread. Raises ThreadNotFound for an id, and InvalidRequest for none, if it may not be."""
+    narrowing = caller.threads
+    if wanted.thread_id is None:
+        if narrowing is None or narrowing.prefix is not None:
+            return f"{'' if narrowing is None else narrowing.prefix}{uuid7()}"
+        raise InvalidRequest("thread_id: the caller may only use some threads. Name one.", field="thread_id")
+    if narrowing is not None and not narrowing.includes(wanted.thread_id):
+        raise ThreadNotFound(wanted.thread_id)
+    return wanted.thread_id
 
 
 def _again(message: Message, wanted: Regeneration) -> NewMessage:
@@ -298,4 +333,5 @@ def _again(message: Message, wanted: Regeneration) -> NewMessage:
         webhook_events=message.webhook_events,
         webhook_key=message.webhook_key,
         metadata=message.metadata or None if wanted.metadata is None else wanted.metadata,
+        subject=message.subject,
     )

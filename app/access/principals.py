@@ -5,14 +5,8 @@ from typing import NamedTuple
 
 from ..models.keys import KeyWebhook
 from ..models.messages import DEFAULT_TENANT
+from ..models.visibility import ThreadNarrowing, Visibility
 from .scopes import AccessScope
-
-
-class ThreadNarrowing(NamedTuple):
-    """The threads that a principal may use: those with these ids, or those whose ids begin with `prefix`."""
-
-    ids: frozenset[str] = frozenset()
-    prefix: str | None = None
 
 
 class Principal(NamedTuple):
@@ -31,6 +25,16 @@ class Principal(NamedTuple):
     agents: frozenset[str] | None = None
     expires_at: datetime | None = None
     webhook: KeyWebhook | None = None
+
+    @property
+    def visibility(self) -> Visibility:
+        """Return what the caller may see of their tenant."""
+        return Visibility(self.subject, self.threads, self.agents)
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Return whether the caller may not see all of their tenant."""
+        return not (self.subject is None and self.threads is None and self.agents is None)
 
 
 ANONYMOUS = Principal(DEFAULT_TENANT, frozenset(AccessScope))

@@ -105,16 +105,20 @@ class AgentRegistry:
         """Set the function that is called, on the loop that loads agents, after an agent's state has changed."""
         self._on_change = call
 
-    def resolve(self, name: str | None) -> str:
+    def resolve(self, name: str | None, allowed: frozenset[str] | None = None) -> str:
         """Return the agent name to store with a message. None means the default.
 
-        Raises InvalidRequest, with the names that exist, for an unknown name.
+        `allowed` has the agents that the caller may use, None all. The default is then one of them. Raises
+        InvalidRequest, with the names that the caller may use, for any other name.
         """
-        if name is None:
+        if name is None and allowed is None:
             return self.default
-        if name not in self._loaders:
+        names = self.names if allowed is None else tuple(each for each in self.names if each in allowed)
+        if name is None and names:
+            return self.default if self.default in names else names[0]
+        if name is None or name not in names:
             raise InvalidRequest(
-                f"There is no agent {name!r}. Agents of this server: {', '.join(self.names)}.",
+                f"There is no agent {name!r}. Agents of this server: {', '.join(names)}.",
                 field="agent",
                 code="unknown_agent",
             )

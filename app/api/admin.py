@@ -42,7 +42,7 @@ router = APIRouter()
 @needs(AccessScope.READ)
 async def get_queue(services: ServicesDep, principal: PrincipalDep, limit: Limit = 100) -> Response:
     """Return the totals by state, the queued messages in claim order, and the running messages."""
-    summary = await services.queue.summary(principal.tenant, limit=limit)
+    summary = await services.queue.summary(principal, limit=limit)
     throughput = await services.queue.throughput()
     return JsonReply(QueueState.of(summary, paused=throughput.paused).model_dump_json())
 
@@ -109,7 +109,7 @@ async def cancel_messages(request: Request, services: ServicesDep, principal: Pr
     database goes away before the reply, send the request again.
     """
     body = await body_of(request, UnfinishedSelection)
-    cancelled = await services.queue.cancel_many(principal.tenant, body.selection())
+    cancelled = await services.queue.cancel_many(principal, body.selection())
     reply = MessagesCancelled(cancelled=cancelled.ended, stopping=cancelled.stopping)
     return JsonReply(reply.model_dump_json())
 
@@ -126,7 +126,7 @@ async def cancel_messages(request: Request, services: ServicesDep, principal: Pr
 async def list_dead_letters(services: ServicesDep, listing: MessageListingDep) -> Response:
     """List the messages that failed for good, newest first, with every attempt. `Link` leads to older messages."""
     messages, headers = await listing.read(FAILED)
-    attempts = await services.queue.list_attempts(listing.tenant, messages)
+    attempts = await services.queue.list_attempts(messages)
     replies = [DeadLetter.of(message, attempts[message.id]) for message in messages]
     return JsonReply(DeadLetterList.model_construct(dead_letters=replies).model_dump_json(), headers=headers)
 
@@ -142,7 +142,7 @@ async def list_dead_letters(services: ServicesDep, listing: MessageListingDep) -
 @needs(AccessScope.READ)
 async def group_dead_letters(services: ServicesDep, principal: PrincipalDep, limit: Limit = 100) -> Response:
     """Count the dead letters by the kind of their failure. A group's `fingerprint` is a filter in other requests."""
-    groups = await services.queue.group_dead_letters(principal.tenant, limit=limit)
+    groups = await services.queue.group_dead_letters(principal, limit=limit)
     return JsonReply(DeadLetterGroups(groups=groups).model_dump_json())
 
 
@@ -159,7 +159,7 @@ async def group_dead_letters(services: ServicesDep, principal: PrincipalDep, lim
 async def requeue_dead_letters(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Queue up to 1,000 dead letters again, or none. Each goes to the end of its thread, with all attempts left."""
     body = await body_of(request, DeadLetterSelection)
-    messages = await services.queue.requeue(principal.tenant, body.selection())
+    messages = await services.queue.requeue(principal, body.selection())
     wait_estimates = await services.queue.wait_estimates(messages)
     replies = [MessageRequeued.of(*each) for each in zip(messages, wait_estimates, strict=True)]
     return JsonReply(MessagesRequeued.model_construct(requeued=replies).model_dump_json())
@@ -181,7 +181,7 @@ async def purge_dead_letters(request: Request, services: ServicesDep, principal:
     A process without loaded agents refuses this with `memory_closed`.
     """
     body = await body_of(request, DeadLetterSelection)
-    purged = await services.queue.purge(principal.tenant, body.selection())
+    purged = await services.queue.purge(principal, body.selection())
     return JsonReply(MessagesPurged(purged=purged).model_dump_json())
 
 
@@ -206,7 +206,7 @@ async def list_deliveries(
 ) -> Response:
     """List the deliveries of all webhooks, newest first, with every try. `Link` leads to older deliveries."""
     chosen = DeliveryFilter(message_id, frozenset(state) if state else None, frozenset(event) if event else None)
-    found = await services.queue.find_deliveries(principal.tenant, chosen, decode_cursor(cursor, limit))
+    found = await services.queue.find_deliveries(principal, chosen, decode_cursor(cursor, limit))
     reply = DeliveryList.model_construct(deliveries=[DeliveryView.of(delivery) for delivery in found])
     headers = link_by_time(request, limit, found, lambda delivery: (delivery.created_at, delivery.id))
     return JsonReply(reply.model_dump_json(), headers=headers)
@@ -229,5 +229,5 @@ async def replay_delivery(
     principal: PrincipalDep,
 ) -> Response:
     """Make a delivery again at once, with the same id and as many tries as a new delivery."""
-    delivery = await services.queue.replay_delivery(principal.tenant, delivery_id)
+    delivery = await services.queue.replay_delivery(principal, delivery_id)
     return JsonReply(DeliveryView.of(delivery).model_dump_json(), 202)

@@ -4,10 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
+from ..access.principals import Principal
 from ..access.scopes import AccessScope, needs
 from ..errors import AgentNotFound
 from ..services import Services
-from .deps import ServicesDep
+from .deps import PrincipalDep, ServicesDep
 from .errors import problems
 from .replies import JsonReply
 from .schemas.agents import AgentList, AgentView
@@ -24,9 +25,9 @@ router = APIRouter()
     responses=problems(503),
 )
 @needs(AccessScope.READ)
-async def list_agents(services: ServicesDep) -> Response:
+async def list_agents(services: ServicesDep, principal: PrincipalDep) -> Response:
     """List the agents with their schemas, the events that they can show, and their live workers."""
-    return JsonReply(AgentList(agents=await _views(services, services.registry.names)).model_dump_json())
+    return JsonReply(AgentList(agents=await _views(services, _names(services, principal))).model_dump_json())
 
 
 @router.get(
@@ -38,12 +39,20 @@ async def list_agents(services: ServicesDep) -> Response:
     responses=problems(404, 503),
 )
 @needs(AccessScope.READ)
-async def get_agent(name: Annotated[str, Path(description="The agent's name.")], services: ServicesDep) -> Response:
+async def get_agent(
+    name: Annotated[str, Path(description="The agent's name.")], services: ServicesDep, principal: PrincipalDep
+) -> Response:
     """Return an agent with its schemas, the events that it can show, and its live workers."""
-    if name not in services.registry.names:
-        raise AgentNotFound(name, services.registry.names)
+    names = _names(services, principal)
+    if name not in names:
+        raise AgentNotFound(name, names)
     (view,) = await _views(services, (name,))
     return JsonReply(view.model_dump_json())
+
+
+def _names(services: Services, principal: Principal) -> tuple[str, ...]:
+    """Return the agents that the caller may use."""
+    return tuple(filter(principal.visibility.shows_agent, services.registry.names))
 
 
 async def _views(services: Services, names: tuple[str, ...]) -> list[AgentView]:

@@ -26,7 +26,7 @@ async def put_item(request: Request, services: ServicesDep, principal: Principal
     """Store an item, in place of an earlier one with its namespace and key."""
     body = await body_of(request, ItemPut)
     ttl = body.ttl if "ttl" in body.model_fields_set else services.items.ttl.default_minutes
-    await services.items.put(principal.tenant, body.namespace, body.key, body.value, ttl)
+    await services.items.put(principal, body.namespace, body.key, body.value, ttl)
     return Response(status_code=204)
 
 
@@ -46,7 +46,7 @@ async def get_item(
     refresh_ttl: Annotated[bool | None, Query(description="Whether the time to live begins again.")] = None,
 ) -> Response:
     """Return an item with its value and its times."""
-    item = await services.items.get(principal.tenant, namespace.split("."), key, refresh=refresh_ttl)
+    item = await services.items.get(principal, namespace.split("."), key, refresh=refresh_ttl)
     return JsonReply(ItemView.of(item).model_dump_json())
 
 
@@ -62,7 +62,7 @@ async def get_item(
 async def delete_item(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Delete an item. The reply is the same if there is none."""
     body = await body_of(request, ItemDelete)
-    await services.items.delete(principal.tenant, body.namespace, body.key)
+    await services.items.delete(principal, body.namespace, body.key)
     return Response(status_code=204)
 
 
@@ -83,7 +83,7 @@ async def search_items(request: Request, services: ServicesDep, principal: Princ
     """
     body = await body_of(request, ItemQuery)
     items = await services.items.search(
-        principal.tenant,
+        principal,
         body.namespace_prefix,
         body.filter,
         limit=body.limit,
@@ -106,7 +106,7 @@ async def list_namespaces(request: Request, services: ServicesDep, principal: Pr
     """Return the namespaces that have items, in the order of their labels."""
     body = await body_of(request, NamespaceQuery)
     found = await services.items.list_namespaces(
-        principal.tenant,
+        principal,
         prefix=body.prefix or (),
         suffix=body.suffix or (),
         max_depth=body.max_depth,

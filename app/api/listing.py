@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 from fastapi import Depends, Query, Request
 from starlette.datastructures import QueryParams
 
+from ..access.principals import Principal
 from ..errors import InvalidRequest
 from ..models.messages import Message, MessageFilter, MessageState, Page, Priority
 from ..models.types import Text, ThreadId
@@ -122,7 +123,7 @@ class MessageListing:
 
     request: Request
     services: Services
-    tenant: str
+    principal: Principal
     chosen: MessageFilter
     limit: int
     cursor: str | None
@@ -134,7 +135,7 @@ class MessageListing:
         the cursor is invalid.
         """
         page = decode_cursor(self.cursor, self.limit)
-        found = await self.services.queue.list_messages(self.tenant, replace(self.chosen, states=states), page)
+        found = await self.services.queue.list_messages(self.principal, replace(self.chosen, states=states), page)
         texts = sum(len(each.content) + len(each.result or each.error or "") + len(each.output or "") for each in found)
         if not found or (len(found) < self.limit and texts < PAGE_TEXT_LENGTH // 4):
             return found, {}
@@ -149,7 +150,7 @@ async def _message_listing(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> MessageListing:
-    return MessageListing(request, services, principal.tenant, chosen, limit, cursor)
+    return MessageListing(request, services, principal, chosen, limit, cursor)
 
 
 MessageListingDep = Annotated[MessageListing, Depends(_message_listing)]

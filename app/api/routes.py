@@ -76,7 +76,7 @@ STOPPING: dict[int | str, dict[str, Any]] = {
     status_code=202,
     response_model=MessageAccepted,
     response_description="The message is stored and survives a crash of the server.",
-    responses=ENDED_OR_STREAM | problems(409, 413, 415, 422, 503, 504),
+    responses=ENDED_OR_STREAM | problems(404, 409, 413, 415, 422, 503, 504),
     openapi_extra=described_body(MessageCreate, IDEMPOTENCY_KEY, PREFER),
 )
 @needs(AccessScope.SUBMIT)
@@ -92,7 +92,7 @@ async def submit_message(request: Request) -> Response:
     submission = body.new_message()
     named = key_of(request)
     key = None if named is None else submit_key(named, submission, services.registry.default)
-    accepted = await services.queue.submit(principal.tenant, [submission], key=key, webhook=principal.webhook)
+    accepted = await services.queue.submit(principal, [submission], key=key, webhook=principal.webhook)
     (message,) = accepted.messages
     headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
     if _wants_stream(request):
@@ -120,7 +120,7 @@ async def _ended_message(request: Request, message: Message, seconds: int) -> Me
             if waiting.cancelled():
                 return None
             waiting.result()
-            return await services.queue.get(principal.tenant, message.id)
+            return await services.queue.get(principal, message.id)
         finally:
             waiting.cancel()
 
@@ -146,7 +146,7 @@ def _seconds_to_wait(request: Request) -> int | None:
     status_code=202,
     response_model=BatchAccepted,
     response_description="All messages are stored.",
-    responses=problems(409, 413, 415, 422, 503, 504),
+    responses=problems(404, 409, 413, 415, 422, 503, 504),
     openapi_extra=described_body(MessageBatch, IDEMPOTENCY_KEY),
 )
 @needs(AccessScope.SUBMIT)
@@ -158,9 +158,7 @@ async def submit_messages(request: Request) -> Response:
     submissions = [each.new_message() for each in body.messages]
     named = key_of(request)
     key = None if named is None else batch_key(named, submissions, services.registry.default)
-    accepted = await services.queue.submit(
-        principal.tenant, submissions, key=key, batch=True, webhook=principal.webhook
-    )
+    accepted = await services.queue.submit(principal, submissions, key=key, batch=True, webhook=principal.webhook)
     wait_estimates = await services.queue.wait_estimates(accepted.messages, keyed=key is not None)
     replies = [MessageAccepted.of(*each) for each in zip(accepted.messages, wait_estimates, strict=True)]
     reply = BatchAccepted.model_construct(messages=replies)
@@ -198,9 +196,9 @@ async def list_messages(
 @needs(AccessScope.READ)
 async def get_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Return the status of a message, its failed attempts, and the options of its submit."""
-    message = await services.queue.get(principal.tenant, message_id)
-    attempts = await services.queue.list_attempts(principal.tenant, [message])
-    aliases = await services.queue.list_aliases(principal.tenant, message.id)
+    message = await services.queue.get(principal, message_id)
+    attempts = await services.queue.list_attempts([message])
+    aliases = await services.queue.list_aliases(message)
     wait_estimate = await services.queue.wait_estimate(message)
     reply = MessageDetails.with_attempts(message, wait_estimate, attempts[message.id], aliases)
     return JsonReply(reply.model_dump_json())
@@ -216,7 +214,7 @@ async def get_message(message_id: MessageIdDep, services: ServicesDep, principal
 @needs(AccessScope.READ)
 async def get_message_status(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Return the status of a message. A queued message has its position, its reason to wait and an estimated start."""
-    return await _status(services, await services.queue.get(principal.tenant, message_id))
+    return await _status(services, await services.queue.get(principal, message_id))
 
 
 async def _status(services: Services, message: Message) -> Response:
@@ -238,8 +236,8 @@ async def change_message(
 ) -> Response:
     """Move the message to where it would be, had it been submitted with this priority. 409 unless it is queued."""
     body = await body_of(request, MessageChange)
-    await services.queue.reprioritize(principal.tenant, message_id, body.priority)
-    return await _status(services, await services.queue.get(principal.tenant, message_id))
+    await services.queue.reprioritize(principal, message_id, body.priority)
+    return await _status(services, await services.queue.get(principal, message_id))
 
 
 @router.delete(
@@ -252,7 +250,7 @@ async def change_message(
 @needs(AccessScope.CONTROL)
 async def cancel_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Cancel a queued message. 409 for a message in another state."""
-    message = await services.queue.cancel(principal.tenant, message_id)
+    message = await services.queue.cancel(principal, message_id)
     return JsonReply(MessageCancelled(message_id=message.id).model_dump_json())
 
 
@@ -267,7 +265,7 @@ async def cancel_message(message_id: MessageIdDep, services: ServicesDep, princi
 @needs(AccessScope.CONTROL)
 async def stop_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Cancel a queued or interrupted message at once, or stop a running message. It never becomes `completed`."""
-    message = await services.queue.cancel(principal.tenant, message_id, running=True)
+    message = await services.queue.cancel(principal, message_id, running=True)
     ended = message.state is MessageState.CANCELLED
     text = "The message is cancelled." if ended else "The message is being stopped."
     reply = CancelReply(message_id=message.id, state=message.state, message=text)
@@ -292,7 +290,7 @@ async def resume_message(
     answer = (await body_of(request, MessageAnswer)).answer()
     named = key_of(request)
     key = None if named is None else resume_key(named, message_id, answer)
-    accepted = await services.queue.resume(principal.tenant, message_id, answer, key=key)
+    accepted = await services.queue.resume(principal, message_id, answer, key=key)
     (message,) = accepted.messages
     reply = MessageResumed(message_id=message.id, thread_id=message.thread_id)
     headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
@@ -321,7 +319,7 @@ async def regenerate_message(
     wanted = (await body_of(request, MessageRegenerate)).regeneration()
     named = key_of(request)
     key = None if named is None else regenerate_key(named, message_id, wanted)
-    accepted, earlier = await services.threads.regenerate(principal.tenant, message_id, wanted, key=key)
+    accepted, earlier = await services.threads.regenerate(principal, message_id, wanted, key=key)
     (message,) = accepted.messages
     (wait_estimate,) = await services.queue.wait_estimates([message], keyed=key is not None)
     headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
@@ -341,7 +339,7 @@ async def regenerate_message(
 @needs(AccessScope.CONTROL)
 async def retry_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
     """Put a failed message at the end of its thread, as if it were new. Its stream goes on with the event `retry`."""
-    message = await services.queue.retry(principal.tenant, message_id)
+    message = await services.queue.retry(principal, message_id)
     wait_estimate = await services.queue.wait_estimate(message)
     headers = {"Location": f"/messages/{message.id}/status"}
     return JsonReply(MessageRequeued.of(message, wait_estimate).model_dump_json(), 202, headers)
@@ -360,6 +358,6 @@ async def list_deliveries(message_id: MessageIdDep, services: ServicesDep, princ
 
     Each delivery has every try with the receiver's answer.
     """
-    deliveries = await services.queue.list_deliveries(principal.tenant, message_id)
+    deliveries = await services.queue.list_deliveries(principal, message_id)
     reply = DeliveryList.model_construct(deliveries=[DeliveryView.of(delivery) for delivery in deliveries])
     return JsonReply(reply.model_dump_json())

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 
+from ..access.principals import Principal
 from ..access.rule import Access
 from ..access.scopes import AccessScope, needs
 from ..errors import AgentQueueError, InvalidRequest
@@ -199,7 +200,7 @@ def _event_id(text: str, field: str) -> int:
 
 
 async def resume_point(
-    services: Services, tenant: str, message_id: str, last_event_id: str | None, after: str | None
+    services: Services, caller: Principal, message_id: str, last_event_id: str | None, after: str | None
 ) -> tuple[str, int | None]:
     """Return the message's id, and the event id after which to continue: None if no event can follow.
 
@@ -210,12 +211,12 @@ async def resume_point(
     Raises MessageNotFound. Raises InvalidRequest for an id beyond the log: a crash of the database may have lost events
     that a reader has seen.
     """
-    message_id, first_event = await services.queue.find(tenant, message_id)
+    message_id, first_event = await services.queue.find(caller, message_id)
     field, text = ("Last-Event-ID", last_event_id) if last_event_id else ("after", after)
     if not text:
         return message_id, max(0, first_event - 1)
     seen = _event_id(text, field)
-    page = await services.log.read(tenant, message_id, after=seen, limit=1)
+    page = await services.log.read(caller.tenant, message_id, after=seen, limit=1)
     if seen > page.last:
         told = f"the message has no event {seen}; its last is {page.last}. Start from the beginning, without an id"
         raise InvalidRequest(f"{field}: {told}", field=field)
@@ -251,7 +252,7 @@ async def stream_message(
     Any number of readers can read the stream at any time, even long after the end. A message goes on when a reader
     leaves.
     """
-    message_id, seen = await resume_point(services, principal.tenant, message_id, last_event_id, after)
+    message_id, seen = await resume_point(services, principal, message_id, last_event_id, after)
     if seen is None:
         return Response(status_code=204)
     return EventStreamResponse(tail_of(services, principal.tenant, message_id, seen), services.access)
@@ -285,7 +286,7 @@ async def list_message_events(
     limit: Limit = 500,
 ) -> Response:
     """List the stored events of a message after the event `after`."""
-    message_id, first_event = await services.queue.find(principal.tenant, message_id)
+    message_id, first_event = await services.queue.find(principal, message_id)
     seen = _event_id(after, "after") if after else max(0, first_event - 1)
     page = await services.log.read(principal.tenant, message_id, after=seen, limit=limit)
     events = ",".join(f'{{"id":{e.id},"type":"{e.type}","data":{e.data}}}' for e in page.events)

@@ -52,7 +52,7 @@ async def get_thread_state(
     409 for an agent that keeps no state. The first request to a process that runs no agents takes seconds.
     """
     state = await services.threads.read_state(
-        principal.tenant, thread_id, agent=agent, checkpoint_id=checkpoint_id, subgraphs=subgraphs
+        principal, thread_id, agent=agent, checkpoint_id=checkpoint_id, subgraphs=subgraphs
     )
     return JsonReply(state.text)
 
@@ -77,7 +77,7 @@ async def get_thread_history(
     """List the states of a thread that are still kept, newest first. `Link` leads to older states."""
     before = decode_cursor(cursor, limit).cursor
     states = await services.threads.list_states(
-        principal.tenant, thread_id, agent=agent, before=before[1] if before else None, limit=limit
+        principal, thread_id, agent=agent, before=before[1] if before else None, limit=limit
     )
     body = f'{{"states":[{",".join(state.text for state in states)}]}}'
     # A page with long states may end early, so only an empty page is surely the last one.
@@ -102,5 +102,5 @@ async def update_thread_state(
     409 while a message of the thread is processing, or if one begins meanwhile.
     """
     body = await body_of(request, StateUpdate)
-    checkpoint = await services.threads.update_state(principal.tenant, thread_id, body.change(), agent=body.agent)
+    checkpoint = await services.threads.update_state(principal, thread_id, body.change(), agent=body.agent)
     return JsonReply(StateUpdated(checkpoint=checkpoint).model_dump_json())

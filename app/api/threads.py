@@ -29,7 +29,7 @@ async def list_threads(
     request: Request, services: ServicesDep, principal: PrincipalDep, limit: Limit = 1000, cursor: Cursor = None
 ) -> Response:
     """List all threads, the most recent activity first. `Link` leads to the next page."""
-    threads = await services.threads.list_threads(principal.tenant, decode_cursor(cursor, limit))
+    threads = await services.threads.list_threads(principal, decode_cursor(cursor, limit))
     headers = link_by_time(request, limit, threads, lambda thread: (thread.last_activity, thread.thread_id))
     return JsonReply(_summaries.dump_json([ThreadSummary.of(t) for t in threads]), headers=headers)
 
@@ -52,10 +52,8 @@ async def get_thread_messages(
 ) -> Response:
     """List the messages of a thread in the order in which the server accepts and runs them."""
     after = decode_cursor(cursor, limit).cursor
-    thread = await services.threads.get_thread(principal.tenant, thread_id)
-    messages = await services.threads.list_messages(
-        principal.tenant, thread_id, after=after[0] if after else 0, limit=limit
-    )
+    thread = await services.threads.get_thread(principal, thread_id)
+    messages = await services.threads.list_messages(principal, thread_id, after=after[0] if after else 0, limit=limit)
     more = bool(messages) and messages[-1].thread_number < thread.last_number
     headers = next_link(request, limit, messages[-1].thread_number) if more else {}
     page = ThreadMessages.model_construct(
@@ -76,7 +74,7 @@ async def get_thread_messages(
 @needs(AccessScope.READ)
 async def get_thread(services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep) -> Response:
     """Return the times of a thread, and its messages counted by state."""
-    thread = await services.threads.get_thread(principal.tenant, thread_id)
+    thread = await services.threads.get_thread(principal, thread_id)
     return JsonReply(ThreadDetails.of(thread).model_dump_json())
 
 
@@ -94,7 +92,7 @@ async def change_thread(
 ) -> Response:
     """Give the thread a name, and merge values into its metadata. Fields that are left out stay as they are."""
     body = await body_of(request, ThreadPatch)
-    thread = await services.threads.change(principal.tenant, thread_id, body.change())
+    thread = await services.threads.change(principal, thread_id, body.change())
     return JsonReply(ThreadDetails.of(thread).model_dump_json())
 
 
@@ -112,7 +110,7 @@ async def delete_thread(services: ServicesDep, principal: PrincipalDep, thread_i
 
     Messages that wait, also for a human, are cancelled and deleted; no webhook reports that.
     """
-    await services.threads.delete(principal.tenant, thread_id)
+    await services.threads.delete(principal, thread_id)
     return Response(status_code=204)
 
 
@@ -135,6 +133,6 @@ async def fork_thread(
     409 while a message of the thread runs. 410 if the state is no longer kept.
     """
     body = await body_of(request, ThreadFork)
-    thread = await services.threads.fork(principal.tenant, thread_id, body.fork())
+    thread = await services.threads.fork(principal, thread_id, body.fork())
     headers = {"Location": f"/threads/{quote(thread.thread_id, safe='')}"}
     return JsonReply(ThreadDetails.of(thread).model_dump_json(), 201, headers)

@@ -199,57 +199,56 @@ class Session:
                 logger.exception("A frame %s failed", request.type)
             await self._write(error_text(response, request_id=request.request_id))
 
-    async def _serve(self, request: Request, principal: Principal) -> None:
-        tenant = principal.tenant
+    async def _serve(self, request: Request, caller: Principal) -> None:
         match request:
             case Submit():
-                await self._submit(request, principal)
+                await self._submit(request, caller)
             case Subscribe():
-                await self._subscribe(request, tenant)
+                await self._subscribe(request, caller)
             case Unsubscribe():
-                await self._unsubscribe(request, tenant)
+                await self._unsubscribe(request, caller)
             case Cancel():
-                await self._cancel(request, tenant)
+                await self._cancel(request, caller)
             case Resume():
-                await self._resume(request, tenant)
+                await self._resume(request, caller)
             case Ping():
                 await self._answer(Pong(request_id=request.request_id))
             case _:
                 assert_never(request)
 
-    async def _submit(self, request: Submit, principal: Principal) -> None:
+    async def _submit(self, request: Submit, caller: Principal) -> None:
         if request.subscribe:
             self._refuse_too_many()
         submission = request.new_message()
         named = request.idempotency_key
         key = None if named is None else submit_key(named, submission, self._services.registry.default)
-        accepted = await self._services.queue.submit(principal.tenant, [submission], key=key, webhook=principal.webhook)
+        accepted = await self._services.queue.submit(caller, [submission], key=key, webhook=caller.webhook)
         (message,) = accepted.messages
         (wait_estimate,) = await self._services.queue.wait_estimates(accepted.messages, keyed=key is not None)
         fields = MessageAccepted.of(message, wait_estimate).model_dump()
         ours = {"request_id": request.request_id, "replayed": accepted.replayed, "subscribed": request.subscribe}
         await self._answer(Accepted(**fields, **ours))
         if request.subscribe and message.id not in self._tails:
-            self._follow(principal.tenant, message.id, 0)
+            self._follow(caller.tenant, message.id, 0)
 
-    async def _subscribe(self, request: Subscribe, tenant: str) -> None:
+    async def _subscribe(self, request: Subscribe, caller: Principal) -> None:
         given = str(request.after) if "after" in request.model_fields_set else None
         self._refuse_subscribed(request.message_id)
         self._refuse_too_many()
-        message_id, after = await resume_point(self._services, tenant, request.message_id, None, given)
+        message_id, after = await resume_point(self._services, caller, request.message_id, None, given)
         self._refuse_subscribed(message_id)  # the request may name it by an alias
         begin = request.after if after is None else after
         await self._answer(Subscribed(request_id=request.request_id, message_id=message_id, after=begin))
         if after is None:
             await self._answer(Ended(message_id=message_id))
         else:
-            self._follow(tenant, message_id, after)
+            self._follow(caller.tenant, message_id, after)
 
-    async def _unsubscribe(self, request: Unsubscribe, tenant: str) -> None:
+    async def _unsubscribe(self, request: Unsubscribe, caller: Principal) -> None:
         message_id = request.message_id
         if message_id not in self._tails:
             with suppress(MessageNotFound):
-                message_id = (await self._services.queue.find(tenant, message_id)).message_id
+                message_id = (await self._services.queue.find(caller, message_id)).message_id
         tail = self._tails.pop(message_id, None)
         if tail is None:
             raise Conflict(f"This connection has no subscription to message {request.message_id!r}, or it has ended.")
@@ -257,16 +256,16 @@ class Session:
         await asyncio.wait([tail])
         await self._answer(Unsubscribed(request_id=request.request_id, message_id=message_id))
 
-    async def _cancel(self, request: Cancel, tenant: str) -> None:
-        message = await self._services.queue.cancel(tenant, request.message_id, running=True)
+    async def _cancel(self, request: Cancel, caller: Principal) -> None:
+        message = await self._services.queue.cancel(caller, request.message_id, running=True)
         kind = Cancelled if message.state is MessageState.CANCELLED else Cancelling
         await self._answer(kind(request_id=request.request_id, message_id=message.id, state=message.state))
 
-    async def _resume(self, request: Resume, tenant: str) -> None:
+    async def _resume(self, request: Resume, caller: Principal) -> None:
         answer = request.answer()
         named = request.idempotency_key
         key = None if named is None else resume_key(named, request.message_id, answer)
-        accepted = await self._services.queue.resume(tenant, request.message_id, answer, key=key)
+        accepted = await self._services.queue.resume(caller, request.message_id, answer, key=key)
         (message,) = accepted.messages
         resumed = MessageResumed(message_id=message.id, thread_id=message.thread_id)
         await self._answer(Resumed(**dict(resumed), request_id=request.request_id, replayed=accepted.replayed))

@@ -191,6 +191,7 @@ class AliasTaken(Conflict):
 
     def __init__(self, alias: str) -> None:
         super().__init__(f"The alias {alias!r} names another message. Nothing was stored; use another alias, or none.")
+        self.alias = alias
 
 
 class SelectionMoved(Conflict):
@@ -206,12 +207,15 @@ class SelectionMoved(Conflict):
 
 
 class QueueFull(AgentQueueError):
-    """`MAX_QUEUE_SIZE` messages are queued already."""
+    """`MAX_QUEUE_SIZE` messages are queued already, or MAX_QUEUE_SIZE_PER_TENANT of the tenant."""
 
     code = "queue_full"
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"The queue holds its maximum of {limit} messages. Nothing was stored; send it again later.")
+    def __init__(self, limit: int, *, of_tenant: bool = False) -> None:
+        whose = " of this tenant" if of_tenant else ""
+        super().__init__(
+            f"The queue holds its maximum of {limit} messages{whose}. Nothing was stored; send it again later."
+        )
         self.limit = limit
 
 

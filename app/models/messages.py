@@ -13,6 +13,7 @@ from .deliveries import WebhookEvent
 from .inputs import NO_RUN_INPUT, RunInput
 from .threads import ForkSource
 from .types import Moment
+from .visibility import EVERYTHING, Visibility
 
 DEFAULT_TENANT = "default"
 
@@ -96,7 +97,8 @@ class NewMessage(NamedTuple):
     API key whose secret signs the webhooks; None means the server's secret. `thread_name` None keeps the name of the
     thread. `aliases` are further ids of the message. `rollback` has the ids of messages whose steps the agent forgets
     first. `last_number` is the thread number of the newest message that the caller knows of; None accepts any. Both
-    need an `if_busy` other than ENQUEUE.
+    need an `if_busy` other than ENQUEUE. `subject` is the end user for whom the message is; None means the subject of
+    its thread.
     """
 
     content: str
@@ -115,6 +117,7 @@ class NewMessage(NamedTuple):
     rollback: tuple[str, ...] = ()
     last_number: int | None = None
     webhook_key: str | None = None
+    subject: str | None = None
     id: str = ""
     tenant: str = DEFAULT_TENANT
 
@@ -144,6 +147,8 @@ class Message(NamedTuple):
 
     `agent_version` is the version of the agent that began the message and goes on with it. It is None before the first
     attempt, and if the worker named no version. A worker with any version may then claim the message.
+
+    `subject` is the end user to whom the message belongs, None if it belongs to none. It never changes.
     """
 
     number: int
@@ -179,6 +184,7 @@ class Message(NamedTuple):
     metadata: dict[str, MetadataValue] = NO_METADATA
     agent_version: str | None = None
     webhook_key: str | None = None
+    subject: str | None = None
     queue_position: int | None = None
 
     @property
@@ -190,8 +196,10 @@ class Message(NamedTuple):
     def memory_key_of(tenant: str, thread_id: str | None, message_id: str) -> str:
         """Return the key of an agent's memory: of the thread, or of the message if `thread_id` is None.
 
-        The key begins with the tenant, so no client's raw value is a key.
+        The key begins with the tenant, so no client's raw value is a key. A `/` in the tenant is written as in a URL.
+        No two tenants therefore share a key.
         """
+        tenant = tenant.replace("%", "%25").replace("/", "%2F")
         return f"{tenant}/message/{message_id}" if thread_id is None else f"{tenant}/thread/{thread_id}"
 
 
@@ -209,7 +217,7 @@ class Thread(BaseModel):
     """A conversation: its times, and its messages counted by each state.
 
     `last_number` is the thread number of the newest message. `metadata` merges that of its messages and changes: the
-    newest value of a key counts, and null removes the key.
+    newest value of a key counts, and null removes the key. `subject` is that of its first message and never changes.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -224,6 +232,7 @@ class Thread(BaseModel):
     name: str | None = None
     metadata: dict[str, MetadataValue] = {}
     forked_from: ForkSource | None = None
+    subject: str | None = None
 
 
 class Accepted(NamedTuple):
@@ -254,7 +263,7 @@ class MessageFilter:
     """Selects messages that match all given fields. None means any value.
 
     `metadata` has texts by key: `42` matches the number 42 and the text "42". `true`, `false` and `null` likewise match
-    the value and the text.
+    the value and the text. `visible` is what the caller may see.
     """
 
     states: frozenset[MessageState] | None = None
@@ -264,6 +273,7 @@ class MessageFilter:
     error_code: str | None = None
     fingerprint: str | None = None
     metadata: Mapping[str, str] | None = None
+    visible: Visibility = EVERYTHING
 
 
 class QueueSummary(NamedTuple):

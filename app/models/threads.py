@@ -39,11 +39,12 @@ class ThreadChange(NamedTuple):
 
 
 class NewThread(NamedTuple):
-    """The origin, name and metadata that a forked thread begins with."""
+    """The origin, name, metadata and subject that a forked thread begins with."""
 
     source: ForkSource
     name: str | None = None
     metadata: Mapping[str, Any] | None = None
+    subject: str | None = None
 
 
 class Turn(NamedTuple):

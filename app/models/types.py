@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, PlainSerializer, StringConstraints
 
-from ..text import rfc3339, storable, storable_value
+from ..text import on_one_line, rfc3339, storable, storable_value
 
 THREAD_ID_MAX_LENGTH = 255
+SUBJECT_MAX_LENGTH = 255
 
 
 def _rfc3339(value: object) -> object:
@@ -18,6 +19,7 @@ def _rfc3339(value: object) -> object:
 
 
 Text = Annotated[str, StringConstraints(strict=True), AfterValidator(storable)]
+Subject = Annotated[Text, Field(min_length=1, max_length=SUBJECT_MAX_LENGTH), AfterValidator(on_one_line)]
 ThreadId = Annotated[Text, Field(min_length=1, max_length=THREAD_ID_MAX_LENGTH)]
 Moment = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
 JsonObject = Annotated[dict[str, Any], AfterValidator(storable_value)]

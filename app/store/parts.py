@@ -24,6 +24,13 @@ Cleared = Mapping[ThreadKey, Sequence[tuple[int, str]]]
 """Cancelled messages by thread: thread number and id of each."""
 
 
+class QueueLimits(NamedTuple):
+    """The maximum numbers of queued messages: of all tenants together, and of each tenant (None: no limit)."""
+
+    total: int
+    of_tenant: int | None = None
+
+
 class NamedAlias(NamedTuple):
     """An alias to be stored for a message."""
 

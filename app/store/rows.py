@@ -208,6 +208,7 @@ class Receipt(NamedTuple):
     run_at: int
     position: int | None
     rollback: Sequence[str] = ()
+    subject: str | None = None
 
 
 def accepted(new: NewMessage, receipt: Receipt) -> Message:
@@ -238,6 +239,7 @@ def accepted(new: NewMessage, receipt: Receipt) -> Message:
         webhook_events=new.webhook_events,
         webhook_key=new.webhook_key,
         metadata=dict(new.metadata) if new.metadata else NO_METADATA,
+        subject=receipt.subject,
         queue_position=receipt.position,
     )
 
@@ -281,7 +283,7 @@ THREAD_STATES = (
 
 def to_thread(row: Sequence[Any]) -> Thread:
     """Return a thread from a row of `list_threads` or `get_thread`."""
-    thread_id, last_number, created_at, last_activity, last_preview, name, metadata, forked_from, *counts = row
+    thread_id, last_number, created_at, last_activity, last_preview, name, metadata, forked_from, subject, *counts = row
     return Thread(
         thread_id=thread_id,
         last_number=last_number,
@@ -293,6 +295,7 @@ def to_thread(row: Sequence[Any]) -> Thread:
         name=name,
         metadata=thread_metadata(metadata),
         forked_from=None if forked_from is None else ForkSource.model_validate_json(forked_from),
+        subject=subject,
     )
 
 

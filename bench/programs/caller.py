@@ -8,13 +8,13 @@
 import asyncio
 import sys
 
+from app.access.principals import ANONYMOUS
 from app.bootstrap import Runtime
 from app.config import Settings
 from app.models.messages import NewMessage
 from bench.peers.callers import serve, signalled
 from bench.peers.signals import Notifier
 
-TENANT = "default"
 WAIT_SECONDS = 30.0
 
 
@@ -23,11 +23,11 @@ async def in_process(settings: Settings, way: str) -> None:
     services = runtime.services
 
     async def enqueue(text: str) -> None:
-        await services.queue.submit(TENANT, [NewMessage(text)])
+        await services.queue.submit(ANONYMOUS, [NewMessage(text)])
 
     async def until_end() -> None:
-        accepted = await services.queue.submit(TENANT, [NewMessage("")])
-        await services.streams.await_end(TENANT, accepted.messages[0].id, WAIT_SECONDS)
+        accepted = await services.queue.submit(ANONYMOUS, [NewMessage("")])
+        await services.streams.await_end(ANONYMOUS.tenant, accepted.messages[0].id, WAIT_SECONDS)
 
     async with runtime.running():
         await serve(until_end if way == "end" else signalled(enqueue, await Notifier.listen()))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from app.access.principals import ANONYMOUS
 from app.models.attempts import Beat, Cancelled, Claim, Completed, Failed, Interrupted, Lease, Released, Retry
 from app.models.events import Event, EventPage, EventType, NewEvent
 from app.models.messages import (
@@ -24,6 +25,8 @@ from app.store.ports import Store
 
 TENANT = DEFAULT_TENANT
 OTHER_TENANT = "somebody else"
+CALLER = ANONYMOUS
+OTHER_CALLER = ANONYMOUS._replace(tenant=OTHER_TENANT)
 AGENT = "chat"
 WORKER = "worker 1"
 LEASE_SECONDS = 30.0

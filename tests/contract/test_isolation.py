@@ -180,10 +180,9 @@ async def test_a_cursor_of_another_tenant_leads_to_nothing_of_theirs(store: Stor
 
 
 async def test_memories_of_tenants_never_share_a_name(store: Store) -> None:
-    tenants = ["a", "b", "a/thread", "a/message"]
-    messages = [
-        await add(store, tenant=tenant, thread=thread) for tenant in tenants for thread in ("t", "message/x", None)
-    ]
+    tenants = ["a", "b", "a/thread", "a/message", "a/thread/t", "a%2Fthread%2Ft"]
+    threads = ("t", "message/x", "t/thread/x", "x", "thread/t", None)
+    messages = [await add(store, tenant=tenant, thread=thread) for tenant in tenants for thread in threads]
     assert len({message.memory_key for message in messages}) == len(messages)
 
 

@@ -456,7 +456,7 @@ def reads_wrongly(*args: Any, **options: Any) -> None:
     ("verb", "method", "path"),
     [
         ("get", "GET", "/messages/x/status"),
-        ("get", "GET", "/messages/x/stream"),
+        ("find", "GET", "/messages/x/stream"),
         ("submit", "POST", "/messages"),
         ("submit", "POST", "/messages/batch"),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.access.principals import ANONYMOUS
 from app.config import Settings, share_environment
 from app.models.inputs import RunConfig, RunInput
 from app.models.messages import MessageOptions, NewMessage, new_message_id
@@ -64,7 +65,7 @@ async def submit(server: LiveServer, agent: str, content: str = "Hello", thread:
     """Store a message that gives its agent more than a text; return its id."""
     options = MessageOptions(run=RunInput(**run))
     wanted = NewMessage(content=content, agent=agent, thread_id=thread, options=options)
-    accepted = await server.runtime.services.queue.submit("default", [wanted])
+    accepted = await server.runtime.services.queue.submit(ANONYMOUS, [wanted])
     return accepted.messages[0].id
 
 

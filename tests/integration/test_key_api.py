@@ -8,9 +8,10 @@ import pytest
 
 from app.access.keys import parse
 from app.access.management import KeyManager
-from app.access.principals import Principal, ThreadNarrowing
+from app.access.principals import Principal
 from app.access.scopes import AccessScope
 from app.errors.access import RightsExceeded
+from app.models.visibility import ThreadNarrowing
 from app.text import rfc3339
 from tests import wire
 from tests.integration.conftest import Serve

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from app.config import Settings
+from tests.contract.builders import OTHER_CALLER
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.servers import LiveServer, live_server, until
@@ -209,7 +210,7 @@ async def test_the_threads_of_others_have_no_state(serve: Serve) -> None:
     await completed(server, "One", thread_id="t")
     manager = server.runtime.services.threads
     with pytest.raises(Exception, match="There is no thread"):
-        await manager.read_state("somebody else", "t", agent=None, checkpoint_id=None, subgraphs=False)
+        await manager.read_state(OTHER_CALLER, "t", agent=None, checkpoint_id=None, subgraphs=False)
 
 
 async def test_a_hanging_agent_does_not_hold_the_request(

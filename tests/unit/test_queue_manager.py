@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from app.access.principals import Principal
 from app.agents.base import Agent, AgentTask, FinalResult
 from app.agents.registry import AgentRegistry
 from app.errors import (
@@ -31,14 +32,14 @@ from app.store.sql import scanning
 from app.store.sqlite.store import SqliteStore
 from tests.clock import ManualClock
 from tests.contract.builders import (
+    CALLER,
     DONE,
     FAILED,
     HIGH,
     INTERRUPTED,
     LOW,
     NORMAL,
-    OTHER_TENANT,
-    TENANT,
+    OTHER_CALLER,
     claim,
     claim_one,
     drain,
@@ -88,18 +89,18 @@ async def submit(
     priority: Priority = NORMAL,
     thread_id: str | None = None,
     agent: str = "",
-    tenant: str = TENANT,
+    caller: Principal = CALLER,
 ) -> Message:
     """Submit with the defaults of the API."""
     submission = NewMessage(content, priority, thread_id, agent)
-    return (await queue.submit(tenant, [submission])).messages[0]
+    return (await queue.submit(caller, [submission])).messages[0]
 
 
 async def test_a_submitted_message_is_queued_and_can_be_read(queue: QueueManager) -> None:
     message = await submit(queue, "What is the capital of France?", priority=HIGH, thread_id="t", agent="coder")
     assert (message.content, message.priority, message.thread_id) == ("What is the capital of France?", HIGH, "t")
     assert (message.agent, message.state, message.queue_position) == ("coder", MessageState.QUEUED, 0)
-    assert await queue.get(TENANT, message.id) == message
+    assert await queue.get(CALLER, message.id) == message
 
 
 async def test_every_message_has_an_id_of_its_own(queue: QueueManager) -> None:
@@ -116,7 +117,7 @@ async def test_an_unknown_agent_is_refused_with_the_names_that_exist(queue: Queu
         await submit(queue, agent="poet")
     assert (refused.value.field, refused.value.code) == ("agent", "unknown_agent")
     assert all(name in str(refused.value) for name in ("poet", *AGENTS))
-    assert (await queue.summary(TENANT, limit=10)).totals[MessageState.QUEUED] == 0
+    assert (await queue.summary(CALLER, limit=10)).totals[MessageState.QUEUED] == 0
 
 
 async def test_messages_are_taken_before_their_agents_are_loaded(queue: QueueManager, registry: AgentRegistry) -> None:
@@ -153,14 +154,14 @@ async def test_the_position_counts_down_as_the_queue_moves(queue: QueueManager, 
     last = await submit(queue)
     positions = [last.queue_position]
     while await claim(memory):
-        positions.append((await queue.get(TENANT, last.id)).queue_position)
+        positions.append((await queue.get(CALLER, last.id)).queue_position)
     assert positions == [3, 2, 1, 0, None]
 
 
 async def test_a_cancelled_message_is_never_served(queue: QueueManager, memory: Store) -> None:
     message = await submit(queue)
-    assert (await queue.cancel(TENANT, message.id)).state is MessageState.CANCELLED
-    assert (await queue.get(TENANT, message.id)).state is MessageState.CANCELLED
+    assert (await queue.cancel(CALLER, message.id)).state is MessageState.CANCELLED
+    assert (await queue.get(CALLER, message.id)).state is MessageState.CANCELLED
     assert await drain(memory) == []
 
 
@@ -168,20 +169,20 @@ async def test_what_is_processed_cannot_be_cancelled(queue: QueueManager, memory
     message = await submit(queue)
     lease = await claim_one(memory)
     with pytest.raises(NotCancellable):
-        await queue.cancel(TENANT, message.id)
+        await queue.cancel(CALLER, message.id)
     await memory.finish(lease, DONE)
     with pytest.raises(NotCancellable) as refused:
-        await queue.cancel(TENANT, message.id)
+        await queue.cancel(CALLER, message.id)
     assert refused.value.state == "completed"
 
 
 async def test_unknown_messages_and_those_of_others_are_not_found(queue: QueueManager) -> None:
-    message = await submit(queue, tenant=OTHER_TENANT)
+    message = await submit(queue, caller=OTHER_CALLER)
     for message_id in (message.id, "unknown"):
         with pytest.raises(MessageNotFound):
-            await queue.get(TENANT, message_id)
+            await queue.get(CALLER, message_id)
         with pytest.raises(MessageNotFound):
-            await queue.cancel(TENANT, message_id)
+            await queue.cancel(CALLER, message_id)
 
 
 async def test_the_summary_shows_the_queue(queue: QueueManager, memory: Store) -> None:
@@ -190,7 +191,7 @@ async def test_the_summary_shows_the_queue(queue: QueueManager, memory: Store) -
     running = await submit(queue)
     await claim(memory)
     low, high = await submit(queue, priority=LOW), await submit(queue, priority=HIGH)
-    summary = await queue.summary(TENANT, limit=10)
+    summary = await queue.summary(CALLER, limit=10)
     assert [message.id for message in summary.queued] == [high.id, low.id]
     assert [message.id for message in summary.processing] == [running.id]
     assert done.id not in {message.id for message in summary.queued + summary.processing}
@@ -202,7 +203,7 @@ async def test_the_summary_shows_the_queue(queue: QueueManager, memory: Store) -
         MessageState.CANCELLED: 0,
         MessageState.INTERRUPTED: 0,
     }
-    assert len((await queue.summary(TENANT, limit=1)).queued) == 1
+    assert len((await queue.summary(CALLER, limit=1)).queued) == 1
 
 
 async def test_the_log_tells_of_messages_without_their_content(
@@ -210,7 +211,7 @@ async def test_the_log_tells_of_messages_without_their_content(
 ) -> None:
     with caplog.at_level(logging.INFO, "app.queue_manager"):
         message = await submit(queue, "a secret", priority=HIGH)
-        await queue.cancel(TENANT, message.id)
+        await queue.cancel(CALLER, message.id)
     assert f"Message enqueued: id={message.id}, priority=high" in caplog.text
     assert f"Message cancelled: id={message.id}" in caplog.text
     assert "a secret" not in caplog.text
@@ -254,13 +255,13 @@ async def test_purged_messages_are_forgotten(memory: Store, registry: AgentRegis
     await fail(memory)
     remembers.away = True
     with pytest.raises(StoreUnavailable):
-        await queue.purge(TENANT, Selection((message.id,)))
-    assert (await queue.get(TENANT, message.id)).state is MessageState.FAILED
+        await queue.purge(CALLER, Selection((message.id,)))
+    assert (await queue.get(CALLER, message.id)).state is MessageState.FAILED
     remembers.away = False
-    assert await queue.purge(TENANT, Selection((message.id,))) == [message.id]
+    assert await queue.purge(CALLER, Selection((message.id,))) == [message.id]
     assert remembers.forgotten == [message.memory_key]
     with pytest.raises(MessageNotFound):
-        await queue.get(TENANT, message.id)
+        await queue.get(CALLER, message.id)
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), ValueError("a bug")])
@@ -271,7 +272,7 @@ async def test_a_purge_holds_when_the_memory_goes_away_in_between(
     queue = QueueManager(memory, registry, max_queue_size=MAX_QUEUE_SIZE, memory=lambda: cast(AgentMemory, remembers))
     message = await submit(queue)
     await fail(memory)
-    assert await queue.purge(TENANT, Selection((message.id,))) == [message.id]
+    assert await queue.purge(CALLER, Selection((message.id,))) == [message.id]
     assert "The memory of purged messages is deleted later" in caplog.text
     assert remembers.forgotten == []
     remembers.away = False
@@ -288,17 +289,17 @@ async def test_without_a_memory_nothing_is_purged(queue: QueueManager, memory: S
     message = await submit(queue)
     await fail(memory)
     with pytest.raises(MemoryClosed):
-        await queue.purge(TENANT, Selection((message.id,)))
-    assert (await queue.get(TENANT, message.id)).state is MessageState.FAILED
+        await queue.purge(CALLER, Selection((message.id,)))
+    assert (await queue.get(CALLER, message.id)).state is MessageState.FAILED
 
 
 async def test_messages_of_others_are_never_selected(queue: QueueManager, memory: Store) -> None:
-    theirs = await submit(queue, tenant=OTHER_TENANT)
+    theirs = await submit(queue, caller=OTHER_CALLER)
     await fail(memory)
-    assert await queue.requeue(TENANT, Selection(expected_count=0)) == []
+    assert await queue.requeue(CALLER, Selection(expected_count=0)) == []
     with pytest.raises(MessageNotFound):
-        await queue.requeue(TENANT, Selection((theirs.id,)))
-    assert (await queue.get(OTHER_TENANT, theirs.id)).state is MessageState.FAILED
+        await queue.requeue(CALLER, Selection((theirs.id,)))
+    assert (await queue.get(OTHER_CALLER, theirs.id)).state is MessageState.FAILED
 
 
 async def test_a_selection_is_read_to_its_end(
@@ -307,28 +308,28 @@ async def test_a_selection_is_read_to_its_end(
     """Pages end early by their texts."""
     monkeypatch.setattr(scanning, "PAGE_TEXT_LENGTH", 1)
     ids = {(await submit(queue)).id for _ in range(MAX_QUEUE_SIZE)}
-    assert len(await queue.list_messages(TENANT, MessageFilter(), Page(10))) == 1
-    cancelled = await queue.cancel_many(TENANT, Selection(expected_count=MAX_QUEUE_SIZE))
+    assert len(await queue.list_messages(CALLER, MessageFilter(), Page(10))) == 1
+    cancelled = await queue.cancel_many(CALLER, Selection(expected_count=MAX_QUEUE_SIZE))
     assert (set(cancelled.ended), cancelled.stopping) == (ids, [])
 
 
 async def test_a_wrong_message_of_a_batch_is_named(queue: QueueManager) -> None:
     submissions = [NewMessage("one"), NewMessage("two", agent="poet")]
     with pytest.raises(InvalidRequest) as refused:
-        await queue.submit(TENANT, submissions, batch=True)
+        await queue.submit(CALLER, submissions, batch=True)
     assert (refused.value.field, refused.value.code) == ("messages.1.agent", "unknown_agent")
     assert str(refused.value).startswith("messages.1.agent: There is no agent")
-    assert (await queue.summary(TENANT, limit=10)).totals[MessageState.QUEUED] == 0
+    assert (await queue.summary(CALLER, limit=10)).totals[MessageState.QUEUED] == 0
 
 
 async def test_an_answer_with_a_key_is_never_given_to_another_question(queue: QueueManager, memory: Store) -> None:
     message = await submit(queue)
     key = ("k", "fingerprint")
     with pytest.raises(NotInterrupted):
-        await queue.resume(TENANT, message.id, ResumeAnswer("yes"), key=key)
+        await queue.resume(CALLER, message.id, ResumeAnswer("yes"), key=key)
     await memory.finish(await claim_one(memory), INTERRUPTED)
     with pytest.raises(InvalidRequest):
-        await queue.resume(TENANT, message.id, ResumeAnswer(values={"another": 1}), key=key)
-    assert (await queue.get(TENANT, message.id)).state is MessageState.INTERRUPTED
-    assert not (await queue.resume(TENANT, message.id, ResumeAnswer("yes"), key=key)).replayed
-    assert (await queue.resume(TENANT, message.id, ResumeAnswer("yes"), key=key)).replayed
+        await queue.resume(CALLER, message.id, ResumeAnswer(values={"another": 1}), key=key)
+    assert (await queue.get(CALLER, message.id)).state is MessageState.INTERRUPTED
+    assert not (await queue.resume(CALLER, message.id, ResumeAnswer("yes"), key=key)).replayed
+    assert (await queue.resume(CALLER, message.id, ResumeAnswer("yes"), key=key)).replayed

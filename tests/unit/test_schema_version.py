@@ -29,6 +29,7 @@ FINGERPRINTS = {
     17: "eacf1b53fc3b0b5b",
     18: "9206605fb87ffac8",
     19: "3fdb40c600a3929e",
+    20: "eb110fdd980c390c",
 }
 """Fingerprints of what the stores keep, by schema version. A version that was on `main` stays as it is."""
 

@@ -10,7 +10,7 @@ from ...models.deliveries import WebhookEvent
 from ...models.inputs import RunConfig, RunInput, ShownEvent
 from ...models.messages import IfBusy, MessageOptions, NewMessage, Priority
 from ...models.requests import Regeneration, ResumeAnswer
-from ...models.types import JsonObject, Text, ThreadId, TimeText
+from ...models.types import JsonObject, Subject, Text, ThreadId, TimeText
 from ...policy.input_preview import input_preview
 from .blocks import MessageContent, blocks_preview
 from .examples import THREAD_ID
@@ -158,6 +158,11 @@ class MessageCreate(BaseModel):
         description="Further ids of the message. They work wherever a path has the id of a message, unless a message "
         "has this id. 409 if another message has one of them.",
     )
+    subject: Subject | None = Field(
+        None,
+        description="The end user for whom the message is. Its thread then belongs to this end user. By default the "
+        "end user of the caller's token or of the thread, if there is one.",
+    )
     webhook_url: Annotated[Text, Field(min_length=1, max_length=MAX_URL_LENGTH)] | None = Field(
         None,
         description="Gets a signed POST with the message's last event after its end; see `webhook_events`.",
@@ -222,6 +227,7 @@ class MessageCreate(BaseModel):
             metadata=self.metadata,
             thread_name=self.name,
             aliases=() if self.aliases is None else tuple(dict.fromkeys(self.aliases)),
+            subject=self.subject,
         )
 
     def _options(self) -> MessageOptions | None:

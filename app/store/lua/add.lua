@@ -2,15 +2,16 @@
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
 -- ARGV[1] time, ARGV[2] maximum of queued messages, ARGV[3] tenant of the request's key, ARGV[4] that key or '',
 -- ARGV[5] its fingerprint, ARGV[6] its lifetime in milliseconds, ARGV[7] template of the event `cancelled` (\1T time) or '',
--- ARGV[8] ids that `clear.lua` has cancelled, as a JSON array of [tenant, thread, ids], or '', then for each message: id,
+-- ARGV[8] ids that `clear.lua` has cancelled, as a JSON array of [tenant, thread, ids], or '', ARGV[9] maximum of queued
+-- messages of the tenant, or '' for no limit, then for each message: id,
 -- tenant, thread or '', agent, content, priority, rank at time 0, preview, options or '', `run_at` or '', delay in
 -- milliseconds or '', `if_busy`, webhook URL or '', webhook events as JSON or '', an object of its rarer fields as JSON or ''
--- (`metadata` as stored, for the thread `name` and `patch`, see `app.store.metadata`, `aliases`, `rollback`, `last_number`
--- and `webhook_key`)
+-- (`metadata` as stored, for the thread `name` and `patch`, see `app.store.metadata`, `aliases`, `rollback`, `last_number`,
+-- `webhook_key` and `subject`)
 -- Returns whether an earlier request was replayed, the receipts (`app.store.rows.Receipt`), whether a message is ready,
 -- ids of cancelled messages, ids of running messages marked as cancelled, threads left to settle. Returns 'reused' for a
--- key of another request, 'gone' if a message of the earlier request was deleted, 'full', 'busy', 'moved' or 'hidden' and the
--- thread, or 'taken' and the alias.
+-- key of another request, 'gone' if a message of the earlier request was deleted, 'full' or 'full of tenant', 'foreign', 'busy',
+-- 'moved' or 'hidden' and the thread, or 'taken' and the alias.
 -- include: keys
 -- include: queue
 -- include: time
@@ -23,13 +24,14 @@
 -- include: aliases
 -- include: once
 
-local FIRST, WIDTH, NOTHING = 9, 15, {}
+local FIRST, WIDTH, NOTHING = 10, 15, {}
 
 -- State of the previous operation: the number of the newest message, and the count of queued messages. The count is nil
 -- after an operation that failed or cancelled messages.
 local stored_number = redis.call('GET', prefix .. 'number')
 local number, known_queued = stored_number, nil
 local any_hidden = redis.call('EXISTS', HIDDEN) == 1
+local owners = {} -- subjects of the operation's threads by scope, false for none
 
 -- One command adds all ready messages without a thread to a sorted set: rank, member, rank, member... (number and id in
 -- `messages`). Call `add_waiting` before the sets are read for a length or a position.
@@ -75,12 +77,18 @@ local function count_queued()
     return redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED)
 end
 
+local function queued_of(tenant)
+    add_waiting()
+    return redis.call('ZCARD', of_tenant('waiting', tenant)) + redis.call('ZCARD', of_tenant('delayed', tenant))
+end
+
 local function rarer_fields(ARGV, i) return ARGV[i + 14] ~= '' and cjson.decode(ARGV[i + 14]) or NOTHING end
 
 -- Check all messages before anything is written. Return the refusal, or false and the count of queued messages after it.
 local function refusal(ARGV)
     local queued = count_queued()
     local ids, added, named = {}, {}, {}
+    owners = {}
     for i = FIRST, #ARGV, WIDTH do
         local id, tenant, thread, if_busy = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 11]
         if ids[id] or redis.call('EXISTS', message_key(id)) == 1 then
@@ -88,7 +96,12 @@ local function refusal(ARGV)
         end
         ids[id], queued = true, queued + 1
         if thread ~= '' then
-            local name = scope(tenant, thread)
+            local name, subject = scope(tenant, thread), rarer_fields(ARGV, i).subject
+            if owners[name] == nil then
+                local f = redis.call('HMGET', thread_key(tenant, thread), 'created_at', 'subject')
+                owners[name] = f[1] and f[2] or not f[1] and subject or false
+            end
+            if subject and subject ~= owners[name] then return {'foreign', thread} end
             if any_hidden and redis.call('HEXISTS', HIDDEN, name) == 1 then return {'hidden', thread} end
             if if_busy == 'reject' and (added[name] or refuses(tenant, thread)) then return {'busy', thread} end
             local last = if_busy ~= 'enqueue' and rarer_fields(ARGV, i).last_number
@@ -103,7 +116,10 @@ local function refusal(ARGV)
             named[name] = id
         end
     end
-    return queued > tonumber(ARGV[2]) and 'full', queued
+    if queued > tonumber(ARGV[2]) then return 'full' end
+    local count = (#ARGV - FIRST + 1) / WIDTH
+    if ARGV[9] ~= '' and queued_of(ARGV[FIRST + 1]) + count > tonumber(ARGV[9]) then return 'full of tenant' end
+    return false, queued
 end
 
 -- Cancel the unfinished messages of a thread, the last one first, so that no message becomes ready meanwhile. Return their
@@ -165,10 +181,13 @@ local function store(ARGV, i, number, now, rolled_back)
     local rank = tonumber(ARGV[i + 6]) + accepted_at(number, now)
     local alone = not thread and run_at <= now
     local rarer = rarer_fields(ARGV, i)
+    local subject = rarer.subject
+    if thread then subject = owners[scope(message.tenant, thread)] or nil end
     if not alone then enqueue(message, rank, now, ARGV[i + 7]) end
+    if thread and subject and message.thread_number == 1 then redis.call('HSET', thread_key(message.tenant, thread), 'subject', subject) end
     if thread and rarer ~= NOTHING then describe(message.tenant, thread, rarer.name, rarer.patch) end
     local more = NOTHING
-    if thread or ARGV[i + 8] ~= '' or run_at ~= 0 or #rolled_back > 0 or ARGV[i + 12] ~= '' or rarer.metadata then
+    if thread or ARGV[i + 8] ~= '' or run_at ~= 0 or #rolled_back > 0 or ARGV[i + 12] ~= '' or rarer ~= NOTHING or subject then
         more = {}
         local function keep(name, value)
             more[#more + 1] = name
@@ -185,6 +204,7 @@ local function store(ARGV, i, number, now, rolled_back)
         if ARGV[i + 13] ~= '' then keep('webhook_events', ARGV[i + 13]) end
         if rarer.webhook_key then keep('webhook_key', rarer.webhook_key) end
         if rarer.metadata then keep('metadata', rarer.metadata) end
+        if subject then keep('subject', subject) end
     end
     redis.call('HSET', message_key(id), 'number', number, 'tenant', message.tenant, 'agent', message.agent,
         'priority', ARGV[i + 5], 'base_rank', rank, 'state', 'queued', 'created_at', now, 'readiness', message.readiness,
@@ -192,7 +212,8 @@ local function store(ARGV, i, number, now, rolled_back)
     redis.call('SET', content_key(id), ARGV[i + 4])
     if rarer.aliases then keep_aliases(message.tenant, id, rarer.aliases, 0) end
     if alone then wait_in_batch(message, rank) end -- last, since the server may refuse to store for lack of memory
-    return {id, tonumber(number), message.thread_number, now, message.readiness, run_at, false, rolled_back}, message.member
+    return {id, tonumber(number), message.thread_number, now, message.readiness, run_at, false, rolled_back,
+        subject or false}, message.member
 end
 
 local function run(ARGV)

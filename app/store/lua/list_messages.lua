@@ -3,11 +3,12 @@
 -- ARGV[1] tenant, ARGV[2] number below which to begin or '', ARGV[3] limit, ARGV[4] bytes of texts after which to
 -- end, ARGV[5] maximum of messages to compare, ARGV[6] wanted metadata (`app.store.metadata`) or '', ARGV[7] states with a
 -- space around each or '', ARGV[8] thread, ARGV[9] agent, ARGV[10] priority, ARGV[11] error code, ARGV[12] fingerprint, each
--- with = before it, or ''
+-- with = before it, or '', ARGV[13] and ARGV[14] what the caller may see (`visible.lua`)
 -- Returns the rows with their positions, the bytes of their texts, and the number below which to continue, false at the
 -- end.
 -- include: keys
 -- include: rows
+-- include: visible
 
 local tenant, limit, most = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local left = tonumber(ARGV[5])
@@ -29,9 +30,12 @@ local function has_wanted(metadata)
     return true
 end
 
+local shows = visibility(ARGV[13], ARGV[14])
+
 local function fits(id)
     local f = redis.call('HMGET', message_key(id), 'state', 'thread_id', 'agent', 'priority', 'error_code', 'fingerprint',
-        wanted and 'metadata' or '')
+        wanted and 'metadata' or '', 'subject')
+    if not shows(f[8], f[2], f[3]) then return false end
     if ARGV[7] ~= '' and not string.find(ARGV[7], ' ' .. f[1] .. ' ', 1, true) then return false end
     for i = 2, 6 do
         if ARGV[i + 6] ~= '' and (not f[i] or '=' .. f[i] ~= ARGV[i + 6]) then return false end

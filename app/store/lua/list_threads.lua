@@ -1,10 +1,12 @@
 -- List threads of a tenant, newest activity first.
 -- KEYS[1] key prefix
--- ARGV[1] tenant, ARGV[2] limit, ARGV[3] and ARGV[4] cursor: last activity and id of the last thread seen, or ''
--- Returns their rows.
+-- ARGV[1] tenant, ARGV[2] limit, ARGV[3] and ARGV[4] cursor: last activity and id of the last thread seen, or '', ARGV[5]
+-- maximum of threads to compare, ARGV[6] and ARGV[7] what the caller may see (`visible.lua`)
+-- Returns their rows, and the last activity and the id of the thread behind which to continue, without these at the end.
 -- include: keys
 -- include: threads
 -- include: order
+-- include: visible
 
 local threads = of_tenant('threads', ARGV[1])
 
@@ -25,8 +27,16 @@ local function place_behind(activity, name)
 end
 
 local start = ARGV[3] == '' and 0 or place_behind(ARGV[3], ARGV[4])
-local rows = {}
-for i, name in ipairs(redis.call('ZREVRANGE', threads, start, start + tonumber(ARGV[2]) - 1)) do
-    rows[i] = thread_row(ARGV[1], name)
+local shows = visibility(ARGV[6], ARGV[7])
+local limit, rows, left = tonumber(ARGV[2]), {}, tonumber(ARGV[5])
+while left > 0 do
+    local count = math.min(64, left, limit - #rows)
+    local names = redis.call('ZREVRANGE', threads, start, start + count - 1)
+    for _, name in ipairs(names) do
+        if shows(redis.call('HGET', thread_key(ARGV[1], name), 'subject'), name) then rows[#rows + 1] = thread_row(ARGV[1], name) end
+    end
+    if #names < count or #rows == limit then return {rows} end
+    start, left = start + count, left - count
+    if left == 0 then return {rows, redis.call('ZSCORE', threads, names[count]), names[count]} end
 end
-return rows
+return {rows}

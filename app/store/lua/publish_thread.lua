@@ -1,6 +1,7 @@
 -- Make a draft a thread without messages.
 -- KEYS[1] key prefix; KEYS[2] earlier replies (`once.lua`)
--- ARGV[1] time, ARGV[2] tenant, ARGV[3] thread, ARGV[4] its source as JSON, ARGV[5] its name or '', ARGV[6] its metadata or ''
+-- ARGV[1] time, ARGV[2] tenant, ARGV[3] thread, ARGV[4] its source as JSON, ARGV[5] its name or '', ARGV[6] its metadata or '',
+-- ARGV[7] its subject or ''
 -- Returns its row, false without such a draft.
 -- include: keys
 -- include: threads
@@ -16,6 +17,7 @@ local function run(ARGV)
     local key = thread_key(tenant, thread)
     redis.call('HSET', key, 'last_number', 0, 'created_at', ARGV[1], 'last_message_preview', '', 'forked_from', ARGV[4])
     if ARGV[5] ~= '' then redis.call('HSET', key, 'name', ARGV[5]) end
+    if ARGV[7] ~= '' then redis.call('HSET', key, 'subject', ARGV[7]) end
     if ARGV[6] ~= '' then redis.call('HSET', key, 'metadata', ARGV[6]) end
     redis.call('ZADD', of_tenant('threads', tenant), ARGV[1], thread)
     redis.call('ZADD', EMPTY, ARGV[1], name)

@@ -18,14 +18,26 @@ class AcceptStore(Protocol):
         caller is a time of the real world.
         """
 
-    async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
+    async def add(
+        self,
+        new: Sequence[NewMessage],
+        *,
+        max_queued: int,
+        max_queued_of_tenant: int | None = None,
+        key: RequestKey | None = None,
+    ) -> Accepted:
         """Store messages as queued, each at the end of its thread, in the order of `new`; all or none.
 
         The transaction also takes the next thread numbers. A thread is therefore in the order in which its messages
         were accepted. Messages ahead in the thread inherit a better rank (tests/contract/test_order.py). A message with
         a `run_at` or a delay becomes ready only after that time, even as the head of its thread. Returns the messages
         with their queue positions, None for a delayed message. Raises QueueFull if more than `max_queued` messages
-        would then be queued. Messages that the new messages would cancel count as queued.
+        would then be queued, or more than `max_queued_of_tenant` of the tenant (None: no limit). Messages that the new
+        messages would cancel count as queued (tests/contract/test_accept.py).
+
+        A thread belongs to the subject of its first message, or to none. A message with another subject is refused with
+        ThreadNotFound, and nothing is cancelled for it. A message without a subject gets that of its thread
+        (tests/contract/test_subjects.py).
 
         If the same `key` came within the last KEY_SECONDS, nothing is stored. The earlier answer is returned, with its
         messages as they were accepted. Raises KeyReused if the key came with another fingerprint, MessageDeleted if one

@@ -1,6 +1,7 @@
 """Accepts messages. A few statements store the messages of many callers."""
 
 import json
+from collections import Counter
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from typing_extensions import override
 from ...errors import AgentQueueError, QueueFull, ThreadBusy
 from ...errors.threads import MessageDeleted, ThreadMoved
 from ...models.messages import Accepted, IfBusy, MessageState, NewMessage, RequestKey
-from ..parts import ThreadKey, aliases_of, only_waits_for_human
+from ..parts import QueueLimits, ThreadKey, aliases_of, only_waits_for_human
 from ..rows import Receipt, accepted, events_text
 from ..sql.accept import SqlAccept
 from ..sql.group_commit import GroupCommitThread, Operation
@@ -26,7 +27,7 @@ class Add(NamedTuple):
     """The messages that one caller adds, with the arguments of `AcceptStore.add`."""
 
     new: Sequence[NewMessage]
-    max_queued: int
+    limits: QueueLimits
     key: RequestKey | None = None
     cleared: Mapping[ThreadKey, Sequence[str]] | None = None
     """Ids that `ControlChanges.clear` has cancelled for these messages, by thread."""
@@ -60,6 +61,26 @@ def parts_of(batch: Sequence[Operation]) -> Iterator[list[Operation]]:
         yield part
 
 
+class Room:
+    """The room that the queue has for messages, as callers take it."""
+
+    def __init__(self, queued: int, of_tenants: Mapping[str, int]) -> None:
+        self._queued = queued
+        self._of_tenants = Counter(of_tenants)
+
+    def take(self, add: Add) -> QueueFull | None:
+        """Count the messages of a caller as queued. Return the error instead if there is no room for them."""
+        count, limits = len(add.new), add.limits
+        tenant = add.new[0].tenant if add.new else ""
+        if self._queued + count > limits.total:
+            return QueueFull(limits.total)
+        if limits.of_tenant is not None and self._of_tenants[tenant] + count > limits.of_tenant:
+            return QueueFull(limits.of_tenant, of_tenant=True)
+        self._queued += count
+        self._of_tenants[tenant] += count
+        return None
+
+
 class Stored(NamedTuple):
     """A stored message: its place and its number.
 
@@ -80,14 +101,14 @@ class AcceptWrites(Placing, Keyed):
             known = self.enter_keys([add.key for add in given if add.key is not None], now)
             results: list[Accepted | BaseException] = []
             fitting: list[int] = []
-            after = queued
+            room = Room(queued, self._queued_of_tenants(given))
             for index, add in enumerate(given):
                 if add.key is not None and name_of(add.key) in known:
                     results.append(self._replay(add, add.key, known[name_of(add.key)]))
                     continue
-                results.append(QueueFull(add.max_queued))
-                if after + len(add.new) <= add.max_queued:
-                    after += len(add.new)
+                full = room.take(add)
+                results.append(full or QueueFull(0))
+                if full is None:
                     fitting.append(index)
             if not fitting:
                 self.session.discard()
@@ -106,6 +127,11 @@ class AcceptWrites(Placing, Keyed):
             named = {name_of(add.key) for add in given if add.key is not None}
             self.drop_keys(sorted(named - kept.keys() - known.keys()))
         return results
+
+    def _queued_of_tenants(self, given: Sequence[Add]) -> dict[str, int]:
+        """Return how many messages of each tenant are queued, for the tenants that have a limit."""
+        tenants = {each.new[0].tenant for each in given if each.limits.of_tenant is not None and each.new}
+        return dict(self.rows("count_queued_of_tenants", tenants=sorted(tenants))) if tenants else {}
 
     def _replay(self, add: Add, key: RequestKey, known: KnownKey) -> Accepted | AgentQueueError:
         try:
@@ -136,6 +162,7 @@ class AcceptWrites(Placing, Keyed):
                 placed.run_at,
                 position,
                 tuple(rollback),
+                placed.subject,
             )
             for (placed, number, rollback), position in zip(stored, positions, strict=True)
         ]
@@ -158,9 +185,9 @@ class AcceptWrites(Placing, Keyed):
                 threads.setdefault(key, []).append(each)
         entered = self.enter_threads(threads, now, only_lock=True)
         for each in new:
-            if each.last_number is not None and entered[each.tenant, each.thread_id or ""][0] != each.last_number:
+            if each.last_number is not None and entered[each.tenant, each.thread_id or ""].last != each.last_number:
                 raise ThreadMoved(each.thread_id or "")
-        counts = {key: unfinished for key, (_, unfinished) in entered.items()}
+        counts = {key: thread.unfinished for key, thread in entered.items()}
         unfinished = self._lock_unfinished(threads, counts)
         stored: list[Stored] = []
         turn: list[NewMessage] = []
@@ -240,11 +267,11 @@ class PostgresAccept(SqlAccept):
     def _add(
         self,
         new: Sequence[NewMessage],
-        max_queued: int,
+        limits: QueueLimits,
         key: RequestKey | None,
         cleared: Mapping[ThreadKey, Sequence[str]],
     ) -> Awaitable[Accepted]:
-        return self._accept_thread.submit(Add(new, max_queued, key, cleared))
+        return self._accept_thread.submit(Add(new, limits, key, cleared))
 
 
 def _depends_on_thread(new: NewMessage) -> bool:

@@ -8,7 +8,7 @@ from ...clock import to_datetime
 from ...errors import AgentQueueError, MessageNotFound, NotCancellable, NotFailed, NotInterrupted, NotQueued
 from ...models.events import NewEvent
 from ...models.messages import Accepted, Message, MessageState, NewMessage, Priority, RequestKey
-from ..parts import CLEARED_AT_ONCE, SETTLED_AT_ONCE, NamedAlias, ThreadKey, Unsettled, aliases_of
+from ..parts import CLEARED_AT_ONCE, SETTLED_AT_ONCE, NamedAlias, QueueLimits, ThreadKey, Unsettled, aliases_of
 from ..ports import MOVED, READY, message_topic
 from ..rows import requeued
 from ..sql.control import ControlChanges
@@ -85,11 +85,11 @@ class ControlWrites(Placing, Keyed, ControlChanges):
 
     @override
     def clear(
-        self, threads: Sequence[ThreadKey], new: Sequence[NewMessage], max_queued: int, key: RequestKey | None
+        self, threads: Sequence[ThreadKey], new: Sequence[NewMessage], limits: QueueLimits, key: RequestKey | None
     ) -> dict[ThreadKey, list[tuple[int, str]]]:
         with self.transaction(step("count_queued")) as (now, [[(queued,)]]):
             asked = key is not None and self.row("find_key", tenant=key.tenant, key=key.key, after=now - KEY_MS)
-            if not asked and queued + len(new) <= max_queued and not self.any_taken(aliases_of(new)):
+            if not (asked or self._refuses(queued, limits, new) or self.any_taken(aliases_of(new))):
                 for tenant, thread_id in threads:
                     thread = {"tenant": tenant, "thread_id": thread_id}
                     if self.value("nth_before", **thread, below=2**62, limit=2 * CLEARED_AT_ONCE) is None:
@@ -103,6 +103,19 @@ class ControlWrites(Placing, Keyed, ControlChanges):
                         return {(tenant, thread_id): [(each.thread_number, each.id) for each in locked]}
             self.session.discard()
         return {}
+
+    def _refuses(self, queued: int, limits: QueueLimits, new: Sequence[NewMessage]) -> bool:
+        """Return whether `add` refuses messages of a tenant, since the queue is full or a thread is foreign."""
+        if queued + len(new) > limits.total:
+            return True
+        tenant = new[0].tenant
+        if limits.of_tenant is not None:
+            (of_tenant,) = self.rows("count_queued_of_tenants", tenants=[tenant])
+            if of_tenant[1] + len(new) > limits.of_tenant:
+                return True
+        wanted = {each.thread_id: each.subject for each in new if each.subject is not None and each.thread_id}
+        owners = {thread_id: self.row("find_subject", tenant=tenant, thread_id=thread_id) for thread_id in wanted}
+        return any(owner is not None and owner[0] != wanted[thread_id] for thread_id, owner in owners.items())
 
     @override
     def resume(
@@ -224,4 +237,5 @@ def _as_new_message(message: Message) -> NewMessage:
         agent=message.agent,
         content=message.content,
         priority=message.priority,
+        subject=message.subject,
     )

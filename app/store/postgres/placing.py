@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ...clock import Clock
+from ...errors import ThreadNotFound
 from ...errors.threads import ThreadNotReady
 from ...models.messages import NewMessage, Readiness
 from ...policy.rank import RankPolicy
@@ -17,7 +18,7 @@ from .session import Session
 
 
 class Placed(NamedTuple):
-    """The place of a message: its thread number, and its rank while it waits (None if it is delayed)."""
+    """The place of a message: its thread number, its subject, and its rank while it waits (None if it is delayed)."""
 
     new: NewMessage
     thread_number: int
@@ -25,6 +26,15 @@ class Placed(NamedTuple):
     rank: int | None
     readiness: Readiness
     run_at: int
+    subject: str | None
+
+
+class Entered(NamedTuple):
+    """A locked thread: its last number, how many of its messages are unfinished, and its subject."""
+
+    last: int
+    unfinished: int
+    subject: str | None
 
 
 def thread_of(new: NewMessage) -> ThreadKey | None:
@@ -61,36 +71,46 @@ class Placing(Changes):
         entered = self.enter_threads(threads, now)
         placed: dict[str, Placed] = {}
         for key, members in threads.items():
-            last, unfinished = entered[key]
+            last, unfinished, subject = entered[key]
             lowest: int | None = None
             for behind, new in enumerate(reversed(members)):
                 base = self.ranks.rank(new.priority.level, now)
                 lowest = base if lowest is None else min(base, lowest)
                 busy = unfinished > behind + 1
-                placed[new.id] = self._placed(new, last - behind, base, lowest, busy=busy, now=now)
+                placed[new.id] = self._placed(new, last - behind, base, lowest, busy=busy, now=now, subject=subject)
         for new in new_messages:
             if new.thread_id is None:
                 base = self.ranks.rank(new.priority.level, now)
-                placed[new.id] = self._placed(new, 0, base, base, busy=False, now=now)
+                placed[new.id] = self._placed(new, 0, base, base, busy=False, now=now, subject=new.subject)
         self.touched.add(MOVED)
         if any(each.readiness is Readiness.READY for each in placed.values()):
             self.touched.add(READY)
         return [placed[new.id] for new in new_messages]
 
     def _placed(
-        self, new: NewMessage, thread_number: int, base_rank: int, rank: int, *, busy: bool, now: int
+        self,
+        new: NewMessage,
+        thread_number: int,
+        base_rank: int,
+        rank: int,
+        *,
+        busy: bool,
+        now: int,
+        subject: str | None,
     ) -> Placed:
         run_at = run_at_of(new, self.clock, now)
         if not busy and run_at > now:
-            return Placed(new, thread_number, base_rank, None, Readiness.DELAYED, run_at)
-        return Placed(new, thread_number, base_rank, rank, Readiness.BLOCKED if busy else Readiness.READY, run_at)
+            return Placed(new, thread_number, base_rank, None, Readiness.DELAYED, run_at, subject)
+        readiness = Readiness.BLOCKED if busy else Readiness.READY
+        return Placed(new, thread_number, base_rank, rank, readiness, run_at, subject)
 
     def enter_threads(
         self, threads: Mapping[ThreadKey, Sequence[NewMessage]], now: int, *, only_lock: bool = False
-    ) -> dict[ThreadKey, tuple[int, int]]:
-        """Lock the threads and reserve thread numbers. Return (last number, unfinished messages) of each.
+    ) -> dict[ThreadKey, Entered]:
+        """Lock the threads and reserve thread numbers. Return what is in them.
 
-        Both values include the new messages. With `only_lock`, no numbers are reserved. Raises ThreadNotReady.
+        The numbers include the new messages. With `only_lock`, no numbers are reserved. Raises ThreadNotReady,
+        and ThreadNotFound for a thread of another subject than a message's.
         """
         if not threads:
             return {}
@@ -103,9 +123,13 @@ class Placing(Changes):
             previews=[preview(threads[key][-1].content) for key in keys],
             names=[None if only_lock else _name_of(threads[key]) for key in keys],
             metadata=[None if only_lock else thread_patch(threads[key]) for key in keys],
+            subjects=[threads[key][0].subject for key in keys],
             now=now,
         )
-        entered = {(tenant, thread_id): (last, unfinished) for tenant, thread_id, last, unfinished in rows}
+        entered = {(tenant, thread_id): Entered(*fields) for tenant, thread_id, *fields in rows}
+        for key, thread in entered.items():
+            if any(each.subject not in (None, thread.subject) for each in threads[key]):
+                raise ThreadNotFound(key[1])
         if len(entered) < len(keys):
             raise ThreadNotReady(next(thread_id for tenant, thread_id in keys if (tenant, thread_id) not in entered))
         return entered
@@ -137,6 +161,7 @@ class Placing(Changes):
                 webhook_keys=[each.new.webhook_key for each in placed],
                 webhook_events=[events_text(each.new) for each in placed],
                 metadata=[metadata_text(each.new.metadata) for each in placed],
+                subjects=[each.subject for each in placed],
                 now=now,
             )
         )

@@ -73,6 +73,7 @@ class ThreadWrites(Writes, ThreadChanges):
             published = self.rows(
                 "publish_thread", tenant=tenant, thread_id=thread_id, name=new.name, now=now,
                 metadata=merged_metadata(None, new.metadata), forked_from=new.source.model_dump_json(),
+                subject=new.subject,
             )  # fmt: skip
             if not published:
                 raise ThreadNotFound(thread_id)

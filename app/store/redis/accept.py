@@ -8,11 +8,11 @@ from typing import Any
 from typing_extensions import override
 
 from ...clock import to_datetime
-from ...errors import AliasTaken, KeyReused, QueueFull, ThreadBusy
+from ...errors import AliasTaken, KeyReused, QueueFull, ThreadBusy, ThreadNotFound
 from ...errors.threads import MessageDeleted, ThreadMoved, ThreadNotReady
 from ...models.messages import Accepted, NewMessage, RequestKey
 from ..metadata import metadata_text, thread_patch
-from ..parts import CLEARED_AT_ONCE, Cleared, ThreadKey, aliases_of, clear, depend_on_threads
+from ..parts import CLEARED_AT_ONCE, Cleared, QueueLimits, ThreadKey, aliases_of, clear, depend_on_threads
 from ..ports import CANCELS, MOVED, READY, AcceptStore, message_topic
 from ..rows import Receipt, accepted, events_text, options_of, preview
 from . import templates
@@ -27,22 +27,35 @@ class RedisAccept(RedisRooms, AcceptStore):
         return to_datetime(self._clock.now())
 
     @override
-    async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
+    async def add(
+        self,
+        new: Sequence[NewMessage],
+        *,
+        max_queued: int,
+        max_queued_of_tenant: int | None = None,
+        key: RequestKey | None = None,
+    ) -> Accepted:
+        limits = QueueLimits(max_queued, max_queued_of_tenant)
         cancels = depend_on_threads(new)
-        cleared = await self._clear(new, max_queued, key) if cancels else {}
+        cleared = await self._clear(new, limits, key) if cancels else {}
         fields = [field for each in new for field in self._fields_of(each)]
         reply = await self._writes.run(
             "add", self._now(), max_queued, *key_arguments(key), templates.CANCELLED if cancels else "",
-            json.dumps([(*thread, ids) for thread, ids in cleared.items()]) if cleared else "", *fields,
+            json.dumps([(*thread, ids) for thread, ids in cleared.items()]) if cleared else "",
+            "" if max_queued_of_tenant is None else max_queued_of_tenant, *fields,
             topics=_topics_of_add,
         )  # fmt: skip
         match reply:
             case "full":
                 raise QueueFull(max_queued)
+            case "full of tenant":
+                raise QueueFull(max_queued_of_tenant or 0, of_tenant=True)
             case "reused":
                 raise KeyReused
             case "gone":
                 raise MessageDeleted
+            case ["foreign", thread_id]:
+                raise ThreadNotFound(thread_id)
             case ["busy", thread_id]:
                 raise ThreadBusy(thread_id)
             case ["moved", thread_id]:
@@ -58,13 +71,13 @@ class RedisAccept(RedisRooms, AcceptStore):
         return Accepted(messages, bool(replayed))
 
     async def _clear(
-        self, new: Sequence[NewMessage], max_queued: int, key: RequestKey | None
+        self, new: Sequence[NewMessage], limits: QueueLimits, key: RequestKey | None
     ) -> Mapping[ThreadKey, Sequence[str]]:
         """Cancel most of the waiting messages that `new` will cancel in long threads.
 
         Return, by thread, the ids of cancelled messages whose steps the agent has to forget, oldest first. Cancel
-        nothing if `new` will be refused, because of `max_queued` or a taken alias. Cancel nothing if `key` was used
-        before.
+        nothing if `new` will be refused, because of `limits`, a taken alias or a foreign thread. Cancel nothing if
+        `key` was used before.
         """
 
         def topics(reply: Any) -> Iterable[str]:
@@ -73,8 +86,9 @@ class RedisAccept(RedisRooms, AcceptStore):
         async def clear_part(threads: Sequence[ThreadKey]) -> Cleared:
             names = [name for thread in threads for name in thread]
             reply = await self._writes.run(
-                "clear", self._now(), max_queued, len(new), *key_arguments(key), templates.CANCELLED, CLEARED_AT_ONCE,
-                json.dumps(aliases) if (aliases := aliases_of(new)) else "", *names, topics=topics,
+                "clear", self._now(), limits.total, len(new), *key_arguments(key), templates.CANCELLED, CLEARED_AT_ONCE,
+                json.dumps(aliases) if (aliases := aliases_of(new)) else "",
+                "" if limits.of_tenant is None else limits.of_tenant, _subjects_of(new), *names, topics=topics,
             )  # fmt: skip
             return {(reply[0], reply[1]): [(number, message_id) for number, message_id in reply[2]]} if reply else {}
 
@@ -100,6 +114,13 @@ class RedisAccept(RedisRooms, AcceptStore):
         )
 
 
+def _subjects_of(new: Sequence[NewMessage]) -> str:
+    """Return tenant, thread and subject of the messages that have a thread and a subject, as a JSON array."""
+    return json.dumps(
+        [(each.tenant, each.thread_id, each.subject) for each in new if each.thread_id and each.subject is not None]
+    )
+
+
 def _rarer_fields(new: NewMessage) -> str:
     """Return the fields that few messages have, as one argument: empty for all other messages."""
     if (
@@ -107,6 +128,7 @@ def _rarer_fields(new: NewMessage) -> str:
         and new.thread_name is None
         and new.last_number is None
         and new.webhook_key is None
+        and new.subject is None
         and not (new.aliases or new.rollback)
     ):
         return ""
@@ -117,6 +139,7 @@ def _rarer_fields(new: NewMessage) -> str:
         "rollback": new.rollback or None,
         "last_number": new.last_number,
         "webhook_key": new.webhook_key,
+        "subject": new.subject,
     }
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     if patch := thread_patch((new,)):
@@ -125,7 +148,7 @@ def _rarer_fields(new: NewMessage) -> str:
 
 
 def _topics_of_add(reply: Any) -> Iterable[str]:
-    if isinstance(reply, str) or reply[0] in ("busy", "moved", "hidden", "taken", 1):
+    if isinstance(reply, str) or reply[0] in ("foreign", "busy", "moved", "hidden", "taken", 1):
         return ()
     _, _, ready, cancelled, to_cancel, _ = reply
     topics = {MOVED, *map(message_topic, cancelled + to_cancel)}

@@ -1,5 +1,6 @@
 """Reads messages, threads and the state of the queue."""
 
+import json
 from collections.abc import Sequence
 
 from typing_extensions import override
@@ -7,6 +8,7 @@ from typing_extensions import override
 from ...errors import MessageNotFound, ThreadNotFound
 from ...models.attempts import FailedAttempt
 from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, Page, QueueSummary, Thread
+from ...models.visibility import EVERYTHING, Visibility
 from ...models.workers import Throughput
 from ..limits import PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
 from ..metadata import wanted_metadata
@@ -16,6 +18,24 @@ from .rooms import RedisRooms
 
 SCAN_LENGTH = 1_000
 """Maximum number of messages that one script compares with a filter."""
+
+
+def visible_arguments(visible: Visibility) -> tuple[str, str]:
+    """Return the arguments that `visible.lua` takes: the subject with = before it or '', and the rest as JSON or ''."""
+    subject = "" if visible.subject is None else f"={visible.subject}"
+    if visible.threads is None and visible.agents is None:
+        return subject, ""
+    narrowed: dict[str, object] = {}
+    if visible.threads is not None:
+        narrowed["threads"] = dict.fromkeys(visible.threads.ids, True)
+        narrowed["prefix"] = visible.threads.prefix or ""
+    if visible.agents is not None:
+        narrowed["agents"] = dict.fromkeys(visible.agents, True)
+    return subject, json.dumps(narrowed)
+
+
+def _array(texts: frozenset[str] | None) -> str:
+    return "" if texts is None else json.dumps(dict.fromkeys(texts, True))
 
 
 class RedisQueries(RedisRooms, QueryStore):
@@ -62,6 +82,7 @@ class RedisQueries(RedisRooms, QueryStore):
                 SCAN_LENGTH,
                 wanted_metadata(chosen) or "",
                 *wanted,
+                *visible_arguments(chosen.visible),
             )
             found += [replies.message(*each) for each in rows]
             length += more
@@ -88,9 +109,16 @@ class RedisQueries(RedisRooms, QueryStore):
         return replies.throughput(await self._reads.run("throughput", THROUGHPUT_MESSAGES))
 
     @override
-    async def list_threads(self, tenant: str, page: Page) -> list[Thread]:
-        reply = await self._reads.run("list_threads", tenant, page.limit, *(page.cursor or ("", "")))
-        return [replies.thread(columns) for columns in reply]
+    async def list_threads(self, tenant: str, page: Page, visible: Visibility = EVERYTHING) -> list[Thread]:
+        found: list[Thread] = []
+        cursor: tuple[int | str, str] | None = page.cursor or ("", "")
+        while cursor is not None and len(found) < page.limit:
+            rows, *last = await self._reads.run(
+                "list_threads", tenant, page.limit - len(found), *cursor, SCAN_LENGTH, *visible_arguments(visible)
+            )
+            found += map(replies.thread, rows)
+            cursor = (last[0], last[1]) if last else None
+        return found
 
     @override
     async def get_thread(self, tenant: str, thread_id: str) -> Thread:
@@ -100,8 +128,12 @@ class RedisQueries(RedisRooms, QueryStore):
         return replies.thread(reply)
 
     @override
-    async def list_thread_messages(self, tenant: str, thread_id: str, *, after: int, limit: int) -> list[Message]:
-        reply = await self._reads.run("list_thread_messages", tenant, thread_id, after, limit, PAGE_TEXT_LENGTH)
+    async def list_thread_messages(
+        self, tenant: str, thread_id: str, *, after: int, limit: int, agents: frozenset[str] | None = None
+    ) -> list[Message]:
+        reply = await self._reads.run(
+            "list_thread_messages", tenant, thread_id, after, limit, PAGE_TEXT_LENGTH, _array(agents)
+        )
         if reply is None:
             raise ThreadNotFound(thread_id)
         return [replies.message(*each) for each in reply]

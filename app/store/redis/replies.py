@@ -42,6 +42,7 @@ THREAD_COLUMNS = (
         "name",
         "metadata",
         "forked_from",
+        "subject",
     ),
     *THREAD_STATES,
 )

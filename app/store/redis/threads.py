@@ -56,7 +56,7 @@ class RedisThreads(RedisRooms, ThreadStore):
     async def publish_thread(self, tenant: str, thread_id: str, new: NewThread) -> Thread:
         reply = await self._writes.run(
             "publish_thread", self._now(), tenant, thread_id, new.source.model_dump_json(), new.name or "",
-            merged_metadata(None, new.metadata) or "",
+            merged_metadata(None, new.metadata) or "", new.subject or "",
         )  # fmt: skip
         return replies.thread(_found(reply, thread_id))
 

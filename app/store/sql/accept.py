@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from ...clock import to_datetime
 from ...models.messages import Accepted, NewMessage, RequestKey
-from ..parts import Cleared, Settling, ThreadKey, Unsettled, clear, depend_on_threads
+from ..parts import Cleared, QueueLimits, Settling, ThreadKey, Unsettled, clear, depend_on_threads
 from ..ports import AcceptStore
 from .control import ControlChanges
 from .group_commit import GroupCommitThread
@@ -36,12 +36,21 @@ class SqlAccept(SqlRooms, AcceptStore):
         return to_datetime(self._clock.now())
 
     @override
-    async def add(self, new: Sequence[NewMessage], *, max_queued: int, key: RequestKey | None = None) -> Accepted:
+    async def add(
+        self,
+        new: Sequence[NewMessage],
+        *,
+        max_queued: int,
+        max_queued_of_tenant: int | None = None,
+        key: RequestKey | None = None,
+    ) -> Accepted:
+        limits = QueueLimits(max_queued, max_queued_of_tenant)
+
         def clear_part(threads: Sequence[ThreadKey]) -> Awaitable[Cleared]:
-            return self._control_thread.run(lambda: self._control.clear(threads, new, max_queued, key))
+            return self._control_thread.run(lambda: self._control.clear(threads, new, limits, key))
 
         cleared = await clear(new, clear_part) if depend_on_threads(new) else {}
-        accepted = await self._add(new, max_queued, key, cleared)
+        accepted = await self._add(new, limits, key, cleared)
         if self._accept.unsettled:
             await self._settling.complete(self._accept.unsettled, accepted.messages)
         return accepted
@@ -50,7 +59,7 @@ class SqlAccept(SqlRooms, AcceptStore):
     def _add(
         self,
         new: Sequence[NewMessage],
-        max_queued: int,
+        limits: QueueLimits,
         key: RequestKey | None,
         cleared: Mapping[ThreadKey, Sequence[str]],
     ) -> Awaitable[Accepted]:

@@ -9,7 +9,7 @@ from typing import Protocol
 from typing_extensions import override
 
 from ...models.messages import Accepted, Message, NewMessage, Priority, RequestKey
-from ..parts import Settling, ThreadKey, Unsettled
+from ..parts import QueueLimits, Settling, ThreadKey, Unsettled
 from ..ports import ControlStore
 from .group_commit import GroupCommitThread
 from .rooms import SqlRooms
@@ -44,12 +44,13 @@ class ControlChanges(Protocol):
         """Implement `ControlStore.purge`."""
 
     def clear(
-        self, threads: Sequence[ThreadKey], new: Sequence[NewMessage], max_queued: int, key: RequestKey | None
+        self, threads: Sequence[ThreadKey], new: Sequence[NewMessage], limits: QueueLimits, key: RequestKey | None
     ) -> dict[ThreadKey, list[tuple[int, str]]]:
         """Prepare to add `new` to `threads`: cancel the last waiting messages of one long thread.
 
         Returns (thread number, id) of each cancelled message, by thread. Returns nothing if no thread is long. Returns
-        nothing if `new` will be refused, because of `max_queued` or a taken alias, or if `key` was used before.
+        nothing if `new` will be refused, because of `limits`, a taken alias or a foreign thread, or if `key` was used
+        before.
         """
 
     def settle(self, place: Unsettled) -> Unsettled | None:

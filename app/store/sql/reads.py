@@ -11,6 +11,7 @@ from ...models.attempts import FailedAttempt
 from ...models.deliveries import Delivery, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
 from ...models.events import Event, EventPage, EventType
 from ...models.messages import Alias, DeadLetterGroup, Message, MessageFilter, MessageState, Page, QueueSummary, Thread
+from ...models.visibility import EVERYTHING, Visibility
 from ...models.workers import Throughput
 from ..limits import EXACT_POSITION_LIMIT, PAGE_LOG_LENGTH, PAGE_TEXT_LENGTH, THROUGHPUT_MESSAGES
 from ..metadata import wanted_metadata
@@ -213,6 +214,7 @@ class Reads(WorkerReads):
             "error_code": chosen.error_code,
             "fingerprint": chosen.fingerprint,
             "metadata": wanted_metadata(chosen),
+            **visible_values(chosen.visible),
             "limit": part.limit,
             "before": 2**62 if part.before is None else part.before,
         }
@@ -225,7 +227,8 @@ class Reads(WorkerReads):
         ):
             return PartResult(self._page("list_unfinished_messages", most=part.length, **values), None)
         source = _source_of(chosen)
-        newest: int | None = self.value(f"newest_{source}", tenant=tenant, before=values["before"])
+        place = {"tenant": tenant, "subject": chosen.visible.subject, "before": values["before"]}
+        newest: int | None = self.value(f"newest_{source}", **place)
         if newest is None:
             return PartResult([], None)
         first = newest - part.window + 1
@@ -309,12 +312,12 @@ class Reads(WorkerReads):
             to_groups(slots_of_groups, int(running), by_agents),
         )
 
-    def threads(self, tenant: str, page: Page) -> list[Thread]:
+    def threads(self, tenant: str, page: Page, visible: Visibility = EVERYTHING) -> list[Thread]:
         """Implement `QueryStore.list_threads`."""
         last_activity, thread_id = page.cursor or (2**62, "")
-        rows = self.each(
-            "list_threads", tenant=tenant, last_activity=last_activity, thread_id=thread_id, limit=page.limit
-        )
+        values = {"tenant": tenant, "last_activity": last_activity, "thread_id": thread_id, "limit": page.limit}
+        query = "list_threads" if visible.subject is None else "list_threads_of_subject"
+        rows = self.each(query, **values, **visible_values(visible))
         return [to_thread(row) for row in rows]
 
     def thread(self, tenant: str, thread_id: str) -> Thread:
@@ -324,10 +327,14 @@ class Reads(WorkerReads):
             raise ThreadNotFound(thread_id)
         return to_thread(row)
 
-    def thread_messages(self, tenant: str, thread_id: str, after: int, limit: int) -> list[Message]:
+    def thread_messages(
+        self, tenant: str, thread_id: str, after: int, limit: int, agents: frozenset[str] | None = None
+    ) -> list[Message]:
         """Implement `QueryStore.list_thread_messages`."""
         self.thread(tenant, thread_id)
-        found = self._page("list_thread_messages", tenant=tenant, thread_id=thread_id, after=after, limit=limit)
+        found = self._page(
+            "list_thread_messages", tenant=tenant, thread_id=thread_id, after=after, limit=limit, agents=_array(agents)
+        )
         return self._with_positions(found)
 
     def read_log(self, tenant: str, message_id: str, after: int, limit: int) -> EventPage:
@@ -357,7 +364,25 @@ class Reads(WorkerReads):
         return state, first, last, self.each("read_events", message=message, after=after, limit=limit)
 
 
+def visible_values(visible: Visibility) -> dict[str, Any]:
+    """Return the parameters of the texts `visible_thread` and `visible_agent`."""
+    threads = visible.threads
+    return {
+        "subject": visible.subject,
+        "thread_ids": None if threads is None else _array(threads.ids),
+        "thread_prefix": None if threads is None else threads.prefix,
+        "agents": _array(visible.agents),
+    }
+
+
+def _array(texts: frozenset[str] | None) -> str | None:
+    """Return texts as a JSON array, None for None."""
+    return None if texts is None else json.dumps(sorted(texts))
+
+
 def _source_of(chosen: MessageFilter) -> str:
+    if chosen.visible.subject is not None:
+        return "of_subject"
     if chosen.states == FAILED or chosen.error_code is not None or chosen.fingerprint is not None:
         return "failed"
     return "cancelled" if chosen.states == CANCELLED else "messages"

@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Mapping, Sequence
 
 from typing_extensions import override
 
-from ...errors import AliasTaken, QueueFull, ThreadBusy
+from ...errors import AliasTaken, ThreadBusy, ThreadNotFound
 from ...errors.threads import ThreadMoved, ThreadNotReady
 from ...models.messages import Accepted, IfBusy, NewMessage, Readiness, RequestKey
 from ..metadata import metadata_text, thread_patch
-from ..parts import ThreadKey, aliases_of, only_waits_for_human
+from ..parts import QueueLimits, ThreadKey, aliases_of, only_waits_for_human
 from ..ports import MOVED, READY
 from ..rows import Receipt, accepted, events_text, options_of, preview, run_at_of, to_message
 from ..sql.accept import SqlAccept
@@ -23,7 +23,7 @@ class AcceptWrites(Keyed):
     def add(
         self,
         new: Sequence[NewMessage],
-        max_queued: int,
+        limits: QueueLimits,
         key: RequestKey | None,
         cleared: Mapping[ThreadKey, Sequence[str]],
     ) -> Accepted:
@@ -31,8 +31,8 @@ class AcceptWrites(Keyed):
         now = self._now()
         if key is not None and (known := self._receipts_of(key, now)) is not None:
             return Accepted([accepted(each, receipt) for each, receipt in zip(new, known, strict=True)], replayed=True)
-        if self.execute("count_queued").get + len(new) > max_queued:
-            raise QueueFull(max_queued)
+        if (full := self.refusal(limits, new)) is not None:
+            raise full
         aliases = aliases_of(new)
         if aliases and (taken := self._taken_alias(aliases)) is not None:
             raise AliasTaken(taken)
@@ -53,8 +53,10 @@ class AcceptWrites(Keyed):
 
     def _add(self, new: NewMessage, now: int, cleared: dict[ThreadKey, Sequence[str]]) -> Receipt:
         rollback: list[str] = []
-        thread_number, busy = 0, False
+        thread_number, busy, subject = 0, False, new.subject
         if new.thread_id is not None:
+            if self.is_foreign(new):
+                raise ThreadNotFound(new.thread_id)
             if new.if_busy is not IfBusy.ENQUEUE:
                 rollback = self._clear_thread(new, now, cleared.pop((new.tenant, new.thread_id), ()))
             extended = self.row(
@@ -64,12 +66,13 @@ class AcceptWrites(Keyed):
                 count=1,
                 now=now,
                 preview=preview(new.content),
+                subject=new.subject,
                 name=new.thread_name,
                 metadata=thread_patch((new,)),
             )
             if extended is None:
                 raise ThreadNotReady(new.thread_id)
-            thread_number, busy = extended
+            thread_number, busy, subject = extended
             if new.last_number is not None and thread_number != new.last_number + 1:
                 raise ThreadMoved(new.thread_id)
         base_rank = self._ranks.rank(new.priority.level, now)
@@ -93,12 +96,13 @@ class AcceptWrites(Keyed):
             webhook_key=new.webhook_key,
             webhook_events=events_text(new),
             metadata=metadata_text(new.metadata),
+            subject=subject,
             now=now,
         ).get
         if busy:
             self._lift(new.tenant, new.thread_id or "", thread_number, base_rank)
         self.touched |= {MOVED, READY} if readiness is Readiness.READY else {MOVED}
-        return Receipt(new.id, number, thread_number, now, readiness, run_at, None, rollback)
+        return Receipt(new.id, number, thread_number, now, readiness, run_at, None, rollback, subject)
 
     def _clear_thread(self, new: NewMessage, now: int, cleared: Sequence[str]) -> list[str]:
         """Cancel the unfinished messages of the new message's thread, or raise ThreadBusy, as `if_busy` says.
@@ -133,8 +137,8 @@ class SqliteAccept(SqlAccept):
     def _add(
         self,
         new: Sequence[NewMessage],
-        max_queued: int,
+        limits: QueueLimits,
         key: RequestKey | None,
         cleared: Mapping[ThreadKey, Sequence[str]],
     ) -> Awaitable[Accepted]:
-        return self._write_thread.run(lambda: self._accept.add(new, max_queued, key, cleared))
+        return self._write_thread.run(lambda: self._accept.add(new, limits, key, cleared))

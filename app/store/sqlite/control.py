@@ -15,7 +15,7 @@ from ...models.events import NewEvent
 from ...models.memory import DroppedMemory
 from ...models.messages import Accepted, Message, MessageState, NewMessage, Priority, Readiness, RequestKey
 from ..limits import KEY_SECONDS
-from ..parts import CLEARED_AT_ONCE, NamedAlias, ThreadKey, aliases_of
+from ..parts import CLEARED_AT_ONCE, NamedAlias, QueueLimits, ThreadKey, aliases_of
 from ..ports import MOVED, READY, message_topic
 from ..rows import preview, requeued
 from ..sql.control import ControlChanges
@@ -136,8 +136,8 @@ class ControlWrites(Keyed, ControlChanges):
         if thread_id is None:
             return [Placed(message, 0, Readiness.READY, rank) for message, rank in zip(members, ranks, strict=True)]
         tenant, count = members[0].tenant, len(members)
-        last, busy = self.rows(
-            "extend_thread", tenant=tenant, thread_id=thread_id, count=count, now=now,
+        last, busy, _ = self.rows(
+            "extend_thread", tenant=tenant, thread_id=thread_id, count=count, now=now, subject=members[0].subject,
             preview=preview(members[-1].content), name=None, metadata=None,
         )[0]  # fmt: skip
         inherited = list(accumulate(reversed(ranks), min))[::-1]
@@ -183,12 +183,12 @@ class ControlWrites(Keyed, ControlChanges):
 
     @override
     def clear(
-        self, threads: Sequence[ThreadKey], new: Sequence[NewMessage], max_queued: int, key: RequestKey | None
+        self, threads: Sequence[ThreadKey], new: Sequence[NewMessage], limits: QueueLimits, key: RequestKey | None
     ) -> dict[ThreadKey, list[tuple[int, str]]]:
         now = self._now()
         if key is not None and self.row("find_key", tenant=key.tenant, key=key.key, after=now - KEY_SECONDS * 1000):
             return {}
-        if self.execute("count_queued").get + len(new) > max_queued:
+        if self.refusal(limits, new) is not None or any(map(self.is_foreign, new)):
             return {}
         if (aliases := aliases_of(new)) and self._taken_alias(aliases) is not None:
             return {}

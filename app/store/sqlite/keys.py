@@ -3,11 +3,11 @@
 import json
 from collections.abc import Sequence
 
-from ...errors import KeyReused
+from ...errors import KeyReused, QueueFull
 from ...errors.threads import MessageDeleted
-from ...models.messages import RequestKey
+from ...models.messages import NewMessage, RequestKey
 from ..limits import KEY_SECONDS
-from ..parts import NamedAlias
+from ..parts import NamedAlias, QueueLimits
 from ..rows import Receipt
 from .changes import Changes
 
@@ -31,6 +31,23 @@ class Keyed(Changes):
         if ids and self.value("any_deleted", ids=json.dumps(ids)):
             raise MessageDeleted
         return found_receipts
+
+    def refusal(self, limits: QueueLimits, new: Sequence[NewMessage]) -> QueueFull | None:
+        """Return the error if the queue has no room for the messages of a tenant, None if it has."""
+        if self.execute("count_queued").get + len(new) > limits.total:
+            return QueueFull(limits.total)
+        if limits.of_tenant is not None and new:
+            queued = self.execute("count_queued_of_tenant", tenant=new[0].tenant).get
+            if queued + len(new) > limits.of_tenant:
+                return QueueFull(limits.of_tenant, of_tenant=True)
+        return None
+
+    def is_foreign(self, new: NewMessage) -> bool:
+        """Return whether the thread of a new message belongs to another subject."""
+        if new.subject is None or new.thread_id is None:
+            return False
+        owner = self.row("find_subject", tenant=new.tenant, thread_id=new.thread_id)
+        return owner is not None and owner[0] != new.subject
 
     def _keep_key(self, key: RequestKey, receipts: Sequence[Receipt], now: int) -> None:
         self.execute("keep_key", **key._asdict(), receipts=json.dumps(receipts), now=now)

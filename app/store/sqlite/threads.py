@@ -66,6 +66,7 @@ class ThreadWrites(Changes, ThreadChanges):
         published = self.rows(
             "publish_thread", tenant=tenant, thread_id=thread_id, name=new.name, now=self._now(),
             metadata=merged_metadata(None, new.metadata), forked_from=new.source.model_dump_json(),
+            subject=new.subject,
         )  # fmt: skip
         if not published:
             raise ThreadNotFound(thread_id)

@@ -64,17 +64,23 @@ SELECT count(*) FROM messages WHERE state = 'processing'
 -- name: count_queued
 SELECT coalesce((SELECT sum(messages) FROM tallies WHERE state = 'unfinished'), 0)::bigint - ({count_processing})
 
+-- name: count_queued_of_tenants
+SELECT given.tenant, (
+    SELECT coalesce(sum(messages), 0) FROM tallies WHERE tallies.tenant = given.tenant AND state = 'unfinished'
+)::bigint - (SELECT count(*) FROM messages WHERE messages.tenant = given.tenant AND state = 'processing')
+FROM unnest(%(tenants)s::text[]) AS given (tenant)
+
 -- name: enter_threads
 -- Locks these threads for this transaction: two messages cannot get numbers in one order and commit in the other. The
 -- threads must be sorted. Returns no row for a hidden thread. 65536 is THREAD_METADATA_LENGTH.
 INSERT INTO threads AS thread (
-    tenant, thread_id, last_number, created_at, last_activity, last_message_preview, unfinished, name, metadata
+    tenant, thread_id, last_number, created_at, last_activity, last_message_preview, unfinished, name, metadata, subject
 )
-SELECT tenant, thread_id, added, %(now)s, %(now)s, preview, added, name, metadata
+SELECT tenant, thread_id, added, %(now)s, %(now)s, preview, added, name, metadata, subject
 FROM unnest(
     %(tenants)s::text[], %(threads)s::text[], %(added)s::bigint[], %(previews)s::text[], %(names)s::text[],
-    %(metadata)s::text[]
-) AS given (tenant, thread_id, added, preview, name, metadata)
+    %(metadata)s::text[], %(subjects)s::text[]
+) AS given (tenant, thread_id, added, preview, name, metadata, subject)
 ON CONFLICT (tenant, thread_id) DO UPDATE SET
     last_number = thread.last_number + excluded.unfinished,
     last_activity = greatest(thread.last_activity, excluded.last_activity),
@@ -86,7 +92,7 @@ ON CONFLICT (tenant, thread_id) DO UPDATE SET
         WHEN octet_length({merged_metadata}) <= 65536 THEN {merged_metadata} ELSE thread.metadata
     END
 WHERE thread.hidden IS NULL
-RETURNING tenant, thread_id, last_number, unfinished
+RETURNING tenant, thread_id, last_number, unfinished, subject
 
 -- name: merged_metadata
 jsonb_strip_nulls(coalesce(thread.metadata, '{}')::jsonb || excluded.metadata::jsonb)::text
@@ -94,18 +100,18 @@ jsonb_strip_nulls(coalesce(thread.metadata, '{}')::jsonb || excluded.metadata::j
 -- name: add_messages
 INSERT INTO messages (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness, run_at, options,
-    rollback, webhook_url, webhook_key, webhook_events, metadata, created_at, changed_at
+    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, created_at, changed_at
 )
 SELECT id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, 'queued', readiness, run_at, options,
-    rollback, webhook_url, webhook_key, webhook_events, metadata, %(now)s, %(now)s
+    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, %(now)s, %(now)s
 FROM unnest(
     %(ids)s::text[], %(tenants)s::text[], %(threads)s::text[], %(thread_numbers)s::bigint[], %(agents)s::text[],
     %(contents)s::text[], %(priorities)s::text[], %(base_ranks)s::bigint[], %(ranks)s::bigint[], %(places)s::text[],
     %(run_ats)s::bigint[], %(options)s::text[], %(rollbacks)s::text[], %(webhook_urls)s::text[],
-    %(webhook_keys)s::text[], %(webhook_events)s::text[], %(metadata)s::text[]
+    %(webhook_keys)s::text[], %(webhook_events)s::text[], %(metadata)s::text[], %(subjects)s::text[]
 ) WITH ORDINALITY AS given (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, readiness, run_at, options, rollback,
-    webhook_url, webhook_key, webhook_events, metadata, ordinal
+    webhook_url, webhook_key, webhook_events, metadata, subject, ordinal
 )
 ORDER BY ordinal
 RETURNING id, number
@@ -315,7 +321,17 @@ messages WHERE number = coalesce(
     )
 )
 
+-- name: visible_thread
+-- `thread_ids` is a JSON array, NULL if the caller is not narrowed to threads.
+(%(subject)s::text IS NULL OR subject = %(subject)s)
+AND (%(thread_ids)s::text IS NULL OR thread_id = ANY (ARRAY(SELECT json_array_elements_text(%(thread_ids)s::json)))
+    OR starts_with(thread_id, %(thread_prefix)s::text))
+
+-- name: visible_agent
+(%(agents)s::text IS NULL OR agent = ANY (ARRAY(SELECT json_array_elements_text(%(agents)s::json))))
+
 -- name: chosen
+{visible_thread} AND {visible_agent} AND
 (%(states)s::text IS NULL OR state = ANY (ARRAY(SELECT json_array_elements_text(%(states)s::json))))
 AND (%(agent)s::text IS NULL OR agent = %(agent)s) AND (%(priority)s::text IS NULL OR priority = %(priority)s)
 AND (%(error_code)s::text IS NULL OR error_code = %(error_code)s)
@@ -384,6 +400,20 @@ SELECT {message_columns} FROM (
 
 -- name: newest_cancelled
 SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND number < %(before)s AND state = 'cancelled'
+
+-- name: list_of_subject
+-- Like list_failed, for one subject.
+SELECT {message_columns} FROM (
+    SELECT {listed_columns}, sum({text_octets})
+        OVER (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
+        - ({text_octets}) AS before
+    FROM messages
+    WHERE tenant = %(tenant)s AND subject = %(subject)s AND number < %(before)s AND number >= %(first)s AND {chosen}
+    ORDER BY number DESC LIMIT %(limit)s
+) AS page WHERE before < {page_octets} ORDER BY number DESC
+
+-- name: newest_of_subject
+SELECT max(number) FROM messages WHERE tenant = %(tenant)s AND subject = %(subject)s AND number < %(before)s
 
 -- name: list_in_thread
 -- Like list_messages, for a range of a thread.
@@ -562,6 +592,7 @@ SELECT {message_columns} FROM (
         - ({text_octets}) AS before
     FROM messages
     WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND thread_number > %(after)s
+        AND {visible_agent}
     ORDER BY thread_number LIMIT %(limit)s
 ) AS page WHERE before < {page_octets} ORDER BY thread_number
 
@@ -579,37 +610,46 @@ WITH running AS (
     SELECT thread_id, changed_at FROM messages
     WHERE state = 'processing' AND tenant = %(tenant)s AND thread_id IS NOT NULL
 )
-SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from,
+SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from, subject,
     unfinished - interrupted - running, running, completed, failed, cancelled, interrupted
 FROM (
     (
         SELECT thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from,
-            unfinished, 0 AS running, completed, failed, cancelled, interrupted
+            subject, unfinished, 0 AS running, completed, failed, cancelled, interrupted
         FROM threads
         WHERE tenant = %(tenant)s AND (last_activity, thread_id) < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
             AND hidden IS NULL AND NOT EXISTS (SELECT FROM running WHERE running.thread_id = threads.thread_id)
+            AND {visible_thread}
         ORDER BY last_activity DESC, thread_id DESC LIMIT %(limit)s
     )
     UNION ALL
     SELECT threads.thread_id, threads.last_number, threads.created_at,
         greatest(threads.last_activity, running.changed_at), threads.last_message_preview, threads.name,
-        threads.metadata, threads.forked_from, threads.unfinished, 1, threads.completed, threads.failed,
+        threads.metadata, threads.forked_from, threads.subject, threads.unfinished, 1, threads.completed, threads.failed,
         threads.cancelled, threads.interrupted
     FROM running JOIN threads ON threads.tenant = %(tenant)s AND threads.thread_id = running.thread_id
     WHERE (greatest(threads.last_activity, running.changed_at), threads.thread_id)
         < (%(last_activity)s, %(thread_id)s::text COLLATE "C")
 ) AS page
+WHERE {visible_thread}
 ORDER BY last_activity DESC, thread_id DESC LIMIT %(limit)s
+
+-- name: list_threads_of_subject
+{list_threads}
 
 -- name: get_thread
 SELECT threads.thread_id, threads.last_number, threads.created_at,
     greatest(threads.last_activity, running.changed_at), threads.last_message_preview, threads.name, threads.metadata,
-    threads.forked_from, threads.unfinished - threads.interrupted - count(running.number), count(running.number),
+    threads.forked_from, threads.subject, threads.unfinished - threads.interrupted - count(running.number),
+    count(running.number),
     threads.completed, threads.failed, threads.cancelled, threads.interrupted
 FROM threads LEFT JOIN messages AS running
     ON running.tenant = threads.tenant AND running.thread_id = threads.thread_id AND running.state = 'processing'
 WHERE threads.tenant = %(tenant)s AND threads.thread_id = %(thread_id)s AND threads.hidden IS NULL
 GROUP BY threads.tenant, threads.thread_id, running.changed_at
+
+-- name: find_subject
+SELECT subject FROM threads WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND hidden IS NULL
 
 -- name: lock_visible_thread
 SELECT metadata FROM threads
@@ -645,7 +685,7 @@ WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND created_at > %(after
 -- Only the name of its memory is left of a hidden thread.
 WITH hidden AS (
     UPDATE threads SET
-        hidden = 'deleted', last_message_preview = '', name = NULL, metadata = NULL, forked_from = NULL
+        hidden = 'deleted', last_message_preview = '', name = NULL, metadata = NULL, forked_from = NULL, subject = NULL
     WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s
     RETURNING tenant, thread_id
 )
@@ -659,7 +699,8 @@ RETURNING 1
 
 -- name: publish_thread
 UPDATE threads SET
-    hidden = NULL, name = %(name)s, metadata = %(metadata)s, forked_from = %(forked_from)s, last_activity = %(now)s
+    hidden = NULL, name = %(name)s, metadata = %(metadata)s, forked_from = %(forked_from)s, subject = %(subject)s,
+    last_activity = %(now)s
 WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND hidden = 'draft'
 RETURNING 1
 
@@ -715,7 +756,7 @@ RETURNING {claimed_columns}, rank, changed_at
 messages.number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at,
 completed_at, result, error, error_code, attempt, fence, options, readiness, run_at, crashes, cancel_requested, fingerprint,
 interrupt, interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events, metadata, agent_version,
-webhook_key
+webhook_key, subject
 
 -- name: locked_columns
 messages.number, messages.id, messages.tenant, messages.thread_id, messages.thread_number, messages.state,

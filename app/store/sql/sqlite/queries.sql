@@ -6,12 +6,17 @@ SELECT id FROM queue
 -- name: count_queued
 SELECT coalesce(sum(messages), 0) FROM tallies WHERE state = 'queued'
 
+-- name: count_queued_of_tenant
+SELECT coalesce(sum(messages), 0) FROM tallies WHERE state = 'queued' AND tenant = :tenant
+
 -- name: extend_thread
--- Reserves :count numbers and returns the last one, and whether the thread has unfinished messages; no row for a hidden
--- thread. The transaction holds the write lock: two messages cannot get numbers in one order and commit in the other. 65536
+-- Reserves :count numbers and returns the last one, whether the thread has unfinished messages, and its subject; no row for
+-- a hidden thread. The transaction holds the write lock: two messages cannot get numbers in one order and commit in the other. 65536
 -- is THREAD_METADATA_LENGTH.
-INSERT INTO threads (tenant, thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata)
-VALUES (:tenant, :thread_id, :count, :now, :now, :preview, :name, :metadata)
+INSERT INTO threads (
+    tenant, thread_id, subject, last_number, created_at, last_activity, last_message_preview, name, metadata
+)
+VALUES (:tenant, :thread_id, :subject, :count, :now, :now, :preview, :name, :metadata)
 ON CONFLICT (tenant, thread_id) DO UPDATE SET
     last_number = last_number + excluded.last_number,
     last_activity = max(last_activity, excluded.last_activity),
@@ -23,16 +28,16 @@ ON CONFLICT (tenant, thread_id) DO UPDATE SET
         THEN json_patch(coalesce(metadata, '{}'), excluded.metadata) ELSE metadata
     END
 WHERE hidden IS NULL
-RETURNING last_number, queued + processing + interrupted > 0
+RETURNING last_number, queued + processing + interrupted > 0, subject
 
 -- name: add_message
 INSERT INTO messages (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness, run_at, options,
-    rollback, webhook_url, webhook_key, webhook_events, metadata, created_at, changed_at
+    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, created_at, changed_at
 ) VALUES (
     :id, :tenant, :thread_id, :thread_number, :agent, :content, :priority, :base_rank,
     CASE WHEN :readiness <> 'delayed' THEN :base_rank END, 'queued', :readiness, :run_at, :options,
-    :rollback, :webhook_url, :webhook_key, :webhook_events, :metadata, :now, :now
+    :rollback, :webhook_url, :webhook_key, :webhook_events, :metadata, :subject, :now, :now
 )
 RETURNING number
 
@@ -278,6 +283,15 @@ ORDER BY number DESC LIMIT :limit
 -- name: newest_cancelled
 SELECT max(number) FROM messages WHERE tenant = :tenant AND number < :before AND state = 'cancelled'
 
+-- name: list_of_subject
+-- Like list_failed, for one subject.
+SELECT {listed_columns} FROM messages INDEXED BY messages_of_subject
+WHERE tenant = :tenant AND subject = :subject AND number < :before AND number >= :first AND {chosen}
+ORDER BY number DESC LIMIT :limit
+
+-- name: newest_of_subject
+SELECT max(number) FROM messages WHERE tenant = :tenant AND subject = :subject AND number < :before
+
 -- name: list_in_thread
 -- Like list_messages, for a range of a thread.
 SELECT {listed_columns} FROM messages
@@ -318,7 +332,17 @@ ORDER BY number DESC LIMIT :limit
 SELECT coalesce(sum(messages), 0) FROM tallies
 WHERE state IN ('queued', 'processing', 'interrupted')
 
+-- name: visible_thread
+-- :thread_ids is a JSON array, NULL if the caller is not narrowed to threads.
+(:subject IS NULL OR subject = :subject)
+AND (:thread_ids IS NULL OR thread_id IN (SELECT value FROM json_each(:thread_ids))
+    OR substr(thread_id, 1, length(:thread_prefix)) = :thread_prefix)
+
+-- name: visible_agent
+(:agents IS NULL OR agent IN (SELECT value FROM json_each(:agents)))
+
 -- name: chosen
+{visible_thread} AND {visible_agent} AND
 (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
 AND (:agent IS NULL OR agent = :agent)
 AND (:priority IS NULL OR priority = :priority) AND (:error_code IS NULL OR error_code = :error_code)
@@ -399,14 +423,24 @@ SELECT state, messages FROM tallies WHERE tenant = :tenant
 -- name: list_threads
 SELECT {thread_columns} FROM threads
 WHERE tenant = :tenant AND (last_activity, thread_id) < (:last_activity, :thread_id) AND hidden IS NULL
+    AND {visible_thread}
+ORDER BY last_activity DESC, thread_id DESC LIMIT :limit
+
+-- name: list_threads_of_subject
+SELECT {thread_columns} FROM threads INDEXED BY threads_of_subject
+WHERE tenant = :tenant AND subject = :subject AND (last_activity, thread_id) < (:last_activity, :thread_id)
+    AND hidden IS NULL AND {visible_thread}
 ORDER BY last_activity DESC, thread_id DESC LIMIT :limit
 
 -- name: get_thread
 SELECT {thread_columns} FROM threads WHERE tenant = :tenant AND thread_id = :thread_id AND hidden IS NULL
 
 -- name: thread_columns
-thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from, queued, processing,
-completed, failed, cancelled, interrupted
+thread_id, last_number, created_at, last_activity, last_message_preview, name, metadata, forked_from, subject, queued,
+processing, completed, failed, cancelled, interrupted
+
+-- name: find_subject
+SELECT subject FROM threads WHERE tenant = :tenant AND thread_id = :thread_id AND hidden IS NULL
 
 -- name: find_head
 -- The number, the fence, the state and the ids to roll back.
@@ -437,7 +471,7 @@ DELETE FROM messages WHERE tenant = :tenant AND thread_id = :thread_id
 -- name: hide_thread
 -- Only the name of its memory is left of a hidden thread.
 UPDATE threads SET
-    hidden = 'deleted', last_message_preview = '', name = NULL, metadata = NULL, forked_from = NULL
+    hidden = 'deleted', last_message_preview = '', name = NULL, metadata = NULL, forked_from = NULL, subject = NULL
 WHERE tenant = :tenant AND thread_id = :thread_id
 
 -- name: draft_thread
@@ -447,7 +481,8 @@ ON CONFLICT DO NOTHING
 RETURNING 1
 
 -- name: publish_thread
-UPDATE threads SET hidden = NULL, name = :name, metadata = :metadata, forked_from = :forked_from, last_activity = :now
+UPDATE threads SET
+    hidden = NULL, name = :name, metadata = :metadata, forked_from = :forked_from, subject = :subject, last_activity = :now
 WHERE tenant = :tenant AND thread_id = :thread_id AND hidden = 'draft'
 RETURNING 1
 
@@ -461,7 +496,7 @@ RETURNING tenant, thread_id
 
 -- name: list_thread_messages
 SELECT {listed_columns} FROM messages
-WHERE tenant = :tenant AND thread_id = :thread_id AND thread_number > :after
+WHERE tenant = :tenant AND thread_id = :thread_id AND thread_number > :after AND {visible_agent}
 ORDER BY thread_number LIMIT :limit
 
 -- name: find_ready

@@ -3,6 +3,7 @@
 CREATE TABLE threads (
     tenant TEXT NOT NULL,
     thread_id TEXT NOT NULL,
+    subject TEXT,                          -- the end user of its first message; NULL for none; never changes
     last_number INTEGER NOT NULL,          -- thread_number of the newest message: thread order comes from this row only
     created_at INTEGER NOT NULL,
     last_activity INTEGER NOT NULL,
@@ -22,6 +23,7 @@ CREATE TABLE threads (
 ) WITHOUT ROWID;
 
 CREATE INDEX threads_by_activity ON threads (tenant, last_activity, thread_id);
+CREATE INDEX threads_of_subject ON threads (tenant, subject, last_activity, thread_id) WHERE subject IS NOT NULL;
 CREATE INDEX threads_empty ON threads (last_activity)
     WHERE queued + processing + interrupted + completed + failed + cancelled = 0;
 CREATE INDEX threads_hidden ON threads (created_at) WHERE hidden IS NOT NULL;
@@ -62,6 +64,7 @@ CREATE TABLE messages (
     webhook_key TEXT,                      -- the API key whose secret signs; NULL for the server's secret
     webhook_events TEXT,                   -- states to deliver: a JSON array; NULL for all terminal states
     metadata TEXT,                         -- canonical JSON, see `app.store.metadata`; NULL for none
+    subject TEXT,                          -- the end user to whom it belongs; NULL for none; never changes
     agent_version TEXT NOT NULL DEFAULT '', -- the version of the agent that may claim it; '' for any
     -- Long texts come last, so that the columns before them are read without them.
     error TEXT,
@@ -88,6 +91,7 @@ CREATE INDEX messages_interrupted ON messages (interrupt_expires_at) WHERE state
 CREATE INDEX messages_ended ON messages (completed_at) WHERE completed_at IS NOT NULL;
 CREATE INDEX messages_with_log ON messages (completed_at) WHERE completed_at IS NOT NULL AND log_pruned = 0;
 CREATE INDEX messages_of_tenant ON messages (tenant, number);
+CREATE INDEX messages_of_subject ON messages (tenant, subject, number) WHERE subject IS NOT NULL;
 CREATE INDEX messages_failed ON messages (tenant, number) WHERE state = 'failed';
 CREATE INDEX messages_failed_by_kind ON messages (tenant, fingerprint, completed_at) WHERE state = 'failed';
 CREATE INDEX messages_cancelled ON messages (tenant, number) WHERE state = 'cancelled';

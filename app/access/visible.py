@@ -1,0 +1,162 @@
+"""Finds messages and threads for callers. No other code decides what a caller may see of their tenant.
+
+What a caller may not see is like a missing one: it is answered with the same error, after the same queries.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
+
+from ..errors import Forbidden, InvalidRequest, MessageNotFound, ThreadNotFound
+from ..models.messages import Alias, Message, NewMessage, RequestKey, Thread
+from ..models.requests import Key
+from ..text import storable
+from .principals import Principal
+
+T = TypeVar("T")
+
+ALL_OF_TENANT = (
+    "This request concerns all messages of the tenant, but the caller may only see some of them. Use an API key."
+)
+
+
+class Readable(Protocol):
+    """The reads of the store that are needed to know what a caller may see."""
+
+    async def get(self, tenant: str, message_id: str) -> Message:
+        """Return a message. Raises MessageNotFound."""
+
+    async def find_alias(self, tenant: str, alias: str) -> Alias | None:
+        """Return the message that an alias names."""
+
+    async def get_thread(self, tenant: str, thread_id: str) -> Thread:
+        """Return a thread. Raises ThreadNotFound."""
+
+
+class VisibleReads:
+    """Finds messages by ids and aliases, and threads, as far as callers may see them."""
+
+    def __init__(self, store: Readable) -> None:
+        self._store = store
+
+    async def get(self, caller: Principal, name: str) -> Message:
+        """Return the message with this id, or else with this alias. Raises MessageNotFound."""
+        return await self._by_name(caller, name, lambda each: self._shown(caller, each))
+
+    async def call(self, caller: Principal, name: str, call: Callable[[str], Awaitable[T]]) -> T:
+        """Call a function with the id of a message that the caller names by its id or an alias.
+
+        Raises MessageNotFound before the call if the caller may not see the message.
+        """
+
+        async def checked(message_id: str) -> T:
+            if caller.is_narrowed:
+                await self._shown(caller, message_id)
+            return await call(message_id)
+
+        return await self._by_name(caller, name, checked)
+
+    async def find(self, caller: Principal, name: str) -> Alias:
+        """Return the message with this id, or else with this alias, and the first event of the alias.
+
+        The first event is 0 for an id. Raises MessageNotFound.
+        """
+        message = await self.get(caller, name)
+        if message.id != name:
+            for alias in _stored_aliases(caller, name):
+                found = await self._store.find_alias(caller.tenant, alias)
+                if found is not None and found.message_id == message.id:
+                    return found
+        return Alias(message.id, 0)
+
+    async def ids(self, caller: Principal, message_ids: Iterable[str]) -> list[str]:
+        """Return the ids, each once. Raises MessageNotFound for an id of a message that the caller may not see."""
+        ids = list(dict.fromkeys(map(possible, message_ids)))
+        if caller.is_narrowed:
+            for message_id in ids:
+                await self._shown(caller, message_id)
+        return ids
+
+    async def thread(self, caller: Principal, thread_id: str) -> Thread:
+        """Return a thread. Raises ThreadNotFound."""
+        thread = await self._store.get_thread(caller.tenant, thread_id)
+        if not caller.visibility.shows_thread(thread.subject, thread.thread_id):
+            raise ThreadNotFound(thread_id)
+        return thread
+
+    async def _shown(self, caller: Principal, message_id: str) -> Message:
+        message = await self._store.get(caller.tenant, message_id)
+        if not caller.visibility.shows_message(message.subject, message.thread_id, message.agent):
+            raise MessageNotFound(message_id)
+        return message
+
+    async def _by_name(self, caller: Principal, name: str, call: Callable[[str], Awaitable[T]]) -> T:
+        """Call a function with an id. If it finds no message, call it with the id of the message with this alias."""
+        name = possible(name)
+        try:
+            return await call(name)
+        except MessageNotFound:
+            for alias in _stored_aliases(caller, name):
+                found = await self._store.find_alias(caller.tenant, alias)
+                if found is not None:
+                    try:
+                        return await call(found.message_id)
+                    except MessageNotFound:
+                        continue
+            raise MessageNotFound(name) from None
+
+
+def possible(message_id: str) -> str:
+    """Return the message id. Raises MessageNotFound if no store could hold it."""
+    try:
+        return storable(message_id)
+    except ValueError:
+        raise MessageNotFound(message_id) from None
+
+
+def own_name(caller: Principal, name: str) -> str:
+    """Return an alias or a request key as it is stored. Those of a subject are apart from all others of the tenant."""
+    return name if caller.subject is None else f"{caller.subject}\n{name}"
+
+
+def request_key(caller: Principal, key: Key | None) -> RequestKey | None:
+    """Return the key of a caller's request as it is stored."""
+    return None if key is None else RequestKey(caller.tenant, own_name(caller, key[0]), key[1])
+
+
+def shown_alias(alias: str, subject: str | None) -> str:
+    """Return a stored alias of a message of `subject` as callers give it."""
+    return alias if subject is None else alias.removeprefix(f"{subject}\n")
+
+
+def _stored_aliases(caller: Principal, name: str) -> Iterator[str]:
+    """Yield the stored aliases that a name may stand for."""
+    if caller.subject is not None:
+        yield own_name(caller, name)
+    yield name
+
+
+def require_all(caller: Principal) -> None:
+    """Raise Forbidden unless the caller may see all of their tenant."""
+    if caller.is_narrowed:
+        raise Forbidden(ALL_OF_TENANT)
+
+
+def owned(caller: Principal, new: NewMessage) -> NewMessage:
+    """Return a new message with the caller's tenant and subject, and with its aliases as they are stored.
+
+    Raises Forbidden for another subject than the caller's, ThreadNotFound for a thread that they may not use, and
+    InvalidRequest for no thread if they may use only some.
+    """
+    new = new._replace(tenant=caller.tenant)
+    if not caller.is_narrowed:
+        return new
+    if caller.subject is not None:
+        if new.subject not in (None, caller.subject):
+            raise Forbidden("subject: the caller acts for one end user already. Leave the field out.")
+        aliases = tuple(own_name(caller, alias) for alias in new.aliases)
+        new = new._replace(subject=caller.subject, aliases=aliases)
+    if caller.threads is not None and not caller.threads.includes(new.thread_id):
+        if new.thread_id is None:
+            raise InvalidRequest("thread_id: the caller may only use some threads. Name one.", field="thread_id")
+        raise ThreadNotFound(new.thread_id)
+    return new

@@ -1,0 +1,513 @@
+"""What a caller may not see is like what does not exist: every route, frame and field that takes an id.
+
+The routes, parameters, fields and frames come from the application itself. A new one without a row fails.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import pytest
+from websockets.asyncio.client import connect
+
+from app.access.principals import Principal
+from app.access.scopes import AccessScope
+from app.api.websocket_frames import MODELS, json_schema
+from app.models.messages import MessageFilter, Page
+from app.models.visibility import ThreadNarrowing
+from app.store.ports import Store
+from tests import wire
+from tests.callers import admit
+from tests.contract.builders import ALL, DONE, FAILED, interrupt, new, start
+from tests.integration.conftest import Serve
+from tests.integration.test_keys import issue
+from tests.servers import LiveServer
+from tests.talk import Talk
+
+SCOPES = frozenset(AccessScope)
+ANN = Principal("default", SCOPES, subject="ann")
+STRANGERS = {
+    "another subject": Principal("default", SCOPES, subject="bob"),
+    "another tenant": Principal("other", SCOPES),
+    "another tenant with an equal subject": Principal("other", SCOPES, subject="ann"),
+    "other threads": Principal("default", SCOPES, threads=ThreadNarrowing(frozenset({"other"}), "mine/")),
+    "other agents": Principal("default", SCOPES, agents=frozenset({"coder"})),
+}
+AGENTS = "chat=tests.state_graphs:steps,coder=tests.state_graphs:steps"
+JSON = {"Content-Type": "application/json"}
+MISSING = {
+    "message": "0199f2f4-5c1e-7d11-a3c5-9d0f6a8c1b22",
+    "alias": "no alias",
+    "thread": "ann/nothing",
+    "delivery": "0199f2f4-5c1e-7d11-a3c5-9d0f6a8c1b22.7",
+    "agent": "missing",
+    "key": "a" * 12,
+}
+REFUSALS = {"message_not_found", "thread_not_found", "delivery_not_found", "agent_not_found", "unknown_agent"}
+
+
+class Row(NamedTuple):
+    """A request with an id of a `kind` at one place. With `creates`, a missing id is as good as any."""
+
+    kind: str
+    method: str
+    path: str
+    body: Any = None
+    creates: bool = False
+
+    def with_id(self, value: str) -> tuple[str, str, Any]:
+        """The method, the path and the body for this id."""
+        text = json.dumps(self.body).replace('"ID"', json.dumps(value))
+        return self.method, self.path.replace("ID", quote(value, safe="")), json.loads(text)
+
+
+def message_rows(operation: str, method: str, path: str, body: Any = None) -> dict[str, Row]:
+    """The rows of a path that has a message's id, which may be an alias."""
+    return {
+        f"{operation} path:message_id": Row("message", method, path, body),
+        f"{operation} path:message_id by alias": Row("alias", method, path, body),
+    }
+
+
+HELLO = {"message": "Hello"}
+ROWS: dict[str, Row] = {
+    "submitMessage body:thread_id": Row("thread", "POST", "/messages", {**HELLO, "thread_id": "ID"}, creates=True),
+    "submitMessage body:agent": Row("agent", "POST", "/messages", {**HELLO, "agent": "ID"}),
+    "submitMessages body:messages.thread_id": Row(
+        "thread", "POST", "/messages/batch", {"messages": [{**HELLO, "thread_id": "ID"}]}, creates=True
+    ),
+    "submitMessages body:messages.agent": Row(
+        "agent", "POST", "/messages/batch", {"messages": [{**HELLO, "agent": "ID"}]}
+    ),
+    "listMessages query:thread_id": Row("thread", "GET", "/messages?thread_id=ID"),
+    "listMessages query:agent": Row("agent", "GET", "/messages?agent=ID"),
+    **message_rows("getMessage", "GET", "/messages/ID"),
+    **message_rows("changeMessage", "PATCH", "/messages/ID", {"priority": "high"}),
+    **message_rows("cancelMessage", "DELETE", "/messages/ID"),
+    **message_rows("getMessageStatus", "GET", "/messages/ID/status"),
+    **message_rows("stopMessage", "POST", "/messages/ID/cancel"),
+    **message_rows("resumeMessage", "POST", "/messages/ID/resume", {"value": 1}),
+    **message_rows("regenerateMessage", "POST", "/messages/ID/regenerate", {}),
+    **message_rows("retryMessage", "POST", "/messages/ID/retry"),
+    **message_rows("listMessageDeliveries", "GET", "/messages/ID/deliveries"),
+    **message_rows("streamMessage", "GET", "/messages/ID/stream"),
+    **message_rows("listMessageEvents", "GET", "/messages/ID/events"),
+    "cancelMessages body:filter.thread_id": Row(
+        "thread", "POST", "/messages/cancel", {"filter": {"thread_id": "ID"}, "expected_count": 0}
+    ),
+    "cancelMessages body:filter.agent": Row(
+        "agent", "POST", "/messages/cancel", {"filter": {"agent": "ID"}, "expected_count": 0}
+    ),
+    "listDeadLetters query:thread_id": Row("thread", "GET", "/dead-letters?thread_id=ID"),
+    "listDeadLetters query:agent": Row("agent", "GET", "/dead-letters?agent=ID"),
+    "listDeliveries query:message_id": Row("message", "GET", "/deliveries?message_id=ID"),
+    "replayDelivery path:delivery_id": Row("delivery", "POST", "/deliveries/ID/replay"),
+    "getAgent path:name": Row("agent", "GET", "/agents/ID"),
+    "getThread path:thread_id": Row("thread", "GET", "/threads/ID"),
+    "changeThread path:thread_id": Row("thread", "PATCH", "/threads/ID", {"name": "taken"}),
+    "deleteThread path:thread_id": Row("thread", "DELETE", "/threads/ID"),
+    "getThreadMessages path:thread_id": Row("thread", "GET", "/threads/ID/messages"),
+    "getThreadState path:thread_id": Row("thread", "GET", "/threads/ID/state"),
+    "getThreadHistory path:thread_id": Row("thread", "GET", "/threads/ID/history"),
+    "updateThreadState path:thread_id": Row("thread", "POST", "/threads/ID/state", {"values": {}}),
+    "forkThread path:thread_id": Row("thread", "POST", "/threads/ID/fork", {}),
+    "getThreadState query:agent": Row("agent", "GET", "/threads/mine%2Ft/state?agent=ID"),
+    "getThreadHistory query:agent": Row("agent", "GET", "/threads/mine%2Ft/history?agent=ID"),
+    "updateThreadState body:agent": Row("agent", "POST", "/threads/mine%2Ft/state", {"values": {}, "agent": "ID"}),
+    "forkThread body:message_id": Row("message", "POST", "/threads/mine%2Ft/fork", {"message_id": "ID"}),
+}
+for verb, method, path in (("get", "GET", ""), ("rotate", "POST", "/rotate"), ("revoke", "POST", "/revoke")):
+    ROWS[f"{verb}Key path:key_id"] = Row("key", method, f"/keys/ID{path}", {} if verb == "rotate" else None)
+for verb in ("requeue", "purge"):
+    name = f"{verb}DeadLetters body:"
+    ROWS[f"{name}message_ids"] = Row("message", "POST", f"/dead-letters/{verb}", {"message_ids": ["ID"]})
+    for key in ("thread_id", "agent"):
+        chosen = {"filter": {key: "ID"}, "expected_count": 0}
+        ROWS[f"{name}filter.{key}"] = Row(key.removesuffix("_id"), "POST", f"/dead-letters/{verb}", chosen)
+
+FRAMES: dict[str, Row] = {
+    "submit thread_id": Row("thread", "submit", "", {**HELLO, "thread_id": "ID"}, creates=True),
+    "submit agent": Row("agent", "submit", "", {**HELLO, "agent": "ID"}),
+    **{
+        f"{kind} message_id{by}": Row(
+            named, kind, "", {"message_id": "ID", **({"value": 1} if kind == "resume" else {})}
+        )
+        for kind in ("subscribe", "unsubscribe", "cancel", "resume")
+        for by, named in (("", "message"), (" by alias", "alias"))
+    },
+}
+
+FREE = "a new name; those of subjects are apart, as the tests below show"
+OF_PATH = "it is of the thread or message in the path"
+APART = "test_items_are_kept_apart"
+CURSOR = "test_a_cursor_of_another_caller_shows_nothing_of_theirs"
+NO_ID = {
+    **{
+        f"{start}{name}": FREE
+        for start in ("submitMessage body:", "submitMessages body:messages.", "submit ")
+        for name in ("aliases", "client_message_id", "subject")
+    },
+    "resumeMessage body:alias": FREE,
+    "resume alias": FREE,
+    "forkThread body:thread_id": FREE,
+    "forkThread body:checkpoint_id": OF_PATH,
+    "getThreadState query:checkpoint_id": OF_PATH,
+    "updateThreadState body:checkpoint_id": OF_PATH,
+    "getThreadHistory query:cursor": OF_PATH,
+    "getThreadMessages query:cursor": OF_PATH,
+    "streamMessage header:last-event-id": OF_PATH,
+    **{f"{op} body:{name}": APART for op in ("putItem", "deleteItem") for name in ("namespace", "key")},
+    "getItem query:namespace": APART,
+    "getItem query:key": APART,
+    "searchItems body:namespace_prefix": APART,
+    "listNamespaces body:prefix": APART,
+    "listNamespaces body:suffix": APART,
+    **{f"list{what} query:cursor": CURSOR for what in ("Messages", "DeadLetters", "Deliveries", "Threads")},
+    "listKeys query:cursor": "a narrowed caller lists no keys, see test_key_api.py",
+}
+"""Places that look like ids, with the reason why they have no row."""
+
+TAKES_ID = re.compile(r"(^|[:._-])(ids?|alias(es)?|agent|subject|namespace|prefix|suffix|cursor|key)$|^path:")
+
+
+def body_fields(schema: Mapping[str, Any], document: Mapping[str, Any], seen: tuple[str, ...] = ()) -> Iterator[str]:
+    """The names of a body's fields, inner ones after a period. Content blocks are what users write."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        if name not in seen and "Block" not in name:
+            definitions = document.get("$defs") or document["components"]["schemas"]
+            yield from body_fields(definitions[name], document, (*seen, name))
+        return
+    inner = [*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())]
+    for each in [*inner, *([schema["items"]] if "items" in schema else [])]:
+        yield from body_fields(each, document, seen)
+    for name, each in schema.get("properties", {}).items():
+        yield name
+        yield from (f"{name}.{more}" for more in body_fields(each, document, seen))
+
+
+def places(document: dict[str, Any]) -> Iterator[str]:
+    """All places of requests that may take an id."""
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            name = operation["operationId"]
+            given = {f"{each['in']}:{each['name']}" for each in operation.get("parameters", ())}
+            given |= {f"path:{part}" for part in re.findall(r"\{(\w+)", path)}
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            given |= {f"body:{each}" for each in body_fields(content.get("schema", {}), document)}
+            yield from (f"{name} {place}" for place in given if TAKES_ID.search(place))
+
+
+def has_row(place: str, rows: Mapping[str, Row]) -> bool:
+    return place in rows or place in NO_ID
+
+
+async def test_every_place_that_takes_an_id_has_a_row(server: LiveServer) -> None:
+    document = server.app.openapi()
+    described = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
+    routes = {getattr(route, "operation_id", None) for route in server.app.router.routes} - {None}
+    assert routes == described, "each route is described"
+    found = set(places(document)) - {"submitMessage header:Idempotency-Key"}
+    found = {place for place in found if not place.endswith("header:Idempotency-Key")}
+    assert sorted(place for place in found if not has_row(place, ROWS)) == []
+    assert sorted(row.removesuffix(" by alias") for row in ROWS if row.removesuffix(" by alias") not in found) == []
+
+
+def test_every_field_of_a_frame_that_takes_an_id_has_a_row() -> None:
+    document = json_schema()
+    for kind, model in MODELS.items():
+        for name in body_fields(document["$defs"][model.__name__], document):
+            if TAKES_ID.search(name) and name not in ("request_id", "idempotency_key"):
+                assert has_row(f"{kind} {name}", FRAMES), f"{kind} {name}"
+
+
+async def ann_has(store: Store) -> dict[str, list[str]]:
+    """Make a message of Ann's in each state, with aliases, in threads and without, and a thread of each stranger."""
+    hook = "https://receiver.example/hook"
+    plain: dict[str, Any] = {"subject": "ann", "webhook_url": hook}
+    messages, aliases = [], []
+
+    def fields(state: str) -> dict[str, Any]:
+        aliases.append(f"ann {state}")
+        return {**plain, "thread": f"ann/{state}", "aliases": (aliases[-1], f"ann\nown {state}")}
+
+    for outcome, state in ((DONE, "completed"), (FAILED, "failed")):
+        lease = await start(store, **fields(state))
+        await store.finish(lease, outcome)
+        messages.append(lease.message_id)
+    messages.append((await interrupt(store, **fields("interrupted"))).id)
+    messages.append((await start(store, **fields("processing"))).message_id)
+    for state in ("queued", "cancelled"):
+        (message,) = (await store.add([new(**fields(state))], max_queued=ALL)).messages
+        messages.append(message.id)
+    await store.cancel("default", messages[-1])
+    (alone,) = (await store.add([new(**plain)], max_queued=ALL)).messages
+    messages.append(alone.id)
+    threads = [f"ann/{state}" for state in ("completed", "failed", "interrupted", "processing", "queued", "cancelled")]
+    deliveries = [each.id for name in messages for each in await store.list_deliveries("default", name)]
+    assert len(deliveries) == 3
+    aliases += [alias.replace("ann", "own") for alias in aliases]
+    for stranger in STRANGERS.values():
+        if stranger.agents is None:
+            theirs = [new(thread="mine/t", subject=stranger.subject, tenant=stranger.tenant)]
+            if stranger.tenant == "default" and stranger.subject is None:
+                theirs = [new(thread="mine/t2")]
+            if stranger.tenant == "other" and stranger.subject is None:
+                continue
+            await store.add(theirs, max_queued=ALL)
+    keys = [key.id for key in await store.list_keys(None, after="", limit=9)]
+    found = {"message": messages, "alias": aliases, "thread": threads, "delivery": deliveries}
+    return {**found, "agent": ["chat"], "key": keys}
+
+
+async def snapshot(store: Store) -> Any:
+    """All that Ann has."""
+    messages = await store.list_messages("default", MessageFilter(visible=ANN.visibility), Page(ALL))
+    logs = [await store.read("default", each.id, after=0, limit=ALL) for each in messages]
+    deliveries = [await store.list_deliveries("default", each.id) for each in messages]
+    return messages, logs, deliveries, await store.list_threads("default", Page(ALL), ANN.visibility)
+
+
+async def ask(server: LiveServer, caller: str, row: Row, value: str) -> tuple[int, dict[str, str], str]:
+    """The answer to a request with this id: status, headers and body, with ID in the place of the id."""
+    method, path, body = row.with_id(value)
+    headers = {"X-API-Key": caller, **(JSON if body is not None else {})}
+    text = b"" if body is None else json.dumps(body).encode()
+    response = await wire.request(server.url, method, path, headers=headers, body=text)
+    shown = {
+        name: without(text, value) for name, text in response.headers.items() if name not in ("date", "content-length")
+    }
+    return response.status, shown, without(response.body.decode(), value)
+
+
+def without(text: str, value: str) -> str:
+    for form in (value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1]):
+        text = text.replace(form, "ID")
+    return text
+
+
+def concerns(who: str, row: Row) -> bool:
+    """Whether the thing of this row is foreign to this stranger."""
+    if row.kind == "key":
+        return STRANGERS[who].is_narrowed  # `admit` gives all scopes, and admins manage the keys of all tenants
+    if who == "other agents":
+        return row.kind in ("message", "alias", "delivery", "agent")
+    return row.kind != "agent"
+
+
+@pytest.fixture
+async def serving(serve: Serve) -> LiveServer:
+    secret = "whsec_" + base64.b64encode(b"x" * 32).decode()
+    server = await serve(worker_concurrency=0, agents=AGENTS, webhook_secret=secret)
+    await issue(server)
+    return server
+
+
+@pytest.mark.parametrize("place", ROWS)
+async def test_a_foreign_id_is_answered_like_a_missing_one(serving: LiveServer, place: str) -> None:
+    row, store = ROWS[place], serving.runtime.services.store
+    ids = await ann_has(store)
+    before = await snapshot(store)
+    for who, stranger in STRANGERS.items():
+        if not concerns(who, row):
+            continue
+        caller = await admit(serving, stranger)
+        if row.creates and who.startswith("another tenant"):
+            continue  # equal ids of two tenants are two threads
+        reading = Row("thread", "GET", "/threads/ID") if row.creates else row
+        missing = await ask(serving, caller, reading, MISSING[row.kind])
+        assert missing[0] == 404 or not row.creates
+        for value in ids[row.kind]:
+            assert await ask(serving, caller, row, value) == missing, (who, value)
+    assert await snapshot(store) == before
+
+
+@pytest.mark.parametrize("place", [place for place, row in ROWS.items() if row.kind != "key"])
+async def test_the_owner_of_an_id_is_not_refused(serving: LiveServer, place: str) -> None:
+    row = ROWS[place]
+    ids = await ann_has(serving.runtime.services.store)
+    (mine,) = (
+        await serving.runtime.services.store.add([new(thread="mine/ann", subject="ann")], max_queued=ALL)
+    ).messages
+    caller = await admit(serving, ANN)
+    row = row._replace(path=row.path.replace("mine%2Ft", "mine%2Fann"))
+    if row.path.endswith("/stream"):
+        row = row._replace(method="HEAD")  # an open stream has no end
+    for value in [mine.id] if place == "forkThread body:message_id" else ids[row.kind]:
+        status, _, body = await ask(serving, caller, row, value)
+        code = json.loads(body).get("code") if body.startswith("{") else None
+        assert code not in REFUSALS, (value, body)
+        assert status != 403
+        if row.method == "GET" and "?" in row.path and row.kind == "message":
+            assert "ID" in body or value not in {each.partition(".")[0] for each in ids["delivery"]}
+
+
+@pytest.mark.parametrize("place", FRAMES)
+async def test_a_foreign_id_in_a_frame_is_answered_like_a_missing_one(serving: LiveServer, place: str) -> None:
+    row, store = FRAMES[place], serving.runtime.services.store
+    ids = await ann_has(store)
+    before = await snapshot(store)
+    for who, stranger in STRANGERS.items():
+        if not concerns(who, row) or (row.creates and who.startswith("another tenant")):
+            continue
+        caller = await admit(serving, stranger)
+        gone = await ask(serving, caller, Row("thread", "GET", "/threads/ID"), MISSING["thread"])
+        async with connect(
+            serving.url.replace("http", "ws") + "/ws", additional_headers={"X-API-Key": caller}
+        ) as socket:
+            talk = Talk(socket)
+
+            async def told(value: str, talk: Talk = talk) -> Any:
+                answer = await talk.ask(row.method, **row.with_id(value)[2])
+                assert answer["type"] == "error", answer
+                return json.loads(without(json.dumps(answer["problem"]), value))
+
+            missing = json.loads(gone[2]) if row.creates else await told(MISSING[row.kind])
+            for value in ids[row.kind]:
+                assert await told(value) == missing, (who, value)
+    assert await snapshot(store) == before
+
+
+WHOLE_TENANT = ("/deliveries", "/queue", "/dead-letters/groups")
+
+
+async def test_lists_show_nothing_of_others(serving: LiveServer) -> None:
+    store = serving.runtime.services.store
+    ids = await ann_has(store)
+    ours = {*ids["message"], *ids["thread"]}
+    for who, stranger in STRANGERS.items():
+        caller = await admit(serving, stranger)
+        for path in (
+            "/messages",
+            "/dead-letters",
+            "/threads",
+            "/deliveries",
+            "/queue",
+            "/dead-letters/groups",
+            "/agents",
+        ):
+            response = await wire.request(serving.url, "GET", path, headers={"X-API-Key": caller})
+            if stranger.is_narrowed and path in WHOLE_TENANT:
+                assert (response.status, response.json()["code"]) == (403, "insufficient_scope")
+                continue
+            assert response.status == 200
+            shown = ours if who != "other agents" or path != "/threads" else set(ids["message"])
+            assert not [each for each in shown if json.dumps(each) in response.body.decode()], (who, path)
+    caller = await admit(serving, ANN)
+    response = await wire.request(serving.url, "GET", "/messages", headers={"X-API-Key": caller})
+    assert {each["message_id"] for each in response.json()["messages"]} == set(ids["message"])
+    response = await wire.request(serving.url, "GET", "/threads", headers={"X-API-Key": caller})
+    assert {each["thread_id"] for each in response.json()} == set(ids["thread"])
+
+
+async def test_a_bulk_request_touches_only_what_its_caller_sees(serving: LiveServer) -> None:
+    store = serving.runtime.services.store
+    await ann_has(store)
+    before = await snapshot(store)
+    caller = await admit(serving, STRANGERS["another subject"])
+    for path in ("/messages/cancel", "/dead-letters/requeue", "/dead-letters/purge"):
+        body = json.dumps(
+            {"filter": {"priority": "normal"}, "expected_count": 1 if path == "/messages/cancel" else 0}
+        ).encode()
+        response = await wire.request(serving.url, "POST", path, headers={"X-API-Key": caller, **JSON}, body=body)
+        assert response.status in (200, 503), response.body
+    assert await snapshot(store) == before
+
+
+async def test_a_cursor_of_another_caller_shows_nothing_of_theirs(serving: LiveServer) -> None:
+    await ann_has(serving.runtime.services.store)
+    ann, bob = await admit(serving, ANN), await admit(serving, STRANGERS["another subject"])
+    for path in ("/messages", "/threads"):
+        first = await wire.request(serving.url, "GET", f"{path}?limit=2", headers={"X-API-Key": ann})
+        following = re.findall(r"<(.*?)>", first.headers["link"])[0]
+        theirs = await wire.request(serving.url, "GET", following, headers={"X-API-Key": bob})
+        assert theirs.status == 200
+        assert "ann" not in theirs.body.decode()
+
+
+async def test_an_alias_and_a_request_key_of_one_subject_never_meet_those_of_another(serving: LiveServer) -> None:
+    found = {}
+    for name, who in (("ann", ANN), *STRANGERS.items()):
+        if who.threads is not None or who.agents is not None:
+            continue
+        caller = await admit(serving, who)
+        headers = {"X-API-Key": caller, "Idempotency-Key": "same", **JSON}
+        body = json.dumps({"message": "Hello", "aliases": ["same"]}).encode()
+        for replayed in (None, "true"):
+            response = await wire.request(serving.url, "POST", "/messages", headers=headers, body=body)
+            assert response.status == 202, response.body
+            assert response.headers.get("idempotent-replayed") == replayed
+        found[name] = response.json()["message_id"]
+        shown = await wire.request(serving.url, "GET", "/messages/same", headers=headers)
+        assert (shown.json()["message_id"], shown.json()["aliases"]) == (found[name], ["same"])
+        again = await wire.request(serving.url, "POST", "/messages", headers={"X-API-Key": caller, **JSON}, body=body)
+        assert (again.status, again.json()["code"]) == (409, "alias_taken")
+        assert "'same'" in again.json()["detail"]
+    assert len(set(found.values())) == len(found)
+
+
+async def test_a_caller_with_a_subject_may_name_no_other(serving: LiveServer) -> None:
+    caller = await admit(serving, ANN)
+    for subject, status in (("ann", 202), ("bob", 403), ("nobody", 403), ("a\nb", 422), ("", 422)):
+        body = json.dumps({**HELLO, "subject": subject}).encode()
+        response = await wire.request(
+            serving.url, "POST", "/messages", headers={"X-API-Key": caller, **JSON}, body=body
+        )
+        assert response.status == status, response.body
+
+
+async def test_a_caller_without_a_subject_acts_for_end_users(serving: LiveServer) -> None:
+    backend, ann = await admit(serving, Principal("default", SCOPES)), await admit(serving, ANN)
+    for path, body in (
+        ("/messages", {**HELLO, "subject": "ann", "thread_id": "t", "aliases": ["a"]}),
+        ("/messages/batch", {"messages": [{**HELLO, "subject": "ann"}, {**HELLO, "thread_id": "t"}]}),
+    ):
+        text = json.dumps(body).encode()
+        response = await wire.request(serving.url, "POST", path, headers={"X-API-Key": backend, **JSON}, body=text)
+        assert response.status == 202, response.body
+    listed = await wire.request(serving.url, "GET", "/messages", headers={"X-API-Key": ann})
+    assert len(listed.json()["messages"]) == 3
+    assert (await wire.request(serving.url, "GET", "/messages/a", headers={"X-API-Key": ann})).status == 200
+    refused = json.dumps({**HELLO, "subject": "bob", "thread_id": "t"}).encode()
+    response = await wire.request(
+        serving.url, "POST", "/messages", headers={"X-API-Key": backend, **JSON}, body=refused
+    )
+    assert (response.status, response.json()["code"]) == (404, "thread_not_found")
+
+
+async def test_items_are_kept_apart(serving: LiveServer) -> None:
+    async def call(caller: str, method: str, path: str, body: Any = None) -> wire.RawResponse:
+        headers, text = {"X-API-Key": caller, **JSON}, b"" if body is None else json.dumps(body).encode()
+        return await wire.request(serving.url, method, path, headers=headers, body=text)
+
+    callers = {name: await admit(serving, who) for name, who in STRANGERS.items()}
+    ann, star = await admit(serving, ANN), await admit(serving, Principal("default", SCOPES, subject="*"))
+    own = ["subjects", "ann", "notes"]
+    assert (await call(ann, "PUT", "/store/items", {"namespace": own, "key": "k", "value": {"a": 1}})).status == 204
+    assert (await call(ann, "GET", "/store/items?namespace=subjects.ann.notes&key=k")).status == 200
+    for name in ("another subject", "other threads", "other agents"):
+        caller = callers[name]
+        missing = await call(caller, "GET", "/store/items?namespace=subjects.ann.notes&key=x")
+        found = await call(caller, "GET", "/store/items?namespace=subjects.ann.notes&key=k")
+        assert (found.status, found.body.replace(b"'k'", b"'x'")) == (404, missing.body)
+        for method, path, body in (
+            ("PUT", "/store/items", {"namespace": own, "key": "k", "value": {}}),
+            ("DELETE", "/store/items", {"namespace": own, "key": "k"}),
+            ("POST", "/store/items/search", {"namespace_prefix": own}),
+            ("POST", "/store/items/search", {"namespace_prefix": []}),
+            ("POST", "/store/namespaces", {"prefix": ["subjects", "*"]}),
+            ("POST", "/store/namespaces", {"suffix": ["notes"]}),
+        ):
+            assert (await call(caller, method, path, body)).status == 403, (name, path, body)
+    listed = await call(star, "POST", "/store/namespaces", {"prefix": ["subjects", "%2A"]})
+    assert listed.json() == {"namespaces": []}
+    assert (await call(star, "POST", "/store/namespaces", {"prefix": ["subjects", "*"]})).status == 403
+    for method, path, body in (
+        ("POST", "/store/items/search", {"namespace_prefix": ["subjects", "ann"]}),
+        ("POST", "/store/namespaces", {"prefix": ["subjects", "ann"]}),
+        ("DELETE", "/store/items", {"namespace": own, "key": "k"}),
+    ):
+        assert (await call(ann, method, path, body)).status in (200, 204)
