@@ -1,7 +1,7 @@
 """Turns the stream of a graph into parts, and finds the answer in it. See docs/adr/0034."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolMessage
@@ -15,7 +15,7 @@ from .joined_text import whole
 from .model_calls import ModelCall, ModelCalls
 from .outputs import GraphOutput, fields_of
 from .shown_events import path_of
-from .state_messages import as_messages, goes_on, key_of, reasoning_beside, reasoning_in
+from .state_messages import as_messages, goes_on, key_of, keys_of, reasoning_beside, reasoning_in
 
 
 class AnswerBuilder:
@@ -25,9 +25,9 @@ class AnswerBuilder:
     model call is also shown. The answer is the text of the last message. A later message therefore takes back the text
     of complete messages: a `discard` part makes readers remove it.
 
-    `turn` is the id of the last human message. `before` are the messages up to and including this turn's own messages.
-    `finished` are the messages that earlier attempts added after them. `state` is the state in which an earlier attempt
-    ended, None in the first attempt.
+    `turn` is the id of the last human message. `before` are the messages up to and including this turn's own messages,
+    and `keys` are their keys, if known. `finished` are the messages that earlier attempts added after them. `state` is
+    the state in which an earlier attempt ended, None in the first attempt.
 
     `interrupted` is True if the graph stopped to ask a human. There is no answer then.
     """
@@ -41,14 +41,15 @@ class AnswerBuilder:
         output_channels: str | Sequence[str] = (),
         state: Mapping[str, Any] | None = None,
         max_output_bytes: int = MAX_OUTPUT_BYTES,
+        keys: Collection[str] | None = None,
     ) -> None:
         self.interrupted = False
         self._turn = turn
         self._calls = calls
         self._finished = finished
         self._start = len(before)
-        self._before = {key_of(message, index) for index, message in enumerate(before)}
-        self._seen = set(self._before)
+        self._before = keys_of(before) if keys is None else keys
+        self._taken: set[str] = set()
         self._tool_calls: set[tuple[str, int]] = set()
         self._state: Mapping[str, Any] = {**(state or {}), "messages": [*before, *finished]}
         self._output = GraphOutput(output_channels, is_continued=state is not None, max_bytes=max_output_bytes)
@@ -105,13 +106,11 @@ class AnswerBuilder:
 
     def _piece(self, message: BaseMessage, metadata: Mapping[str, Any]) -> Iterable[Part]:
         """Return the parts for one item of a model call's stream. Most items continue a text, on a fast path."""
-        call = self._calls.of(metadata)
-        if call is None or not isinstance(message, AIMessage):
+        if (call := self._calls.of(metadata)) is None or not isinstance(message, AIMessage):
             return ()
         content = message.content
         if call.texts and isinstance(content, str) and content and not message.additional_kwargs and goes_on(message):
-            text = call.content.add(content)
-            if not text:
+            if not (text := call.content.add(content)):
                 return ()
             call.texts.append(text)
             return (Part("content", text, call.message, call.node, call.path),)
@@ -262,7 +261,10 @@ class AnswerBuilder:
 
     def _is_new(self, message: Any, index: int, namespace: Sequence[str]) -> bool:
         has_id = isinstance(message, BaseMessage) and message.id
-        return (bool(has_id) or not namespace) and key_of(message, index) not in self._seen
+        return (bool(has_id) or not namespace) and not self._is_seen(key_of(message, index))
+
+    def _is_seen(self, key: str) -> bool:
+        return key in self._taken or key in self._before
 
     def _is_internal(self, namespace: Sequence[str], node: str) -> bool:
         """Return whether a node of a subgraph runs inside a tool or middleware."""
@@ -275,22 +277,21 @@ class AnswerBuilder:
         no text of AI messages, because they are internal.
         """
         if isinstance(message, AIMessage):
-            if key not in self._before and shows:
-                yield from self._take_answer(message, key, node)
             if key not in self._before:
+                yield from self._take_answer(message, key, node) if shows else ()
                 yield from self._take_calls(message, key, node)
-        elif isinstance(message, ToolMessage) and key not in self._seen:
+        elif isinstance(message, ToolMessage) and not self._is_seen(key):
             result = {"id": message.tool_call_id, "name": message.name, "content": whole(str(message.text))}
             yield Part("tool_result", {**result, "status": message.status}, key, node, self._path)
             self._unshown[key] = node
-        elif key not in self._seen and (call := self._shown_before(whole(str(message.text)), key)) is not None:
+        elif not self._is_seen(key) and (call := self._shown_before(whole(str(message.text)), key)) is not None:
             call.kept = call.settled = True  # a node copied the model's text into another author's message
-        self._seen.add(key)
+        self._taken.add(key)
 
     def _take_answer(self, message: AIMessage, key: str, node: str | None) -> Iterator[Part]:
         text = whole(str(message.text))
         shown = self._shown_as(key)
-        if shown is None and (key in self._seen or key in self._unshown):
+        if shown is None and (self._is_seen(key) or key in self._unshown):
             return
         if shown is None and text:
             shown = self._shown_before(text, key)
@@ -376,8 +377,7 @@ class AnswerBuilder:
         The answer is the first of these that exists: the shown text of the last model call, a repeated message, the
         output, the last tool result. `output` is JSON; None if the run has none.
         """
-        shown = [call for call in self._shown.values() if call.ended and call.texts]
-        if shown:
+        if shown := [call for call in self._shown.values() if call.ended and call.texts]:
             return shown[-1], shown[-1].message, shown[-1].text
         if self._repeated is not None:
             return None, self._repeated.id, whole(str(self._repeated.text))

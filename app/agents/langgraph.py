@@ -39,11 +39,13 @@ from .answer_builder import AnswerBuilder
 from .base import Agent, AgentDrained, AgentInterrupted, AgentTask, Conversation, FinalResult, Redact, StateAccess
 from .human_answers import HumanAnswers
 from .item_store import ItemStoreFactory
+from .message_index import MessageIndex, MessageIndexes, with_index
 from .model_calls import ModelCalls
 from .run_config import TURN_AFTER, config_of
 from .run_input import MESSAGES, GraphInput, Turn
 from .shown_events import ShownEvents
 from .state_messages import id_of
+from .streamed_messages import note_only_new_messages
 from .thread_states import GraphStates
 
 logger = logging.getLogger(__name__)
@@ -80,7 +82,10 @@ class LangGraphAgent(Agent):
         self._description = description
         self._store_of = store_of if graph.store is None else None
         self._input = GraphInput(graph, takes_any_context=takes_any_context)
-        self._graph = graph.copy(update={"checkpointer": checkpointer})
+        channels = with_index(graph.channels, MESSAGES)
+        self._graph = graph.copy(update={"checkpointer": checkpointer, "channels": channels})
+        self._indexes = MessageIndexes()
+        note_only_new_messages()
         found = tool_nodes(graph)
         self._replaces_messages = isinstance(graph.channels.get(MESSAGES), LastValue)
         self._tool_nodes = frozenset(name for name, _ in found)
@@ -97,7 +102,8 @@ class LangGraphAgent(Agent):
         context = self._input.context_of(task)
         read: list[Any] = []
         refused = watch_refusals()
-        start = await self._run_start(task, _with(config, MEMORY_KEEP_KEY, read), calls)
+        index = self._indexes.take(task.memory_key)
+        start = await self._run_start(task, _with(config, MEMORY_KEEP_KEY, read), calls, index)
         config["configurable"][MEMORY_BEGUN_KEY] = task.memory_key
         config["metadata"] = {**config["metadata"], **start.metadata}
         answer = start.answer
@@ -124,7 +130,7 @@ class LangGraphAgent(Agent):
                 version="v2",
                 control=control,
             )
-            with self._cached(task):
+            with self._cached(task), self._indexes.used(task.memory_key, index):
                 async with aclosing(cast(AsyncGenerator[Any], streaming)) as steps:
                     async for streamed in steps:
                         for part in read_parts(streamed):
@@ -177,13 +183,17 @@ class LangGraphAgent(Agent):
 
     async def _raise_questions(self, config: RunnableConfig) -> Never:
         """Raise AgentInterrupted with all questions: parallel branches may ask at the same time."""
-        cast(CachingMemory, self._graph.checkpointer).drop_cached(config["configurable"]["thread_id"])
+        memory_key = config["configurable"]["thread_id"]
+        cast(CachingMemory, self._graph.checkpointer).drop_cached(memory_key)
+        self._indexes.drop(memory_key)
         state = await self._graph.aget_state(config)
         if not state.interrupts:
             raise StaticBreakpoint
         raise AgentInterrupted(_questions_as_json(state.interrupts))
 
-    async def _run_start(self, task: AgentTask, config: RunnableConfig, calls: ModelCalls) -> "_RunStart":
+    async def _run_start(
+        self, task: AgentTask, config: RunnableConfig, calls: ModelCalls, index: MessageIndex
+    ) -> "_RunStart":
         """Return where the run starts: a new turn, a human's answers, or after earlier attempts' steps."""
         if task.rollback:
             memory = cast(AgentMemory, self._graph.checkpointer)
@@ -195,9 +205,14 @@ class LangGraphAgent(Agent):
         messages = found if isinstance(found, list) else []
         outputs = self._graph.output_channels
         if (state.metadata or {}).get("run_id") != task.message_id:
-            earlier = _without_turn(messages, turn)
+            known = index.ids(messages)
+            is_new = known is not None and turn.id not in known
+            earlier = messages if is_new else _without_turn(messages, turn)
             before = turn.messages if self._replaces_messages else [*earlier, *turn.messages]
-            answer = AnswerBuilder(turn.id, before, (), calls, outputs, max_output_bytes=task.max_output_bytes)
+            keys = None
+            if known is not None and is_new and not self._replaces_messages:
+                keys = known | dict.fromkeys(turn.ids, 0)
+            answer = AnswerBuilder(turn.id, before, (), calls, outputs, None, task.max_output_bytes, keys)
             metadata = {} if turn.messages else _place_after(messages)
             return _RunStart(self._graph_input(turn, messages, earlier), answer, metadata=metadata)
         metadata = {key: str(value) for key, value in (state.metadata or {}).items() if key == TURN_AFTER}

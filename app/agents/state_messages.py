@@ -1,5 +1,6 @@
 """Reads the messages in a graph's state, in any form that nodes may write."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -29,6 +30,11 @@ def id_of(message: Any) -> str | None:
 def key_of(message: Any, index: int) -> str:
     """Return the id of a message; without an id, `#` and the message's index."""
     return id_of(message) or f"#{index}"
+
+
+def keys_of(messages: Sequence[Any]) -> set[str]:
+    """Return the keys of all messages of a list."""
+    return {key_of(message, index) for index, message in enumerate(messages)}
 
 
 def goes_on(message: AIMessage) -> bool:

@@ -7,7 +7,8 @@ Messages are compared by identity with the list that was read or saved last. The
 their content, since a node may change a message in place.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from operator import is_, ne
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from langchain_core.messages import BaseMessage
 
 from ..errors import StateUnreadable
 from .encoding import quick_hash
-from .ranges import Ranges, cut, joined, numbers_in, packed, union, without
+from .ranges import Ranges, count, cut, joined, numbers_in, packed, union, without
 
 CHECKED = 8
 """How many messages at the end of the last and of the new list are compared by their content at each save."""
@@ -98,7 +99,7 @@ def split(
     ranges = joined(cut(known.ranges, 0, start), packed(numbers))
     if len(ranges) > MAX_RANGES and known is not NOTHING_KNOWN:
         return split(messages, NOTHING_KNOWN, next_number, dump)
-    return SplitList(KnownList(list(messages), ranges, hashes), added)
+    return SplitList(KnownList(list(messages), ranges, _integers(hashes)), added)
 
 
 def _appended(
@@ -111,11 +112,11 @@ def _appended(
         return None
     if any(map(ne, map(quick_hash, known.messages[checked:]), known.hashes[checked:])):
         return None
-    if changed and not set(map(id, known.messages[:checked])).isdisjoint(changed):
-        return None
-    if size == len(messages):
-        return SplitList(known, {})
     new = messages[size:]
+    if not _are_among(changed, known.messages[checked:], new) and not _are_new(changed, known.messages[:checked]):
+        return None
+    if not new:
+        return SplitList(known, {})
     encoded = list(map(dump, new))
     hashes = [
         hash(each) if (hashed := quick_hash(message)) is None else hashed
@@ -124,8 +125,26 @@ def _appended(
     ranges = joined(known.ranges, [(next_number, next_number + len(new))])
     if len(ranges) > MAX_RANGES:
         return None
-    known = KnownList(list(messages), ranges, [*known.hashes, *hashes])
+    known = KnownList(list(messages), ranges, _integers(known.hashes, hashes))
     return SplitList(known, dict(enumerate(encoded, next_number)))
+
+
+def _are_among(changed: Collection[int], *parts: Sequence[Any]) -> bool:
+    """Return whether all changed messages are in these parts of a list."""
+    return not changed or {id(message) for part in parts for message in part}.issuperset(changed)
+
+
+def _are_new(changed: Collection[int], messages: Sequence[Any]) -> bool:
+    """Return whether none of these messages may have been changed."""
+    return set(map(id, messages)).isdisjoint(changed)
+
+
+def _integers(*parts: Iterable[int]) -> Sequence[int]:
+    """Return hashes in an array, which takes a copy of memory to copy and no reference of each integer."""
+    found = array("q")
+    for part in parts:
+        found.extend(part)
+    return found
 
 
 def missing(ranges: Ranges, known: KnownList) -> Ranges:
@@ -140,14 +159,19 @@ def restored(ranges: Ranges, known: KnownList, read: Mapping[int, Encoded], load
     """
     if ranges == known.ranges:
         return known
+    start = len(known.messages)
+    numbers = list(numbers_in(cut(ranges, start, count(ranges))))
     found = {number: (load(encoded), hash(encoded)) for number, encoded in read.items()}
-    for number, message, hashed in zip(numbers_in(known.ranges), known.messages, known.hashes, strict=True):
-        found.setdefault(number, (message, hashed))
+    if cut(ranges, 0, start) != known.ranges or not found.keys() >= set(numbers):
+        start, numbers = 0, list(numbers_in(ranges))
+        for number, message, hashed in zip(numbers_in(known.ranges), known.messages, known.hashes, strict=True):
+            found.setdefault(number, (message, hashed))
     try:
-        items = [found[number] for number in numbers_in(ranges)]
+        items = [found[number] for number in numbers]
     except KeyError as error:
         raise StateUnreadable(f"the message with the number {error} is missing") from None
-    return KnownList([message for message, _ in items], ranges, [hashed for _, hashed in items])
+    messages = [*known.messages[:start], *(message for message, _ in items)]
+    return KnownList(messages, ranges, _integers(known.hashes[:start], (hashed for _, hashed in items)))
 
 
 def _same_start(known: Sequence[Any], messages: Sequence[Any]) -> int:
