@@ -10,13 +10,11 @@ write. Here one statement writes all rows.
 """
 
 import asyncio
-import select
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
-import psycopg
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
@@ -29,33 +27,26 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.postgres.base import BasePostgresSaver
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
-from psycopg import errors
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 from typing_extensions import override
 
 from ..config import CHECKPOINT_HISTORY
-from ..errors import StoreError, StoreUnavailable, TooFewConnections
-from ..store.postgres.connection import COMMON_SETTINGS, CROWDED, connection_parameters
+from ..errors import StoreUnavailable
 from ..store.postgres.migrations import check_access
 from . import postgres_lists
 from .answers import KEPT_CHANNEL, Writes
 from .fence import Mark, config_of, has_begun, lease_lost
 from .known_lists import Conversation, SplitValues, new_numbering
 from .postgres_lists import QUERIES, Connection, first_row, is_exact_in_json
+from .postgres_pool import make_pool, mapped_errors
+from .postgres_vacuum import Vacuum
 from .saver import FencedSaver
 
 MIGRATIONS = [script.replace(" CONCURRENTLY", "") for script in AsyncPostgresSaver.MIGRATIONS]
 """LangGraph's migrations without CONCURRENTLY: an interrupted transaction leaves no invalid index."""
 
-MAX_CONNECTIONS = 8
-WAIT_SECONDS = 3
-"""How long to wait for a connection while all are in use, or while the server is unavailable."""
-RECONNECT_SECONDS = 2
-"""How long the pool retries by itself. After that, it retries at the next request for a connection."""
-STATEMENT_SECONDS = 10
-"""The server cancels a statement after this time, including waits for locks. The message is then retried."""
 ANSWER_SECONDS = 15
 """How long a call may take before the server counts as unavailable."""
 
@@ -70,11 +61,16 @@ class FencedPostgresSaver(FencedSaver):
         self.pool = pool
         self._rows = BasePostgresSaver(serde=self.serde)
         """Makes LangGraph's rows of values and writes."""
+        self._vacuum = Vacuum(self._connection)
         self._is_set_up = False
 
     @override
     def get_next_version(self, current: str | None, channel: None) -> str:
         return self._rows.get_next_version(current, channel)
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        await self._vacuum.close()
 
     async def setup(self) -> None:
         """Create the schema and the tables, as the first connection would."""
@@ -131,21 +127,24 @@ class FencedPostgresSaver(FencedSaver):
             while True:
                 numbering = conversation.numbering or new_numbering()
                 split = conversation.split(namespace, checkpoint["channel_values"], numbering, self.serde.dumps_typed)
-                values = await self._columns_of(config, checkpoint, metadata, new_versions, split)
-                if (await self._write(config, "save_checkpoint", values))["is_saved"]:
+                values = self._columns_of(config, checkpoint, metadata, new_versions, split)
+                with_values = "save_checkpoint_and_values" if values["channels"] else "save_checkpoint"
+                row = await self._write(config, "begin_turn" if prunes else with_values, values)
+                if row["is_saved"]:
                     break
                 async with self._connection() as connection:  # another process has added messages
                     conversation.use(await postgres_lists.numbering_of(connection, thread_id))
             conversation.keep(namespace, split)
         if prunes:
+            earlier = postgres_lists.stored_of_rows(row["earlier"] or ())
+            pruning = self._pruning(config, metadata, [*earlier, self._stored_of(config, checkpoint, metadata, split)])
             async with self._connection() as connection:
-                rows = await postgres_lists.stored_checkpoints(connection, thread_id)
-                pruning = self._pruning(config, metadata, rows)
                 await postgres_lists.apply_pruning(connection, thread_id, pruning, self._mark_of(config))
+            self._vacuum.note_pruned(len(pruning.gone))
             conversation.begin_turn()
         self._known.shrink(thread_id)
 
-    async def _columns_of(
+    def _columns_of(
         self,
         config: RunnableConfig,
         checkpoint: Checkpoint,
@@ -160,7 +159,7 @@ class FencedPostgresSaver(FencedSaver):
         marks = {channel: True for channel, value in apart.items() if isinstance(value, _DeltaSnapshot)}
         inside = {channel: value for channel, value in split.values.items() if channel not in apart} | marks
         changed = {channel: version for channel, version in new_versions.items() if channel in apart}
-        rows = await asyncio.to_thread(self._rows._dump_blobs, thread_id, namespace, apart, changed) if changed else []
+        rows = self._rows._dump_blobs(thread_id, namespace, apart, changed) if changed else []
         _, _, channels, versions, types, blobs = _columns(rows, 6)
         in_row: dict[str, Any] = {**checkpoint, "channel_values": inside}
         if split.stored is not None:
@@ -179,9 +178,7 @@ class FencedPostgresSaver(FencedSaver):
             return
         thread, namespace = config["configurable"]["thread_id"], config["configurable"]["checkpoint_ns"]
         checkpoint_id = config["configurable"]["checkpoint_id"]
-        rows = await asyncio.to_thread(
-            self._rows._dump_writes, thread, namespace, checkpoint_id, task_id, task_path, writes
-        )
+        rows = self._rows._dump_writes(thread, namespace, checkpoint_id, task_id, task_path, writes)
         replaces = all(channel in WRITES_IDX_MAP for channel, _ in writes)
         if replaces:  # of two writes with the same number the last one stays, as if written one by one
             rows = list({row[5]: row for row in rows}.values())
@@ -334,58 +331,14 @@ def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
     return [[row[index] for row in rows] for index in range(count)]
 
 
-@contextmanager
-def mapped_errors() -> Iterator[None]:
-    """Raise this program's errors in place of psycopg's."""
-    try:
-        yield
-    except (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction) as error:
-        kind = TooFewConnections if CROWDED.search(str(error)) else StoreUnavailable
-        raise kind(f"The agents' memory cannot be used: {error}") from error
-    except TimeoutError as error:
-        raise StoreUnavailable("The agents' memory cannot be used: the server does not answer") from error
-    except psycopg.Error as error:
-        raise StoreError(f"The agents' memory: {error}") from error
-
-
 @asynccontextmanager
 async def open_saver(
     url: str, queue_id: str, state_types: Collection[str] = (), history: int = CHECKPOINT_HISTORY
 ) -> AsyncIterator[FencedPostgresSaver]:
     """Open the saver in this database for the queue with this id. Connect at the first call."""
-    pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-        connection_parameters(url),
-        kwargs={"autocommit": True, "row_factory": dict_row, "application_name": "agent-queue-memory"},
-        configure=_configure,
-        reset=_reset,
-        check=_check,
-        min_size=0,
-        max_size=MAX_CONNECTIONS,
-        timeout=WAIT_SECONDS,
-        reconnect_timeout=RECONNECT_SECONDS,
-        name="checkpoints",
-        open=False,
-    )
-    async with pool:
-        yield FencedPostgresSaver(pool, queue_id, state_types, history)
-
-
-async def _configure(connection: Connection) -> None:
-    await connection.execute(f"SET statement_timeout TO '{STATEMENT_SECONDS}s'".encode())
-    await connection.execute(f"{COMMON_SETTINGS}{QUERIES['settings']}".encode())
-
-
-async def _check(connection: Connection) -> None:
-    """Check a connection if the server has sent unrequested data or closed it. A check costs a round trip."""
-    incoming = select.poll()
-    incoming.register(connection.pgconn.socket, select.POLLIN)
-    if incoming.poll(0):
-        await AsyncConnectionPool.check_connection(connection)
-
-
-async def _reset(connection: Connection) -> None:
-    """Do nothing; the pool has rolled back already. With a reset function, the pool returns connections in new tasks.
-
-    Without a reset function, it returns a connection in the run's task. If the run is cancelled meanwhile, the
-    connection is lost.
-    """
+    async with make_pool(url) as pool:
+        saver = FencedPostgresSaver(pool, queue_id, state_types, history)
+        try:
+            yield saver
+        finally:
+            await saver.close()

@@ -76,7 +76,12 @@ async def had_lists(connection: Connection, place: Mapping[str, Any], channels: 
 
 async def stored_checkpoints(connection: Connection, thread_id: str) -> list[StoredCheckpoint]:
     """Return what pruning reads of the checkpoints of a conversation."""
-    rows = await (await connection.execute(QUERIES["list_checkpoints"].encode(), (thread_id,))).fetchall()
+    query = QUERIES["list_checkpoints"].encode()
+    return stored_of_rows(await (await connection.execute(query, {"thread": thread_id})).fetchall())
+
+
+def stored_of_rows(rows: Sequence[Mapping[str, Any]]) -> list[StoredCheckpoint]:
+    """Return what pruning reads of these rows of `list_checkpoints`."""
     return [
         StoredCheckpoint(
             row["checkpoint_ns"],

@@ -23,7 +23,7 @@ from ..models.memory import MEMORY_KEEP_KEY, MEMORY_KEPT_KEY, CachingMemory
 from ..text import storable_json
 from .answers import Writes, note_answers, settled
 from .fence import Mark, mark_of, place_of
-from .known_lists import Conversation, KnownConversations
+from .known_lists import Conversation, KnownConversations, SplitValues
 from .pruning import Pruning, StoredCheckpoint, begins_turn, prune
 from .serializer import Serializer
 
@@ -126,6 +126,21 @@ class FencedSaver(BaseCheckpointSaver[str], CachingMemory):
         """Return what of these checkpoints is pruned when a turn begins."""
         run_id, parent_id = cast(Any, metadata).get("run_id"), config["configurable"].get("checkpoint_id")
         return prune(rows, run_id=run_id, parent_id=parent_id, turns=self._history)
+
+    @staticmethod
+    def _stored_of(
+        config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, split: SplitValues
+    ) -> StoredCheckpoint:
+        """Return what pruning reads of a checkpoint that is being saved."""
+        place, about = config["configurable"], cast(dict[str, Any], metadata)
+        return StoredCheckpoint(
+            place["checkpoint_ns"],
+            checkpoint["id"],
+            place.get("checkpoint_id"),
+            about.get("run_id"),
+            "counters_since_delta_snapshot" in about,
+            split.stored,
+        )
 
     def _mark_of(self, config: RunnableConfig) -> Mark | None:
         """Return the mark of the attempt that this config belongs to; None outside attempts."""

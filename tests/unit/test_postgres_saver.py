@@ -10,8 +10,10 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import empty_checkpoint
 
 from app.checkpoints.fence import Mark
-from app.checkpoints.postgres import MAX_CONNECTIONS, FencedPostgresSaver, open_saver
+from app.checkpoints.postgres import FencedPostgresSaver, open_saver
 from app.checkpoints.postgres_lists import QUERIES
+from app.checkpoints.postgres_pool import MAX_CONNECTIONS
+from app.checkpoints.postgres_vacuum import PRUNED_ROWS, Vacuum
 from app.errors import LeaseLost
 from app.models.memory import MEMORY_FENCE_KEY
 from tests.postgres_server import PostgresServer
@@ -147,3 +149,37 @@ async def test_forgetting_leaves_no_row(saver: FencedPostgresSaver, connection: 
     await saver.forget([KEY])
     for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "checkpoint_fences"):
         assert count(connection, f"SELECT count(*) FROM {table}") == 0
+
+
+VACUUMED = "SELECT sum(vacuum_count) FROM pg_stat_user_tables WHERE relname = 'checkpoints'"
+DEAD = "SELECT n_dead_tup FROM pg_stat_user_tables WHERE relname = 'checkpoints'"
+
+
+async def test_a_small_table_with_many_dead_rows_is_vacuumed(
+    saver: FencedPostgresSaver, connection: psycopg.Connection[Any]
+) -> None:
+    await put(saver, (1, 1))
+    connection.execute("ALTER TABLE checkpoints SET (autovacuum_enabled = off)")
+    numbers = "SELECT n, n, '{}' FROM generate_series(1, 3000) AS n"
+    connection.execute(f"INSERT INTO checkpoints (thread_id, checkpoint_id, checkpoint) {numbers}".encode())
+    connection.execute("DELETE FROM checkpoints WHERE thread_id = checkpoint_id")
+    await until(lambda: count(connection, DEAD) >= 3000, "the dead rows are counted")
+    vacuum = Vacuum(saver._connection)
+    vacuum.note_pruned(PRUNED_ROWS - 1)
+    vacuum.note_pruned(1)
+    await until(lambda: count(connection, VACUUMED) == 1, "a vacuum")
+    await vacuum.close()
+    assert await saver.aget_tuple(config((1, 1))) is not None
+
+
+async def test_a_vacuum_that_cannot_be_done_fails_nothing(
+    saver: FencedPostgresSaver, connection: psycopg.Connection[Any]
+) -> None:
+    await put(saver, (1, 1))
+    await saver.pool.close()
+    vacuum = Vacuum(saver._connection)
+    vacuum.note_pruned(PRUNED_ROWS)
+    await vacuum.close()
+    vacuum.note_pruned(PRUNED_ROWS)
+    await asyncio.sleep(0)
+    await vacuum.close()

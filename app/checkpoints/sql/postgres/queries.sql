@@ -50,7 +50,7 @@ WHERE thread_id = %s AND checkpoint_ns = %s AND checkpoint #> '{lists,channels}'
 -- name: list_checkpoints
 SELECT checkpoint_ns, checkpoint_id, parent_checkpoint_id, metadata ->> 'run_id' AS run_id,
     metadata ? 'counters_since_delta_snapshot' AS has_deltas, checkpoint -> 'lists' AS lists
-FROM checkpoints WHERE thread_id = %s
+FROM checkpoints WHERE thread_id = %(thread)s
 
 -- name: prune
 WITH held AS MATERIALIZED ({hold_fence}), {prune_of_held}
@@ -84,6 +84,14 @@ gone AS MATERIALIZED (
     )
 )
 SELECT 1 FROM held
+
+-- name: tables_to_vacuum
+SELECT relname AS name FROM pg_stat_user_tables
+WHERE schemaname = current_schema() AND relname IN ('checkpoints', 'checkpoint_writes', 'checkpoint_blobs')
+AND n_dead_tup >= 1000 + 0.1 * n_live_tup AND n_live_tup < 1000000
+
+-- name: vacuum
+VACUUM (SKIP_LOCKED, TRUNCATE OFF) {}
 
 -- name: copy_checkpoints
 INSERT INTO checkpoints (
@@ -151,12 +159,30 @@ WHERE thread_id = %(memory_key)s AND queue = %(queue)s AND message = %(message)s
 SELECT 1
 
 -- name: save_checkpoint
-WITH held AS MATERIALIZED ({hold_fence}), {checkpoint_of_held}
+WITH held AS MATERIALIZED ({hold_fence}), {messages_of_held}, {checkpoint_of_numbered}
+SELECT {is_saved} FROM held
 
 -- name: save_checkpoint_unfenced
-WITH held AS MATERIALIZED ({anybody}), {checkpoint_of_held}
+WITH held AS MATERIALIZED ({anybody}), {messages_of_held}, {checkpoint_of_numbered}
+SELECT {is_saved} FROM held
 
--- name: checkpoint_of_held
+-- name: save_checkpoint_and_values
+WITH held AS MATERIALIZED ({hold_fence}), {messages_of_held}, {values_of_numbered}, {checkpoint_of_numbered}
+SELECT {is_saved} FROM held
+
+-- name: save_checkpoint_and_values_unfenced
+WITH held AS MATERIALIZED ({anybody}), {messages_of_held}, {values_of_numbered}, {checkpoint_of_numbered}
+SELECT {is_saved} FROM held
+
+-- name: begin_turn
+-- Also returns the earlier checkpoints, which are pruned afterwards.
+WITH held AS MATERIALIZED ({hold_fence}), {messages_of_held}, {values_of_numbered}, {checkpoint_of_numbered}
+SELECT {is_saved}, (SELECT jsonb_agg(to_jsonb(earlier)) FROM ({list_checkpoints}) AS earlier) AS earlier FROM held
+
+-- name: is_saved
+EXISTS (SELECT FROM numbered) AS is_saved
+
+-- name: messages_of_held
 -- `expected` is the next number that the writer knows; 0 for a new numbering. The writer knows a wrong one if another
 -- process has added messages: then nothing is saved.
 counted AS (
@@ -177,20 +203,25 @@ counted AS (
     SELECT %(numbering)s::bigint, given.* FROM numbered, unnest(
         %(numbers)s::bigint[], %(message_types)s::text[], %(messages)s::bytea[]
     ) AS given
-), filled AS (
+)
+
+-- name: values_of_numbered
+filled AS (
     INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
     SELECT %(thread)s, %(namespace)s, given.* FROM numbered, unnest(
         %(channels)s::text[], %(versions)s::text[], %(types)s::text[], %(blobs)s::bytea[]
     ) AS given
     ON CONFLICT (thread_id, checkpoint_ns, channel, version) DO NOTHING
-), saved AS (
+)
+
+-- name: checkpoint_of_numbered
+saved AS (
     INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
     SELECT %(thread)s, %(namespace)s, %(id)s, %(parent)s::text, %(checkpoint)s::jsonb, %(metadata)s::jsonb
     FROM numbered
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id)
     DO UPDATE SET checkpoint = excluded.checkpoint, metadata = excluded.metadata
 )
-SELECT EXISTS (SELECT FROM numbered) AS is_saved FROM held
 
 -- name: add_writes
 WITH held AS MATERIALIZED ({hold_fence}), {writes_of_held} DO NOTHING) SELECT 1 FROM held
