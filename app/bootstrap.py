@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote
 from uvicorn.loops.auto import auto_loop_factory
 
 from .access.rule import Access
+from .access.tokens import Tokens
 from .access.verification import KeyVerifier
 from .access.watch import AccessWatch
 from .agent_loader import AgentLoader
@@ -135,12 +136,14 @@ class Runtime:
             descriptions=descriptions,
             configurable_keys=settings.configurable_keys,
         )
-        keys = KeyVerifier(self._store)
-        access = Access(keys, allow_anonymous=settings.allow_anonymous)
+        tokens = Tokens(self._store, allow_anonymous=settings.allow_anonymous)
+        keys = KeyVerifier(self._store, (tokens,))
+        access = Access(keys, tokens, allow_anonymous=settings.allow_anonymous)
         self._access_watch = AccessWatch(self._store, keys, access, outage)
         self.services = Services(
             settings=settings,
             access=access,
+            tokens=tokens,
             queue=queue,
             items=ItemManager(self._store, ttl=settings.project.item_ttl, max_value_bytes=settings.max_body_bytes),
             threads=ThreadManager(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .access.rule import Access
+from .access.tokens import Tokens
 from .agents.descriptions import AgentDescriptions
 from .agents.registry import AgentRegistry
 from .config import Settings
@@ -38,6 +39,7 @@ class Services:
 
     settings: Settings
     access: Access
+    tokens: Tokens
     queue: QueueManager
     threads: ThreadManager
     items: ItemManager

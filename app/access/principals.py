@@ -15,6 +15,8 @@ class Principal(NamedTuple):
     `key_id` is the API key that they presented or that made their token; None without one. `subject` is the end user
     for whom they act. `threads` and `agents` narrow what they may use; None allows all. `expires_at` is None for
     callers without an end. `webhook` is what their API key adds to the messages that they submit.
+    `rate_per_minute` is carried for a later limit. `by_token` tells whether they presented a token and no API key;
+    `issuer` is who issued it if this server did not.
     """
 
     tenant: str
@@ -25,6 +27,9 @@ class Principal(NamedTuple):
     agents: frozenset[str] | None = None
     expires_at: datetime | None = None
     webhook: KeyWebhook | None = None
+    rate_per_minute: int | None = None
+    by_token: bool = False
+    issuer: str | None = None
 
     @property
     def visibility(self) -> Visibility:

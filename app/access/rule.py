@@ -12,11 +12,13 @@ from typing import NamedTuple
 from starlette.types import Scope
 
 from ..errors import Forbidden, Unauthorized
-from ..errors.access import InvalidKey
+from ..errors.access import InvalidKey, InvalidToken
 from ..text import escaped
 from .hosts import is_loopback, parse_host
 from .principals import ANONYMOUS, Principal
 from .scopes import AccessScope
+from .signing import TICKET_PREFIX, TOKEN_PREFIX
+from .tokens import Tokens
 from .verification import KeyVerifier
 
 FORWARDING_HEADERS = frozenset(
@@ -97,22 +99,41 @@ REMEDY = (
 )
 KEY_NEEDED = (
     "This server has API keys, so each request needs one, also from its own host. Send `Authorization: Bearer KEY` or "
-    "`X-API-Key: KEY`. `agentq keys create` makes a key."
+    "`X-API-Key: KEY`, or a token. `agentq keys create` makes a key."
+)
+TICKET_IN_HEADER = (
+    "A ticket belongs in the URL: `?ticket=` of a stream or of `/ws`. Send a token or an API key in headers."
 )
 TWO_KEYS = "The request has two different credentials. Send one, in `Authorization` or in `X-API-Key`."
 FORWARDED_BY_PROXY = "agent_queue.forwarded_by_proxy"
 """A key in the ASGI scope of requests that a proxy in TRUSTED_PROXIES sent. `client` is then the proxy's client."""
 
 CREDENTIAL_HEADERS = frozenset((b"authorization", b"x-api-key"))
-KEY_PREFIX = b"aq_"
+OWN_PREFIXES = (b"aq_", TOKEN_PREFIX.encode(), TICKET_PREFIX.encode())
+REDEEMED = "agent_queue.ticket"
+"""A key in the ASGI scope of requests that came with a ticket: its text, after it was used up."""
+
 MAX_SHOWN_HEADER = 100
 
 
 class Access:
-    """Authorizes requests. Everybody who is admitted without a key gets the principal `anonymous`."""
+    """Authorizes requests. Everybody who is admitted without a key gets the principal `anonymous`.
 
-    def __init__(self, keys: KeyVerifier, *, allow_anonymous: bool, anonymous: Principal = ANONYMOUS) -> None:
+    With `needs_credentials` nobody is, also while there are no keys, unless ALLOW_ANONYMOUS admits everybody.
+    """
+
+    def __init__(
+        self,
+        keys: KeyVerifier,
+        tokens: Tokens,
+        *,
+        allow_anonymous: bool,
+        needs_credentials: bool = False,
+        anonymous: Principal = ANONYMOUS,
+    ) -> None:
         self._keys = keys
+        self._tokens = tokens
+        self._needs_credentials = needs_credentials
         self._allow_anonymous = allow_anonymous
         self._anonymous = anonymous
         self._held: dict[object, Held] = {}
@@ -183,26 +204,44 @@ class Access:
 
     def _anonymous_principal(self, connection: Scope) -> Principal:
         if not self._allow_anonymous:
-            if self._keys.has_keys:
+            if self._takes_credentials:
                 raise Unauthorized(KEY_NEEDED)
             _check_origin(connection)
         return self._anonymous
 
+    async def redeem(self, connection: Scope, ticket: str, message_id: str | None) -> None:
+        """Use a ticket up. The request then has the rights of the caller who got the ticket.
+
+        Raises what `Tokens.redeem` raises.
+        """
+        await self._tokens.redeem(ticket, message_id)
+        connection[REDEEMED] = ticket
+
+    @property
+    def _takes_credentials(self) -> bool:
+        return self._keys.has_keys or self._needs_credentials
+
     def _credential_in(self, connection: Scope) -> str | None:
-        """Return the API key of a request, None if it has none. Raises InvalidKey.
+        """Return the API key, the token or the redeemed ticket of a request, None if it has none. Raises InvalidKey.
 
         While there are no keys, other credentials are ignored: clients of other services send some by default.
         """
+        redeemed: str | None = connection.get(REDEEMED)
+        if redeemed is not None:
+            return redeemed
         given: set[bytes] = {
             value.partition(b" ")[2].strip() if name == b"authorization" and value[:7].lower() == b"bearer " else value
             for name, value in connection["headers"]
             if name in CREDENTIAL_HEADERS
         }
-        if not given or (not self._keys.has_keys and not any(value.startswith(KEY_PREFIX) for value in given)):
+        if not given or (not self._takes_credentials and not any(value.startswith(OWN_PREFIXES) for value in given)):
             return None
         if len(given) > 1:
             raise InvalidKey(TWO_KEYS)
-        return given.pop().decode("latin-1")
+        text = given.pop().decode("latin-1")
+        if text.startswith(TICKET_PREFIX):
+            raise InvalidToken(TICKET_IN_HEADER)
+        return text
 
 
 class Held(NamedTuple):

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -32,11 +33,25 @@ class KeyStore(AccessStore, Protocol):
         """Return the store's time."""
 
 
-class KeyVerifier:
-    """Returns the principals of API keys, and notes which keys are used."""
+class OtherCredentials(Protocol):
+    """Verifies credentials that are no API keys."""
 
-    def __init__(self, store: KeyStore) -> None:
+    def accepts(self, text: str) -> bool:
+        """Return whether a text looks like a credential of this kind."""
+
+    async def verify(self, text: str) -> Principal:
+        """Return the principal of a credential. Raises Unauthorized."""
+
+    def forget(self) -> None:
+        """Forget what may have changed with the keys."""
+
+
+class KeyVerifier:
+    """Returns the principals of API keys and other credentials, and notes which keys are used."""
+
+    def __init__(self, store: KeyStore, others: Sequence["OtherCredentials"] = ()) -> None:
         self._store = store
+        self._others = others
         self._verified: OrderedDict[bytes, Principal] = OrderedDict()
         self._generation = 0
         self.used: set[str] = set()
@@ -48,6 +63,8 @@ class KeyVerifier:
         """Look every key up again. Look-ups that are under way are not remembered either."""
         self._generation += 1
         self._verified.clear()
+        for each in self._others:
+            each.forget()
 
     def find(self, text: str) -> Principal | None:
         """Return the principal of a key that was verified before and has not expired, without a query."""
@@ -56,28 +73,33 @@ class KeyVerifier:
         if principal is None or (principal.expires_at is not None and principal.expires_at <= self._store.now()):
             return None
         self._verified.move_to_end(digest)
-        assert principal.key_id is not None, "it was made from a key"
-        self.used.add(principal.key_id)
+        if principal.key_id is not None:
+            self.used.add(principal.key_id)
         return principal
 
     async def verify(self, text: str) -> Principal:
-        """Look a key up and return its principal.
+        """Look a key up, or verify another credential, and return its principal.
 
         Raises InvalidKey, ExpiredKey, RevokedKey; the last two only to callers who have a secret of the key. A text
-        whose check is wrong is refused without a query.
+        whose check is wrong is refused without a query. Raises what the verifiers of other credentials raise.
         """
         generation = self._generation
-        given = parse(text)
-        if given is None:
-            raise InvalidKey(MALFORMED)
-        key = await self._store.get_key(None, given.id)
-        principal = _principal(key, hash_of(given.secret), self._store.now())
-        self.used.add(given.id)
+        other = next((each for each in self._others if each.accepts(text)), None)
+        principal = await (self._verify_key(text) if other is None else other.verify(text))
+        if principal.key_id is not None:
+            self.used.add(principal.key_id)
         if generation == self._generation:
             self._verified[_digest(text)] = principal
             if len(self._verified) > MAX_VERIFIED:
                 self._verified.popitem(last=False)
         return principal
+
+    async def _verify_key(self, text: str) -> Principal:
+        given = parse(text)
+        if given is None:
+            raise InvalidKey(MALFORMED)
+        key = await self._store.get_key(None, given.id)
+        return _principal(key, hash_of(given.secret), self._store.now())
 
 
 def _digest(text: str) -> bytes:
@@ -98,7 +120,11 @@ def _principal(key: ApiKey | None, secret_hash: str, now: datetime) -> Principal
     if expires_at is not None and expires_at <= now:
         raise ExpiredKey(EXPIRED)
     scopes = frozenset(map(AccessScope, key.scopes))
-    webhook = None
-    if key.webhook_url is not None or key.signs_webhooks:
-        webhook = KeyWebhook(key.webhook_url, key.id if key.signs_webhooks else None)
-    return Principal(key.tenant, scopes, key_id=key.id, expires_at=expires_at, webhook=webhook)
+    return Principal(key.tenant, scopes, key_id=key.id, expires_at=expires_at, webhook=webhook_of(key))
+
+
+def webhook_of(key: ApiKey) -> KeyWebhook | None:
+    """Return what a key adds to the messages of its callers, None for nothing."""
+    if key.webhook_url is None and not key.signs_webhooks:
+        return None
+    return KeyWebhook(key.webhook_url, key.id if key.signs_webhooks else None)

@@ -28,6 +28,7 @@ from . import (
     streaming,
     thread_states,
     threads,
+    tokens,
     websocket,
 )
 from .cors import AllowedOrigins, let_page_read
@@ -96,6 +97,7 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
         thread_states.router,
         threads.router,
         items.router,
+        tokens.router,
         keys.router,
         health.router,
     ):

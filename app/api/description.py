@@ -35,6 +35,7 @@ from .schemas.selections import DeadLetterSelection, UnfinishedSelection
 from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate, MessageRegenerate
 from .schemas.thread_states import StateUpdate
 from .schemas.threads import ThreadFork, ThreadPatch
+from .schemas.tokens import TicketCreate, TokenCreate, TokensRevoke
 
 SCHEMAS = (
     agents,
@@ -69,6 +70,9 @@ UNDECLARED_BODIES = (
     NamespaceQuery,
     KeyCreate,
     KeyRotate,
+    TokenCreate,
+    TokensRevoke,
+    TicketCreate,
 )
 """Bodies that endpoints read without declaring them to FastAPI."""
 

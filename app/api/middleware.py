@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from urllib.parse import parse_qsl
 
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
@@ -11,8 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..access.rule import Access
 from ..access.scopes import AccessScope
+from ..errors import InvalidRequest
 from .errors import answer, nothing_here, response_to
-from .targets import PRINCIPAL, TARGET, Target, is_routed_as_sent, target_of
+from .targets import PRINCIPAL, TARGET, TICKET, Target, is_routed_as_sent, target_of
 
 logger = logging.getLogger(__name__)
 
@@ -107,17 +109,37 @@ class Authorization:
         Raises Unauthorized if the caller may not use the server, Forbidden if they lack the scope that the target
         needs.
         """
-        needed = scope[TARGET].needs
+        target = scope[TARGET]
+        needed = target.needs
         if needed is not None:
+            if scope.get("query_string") and target.query is not None and TICKET in target.query:
+                ticket = ticket_in(scope)
+                if ticket is not None:
+                    return self._redeem(scope, receive, send, needed, ticket)
             principal = self._access.authorize(scope, needed)
             if principal is None:
                 return self._look_up(scope, receive, send, needed)
             scope[PRINCIPAL] = principal
         return self._app(scope, receive, send)
 
+    async def _redeem(self, scope: Scope, receive: Receive, send: Send, needed: AccessScope, ticket: str) -> None:
+        """Use up the ticket of a stream or of a WebSocket, then go on."""
+        await self._access.redeem(scope, ticket, scope.get("path_params", {}).get("message_id"))
+        await self._look_up(scope, receive, send, needed)
+
     async def _look_up(self, scope: Scope, receive: Receive, send: Send, needed: AccessScope) -> None:
         scope[PRINCIPAL] = await self._access.look_up(scope, needed)
         await self._app(scope, receive, send)
+
+
+def ticket_in(scope: Scope) -> str | None:
+    """Return the ticket in the query of a request, None if there is none. Raises InvalidRequest for two."""
+    if b"ticket" not in scope["query_string"]:
+        return None
+    found = [value for name, value in parse_qsl(scope["query_string"].decode("latin-1")) if name == TICKET]
+    if len(found) > 1:
+        raise InvalidRequest("ticket: give one ticket", field=TICKET)
+    return found[0] if found else None
 
 
 def call_endpoint(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:

@@ -26,7 +26,7 @@ from .errors import problems
 from .listing import Limit
 from .replies import JsonReply
 from .schemas.events import EventList, stream_items
-from .targets import PRINCIPAL, TARGET, principal_of
+from .targets import PRINCIPAL, TARGET, TICKET, principal_of
 from .uvicorn_protocol import HEAD_EXTENSION, Connection, connection_of
 
 logger = logging.getLogger(__name__)
@@ -229,6 +229,10 @@ def tail_of(services: Services, tenant: str, message_id: str, after: int) -> Asy
 
 
 LastEventId = Annotated[str | None, Header(description="The id of the last event that the reader has seen.")]
+Ticket = Annotated[
+    str | None,
+    Query(alias=TICKET, description="A ticket from `POST /tickets`, for readers that can send no header."),
+]
 After = Annotated[str | None, Query(description="The same as the header `Last-Event-ID`, which takes precedence.")]
 
 
@@ -246,6 +250,7 @@ async def stream_message(
     principal: PrincipalDep,
     last_event_id: LastEventId = None,
     after: After = None,
+    _ticket: Ticket = None,
 ) -> Response:
     """Stream a message as server-sent events: its position in the queue, the answer piece by piece, the end.
 

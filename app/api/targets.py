@@ -16,6 +16,9 @@ METADATA = "metadata."
 ANY_METADATA = f"{METADATA}KEY"
 """Stands for the query parameters that filter by a key of the metadata. An endpoint that knows them declares it."""
 
+TICKET = "ticket"
+"""The query parameter with a ticket. An endpoint that knows it admits callers with a ticket."""
+
 TARGET = "agent_queue.target"
 PRINCIPAL = "agent_queue.principal"
 """Keys that the stages set in the ASGI scope."""
@@ -40,7 +43,9 @@ def target_of(route: BaseRoute, endpoint: ASGIApp) -> Target:
     match route:
         case APIRoute():
             return Target(endpoint, scope_of(route.endpoint), frozenset(_declared(route.dependant)))
-        case Route() | WebSocketRoute():
+        case WebSocketRoute():
+            return Target(endpoint, scope_of(route.endpoint), frozenset((TICKET,)))
+        case Route():
             return Target(endpoint, scope_of(route.endpoint), frozenset())
         case Mount():
             return Target(endpoint, scope_of(route.app), None)

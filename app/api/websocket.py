@@ -74,7 +74,7 @@ class Ending(NamedTuple):
 GONE = Ending(None)
 RESTART = Ending(SERVICE_RESTART, "The server restarts. Reconnect in one to three seconds and subscribe again.")
 TOO_SLOW = Ending(1013, "The client read nothing for too long. Reconnect and subscribe after the last event.")
-REFUSED = Ending(4401, "The API key was revoked or has expired, or one is needed now. Reconnect with another key.")
+REFUSED = Ending(4401, "The credential was revoked or has expired, or one is needed now. Reconnect with another one.")
 BINARY = Ending(1003, "Frames must be JSON text.")
 
 

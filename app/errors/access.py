@@ -27,6 +27,36 @@ class RightsExceeded(Forbidden):
     code = "rights_exceeded"
 
 
+class InvalidToken(Unauthorized):
+    """The presented text is not a token or a ticket of this server."""
+
+    code = "invalid_token"
+
+
+class ExpiredToken(Unauthorized):
+    """The caller presents a token or a ticket that has expired."""
+
+    code = "expired_token"
+
+
+class TokenNotYetValid(Unauthorized):
+    """The caller presents a token that begins later."""
+
+    code = "token_not_yet_valid"
+
+
+class RevokedToken(Unauthorized):
+    """The caller presents a token that was ended before its time."""
+
+    code = "revoked_token"
+
+
+class UsedTicket(Unauthorized):
+    """The caller presents a ticket that was used before."""
+
+    code = "used_ticket"
+
+
 class InvalidKey(Unauthorized):
     """The presented text is not an API key of this server."""
 

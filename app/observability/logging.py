@@ -19,7 +19,7 @@ TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 MASK = "***"
 
 _SECRET = re.compile(
-    r"\b(sk-[A-Za-z0-9_\-*]{4,}|aqs?_[A-Za-z0-9_]{8,}|whsec_[A-Za-z0-9+/=]{8,}|Bearer\s+[A-Za-z0-9._~+/=\-]{8,})|(?<=//)[^/\s:@]*:[^/\s@]+(?=@)"
+    r"\b(sk-[A-Za-z0-9_\-*]{4,}|aq[a-z]?_[A-Za-z0-9_.\-]{8,}|whsec_[A-Za-z0-9+/=]{8,}|Bearer\s+[A-Za-z0-9._~+/=\-]{8,})|(?<=//)[^/\s:@]*:[^/\s@]+(?=@)"
     r"|(?<=password=)[^\s&;,'\"]+|(?<=passwd=)[^\s&;,'\"]+|(?<=secret=)[^\s&;,'\"]+|(?<=api_key=)[^\s&;,'\"]+",
     re.IGNORECASE,
 )

@@ -15,6 +15,15 @@ PAGE_LOG_LENGTH = 256 * 1024
 KEY_SECONDS = 24 * 3600
 """Lifetime of an Idempotency-Key."""
 
+MAX_TOKEN_SECONDS = 24 * 3600
+"""Longest life of a token."""
+
+END_SECONDS = 2 * MAX_TOKEN_SECONDS
+"""How long it is known that the tokens of a subject or a tenant were ended."""
+
+TICKET_SECONDS = 300
+"""How long it is known that a ticket was used: longer than a ticket is good."""
+
 THROUGHPUT_MESSAGES = 50
 """Number of completed messages whose mean run time estimates the next run times."""
 

@@ -24,6 +24,7 @@ from ..models.messages import (
     Thread,
 )
 from ..models.threads import ForkSource
+from ..models.tokens import SigningSecret
 from ..models.workers import ServedAgent, Worker, WorkerGroup
 from .metadata import thread_metadata
 
@@ -311,6 +312,12 @@ def to_key(row: Sequence[Any]) -> ApiKey:
         key_id, tenant, name, tuple(scopes.split()), to_datetime(created_at), expires_at, revoked_at, last_used_at,
         secret_hash, previous_hash, _moment(previous_until), url, bool(signs),
     )  # fmt: skip
+
+
+def to_signing_secret(row: Sequence[Any]) -> SigningSecret:
+    """Return a signing secret from its id, its text and its time."""
+    secret_id, secret, created_at = row
+    return SigningSecret(secret_id, secret, to_datetime(created_at))
 
 
 def _moment(milliseconds: int | None) -> datetime | None:

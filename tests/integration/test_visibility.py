@@ -119,6 +119,8 @@ ROWS: dict[str, Row] = {
     "updateThreadState body:agent": Row("agent", "POST", "/threads/mine%2Ft/state", {"values": {}, "agent": "ID"}),
     "forkThread body:message_id": Row("message", "POST", "/threads/mine%2Ft/fork", {"message_id": "ID"}),
 }
+ROWS["createTicket body:message_id"] = Row("message", "POST", "/tickets", {"message_id": "ID"})
+ROWS["createTicket body:message_id by alias"] = ROWS["createTicket body:message_id"]._replace(kind="alias")
 for verb, method, path in (("get", "GET", ""), ("rotate", "POST", "/rotate"), ("revoke", "POST", "/revoke")):
     ROWS[f"{verb}Key path:key_id"] = Row("key", method, f"/keys/ID{path}", {} if verb == "rotate" else None)
 for verb in ("requeue", "purge"):
@@ -150,6 +152,10 @@ NO_ID = {
         for start in ("submitMessage body:", "submitMessages body:messages.", "submit ")
         for name in ("aliases", "client_message_id", "subject")
     },
+    "createToken body:subject": "whom a token is for",
+    "createToken body:thread_ids": "what a token is narrowed to",
+    "createToken body:thread_prefix": "what a token is narrowed to",
+    "revokeTokens body:subject": "whose tokens end; the answer does not tell whether there are any",
     "resumeMessage body:alias": FREE,
     "resume alias": FREE,
     "forkThread body:thread_id": FREE,

@@ -214,17 +214,17 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         return cost(script, next(turns), 0, len(arguments), *arguments)
 
     def listing(*states: str) -> list[int]:
-        return cost("list_messages", TENANT, "", 5, 10**6, 1_000, "", "".join(states), "", "", "", "", "")
+        return cost("list_messages", TENANT, "", 5, 10**6, 1_000, "", "".join(states), "", "", "", "", "", "", "")
 
     assert delivery.next_at is not None
     taken_until = round(delivery.next_at.timestamp() * 1000)
-    request = (TENANT, "a key", "a request", 10**6, "", "")
+    request = (TENANT, "a key", "a request", 10**6, "", "", "")
     fields = ("chat", "Hello", "normal", 10**15, "Hello", "", "", "", "enqueue", "https://a.example", "", "")
     ranks = ("high", 0, "normal", 10**15, "low", 2 * 10**15)
     return {
         "add": write("add", 10**9, *request, "alone", TENANT, "", *fields),
         "add again": write("add", 10**9, *request, "alone", TENANT, "", *fields),
-        "add to a thread": write("add", 10**9, "", "", "", 0, "", "", "in a thread", TENANT, "t", *fields),
+        "add to a thread": write("add", 10**9, "", "", "", 0, "", "", "", "in a thread", TENANT, "t", *fields),
         "claim": write("claim", WORKER, 2, 30_000, "", "chat", "", "v1", "chat", "v1", "v1", "other", "", ""),
         "cancel": write("cancel", TENANT, urgent, "", 0),
         "cancel what runs": write("cancel", TENANT, running.message_id, "", 1),
@@ -242,8 +242,8 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         "throughput": cost("throughput", 50),
         "read": cost("read", last, 0, 10, 10**6),
         "summary": cost("summary", TENANT, 5, 10**6),
-        "list_threads": cost("list_threads", TENANT, 2, "", ""),
-        "list_thread_messages": cost("list_thread_messages", TENANT, "t", 5, 5, 10**6),
+        "list_threads": cost("list_threads", TENANT, 2, "", "", 1_000, "", ""),
+        "list_thread_messages": cost("list_thread_messages", TENANT, "t", 5, 5, 10**6, ""),
         "rescue": write("rescue", 3, 100, "", "", "", "", "", "", ""),
         "promote": write("promote", 100),
         "list_versions": cost("list_versions"),

@@ -23,6 +23,7 @@ ROOMS = {
     "workers": ports.WorkerStore,
     "items": ports.ItemStore,
     "access": ports.AccessStore,
+    "tokens": ports.TokenStore,
     "signals": ports.Notifier,
 }
 ENGINES = {"sqlite": SqliteStore, "postgres": PostgresStore, "redis": RedisStore}

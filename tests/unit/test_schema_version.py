@@ -30,6 +30,7 @@ FINGERPRINTS = {
     18: "9206605fb87ffac8",
     19: "3fdb40c600a3929e",
     20: "eb110fdd980c390c",
+    21: "9e07c047902ac3e6",
 }
 """Fingerprints of what the stores keep, by schema version. A version that was on `main` stays as it is."""
 

@@ -24,6 +24,7 @@ from .items import ItemStore
 from .queries import QueryStore
 from .signals import ACCESS, CANCELS, MOVED, READY, Notifier, message_topic
 from .threads import ThreadStore
+from .tokens import TokenStore
 from .upkeep import UpkeepStore
 from .webhooks import WebhookStore
 from .workers import LeaseRenewer, WorkerStore
@@ -44,6 +45,7 @@ __all__ = [
     "QueryStore",
     "Store",
     "ThreadStore",
+    "TokenStore",
     "UpkeepStore",
     "WebhookStore",
     "WorkerStore",
@@ -63,6 +65,7 @@ class Store(
     WorkerStore,
     ItemStore,
     AccessStore,
+    TokenStore,
     Notifier,
     Protocol,
 ):

@@ -17,6 +17,7 @@ from ..sql.items import SqlItems
 from ..sql.named_sql import load_queries
 from ..sql.queries import SqlQueries
 from ..sql.threads import SqlThreads
+from ..sql.tokens import SqlTokens
 from ..sql.upkeep import SqlUpkeep
 from ..sql.webhooks import SqlWebhooks
 from .accept import AcceptWrites, PostgresAccept, parts_of
@@ -32,6 +33,7 @@ from .runners import CONNECT, OneByOne, Reading, Runner, Together
 from .session import Session
 from .signals import Hints
 from .threads import ThreadWrites
+from .tokens import TokenWrites
 from .upkeep import UpkeepWrites
 from .watchdog import Watchdog
 from .webhooks import WebhookWrites
@@ -50,7 +52,7 @@ VOLATILE = Capabilities(
 
 class PostgresStore(
     PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    PostgresWorkers, SqlItems, SqlAccess, LocalSignals, Store,
+    PostgresWorkers, SqlItems, SqlAccess, SqlTokens, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one PostgreSQL database. Raises ConfigurationError for a URL that cannot be read."""
 
@@ -103,6 +105,7 @@ class PostgresStore(
         self._finish_thread = self._thread("finish", Together(finishes.session, finishes.finish, publish))
         self._control = ControlWrites(self._session(), self._clock, ranks)
         self._access_changes = AccessWrites(self._control.session, self._clock)
+        self._token_changes = TokenWrites(self._control.session, self._clock)
         self._control_thread = self._access_thread = self._thread("control", OneByOne(self._control.session, publish))
         self._webhooks = WebhookWrites(self._session(), self._clock)
         self._items = ItemWrites(self._webhooks.session, self._clock)

@@ -23,6 +23,7 @@ from .queries import RedisQueries
 from .scripts import load_scripts
 from .signals import Listener
 from .threads import RedisThreads
+from .tokens import RedisTokens
 from .upkeep import RedisUpkeep
 from .webhooks import RedisWebhooks
 from .workers import RedisWorkers
@@ -40,6 +41,7 @@ class RedisStore(
     RedisWorkers,
     RedisItems,
     RedisAccess,
+    RedisTokens,
     LocalSignals,
     Store,
 ):

@@ -21,6 +21,7 @@ from ..sql.items import SqlItems
 from ..sql.named_sql import load_queries
 from ..sql.queries import SqlQueries
 from ..sql.threads import SqlThreads
+from ..sql.tokens import SqlTokens
 from ..sql.upkeep import SqlUpkeep
 from ..sql.webhooks import SqlWebhooks
 from .accept import AcceptWrites, SqliteAccept
@@ -34,6 +35,7 @@ from .items import ItemWrites
 from .queries import SqliteReads
 from .signals import HintingWriter, Hints
 from .threads import ThreadWrites
+from .tokens import TokenWrites
 from .upkeep import UpkeepWrites
 from .webhooks import WebhookWrites
 from .workers import SqliteWorkers
@@ -44,7 +46,7 @@ VOLATILE = Capabilities("memory", durable=False, promise="no message survives th
 
 class SqliteStore(
     SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    SqliteWorkers, SqlItems, SqlAccess, LocalSignals, Store,
+    SqliteWorkers, SqlItems, SqlAccess, SqlTokens, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one SQLite file; with `path` None, over a temporary file."""
 
@@ -76,6 +78,7 @@ class SqliteStore(
         self._webhooks = WebhookWrites(self._writing)
         self._items = ItemWrites(self._writing)
         self._access_changes = AccessWrites(self._writing)
+        self._token_changes = TokenWrites(self._writing)
         self._settling = Settling(lambda place: self._write_thread.run(lambda: self._control.settle(place)))
 
     @property

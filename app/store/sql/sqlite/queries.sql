@@ -989,3 +989,37 @@ UPDATE access SET revision = revision + 1
 
 -- name: access_state
 SELECT revision, EXISTS (SELECT 1 FROM api_keys WHERE revoked_at IS NULL) FROM access
+
+-- name: add_signing_secret
+INSERT INTO signing_secrets (id, secret, created_at)
+SELECT :id, :secret, :now WHERE NOT EXISTS (
+    SELECT 1 FROM signing_secrets WHERE created_at >= :older_than
+)
+RETURNING 1
+
+-- name: list_signing_secrets
+SELECT id, secret, created_at FROM signing_secrets ORDER BY created_at DESC, id LIMIT 2
+
+-- name: drop_signing_secrets
+DELETE FROM signing_secrets WHERE id NOT IN (
+    SELECT id FROM signing_secrets ORDER BY created_at DESC, id LIMIT 2
+)
+
+-- name: end_tokens
+INSERT INTO ended_tokens (tenant, subject, revision, ended_at)
+SELECT :tenant, :subject, revision, :now FROM access WHERE TRUE
+ON CONFLICT (tenant, subject) DO UPDATE SET revision = excluded.revision, ended_at = excluded.ended_at
+RETURNING revision
+
+-- name: forget_ends
+DELETE FROM ended_tokens WHERE ended_at < :before
+
+-- name: tokens_ended
+SELECT coalesce(max(revision), 0) FROM ended_tokens
+WHERE tenant = :tenant AND subject IN ('', :subject)
+
+-- name: use_ticket
+INSERT INTO used_tickets (id, used_at) VALUES (:id, :now) ON CONFLICT DO NOTHING RETURNING 1
+
+-- name: forget_tickets
+DELETE FROM used_tickets WHERE used_at < :before

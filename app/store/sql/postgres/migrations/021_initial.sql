@@ -188,7 +188,28 @@ CREATE TABLE api_keys (
     webhook_secret TEXT                    -- signs the webhooks of the key's messages, so it is not a hash
 );
 
-CREATE TABLE access (revision BIGINT NOT NULL);  -- raised by every change of keys
+CREATE TABLE signing_secrets (             -- of tokens and tickets; two are kept
+    id TEXT COLLATE "C" PRIMARY KEY,
+    secret TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
+CREATE TABLE ended_tokens (                -- whose tokens were ended at which revision
+    tenant TEXT COLLATE "C" NOT NULL,
+    subject TEXT COLLATE "C" NOT NULL,          -- '' for all of the tenant
+    revision BIGINT NOT NULL,
+    ended_at BIGINT NOT NULL,
+    PRIMARY KEY (tenant, subject)
+);
+
+CREATE TABLE used_tickets (
+    id TEXT COLLATE "C" PRIMARY KEY,
+    used_at BIGINT NOT NULL
+);
+
+CREATE INDEX used_tickets_by_age ON used_tickets (used_at);
+
+CREATE TABLE access (revision BIGINT NOT NULL);  -- raised by every change of keys and tokens
 
 INSERT INTO access (revision) VALUES (0);
 

@@ -188,7 +188,28 @@ CREATE TABLE api_keys (
     webhook_secret TEXT                    -- signs the webhooks of the key's messages, so it is not a hash
 ) WITHOUT ROWID;
 
-CREATE TABLE access (revision INTEGER NOT NULL);  -- raised by every change of keys
+CREATE TABLE signing_secrets (             -- of tokens and tickets; two are kept
+    id TEXT PRIMARY KEY,
+    secret TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
+
+CREATE TABLE ended_tokens (                -- whose tokens were ended at which revision
+    tenant TEXT NOT NULL,
+    subject TEXT NOT NULL,                      -- '' for all of the tenant
+    revision INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, subject)
+);
+
+CREATE TABLE used_tickets (
+    id TEXT PRIMARY KEY,
+    used_at INTEGER NOT NULL
+);
+
+CREATE INDEX used_tickets_by_age ON used_tickets (used_at);
+
+CREATE TABLE access (revision INTEGER NOT NULL);  -- raised by every change of keys and tokens
 
 INSERT INTO access (revision) VALUES (0);
 
