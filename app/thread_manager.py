@@ -1,5 +1,6 @@
 """Lists, changes and deletes threads, and reads and changes the states that agents keep of them."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -150,16 +151,24 @@ class ThreadManager:
     ) -> Checkpoint:
         """Change the state of a thread and return the new checkpoint.
 
-        Raises ThreadRunning if a message is processing or begins meanwhile, InvalidInput for what the graph does not
-        take, and what `read_state` raises.
+        Raises ThreadRunning if a message is processing or begins meanwhile, ThreadNotFound if the thread is deleted
+        meanwhile, InvalidInput for what the graph does not take, and what `read_state` raises.
         """
         conversation = await self._conversation(caller, thread_id, agent)
         right = await self._store.take_memory_right(caller.tenant, thread_id)
+        loop = asyncio.get_running_loop()
+
+        async def confirm() -> Thread:
+            """Check on the store's event loop that the thread still exists."""
+            reading = self._store.get_thread(caller.tenant, thread_id)
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(reading, loop))
+
         try:
             made = await self._conversations.call(
-                conversation, StateAccess.UPDATE, lambda states: states.update(change, right)
+                conversation, StateAccess.UPDATE, lambda states: states.update(change, right, confirm)
             )
         except LeaseLost:
+            await self._store.get_thread(caller.tenant, thread_id)  # raises if the thread was deleted
             raise ThreadRunning(thread_id) from None
         logger.info("State updated: thread=%s, checkpoint=%s", thread_id, made.checkpoint_id)
         return made

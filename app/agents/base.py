@@ -1,6 +1,6 @@
 """Defines what the rest of the system needs of an agent: it answers a message piece by piece."""
 
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -153,11 +153,16 @@ class ConversationStates(Protocol):
     async def oldest_turn(self) -> Turn | None:
         """Return the oldest checkpoint that is still kept, None if there is none."""
 
-    async def update(self, change: StateChange, right: MemoryRight) -> Checkpoint:
+    async def update(
+        self, change: StateChange, right: MemoryRight, confirm: Callable[[], Awaitable[object]]
+    ) -> Checkpoint:
         """Change the state and return the new checkpoint. It belongs to the turn of the state that was changed.
 
-        Raises CheckpointNotFound, StateWillBeForgotten, LeaseLost if an attempt has begun meanwhile, and InvalidInput,
-        which names the field, for what the graph does not take.
+        `confirm` is awaited when the memory knows the right and before anything is written. It raises an error if the
+        thread was deleted. A later deletion of the memory also deletes the right.
+
+        Raises CheckpointNotFound, StateWillBeForgotten, LeaseLost if an attempt has begun or the memory was deleted
+        meanwhile, InvalidInput, which names the field, for what the graph does not take, and what `confirm` raises.
         """
 
 

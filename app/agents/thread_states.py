@@ -1,7 +1,7 @@
 """Reads the states of one conversation through its graph."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -86,7 +86,9 @@ class GraphStates(ConversationStates):
             before = page[-1].config
 
     @override
-    async def update(self, change: StateChange, right: MemoryRight) -> Checkpoint:
+    async def update(
+        self, change: StateChange, right: MemoryRight, confirm: Callable[[], Awaitable[object]]
+    ) -> Checkpoint:
         values = update_of(self._graph, change)
         await self._check(change.checkpoint_id)
         config = self._config(change.checkpoint_id, **{MEMORY_FENCE_KEY: right.fence})
@@ -97,6 +99,7 @@ class GraphStates(ConversationStates):
             config["metadata"] = _turn_of(saved.metadata)
             if saved.metadata.get("run_id") in right.rolled_back:
                 raise StateWillBeForgotten(self._thread_id)
+        await confirm()
         try:
             changed = await self._graph.aupdate_state(config, values, change.as_node)
         except (LeaseLost, StoreError):

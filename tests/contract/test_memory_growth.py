@@ -210,8 +210,12 @@ async def test_a_change_of_a_state_whose_conversation_was_deleted_stores_nothing
 
     monkeypatch.setattr(kind, "aupdate_state", delete_and_update)
     states = GraphStates(compiled.copy(update={"checkpointer": short}), Conversation("agent", KEY, "t"), str)
+
+    async def confirm() -> None:
+        """The thread exists."""
+
     with pytest.raises(LeaseLost):
-        await states.update(StateChange({"messages": []}, "node0"), MemoryRight((1, 2)))
+        await states.update(StateChange({"messages": []}, "node0"), MemoryRight((1, 2)), confirm)
     assert await listed(short, namespace=None) == []
     assert stored_messages(memory_url) == 0
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.checkpoints.saver import FencedSaver
+from app.models.memory import MEMORY_FENCE_KEY
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.integration.test_thread_states import asking, completed, history_of, state_of, texts
@@ -229,6 +230,36 @@ async def test_a_message_that_begins_meanwhile_wins(
     go_on.set()
     assert (await updating)["code"] == "thread_running"
     assert texts(await state_of(api, "t"))[-1] == "Heard: One | Two"
+
+
+@pytest.mark.parametrize("begins_anew", [False, True])
+async def test_an_update_brings_no_deleted_thread_back(
+    serve: Serve, memory_url: str, monkeypatch: pytest.MonkeyPatch, begins_anew: bool
+) -> None:
+    """Here the thread is deleted when the update has its right but has not read the state."""
+    server = await serve(agents=AGENTS, checkpoint_url=memory_url)
+    await completed(server, "One", thread_id="t")
+    read = FencedSaver.aget_tuple
+    reached, go_on = asyncio.Event(), asyncio.Event()
+    main = asyncio.get_running_loop()
+
+    async def wait_and_read(self: FencedSaver, config: Any) -> Any:
+        if MEMORY_FENCE_KEY in config["configurable"]:
+            monkeypatch.setattr(FencedSaver, "aget_tuple", read)
+            main.call_soon_threadsafe(reached.set)
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(go_on.wait(), main))
+        return await read(self, config)
+
+    monkeypatch.setattr(FencedSaver, "aget_tuple", wait_and_read)
+    updating = asyncio.create_task(update(server, "t", CORRECTION, 409 if begins_anew else 404))
+    await reached.wait()
+    assert (await server.client.delete("/threads/t")).status_code == 204
+    if begins_anew:
+        await completed(server, "Two", thread_id="t")
+    go_on.set()
+    assert (await updating)["code"] == ("thread_running" if begins_anew else "thread_not_found")
+    await completed(server, "Three", thread_id="t")
+    assert texts(await state_of(server, "t"))[-1] == ("Heard: Two | Three" if begins_anew else "Heard: Three")
 
 
 async def test_an_update_cut_off_halfway_changes_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
