@@ -224,7 +224,10 @@ class ThreadManager:
             return replaced
 
     async def _ids_from(self, message: Message, thread_id: str) -> list[str]:
-        """Return the ids of a message and of all later ones of its thread. Raises StateGone if there are too many."""
+        """Return the ids of a message and of all later ones of its thread.
+
+        Raises StateGone if there are too many, or if one of them made the agent forget a message before this one.
+        """
         found: list[Message] = [message]
         while page := await self._store.list_thread_messages(
             message.tenant, thread_id, after=found[-1].thread_number, limit=MAX_REPLACED
@@ -232,7 +235,22 @@ class ThreadManager:
             found += page
             if len(found) > MAX_REPLACED:
                 raise StateGone(f"More than {MAX_REPLACED} messages follow message {message.id}.")
-        return [each.id for each in found]
+        ids = [each.id for each in found]
+        replaced_first = {each.rollback[0]: each for each in found[1:] if each.rollback and each.started_at is not None}
+        for replaced, by in replaced_first.items():
+            if replaced not in ids and await self._is_before(replaced, message):
+                raise StateGone(
+                    f"The state before message {message.id} is no longer kept: "
+                    f"message {by.id} made the agent forget message {replaced} and all that followed."
+                )
+        return ids
+
+    async def _is_before(self, message_id: str, message: Message) -> bool:
+        """Return whether a message of the same thread comes before another. A deleted one does not."""
+        try:
+            return (await self._store.get(message.tenant, message_id)).thread_number < message.thread_number
+        except MessageNotFound:
+            return False
 
     async def _is_earlier(self, turn: Turn, turn_message_id: str, message: Message) -> bool:
         """Return whether a turn comes before a message of its thread. The turn's message may have been deleted."""

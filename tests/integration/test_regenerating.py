@@ -142,12 +142,43 @@ async def test_a_state_that_is_no_longer_kept_is_gone(serve: Serve, memory_url: 
     assert (await server.client.get("/threads/t")).json()["message_count"] == 3
 
 
+async def test_the_state_before_a_message_is_gone_with_an_earlier_message(serve: Serve) -> None:
+    """A later message took the place of an earlier one. It must not be forgotten for an answer without context."""
+    server = await serve(agents=AGENTS)
+    ids = [await completed(server, text, thread_id="t") for text in ("One", "Two", "Three")]
+    first = await regenerate(server, ids[0])
+    await server.ended(first["message_id"])
+    for gone in ids[1:]:
+        assert (await regenerate(server, gone, 410))["code"] == "state_gone"
+    assert texts(await state_of(server, "t")) == ["One", "Step one. ", "Heard: One"]
+    again = await regenerate(server, ids[0])
+    assert again["rolled_back"] == [*ids, first["message_id"]]
+    assert (await server.ended(again["message_id"]))["result"] == "Heard: One"
+
+
+async def test_a_message_that_replaced_earlier_ones_is_answered_anew(serve: Serve, control: GraphControl) -> None:
+    server = await serve(agents=AGENTS)
+    await completed(server, "One", thread_id="t")
+    control.hold("second")
+    running = (await server.submit("Two", thread_id="t"))["message_id"]
+    await until(lambda: control.waits("second"), "the run waits")
+    replacing = (await server.submit("Three", thread_id="t", if_busy="rollback"))["message_id"]
+    control.release("second")
+    for wanted in ([replacing], [running, replacing]):
+        assert (await server.ended(replacing))["result"] == "Heard: One | Three"
+        reply = await regenerate(server, wanted[0])
+        assert reply["rolled_back"][: len(wanted)] == wanted
+        await server.ended(reply["message_id"])
+    assert texts(await state_of(server, "t"))[-1] == "Heard: One | Two"
+
+
 async def test_bad_requests_name_what_is_wrong(quiet: LiveServer) -> None:
     message_id = await bring(quiet, MessageState.COMPLETED)
     assert (await regenerate(quiet, "none", 404))["code"] == "message_not_found"
     for body, field in (({"priority": "urgent"}, "priority"), ({"if_busy": "enqueue"}, "if_busy"), ({"x": 1}, "x")):
         refused = await regenerate(quiet, message_id, 422, **body)
         assert [error["field"] for error in refused["errors"]] == [field]
+        assert "IfBusy" not in refused["detail"]
 
 
 async def test_a_repeated_request_makes_one_message(serve: Serve) -> None:

@@ -279,8 +279,8 @@ class MessageRegenerate(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{}, {"priority": "high"}]})
 
     priority: Priority | None = Field(None, description="By default the priority of the earlier message.")
-    if_busy: Literal[IfBusy.REJECT, IfBusy.INTERRUPT] = Field(
-        IfBusy.REJECT,
+    if_busy: Literal["reject", "interrupt"] = Field(
+        "reject",
         description="What to do if the thread has unfinished messages. `reject`: refuse with 409, unless the only one "
         "waits for a human; that message is then cancelled. `interrupt`: cancel them.",
     )
@@ -288,7 +288,7 @@ class MessageRegenerate(BaseModel):
 
     def regeneration(self) -> Regeneration:
         """Return the request for the thread manager."""
-        return Regeneration(self.priority, self.if_busy, self.metadata)
+        return Regeneration(self.priority, IfBusy(self.if_busy), self.metadata)
 
 
 class MessageAnswer(BaseModel):
