@@ -190,7 +190,7 @@ class ThreadManager:
             new = _again(message, wanted)
             if message.thread_id is not None:
                 thread = await self._store.get_thread(caller.tenant, message.thread_id)
-                replaced = await self._replaced_by(message, message.thread_id)
+                replaced = await self._replaced_by(message, thread)
                 new = new._replace(rollback=tuple(replaced), last_number=thread.last_number, if_busy=wanted.if_busy)
             try:
                 return await self._queue.submit(caller, [new], key=key), message
@@ -199,13 +199,14 @@ class ThreadManager:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    async def _replaced_by(self, message: Message, thread_id: str) -> list[str]:
+    async def _replaced_by(self, message: Message, thread: Thread) -> list[str]:
         """Return the ids of a message and of all later turns of its thread. Raises StateGone.
 
         The memory may have turns of messages that were purged. Such a turn is later if its time is.
         """
-        replaced = await self._ids_from(message, thread_id)
-        conversation = Conversation(message.agent, message.memory_key, thread_id)
+        replaced = await self._ids_from(message, thread.thread_id)
+        conversation = Conversation(message.agent, message.memory_key, thread.thread_id)
+        begins_empty = message.thread_number == 1 and thread.forked_from is None
 
         async def find(states: ConversationStates) -> tuple[Turn | None, bool]:
             newest = await states.newest_turn(replaced)
@@ -215,7 +216,7 @@ class ThreadManager:
         try:
             while True:
                 turn, is_whole = await self._conversations.call(conversation, StateAccess.READ, find)
-                if turn is None and not is_whole and message.thread_number > 1:
+                if turn is None and not is_whole and not begins_empty:
                     raise StateGone(f"The state before message {message.id} is no longer kept.")
                 if turn is None or turn.message_id is None or await self._is_earlier(turn, turn.message_id, message):
                     return replaced

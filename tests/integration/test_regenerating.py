@@ -142,6 +142,22 @@ async def test_a_state_that_is_no_longer_kept_is_gone(serve: Serve, memory_url: 
     assert (await server.client.get("/threads/t")).json()["message_count"] == 3
 
 
+async def test_the_state_that_a_fork_began_with_is_not_forgotten(serve: Serve) -> None:
+    """The first message of a fork has a state before it."""
+    server = await serve(agents=AGENTS)
+    await completed(server, "One", thread_id="t")
+    assert (await server.client.post("/threads/t/fork", json={"thread_id": "f"})).status_code == 201
+    first = await completed(server, "Two", thread_id="f")
+    kept = await regenerate(server, first)
+    assert (await server.ended(kept["message_id"]))["result"] == "Heard: One | Two"
+    (inherited,) = {
+        state["message_id"] for page in await history_of(server, "f", 100) for state in page
+    } - {kept["message_id"]}  # fmt: skip
+    memory = server.runtime.services.threads._memory()
+    await memory.forget_messages("default/thread/f", (2**50, 1), [inherited])
+    assert (await regenerate(server, first, 410))["code"] == "state_gone"
+
+
 async def test_the_state_before_a_message_is_gone_with_an_earlier_message(serve: Serve) -> None:
     """A later message took the place of an earlier one. It must not be forgotten for an answer without context."""
     server = await serve(agents=AGENTS)
