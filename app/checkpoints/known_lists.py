@@ -124,28 +124,16 @@ class Conversation:
             self.use(Numbering(saved.numbering.id, saved.next_number))
             self._lists |= {(namespace, channel): known for channel, known in saved.lists.items()}
 
-    def missing(self, namespace: str, stored: StoredLists) -> Ranges:
-        """Return the numbers of the messages that must be read for these lists."""
-        return union(
-            missing(ranges, self._known(namespace, channel, stored.numbering))
-            for channel, ranges in stored.channels.items()
-        )
+    def begin_read(self, namespace: str, stored: StoredLists) -> "ListsRead":
+        """Begin to read the lists of a checkpoint."""
+        known = {channel: self._known(namespace, channel, stored.numbering) for channel in stored.channels}
+        return ListsRead(self, namespace, stored, known)
 
-    def restore(
-        self, namespace: str, stored: StoredLists, read: Mapping[int, Encoded], load: Load, next_number: int = 0
-    ) -> dict[str, list[Any]]:
-        """Return the lists of a checkpoint, given the messages that were missing. Raises StateUnreadable.
-
-        `next_number` is the numbering's, if it was read too.
-        """
-        lists = {
-            channel: restored(ranges, self._known(namespace, channel, stored.numbering), read, load)
-            for channel, ranges in stored.channels.items()
-        }
-        known_next = self.numbering.next if self.numbering and self.numbering.id == stored.numbering else 0
-        self.use(Numbering(stored.numbering, max(known_next, next_number)))
+    def keep_read(self, namespace: str, numbering: Numbering, lists: Mapping[str, KnownList]) -> None:
+        """Note lists that were read. The numbering's `next` may be lower than what is known."""
+        known_next = self.numbering.next if self.numbering and self.numbering.id == numbering.id else 0
+        self.use(Numbering(numbering.id, max(known_next, numbering.next)))
         self._lists |= {(namespace, channel): known for channel, known in lists.items()}
-        return {channel: list(known.messages) for channel, known in lists.items()}
 
     def use(self, numbering: Numbering | None) -> None:
         """Note the numbering. Forget the lists of another numbering: the conversation was deleted and begun again."""
@@ -163,6 +151,35 @@ class Conversation:
         if self.numbering is not None and self.numbering.id != numbering:
             return NOTHING_KNOWN
         return self._lists.get((namespace, channel)) or self._lists.get(("", channel)) or NOTHING_KNOWN
+
+
+class ListsRead(NamedTuple):
+    """A read of the lists of a checkpoint.
+
+    `known` has what was known of them when the read began: other reads of the conversation may end meanwhile.
+    """
+
+    conversation: Conversation
+    namespace: str
+    stored: StoredLists
+    known: Mapping[str, KnownList]
+
+    @property
+    def missing(self) -> Ranges:
+        """Return the numbers of the messages that must be read."""
+        return union(missing(ranges, self.known[channel]) for channel, ranges in self.stored.channels.items())
+
+    def end(self, read: Mapping[int, Encoded], load: Load, next_number: int = 0) -> dict[str, list[Any]]:
+        """Return the lists, given the messages that were missing. Raises StateUnreadable.
+
+        `next_number` is the numbering's, if it was read too.
+        """
+        lists = {
+            channel: restored(ranges, self.known[channel], read, load)
+            for channel, ranges in self.stored.channels.items()
+        }
+        self.conversation.keep_read(self.namespace, Numbering(self.stored.numbering, next_number), lists)
+        return {channel: list(known.messages) for channel, known in lists.items()}
 
 
 class KnownConversations:

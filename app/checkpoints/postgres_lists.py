@@ -40,14 +40,15 @@ async def fill(connection: Connection, found: CheckpointTuple, conversation: Con
         return
     stored = StoredLists.of_json(in_row.pop(LISTS))
     namespace = found.config["configurable"]["checkpoint_ns"]
-    missing = conversation.missing(namespace, stored)
+    reading = conversation.begin_read(namespace, stored)
+    missing = reading.missing
     rows: Sequence[DictRow] = ()
     if missing or conversation.numbering is None or conversation.numbering.id != stored.numbering:
         values = {"numbering": stored.numbering, **_bounds(missing)}
         rows = await (await connection.execute(QUERIES["read_messages"].encode(), values, binary=True)).fetchall()
     read = {row["number"]: (row["type"], row["value"]) for row in rows if row["number"] is not None}
     next_number = rows[0]["next"] if rows else 0
-    found.checkpoint["channel_values"] |= conversation.restore(namespace, stored, read, load, next_number)
+    found.checkpoint["channel_values"] |= reading.end(read, load, next_number)
 
 
 def columns_of(split: SplitValues) -> dict[str, Any]:

@@ -296,7 +296,8 @@ class FencedRedisSaver(FencedSaver):
         if row.lists is None:
             return {}
         key = keys_of(thread_id)[2]
-        numbers = conversation.missing(row.namespace, row.lists)
+        reading = conversation.begin_read(row.namespace, row.lists)
+        numbers = reading.missing
         with mapped_errors():
             rows = await read_rows(self._client, key, message_names(numbers))
             if None in rows and not await cast(Any, self._client).hexists(key, row.name):
@@ -307,7 +308,7 @@ class FencedRedisSaver(FencedSaver):
             if each is not None
         }
         known_next = numbering.next if numbering and numbering.id == row.lists.numbering else 0
-        return conversation.restore(row.namespace, row.lists, read, self.serde.loads_typed, known_next)
+        return reading.end(read, self.serde.loads_typed, known_next)
 
     def _writes(self, found: Iterable[tuple[bytes, bytes]]) -> Any:
         writes: dict[tuple[str, str, int], PendingWrite] = {}

@@ -120,8 +120,9 @@ class FencedSqliteSaver(FencedSaver):
         namespace = place["checkpoint_ns"]
         stored = sqlite_lists.lists_of(self.conn, place["thread_id"], namespace, place["checkpoint_id"])
         if stored is not None:
-            read = sqlite_lists.read_messages(self.conn, stored.numbering, conversation.missing(namespace, stored))
-            found.checkpoint["channel_values"] |= conversation.restore(namespace, stored, read, self.serde.loads_typed)
+            reading = conversation.begin_read(namespace, stored)
+            read = sqlite_lists.read_messages(self.conn, stored.numbering, reading.missing)
+            found.checkpoint["channel_values"] |= reading.end(read, self.serde.loads_typed)
 
     @override
     async def alist(

@@ -50,8 +50,8 @@ class Memory:
         return found
 
     def read(self, process: Conversation, stored: StoredLists) -> list[AnyMessage]:
-        wanted = numbers_in(process.missing("", stored))
-        return process.restore("", stored, {number: self.messages[number] for number in wanted}, load)["messages"]
+        reading = process.begin_read("", stored)
+        return reading.end({number: self.messages[number] for number in numbers_in(reading.missing)}, load)["messages"]
 
     def prune(self, kept: int) -> None:
         self.checkpoints = self.checkpoints[-kept:]
@@ -191,7 +191,7 @@ def test_only_the_messages_of_the_other_process_are_read() -> None:
     memory.save(one, messages(100))
     read = memory.read(other, memory.checkpoints[-1][0])
     memory.save(other, [*read, HumanMessage("new")])
-    assert one.missing("", memory.checkpoints[-1][0]) == ((100, 101),)
+    assert one.begin_read("", memory.checkpoints[-1][0]).missing == ((100, 101),)
 
 
 def test_a_list_written_whole_is_compared_and_not_stored_again() -> None:
@@ -225,13 +225,14 @@ def test_another_numbering_is_another_conversation() -> None:
     again = Memory()
     stored = StoredLists(2, {"messages": ((0, 2),)})
     again.messages = dict(enumerate(map(dump, messages(2, first=7))))
-    assert process.missing("", stored) == ((0, 2),)
-    assert texts(process.restore("", stored, again.messages, load)["messages"]) == ["message 7", "message 8"]
+    reading = process.begin_read("", stored)
+    assert reading.missing == ((0, 2),)
+    assert texts(reading.end(again.messages, load)["messages"]) == ["message 7", "message 8"]
 
 
 def test_a_missing_message_is_an_error() -> None:
     with pytest.raises(StateUnreadable, match="number 1 is missing"):
-        Conversation().restore("", StoredLists(1, {"messages": ((0, 2),)}), {0: dump(HumanMessage("a"))}, load)
+        Conversation().begin_read("", StoredLists(1, {"messages": ((0, 2),)})).end({0: dump(HumanMessage("a"))}, load)
 
 
 @pytest.mark.parametrize("value", [[], ["text"], (HumanMessage("a"),), {"a": 1}, None, [1, HumanMessage("a")]])
