@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from uuid_utils import uuid7
@@ -204,7 +205,8 @@ class ThreadManager:
 
         The memory may have turns of messages that were purged. Such a turn is later if its time is.
         """
-        replaced = await self._ids_from(message, thread.thread_id)
+        found = await self._from(message, thread.thread_id)
+        replaced = [each.id for each in found]
         conversation = Conversation(message.agent, message.memory_key, thread.thread_id)
         begins_empty = message.thread_number == 1 and thread.forked_from is None
 
@@ -216,7 +218,8 @@ class ThreadManager:
         try:
             while True:
                 turn, is_whole = await self._conversations.call(conversation, StateAccess.READ, find)
-                if turn is None and not is_whole and not begins_empty:
+                is_gone = turn is None and not is_whole and not begins_empty
+                if is_gone or await self._is_forgotten_before(message, found[1:]):
                     raise StateGone(f"The state before message {message.id} is no longer kept.")
                 if turn is None or turn.message_id is None or await self._is_earlier(turn, turn.message_id, message):
                     return replaced
@@ -224,11 +227,8 @@ class ThreadManager:
         except AgentWithoutState:
             return replaced
 
-    async def _ids_from(self, message: Message, thread_id: str) -> list[str]:
-        """Return the ids of a message and of all later ones of its thread.
-
-        Raises StateGone if there are too many, or if one of them made the agent forget a message before this one.
-        """
+    async def _from(self, message: Message, thread_id: str) -> list[Message]:
+        """Return a message and all later ones of its thread. Raises StateGone if there are too many."""
         found: list[Message] = [message]
         while page := await self._store.list_thread_messages(
             message.tenant, thread_id, after=found[-1].thread_number, limit=MAX_REPLACED
@@ -236,22 +236,19 @@ class ThreadManager:
             found += page
             if len(found) > MAX_REPLACED:
                 raise StateGone(f"More than {MAX_REPLACED} messages follow message {message.id}.")
-        ids = [each.id for each in found]
-        replaced_first = {each.rollback[0]: each for each in found[1:] if each.rollback and each.started_at is not None}
-        for replaced, by in replaced_first.items():
-            if replaced not in ids and await self._is_before(replaced, message):
-                raise StateGone(
-                    f"The state before message {message.id} is no longer kept: "
-                    f"message {by.id} made the agent forget message {replaced} and all that followed."
-                )
-        return ids
+        return found
 
-    async def _is_before(self, message_id: str, message: Message) -> bool:
-        """Return whether a message of the same thread comes before another. A deleted one does not."""
-        try:
-            return (await self._store.get(message.tenant, message_id)).thread_number < message.thread_number
-        except MessageNotFound:
-            return False
+    async def _is_forgotten_before(self, message: Message, later: Sequence[Message]) -> bool:
+        """Return whether one of the later messages has made the agent forget a message before this one.
+
+        A deleted message does not count. Of the messages that a message replaces, the first is the earliest.
+        """
+        ids = {each.id for each in later} | {message.id}
+        for replaced in {each.rollback[0] for each in later if each.rollback and each.started_at is not None} - ids:
+            with suppress(MessageNotFound):
+                if (await self._store.get(message.tenant, replaced)).thread_number < message.thread_number:
+                    return True
+        return False
 
     async def _is_earlier(self, turn: Turn, turn_message_id: str, message: Message) -> bool:
         """Return whether a turn comes before a message of its thread. The turn's message may have been deleted."""

@@ -107,6 +107,14 @@ async def test_a_message_without_a_thread_and_one_of_a_function(serve: Serve) ->
         assert (await server.ended(reply["message_id"]))["result"].endswith("One")
 
 
+async def test_a_function_has_no_state_that_could_be_gone(serve: Serve) -> None:
+    server = await serve(agents=AGENTS)
+    ids = [await completed(server, text, thread_id="t", agent="plain") for text in ("One", "Two")]
+    for message_id in ids:
+        reply = await regenerate(server, message_id)
+        assert (await server.ended(reply["message_id"]))["state"] == "completed"
+
+
 async def test_unfinished_messages_refuse_or_are_cancelled(serve: Serve, control: GraphControl) -> None:
     server = await serve(agents=AGENTS)
     await completed(server, "One", thread_id="t")
