@@ -33,8 +33,8 @@ from .fence import config_of, has_begun, lease_lost, place_of
 from .known_lists import Conversation, Numbering, SplitValues, new_numbering
 from .pruning import Pruning, without_rows
 from .ranges import numbers_in
-from .redis_changes import Change, Choose, RedisChanges, change_of, read_rows
-from .redis_client import flat, load_scripts, mapped_errors
+from .redis_changes import READ_AT_ONCE, Change, Choose, RedisChanges, change_of, read_rows
+from .redis_client import flat, load_scripts, mapped_errors, quick
 from .redis_rows import (
     NUL,
     CheckpointRow,
@@ -48,6 +48,7 @@ from .redis_rows import (
     packed,
     parts_of,
     row_of,
+    turn_of,
     unfinished,
     unpacked,
     value_name,
@@ -66,7 +67,7 @@ class FencedRedisSaver(FencedSaver):
     def __init__(self, client: Redis, queue_id: str, state_types: Collection[str], history: int) -> None:
         super().__init__(queue_id, state_types, history)
         self._client = client
-        self._write = client.register_script(load_scripts("fence", "save"))
+        self._write = client.register_script(load_scripts("fence", "index", "save"))
         self._look_up = client.register_script(load_scripts("fence", "read"))
         self._changes = RedisChanges(client, self.serde)
 
@@ -126,18 +127,21 @@ class FencedRedisSaver(FencedSaver):
     ) -> None:
         namespace, thread_id = config["configurable"]["checkpoint_ns"], config["configurable"]["thread_id"]
         conversation = self._conversation(config)
+        prunes = self._prunes(config, metadata)
         async with conversation.saving:
             while True:
                 numbering = conversation.numbering or new_numbering()
                 split = conversation.split(namespace, checkpoint["channel_values"], numbering, self.serde.dumps_typed)
                 rows = self._rows_of(config, checkpoint, metadata, new_versions, split)
                 expected = (numbering_row(numbering) if numbering.next else "new") if split.lists else ""
-                if await self._fenced(self._write, config, "0", expected, *flat(rows)) != NUMBERED_OTHERWISE:
+                listed = READ_AT_ONCE if prunes else 0
+                found = await self._fenced(self._write, config, "0", expected, listed, *flat(rows))
+                if found != NUMBERED_OTHERWISE:
                     break
                 conversation.use(numbering_of(await self._call("HGET", keys_of(thread_id)[2], "n")))
             conversation.keep(namespace, split)
-        if self._prunes(config, metadata):
-            await self._prune(config, lambda rows: self._pruning(config, metadata, [row.stored for row in rows]))
+        if prunes:
+            await self._prune(config, lambda rows: self._pruning(config, metadata, [row.stored for row in rows]), found)
             conversation.begin_turn()
         self._known.shrink(thread_id)
 
@@ -156,6 +160,7 @@ class FencedRedisSaver(FencedSaver):
             "parent": get_checkpoint_id(config),
             "values": [value_name(namespace, *item) for item in versions.items() if item[0] not in split.lists],
             "lists": split.stored and split.stored.as_json(),
+            "turn": turn_of(metadata),
         }
         body = {
             "checkpoint": {key: value for key, value in checkpoint.items() if key != "channel_values"},
@@ -183,7 +188,7 @@ class FencedRedisSaver(FencedSaver):
             for number, (channel, value) in enumerate(writes)
         }
         keep = any(channel not in WRITES_IDX_MAP for channel, _ in writes)
-        await self._fenced(self._write, config, "1" if keep else "0", "", *flat(rows))
+        await self._fenced(self._write, config, "1" if keep else "0", "", 0, *flat(rows))
         self._conversation(config).note_writes(configurable.get("checkpoint_ns", ""), writes)
 
     @override
@@ -281,10 +286,11 @@ class FencedRedisSaver(FencedSaver):
             for value_name, value in zip(stored.values, values, strict=True)
             if value is not None
         }
-        checkpoint = cast(Checkpoint, {**stored.checkpoint, "channel_values": channel_values | lists})
+        body = self.serde.loads_typed(stored.body)
+        checkpoint = cast(Checkpoint, {**body["checkpoint"], "channel_values": channel_values | lists})
         parent = place_of(thread_id, namespace, stored.parent_id) if stored.parent_id else None
         of = place_of(thread_id, namespace, stored.id)
-        return CheckpointTuple(of, checkpoint, stored.metadata, parent, self._writes(writes))
+        return CheckpointTuple(of, checkpoint, body["metadata"], parent, self._writes(writes))
 
     async def _lists_of(
         self, thread_id: str, row: CheckpointRow, numbering: Numbering | None, conversation: Conversation
@@ -326,7 +332,7 @@ class FencedRedisSaver(FencedSaver):
 
     async def _keep_without(self, config: RunnableConfig, run_ids: Collection[str]) -> None:
         """Delete the checkpoints of these runs. Raises LeaseLost."""
-        await self._keep(config, lambda rows: [row for row in rows if row.metadata.get("run_id") not in run_ids])
+        await self._keep(config, lambda rows: [row for row in rows if row.run_id not in run_ids])
 
     async def _keep(
         self, config: RunnableConfig, choose: Callable[[Sequence[CheckpointRow]], Iterable[CheckpointRow]]
@@ -341,18 +347,20 @@ class FencedRedisSaver(FencedSaver):
         await self._prune(config, choose_rows)
         self._known.drop([config["configurable"]["thread_id"]])
 
-    async def _prune(self, config: RunnableConfig, choose: Callable[[Sequence[CheckpointRow]], Pruning]) -> None:
-        """Delete what the pruning chooses. Raises LeaseLost."""
-        await self._change(config, lambda saved: change_of(saved, choose(saved.checkpoints)))
+    async def _prune(
+        self, config: RunnableConfig, choose: Callable[[Sequence[CheckpointRow]], Pruning], listed: Any = None
+    ) -> None:
+        """Delete what the pruning chooses. Raises LeaseLost. `listed` is the reply of `list.lua`, if it is known."""
+        await self._change(config, lambda saved: change_of(saved, choose(saved.checkpoints)), listed)
 
-    async def _change(self, config: RunnableConfig, choose: Choose) -> None:
+    async def _change(self, config: RunnableConfig, choose: Choose, listed: Any = None) -> None:
         """Delete and write the chosen rows. Raises LeaseLost."""
 
         async def run(script: Callable[..., Any], *arguments: Any) -> Any:
             return await self._fenced(script, config, *arguments)
 
         with mapped_errors():
-            await self._changes.apply(config["configurable"]["thread_id"], choose, run)
+            await self._changes.apply(config["configurable"]["thread_id"], choose, run, listed)
 
 
 def _place(thread_id: str) -> RunnableConfig:
@@ -377,6 +385,6 @@ async def open_saver(
         driver_info=None,  # Redis 6.2 has no command for it
     )
     pool = client.connection_pool
-    pool.connection_class = connection.cut_when_closed(pool.connection_class)
+    pool.connection_class = connection.cut_when_closed(quick(pool.connection_class))
     async with client:
         yield FencedRedisSaver(client, queue_id, state_types, history)

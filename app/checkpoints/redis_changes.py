@@ -28,7 +28,7 @@ READ_AT_ONCE = 1_000
 """How many rows one command reads, so that others do not wait for long."""
 
 INDEX_CHANGED = -1
-"""The reply of `change.lua` if checkpoints or writes were added or deleted meanwhile."""
+"""The reply of `change.lua` if checkpoints were added or deleted meanwhile."""
 
 
 class Saved(NamedTuple):
@@ -60,10 +60,14 @@ class RedisChanges:
         self._list = client.register_script(load_scripts("fence", "index", "list"))
         self._change = client.register_script(load_scripts("fence", "index", "change"))
 
-    async def apply(self, thread_id: str, choose: Choose, run: RunScript) -> None:
-        """Delete and write the chosen rows of a conversation. An attempt takes its right to write first."""
+    async def apply(self, thread_id: str, choose: Choose, run: RunScript, listed: Any = None) -> None:
+        """Delete and write the chosen rows of a conversation. An attempt takes its right to write first.
+
+        `listed` is the reply of `list.lua`, if it is known.
+        """
         while True:
-            digest, names, read = await run(self._list, READ_AT_ONCE)
+            digest, names, read = listed or await run(self._list, READ_AT_ONCE)
+            listed = None
             chosen = choose(await self._saved(self._client, thread_id, names, read))
             if not chosen.gone and not chosen.written:
                 return

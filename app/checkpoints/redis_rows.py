@@ -14,10 +14,8 @@ A row is a header in JSON, a NUL, and the serializer's bytes.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
-
-from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata
 
 from .answers import KEPT_NUMBER
 from .fence import input_task_of
@@ -32,22 +30,24 @@ NUL = "\0"
 
 
 class CheckpointRow(NamedTuple):
-    """A stored checkpoint. `values` has the names of its values' rows, `lists` the lists that are stored apart."""
+    """A stored checkpoint. `values` has the names of its values' rows, `lists` the lists that are stored apart.
+
+    `body` is the encoded checkpoint without its values, and its metadata.
+    """
 
     namespace: str
     id: str
     parent_id: str | None
     values: list[str]
-    checkpoint: Checkpoint
-    metadata: CheckpointMetadata
-    lists: StoredLists | None = None
+    lists: StoredLists | None
+    run_id: str | None
+    has_deltas: bool
+    body: Encoded
 
     @property
     def stored(self) -> StoredCheckpoint:
         """Return what pruning reads of the checkpoint."""
-        metadata: Any = self.metadata
-        has_deltas = "counters_since_delta_snapshot" in metadata
-        return StoredCheckpoint(self.namespace, self.id, self.parent_id, metadata.get("run_id"), has_deltas, self.lists)
+        return StoredCheckpoint(self.namespace, self.id, self.parent_id, self.run_id, self.has_deltas, self.lists)
 
     @property
     def place(self) -> tuple[str, str]:
@@ -125,13 +125,20 @@ def unpacked(serde: Serializer, row: bytes) -> tuple[dict[str, Any], Any]:
 
 
 def row_of(serde: Serializer, name: bytes, row: bytes) -> CheckpointRow:
-    """Return a checkpoint, given its row and the row's name."""
+    """Return a checkpoint, given its row and the row's name. Decode its body only if the header has no turn."""
     namespace, checkpoint_id = parts_of(name)
-    header, body = unpacked(serde, row)
+    header, body = encoded_of(row)
     lists = header.get("lists") and StoredLists.of_json(header["lists"])
-    return CheckpointRow(
-        namespace, checkpoint_id, header["parent"], header["values"], body["checkpoint"], body["metadata"], lists
-    )
+    run_id, has_deltas = header["turn"] if "turn" in header else turn_of(serde.loads_typed(body)["metadata"])
+    return CheckpointRow(namespace, checkpoint_id, header["parent"], header["values"], lists, run_id, has_deltas, body)
+
+
+def turn_of(metadata: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """Return what pruning reads of a checkpoint's metadata: the run, and whether a channel needs earlier checkpoints.
+
+    Rows of earlier builds do not have it in their headers.
+    """
+    return metadata.get("run_id"), "counters_since_delta_snapshot" in metadata
 
 
 def with_header(row: bytes, **changed: Any) -> bytes:

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from app import agent_loader, bootstrap
+from app.checkpoints.known_lists import Conversation
+from app.checkpoints.saver import FencedSaver
 from app.config import Settings
 from app.models.messages import NewMessage
 from app.store import factory, parts
@@ -27,6 +29,12 @@ SPOTS = {
 CHECKPOINT_SPOT = "between_checkpoint_and_event"
 FIRST_NODE_STEP = 1
 
+PRUNING_SPOTS = ("before_pruning", "after_pruning")
+"""Where the first step of a message's turn is stored, and the steps of the earlier turns are about to go, or are gone.
+
+On SQLite these are one transaction.
+"""
+
 CLEAR_SPOT = "between_parts_of_a_long_thread"
 """Where a message clears a thread with many waiting messages: the first of them are cancelled, the others not yet."""
 
@@ -43,6 +51,12 @@ def arm(spot: str) -> None:
 
         agent_loader.AgentLoader._open_memory = open_armed  # type: ignore[method-assign, assignment]  # replaced on purpose
         return
+    if spot in PRUNING_SPOTS:
+        if spot == "before_pruning":
+            FencedSaver._pruning = _die  # type: ignore[method-assign, assignment]  # replaced on purpose
+        else:
+            Conversation.begin_turn = _die  # type: ignore[method-assign, assignment]  # replaced on purpose
+        return
     if spot == CLEAR_SPOT:
         for engine in (sql, redis):
             engine.clear = _clear_and_die  # type: ignore[attr-defined]  # replaced on purpose
@@ -55,6 +69,10 @@ def arm(spot: str) -> None:
         return store
 
     bootstrap.make_store = make_armed  # type: ignore[attr-defined, assignment]  # replaced on purpose
+
+
+def _die(*_: object) -> Any:
+    os._exit(EXIT_CODE)
 
 
 def _deadly(method: Callable[..., Awaitable[Any]], *, after: bool) -> Callable[..., Awaitable[Any]]:

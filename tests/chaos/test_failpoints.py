@@ -77,6 +77,27 @@ async def test_a_worker_that_dies_at_this_spot_breaks_nothing(running: Cluster, 
     assert {stored.messages[i]["state"] for i in stored.threads["t"]} == {"completed"}
 
 
+@pytest.mark.parametrize("spot", failpoints.PRUNING_SPOTS)
+async def test_a_worker_that_dies_while_a_turn_is_pruned_breaks_no_memory(running: Cluster, spot: str) -> None:
+    """`RECITE` at the end checks that the conversation is whole."""
+    api = running.add("api", "api", slots=0)
+    doomed = running.add("worker", "doomed", slots=1, tamper=functools.partial(failpoints.arm, spot))
+    clients = Clients([api.url], spot)
+    try:
+        await clients.answered_by(api)
+        first, second = await submit(clients, "first"), await submit(clients, "second")
+        assert await doomed.gone() == failpoints.EXIT_CODE
+        running.add("worker", "healthy", slots=1)
+        stored = await end_of(clients)
+    finally:
+        await clients.close()
+    assert first is not None
+    assert second is not None
+    assert [stored.messages[each]["attempt"] for each in (first, second)] == [1, 2]
+    assert SIGNED.findall(last_text(stored.logs[second])) == [("plan", "healthy"), ("answer", "healthy")]
+    assert {stored.messages[i]["state"] for i in stored.threads["t"]} == {"completed"}
+
+
 AS_LONG_AS_IT_TAKES = httpx2.Timeout(60.0)
 """Longer than the others need to be refused: each of them waits its turn behind duties that wait for the lock too.
 

@@ -66,6 +66,14 @@ async def test_it_has_every_capability_there_is(valkey: ValkeyServer) -> None:
     assert {name: result.passed for name, result in report.results.items()} == {c.value: True for c in Capability}
 
 
+async def test_a_value_that_no_socket_takes_at_once_is_saved(saver: FencedRedisSaver) -> None:
+    text = "long " * 4_000_000
+    saved = await put(saver, story=text)
+    found = await saver.aget_tuple(saved)
+    assert found is not None
+    assert found.checkpoint["channel_values"]["story"] == text
+
+
 async def test_a_value_is_stored_once_for_all_checkpoints_that_have_it(saver: FencedRedisSaver, server: Redis) -> None:
     version = saver.get_next_version(None, None)
     values, versions = {"messages": ["a long story"]}, {"messages": version}

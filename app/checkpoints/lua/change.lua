@@ -1,13 +1,13 @@
 -- Delete rows and replace others. Return 0 and change nothing if the attempt may no longer write.
--- Return -1 and change nothing if the index is another one than expected.
+-- Return -1 and change nothing if there are other checkpoints than expected.
 -- KEYS[2] index, KEYS[3] rows
--- ARGV[5] the digest of the expected index
+-- ARGV[5] the digest of the expected checkpoints
 -- ARGV[6] how many rows to delete
 -- ARGV[7..] their names, then name, row, name, row, ... to replace
 if is_late() then
     return 0
 end
-local _, digest = index()
+local _, _, digest = index()
 if digest ~= ARGV[5] then
     return -1
 end
