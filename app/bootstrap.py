@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
 
 from uvicorn.loops.auto import auto_loop_factory
 
+from .access.jwts import JwtRules, JwtVerifier, ProviderKeys
 from .access.rule import Access
 from .access.tokens import Tokens
 from .access.verification import KeyVerifier
@@ -36,6 +38,7 @@ from .services import Services
 from .store.factory import make_store
 from .store.ports import Store
 from .thread_manager import ThreadManager
+from .webhooks.outbound_http import certificate_checks, fetch
 from .webhooks.sender import WebhookSender
 from .worker import QueueWorker
 
@@ -137,8 +140,9 @@ class Runtime:
             configurable_keys=settings.configurable_keys,
         )
         tokens = Tokens(self._store, allow_anonymous=settings.allow_anonymous)
-        keys = KeyVerifier(self._store, (tokens,))
-        access = Access(keys, tokens, allow_anonymous=settings.allow_anonymous)
+        jwts = _jwt_verifier(settings, self._recheck)
+        keys = KeyVerifier(self._store, [tokens, *([] if jwts is None else [jwts])])
+        access = Access(keys, tokens, allow_anonymous=settings.allow_anonymous, needs_credentials=jwts is not None)
         self._access_watch = AccessWatch(self._store, keys, access, outage)
         self.services = Services(
             settings=settings,
@@ -163,6 +167,10 @@ class Runtime:
             outage=outage,
             memory_outage=Outage("The agents' memory can be used again"),
         )
+
+    def _recheck(self) -> None:
+        """Verify all credentials again."""
+        self._access_watch.recheck()
 
     def begin_stop(self) -> None:
         """End all tails, stop claiming, and drain the worker. The grace period starts with this call."""
@@ -205,6 +213,23 @@ class Runtime:
         else:  # the first request for the state of a thread loads the agents
             self._agents.registry.loaded.set()
             logger.info("WORKER_CONCURRENCY is 0: this process takes messages and runs none")
+
+
+def _jwt_verifier(settings: Settings, on_change: Callable[[], None]) -> JwtVerifier | None:
+    """Return the verifier of the identity provider's tokens, None without one. Calls `on_change` when its keys do."""
+    url, public_key = settings.jwt_jwks_url, settings.jwt_public_key
+    if url is None and public_key is None:
+        return None
+    rules = JwtRules(
+        settings.jwt_issuer or "",
+        settings.jwt_audience or "",
+        settings.jwt_algorithms,
+        settings.jwt_tenant_claim,
+        settings.jwt_subject_claim,
+        settings.jwt_scopes_claim,
+    )
+    checks = certificate_checks()
+    return JwtVerifier(rules, ProviderKeys(public_key, None if url is None else partial(fetch, url, checks), on_change))
 
 
 LOG_SECONDS = 5.0

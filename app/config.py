@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import ConfigurationError
@@ -24,6 +24,9 @@ PLACEHOLDER_KEY = "your-openai-api-key-here"
 SIGNING_PREFIX = "whsec_"
 MAX_KEEPALIVE_SECONDS = 15.0
 """Longest time without data on a stream, whatever the settings: proxies close silent connections."""
+
+JWT_ALGORITHMS = frozenset((*(f"{kind}{bits}" for kind in ("RS", "PS", "ES") for bits in (256, 384, 512)), "EdDSA"))
+"""Algorithms with a public key. The others would let whoever knows the public key sign tokens, or nobody need a key."""
 
 CHECKPOINT_HISTORY = 20
 """How many ended turns of a conversation keep a state to continue from."""
@@ -101,6 +104,14 @@ class Settings(BaseSettings):
     allow_anonymous: bool = False
     cors_origins: Origins = ()
     trusted_proxies: Proxies = ()
+    jwt_jwks_url: str | None = None
+    jwt_public_key: str | None = Field(None, validate_default=True)
+    jwt_issuer: str | None = Field(None, validate_default=True)
+    jwt_audience: str | None = Field(None, validate_default=True)
+    jwt_algorithms: Keys = ("RS256", "ES256", "EdDSA")
+    jwt_tenant_claim: str | None = None
+    jwt_subject_claim: str = "sub"
+    jwt_scopes_claim: str = "scope"
     allow_volatile: bool = False
     log_format: Literal["text", "json"] = "text"
     log_config: Path | None = None
@@ -146,6 +157,40 @@ class Settings(BaseSettings):
     def _split_origins(cls, value: object) -> object:
         origins = value.replace(",", " ").split() if isinstance(value, str) else value
         return tuple(dict.fromkeys(map(_checked_origin, origins))) if isinstance(origins, list | tuple) else origins
+
+    @field_validator("jwt_jwks_url", mode="after")
+    @classmethod
+    def _is_jwks_url(cls, value: str | None) -> str | None:
+        if value is not None and not is_http_url(value):
+            raise ValueError("expected https:// or http:// with a host")
+        return value
+
+    @field_validator("jwt_public_key", mode="after")
+    @classmethod
+    def _is_public_key(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        if info.data.get("jwt_jwks_url") is not None:
+            raise ValueError("expected either JWT_JWKS_URL or JWT_PUBLIC_KEY, not both")
+        key = value.replace("\\n", "\n")
+        if not key.lstrip().startswith("-----BEGIN PUBLIC KEY-----"):
+            raise ValueError("expected a public key in PEM: -----BEGIN PUBLIC KEY-----")
+        return key
+
+    @field_validator("jwt_issuer", "jwt_audience", mode="after")
+    @classmethod
+    def _is_given(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and (info.data.get("jwt_jwks_url") or info.data.get("jwt_public_key")):
+            raise ValueError("expected a value, since JWT_JWKS_URL or JWT_PUBLIC_KEY is set")
+        return value
+
+    @field_validator("jwt_algorithms", mode="before")
+    @classmethod
+    def _split_algorithms(cls, value: object) -> object:
+        names = tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+        if not isinstance(names, tuple) or not names or not JWT_ALGORITHMS.issuperset(names):
+            raise ValueError(f"expected some of {', '.join(sorted(JWT_ALGORITHMS))}")
+        return names
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

@@ -58,6 +58,11 @@ class AccessWatch:
             with suppress(StoreError):
                 await self._store_uses()
 
+    def recheck(self) -> None:
+        """Verify all credentials again, since those of the identity provider may have lost their keys."""
+        self._keys.forget()
+        self._access.has_unchecked = True
+
     async def _watch(self) -> None:
         with self._store.subscribe(ACCESS) as hints:
             while True:

@@ -27,6 +27,7 @@ from ..errors import (
     StoreUnavailable,
     Unauthorized,
 )
+from ..errors.access import KeysUnavailable
 from ..errors.threads import Gone
 from ..models.messages import MessageState
 from .field_errors import field_error
@@ -110,6 +111,7 @@ STATUS_BY_ERROR |= {
     Unauthorized: 401,
     Forbidden: 403,
     ServerStopping: 503,
+    KeysUnavailable: 503,
 }
 
 

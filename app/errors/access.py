@@ -1,6 +1,6 @@
 """The errors of API keys."""
 
-from . import Conflict, Forbidden, NotFound, Unauthorized
+from . import AgentQueueError, Conflict, Forbidden, NotFound, Unauthorized
 
 
 class KeyNotFound(NotFound):
@@ -49,6 +49,17 @@ class RevokedToken(Unauthorized):
     """The caller presents a token that was ended before its time."""
 
     code = "revoked_token"
+
+
+class KeysUnavailable(AgentQueueError):
+    """The keys of the identity provider cannot be fetched, so no token of it can be verified."""
+
+    code = "identity_provider_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The keys of the identity provider cannot be read at the moment. Send the request again later."
+        )
 
 
 class UsedTicket(Unauthorized):

@@ -228,8 +228,34 @@ def certificate_checks() -> ssl.SSLContext:
     return httpcore2.default_ssl_context()
 
 
+class Reply(NamedTuple):
+    """An answer: its status, and the first MAX_REPLY_BYTES of its body at most."""
+
+    status: int
+    body: bytes
+
+
 async def post(destination: Destination, body: bytes, headers: Mapping[str, str], checks: ssl.SSLContext) -> int:
-    """POST the body to one of the checked addresses and return the status.
+    """POST the body to one of the checked addresses and return the status. Works as `call` does."""
+    return (await call("POST", destination, body, headers, checks)).status
+
+
+async def fetch(url: str, checks: ssl.SSLContext) -> bytes:
+    """GET what an operator's own URL has, which may be in a private network. Raises OSError with a text for the log."""
+    try:
+        destination = await find_destination(url, allow_private=True)
+        reply = await call("GET", destination, b"", {"Accept": "application/json"}, checks)
+    except (InvalidRequest, CallFailed) as error:
+        raise OSError(str(error).removeprefix(f"{FIELD}: ")) from None
+    if reply.status != 200 or len(reply.body) >= MAX_REPLY_BYTES:
+        raise OSError(f"the answer has the status {reply.status} and {len(reply.body)} bytes")
+    return reply.body
+
+
+async def call(
+    method: str, destination: Destination, body: bytes, headers: Mapping[str, str], checks: ssl.SSLContext
+) -> Reply:
+    """Send a request to one of the checked addresses and return the answer.
 
     `checks` is the TLS context from `certificate_checks`. Reads at most about MAX_REPLY_BYTES of the answer and sets no
     time limit. Raises CallFailed.
@@ -245,15 +271,15 @@ async def post(destination: Destination, body: bytes, headers: Mapping[str, str]
         async with (
             httpcore2.AsyncConnectionPool(ssl_context=checks, network_backend=pinned) as pool,
             pool.stream(
-                "POST", url, headers=[("Host", destination.authority), *headers.items()], content=body
+                method, url, headers=[("Host", destination.authority), *headers.items()], content=body
             ) as response,
         ):
-            read = 0
+            read = bytearray()
             async for part in response.aiter_stream():
-                read += len(part)
-                if read >= MAX_REPLY_BYTES:
+                read += part
+                if len(read) >= MAX_REPLY_BYTES:
                     break
-            return int(response.status)
+            return Reply(int(response.status), bytes(read))
     except httpcore2.ConnectError as error:
         reason = error.__cause__ or error.__context__
         if isinstance(reason, ssl.SSLCertVerificationError):

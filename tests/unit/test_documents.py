@@ -80,6 +80,8 @@ def shown(default: object) -> str:
             return "–"
         case bool():
             return f"`{str(default).lower()}`"
+        case tuple():
+            return f"`{','.join(default)}`"
         case _:
             return f"`{default}`"
 
