@@ -38,6 +38,10 @@ REPLACE_TRIES = 3
 """How often a thread is read again that has got further messages meanwhile."""
 
 
+FORK_TRIES = 3
+"""How often the newest state of a thread is copied that was deleted meanwhile, as the steps of ended turns are."""
+
+
 class MessageQueue(Protocol):
     """The part of the queue manager that makes messages."""
 
@@ -272,23 +276,24 @@ class ThreadManager:
         await self._store.take_memory_right(tenant, thread_id)  # raises while a message is processing
         of = None if wanted.message_id is None else await self._message_of(caller, thread_id, wanted.message_id)
 
-        async def find(states: ConversationStates) -> Turn | None:
-            at = wanted.checkpoint_id
-            return await states.newest_turn(of=of) if at is None else await states.turn_at(at)
-
-        turn = await self._conversations.call(conversation, StateAccess.READ, find)
-        if turn is None:
-            which = f"Thread {thread_id!r}" if of is None else f"Message {of}"
-            raise StateGone(f"{which} has no state that is kept.")
-        source = ForkSource(
-            thread_id=thread_id, checkpoint_id=turn.checkpoint_id, message_id=turn.message_id, agent=conversation.agent
-        )
+        turn = await self._forked_turn(conversation, wanted, of)
         new_id = _new_thread_id(caller, wanted)
         await self._store.draft_thread(tenant, new_id)
         try:
             key = Message.memory_key_of(tenant, new_id, "")
-            if not await self._memory().copy_until(conversation.memory_key, turn.checkpoint_id, key):
-                raise StateGone(f"Checkpoint {turn.checkpoint_id} is no longer kept.")
+            tries = FORK_TRIES
+            while not await self._memory().copy_until(conversation.memory_key, turn.checkpoint_id, key):
+                tries -= 1
+                if not tries or wanted.checkpoint_id is not None:
+                    raise StateGone(f"Checkpoint {turn.checkpoint_id} is no longer kept.")
+                await self._store.take_memory_right(tenant, thread_id)
+                turn = await self._forked_turn(conversation, wanted, of)
+            source = ForkSource(
+                thread_id=thread_id,
+                checkpoint_id=turn.checkpoint_id,
+                message_id=turn.message_id,
+                agent=conversation.agent,
+            )
             new = NewThread(source, wanted.name, wanted.metadata, thread.subject)
             made = await self._store.publish_thread(tenant, new_id, new)
         except BaseException:
@@ -296,6 +301,19 @@ class ThreadManager:
             raise
         logger.info("Thread forked: id=%s, from=%s, checkpoint=%s", new_id, thread_id, turn.checkpoint_id)
         return made
+
+    async def _forked_turn(self, conversation: Conversation, wanted: Fork, of: str | None) -> Turn:
+        """Return the state that a fork begins with; `of` is the id of the message that made it. Raises StateGone."""
+
+        async def find(states: ConversationStates) -> Turn | None:
+            at = wanted.checkpoint_id
+            return await states.newest_turn(of=of) if at is None else await states.turn_at(at)
+
+        turn = await self._conversations.call(conversation, StateAccess.READ, find)
+        if turn is None:
+            which = f"Thread {conversation.thread_id!r}" if of is None else f"Message {of}"
+            raise StateGone(f"{which} has no state that is kept.")
+        return turn
 
     async def _message_of(self, caller: Principal, thread_id: str, message_id: str) -> str:
         """Return the id of a message of the thread. Raises InvalidRequest if it belongs to another one."""

@@ -163,6 +163,29 @@ async def test_a_fork_and_a_deletion_of_its_source_at_once(serve: Serve, memory_
     assert texts(await state_of(server, "new"))[-1] == expected
 
 
+async def test_a_newest_state_that_is_deleted_meanwhile_is_looked_up_again(
+    serve: Serve, memory_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy finds a state gone that was the newest one. Only a fork of this very state is refused."""
+    server = await serve(agents=AGENTS, checkpoint_url=memory_url)
+    ids = [await completed(server, text, thread_id="t") for text in ("One", "Two", "Three")]
+    memory = server.runtime.services.threads._memory()
+    copy = MemoryOnLoop.copy_until
+
+    async def forget_and_copy(self: MemoryOnLoop, *given: Any) -> bool:
+        if len(ids) > 1:
+            await memory.forget_messages("default/thread/t", (2**50, 1), [ids.pop()])
+        return await copy(self, *given)
+
+    monkeypatch.setattr(MemoryOnLoop, "copy_until", forget_and_copy)
+    newest = (await state_of(server, "t"))["checkpoint"]["checkpoint_id"]
+    refused = await server.client.post("/threads/t/fork", json={"thread_id": "f", "checkpoint_id": newest})
+    assert (refused.status_code, refused.json()["code"]) == (410, "state_gone")
+    forked = await server.client.post("/threads/t/fork", json={"thread_id": "f"})
+    assert (forked.status_code, forked.json()["forked_from"]["message_id"]) == (201, ids[0])
+    assert texts(await state_of(server, "f"))[-1] == "Heard: One"
+
+
 async def test_a_fork_and_a_message_of_its_source_at_once(serve: Serve, memory_url: str) -> None:
     server = await serve(agents=AGENTS, checkpoint_url=memory_url)
     await completed(server, "One", thread_id="t")
