@@ -153,6 +153,8 @@ REFUSED: list[tuple[str, str, dict[str, Any], str, str]] = [
     ("PUT", "items", {"value": {"a": 2**1024}}, "invalid_item", "value.a"),
     ("PUT", "items", {"ttl": 0}, "invalid_item", "ttl"),
     ("PUT", "items", {"ttl": -1}, "invalid_item", "ttl"),
+    ("PUT", "items", {"ttl": "5"}, "validation_error", "ttl"),
+    ("PUT", "items", {"ttl": True}, "validation_error", "ttl"),
     ("PUT", "items", {"index": ["text"]}, "validation_error", "index"),
     ("PUT", "items", {"colour": 1}, "validation_error", "colour"),
     ("DELETE", "items", {"namespace": ["a.b"]}, "invalid_item", "namespace"),

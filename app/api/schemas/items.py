@@ -52,7 +52,7 @@ class ItemPut(BaseModel):
     key: Text
     value: JsonObject
     index: NotIndexed = Field(default=None, description="Only false or null, since there is no semantic search.")
-    ttl: float | None = Field(
+    ttl: Annotated[float, Field(strict=True)] | None = Field(
         default=None,
         description="Minutes without use after which the item expires; null for never. Without this field, "
         "`default_ttl` of the langgraph.json counts.",
