@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 OLDEST := .venv/oldest_servers
 
-.PHONY: help run worker test test-oldest coverage chaos check format lock docs bench clean
+.PHONY: help run worker test test-oldest coverage chaos fuzz check format lock docs bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ coverage: .venv/dev ## Measure what the tests cover, over all processes, and com
 
 chaos: .venv/dev ## Kill, stop and cut everything for 10 minutes a backend (CHAOS_SECONDS, CHAOS_SEED), and check
 	@$(BIN)/python -m tests.chaos
+
+fuzz: .venv/dev ## Send 10,000 odd requests, for callers with each scope (FUZZ_CASES, FUZZ_SEED), and check the replies
+	@$(BIN)/python -W ignore -m tests.fuzz
 
 check: .venv/dev ## Formatting, lint, types and the layers
 	$(BIN)/black --check -q app tests bench

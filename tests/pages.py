@@ -134,7 +134,14 @@ def links_of(page: Path) -> list[str]:
 
 # Commands that cannot run here
 
-SETTINGS = {name.upper() for name in Settings.model_fields} | {"BUILD_CONTEXT", "PYTHON", "CHAOS_SECONDS", "CHAOS_SEED"}
+SETTINGS = {name.upper() for name in Settings.model_fields} | {
+    "BUILD_CONTEXT",
+    "PYTHON",
+    "CHAOS_SECONDS",
+    "CHAOS_SEED",
+    "FUZZ_CASES",
+    "FUZZ_SEED",
+}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 TARGETS = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 UVICORN_OPTIONS = {

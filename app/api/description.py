@@ -86,7 +86,8 @@ UNUSED = ("HTTPValidationError", "ValidationError")
 def describe(app: FastAPI) -> None:
     """Add the undeclared models to the description. Add the stages' refusals to each operation.
 
-    Each operation has 422. An operation that needs a scope has 401. An operation that changes something has 403.
+    Each operation has 422. An operation that needs a scope has 401 and 403. An operation that changes something has 403
+    too, for pages of other sites.
     """
     generate = app.openapi
 
@@ -99,7 +100,7 @@ def describe(app: FastAPI) -> None:
             for method, operation, needed in _operations(app, schema):
                 operation["responses"] |= errors.problems(422)
                 if needed is not None:
-                    operation["responses"] |= errors.problems(401)
+                    operation["responses"] |= errors.problems(401, 403)
                 if method not in SAFE_METHODS:
                     operation["responses"] |= errors.problems(403)
                 operation["responses"] = {str(status): each for status, each in operation["responses"].items()}

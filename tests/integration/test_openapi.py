@@ -1,34 +1,15 @@
-"""The description of the API: complete, up to date in the documents, and kept by the server under odd requests."""
+"""The description of the API: complete, and up to date in the documents. `test_fuzzing` holds the server to it."""
 
-import asyncio
 import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, Phase, given
-from hypothesis import settings as hypothesis_settings
-from schemathesis import Case, GenerationMode
-from schemathesis.core.failures import FailureGroup
-from schemathesis.core.result import Ok
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from app.models.events import EventType
 from tests.documents import generated
-from tests.integration.conftest import Serve
-from tests.openai_stub import Status, StubServer
 from tests.servers import ROOT, LiveServer
-
-bounded = hypothesis_settings(
-    max_examples=25,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
 
 
 def operations_of(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -96,10 +77,10 @@ async def test_every_operation_is_described(quiet: LiveServer) -> None:
         assert operation["tags"], name
         declared = operation["responses"]
         assert "422" in declared, name
-        assert ("403" in declared) == (not name.startswith("GET ")), f"pages of other sites may only read: {name}"
         if name == "GET /" or name.startswith("GET /health"):  # open to everybody
+            assert not {"401", "403"} & declared.keys(), name
             continue
-        assert {"401", "503"} <= declared.keys(), name
+        assert {"401", "403", "503"} <= declared.keys(), name
         if "{" in name:
             assert "404" in declared, name
         for status, response in declared.items():
@@ -164,61 +145,3 @@ async def test_the_pages_fetch_nothing_from_elsewhere(quiet: LiveServer, path: s
     policy = dict(part.split(maxsplit=1) for part in page.headers["content-security-policy"].split(";"))
     assert "default-src" in policy
     assert {source for sources in policy.values() for source in sources.split()} <= OWN_SOURCES
-
-
-# The server under odd requests
-
-
-@pytest.fixture
-async def seeded(serve: Serve, model: StubServer) -> tuple[LiveServer, dict[str, list[str]]]:
-    """A server with messages in several states, and ids that exist."""
-    server = await serve()
-    model.replies.extend([Status(400)])
-    sent = [(await server.submit(thread_id=thread))["message_id"] for thread in ("a/b", "a/b", "%2F", None)]
-    for message_id in sent:
-        await server.ended(message_id)
-    return server, {"message_id": sent, "thread_id": ["a/b", "%2F"]}
-
-
-def ask(url: str, known: dict[str, list[str]], mode: GenerationMode) -> dict[str, str]:
-    """Sends some cases to each operation and checks every reply against the description; the failures by operation.
-
-    A stream of a message that has not ended would not end either. No message that this sends is ever looked at by it:
-    half of the ids are ids of messages that have ended, the others are made up.
-    """
-    failures = {}
-    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
-    for result in schema.get_all_operations():
-        assert isinstance(result, Ok), result
-        operation = result.ok()
-        if mode is GenerationMode.NEGATIVE and not (operation.query or operation.body):
-            continue  # nothing can be wrong about it
-        sent = 0
-
-        @bounded
-        @given(case=operation.as_strategy(generation_mode=mode))
-        def check(case: Case[Any]) -> None:
-            nonlocal sent
-            sent += 1
-            for name, ids in known.items():
-                if name in (case.path_parameters or {}) and sent % 2:
-                    case.path_parameters[name] = ids[sent // 2 % len(ids)]
-            case.call_and_validate(base_url=url, timeout=10, excluded_checks=[positive_data_acceptance])
-
-        try:
-            check()
-        except FailureGroup as found:
-            failures[operation.label] = "; ".join(str(failure) for failure in found.exceptions)
-    return failures
-
-
-# The server runs in this process, and LangGraph's saver draws from the module's generator while cases are being made.
-@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value)
-async def test_no_request_breaks_the_server_or_the_description(
-    seeded: tuple[LiveServer, dict[str, list[str]]], mode: GenerationMode
-) -> None:
-    server, known = seeded
-    failures = await asyncio.to_thread(ask, server.url, known, mode)
-    assert not failures, "\n\n".join(f"{operation}: {failure}" for operation, failure in failures.items())
-    assert (await server.client.get("/health")).json()["checks"]["store"]["ok"]

@@ -1,0 +1,162 @@
+"""Odd requests, generated from the description of the API: to each operation, for callers with each scope.
+
+Every reply is held against the description. A caller without the scope, or of another tenant, gets nothing.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+import schemathesis
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from hypothesis import HealthCheck, Phase, given, seed
+from hypothesis import settings as hypothesis_settings
+from schemathesis import Case, GenerationMode
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from app.access.scopes import AccessScope, scope_of
+
+SECONDS = 20.0
+END_SECONDS = 30.0
+THREADS = ("a/b", "a/b", "%2F", None)
+
+Known = Mapping[str, Sequence[str]]
+"""Ids that exist, by the names of the parameters that take them."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody with an API key, or without one. `is_foreign`: of another tenant than what exists."""
+
+    name: str
+    scopes: frozenset[AccessScope]
+    key: str | None = None
+    is_foreign: bool = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the key."""
+        return {} if self.key is None else {"X-API-Key": self.key}
+
+
+@dataclass
+class Findings:
+    """What came of it: how many requests were sent, their statuses, and the failures by caller and operation."""
+
+    sent: int = 0
+    statuses: dict[int, int] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def scopes_of(app: FastAPI) -> dict[str, AccessScope | None]:
+    """The scope that each operation needs, by method and path."""
+    return {
+        f"{method} {route.path_format}": scope_of(route.endpoint)
+        for route in app.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
+
+
+def fill(client: httpx2.Client) -> Known:
+    """Submit messages and wait until they have ended. Return their ids."""
+    client.post("/queue/resume")
+    sent = []
+    for thread in THREADS:
+        response = client.post("/messages", json={"message": "Hello", "thread_id": thread})
+        assert response.status_code == 202, response.text
+        sent.append(str(response.json()["message_id"]))
+    end = time.monotonic() + END_SECONDS
+    for message_id in sent:
+        while client.get(f"/messages/{message_id}").json()["completed_at"] is None:
+            assert time.monotonic() < end, f"message {message_id} has not ended"
+            time.sleep(0.02)
+    return {"message_id": sent, "thread_id": ["a/b", "%2F"]}
+
+
+def modes_of(operation: Any) -> Iterator[GenerationMode]:
+    """The kinds of requests to an operation: those that fit the description, and those that do not."""
+    yield GenerationMode.POSITIVE
+    if operation.query or operation.body:  # else nothing can be wrong about it
+        yield GenerationMode.NEGATIVE
+
+
+def fuzz(
+    admin: httpx2.Client,
+    callers: Sequence[Caller],
+    needs: Mapping[str, AccessScope | None],
+    *,
+    examples: int,
+    seeded: int | None = None,
+) -> Findings:
+    """Send each operation `examples` requests of each kind as each caller. `seeded` None: always the same requests.
+
+    A stream of a message that has not ended would not end either. No message that this sends is looked at by it: half
+    of the ids are of messages that have ended, the others are made up.
+    """
+    findings = Findings()
+    url = str(admin.base_url).rstrip("/")
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    for caller in callers:
+        known = fill(admin)
+        for result in schema.get_all_operations():
+            assert isinstance(result, Ok), result
+            operation = result.ok()
+            for mode in modes_of(operation):
+                admin.post("/queue/resume")  # a request that waits for its message would wait for ever
+                try:
+                    _ask(url, operation, mode, caller, needs[operation.label], known, findings, examples, seeded)
+                except BaseExceptionGroup as found:  # one reply with several faults, or one that came only once
+                    failure = "; ".join(str(each) for each in found.exceptions)
+                    findings.failures[f"{caller.name}, {mode.value}: {operation.label}"] = failure
+                except AssertionError as found:
+                    findings.failures[f"{caller.name}, {mode.value}: {operation.label}"] = str(found)
+    return findings
+
+
+def _ask(
+    url: str,
+    operation: Any,
+    mode: GenerationMode,
+    caller: Caller,
+    needed: AccessScope | None,
+    known: Known,
+    findings: Findings,
+    examples: int,
+    seeded: int | None,
+) -> None:
+    bounded = hypothesis_settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=seeded is None,
+        report_multiple_bugs=False,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    sent = 0
+
+    @bounded
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def check(case: Case[Any]) -> None:
+        nonlocal sent
+        sent += 1
+        is_known = False
+        for name, ids in known.items():
+            if name in (case.path_parameters or {}) and sent % 2:
+                case.path_parameters[name] = ids[sent // 2 % len(ids)]
+                is_known = True
+        response = case.call(base_url=url, timeout=SECONDS, headers=caller.headers)
+        findings.sent += 1
+        findings.statuses[response.status_code] = findings.statuses.get(response.status_code, 0) + 1
+        case.validate_response(response, excluded_checks=[positive_data_acceptance])
+        if needed is not None and needed not in caller.scopes:
+            assert response.status_code >= 400, f"without the scope {needed}: {response.status_code}"
+        if caller.is_foreign and is_known:
+            assert response.status_code >= 400, f"for another tenant: {response.status_code}"
+
+    (check if seeded is None else seed(seeded)(check))()
