@@ -18,3 +18,7 @@ class RankPolicy:
         if self.aging_seconds == 0:
             return level * 10**15 + accepted_at
         return accepted_at + int(level * self.aging_seconds * 1000)
+
+    def accepted_at(self, level: int, rank: int) -> int:
+        """Return when a message with this level and this rank of its own was accepted, in ms since the epoch."""
+        return rank - self.rank(level, 0)

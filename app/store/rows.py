@@ -23,9 +23,11 @@ from ..models.messages import (
     Readiness,
     Thread,
 )
+from ..models.statistics import QueueFigures
 from ..models.threads import ForkSource
 from ..models.tokens import SigningSecret
 from ..models.workers import ServedAgent, Worker, WorkerGroup
+from ..policy.rank import RankPolicy
 from .metadata import thread_metadata
 
 PREVIEW_LENGTH = 160
@@ -270,6 +272,29 @@ def to_groups(rows: Iterable[tuple[int, str]], running: int, by_agents: Mapping[
         WorkerGroup(slots, running if len(slots_of) == 1 else by_agents.get(text, 0), agents_of(text))
         for text, slots in slots_of.items()
     )
+
+
+def to_queue_figures(
+    ranks: RankPolicy,
+    now: int,
+    *,
+    waiting: Mapping[int, int],
+    firsts: Mapping[int, Sequence[Any]],
+    delayed: int,
+    processing: int,
+    interrupted: int,
+    failed: int,
+) -> QueueFigures:
+    """Return the figures of the queue.
+
+    `firsts` has, by level of the claim order, its first message: own rank, priority, and `run_at` in milliseconds.
+    `now` is the store's time in milliseconds.
+    """
+    oldest = {
+        level: max(0.0, now - max(ranks.accepted_at(Priority(priority).level, int(rank)), int(run_at))) / 1000
+        for level, (rank, priority, run_at) in firsts.items()
+    }
+    return QueueFigures(waiting, oldest, delayed, processing, interrupted, failed)
 
 
 THREAD_STATES = (

@@ -38,6 +38,7 @@ HOT = {
     "count_after": {"messages_waiting"},
     "places_from": {"messages_waiting"},
     "list_queued": {"messages_waiting"},
+    "first_waiting": {"messages_waiting"},
     "list_processing": {"messages_leased"},
     "count_queued": {"messages_leased", "tallies_pkey"},
     "find_expired": {"messages_leased"},

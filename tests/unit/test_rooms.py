@@ -24,6 +24,7 @@ ROOMS = {
     "items": ports.ItemStore,
     "access": ports.AccessStore,
     "tokens": ports.TokenStore,
+    "statistics": ports.StatisticsStore,
     "signals": ports.Notifier,
 }
 ENGINES = {"sqlite": SqliteStore, "postgres": PostgresStore, "redis": RedisStore}

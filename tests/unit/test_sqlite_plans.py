@@ -37,6 +37,7 @@ HOT = {
     "places_from": "messages_waiting",
     "find_ranks": "messages",
     "list_queued": "messages_waiting",
+    "first_waiting": "messages_waiting",
     "find_expired": "messages_leased",
     "extend_leases": "messages",
     "promote_due": "messages_delayed",

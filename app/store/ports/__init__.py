@@ -23,6 +23,7 @@ from .events import EventLog
 from .items import ItemStore
 from .queries import QueryStore
 from .signals import ACCESS, CANCELS, MOVED, READY, Notifier, message_topic
+from .statistics import StatisticsStore
 from .threads import ThreadStore
 from .tokens import TokenStore
 from .upkeep import UpkeepStore
@@ -43,6 +44,7 @@ __all__ = [
     "LeaseRenewer",
     "Notifier",
     "QueryStore",
+    "StatisticsStore",
     "Store",
     "ThreadStore",
     "TokenStore",
@@ -66,6 +68,7 @@ class Store(
     ItemStore,
     AccessStore,
     TokenStore,
+    StatisticsStore,
     Notifier,
     Protocol,
 ):

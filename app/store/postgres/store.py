@@ -32,6 +32,7 @@ from .queries import PostgresReads
 from .runners import CONNECT, OneByOne, Reading, Runner, Together
 from .session import Session
 from .signals import Hints
+from .statistics import PostgresStatistics
 from .threads import ThreadWrites
 from .tokens import TokenWrites
 from .upkeep import UpkeepWrites
@@ -52,7 +53,7 @@ VOLATILE = Capabilities(
 
 class PostgresStore(
     PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    PostgresWorkers, SqlItems, SqlAccess, SqlTokens, LocalSignals, Store,
+    PostgresWorkers, SqlItems, SqlAccess, SqlTokens, PostgresStatistics, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one PostgreSQL database. Raises ConfigurationError for a URL that cannot be read."""
 
@@ -68,6 +69,7 @@ class PostgresStore(
     ) -> None:
         self._parameters = connection_parameters(url)
         self._clock = clock or SteadyClock()
+        self._ranks = ranks or RankPolicy()
         self._allow_volatile = allow_volatile
         self._capabilities = VOLATILE if allow_volatile else DURABLE
         self._queries = load_queries("postgres")
@@ -79,8 +81,8 @@ class PostgresStore(
         # Reads and upkeep connect first: with few connections, the store still opens and reports it.
         self._reads = PostgresReads(self._session())
         self._read_thread = self._thread("read", Reading(self._reads.session))
-        self._make_upkeep(ranks or RankPolicy())
-        self._make_writers(ranks or RankPolicy())
+        self._make_upkeep(self._ranks)
+        self._make_writers(self._ranks)
         self._lists = PostgresReads(self._session())
         self._list_thread = self._thread("list", Reading(self._lists.session))
         self._settling = Settling(lambda place: self._control_thread.run(lambda: self._control.settle(place)))

@@ -22,6 +22,7 @@ from .items import RedisItems
 from .queries import RedisQueries
 from .scripts import load_scripts
 from .signals import Listener
+from .statistics import RedisStatistics
 from .threads import RedisThreads
 from .tokens import RedisTokens
 from .upkeep import RedisUpkeep
@@ -42,6 +43,7 @@ class RedisStore(
     RedisItems,
     RedisAccess,
     RedisTokens,
+    RedisStatistics,
     LocalSignals,
     Store,
 ):

@@ -34,6 +34,7 @@ from .events import EventWrites, SqliteEvents
 from .items import ItemWrites
 from .queries import SqliteReads
 from .signals import HintingWriter, Hints
+from .statistics import SqliteStatistics
 from .threads import ThreadWrites
 from .tokens import TokenWrites
 from .upkeep import UpkeepWrites
@@ -46,7 +47,7 @@ VOLATILE = Capabilities("memory", durable=False, promise="no message survives th
 
 class SqliteStore(
     SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    SqliteWorkers, SqlItems, SqlAccess, SqlTokens, LocalSignals, Store,
+    SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqliteStatistics, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one SQLite file; with `path` None, over a temporary file."""
 
@@ -55,11 +56,12 @@ class SqliteStore(
         self._folder = Path(tempfile.gettempdir(), name) if path is None else None
         self._path = path or Path(tempfile.gettempdir(), name, "queue.db")
         self._clock = clock or SteadyClock()
+        self._ranks = ranks or RankPolicy()
         queries = load_queries("sqlite")
         self._notifier = LocalNotifier()
         self._hints = Hints(self._path, queries, self._notifier, shared=path is not None)
         self._writer = writer = HintingWriter(self._path, self._hints, durable=path is not None)
-        self._writing = Writing(lambda: writer.connection, queries, ranks or RankPolicy(), self._clock)
+        self._writing = Writing(lambda: writer.connection, queries, self._ranks, self._clock)
         writer.share(self._writing)
         reader, list_reader = Reader(self._path), Reader(self._path)
         self._reads = SqliteReads(lambda: reader.connection, queries)

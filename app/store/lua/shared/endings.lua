@@ -38,6 +38,7 @@ local function add_dead_letter(tenant, id, number, fingerprint, at)
     redis.call('ZADD', of_tenant('failed', tenant), number, id)
     redis.call('ZADD', kind_key(tenant, fingerprint), at, member_of(number, id))
     redis.call('ZADD', of_tenant('kinds', tenant), 'LT', -at, fingerprint)
+    redis.call('INCR', DEAD_LETTERS)
 end
 
 local function fail(message, now, event, error, code, fingerprint)
@@ -55,6 +56,7 @@ local function remove_dead_letters(tenant, messages)
         ids[i], kinds[message.fingerprint] = message.id, members
     end
     by_thousands(ids, 'ZREM', of_tenant('failed', tenant))
+    redis.call('DECRBY', DEAD_LETTERS, #ids)
     for fingerprint, members in pairs(kinds) do
         local kind = kind_key(tenant, fingerprint)
         by_thousands(members, 'ZREM', kind)

@@ -11,6 +11,7 @@ local REVISION = prefix .. 'access_revision' -- raised by every change of API ke
 local DROPPED_MEMORIES = prefix .. 'dropped_memories'
 -- Threads that no reader sees: a hash of 'draft' or 'deleted' by scope, and the drafts by the time of their creation.
 local HIDDEN, DRAFTS = prefix .. 'hidden', prefix .. 'drafts'
+local DEAD_LETTERS = prefix .. 'dead_letters' -- count of failed messages of all tenants
 local PAUSED, THROUGHPUT, CLOCK = prefix .. 'paused', prefix .. 'throughput', prefix .. 'clock'
 
 local function message_key(id) return prefix .. 'message:' .. id end

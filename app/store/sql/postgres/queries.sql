@@ -604,6 +604,28 @@ FROM tallies WHERE tenant = %(tenant)s GROUP BY state
 UNION ALL
 SELECT 'processing', messages FROM running
 
+-- name: count_states
+-- The messages of all tenants by state.
+SELECT CASE state WHEN 'unfinished' THEN 'queued' ELSE state END,
+    sum(messages)::bigint - CASE state WHEN 'unfinished' THEN ({count_processing}) ELSE 0 END
+FROM tallies GROUP BY state
+UNION ALL
+SELECT 'processing', ({count_processing})
+
+-- name: count_waiting
+-- The waiting messages of all tenants by level.
+SELECT level, sum(waiting)::bigint FROM (
+    SELECT level, waiting FROM levels
+    UNION ALL
+    SELECT rank / 1000000000000000, -1 FROM messages WHERE state = 'processing' AND rank IS NOT NULL
+) AS counted GROUP BY level
+
+-- name: first_waiting
+-- The first waiting message of a level.
+SELECT base_rank, priority, run_at FROM messages
+WHERE state = 'queued' AND rank >= %(rank)s::bigint AND rank < %(rank)s::bigint + 1000000000000000
+ORDER BY rank, number LIMIT 1
+
 -- name: list_threads
 -- A claim counts as activity of the thread, but locks no thread. Its time is in the running message until the attempt ends.
 WITH running AS (

@@ -420,6 +420,19 @@ ORDER BY changed_at, number LIMIT :limit
 -- name: tallies
 SELECT state, messages FROM tallies WHERE tenant = :tenant
 
+-- name: count_states
+-- The messages of all tenants by state.
+SELECT state, sum(messages) FROM tallies GROUP BY state
+
+-- name: count_waiting
+-- The waiting messages of all tenants by level.
+SELECT level, waiting FROM levels
+
+-- name: first_waiting
+-- The first waiting message of a level.
+SELECT base_rank, priority, run_at FROM messages
+WHERE rank >= :rank AND rank < :rank + 1000000000000000 ORDER BY rank, number LIMIT 1
+
 -- name: list_threads
 SELECT {thread_columns} FROM threads
 WHERE tenant = :tenant AND (last_activity, thread_id) < (:last_activity, :thread_id) AND hidden IS NULL
