@@ -20,8 +20,9 @@ from .events.writer import EventWriter
 from .models.attempts import Claim, Completed, Failed, Interrupted, Outcome, Released, Retry
 from .models.failures import FailureDetails
 from .models.messages import Message
-from .models.parts import Part
+from .models.parts import TEXT_CHUNKS, Part
 from .observability.logging import TRACEBACK, Redactor
+from .observability.recorder import Recorder
 from .policy.failures import UNREADABLE, class_name, described, text_of
 from .policy.provider_errors import address_of
 from .policy.retry import AGENT_ERROR, TIMEOUT, Backoff, Verdict, fingerprint, judge
@@ -62,7 +63,9 @@ class AgentProcessor:
         redactor: Redactor,
         monotonic: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder or Recorder()
         self._log = log
         self._loop = loop
         self._registry = registry
@@ -85,12 +88,13 @@ class AgentProcessor:
             async with asyncio.timeout(seconds) as limit:
                 task = self._task(claim, drain)
                 run = self._loop.start(self._registry.get(claim.message.agent), claim.message.agent, task)
-                outcome = await self._answer(run, writer)
+                outcome = await self._answer(run, writer, claim.message.agent)
                 await self._write_usage(run, writer)
                 await writer.drain()
         except BaseException as error:
             place = self._place_of(run) if limit.expired() else None
             await self._stop(run, writer)
+            self._count_tokens(run)
             if not isinstance(error, Exception):
                 raise
             if place is not None:
@@ -104,6 +108,7 @@ class AgentProcessor:
             if isinstance(error, AgentRaised) and run is not None:
                 return await self._outcome_of_agent_error(error.cause, claim, run)
             return self._outcome_of_server_error(error, claim)
+        self._count_tokens(run)
         await self._loop.end(run, stop_seconds=STOP_SECONDS)
         self._away_since = None
         logger.info("%s: id=%s", _LOG_TEXTS[type(outcome)], claim.message.id)
@@ -131,6 +136,10 @@ class AgentProcessor:
                     await self._write_usage(run, writer)
                     await writer.drain()
 
+    def _count_tokens(self, run: AgentRun | None) -> None:
+        if run is not None:
+            self._recorder.tokens(run.usage.models)
+
     @staticmethod
     async def _write_usage(run: AgentRun, writer: EventWriter) -> None:
         if models := run.usage.models:
@@ -152,15 +161,22 @@ class AgentProcessor:
             tenant=message.tenant,
         )
 
-    async def _answer(self, run: AgentRun, writer: EventWriter) -> Completed | Interrupted:
+    async def _answer(self, run: AgentRun, writer: EventWriter, agent: str) -> Completed | Interrupted:
         final = FinalResult("")
+        record, last = self._recorder.first_token, time.perf_counter()
         try:
             while pieces := await run.take():
+                has_text = False
                 for piece in pieces:
                     if isinstance(piece, FinalResult):
                         final = piece
                     else:
+                        has_text = has_text or piece.type in TEXT_CHUNKS
                         await writer.write(piece)
+                if has_text:
+                    now = time.perf_counter()
+                    record(agent, now - last)
+                    record, last = self._recorder.next_tokens, now
         except AgentRaised as raised:
             if issubclass(type(raised.cause), AgentInterrupted):  # `isinstance` would call its `__class__`
                 interrupted = cast(AgentInterrupted, raised.cause)

@@ -33,9 +33,11 @@ from .item_manager import ItemManager
 from .maintenance import Maintenance
 from .observability.logging import Redactor, configure_logging
 from .observability.outages import Outage
+from .observability.recorder import Recorder
 from .queue_manager import QueueManager
 from .services import Services
 from .store.factory import make_store
+from .store.measured import measured
 from .store.ports import Store
 from .thread_manager import ThreadManager
 from .webhooks.outbound_http import certificate_checks, fetch
@@ -43,12 +45,14 @@ from .webhooks.sender import WebhookSender
 from .worker import QueueWorker
 
 if TYPE_CHECKING:
-
-    pass
+    from .metrics import MetricsReport
+    from .observability.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
 SPARE_THREADS = 8
+
+MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 SECRET_NAME = re.compile(r"(?:KEY|SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS)$", re.IGNORECASE)
 """Names of environment variables whose values are never shown."""
@@ -78,6 +82,20 @@ def start_logging(settings: Settings) -> None:
     configure_logging(settings.log_level, settings.log_format, settings.log_config, redactor_of(settings))
 
 
+def _metrics_of(settings: Settings) -> "Metrics | None":
+    """Return the counters of the process; None if metrics are off. Raises ConfigurationError."""
+    if not settings.metrics:
+        return None
+    # prometheus-client reads the variable when it is imported, and takes an empty one for a folder.
+    if settings.prometheus_multiproc_dir is None:
+        os.environ.pop(MULTIPROCESS_FOLDER, None)
+    else:
+        os.environ[MULTIPROCESS_FOLDER] = str(settings.prometheus_multiproc_dir)
+    from .metrics import make_metrics
+
+    return make_metrics(settings)
+
+
 async def check_store(settings: Settings) -> None:
     """Open and close the store, to report its faults before the server starts. Raises StoreError."""
     store = make_store(settings)
@@ -105,6 +123,16 @@ async def check_memory(settings: Settings) -> None:
         raise type(error)(f"{named}, got {place_of(url)}") from None
 
 
+def _agent_loop(settings: Settings) -> AgentLoop:
+    # Each message's synchronous nodes may need a thread, and so may libraries for short work.
+    return AgentLoop(
+        threads=settings.worker_concurrency + SPARE_THREADS,
+        run_threads=1 + SPARE_THREADS,
+        max_abandoned=settings.max_abandoned,
+        make_loop=auto_loop_factory(),
+    )
+
+
 class Runtime:
     """All parts of one process. `running` opens and closes them."""
 
@@ -112,22 +140,20 @@ class Runtime:
         self.settings = settings
         self._draining: asyncio.Task[None] | None = None
         self._store = store or make_store(settings)
+        metrics = _metrics_of(settings)
+        self._recorder = metrics or Recorder()
+        if metrics is not None:
+            self._store = measured(self._store, metrics)
         outage = Outage("The database can be used again")
-        # Each message's synchronous nodes may need a thread, and so may libraries for short work.
-        self.agent_loop = AgentLoop(
-            threads=settings.worker_concurrency + SPARE_THREADS,
-            run_threads=1 + SPARE_THREADS,
-            max_abandoned=settings.max_abandoned,
-            make_loop=auto_loop_factory(),
-        )
+        self.agent_loop = _agent_loop(settings)
         self._agents = AgentLoader(settings, self._store, self.agent_loop, redactor_of(settings).shown)
         registry = self._agents.registry
-        processor = AgentProcessor(self._store, self.agent_loop, registry, settings, redactor=redactor_of(settings))
-        self.worker = QueueWorker(self._store, processor, registry, settings, loop=self.agent_loop, outage=outage)
+        self.worker = self._make_worker(outage)
         descriptions = AgentDescriptions(registry, self._store)
         self._maintenance = Maintenance(self._store, lambda: self._agents.memory, settings, outage=outage)
         self._webhooks = WebhookSender(self._store, settings, outage=outage)
         self.streams = Streams(self._store, outage)
+        self.metrics = self._report(metrics)
         queue = QueueManager(
             self._store,
             registry,
@@ -166,11 +192,29 @@ class Runtime:
             prove_memory=self._agents.prove_memory,
             outage=outage,
             memory_outage=Outage("The agents' memory can be used again"),
+            recorder=self._recorder,
+            metrics=self.metrics,
         )
 
     def _recheck(self) -> None:
         """Verify all credentials again."""
         self._access_watch.recheck()
+
+    def _make_worker(self, outage: Outage) -> QueueWorker:
+        settings, registry, redactor = self.settings, self._agents.registry, redactor_of(self.settings)
+        processor = AgentProcessor(
+            self._store, self.agent_loop, registry, settings, redactor=redactor, recorder=self._recorder
+        )
+        return QueueWorker(
+            self._store, processor, registry, settings, loop=self.agent_loop, outage=outage, recorder=self._recorder
+        )
+
+    def _report(self, metrics: "Metrics | None") -> "MetricsReport | None":
+        if metrics is None:
+            return None
+        from .metrics import MetricsReport
+
+        return MetricsReport(metrics, self._store, self.settings, worker=self.worker, readers=self.streams)
 
     def begin_stop(self) -> None:
         """End all tails, stop claiming, and drain the worker. The grace period starts with this call."""
@@ -193,11 +237,15 @@ class Runtime:
         self.worker.start()
         self._maintenance.start()
         self._webhooks.start()
+        if self.metrics is not None:
+            self.metrics.start()
         try:
             yield
         finally:
             self.begin_stop()
             await asyncio.gather(*filter(None, [self._draining]))
+            if self.metrics is not None:
+                await self.metrics.stop()
             await self._webhooks.stop()
             await self._maintenance.stop()
             await self._access_watch.stop()

@@ -113,6 +113,10 @@ class Settings(BaseSettings):
     jwt_subject_claim: str = "sub"
     jwt_scopes_claim: str = "scope"
     allow_volatile: bool = False
+    metrics: bool = True
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(None, ge=1, le=65535)
+    prometheus_multiproc_dir: Path | None = None
     log_format: Literal["text", "json"] = "text"
     log_config: Path | None = None
 

@@ -11,6 +11,7 @@ from .errors import AgentQueueError
 from .models.attempts import Beat, Lease
 from .models.workers import ServedAgent, Worker
 from .observability.outages import Outage
+from .observability.recorder import Recorder
 from .store.ports import LeaseRenewer, WorkerStore
 from .store.sql.group_commit import joined
 
@@ -34,8 +35,15 @@ class Heartbeat:
     """Renews the leases on a separate OS thread and connection, so blocking agent code cannot lose them."""
 
     def __init__(
-        self, store: WorkerStore, identity: Worker, settings: Settings, worker: BeatingWorker, outage: Outage
+        self,
+        store: WorkerStore,
+        identity: Worker,
+        settings: Settings,
+        worker: BeatingWorker,
+        outage: Outage,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder or Recorder()
         self._outage = outage
         self._store = store
         self._identity = identity
@@ -81,6 +89,7 @@ class Heartbeat:
                 with self._store.open_lease_renewer() as heartbeat:
                     self._beat_until_stopped(heartbeat, loop)
             except Exception as error:  # keep the loop running, since all runs are lost without heartbeats
+                self._recorder.beat_failed()
                 if isinstance(error, AgentQueueError):
                     self._outage.fails("heartbeat", "Heartbeat failed, trying again: %s", error)
                 else:
@@ -94,6 +103,7 @@ class Heartbeat:
             worker = self._identity.model_copy(update={"agents": self._worker.agents()})
             beat = heartbeat.beat(worker, sent, lease_seconds=self._settings.lease_seconds)
             self._last_success = began
+            self._recorder.beaten(_boottime() - began)
             self._outage.works("heartbeat")
             loop.call_soon_threadsafe(self._worker.on_beat, sent, beat)
             # The interval begins with the heartbeat: one that waited for the store does not delay the next.

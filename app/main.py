@@ -234,6 +234,8 @@ async def _work(settings: Settings) -> None:
         runtime.begin_stop()
         stopping.set()
 
+    if runtime.metrics is not None:
+        runtime.metrics.serve()
     with _ignored_signals(), _on_termination(stop, settings):
         async with runtime.running(), _rare_collections(runtime):
             await stopping.wait()

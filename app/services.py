@@ -12,6 +12,7 @@ from .config import Settings
 from .events.tail import Streams
 from .item_manager import ItemManager
 from .observability.outages import Outage
+from .observability.recorder import Recorder
 from .queue_manager import QueueManager
 from .store.ports import EventLog, Store
 from .thread_manager import ThreadManager
@@ -33,9 +34,16 @@ class WorkerStatus(Protocol):
         """Return what prevents the worker from running messages, now or soon; an empty text if nothing does."""
 
 
+class Exposition(Protocol):
+    """Gives the metrics as text."""
+
+    async def exposition(self, accept: str) -> tuple[bytes, str]:
+        """Return the metrics and the media type for the header `Accept`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The services of one process."""
+    """The services of one process. `metrics` is None if they are off."""
 
     settings: Settings
     access: Access
@@ -52,3 +60,5 @@ class Services:
     prove_memory: Callable[[], Awaitable[None]]
     outage: Outage
     memory_outage: Outage
+    recorder: Recorder
+    metrics: Exposition | None

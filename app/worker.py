@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import math
 import os
 import socket
 import time
@@ -23,6 +24,7 @@ from .models.attempts import Beat, Cancelled, Claim, Lease, Outcome, Released
 from .models.messages import new_message_id
 from .models.workers import AgentState, ServedAgent, Worker
 from .observability.outages import Outage
+from .observability.recorder import Recorder
 from .store.ports import CANCELS, READY, AttemptStore, Notifier, WorkerStore
 
 logger = logging.getLogger(__name__)
@@ -49,7 +51,9 @@ class QueueWorker:
         *,
         loop: AgentLoop,
         outage: Outage,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder = recorder or Recorder()
         self._outage = outage
         self._store = store
         self._loop = loop
@@ -77,7 +81,7 @@ class QueueWorker:
         self._claiming: asyncio.Task[None] | None = None
         self._listening: list[asyncio.Task[None]] = []
         self._publisher = DescriptionPublisher(registry, store)
-        self._heartbeat = Heartbeat(store, self._identity, settings, self, outage)
+        self._heartbeat = Heartbeat(store, self._identity, settings, self, outage, recorder)
 
     @property
     def id(self) -> str:
@@ -88,6 +92,17 @@ class QueueWorker:
     def slots(self) -> int:
         """Return how many messages this worker runs at a time."""
         return self._identity.slots
+
+    @property
+    def busy(self) -> int:
+        """Return how many messages this worker runs now."""
+        return len(self._running)
+
+    @property
+    def silent_seconds(self) -> float:
+        """Return the seconds since the last successful heartbeat; 0 before the first one."""
+        silent = self._heartbeat.silent_seconds
+        return silent if math.isfinite(silent) else 0.0
 
     @property
     def beating(self) -> bool:
@@ -234,6 +249,8 @@ class QueueWorker:
     async def _run(self, claim: Claim) -> None:
         """Run one message from its claim to its finish. No error of the message stops the worker."""
         logger.info("Worker processing message: id=%s", claim.message.id)
+        began = time.perf_counter()
+        stored: Outcome | None = None
         try:
             try:
                 outcome = await self._processor.process(claim, self._drain)
@@ -246,10 +263,13 @@ class QueueWorker:
                     return  # the leases may be lost, and another worker may have the message
             self._finishing.add(claim.lease)
             await self._finish(claim.lease, outcome)
+            stored = outcome
         except LeaseLost:
             logger.warning("Message was taken from this worker: id=%s", claim.message.id)
         except Exception:
             logger.exception("Message could not be finished, its lease will expire: id=%s", claim.message.id)
+        finally:
+            self._recorder.attempt_ended(claim.message.agent, stored, time.perf_counter() - began)
 
     async def _finish(self, lease: Lease, outcome: Outcome) -> None:
         """Store the outcome. While the store is away, retry until the lease may have run out or the worker stops."""

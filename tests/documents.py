@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import cache
 from importlib import import_module
@@ -12,6 +12,7 @@ from pathlib import Path
 from app.api import websocket_frames as frames
 from app.config import Settings
 from app.main import create_app
+from app.observability.metric_definitions import OF_PROCESSES, OF_QUEUE, MetricDefinition
 from app.policy import lifecycle
 from tests.pages import DOCS, PROJECT, ROOT
 
@@ -49,6 +50,30 @@ OF_A_LEASE = [
     ("self_stop_seconds", "a worker without a heartbeat for this long stops its runs"),
     ("rescue_seconds", "a process looks for leases that ran out"),
 ]
+METRICS = """# Metrics
+
+`make docs` makes this page from `app/observability/metric_definitions.py`.
+[Watch metrics](../how-to/watch-metrics.md) says how to scrape and push them. Times are in seconds. A histogram has the
+samples `NAME_bucket`, `NAME_sum` and `NAME_count`. Its buckets go from 5 ms to an hour, those of the store and of
+heartbeats from 0.5 ms to 10 s. Labels have at most 100 different agents, models and error codes; further ones are
+`other`.
+
+## Of each process
+
+Add the values of all processes. They begin at 0 when a process starts.
+
+{processes}
+
+Each process also gives `process_…` and `python_…` metrics, unless `PROMETHEUS_MULTIPROC_DIR` is set: processor time,
+memory, file descriptors, garbage collections.
+
+## Of the queue
+
+They are read from the database at a scrape and are the same in all API processes. Take the maximum, not the sum.
+Workers on `METRICS_PORT` do not give them; pushes by OTLP do.
+
+{queue}
+"""
 LIMITS = [
     ("store.sql.group_commit.MAX_BATCH", "pieces of work in one transaction"),
     ("events.tail.READERS_A_POLL", "readers that look without a hint in each interval, all messages together"),
@@ -64,6 +89,16 @@ def openapi() -> str:
 def websocket_schema() -> str:
     """JSON Schema of the frames of `/ws`."""
     return json.dumps(frames.json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def table_of(definitions: Iterable[MetricDefinition]) -> str:
+    """The table of some metrics."""
+    rows = [
+        f"| `{each.shown_name}` | {each.kind} | {', '.join(f'`{label}`' for label in each.labels) or '–'} | "
+        f"{each.meaning} |"
+        for each in definitions
+    ]
+    return "\n".join(["| Name | Kind | Labels | Meaning |", "|---|---|---|---|", *rows])
 
 
 def first_sentence(module: str) -> str:
@@ -125,6 +160,7 @@ def generated() -> dict[Path, str]:
     return {
         REFERENCE / "openapi.json": openapi(),
         REFERENCE / "websocket.schema.json": websocket_schema(),
+        REFERENCE / "metrics.md": METRICS.format(processes=table_of(OF_PROCESSES), queue=table_of(OF_QUEUE)),
         REFERENCE / "state-machine.md": STATE_MACHINE.format(diagram=lifecycle.as_mermaid()),
         ARCHITECTURE: with_parts(ARCHITECTURE, layers=layers(), intervals=intervals()),
     }

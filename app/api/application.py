@@ -22,6 +22,7 @@ from . import (
     health,
     items,
     keys,
+    metrics,
     reference,
     root,
     routes,
@@ -100,6 +101,7 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
         tokens.router,
         keys.router,
         health.router,
+        metrics.router,
     ):
         app.router.routes.extend(router.routes)  # include_router would match each request twice
     app.router.routes.extend([*websocket.routes, *description.routes, *reference.pages(root.NAME)])
@@ -117,7 +119,7 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
     ]
     of_calls: list[Stage] = [  # a call is a request or a frame of a WebSocket
         partial(Authorization, access=services.access),
-        # Rate limits, then metrics and traces, belong here.
+        # Rate limits, then traces, belong here.
         KnownQuery,
     ]
     app.state.call = chain(of_calls, call_endpoint)

@@ -15,6 +15,7 @@ from ..access.principals import Principal
 from ..access.scopes import AccessScope, needs, scope_of
 from ..errors import Conflict, InvalidRequest, MessageNotFound
 from ..events.fanout import Idle, StoredEvents
+from ..events.tail import ReaderKind
 from ..models.events import TERMINAL_EVENTS
 from ..models.messages import MessageState
 from ..services import Services
@@ -81,8 +82,13 @@ BINARY = Ending(1003, "Frames must be JSON text.")
 @needs(AccessScope.READ)
 async def serve_websocket(websocket: WebSocket) -> None:
     """Accept a connection and serve it until it ends."""
+    services = services_of(websocket)
     await websocket.accept()
-    await Session(websocket, services_of(websocket)).run()
+    services.recorder.websocket_opened()
+    try:
+        await Session(websocket, services).run()
+    finally:
+        services.recorder.websocket_closed()
 
 
 routes = [WebSocketRoute("/ws", serve_websocket)]
@@ -308,7 +314,9 @@ class Session:
         """Send events newer than `after`. Return False if this process stops before the terminal event."""
         settings = self._services.settings
         sent = 0
-        tail = self._services.streams.tail(tenant, message_id, after=after, idle_seconds=settings.keepalive_seconds)
+        tail = self._services.streams.tail(
+            tenant, message_id, after=after, idle_seconds=settings.keepalive_seconds, kind=ReaderKind.WEBSOCKET
+        )
         async with aclosing(tail):
             async for item in tail:
                 match item:

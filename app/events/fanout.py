@@ -128,7 +128,7 @@ class LogFanout:
     A waiting reader is only a log offset. A hint without new events costs one read and wakes nobody.
     """
 
-    __slots__ = ("_hints", "_read", "_reading", "_requested", "_topic", "_waiting", "readers")
+    __slots__ = ("_hints", "_read", "_reading", "_requested", "_topic", "_waiting", "last", "readers")
 
     def __init__(
         self,
@@ -136,6 +136,7 @@ class LogFanout:
         topic: AbstractContextManager[Subscription],
     ) -> None:
         self.readers = 0
+        self.last = 0
         self._read = read
         self._topic = topic
         self._hints = 0

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from ..errors import StoreUnavailable
@@ -61,6 +62,25 @@ MessageKey = tuple[str, str]
 """Tenant and message id."""
 
 
+class ReaderKind(StrEnum):
+    """How a reader gets the events."""
+
+    STREAM = "stream"
+    WEBSOCKET = "websocket"
+    WAIT = "wait"
+
+
+class ReaderPlace:
+    """A reader of a log, and the id of the last event that it took."""
+
+    __slots__ = ("after", "kind", "log")
+
+    def __init__(self, kind: ReaderKind, log: LogFanout, after: int) -> None:
+        self.kind = kind
+        self.log = log
+        self.after = after
+
+
 class MessageReader(Protocol):
     """The reads of messages that a tail needs."""
 
@@ -80,6 +100,7 @@ class Streams:
         self._source = source
         self._closing = False
         self._logs: dict[MessageKey, LogFanout] = {}
+        self._places: set[ReaderPlace] = set()
         self._poller: asyncio.Task[None] | None = None
         self._queued: Counter[MessageKey] = Counter()
         self._moves = 0
@@ -96,8 +117,23 @@ class Streams:
         if self._ticker is not None:
             self._ticker.cancel()
 
+    def open_by_kind(self) -> dict[str, int]:
+        """Return how many readers there are of each kind."""
+        return {kind.value: 0 for kind in ReaderKind} | Counter(place.kind.value for place in self._places)
+
+    def lag_events(self) -> int:
+        """Return by how many events the slowest reader is behind the newest event that any reader has read."""
+        return max((place.log.last - place.after for place in self._places), default=0)
+
     async def tail(
-        self, tenant: str, message_id: str, *, after: int, idle_seconds: float, with_waiting: bool = True
+        self,
+        tenant: str,
+        message_id: str,
+        *,
+        after: int,
+        idle_seconds: float,
+        with_waiting: bool = True,
+        kind: ReaderKind = ReaderKind.STREAM,
     ) -> AsyncGenerator[TailItem]:
         """Yield the events after the event `after` in order, without gaps or duplicates, until the log ends.
 
@@ -105,8 +141,11 @@ class Streams:
         `Idle` after `idle_seconds` without another item, also while the store is away. End after the terminal event, or
         when this process closes. Raises MessageNotFound.
         """
-        with closing(IdleTimer(idle_seconds)) as idle_timer, self._reader_of((tenant, message_id)) as log:
-            seen = NEVER
+        with (
+            closing(IdleTimer(idle_seconds)) as idle_timer,
+            self._reader_of((tenant, message_id), kind, after) as place,
+        ):
+            log, seen = place.log, NEVER
             while not self._closing:
                 snapshot, seen = await log.next(after, seen, idle_timer)
                 if snapshot is None:
@@ -116,13 +155,14 @@ class Streams:
                     continue
                 page = snapshot.page
                 seen = NEVER
+                log.last = page.last
                 if after + 1 < page.first:
                     yield Reset(page.state, await self._text_so_far(tenant, message_id))
-                    after = page.first - 1
+                    after = place.after = page.first - 1
                 elif page.events:
                     idle_timer.restart()
                     yield snapshot.stored
-                    after = page.events[-1].id
+                    after = place.after = page.events[-1].id
                     if page.events[-1].type in TERMINAL_EVENTS:
                         return
                     if after == page.last and page.state is MessageState.PROCESSING:
@@ -140,14 +180,18 @@ class Streams:
         with suppress(TimeoutError):
             async with (
                 asyncio.timeout(seconds),
-                aclosing(self.tail(tenant, message_id, after=0, idle_seconds=seconds, with_waiting=False)) as items,
+                aclosing(
+                    self.tail(
+                        tenant, message_id, after=0, idle_seconds=seconds, with_waiting=False, kind=ReaderKind.WAIT
+                    )
+                ) as items,
             ):
                 async for item in items:
                     if isinstance(item, StoredEvents) and item.events[-1].type is EventType.INTERRUPTED:
                         return
 
     @contextmanager
-    def _reader_of(self, key: MessageKey) -> Iterator[LogFanout]:
+    def _reader_of(self, key: MessageKey, kind: ReaderKind, after: int) -> Iterator[ReaderPlace]:
         """Open the fan-out of a message's log while a reader uses it. Poll the log in case a hint is lost."""
         log = self._logs.get(key)
         if log is None:
@@ -156,9 +200,12 @@ class Streams:
         log.readers += 1
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll(), name="log poller")
+        place = ReaderPlace(kind, log, after)
+        self._places.add(place)
         try:
-            yield log
+            yield place
         finally:
+            self._places.discard(place)
             log.readers -= 1
             if not log.readers:
                 log.close()

@@ -8,6 +8,7 @@ from bench.measures.growth import growth
 from bench.measures.jobs import jobs
 from bench.measures.keys import keys
 from bench.measures.memory import memory
+from bench.measures.metrics import metrics
 from bench.measures.runs import first_chunk, runs
 from bench.measures.start import start
 from bench.measures.streams import idle, streams
@@ -22,6 +23,7 @@ MEASURES: dict[str, Measure] = {
     "submit": submit,
     "keys": keys,
     "tokens": tokens,
+    "metrics": metrics,
     "runs": runs,
     "first_chunk": first_chunk,
     "backlog": backlog,

@@ -175,6 +175,8 @@ def expected_scope(operation: str) -> AccessScope | None:
         return AccessScope.SUBMIT
     if operation in ADMINISTERS:
         return AccessScope.ADMIN
+    if operation == "GET /metrics":
+        return AccessScope.METRICS
     return AccessScope.READ if operation.startswith("GET ") or operation in READS_BY_POST else AccessScope.CONTROL
 
 

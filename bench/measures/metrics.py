@@ -1,0 +1,99 @@
+"""Measures what metrics cost."""
+
+import json
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bench.backends import database
+from bench.measures.runs import TOKENS
+from bench.measures.submit import CONNECTIONS, ROUND_SECONDS
+from bench.processes import free_port, load, process, processor_seconds, settings, wait_for_port
+from bench.report import Row, ratios, row
+
+ROUNDS = 9
+RUNS_A_ROUND = 200
+CONCURRENCY = 16
+MOST_RATIO = 1.03
+POLL_SECONDS = 0.1
+
+
+def metrics(backends: Sequence[str]) -> Iterator[Row]:
+    """Measure the processor time of submits and of runs with metrics, against METRICS=false, round by round."""
+    for name in backends:
+        for what, with_metrics, without in (("a submit", *_submits(name)), ("a run of 200 tokens", *_runs(name))):
+            yield row(f"processor time of {what}, {name}", with_metrics, "us")
+            yield row("  without metrics", without, "us")
+            yield row("  ratio", ratios(with_metrics, without), most=MOST_RATIO)
+
+
+def _submits(name: str) -> tuple[list[float], list[float]]:
+    """Return the microseconds of each round, with metrics and without."""
+    found: tuple[list[float], list[float]] = [], []
+    with database(name) as (folder, url), database(name) as (other_folder, other_url):
+        ports = free_port(), free_port()
+        with (
+            process("-m", "app.main", folder=folder, environment=settings(url, ports[0], WORKER_CONCURRENCY="0")) as on,
+            process(
+                "-m",
+                "app.main",
+                folder=other_folder,
+                environment=settings(other_url, ports[1], WORKER_CONCURRENCY="0", METRICS="false"),
+            ) as off,
+        ):
+            for port in ports:
+                wait_for_port(port)
+                load(port, CONNECTIONS, 1)
+            for _ in range(ROUNDS):
+                for port, server, times in zip(ports, (on, off), found, strict=True):
+                    before = processor_seconds(server.pid)
+                    accepted = load(port, CONNECTIONS, ROUND_SECONDS)["per_second"] * ROUND_SECONDS
+                    times.append((processor_seconds(server.pid) - before) / accepted * 1e6)
+    return found
+
+
+def _runs(name: str) -> tuple[list[float], list[float]]:
+    """Return the microseconds of each round, with metrics and without."""
+    found: tuple[list[float], list[float]] = [], []
+    with database(name) as (folder, url), database(name) as (other_folder, other_url):
+        ports = free_port(), free_port()
+        values = {"WORKER_CONCURRENCY": str(CONCURRENCY), **TOKENS}
+        with (
+            process("-m", "app.main", folder=folder, environment=settings(url, ports[0], **values)) as on,
+            process(
+                "-m",
+                "app.main",
+                folder=other_folder,
+                environment=settings(other_url, ports[1], METRICS="false", **values),
+            ) as off,
+        ):
+            for port in ports:
+                wait_for_port(port)
+                _run_all(port)
+            for _ in range(ROUNDS):
+                for port, server, times in zip(ports, (on, off), found, strict=True):
+                    times.append(_seconds_of_runs(server, port) / RUNS_A_ROUND * 1e6)
+    return found
+
+
+def _seconds_of_runs(server: "subprocess.Popen[bytes]", port: int) -> float:
+    before = processor_seconds(server.pid)
+    _run_all(port)
+    return processor_seconds(server.pid) - before
+
+
+def _run_all(port: int) -> None:
+    """Submit the messages of a round, and wait until they have run."""
+    messages = [{"message": "What time is it?"}] * RUNS_A_ROUND
+    _asked(port, "/messages/batch", json.dumps({"messages": messages}).encode())
+    while any(_asked(port, "/queue?limit=1")[f"total_{state}"] for state in ("queued", "processing")):
+        time.sleep(POLL_SECONDS)
+
+
+def _asked(port: int, path: str, body: bytes | None = None) -> dict[str, Any]:
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(asked, timeout=60) as reply:
+        found: dict[str, Any] = json.load(reply)
+    return found

@@ -1,0 +1,159 @@
+"""Metrics pushed by OTLP: what a collector receives from a real server, and what happens without one."""
+
+import gzip
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, ResourceMetrics
+
+from app.observability.otlp import MISSING, is_wanted
+from tests.integration.conftest import Serve
+from tests.openai_stub import StubServer
+from tests.servers import server_process, until
+
+
+class Collector:
+    """A collector of OpenTelemetry: it decodes what is pushed to `/v1/metrics`, and keeps the newest push."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.status = 200
+        self.pushes = 0
+        self.newest: dict[str, Metric] = {}
+        self.resource: dict[str, str] = {}
+
+    def take(self, body: bytes) -> None:
+        (pushed,) = ExportMetricsServiceRequest.FromString(body).resource_metrics
+        self.newest = {metric.name: metric for scope in pushed.scope_metrics for metric in scope.metrics}
+        self.resource = self._texts(pushed)
+        self.pushes += 1
+
+    @staticmethod
+    def _texts(pushed: ResourceMetrics) -> dict[str, str]:
+        return labels_of(pushed.resource.attributes)
+
+
+def labels_of(attributes: "Iterator[KeyValue]") -> dict[str, str]:
+    return {each.key: each.value.string_value for each in attributes}
+
+
+@contextmanager
+def collector() -> Iterator[Collector]:
+    """A collector on a free port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            if self.path == "/v1/metrics" and found.status == 200:
+                found.take(body)
+            self.send_response(found.status)
+            self.end_headers()
+            self.wfile.write(ExportMetricsServiceResponse().SerializeToString())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Log nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found = Collector(f"http://127.0.0.1:{server.server_address[1]}")
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+async def test_a_collector_gets_the_metrics_of_the_process_and_the_queue(tmp_path: Path, model: StubServer) -> None:
+    with collector() as received:
+        environment = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": received.url,
+            "OTEL_METRIC_EXPORT_INTERVAL": "100",
+            "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
+            "OPENAI_BASE_URL": model.base_url,
+            "OPENAI_API_KEY": "sk-test",
+        }
+        with server_process(tmp_path, **environment) as server:
+            await server.ready()
+            await until(lambda: "agentq_build_info" in received.newest, "the first push")
+            server.terminate()
+        assert "Metrics are pushed by OTLP every 0.1 s" in server.output
+    assert received.resource["service.name"] == "agentq"
+    assert received.resource["deployment.environment.name"] == "test"
+    depth = received.newest["agentq_queue_depth"].gauge.data_points
+    assert {labels_of(point.attributes)["priority"] for point in depth} == {"high", "normal", "low"}
+    calls = received.newest["agentq_store_call_seconds"]
+    assert calls.unit == "s"
+    claims = next(
+        point for point in calls.histogram.data_points if labels_of(point.attributes) == {"verb": "access_state"}
+    )
+    assert claims.count == sum(claims.bucket_counts) > 0
+    assert len(claims.bucket_counts) == len(claims.explicit_bounds) + 1
+    beats = received.newest["agentq_heartbeats"].sum
+    assert beats.is_monotonic
+    assert beats.data_points[0].as_double >= 1
+
+
+async def test_the_last_push_has_all_that_was_counted(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    with collector() as received:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", f"{received.url}/v1/metrics")
+        server = await serve(worker_concurrency=0)
+        await server.submit()
+        report = server.runtime.metrics
+        assert report is not None
+        await report.stop()
+    (point,) = received.newest["agentq_messages_submitted"].sum.data_points
+    assert labels_of(point.attributes) == {"agent": "chat", "priority": "normal"}
+    assert point.as_double == 1
+
+
+async def test_a_server_goes_on_without_its_collector(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with collector() as received:
+        received.status = 400
+        monkeypatch.setenv("OTEL_METRICS_EXPORTER", "otlp")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", received.url)
+        monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "50")
+        server = await serve(worker_concurrency=0)
+        await until(lambda: "The collector did not take the metrics" in caplog.text, "the log says so")
+        assert (await server.client.get("/health")).json()["status"] == "healthy"
+
+
+async def test_a_missing_package_is_one_line_at_the_start(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.metric_exporter", None)
+    server = await serve(worker_concurrency=0)
+    assert caplog.text.count(MISSING) == 1
+    assert (await server.client.get("/metrics")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("environment", "wanted"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318"}, False),
+        ({"OTEL_METRICS_EXPORTER": "otlp"}, True),
+        ({"OTEL_METRICS_EXPORTER": "console, otlp"}, True),
+        ({"OTEL_METRICS_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, False),
+        ({"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, False),
+    ],
+)
+def test_the_variables_of_opentelemetry_decide(environment: dict[str, str], wanted: bool) -> None:
+    assert is_wanted(environment) is wanted

@@ -1,0 +1,99 @@
+"""Counting: bounded names, records that wait, and what off costs."""
+
+import subprocess
+import sys
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from app.observability.metric_definitions import OF_PROCESSES, OF_QUEUE, SECONDS, MetricKind
+from app.observability.metrics import MOST_NAMES, MOST_TIMES, Joined, Metrics, Names, Series, exposition_of
+from app.observability.recorder import Recorder
+
+
+def text_of(metrics: Metrics) -> str:
+    metrics.flush()
+    return exposition_of(metrics.own, "")[0].decode()
+
+
+def test_further_models_than_the_bound_are_one() -> None:
+    metrics = Metrics()
+    for number in range(2 * MOST_NAMES):
+        metrics.tokens({f"model-{number}": {"input_tokens": 1}})
+    text = text_of(metrics)
+    assert text.count("agentq_tokens_total{") == MOST_NAMES + 1
+    assert f'agentq_tokens_total{{kind="input",model="other"}} {MOST_NAMES}.0' in text
+
+
+def test_a_known_name_stays_itself_beyond_the_bound() -> None:
+    names = Names(1)
+    assert [names.bounded(name) for name in ("a", "b", "a")] == ["a", "other", "a"]
+
+
+@pytest.mark.parametrize("details", [{}, {"input_token_details": {"cache_read": 3}, "output_token_details": {}}])
+def test_tokens_are_counted_by_kind(details: dict[str, dict[str, int]]) -> None:
+    metrics = Metrics()
+    metrics.tokens({"m": {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12, **details}})
+    text = text_of(metrics)
+    assert 'agentq_tokens_total{kind="input",model="m"} 5.0' in text
+    assert 'agentq_tokens_total{kind="output",model="m"} 7.0' in text
+    assert ('kind="cached"' in text) is bool(details)
+    assert 'kind="reasoning"' not in text
+
+
+def test_times_do_not_wait_without_end() -> None:
+    registry = CollectorRegistry()
+    series = Series(Histogram("h", "text", ["verb"], registry=registry), None)
+    record = series.timer("add")
+    for _ in range(MOST_TIMES + 1):
+        record(0.1)
+    assert registry.get_sample_value("h_count", {"verb": "add"}) == MOST_TIMES
+    series.flush()
+    assert registry.get_sample_value("h_count", {"verb": "add"}) == MOST_TIMES + 1
+
+
+def test_counts_wait_for_the_flush() -> None:
+    registry = CollectorRegistry()
+    series = Series(Counter("c", "text", ["agent"], registry=registry), None)
+    series.add(2, "a")
+    series.add(3, "a")
+    assert registry.get_sample_value("c_total", {"agent": "a"}) is None
+    series.flush()
+    series.flush()
+    assert registry.get_sample_value("c_total", {"agent": "a"}) == 5
+
+
+def test_no_times_of_creation_are_shown() -> None:
+    assert "_created" not in text_of(Metrics())
+
+
+def test_names_and_buckets_are_as_promised() -> None:
+    definitions = (*OF_PROCESSES, *OF_QUEUE)
+    assert len({each.name for each in definitions}) == len(definitions)
+    assert (SECONDS[0], SECONDS[-1]) == (0.005, 3600)
+    for each in definitions:
+        assert each.meaning.endswith((".", ";"))
+        assert each.name.startswith("agentq_")
+        assert not {"tenant", "message_id", "thread_id", "subject"} & {*each.labels}
+        assert (each.kind is MetricKind.HISTOGRAM) == bool(each.buckets)
+
+
+def test_off_does_not_even_import_the_library() -> None:
+    code = (
+        "import sys; from app.bootstrap import Runtime; from app.config import Settings; "
+        "Runtime(Settings(_env_file=None, database_url='memory://', metrics=False)); "
+        "sys.exit('prometheus_client' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_recorder_takes_everything_and_keeps_nothing() -> None:
+    recorder = Recorder()
+    recorder.store_timer("add")(1.0)
+    recorder.tokens({"m": {"input_tokens": 1}})
+    assert not vars(recorder)
+
+
+def test_joined_metrics_end_with_the_further_ones() -> None:
+    names = [family.name for family in Joined(Metrics().own, CollectorRegistry().collect()).collect()]
+    assert names[0] == "agentq_messages_submitted"
