@@ -18,7 +18,9 @@ from tests import wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
 from tests.openai_stub import StubServer
+from tests.postgres_server import PostgresServer
 from tests.servers import LiveServer, ServerProcess, finished_process, free_port, server_process, until
+from tests.valkey_server import ValkeyServer
 
 GRAPHS = {"steps": "tests.graphs:steps", "failing": "tests.graphs:failing", "asking": "tests.graphs:asking"}
 
@@ -203,6 +205,28 @@ async def test_every_described_metric_is_given(serve: Serve) -> None:
     server = await serve(worker_concurrency=0)
     families = {family.name for family in text_string_to_metric_families((await server.client.get("/metrics")).text)}
     assert {each.name for each in (*OF_PROCESSES, *OF_QUEUE)} <= families
+
+
+@pytest.mark.parametrize("engine", [PostgresServer, ValkeyServer])
+async def test_metrics_are_given_while_the_store_is_away(
+    serve: Serve, engine: type[PostgresServer | ValkeyServer]
+) -> None:
+    with engine() as database:
+        server = await serve(database_url=database.url, worker_concurrency=0)
+        await server.submit()
+        database.stop()
+        away = await until(lambda: _scraped_without_store(server), "the store is away")
+        assert value(away, "messages_submitted_total") == 1
+        assert value(away, "store_errors_total", verb="queue_figures") >= 1
+        assert not [name for name, _ in away if name == "agentq_queue_depth"]
+        database.start()
+        await until(lambda: _counts(server.url, "store_up", 1), "the store is back")
+        assert value(await scrape(server.url), "queue_depth") == 1
+
+
+async def _scraped_without_store(server: LiveServer) -> Samples | None:
+    found = await scrape(server.url)
+    return found if value(found, "store_up") == 0 else None
 
 
 # Several processes
