@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +28,9 @@ SAMPLE_SECONDS = 5.0
 
 READ_SECONDS = 5.0
 """How long the store may take to answer a scrape."""
+
+LAST_PUSH_SECONDS = 0.5
+"""How long the collector may take to answer the last push, at the end of the process."""
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -135,8 +140,8 @@ class MetricsReport:
         self._metrics.flush()
         push, self._push = self._push, None
         if push is not None:
-            await self._push_once(push)
-            await asyncio.to_thread(push.close)
+            await self._push_once(push, LAST_PUSH_SECONDS)
+            push.close()
 
     async def _of_queue(self) -> "list[Metric]":
         settings = self._settings
@@ -173,14 +178,25 @@ class MetricsReport:
             await asyncio.sleep(push.seconds)
             await self._push_once(push)
 
-    async def _push_once(self, push: OtlpPush) -> None:
+    async def _push_once(self, push: OtlpPush, seconds: float | None = None) -> None:
+        """Push all metrics. Wait for the collector, but at most `seconds`."""
         queue = await self._of_queue()
         self._sample()
-        families: Iterable[Metric] = [*self._metrics.own.collect(), *queue]
-        try:
-            taken = await asyncio.to_thread(push.push, families)
-        except Exception:  # the queue goes on without its metrics
-            logger.exception("Metrics could not be pushed")
-        else:
-            if not taken:
-                logger.warning("The collector did not take the metrics; the next push repeats them")
+        families = [*self._metrics.own.collect(), *queue]
+        loop = asyncio.get_running_loop()
+        pushed = asyncio.Event()
+
+        def work() -> None:
+            try:
+                if not push.push(families):
+                    logger.warning("The collector did not take the metrics; the next push repeats them")
+            except Exception:  # the queue goes on without its metrics
+                logger.exception("Metrics could not be pushed")
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(pushed.set)
+
+        # The process would wait for a thread of the loop's pool at its end, for as long as the collector hangs.
+        threading.Thread(target=work, name="push of metrics", daemon=True).start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await pushed.wait()

@@ -1,6 +1,7 @@
 """Metrics pushed by OTLP: what a collector receives from a real server, and what happens without one."""
 
 import gzip
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -131,6 +132,18 @@ async def test_a_server_goes_on_without_its_collector(
         server = await serve(worker_concurrency=0)
         await until(lambda: "The collector did not take the metrics" in caplog.text, "the log says so")
         assert (await server.client.get("/health")).json()["status"] == "healthy"
+
+
+async def test_a_collector_that_hangs_does_not_keep_a_server_from_its_end(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections and answers nothing
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_METRIC_EXPORT_INTERVAL": "100"}
+        with server_process(tmp_path, WORKER_CONCURRENCY="0", SHUTDOWN_GRACE_SECONDS="0.2", **environment) as server:
+            await server.ready()
+            silent.settimeout(10)
+            with silent.accept()[0]:
+                assert server.terminate() == 0, server.output
+        assert "did not stop in time" not in server.output
 
 
 async def test_a_missing_package_is_one_line_at_the_start(
