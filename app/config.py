@@ -38,10 +38,7 @@ _ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f
 
 Seconds = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
 AgentPaths = Annotated[dict[str, str], NoDecode]
-Origins = Annotated[tuple[str, ...], NoDecode]
-Proxies = Annotated[tuple[str, ...], NoDecode]
-TypeNames = Annotated[tuple[str, ...], NoDecode]
-Keys = Annotated[tuple[str, ...], NoDecode]
+Names = Annotated[tuple[str, ...], NoDecode]
 TYPE_NAME = re.compile(r"[^\s:,/]+(?::[^\s:,./]+)?")
 
 _OWN_KEYS = ("thread_id", "run_id")
@@ -84,9 +81,9 @@ class Settings(BaseSettings):
     langgraph_config: Path | None = None
     agent_version: str | None = None
     version_wait_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 60
-    allowed_state_types: TypeNames = ()
+    allowed_state_types: Names = ()
     checkpoint_history: int = Field(CHECKPOINT_HISTORY, ge=1)
-    configurable_keys: Keys = ()
+    configurable_keys: Names = ()
     worker_concurrency: int = Field(1, ge=0, le=1000)
     max_abandoned: int = Field(64, ge=1)
     lease_seconds: Seconds = 30
@@ -102,13 +99,13 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     max_output_bytes: int = Field(1024 * 1024, ge=1024)
     allow_anonymous: bool = False
-    cors_origins: Origins = ()
-    trusted_proxies: Proxies = ()
+    cors_origins: Names = ()
+    trusted_proxies: Names = ()
     jwt_jwks_url: str | None = None
     jwt_public_key: str | None = Field(None, validate_default=True)
     jwt_issuer: str | None = Field(None, validate_default=True)
     jwt_audience: str | None = Field(None, validate_default=True)
-    jwt_algorithms: Keys = ("RS256", "ES256", "EdDSA")
+    jwt_algorithms: Names = ("RS256", "ES256", "EdDSA")
     jwt_tenant_claim: str | None = None
     jwt_subject_claim: str = "sub"
     jwt_scopes_claim: str = "scope"

@@ -23,7 +23,7 @@ OFF = "This server counts no metrics, since METRICS is false."
     operation_id="getMetrics",
     summary="Read the metrics",
     response_class=Response,
-    responses=TEXT | problems(404),
+    responses=TEXT | problems(404, 503),
 )
 @needs(AccessScope.METRICS)
 async def get_metrics(request: Request) -> Response:

@@ -131,9 +131,13 @@ async def send_everything(server: LiveServer, pending: list[Request], told: list
     return accepted
 
 
+FIGURES = {f"/proc/self/{name}" for name in ("stat", "limits", "fd")}
+"""What `/metrics` reads of the process: its times, memory and file descriptors."""
+
+
 def is_expected(event: Audited) -> bool:
-    """Whether it is a file of the server's own: its pages, or the source of a line that a log shows."""
-    return event.event == "open" and event.subject.startswith((str(SITE), str(ROOT)))
+    """Whether it is a file of the server's own: its pages, the source of a line that a log shows, or its figures."""
+    return event.subject in FIGURES or (event.event == "open" and event.subject.startswith((str(SITE), str(ROOT))))
 
 
 async def test_no_request_brings_code_into_the_process(serve: Serve) -> None:

@@ -31,6 +31,7 @@ FINGERPRINTS = {
     19: "3fdb40c600a3929e",
     20: "eb110fdd980c390c",
     21: "9e07c047902ac3e6",
+    22: "6e9b535bc8f98fce",
 }
 """Fingerprints of what the stores keep, by schema version. A version that was on `main` stays as it is."""
 
