@@ -17,7 +17,7 @@ KNOWN = {
     "GET /messages": "agent, cursor, error_code, fingerprint, limit, metadata.KEY, priority, state, thread_id",
     "GET /dead-letters": "agent, cursor, error_code, fingerprint, limit, metadata.KEY, priority, thread_id",
     "GET /messages/x/events": "after, limit",
-    "GET /messages/x/stream": "after",
+    "GET /messages/x/stream": "after, ticket",
     "GET /queue": "limit",
     "GET /threads/a%2Fb/messages": "cursor, limit",
 }

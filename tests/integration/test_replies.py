@@ -43,6 +43,8 @@ async def test_every_json_reply_ends_with_a_newline(quiet: LiveServer) -> None:
             path = path.replace(parameter, value)
         if "GET" not in (getattr(route, "methods", None) or ()) or path.endswith(("/stream", "/metrics")):
             continue
+        if path == "/keys/{key_id}":  # with a key, the server would refuse the other requests
+            continue
         response = await wire.request(quiet.url, "GET", path)
         assert response.status == 200, path
         if response.headers["content-type"].startswith("text/html") and path != "/":
