@@ -159,6 +159,7 @@ class AgentProcessor:
             metadata=message.metadata,
             max_output_bytes=self._settings.max_output_bytes,
             tenant=message.tenant,
+            subject=message.subject,
         )
 
     async def _answer(self, run: AgentRun, writer: EventWriter, agent: str) -> Completed | Interrupted:

@@ -41,7 +41,7 @@ AgentPaths = Annotated[dict[str, str], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
 TYPE_NAME = re.compile(r"[^\s:,/]+(?::[^\s:,./]+)?")
 
-_OWN_KEYS = ("thread_id", "run_id")
+_OWN_KEYS = ("thread_id", "run_id", "subject")
 _OWN_KEY_BEGINNINGS = ("__", "checkpoint")
 """Keys of LangGraph's `configurable` that messages cannot set."""
 

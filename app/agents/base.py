@@ -83,6 +83,7 @@ class AgentTask:
     - `usage` counts the tokens that the providers of the agent's models report.
     - `max_output_bytes` is the setting MAX_OUTPUT_BYTES.
     - `tenant` is the message's. The items that the agent keeps belong to it.
+    - `subject` is the end user to whom the message belongs.
     """
 
     lease: Lease
@@ -97,6 +98,7 @@ class AgentTask:
     usage: TokenUsage = field(default_factory=TokenUsage)
     max_output_bytes: int = MAX_OUTPUT_BYTES
     tenant: str = DEFAULT_TENANT
+    subject: str | None = None
 
     @property
     def message_id(self) -> str:

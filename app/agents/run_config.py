@@ -10,6 +10,9 @@ TURN_AFTER = "turn_after"
 RESERVED = ("__", "checkpoint", "langgraph_", "lc_", "ls_")
 """Beginnings of keys that LangGraph and LangChain read in a config. A message cannot set them."""
 
+SUBJECT = "subject"
+"""In a run's `configurable`: the end user to whom the message belongs. A message cannot set it."""
+
 RESERVED_NAMES = frozenset({"thread_id", "run_id", "source", "step", "parents", TURN_AFTER})
 
 
@@ -18,9 +21,10 @@ def config_of(task: AgentTask) -> dict[str, Any]:
     given = task.given.config
     config: dict[str, Any] = {
         "configurable": {
-            **{key: value for key, value in given.configurable.items() if not _is_reserved(key)},
+            **{key: value for key, value in given.configurable.items() if not (_is_reserved(key) or key == SUBJECT)},
             "thread_id": task.memory_key,
             "run_id": task.message_id,
+            **({} if task.subject is None else {SUBJECT: task.subject}),
         },
         "metadata": {key: value for key, value in task.metadata.items() if not _is_reserved(key)},
     }

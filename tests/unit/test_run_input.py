@@ -50,7 +50,7 @@ def graph_of(state: Any, *nodes: Any, **given: Any) -> Any:
 def task_of(
     number: int = 1, fence: int = 1, drain: Drain | None = None, content: str = "Hello", thread: str = "t", **given: Any
 ) -> AgentTask:
-    own = {name: given.pop(name) for name in ("metadata", "resume") if name in given}
+    own = {name: given.pop(name) for name in ("metadata", "resume", "subject") if name in given}
     return AgentTask(
         lease=Lease(f"message {number}", fence, 1, "worker"),
         content=content,
@@ -315,7 +315,14 @@ async def test_nodes_see_the_config_and_the_metadata_and_ours_wins(saver: Saver)
         return {"messages": [AIMessage("x")]}
 
     agent = LangGraphAgent(graph_of(MessagesState, node), saver)
-    keys = {"model": "small", "thread_id": "other", "run_id": "other", "checkpoint_id": "x", "__attempt_fence": 9}
+    keys = {
+        "model": "small",
+        "thread_id": "other",
+        "run_id": "other",
+        "subject": "other",
+        "checkpoint_id": "x",
+        "__attempt_fence": 9,
+    }
     given: dict[str, Any] = {
         "config": RunConfig(configurable=keys, tags=("a", "b"), recursion_limit=7),
         "metadata": {"customer": 42, "run_id": "other", "lc_source": "summarization"},
@@ -324,10 +331,12 @@ async def test_nodes_see_the_config_and_the_metadata_and_ours_wins(saver: Saver)
     (config,) = seen
     found = config["configurable"]
     assert [found[name] for name in ("model", "thread_id", "run_id")] == ["small", "default/thread/t", "message 1"]
+    assert "subject" not in found
     assert (config["recursion_limit"], {"a", "b"} <= set(config["tags"])) == (7, True)
     assert config["metadata"]["customer"] == 42
     assert "lc_source" not in config["metadata"]
-    assert (await result_of(agent, task_of(2, **given))).text == "x", "the next message is a new turn"
+    assert (await result_of(agent, task_of(2, **given, subject="ann"))).text == "x", "the next message is a new turn"
+    assert seen[1]["configurable"]["subject"] == "ann"
 
 
 async def test_an_entrypoint_takes_a_text_or_an_object_in_its_class(saver: Saver) -> None:
