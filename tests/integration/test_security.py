@@ -9,13 +9,16 @@ import httpx2
 import ormsgpack
 import pytest
 from langgraph.checkpoint.serde.jsonplus import EXT_CONSTRUCTOR_POS_ARGS, JsonPlusSerializer
+from websockets.exceptions import InvalidStatus
 
 from app.config import Settings
 from tests import raw, wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import ChatProcess, Serve
 from tests.integration.test_api import check_problem
+from tests.integration.test_stages import ended_message, operations
 from tests.servers import LiveServer, live_server, until
+from tests.talk import talk
 
 GUARDED = [
     ("POST", "/messages"),
@@ -169,6 +172,22 @@ async def test_a_page_elsewhere_that_names_this_host_is_refused(quiet: LiveServe
     """DNS rebinding: the browser is on this host, the name in its address bar is not."""
     for method, path in GUARDED:
         check_refused(await send(quiet, method, path, Host=host))
+
+
+async def test_no_guarded_route_answers_a_page_elsewhere_that_names_this_host(quiet: LiveServer) -> None:
+    message_id = await ended_message(quiet)
+    guarded = 0
+    for method, declared, path, needed in operations(quiet, message_id):
+        response = await send(quiet, method, path, Host="evil.example")
+        if needed is None:
+            assert response.status < 400, (method, declared)
+        else:
+            check_refused(response)
+            guarded += 1
+    assert guarded > 40
+    with pytest.raises(InvalidStatus, match="401"):
+        async with talk(quiet.url.replace("127.0.0.1", "localtest.example"), host="127.0.0.1"):
+            pass
 
 
 @pytest.mark.parametrize(

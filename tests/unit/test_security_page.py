@@ -1,0 +1,40 @@
+"""SECURITY.md names the tests that hold what it promises."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+TEXT = (ROOT / "SECURITY.md").read_text("utf-8")
+ROWS = [line.strip("| ").split(" | ") for line in TEXT.splitlines() if line.startswith("| ")]
+THREATS = [row for row in ROWS if row[0] != "Threat"]
+
+
+def names_of_tests() -> set[str]:
+    """The names of all test functions."""
+    return {
+        node.name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+    }
+
+
+def test_every_named_test_exists() -> None:
+    named = {name for row in THREATS for name in re.findall(r"`(test_\w+)`", row[-1])}
+    assert len(named) > 40
+    assert named - names_of_tests() == set()
+
+
+@pytest.mark.parametrize("row", THREATS, ids=lambda row: row[0][:50])
+def test_every_protection_names_its_tests(row: list[str]) -> None:
+    assert len(row) == 3
+    assert re.fullmatch(r"`test_\w+`(, `test_\w+`)*", row[-1])
+
+
+def test_every_named_file_exists() -> None:
+    named = re.findall(r"`((?:tests|app|\.ci)/[\w./]+)`", TEXT)
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
