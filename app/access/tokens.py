@@ -23,6 +23,9 @@ TOKEN_SCOPES = (AccessScope.SUBMIT, AccessScope.READ, AccessScope.CONTROL)
 
 DEFAULT_SECONDS = 900
 TICKET_LIFE_SECONDS = 30
+MAX_TOKEN_LENGTH = 6_000
+"""Maximum characters of a new token: many proxies allow 8 KiB for all headers together."""
+
 ENDED = (
     "This token was ended: its end user was logged out, or its API key was revoked. Get a new one from POST /tokens."
 )
@@ -84,6 +87,12 @@ class Tokens:
         )
         state = await self._store.access_state()
         text = await self._tokens.sign({**_claims_of(principal), "rev": state.revision, "exp": end.timestamp()})
+        if len(text) > MAX_TOKEN_LENGTH:
+            raise InvalidRequest(
+                f"thread_ids: the token would have {len(text):,} characters, and {MAX_TOKEN_LENGTH:,} are allowed. "
+                "Name fewer threads or agents, or use a prefix",
+                field="thread_ids",
+            )
         return IssuedToken(text, end, scopes)
 
     async def end(self, by: Principal, subject: str | None) -> None:
