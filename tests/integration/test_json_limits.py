@@ -55,6 +55,7 @@ async def test_so_does_a_websocket(quiet: LiveServer, what: str) -> None:
         await client.connection.send(HOSTILE[what].decode())
         answer = await client.next()
         assert (answer["type"], answer["problem"]["code"]) == ("error", "validation_error")
+        assert (str(MAX_JSON_VALUES) in answer["problem"]["detail"]) == ("too many" in what)
         assert (await client.ask("ping"))["type"] == "pong"
 
 
