@@ -27,6 +27,7 @@ from .agents.descriptions import AgentDescriptions
 from .agents.loop import AgentLoop
 from .checkpoints.factory import check_server, checkpoint_url
 from .config import Settings, place_of
+from .delivery_manager import DeliveryManager
 from .errors import AgentQueueError, StoreError, StoreRefused, StoreUnavailable
 from .events.tail import Streams
 from .item_manager import ItemManager
@@ -175,6 +176,7 @@ class Runtime:
             access=access,
             tokens=tokens,
             queue=queue,
+            deliveries=DeliveryManager(self._store),
             items=ItemManager(self._store, ttl=settings.project.item_ttl, max_value_bytes=settings.max_body_bytes),
             threads=ThreadManager(
                 self._store,

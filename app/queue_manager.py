@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -13,7 +13,6 @@ from .agents.registry import AgentRegistry
 from .errors import (
     AgentQueueError,
     AliasTaken,
-    DeliveryNotFound,
     InvalidRequest,
     MemoryClosed,
     MessageNotFound,
@@ -24,7 +23,7 @@ from .errors import (
 )
 from .events.wait_estimates import WaitEstimates
 from .models.attempts import FailedAttempt
-from .models.deliveries import Delivery, DeliveryFilter, DeliveryRecord
+from .models.audit import Actor, AuditAction, record_of
 from .models.keys import KeyWebhook
 from .models.memory import AgentMemory
 from .models.messages import (
@@ -50,7 +49,6 @@ from .policy.wait_estimate import WaitEstimate, wait_estimate
 from .store.dropped_memories import forget_dropped
 from .store.ports import MOVED, AcceptStore, ControlStore, Notifier, QueryStore, UpkeepStore, WebhookStore
 from .submission_checks import SubmissionChecks, placed
-from .text import storable
 
 logger = logging.getLogger(__name__)
 
@@ -209,15 +207,20 @@ class QueueManager:
 
     # Operators
 
-    async def cancel(self, caller: Principal, message_id: str, *, running: bool = False) -> Message:
+    async def cancel(
+        self, caller: Principal, message_id: str, *, running: bool = False, by: Actor | None = None
+    ) -> Message:
         """Cancel a queued message; with `running`, any unfinished message. Raises MessageNotFound, NotCancellable."""
-        message = await self._visible.call(
-            caller, message_id, lambda each: self._store.cancel(caller.tenant, each, running=running)
-        )
+
+        def cancel(found: str) -> Awaitable[Message]:
+            audit = record_of(by, AuditAction.CANCEL_MESSAGE, caller.tenant, found)
+            return self._store.cancel(caller.tenant, found, running=running, audit=audit)
+
+        message = await self._visible.call(caller, message_id, cancel)
         logger.info("Message cancelled: id=%s", message.id)
         return message
 
-    async def cancel_many(self, caller: Principal, selection: Selection) -> CancelledMessages:
+    async def cancel_many(self, caller: Principal, selection: Selection, by: Actor | None = None) -> CancelledMessages:
         """Cancel the selected messages in any unfinished state. The result leaves out messages that end meanwhile.
 
         Raises InvalidRequest, SelectionMoved.
@@ -228,7 +231,7 @@ class QueueManager:
         for first in range(0, len(found), CANCELLED_AT_ONCE):
             part = found[first : first + CANCELLED_AT_ONCE]
             tried += await asyncio.gather(
-                *(self.cancel(caller, message_id, running=True) for message_id in part), return_exceptions=True
+                *(self.cancel(caller, message_id, running=True, by=by) for message_id in part), return_exceptions=True
             )
         cancelled = CancelledMessages([], [])
         for message_id, message in zip(found, tried, strict=True):
@@ -242,16 +245,27 @@ class QueueManager:
                     raise message
         return cancelled
 
-    async def reprioritize(self, caller: Principal, message_id: str, priority: Priority) -> Message:
+    async def reprioritize(
+        self, caller: Principal, message_id: str, priority: Priority, by: Actor | None = None
+    ) -> Message:
         """Change the priority of a queued message. Raises MessageNotFound, NotQueued."""
-        message = await self._visible.call(
-            caller, message_id, lambda each: self._store.reprioritize(caller.tenant, each, priority)
-        )
+
+        def reprioritize(found: str) -> Awaitable[Message]:
+            audit = record_of(by, AuditAction.CHANGE_MESSAGE, caller.tenant, found)
+            return self._store.reprioritize(caller.tenant, found, priority, audit=audit)
+
+        message = await self._visible.call(caller, message_id, reprioritize)
         logger.info("Message reprioritized: id=%s, priority=%s", message.id, priority)
         return message
 
     async def resume(
-        self, caller: Principal, message_id: str, answer: ResumeAnswer, *, key: Key | None = None
+        self,
+        caller: Principal,
+        message_id: str,
+        answer: ResumeAnswer,
+        *,
+        key: Key | None = None,
+        by: Actor | None = None,
     ) -> Accepted:
         """Answer the questions of an interrupted message, which is then queued again.
 
@@ -272,18 +286,23 @@ class QueueManager:
             raise
         alias = None if answer.alias is None else own_name(caller, answer.alias)
         try:
-            accepted = await self._store.resume(tenant, message.id, message.fence, value, key=request, alias=alias)
+            audit = record_of(by, AuditAction.ANSWER_MESSAGE, tenant, message.id)
+            accepted = await self._store.resume(
+                tenant, message.id, message.fence, value, key=request, alias=alias, audit=audit
+            )
         except AliasTaken:
             raise AliasTaken(answer.alias or "") from None
         logger.info("Message resumed: id=%s", message.id)
         return accepted
 
-    async def retry(self, caller: Principal, message_id: str) -> Message:
+    async def retry(self, caller: Principal, message_id: str, by: Actor | None = None) -> Message:
         """Queue a dead letter again, like `requeue`. Raises MessageNotFound, NotFailed."""
-        (message,) = await self._visible.call(caller, message_id, lambda each: self.requeue(caller, Selection((each,))))
+        (message,) = await self._visible.call(
+            caller, message_id, lambda each: self.requeue(caller, Selection((each,)), by)
+        )
         return message
 
-    async def requeue(self, caller: Principal, selection: Selection) -> list[Message]:
+    async def requeue(self, caller: Principal, selection: Selection, by: Actor | None = None) -> list[Message]:
         """Queue all selected dead letters again, or none. Each goes to the end of its thread, oldest first.
 
         Raises InvalidRequest, SelectionMoved, MessageNotFound, NotFailed.
@@ -291,12 +310,13 @@ class QueueManager:
         ids = await self._select(caller, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
         if selection.message_ids is None:
             ids.reverse()  # a filter returns the newest first
-        messages = await self._store.requeue(caller.tenant, ids) if ids else []
+        audit = record_of(by, AuditAction.REQUEUE_MESSAGES, caller.tenant, " ".join(ids), len(ids))
+        messages = await self._store.requeue(caller.tenant, ids, audit=audit) if ids else []
         for message in messages:
             logger.info("Message requeued: id=%s", message.id)
         return messages
 
-    async def purge(self, caller: Principal, selection: Selection) -> list[str]:
+    async def purge(self, caller: Principal, selection: Selection, by: Actor | None = None) -> list[str]:
         """Delete all selected dead letters, or none, with the agents' memory that only they needed. Return their ids.
 
         The memory is deleted at once, or by maintenance if that fails.
@@ -309,7 +329,8 @@ class QueueManager:
         ids = await self._select(caller, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
         if ids:
             await memory.forget([NO_CONVERSATION])  # raises StoreUnavailable while the memory is unavailable
-            await self._store.purge(caller.tenant, ids)
+            audit = record_of(by, AuditAction.PURGE_MESSAGES, caller.tenant, " ".join(ids), len(ids))
+            await self._store.purge(caller.tenant, ids, audit=audit)
             for message_id in ids:
                 logger.info("Message purged: id=%s", message_id)
             await self._forget_dropped(memory)
@@ -334,10 +355,8 @@ class QueueManager:
         ):
             found += page
             if len(found) > MAX_SELECTED:
-                raise InvalidRequest(
-                    f"filter: it selects more than {MAX_SELECTED} messages, too many for one request. Narrow it.",
-                    field="filter",
-                )
+                text = f"filter: it selects more than {MAX_SELECTED} messages, too many for one request. Narrow it."
+                raise InvalidRequest(text, field="filter")
         if selection.expected_count is not None and selection.expected_count != len(found):
             raise SelectionMoved(selection.expected_count, len(found))
         return [message.id for message in found]
@@ -347,15 +366,15 @@ class QueueManager:
         require_all(caller)
         return await self._store.group_dead_letters(caller.tenant, limit=limit)
 
-    async def pause(self) -> None:
+    async def pause(self, by: Actor | None = None) -> None:
         """Stop the claims of all tenants' messages."""
-        await self._store.pause(paused=True)
+        await self._store.pause(paused=True, audit=record_of(by, AuditAction.PAUSE_QUEUE, None, "", 0))
         self._wait_estimates.forget()
         logger.info("Queue paused")
 
-    async def unpause(self) -> None:
+    async def unpause(self, by: Actor | None = None) -> None:
         """Let workers claim messages again."""
-        await self._store.pause(paused=False)
+        await self._store.pause(paused=False, audit=record_of(by, AuditAction.RESUME_QUEUE, None, "", 0))
         self._wait_estimates.forget()
         logger.info("Queue resumed")
 
@@ -368,33 +387,3 @@ class QueueManager:
     async def check_webhook(self, url: str) -> None:
         """Raise InvalidRequest, with the field `webhook_url`, unless this server may and does call this URL."""
         await self._checks.check_webhook(url)
-
-    async def list_deliveries(self, caller: Principal, message_id: str) -> list[Delivery]:
-        """Return the deliveries of a message, oldest first. Raises MessageNotFound."""
-        message = await self.get(caller, message_id)
-        return await self._store.list_deliveries(caller.tenant, message.id)
-
-    async def find_deliveries(self, caller: Principal, chosen: DeliveryFilter, page: Page) -> list[DeliveryRecord]:
-        """Return one page of the deliveries that match the filter, newest first, without their data.
-
-        Raises Forbidden for a filter without a message if the caller may not see all messages.
-        """
-        if caller.is_narrowed:
-            if chosen.message_id is None:
-                require_all(caller)
-            try:
-                await self.get(caller, chosen.message_id or "")
-            except MessageNotFound:
-                return []
-        return await self._store.find_deliveries(caller.tenant, chosen, page)
-
-    async def replay_delivery(self, caller: Principal, delivery_id: str) -> Delivery:
-        """Make a delivery due at once, with 0 tries, and return it. Raises DeliveryNotFound."""
-        try:
-            if caller.is_narrowed:  # the id begins with that of the message
-                await self.get(caller, delivery_id.partition(".")[0])
-            delivery = await self._store.replay_delivery(caller.tenant, storable(delivery_id))
-        except (ValueError, MessageNotFound):
-            raise DeliveryNotFound(delivery_id) from None
-        logger.info("Delivery will be sent again: id=%s", delivery_id)
-        return delivery

@@ -9,6 +9,7 @@ from .access.tokens import Tokens
 from .agents.descriptions import AgentDescriptions
 from .agents.registry import AgentRegistry
 from .config import Settings
+from .delivery_manager import DeliveryManager
 from .events.tail import Streams
 from .item_manager import ItemManager
 from .observability.outages import Outage
@@ -49,6 +50,7 @@ class Services:
     access: Access
     tokens: Tokens
     queue: QueueManager
+    deliveries: DeliveryManager
     threads: ThreadManager
     items: ItemManager
     streams: Streams

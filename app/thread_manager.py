@@ -15,6 +15,7 @@ from .agents.conversations import Conversations
 from .agents.registry import AgentRegistry
 from .errors import AgentQueueError, InvalidRequest, LeaseLost, MessageNotFound, ThreadNotFound
 from .errors.threads import AgentWithoutState, NotEnded, StateGone, ThreadMoved, ThreadRunning
+from .models.audit import Actor, AuditAction, record_of
 from .models.memory import AgentMemory, DroppedMemory
 from .models.messages import Accepted, IfBusy, Message, MessageFilter, MessageState, NewMessage, Page, Thread
 from .models.requests import Fork, Key, Regeneration
@@ -94,23 +95,25 @@ class ThreadManager:
             caller.tenant, thread_id, after=after, limit=limit, agents=caller.agents
         )
 
-    async def change(self, caller: Principal, thread_id: str, change: ThreadChange) -> Thread:
+    async def change(self, caller: Principal, thread_id: str, change: ThreadChange, by: Actor | None = None) -> Thread:
         """Change the name and the metadata of a thread. Raises ThreadNotFound, MetadataTooLarge."""
         await self._check(caller, thread_id)
-        return await self._store.change_thread(caller.tenant, thread_id, change)
+        audit = record_of(by, AuditAction.CHANGE_THREAD, caller.tenant, thread_id)
+        return await self._store.change_thread(caller.tenant, thread_id, change, audit=audit)
 
     async def _check(self, caller: Principal, thread_id: str) -> None:
         """Raise ThreadNotFound for a thread that the caller may not see."""
         if caller.is_narrowed:
             await self._visible.thread(caller, thread_id)
 
-    async def delete(self, caller: Principal, thread_id: str) -> None:
+    async def delete(self, caller: Principal, thread_id: str, by: Actor | None = None) -> None:
         """Delete a thread, its messages, and what agents remember of it. Raises ThreadNotFound, ThreadRunning.
 
         The memory is deleted at once, or by maintenance if that fails. Until then, no message can have the thread's id.
         """
         await self._check(caller, thread_id)
-        await self._store.delete_thread(caller.tenant, thread_id)
+        audit = record_of(by, AuditAction.DELETE_THREAD, caller.tenant, thread_id)
+        await self._store.delete_thread(caller.tenant, thread_id, audit=audit)
         logger.info("Thread deleted: id=%s", thread_id)
         await self._forget(DroppedMemory(caller.tenant, thread_id, ""))
 
@@ -152,15 +155,18 @@ class ThreadManager:
         )
 
     async def update_state(
-        self, caller: Principal, thread_id: str, change: StateChange, *, agent: str | None
+        self, caller: Principal, thread_id: str, change: StateChange, *, agent: str | None, by: Actor | None = None
     ) -> Checkpoint:
         """Change the state of a thread and return the new checkpoint.
+
+        The audit log has the change before it is made, also if the graph then does not take it.
 
         Raises ThreadRunning if a message is processing or begins meanwhile, ThreadNotFound if the thread is deleted
         meanwhile, InvalidInput for what the graph does not take, and what `read_state` raises.
         """
         conversation = await self._conversation(caller, thread_id, agent)
-        right = await self._store.take_memory_right(caller.tenant, thread_id)
+        audit = record_of(by, AuditAction.CHANGE_STATE, caller.tenant, thread_id)
+        right = await self._store.take_memory_right(caller.tenant, thread_id, audit=audit)
         loop = asyncio.get_running_loop()
 
         async def confirm() -> Thread:
@@ -264,7 +270,7 @@ class ThreadManager:
 
     # Forks
 
-    async def fork(self, caller: Principal, thread_id: str, wanted: Fork) -> Thread:
+    async def fork(self, caller: Principal, thread_id: str, wanted: Fork, by: Actor | None = None) -> Thread:
         """Make a new thread that begins with a state of this one. It has no messages yet.
 
         Raises ThreadNotFound, ThreadRunning, ThreadExists, CheckpointNotFound, StateGone, InvalidRequest for a message
@@ -295,7 +301,8 @@ class ThreadManager:
                 agent=conversation.agent,
             )
             new = NewThread(source, wanted.name, wanted.metadata, thread.subject)
-            made = await self._store.publish_thread(tenant, new_id, new)
+            audit = record_of(by, AuditAction.FORK_THREAD, tenant, new_id)
+            made = await self._store.publish_thread(tenant, new_id, new, audit=audit)
         except BaseException:
             await self._abandon(tenant, new_id)
             raise

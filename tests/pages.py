@@ -209,6 +209,12 @@ def _of_program(words: list[str], folder: Path) -> list[str]:  # noqa: C901, PLR
             except SystemExit:
                 return [" ".join(words)]
             return []
+        case ["agentq", "audit", *options]:
+            try:
+                parser().parse_args(["audit", *options])
+            except SystemExit:
+                return [" ".join(words)]
+            return []
         case ["agentq", command] | ["agentq", command, "--help"]:
             return [] if command in {*COMMANDS, "--help", "--version"} else [command]
         case ["pytest", *rest]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ..errors import InvalidRequest
 from ..errors.access import KeyNotFound, RightsExceeded
+from ..models.audit import LOCAL, Actor, AuditAction, record_of
 from ..models.keys import ApiKey, NewKey
 from ..text import rfc3339, storable
 from .keys import hash_of, new_id, new_secret, text_of
@@ -34,12 +35,13 @@ class KeyManager:
 
     `by` is the caller, whose scope `admin` was checked. They may manage the keys of all tenants. A key that they make
     or rotate has no scope that they lack, and does not expire after them. None stands for the operator at the command
-    line, who has all rights.
+    line, who has all rights. The audit log names `actor`.
     """
 
-    def __init__(self, store: KeyStore, by: Principal | None = None) -> None:
+    def __init__(self, store: KeyStore, by: Principal | None = None, actor: Actor = LOCAL) -> None:
         self._store = store
         self._by = by
+        self._actor = actor
 
     async def create(
         self,
@@ -64,7 +66,8 @@ class KeyManager:
         key_id, secret = new_id(), new_secret()
         ordered = tuple(scope.value for scope in AccessScope if scope in wanted)
         new = NewKey(key_id, tenant, name, ordered, hash_of(secret), expires_at, webhook_url, webhook_secret)
-        key = await self._store.add_key(new)
+        audit = record_of(self._actor, AuditAction.CREATE_KEY, tenant, key_id)
+        key = await self._store.add_key(new, audit=audit)
         return IssuedKey(key, text_of(key_id, secret))
 
     async def get(self, tenant: str | None, key_id: str) -> ApiKey:
@@ -89,13 +92,15 @@ class KeyManager:
         key = await self.get(tenant, key_id)
         self._check_gives(map(AccessScope, key.scopes), key.expires_at)
         secret = new_secret()
-        key = await self._store.rotate_key(tenant, key_id, hash_of(secret), self._store.now() + grace)
+        audit = record_of(self._actor, AuditAction.ROTATE_KEY, key.tenant, key.id)
+        key = await self._store.rotate_key(tenant, key.id, hash_of(secret), self._store.now() + grace, audit=audit)
         return IssuedKey(key, text_of(key_id, secret))
 
     async def revoke(self, tenant: str | None, key_id: str) -> ApiKey:
         """Revoke a key for good. Raises KeyNotFound, RightsExceeded."""
-        self._check_caller()
-        return await self._store.revoke_key(tenant, _possible(key_id))
+        key = await self.get(tenant, key_id)
+        audit = record_of(self._actor, AuditAction.REVOKE_KEY, key.tenant, key.id)
+        return await self._store.revoke_key(tenant, key.id, audit=audit)
 
     def _check_caller(self) -> None:
         """Raise RightsExceeded for a caller who is narrowed to an end user, threads or agents, since no key is."""

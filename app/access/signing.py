@@ -16,8 +16,8 @@ ALGORITHM = "HS256"
 TOKEN_PREFIX, TICKET_PREFIX = "aqt_", "aqk_"
 """What the texts of tokens and tickets begin with, so that scanners and our own log recognise them."""
 
-MAX_LENGTH = 10_000
-"""Maximum characters of what is verified. A ticket is longer than its token."""
+MAX_LENGTH = 16_384
+"""Maximum characters of a token. Those of a token with all that may be in it are fewer."""
 
 SECRET_DAYS = 7
 """Age at which a signing secret is replaced. The one before stays good, longer than any token lives."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ..errors import InvalidRequest
 from ..errors.access import ExpiredToken, InvalidToken, RevokedToken, RightsExceeded, UsedTicket
+from ..models.audit import Actor, AuditAction, record_of
 from ..models.visibility import ThreadNarrowing
 from ..store.limits import MAX_TOKEN_SECONDS
 from .principals import Principal
@@ -23,9 +24,6 @@ TOKEN_SCOPES = (AccessScope.SUBMIT, AccessScope.READ, AccessScope.CONTROL)
 
 DEFAULT_SECONDS = 900
 TICKET_LIFE_SECONDS = 30
-MAX_TOKEN_LENGTH = 6_000
-"""Maximum characters of a new token: many proxies allow 8 KiB for all headers together."""
-
 ENDED = (
     "This token was ended: its end user was logged out, or its API key was revoked. Get a new one from POST /tokens."
 )
@@ -87,18 +85,13 @@ class Tokens:
         )
         state = await self._store.access_state()
         text = await self._tokens.sign({**_claims_of(principal), "rev": state.revision, "exp": end.timestamp()})
-        if len(text) > MAX_TOKEN_LENGTH:
-            raise InvalidRequest(
-                f"thread_ids: the token would have {len(text):,} characters, and {MAX_TOKEN_LENGTH:,} are allowed. "
-                "Name fewer threads or agents, or use a prefix",
-                field="thread_ids",
-            )
         return IssuedToken(text, end, scopes)
 
-    async def end(self, by: Principal, subject: str | None) -> None:
+    async def end(self, by: Principal, subject: str | None, actor: Actor | None = None) -> None:
         """End the tokens of a subject of the maker's tenant, or with None of the tenant. Raises RightsExceeded."""
         _require_key(by)
-        await self._store.end_tokens(by.tenant, subject)
+        audit = record_of(actor, AuditAction.END_TOKENS, by.tenant, subject or "", int(subject is not None))
+        await self._store.end_tokens(by.tenant, subject, audit=audit)
 
     async def issue_ticket(self, by: Principal, message_id: str | None) -> IssuedToken:
         """Return a ticket that opens one stream or WebSocket as this caller; with `message_id` only its stream."""

@@ -8,6 +8,7 @@ from ..access.scopes import AccessScope, needs
 from ..models.deliveries import DeliveryFilter, DeliveryState, WebhookEvent
 from ..queue_manager import FAILED
 from .deps import (
+    ActorDep,
     PrincipalDep,
     ServicesDep,
     body_of,
@@ -56,9 +57,9 @@ async def get_queue(services: ServicesDep, principal: PrincipalDep, limit: Limit
     responses=problems(503, 504),
 )
 @needs(AccessScope.ADMIN)
-async def pause_queue(services: ServicesDep) -> Response:
+async def pause_queue(services: ServicesDep, by: ActorDep) -> Response:
     """Pause the queue, so that no message begins. Running messages go on, and new messages are accepted."""
-    await services.queue.pause()
+    await services.queue.pause(by)
     return JsonReply(QueuePaused(paused=True).model_dump_json())
 
 
@@ -71,9 +72,9 @@ async def pause_queue(services: ServicesDep) -> Response:
     responses=problems(503, 504),
 )
 @needs(AccessScope.ADMIN)
-async def resume_queue(services: ServicesDep) -> Response:
+async def resume_queue(services: ServicesDep, by: ActorDep) -> Response:
     """Resume the queue. Workers begin messages again."""
-    await services.queue.unpause()
+    await services.queue.unpause(by)
     return JsonReply(QueuePaused(paused=False).model_dump_json())
 
 
@@ -102,14 +103,14 @@ async def list_workers(services: ServicesDep) -> Response:
     openapi_extra=described_body(UnfinishedSelection),
 )
 @needs(AccessScope.CONTROL)
-async def cancel_messages(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
+async def cancel_messages(request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> Response:
     """Cancel up to 1,000 unfinished messages that match all filters.
 
     Each message is cancelled separately. The reply leaves out messages that end by themselves in the meantime. If the
     database goes away before the reply, send the request again.
     """
     body = await body_of(request, UnfinishedSelection)
-    cancelled = await services.queue.cancel_many(principal, body.selection())
+    cancelled = await services.queue.cancel_many(principal, body.selection(), by)
     reply = MessagesCancelled(cancelled=cancelled.ended, stopping=cancelled.stopping)
     return JsonReply(reply.model_dump_json())
 
@@ -156,10 +157,12 @@ async def group_dead_letters(services: ServicesDep, principal: PrincipalDep, lim
     openapi_extra=described_body(DeadLetterSelection),
 )
 @needs(AccessScope.CONTROL)
-async def requeue_dead_letters(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
+async def requeue_dead_letters(
+    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep
+) -> Response:
     """Queue up to 1,000 dead letters again, or none. Each goes to the end of its thread, with all attempts left."""
     body = await body_of(request, DeadLetterSelection)
-    messages = await services.queue.requeue(principal, body.selection())
+    messages = await services.queue.requeue(principal, body.selection(), by)
     wait_estimates = await services.queue.wait_estimates(messages)
     replies = [MessageRequeued.of(*each) for each in zip(messages, wait_estimates, strict=True)]
     return JsonReply(MessagesRequeued.model_construct(requeued=replies).model_dump_json())
@@ -175,13 +178,15 @@ async def requeue_dead_letters(request: Request, services: ServicesDep, principa
     openapi_extra=described_body(DeadLetterSelection),
 )
 @needs(AccessScope.CONTROL)
-async def purge_dead_letters(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
+async def purge_dead_letters(
+    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep
+) -> Response:
     """Delete up to 1,000 dead letters, or none, with the memory that agents kept only for them.
 
     A process without loaded agents refuses this with `memory_closed`.
     """
     body = await body_of(request, DeadLetterSelection)
-    purged = await services.queue.purge(principal, body.selection())
+    purged = await services.queue.purge(principal, body.selection(), by)
     return JsonReply(MessagesPurged(purged=purged).model_dump_json())
 
 
@@ -206,7 +211,7 @@ async def list_deliveries(
 ) -> Response:
     """List the deliveries of all webhooks, newest first, with every try. `Link` leads to older deliveries."""
     chosen = DeliveryFilter(message_id, frozenset(state) if state else None, frozenset(event) if event else None)
-    found = await services.queue.find_deliveries(principal, chosen, decode_cursor(cursor, limit))
+    found = await services.deliveries.find_deliveries(principal, chosen, decode_cursor(cursor, limit))
     reply = DeliveryList.model_construct(deliveries=[DeliveryView.of(delivery) for delivery in found])
     headers = link_by_time(request, limit, found, lambda delivery: (delivery.created_at, delivery.id))
     return JsonReply(reply.model_dump_json(), headers=headers)
@@ -227,7 +232,8 @@ async def replay_delivery(
     delivery_id: Annotated[str, Path(description="The delivery's id, from a list of deliveries.")],
     services: ServicesDep,
     principal: PrincipalDep,
+    by: ActorDep,
 ) -> Response:
     """Make a delivery again at once, with the same id and as many tries as a new delivery."""
-    delivery = await services.queue.replay_delivery(principal, delivery_id)
+    delivery = await services.deliveries.replay_delivery(principal, delivery_id, by)
     return JsonReply(DeliveryView.of(delivery).model_dump_json(), 202)

@@ -17,6 +17,7 @@ from ..services import Services
 from . import (
     admin,
     agents,
+    audit,
     description,
     errors,
     health,
@@ -100,6 +101,7 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
         items.router,
         tokens.router,
         keys.router,
+        audit.router,
         health.router,
         metrics.router,
     ):

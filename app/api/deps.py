@@ -7,8 +7,10 @@ from fastapi import Depends, Path, Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
+from ..access.actors import actor_of
 from ..access.principals import Principal
 from ..errors import InvalidRequest
+from ..models.audit import Actor
 from ..models.messages import Accepted
 from ..models.types import ThreadId
 from ..services import Services
@@ -41,6 +43,14 @@ async def principal(connection: HTTPConnection) -> Principal:
 
 
 PrincipalDep = Annotated[Principal, Depends(principal)]
+
+
+async def actor(connection: HTTPConnection) -> Actor:
+    """Return who sends the request, for the audit log, as a dependency."""
+    return actor_of(principal_of(connection), connection.scope)
+
+
+ActorDep = Annotated[Actor, Depends(actor)]
 
 
 async def thread_id_in_path(

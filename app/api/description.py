@@ -15,6 +15,7 @@ from .header_checks import SAFE_METHODS
 from .replies import JsonReply
 from .schemas import (
     agents,
+    audit,
     dead_letters,
     deliveries,
     health,
@@ -39,6 +40,7 @@ from .schemas.tokens import TicketCreate, TokenCreate, TokensRevoke
 
 SCHEMAS = (
     agents,
+    audit,
     dead_letters,
     deliveries,
     health,

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from ..access.scopes import AccessScope, needs
-from .deps import PrincipalDep, ServicesDep, body_of, described_body
+from .deps import ActorDep, PrincipalDep, ServicesDep, body_of, described_body
 from .errors import problems
 from .replies import JsonReply
 from .schemas.items import ItemDelete, ItemList, ItemPut, ItemQuery, ItemView, NamespaceList, NamespaceQuery
@@ -22,11 +22,11 @@ router = APIRouter(prefix="/store", tags=["store"])
     openapi_extra=described_body(ItemPut),
 )
 @needs(AccessScope.CONTROL)
-async def put_item(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
+async def put_item(request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> Response:
     """Store an item, in place of an earlier one with its namespace and key."""
     body = await body_of(request, ItemPut)
     ttl = body.ttl if "ttl" in body.model_fields_set else services.items.ttl.default_minutes
-    await services.items.put(principal, body.namespace, body.key, body.value, ttl)
+    await services.items.put(principal, body.namespace, body.key, body.value, ttl, by)
     return Response(status_code=204)
 
 
@@ -59,10 +59,10 @@ async def get_item(
     openapi_extra=described_body(ItemDelete),
 )
 @needs(AccessScope.CONTROL)
-async def delete_item(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
+async def delete_item(request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> Response:
     """Delete an item. The reply is the same if there is none."""
     body = await body_of(request, ItemDelete)
-    await services.items.delete(principal, body.namespace, body.key)
+    await services.items.delete(principal, body.namespace, body.key, by)
     return Response(status_code=204)
 
 

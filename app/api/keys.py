@@ -9,7 +9,7 @@ from ..access.management import MAX_TENANT_LENGTH, KeyManager
 from ..access.scopes import AccessScope, needs
 from ..errors import InvalidRequest
 from ..models.types import Text
-from .deps import PrincipalDep, ServicesDep, body_of, described_body
+from .deps import ActorDep, PrincipalDep, ServicesDep, body_of, described_body
 from .errors import problems
 from .listing import Cursor, Limit, decode_cursor, next_link
 from .replies import JsonReply
@@ -20,9 +20,9 @@ router = APIRouter(prefix="/keys", tags=["keys"])
 NOT_STORED = {"Cache-Control": "no-store"}
 
 
-async def key_manager(services: ServicesDep, principal: PrincipalDep) -> KeyManager:
+async def key_manager(services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> KeyManager:
     """Return the manager of keys with the rights of the caller, as a dependency."""
-    return KeyManager(services.store, principal)
+    return KeyManager(services.store, principal, by)
 
 
 KeyManagerDep = Annotated[KeyManager, Depends(key_manager)]

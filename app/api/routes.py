@@ -12,6 +12,7 @@ from ..policy.lifecycle import TERMINAL
 from ..services import Services
 from .deps import (
     IDEMPOTENCY_KEY,
+    ActorDep,
     MessageIdDep,
     PrincipalDep,
     ServicesDep,
@@ -232,11 +233,11 @@ async def _status(services: Services, message: Message) -> Response:
 )
 @needs(AccessScope.CONTROL)
 async def change_message(
-    request: Request, message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep
+    request: Request, message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep
 ) -> Response:
     """Move the message to where it would be, had it been submitted with this priority. 409 unless it is queued."""
     body = await body_of(request, MessageChange)
-    await services.queue.reprioritize(principal, message_id, body.priority)
+    await services.queue.reprioritize(principal, message_id, body.priority, by)
     return await _status(services, await services.queue.get(principal, message_id))
 
 
@@ -248,9 +249,11 @@ async def change_message(
     responses=problems(404, 409, 503, 504),
 )
 @needs(AccessScope.CONTROL)
-async def cancel_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
+async def cancel_message(
+    message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep
+) -> Response:
     """Cancel a queued message. 409 for a message in another state."""
-    message = await services.queue.cancel(principal, message_id)
+    message = await services.queue.cancel(principal, message_id, by=by)
     return JsonReply(MessageCancelled(message_id=message.id).model_dump_json())
 
 
@@ -263,9 +266,11 @@ async def cancel_message(message_id: MessageIdDep, services: ServicesDep, princi
     responses=STOPPING | problems(404, 409, 503, 504),
 )
 @needs(AccessScope.CONTROL)
-async def stop_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
+async def stop_message(
+    message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep
+) -> Response:
     """Cancel a queued or interrupted message at once, or stop a running message. It never becomes `completed`."""
-    message = await services.queue.cancel(principal, message_id, running=True)
+    message = await services.queue.cancel(principal, message_id, running=True, by=by)
     ended = message.state is MessageState.CANCELLED
     text = "The message is cancelled." if ended else "The message is being stopped."
     reply = CancelReply(message_id=message.id, state=message.state, message=text)
@@ -284,13 +289,13 @@ async def stop_message(message_id: MessageIdDep, services: ServicesDep, principa
 )
 @needs(AccessScope.CONTROL)
 async def resume_message(
-    request: Request, message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep
+    request: Request, message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep
 ) -> Response:
     """Answer an interrupted message, which then goes on. Only the first answer to a question counts."""
     answer = (await body_of(request, MessageAnswer)).answer()
     named = key_of(request)
     key = None if named is None else resume_key(named, message_id, answer)
-    accepted = await services.queue.resume(principal, message_id, answer, key=key)
+    accepted = await services.queue.resume(principal, message_id, answer, key=key, by=by)
     (message,) = accepted.messages
     reply = MessageResumed(message_id=message.id, thread_id=message.thread_id)
     headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
@@ -337,9 +342,11 @@ async def regenerate_message(
     responses=problems(404, 409, 503, 504),
 )
 @needs(AccessScope.CONTROL)
-async def retry_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
+async def retry_message(
+    message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep
+) -> Response:
     """Put a failed message at the end of its thread, as if it were new. Its stream goes on with the event `retry`."""
-    message = await services.queue.retry(principal, message_id)
+    message = await services.queue.retry(principal, message_id, by)
     wait_estimate = await services.queue.wait_estimate(message)
     headers = {"Location": f"/messages/{message.id}/status"}
     return JsonReply(MessageRequeued.of(message, wait_estimate).model_dump_json(), 202, headers)
@@ -358,6 +365,6 @@ async def list_deliveries(message_id: MessageIdDep, services: ServicesDep, princ
 
     Each delivery has every try with the receiver's answer.
     """
-    deliveries = await services.queue.list_deliveries(principal, message_id)
+    deliveries = await services.deliveries.list_deliveries(principal, message_id)
     reply = DeliveryList.model_construct(deliveries=[DeliveryView.of(delivery) for delivery in deliveries])
     return JsonReply(reply.model_dump_json())

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from ..access.scopes import AccessScope, needs
 from ..models.thread_states import ThreadState
 from ..models.types import Text
-from .deps import PrincipalDep, ServicesDep, ThreadIdDep, body_of, described_body
+from .deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep, body_of, described_body
 from .errors import problems
 from .listing import Cursor, decode_cursor, next_link
 from .replies import JsonReply
@@ -95,12 +95,12 @@ async def get_thread_history(
 )
 @needs(AccessScope.CONTROL)
 async def update_thread_state(
-    request: Request, services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep
+    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
 ) -> Response:
     """Change the state as if a node had returned the values. The next message continues with the changed state.
 
     409 while a message of the thread is processing, or if one begins meanwhile.
     """
     body = await body_of(request, StateUpdate)
-    checkpoint = await services.threads.update_state(principal, thread_id, body.change(), agent=body.agent)
+    checkpoint = await services.threads.update_state(principal, thread_id, body.change(), agent=body.agent, by=by)
     return JsonReply(StateUpdated(checkpoint=checkpoint).model_dump_json())

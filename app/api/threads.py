@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
 from ..access.scopes import AccessScope, needs
-from .deps import PrincipalDep, ServicesDep, ThreadIdDep, body_of, described_body
+from .deps import ActorDep, PrincipalDep, ServicesDep, ThreadIdDep, body_of, described_body
 from .errors import problems
 from .listing import Cursor, Limit, decode_cursor, link_by_time, next_link
 from .replies import JsonReply
@@ -88,11 +88,11 @@ async def get_thread(services: ServicesDep, principal: PrincipalDep, thread_id: 
 )
 @needs(AccessScope.CONTROL)
 async def change_thread(
-    request: Request, services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep
+    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
 ) -> Response:
     """Give the thread a name, and merge values into its metadata. Fields that are left out stay as they are."""
     body = await body_of(request, ThreadPatch)
-    thread = await services.threads.change(principal, thread_id, body.change())
+    thread = await services.threads.change(principal, thread_id, body.change(), by)
     return JsonReply(ThreadDetails.of(thread).model_dump_json())
 
 
@@ -105,12 +105,14 @@ async def change_thread(
     responses=problems(404, 409, 422, 503, 504),
 )
 @needs(AccessScope.CONTROL)
-async def delete_thread(services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep) -> Response:
+async def delete_thread(
+    services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
+) -> Response:
     """Delete a thread with its messages, events, deliveries, and what the agent keeps of it. 409 while a message runs.
 
     Messages that wait, also for a human, are cancelled and deleted; no webhook reports that.
     """
-    await services.threads.delete(principal, thread_id)
+    await services.threads.delete(principal, thread_id, by)
     return Response(status_code=204)
 
 
@@ -126,13 +128,13 @@ async def delete_thread(services: ServicesDep, principal: PrincipalDep, thread_i
 )
 @needs(AccessScope.CONTROL)
 async def fork_thread(
-    request: Request, services: ServicesDep, principal: PrincipalDep, thread_id: ThreadIdDep
+    request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep, thread_id: ThreadIdDep
 ) -> Response:
     """Copy the agent's memory up to a state into a new thread, whose messages continue from there.
 
     409 while a message of the thread runs. 410 if the state is no longer kept.
     """
     body = await body_of(request, ThreadFork)
-    thread = await services.threads.fork(principal, thread_id, body.fork())
+    thread = await services.threads.fork(principal, thread_id, body.fork(), by)
     headers = {"Location": f"/threads/{quote(thread.thread_id, safe='')}"}
     return JsonReply(ThreadDetails.of(thread).model_dump_json(), 201, headers)

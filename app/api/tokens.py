@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from ..access.scopes import AccessScope, needs
-from .deps import PrincipalDep, ServicesDep, body_of, described_body
+from .deps import ActorDep, PrincipalDep, ServicesDep, body_of, described_body
 from .errors import problems
 from .replies import JsonReply
 from .schemas.tokens import TicketCreate, TicketIssued, TokenCreate, TokenIssued, TokensRevoke, TokensRevoked
@@ -43,13 +43,13 @@ async def create_token(request: Request, services: ServicesDep, principal: Princ
     openapi_extra=described_body(TokensRevoke),
 )
 @needs(AccessScope.SUBMIT)
-async def revoke_tokens(request: Request, services: ServicesDep, principal: PrincipalDep) -> Response:
+async def revoke_tokens(request: Request, services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> Response:
     """End all tokens and tickets of an end user, or of all of the tenant, that were made before now.
 
     Their streams and WebSockets end within seconds. The caller needs an API key.
     """
     body = await body_of(request, TokensRevoke)
-    await services.tokens.end(principal, body.revoked_subject())
+    await services.tokens.end(principal, body.revoked_subject(), by)
     return JsonReply(TokensRevoked(subject=body.subject).model_dump_json())
 
 

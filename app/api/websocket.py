@@ -11,11 +11,13 @@ from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from ..access.actors import actor_of
 from ..access.principals import Principal
 from ..access.scopes import AccessScope, needs, scope_of
 from ..errors import Conflict, InvalidRequest, MessageNotFound
 from ..events.fanout import Idle, StoredEvents
 from ..events.tail import ReaderKind
+from ..models.audit import Actor
 from ..models.events import TERMINAL_EVENTS
 from ..models.messages import MessageState
 from ..services import Services
@@ -194,7 +196,7 @@ class Session:
         """Authorize and serve a frame. Send the client the error if there is one."""
 
         async def serve(scope: Scope, _receive: Receive, _send: Send) -> None:
-            await self._serve(request, scope[PRINCIPAL])
+            await self._serve(request, scope[PRINCIPAL], actor_of(scope[PRINCIPAL], scope))
 
         scope = {**self._websocket.scope, TARGET: Target(serve, scope_of(type(request)), None)}
         try:
@@ -205,7 +207,7 @@ class Session:
                 logger.exception("A frame %s failed", request.type)
             await self._write(error_text(response, request_id=request.request_id))
 
-    async def _serve(self, request: Request, caller: Principal) -> None:
+    async def _serve(self, request: Request, caller: Principal, by: Actor) -> None:
         match request:
             case Submit():
                 await self._submit(request, caller)
@@ -214,9 +216,9 @@ class Session:
             case Unsubscribe():
                 await self._unsubscribe(request, caller)
             case Cancel():
-                await self._cancel(request, caller)
+                await self._cancel(request, caller, by)
             case Resume():
-                await self._resume(request, caller)
+                await self._resume(request, caller, by)
             case Ping():
                 await self._answer(Pong(request_id=request.request_id))
             case _:
@@ -262,16 +264,16 @@ class Session:
         await asyncio.wait([tail])
         await self._answer(Unsubscribed(request_id=request.request_id, message_id=message_id))
 
-    async def _cancel(self, request: Cancel, caller: Principal) -> None:
-        message = await self._services.queue.cancel(caller, request.message_id, running=True)
+    async def _cancel(self, request: Cancel, caller: Principal, by: Actor) -> None:
+        message = await self._services.queue.cancel(caller, request.message_id, running=True, by=by)
         kind = Cancelled if message.state is MessageState.CANCELLED else Cancelling
         await self._answer(kind(request_id=request.request_id, message_id=message.id, state=message.state))
 
-    async def _resume(self, request: Resume, caller: Principal) -> None:
+    async def _resume(self, request: Resume, caller: Principal, by: Actor) -> None:
         answer = request.answer()
         named = request.idempotency_key
         key = None if named is None else resume_key(named, request.message_id, answer)
-        accepted = await self._services.queue.resume(caller, request.message_id, answer, key=key)
+        accepted = await self._services.queue.resume(caller, request.message_id, answer, key=key, by=by)
         (message,) = accepted.messages
         resumed = MessageResumed(message_id=message.id, thread_id=message.thread_id)
         await self._answer(Resumed(**dict(resumed), request_id=request.request_id, replayed=accepted.replayed))

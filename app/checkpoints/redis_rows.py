@@ -15,7 +15,6 @@ A row is a header in JSON, a NUL, and the serializer's bytes.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .answers import KEPT_NUMBER
@@ -125,12 +124,8 @@ def unpacked(serde: Serializer, row: bytes) -> tuple[dict[str, Any], Any]:
     return header, serde.loads_typed(encoded)
 
 
-@lru_cache(maxsize=1_000)
 def row_of(serde: Serializer, name: bytes, row: bytes) -> CheckpointRow:
-    """Return a checkpoint, given its row and the row's name. Decode its body only if the header has no turn.
-
-    The rows of the last checkpoints of earlier turns are read at each turn.
-    """
+    """Return a checkpoint, given its row and the row's name. Decode its body only if the header has no turn."""
     namespace, checkpoint_id = parts_of(name)
     header, body = encoded_of(row)
     lists = header.get("lists") and StoredLists.of_json(header["lists"])

@@ -1,10 +1,9 @@
 """The commands `agentq keys …`, which change API keys in the database."""
 
 import argparse
-import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -19,20 +18,15 @@ from ..access.management import (
     KeyManager,
 )
 from ..access.scopes import AccessScope
-from ..bootstrap import check_store
-from ..config import Settings, signing_keys
-from ..errors import ConfigurationError, InvalidRequest
-from ..errors.access import KeyNotFound, KeyRevoked
+from ..config import signing_keys
 from ..models.keys import ApiKey
 from ..models.messages import DEFAULT_TENANT
-from ..store.factory import make_store
 from ..store.ports import Store
-from ..text import rfc3339, storable
+from ..text import rfc3339
 from ..webhooks.outbound_http import check_webhook_url
+from .store_command import Action, command_on_store, text
 
 PAGE = 1000
-
-Action = Callable[[argparse.Namespace, Store], Awaitable[None]]
 
 
 def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -44,13 +38,13 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     def action(name: str, run: Action, explanation: str) -> argparse.ArgumentParser:
         parser = actions.add_parser(name, help=explanation, description=f"{explanation[0].upper()}{explanation[1:]}.")
         parser.add_argument("--json", action="store_true", help="print JSON")
-        parser.set_defaults(command_of=partial(_command, run))
+        parser.set_defaults(command_of=partial(command_on_store, run))
         return parser
 
     create = action("create", _create, "make a key and print it; it cannot be shown again")
-    create.add_argument("--name", type=_text(MAX_NAME_LENGTH), default="", help="what the key is for")
+    create.add_argument("--name", type=text(MAX_NAME_LENGTH), default="", help="what the key is for")
     create.add_argument(
-        "--tenant", type=_text(MAX_TENANT_LENGTH, least=1), default=DEFAULT_TENANT, help="default: %(default)s"
+        "--tenant", type=text(MAX_TENANT_LENGTH, least=1), default=DEFAULT_TENANT, help="default: %(default)s"
     )
     create.add_argument(
         "--scope", dest="scopes", type=AccessScope, choices=list(AccessScope), action="append",
@@ -71,33 +65,6 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )  # fmt: skip
     revoke = action("revoke", _revoke, "revoke a key at once and for good, in every process")
     revoke.add_argument("id", help="the id of the key, as `list` shows it")
-
-
-def _command(run: Action, arguments: argparse.Namespace) -> Callable[[Settings], None]:
-    """Return the command that runs an action on the store. Raises AgentQueueError."""
-
-    def command(settings: Settings) -> None:
-        if settings.database_url == "memory://":
-            raise ConfigurationError(
-                "DATABASE_URL: expected a database that other processes can reach, got 'memory://'. A server on it "
-                "cannot have keys"
-            )
-        asyncio.run(_on_store(run, arguments, settings))
-
-    return command
-
-
-async def _on_store(run: Action, arguments: argparse.Namespace, settings: Settings) -> None:
-    await check_store(settings)
-    store = make_store(settings)
-    await store.open()
-    arguments.allow_private_webhooks = settings.webhook_allow_private
-    try:
-        await run(arguments, store)
-    except (KeyNotFound, KeyRevoked, InvalidRequest) as error:
-        sys.exit(str(error))
-    finally:
-        await store.close()
 
 
 async def _create(arguments: argparse.Namespace, store: Store) -> None:
@@ -159,19 +126,6 @@ def _state(key: ApiKey, now: datetime) -> str:
     if key.expires_at is None:
         return "live"
     return f"{'expired' if key.expires_at <= now else 'expires'} {rfc3339(key.expires_at)}"
-
-
-def _text(longest: int, *, least: int = 0) -> Callable[[str], str]:
-    def text(given: str) -> str:
-        try:
-            stored = storable(given)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-        if not least <= len(stored) <= longest:
-            raise argparse.ArgumentTypeError(f"expected {least} to {longest} characters")
-        return stored
-
-    return text
 
 
 def _signing_secret(given: str) -> str:

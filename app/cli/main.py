@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import __version__
 from ..config import Settings
 from ..main import run
-from . import database, keys, processes
+from . import audit, database, keys, processes
 
 COMMANDS = {command.name: command for command in (*processes.COMMANDS, *database.COMMANDS)}
 
@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     for name, _, explanation in COMMANDS.values():
         commands.add_parser(name, help=explanation, description=f"{explanation[0].upper()}{explanation[1:]}.")
     keys.add_parsers(commands)
+    audit.add_parser(commands)
     return arguments
 
 
@@ -34,7 +35,7 @@ def main() -> None:
     arguments = parser().parse_args()
     if not sys.flags.safe_path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: AGENTS may name modules of this folder
-    if arguments.command == "keys":
+    if "command_of" in arguments:
         arguments.output = sys.stdout
         with redirect_stdout(sys.stderr):  # only results are on standard output, no log lines
             run(arguments.command_of(arguments))

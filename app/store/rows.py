@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from ..clock import Clock, to_datetime
 from ..models.attempts import FailedAttempt
+from ..models.audit import AuditAction, AuditRecord
 from ..models.deliveries import ENDS, Delivery, DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
 from ..models.failures import FailureDetails
 from ..models.items import Item, labels_of
@@ -347,3 +348,13 @@ def to_signing_secret(row: Sequence[Any]) -> SigningSecret:
 
 def _moment(milliseconds: int | None) -> datetime | None:
     return None if milliseconds is None else to_datetime(milliseconds)
+
+
+AUDIT_COLUMNS = AuditRecord._fields
+"""The columns of a record of the audit log in every store."""
+
+
+def to_audit(row: Sequence[Any]) -> AuditRecord:
+    """Return a record of the audit log from a row of AUDIT_COLUMNS."""
+    number, at, actor, key_id, address, action, tenant, target, affected = row
+    return AuditRecord(number, to_datetime(at), actor, key_id, address, AuditAction(action), tenant, target, affected)

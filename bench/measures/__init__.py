@@ -15,7 +15,6 @@ from bench.measures.streams import idle, streams
 from bench.measures.submit import submit
 from bench.measures.tokens import tokens
 from bench.measures.users import users
-from bench.measures.workers import workers
 from bench.report import Row
 
 Measure = Callable[[Sequence[str]], Iterator[Row]]
@@ -32,7 +31,6 @@ MEASURES: dict[str, Measure] = {
     "depth": depth,
     "growth": growth,
     "memory": memory,
-    "workers": workers,
     "streams": streams,
     "idle": idle,
     "jobs": jobs,

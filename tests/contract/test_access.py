@@ -101,6 +101,11 @@ async def test_changes_of_keys_are_hinted_to_every_process(store: Store, other_s
         lambda: store.rotate_key(TENANT, KEY.id, "second", store.now()),
         lambda: store.revoke_key(TENANT, KEY.id),
     ]
+    with other_store.subscribe(ACCESS) as hints:
+        for number in range(100):  # until the other process listens
+            await store.add_key(KEY._replace(id=f"first {number}"))
+            if await hints.wait(0.1):
+                break
     for change in changes:
         with other_store.subscribe(ACCESS) as hints:
             await change()

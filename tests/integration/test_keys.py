@@ -174,7 +174,7 @@ async def test_a_lookup_that_a_revocation_overtakes_is_not_remembered(
     asking = asyncio.create_task(refused(server, bearer(key)))
     await read.wait()
     generation = keys._generation
-    await manager(server).revoke(None, key.key.id)
+    await store.revoke_key(None, key.key.id)
     await until(lambda: keys._generation > generation, "the revocation is known")
     go_on.set()
     await asking

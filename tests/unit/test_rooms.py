@@ -25,6 +25,7 @@ ROOMS = {
     "access": ports.AccessStore,
     "tokens": ports.TokenStore,
     "statistics": ports.StatisticsStore,
+    "audit": ports.AuditStore,
     "signals": ports.Notifier,
 }
 ENGINES = {"sqlite": SqliteStore, "postgres": PostgresStore, "redis": RedisStore}

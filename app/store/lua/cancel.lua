@@ -24,6 +24,7 @@ local function run(ARGV)
     if not allowed then return message.state end
 
     local now, microseconds = clock(ARGV[1])
+    if message.cancelled then unrecorded() end
     cancel(message, now, microseconds, ARGV[4])
     if message.readiness == 'blocked' then settle(message.tenant, message.thread, tonumber(message.thread_number)) end
     if message.state ~= 'processing' and message.readiness ~= 'blocked' then promote_next(message, now) end

@@ -11,6 +11,7 @@ local function run(ARGV)
     local key = thread_key(ARGV[1], ARGV[2])
     local f = redis.call('HMGET', key, 'last_number', 'metadata')
     if not f[1] then return false end
+    if recalled then return thread_row(ARGV[1], ARGV[2]) end
     if ARGV[5] ~= '' then
         local merged = f[2] and cjson.decode(f[2]) or {}
         for name, text in pairs(cjson.decode(ARGV[5])) do merged[name] = text ~= cjson.null and text or nil end
@@ -20,6 +21,7 @@ local function run(ARGV)
     end
     if ARGV[3] == '1' and ARGV[4] == '' then redis.call('HDEL', key, 'name') end
     if ARGV[3] == '1' and ARGV[4] ~= '' then redis.call('HSET', key, 'name', ARGV[4]) end
+    remember(1)
     return thread_row(ARGV[1], ARGV[2])
 end
 

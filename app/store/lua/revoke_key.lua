@@ -9,13 +9,12 @@
 -- include: once
 
 local function run(ARGV)
-    if not api_key(ARGV[2], ARGV[3]) then return false end
-    redis.call('HSETNX', api_key_key(ARGV[3]), 'revoked_at', string.format('%.0f', time(ARGV[1])))
+    local key = api_key(ARGV[2], ARGV[3])
+    if recalled or not key or key[{api_key.revoked_at}] then return key end
+    redis.call('HSET', api_key_key(ARGV[3]), 'revoked_at', string.format('%.0f', time(ARGV[1])))
     redis.call('SREM', LIVE_KEYS, ARGV[3])
-    if not recalled then
-        raise_revision(ARGV[1])
-        remember(1)
-    end
+    raise_revision(ARGV[1])
+    remember(1)
     return api_key(ARGV[2], ARGV[3])
 end
 

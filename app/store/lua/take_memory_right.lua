@@ -22,7 +22,7 @@ local function run(ARGV)
     end
     if id then
         local head = redis.call('HMGET', message_key(id), 'number', 'fence', 'rollback')
-        return {head[1], head[2] or '0', head[3] or ''}
+        return remember({head[1], head[2] or '0', head[3] or ''})
     end
     local number = above(redis.call('GET', prefix .. 'number'), microseconds)
     redis.call('SET', prefix .. 'number', number)

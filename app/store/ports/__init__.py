@@ -18,6 +18,7 @@ from ..handles import Capabilities
 from .accept import AcceptStore
 from .access import AccessStore
 from .attempts import AttemptStore
+from .audit import AuditStore
 from .control import ControlStore
 from .events import EventLog
 from .items import ItemStore
@@ -38,6 +39,7 @@ __all__ = [
     "AcceptStore",
     "AccessStore",
     "AttemptStore",
+    "AuditStore",
     "ControlStore",
     "EventLog",
     "ItemStore",
@@ -69,6 +71,7 @@ class Store(
     AccessStore,
     TokenStore,
     StatisticsStore,
+    AuditStore,
     Notifier,
     Protocol,
 ):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
+from ...models.audit import NewAudit
 from ...models.keys import AccessState, ApiKey, NewKey
 
 
@@ -14,7 +15,7 @@ class AccessStore(Protocol):
     None stands for all tenants. A key of another tenant is like a missing one.
     """
 
-    async def add_key(self, new: NewKey) -> ApiKey:
+    async def add_key(self, new: NewKey, *, audit: NewAudit | None = None) -> ApiKey:
         """Store a key."""
 
     async def get_key(self, tenant: str | None, key_id: str) -> ApiKey | None:
@@ -23,13 +24,21 @@ class AccessStore(Protocol):
     async def list_keys(self, tenant: str | None, *, after: str, limit: int) -> list[ApiKey]:
         """Return up to `limit` keys with ids above `after`, by id, also expired and revoked ones."""
 
-    async def rotate_key(self, tenant: str | None, key_id: str, secret_hash: str, previous_until: datetime) -> ApiKey:
+    async def rotate_key(
+        self,
+        tenant: str | None,
+        key_id: str,
+        secret_hash: str,
+        previous_until: datetime,
+        *,
+        audit: NewAudit | None = None,
+    ) -> ApiKey:
         """Give a key a new secret. Its present secret stays good until `previous_until`, an earlier one ends at once.
 
         Raises KeyNotFound, KeyRevoked.
         """
 
-    async def revoke_key(self, tenant: str | None, key_id: str) -> ApiKey:
+    async def revoke_key(self, tenant: str | None, key_id: str, *, audit: NewAudit | None = None) -> ApiKey:
         """Revoke a key for good. A second call changes nothing. Raises KeyNotFound."""
 
     async def use_keys(self, used: Mapping[str, datetime]) -> None:

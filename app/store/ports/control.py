@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from ...models.audit import NewAudit
 from ...models.messages import Accepted, Message, Priority, RequestKey
 
 
 class ControlStore(Protocol):
     """Changes accepted messages, for callers and operators."""
 
-    async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
+    async def cancel(
+        self, tenant: str, message_id: str, *, running: bool = False, audit: NewAudit | None = None
+    ) -> Message:
         """Cancel a queued message; the next message of its thread moves up. Raises MessageNotFound, NotCancellable.
 
         With `running`, the message may also be interrupted or processing. An interrupted message is cancelled at once.
@@ -18,7 +21,9 @@ class ControlStore(Protocol):
         (tests/contract/test_cancel.py).
         """
 
-    async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
+    async def reprioritize(
+        self, tenant: str, message_id: str, priority: Priority, *, audit: NewAudit | None = None
+    ) -> Message:
         """Give a queued message another priority, and the rank it would have had with this priority from the start.
 
         Settles its thread. Raises MessageNotFound, NotQueued.
@@ -33,6 +38,7 @@ class ControlStore(Protocol):
         *,
         key: RequestKey | None = None,
         alias: str | None = None,
+        audit: NewAudit | None = None,
     ) -> Accepted:
         """Answer an interrupted message: queue it again as the head of its thread, with `value` as its `resume_value`.
 
@@ -46,7 +52,7 @@ class ControlStore(Protocol):
         AliasTaken.
         """
 
-    async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
+    async def requeue(self, tenant: str, message_ids: Sequence[str], *, audit: NewAudit | None = None) -> list[Message]:
         """Put failed messages back into the queue, each at the end of its thread; all of them or none.
 
         They go back in the order of their numbers, so messages of one thread keep their order. Returns the messages in
@@ -57,11 +63,11 @@ class ControlStore(Protocol):
         are deleted, as by `prune_logs`, and their ids are not used again. Raises MessageNotFound, NotFailed.
         """
 
-    async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
+    async def purge(self, tenant: str, message_ids: Sequence[str], *, audit: NewAudit | None = None) -> list[str]:
         """Delete failed messages, all of them or none. Return the memory keys that are no longer needed.
 
         Raises MessageNotFound, NotFailed.
         """
 
-    async def pause(self, paused: bool) -> None:
+    async def pause(self, paused: bool, *, audit: NewAudit | None = None) -> None:
         """Pause the queue or continue it. While paused, `claim` returns nothing; running attempts and `add` go on."""

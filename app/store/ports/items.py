@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ...models.attempts import Lease
+from ...models.audit import NewAudit
 from ...models.items import Item, ItemName, ItemSearch, ItemWrite, Namespace, NamespaceListing
 
 
@@ -16,7 +17,14 @@ class ItemStore(Protocol):
     async def get_items(self, tenant: str, names: Sequence[ItemName]) -> list[Item | None]:
         """Return the items with these names, in order. None stands for an item that does not exist."""
 
-    async def put_items(self, tenant: str, writes: Sequence[ItemWrite], *, lease: Lease | None = None) -> None:
+    async def put_items(
+        self,
+        tenant: str,
+        writes: Sequence[ItemWrite],
+        *,
+        lease: Lease | None = None,
+        audit: NewAudit | None = None,
+    ) -> None:
         """Store and delete items, all of them or none. Of writes with one name, the last counts.
 
         A stored item keeps its `created_at`. With a `lease`, raises LeaseLost if the message has another fence by now,

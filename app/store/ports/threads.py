@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from ...models.audit import NewAudit
 from ...models.messages import Thread
 from ...models.threads import MemoryRight, NewThread, ThreadChange
 
@@ -9,20 +10,23 @@ from ...models.threads import MemoryRight, NewThread, ThreadChange
 class ThreadStore(Protocol):
     """Changes, deletes and forks threads. A thread of another tenant is as if missing."""
 
-    async def take_memory_right(self, tenant: str, thread_id: str) -> MemoryRight:
+    async def take_memory_right(self, tenant: str, thread_id: str, *, audit: NewAudit | None = None) -> MemoryRight:
         """Return the right to change what agents remember of a thread. Raises ThreadNotFound, ThreadRunning.
 
         The fence is at least as high as those of all attempts that have begun, and below those of all attempts that
-        begin later. Of a change and an attempt that begins meanwhile, only the attempt can then write.
+        begin later. Of a change and an attempt that begins meanwhile, only the attempt can then write. The
+        memory may be in another database, so `audit` is added now, before the change.
         """
 
-    async def change_thread(self, tenant: str, thread_id: str, change: ThreadChange) -> Thread:
+    async def change_thread(
+        self, tenant: str, thread_id: str, change: ThreadChange, *, audit: NewAudit | None = None
+    ) -> Thread:
         """Change a thread and return it. Raises ThreadNotFound, MetadataTooLarge.
 
         Metadata are merged like those of a message, but too long ones are refused.
         """
 
-    async def delete_thread(self, tenant: str, thread_id: str) -> None:
+    async def delete_thread(self, tenant: str, thread_id: str, *, audit: NewAudit | None = None) -> None:
         """Delete a thread and its messages, with their logs, attempts, deliveries and aliases, in one transaction.
 
         Unfinished messages are cancelled first. The thread is listed as a dropped memory. Until that is settled, `add`
@@ -37,7 +41,9 @@ class ThreadStore(Protocol):
         `list_dropped_memories` (tests/contract/test_thread_drafts.py).
         """
 
-    async def publish_thread(self, tenant: str, thread_id: str, new: NewThread) -> Thread:
+    async def publish_thread(
+        self, tenant: str, thread_id: str, new: NewThread, *, audit: NewAudit | None = None
+    ) -> Thread:
         """Make a draft a thread without messages.
 
         Raises MetadataTooLarge, and ThreadNotFound unless the draft still exists.

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
+from ...models.audit import NewAudit
 from ...models.tokens import SigningSecret
 
 
@@ -19,7 +20,7 @@ class TokenStore(Protocol):
     async def list_signing_secrets(self) -> list[SigningSecret]:
         """Return the live secrets, the newest first."""
 
-    async def end_tokens(self, tenant: str, subject: str | None) -> int:
+    async def end_tokens(self, tenant: str, subject: str | None, *, audit: NewAudit | None = None) -> int:
         """End the tokens of a subject, or with None those of the tenant, which were made before now.
 
         Raises the revision, hints at ACCESS, and returns the revision.

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from ...models.audit import NewAudit
 from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
 from ...models.messages import Page
 
@@ -40,5 +41,5 @@ class WebhookStore(Protocol):
         `chosen` names a message, with the number of its deliveries.
         """
 
-    async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
+    async def replay_delivery(self, tenant: str, delivery_id: str, *, audit: NewAudit | None = None) -> Delivery:
         """Make a delivery due at once, with 0 tries. Raises DeliveryNotFound, also for another tenant's delivery."""

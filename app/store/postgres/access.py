@@ -37,9 +37,12 @@ class AccessWrites(Writes, AccessChanges):
     def revoke_key(self, tenant: str | None, key_id: str) -> ApiKey:
         with self.transaction() as (now, _):
             row = self.row("revoke_key", tenant=tenant, id=key_id, now=now)
-            if row is None:
+            if row is not None:
+                self._changed()
+                return to_key(row)
+            self.session.discard()
+            if (row := self.row("get_key", tenant=tenant, id=key_id)) is None:
                 raise KeyNotFound(key_id)
-            self._changed()
         return to_key(row)
 
     @override

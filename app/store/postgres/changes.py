@@ -14,11 +14,11 @@ from ..parts import Unsettled
 from ..ports import CANCELS, MOVED, READY, message_topic
 from ..rows import interrupt_delivery_id, stored_details, to_message, wants_delivery
 from ..terminal_states import Ending, ending
-from .queries import PostgresReads
+from .audit import Recording
 from .session import Rows, Session, Step, step
 
 
-class Writes(PostgresReads):
+class Writes(Recording):
     """The base class of all writers. A writer opens its own transactions.
 
     `touched` has the topics of the hints to send afterwards. Locks are taken in one order: threads before messages,

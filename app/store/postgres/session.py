@@ -54,6 +54,7 @@ class Session:
         self._commits = 0
         self._discarded = False
         self._last: tuple[Step, ...] = ()
+        self._committed_too: tuple[Step, ...] = ()
         self._backend: tuple[Any, ...] = ()
         self._closing = threading.Event()
         self.touched: set[str] = set()
@@ -119,6 +120,15 @@ class Session:
     def end_with(self, *steps: Step) -> None:
         """Send these last steps together with the commit. Their rows are not read."""
         self._last = steps
+
+    @contextmanager
+    def committing(self, *steps: Step) -> Iterator[None]:
+        """Send these steps together with the commit of each transaction inside, unless it is discarded."""
+        self._committed_too = steps
+        try:
+            yield
+        finally:
+            self._committed_too = ()
 
     def discard(self) -> None:
         """Roll the present transaction back at its end, since it has changed nothing."""
@@ -201,7 +211,7 @@ class Session:
         try:
             with mapped_errors():
                 mark = step("mark_commit", session=self._name, number=self._commits)
-                self.run_all(*self._last, mark, step("commit"))
+                self.run_all(*self._last, *self._committed_too, mark, step("commit"))
         except StoreError as error:
             if not self._drop_if_lost(error):
                 self._roll_back()

@@ -11,6 +11,7 @@ from ..parts import Settling
 from ..ports import Store
 from ..signals import LocalNotifier, LocalSignals
 from ..sql.access import SqlAccess
+from ..sql.audit import SqlAudit
 from ..sql.control import SqlControl
 from ..sql.group_commit import GroupCommitThread
 from ..sql.items import SqlItems
@@ -53,7 +54,7 @@ VOLATILE = Capabilities(
 
 class PostgresStore(
     PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    PostgresWorkers, SqlItems, SqlAccess, SqlTokens, PostgresStatistics, LocalSignals, Store,
+    PostgresWorkers, SqlItems, SqlAccess, SqlTokens, SqlAudit, PostgresStatistics, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one PostgreSQL database. Raises ConfigurationError for a URL that cannot be read."""
 

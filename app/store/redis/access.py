@@ -7,6 +7,7 @@ from typing_extensions import override
 
 from ...clock import to_milliseconds
 from ...errors.access import KeyNotFound, KeyRevoked
+from ...models.audit import NewAudit
 from ...models.keys import AccessState, ApiKey, NewKey
 from ..ports import ACCESS, AccessStore
 from . import replies
@@ -17,11 +18,12 @@ class RedisAccess(RedisRooms, AccessStore):
     """Implements `AccessStore` on Redis."""
 
     @override
-    async def add_key(self, new: NewKey) -> ApiKey:
+    async def add_key(self, new: NewKey, *, audit: NewAudit | None = None) -> ApiKey:
         reply = await self._writes.run(
             "add_key", self._now(), new.id, new.tenant, new.name, " ".join(new.scopes), new.secret_hash,
             "" if new.expires_at is None else to_milliseconds(new.expires_at),
             new.webhook_url or "", new.webhook_secret or "", topics=lambda _: (ACCESS,),
+            audit=self._record(audit),
         )  # fmt: skip
         return replies.api_key(reply)
 
@@ -36,10 +38,18 @@ class RedisAccess(RedisRooms, AccessStore):
         return list(map(replies.api_key, await self._reads.run("list_keys", tenant or "", begin, limit)))
 
     @override
-    async def rotate_key(self, tenant: str | None, key_id: str, secret_hash: str, previous_until: datetime) -> ApiKey:
+    async def rotate_key(
+        self,
+        tenant: str | None,
+        key_id: str,
+        secret_hash: str,
+        previous_until: datetime,
+        *,
+        audit: NewAudit | None = None,
+    ) -> ApiKey:
         reply = await self._writes.run(
             "rotate_key", self._now(), tenant or "", key_id, secret_hash, to_milliseconds(previous_until),
-            topics=lambda reply: (ACCESS,) if isinstance(reply, list) else (),
+            topics=lambda reply: (ACCESS,) if isinstance(reply, list) else (), audit=self._record(audit),
         )  # fmt: skip
         if reply == "revoked":
             raise KeyRevoked(key_id)
@@ -48,9 +58,14 @@ class RedisAccess(RedisRooms, AccessStore):
         return replies.api_key(reply)
 
     @override
-    async def revoke_key(self, tenant: str | None, key_id: str) -> ApiKey:
+    async def revoke_key(self, tenant: str | None, key_id: str, *, audit: NewAudit | None = None) -> ApiKey:
         reply = await self._writes.run(
-            "revoke_key", self._now(), tenant or "", key_id, topics=lambda reply: (ACCESS,) if reply else ()
+            "revoke_key",
+            self._now(),
+            tenant or "",
+            key_id,
+            topics=lambda reply: (ACCESS,) if reply else (),
+            audit=self._record(audit),
         )
         if reply is None:
             raise KeyNotFound(key_id)

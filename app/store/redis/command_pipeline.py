@@ -53,6 +53,8 @@ class Operation(NamedTuple):
     arguments: bytes
     topics: Topics | None
     future: asyncio.Future[Any]
+    is_recorded: bool = False
+    """Whether the last argument is a record for the audit log."""
 
 
 class CommandPipeline:
@@ -83,17 +85,23 @@ class CommandPipeline:
             await self._task
         await self._link.disconnect()
 
-    def run(self, script: str, *arguments: Argument, topics: Topics | None = None) -> asyncio.Future[Any]:
+    def run(
+        self, script: str, *arguments: Argument, topics: Topics | None = None, audit: str | None = None
+    ) -> asyncio.Future[Any]:
         """Run a script with these arguments. The returned future gets the reply or the error.
 
-        `topics` returns the topics of the hints to send for a reply. Raises StoreUnavailable while the pipeline is
-        closed.
+        `topics` returns the topics of the hints to send for a reply. `audit` is the record, as JSON, that the script
+        adds to the audit log if it changes something. Raises StoreUnavailable while the pipeline is closed.
         """
         if self._closed or self._task is None:
             raise StoreUnavailable("The store is closed.")
+        if audit is not None:
+            arguments = (*arguments, audit)
         packed = pack_arguments(arguments)  # raises here, so that it fails no other operation
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._gathering.append(Operation(self._scripts[script], len(arguments), packed, topics, future))
+        self._gathering.append(
+            Operation(self._scripts[script], len(arguments), packed, topics, future, audit is not None)
+        )
         self._wanted.set()
         return future
 
@@ -276,7 +284,12 @@ class WritePipeline(CommandPipeline):
         for place, call in enumerate(calls):
             count = sum(each.argument_count + 1 for each in call)
             packed = b"".join(
-                part for each in call for part in (pack_arguments((each.argument_count,)), each.arguments)
+                part
+                for each in call
+                for part in (
+                    pack_arguments((1 - each.argument_count if each.is_recorded else each.argument_count,)),
+                    each.arguments,
+                )
             )
             commands.append(self.pack_call(call[0].script, count, packed, self._turn, place))
         return commands

@@ -6,6 +6,7 @@ from typing import Any
 from typing_extensions import override
 
 from ...errors import AliasTaken, KeyReused, MessageNotFound, NotCancellable, NotFailed, NotInterrupted, NotQueued
+from ...models.audit import NewAudit
 from ...models.messages import Accepted, Message, MessageState, Priority, RequestKey
 from ..limits import PAGE_TEXT_LENGTH
 from ..ports import CANCELS, MOVED, READY, ControlStore, message_topic
@@ -22,7 +23,9 @@ class RedisControl(RedisRooms, ControlStore):
     """Implements `ControlStore` on Redis."""
 
     @override
-    async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
+    async def cancel(
+        self, tenant: str, message_id: str, *, running: bool = False, audit: NewAudit | None = None
+    ) -> Message:
         def topics(reply: Any) -> Iterable[str]:
             if not isinstance(reply, list):
                 return ()
@@ -31,7 +34,14 @@ class RedisControl(RedisRooms, ControlStore):
             return (READY, MOVED, message_topic(message_id))
 
         reply = await self._writes.run(
-            "cancel", self._now(), tenant, message_id, templates.CANCELLED, int(running), topics=topics
+            "cancel",
+            self._now(),
+            tenant,
+            message_id,
+            templates.CANCELLED,
+            int(running),
+            topics=topics,
+            audit=self._record(audit),
         )
         if reply is None:
             raise MessageNotFound(message_id)
@@ -43,12 +53,20 @@ class RedisControl(RedisRooms, ControlStore):
         return cancelled
 
     @override
-    async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
+    async def reprioritize(
+        self, tenant: str, message_id: str, priority: Priority, *, audit: NewAudit | None = None
+    ) -> Message:
         def topics(reply: Any) -> Iterable[str]:
             return (MOVED, message_topic(message_id)) if isinstance(reply, list) else ()
 
         reply = await self._writes.run(
-            "reprioritize", tenant, message_id, priority.value, *self._priority_ranks(), topics=topics
+            "reprioritize",
+            tenant,
+            message_id,
+            priority.value,
+            *self._priority_ranks(),
+            topics=topics,
+            audit=self._record(audit),
         )
         if reply is None:
             raise MessageNotFound(message_id)
@@ -69,6 +87,7 @@ class RedisControl(RedisRooms, ControlStore):
         *,
         key: RequestKey | None = None,
         alias: str | None = None,
+        audit: NewAudit | None = None,
     ) -> Accepted:
         def topics(reply: Any) -> Iterable[str]:
             changed = isinstance(reply, list) and not reply[2]
@@ -76,7 +95,7 @@ class RedisControl(RedisRooms, ControlStore):
 
         reply = await self._writes.run(
             "resume", self._now(), tenant, message_id, fence, value, templates.RESUMED, *key_arguments(key),
-            alias or "", topics=topics,
+            alias or "", topics=topics, audit=self._record(audit),
         )  # fmt: skip
         if reply is None:
             raise MessageNotFound(message_id)
@@ -90,7 +109,7 @@ class RedisControl(RedisRooms, ControlStore):
         return Accepted([replies.message(columns, position)], bool(replayed))
 
     @override
-    async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
+    async def requeue(self, tenant: str, message_ids: Sequence[str], *, audit: NewAudit | None = None) -> list[Message]:
         # One script moves all messages. It returns no texts, so unchanged fields are read before.
         ids = list(dict.fromkeys(message_ids))
         dead = await self._get_each(tenant, ids)
@@ -104,7 +123,14 @@ class RedisControl(RedisRooms, ControlStore):
             return (READY, MOVED, *map(message_topic, ids)) if reply[0] else ()
 
         reply = await self._writes.run(
-            "requeue", self._now(), tenant, templates.retry(REQUEUED), *self._priority_ranks(), *named, topics=topics
+            "requeue",
+            self._now(),
+            tenant,
+            templates.retry(REQUEUED),
+            *self._priority_ranks(),
+            *named,
+            topics=topics,
+            audit=self._record(audit),
         )
         _raise_refusal(reply)
         _, receipts, left = reply
@@ -134,19 +160,19 @@ class RedisControl(RedisRooms, ControlStore):
         return found
 
     @override
-    async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
+    async def purge(self, tenant: str, message_ids: Sequence[str], *, audit: NewAudit | None = None) -> list[str]:
         ids = list(dict.fromkeys(message_ids))
 
         def topics(reply: Any) -> Iterable[str]:
             return map(message_topic, ids) if reply[0] else ()
 
-        reply = await self._writes.run("purge", tenant, *ids, topics=topics)
+        reply = await self._writes.run("purge", tenant, *ids, topics=topics, audit=self._record(audit))
         _raise_refusal(reply)
         return [Message.memory_key_of(tenant, None, message_id) for message_id in reply[1]]
 
     @override
-    async def pause(self, paused: bool) -> None:
-        await self._writes.run("pause", int(paused), topics=lambda _: (READY, MOVED))
+    async def pause(self, paused: bool, *, audit: NewAudit | None = None) -> None:
+        await self._writes.run("pause", int(paused), topics=lambda _: (READY, MOVED), audit=self._record(audit))
 
     def _priority_ranks(self) -> list[str | int]:
         """Return script arguments: each priority, followed by its rank at time 0."""

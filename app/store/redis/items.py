@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from ...errors import LeaseLost
 from ...models.attempts import Lease
+from ...models.audit import NewAudit
 from ...models.items import (
     Item,
     ItemName,
@@ -48,14 +49,22 @@ class RedisItems(RedisRooms, ItemStore):
         return [None if row is None else _item(name, row) for name, row in zip(names, rows, strict=True)]
 
     @override
-    async def put_items(self, tenant: str, writes: Sequence[ItemWrite], *, lease: Lease | None = None) -> None:
+    async def put_items(
+        self,
+        tenant: str,
+        writes: Sequence[ItemWrite],
+        *,
+        lease: Lease | None = None,
+        audit: NewAudit | None = None,
+    ) -> None:
         named = [
             part
             for each in last_writes(writes)
             for part in (_member(each.name), each.value or "", "" if each.ttl_ms is None else each.ttl_ms)
         ]
         held = ("", "") if lease is None else (lease.message_id, lease.fence)
-        if not await self._writes.run("put_items", self._now(), tenant, *held, *named):
+        record = self._record(audit)
+        if not await self._writes.run("put_items", self._now(), tenant, *held, *named, audit=record):
             assert lease is not None, "only the lease can be refused"
             raise LeaseLost(lease.message_id, lease.fence)
 

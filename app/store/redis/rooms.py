@@ -1,9 +1,11 @@
 """The base of the store's rooms: both pipelines, the rank policy, the clock."""
 
+import json
 from collections import deque
 from collections.abc import Sequence
 
 from ...clock import Clock, ClockState, Sample, SteadyClock
+from ...models.audit import NewAudit
 from ...models.messages import Message, RequestKey
 from ...policy.rank import RankPolicy
 from ..limits import KEY_SECONDS
@@ -31,6 +33,14 @@ class RedisRooms:
     def _now(self) -> int:
         """Return the store's time in milliseconds, as scripts take it."""
         return self._clock.now()
+
+    def _record(self, audit: NewAudit | None) -> str | None:
+        """Return a record for the audit log as scripts take it; None if there is none."""
+        if audit is None:
+            return None
+        return json.dumps(
+            {name: value for name, value in audit._asdict().items() if value is not None} | {"at": self._now()}
+        )
 
     async def _settle(self, left: Sequence[tuple[str, str, int]], messages: Sequence[Message]) -> None:
         """Settle the rest of the threads of `messages`, whose ranks a script left out.

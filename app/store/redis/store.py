@@ -14,6 +14,7 @@ from ..signals import LocalNotifier, LocalSignals
 from .accept import RedisAccept
 from .access import RedisAccess
 from .attempts import RedisAttempts
+from .audit import RedisAudit
 from .command_pipeline import CommandPipeline, WritePipeline
 from .connection import Link, inspect, mapped_errors, refusal
 from .control import RedisControl
@@ -44,6 +45,7 @@ class RedisStore(
     RedisAccess,
     RedisTokens,
     RedisStatistics,
+    RedisAudit,
     LocalSignals,
     Store,
 ):

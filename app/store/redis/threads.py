@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from ...errors import ThreadNotFound
 from ...errors.threads import MetadataTooLarge, ThreadExists, ThreadRunning
+from ...models.audit import NewAudit
 from ...models.messages import Thread
 from ...models.threads import MemoryRight, NewThread, ThreadChange
 from ..limits import KEY_SECONDS, THREAD_METADATA_LENGTH
@@ -21,29 +22,37 @@ class RedisThreads(RedisRooms, ThreadStore):
     """Implements `ThreadStore` on Redis."""
 
     @override
-    async def take_memory_right(self, tenant: str, thread_id: str) -> MemoryRight:
-        reply = await self._writes.run("take_memory_right", self._now(), tenant, thread_id)
+    async def take_memory_right(self, tenant: str, thread_id: str, *, audit: NewAudit | None = None) -> MemoryRight:
+        reply = await self._writes.run("take_memory_right", self._now(), tenant, thread_id, audit=self._record(audit))
         number, fence, rollback = _found(reply, thread_id)
         return MemoryRight((int(number), int(fence)), tuple(json.loads(rollback or "[]")))
 
     @override
-    async def change_thread(self, tenant: str, thread_id: str, change: ThreadChange) -> Thread:
+    async def change_thread(
+        self, tenant: str, thread_id: str, change: ThreadChange, *, audit: NewAudit | None = None
+    ) -> Thread:
         name = change.names[0] if change.names else None
         reply = await self._writes.run(
             "change_thread", tenant, thread_id, int(bool(change.names)), "" if name is None else name,
-            metadata_patch(change.metadata) or "", THREAD_METADATA_LENGTH,
+            metadata_patch(change.metadata) or "", THREAD_METADATA_LENGTH, audit=self._record(audit),
         )  # fmt: skip
         if reply == "large":
             raise MetadataTooLarge(THREAD_METADATA_LENGTH)
         return replies.thread(_found(reply, thread_id))
 
     @override
-    async def delete_thread(self, tenant: str, thread_id: str) -> None:
+    async def delete_thread(self, tenant: str, thread_id: str, *, audit: NewAudit | None = None) -> None:
         def topics(reply: Any) -> Iterable[str]:
             return (MOVED, *map(message_topic, reply)) if isinstance(reply, list) else ()
 
         reply = await self._writes.run(
-            "delete_thread", self._now(), tenant, thread_id, KEY_SECONDS * 1000, topics=topics
+            "delete_thread",
+            self._now(),
+            tenant,
+            thread_id,
+            KEY_SECONDS * 1000,
+            topics=topics,
+            audit=self._record(audit),
         )
         _found(reply, thread_id)
 
@@ -53,10 +62,12 @@ class RedisThreads(RedisRooms, ThreadStore):
             raise ThreadExists(thread_id)
 
     @override
-    async def publish_thread(self, tenant: str, thread_id: str, new: NewThread) -> Thread:
+    async def publish_thread(
+        self, tenant: str, thread_id: str, new: NewThread, *, audit: NewAudit | None = None
+    ) -> Thread:
         reply = await self._writes.run(
             "publish_thread", self._now(), tenant, thread_id, new.source.model_dump_json(), new.name or "",
-            merged_metadata(None, new.metadata) or "", new.subject or "",
+            merged_metadata(None, new.metadata) or "", new.subject or "", audit=self._record(audit),
         )  # fmt: skip
         return replies.thread(_found(reply, thread_id))
 

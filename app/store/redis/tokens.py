@@ -6,6 +6,7 @@ from typing import Any
 from typing_extensions import override
 
 from ...clock import to_milliseconds
+from ...models.audit import NewAudit
 from ...models.tokens import SigningSecret
 from ..limits import END_SECONDS, TICKET_SECONDS
 from ..ports import ACCESS, TokenStore
@@ -29,9 +30,15 @@ class RedisTokens(RedisRooms, TokenStore):
         return _secrets(await self._reads.run("list_signing_secrets"))
 
     @override
-    async def end_tokens(self, tenant: str, subject: str | None) -> int:
+    async def end_tokens(self, tenant: str, subject: str | None, *, audit: NewAudit | None = None) -> int:
         reply = await self._writes.run(
-            "end_tokens", self._now(), tenant, subject or "", END_SECONDS, topics=lambda _: (ACCESS,)
+            "end_tokens",
+            self._now(),
+            tenant,
+            subject or "",
+            END_SECONDS,
+            topics=lambda _: (ACCESS,),
+            audit=self._record(audit),
         )
         return int(reply)
 

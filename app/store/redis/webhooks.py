@@ -3,6 +3,7 @@
 from typing_extensions import override
 
 from ...errors import DeliveryNotFound
+from ...models.audit import NewAudit
 from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
 from ...models.messages import Page
 from ..ports import WebhookStore
@@ -50,8 +51,8 @@ class RedisWebhooks(RedisRooms, WebhookStore):
         return list(map(replies.delivery_record, reply))
 
     @override
-    async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
-        reply = await self._writes.run("replay_delivery", self._now(), tenant, delivery_id)
+    async def replay_delivery(self, tenant: str, delivery_id: str, *, audit: NewAudit | None = None) -> Delivery:
+        reply = await self._writes.run("replay_delivery", self._now(), tenant, delivery_id, audit=self._record(audit))
         if reply is None:
             raise DeliveryNotFound(delivery_id)
         return replies.delivery(reply)

@@ -7,15 +7,17 @@ from typing import Protocol
 from typing_extensions import override
 
 from ...clock import to_milliseconds
+from ...models.audit import NewAudit
 from ...models.keys import AccessState, ApiKey, NewKey
 from ..ports import AccessStore
 from ..rows import to_key
+from .audit import RecordedChanges
 from .group_commit import GroupCommitThread
 from .query_runner import QueryRunner
 from .rooms import SqlRooms
 
 
-class AccessChanges(Protocol):
+class AccessChanges(RecordedChanges, Protocol):
     """Changes keys, inside a transaction."""
 
     def add_key(self, new: NewKey) -> ApiKey:
@@ -38,8 +40,9 @@ class SqlAccess(SqlRooms, AccessStore):
     _access_changes: AccessChanges
 
     @override
-    async def add_key(self, new: NewKey) -> ApiKey:
-        return await self._access_thread.run(lambda: self._access_changes.add_key(new))
+    async def add_key(self, new: NewKey, *, audit: NewAudit | None = None) -> ApiKey:
+        changes = self._access_changes
+        return await self._access_thread.run(lambda: changes.recorded(audit, lambda: changes.add_key(new)))
 
     @override
     async def get_key(self, tenant: str | None, key_id: str) -> ApiKey | None:
@@ -53,15 +56,26 @@ class SqlAccess(SqlRooms, AccessStore):
         return await self._list_thread.run(read)
 
     @override
-    async def rotate_key(self, tenant: str | None, key_id: str, secret_hash: str, previous_until: datetime) -> ApiKey:
-        until = to_milliseconds(previous_until)
+    async def rotate_key(
+        self,
+        tenant: str | None,
+        key_id: str,
+        secret_hash: str,
+        previous_until: datetime,
+        *,
+        audit: NewAudit | None = None,
+    ) -> ApiKey:
+        changes, until = self._access_changes, to_milliseconds(previous_until)
         return await self._access_thread.run(
-            lambda: self._access_changes.rotate_key(tenant, key_id, secret_hash, until)
+            lambda: changes.recorded(audit, lambda: changes.rotate_key(tenant, key_id, secret_hash, until))
         )
 
     @override
-    async def revoke_key(self, tenant: str | None, key_id: str) -> ApiKey:
-        return await self._access_thread.run(lambda: self._access_changes.revoke_key(tenant, key_id))
+    async def revoke_key(self, tenant: str | None, key_id: str, *, audit: NewAudit | None = None) -> ApiKey:
+        changes = self._access_changes
+        return await self._access_thread.run(
+            lambda: changes.recorded(audit, lambda: changes.revoke_key(tenant, key_id))
+        )
 
     @override
     async def use_keys(self, used: Mapping[str, datetime]) -> None:

@@ -8,9 +8,11 @@ from typing import Protocol
 
 from typing_extensions import override
 
+from ...models.audit import NewAudit
 from ...models.messages import Accepted, Message, NewMessage, Priority, RequestKey
 from ..parts import QueueLimits, Settling, ThreadKey, Unsettled
 from ..ports import ControlStore
+from .audit import RecordedChanges
 from .group_commit import GroupCommitThread
 from .rooms import SqlRooms
 
@@ -21,7 +23,7 @@ READ_AT_ONCE = 250
 """Maximum number of messages that a requeue reads in one transaction."""
 
 
-class ControlChanges(Protocol):
+class ControlChanges(RecordedChanges, Protocol):
     """Implements `ControlStore` inside a transaction."""
 
     unsettled: deque[Unsettled]
@@ -73,14 +75,22 @@ class SqlControl(SqlRooms, ControlStore):
     _settling: Settling
 
     @override
-    async def cancel(self, tenant: str, message_id: str, *, running: bool = False) -> Message:
-        cancelled = await self._control_thread.run(lambda: self._control.cancel(tenant, message_id, running))
+    async def cancel(
+        self, tenant: str, message_id: str, *, running: bool = False, audit: NewAudit | None = None
+    ) -> Message:
+        cancelled = await self._control_thread.run(
+            lambda: self._control.recorded(audit, lambda: self._control.cancel(tenant, message_id, running))
+        )
         await self._settling.complete(self._control.unsettled, [cancelled])
         return cancelled
 
     @override
-    async def reprioritize(self, tenant: str, message_id: str, priority: Priority) -> Message:
-        message = await self._control_thread.run(lambda: self._control.reprioritize(tenant, message_id, priority))
+    async def reprioritize(
+        self, tenant: str, message_id: str, priority: Priority, *, audit: NewAudit | None = None
+    ) -> Message:
+        message = await self._control_thread.run(
+            lambda: self._control.recorded(audit, lambda: self._control.reprioritize(tenant, message_id, priority))
+        )
         await self._settling.complete(self._control.unsettled, [message])
         return message
 
@@ -94,31 +104,38 @@ class SqlControl(SqlRooms, ControlStore):
         *,
         key: RequestKey | None = None,
         alias: str | None = None,
+        audit: NewAudit | None = None,
     ) -> Accepted:
         return await self._control_thread.run(
-            lambda: self._control.resume(tenant, message_id, fence, value, key, alias)
+            lambda: self._control.recorded(
+                audit, lambda: self._control.resume(tenant, message_id, fence, value, key, alias)
+            )
         )
 
     @override
-    async def requeue(self, tenant: str, message_ids: Sequence[str]) -> list[Message]:
+    async def requeue(self, tenant: str, message_ids: Sequence[str], *, audit: NewAudit | None = None) -> list[Message]:
         ids = list(dict.fromkeys(message_ids))
         given: dict[str, Message] = {}
         for start in range(0, len(ids), READ_AT_ONCE):
             part = ids[start : start + READ_AT_ONCE]
             read = await self._list_thread.run(partial(self._lists.messages, tenant, part))
             given |= {each.id: each for each in read}
-        messages = await self._dead_letter_thread.run(lambda: self._dead_letters.requeue(tenant, ids, given))
+        messages = await self._dead_letter_thread.run(
+            lambda: self._dead_letters.recorded(audit, lambda: self._dead_letters.requeue(tenant, ids, given))
+        )
         await self._settling.complete(self._dead_letters.unsettled, messages)
         await self._try_to_delete_dropped_logs()
         return await self._list_thread.run(lambda: self._lists.with_new_positions(messages))
 
     @override
-    async def purge(self, tenant: str, message_ids: Sequence[str]) -> list[str]:
+    async def purge(self, tenant: str, message_ids: Sequence[str], *, audit: NewAudit | None = None) -> list[str]:
         ids = list(dict.fromkeys(message_ids))
-        keys = await self._dead_letter_thread.run(lambda: self._dead_letters.purge(tenant, ids))
+        keys = await self._dead_letter_thread.run(
+            lambda: self._dead_letters.recorded(audit, lambda: self._dead_letters.purge(tenant, ids))
+        )
         await self._try_to_delete_dropped_logs()
         return keys
 
     @override
-    async def pause(self, paused: bool) -> None:
-        await self._control_thread.run(lambda: self._control.pause(paused))
+    async def pause(self, paused: bool, *, audit: NewAudit | None = None) -> None:
+        await self._control_thread.run(lambda: self._control.recorded(audit, lambda: self._control.pause(paused)))

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from typing_extensions import override
 
 from ...models.attempts import Lease
+from ...models.audit import NewAudit
 from ...models.items import (
     Condition,
     ConditionGroup,
@@ -24,6 +25,7 @@ from ..limits import PAGE_TEXT_LENGTH
 from ..parts import repeat_up_to
 from ..ports import ItemStore
 from ..rows import to_item
+from .audit import RecordedChanges
 from .group_commit import GroupCommitThread
 from .query_runner import QueryRunner
 from .rooms import SqlRooms
@@ -32,7 +34,7 @@ PRUNED_ITEMS_AT_ONCE = 500
 """Maximum number of expired items that are deleted in one transaction."""
 
 
-class ItemChanges(Protocol):
+class ItemChanges(RecordedChanges, Protocol):
     """Changes items, inside a transaction."""
 
     def put_items(self, tenant: str, writes: Sequence[ItemWrite], lease: Lease | None) -> None:
@@ -56,10 +58,19 @@ class SqlItems(SqlRooms, ItemStore):
         return await self._read_thread.run(lambda: _get(self._reads, tenant, names, self._clock.now()))
 
     @override
-    async def put_items(self, tenant: str, writes: Sequence[ItemWrite], *, lease: Lease | None = None) -> None:
+    async def put_items(
+        self,
+        tenant: str,
+        writes: Sequence[ItemWrite],
+        *,
+        lease: Lease | None = None,
+        audit: NewAudit | None = None,
+    ) -> None:
         sorted_writes = last_writes(writes)
         size = sum(len(each.value or "") for each in sorted_writes)
-        await self._item_thread.run(lambda: self._items.put_items(tenant, sorted_writes, lease), size=size)
+        await self._item_thread.run(
+            lambda: self._items.recorded(audit, lambda: self._items.put_items(tenant, sorted_writes, lease)), size=size
+        )
 
     @override
     async def search_items(self, tenant: str, search: ItemSearch) -> list[Item]:

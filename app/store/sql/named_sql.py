@@ -6,7 +6,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
 
-from ..rows import DELIVERY_COLUMNS, KEY_COLUMNS, MESSAGE_COLUMNS
+from ..rows import AUDIT_COLUMNS, DELIVERY_COLUMNS, KEY_COLUMNS, MESSAGE_COLUMNS
 from ..schema_version import OLDEST_SCHEMA_VERSION, SCHEMA_VERSION
 
 _HEADING = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
@@ -18,6 +18,7 @@ COLUMNS = {
     "listed_columns": ", ".join("CAST(NULL AS TEXT) AS options" if n == "options" else n for n in MESSAGE_COLUMNS),
     "delivery_record_columns": ", ".join(f"deliveries.{name}" for name in DELIVERY_COLUMNS),
     "key_columns": ", ".join(KEY_COLUMNS),
+    "audit_columns": ", ".join(AUDIT_COLUMNS),
 }
 """Texts for every dialect: lists of columns in the order that `app.store.rows` needs."""
 

@@ -4,14 +4,16 @@ from typing import Protocol
 
 from typing_extensions import override
 
+from ...models.audit import NewAudit
 from ...models.messages import Thread
 from ...models.threads import MemoryRight, NewThread, ThreadChange
 from ..ports import ThreadStore
+from .audit import RecordedChanges
 from .group_commit import GroupCommitThread
 from .rooms import SqlRooms
 
 
-class ThreadChanges(Protocol):
+class ThreadChanges(RecordedChanges, Protocol):
     """Implements `ThreadStore` inside a transaction."""
 
     def take_memory_right(self, tenant: str, thread_id: str) -> MemoryRight:
@@ -40,16 +42,27 @@ class SqlThreads(SqlRooms, ThreadStore):
     _thread_changes: ThreadChanges
 
     @override
-    async def take_memory_right(self, tenant: str, thread_id: str) -> MemoryRight:
-        return await self._dead_letter_thread.run(lambda: self._thread_changes.take_memory_right(tenant, thread_id))
+    async def take_memory_right(self, tenant: str, thread_id: str, *, audit: NewAudit | None = None) -> MemoryRight:
+        changes = self._thread_changes
+        return await self._dead_letter_thread.run(
+            lambda: changes.recorded(audit, lambda: changes.take_memory_right(tenant, thread_id))
+        )
 
     @override
-    async def change_thread(self, tenant: str, thread_id: str, change: ThreadChange) -> Thread:
-        return await self._dead_letter_thread.run(lambda: self._thread_changes.change_thread(tenant, thread_id, change))
+    async def change_thread(
+        self, tenant: str, thread_id: str, change: ThreadChange, *, audit: NewAudit | None = None
+    ) -> Thread:
+        changes = self._thread_changes
+        return await self._dead_letter_thread.run(
+            lambda: changes.recorded(audit, lambda: changes.change_thread(tenant, thread_id, change))
+        )
 
     @override
-    async def delete_thread(self, tenant: str, thread_id: str) -> None:
-        await self._dead_letter_thread.run(lambda: self._thread_changes.delete_thread(tenant, thread_id))
+    async def delete_thread(self, tenant: str, thread_id: str, *, audit: NewAudit | None = None) -> None:
+        changes = self._thread_changes
+        await self._dead_letter_thread.run(
+            lambda: changes.recorded(audit, lambda: changes.delete_thread(tenant, thread_id))
+        )
         await self._try_to_delete_dropped_logs()
 
     @override
@@ -57,8 +70,13 @@ class SqlThreads(SqlRooms, ThreadStore):
         await self._dead_letter_thread.run(lambda: self._thread_changes.draft_thread(tenant, thread_id))
 
     @override
-    async def publish_thread(self, tenant: str, thread_id: str, new: NewThread) -> Thread:
-        return await self._dead_letter_thread.run(lambda: self._thread_changes.publish_thread(tenant, thread_id, new))
+    async def publish_thread(
+        self, tenant: str, thread_id: str, new: NewThread, *, audit: NewAudit | None = None
+    ) -> Thread:
+        changes = self._thread_changes
+        return await self._dead_letter_thread.run(
+            lambda: changes.recorded(audit, lambda: changes.publish_thread(tenant, thread_id, new))
+        )
 
     @override
     async def abandon_thread(self, tenant: str, thread_id: str) -> None:

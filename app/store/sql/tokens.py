@@ -6,14 +6,16 @@ from typing import Protocol
 from typing_extensions import override
 
 from ...clock import to_milliseconds
+from ...models.audit import NewAudit
 from ...models.tokens import SigningSecret
 from ..ports import TokenStore
 from ..rows import to_signing_secret
+from .audit import RecordedChanges
 from .group_commit import GroupCommitThread
 from .rooms import SqlRooms
 
 
-class TokenChanges(Protocol):
+class TokenChanges(RecordedChanges, Protocol):
     """Implements the writes of `TokenStore` inside a transaction."""
 
     def rotate_signing_secret(self, secret_id: str, secret: str, older_than: int) -> list[SigningSecret]:
@@ -47,8 +49,11 @@ class SqlTokens(SqlRooms, TokenStore):
         return await self._read_thread.run(read)
 
     @override
-    async def end_tokens(self, tenant: str, subject: str | None) -> int:
-        return await self._access_thread.run(lambda: self._token_changes.end_tokens(tenant, subject))
+    async def end_tokens(self, tenant: str, subject: str | None, *, audit: NewAudit | None = None) -> int:
+        changes = self._token_changes
+        return await self._access_thread.run(
+            lambda: changes.recorded(audit, lambda: changes.end_tokens(tenant, subject))
+        )
 
     @override
     async def tokens_ended(self, tenant: str, subject: str | None) -> int:

@@ -4,14 +4,16 @@ from typing import Any, Protocol
 
 from typing_extensions import override
 
+from ...models.audit import NewAudit
 from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord, DeliveryState
 from ...models.messages import Page
 from ..ports import WebhookStore
+from .audit import RecordedChanges
 from .group_commit import GroupCommitThread
 from .rooms import SqlRooms
 
 
-class WebhookChanges(Protocol):
+class WebhookChanges(RecordedChanges, Protocol):
     """Changes deliveries, inside a transaction."""
 
     def claim_deliveries(self, limit: int, lease_ms: int) -> list[Delivery]:
@@ -71,5 +73,7 @@ class SqlWebhooks(SqlRooms, WebhookStore):
         return await self._list_thread.run(lambda: self._lists.delivery_records(tenant, chosen, page))
 
     @override
-    async def replay_delivery(self, tenant: str, delivery_id: str) -> Delivery:
-        return await self._webhook_thread.run(lambda: self._webhooks.replay_delivery(tenant, delivery_id))
+    async def replay_delivery(self, tenant: str, delivery_id: str, *, audit: NewAudit | None = None) -> Delivery:
+        return await self._webhook_thread.run(
+            lambda: self._webhooks.recorded(audit, lambda: self._webhooks.replay_delivery(tenant, delivery_id))
+        )

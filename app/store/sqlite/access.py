@@ -32,9 +32,12 @@ class AccessWrites(Changes, AccessChanges):
     @override
     def revoke_key(self, tenant: str | None, key_id: str) -> ApiKey:
         row = self.row("revoke_key", tenant=tenant, id=key_id, now=self._now())
-        if row is None:
+        if row is not None:
+            self._changed()
+            return to_key(row)
+        if (row := self.row("get_key", tenant=tenant, id=key_id)) is None:
             raise KeyNotFound(key_id)
-        self._changed()
+        self._changes_nothing = True
         return to_key(row)
 
     @override

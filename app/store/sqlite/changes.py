@@ -22,7 +22,7 @@ from ..parts import SETTLED_AT_ONCE, Unsettled
 from ..ports import CANCELS, MOVED, READY, message_topic
 from ..rows import stored_details, to_message, wants_delivery
 from ..terminal_states import Ending, ending
-from .queries import SqliteReads
+from .audit import Recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Writing:
     """Topics of the hints to send after the commit."""
 
 
-class Changes(SqliteReads):
+class Changes(Recording):
     """The base class of all writers."""
 
     def __init__(self, writing: Writing) -> None:
@@ -158,6 +158,8 @@ class Changes(SqliteReads):
                 if not message.cancel_requested:
                     self.execute("request_cancel", number=message.number)
                     self.touched |= {CANCELS, message_topic(message.id)}
+                else:
+                    self._changes_nothing = True
             case _:
                 raise NotCancellable(message.id, message.state, running=running)
 

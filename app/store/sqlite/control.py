@@ -72,6 +72,7 @@ class ControlWrites(Keyed, ControlChanges):
     ) -> Accepted:
         now = self._now()
         if key is not None and self._receipts_of(key, now) is not None:
+            self._changes_nothing = True
             return Accepted([self._owned(tenant, message_id)], replayed=True)
         message = self._in_state(tenant, message_id, MessageState.INTERRUPTED, NotInterrupted)
         if message.fence != fence:

@@ -15,6 +15,7 @@ from ..parts import Settling
 from ..ports import Store
 from ..signals import LocalNotifier, LocalSignals
 from ..sql.access import SqlAccess
+from ..sql.audit import SqlAudit
 from ..sql.control import SqlControl
 from ..sql.group_commit import GroupCommitThread
 from ..sql.items import SqlItems
@@ -47,7 +48,7 @@ VOLATILE = Capabilities("memory", durable=False, promise="no message survives th
 
 class SqliteStore(
     SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqliteStatistics, LocalSignals, Store,
+    SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqlAudit, SqliteStatistics, LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one SQLite file; with `path` None, over a temporary file."""
 

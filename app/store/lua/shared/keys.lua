@@ -8,6 +8,7 @@ local AGENTS = prefix .. 'agents' -- hash of descriptions by name
 local DESCRIBED = prefix .. 'described' -- sorted set of names by the time of their description
 local API_KEYS, LIVE_KEYS = prefix .. 'api_keys', prefix .. 'live_keys' -- sorted set of ids; set of those not revoked
 local REVISION = prefix .. 'access_revision' -- raised by every change of API keys
+local AUDIT = prefix .. 'audit' -- stream of records with the ids `NUMBER-0`, each with the field `record`: JSON
 local DROPPED_MEMORIES = prefix .. 'dropped_memories'
 -- Threads that no reader sees: a hash of 'draft' or 'deleted' by scope, and the drafts by the time of their creation.
 local HIDDEN, DRAFTS = prefix .. 'hidden', prefix .. 'drafts'

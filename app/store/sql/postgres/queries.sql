@@ -1399,7 +1399,8 @@ UPDATE api_keys SET previous_hash = secret_hash, previous_until = %(previous_unt
 WHERE id = %(id)s AND {of_tenant} AND revoked_at IS NULL RETURNING {key_columns}
 
 -- name: revoke_key
-UPDATE api_keys SET revoked_at = coalesce(revoked_at, %(now)s) WHERE id = %(id)s AND {of_tenant} RETURNING {key_columns}
+UPDATE api_keys SET revoked_at = %(now)s
+WHERE id = %(id)s AND {of_tenant} AND revoked_at IS NULL RETURNING {key_columns}
 
 -- name: use_keys
 -- The ids must be sorted.
@@ -1451,3 +1452,23 @@ DELETE FROM used_tickets WHERE id IN (
 -- name: lock_access
 -- One change of signing secrets or ends at a time.
 SELECT 1 FROM access FOR UPDATE
+
+-- name: add_audit
+-- The last lock of a transaction.
+WITH head AS (UPDATE audit_head SET last_number = last_number + 1 RETURNING last_number)
+INSERT INTO audit (number, at, actor, key_id, address, action, tenant, target, affected)
+SELECT last_number, %(now)s, %(actor)s, %(key_id)s, %(address)s, %(action)s, %(tenant)s, %(target)s, %(affected)s FROM head
+
+-- name: audit_chosen
+(CAST(%(tenant)s AS TEXT) IS NULL OR tenant = %(tenant)s)
+AND (CAST(%(actor)s AS TEXT) IS NULL OR actor = %(actor)s)
+AND (CAST(%(action)s AS TEXT) IS NULL OR action = %(action)s)
+AND (CAST(%(target)s AS TEXT) IS NULL OR position(' ' || %(target)s || ' ' IN ' ' || target || ' ') > 0)
+AND (CAST(%(since)s AS BIGINT) IS NULL OR at >= %(since)s)
+AND (CAST(%(until)s AS BIGINT) IS NULL OR at < %(until)s)
+
+-- name: list_audit_newest
+SELECT {audit_columns} FROM audit WHERE number < %(after)s AND {audit_chosen} ORDER BY number DESC LIMIT %(limit)s
+
+-- name: list_audit_oldest
+SELECT {audit_columns} FROM audit WHERE number > %(after)s AND {audit_chosen} ORDER BY number LIMIT %(limit)s

@@ -992,7 +992,8 @@ UPDATE api_keys SET previous_hash = secret_hash, previous_until = :previous_unti
 WHERE id = :id AND {of_tenant} AND revoked_at IS NULL RETURNING {key_columns}
 
 -- name: revoke_key
-UPDATE api_keys SET revoked_at = coalesce(revoked_at, :now) WHERE id = :id AND {of_tenant} RETURNING {key_columns}
+UPDATE api_keys SET revoked_at = :now
+WHERE id = :id AND {of_tenant} AND revoked_at IS NULL RETURNING {key_columns}
 
 -- name: use_key
 UPDATE api_keys SET last_used_at = max(coalesce(last_used_at, 0), :used_at) WHERE id = :id
@@ -1036,3 +1037,21 @@ INSERT INTO used_tickets (id, used_at) VALUES (:id, :now) ON CONFLICT DO NOTHING
 
 -- name: forget_tickets
 DELETE FROM used_tickets WHERE used_at < :before
+
+-- name: add_audit
+INSERT INTO audit (at, actor, key_id, address, action, tenant, target, affected)
+VALUES (:now, :actor, :key_id, :address, :action, :tenant, :target, :affected)
+
+-- name: audit_chosen
+(CAST(:tenant AS TEXT) IS NULL OR tenant = :tenant)
+AND (CAST(:actor AS TEXT) IS NULL OR actor = :actor)
+AND (CAST(:action AS TEXT) IS NULL OR action = :action)
+AND (CAST(:target AS TEXT) IS NULL OR instr(' ' || target || ' ', ' ' || :target || ' ') > 0)
+AND (CAST(:since AS BIGINT) IS NULL OR at >= :since)
+AND (CAST(:until AS BIGINT) IS NULL OR at < :until)
+
+-- name: list_audit_newest
+SELECT {audit_columns} FROM audit WHERE number < :after AND {audit_chosen} ORDER BY number DESC LIMIT :limit
+
+-- name: list_audit_oldest
+SELECT {audit_columns} FROM audit WHERE number > :after AND {audit_chosen} ORDER BY number LIMIT :limit

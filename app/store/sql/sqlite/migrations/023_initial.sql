@@ -213,6 +213,24 @@ CREATE TABLE access (revision INTEGER NOT NULL);  -- raised by every change of k
 
 INSERT INTO access (revision) VALUES (0);
 
+CREATE TABLE audit (                       -- what operators and callers changed
+    number INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    actor TEXT NOT NULL,                   -- `app.models.audit` describes the columns
+    key_id TEXT,
+    address TEXT,
+    action TEXT NOT NULL,
+    tenant TEXT,                           -- NULL for all tenants
+    target TEXT NOT NULL,
+    affected INTEGER NOT NULL
+);
+
+CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END;
+
+CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit
+BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END;
+
 CREATE TABLE deliveries (                  -- events of messages, for their webhooks
     id TEXT PRIMARY KEY,
     tenant TEXT NOT NULL,

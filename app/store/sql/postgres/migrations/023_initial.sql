@@ -213,6 +213,29 @@ CREATE TABLE access (revision BIGINT NOT NULL);  -- raised by every change of ke
 
 INSERT INTO access (revision) VALUES (0);
 
+CREATE TABLE audit (                       -- what operators and callers changed
+    number BIGINT PRIMARY KEY,
+    at BIGINT NOT NULL,
+    actor TEXT NOT NULL,                   -- `app.models.audit` describes the columns
+    key_id TEXT,
+    address TEXT,
+    action TEXT NOT NULL,
+    tenant TEXT,                           -- NULL for all tenants
+    target TEXT NOT NULL,
+    affected BIGINT NOT NULL
+);
+
+-- The row lock lets records commit in the order of their numbers, so that a reader who continues after a number misses none.
+CREATE TABLE audit_head (last_number BIGINT NOT NULL);
+
+INSERT INTO audit_head (last_number) VALUES (0);
+
+CREATE FUNCTION refuse_change_of_audit() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$;
+
+CREATE TRIGGER audit_is_not_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_audit();
+
 CREATE TABLE deliveries (                  -- events of messages, for their webhooks
     id TEXT COLLATE "C" PRIMARY KEY,
     tenant TEXT COLLATE "C" NOT NULL,

@@ -1,0 +1,47 @@
+"""Replies with records of the audit log."""
+
+from pydantic import BaseModel, Field
+
+from ...models.audit import AuditAction, AuditRecord
+from ...models.types import Moment
+from .examples import ENDED, MESSAGE_ID, example
+
+
+class AuditView(BaseModel):
+    """What one call has changed, and who called."""
+
+    model_config = example(
+        number=17,
+        at=ENDED,
+        actor="key:4Vt0rM2kXq9B",
+        key_id="4Vt0rM2kXq9B",
+        address="192.0.2.17",
+        action="message.cancel",
+        tenant="default",
+        target=MESSAGE_ID,
+        affected=1,
+    )
+
+    number: int = Field(description="Grows with each record.")
+    at: Moment
+    actor: str = Field(
+        description="`key:ID`; `subject:NAME` for an end user; `local` for the command line, and for programs of the "
+        "server's host without a key; `anonymous` for other callers without a key."
+    )
+    key_id: str | None = Field(description="The API key that was presented, or that made the token.")
+    address: str | None = Field(description="The caller's address. Null for the command line.")
+    action: AuditAction
+    tenant: str | None = Field(description="The tenant whose data was changed. Null for what concerns all tenants.")
+    target: str = Field(description="The ids of what was changed, separated by spaces.")
+    affected: int = Field(description="How many ids these are.")
+
+    @classmethod
+    def of(cls, record: AuditRecord) -> "AuditView":
+        """Return the view of a record."""
+        return cls.model_construct(**record._asdict())
+
+
+class AuditList(BaseModel):
+    """Records of the audit log, the newest first."""
+
+    records: list[AuditView]

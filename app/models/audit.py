@@ -1,0 +1,95 @@
+"""Records of what operators and callers changed."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class AuditAction(StrEnum):
+    """What was done."""
+
+    CREATE_KEY = "key.create"
+    ROTATE_KEY = "key.rotate"
+    REVOKE_KEY = "key.revoke"
+    END_TOKENS = "tokens.end"
+    PAUSE_QUEUE = "queue.pause"
+    RESUME_QUEUE = "queue.resume"
+    CANCEL_MESSAGE = "message.cancel"
+    CHANGE_MESSAGE = "message.change"
+    ANSWER_MESSAGE = "message.answer"
+    REQUEUE_MESSAGES = "message.requeue"
+    PURGE_MESSAGES = "message.purge"
+    CHANGE_THREAD = "thread.change"
+    DELETE_THREAD = "thread.delete"
+    FORK_THREAD = "thread.fork"
+    CHANGE_STATE = "thread.state"
+    PUT_ITEM = "item.put"
+    DELETE_ITEM = "item.delete"
+    REPLAY_DELIVERY = "delivery.replay"
+
+
+class NewAudit(NamedTuple):
+    """A record to add with a change. The fields are as in `AuditRecord`."""
+
+    actor: str
+    key_id: str | None
+    address: str | None
+    action: AuditAction
+    tenant: str | None
+    target: str
+    affected: int
+
+
+class AuditRecord(NamedTuple):
+    """What one call has changed, and who called.
+
+    `number` grows with each record. `actor` is `key:ID`, `subject:NAME` for an end user, `local` for the command line
+    and for programs of the server's host without a key, or `anonymous`. `key_id` is the key that was presented or that
+    made the token. `address` is None for the command line. `tenant` is the tenant whose data was changed; None stands
+    for all tenants. `target` has the ids of the `affected` objects, separated by spaces.
+    """
+
+    number: int
+    at: datetime
+    actor: str
+    key_id: str | None
+    address: str | None
+    action: AuditAction
+    tenant: str | None
+    target: str
+    affected: int
+
+
+class AuditFilter(NamedTuple):
+    """Selects records that match all given fields. None means any value.
+
+    `target` is one of the ids in a record's target. `since` is included, `until` is not.
+    """
+
+    tenant: str | None = None
+    actor: str | None = None
+    action: AuditAction | None = None
+    target: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class Actor(NamedTuple):
+    """Who makes a change. The fields are as in `AuditRecord`."""
+
+    name: str
+    key_id: str | None = None
+    address: str | None = None
+
+
+LOCAL = Actor("local")
+"""Whoever uses the command line."""
+
+
+def record_of(
+    actor: Actor | None, action: AuditAction, tenant: str | None, target: str, affected: int = 1
+) -> NewAudit | None:
+    """Return the record of a change by this actor. None stands for the server itself: its changes are not recorded."""
+    if actor is None:
+        return None
+    return NewAudit(actor.name, actor.key_id, actor.address, action, tenant, target, affected)
