@@ -155,6 +155,16 @@ REFUSED: list[tuple[str, str, dict[str, Any], str, str]] = [
     ("PUT", "items", {"ttl": -1}, "invalid_item", "ttl"),
     ("PUT", "items", {"ttl": "5"}, "validation_error", "ttl"),
     ("PUT", "items", {"ttl": True}, "validation_error", "ttl"),
+    *(
+        ("POST", "namespaces", {name: each}, "validation_error", name)
+        for name in ("limit", "offset", "max_depth")
+        for each in ("1", True)
+    ),
+    *(
+        ("POST", "items/search", {name: each}, "validation_error", name)
+        for name in ("limit", "offset")
+        for each in ("1", True)
+    ),
     ("PUT", "items", {"index": ["text"]}, "validation_error", "index"),
     ("PUT", "items", {"colour": 1}, "validation_error", "colour"),
     ("DELETE", "items", {"namespace": ["a.b"]}, "invalid_item", "namespace"),

@@ -14,7 +14,7 @@ MAX_NAMESPACES = 1_000
 NAMESPACE: list[Any] = ["users", "u-17"]
 
 Labels = Annotated[list[Text], Field(fail_fast=True, description="The labels of a namespace, the outermost first.")]
-Offset = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Offset = Annotated[int, Field(strict=True, ge=0, le=1_000_000_000)]
 RefreshTtl = Annotated[
     bool | None,
     Field(description="Whether the time to live begins again. Null means `refresh_on_read` of the langgraph.json."),
@@ -82,7 +82,7 @@ class ItemQuery(BaseModel):
         description="What parts of the value must be: values, or the operators `$eq`, `$ne`, `$gt`, `$gte`, `$lt` and "
         "`$lte` with their operands.",
     )
-    limit: int = Field(default=10, ge=1, le=MAX_ITEMS)
+    limit: int = Field(default=10, strict=True, ge=1, le=MAX_ITEMS)
     offset: Offset = 0
     query: NoQuery = Field(default=None, description="Only null, since there is no semantic search.")
     refresh_ttl: RefreshTtl = None
@@ -96,9 +96,13 @@ class NamespaceQuery(BaseModel):
     prefix: Labels | None = None
     suffix: Labels | None = None
     max_depth: int | None = Field(
-        default=None, ge=1, le=1_000, description="Namespaces are cut to this many labels, and listed once."
+        default=None,
+        strict=True,
+        ge=1,
+        le=1_000,
+        description="Namespaces are cut to this many labels, and listed once.",
     )
-    limit: int = Field(default=100, ge=1, le=MAX_NAMESPACES)
+    limit: int = Field(default=100, strict=True, ge=1, le=MAX_NAMESPACES)
     offset: Offset = 0
 
 
