@@ -224,6 +224,19 @@ async def test_a_question_that_was_not_told_is_asked_again_without_running(saver
     assert nodes.runs == ["first", "asks", "asks"]
 
 
+async def cancel(attempt: asyncio.Task[Any]) -> None:
+    """Cancel an attempt and wait until it is over.
+
+    LangGraph begins to save that a node was cancelled, and does not wait for it.
+    """
+    others = asyncio.all_tasks()
+    attempt.cancel()
+    await asyncio.gather(attempt, return_exceptions=True)
+    async with asyncio.timeout(5):
+        while left := asyncio.all_tasks() - others:
+            await asyncio.wait(left)
+
+
 async def test_an_answer_outlives_a_run_that_was_cut_off_behind_it(saver: Saver) -> None:
     runs = 0
     cut_off = asyncio.Event()
@@ -241,8 +254,7 @@ async def test_an_answer_outlives_a_run_that_was_cut_off_behind_it(saver: Saver)
     (asked,) = (await run(agent, 1, 1))[-1]
     first = asyncio.create_task(run(agent, 1, 2, resume={asked["id"]: "yes"}))
     await cut_off.wait()
-    first.cancel()
-    await asyncio.gather(first, return_exceptions=True)
+    await cancel(first)
     assert texts(await run(agent, 1, 3, resume={asked["id"]: "yes"})) == ["yes", "yes"]
     assert runs == 3
 
@@ -271,12 +283,11 @@ async def test_an_attempt_that_ends_between_two_questions_leaves_the_second_to_t
     await between.wait()
     ends = False
     if how == "is cancelled":
-        ending.cancel()
-    if how != "is killed":
+        await cancel(ending)
+    if how == "fails":
         await asyncio.gather(ending, return_exceptions=True)
     (second,) = (await run(agent, 1, 3, resume={first["id"]: "yes"}))[-1]
-    ending.cancel()
-    await asyncio.gather(ending, return_exceptions=True)
+    await cancel(ending)
     assert second["id"] != first["id"]
     assert texts(await run(agent, 1, 4, resume={second["id"]: "no"}))[-1] == "yes, no"
 
