@@ -17,6 +17,7 @@ from app.access.management import IssuedKey, KeyManager
 from app.access.scopes import AccessScope
 from tests import wire
 from tests.integration.conftest import Serve
+from tests.postgres_server import database_of
 from tests.servers import LiveServer, finished_process, until
 
 EVERYTHING = tuple(AccessScope)
@@ -27,9 +28,13 @@ JSON = {"Content-Type": "application/json"}
 @pytest.fixture(params=["sqlite", "postgres", "valkey"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database that several processes can have open."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/queue.db"
-    return str(request.getfixturevalue(request.param).url)
+    match request.param:
+        case "sqlite":
+            return f"sqlite:///{tmp_path}/queue.db"
+        case "postgres":
+            return database_of(tmp_path)
+        case _:
+            return str(request.getfixturevalue("valkey").url)
 
 
 async def issue(server: LiveServer, *scopes: AccessScope, tenant: str = "default", **more: Any) -> IssuedKey:

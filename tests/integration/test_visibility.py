@@ -172,6 +172,7 @@ NO_ID = {
     "listNamespaces body:prefix": APART,
     "listNamespaces body:suffix": APART,
     **{f"list{what} query:cursor": CURSOR for what in ("Messages", "DeadLetters", "Deliveries", "Threads")},
+    "listAudit query:cursor": "only API keys have the scope `admin`, and no key is narrowed",
     "listKeys query:cursor": "a narrowed caller lists no keys, see test_key_api.py",
 }
 """Places that look like ids, with the reason why they have no row."""

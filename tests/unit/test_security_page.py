@@ -7,9 +7,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
+HEADS = ("Threat", "Guard")
 TEXT = (ROOT / "SECURITY.md").read_text("utf-8")
-ROWS = [line.strip("| ").split(" | ") for line in TEXT.splitlines() if line.startswith("| ")]
-THREATS = [row for row in ROWS if row[0] != "Threat"]
+THREATS, GUARDS = (
+    [
+        row
+        for line in part.splitlines()
+        if line.startswith("| ") and (row := line.strip("| ").split(" | "))[0] not in HEADS
+    ]
+    for part in TEXT.split("\n## Guards of keys", 1)
+)
 
 
 def names_of_tests() -> set[str]:
@@ -23,14 +30,18 @@ def names_of_tests() -> set[str]:
 
 
 def test_every_named_test_exists() -> None:
-    named = {name for row in THREATS for name in re.findall(r"`(test_\w+)`", row[-1])}
-    assert len(named) > 40
+    named = {name for row in (*THREATS, *GUARDS) for name in re.findall(r"`(test_\w+)`", row[-1])}
+    assert len(named) > 60
     assert named - names_of_tests() == set()
 
 
-@pytest.mark.parametrize("row", THREATS, ids=lambda row: row[0][:50])
-def test_every_protection_names_its_tests(row: list[str]) -> None:
-    assert len(row) == 3
+@pytest.mark.parametrize(
+    ("row", "columns"),
+    [*((row, 3) for row in THREATS), *((row, 2) for row in GUARDS)],
+    ids=[row[0][:50] for row in (*THREATS, *GUARDS)],
+)
+def test_every_protection_names_its_tests(row: list[str], columns: int) -> None:
+    assert len(row) == columns
     assert re.fullmatch(r"`test_\w+`(, `test_\w+`)*", row[-1])
 
 
