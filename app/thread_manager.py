@@ -111,7 +111,10 @@ class ThreadManager:
 
         The memory is deleted at once, or by maintenance if that fails. Until then, no message can have the thread's id.
         """
-        await self._check(caller, thread_id)
+        if caller.agents is None:
+            await self._check(caller, thread_id)
+        else:
+            await self._conversation(caller, thread_id, None)
         audit = record_of(by, AuditAction.DELETE_THREAD, caller.tenant, thread_id)
         await self._store.delete_thread(caller.tenant, thread_id, audit=audit)
         logger.info("Thread deleted: id=%s", thread_id)
@@ -343,13 +346,14 @@ class ThreadManager:
         Raises ThreadNotFound. Raises InvalidRequest if there is no agent with the name `agent`.
         """
         thread = await self._visible.thread(caller, thread_id)
-        if agent is None:
-            name = await self._agent_of(caller.tenant, thread)
-            if not caller.visibility.shows_agent(name):
+        if agent is not None:
+            agent = self._registry.resolve(agent, caller.agents)
+        if agent is None or caller.agents is not None:  # the agents of a thread share its memory
+            own = await self._agent_of(caller.tenant, thread)
+            if not caller.visibility.shows_agent(own):
                 raise ThreadNotFound(thread_id)
-        else:
-            name = self._registry.resolve(agent, caller.agents)
-        return Conversation(name, Message.memory_key_of(caller.tenant, thread_id, ""), thread_id)
+            agent = agent or own
+        return Conversation(agent, Message.memory_key_of(caller.tenant, thread_id, ""), thread_id)
 
     async def _agent_of(self, tenant: str, thread: Thread) -> str:
         """Return the agent of the newest message of a thread, else that of its fork, else the default agent."""

@@ -172,7 +172,10 @@ class JwtVerifier:
         tenant = DEFAULT_TENANT if rules.tenant_claim is None else _name_in(claims, rules.tenant_claim)
         given = _claim(claims, rules.scopes_claim)
         names = given.split() if isinstance(given, str) else given if isinstance(given, list) else ()
-        end = datetime.fromtimestamp(claims["exp"], UTC) + timedelta(seconds=LEEWAY_SECONDS)
+        try:
+            end = datetime.fromtimestamp(claims["exp"], UTC) + timedelta(seconds=LEEWAY_SECONDS)
+        except (TypeError, ValueError, OverflowError):  # a text, or a time after the year 9999
+            raise InvalidToken(INVALID) from None
         return Principal(
             tenant,
             frozenset(scope for scope in TOKEN_SCOPES if scope.value in names),

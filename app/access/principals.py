@@ -12,16 +12,17 @@ from .scopes import AccessScope
 class Principal(NamedTuple):
     """The caller of a request: the tenant whose data they may use, and the scopes that they have.
 
-    `key_id` is the API key that they presented or that made their token; None without one. `subject` is the end user
-    for whom they act. `threads` and `agents` narrow what they may use; None allows all. `expires_at` is None for
-    callers without an end. `webhook` is what their API key adds to the messages that they submit.
-    `rate_per_minute` is carried for a later limit. `by_token` tells whether they presented a token and no API key;
-    `issuer` is who issued it if this server did not.
+    `key_id` is the API key that they presented or that made their token; None without one. `key_mark` tells which of
+    its secrets it was. `subject` is the end user for whom they act. `threads` and `agents` narrow what they may use;
+    None allows all. `expires_at` is None for callers without an end. `webhook` is what their API key adds to the
+    messages that they submit. `rate_per_minute` is carried for a later limit. `by_token` tells whether they presented a
+    token and no API key; `issuer` is who issued it if this server did not.
     """
 
     tenant: str
     scopes: frozenset[AccessScope]
     key_id: str | None = None
+    key_mark: str | None = None
     subject: str | None = None
     threads: ThreadNarrowing | None = None
     agents: frozenset[str] | None = None

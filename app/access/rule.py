@@ -98,8 +98,8 @@ REMEDY = (
     "ALLOW_ANONYMOUS=true, but only in a trusted network."
 )
 KEY_NEEDED = (
-    "This server has API keys, so each request needs one, also from its own host. Send `Authorization: Bearer KEY` or "
-    "`X-API-Key: KEY`, or a token. `agentq keys create` makes a key."
+    "This server has API keys or an identity provider, so each request needs a key or a token, also from its own host. "
+    "Send `Authorization: Bearer KEY` or `X-API-Key: KEY`. `agentq keys create` makes a key."
 )
 TICKET_IN_HEADER = (
     "A ticket belongs in the URL: `?ticket=` of a stream or of `/ws`. Send a token or an API key in headers."

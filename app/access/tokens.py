@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 from ..errors import InvalidRequest
 from ..errors.access import ExpiredToken, InvalidToken, RevokedToken, RightsExceeded, UsedTicket
 from ..models.audit import Actor, AuditAction, record_of
+from ..models.keys import ApiKey
 from ..models.visibility import ThreadNarrowing
 from ..store.limits import MAX_TOKEN_SECONDS
 from .principals import Principal
 from .scopes import AccessScope
 from .signing import TICKET_PREFIX, TOKEN_PREFIX, Signer, SigningStore
-from .verification import webhook_of
+from .verification import mark_of, webhook_of
 
 TOKEN_SCOPES = (AccessScope.SUBMIT, AccessScope.READ, AccessScope.CONTROL)
 """The scopes that a token may have. The others concern more than one end user."""
@@ -144,9 +145,23 @@ class Tokens:
             return principal
         key = await self._store.get_key(None, principal.key_id)
         now = self._store.now()
-        if key is None or key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
+        if key is None or key.revoked_at is not None:
             raise RevokedToken(ENDED)
-        return principal._replace(webhook=webhook_of(key))
+        ends = [end for end in (key.expires_at, _end_of_secret(key, principal.key_mark)) if end is not None]
+        if any(end <= now for end in ends):
+            raise RevokedToken(ENDED)
+        if expires_at is not None:
+            ends.append(expires_at)
+        return principal._replace(expires_at=min(ends, default=None), webhook=webhook_of(key))
+
+
+def _end_of_secret(key: ApiKey, mark: str | None) -> datetime | None:
+    """Return when the secret ends that made a token; None means never. Raises RevokedToken for an earlier secret."""
+    if mark == mark_of(key.secret_hash):
+        return None
+    if key.previous_hash is None or mark != mark_of(key.previous_hash):
+        raise RevokedToken(ENDED)
+    return key.previous_until
 
 
 def _require_key(by: Principal) -> None:
@@ -174,6 +189,7 @@ def _claims_of(principal: Principal) -> dict[str, Any]:
     optional = {
         "sub": principal.subject,
         "key": principal.key_id,
+        "mrk": principal.key_mark,
         "agt": None if principal.agents is None else sorted(principal.agents),
         "rate": principal.rate_per_minute,
         "idp": principal.issuer,
@@ -189,6 +205,7 @@ def _principal_of(claims: dict[str, Any], expires_at: datetime | None) -> Princi
         claims["tnt"],
         frozenset(map(AccessScope, claims["scp"])),
         key_id=claims.get("key"),
+        key_mark=claims.get("mrk"),
         subject=claims.get("sub"),
         threads=None if threads is None else ThreadNarrowing(frozenset(threads), claims.get("thp")),
         agents=None if agents is None else frozenset(agents),

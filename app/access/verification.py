@@ -17,6 +17,7 @@ from .scopes import AccessScope
 MAX_VERIFIED = 10_000
 """Maximum number of keys that are remembered. The least recently used one is dropped."""
 
+MARK_LENGTH = 16
 UNKNOWN_HASH = "0" * 64
 """Compared for unknown ids, so that they take as long as wrong secrets."""
 
@@ -120,7 +121,14 @@ def _principal(key: ApiKey | None, secret_hash: str, now: datetime) -> Principal
     if expires_at is not None and expires_at <= now:
         raise ExpiredKey(EXPIRED)
     scopes = frozenset(map(AccessScope, key.scopes))
-    return Principal(key.tenant, scopes, key_id=key.id, expires_at=expires_at, webhook=webhook_of(key))
+    return Principal(
+        key.tenant, scopes, key_id=key.id, key_mark=mark_of(secret_hash), expires_at=expires_at, webhook=webhook_of(key)
+    )
+
+
+def mark_of(secret_hash: str) -> str:
+    """Return what tells a key's secrets apart, for tokens that are made with them."""
+    return secret_hash[:MARK_LENGTH]
 
 
 def webhook_of(key: ApiKey) -> KeyWebhook | None:

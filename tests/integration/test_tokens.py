@@ -213,14 +213,19 @@ async def revoke_key(server: LiveServer, key: IssuedKey) -> None:
     await manager(server).revoke(None, key.key.id)
 
 
-@pytest.mark.parametrize("end", [end_subject, end_tenant, revoke_key], ids=lambda end: end.__name__)
+async def rotate_key(server: LiveServer, key: IssuedKey) -> None:
+    """Nothing of the earlier secret stays good."""
+    await manager(server).rotate(None, key.key.id, timedelta(0))
+
+
+@pytest.mark.parametrize("end", [end_subject, end_tenant, revoke_key, rotate_key], ids=lambda end: end.__name__)
 async def test_ending_tokens_ends_their_streams_and_sockets_everywhere(serve: Serve, database: str, end: End) -> None:
     server = await serve(worker_concurrency=0, database_url=database, allow_volatile=True)
     other = await serve(worker_concurrency=0, database_url=database, allow_volatile=True)
     key, kept = await issue(server), await issue(server)
     await until(lambda: other.runtime.services.access._keys.has_keys, "the other process knows the keys")
     token = await mint(server, key, subject="ann")
-    bob = await mint(server, kept if end is revoke_key else key, subject="bob")
+    bob = await mint(server, kept if end in (revoke_key, rotate_key) else key, subject="bob")
     message = (await ask(other, "POST", "/messages", token, {"message": "Hello"})).json()["message_id"]
     url = other.url.replace("http", "ws") + "/ws"
     ticket = (await ask(other, "POST", "/tickets", token, {})).json()["ticket"]
@@ -242,7 +247,7 @@ async def test_ending_tokens_ends_their_streams_and_sockets_everywhere(serve: Se
             await theirs.send('{"type": "ping", "request_id": "alive"}')
             assert json.loads(await theirs.recv())["type"] == "pong"
             assert (await told(other, bob))[0] == 200
-    if end is not revoke_key:
+    if end not in (revoke_key, rotate_key):
         again = await mint(other, key, subject="ann")
         for each in (server, other):
             assert (await told(each, again))[0] == 200

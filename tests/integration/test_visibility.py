@@ -485,6 +485,24 @@ async def test_a_caller_without_a_subject_acts_for_end_users(serving: LiveServer
     assert (response.status, response.json()["code"]) == (404, "thread_not_found")
 
 
+async def test_the_state_of_another_agents_thread_is_not_reached_by_an_agent_of_ones_own(serving: LiveServer) -> None:
+    backend = await admit(serving, Principal("default", SCOPES))
+    coder = await admit(serving, STRANGERS["other agents"])
+    sent = json.dumps({**HELLO, "thread_id": "t", "agent": "chat"}).encode()
+    headers = {"X-API-Key": backend, **JSON}
+    assert (await wire.request(serving.url, "POST", "/messages", headers=headers, body=sent)).status == 202
+    for method, path, body in (
+        ("GET", "/threads/t/state?agent=coder", None),
+        ("GET", "/threads/t/history?agent=coder", None),
+        ("POST", "/threads/t/state", {"agent": "coder", "values": {"messages": []}}),
+        ("DELETE", "/threads/t", None),
+    ):
+        text = b"" if body is None else json.dumps(body).encode()
+        refused = await wire.request(serving.url, method, path, headers={**headers, "X-API-Key": coder}, body=text)
+        assert (refused.status, refused.json()["code"]) == (404, "thread_not_found"), (method, path)
+    assert (await wire.request(serving.url, "GET", "/threads/t", headers=headers)).status == 200
+
+
 async def test_items_are_kept_apart(serving: LiveServer) -> None:
     async def call(caller: str, method: str, path: str, body: Any = None) -> wire.RawResponse:
         headers, text = {"X-API-Key": caller, **JSON}, b"" if body is None else json.dumps(body).encode()
