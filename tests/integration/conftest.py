@@ -107,8 +107,6 @@ class ChatProcess:
     server: ServerProcess
     stub: StubServer
     health_while_starting: list[str]
-    seconds_to_port: float
-    seconds_to_ready: float
 
 
 @pytest.fixture(scope="session")
@@ -117,25 +115,22 @@ def chat_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatProce
     folder = tmp_path_factory.mktemp("chat")
     with openai_stub_in_thread() as stub:
         environment = {"OPENAI_BASE_URL": stub.base_url, "OPENAI_API_KEY": "sk-canary-7f3a9c", "LOG_LEVEL": "DEBUG"}
-        began = time.monotonic()
         with cold_server_process(folder, **environment) as server:
-            seen, to_port = _watch_start(server, began)
-            yield ChatProcess(server, stub, seen, to_port, time.monotonic() - began)
+            yield ChatProcess(server, stub, _watch_start(server))
 
 
-def _watch_start(server: ServerProcess, began: float) -> tuple[list[str], float]:
-    """What /health said until the server was ready, and after how many seconds the port first answered."""
-    answered = None
+def _watch_start(server: ServerProcess) -> list[str]:
+    """What /health said until the server was ready."""
+    began = time.monotonic()
     seen: list[str] = []
     with httpx2.Client(base_url=server.url, timeout=5, trust_env=False, verify=False) as client:
         while time.monotonic() < began + DEADLINE_SECONDS:
             assert server.process.poll() is None, server.output
             with contextlib.suppress(httpx2.TransportError):
                 status = client.get("/health").json()["status"]
-                answered = answered or time.monotonic() - began
                 seen.append(status)
                 if status == "healthy":
-                    return seen, answered
+                    return seen
             time.sleep(0.02)
     raise AssertionError(f"not ready: {seen}; {server.output}")
 
