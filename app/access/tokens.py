@@ -26,7 +26,8 @@ TOKEN_SCOPES = (AccessScope.SUBMIT, AccessScope.READ, AccessScope.CONTROL)
 DEFAULT_SECONDS = 900
 TICKET_LIFE_SECONDS = 30
 ENDED = (
-    "This token was ended: its end user was logged out, or its API key was revoked. Get a new one from POST /tokens."
+    "This token was ended: its end user was logged out, or its API key was revoked or rotated. Get a new one from POST "
+    "/tokens."
 )
 ONLY_KEYS = "Tokens are made and ended with an API key that has the scope `submit`, and not with a token."
 
