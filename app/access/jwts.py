@@ -43,7 +43,7 @@ Fetch = Callable[[], Awaitable[bytes]]
 
 
 class JwtRules(NamedTuple):
-    """Which tokens are accepted, and which claims have the tenant, the subject and the scopes.
+    """The rules for tokens of the provider, and the claims that have the tenant, the subject and the scopes.
 
     A claim `a.b` is the field `b` of the claim `a`, unless there is a claim of that name. `tenant_claim` None means
     that all tokens are of the default tenant.

@@ -104,7 +104,7 @@ class KeyManager:
 
     def _check_caller(self) -> None:
         """Raise RightsExceeded for a caller who is narrowed to an end user, threads or agents, since no key is."""
-        if self._by is not None and (self._by.subject, self._by.threads, self._by.agents) != (None, None, None):
+        if self._by is not None and self._by.is_narrowed:
             raise RightsExceeded("The caller is limited to an end user, threads or agents, and may not manage keys.")
 
     def _check_gives(self, scopes: Iterable[AccessScope], expires_at: datetime | None) -> None:

@@ -40,7 +40,7 @@ class Principal(NamedTuple):
     @property
     def is_narrowed(self) -> bool:
         """Return whether the caller may not see all of their tenant."""
-        return not (self.subject is None and self.threads is None and self.agents is None)
+        return self.visibility.is_narrowed
 
 
 ANONYMOUS = Principal(DEFAULT_TENANT, frozenset(AccessScope))

@@ -14,7 +14,7 @@ from ..store.ports import AccessStore, TokenStore
 
 ALGORITHM = "HS256"
 TOKEN_PREFIX, TICKET_PREFIX = "aqt_", "aqk_"
-"""What the texts of tokens and tickets begin with, so that scanners and our own log recognise them."""
+"""The beginnings of tokens and tickets, by which scanners and our own log recognise them."""
 
 MAX_LENGTH = 16_384
 """Maximum characters of a token. Those of a token with all that may be in it are fewer."""

@@ -33,7 +33,7 @@ ONLY_KEYS = "Tokens are made and ended with an API key that has the scope `submi
 
 
 class TokenWish(NamedTuple):
-    """What a token is to allow. None means all that its maker may do."""
+    """The rights that a token is to have. None means all that its maker may do."""
 
     subject: str | None = None
     threads: ThreadNarrowing | None = None

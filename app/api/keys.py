@@ -17,8 +17,6 @@ from .schemas.keys import KeyCreate, KeyIssued, KeyList, KeyRotate, KeyView
 
 router = APIRouter(prefix="/keys", tags=["keys"])
 
-NOT_STORED = {"Cache-Control": "no-store"}
-
 
 async def key_manager(services: ServicesDep, principal: PrincipalDep, by: ActorDep) -> KeyManager:
     """Return the manager of keys with the rights of the caller, as a dependency."""
@@ -68,7 +66,7 @@ async def create_key(request: Request, services: ServicesDep, keys: KeyManagerDe
         webhook_url=body.webhook_url,
         webhook_secret=None if body.webhook_secret is None else body.webhook_secret.get_secret_value(),
     )  # fmt: skip
-    headers = {"Location": f"/keys/{issued.key.id}", **NOT_STORED}
+    headers = {"Location": f"/keys/{issued.key.id}"}
     return JsonReply(KeyIssued.issued(issued).model_dump_json(), 201, headers)
 
 
@@ -129,7 +127,7 @@ async def rotate_key(request: Request, key_id: KeyIdDep, keys: KeyManagerDep) ->
     """
     body = await body_of(request, KeyRotate)
     issued = await keys.rotate(None, key_id, timedelta(seconds=body.grace_seconds))
-    return JsonReply(KeyIssued.issued(issued).model_dump_json(), headers=NOT_STORED)
+    return JsonReply(KeyIssued.issued(issued).model_dump_json())
 
 
 @router.post(

@@ -35,4 +35,4 @@ async def get_metrics(request: Request) -> Response:
     if metrics is None:
         raise NotFound(OFF)
     body, media_type = await metrics.exposition(request.headers.get("accept", ""))
-    return Response(body, media_type=media_type, headers={"Cache-Control": "no-store"})
+    return Response(body, media_type=media_type)

@@ -10,8 +10,6 @@ from .schemas.tokens import TicketCreate, TicketIssued, TokenCreate, TokenIssued
 
 router = APIRouter(tags=["tokens"])
 
-NOT_STORED = {"Cache-Control": "no-store"}
-
 
 @router.post(
     "/tokens",
@@ -31,7 +29,7 @@ async def create_token(request: Request, services: ServicesDep, principal: Princ
     """
     body = await body_of(request, TokenCreate)
     issued = await services.tokens.issue(principal, body.wish())
-    return JsonReply(TokenIssued.of(issued, body.subject).model_dump_json(), 201, NOT_STORED)
+    return JsonReply(TokenIssued.of(issued, body.subject).model_dump_json(), 201)
 
 
 @router.post(
@@ -75,4 +73,4 @@ async def create_ticket(request: Request, services: ServicesDep, principal: Prin
         await services.queue.get(principal, message_id)
     issued = await services.tokens.issue_ticket(principal, message_id)
     reply = TicketIssued(ticket=issued.text, expires_at=issued.expires_at)
-    return JsonReply(reply.model_dump_json(), 201, NOT_STORED)
+    return JsonReply(reply.model_dump_json(), 201)

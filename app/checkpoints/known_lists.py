@@ -59,7 +59,7 @@ class StoredLists(NamedTuple):
 
 
 class SplitValues(NamedTuple):
-    """What to save of a checkpoint. `values` lacks the message lists, `added` has their unsaved messages."""
+    """The parts of a checkpoint to save. `values` lacks the message lists, `added` has their unsaved messages."""
 
     values: Mapping[str, Any]
     lists: Mapping[str, KnownList]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class AuditAction(StrEnum):
-    """What was done."""
+    """The kind of a change."""
 
     CREATE_KEY = "key.create"
     ROTATE_KEY = "key.rotate"
@@ -41,7 +41,7 @@ class NewAudit(NamedTuple):
 
 
 class AuditRecord(NamedTuple):
-    """What one call has changed, and who called.
+    """The changes of one call, and its caller.
 
     `number` grows with each record. `actor` is `key:ID`, `subject:NAME` for an end user, `local` for the command line
     and for programs of the server's host without a key, or `anonymous`. `key_id` is the key that was presented or that
@@ -75,7 +75,7 @@ class AuditFilter(NamedTuple):
 
 
 class Actor(NamedTuple):
-    """Who makes a change. The fields are as in `AuditRecord`."""
+    """The caller who makes a change. The fields are as in `AuditRecord`."""
 
     name: str
     key_id: str | None = None
@@ -83,7 +83,7 @@ class Actor(NamedTuple):
 
 
 LOCAL = Actor("local")
-"""Whoever uses the command line."""
+"""The user of the command line."""
 
 
 def record_of(

@@ -43,7 +43,7 @@ class ApiKey(NamedTuple):
 
 
 class KeyWebhook(NamedTuple):
-    """What a key adds to the messages that its callers submit.
+    """The webhook that a key adds to the messages that its callers submit.
 
     `url` is the webhook of messages that name none. `signing_key` is the id of the key if it has a secret that signs
     the webhooks of its messages; None means the server's secret.

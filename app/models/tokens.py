@@ -1,4 +1,4 @@
-"""What the store keeps for tokens and tickets."""
+"""The secrets that the store keeps for tokens and tickets."""
 
 from datetime import datetime
 from typing import NamedTuple

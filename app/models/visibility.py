@@ -1,4 +1,4 @@
-"""What a caller may see of their tenant."""
+"""The part of a tenant that a caller may see."""
 
 from typing import NamedTuple
 
@@ -47,4 +47,4 @@ class Visibility(NamedTuple):
 
 
 EVERYTHING = Visibility()
-"""What a caller sees who is not narrowed."""
+"""The view of a caller who is not narrowed: all of the tenant."""

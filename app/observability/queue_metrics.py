@@ -15,7 +15,7 @@ from .metric_definitions import MetricDefinition
 
 
 class QueueReading(NamedTuple):
-    """What one read of the store found."""
+    """The result of one read of the store."""
 
     figures: QueueFigures
     throughput: Throughput
@@ -24,7 +24,7 @@ class QueueReading(NamedTuple):
 
 
 class Program(NamedTuple):
-    """What does not change while the process runs. `aging` is whether PRIORITY_AGING_SECONDS is set."""
+    """Figures that do not change while the process runs. `aging` is whether PRIORITY_AGING_SECONDS is set."""
 
     version: str
     engine: str

@@ -21,7 +21,7 @@ NAMESPACES_AT_ONCE = 500
 
 
 class NamespaceRange(NamedTuple):
-    """Up to `limit` namespaces with texts from `begin` up to, but not including, `end`."""
+    """A query for up to `limit` namespaces, with texts from `begin` up to, but not including, `end`."""
 
     begin: str
     end: str

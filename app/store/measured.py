@@ -39,7 +39,7 @@ COUNTED: Mapping[str, Callable[[Recorder, Arguments, Any], None]] = {
     "requeue": lambda recorder, _, messages: recorder.requeued(len(messages)),
     "rescue": lambda recorder, _, count: recorder.leases_expired(count),
 }
-"""What to count after a call that succeeded, from its arguments and its result."""
+"""Counts after a call that succeeded, from its arguments and its result."""
 
 
 class MeasuredStore:

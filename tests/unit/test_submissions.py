@@ -98,6 +98,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"message": "Hello", "aliases": ["a", "b/c"]}, "aliases.1"),
     ({"message": "Hello", "aliases": [".."]}, "aliases.0"),
     ({"message": "Hello", "aliases": ["a\n"]}, "aliases.0"),
+    ({"message": "Hello", "aliases": ["ann\nrun"]}, "aliases.0"),
     ({"message": "Hello", "aliases": ["a" * 256]}, "aliases.0"),
     ({"message": "Hello", "metdata": {}}, "metdata"),
 ]

@@ -8,7 +8,7 @@ from .examples import ENDED, MESSAGE_ID, example
 
 
 class AuditView(BaseModel):
-    """What one call has changed, and who called."""
+    """The changes of one call, and its caller."""
 
     model_config = example(
         number=17,

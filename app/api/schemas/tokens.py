@@ -83,7 +83,7 @@ class TokenIssued(BaseModel):
 
 
 class TokensRevoke(BaseModel):
-    """Whose tokens to end: those of a `subject`, or with `all` those of the tenant."""
+    """The tokens to end: those of a `subject`, or with `all` those of the tenant."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"subject": "user-42"}, {"all": True}]})
 
