@@ -28,7 +28,12 @@ JSON = {"Content-Type": "application/json"}
 @pytest.fixture(params=["sqlite", "postgres", "valkey"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database that several processes can have open."""
-    match request.param:
+    return database_on(request.param, request, tmp_path)
+
+
+def database_on(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database on this engine."""
+    match engine:
         case "sqlite":
             return f"sqlite:///{tmp_path}/queue.db"
         case "postgres":

@@ -17,8 +17,9 @@ from app.observability.metric_definitions import OF_PROCESSES, OF_QUEUE
 from tests import wire
 from tests.graph_control import GraphControl
 from tests.integration.conftest import Serve
+from tests.integration.test_keys import database_on
 from tests.openai_stub import StubServer
-from tests.postgres_server import PostgresServer, database_of
+from tests.postgres_server import PostgresServer
 from tests.servers import LiveServer, ServerProcess, finished_process, free_port, server_process, until
 from tests.valkey_server import ValkeyServer
 
@@ -52,15 +53,7 @@ async def scrape(url: str, **headers: str) -> Samples:
 @pytest.fixture(params=["memory", "sqlite", "postgres", "valkey"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database of each kind."""
-    match request.param:
-        case "memory":
-            return "memory://"
-        case "sqlite":
-            return f"sqlite:///{tmp_path}/queue.db"
-        case "postgres":
-            return database_of(tmp_path)
-        case _:
-            return str(request.getfixturevalue("valkey").url)
+    return "memory://" if request.param == "memory" else database_on(request.param, request, tmp_path)
 
 
 async def test_what_happens_is_counted_on_every_engine(serve: Serve, control: GraphControl, database: str) -> None:
