@@ -157,7 +157,20 @@ def _text(error: BaseException) -> str:
         return repr(arguments[0][:MAX_TEXT_LENGTH])
     if method is KeyError.__str__ and len(arguments) == 1 and type(arguments[0]) in (str, *_CONTAINERS):
         return _REPR.repr(arguments[0])
+    return _beginning_of_copy(error, method, arguments)
+
+
+def _beginning_of_copy(error: BaseException, method: object, arguments: tuple[Any, ...]) -> str:
+    """Return `str(error)`. Return only the beginning where Python would copy a long text: megabytes take tens of ms."""
+    if method is OSError.__str__ and len(arguments) == 2 and _is_long(arguments[1]):
+        return f"[Errno {arguments[0]}] {arguments[1][:MAX_TEXT_LENGTH]}"
+    if method is BaseExceptionGroup.__str__ and _is_long(arguments[0]):
+        return str(arguments[0][:MAX_TEXT_LENGTH])
     return str(error)
+
+
+def _is_long(value: object) -> bool:
+    return type(value) is str and len(value) > MAX_TEXT_LENGTH
 
 
 _REPR = reprlib.Repr()

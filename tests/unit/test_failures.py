@@ -79,6 +79,15 @@ def test_a_text_of_megabytes_costs_milliseconds(kind: str) -> None:
     assert len(text) <= 2_000
 
 
+@pytest.mark.parametrize(
+    "error", [OSError(1, "x" * 100_000), ExceptionGroup("x" * 100_000, [ValueError()])], ids=class_name
+)
+def test_the_beginning_of_a_long_text_is_that_of_the_whole_text(error: Exception) -> None:
+    text = text_of(error)
+    assert len(text) == 40_000
+    assert str(error).startswith(text)
+
+
 @given(arguments=st.lists(st.text() | st.integers() | st.none() | st.lists(st.text()), max_size=3))
 def test_the_text_of_an_ordinary_error_is_its_own(arguments: list[Any]) -> None:
     assert text_of(ValueError(*arguments)) == str(ValueError(*arguments))
