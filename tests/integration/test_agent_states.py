@@ -27,11 +27,12 @@ def broken(tmp_path: Path) -> str:
 
 
 async def tried(server: LiveServer) -> None:
-    """Wait until all agents of this server were tried and its worker has told so."""
+    """Wait until this server has tried all its agents, and both its worker and its health say so."""
 
     async def told() -> bool:
         workers = (await server.client.get("/workers")).json()["workers"]
-        return bool(workers) and all(agent["state"] != "loading" for agent in workers[-1]["agents"])
+        tried_all = bool(workers) and all(agent["state"] != "loading" for agent in workers[-1]["agents"])
+        return tried_all and (await server.client.get("/health")).json()["status"] != "starting"
 
     await until(told, "the worker tells its agents")
 
