@@ -7,7 +7,7 @@ from .access.principals import Principal
 from .errors import Forbidden
 from .errors.items import ItemNotFound
 from .models.audit import Actor, AuditAction, record_of
-from .models.items import Item, ItemName, ItemSearch, ItemTtl, ItemWrite, Namespace, NamespaceListing, NamespaceMatch
+from .models.items import Item, ItemName, ItemSearch, ItemTtl, Namespace, NamespaceListing, NamespaceMatch
 from .policy.items import checked_key, checked_labels, checked_page, compiled, deleted_item, new_item
 from .store.items import refresh_read
 from .store.ports import ItemStore
@@ -49,14 +49,14 @@ class ItemManager:
         """Store an item in place of an earlier one. It expires after `ttl_minutes` without use, with None never."""
         item = new_item(namespace, key, value, ttl_minutes, max_bytes=self._max_value_bytes)
         _require(caller, item.namespace)
-        audit = record_of(by, AuditAction.PUT_ITEM, caller.tenant, _target(item))
+        audit = record_of(by, AuditAction.PUT_ITEM, caller.tenant, item.key, namespace=list(item.namespace))
         await self._store.put_items(caller.tenant, [item], audit=audit)
 
     async def delete(self, caller: Principal, namespace: Sequence[str], key: str, by: Actor | None = None) -> None:
         """Delete an item. Does nothing if there is none. Raises Forbidden."""
         item = deleted_item(namespace, key)
         _require(caller, item.namespace)
-        audit = record_of(by, AuditAction.DELETE_ITEM, caller.tenant, _target(item))
+        audit = record_of(by, AuditAction.DELETE_ITEM, caller.tenant, item.key, namespace=list(item.namespace))
         await self._store.put_items(caller.tenant, [item], audit=audit)
 
     async def search(
@@ -125,8 +125,3 @@ def _require(caller: Principal, labels: Namespace) -> None:
             else f"only items in the namespace {list(own_namespace(caller.subject))}"
         )
         raise Forbidden(f"The caller may use {of}.")
-
-
-def _target(item: ItemWrite) -> str:
-    """Return an item's name for the audit log."""
-    return "/".join((*item.namespace, item.key))

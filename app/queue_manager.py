@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from .access.actors import interruption_record
 from .access.principals import Principal
 from .access.visible import VisibleReads, own_name, owned, request_key, require_all, shown_alias
 from .agents.descriptions import AgentDescriptions
@@ -111,11 +112,13 @@ class QueueManager:
         key: Key | None = None,
         batch: bool = False,
         webhook: KeyWebhook | None = None,
+        by: Actor | None = None,
     ) -> Accepted:
         """Store all messages, or none. They are stored when this returns.
 
         A repeated key returns the answer to its first request. With `batch`, errors name the message's index and the
-        field. `webhook` is what the caller's API key adds. Raises InvalidRequest, KeyReused, AliasTaken,
+        field. `webhook` is what the caller's API key adds. What `if_busy` cancels is recorded as done by `by`, unless
+        an end user goes on in their own conversation. Raises InvalidRequest, KeyReused, AliasTaken,
         MessageDeleted, ThreadBusy, ThreadMoved, ThreadNotReady, ThreadNotFound for a thread that the caller may not
         use, QueueFull, Forbidden, StoreUnavailable.
         """
@@ -132,8 +135,9 @@ class QueueManager:
             return replayed
         try:
             accepted = await self._store.add(
-                new, max_queued=self._max_queue_size, max_queued_of_tenant=self._max_queue_size_per_tenant, key=request
-            )
+                new, max_queued=self._max_queue_size, max_queued_of_tenant=self._max_queue_size_per_tenant, key=request,
+                agents=caller.agents, audit=interruption_record(caller, new, by),
+            )  # fmt: skip
         except AliasTaken as error:
             raise AliasTaken(shown_alias(error.alias, caller.subject)) from None
         if not accepted.replayed:
@@ -251,7 +255,7 @@ class QueueManager:
         """Change the priority of a queued message. Raises MessageNotFound, NotQueued."""
 
         def reprioritize(found: str) -> Awaitable[Message]:
-            audit = record_of(by, AuditAction.CHANGE_MESSAGE, caller.tenant, found)
+            audit = record_of(by, AuditAction.CHANGE_MESSAGE, caller.tenant, found, priority=priority)
             return self._store.reprioritize(caller.tenant, found, priority, audit=audit)
 
         message = await self._visible.call(caller, message_id, reprioritize)
@@ -310,7 +314,7 @@ class QueueManager:
         ids = await self._select(caller, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
         if selection.message_ids is None:
             ids.reverse()  # a filter returns the newest first
-        audit = record_of(by, AuditAction.REQUEUE_MESSAGES, caller.tenant, " ".join(ids), len(ids))
+        audit = record_of(by, AuditAction.REQUEUE_MESSAGES, caller.tenant, *ids)
         messages = await self._store.requeue(caller.tenant, ids, audit=audit) if ids else []
         for message in messages:
             logger.info("Message requeued: id=%s", message.id)
@@ -329,7 +333,7 @@ class QueueManager:
         ids = await self._select(caller, replace(selection, chosen=replace(selection.chosen, states=FAILED)))
         if ids:
             await memory.forget([NO_CONVERSATION])  # raises StoreUnavailable while the memory is unavailable
-            audit = record_of(by, AuditAction.PURGE_MESSAGES, caller.tenant, " ".join(ids), len(ids))
+            audit = record_of(by, AuditAction.PURGE_MESSAGES, caller.tenant, *ids)
             await self._store.purge(caller.tenant, ids, audit=audit)
             for message_id in ids:
                 logger.info("Message purged: id=%s", message_id)
@@ -368,13 +372,13 @@ class QueueManager:
 
     async def pause(self, by: Actor | None = None) -> None:
         """Stop the claims of all tenants' messages."""
-        await self._store.pause(paused=True, audit=record_of(by, AuditAction.PAUSE_QUEUE, None, "", 0))
+        await self._store.pause(paused=True, audit=record_of(by, AuditAction.PAUSE_QUEUE, None))
         self._wait_estimates.forget()
         logger.info("Queue paused")
 
     async def unpause(self, by: Actor | None = None) -> None:
         """Let workers claim messages again."""
-        await self._store.pause(paused=False, audit=record_of(by, AuditAction.RESUME_QUEUE, None, "", 0))
+        await self._store.pause(paused=False, audit=record_of(by, AuditAction.RESUME_QUEUE, None))
         self._wait_estimates.forget()
         logger.info("Queue resumed")
 

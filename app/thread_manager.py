@@ -13,7 +13,7 @@ from .access.visible import VisibleReads
 from .agents.base import Conversation, ConversationStates, StateAccess
 from .agents.conversations import Conversations
 from .agents.registry import AgentRegistry
-from .errors import AgentQueueError, InvalidRequest, LeaseLost, MessageNotFound, ThreadNotFound
+from .errors import AgentQueueError, Forbidden, InvalidRequest, LeaseLost, MessageNotFound, ThreadNotFound
 from .errors.threads import AgentWithoutState, NotEnded, StateGone, ThreadMoved, ThreadRunning
 from .models.audit import Actor, AuditAction, record_of
 from .models.memory import AgentMemory, DroppedMemory
@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 NEWEST = Page(1)
 
-
 UNANSWERED = frozenset({MessageState.QUEUED, MessageState.PROCESSING})
 
 MAX_REPLACED = 1_000
@@ -38,6 +37,7 @@ MAX_REPLACED = 1_000
 REPLACE_TRIES = 3
 """How often a thread is read again that has got further messages meanwhile."""
 
+OF_OTHER_AGENTS = "Later messages of the thread are of agents that the caller may not use, so they cannot be replaced."
 
 FORK_TRIES = 3
 """How often the newest state of a thread is copied that was deleted meanwhile, as the steps of ended turns are."""
@@ -50,7 +50,7 @@ class MessageQueue(Protocol):
         """Return a message. Raises MessageNotFound."""
 
     async def submit(
-        self, caller: Principal, wanted: Sequence[NewMessage], *, key: Key | None = None, batch: bool = False
+        self, caller: Principal, wanted: Sequence[NewMessage], *, key: Key | None = None, by: Actor | None = None
     ) -> Accepted:
         """Store messages. Raises InvalidRequest, KeyReused, ThreadBusy, ThreadMoved, QueueFull, StoreUnavailable."""
 
@@ -190,7 +190,13 @@ class ThreadManager:
     # Replacing messages
 
     async def regenerate(
-        self, caller: Principal, message_id: str, wanted: Regeneration, *, key: Key | None = None
+        self,
+        caller: Principal,
+        message_id: str,
+        wanted: Regeneration,
+        *,
+        key: Key | None = None,
+        by: Actor | None = None,
     ) -> tuple[Accepted, Message]:
         """Store a message with the input of an earlier one, to run from the state before the earlier one.
 
@@ -204,21 +210,23 @@ class ThreadManager:
             new = _again(message, wanted)
             if message.thread_id is not None:
                 thread = await self._store.get_thread(caller.tenant, message.thread_id)
-                replaced = await self._replaced_by(message, thread)
+                replaced = await self._replaced_by(caller, message, thread)
                 new = new._replace(rollback=tuple(replaced), last_number=thread.last_number, if_busy=wanted.if_busy)
             try:
-                return await self._queue.submit(caller, [new], key=key), message
+                return await self._queue.submit(caller, [new], key=key, by=by), message
             except ThreadMoved:
                 if last_try:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    async def _replaced_by(self, message: Message, thread: Thread) -> list[str]:
-        """Return the ids of a message and of all later turns of its thread. Raises StateGone.
+    async def _replaced_by(self, caller: Principal, message: Message, thread: Thread) -> list[str]:
+        """Return the ids of a message and of all later turns of its thread. Raises StateGone, Forbidden.
 
         The memory may have turns of messages that were purged. Such a turn is later if its time is.
         """
         found = await self._from(message, thread.thread_id)
+        if not all(caller.visibility.shows_agent(each.agent) for each in found):
+            raise Forbidden(OF_OTHER_AGENTS)
         replaced = [each.id for each in found]
         conversation = Conversation(message.agent, message.memory_key, thread.thread_id)
         begins_empty = message.thread_number == 1 and thread.forked_from is None
@@ -304,7 +312,7 @@ class ThreadManager:
                 agent=conversation.agent,
             )
             new = NewThread(source, wanted.name, wanted.metadata, thread.subject)
-            audit = record_of(by, AuditAction.FORK_THREAD, tenant, new_id)
+            audit = record_of(by, AuditAction.FORK_THREAD, tenant, new_id, source=thread_id)
             made = await self._store.publish_thread(tenant, new_id, new, audit=audit)
         except BaseException:
             await self._abandon(tenant, new_id)

@@ -66,7 +66,7 @@ class KeyManager:
         key_id, secret = new_id(), new_secret()
         ordered = tuple(scope.value for scope in AccessScope if scope in wanted)
         new = NewKey(key_id, tenant, name, ordered, hash_of(secret), expires_at, webhook_url, webhook_secret)
-        audit = record_of(self._actor, AuditAction.CREATE_KEY, tenant, key_id)
+        audit = record_of(self._actor, AuditAction.CREATE_KEY, tenant, key_id, scopes=list(ordered))
         key = await self._store.add_key(new, audit=audit)
         return IssuedKey(key, text_of(key_id, secret))
 
@@ -92,7 +92,9 @@ class KeyManager:
         key = await self.get(tenant, key_id)
         self._check_gives(map(AccessScope, key.scopes), key.expires_at)
         secret = new_secret()
-        audit = record_of(self._actor, AuditAction.ROTATE_KEY, key.tenant, key.id)
+        audit = record_of(
+            self._actor, AuditAction.ROTATE_KEY, key.tenant, key.id, grace_seconds=int(grace.total_seconds())
+        )
         key = await self._store.rotate_key(tenant, key.id, hash_of(secret), self._store.now() + grace, audit=audit)
         return IssuedKey(key, text_of(key_id, secret))
 

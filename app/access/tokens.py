@@ -92,7 +92,8 @@ class Tokens:
     async def end(self, by: Principal, subject: str | None, actor: Actor | None = None) -> None:
         """End the tokens of a subject of the maker's tenant, or with None of the tenant. Raises RightsExceeded."""
         _require_key(by)
-        audit = record_of(actor, AuditAction.END_TOKENS, by.tenant, subject or "", int(subject is not None))
+        whose, details = ((), {"all": True}) if subject is None else ((subject,), {})
+        audit = record_of(actor, AuditAction.END_TOKENS, by.tenant, *whose, **details)
         await self._store.end_tokens(by.tenant, subject, audit=audit)
 
     async def issue_ticket(self, by: Principal, message_id: str | None) -> IssuedToken:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from ..access.actors import actor_of
 from ..access.scopes import AccessScope, needs
 from ..models.messages import Message, MessageState
 from ..policy.lifecycle import TERMINAL
@@ -91,9 +92,10 @@ async def submit_message(request: Request) -> Response:
     principal = principal_of(request)
     body = await body_of(request, MessageCreate)
     submission = body.new_message()
+    by = actor_of(principal, request.scope)
     named = key_of(request)
     key = None if named is None else submit_key(named, submission, services.registry.default)
-    accepted = await services.queue.submit(principal, [submission], key=key, webhook=principal.webhook)
+    accepted = await services.queue.submit(principal, [submission], key=key, webhook=principal.webhook, by=by)
     (message,) = accepted.messages
     headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
     if _wants_stream(request):
@@ -157,9 +159,12 @@ async def submit_messages(request: Request) -> Response:
     principal = principal_of(request)
     body = await body_of(request, MessageBatch)
     submissions = [each.new_message() for each in body.messages]
+    by = actor_of(principal, request.scope)
     named = key_of(request)
     key = None if named is None else batch_key(named, submissions, services.registry.default)
-    accepted = await services.queue.submit(principal, submissions, key=key, batch=True, webhook=principal.webhook)
+    accepted = await services.queue.submit(
+        principal, submissions, key=key, batch=True, webhook=principal.webhook, by=by
+    )
     wait_estimates = await services.queue.wait_estimates(accepted.messages, keyed=key is not None)
     replies = [MessageAccepted.of(*each) for each in zip(accepted.messages, wait_estimates, strict=True)]
     reply = BatchAccepted.model_construct(messages=replies)
@@ -314,7 +319,7 @@ async def resume_message(
 )
 @needs(AccessScope.SUBMIT)
 async def regenerate_message(
-    request: Request, message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep
+    request: Request, message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep, by: ActorDep
 ) -> Response:
     """Store a new message with the same input, which runs from the state before the earlier message.
 
@@ -324,7 +329,7 @@ async def regenerate_message(
     wanted = (await body_of(request, MessageRegenerate)).regeneration()
     named = key_of(request)
     key = None if named is None else regenerate_key(named, message_id, wanted)
-    accepted, earlier = await services.threads.regenerate(principal, message_id, wanted, key=key)
+    accepted, earlier = await services.threads.regenerate(principal, message_id, wanted, key=key, by=by)
     (message,) = accepted.messages
     (wait_estimate,) = await services.queue.wait_estimates([message], keyed=key is not None)
     headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}

@@ -210,7 +210,7 @@ class Session:
     async def _serve(self, request: Request, caller: Principal, by: Actor) -> None:
         match request:
             case Submit():
-                await self._submit(request, caller)
+                await self._submit(request, caller, by)
             case Subscribe():
                 await self._subscribe(request, caller)
             case Unsubscribe():
@@ -224,13 +224,13 @@ class Session:
             case _:
                 assert_never(request)
 
-    async def _submit(self, request: Submit, caller: Principal) -> None:
+    async def _submit(self, request: Submit, caller: Principal, by: Actor) -> None:
         if request.subscribe:
             self._refuse_too_many()
         submission = request.new_message()
         named = request.idempotency_key
         key = None if named is None else submit_key(named, submission, self._services.registry.default)
-        accepted = await self._services.queue.submit(caller, [submission], key=key, webhook=caller.webhook)
+        accepted = await self._services.queue.submit(caller, [submission], key=key, webhook=caller.webhook, by=by)
         (message,) = accepted.messages
         (wait_estimate,) = await self._services.queue.wait_estimates(accepted.messages, keyed=key is not None)
         fields = MessageAccepted.of(message, wait_estimate).model_dump()

@@ -36,7 +36,8 @@ async def _export(arguments: argparse.Namespace, store: Store) -> None:
     after: int | None = arguments.after
     while page := await store.list_audit(chosen, after=after, limit=PAGE, newest_first=False):
         for record in page:
-            arguments.output.write(json.dumps({**record._asdict(), "at": rfc3339(record.at)}) + "\n")
+            shown = {**record._asdict(), "at": rfc3339(record.at), "affected": record.affected}
+            arguments.output.write(json.dumps(shown) + "\n")
         after = page[-1].number
 
 

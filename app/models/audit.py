@@ -1,8 +1,10 @@
 """Records of what operators and callers changed."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 
 class AuditAction(StrEnum):
@@ -28,6 +30,9 @@ class AuditAction(StrEnum):
     REPLAY_DELIVERY = "delivery.replay"
 
 
+NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
+
+
 class NewAudit(NamedTuple):
     """A record to add with a change. The fields are as in `AuditRecord`."""
 
@@ -36,8 +41,8 @@ class NewAudit(NamedTuple):
     address: str | None
     action: AuditAction
     tenant: str | None
-    target: str
-    affected: int
+    targets: tuple[str, ...] = ()
+    details: Mapping[str, Any] = NO_DETAILS
 
 
 class AuditRecord(NamedTuple):
@@ -46,7 +51,8 @@ class AuditRecord(NamedTuple):
     `number` grows with each record. `actor` is `key:ID`, `subject:NAME` for an end user, `local` for the command line
     and for programs of the server's host without a key, or `anonymous`. `key_id` is the key that was presented or that
     made the token. `address` is None for the command line. `tenant` is the tenant whose data was changed; None stands
-    for all tenants. `target` has the ids of the `affected` objects, separated by spaces.
+    for all tenants. `targets` has the ids of the changed objects. `details` has what else describes the change, as JSON
+    values by name, such as the `source` of a fork and the `grace_seconds` of a rotation.
     """
 
     number: int
@@ -56,14 +62,19 @@ class AuditRecord(NamedTuple):
     address: str | None
     action: AuditAction
     tenant: str | None
-    target: str
-    affected: int
+    targets: tuple[str, ...]
+    details: Mapping[str, Any]
+
+    @property
+    def affected(self) -> int:
+        """Return how many objects were changed."""
+        return len(self.targets)
 
 
 class AuditFilter(NamedTuple):
     """Selects records that match all given fields. None means any value.
 
-    `target` is one of the ids in a record's target. `since` is included, `until` is not.
+    `target` is one of a record's targets. `since` is included, `until` is not.
     """
 
     tenant: str | None = None
@@ -87,9 +98,9 @@ LOCAL = Actor("local")
 
 
 def record_of(
-    actor: Actor | None, action: AuditAction, tenant: str | None, target: str, affected: int = 1
+    actor: Actor | None, action: AuditAction, tenant: str | None, *targets: str, **details: Any
 ) -> NewAudit | None:
     """Return the record of a change by this actor. None stands for the server itself: its changes are not recorded."""
     if actor is None:
         return None
-    return NewAudit(actor.name, actor.key_id, actor.address, action, tenant, target, affected)
+    return NewAudit(actor.name, actor.key_id, actor.address, action, tenant, targets, details)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ..errors import AgentQueueError
+from ..models.audit import NewAudit
 from ..models.messages import IfBusy, Message, MessageState, NewMessage
 
 logger = logging.getLogger(__name__)
@@ -24,11 +25,17 @@ Cleared = Mapping[ThreadKey, Sequence[tuple[int, str]]]
 """Cancelled messages by thread: thread number and id of each."""
 
 
-class QueueLimits(NamedTuple):
-    """The maximum numbers of queued messages: of all tenants together, and of each tenant (None: no limit)."""
+class AcceptRules(NamedTuple):
+    """The rules by which new messages of one call are accepted, as `AcceptStore.add` describes them."""
 
-    total: int
-    of_tenant: int | None = None
+    max_queued: int
+    max_queued_of_tenant: int | None = None
+    agents: frozenset[str] | None = None
+    audit: NewAudit | None = None
+
+    def may_cancel(self, agent: str) -> bool:
+        """Return whether new messages may cancel those of an agent."""
+        return self.agents is None or agent in self.agents
 
 
 class NamedAlias(NamedTuple):

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from ..clock import Clock, to_datetime
 from ..models.attempts import FailedAttempt
-from ..models.audit import AuditAction, AuditRecord
+from ..models.audit import AuditAction, AuditRecord, NewAudit
 from ..models.deliveries import ENDS, Delivery, DeliveryAttempt, DeliveryRecord, DeliveryState, WebhookEvent
 from ..models.failures import FailureDetails
 from ..models.items import Item, labels_of
@@ -354,7 +354,27 @@ AUDIT_COLUMNS = AuditRecord._fields
 """The columns of a record of the audit log in every store."""
 
 
+def audit_values(audit: NewAudit) -> dict[str, Any]:
+    """Return a record of the audit log as SQL stores it, by column: targets and details are JSON."""
+    return {**audit._asdict(), "targets": json.dumps(audit.targets), "details": json.dumps(dict(audit.details))}
+
+
 def to_audit(row: Sequence[Any]) -> AuditRecord:
     """Return a record of the audit log from a row of AUDIT_COLUMNS."""
-    number, at, actor, key_id, address, action, tenant, target, affected = row
-    return AuditRecord(number, to_datetime(at), actor, key_id, address, AuditAction(action), tenant, target, affected)
+    return audit_of(*row[:-2], *map(json.loads, row[-2:]))
+
+
+def audit_of(
+    number: int,
+    at: int,
+    actor: str,
+    key_id: str | None,
+    address: str | None,
+    action: str,
+    tenant: str | None,
+    targets: Sequence[str],
+    details: Mapping[str, Any],
+) -> AuditRecord:
+    """Return a record of the audit log from its stored fields."""
+    known = AuditAction(action)
+    return AuditRecord(number, to_datetime(at), actor, key_id, address, known, tenant, tuple(targets), details)

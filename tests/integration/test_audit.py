@@ -107,7 +107,7 @@ async def test_each_operation_that_changes_something_is_recorded(serve: Serve) -
 
 
 async def test_what_needs_an_agent_is_recorded_too(serve: Serve, control: GraphControl) -> None:
-    server = await serve(agents="approving=tests.graphs:approving,chat2=tests.graphs:steps")
+    server = await serve(agents="approving=tests.graphs:approving,failing=tests.graphs:failing", max_attempts=1)
     admin = await issue(server)
     asking = await submit(server, admin, agent="approving", thread_id="a")
 
@@ -128,8 +128,19 @@ async def test_what_needs_an_agent_is_recorded_too(serve: Serve, control: GraphC
     assert forked.status == 201, forked.body
     changed = await ask(server, "POST", "/threads/b/state", admin, {"values": {"messages": []}})
     assert changed.status == 200, changed.body
-    shown = [(each["action"], each["target"]) for each in await audit(server, admin)]
+    shown = [(each["action"], *each["targets"]) for each in await audit(server, admin)]
     assert shown[:3] == [("thread.state", "b"), ("thread.fork", "b"), ("message.answer", asking)]
+    assert (await audit(server, admin))[1]["details"] == {"source": "a"}
+    dead = await submit(server, admin, agent="failing")
+
+    async def is_dead() -> Any:
+        return (await ask(server, "GET", f"/messages/{dead}/status", admin)).json()["state"] == "failed"
+
+    await until(is_dead, "the message fails")
+    purged = await ask(server, "POST", "/dead-letters/purge", admin, {"message_ids": [dead]})
+    assert purged.status == 200, purged.body
+    newest = (await audit(server, admin))[0]
+    assert (newest["action"], newest["targets"]) == ("message.purge", [dead])
 
 
 async def test_who_changed_what_is_shown_newest_first(serve: Serve) -> None:
@@ -143,11 +154,11 @@ async def test_who_changed_what_is_shown_newest_first(serve: Serve) -> None:
         await socket.send(json.dumps({"type": "cancel", "message_id": message_id, "request_id": "1"}))
         assert json.loads(await socket.recv())["type"] == "cancelled"
     shown = await audit(server, admin)
-    assert [(each["actor"], each["action"], each["target"], each["tenant"]) for each in shown] == [
-        (f"key:{admin.key.id}", "message.cancel", message_id, "default"),
-        (f"key:{admin.key.id}", "queue.pause", "", None),
-        ("local", "key.create", admin.key.id, "default"),
-        ("local", "message.cancel", first.json()["message_id"], "default"),
+    assert [(each["actor"], each["action"], each["targets"], each["tenant"]) for each in shown] == [
+        (f"key:{admin.key.id}", "message.cancel", [message_id], "default"),
+        (f"key:{admin.key.id}", "queue.pause", [], None),
+        ("local", "key.create", [admin.key.id], "default"),
+        ("local", "message.cancel", [first.json()["message_id"]], "default"),
     ]
     assert [each["address"] for each in shown] == ["127.0.0.1", "127.0.0.1", None, "127.0.0.1"]
     assert [each["affected"] for each in shown] == [1, 0, 1, 1]
@@ -172,6 +183,28 @@ async def test_an_end_user_is_named_with_the_key_that_made_their_token(serve: Se
     assert (await ask(server, "DELETE", f"/messages/{message_id}", token)).status == 200
     newest = (await audit(server, admin))[0]
     assert (newest["actor"], newest["key_id"]) == ("subject:alice", admin.key.id)
+
+
+async def test_a_submit_that_cancels_is_recorded_unless_an_end_user_goes_on(serve: Serve) -> None:
+    server = await serve(worker_concurrency=0, agents="chat=tests.graphs:steps,another=tests.graphs:steps")
+    admin = await issue(server)
+    tokens = [
+        (await ask(server, "POST", "/tokens", admin, {"scopes": ["submit"], **narrowed})).json()["token"]
+        for narrowed in ({"subject": "alice"}, {"agents": ["chat"]}, {"agents": ["another"]})
+    ]
+    alice, of_agent, of_another = tokens
+    for caller, thread, recorded in ((alice, "hers", 0), (admin, "ours", 1), (of_agent, "ours", 1)):
+        first = await submit(server, caller, thread_id=thread)
+        before = await audit(server, admin)
+        second = await submit(server, caller, thread_id=thread, if_busy="interrupt")
+        added = (await audit(server, admin))[: -len(before) or None]
+        assert [each["details"] for each in added] == [{"submitted": [second]}] * recorded
+        assert (first in added[0]["targets"]) if recorded else added == []
+        status = await ask(server, "GET", f"/messages/{first}/status", admin)
+        assert status.json()["state"] == "cancelled"
+    body = {"message": "Hello", "thread_id": "ours", "if_busy": "interrupt", "agent": "another"}
+    refused = await ask(server, "POST", "/messages", of_another, body)
+    assert (refused.status, refused.json()["code"]) == (409, "thread_busy"), refused.body
 
 
 @pytest.mark.parametrize(
@@ -242,7 +275,7 @@ async def test_a_killed_server_leaves_neither_a_change_nor_a_record_alone(
     items = {each["key"] for each in await all_items(server)}
     for action, changed in ((AuditAction.CANCEL_MESSAGE, cancelled), (AuditAction.PUT_ITEM, items)):
         found = await store.list_audit(AuditFilter(action=action), after=None, limit=100_000, newest_first=False)
-        recorded = [each.target.removeprefix("a/") for each in found]
+        recorded = [each.targets[0] for each in found]
         assert len(recorded) == len(set(recorded)) >= 20
         assert set(recorded) == changed
 

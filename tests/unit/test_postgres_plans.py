@@ -12,7 +12,7 @@ import pytest
 from app.models.attempts import Failed, Interrupted, Lease, Released
 from app.models.events import NewEvent
 from app.policy.rank import RankPolicy
-from app.store.parts import QueueLimits
+from app.store.parts import AcceptRules
 from app.store.postgres.accept import AcceptWrites, Add
 from app.store.postgres.attempts import ClaimWrites, Finish, FinishWrites
 from app.store.postgres.connection import SETTINGS, connection_parameters
@@ -349,7 +349,7 @@ CLAIM = {
 
 
 def test_a_deletion_costs_the_same_with_any_number_of_aliases(empty: Seeded) -> None:
-    empty.accepting.add([Add([new()], QueueLimits(100))])
+    empty.accepting.add([Add([new()], AcceptRules(100))])
 
     def price() -> int:
         row = empty.connection.execute("SELECT array_agg(number) FROM messages").fetchone()
@@ -364,7 +364,7 @@ def test_a_deletion_costs_the_same_with_any_number_of_aliases(empty: Seeded) -> 
 
 
 def test_a_claim_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:
-    empty.accepting.add([Add([new(thread=thread, agent="a")], QueueLimits(100)) for thread in ("t1", "t1", "t2", None)])
+    empty.accepting.add([Add([new(thread=thread, agent="a")], AcceptRules(100)) for thread in ("t1", "t1", "t2", None)])
     for seeded in (backlog, empty):
         seeded.price("claim", **CLAIM)  # what others have claimed leaves the index with the first look
     assert backlog.price("claim", **CLAIM) < 2 * empty.price("claim", **CLAIM)
@@ -431,7 +431,7 @@ def test_news_of_a_log_cost_the_same_in_any_log(empty: Seeded) -> None:
     """Were the whole log looked at, a long answer would cost its length squared."""
 
     def prices(length: int) -> list[int]:
-        empty.accepting.add([Add([new(agent="a")], QueueLimits(100))])
+        empty.accepting.add([Add([new(agent="a")], AcceptRules(100))])
         (lease,) = empty.claim(1)
         empty.logging.append([Append(lease, [NewEvent.chunk("content", "x", index) for index in range(length)])])
         reading = empty.price("read_events", id=lease.message_id, after=length, limit=100)

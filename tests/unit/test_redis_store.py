@@ -218,13 +218,13 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
 
     assert delivery.next_at is not None
     taken_until = round(delivery.next_at.timestamp() * 1000)
-    request = (TENANT, "a key", "a request", 10**6, "", "", "")
+    request = (TENANT, "a key", "a request", 10**6, "", "", "", "")
     fields = ("chat", "Hello", "normal", 10**15, "Hello", "", "", "", "enqueue", "https://a.example", "", "")
     ranks = ("high", 0, "normal", 10**15, "low", 2 * 10**15)
     return {
         "add": write("add", 10**9, *request, "alone", TENANT, "", *fields),
         "add again": write("add", 10**9, *request, "alone", TENANT, "", *fields),
-        "add to a thread": write("add", 10**9, "", "", "", 0, "", "", "", "in a thread", TENANT, "t", *fields),
+        "add to a thread": write("add", 10**9, "", "", "", 0, "", "", "", "", "in a thread", TENANT, "t", *fields),
         "claim": write("claim", WORKER, 2, 30_000, "", "chat", "", "v1", "chat", "v1", "v1", "other", "", ""),
         "cancel": write("cancel", TENANT, urgent, "", 0),
         "cancel what runs": write("cancel", TENANT, running.message_id, "", 1),

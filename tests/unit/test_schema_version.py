@@ -33,6 +33,7 @@ FINGERPRINTS = {
     21: "9e07c047902ac3e6",
     22: "6e9b535bc8f98fce",
     23: "29b00b917bf67135",
+    24: "892e84512d8b7aa7",
 }
 """Fingerprints of what the stores keep, by schema version. A version that was on `main` stays as it is."""
 

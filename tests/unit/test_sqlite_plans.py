@@ -13,7 +13,7 @@ from app.models.deliveries import DeliveryFilter
 from app.models.events import NewEvent
 from app.models.messages import MessageState, Page, Priority
 from app.policy.rank import RankPolicy
-from app.store.parts import QueueLimits
+from app.store.parts import AcceptRules
 from app.store.sql.named_sql import load_queries
 from app.store.sqlite.accept import AcceptWrites
 from app.store.sqlite.attempts import AttemptWrites
@@ -252,7 +252,7 @@ def test_a_hot_statement_sorts_nothing(plans: Seeded) -> None:
 
 def test_a_claim_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:
     for thread in ("t1", "t1", "t2", None):
-        empty.operations.add([new(thread=thread, agent="a")], QueueLimits(ALL), None, {})
+        empty.operations.add([new(thread=thread, agent="a")], AcceptRules(ALL), None, {})
     small = empty.price(lambda: empty.claim(1))
     assert backlog.price(lambda: backlog.claim(1)) < 2 * small
 
@@ -263,7 +263,7 @@ def test_a_claim_costs_the_same_with_any_number_of_messages_that_wait_for_anothe
     def claim_with_version(seeded: Seeded) -> object:
         return seeded.operations.claim(WORKER, ["a"], 1, LEASE_SECONDS, {"a": "v2"})
 
-    empty.operations.add([new(agent="a")], QueueLimits(ALL), None, {})
+    empty.operations.add([new(agent="a")], AcceptRules(ALL), None, {})
     small = empty.price(lambda: claim_with_version(empty))
     with transaction(backlog.connection, "IMMEDIATE"):
         backlog.connection.execute("UPDATE messages SET agent_version = 'v1' WHERE readiness = 'ready' AND number % 2")
@@ -281,10 +281,10 @@ def test_an_empty_claim_costs_the_same_with_any_backlog(backlog: Seeded, empty: 
 
 def test_an_add_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:
     for thread in ("t1", "t1", None):
-        empty.operations.add([new(thread=thread)], QueueLimits(ALL), None, {})
-    small = empty.price(lambda: empty.operations.add([new(thread="t1")], QueueLimits(ALL), None, {}))
-    assert backlog.price(lambda: backlog.operations.add([new(thread="t1")], QueueLimits(ALL), None, {})) < 2 * small
-    assert backlog.price(lambda: backlog.operations.add([new()], QueueLimits(ALL), None, {})) < 2 * small
+        empty.operations.add([new(thread=thread)], AcceptRules(ALL), None, {})
+    small = empty.price(lambda: empty.operations.add([new(thread="t1")], AcceptRules(ALL), None, {}))
+    assert backlog.price(lambda: backlog.operations.add([new(thread="t1")], AcceptRules(ALL), None, {})) < 2 * small
+    assert backlog.price(lambda: backlog.operations.add([new()], AcceptRules(ALL), None, {})) < 2 * small
 
 
 def test_a_message_of_a_long_batch_costs_as_much_as_one_of_a_short_one(empty: Seeded) -> None:
@@ -292,7 +292,7 @@ def test_a_message_of_a_long_batch_costs_as_much_as_one_of_a_short_one(empty: Se
 
     def price(length: int) -> float:
         return (
-            empty.price(lambda: empty.operations.add([new() for _ in range(length)], QueueLimits(ALL), None, {}))
+            empty.price(lambda: empty.operations.add([new() for _ in range(length)], AcceptRules(ALL), None, {}))
             / length
         )
 
@@ -301,7 +301,7 @@ def test_a_message_of_a_long_batch_costs_as_much_as_one_of_a_short_one(empty: Se
 
 def test_a_finish_costs_the_same_with_any_backlog(backlog: Seeded, empty: Seeded) -> None:
     for _ in range(3):
-        empty.operations.add([new(thread="t1", agent="a")], QueueLimits(ALL), None, {})
+        empty.operations.add([new(thread="t1", agent="a")], AcceptRules(ALL), None, {})
 
     def run(seeded: Seeded) -> None:
         (lease,) = seeded.claim(1)
@@ -357,7 +357,7 @@ INSERT INTO aliases (tenant, alias, message_id, first_event) SELECT 'default', '
 def test_adding_and_deleting_an_alias_costs_the_same_with_any_number(empty: Seeded) -> None:
     def add_and_delete() -> None:
         message = new(aliases=("one", "two"))
-        empty.operations.add([message], QueueLimits(ALL), None, {})
+        empty.operations.add([message], AcceptRules(ALL), None, {})
         empty.connection.execute("DELETE FROM messages WHERE id = ?", (message.id,))
 
     few = empty.price(add_and_delete)
@@ -368,7 +368,7 @@ def test_adding_and_deleting_an_alias_costs_the_same_with_any_number(empty: Seed
 def running_with_log(seeded: Seeded, length: int) -> Lease:
     """A message that is being answered, with so many chunks in its log."""
     with transaction(seeded.connection, "IMMEDIATE"):
-        seeded.operations.add([new(agent="a")], QueueLimits(ALL), None, {})
+        seeded.operations.add([new(agent="a")], AcceptRules(ALL), None, {})
         (lease,) = seeded.claim(1)
         seeded.operations.append(lease, [NewEvent.chunk("content", "x", index) for index in range(length)])
     return lease
@@ -404,7 +404,7 @@ def grown(path: Path, ended: int) -> Grown:
     seeded = Seeded(path)
     with transaction(seeded.connection, "IMMEDIATE"):
         for _ in range(ended + 3):
-            seeded.operations.add([new(thread="t", agent="a")], QueueLimits(ALL), None, {})
+            seeded.operations.add([new(thread="t", agent="a")], AcceptRules(ALL), None, {})
         for _ in range(ended):
             seeded.operations.finish(seeded.claim(1)[0], Completed("done"))
         (lease,) = seeded.claim(1)
@@ -425,7 +425,7 @@ def young_and_old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gr
 
 
 def add_urgent(thread: Grown) -> None:
-    thread.seeded.operations.add([new(thread="t", priority=Priority.HIGH)], QueueLimits(ALL), None, {})
+    thread.seeded.operations.add([new(thread="t", priority=Priority.HIGH)], AcceptRules(ALL), None, {})
 
 
 def cancel(thread: Grown) -> None:
@@ -437,7 +437,7 @@ def cancel_the_last(thread: Grown) -> None:
 
 
 def cancel_what_lifts(thread: Grown) -> None:
-    [urgent], _ = thread.seeded.operations.add([new(thread="t", priority=Priority.HIGH)], QueueLimits(ALL), None, {})
+    [urgent], _ = thread.seeded.operations.add([new(thread="t", priority=Priority.HIGH)], AcceptRules(ALL), None, {})
     thread.seeded.operations.cancel(TENANT, urgent.id, running=False)
 
 

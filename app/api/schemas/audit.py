@@ -1,5 +1,7 @@
 """Replies with records of the audit log."""
 
+from typing import Any
+
 from pydantic import BaseModel, Field
 
 from ...models.audit import AuditAction, AuditRecord
@@ -18,8 +20,9 @@ class AuditView(BaseModel):
         address="192.0.2.17",
         action="message.cancel",
         tenant="default",
-        target=MESSAGE_ID,
+        targets=[MESSAGE_ID],
         affected=1,
+        details={},
     )
 
     number: int = Field(description="Grows with each record.")
@@ -32,13 +35,16 @@ class AuditView(BaseModel):
     address: str | None = Field(description="The caller's address. Null for the command line.")
     action: AuditAction
     tenant: str | None = Field(description="The tenant whose data was changed. Null for what concerns all tenants.")
-    target: str = Field(description="The ids of what was changed, separated by spaces.")
+    targets: list[str] = Field(description="The ids of what was changed.")
     affected: int = Field(description="How many ids these are.")
+    details: dict[str, Any] = Field(
+        description="What else the change was, by name, such as `source` of a fork and `grace_seconds` of a rotation."
+    )
 
     @classmethod
     def of(cls, record: AuditRecord) -> "AuditView":
         """Return the view of a record."""
-        return cls.model_construct(**record._asdict())
+        return cls.model_construct(**record._asdict() | {"targets": list(record.targets), "affected": record.affected})
 
 
 class AuditList(BaseModel):

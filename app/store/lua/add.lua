@@ -3,7 +3,8 @@
 -- ARGV[1] time, ARGV[2] maximum of queued messages, ARGV[3] tenant of the request's key, ARGV[4] that key or '',
 -- ARGV[5] its fingerprint, ARGV[6] its lifetime in milliseconds, ARGV[7] template of the event `cancelled` (\1T time) or '',
 -- ARGV[8] ids that `clear.lua` has cancelled, as a JSON array of [tenant, thread, ids], or '', ARGV[9] maximum of queued
--- messages of the tenant, or '' for no limit, then for each message: id,
+-- messages of the tenant, or '' for no limit, ARGV[10] agents whose messages may be cancelled, as a JSON array, or '' for
+-- all, then for each message: id,
 -- tenant, thread or '', agent, content, priority, rank at time 0, preview, options or '', `run_at` or '', delay in
 -- milliseconds or '', `if_busy`, webhook URL or '', webhook events as JSON or '', an object of its rarer fields as JSON or ''
 -- (`metadata` as stored, for the thread `name` and `patch`, see `app.store.metadata`, `aliases`, `rollback`, `last_number`,
@@ -24,7 +25,7 @@
 -- include: aliases
 -- include: once
 
-local FIRST, WIDTH, NOTHING = 10, 15, {}
+local FIRST, WIDTH, NOTHING = 11, 15, {}
 
 -- State of the previous operation: the number of the newest message, and the count of queued messages. The count is nil
 -- after an operation that failed or cancelled messages.
@@ -104,6 +105,7 @@ local function refusal(ARGV)
             if subject and subject ~= owners[name] then return {'foreign', thread} end
             if any_hidden and redis.call('HEXISTS', HIDDEN, name) == 1 then return {'hidden', thread} end
             if if_busy == 'reject' and (added[name] or refuses(tenant, thread)) then return {'busy', thread} end
+            if if_busy ~= 'enqueue' and any_of_others(tenant, thread, ARGV[10]) then return {'busy', thread} end
             local last = if_busy ~= 'enqueue' and rarer_fields(ARGV, i).last_number
             if last and last ~= tonumber(redis.call('HGET', thread_key(tenant, thread), 'last_number') or 0) then
                 return {'moved', thread}
@@ -123,17 +125,14 @@ local function refusal(ARGV)
 end
 
 -- Cancel the unfinished messages of a thread, the last one first, so that no message becomes ready meanwhile. Return their
--- ids, oldest first.
-local function cancel_unfinished(tenant, thread, now, microseconds, template, cancelled, to_cancel)
-    local members = redis.call('ZRANGE', thread_queue_key(tenant, thread), 0, -1)
-    local f = redis.call('HMGET', thread_key(tenant, thread), 'processing', 'interrupted', 'head')
-    local ids = {}
-    if tonumber(f[1] or 0) + tonumber(f[2] or 0) > 0 then ids[1] = f[3] end
-    for _, member in ipairs(members) do ids[#ids + 1] = id_of(member) end
+-- ids, oldest first. `changed_ids` gets those that were not cancelled before.
+local function cancel_unfinished(tenant, thread, now, microseconds, template, cancelled, to_cancel, changed_ids)
+    local ids = unfinished_of(tenant, thread)
     for i = #ids, 1, -1 do
         local message = load(ids[i])
         local ids_of_kind = message.state == 'processing' and to_cancel or cancelled
         ids_of_kind[#ids_of_kind + 1] = message.id
+        if not message.cancelled then table.insert(changed_ids, 1, message.id) end
         cancel(message, now, microseconds, template)
     end
     return ids
@@ -231,13 +230,13 @@ local function run(ARGV)
 
     known_queued, unsettled = nil, {}
     local receipts = {}
-    local any_ready, cancelled, to_cancel, cleared = 0, {}, {}, cleared_of(ARGV[8])
+    local any_ready, cancelled, to_cancel, changed_ids, cleared = 0, {}, {}, {}, cleared_of(ARGV[8])
     for i = FIRST, #ARGV, WIDTH do
         local thread, if_busy, rolled_back = ARGV[i + 2], ARGV[i + 11], NOTHING
         number = above(number, microseconds)
         if thread ~= '' and (if_busy == 'interrupt' or if_busy == 'rollback' or if_busy == 'reject') then
             if if_busy ~= 'reject' then queued = nil end -- `reject` cancels at most a question, which is not queued
-            rolled_back = cancel_unfinished(ARGV[i + 1], thread, now, microseconds, ARGV[7], cancelled, to_cancel)
+            rolled_back = cancel_unfinished(ARGV[i + 1], thread, now, microseconds, ARGV[7], cancelled, to_cancel, changed_ids)
             local name = scope(ARGV[i + 1], thread)
             for _, id in ipairs(cleared[name] or NOTHING) do rolled_back[#rolled_back + 1] = id end
             cleared[name] = nil
@@ -254,6 +253,7 @@ local function run(ARGV)
         place_receipts()
         keep_request(request, ARGV[5], now, receipts)
     end
+    record_targets(changed_ids)
     return remember({0, receipts, any_ready, cancelled, to_cancel, unsettled})
 end
 

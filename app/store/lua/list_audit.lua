@@ -7,11 +7,18 @@
 
 local wanted = cjson.decode(ARGV[4])
 
+local function includes(list, wanted_value)
+    for _, value in ipairs(list) do
+        if value == wanted_value then return true end
+    end
+    return false
+end
+
 local function matches(record)
     for _, name in ipairs({'tenant', 'actor', 'action'}) do
         if wanted[name] and record[name] ~= wanted[name] then return false end
     end
-    if wanted.target and not string.find(' ' .. record.target .. ' ', ' ' .. wanted.target .. ' ', 1, true) then return false end
+    if wanted.target and not includes(record.targets, wanted.target) then return false end
     if wanted.since and record.at < wanted.since then return false end
     return not wanted['until'] or record.at < wanted['until']
 end

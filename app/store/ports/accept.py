@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from ...models.audit import NewAudit
 from ...models.messages import Accepted, NewMessage, RequestKey
 
 
@@ -25,6 +26,8 @@ class AcceptStore(Protocol):
         max_queued: int,
         max_queued_of_tenant: int | None = None,
         key: RequestKey | None = None,
+        agents: frozenset[str] | None = None,
+        audit: NewAudit | None = None,
     ) -> Accepted:
         """Store messages as queued, each at the end of its thread, in the order of `new`; all or none.
 
@@ -57,4 +60,8 @@ class AcceptStore(Protocol):
         then. REJECT raises ThreadBusy, but cancels a single interrupted message, which only waits for a human.
         INTERRUPT and ROLLBACK cancel the unfinished messages, as `cancel` with `running` does. ROLLBACK also stores
         their ids, oldest first, in the new message's `rollback` (tests/contract/test_double_texting.py).
+
+        `agents` are the agents whose messages may be cancelled, None for all. If a message of another agent would have
+        to be, the thread is busy: ThreadBusy is raised. `audit` is recorded if messages are cancelled, with their ids
+        as targets. A long thread is cancelled in several transactions, each with its record.
         """

@@ -10,7 +10,7 @@ from typing_extensions import override
 from ...errors import AgentQueueError, QueueFull, ThreadBusy
 from ...errors.threads import MessageDeleted, ThreadMoved
 from ...models.messages import Accepted, IfBusy, MessageState, NewMessage, RequestKey
-from ..parts import QueueLimits, ThreadKey, aliases_of, only_waits_for_human
+from ..parts import AcceptRules, ThreadKey, aliases_of, only_waits_for_human
 from ..rows import Receipt, accepted, events_text
 from ..sql.accept import SqlAccept
 from ..sql.group_commit import GroupCommitThread, Operation
@@ -27,7 +27,7 @@ class Add(NamedTuple):
     """The messages that one caller adds, with the arguments of `AcceptStore.add`."""
 
     new: Sequence[NewMessage]
-    limits: QueueLimits
+    rules: AcceptRules
     key: RequestKey | None = None
     cleared: Mapping[ThreadKey, Sequence[str]] | None = None
     """Ids that `ControlChanges.clear` has cancelled for these messages, by thread."""
@@ -70,12 +70,12 @@ class Room:
 
     def take(self, add: Add) -> QueueFull | None:
         """Count the messages of a caller as queued. Return the error instead if there is no room for them."""
-        count, limits = len(add.new), add.limits
+        count, rules = len(add.new), add.rules
         tenant = add.new[0].tenant if add.new else ""
-        if self._queued + count > limits.total:
-            return QueueFull(limits.total)
-        if limits.of_tenant is not None and self._of_tenants[tenant] + count > limits.of_tenant:
-            return QueueFull(limits.of_tenant, of_tenant=True)
+        if self._queued + count > rules.max_queued:
+            return QueueFull(rules.max_queued)
+        if rules.max_queued_of_tenant is not None and self._of_tenants[tenant] + count > rules.max_queued_of_tenant:
+            return QueueFull(rules.max_queued_of_tenant, of_tenant=True)
         self._queued += count
         self._of_tenants[tenant] += count
         return None
@@ -114,7 +114,10 @@ class AcceptWrites(Placing, Keyed):
                 self.session.discard()
                 return results
             cleared = {key: ids for index in fitting for key, ids in (given[index].cleared or {}).items()}
-            receipts = self._store([each for index in fitting for each in given[index].new], cleared, now)
+            cancelled: list[str] = []
+            rules = given[fitting[0]].rules  # messages that may cancel others are alone in their transaction
+            news = [each for index in fitting for each in given[index].new]
+            receipts = self._store(news, rules, cleared, cancelled, now)
             self.enter_aliases([each for index in fitting for each in aliases_of(given[index].new)], first_event=0)
             kept: dict[KeyName, str] = {}
             for index in fitting:
@@ -126,11 +129,12 @@ class AcceptWrites(Placing, Keyed):
             self.keep_receipts(kept)
             named = {name_of(add.key) for add in given if add.key is not None}
             self.drop_keys(sorted(named - kept.keys() - known.keys()))
+            self.record_cancels(rules.audit, cancelled)
         return results
 
     def _queued_of_tenants(self, given: Sequence[Add]) -> dict[str, int]:
         """Return how many messages of each tenant are queued, for the tenants that have a limit."""
-        tenants = {each.new[0].tenant for each in given if each.limits.of_tenant is not None and each.new}
+        tenants = {each.new[0].tenant for each in given if each.rules.max_queued_of_tenant is not None and each.new}
         return dict(self.rows("count_queued_of_tenants", tenants=sorted(tenants))) if tenants else {}
 
     def _replay(self, add: Add, key: RequestKey, known: KnownKey) -> Accepted | AgentQueueError:
@@ -143,10 +147,17 @@ class AcceptWrites(Placing, Keyed):
             return MessageDeleted()
         return _answer(add, receipts, replayed=True)
 
-    def _store(self, new: Sequence[NewMessage], cleared: dict[ThreadKey, Sequence[str]], now: int) -> list[Receipt]:
+    def _store(
+        self,
+        new: Sequence[NewMessage],
+        rules: AcceptRules,
+        cleared: dict[ThreadKey, Sequence[str]],
+        cancelled: list[str],
+        now: int,
+    ) -> list[Receipt]:
         ranks: dict[int, int | None]
         if any(map(_depends_on_thread, new)):
-            stored = self._store_in_turn(new, cleared, now)
+            stored = self._store_in_turn(new, rules, cleared, cancelled, now)
             ranks = dict(self.rows("find_ranks", numbers=[each.number for each in stored]))
         else:
             stored = self._store_together(new, {}, now)
@@ -173,11 +184,17 @@ class AcceptWrites(Placing, Keyed):
         return [Stored(each, numbers[each.new.id], rollbacks.get(each.new.id, ())) for each in placed]
 
     def _store_in_turn(
-        self, new: Sequence[NewMessage], cleared: dict[ThreadKey, Sequence[str]], now: int
+        self,
+        new: Sequence[NewMessage],
+        rules: AcceptRules,
+        cleared: dict[ThreadKey, Sequence[str]],
+        cancelled: list[str],
+        now: int,
     ) -> list[Stored]:
         """Store messages one by one, when `if_busy` of some depends on the messages before them.
 
-        All threads are locked before any message. This order rules out a deadlock.
+        Appends the ids of messages that they cancel to `cancelled`. All threads are locked before any message. This
+        order rules out a deadlock.
         """
         threads: dict[ThreadKey, list[NewMessage]] = {}
         for each in new:
@@ -197,12 +214,15 @@ class AcceptWrites(Placing, Keyed):
             if key is not None and _depends_on_thread(each) and (counts[key] or key in cleared):
                 if each.if_busy is IfBusy.REJECT and not (counts[key] == 1 and only_waits_for_human(unfinished[key])):
                     raise ThreadBusy(key[1])
+                if not all(rules.may_cancel(one.agent) for one in unfinished[key]):
+                    raise ThreadBusy(key[1])
                 stored += self._take_turn(turn, rollbacks, unfinished, now)
                 turn = []
                 if each.if_busy is IfBusy.ROLLBACK:
                     ended = [*(one.id for one in unfinished[key]), *cleared.get(key, ())]
                     rollbacks[each.id] = list(dict.fromkeys((*each.rollback, *ended)))
                 cleared.pop(key, None)
+                cancelled += [one.id for one in unfinished[key] if not one.cancel_requested]
                 unfinished[key] = self._cancel_unfinished(unfinished[key], now)
                 counts[key] = len(unfinished[key])
             turn.append(each)
@@ -267,11 +287,11 @@ class PostgresAccept(SqlAccept):
     def _add(
         self,
         new: Sequence[NewMessage],
-        limits: QueueLimits,
+        rules: AcceptRules,
         key: RequestKey | None,
         cleared: Mapping[ThreadKey, Sequence[str]],
     ) -> Awaitable[Accepted]:
-        return self._accept_thread.submit(Add(new, limits, key, cleared))
+        return self._accept_thread.submit(Add(new, rules, key, cleared))
 
 
 def _depends_on_thread(new: NewMessage) -> bool:
@@ -295,6 +315,7 @@ def _just_stored(placed: Placed, number: int) -> Locked:
         thread_id=new.thread_id,
         thread_number=placed.thread_number,
         state=MessageState.QUEUED,
+        agent=new.agent,
         readiness=placed.readiness,
         attempt=0,
         crashes=0,

@@ -93,6 +93,7 @@ class Locked(NamedTuple):
     thread_id: str | None
     thread_number: int
     state: str
+    agent: str
     readiness: str | None
     attempt: int
     crashes: int

@@ -8,7 +8,7 @@ from ...clock import to_datetime
 from ...errors import AgentQueueError, MessageNotFound, NotCancellable, NotFailed, NotInterrupted, NotQueued
 from ...models.events import NewEvent
 from ...models.messages import Accepted, Message, MessageState, NewMessage, Priority, RequestKey
-from ..parts import CLEARED_AT_ONCE, SETTLED_AT_ONCE, NamedAlias, QueueLimits, ThreadKey, Unsettled, aliases_of
+from ..parts import CLEARED_AT_ONCE, SETTLED_AT_ONCE, AcceptRules, NamedAlias, ThreadKey, Unsettled, aliases_of
 from ..ports import MOVED, READY, message_topic
 from ..rows import requeued
 from ..sql.control import ControlChanges
@@ -85,13 +85,15 @@ class ControlWrites(Placing, Keyed, ControlChanges):
 
     @override
     def clear(
-        self, threads: Sequence[ThreadKey], new: Sequence[NewMessage], limits: QueueLimits, key: RequestKey | None
+        self, threads: Sequence[ThreadKey], new: Sequence[NewMessage], rules: AcceptRules, key: RequestKey | None
     ) -> dict[ThreadKey, list[tuple[int, str]]]:
         with self.transaction(step("count_queued")) as (now, [[(queued,)]]):
             asked = key is not None and self.row("find_key", tenant=key.tenant, key=key.key, after=now - KEY_MS)
-            if not (asked or self._refuses(queued, limits, new) or self.any_taken(aliases_of(new))):
+            if not (asked or self._refuses(queued, rules, new) or self.any_taken(aliases_of(new))):
                 for tenant, thread_id in threads:
                     thread = {"tenant": tenant, "thread_id": thread_id}
+                    if self._any_of_others(rules, thread):
+                        break
                     if self.value("nth_before", **thread, below=2**62, limit=2 * CLEARED_AT_ONCE) is None:
                         continue
                     _, rows = self.session.run_all(
@@ -100,18 +102,25 @@ class ControlWrites(Placing, Keyed, ControlChanges):
                     locked = [Locked._make(row) for row in rows]
                     if steps := self.cancel_all(locked, now, promote_next=False):
                         self.session.run_all(*steps)
+                        self.record_cancels(rules.audit, [each.id for each in locked])
                         return {(tenant, thread_id): [(each.thread_number, each.id) for each in locked]}
             self.session.discard()
         return {}
 
-    def _refuses(self, queued: int, limits: QueueLimits, new: Sequence[NewMessage]) -> bool:
+    def _any_of_others(self, rules: AcceptRules, thread: Mapping[str, str]) -> bool:
+        """Return whether a thread has unfinished messages that `rules` do not let new messages cancel."""
+        if rules.agents is None:
+            return False
+        return bool(self.rows("find_of_other_agents", **thread, agents=sorted(rules.agents)))
+
+    def _refuses(self, queued: int, rules: AcceptRules, new: Sequence[NewMessage]) -> bool:
         """Return whether `add` refuses messages of a tenant, since the queue is full or a thread is foreign."""
-        if queued + len(new) > limits.total:
+        if queued + len(new) > rules.max_queued:
             return True
         tenant = new[0].tenant
-        if limits.of_tenant is not None:
+        if rules.max_queued_of_tenant is not None:
             (of_tenant,) = self.rows("count_queued_of_tenants", tenants=[tenant])
-            if of_tenant[1] + len(new) > limits.of_tenant:
+            if of_tenant[1] + len(new) > rules.max_queued_of_tenant:
                 return True
         wanted = {each.thread_id: each.subject for each in new if each.subject is not None and each.thread_id}
         owners = {thread_id: self.row("find_subject", tenant=tenant, thread_id=thread_id) for thread_id in wanted}

@@ -10,9 +10,10 @@ from typing_extensions import override
 from ...clock import to_datetime
 from ...errors import AliasTaken, KeyReused, QueueFull, ThreadBusy, ThreadNotFound
 from ...errors.threads import MessageDeleted, ThreadMoved, ThreadNotReady
+from ...models.audit import NewAudit
 from ...models.messages import Accepted, NewMessage, RequestKey
 from ..metadata import metadata_text, thread_patch
-from ..parts import CLEARED_AT_ONCE, Cleared, QueueLimits, ThreadKey, aliases_of, clear, depend_on_threads
+from ..parts import CLEARED_AT_ONCE, AcceptRules, Cleared, ThreadKey, aliases_of, clear, depend_on_threads
 from ..ports import CANCELS, MOVED, READY, AcceptStore, message_topic
 from ..rows import Receipt, accepted, events_text, options_of, preview
 from . import templates
@@ -34,16 +35,18 @@ class RedisAccept(RedisRooms, AcceptStore):
         max_queued: int,
         max_queued_of_tenant: int | None = None,
         key: RequestKey | None = None,
+        agents: frozenset[str] | None = None,
+        audit: NewAudit | None = None,
     ) -> Accepted:
-        limits = QueueLimits(max_queued, max_queued_of_tenant)
+        rules = AcceptRules(max_queued, max_queued_of_tenant, agents, audit)
         cancels = depend_on_threads(new)
-        cleared = await self._clear(new, limits, key) if cancels else {}
+        cleared = await self._clear(new, rules, key) if cancels else {}
         fields = [field for each in new for field in self._fields_of(each)]
         reply = await self._writes.run(
             "add", self._now(), max_queued, *key_arguments(key), templates.CANCELLED if cancels else "",
             json.dumps([(*thread, ids) for thread, ids in cleared.items()]) if cleared else "",
-            "" if max_queued_of_tenant is None else max_queued_of_tenant, *fields,
-            topics=_topics_of_add,
+            "" if max_queued_of_tenant is None else max_queued_of_tenant, _agents_of(rules) if cancels else "", *fields,
+            topics=_topics_of_add, audit=self._record(audit) if cancels else None,
         )  # fmt: skip
         match reply:
             case "full":
@@ -71,12 +74,12 @@ class RedisAccept(RedisRooms, AcceptStore):
         return Accepted(messages, bool(replayed))
 
     async def _clear(
-        self, new: Sequence[NewMessage], limits: QueueLimits, key: RequestKey | None
+        self, new: Sequence[NewMessage], rules: AcceptRules, key: RequestKey | None
     ) -> Mapping[ThreadKey, Sequence[str]]:
         """Cancel most of the waiting messages that `new` will cancel in long threads.
 
         Return, by thread, the ids of cancelled messages whose steps the agent has to forget, oldest first. Cancel
-        nothing if `new` will be refused, because of `limits`, a taken alias or a foreign thread. Cancel nothing if
+        nothing if `new` will be refused, because of `rules`, a taken alias or a foreign thread. Cancel nothing if
         `key` was used before.
         """
 
@@ -86,9 +89,11 @@ class RedisAccept(RedisRooms, AcceptStore):
         async def clear_part(threads: Sequence[ThreadKey]) -> Cleared:
             names = [name for thread in threads for name in thread]
             reply = await self._writes.run(
-                "clear", self._now(), limits.total, len(new), *key_arguments(key), templates.CANCELLED, CLEARED_AT_ONCE,
+                "clear", self._now(), rules.max_queued, len(new), *key_arguments(key), templates.CANCELLED,
+                CLEARED_AT_ONCE,
                 json.dumps(aliases) if (aliases := aliases_of(new)) else "",
-                "" if limits.of_tenant is None else limits.of_tenant, _subjects_of(new), *names, topics=topics,
+                "" if rules.max_queued_of_tenant is None else rules.max_queued_of_tenant, _subjects_of(new),
+                _agents_of(rules), *names, topics=topics, audit=self._record(rules.audit),
             )  # fmt: skip
             return {(reply[0], reply[1]): [(number, message_id) for number, message_id in reply[2]]} if reply else {}
 
@@ -112,6 +117,11 @@ class RedisAccept(RedisRooms, AcceptStore):
             events_text(new) or "",
             _rarer_fields(new),
         )
+
+
+def _agents_of(rules: AcceptRules) -> str:
+    """Return the agents whose messages may be cancelled, as a JSON array; empty for all agents."""
+    return "" if rules.agents is None else json.dumps(sorted(rules.agents))
 
 
 def _subjects_of(new: Sequence[NewMessage]) -> str:

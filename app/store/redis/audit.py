@@ -7,7 +7,7 @@ from typing_extensions import override
 from ...clock import to_milliseconds
 from ...models.audit import AuditFilter, AuditRecord
 from ..ports import AuditStore
-from ..rows import AUDIT_COLUMNS, to_audit
+from ..rows import AUDIT_COLUMNS, audit_of
 from .rooms import RedisRooms
 
 READ_AT_ONCE = 1_000
@@ -31,6 +31,6 @@ class RedisAudit(RedisRooms, AuditStore):
             last, part = await self._reads.run("list_audit", begin, int(newest_first), READ_AT_ONCE, wanted)
             for number, text in part:
                 record = json.loads(text)
-                found.append(to_audit([int(number), *(record.get(name) for name in AUDIT_COLUMNS[1:])]))
+                found.append(audit_of(int(number), *(record.get(name) for name in AUDIT_COLUMNS[1:])))
             if last is None or len(found) >= limit:
                 return found[:limit]

@@ -38,9 +38,8 @@ class RedisRooms:
         """Return a record for the audit log as scripts take it; None if there is none."""
         if audit is None:
             return None
-        return json.dumps(
-            {name: value for name, value in audit._asdict().items() if value is not None} | {"at": self._now()}
-        )
+        given = {name: value for name, value in audit._asdict().items() if value is not None}
+        return json.dumps({**given, "details": dict(audit.details), "at": self._now()})
 
     async def _settle(self, left: Sequence[tuple[str, str, int]], messages: Sequence[Message]) -> None:
         """Settle the rest of the threads of `messages`, whose ranks a script left out.

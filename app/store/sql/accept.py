@@ -9,8 +9,9 @@ from typing import Protocol
 from typing_extensions import override
 
 from ...clock import to_datetime
+from ...models.audit import NewAudit
 from ...models.messages import Accepted, NewMessage, RequestKey
-from ..parts import Cleared, QueueLimits, Settling, ThreadKey, Unsettled, clear, depend_on_threads
+from ..parts import AcceptRules, Cleared, Settling, ThreadKey, Unsettled, clear, depend_on_threads
 from ..ports import AcceptStore
 from .control import ControlChanges
 from .group_commit import GroupCommitThread
@@ -43,14 +44,16 @@ class SqlAccept(SqlRooms, AcceptStore):
         max_queued: int,
         max_queued_of_tenant: int | None = None,
         key: RequestKey | None = None,
+        agents: frozenset[str] | None = None,
+        audit: NewAudit | None = None,
     ) -> Accepted:
-        limits = QueueLimits(max_queued, max_queued_of_tenant)
+        rules = AcceptRules(max_queued, max_queued_of_tenant, agents, audit)
 
         def clear_part(threads: Sequence[ThreadKey]) -> Awaitable[Cleared]:
-            return self._control_thread.run(lambda: self._control.clear(threads, new, limits, key))
+            return self._control_thread.run(lambda: self._control.clear(threads, new, rules, key))
 
         cleared = await clear(new, clear_part) if depend_on_threads(new) else {}
-        accepted = await self._add(new, limits, key, cleared)
+        accepted = await self._add(new, rules, key, cleared)
         if self._accept.unsettled:
             await self._settling.complete(self._accept.unsettled, accepted.messages)
         return accepted
@@ -59,7 +62,7 @@ class SqlAccept(SqlRooms, AcceptStore):
     def _add(
         self,
         new: Sequence[NewMessage],
-        limits: QueueLimits,
+        rules: AcceptRules,
         key: RequestKey | None,
         cleared: Mapping[ThreadKey, Sequence[str]],
     ) -> Awaitable[Accepted]:

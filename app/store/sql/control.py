@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from ...models.audit import NewAudit
 from ...models.messages import Accepted, Message, NewMessage, Priority, RequestKey
-from ..parts import QueueLimits, Settling, ThreadKey, Unsettled
+from ..parts import AcceptRules, Settling, ThreadKey, Unsettled
 from ..ports import ControlStore
 from .audit import RecordedChanges
 from .group_commit import GroupCommitThread
@@ -46,13 +46,13 @@ class ControlChanges(RecordedChanges, Protocol):
         """Implement `ControlStore.purge`."""
 
     def clear(
-        self, threads: Sequence[ThreadKey], new: Sequence[NewMessage], limits: QueueLimits, key: RequestKey | None
+        self, threads: Sequence[ThreadKey], new: Sequence[NewMessage], rules: AcceptRules, key: RequestKey | None
     ) -> dict[ThreadKey, list[tuple[int, str]]]:
         """Prepare to add `new` to `threads`: cancel the last waiting messages of one long thread.
 
         Returns (thread number, id) of each cancelled message, by thread. Returns nothing if no thread is long. Returns
-        nothing if `new` will be refused, because of `limits`, a taken alias or a foreign thread, or if `key` was used
-        before.
+        nothing if `new` will be refused, because of `rules`, a taken alias or a foreign thread, or if `key` was used
+        before. Adds the record of `rules` for the cancelled messages.
         """
 
     def settle(self, place: Unsettled) -> Unsettled | None:

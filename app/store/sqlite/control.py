@@ -15,7 +15,7 @@ from ...models.events import NewEvent
 from ...models.memory import DroppedMemory
 from ...models.messages import Accepted, Message, MessageState, NewMessage, Priority, Readiness, RequestKey
 from ..limits import KEY_SECONDS
-from ..parts import CLEARED_AT_ONCE, NamedAlias, QueueLimits, ThreadKey, aliases_of
+from ..parts import CLEARED_AT_ONCE, AcceptRules, NamedAlias, ThreadKey, aliases_of
 from ..ports import MOVED, READY, message_topic
 from ..rows import preview, requeued
 from ..sql.control import ControlChanges
@@ -184,21 +184,25 @@ class ControlWrites(Keyed, ControlChanges):
 
     @override
     def clear(
-        self, threads: Sequence[ThreadKey], new: Sequence[NewMessage], limits: QueueLimits, key: RequestKey | None
+        self, threads: Sequence[ThreadKey], new: Sequence[NewMessage], rules: AcceptRules, key: RequestKey | None
     ) -> dict[ThreadKey, list[tuple[int, str]]]:
         now = self._now()
         if key is not None and self.row("find_key", tenant=key.tenant, key=key.key, after=now - KEY_SECONDS * 1000):
             return {}
-        if self.refusal(limits, new) is not None or any(map(self.is_foreign, new)):
+        if self.refusal(rules, new) is not None or any(map(self.is_foreign, new)):
             return {}
         if (aliases := aliases_of(new)) and self._taken_alias(aliases) is not None:
             return {}
         for tenant, thread_id in threads:
+            if self.any_of_others(rules, tenant, thread_id):
+                return {}
             tail = self.rows("list_tail", tenant=tenant, thread_id=thread_id, limit=2 * CLEARED_AT_ONCE)
             if len(tail) == 2 * CLEARED_AT_ONCE:
                 for number, _, _ in tail[:CLEARED_AT_ONCE]:
                     self._end(number, Cancelled(), now, fence_step=1, was_head=False)
-                return {(tenant, thread_id): [(number, message_id) for _, message_id, number in tail[:CLEARED_AT_ONCE]]}
+                ended = [(thread_number, message_id) for _, message_id, thread_number in tail[:CLEARED_AT_ONCE]]
+                self.record_cancels(rules.audit, [message_id for _, message_id in ended])
+                return {(tenant, thread_id): ended}
         return {}
 
 

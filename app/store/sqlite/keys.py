@@ -7,7 +7,7 @@ from ...errors import KeyReused, QueueFull
 from ...errors.threads import MessageDeleted
 from ...models.messages import NewMessage, RequestKey
 from ..limits import KEY_SECONDS
-from ..parts import NamedAlias, QueueLimits
+from ..parts import AcceptRules, NamedAlias
 from ..rows import Receipt
 from .changes import Changes
 
@@ -32,14 +32,14 @@ class Keyed(Changes):
             raise MessageDeleted
         return found_receipts
 
-    def refusal(self, limits: QueueLimits, new: Sequence[NewMessage]) -> QueueFull | None:
+    def refusal(self, rules: AcceptRules, new: Sequence[NewMessage]) -> QueueFull | None:
         """Return the error if the queue has no room for the messages of a tenant, None if it has."""
-        if self.execute("count_queued").get + len(new) > limits.total:
-            return QueueFull(limits.total)
-        if limits.of_tenant is not None and new:
+        if self.execute("count_queued").get + len(new) > rules.max_queued:
+            return QueueFull(rules.max_queued)
+        if rules.max_queued_of_tenant is not None and new:
             queued = self.execute("count_queued_of_tenant", tenant=new[0].tenant).get
-            if queued + len(new) > limits.of_tenant:
-                return QueueFull(limits.of_tenant, of_tenant=True)
+            if queued + len(new) > rules.max_queued_of_tenant:
+                return QueueFull(rules.max_queued_of_tenant, of_tenant=True)
         return None
 
     def is_foreign(self, new: NewMessage) -> bool:
@@ -48,6 +48,13 @@ class Keyed(Changes):
             return False
         owner = self.row("find_subject", tenant=new.tenant, thread_id=new.thread_id)
         return owner is not None and owner[0] != new.subject
+
+    def any_of_others(self, rules: AcceptRules, tenant: str, thread_id: str) -> bool:
+        """Return whether a thread has unfinished messages that `rules` do not let new messages cancel."""
+        if rules.agents is None:
+            return False
+        agents = json.dumps(sorted(rules.agents))
+        return self.row("find_of_other_agents", tenant=tenant, thread_id=thread_id, agents=agents) is not None
 
     def _keep_key(self, key: RequestKey, receipts: Sequence[Receipt], now: int) -> None:
         self.execute("keep_key", **key._asdict(), receipts=json.dumps(receipts), now=now)

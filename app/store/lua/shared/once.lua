@@ -15,6 +15,15 @@ local answers, place, recalled, changed = not new_turn and known[2] and cmsgpack
 -- Say that the operation changes nothing, and adds no record to the audit log.
 local function unrecorded() audit = nil end
 
+-- Give the record of the operation its targets. Without any, the operation adds no record.
+local function record_targets(ids)
+    if not audit then return end
+    if #ids == 0 then return unrecorded() end
+    local record = cjson.decode(audit)
+    record.targets = ids
+    audit = cjson.encode(record)
+end
+
 local function remember(answer)
     answers[place], changed = answer, true
     if audit then redis.call('XADD', AUDIT, string.format('%.0f-0', redis.call('XLEN', AUDIT) + 1), 'record', audit) end

@@ -251,6 +251,11 @@ SELECT {locked_columns} FROM messages WHERE number = ANY (ARRAY(
 )) AND state = 'queued' AND readiness = 'blocked'
 ORDER BY number FOR NO KEY UPDATE
 
+-- name: find_of_other_agents
+SELECT 1 FROM messages
+WHERE tenant = %(tenant)s AND thread_id = %(thread_id)s AND state IN ('queued', 'processing', 'interrupted')
+AND agent <> ALL (%(agents)s::text[]) LIMIT 1
+
 -- name: find_key
 SELECT 1 FROM request_keys WHERE tenant = %(tenant)s AND key = %(key)s AND created_at > %(after)s
 
@@ -782,8 +787,8 @@ webhook_key, subject
 
 -- name: locked_columns
 messages.number, messages.id, messages.tenant, messages.thread_id, messages.thread_number, messages.state,
-messages.readiness, messages.attempt, messages.crashes, messages.fence, messages.cancel_requested, messages.webhook_url,
-messages.webhook_events
+messages.agent, messages.readiness, messages.attempt, messages.crashes, messages.fence, messages.cancel_requested,
+messages.webhook_url, messages.webhook_events
 
 -- name: lock_leased
 -- Guards every change of an attempt. FOR UPDATE, here and in lock_expired, conflicts with `share_leased`.
@@ -1456,14 +1461,14 @@ SELECT 1 FROM access FOR UPDATE
 -- name: add_audit
 -- The last lock of a transaction.
 WITH head AS (UPDATE audit_head SET last_number = last_number + 1 RETURNING last_number)
-INSERT INTO audit (number, at, actor, key_id, address, action, tenant, target, affected)
-SELECT last_number, %(now)s, %(actor)s, %(key_id)s, %(address)s, %(action)s, %(tenant)s, %(target)s, %(affected)s FROM head
+INSERT INTO audit (number, at, actor, key_id, address, action, tenant, targets, details)
+SELECT last_number, %(now)s, %(actor)s, %(key_id)s, %(address)s, %(action)s, %(tenant)s, %(targets)s, %(details)s FROM head
 
 -- name: audit_chosen
 (CAST(%(tenant)s AS TEXT) IS NULL OR tenant = %(tenant)s)
 AND (CAST(%(actor)s AS TEXT) IS NULL OR actor = %(actor)s)
 AND (CAST(%(action)s AS TEXT) IS NULL OR action = %(action)s)
-AND (CAST(%(target)s AS TEXT) IS NULL OR position(' ' || %(target)s || ' ' IN ' ' || target || ' ') > 0)
+AND (CAST(%(target)s AS TEXT) IS NULL OR CAST(targets AS JSONB) @> to_jsonb(CAST(%(target)s AS TEXT)))
 AND (CAST(%(since)s AS BIGINT) IS NULL OR at >= %(since)s)
 AND (CAST(%(until)s AS BIGINT) IS NULL OR at < %(until)s)
 

@@ -55,6 +55,9 @@ SELECT number FROM (
 )
 ORDER BY thread_number
 
+-- name: find_of_other_agents
+SELECT 1 FROM messages WHERE number IN ({list_unfinished}) AND agent NOT IN (SELECT value FROM json_each(:agents)) LIMIT 1
+
 -- name: get_head
 SELECT {message_columns} FROM {head}
 
@@ -1039,14 +1042,14 @@ INSERT INTO used_tickets (id, used_at) VALUES (:id, :now) ON CONFLICT DO NOTHING
 DELETE FROM used_tickets WHERE used_at < :before
 
 -- name: add_audit
-INSERT INTO audit (at, actor, key_id, address, action, tenant, target, affected)
-VALUES (:now, :actor, :key_id, :address, :action, :tenant, :target, :affected)
+INSERT INTO audit (at, actor, key_id, address, action, tenant, targets, details)
+VALUES (:now, :actor, :key_id, :address, :action, :tenant, :targets, :details)
 
 -- name: audit_chosen
 (CAST(:tenant AS TEXT) IS NULL OR tenant = :tenant)
 AND (CAST(:actor AS TEXT) IS NULL OR actor = :actor)
 AND (CAST(:action AS TEXT) IS NULL OR action = :action)
-AND (CAST(:target AS TEXT) IS NULL OR instr(' ' || target || ' ', ' ' || :target || ' ') > 0)
+AND (CAST(:target AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM json_each(targets) WHERE value = :target))
 AND (CAST(:since AS BIGINT) IS NULL OR at >= :since)
 AND (CAST(:until AS BIGINT) IS NULL OR at < :until)
 

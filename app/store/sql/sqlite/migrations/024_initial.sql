@@ -221,8 +221,8 @@ CREATE TABLE audit (                       -- what operators and callers changed
     address TEXT,
     action TEXT NOT NULL,
     tenant TEXT,                           -- NULL for all tenants
-    target TEXT NOT NULL,
-    affected INTEGER NOT NULL
+    targets TEXT NOT NULL,                 -- JSON
+    details TEXT NOT NULL                  -- JSON
 );
 
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit

@@ -221,8 +221,8 @@ CREATE TABLE audit (                       -- what operators and callers changed
     address TEXT,
     action TEXT NOT NULL,
     tenant TEXT,                           -- NULL for all tenants
-    target TEXT NOT NULL,
-    affected BIGINT NOT NULL
+    targets TEXT NOT NULL,                 -- JSON
+    details TEXT NOT NULL                  -- JSON
 );
 
 -- The row lock lets records commit in the order of their numbers, so that a reader who continues after a number misses none.
