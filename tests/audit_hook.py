@@ -34,7 +34,7 @@ class Audited(NamedTuple):
 
 
 class _Notes:
-    """What is noted at the moment. A hook cannot be removed, so it is added once and does nothing in between."""
+    """The list that the hook writes to. A hook cannot be removed, so it is added once and does nothing in between."""
 
     def __init__(self) -> None:
         self.wanted: frozenset[str] = frozenset()

@@ -47,7 +47,7 @@ class Caller:
 
 @dataclass
 class Findings:
-    """What came of it: how many requests were sent, their statuses, and the failures by caller and operation."""
+    """The result of a run: the number of requests, their statuses, and the failures by caller and operation."""
 
     sent: int = 0
     statuses: dict[int, int] = field(default_factory=dict)

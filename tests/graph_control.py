@@ -15,12 +15,12 @@ class GraphControl:
 
     @classmethod
     def of_environment(cls) -> "GraphControl":
-        """For the graph's side."""
+        """Return the control that the environment names. Graphs call this."""
         return cls(Path(os.environ[FOLDER_VARIABLE]))
 
     @property
     def environment(self) -> dict[str, str]:
-        """For a process whose graphs this shall steer."""
+        """Return the variables for a process whose graphs this object steers."""
         return {FOLDER_VARIABLE: str(self._folder)}
 
     def hold(self, node: str) -> None:
@@ -37,7 +37,7 @@ class GraphControl:
         return (self._folder / f"{node}.hold").exists()
 
     def wait_begins(self, node: str) -> None:
-        """For the graph's side."""
+        """Note that the node waits. Graphs call this."""
         (self._folder / f"{node}.waiting").touch()
 
     def waits(self, node: str) -> bool:
@@ -49,7 +49,7 @@ class GraphControl:
         (self._folder / f"{node}.crash").touch()
 
     def crash_is_due(self, node: str) -> bool:
-        """For the graph's side; true once."""
+        """Return True once after `crash`. Graphs call this."""
         try:
             (self._folder / f"{node}.crash").unlink()
         except FileNotFoundError:
@@ -57,7 +57,7 @@ class GraphControl:
         return True
 
     def record(self, node: str) -> None:
-        """For the graph's side: the node runs."""
+        """Note a run of the node. Graphs call this."""
         with (self._folder / "runs").open("a") as runs:
             runs.write(f"{node}\n")
 

@@ -92,7 +92,7 @@ schemas = graph_of(
 
 @dataclass
 class Context:
-    """What a message's context has."""
+    """A message's context."""
 
     user: str
 

@@ -1,4 +1,4 @@
-"""What `tests.graph_kinds` imports relatively."""
+"""A module that `tests.graph_kinds` imports relatively."""
 
 
 def shouted(text: str) -> str:

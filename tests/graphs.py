@@ -105,7 +105,7 @@ def _flaky(state: MessagesState) -> Update:
 
 
 async def _reports(state: MessagesState) -> Update:
-    """So many letters as the message says, of which JSON needs six bytes each."""
+    """Return as many letters as the message says, of which JSON needs six bytes each."""
     return {"messages": [AIMessage("\u00e9" * int(state["messages"][-1].text))]}
 
 
@@ -196,7 +196,7 @@ any_state = _any_state()
 
 
 class PlainState(typing.TypedDict):
-    """As many programs have it; Pydantic wants `typing_extensions.TypedDict` before Python 3.12."""
+    """A typed dict as many programs have it. Pydantic wants `typing_extensions.TypedDict` before Python 3.12."""
 
     messages: Annotated[list[AnyMessage], add_messages]
     anything: object

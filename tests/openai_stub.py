@@ -199,7 +199,7 @@ def follow_directive(request: ReceivedRequest) -> Step:
 
 
 class StubServer:
-    """What a test sees of the running stub."""
+    """The running stub, as tests see it."""
 
     def __init__(self, default: Callable[[ReceivedRequest], Step]) -> None:
         self.default = default

@@ -25,7 +25,7 @@ HOME_VARIABLE = "TEST_POSTGRES_HOME"
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 KEPT_DATABASES = 6
-"""So many are made, then used again by later tests: to make one empty takes a tenth of the time of a new one."""
+"""Number of databases that later tests use again. Emptying one takes a tenth of the time of making a new one."""
 
 EMPTY = "DROP SCHEMA IF EXISTS agent_queue, agent_queue_memory CASCADE"
 
@@ -93,7 +93,7 @@ class PostgresServer:
         self._end(signal.SIGQUIT)
 
     def freeze(self) -> None:
-        """As a stuck host does: connections are taken and data acknowledged by the kernel, and nobody answers."""
+        """Act like a stuck host: the kernel takes connections and acknowledges data, and nobody answers."""
         self._frozen = self._processes()
         for process in self._frozen:
             os.kill(process, signal.SIGSTOP)
@@ -124,7 +124,7 @@ class PostgresServer:
         self.remove()
 
     def execute(self, query: str, database: str = "postgres", *, user: str = "postgres") -> list[tuple[Any, ...]]:
-        """What another client gets."""
+        """Return the rows that another client gets."""
         with psycopg.connect(self.url_of(database, user=user), autocommit=True) as connection:
             cursor = connection.execute(query.encode())
             return cursor.fetchall() if cursor.description else []

@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Moment(Enum):
-    """When the next connection that carries the marker is cut."""
+    """The moment at which the next connection that carries the marker is cut."""
 
     BEFORE_THE_COMMAND = "before the command"
     BEFORE_THE_ANSWER = "before the answer"

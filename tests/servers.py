@@ -132,7 +132,7 @@ async def _live_server(settings: Settings, store: Store | None) -> AsyncIterator
 
 
 async def _shut_down(server: uvicorn.Server, listener: socket.socket) -> None:
-    """What uvicorn's own shutdown does, without its pauses of 0.1 s."""
+    """Do what uvicorn's own shutdown does, without its pauses of 0.1 s."""
     for accepting in server.servers:
         accepting.close()
     listener.close()
@@ -214,7 +214,7 @@ class ServerProcess:
 
     @property
     def output(self) -> str:
-        """What it has printed so far."""
+        """Return what it has printed so far."""
         return self.log.read_text()
 
     async def ready(self, path: str = "/health/ready") -> None:

@@ -112,5 +112,5 @@ async def finished(server: LiveServer, text: str = "Hello") -> str:
 
 
 async def stream_of(server: LiveServer, message_id: str) -> list[bytes]:
-    """What server-sent events show of a message that has ended."""
+    """Return the server-sent events of a message that has ended."""
     return wire.stored(await wire.frames_of(server.url, message_id))

@@ -41,7 +41,7 @@ class ValkeyServer:
         self._process.start()
 
     def stop(self) -> None:
-        """As an operator would: with SIGTERM."""
+        """Stop the server as an operator does, with SIGTERM."""
         if self._process.is_running():
             self._process.stop()
 

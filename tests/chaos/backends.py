@@ -14,10 +14,10 @@ from tests.valkey_server import ValkeyServer
 
 @dataclass
 class Database:
-    """What a run needs of its database. With `proxy` there is a server of our own behind it."""
+    """A database for a run. With `proxy` there is a server of our own behind it."""
 
     url: str
-    """For the application; leads through the proxy."""
+    """The URL for the application, which leads through the proxy."""
     proxy: Proxy | None = None
     crash: Callable[[], None] = lambda: None
     """Ends the server without a warning; what it promised to keep, it keeps."""

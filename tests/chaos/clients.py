@@ -17,7 +17,7 @@ from tests.servers import until
 
 THREADS = 6
 THREAD_MESSAGES = 20
-"""Of each client, of all that it sends; then it goes on in a new thread."""
+"""Number of messages of each client in one thread; then it goes on in a new thread."""
 
 SUBMIT_TRIES = 4
 
@@ -25,7 +25,7 @@ PRIORITIES = ("low", "normal", "normal", "high")
 NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout)
 TIMEOUT = httpx2.Timeout(8.0, connect=2.0)
 SILENCE = httpx2.Timeout(2.5, connect=2.0)
-"""For streams, which send at least a keep-alive every second."""
+"""Seconds without data after which a stream is opened again. Streams send a keep-alive every second."""
 
 
 class Clients:
@@ -82,7 +82,7 @@ class Clients:
                     await self.follow(message_id, random)
 
     async def watch_queue(self) -> None:
-        """What is being processed, again and again, until `closing`."""
+        """Look at the processing messages again and again until `closing`."""
         random = Random(f"{self._seed} watcher")
         while not self.closing.is_set():
             with contextlib.suppress(httpx2.TransportError):

@@ -1,4 +1,4 @@
-"""What clients saw of a run, what the server says after it, and the invariants that hold between the two. No I/O."""
+"""Records of what clients saw and of what the server says later, and the invariants between both. No I/O."""
 
 import json
 import re
@@ -19,7 +19,7 @@ OPEN_BLOCK = re.compile(r"\[\w+ ([^/\]]+)/[^\]]*$")
 
 
 class Reply(StrEnum):
-    """What a client knows of its request."""
+    """A client's knowledge of its request."""
 
     DONE = "done"
     REFUSED = "refused"
@@ -82,9 +82,9 @@ class Seen:
     surprises: list[tuple[str | None, str]] = field(default_factory=list)
     """Replies that the API never gives, by message."""
     kills: dict[str, float] = field(default_factory=dict)
-    """When a process was killed, in seconds since the epoch."""
+    """The time at which each process was killed, in seconds since the epoch."""
     pauses: list[tuple[float, float]] = field(default_factory=list)
-    """When something stood still that may hold up all others: the database, or a process that has it locked."""
+    """Times at which the database, or a process that has it locked, stood still and may have delayed all others."""
 
 
 @dataclass
@@ -97,7 +97,7 @@ class Stored:
     threads: dict[str, list[str]] = field(default_factory=dict)
     """Ids in the thread's own order."""
     memories: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    """What the agent remembers of a thread: kind and text of each turn."""
+    """The turns that the agent remembers of a thread: kind and text of each."""
 
 
 @dataclass
@@ -215,7 +215,7 @@ def _wrong_in_answer(message: dict[str, Any], log: list[Event]) -> Iterator[str]
 
 
 def _wrong_in_memory(history: History) -> Found:
-    """Of a completed message the agent remembers what was shown, and nothing else."""
+    """Yield the completed messages of which the agent does not remember exactly what was shown."""
     for thread, memory in history.stored.memories.items():
         turns: dict[str, list[str]] = {}
         latest = ""
@@ -335,7 +335,7 @@ def _joined(intervals: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 class Recovery(NamedTuple):
-    """When the process of a message was killed, and when, by the server, the message was back in the queue."""
+    """The times at which a message's process was killed and the message was queued again, by the server's clock."""
 
     message_id: str
     killed: float
@@ -343,7 +343,7 @@ class Recovery(NamedTuple):
 
 
 def recoveries(history: History) -> list[Recovery]:
-    """Of attempts that were cut off inside a block of text: only they say for certain which process they were on."""
+    """Return the recoveries of attempts that were cut off inside a block of text: only these tell their process."""
     found = []
     for message_id, log in history.stored.logs.items():
         text = ""

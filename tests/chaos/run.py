@@ -45,7 +45,7 @@ DATABASE_FAULTS = ("restart", "cut", "cut_after", "hold")
 
 @dataclass
 class Report:
-    """What came of a run."""
+    """The outcome of a run."""
 
     backend: str
     seed: str

@@ -50,7 +50,7 @@ async def submit(clients: Clients, content: str) -> str | None:
 
 
 async def end_of(clients: Clients) -> Stored:
-    """What is stored when all is done, with nothing wrong about it."""
+    """Return what is stored when all is done, after checking it."""
     stored = await collect(clients)
     assert check(History(clients.seen, stored)) == []
     return stored

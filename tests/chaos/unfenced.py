@@ -38,7 +38,7 @@ GUARDS = {
 
 
 def remove_fences() -> None:
-    """From the store, from the agents' memory, and from the worker, which no longer stops what it has lost."""
+    """Remove the fence from the store and the memory; the worker no longer stops lost runs."""
     if os.environ["DATABASE_URL"].startswith("redis"):
         _unguard_scripts()
     else:
@@ -85,7 +85,7 @@ def _unguarded(texts: Mapping[str, str], dialect: str) -> Mapping[str, str]:
 
 
 def _replace_everywhere(name: str, function: object, other: object) -> None:
-    """Also in modules that imported it by name."""
+    """Replace a function, in modules that imported it by name too."""
     for module in list(sys.modules.values()):
         if getattr(module, name, None) is function:
             setattr(module, name, other)

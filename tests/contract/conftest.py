@@ -1,4 +1,4 @@
-"""What only the contract suite uses."""
+"""Fixtures of the contract suite alone."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

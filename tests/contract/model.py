@@ -20,7 +20,7 @@ LAST_EVENTS = {COMPLETED: EventType.DONE, FAILED: EventType.ERROR, CANCELLED: Ev
 
 @dataclass
 class ModelMessage:
-    """What is known of a message."""
+    """The model's knowledge of a message."""
 
     id: str
     number: int
@@ -172,7 +172,7 @@ class QueueModel:
                 message.delayed_until = message.run_at if message.run_at is not None and message.run_at > now else None
 
     def claimable(self, agents: Sequence[str]) -> list[ModelMessage]:
-        """Who is ready, best first."""
+        """Return the ready messages, best first."""
         queued = self.in_state(QUEUED)
         heads = self.heads([message for message in self.messages.values() if message.unfinished])
         ready = [m for m in heads if m.state is QUEUED and m.delayed_until is None and m.agent in agents]
@@ -202,7 +202,7 @@ class QueueModel:
         return taken
 
     def held_by(self, worker: str, now: int) -> list[ModelMessage]:
-        """What a worker holds with leases that have not run out."""
+        """Return the messages that a worker holds with leases that have not run out."""
         running = self.in_state(PROCESSING)
         return [m for m in running if m.holder and m.holder.worker_id == worker and m.lease_until > now]
 

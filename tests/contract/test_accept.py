@@ -1,4 +1,4 @@
-"""What `AcceptStore.add` promises."""
+"""Promises of `AcceptStore.add`."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What workers tell of their agents, for the API of another process."""
+"""Workers describe their agents for the API of another process."""
 
 import asyncio
 from typing import Any

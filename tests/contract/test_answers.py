@@ -37,7 +37,7 @@ ATTEMPTS = 60
 
 
 class Step(NamedTuple):
-    """What happens to an attempt: a fault at a point, whether its failure is the last, how many questions are answered.
+    """A fate of an attempt: a fault at a point, whether its failure is the last, how many questions are answered.
 
     Drawn before the run, whose timing may differ.
     """
@@ -59,13 +59,13 @@ def steps(shape: str) -> st.SearchStrategy[Step]:
 
 
 class Sent(TypedDict):
-    """What a parallel task is given."""
+    """The input of a parallel task."""
 
     name: str
 
 
 class Broken(Exception):
-    """What a node raises when the test tells it to."""
+    """The error that a node raises when the test tells it to."""
 
 
 class Attempt:

@@ -155,7 +155,7 @@ async def test_one_that_is_refused_refuses_all(store: Store, clock: ManualClock,
 
 
 async def test_a_refused_call_wakes_nobody_to_nothing(store: Store) -> None:
-    """What a hint is about is there to be claimed."""
+    """A hint comes only with a message to claim."""
     with pytest.raises(QueueFull):
         await add_all(store, new(), new(), max_queued=1)
     assert await claimed_ids(store) == []

@@ -1,4 +1,4 @@
-"""What `ControlStore.cancel` promises: queued messages only, and once acknowledged for ever."""
+"""Promises of `ControlStore.cancel`: it cancels queued messages only, and what is acknowledged holds for ever."""
 
 import asyncio
 import json

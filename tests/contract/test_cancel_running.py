@@ -1,4 +1,4 @@
-"""What `ControlStore.cancel` promises of messages that have begun: acknowledged once, they never complete."""
+"""Promises of `ControlStore.cancel` about messages that have begun: once acknowledged, they never complete."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What `AttemptStore.claim` promises."""
+"""Promises of `AttemptStore.claim`."""
 
 import asyncio
 import json

@@ -78,7 +78,7 @@ async def others(
 
 
 async def duties(store: Store) -> tuple[int, int, int]:
-    """What every process does each second: how many were rescued, promoted and expired."""
+    """Do what every process does each second. Return how many messages were rescued, promoted and expired."""
     return await store.rescue(), await store.promote(), await store.expire_interrupts()
 
 

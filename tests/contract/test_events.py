@@ -128,7 +128,7 @@ for_each_ending = pytest.mark.parametrize("end", ENDINGS, ids=lambda ending: end
 
 
 def assert_one_line_of_ascii_json(event: Event) -> None:
-    """What every reader relies on: the data is sent as it is."""
+    """Every reader relies on this: the data is sent as it is."""
     assert event.data.isascii()
     assert event.data.isprintable()
     assert isinstance(json.loads(event.data), dict)

@@ -129,7 +129,7 @@ async def failed_and_requeued(store: Store, clock: ManualClock, lease: Lease) ->
 
 
 async def requeued_and_claimed_again(store: Store, clock: ManualClock, lease: Lease) -> None:
-    """As the first attempt, like the one that is lost."""
+    """Requeue the message and claim it as a first attempt, like the lost one."""
     await failed_and_requeued(store, clock, lease)
     await store.finish(await claim_one(store), DONE)  # of the one that was behind
     assert (await claim_one(store)).message_id == lease.message_id

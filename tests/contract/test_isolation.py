@@ -1,4 +1,4 @@
-"""What belongs to another tenant is as if it did not exist."""
+"""Rows of another tenant are as if they did not exist."""
 
 from collections.abc import Awaitable, Callable
 

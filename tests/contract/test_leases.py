@@ -108,7 +108,7 @@ async def test_a_beat_tells_only_what_is_held(store: Store, clock: ManualClock) 
 
 
 async def test_a_beat_does_not_extend_by_the_lease_of_an_earlier_attempt(store: Store, clock: ManualClock) -> None:
-    """Also when the same worker has claimed the message again."""
+    """A fence of an earlier claim is refused although the same worker has claimed the message again."""
     await add(store)
     old = await crash(store, clock)
     await claim_one(store)

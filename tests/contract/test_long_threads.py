@@ -81,7 +81,7 @@ async def test_all_of_a_long_thread_inherit_from_what_is_requeued(store: Store) 
 
 
 async def test_urgent_messages_that_come_and_go_together_leave_the_ranks_as_they_were(store: Store) -> None:
-    """What is carried on for one meets what is carried on for another."""
+    """Work that is carried on for one caller meets work that is carried on for another."""
     thread = await long_thread(store)
     other = await add(store, priority=NORMAL)
 

@@ -1,4 +1,4 @@
-"""What `ControlStore.reprioritize` promises: the place that a message would have had with it from the start."""
+"""Promises of `ControlStore.reprioritize`: a message gets the place that it would have had with this priority."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What is forgotten after its time, and that nothing else is."""
+"""Old rows are forgotten after their time, and nothing else is."""
 
 import pytest
 
@@ -74,7 +74,7 @@ async def test_only_the_terminal_event_of_an_old_log_stays(store: Store, clock: 
 
 
 async def test_pruning_logs_tells_of_how_many_messages(store: Store, clock: ManualClock) -> None:
-    """Also of those in threads, whose memory is still needed: the caller goes on while there are more."""
+    """Logs in threads, whose memory is still needed, count too: the caller goes on while there are more."""
     for _ in range(3):
         await run(store, thread="t")
     clock.advance(AGE + 1)

@@ -35,7 +35,7 @@ KEY = request_key()
 
 RACED_KEYS = int(os.environ.get("RACE_TRIES", "300")) // 10
 RACE_WIDTH = 10
-"""So many keys are raced for at once, each by five callers."""
+"""Number of keys that are raced for at once, each by five callers."""
 
 
 async def send(store: Store, *news: NewMessage, key: RequestKey = KEY, max_queued: int = ALL) -> Accepted:

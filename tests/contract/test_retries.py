@@ -273,7 +273,7 @@ async def test_attempts_of_many_messages_are_told_apart(store: Store) -> None:
 
 
 async def test_crashes_and_failures_are_counted_apart(store: Store, clock: ManualClock) -> None:
-    """So that a message which kills its workers cannot do so for as long as its agent may fail."""
+    """A message that kills its workers cannot do so as often as its agent may fail."""
     await add(store)
     for _ in range(2):
         await store.finish(await claim_one(store), AT_ONCE)

@@ -1,4 +1,4 @@
-"""What holds for the agents' memory wherever it is: LangGraph's contract, the fence, and calls that are cancelled."""
+"""Rules of the agents' memory on every engine: LangGraph's contract, the fence, and calls that are cancelled."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ TURNS = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610)
 
 
 def config(fence: tuple[int, int], key: str = KEY) -> RunnableConfig:
-    """What a run of this attempt carries."""
+    """Return the config that a run of this attempt carries."""
     return {"configurable": {"thread_id": key, "checkpoint_ns": "", "run_id": "m", MEMORY_FENCE_KEY: fence}}
 
 
@@ -41,7 +41,7 @@ def without_fence(key: str = KEY) -> RunnableConfig:
 
 
 def reading(fence: tuple[int, int], key: str, read: list[Any]) -> RunnableConfig:
-    """What a read before a run carries, or the first one in it."""
+    """Return the config that a read before a run carries, or the first read in a run."""
     return {"configurable": {**config(fence)["configurable"], key: read}}
 
 
@@ -299,7 +299,7 @@ async def put_step(saver: Saver, parent: RunnableConfig, message_id: str, namesp
 
 
 async def listed(saver: Saver, namespace: str = "") -> list[Any]:
-    """Who wrote each checkpoint, the newest first."""
+    """Return the writer of each checkpoint, the newest first."""
     place = {"configurable": {"thread_id": KEY, "checkpoint_ns": namespace}}
     return [found.metadata["run_id"] async for found in saver.alist(place)]
 

@@ -1,4 +1,4 @@
-"""Whose messages and threads are whose: the end users of a tenant, and callers who are narrowed further."""
+"""Messages and threads belong to end users of a tenant; further narrowed callers see fewer of them."""
 
 import asyncio
 
@@ -88,7 +88,7 @@ async def test_a_batch_is_refused_whole_for_one_foreign_thread(store: Store) -> 
 
 
 async def test_of_two_subjects_only_one_gets_a_new_thread(store: Store, other_store: Store) -> None:
-    """Also when both submit at once, in one process or in two."""
+    """One of two subjects gets the thread although both submit at once, in one process or in two."""
     for place in range(5):
         tries = await asyncio.gather(
             *(
@@ -191,7 +191,7 @@ async def test_dead_letters_are_listed_to_their_own_subject(store: Store) -> Non
 
 
 async def test_pages_of_a_subject_have_no_gaps(store: Store) -> None:
-    """Also where many messages of others are in between."""
+    """A page is full although many messages of others are in between."""
     for part in range(3):
         await add_all(store, *(new(str(n), thread=f"b{n % 7}", subject="bob") for n in range(700)))
         await add_all(store, *(new(f"{part}.{n}", thread=f"a{part}{n}", subject="ann") for n in range(3)))

@@ -1,4 +1,4 @@
-"""What threads tell of their messages, and how they are listed."""
+"""Threads describe their messages, and are listed."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""What the store keeps for tokens and tickets."""
+"""The store keeps few things for tokens and tickets."""
 
 import asyncio
 from datetime import timedelta

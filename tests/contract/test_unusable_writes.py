@@ -1,4 +1,4 @@
-"""What a step wrote and the graph cannot take does not hold up its message or its thread, in every memory."""
+"""A write of a step that the graph cannot take delays neither its message nor its thread, in every memory."""
 
 import operator
 from collections.abc import Callable
@@ -51,7 +51,7 @@ class Bug:
         return {"messages": [AIMessage("[works]")], "items": self.items}
 
     def agent(self) -> LangGraphAgent:
-        """As a process that was started anew has it."""
+        """Return the agent as a newly started process has it."""
         built = StateGraph(Items)
         built.add_node("first", self.first)
         built.add_node("works", self.works)
@@ -71,7 +71,7 @@ class Bug:
 
 
 async def without_deletion(*_: object) -> None:
-    """As a version left it that deleted nothing, or a process that died before it could."""
+    """Leave the write as a version did that deleted nothing, or a process that died before it could."""
 
 
 @pytest.fixture(params=["deleted at once", "left behind"])

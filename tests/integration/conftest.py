@@ -120,7 +120,7 @@ def chat_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatProce
 
 
 def _watch_start(server: ServerProcess) -> list[str]:
-    """What /health said until the server was ready."""
+    """Return the replies of /health until the server was ready."""
     began = time.monotonic()
     seen: list[str] = []
     with httpx2.Client(base_url=server.url, timeout=5, trust_env=False, verify=False) as client:

@@ -38,7 +38,7 @@ async def tried(server: LiveServer) -> None:
 
 
 async def reason(server: LiveServer, agent: str, **fields: Any) -> dict[str, str]:
-    """What a message for this agent is told at its acceptance, which is what its status says too."""
+    """Return the reason that a message for this agent is given at its acceptance. Its status gives the same."""
     accepted = await server.submit(agent=agent, **fields)
     assert accepted["waiting_reason"] == (await server.status(accepted["message_id"]))["waiting_reason"]
     assert accepted["estimated_start_at"] is None

@@ -447,7 +447,7 @@ def breaks(*args: Any, **options: Any) -> None:
 
 
 def reads_wrongly(*args: Any, **options: Any) -> None:
-    """As when a stored value does not fit its model."""
+    """Fail as when a stored value does not fit its model."""
     TypeAdapter(int).validate_python("the password is hunter2")
 
 

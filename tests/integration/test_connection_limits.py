@@ -236,7 +236,7 @@ async def few(serve: Serve) -> LiveServer:
 
 @contextlib.asynccontextmanager
 async def streams(server: LiveServer, number: int) -> AsyncIterator[None]:
-    """So many connections that are in use."""
+    """Hold this number of connections in use."""
     message_id = (
         await wire.request(
             server.url, "POST", "/messages", headers={"Content-Type": "application/json"}, body=b'{"message": "x"}'
@@ -321,7 +321,7 @@ def test_the_limit_follows_the_descriptors(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_strangers_do_not_use_up_the_descriptors(tmp_path: Path) -> None:
-    """As on a host with `ulimit -n 64`: silent sockets, half requests, and one honest client."""
+    """A host with `ulimit -n 64` has silent sockets, half requests, and one honest client."""
     with server_process(tmp_path, "tests.limited_descriptors", WORKER_CONCURRENCY="0") as process:
         await process.ready("/health/live")
         async with contextlib.AsyncExitStack() as opened:

@@ -1,4 +1,4 @@
-"""What becomes of messages by request: cancels, answers, priorities, the queue's pause, deliveries."""
+"""Requests control messages: cancels, answers, priorities, the queue's pause, deliveries."""
 
 import asyncio
 from typing import Any

@@ -31,7 +31,7 @@ class Engine(Protocol):
 
 
 def start(folder: Path, url: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """What `agentq serve` says when it cannot start."""
+    """Return what `agentq serve` says when it cannot start."""
     environment = {"DATABASE_URL": url, "HOST": "127.0.0.1", "PORT": "0", **environment}
     return finished_process(folder, "app.cli", "serve", **environment)
 

@@ -1,4 +1,4 @@
-"""What a message gives besides a text: checked before it is accepted, given to the graph, shown to the caller."""
+"""A message gives more than a text: it is checked before it is accepted, given to the graph, shown to the caller."""
 
 import asyncio
 import json

@@ -58,7 +58,7 @@ KINDS: dict[str, tuple[dict[str, Any], str, Any]] = {
     "generator": ({"blocks": ({"type": "image", "url": "x"},)}, "image", {"blocks": 1}),
     "environment": ({}, "from the project", None),
 }
-"""What each row of docs/reference/graphs.md is given, its result, and its output."""
+"""Input, result and output for each row of docs/reference/graphs.md."""
 
 
 async def submit(server: LiveServer, agent: str, content: str = "Hello", thread: str | None = None, **run: Any) -> str:

@@ -191,7 +191,7 @@ async def test_a_line_break_in_a_thread_id_stays_in_it(serve: Serve, control: Gr
 
 
 async def test_a_line_break_in_a_thread_id_stays_in_it_below_a_root_path(serve: Serve) -> None:
-    """As `uvicorn --root-path /agents` calls the application."""
+    """`uvicorn --root-path /agents` calls the application like this."""
     server = await serve(worker_concurrency=0)
     app = cast(Application, server.app)
     app.entry = below("/agents", app.entry)

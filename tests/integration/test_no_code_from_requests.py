@@ -25,7 +25,7 @@ Request = tuple[str, str, dict[str, str], bytes]
 
 JSON = {"Content-Type": "application/json"}
 OF_LIBRARIES = frozenset(("import", "exec", "compile", "marshal.loads"))
-"""What LangGraph does for modules of its own while a graph runs."""
+"""Audit events that LangGraph's own modules raise while a graph runs."""
 
 SITE = Path(pytest.__file__).parent.parent
 
@@ -38,7 +38,7 @@ class Reduced:
 
 
 def texts(module: str) -> list[str]:
-    """What a careless reader of texts would import, execute, open or load. `module` is not imported yet."""
+    """Return texts that a careless reader would import, execute, open or load. `module` is not imported yet."""
     return [
         f"{module}:run",
         f"{module}.run",
@@ -55,7 +55,7 @@ def texts(module: str) -> list[str]:
 
 
 def objects(module: str) -> list[Any]:
-    """What a careless reader of JSON would build."""
+    """Return JSON from which a careless reader would build objects."""
     return [
         {"lc": 1, "type": "constructor", "id": [module, "Run"], "kwargs": {"x": 1}},
         {"lc": 2, "type": "constructor", "id": [module, "Run"], "method": "run", "args": [1], "kwargs": {}},
@@ -132,7 +132,7 @@ async def send_everything(server: LiveServer, pending: list[Request], told: list
 
 
 FIGURES = {f"/proc/self/{name}" for name in ("stat", "limits", "fd")}
-"""What `/metrics` reads of the process: its times, memory and file descriptors."""
+"""Files that `/metrics` reads about the process: its times, memory and file descriptors."""
 
 
 def is_expected(event: Audited) -> bool:

@@ -90,7 +90,7 @@ async def test_a_project_has_its_path_its_environment_and_its_factories(tmp_path
 
 
 async def test_the_command_finds_modules_in_the_working_directory(tmp_path: Path) -> None:
-    """As a script that is installed, whose own folder is what Python puts on the path."""
+    """The command runs as an installed script, whose own folder Python puts on the path."""
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin" / "agentq"
     script.write_text("from app.cli.main import main\nmain()\n")

@@ -31,7 +31,7 @@ PROJECT = ROOT / "examples" / "langgraph-project"
 
 
 class Ran(NamedTuple):
-    """What a block printed, and its commands that failed."""
+    """The output of a block, and its commands that failed."""
 
     output: str
     failures: list[str]

@@ -1,4 +1,4 @@
-"""What happens to requests that are still open when the keys of a running server change."""
+"""Open requests end, or go on, when the keys of a running server change."""
 
 import asyncio
 import json

@@ -207,7 +207,7 @@ def test_the_example_of_a_stream_is_whole() -> None:
 
 @pytest.mark.parametrize("name", [name for name, schema in described().items() if "examples" in schema])
 def test_the_examples_of_the_description_are_whole(name: str) -> None:
-    """As its schema says; that of a reply, which takes no default for what it lacks, has every field."""
+    """Each example fits its schema. A reply's example has every field, since a reply omits none."""
     schemas = described()
     validator = Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": {"schemas": schemas}})
     is_body = schemas[name].get("additionalProperties") is False

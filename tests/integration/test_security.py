@@ -1,4 +1,4 @@
-"""Who is let in, what stays secret, and what a forged file cannot do."""
+"""Callers are admitted or not, secrets stay secret, and a forged file cannot run code."""
 
 import socket
 import sqlite3

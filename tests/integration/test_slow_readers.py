@@ -47,7 +47,7 @@ async def sleeping_reader(server: LiveServer, message_id: str) -> AsyncIterator[
 
 
 def buffered(server: LiveServer) -> int:
-    """What the server holds for the connection with the most unsent bytes."""
+    """Return the unsent bytes that the server holds for the connection with the most of them."""
     return max(c.transport.get_write_buffer_size() for c in server.uvicorn.server_state.connections)
 
 

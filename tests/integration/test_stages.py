@@ -68,7 +68,7 @@ FRAMES: dict[str, dict[str, Any]] = {
 
 
 class Passed:
-    """What the stages of a server were called for: their names in order, and the scope that the target needed."""
+    """The calls of the stages of a server: their names in order, and the scope that the target needed."""
 
     def __init__(self) -> None:
         self.stages: list[str] = []
@@ -169,7 +169,7 @@ async def test_each_frame_passes_each_stage_of_a_call_once_and_in_order(passed: 
 
 
 def expected_scope(operation: str) -> AccessScope | None:
-    """What an operation needs: a new one is an operation on one tenant's messages, unless it is listed above."""
+    """Return the scope that an operation needs. A new operation is on one tenant's messages unless listed above."""
     if operation in OPEN_TO_ALL:
         return None
     if operation in SUBMITS:

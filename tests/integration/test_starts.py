@@ -109,7 +109,7 @@ async def test_a_server_waits_for_the_engine_of_the_memory(tmp_path: Path, engin
 
 
 async def test_a_server_waits_for_a_file_that_somebody_has_locked(tmp_path: Path) -> None:
-    """As another process does while it migrates."""
+    """Another process locks the file like this while it migrates."""
     with server_process(tmp_path, WORKER_CONCURRENCY="0") as first:
         await first.ready()
         first.terminate()

@@ -158,7 +158,7 @@ async def test_an_agent_that_cannot_be_loaded_is_503(tmp_path: Path, settings: C
 
 
 async def test_a_state_of_any_python_objects_is_shown_as_json(serve: Serve, memory_url: str) -> None:
-    """As the event `values` shows it."""
+    """The event `values` shows the same state."""
     server = await serve(agents=AGENTS, checkpoint_url=memory_url)
     message_id = (await server.submit("Hello", agent="odd", thread_id="t", events=["values"]))["message_id"]
     assert (await server.ended(message_id))["state"] == "completed"

@@ -298,7 +298,7 @@ async def test_the_first_key_ends_tokens_that_were_made_without_one(serve: Serve
 
 
 async def opened(server: LiveServer, path: str) -> tuple[int, str]:
-    """What a request for a stream or a socket with a ticket in its path gets."""
+    """Return the reply to a request for a stream or a socket with a ticket in its path."""
     if "/ws" in path:
         try:
             async with connect(server.url.replace("http", "ws") + path):
@@ -392,7 +392,7 @@ async def test_the_page_reads_a_stream_with_a_ticket(serve: Serve, tmp_path: Pat
 
 
 def test_credentials_stand_in_no_log(tmp_path: Path) -> None:
-    """Also at the most talkative level, with an access log."""
+    """No token is logged at the most talkative level, nor in an access log."""
     with server_process(tmp_path, LOG_LEVEL="DEBUG", WORKER_CONCURRENCY="0") as server:
 
         async def use() -> list[str]:

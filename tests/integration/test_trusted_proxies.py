@@ -1,4 +1,4 @@
-"""What a proxy says of its client counts for the proxies in TRUSTED_PROXIES, and for nobody else."""
+"""A proxy's headers about its client count if TRUSTED_PROXIES names the proxy, and never else."""
 
 import logging
 

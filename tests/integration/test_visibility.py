@@ -1,4 +1,4 @@
-"""What a caller may not see is like what does not exist: every route, frame and field that takes an id.
+"""Things that a caller may not see are like missing ones: every route, frame and field that takes an id.
 
 The routes, parameters, fields and frames come from the application itself. A new one without a row fails.
 """

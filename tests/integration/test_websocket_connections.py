@@ -1,4 +1,4 @@
-"""Who may open a WebSocket, and how a connection ends."""
+"""A WebSocket is opened by admitted callers, and its connection ends in known ways."""
 
 import asyncio
 import json
@@ -168,7 +168,7 @@ async def sleeper(flooded: tuple[LiveServer, str], monkeypatch: pytest.MonkeyPat
 
 
 def buffered(server: LiveServer) -> int:
-    """What the server holds for the connection with the most unsent bytes."""
+    """Return the unsent bytes that the server holds for the connection with the most of them."""
     return max(c.transport.get_write_buffer_size() for c in server.uvicorn.server_state.connections)
 
 

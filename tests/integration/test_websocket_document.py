@@ -28,7 +28,7 @@ MODEL_MESSAGE = "lc_run--"
 
 
 def lines() -> list[tuple[str, dict[str, Any]]]:
-    """Who sends what."""
+    """Return the frames of the page's transcript, each with its sender."""
     return [(line[0], json.loads(line[2:])) for line in named(PAGE, "sample: transcript").splitlines()]
 
 
@@ -93,7 +93,7 @@ async def test_the_conversation_happens_as_it_is_written(serve: Serve, model: St
 
 
 async def run(*command: str) -> str:
-    """What a program printed; it has to end with 0."""
+    """Return what a program printed; it has to end with 0."""
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )

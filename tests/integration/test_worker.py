@@ -208,7 +208,7 @@ async def test_an_empty_answer_is_an_answer(server: LiveServer, model: StubServe
 
 
 def lease_of(folder: Path) -> int:
-    """When the only lease ends; milliseconds since the epoch."""
+    """Return when the only lease ends, in milliseconds since the epoch."""
     connection = apsw.Connection(str(folder / "queue.db"), flags=apsw.SQLITE_OPEN_READONLY)
     try:
         return int(connection.execute("SELECT coalesce(max(lease_until), 0) FROM messages").get)

@@ -1,4 +1,4 @@
-"""What the tests of the PostgreSQL store have in common: stores on databases, and a wire that can be cut."""
+"""Tools for tests of the PostgreSQL store: stores on databases, and a wire that can be cut."""
 
 import socket
 import threading
@@ -41,7 +41,7 @@ def connected(url: str) -> Iterator["psycopg.Connection[tuple[Any, ...]]"]:
 
 
 def ask(url: str, query: str) -> Any:
-    """What another client gets: the first column of the first row."""
+    """Return the first column of the first row that another client gets."""
     with connected(url) as connection:
         row = connection.execute(query).fetchone()
         return row[0] if row else None

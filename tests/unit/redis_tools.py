@@ -1,4 +1,4 @@
-"""What the tests of the store on Redis or Valkey have in common: open stores, one behind a proxy, patience."""
+"""Tools for tests of the store on Redis or Valkey: open stores, one behind a proxy, patience."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

@@ -1,4 +1,4 @@
-"""What the tests of the SQLite store have in common: stores on files, other connections, other processes."""
+"""Tools for tests of the SQLite store: stores on files, other connections, other processes."""
 
 import os
 import subprocess
@@ -39,7 +39,7 @@ def connected(path: Path) -> Iterator[apsw.Connection]:
 
 
 def ask(path: Path, query: str) -> Any:
-    """What another connection gets."""
+    """Return what another connection gets."""
     with connected(path) as connection:
         return connection.execute(query).get
 
@@ -56,7 +56,7 @@ def folder_of(path: Path) -> dict[str, bytes]:
 
 
 def modes_of(path: Path) -> dict[str, int]:
-    """Who may do what with the file, what lies beside it, and the folder."""
+    """Return the permissions of the file, of what lies beside it, and of the folder."""
     return {file.name: file.stat().st_mode & 0o777 for file in (path.parent, *path.parent.iterdir())}
 
 

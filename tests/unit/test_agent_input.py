@@ -25,7 +25,7 @@ from app.policy.first_fault import FirstFault
 
 @dataclass
 class Context:
-    """What the nodes read."""
+    """The values that the nodes read."""
 
     user: str
     depth: int = 3

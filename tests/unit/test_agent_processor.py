@@ -1,4 +1,4 @@
-"""What the end of a run means for its message: tried again, failed for good, asked, or put back."""
+"""The end of a run decides about its message: tried again, failed for good, interrupted, or put back."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
@@ -97,7 +97,7 @@ async def bench(store: SqliteStore, tmp_path: Path) -> Bench:
 
 
 def refused(status: int, **headers: str) -> openai.APIStatusError:
-    """What the client of a provider raises."""
+    """Return the error that the client of a provider raises."""
     response = httpx2.Response(status, headers=headers, request=httpx2.Request("POST", "http://model.example"))
     return openai.APIStatusError(f"Status {status}.", response=response, body=None)
 

@@ -1,4 +1,4 @@
-"""What becomes of agents and their messages while the store or the memory is away."""
+"""Agents and their messages outlast times without the store or the memory."""
 
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
@@ -108,7 +108,7 @@ class AwayMemory:
 
 
 async def test_nothing_is_pruned_while_the_memory_is_away(store: Store, clock: ManualClock, tmp_path: Path) -> None:
-    """What was pruned meanwhile would be remembered for ever."""
+    """The memory of messages that are pruned meanwhile would be kept for ever."""
     lease = await start(store)
     await store.finish(lease, DONE)
     clock.advance(400 * 86_400)

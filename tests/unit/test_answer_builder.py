@@ -357,7 +357,7 @@ async def test_a_model_that_takes_over_from_one_that_failed_is_the_answer() -> N
 )
 @pytest.mark.parametrize("streams", [True, False], ids=["of a model", "of the node"])
 async def test_messages_in_any_form_are_shown_once(written: Any, streams: bool) -> None:
-    """Also when the node has put the model's text into them."""
+    """Each is shown once, even if the node has put the model's text into it."""
 
     async def speaks(state: MessagesState) -> dict[str, Any]:
         if streams:

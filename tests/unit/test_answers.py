@@ -68,7 +68,7 @@ async def test_a_stream_that_the_server_ends_early_fails_the_call(tokens: int, s
 
 
 async def streamed(step: Step, *, stream_usage: bool) -> Exception | None:
-    """What LangChain's client raises while it streams this step."""
+    """Return the error that LangChain's client raises while it streams this step."""
     async with openai_stub() as stub:
         stub.replies.append(step)
         model = ChatOpenAI(base_url=stub.base_url, api_key="none", model="gpt-4", stream_usage=stream_usage)

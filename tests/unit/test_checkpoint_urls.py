@@ -1,4 +1,4 @@
-"""Which URL the agents' memory has, and what is refused with one line and without a password."""
+"""The agents' memory has a URL. A wrong one is refused with one line and without a password."""
 
 import re
 import sys

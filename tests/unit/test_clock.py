@@ -12,7 +12,7 @@ STEPS = (-4 * HOUR, -HOUR, -1.0, 1.0, HOUR, 4 * HOUR)
 
 
 class Kept:
-    """What a store keeps; a reading takes some milliseconds each way."""
+    """A store's clock. A reading takes some milliseconds each way."""
 
     def __init__(self) -> None:
         self.state = ClockState()

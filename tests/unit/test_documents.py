@@ -345,7 +345,7 @@ def test_every_page_is_linked_from_another() -> None:
 
 
 def test_a_unit_test_starts_no_server_of_ours() -> None:
-    """As CONTRIBUTING says."""
+    """CONTRIBUTING promises this."""
     servers = {"live_server", "server_process", "LiveServer", "ServerProcess"}
     for path in (ROOT / "tests" / "unit").glob("*.py"):
         imported = {

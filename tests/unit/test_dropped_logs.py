@@ -76,7 +76,7 @@ async def test_nothing_of_a_dropped_log_stays(subject: Subject) -> None:
 async def test_logs_that_were_left_behind_are_deleted_by_upkeep(
     subject: Subject, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As when the process ends in between: the requeue and the purge hold, and readers see nothing of the old logs."""
+    """The process ends in between: the requeue and the purge hold, and readers see nothing of the old logs."""
 
     async def fails() -> None:
         raise StoreUnavailable("away")

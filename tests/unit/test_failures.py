@@ -1,4 +1,4 @@
-"""What is told of errors of others: text, place, node and traceback, whatever their classes do."""
+"""Errors of others are described by text, place, node and traceback, whatever their classes do."""
 
 import asyncio
 import time

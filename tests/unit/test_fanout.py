@@ -1,4 +1,4 @@
-"""What the readers of one log share, where moments meet that a whole system seldom brings together."""
+"""Readers of one log share reads, in moments that a whole system seldom brings together."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

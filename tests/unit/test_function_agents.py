@@ -38,7 +38,7 @@ def synchronous(text: str) -> str:
 
 
 class Order(BaseModel):
-    """What a client orders."""
+    """The order of a client."""
 
     item: str
     count: int = 1
@@ -46,7 +46,7 @@ class Order(BaseModel):
 
 @dataclass
 class Bill:
-    """What it costs."""
+    """The price of an order."""
 
     total: int
 

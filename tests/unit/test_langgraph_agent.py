@@ -1,4 +1,4 @@
-"""What an attempt shows that goes on behind an earlier one, and what a thread keeps of a turn that failed."""
+"""An attempt shows what goes on behind an earlier one, and a thread keeps parts of a turn that failed."""
 
 import asyncio
 import json
@@ -373,7 +373,7 @@ class Hearing:
         return {"messages": [ToolMessage("42", tool_call_id=CALL["id"]), AIMessage("[heard]")]}
 
     def agent(self, saver: Saver) -> LangGraphAgent:
-        """As an agent."""
+        """Return the graph as an agent."""
         return LangGraphAgent(chain(first=self.first, hears=self.hears), saver)
 
 

@@ -243,7 +243,7 @@ def test_uvicorns_own_formatter_of_requests_still_works(tmp_path: Path, capsys: 
 
 @pytest.mark.usefixtures("restored")
 def test_the_lines_of_uvicorn_pass_our_handler_after_it_has_set_up_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    """As with `uvicorn app.main:app`, which sets its logging up before it imports the application."""
+    """`uvicorn app.main:app` sets its logging up before it imports the application."""
     logging.config.dictConfig(uvicorn.config.LOGGING_CONFIG)
     configure_logging("INFO", "text", None, Redactor([SECRET]))
     logging.getLogger("uvicorn.error").warning(SECRET)

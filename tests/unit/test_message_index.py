@@ -49,7 +49,7 @@ NEW = st.one_of(
 
 
 def merged(reducer: Any, left: Any, right: Any) -> Any:
-    """What a reducer returns, or the error that it raises."""
+    """Return what a reducer returns, or the error that it raises."""
     try:
         return reducer(left, right)
     except ValueError as error:

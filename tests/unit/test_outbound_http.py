@@ -1,4 +1,4 @@
-"""Which URLs this server may call, and that it calls no other host than the one that was checked."""
+"""This server calls allowed URLs only, and no other host than the checked one."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""What the output of a run is, and in which form."""
+"""The output of a run, and its form."""
 
 import json
 from dataclasses import dataclass, field

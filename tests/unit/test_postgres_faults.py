@@ -250,7 +250,7 @@ async def test_a_store_can_be_closed_while_the_server_hangs(alert: None, own_ser
 
 
 async def test_a_commit_that_hangs_is_settled_or_told_as_unknown(alert: None, own_server: PostgresServer) -> None:
-    """As one does whose synchronous standby is away."""
+    """The server commits like one whose synchronous standby is away."""
     url = own_server.make_database("queue")
     async with opened(url) as store:
         await add(store)
@@ -376,7 +376,7 @@ async def test_ids_of_deleted_threads_are_freed_in_the_order_of_locks(store: Pos
 
 
 async def test_a_database_that_may_only_be_read_is_unavailable(url: str) -> None:
-    """As a server is that stands by for another one."""
+    """The server acts like one that stands by for another."""
     async with opened(url):
         pass
     name = url.rpartition("/")[2]
@@ -385,7 +385,7 @@ async def test_a_database_that_may_only_be_read_is_unavailable(url: str) -> None
 
 
 async def test_a_server_that_takes_no_writes_is_left(own_server: PostgresServer) -> None:
-    """As the old primary is after a failover: what it still answers must not keep anybody with it."""
+    """The old primary after a failover keeps nobody with what it still answers."""
     url = own_server.make_database("queue")
     async with opened(url) as store:
         message = await add(store)

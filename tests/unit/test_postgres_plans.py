@@ -417,7 +417,7 @@ THREAD_CALLS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", THREAD_CALLS)
 def test_the_history_of_a_thread_makes_nothing_dearer(backlog: Seeded, name: str) -> None:
-    """Of `t11`, 139 messages have ended and 11 wait; of `t111`, one runs and the others wait."""
+    """Fill two threads: in `t11`, 139 messages have ended and 11 wait; in `t111`, one runs and the others wait."""
 
     def price(thread: str) -> int:
         values = json.loads(json.dumps(THREAD_CALLS[name]).replace("{}", thread))

@@ -1,4 +1,4 @@
-"""What is special about the agents' memory on PostgreSQL; the rest is in tests/contract/test_savers.py."""
+"""Special features of the agents' memory on PostgreSQL. The rest is in tests/contract/test_savers.py."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

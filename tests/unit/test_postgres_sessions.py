@@ -40,7 +40,7 @@ HOSTILE = {
     "enable_indexscan": "off",
     "plan_cache_mode": "'force_custom_plan'",
 }
-"""What a role, a database or the environment may have set, and none of ours may keep."""
+"""Settings that a role, a database or the environment may have, and no session of ours may keep."""
 
 TEXT = "NULL 👍🏽 \\ 'quoted' é"
 

@@ -1,4 +1,4 @@
-"""What only the PostgreSQL store has: group commit, counts in rows of each connection, hints by NOTIFY."""
+"""Features of the PostgreSQL store alone: group commit, counts in rows of each connection, hints by NOTIFY."""
 
 import asyncio
 import json

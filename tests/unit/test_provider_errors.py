@@ -1,4 +1,4 @@
-"""What the errors of providers' clients mean, in the shapes that these clients give them.
+"""Errors of providers' clients have a meaning, in the shapes that these clients give them.
 
 The classes here carry what real instances carried, looked at in the versions that `app.policy.provider_errors` names.
 """

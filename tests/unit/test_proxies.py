@@ -1,4 +1,4 @@
-"""What the headers of proxies say of a request, and how much of it is believed."""
+"""Headers of proxies describe a request, and are believed in part."""
 
 from typing import Any
 

@@ -29,7 +29,7 @@ from tests.servers import DEADLINE_SECONDS, settings_for, until
 
 LEASE_SECONDS = 1_000.0
 TURNS = 20
-"""Of the event loop, after which a hint has long come."""
+"""Number of turns of the event loop after which a hint has long arrived."""
 
 
 class GatedAgent(Agent):

@@ -44,7 +44,7 @@ def calls(admin: redis.Redis) -> int:
 async def together(
     store: RedisStore, *news: NewMessage, key: RequestKey | None = None
 ) -> list[Accepted | BaseException]:
-    """What became of requests of one message each."""
+    """Return the results of requests of one message each."""
     requests = (store.add([each], max_queued=1_000, key=key) for each in news)
     return await asyncio.gather(*requests, return_exceptions=True)
 

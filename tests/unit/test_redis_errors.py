@@ -1,4 +1,4 @@
-"""Which errors of Redis are told as one that is away, so that what was to be done is tried again."""
+"""Some errors of Redis are told as an outage, so that the work is tried again."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -116,7 +116,7 @@ def admin(server: ValkeyServer) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def url(server: ValkeyServer, admin: redis.Redis) -> str:
-    """As a user who may do no more than is needed."""
+    """Return the URL of a user who may do no more than is needed."""
     allow(admin, "reset", "on", f">{PASSWORD}", *LEAST)
     return server.url.replace("redis://", f"redis://app:{PASSWORD}@")
 
@@ -126,12 +126,12 @@ def allow(admin: redis.Redis, *rules: str) -> None:
 
 
 def denied(admin: redis.Redis) -> list[object]:
-    """What users tried who may not."""
+    """Return the commands that were refused to users."""
     return [entry["object"] for entry in admin.acl_log()]
 
 
 async def control(store: RedisStore) -> None:
-    """What operators do, with two messages that end and are left."""
+    """Do what operators do, with two messages that end and are left."""
     options: dict[str, Any] = {"agent": "controlled", "webhook_url": "https://receiver.example/"}
     failed, purged = [await dead_letter(store, **options) for _ in range(2)]
     assert len(await listed(store, agent="controlled")) == 2

@@ -362,7 +362,7 @@ async def test_callers_that_are_cancelled_leave_no_answer_to_others(store: Redis
 
 @pytest.mark.usefixtures("store")
 def test_what_arrives_after_its_process_went_on_is_refused(admin: redis.Redis, tmp_path: Path) -> None:
-    """As from a connection that was given up while the server hung."""
+    """The call arrives as from a connection that was given up while the server hung."""
     keys = [f"{{{tmp_path}}}", f"{{{tmp_path}}}:process:p"]
 
     def submit(turn: int, name: str) -> Any:

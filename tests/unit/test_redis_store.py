@@ -1,4 +1,4 @@
-"""What only the store on Redis or Valkey has: its clock, its hints, deep threads, what a verb costs."""
+"""Features of the store on Redis or Valkey alone: its clock, its hints, deep threads, a verb's cost."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""Which errors are tried again, when, and which are of one kind."""
+"""Errors are tried again or not, after a time, and are of one kind or of several."""
 
 import random
 import uuid
@@ -32,7 +32,7 @@ def longest(_: float, end: float) -> float:
 
 
 def status(code: int, text: str = "No.", body: object = None, **headers: str) -> openai.APIStatusError:
-    """What a provider's client raises for an HTTP status."""
+    """Return the error that a provider's client raises for an HTTP status."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return openai.APIStatusError(text, response=httpx2.Response(code, headers=named, request=REQUEST), body=body)
 
@@ -68,7 +68,7 @@ def test_the_limit_doubles_up_to_the_largest() -> None:
 
 
 def test_pauses_are_spread_over_all_of_the_time() -> None:
-    """So that messages which failed together do not come again together."""
+    """Messages that failed together do not come again together."""
     backoff = Backoff(2, 300, random.Random(7).uniform)
     pauses = [backoff.pause_after(3) for _ in range(1000)]
     assert min(pauses) < 0.1

@@ -1,4 +1,4 @@
-"""What a graph gets of a message: blocks, an input of any state, whole conversations, a context, a config."""
+"""A graph gets a message as blocks, an input of any state, whole conversations, a context, a config."""
 
 import json
 import operator
@@ -265,7 +265,7 @@ async def refused(agent: LangGraphAgent, task: AgentTask) -> tuple[str | None, s
 
 @dataclass
 class Context:
-    """What the nodes read."""
+    """The values that the nodes read."""
 
     user: str
     since: datetime | None = None

@@ -49,7 +49,7 @@ _COMMENT = re.compile(r"--.*")
 
 
 def fingerprint() -> str:
-    """What tells one layout from another: the migrations without comments, and the names in Redis's scripts."""
+    """Return what tells one layout from another: the migrations without comments, and the names in Redis's scripts."""
     scripts = [script for dialect in ("sqlite", "postgres") for _, script in load_migrations(dialect)]
     statements = [" ".join(_COMMENT.sub("", script).split()) for script in scripts]
     names = {name for script in load_scripts().values() for name in _NAME.findall(_COMMENT.sub("", script.text))}

@@ -106,7 +106,7 @@ HOT = {
     "list_namespaces": "items",
     "prune_items": "items_expiring",
 }
-"""What each statement has to search by: an index, or the key of a table."""
+"""The index, or the key of a table, by which each statement has to search."""
 
 SORTED = {
     "list_unfinished": "messages_one_running",
@@ -148,7 +148,7 @@ FROM n;
 
 
 class Operations(AcceptWrites, AttemptWrites, ControlWrites, EventWrites, UpkeepWrites):
-    """What is measured here, on one connection."""
+    """A connection whose statements are measured."""
 
 
 class Seeded:

@@ -1,4 +1,4 @@
-"""What only the SQLite store has: group commit, locks, a disk that is full, hints through the file."""
+"""Features of the SQLite store alone: group commit, locks, a disk that is full, hints through the file."""
 
 import asyncio
 import threading

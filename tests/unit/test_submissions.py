@@ -1,4 +1,4 @@
-"""What a message may give: every field that is wrong is named, and all that is right reaches the worker."""
+"""Every wrong field of a message is named, and every right one reaches the worker."""
 
 import json
 from typing import Any

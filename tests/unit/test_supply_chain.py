@@ -1,4 +1,4 @@
-"""What is installed: locked to its bytes, free of known faults, and without code that runs at each start."""
+"""Installed packages are locked to their bytes, free of known faults, and without code that runs at each start."""
 
 import base64
 import hashlib
