@@ -40,7 +40,7 @@ def test_its_licence_and_its_notice_go_with_it() -> None:
 def test_it_ships_nothing_of_others() -> None:
     """A file of another kind, such as a script for browsers, may need a licence of its own in the package."""
     kinds = {path.suffix for path in (ROOT / "app").rglob("*") if path.is_file()}
-    assert kinds - {".pyc"} == {".py", ".sql", ".lua", ".typed"}
+    assert kinds - {".pyc"} == {".py", ".sql", ".lua", ".toml", ".typed"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "app").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
