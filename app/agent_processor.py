@@ -20,13 +20,16 @@ from .events.writer import EventWriter
 from .models.attempts import Claim, Completed, Failed, Interrupted, Outcome, Released, Retry
 from .models.failures import FailureDetails
 from .models.messages import Message
-from .models.parts import TEXT_CHUNKS, Part
+from .models.parts import TEXT_CHUNKS, USAGE
+from .models.usage import MeteredCall
 from .observability.logging import TRACEBACK, Redactor
 from .observability.recorder import Recorder
 from .policy.failures import UNREADABLE, class_name, described, text_of
 from .policy.provider_errors import address_of
 from .policy.retry import AGENT_ERROR, TIMEOUT, Backoff, Verdict, fingerprint, judge
 from .policy.tracebacks import details_of, details_of_stack, node_of, traceback_of
+from .prices.file import default_prices
+from .prices.table import PriceTable
 from .store.ports import EventLog
 from .text import scrubbed
 
@@ -64,12 +67,14 @@ class AgentProcessor:
         monotonic: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
         recorder: Recorder | None = None,
+        prices: PriceTable | None = None,
     ) -> None:
         self._recorder = recorder or Recorder()
         self._log = log
         self._loop = loop
         self._registry = registry
         self._settings = settings
+        self._prices = prices or default_prices()
         self._backoff = Backoff(settings.retry_base_seconds, settings.retry_max_seconds, uniform)
         self._redactor = redactor
         self._monotonic = monotonic
@@ -89,12 +94,11 @@ class AgentProcessor:
                 task = self._task(claim, drain)
                 run = self._loop.start(self._registry.get(claim.message.agent), claim.message.agent, task)
                 outcome = await self._answer(run, writer, claim.message.agent)
-                await self._write_usage(run, writer)
+                await self._count_calls(run, writer)
                 await writer.drain()
         except BaseException as error:
             place = self._place_of(run) if limit.expired() else None
             await self._stop(run, writer)
-            self._count_tokens(run)
             if not isinstance(error, Exception):
                 raise
             if place is not None:
@@ -108,7 +112,6 @@ class AgentProcessor:
             if isinstance(error, AgentRaised) and run is not None:
                 return await self._outcome_of_agent_error(error.cause, claim, run)
             return self._outcome_of_server_error(error, claim)
-        self._count_tokens(run)
         await self._loop.end(run, stop_seconds=STOP_SECONDS)
         self._away_since = None
         logger.info("%s: id=%s", _LOG_TEXTS[type(outcome)], claim.message.id)
@@ -133,17 +136,14 @@ class AgentProcessor:
         if run is not None:
             with suppress(AgentQueueError, TimeoutError):
                 async with asyncio.timeout(USAGE_SECONDS):
-                    await self._write_usage(run, writer)
+                    await self._count_calls(run, writer)
                     await writer.drain()
 
-    def _count_tokens(self, run: AgentRun | None) -> None:
-        if run is not None:
-            self._recorder.tokens(run.usage.models)
-
-    @staticmethod
-    async def _write_usage(run: AgentRun, writer: EventWriter) -> None:
-        if models := run.usage.models:
-            await writer.write(Part("usage", {"models": models}))
+    async def _count_calls(self, run: AgentRun, writer: EventWriter) -> None:
+        """Give the writer what the model calls of the run have used since the last call of this."""
+        if calls := [MeteredCall(each.counts, self._prices.usage_of(each)) for each in run.usage.take()]:
+            self._recorder.used([each.usage for each in calls])
+            await writer.count(calls)
 
     def _task(self, claim: Claim, drain: Drain) -> AgentTask:
         message = claim.message
@@ -171,6 +171,8 @@ class AgentProcessor:
                 for piece in pieces:
                     if isinstance(piece, FinalResult):
                         final = piece
+                    elif piece is USAGE:
+                        await self._count_calls(run, writer)
                     else:
                         has_text = has_text or piece.type in TEXT_CHUNKS
                         await writer.write(piece)

@@ -35,6 +35,7 @@ from .maintenance import Maintenance
 from .observability.logging import Redactor, configure_logging
 from .observability.outages import Outage
 from .observability.recorder import Recorder
+from .prices.file import read_prices
 from .queue_manager import QueueManager
 from .services import Services
 from .store.factory import make_store
@@ -205,7 +206,13 @@ class Runtime:
     def _make_worker(self, outage: Outage) -> QueueWorker:
         settings, registry, redactor = self.settings, self._agents.registry, redactor_of(self.settings)
         processor = AgentProcessor(
-            self._store, self.agent_loop, registry, settings, redactor=redactor, recorder=self._recorder
+            self._store,
+            self.agent_loop,
+            registry,
+            settings,
+            redactor=redactor,
+            recorder=self._recorder,
+            prices=read_prices(settings.prices),
         )
         return QueueWorker(
             self._store, processor, registry, settings, loop=self.agent_loop, outage=outage, recorder=self._recorder

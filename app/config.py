@@ -69,9 +69,7 @@ class Settings(BaseSettings):
     retry_base_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 2
     retry_max_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 300
     keepalive_interval: Seconds = 30
-    host: str = (
-        "0.0.0.0"  # noqa: S104  the specification's default; without keys only this host is served (api/auth.py)
-    )
+    host: str = "0.0.0.0"  # noqa: S104  the specification's default; without keys only this host is served
     port: int = Field(8000, ge=0, le=65535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
 
@@ -92,6 +90,8 @@ class Settings(BaseSettings):
     priority_aging_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 0
     retention_days: Seconds = 30
     event_retention_hours: Seconds = 24
+    usage_retention_days: Seconds = 400
+    prices: Path | None = None
     interrupt_ttl_hours: Annotated[float, Field(gt=0, le=10**6, allow_inf_nan=False)] = 72
     webhook_secret: SecretStr | None = None
     webhook_allow_private: bool = False

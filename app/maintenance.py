@@ -10,7 +10,7 @@ from .errors import AgentQueueError
 from .models.memory import AgentMemory
 from .observability.outages import Outage
 from .store.dropped_memories import forget_dropped
-from .store.ports import ItemStore, UpkeepStore
+from .store.ports import ItemStore, UpkeepStore, UsageStore
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ NO_CONVERSATION = ""
 """A memory key that no conversation has."""
 
 
-class DutyStore(UpkeepStore, ItemStore, Protocol):
+class DutyStore(UpkeepStore, ItemStore, UsageStore, Protocol):
     """The ports of the duties."""
 
 
@@ -85,7 +85,7 @@ class Maintenance:
             await forget_dropped(self._store, memory)
 
     async def prune(self) -> None:
-        """Delete old request keys, items, descriptions, logs and messages, and the memory that only they needed.
+        """Delete old request keys, items, descriptions, usage, logs and messages, and the memory that only they needed.
 
         Only a process with the agents' memory open deletes logs and messages, since it also deletes their memory. While
         the memory is unavailable, no process deletes any.
@@ -94,6 +94,10 @@ class Maintenance:
         kept = max(LEAST_DESCRIBED_SECONDS, self._settings.retention_days * 86400)
         await self._store.prune_agents(older_than_seconds=kept)
         while await self._store.prune_items(limit=PRUNE_BATCH) == PRUNE_BATCH:
+            pass
+        while await self._store.prune_usage(
+            older_than_seconds=self._settings.usage_retention_days * 86400, limit=PRUNE_BATCH
+        ):
             pass
         memory = self._memory()
         while memory is not None:

@@ -142,12 +142,12 @@ def require_all(caller: Principal) -> None:
 
 
 def owned(caller: Principal, new: NewMessage) -> NewMessage:
-    """Return a new message with the caller's tenant and subject, and with its aliases as they are stored.
+    """Return a new message with the caller's tenant, key and subject, and with its aliases as they are stored.
 
     Raises Forbidden for another subject than the caller's, ThreadNotFound for a thread that they may not use, and
     InvalidRequest for no thread if they may use only some.
     """
-    new = new._replace(tenant=caller.tenant)
+    new = new._replace(tenant=caller.tenant, key_id=caller.key_id)
     if not caller.is_narrowed:
         return new
     if caller.subject is not None:

@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolM
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Overwrite
 
-from ..models.parts import Part
+from ..models.parts import USAGE, Part
 from ..text import storable_json
 from .base import MAX_OUTPUT_BYTES, FinalResult
 from .joined_text import whole
@@ -177,7 +177,7 @@ class AnswerBuilder:
     def _update(self, data: Mapping[str, Any], namespace: Sequence[str]) -> Iterator[Part]:
         """Yield the parts of the messages in an update: the values that nodes wrote in a step, by node.
 
-        Skip messages without ids. They are read from the state later.
+        Skip messages without ids. They are read from the state later. USAGE comes behind all text of the step.
         """
         if "__interrupt__" in data:
             self.interrupted = True
@@ -186,13 +186,14 @@ class AnswerBuilder:
         yield from self._take_back_failed()
         for node, node_update in data.items():
             for update in node_update if isinstance(node_update, list) else [node_update]:
-                if not isinstance(update, dict):
-                    continue
-                if not namespace:
-                    self._output.note_written(update)
-                if "messages" in update:
-                    yield from self._messages_of_update(update["messages"], node, namespace)
+                if isinstance(update, dict):
+                    if not namespace:
+                        self._output.note_written(update)
+                    if "messages" in update:
+                        yield from self._messages_of_update(update["messages"], node, namespace)
             self._settle(namespace, node)
+        if self._calls.has_usage:
+            yield USAGE
 
     def _messages_of_update(self, written: Any, node: str, namespace: Sequence[str]) -> Iterator[Part]:
         self._node = node

@@ -66,9 +66,14 @@ class ModelCalls(FinishCheck):
         """The names of tools whose result is the answer."""
         self._tool_nodes = tool_nodes
         self._usage = usage
-        self._models: dict[UUID, str] = {}
+        self._models: dict[UUID, tuple[str, str]] = {}
         self._by_metadata: dict[int, ModelCall] = {}
         self._by_run: dict[UUID, ModelCall] = {}
+
+    @property
+    def has_usage(self) -> bool:
+        """Return whether calls have ended whose usage nobody has taken."""
+        return self._usage.pending
 
     def of(self, metadata: Mapping[str, Any]) -> ModelCall | None:
         """Return the tracked call with this metadata; None if there is none."""
@@ -94,7 +99,8 @@ class ModelCalls(FinishCheck):
         **kwargs: Any,
     ) -> None:
         """Track a call that begins, unless it is internal or not streamed."""
-        self._models[run_id] = (metadata or {}).get("ls_model_name") or UNNAMED_MODEL
+        given = metadata or {}
+        self._models[run_id] = given.get("ls_model_name") or UNNAMED_MODEL, given.get("ls_provider") or ""
         if not metadata or TAG_NOSTREAM in (tags or ()):
             return
         internal = (
@@ -108,7 +114,7 @@ class ModelCalls(FinishCheck):
 
     def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
         """Count the tokens of the call. Raise AnswerCutOff if the answer is truncated."""
-        self._count(response, self._models.pop(kwargs["run_id"], UNNAMED_MODEL))
+        self._count(response, *self._models.pop(kwargs["run_id"], (UNNAMED_MODEL, "")))
         call = self._by_run.pop(kwargs["run_id"], None)
         try:
             super().on_llm_end(response, **kwargs)
@@ -121,12 +127,13 @@ class ModelCalls(FinishCheck):
         self._models.pop(run_id, None)
         self._note_failure(self._by_run.pop(run_id, None))
 
-    def _count(self, response: LLMResult, model: str) -> None:
+    def _count(self, response: LLMResult, model: str, provider: str) -> None:
         for generations in response.generations:
             for generation in generations[:1]:
                 message = getattr(generation, "message", None)
                 if isinstance(message, AIMessage) and message.usage_metadata:
-                    self._usage.add(message.response_metadata.get("model_name") or model, message.usage_metadata)
+                    named = str(message.response_metadata.get("model_name") or model)
+                    self._usage.add(named, message.usage_metadata, str(provider))
 
     @staticmethod
     def _note_failure(call: ModelCall | None) -> None:

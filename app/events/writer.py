@@ -6,9 +6,11 @@ from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import cast
 
+from ..errors import StoreUnavailable
 from ..models.attempts import Lease
 from ..models.events import NewEvent
 from ..models.parts import EVENT_PARTS, TEXT_CHUNKS, ChunkType, EventPart, Part
+from ..models.usage import MeteredCall, usage_by_model
 from ..store.ports import EventLog
 
 MAX_CHUNK_LENGTH = 32_768
@@ -35,6 +37,8 @@ class EventWriter:
         self._log = log
         self._lease = lease
         self._pending: list[Part] = []
+        self._calls: list[MeteredCall] = []
+        """Model calls whose usage is not stored yet."""
         self._index = 0
         self._first_ids: dict[str, int] = {}
         self._flusher: asyncio.Task[None] | None = None
@@ -44,16 +48,31 @@ class EventWriter:
         if self._flusher is not None and (self._flusher.done() or len(self._pending) >= MAX_PENDING_PARTS):
             await self._join()
         self._pending.append(part)
+        self._begin()
+
+    async def count(self, calls: Sequence[MeteredCall]) -> None:
+        """Take the usage of model calls, to be stored behind the parts that were written before.
+
+        `abandon` does not drop it: the calls have been paid for, whatever becomes of the attempt.
+        """
+        self._calls += calls
+        if self._flusher is not None and self._flusher.done():
+            await self._join()
+        self._begin()
+
+    def _begin(self) -> None:
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush(), name=f"event writer of {self._lease.message_id}")
 
     async def drain(self) -> None:
-        """Wait until all parts are written."""
+        """Wait until all parts are written and all usage is stored."""
+        if self._calls:
+            self._begin()
         if self._flusher is not None:
             await self._join()
 
     async def abandon(self) -> None:
-        """Drop the unwritten parts of an attempt that ended without a result."""
+        """Drop the unwritten parts of an attempt that ended without a result. The next `drain` stores its usage."""
         self._pending.clear()
         if self._flusher is not None:
             self._flusher.cancel()
@@ -70,8 +89,9 @@ class EventWriter:
         flusher.result()
 
     async def _flush(self) -> None:
-        while self._pending:
+        while self._pending or self._calls:
             parts, self._pending = self._pending, []
+            counted = len(self._calls)  # later calls come behind parts that are not in `parts`
             events: list[NewEvent] = []
             begun: list[tuple[str, int]] = []
             length = 0
@@ -90,14 +110,35 @@ class EventWriter:
                     self._first_ids[part.message] = 0
                     begun.append((part.message, len(events)))
                 events.append(event)
-            if events:
+            if counted:
+                calls, self._calls = self._calls[:counted], self._calls[counted:]
+                await self._append_with_usage(events, begun, calls)
+            elif events:
                 await self._append(events, begun)
 
     async def _append(self, events: Sequence[NewEvent], begun: Sequence[tuple[str, int]]) -> None:
         """Append the events, and store the id of the first event of each message in `begun`."""
-        last = await self._log.append(self._lease, events)
+        self._note(begun, await self._log.append(self._lease, events) - len(events))
+
+    async def _append_with_usage(
+        self, events: Sequence[NewEvent], begun: Sequence[tuple[str, int]], calls: list[MeteredCall]
+    ) -> None:
+        """Do `_append`, and store the usage of model calls, with its event. Keep it for later if nothing is stored.
+
+        A cancelled append may still be carried out, so its usage is not stored again.
+        """
+        events = [*events, NewEvent.usage(calls)]
+        try:
+            last = await self._log.append(self._lease, events, usage_by_model(call.usage for call in calls))
+        except StoreUnavailable:
+            self._calls = calls + self._calls
+            raise
+        self._note(begun, last - len(events))
+
+    def _note(self, begun: Sequence[tuple[str, int]], before: int) -> None:
+        """Store the id of the first event of each message in `begun`. `before` is the last id before the append."""
         for message, place in begun:
-            self._first_ids[message] = last - len(events) + 1 + place
+            self._first_ids[message] = before + 1 + place
 
     def _event(self, part: Part) -> NewEvent | None:
         """Return the event of a part; None for a `discard` of text that has no events.

@@ -1,14 +1,15 @@
 """The events of a message's log."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from ..text import rfc3339, storable_json
 from .messages import MessageState
 from .parts import OBJECT_PARTS, ChunkType, EventPart
+from .usage import MeteredCall, Tokens, add_counts
 
 
 class EventType(StrEnum):
@@ -66,13 +67,28 @@ class NewEvent(NamedTuple):
     def shown(cls, type: EventPart, content: object, *, path: Sequence[str] = (), **more: object) -> Self:
         """Return an event that a run shows besides the answer.
 
-        The entries of `node` and `usage` become fields of the event. Other content becomes one field: `data` for
-        `custom`, else the type's name.
+        The entries of `node` become fields of the event. Other content becomes one field: `data` for `custom`, else
+        the type's name.
         """
         fields = {"data" if type == "custom" else type: content}
         if type in OBJECT_PARTS and isinstance(content, dict):
             fields = content
         return cls.of(EventType(type), **fields, **({"path": path} if path else {}), **more)
+
+    @classmethod
+    def usage(cls, calls: Iterable[MeteredCall]) -> Self:
+        """Return the event for model calls: by model, the sums of the providers' counts, and the cost."""
+        counts: dict[str, dict[str, Any]] = {}
+        tokens: dict[str, Tokens] = {}
+        for call in calls:
+            model = call.usage.model
+            add_counts(counts.setdefault(model, {}), call.counts)
+            tokens[model] = tokens.get(model, Tokens()).plus(call.usage.tokens)
+        priced = {
+            model: {"calls": each.calls, "cost": each.cost, "cost_complete": each.cost_complete}
+            for model, each in tokens.items()
+        }
+        return cls.of(EventType.USAGE, models={model: {**counts[model], **priced[model]} for model in counts})
 
     @classmethod
     def retry(cls, *, attempt: int, error: str, next_at: datetime, discard_from: int) -> Self:

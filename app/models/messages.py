@@ -90,7 +90,7 @@ class MessageOptions(BaseModel):
 
 
 class NewMessage(NamedTuple):
-    """A message that is not yet accepted. The queue manager sets `id` and `tenant`.
+    """A message that is not yet accepted. The queue manager sets `id`, `tenant` and `key_id`.
 
     An empty `agent` means the default agent. The message does not run before `run_at`, or before `delay_seconds` have
     passed by the store's clock; at most one is given. `webhook_events` None means ENDS. `webhook_key` is the id of the
@@ -98,7 +98,7 @@ class NewMessage(NamedTuple):
     thread. `aliases` are further ids of the message. `rollback` has the ids of messages whose steps the agent forgets
     first. `last_number` is the thread number of the newest message that the caller knows of; None accepts any. Both
     need an `if_busy` other than ENQUEUE. `subject` is the end user for whom the message is; None means the subject of
-    its thread.
+    its thread. `key_id` is the API key of the caller.
     """
 
     content: str
@@ -118,6 +118,7 @@ class NewMessage(NamedTuple):
     last_number: int | None = None
     webhook_key: str | None = None
     subject: str | None = None
+    key_id: str | None = None
     id: str = ""
     tenant: str = DEFAULT_TENANT
 
@@ -148,7 +149,8 @@ class Message(NamedTuple):
     `agent_version` is the version of the agent that began the message and goes on with it. It is None before the first
     attempt, and if the worker named no version. A worker with any version may then claim the message.
 
-    `subject` is the end user to whom the message belongs, None if it belongs to none. It never changes.
+    `subject` is the end user to whom the message belongs, None if it belongs to none. It never changes. `key_id` is the
+    API key that its submit presented, or that made the submit's token; None without one.
     """
 
     number: int
@@ -185,6 +187,7 @@ class Message(NamedTuple):
     agent_version: str | None = None
     webhook_key: str | None = None
     subject: str | None = None
+    key_id: str | None = None
     queue_position: int | None = None
 
     @property

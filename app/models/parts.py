@@ -5,10 +5,10 @@ from typing import Literal, NamedTuple
 ChunkType = Literal["content", "reasoning", "tool_call", "tool_result", "discard"]
 TEXT_CHUNKS = frozenset[str]({"content", "reasoning"})
 
-EventPart = Literal["custom", "node", "values", "updates", "usage"]
-EVENT_PARTS = frozenset[str]({"custom", "node", "values", "updates", "usage"})
+EventPart = Literal["custom", "node", "values", "updates"]
+EVENT_PARTS = frozenset[str]({"custom", "node", "values", "updates"})
 
-OBJECT_PARTS = frozenset[str]({"node", "usage"})
+OBJECT_PARTS = frozenset[str]({"node"})
 """Part types whose content is an object with the event's fields."""
 
 
@@ -20,11 +20,16 @@ class Part(NamedTuple):
     nodes around it that hold subgraphs, outermost first.
 
     A part of the type `discard` tells readers to remove the text of `message`. Its `chunk` is True if the message stays
-    in the memory.
+    in the memory. A part of the type `usage` is no part of the answer: it says that the calls of a step can be taken
+    from the run's `TokenUsage`.
     """
 
-    type: ChunkType | EventPart
+    type: ChunkType | EventPart | Literal["usage"]
     chunk: object
     message: str | None = None
     node: str | None = None
     path: tuple[str, ...] = ()
+
+
+USAGE = Part("usage", None)
+"""The part between two steps that tells the caller to take what the model calls of the first step used."""

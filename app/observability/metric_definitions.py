@@ -88,6 +88,7 @@ TOKENS = _counter(
     "model",
     "kind",
 )
+COST = _counter("cost_dollars", "Cost of model calls in US dollars, of models whose price is known.", "model")
 EVENTS_WRITTEN = _counter("events_written", "Events that the runs of this process stored.")
 HEARTBEATS = _counter("heartbeats", "Heartbeats of this worker. `outcome`: ok, failed.", "outcome")
 HEARTBEAT = _histogram(
@@ -115,8 +116,8 @@ WEBSOCKETS = _gauge("websockets_open", "Open WebSockets of this process.")
 
 OF_PROCESSES = (
     *(SUBMITTED, REQUEUED, FINISHED, ATTEMPTS, RETRIES, DEAD_LETTERS, LEASES_EXPIRED, QUESTIONS_EXPIRED, WAIT, RUN),
-    *(FIRST_TOKEN, INTER_TOKEN, TOKENS, EVENTS_WRITTEN, HEARTBEATS, HEARTBEAT, STORE_CALLS, STORE_ERRORS, SLOTS),
-    *(SLOTS_BUSY, SILENCE, READERS, READER_LAG, WEBSOCKETS),
+    *(FIRST_TOKEN, INTER_TOKEN, TOKENS, COST, EVENTS_WRITTEN, HEARTBEATS, HEARTBEAT, STORE_CALLS, STORE_ERRORS),
+    *(SLOTS, SLOTS_BUSY, SILENCE, READERS, READER_LAG, WEBSOCKETS),
 )
 """Metrics that each process counts by itself. Add the values of all processes."""
 

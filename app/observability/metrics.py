@@ -4,7 +4,7 @@ prometheus-client decides at its import whether several processes share their va
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from ..models.attempts import Cancelled, Claim, Completed, Failed, Interrupted, Outcome, Released, Retry
+from ..models.usage import NANOS, ModelUsage
 from . import metric_definitions as definitions
 from .metric_definitions import MetricDefinition, MetricKind
 from .recorder import Recorder
@@ -160,6 +161,7 @@ class Metrics(Recorder):
         self._first_token = series(definitions.FIRST_TOKEN)
         self._inter_token = series(definitions.INTER_TOKEN)
         self._tokens = series(definitions.TOKENS)
+        self._cost = series(definitions.COST)
         self._heartbeats = series(definitions.HEARTBEATS)
         self._store_calls = series(definitions.STORE_CALLS)
         self._store_errors = series(definitions.STORE_ERRORS)
@@ -220,17 +222,18 @@ class Metrics(Recorder):
         self._inter_token.observe(seconds, agent)
 
     @override
-    def tokens(self, models: Mapping[str, Mapping[str, Any]]) -> None:
-        for model, counts in models.items():
-            inputs, outputs = counts.get("input_token_details") or {}, counts.get("output_token_details") or {}
+    def used(self, usage: Sequence[ModelUsage]) -> None:
+        for model, tokens in usage:
             for kind, count in (
-                ("input", counts.get("input_tokens")),
-                ("output", counts.get("output_tokens")),
-                ("cached", inputs.get("cache_read")),
-                ("reasoning", outputs.get("reasoning")),
+                ("input", tokens.input_tokens),
+                ("output", tokens.output_tokens),
+                ("cached", tokens.cached_tokens),
+                ("reasoning", tokens.reasoning_tokens),
             ):
-                if count and count > 0:
+                if count:
                     self._tokens.add(count, model, kind)
+            if tokens.cost_nanos:
+                self._cost.add(tokens.cost_nanos / NANOS, model)
 
     @override
     def events_written(self, count: int) -> None:

@@ -1,9 +1,9 @@
 """Takes what happens in the process, to be counted as metrics. This class counts nothing: metrics are off."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from ..models.attempts import Claim, Outcome
+from ..models.usage import ModelUsage
 
 
 class Recorder:
@@ -36,8 +36,8 @@ class Recorder:
     def next_tokens(self, agent: str, seconds: float) -> None:
         """Record the time between two deliveries of text."""
 
-    def tokens(self, models: Mapping[str, Mapping[str, Any]]) -> None:
-        """Count the tokens of an attempt: LangChain's `usage_metadata` by model."""
+    def used(self, usage: Sequence[ModelUsage]) -> None:
+        """Count the tokens and the cost of model calls."""
 
     def events_written(self, count: int) -> None:
         """Count stored events."""

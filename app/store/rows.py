@@ -244,6 +244,7 @@ def accepted(new: NewMessage, receipt: Receipt) -> Message:
         webhook_key=new.webhook_key,
         metadata=dict(new.metadata) if new.metadata else NO_METADATA,
         subject=receipt.subject,
+        key_id=new.key_id,
         queue_position=receipt.position,
     )
 

@@ -324,3 +324,13 @@ async def test_a_damaged_memory_is_told_and_messages_wait(tmp_path: Path) -> Non
         assert (await wire.frames_of(server.url, message))[-1].data["result"] == "Heard: Hello"
         status = (await wire.request(server.url, "GET", f"/messages/{message}/status")).json()
         assert (status["state"], status["attempt"]) == ("completed", 1), server.output
+
+
+def test_a_start_ends_with_one_line_if_prices_are_no_numbers(tmp_path: Path) -> None:
+    (tmp_path / "prices.toml").write_text('[models]\nm = { input = "free", output = 2 }')
+    refused = finished_process(tmp_path, "app.cli", "serve", PRICES="prices.toml", PORT="0")
+    assert refused.returncode == 78
+    assert refused.stderr == (
+        "Cannot start. PRICES: prices.toml: `models.m.input`: expected US dollars per million tokens, a number from "
+        "0 to 10000, got 'free'\n"
+    )

@@ -1,12 +1,20 @@
 """The writer of a log: how it makes events of the parts of an answer."""
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import pytest
+from typing_extensions import override
+
+from app.errors import StoreUnavailable
 from app.events.writer import MAX_APPEND_LENGTH, MAX_CHUNK_LENGTH, EventWriter, merged
-from app.models.events import Event
+from app.models.attempts import Lease
+from app.models.events import Event, EventType, NewEvent
 from app.models.parts import Part
+from app.models.usage import MeteredCall, ModelUsage, Tokens
 from app.store.sqlite.store import SqliteStore
 from tests.contract.builders import TENANT, start
 
@@ -94,3 +102,84 @@ async def test_a_discard_finds_the_beginning_of_an_answer_of_several_appends() -
     text = "x" * (2 * MAX_APPEND_LENGTH)
     chunks = await written([Part("content", "a", "0"), Part("content", text, "1"), discard("1", kept=False)])
     assert (len(chunks), chunks[-1]["discard_from"]) == (2 + 2 * MAX_APPEND_LENGTH // MAX_CHUNK_LENGTH, 3)
+
+
+class Faulty(SqliteStore):
+    """A store that refuses the next appends, or holds them up."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.refusals = 0
+        self.held: asyncio.Event | None = None
+
+    @override
+    async def append(self, lease: Lease, events: Sequence[NewEvent], usage: Sequence[ModelUsage] = ()) -> int:
+        if self.refusals:
+            self.refusals -= 1
+            raise StoreUnavailable("The disk is full.")
+        if self.held is not None:
+            await self.held.wait()
+        return await super().append(lease, events, usage)
+
+
+@pytest.fixture
+async def faulty() -> AsyncIterator[Faulty]:
+    store = Faulty()
+    await store.open()
+    yield store
+    await store.close()
+
+
+def call(model: str, tokens: int) -> MeteredCall:
+    return MeteredCall({"input_tokens": tokens}, ModelUsage(model, Tokens(1, tokens)))
+
+
+async def kept(store: SqliteStore, lease: Lease) -> dict[str, int]:
+    """Return the stored input tokens of the message by model, after comparing them with its log."""
+    found = {model: tokens.input_tokens for model, tokens in await store.message_usage(TENANT, lease.message_id)}
+    told: Counter[str] = Counter()
+    for event in (await store.read(TENANT, lease.message_id, after=0, limit=100)).events:
+        if event.type is EventType.USAGE:
+            told.update({model: each["input_tokens"] for model, each in json.loads(event.data)["models"].items()})
+    assert dict(told) == found
+    return found
+
+
+async def test_usage_comes_behind_the_parts_before_it(faulty: Faulty) -> None:
+    lease = await start(faulty)
+    writer = EventWriter(faulty, lease)
+    await writer.write(Part("content", "a"))
+    await writer.count([call("m", 1), call("n", 2)])
+    await writer.write(Part("content", "b"))
+    await writer.count([call("m", 4)])
+    await writer.drain()
+    types = [event.type.value for event in (await faulty.read(TENANT, lease.message_id, after=1, limit=100)).events]
+    assert (types[0], types[-1]) == ("chunk", "usage")
+    assert await kept(faulty, lease) == {"m": 5, "n": 2}
+
+
+async def test_usage_that_the_store_refused_is_stored_by_the_next_drain(faulty: Faulty) -> None:
+    lease = await start(faulty)
+    writer = EventWriter(faulty, lease)
+    faulty.refusals = 1
+    await writer.count([call("m", 1)])
+    with pytest.raises(StoreUnavailable):
+        await writer.drain()
+    await writer.drain()
+    assert await kept(faulty, lease) == {"m": 1}
+
+
+async def test_an_abandoned_attempt_keeps_its_usage_and_drops_its_parts(faulty: Faulty) -> None:
+    lease = await start(faulty)
+    writer = EventWriter(faulty, lease)
+    faulty.held = asyncio.Event()
+    await writer.write(Part("content", "under way"))
+    await asyncio.sleep(0)
+    await writer.write(Part("content", "dropped"))
+    await writer.count([call("m", 1)])
+    await writer.abandon()
+    faulty.held = None
+    await writer.drain()
+    assert await kept(faulty, lease) == {"m": 1}
+    events = (await faulty.read(TENANT, lease.message_id, after=0, limit=100)).events
+    assert not [event for event in events if "dropped" in event.data]

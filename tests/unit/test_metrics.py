@@ -6,6 +6,7 @@ import sys
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from app.models.usage import ModelUsage, Tokens
 from app.observability.metric_definitions import OF_PROCESSES, OF_QUEUE, SECONDS, MetricKind
 from app.observability.metrics import MOST_NAMES, MOST_TIMES, Joined, Metrics, Names, Series, exposition_of
 from app.observability.recorder import Recorder
@@ -19,7 +20,7 @@ def text_of(metrics: Metrics) -> str:
 def test_further_models_than_the_bound_are_one() -> None:
     metrics = Metrics()
     for number in range(2 * MOST_NAMES):
-        metrics.tokens({f"model-{number}": {"input_tokens": 1}})
+        metrics.used([ModelUsage(f"model-{number}", Tokens(input_tokens=1))])
     text = text_of(metrics)
     assert text.count("agentq_tokens_total{") == MOST_NAMES + 1
     assert f'agentq_tokens_total{{kind="input",model="other"}} {MOST_NAMES}.0' in text
@@ -30,14 +31,17 @@ def test_a_known_name_stays_itself_beyond_the_bound() -> None:
     assert [names.bounded(name) for name in ("a", "b", "a")] == ["a", "other", "a"]
 
 
-@pytest.mark.parametrize("details", [{}, {"input_token_details": {"cache_read": 3}, "output_token_details": {}}])
-def test_tokens_are_counted_by_kind(details: dict[str, dict[str, int]]) -> None:
+@pytest.mark.parametrize("cached", [0, 3])
+def test_tokens_are_counted_by_kind_and_their_cost_by_model(cached: int) -> None:
     metrics = Metrics()
-    metrics.tokens({"m": {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12, **details}})
+    metrics.used([ModelUsage("m", Tokens(1, 5, 7, cached_tokens=cached, cost_nanos=1_500_000_000))])
+    metrics.used([ModelUsage("free", Tokens(1, unpriced_calls=1))])
     text = text_of(metrics)
+    assert 'agentq_cost_dollars_total{model="m"} 1.5' in text
+    assert 'cost_dollars_total{model="free"}' not in text
     assert 'agentq_tokens_total{kind="input",model="m"} 5.0' in text
     assert 'agentq_tokens_total{kind="output",model="m"} 7.0' in text
-    assert ('kind="cached"' in text) is bool(details)
+    assert ('kind="cached"' in text) is bool(cached)
     assert 'kind="reasoning"' not in text
 
 
@@ -90,7 +94,7 @@ def test_off_does_not_even_import_the_library() -> None:
 def test_a_recorder_takes_everything_and_keeps_nothing() -> None:
     recorder = Recorder()
     recorder.store_timer("add")(1.0)
-    recorder.tokens({"m": {"input_tokens": 1}})
+    recorder.used([ModelUsage("m", Tokens(input_tokens=1))])
     assert not vars(recorder)
 
 

@@ -219,7 +219,8 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
     assert delivery.next_at is not None
     taken_until = round(delivery.next_at.timestamp() * 1000)
     request = (TENANT, "a key", "a request", 10**6, "", "", "", "")
-    fields = ("chat", "Hello", "normal", 10**15, "Hello", "", "", "", "enqueue", "https://a.example", "", "")
+    fields = ("chat", "Hello", "normal", 10**15, "Hello", "", "", "", "enqueue", "https://a.example", "", "", "")
+    used = '[["m", [1, 2, 3, 0, 0, 0, 0]]]'
     ranks = ("high", 0, "normal", 10**15, "low", 2 * 10**15)
     return {
         "add": write("add", 10**9, *request, "alone", TENANT, "", *fields),
@@ -251,6 +252,7 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         "move_versions": write_timeless("move_versions", "chat", "v1", "v2", 100, "version {}"),
         "expire_interrupts": write("expire_interrupts", 100, "", "", "", ""),
         "append": write_timeless("append", lease.message_id, lease.fence, "chunk {}"),
+        "append_with_usage": write("append_with_usage", lease.message_id, lease.fence, used, "usage {}"),
         "put_back": write("put_back", retried.message_id, retried.fence, "", 1_000, "", "It broke.", "agent_error"),
         "finish": write("finish", lease.message_id, lease.fence, "", "completed", "", "", 50, ""),
         "claim_deliveries": write("claim_deliveries", 5, 30_000),

@@ -25,6 +25,7 @@ ROOMS = {
     "access": ports.AccessStore,
     "tokens": ports.TokenStore,
     "statistics": ports.StatisticsStore,
+    "usage": ports.UsageStore,
     "audit": ports.AuditStore,
     "signals": ports.Notifier,
 }

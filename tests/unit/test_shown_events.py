@@ -1,6 +1,7 @@
 """The events that a message has asked for besides the answer, and that a run shows none of them unasked."""
 
 import asyncio
+import json
 from contextlib import aclosing
 from typing import Any
 
@@ -15,8 +16,11 @@ from langgraph.types import Command, StreamWriter, interrupt
 
 from app.agents.base import AgentInterrupted, AgentTask, Drain
 from app.models.attempts import Lease
+from app.models.events import NewEvent
 from app.models.inputs import ShownEvent
-from app.models.parts import Part
+from app.models.parts import USAGE, Part
+from app.models.usage import MeteredCall
+from app.prices.file import default_prices
 from tests.unit.test_answer_builder import Shown, agent_of, beside, calls, chain, saying, shown_by, taking_turns
 
 
@@ -118,19 +122,38 @@ def counted(model: str | None, number: int) -> AIMessageChunk:
 
 
 async def usage_of(*models: BaseChatModel) -> dict[str, Any]:
-    """Return what a run counts that calls these models one after the other."""
+    """Return the event with what a run uses that calls these models one after the other, by model."""
     task = AgentTask(Lease("message", 1, 1, "worker"), "question", "thread", (1, 1), Drain())
     nodes = {f"node{at}": calls(model) for at, model in enumerate(models)}
     async with aclosing(agent_of(chain(**nodes)).run(task)) as parts:
-        async for _ in parts:
-            pass
-    return task.usage.models
+        calls_of_steps = [task.usage.take() async for part in parts if part is USAGE]
+    assert all(len(step) == 1 for step in calls_of_steps), "each step tells of its calls when it ends"
+    prices = default_prices()
+    counted = [MeteredCall(each.counts, prices.usage_of(each)) for step in calls_of_steps for each in step]
+    found: dict[str, Any] = json.loads(NewEvent.usage(counted).data)["models"]
+    return found
 
 
 async def test_tokens_are_counted_by_model_over_all_calls_of_a_run() -> None:
-    assert await usage_of(saying(counted("x", 3)), saying(counted("y", 5)), saying(counted("x", 4))) == {
-        "x": {"input_tokens": 7, "output_tokens": 2, "total_tokens": 9, "input_token_details": {"cache_read": 2}},
-        "y": {"input_tokens": 5, "output_tokens": 1, "total_tokens": 6, "input_token_details": {"cache_read": 1}},
+    assert await usage_of(saying(counted("gpt-4o", 3)), saying(counted("y", 5)), saying(counted("gpt-4o", 4))) == {
+        "gpt-4o": {
+            "input_tokens": 7,
+            "output_tokens": 2,
+            "total_tokens": 9,
+            "input_token_details": {"cache_read": 2},
+            "calls": 2,
+            "cost": "0.000035",
+            "cost_complete": True,
+        },
+        "y": {
+            "input_tokens": 5,
+            "output_tokens": 1,
+            "total_tokens": 6,
+            "input_token_details": {"cache_read": 1},
+            "calls": 1,
+            "cost": None,
+            "cost_complete": False,
+        },
     }
 
 

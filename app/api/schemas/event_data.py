@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from ...models.messages import MessageState
 from ...models.types import Moment
@@ -159,13 +159,24 @@ class UpdatesData(_Shown):
     updates: dict[str, Any] | None
 
 
-class UsageData(BaseModel):
-    """The tokens of an attempt by model, as the providers report them: `input_tokens`, `output_tokens`, details.
+class ModelCallsData(BaseModel):
+    """Calls of one model. Further fields are the sums of what its provider reports."""
 
-    The tokens of an attempt without a result count too, although its other events are discarded.
+    model_config = ConfigDict(extra="allow")
+
+    calls: int
+    cost: str | None = Field(description="US dollars as a decimal number. Null if no price is known.")
+    cost_complete: bool = Field(description="Whether the prices of all these calls are known.")
+
+
+class UsageData(BaseModel):
+    """The model calls of a step by model: what their providers report, how many they are, and their cost.
+
+    The providers report `input_tokens`, `output_tokens` and details. Calls of an attempt without a result count too,
+    although its other events are discarded.
     """
 
-    models: dict[str, dict[str, Any]]
+    models: dict[str, ModelCallsData]
 
 
 class RetryData(BaseModel):

@@ -102,7 +102,7 @@ class UpdatesEvent(_Stored):
 
 
 class UsageEvent(_Stored):
-    """The tokens of an attempt, at its end."""
+    """What the model calls of a step used."""
 
     type: Literal["usage"]
     data: UsageData

@@ -49,7 +49,7 @@ local function run(ARGV)
         end
         delete_rarer(tenant, id, f[6])
         redis.call('UNLINK', message_key(id), content_key(id), result_key(id), log_key(id), attempts_key(id),
-            deliveries_key(id))
+            deliveries_key(id), usage_key(id))
         if tonumber(f[7]) > oldest then redis.call('SET', deleted_key(id), '1', 'EX', 172800) end
     end
     by_thousands(waiting, 'ZREM', WAITING)

@@ -11,8 +11,7 @@ local function run(ARGV)
     if recalled then return recalled end
     local names = redis.call('ZRANGEBYSCORE', ITEM_EXPIRY, '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
     for _, name in ipairs(names) do
-        local length, rest = string.match(name, '^(%d+):(.*)$')
-        delete_item(string.sub(rest, 1, length), string.sub(rest, length + 2))
+        delete_item(scoped(name))
     end
     return #names == 0 and 0 or remember(#names)
 end

@@ -28,6 +28,7 @@ from .statistics import StatisticsStore
 from .threads import ThreadStore
 from .tokens import TokenStore
 from .upkeep import UpkeepStore
+from .usage import UsageStore
 from .webhooks import WebhookStore
 from .workers import LeaseRenewer, WorkerStore
 
@@ -51,6 +52,7 @@ __all__ = [
     "ThreadStore",
     "TokenStore",
     "UpkeepStore",
+    "UsageStore",
     "WebhookStore",
     "WorkerStore",
     "message_topic",
@@ -71,6 +73,7 @@ class Store(
     AccessStore,
     TokenStore,
     StatisticsStore,
+    UsageStore,
     AuditStore,
     Notifier,
     Protocol,

@@ -162,6 +162,7 @@ class Placing(Changes):
                 webhook_events=[events_text(each.new) for each in placed],
                 metadata=[metadata_text(each.new.metadata) for each in placed],
                 subjects=[each.subject for each in placed],
+                key_ids=[each.new.key_id for each in placed],
                 now=now,
             )
         )

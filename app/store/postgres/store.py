@@ -20,6 +20,7 @@ from ..sql.queries import SqlQueries
 from ..sql.threads import SqlThreads
 from ..sql.tokens import SqlTokens
 from ..sql.upkeep import SqlUpkeep
+from ..sql.usage import SqlUsage
 from ..sql.webhooks import SqlWebhooks
 from .accept import AcceptWrites, PostgresAccept, parts_of
 from .access import AccessWrites
@@ -37,6 +38,7 @@ from .statistics import PostgresStatistics
 from .threads import ThreadWrites
 from .tokens import TokenWrites
 from .upkeep import UpkeepWrites
+from .usage import UsageWrites
 from .watchdog import Watchdog
 from .webhooks import WebhookWrites
 from .workers import PostgresWorkers
@@ -54,7 +56,8 @@ VOLATILE = Capabilities(
 
 class PostgresStore(
     PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    PostgresWorkers, SqlItems, SqlAccess, SqlTokens, SqlAudit, PostgresStatistics, LocalSignals, Store,
+    PostgresWorkers, SqlItems, SqlAccess, SqlTokens, SqlAudit, PostgresStatistics, SqlUsage, LocalSignals,
+    Store,
 ):  # fmt: skip
     """All ports over one PostgreSQL database. Raises ConfigurationError for a URL that cannot be read."""
 
@@ -91,6 +94,7 @@ class PostgresStore(
     def _make_upkeep(self, ranks: RankPolicy) -> None:
         session = self._session()
         self._upkeep = UpkeepWrites(session, self._clock)
+        self._usage_changes = UsageWrites(session, self._clock)
         # Requeue and purge of many messages take long. Cancels and answers do not wait for them.
         self._dead_letters = ControlWrites(session, self._clock, ranks)
         self._thread_changes = ThreadWrites(session, self._clock)

@@ -19,6 +19,7 @@ from ..versions import VERSION_KEPT_MS
 from .changes import Changes, Ended, FailedNow, Locked, Logs, PutBack, next_events
 from .keys import KEY_MS
 from .session import step
+from .usage import fold_usage
 
 
 class UpkeepWrites(Changes, UpkeepChanges):
@@ -183,7 +184,7 @@ class UpkeepWrites(Changes, UpkeepChanges):
         with self.transaction() as (now, _):
             self.rows("prune_workers", before=now - silent_for_ms)
             if self.value("lock_folding"):  # add up the totals of closed connections
-                self.session.run_all(step("fold_tallies"), step("fold_levels"), step("fold_commits"))
+                self.session.run_all(step("fold_tallies"), step("fold_levels"), fold_usage(now), step("fold_commits"))
 
     @override
     def describe_agents(self, descriptions: Sequence[AgentDescription]) -> None:

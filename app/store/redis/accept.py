@@ -116,6 +116,7 @@ class RedisAccept(RedisRooms, AcceptStore):
             new.webhook_url or "",
             events_text(new) or "",
             _rarer_fields(new),
+            new.key_id or "",
         )
 
 

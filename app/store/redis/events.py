@@ -1,5 +1,6 @@
 """Appends to event logs and reads them."""
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from typing_extensions import override
 from ...errors import LeaseLost, MessageNotFound
 from ...models.attempts import Lease
 from ...models.events import EventPage, NewEvent
+from ...models.usage import ModelUsage
 from ..limits import PAGE_LOG_LENGTH
 from ..ports import EventLog, message_topic
 from . import replies, templates
@@ -18,13 +20,18 @@ class RedisEvents(RedisRooms, EventLog):
     """Implements `EventLog` on Redis."""
 
     @override
-    async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
+    async def append(self, lease: Lease, events: Sequence[NewEvent], usage: Sequence[ModelUsage] = ()) -> int:
         def topics(reply: Any) -> Iterable[str]:
             return (message_topic(lease.message_id),) if reply else ()
 
-        last: int | None = await self._writes.run(
-            "append", lease.message_id, lease.fence, *map(templates.stored, events), topics=topics
-        )
+        held, stored = (lease.message_id, lease.fence), map(templates.stored, events)
+        last: int | None
+        if usage:
+            last = await self._writes.run(
+                "append_with_usage", self._now(), *held, json.dumps(usage), *stored, topics=topics
+            )
+        else:
+            last = await self._writes.run("append", *held, *stored, topics=topics)
         if last is None:
             raise LeaseLost(lease.message_id, lease.fence)
         return last

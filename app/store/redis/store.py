@@ -27,6 +27,7 @@ from .statistics import RedisStatistics
 from .threads import RedisThreads
 from .tokens import RedisTokens
 from .upkeep import RedisUpkeep
+from .usage import RedisUsage
 from .webhooks import RedisWebhooks
 from .workers import RedisWorkers
 
@@ -45,6 +46,7 @@ class RedisStore(
     RedisAccess,
     RedisTokens,
     RedisStatistics,
+    RedisUsage,
     RedisAudit,
     LocalSignals,
     Store,

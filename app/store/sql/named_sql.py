@@ -6,6 +6,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
 
+from ...models.usage import Tokens
 from ..rows import AUDIT_COLUMNS, DELIVERY_COLUMNS, KEY_COLUMNS, MESSAGE_COLUMNS
 from ..schema_version import OLDEST_SCHEMA_VERSION, SCHEMA_VERSION
 
@@ -19,6 +20,7 @@ COLUMNS = {
     "delivery_record_columns": ", ".join(f"deliveries.{name}" for name in DELIVERY_COLUMNS),
     "key_columns": ", ".join(KEY_COLUMNS),
     "audit_columns": ", ".join(AUDIT_COLUMNS),
+    "token_columns": ", ".join(Tokens._fields),
 }
 """Texts for every dialect: lists of columns in the order that `app.store.rows` needs."""
 

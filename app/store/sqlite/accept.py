@@ -94,6 +94,7 @@ class AcceptWrites(Keyed):
             webhook_events=events_text(new),
             metadata=metadata_text(new.metadata),
             subject=subject,
+            key_id=new.key_id,
             now=now,
         ).get
         if busy:

@@ -7,24 +7,29 @@ from typing_extensions import override
 from ...errors import LeaseLost
 from ...models.attempts import Lease
 from ...models.events import EventPage, NewEvent
+from ...models.usage import ModelUsage
 from ..ports import EventLog, message_topic
 from ..sql.group_commit import GroupCommitThread
 from ..sql.rooms import SqlRooms
 from ..terminal_states import events_size
 from .changes import Changes
+from .usage import UsageWrites
 
 
-class EventWrites(Changes):
+class EventWrites(Changes, UsageWrites):
     """Appends to logs, inside a transaction."""
 
-    def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
+    def append(self, lease: Lease, events: Sequence[NewEvent], usage: Sequence[ModelUsage] = ()) -> int:
         """Implement `EventLog.append`."""
         found = self.row("find_leased", id=lease.message_id, fence=lease.fence)
         if found is None:
             raise LeaseLost(lease.message_id, lease.fence)
         number, _, last = found
         self.touched.add(message_topic(lease.message_id))
-        self._add_events([(number, event_id, event) for event_id, event in enumerate(events, last + 1)], self._now())
+        now = self._now()
+        self._add_events([(number, event_id, event) for event_id, event in enumerate(events, last + 1)], now)
+        if usage:
+            self.add_usage(lease.message_id, usage, now)
         return int(last) + len(events)
 
 
@@ -35,10 +40,10 @@ class SqliteEvents(SqlRooms, EventLog):
     _events: EventWrites
 
     @override
-    async def append(self, lease: Lease, events: Sequence[NewEvent]) -> int:
+    async def append(self, lease: Lease, events: Sequence[NewEvent], usage: Sequence[ModelUsage] = ()) -> int:
         # Does not wait for the disk: the finish makes these events durable.
         return await self._write_thread.run(
-            lambda: self._events.append(lease, events), durable=False, size=events_size(events)
+            lambda: self._events.append(lease, events, usage), durable=False, size=events_size(events)
         )
 
     @override

@@ -24,6 +24,7 @@ from ..sql.queries import SqlQueries
 from ..sql.threads import SqlThreads
 from ..sql.tokens import SqlTokens
 from ..sql.upkeep import SqlUpkeep
+from ..sql.usage import SqlUsage
 from ..sql.webhooks import SqlWebhooks
 from .accept import AcceptWrites, SqliteAccept
 from .access import AccessWrites
@@ -48,7 +49,8 @@ VOLATILE = Capabilities("memory", durable=False, promise="no message survives th
 
 class SqliteStore(
     SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqlAudit, SqliteStatistics, LocalSignals, Store,
+    SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqlAudit, SqliteStatistics, SqlUsage, LocalSignals,
+    Store,
 ):  # fmt: skip
     """All ports over one SQLite file; with `path` None, over a temporary file."""
 
@@ -76,7 +78,7 @@ class SqliteStore(
         self._control = self._dead_letters = ControlWrites(self._writing)
         self._thread_changes = ThreadWrites(self._writing)
         self._attempts = AttemptWrites(self._writing)
-        self._events = EventWrites(self._writing)
+        self._events = self._usage_changes = EventWrites(self._writing)
         self._upkeep = UpkeepWrites(self._writing)
         self._webhooks = WebhookWrites(self._writing)
         self._items = ItemWrites(self._writing)

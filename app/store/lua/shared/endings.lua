@@ -97,7 +97,7 @@ local function erase(message)
         redis.call('UNLINK', alias_key(message.tenant, alias))
     end
     redis.call('UNLINK', message_key(message.id), content_key(message.id), result_key(message.id), log_key(message.id),
-        attempts_key(message.id), deliveries_key(message.id))
+        attempts_key(message.id), deliveries_key(message.id), usage_key(message.id))
     redis.call('HINCRBY', of_tenant('tallies', message.tenant), message.state, -1)
     if message.thread then
         local messages = thread_messages_key(message.tenant, message.thread)

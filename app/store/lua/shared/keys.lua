@@ -12,6 +12,7 @@ local AUDIT = prefix .. 'audit' -- stream of records with the ids `NUMBER-0`, ea
 local DROPPED_MEMORIES = prefix .. 'dropped_memories'
 -- Threads that no reader sees: a hash of 'draft' or 'deleted' by scope, and the drafts by the time of their creation.
 local HIDDEN, DRAFTS = prefix .. 'hidden', prefix .. 'drafts'
+local USAGE_HOURS = prefix .. 'usage_hours' -- hours of all tenants that have usage (`scope(tenant, hour)`), by hour
 local DEAD_LETTERS = prefix .. 'dead_letters' -- count of failed messages of all tenants
 local PAUSED, THROUGHPUT, CLOCK = prefix .. 'paused', prefix .. 'throughput', prefix .. 'clock'
 
@@ -21,6 +22,8 @@ local function result_key(id) return prefix .. 'result:' .. id end
 local function log_key(id) return prefix .. 'log:' .. id end
 local function attempts_key(id) return prefix .. 'attempts:' .. id end
 local function deliveries_key(id) return prefix .. 'deliveries:' .. id end
+-- A hash of counts by model, see `usage.lua`.
+local function usage_key(id) return prefix .. 'usage:' .. id end
 local function delivery_key(id) return prefix .. 'delivery:' .. id end
 -- Exists for messages of deleted threads as long as request keys may name them.
 local function deleted_key(id) return prefix .. 'deleted:' .. id end
@@ -30,13 +33,23 @@ local function worker_key(id) return prefix .. 'worker:' .. id end
 -- Keys of a tenant: sorted sets `waiting`, `delayed`, `processing` (members by score), `threads` (by last activity),
 -- `messages`, `failed`, `interrupted` (ids by number), `kinds` (fingerprints by the negative time of the newest failure),
 -- `deliveries` (ids by creation time, one set for each state and event), `items` (namespaces with keys, all with score 0);
--- hash `tallies` (ended messages by state).
+-- `usage_hours` (hours that have usage, by hour); hash `tallies` (ended messages by state).
 local function of_tenant(kind, tenant) return prefix .. 'tenant:' .. kind .. ':' .. tenant end
 
 local function deliveries_of_kind(tenant, state, event) return of_tenant('deliveries:' .. state .. ':' .. event, tenant) end
 
 -- The length in front distinguishes (a, b:c) and (a:b, c).
 local function scope(tenant, thread) return #tenant .. ':' .. tenant .. ':' .. thread end
+
+-- Return the two names of a `scope`.
+local function scoped(name)
+    local length, rest = string.match(name, '^(%d+):(.*)$')
+    return string.sub(rest, 1, length), string.sub(rest, length + 2)
+end
+
+-- A hash of counts by the JSON array of key, subject, agent and model.
+local function hourly_usage_key(tenant, hour) return of_tenant('usage:' .. hour, tenant) end
+
 -- The ready messages of an agent. Messages that wait for a version of it have a set for each version.
 local function ready_key(agent, version)
     if not version then return prefix .. 'ready:' .. agent end

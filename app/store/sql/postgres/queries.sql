@@ -100,18 +100,19 @@ jsonb_strip_nulls(coalesce(thread.metadata, '{}')::jsonb || excluded.metadata::j
 -- name: add_messages
 INSERT INTO messages (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness, run_at, options,
-    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, created_at, changed_at
+    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, created_at, changed_at
 )
 SELECT id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, 'queued', readiness, run_at, options,
-    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, %(now)s, %(now)s
+    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, %(now)s, %(now)s
 FROM unnest(
     %(ids)s::text[], %(tenants)s::text[], %(threads)s::text[], %(thread_numbers)s::bigint[], %(agents)s::text[],
     %(contents)s::text[], %(priorities)s::text[], %(base_ranks)s::bigint[], %(ranks)s::bigint[], %(places)s::text[],
     %(run_ats)s::bigint[], %(options)s::text[], %(rollbacks)s::text[], %(webhook_urls)s::text[],
-    %(webhook_keys)s::text[], %(webhook_events)s::text[], %(metadata)s::text[], %(subjects)s::text[]
+    %(webhook_keys)s::text[], %(webhook_events)s::text[], %(metadata)s::text[], %(subjects)s::text[],
+    %(key_ids)s::text[]
 ) WITH ORDINALITY AS given (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, readiness, run_at, options, rollback,
-    webhook_url, webhook_key, webhook_events, metadata, subject, ordinal
+    webhook_url, webhook_key, webhook_events, metadata, subject, key_id, ordinal
 )
 ORDER BY ordinal
 RETURNING id, number
@@ -783,7 +784,7 @@ RETURNING {claimed_columns}, rank, changed_at
 messages.number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at,
 completed_at, result, error, error_code, attempt, fence, options, readiness, run_at, crashes, cancel_requested, fingerprint,
 interrupt, interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events, metadata, agent_version,
-webhook_key, subject
+webhook_key, subject, key_id
 
 -- name: locked_columns
 messages.number, messages.id, messages.tenant, messages.thread_id, messages.thread_number, messages.state,
@@ -1477,3 +1478,109 @@ SELECT {audit_columns} FROM audit WHERE number < %(after)s AND {audit_chosen} OR
 
 -- name: list_audit_oldest
 SELECT {audit_columns} FROM audit WHERE number > %(after)s AND {audit_chosen} ORDER BY number LIMIT %(limit)s
+
+-- name: given_usage
+unnest(
+    %(message_ids)s::text[], %(models)s::text[], %(calls)s::bigint[], %(input_tokens)s::bigint[],
+    %(output_tokens)s::bigint[], %(cached_tokens)s::bigint[], %(reasoning_tokens)s::bigint[], %(cost_nanos)s::bigint[],
+    %(unpriced_calls)s::bigint[]
+) AS given (message_id, model, {token_columns})
+
+-- name: add_message_usage
+-- A message and a model must be given once. Only the attempt that holds a message adds to its rows.
+INSERT INTO message_usage AS known (message_id, model, {token_columns})
+SELECT message_id, model, {token_columns} FROM {given_usage}
+ON CONFLICT (message_id, model) DO UPDATE SET
+    calls = known.calls + excluded.calls,
+    input_tokens = known.input_tokens + excluded.input_tokens,
+    output_tokens = known.output_tokens + excluded.output_tokens,
+    cached_tokens = known.cached_tokens + excluded.cached_tokens,
+    reasoning_tokens = known.reasoning_tokens + excluded.reasoning_tokens,
+    cost_nanos = known.cost_nanos + excluded.cost_nanos,
+    unpriced_calls = known.unpriced_calls + excluded.unpriced_calls
+
+-- name: add_hourly_usage
+INSERT INTO hourly_usage AS known (tenant, hour, key, subject, agent, model, backend, {token_columns})
+SELECT messages.tenant, %(hour)s::bigint, coalesce(messages.key_id, ''), coalesce(messages.subject, ''), messages.agent,
+    given.model, pg_backend_pid(), {summed_tokens}
+FROM {given_usage} JOIN messages ON messages.id = given.message_id
+GROUP BY 1, 2, 3, 4, 5, 6
+ON CONFLICT (tenant, hour, key, subject, agent, model, backend) DO UPDATE SET
+    calls = known.calls + excluded.calls,
+    input_tokens = known.input_tokens + excluded.input_tokens,
+    output_tokens = known.output_tokens + excluded.output_tokens,
+    cached_tokens = known.cached_tokens + excluded.cached_tokens,
+    reasoning_tokens = known.reasoning_tokens + excluded.reasoning_tokens,
+    cost_nanos = known.cost_nanos + excluded.cost_nanos,
+    unpriced_calls = known.unpriced_calls + excluded.unpriced_calls
+
+-- name: summed_tokens
+sum(calls)::bigint,
+sum(input_tokens)::bigint,
+sum(output_tokens)::bigint,
+sum(cached_tokens)::bigint,
+sum(reasoning_tokens)::bigint,
+sum(cost_nanos)::bigint,
+sum(unpriced_calls)::bigint
+
+-- name: fold_usage
+-- Nobody adds to these rows any more: their hour is over, or their connection is gone.
+WITH past AS (
+    DELETE FROM hourly_usage WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM hourly_usage WHERE backend <> 0 AND (hour < %(before)s OR {backend_ended}) LIMIT %(limit)s
+    ))
+    RETURNING tenant, hour, key, subject, agent, model, {token_columns}
+)
+INSERT INTO hourly_usage AS known (tenant, hour, key, subject, agent, model, backend, {token_columns})
+SELECT tenant, hour, key, subject, agent, model, 0, {summed_tokens}
+FROM past GROUP BY 1, 2, 3, 4, 5, 6
+ON CONFLICT (tenant, hour, key, subject, agent, model, backend) DO UPDATE SET
+    calls = known.calls + excluded.calls,
+    input_tokens = known.input_tokens + excluded.input_tokens,
+    output_tokens = known.output_tokens + excluded.output_tokens,
+    cached_tokens = known.cached_tokens + excluded.cached_tokens,
+    reasoning_tokens = known.reasoning_tokens + excluded.reasoning_tokens,
+    cost_nanos = known.cost_nanos + excluded.cost_nanos,
+    unpriced_calls = known.unpriced_calls + excluded.unpriced_calls
+
+-- name: message_usage
+SELECT model, {token_columns} FROM message_usage
+WHERE message_id = (SELECT id FROM messages WHERE id = %(id)s AND tenant = %(tenant)s)
+ORDER BY model
+
+-- name: usage_sums
+SELECT hour, tenant, key, subject, agent, model, {summed_tokens} FROM (
+    SELECT
+        CASE WHEN %(by_hour)s::boolean THEN hour WHEN %(by_day)s::boolean THEN hour / 24 * 24 ELSE 0 END AS hour,
+        CASE WHEN %(by_tenant)s::boolean THEN tenant ELSE '' END AS tenant,
+        CASE WHEN %(by_key)s::boolean THEN key ELSE '' END AS key,
+        CASE WHEN %(by_subject)s::boolean THEN subject ELSE '' END AS subject,
+        CASE WHEN %(by_agent)s::boolean THEN agent ELSE '' END AS agent,
+        CASE WHEN %(by_model)s::boolean THEN model ELSE '' END AS model,
+        {token_columns}
+    FROM hourly_usage
+
+-- name: chosen_usage
+    hour >= %(begin)s AND hour < %(end)s
+        AND (%(key)s::text IS NULL OR key = %(key)s::text) AND (%(subject)s::text IS NULL OR subject = %(subject)s::text)
+        AND (%(agent)s::text IS NULL OR agent = %(agent)s::text) AND (%(model)s::text IS NULL OR model = %(model)s::text)
+) AS given
+WHERE (hour, tenant, key, subject, agent, model) > (
+    %(after_hour)s, %(after_tenant)s, %(after_key)s, %(after_subject)s, %(after_agent)s, %(after_model)s
+)
+GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6 LIMIT %(limit)s
+
+-- name: list_usage
+{usage_sums} WHERE {chosen_usage}
+
+-- name: list_usage_of_tenant
+{usage_sums} WHERE tenant = %(tenant)s AND {chosen_usage}
+
+-- name: prune_usage
+WITH old AS (
+    DELETE FROM hourly_usage WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM hourly_usage WHERE hour < %(before)s ORDER BY hour LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING 1
+)
+SELECT count(*) FROM old

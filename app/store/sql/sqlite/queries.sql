@@ -33,11 +33,11 @@ RETURNING last_number, queued + processing + interrupted > 0, subject
 -- name: add_message
 INSERT INTO messages (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness, run_at, options,
-    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, created_at, changed_at
+    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, created_at, changed_at
 ) VALUES (
     :id, :tenant, :thread_id, :thread_number, :agent, :content, :priority, :base_rank,
     CASE WHEN :readiness <> 'delayed' THEN :base_rank END, 'queued', :readiness, :run_at, :options,
-    :rollback, :webhook_url, :webhook_key, :webhook_events, :metadata, :subject, :now, :now
+    :rollback, :webhook_url, :webhook_key, :webhook_events, :metadata, :subject, :key_id, :now, :now
 )
 RETURNING number
 
@@ -1058,3 +1058,74 @@ SELECT {audit_columns} FROM audit WHERE number < :after AND {audit_chosen} ORDER
 
 -- name: list_audit_oldest
 SELECT {audit_columns} FROM audit WHERE number > :after AND {audit_chosen} ORDER BY number LIMIT :limit
+
+-- name: add_message_usage
+INSERT INTO message_usage (message_id, model, {token_columns})
+VALUES (:message_id, :model, :calls, :input_tokens, :output_tokens, :cached_tokens, :reasoning_tokens, :cost_nanos,
+    :unpriced_calls)
+ON CONFLICT (message_id, model) DO UPDATE SET
+    calls = calls + excluded.calls,
+    input_tokens = input_tokens + excluded.input_tokens,
+    output_tokens = output_tokens + excluded.output_tokens,
+    cached_tokens = cached_tokens + excluded.cached_tokens,
+    reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+    cost_nanos = cost_nanos + excluded.cost_nanos,
+    unpriced_calls = unpriced_calls + excluded.unpriced_calls
+
+-- name: add_hourly_usage
+INSERT INTO hourly_usage (tenant, hour, key, subject, agent, model, {token_columns})
+SELECT tenant, :hour, coalesce(key_id, ''), coalesce(subject, ''), agent, :model, :calls, :input_tokens, :output_tokens,
+    :cached_tokens, :reasoning_tokens, :cost_nanos, :unpriced_calls
+FROM messages WHERE id = :message_id
+ON CONFLICT (tenant, hour, key, subject, agent, model) DO UPDATE SET
+    calls = calls + excluded.calls,
+    input_tokens = input_tokens + excluded.input_tokens,
+    output_tokens = output_tokens + excluded.output_tokens,
+    cached_tokens = cached_tokens + excluded.cached_tokens,
+    reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+    cost_nanos = cost_nanos + excluded.cost_nanos,
+    unpriced_calls = unpriced_calls + excluded.unpriced_calls
+
+-- name: message_usage
+SELECT model, {token_columns} FROM message_usage
+WHERE message_id = (SELECT id FROM messages WHERE id = :id AND tenant = :tenant)
+ORDER BY model
+
+-- name: usage_sums
+SELECT hour, tenant, key, subject, agent, model, sum(calls),
+    sum(input_tokens),
+    sum(output_tokens),
+    sum(cached_tokens),
+    sum(reasoning_tokens),
+    sum(cost_nanos),
+    sum(unpriced_calls) FROM (
+    SELECT
+        CASE WHEN :by_hour THEN hour WHEN :by_day THEN hour / 24 * 24 ELSE 0 END AS hour,
+        CASE WHEN :by_tenant THEN tenant ELSE '' END AS tenant,
+        CASE WHEN :by_key THEN key ELSE '' END AS key,
+        CASE WHEN :by_subject THEN subject ELSE '' END AS subject,
+        CASE WHEN :by_agent THEN agent ELSE '' END AS agent,
+        CASE WHEN :by_model THEN model ELSE '' END AS model,
+        {token_columns}
+    FROM hourly_usage
+
+-- name: chosen_usage
+    hour >= :begin AND hour < :end
+        AND (:key IS NULL OR key = :key) AND (:subject IS NULL OR subject = :subject)
+        AND (:agent IS NULL OR agent = :agent) AND (:model IS NULL OR model = :model)
+) AS given
+WHERE (hour, tenant, key, subject, agent, model) > (
+    :after_hour, :after_tenant, :after_key, :after_subject, :after_agent, :after_model
+)
+GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6 LIMIT :limit
+
+-- name: list_usage
+{usage_sums} WHERE {chosen_usage}
+
+-- name: list_usage_of_tenant
+{usage_sums} WHERE tenant = :tenant AND {chosen_usage}
+
+-- name: prune_usage
+DELETE FROM hourly_usage WHERE (tenant, hour, key, subject, agent, model) IN (
+    SELECT tenant, hour, key, subject, agent, model FROM hourly_usage WHERE hour < :before ORDER BY hour LIMIT :limit
+)

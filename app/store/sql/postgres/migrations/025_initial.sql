@@ -65,6 +65,7 @@ CREATE TABLE messages (
     webhook_events TEXT,                   -- states to deliver: a JSON array; NULL for all terminal states
     metadata TEXT,                         -- canonical JSON, see `app.store.metadata`; NULL for none
     subject TEXT COLLATE "C",              -- the end user to whom it belongs; NULL for none; never changes
+    key_id TEXT,                           -- the API key that its submit presented; NULL for none
     agent_version TEXT COLLATE "C" NOT NULL DEFAULT '', -- the version of the agent that may claim it; '' for any
     error TEXT,
     interrupt TEXT,                        -- the questions to a human: a JSON array
@@ -128,6 +129,42 @@ CREATE TABLE attempts (                    -- failed attempts
     details TEXT,                          -- where it failed: JSON; lists do not read it
     PRIMARY KEY (message, fence)
 );
+
+CREATE TABLE message_usage (               -- what the model calls of all attempts used
+    message_id TEXT NOT NULL,
+    model TEXT COLLATE "C" NOT NULL,
+    calls BIGINT NOT NULL,
+    input_tokens BIGINT NOT NULL,
+    output_tokens BIGINT NOT NULL,
+    cached_tokens BIGINT NOT NULL,
+    reasoning_tokens BIGINT NOT NULL,
+    cost_nanos BIGINT NOT NULL,            -- nano-dollars
+    unpriced_calls BIGINT NOT NULL,        -- calls whose cost is unknown
+    PRIMARY KEY (message_id, model)
+);
+
+-- The same over all messages, deleted ones too; '' stands for none. Each connection adds to rows of its own, so that
+-- processes do not wait for each other. `fold_usage` adds up the rows of past hours.
+CREATE TABLE hourly_usage (
+    tenant TEXT COLLATE "C" NOT NULL,
+    hour BIGINT NOT NULL,                  -- since the epoch, UTC
+    key TEXT COLLATE "C" NOT NULL,         -- `messages.key_id`
+    subject TEXT COLLATE "C" NOT NULL,
+    agent TEXT COLLATE "C" NOT NULL,
+    model TEXT COLLATE "C" NOT NULL,
+    backend INTEGER NOT NULL,              -- 0 for the sums
+    calls BIGINT NOT NULL,
+    input_tokens BIGINT NOT NULL,
+    output_tokens BIGINT NOT NULL,
+    cached_tokens BIGINT NOT NULL,
+    reasoning_tokens BIGINT NOT NULL,
+    cost_nanos BIGINT NOT NULL,            -- nano-dollars
+    unpriced_calls BIGINT NOT NULL,        -- calls whose cost is unknown
+    PRIMARY KEY (tenant, hour, key, subject, agent, model, backend)
+) WITH (fillfactor = 50);
+
+CREATE INDEX hourly_usage_by_hour ON hourly_usage (hour);
+CREATE INDEX hourly_usage_unfolded ON hourly_usage (hour) WHERE backend <> 0;
 
 CREATE TABLE aliases (                     -- further ids of messages
     tenant TEXT COLLATE "C" NOT NULL,
@@ -407,6 +444,7 @@ BEGIN
     DELETE FROM agent_queue.attempts USING deleted WHERE attempts.message = deleted.number;
     DELETE FROM agent_queue.deliveries USING deleted WHERE deliveries.message_id = deleted.id;
     DELETE FROM agent_queue.aliases USING deleted WHERE aliases.message_id = deleted.id;
+    DELETE FROM agent_queue.message_usage USING deleted WHERE message_usage.message_id = deleted.id;
     RETURN NULL;
 END $$;
 

@@ -65,6 +65,7 @@ CREATE TABLE messages (
     webhook_events TEXT,                   -- states to deliver: a JSON array; NULL for all terminal states
     metadata TEXT,                         -- canonical JSON, see `app.store.metadata`; NULL for none
     subject TEXT,                          -- the end user to whom it belongs; NULL for none; never changes
+    key_id TEXT,                           -- the API key that its submit presented; NULL for none
     agent_version TEXT NOT NULL DEFAULT '', -- the version of the agent that may claim it; '' for any
     -- Long texts come last, so that the columns before them are read without them.
     error TEXT,
@@ -128,6 +129,38 @@ CREATE TABLE attempts (                    -- failed attempts
 );
 
 CREATE INDEX attempts_of_message ON attempts (message);
+
+CREATE TABLE message_usage (               -- what the model calls of all attempts used
+    message_id TEXT NOT NULL,
+    model TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    cost_nanos INTEGER NOT NULL,           -- nano-dollars
+    unpriced_calls INTEGER NOT NULL,       -- calls whose cost is unknown
+    PRIMARY KEY (message_id, model)
+) WITHOUT ROWID;
+
+CREATE TABLE hourly_usage (                -- the same over all messages, deleted ones too; '' stands for none
+    tenant TEXT NOT NULL,
+    hour INTEGER NOT NULL,                 -- since the epoch, UTC
+    key TEXT NOT NULL,                     -- `messages.key_id`
+    subject TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    model TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    cost_nanos INTEGER NOT NULL,           -- nano-dollars
+    unpriced_calls INTEGER NOT NULL,       -- calls whose cost is unknown
+    PRIMARY KEY (tenant, hour, key, subject, agent, model)
+) WITHOUT ROWID;
+
+CREATE INDEX hourly_usage_by_hour ON hourly_usage (hour);
 
 CREATE TABLE aliases (                     -- further ids of messages
     tenant TEXT NOT NULL,
@@ -353,4 +386,5 @@ CREATE TRIGGER messages_deleted AFTER DELETE ON messages BEGIN
     DELETE FROM attempts WHERE message = OLD.number;
     DELETE FROM deliveries WHERE message_id = OLD.id;
     DELETE FROM aliases WHERE message_id = OLD.id;
+    DELETE FROM message_usage WHERE message_id = OLD.id;
 END;
