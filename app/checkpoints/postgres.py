@@ -17,7 +17,6 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
-    WRITES_IDX_MAP,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
@@ -36,13 +35,14 @@ from ..config import CHECKPOINT_HISTORY
 from ..errors import StoreUnavailable
 from ..store.postgres.migrations import check_access
 from . import postgres_lists
-from .answers import KEPT_CHANNEL, Writes
+from .answers import KEPT_CHANNEL
 from .fence import Mark, config_of, has_begun, lease_lost
 from .known_lists import Conversation, SplitValues, new_numbering
 from .postgres_lists import QUERIES, Connection, first_row, is_exact_in_json
 from .postgres_pool import make_pool, mapped_errors
 from .postgres_vacuum import Vacuum
 from .saver import FencedSaver
+from .task_writes import TaskWrites
 
 MIGRATIONS = [script.replace(" CONCURRENTLY", "") for script in AsyncPostgresSaver.MIGRATIONS]
 """LangGraph's migrations without CONCURRENTLY: an interrupted transaction leaves no invalid index."""
@@ -119,29 +119,40 @@ class FencedPostgresSaver(FencedSaver):
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
+        finished: Sequence[TaskWrites],
     ) -> None:
         thread_id, namespace = config["configurable"]["thread_id"], config["configurable"]["checkpoint_ns"]
         conversation = self._conversation(config)
-        prunes = self._prunes(config, metadata)
+        begins = self._begins_turn(config, metadata)
+        for written in finished:
+            conversation.note_writes(namespace, written.values)
+            if written.replaces or begins:
+                await self._save_writes(config, written)
+        added = [] if begins else [written for written in finished if not written.replaces]
         async with conversation.saving:
             while True:
                 numbering = conversation.numbering or new_numbering()
                 split = conversation.split(namespace, checkpoint["channel_values"], numbering, self.serde.dumps_typed)
                 values = self._columns_of(config, checkpoint, metadata, new_versions, split)
-                with_values = "save_checkpoint_and_values" if values["channels"] else "save_checkpoint"
-                row = await self._write(config, "begin_turn" if prunes else with_values, values)
+                statement = "save_checkpoint_and_values" if values["channels"] else "save_checkpoint"
+                if begins:
+                    statement, values = "begin_turn", values | {"most": self._most_checkpoints}
+                elif added:
+                    statement, values = "end_step", values | _columns_of_writes(config["configurable"], added)
+                row = await self._write(config, statement, values)
                 if row["is_saved"]:
                     break
                 async with self._connection() as connection:  # another process has added messages
                     conversation.use(await postgres_lists.numbering_of(connection, thread_id))
             conversation.keep(namespace, split)
-        if prunes:
-            earlier = postgres_lists.stored_of_rows(row["earlier"] or ())
+        if begins:
+            conversation.begin_turn()
+        if begins and row["earlier"] is not None:
+            earlier = postgres_lists.stored_of_rows(row["earlier"])
             pruning = self._pruning(config, metadata, [*earlier, self._stored_of(config, checkpoint, metadata, split)])
             async with self._connection() as connection:
                 await postgres_lists.apply_pruning(connection, thread_id, pruning, self._mark_of(config))
             self._vacuum.note_pruned(len(pruning.gone))
-            conversation.begin_turn()
         self._known.shrink(thread_id)
 
     def _columns_of(
@@ -173,22 +184,10 @@ class FencedPostgresSaver(FencedSaver):
         }  # fmt: skip
 
     @override
-    async def _save_writes(self, config: RunnableConfig, writes: Writes, task_id: str, task_path: str) -> None:
-        if not writes:
-            return
-        thread, namespace = config["configurable"]["thread_id"], config["configurable"]["checkpoint_ns"]
-        checkpoint_id = config["configurable"]["checkpoint_id"]
-        rows = self._rows._dump_writes(thread, namespace, checkpoint_id, task_id, task_path, writes)
-        replaces = all(channel in WRITES_IDX_MAP for channel, _ in writes)
-        if replaces:  # of two writes with the same number the last one stays, as if written one by one
-            rows = list({row[5]: row for row in rows}.values())
-        *_, numbers, channels, types, blobs = _columns(rows, 9)
-        values = {
-            "thread": thread, "namespace": namespace, "id": checkpoint_id, "task": task_id, "path": task_path,
-            "numbers": numbers, "channels": channels, "types": types, "blobs": blobs,
-        }  # fmt: skip
-        await self._write(config, "replace_writes" if replaces else "add_writes", values)
-        self._conversation(config).note_writes(namespace, writes)
+    async def _save_writes(self, config: RunnableConfig, written: TaskWrites) -> None:
+        values = _columns_of_writes(config["configurable"], [written])
+        await self._write(config, "replace_writes" if written.replaces else "add_writes", values)
+        self._conversation(config).note_writes(config["configurable"].get("checkpoint_ns", ""), written.values)
 
     @override
     async def adelete_thread(self, thread_id: str) -> None:
@@ -325,6 +324,17 @@ async def _take(connection: Connection, config: RunnableConfig, mark: Mark) -> N
     query = QUERIES["find_fence" if has_begun(config) else "take_fence"]
     if not await first_row(connection, query, mark._asdict()):
         raise lease_lost(config, mark)
+
+
+def _columns_of_writes(place: Mapping[str, Any], finished: Sequence[TaskWrites]) -> dict[str, Any]:
+    """Return the values of a statement that saves what tasks have written after the checkpoint of `place`."""
+    rows = [(each.task_id, each.task_path, *row) for each in finished for row in each.rows]
+    tasks, paths, numbers, channels, encoded = _columns(rows, 5)
+    return {
+        "thread": place["thread_id"], "namespace": place.get("checkpoint_ns", ""), "parent": place["checkpoint_id"],
+        "tasks": tasks, "paths": paths, "write_numbers": numbers, "write_channels": channels,
+        "write_types": [kind for kind, _ in encoded], "writes": [content for _, content in encoded],
+    }  # fmt: skip
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:

@@ -49,6 +49,15 @@ def begins_turn(namespace: str, metadata: Mapping[str, Any], parent_id: str | No
     return not namespace and metadata.get("source") == "input" and parent_id is not None
 
 
+def most_checkpoints(turns: int) -> int:
+    """Return how many checkpoints a conversation may have when a turn begins, before it is pruned.
+
+    `turns` is the number of ended turns that keep a state. A conversation is then pruned once in several turns, and a
+    short one never.
+    """
+    return 2 * turns
+
+
 def prune(rows: Sequence[StoredCheckpoint], *, run_id: str | None, parent_id: str | None, turns: int) -> Pruning:
     """Return what to delete when the turn `run_id` has begun after the checkpoint `parent_id`.
 

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
-    WRITES_IDX_MAP,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
@@ -28,7 +27,6 @@ from typing_extensions import override
 
 from ..config import CHECKPOINT_HISTORY
 from ..store.redis import connection
-from .answers import Writes
 from .fence import config_of, has_begun, lease_lost, place_of
 from .known_lists import Conversation, Numbering, SplitValues, new_numbering
 from .pruning import Pruning, without_rows
@@ -48,16 +46,18 @@ from .redis_rows import (
     packed,
     parts_of,
     row_of,
+    rows_of_writes,
     turn_of,
     unfinished,
     unpacked,
     value_name,
 )
 from .saver import FencedSaver
+from .task_writes import TaskWrites
 
 SCAN_COUNT = 1000
-NUMBERED_OTHERWISE = -1
-"""The reply of `save.lua` if another process has added messages."""
+SAVED, NUMBERED_OTHERWISE = 1, -1
+"""Replies of `save.lua`. With the second, nothing was saved, since another process has added messages."""
 TIMEOUT_SECONDS = 5
 
 
@@ -124,24 +124,31 @@ class FencedRedisSaver(FencedSaver):
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
+        finished: Sequence[TaskWrites],
     ) -> None:
         namespace, thread_id = config["configurable"]["checkpoint_ns"], config["configurable"]["thread_id"]
         conversation = self._conversation(config)
-        prunes = self._prunes(config, metadata)
+        begins = self._begins_turn(config, metadata)
+        kept, replaced = rows_of_writes(config["configurable"], finished)
+        for written in finished:
+            conversation.note_writes(namespace, written.values)
         async with conversation.saving:
             while True:
                 numbering = conversation.numbering or new_numbering()
                 split = conversation.split(namespace, checkpoint["channel_values"], numbering, self.serde.dumps_typed)
-                rows = self._rows_of(config, checkpoint, metadata, new_versions, split)
+                rows = replaced | self._rows_of(config, checkpoint, metadata, new_versions, split)
                 expected = (numbering_row(numbering) if numbering.next else "new") if split.lists else ""
-                listed = READ_AT_ONCE if prunes else 0
-                found = await self._fenced(self._write, config, "0", expected, listed, *flat(rows))
+                most = self._most_checkpoints if begins else -1
+                found = await self._fenced(
+                    self._write, config, len(kept), expected, most, READ_AT_ONCE, *flat(kept), *flat(rows)
+                )
                 if found != NUMBERED_OTHERWISE:
                     break
                 conversation.use(numbering_of(await self._call("HGET", keys_of(thread_id)[2], "n")))
             conversation.keep(namespace, split)
-        if prunes:
+        if found != SAVED:
             await self._prune(config, lambda rows: self._pruning(config, metadata, [row.stored for row in rows]), found)
+        if begins:
             conversation.begin_turn()
         self._known.shrink(thread_id)
 
@@ -178,18 +185,10 @@ class FencedRedisSaver(FencedSaver):
         return rows
 
     @override
-    async def _save_writes(self, config: RunnableConfig, writes: Writes, task_id: str, task_path: str) -> None:
-        configurable = config["configurable"]
-        first = NUL.join(("w", configurable.get("checkpoint_ns", ""), configurable["checkpoint_id"], task_id))
-        rows = {
-            f"{first}{NUL}{WRITES_IDX_MAP.get(channel, number)}": packed(
-                self.serde, {"channel": channel, "path": task_path}, value
-            )
-            for number, (channel, value) in enumerate(writes)
-        }
-        keep = any(channel not in WRITES_IDX_MAP for channel, _ in writes)
-        await self._fenced(self._write, config, "1" if keep else "0", "", 0, *flat(rows))
-        self._conversation(config).note_writes(configurable.get("checkpoint_ns", ""), writes)
+    async def _save_writes(self, config: RunnableConfig, written: TaskWrites) -> None:
+        kept, rows = rows_of_writes(config["configurable"], [written])
+        await self._fenced(self._write, config, len(kept), "", -1, 0, *flat(kept), *flat(rows))
+        self._conversation(config).note_writes(config["configurable"].get("checkpoint_ns", ""), written.values)
 
     @override
     async def adelete_thread(self, thread_id: str) -> None:

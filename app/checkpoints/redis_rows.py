@@ -24,6 +24,7 @@ from .message_lists import Encoded
 from .pruning import Pruning, StoredCheckpoint
 from .ranges import Ranges, numbers_in
 from .serializer import Serializer
+from .task_writes import TaskWrites
 
 PREFIX = "{agent_queue}:checkpoint:"
 NUL = "\0"
@@ -105,10 +106,26 @@ def packed(serde: Serializer, header: dict[str, Any], value: Any) -> bytes:
     return encoded_row(header, serde.dumps_typed(value))
 
 
+def rows_of_writes(
+    place: Mapping[str, Any], finished: Iterable[TaskWrites]
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Return the rows of tasks' writes after the checkpoint of `place`: those to add if missing, those to replace."""
+    added: dict[str, bytes] = {}
+    replaced: dict[str, bytes] = {}
+    for written in finished:
+        first = NUL.join(("w", place.get("checkpoint_ns", ""), place["checkpoint_id"], written.task_id))
+        rows = replaced if written.replaces else added
+        for row in written.rows:
+            header = {"channel": row.channel, "path": written.task_path}
+            rows[f"{first}{NUL}{row.number}"] = encoded_row(header, row.encoded)
+    return added, replaced
+
+
 def encoded_row(header: dict[str, Any], encoded: Encoded) -> bytes:
     """Return a row with this encoded value."""
     kind, content = encoded
-    return json.dumps({**header, "type": kind}).encode() + b"\0" + content
+    stored = json.dumps({**header, "type": kind}).encode() if header else b'{"type": "%b"}' % kind.encode()
+    return stored + b"\0" + content
 
 
 def encoded_of(row: bytes) -> tuple[dict[str, Any], Encoded]:

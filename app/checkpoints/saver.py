@@ -24,8 +24,9 @@ from ..text import storable_json
 from .answers import Writes, note_answers, settled
 from .fence import Mark, mark_of, place_of
 from .known_lists import Conversation, KnownConversations, SplitValues
-from .pruning import Pruning, StoredCheckpoint, begins_turn, prune
+from .pruning import Pruning, StoredCheckpoint, begins_turn, most_checkpoints, prune
 from .serializer import Serializer
+from .task_writes import Place, TaskWrites, WaitingWrites
 
 T = TypeVar("T")
 
@@ -46,7 +47,9 @@ class FencedSaver(BaseCheckpointSaver[str], CachingMemory):
         super().__init__(serde=Serializer(state_types))
         self._queue_id = queue_id
         self._history = history
+        self._most_checkpoints = most_checkpoints(history)
         self._known = KnownConversations()
+        self._waiting = WaitingWrites()
         self._loop = asyncio.get_running_loop()
 
     @override
@@ -68,15 +71,20 @@ class FencedSaver(BaseCheckpointSaver[str], CachingMemory):
     ) -> RunnableConfig:
         # every engine must be able to store the metadata
         about = cast(CheckpointMetadata, storable_json(get_serializable_checkpoint_metadata(config, metadata)))
-        with self.serde.naming(checkpoint["channel_values"].items()):
-            await self._save(config, checkpoint, about, new_versions)
+        naming = self.serde.naming(checkpoint["channel_values"].items())
+        with self._waiting.taken(self._place(config)) as finished, naming:
+            await self._save(config, checkpoint, about, new_versions, finished)
         return place_of(config["configurable"]["thread_id"], config["configurable"]["checkpoint_ns"], checkpoint["id"])
 
     @override
     async def aput_writes(self, config: RunnableConfig, writes: Writes, task_id: str, task_path: str = "") -> None:
-        writes = settled(config, writes, task_id)
-        with self.serde.naming(writes):
-            await self._save_writes(config, writes, task_id, task_path)
+        if not writes:
+            return
+        values = settled(config, writes, task_id)
+        with self.serde.naming(values):
+            written = TaskWrites.of(task_id, task_path, values, self.serde.dumps_typed)
+        if not await self._waiting.wait(self._place(config), written):
+            await self._save_writes(config, written)
 
     @override
     def drop_cached(self, memory_key: str) -> None:
@@ -102,20 +110,30 @@ class FencedSaver(BaseCheckpointSaver[str], CachingMemory):
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
+        finished: Sequence[TaskWrites],
     ) -> None:
-        """Save a checkpoint. Raises LeaseLost if a later attempt has begun."""
+        """Save a checkpoint, and with it what tasks have written after its parent.
+
+        Raises LeaseLost if a later attempt has begun.
+        """
 
     @abstractmethod
-    async def _save_writes(self, config: RunnableConfig, writes: Writes, task_id: str, task_path: str) -> None:
+    async def _save_writes(self, config: RunnableConfig, written: TaskWrites) -> None:
         """Save the writes of a task. Raises LeaseLost if a later attempt has begun."""
+
+    def _place(self, config: RunnableConfig) -> Place:
+        """Return the checkpoint that a save follows, and the mark of its attempt."""
+        place = config["configurable"]
+        namespace, checkpoint_id = place.get("checkpoint_ns", ""), place.get("checkpoint_id")
+        return Place(place["thread_id"], namespace, checkpoint_id, self._mark_of(config))
 
     def _conversation(self, config: RunnableConfig) -> Conversation:
         """Return what is known of the conversation."""
         mark = self._mark_of(config)
         return self._known.of(config["configurable"]["thread_id"], mark and (mark.message, mark.fence))
 
-    def _prunes(self, config: RunnableConfig, metadata: CheckpointMetadata) -> bool:
-        """Return whether earlier turns are pruned when this checkpoint is saved. Only attempts prune."""
+    def _begins_turn(self, config: RunnableConfig, metadata: CheckpointMetadata) -> bool:
+        """Return whether this checkpoint begins a turn, when earlier turns may be pruned. Only attempts prune."""
         configurable = config["configurable"]
         begins = begins_turn(configurable["checkpoint_ns"], metadata, configurable.get("checkpoint_id"))
         return begins and self._mark_of(config) is not None

@@ -5,21 +5,17 @@ cannot check the fence in the queue's row. Instead, each attempt first stores it
 earlier attempts. Each later write checks the mark in its own transaction. The mark includes the queue's id, since a new
 or restored queue begins with lower fences again.
 
-One thread has the connection. Each call runs on that thread once, since a change of threads costs more than a
-statement. A cancelled caller still waits for the end of its call.
+Each call runs on the file's thread once, since a change of threads costs more than a statement.
 """
 
-import asyncio
 import json
 import sqlite3
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from contextvars import copy_context
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -33,27 +29,19 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from typing_extensions import override
 
 from ..config import CHECKPOINT_HISTORY
-from ..errors import MemoryDamaged, StoreUnavailable
 from . import sqlite_lists
-from .answers import KEPT_CHANNEL, Writes
+from .answers import KEPT_CHANNEL
 from .fence import Mark, config_of, has_begun, lease_lost
 from .known_lists import Conversation, SplitValues
 from .pruning import StoredCheckpoint, rows_until
 from .saver import FencedSaver
-from .sqlite_file import BUSY_TIMEOUT_SECONDS, IN_USE, Statements, connect, mapped_errors, primary_code
+from .sqlite_file import MemoryFile, Statements
 from .sqlite_lists import QUERIES
-
-T = TypeVar("T")
+from .task_writes import TaskWrites
 
 SOON = "PRAGMA synchronous = NORMAL"
 AT_ONCE = "PRAGMA synchronous = FULL"
 """SOON lets a commit reach the disk later. AT_ONCE is the default: a power loss undoes no finished step."""
-
-CHECK_SHARE = 10
-"""The wait before a damaged file is checked again, as a multiple of the last check's duration."""
-
-WAL_RETRY_SECONDS = 0.01
-
 
 as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """`json.dumps` with options makes an encoder at each call."""
@@ -66,23 +54,18 @@ class FencedSqliteSaver(FencedSaver):
         self, path: Path | None, thread: ThreadPoolExecutor, queue_id: str, state_types: Collection[str], history: int
     ) -> None:
         super().__init__(queue_id, state_types, history)
-        self._path = path
         self._thread = thread
-        self._statements: Statements | None = None
-        self._is_set_up = False
-        self._damage: MemoryDamaged | None = None
-        self._check_at = 0.0
+        self._file = MemoryFile(path, thread, self.serde)
 
     @property
     def conn(self) -> sqlite3.Connection:
         """Return the connection. Use it only on the saver's thread."""
-        return self.statements.conn
+        return self._file.statements.conn
 
     @property
     def statements(self) -> Statements:
         """Return LangGraph's statements for the connection."""
-        assert self._statements is not None, "used before a call has connected"
-        return self._statements
+        return self._file.statements
 
     @override
     def get_next_version(self, current: str | None, channel: None) -> str:
@@ -90,15 +73,15 @@ class FencedSqliteSaver(FencedSaver):
 
     async def setup(self) -> None:
         """Create the tables, as the first call would."""
-        await self._call(lambda: None)
+        await self._file.call(lambda: None)
 
     async def close(self) -> None:
         """Close the file."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        await self._file.close()
 
     @override
     async def ping(self) -> None:
-        await self._call(lambda: self._first_row(QUERIES["find_fence"], ("", "", 0, 0)))
+        await self._file.call(lambda: self._first_row(QUERIES["find_fence"], ("", "", 0, 0)))
 
     @override
     async def _read(self, config: RunnableConfig) -> CheckpointTuple | None:
@@ -112,7 +95,7 @@ class FencedSqliteSaver(FencedSaver):
                 self._known.shrink(config["configurable"]["thread_id"])
             return found
 
-        return await self._call(get)
+        return await self._file.call(get)
 
     def _fill(self, found: CheckpointTuple, conversation: Conversation) -> None:
         """Add the lists that are stored apart to a checkpoint's values."""
@@ -140,7 +123,7 @@ class FencedSqliteSaver(FencedSaver):
                 self._fill(found, conversations[found.config["configurable"]["thread_id"]])
             return matches
 
-        for found in await self._call(listed):
+        for found in await self._file.call(listed):
             yield found
 
     @override
@@ -150,20 +133,24 @@ class FencedSqliteSaver(FencedSaver):
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
+        finished: Sequence[TaskWrites],
     ) -> None:
         thread_id, namespace = config["configurable"]["thread_id"], config["configurable"]["checkpoint_ns"]
 
         def save() -> Callable[[], None]:
             conversation = self._conversation(config)
+            for written in finished:
+                sqlite_lists.save_writes(self.conn, config["configurable"], written)
+                conversation.note_writes(namespace, written.values)
             values, dump = checkpoint["channel_values"], self.serde.dumps_typed
             split = sqlite_lists.save_lists(self.conn, thread_id, namespace, conversation, values, dump)
             self._insert(config, {**checkpoint, "channel_values": split.values}, metadata, split)  # type: ignore[typeddict-item]  # a mapping as the dict of values
-            if prunes := self._prunes(config, metadata):
+            if begins := self._begins_turn(config, metadata):
                 self._prune(config, metadata)
 
             def keep() -> None:
                 conversation.keep(namespace, split)
-                if prunes:
+                if begins:
                     conversation.begin_turn()
                 self._known.shrink(thread_id)
 
@@ -183,15 +170,17 @@ class FencedSqliteSaver(FencedSaver):
 
     def _prune(self, config: RunnableConfig, metadata: CheckpointMetadata) -> None:
         thread_id = config["configurable"]["thread_id"]
+        if sqlite_lists.count_checkpoints(self.conn, thread_id) <= self._most_checkpoints:
+            return
         pruning = self._pruning(config, metadata, sqlite_lists.stored_checkpoints(self.conn, thread_id))
         sqlite_lists.apply_pruning(self.conn, thread_id, pruning)
 
     @override
-    async def _save_writes(self, config: RunnableConfig, writes: Writes, task_id: str, task_path: str) -> None:
+    async def _save_writes(self, config: RunnableConfig, written: TaskWrites) -> None:
         def save() -> Callable[[], None]:
-            self.statements.put_writes(config, writes, task_id, task_path)
+            sqlite_lists.save_writes(self.conn, config["configurable"], written)
             conversation, namespace = self._conversation(config), config["configurable"].get("checkpoint_ns", "")
-            return lambda: conversation.note_writes(namespace, writes)
+            return lambda: conversation.note_writes(namespace, written.values)
 
         await self._write(config, save)
 
@@ -209,7 +198,7 @@ class FencedSqliteSaver(FencedSaver):
                 return None
             return self.statements.get_delta_channel_history(config=config, channels=channels)
 
-        found = await self._call(get)
+        found = await self._file.call(get)
         # a channel that was a plain list before: LangGraph's statements do not see lists that are stored apart
         return (
             found if found is not None else await super().aget_delta_channel_history(config=config, channels=channels)
@@ -282,78 +271,7 @@ class FencedSqliteSaver(FencedSaver):
             self.conn.commit()
             then()
 
-        await self._call(written)
-
-    async def _call(self, work: Callable[[], T]) -> T:
-        """Run `work` on the saver's thread and return its result. Roll back whatever it leaves uncommitted."""
-
-        def called() -> T:
-            if not self._is_set_up:
-                self._open()
-            try:
-                with mapped_errors():
-                    try:
-                        return work()
-                    finally:
-                        self.conn.rollback()
-            except StoreUnavailable as error:
-                self._let_go(error)
-                raise
-
-        calling = asyncio.get_running_loop().run_in_executor(self._thread, copy_context().run, called)
-        try:
-            return await asyncio.shield(calling)
-        except asyncio.CancelledError:
-            await asyncio.wait([calling])
-            if not calling.cancelled():
-                calling.exception()  # retrieve the error so that asyncio does not log it
-            raise
-
-    def _open(self) -> None:
-        """Connect and create the tables. Raises StoreUnavailable, also while a damaged file has not been replaced."""
-        if self._damage is not None and time.monotonic() < self._check_at:
-            raise self._damage.with_traceback(None)
-        began = time.monotonic()
-        try:
-            with mapped_errors():
-                if self._statements is None:
-                    self._statements = Statements(connect(self._path), serde=self.serde)
-                if (
-                    self._damage is not None
-                    and (found := self.conn.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok"
-                ):
-                    raise MemoryDamaged(f"The agents' memory is damaged: {found}")
-                self._set_up()
-            self._damage = None
-        except StoreUnavailable as error:
-            self._let_go(error)
-            self._check_at = time.monotonic() + CHECK_SHARE * (time.monotonic() - began)
-            raise
-
-    def _let_go(self, error: StoreUnavailable) -> None:
-        """Note damage to the file. Close the connection so that the file can be replaced, unless the file is locked."""
-        self._damage = error if isinstance(error, MemoryDamaged) else self._damage
-        if self._path is not None and primary_code(error.__cause__) not in IN_USE:
-            self._disconnect()
-
-    def _disconnect(self) -> None:
-        if self._statements is not None:
-            self._statements.conn.close()
-        self._statements, self._is_set_up = None, False
-
-    def _set_up(self) -> None:
-        """Create the tables. Retry if other processes open the file too: a switch to WAL fails at once with BUSY."""
-        deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
-        while not self._is_set_up:
-            try:
-                self.statements.setup()
-                self.conn.execute(QUERIES["create_fences"])
-                sqlite_lists.set_up_lists(self.conn)
-                self._is_set_up = True
-            except sqlite3.OperationalError as error:
-                if time.monotonic() > deadline or primary_code(error) not in IN_USE:
-                    raise
-                time.sleep(WAL_RETRY_SECONDS)
+        await self._file.call(written)
 
     def _take(self, config: RunnableConfig, mark: Mark) -> None:
         """Take the right to write, without waiting for the disk. Raises LeaseLost.

@@ -15,6 +15,7 @@ from .known_lists import NO_NUMBERS, Conversation, Numbering, SplitValues, Store
 from .message_lists import Dump, Encoded
 from .pruning import Pruning, StoredCheckpoint, without_rows
 from .ranges import Range, Ranges, union
+from .task_writes import TaskWrites
 
 QUERIES = load_queries("sqlite", files(__name__.rpartition(".")[0]) / "sql")
 NUMBER_BITS = 32
@@ -87,10 +88,22 @@ def _add_messages(connection: sqlite3.Connection, split: SplitValues) -> bool:
     return True
 
 
+def save_writes(connection: sqlite3.Connection, place: Mapping[str, Any], written: TaskWrites) -> None:
+    """Store what a task has written after the checkpoint of `place`."""
+    first = (place["thread_id"], place.get("checkpoint_ns", ""), place["checkpoint_id"], written.task_id)
+    rows = [(*first, written.task_path, row.number, row.channel, *row.encoded) for row in written.rows]
+    connection.executemany(QUERIES["replace_write" if written.replaces else "add_write"], rows)
+
+
 def read_messages(connection: sqlite3.Connection, numbering: int, ranges: Ranges) -> Mapping[int, Encoded]:
     """Return the stored messages with these numbers."""
     rows = [row for each in ranges for row in connection.execute(QUERIES["read_messages"], _ids(numbering, each))]
     return {row_id - _id(numbering, 0): (kind, value) for row_id, kind, value in rows}
+
+
+def count_checkpoints(connection: sqlite3.Connection, thread_id: str) -> int:
+    """Return how many checkpoints a conversation has."""
+    return int(connection.execute(QUERIES["count_checkpoints"], (thread_id,)).fetchone()[0])
 
 
 def stored_checkpoints(connection: sqlite3.Connection, thread_id: str) -> list[StoredCheckpoint]:

@@ -133,6 +133,15 @@ async def test_ended_turns_keep_their_last_state_up_to_the_number_that_is_set(sh
     assert parents == [*(each.checkpoint["id"] for each in found[1:]), None]
 
 
+async def test_a_short_conversation_keeps_its_steps_and_a_longer_one_is_pruned(memory_url: str) -> None:
+    async with open_saver(memory_url, QUEUE, history=4) as saver:
+        counts = []
+        for number in range(1, 10):
+            await turn(saver, number)
+            counts.append(len(await listed(saver)))
+    assert counts == [3, 6, 9, 6, 9, 7, 10, 7, 10]  # a turn that makes it nine prunes
+
+
 async def test_a_process_that_knows_nothing_goes_on(memory_url: str) -> None:
     for number in range(1, 6):
         async with open_saver(memory_url, QUEUE, history=HISTORY) as saver:
@@ -295,7 +304,8 @@ async def test_an_interrupted_turn_keeps_its_question_behind_newer_turns(short: 
 
     with pytest.raises(AgentInterrupted):
         await turn(short, 1, graph(ask))
-    await turn(short, 2)
+    for number in (2, 3, 4):
+        await turn(short, number)
     (asked,) = [each for each in await listed(short) if each.metadata["run_id"] == "m1"]
     assert [write[1] for write in asked.pending_writes] == ["__interrupt__"]
 

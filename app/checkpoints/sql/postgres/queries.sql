@@ -174,10 +174,22 @@ SELECT {is_saved} FROM held
 WITH held AS MATERIALIZED ({anybody}), {messages_of_held}, {values_of_numbered}, {checkpoint_of_numbered}
 SELECT {is_saved} FROM held
 
+-- name: end_step
+-- Also saves what the tasks of the step have written after the parent.
+WITH held AS MATERIALIZED ({hold_fence}), {messages_of_held}, {values_of_numbered}, {checkpoint_of_numbered},
+{writes_of_numbered} DO NOTHING)
+SELECT {is_saved} FROM held
+
+-- name: end_step_unfenced
+WITH held AS MATERIALIZED ({anybody}), {messages_of_held}, {values_of_numbered}, {checkpoint_of_numbered},
+{writes_of_numbered} DO NOTHING)
+SELECT {is_saved} FROM held
+
 -- name: begin_turn
--- Also returns the earlier checkpoints, which are pruned afterwards.
+-- Also returns the earlier checkpoints if there are `most` of them or more. They are pruned afterwards.
 WITH held AS MATERIALIZED ({hold_fence}), {messages_of_held}, {values_of_numbered}, {checkpoint_of_numbered}
-SELECT {is_saved}, (SELECT jsonb_agg(to_jsonb(earlier)) FROM ({list_checkpoints}) AS earlier) AS earlier FROM held
+SELECT {is_saved}, CASE WHEN (SELECT count(*) FROM checkpoints WHERE thread_id = %(thread)s) >= %(most)s::int
+    THEN (SELECT jsonb_agg(to_jsonb(earlier)) FROM ({list_checkpoints}) AS earlier) END AS earlier FROM held
 
 -- name: is_saved
 EXISTS (SELECT FROM numbered) AS is_saved
@@ -224,24 +236,26 @@ saved AS (
 )
 
 -- name: add_writes
-WITH held AS MATERIALIZED ({hold_fence}), {writes_of_held} DO NOTHING) SELECT 1 FROM held
+WITH numbered AS MATERIALIZED ({hold_fence}), {writes_of_numbered} DO NOTHING) SELECT 1 FROM numbered
 
 -- name: add_writes_unfenced
-WITH held AS MATERIALIZED ({anybody}), {writes_of_held} DO NOTHING) SELECT 1 FROM held
+WITH numbered AS MATERIALIZED ({anybody}), {writes_of_numbered} DO NOTHING) SELECT 1 FROM numbered
 
 -- name: replace_writes
-WITH held AS MATERIALIZED ({hold_fence}), {writes_of_held} {replace_known}) SELECT 1 FROM held
+WITH numbered AS MATERIALIZED ({hold_fence}), {writes_of_numbered} {replace_known}) SELECT 1 FROM numbered
 
 -- name: replace_writes_unfenced
-WITH held AS MATERIALIZED ({anybody}), {writes_of_held} {replace_known}) SELECT 1 FROM held
+WITH numbered AS MATERIALIZED ({anybody}), {writes_of_numbered} {replace_known}) SELECT 1 FROM numbered
 
--- name: writes_of_held
-saved AS (
+-- name: writes_of_numbered
+-- Writes that are saved alone add no messages, so they need only the mark.
+writes_saved AS (
     INSERT INTO checkpoint_writes (
         thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob
     )
-    SELECT %(thread)s, %(namespace)s, %(id)s, %(task)s, %(path)s, given.* FROM held, unnest(
-        %(numbers)s::int[], %(channels)s::text[], %(types)s::text[], %(blobs)s::bytea[]
+    SELECT %(thread)s, %(namespace)s, %(parent)s, given.* FROM numbered, unnest(
+        %(tasks)s::text[], %(paths)s::text[], %(write_numbers)s::int[], %(write_channels)s::text[],
+        %(write_types)s::text[], %(writes)s::bytea[]
     ) AS given
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
 

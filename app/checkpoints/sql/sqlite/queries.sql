@@ -65,6 +65,19 @@ INSERT OR REPLACE INTO checkpoints (
     thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata, lists
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 
+-- name: add_write
+INSERT OR IGNORE {write}
+
+-- name: replace_write
+INSERT OR REPLACE {write}
+
+-- name: write
+INTO writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: count_checkpoints
+SELECT count(*) FROM checkpoints WHERE thread_id = ?
+
 -- name: list_checkpoints
 SELECT checkpoint_ns, checkpoint_id, parent_checkpoint_id, json_extract(about, '$.run_id'),
     json_type(about, '$.counters_since_delta_snapshot') IS NOT NULL, lists
