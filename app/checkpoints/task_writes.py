@@ -1,4 +1,4 @@
-"""Saves what a step's tasks have written together with the checkpoint that follows. See docs/adr/0054.
+"""Saves what a step's tasks have written together with the checkpoint that follows. See docs/adr/0055.
 
 LangGraph gives a task's writes to the saver when the task ends, and the checkpoint when all tasks of the step have
 ended. After the last task, both come within a few turns of the event loop. One save is then cheaper than two.
