@@ -28,12 +28,14 @@ from .agents.loop import AgentLoop
 from .checkpoints.factory import check_server, checkpoint_url
 from .config import Settings, place_of
 from .delivery_manager import DeliveryManager
+from .doctor import Doctor
 from .errors import AgentQueueError, StoreError, StoreRefused, StoreUnavailable
 from .events.tail import Streams
 from .item_manager import ItemManager
 from .maintenance import Maintenance
 from .observability.logging import Redactor, configure_logging
 from .observability.outages import Outage
+from .observability.recent_streams import RecentStreams
 from .observability.recorder import Recorder
 from .prices.file import read_prices
 from .queue_manager import QueueManager
@@ -156,22 +158,13 @@ class Runtime:
         self._webhooks = WebhookSender(self._store, settings, outage=outage)
         self.streams = Streams(self._store, outage)
         self.metrics = self._report(metrics)
-        queue = QueueManager(
-            self._store,
-            registry,
-            max_queue_size=settings.max_queue_size,
-            max_queue_size_per_tenant=settings.max_queue_size_per_tenant,
-            sends_webhooks=self._webhooks.enabled,
-            allow_private_webhooks=settings.webhook_allow_private,
-            memory=lambda: self._agents.memory,
-            descriptions=descriptions,
-            configurable_keys=settings.configurable_keys,
-        )
+        queue = self._make_queue(descriptions)
         tokens = Tokens(self._store, allow_anonymous=settings.allow_anonymous)
         jwts = _jwt_verifier(settings, self._recheck)
         keys = KeyVerifier(self._store, [tokens, *([] if jwts is None else [jwts])])
         access = Access(keys, tokens, allow_anonymous=settings.allow_anonymous, needs_credentials=jwts is not None)
         self._access_watch = AccessWatch(self._store, keys, access, outage)
+        recent_streams = RecentStreams()
         self.services = Services(
             settings=settings,
             access=access,
@@ -197,6 +190,8 @@ class Runtime:
             memory_outage=Outage("The agents' memory can be used again"),
             recorder=self._recorder,
             metrics=self.metrics,
+            doctor=self._make_doctor(recent_streams),
+            recent_streams=recent_streams,
         )
 
     def _recheck(self) -> None:
@@ -216,6 +211,30 @@ class Runtime:
         )
         return QueueWorker(
             self._store, processor, registry, settings, loop=self.agent_loop, outage=outage, recorder=self._recorder
+        )
+
+    def _make_queue(self, descriptions: AgentDescriptions) -> QueueManager:
+        settings = self.settings
+        return QueueManager(
+            self._store,
+            self._agents.registry,
+            max_queue_size=settings.max_queue_size,
+            max_queue_size_per_tenant=settings.max_queue_size_per_tenant,
+            sends_webhooks=self._webhooks.enabled,
+            allow_private_webhooks=settings.webhook_allow_private,
+            memory=lambda: self._agents.memory,
+            descriptions=descriptions,
+            configurable_keys=settings.configurable_keys,
+        )
+
+    def _make_doctor(self, streams: RecentStreams) -> Doctor:
+        return Doctor(
+            self._store,
+            self.settings,
+            worker=self.worker,
+            loop=self.agent_loop,
+            prove_memory=self._agents.prove_memory,
+            streams=streams,
         )
 
     def _report(self, metrics: "Metrics | None") -> "MetricsReport | None":

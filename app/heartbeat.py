@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from .config import Settings
@@ -16,6 +17,13 @@ from .store.ports import LeaseRenewer, WorkerStore
 from .store.sql.group_commit import joined
 
 logger = logging.getLogger(__name__)
+
+
+class HeartbeatStore(WorkerStore, Protocol):
+    """What a heartbeat needs of the store."""
+
+    def now(self) -> datetime:
+        """Return the store's time. Called from the heartbeat's thread."""
 
 
 class BeatingWorker(Protocol):
@@ -36,7 +44,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        store: WorkerStore,
+        store: HeartbeatStore,
         identity: Worker,
         settings: Settings,
         worker: BeatingWorker,
@@ -100,7 +108,8 @@ class Heartbeat:
         while True:
             sent = self._worker.leases()
             began = _boottime()
-            worker = self._identity.model_copy(update={"agents": self._worker.agents()})
+            ahead = (datetime.now(UTC) - self._store.now()) // timedelta(milliseconds=1)
+            worker = self._identity.model_copy(update={"agents": self._worker.agents(), "clock_ahead_ms": ahead})
             beat = heartbeat.beat(worker, sent, lease_seconds=self._settings.lease_seconds)
             self._last_success = began
             self._recorder.beaten(_boottime() - began)

@@ -10,9 +10,11 @@ from .agents.descriptions import AgentDescriptions
 from .agents.registry import AgentRegistry
 from .config import Settings
 from .delivery_manager import DeliveryManager
+from .doctor import Doctor
 from .events.tail import Streams
 from .item_manager import ItemManager
 from .observability.outages import Outage
+from .observability.recent_streams import RecentStreams
 from .observability.recorder import Recorder
 from .queue_manager import QueueManager
 from .store.ports import EventLog, Store
@@ -64,3 +66,5 @@ class Services:
     memory_outage: Outage
     recorder: Recorder
     metrics: Exposition | None
+    doctor: Doctor
+    recent_streams: RecentStreams

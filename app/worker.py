@@ -38,6 +38,9 @@ CANCELS_SECONDS = 0.05
 class WorkerPort(AttemptStore, WorkerStore, Notifier, Protocol):
     """The ports of the store that a worker needs."""
 
+    def now(self) -> datetime:
+        """Return the store's time, as `AcceptStore.now` does."""
+
 
 class QueueWorker:
     """Runs claimed messages in slots, with a claim loop and a heartbeat thread."""

@@ -209,9 +209,9 @@ def _of_program(words: list[str], folder: Path) -> list[str]:  # noqa: C901, PLR
             except SystemExit:
                 return [" ".join(words)]
             return []
-        case ["agentq", "audit", *options]:
+        case ["agentq", "audit" | "doctor" as name, *options]:
             try:
-                parser().parse_args(["audit", *options])
+                parser().parse_args([name, *options])
             except SystemExit:
                 return [" ".join(words)]
             return []

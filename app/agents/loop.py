@@ -123,15 +123,20 @@ class AgentLoop:
         return self._blocked_at is not None and time.monotonic() - self._blocked_at >= LONG_BLOCK_SECONDS
 
     @property
+    def blocking(self) -> str:
+        """Return which agent blocks the loop, and for how long, without secrets; an empty text if none does."""
+        if self._blocked_at is None:
+            return ""
+        seconds = time.monotonic() - self._blocked_at
+        return f"agent {self._blocking_agent!r} blocks the event loop of all agents for {seconds:.0f} s"
+
+    @property
     def trouble(self) -> str:
         """Return a text, without secrets, that describes agent code that blocks the loop or does not stop.
 
         The text is empty if there is no such code.
         """
-        found = []
-        if self._blocked_at is not None:
-            seconds = time.monotonic() - self._blocked_at
-            found.append(f"agent {self._blocking_agent!r} blocks the event loop of all agents for {seconds:.0f} s")
+        found = [self.blocking] if self.blocked else []
         if self.abandoned:
             found.append(f"runs or threads of ended messages that do not stop: {self.abandoned}")
         return "; ".join(found)

@@ -19,6 +19,7 @@ from . import (
     agents,
     audit,
     description,
+    doctor,
     errors,
     health,
     items,
@@ -104,6 +105,7 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
         audit.router,
         health.router,
         metrics.router,
+        doctor.router,
     ):
         app.router.routes.extend(router.routes)  # include_router would match each request twice
     app.router.routes.extend([*websocket.routes, *description.routes, *reference.pages(root.NAME)])

@@ -99,7 +99,7 @@ async def submit_message(request: Request) -> Response:
     (message,) = accepted.messages
     headers = {"Location": f"/messages/{message.id}/status", **replay_headers(accepted)}
     if _wants_stream(request):
-        return EventStreamResponse(tail_of(services, principal.tenant, message.id, 0), services.access, headers)
+        return EventStreamResponse(tail_of(services, principal.tenant, message.id, 0), services, headers)
     if (seconds := _seconds_to_wait(request)) is not None:
         headers["Preference-Applied"] = f"wait={seconds}"
         ended = await _ended_message(request, message, seconds)

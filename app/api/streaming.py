@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import secrets
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Annotated, Any
@@ -13,7 +14,6 @@ from starlette.types import Message, Receive, Scope, Send
 from typing_extensions import override
 
 from ..access.principals import Principal
-from ..access.rule import Access
 from ..access.scopes import AccessScope, needs
 from ..errors import AgentQueueError, InvalidRequest
 from ..events.fanout import Idle, StoredEvents, is_over
@@ -109,12 +109,13 @@ class EventStreamResponse(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, items: AsyncGenerator[TailItem], access: Access, headers: Mapping[str, str] | None = None
+        self, items: AsyncGenerator[TailItem], services: Services, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})})
         del self.headers["content-length"]
         self._items = items
-        self._access = access
+        self._access = services.access
+        self._recent = services.recent_streams
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,7 +124,7 @@ class EventStreamResponse(Response):
             await self._items.aclose()  # the tail has not begun
             await send({"type": "http.response.body", "body": b""})
             return
-        connection = connection_of(scope)
+        connection, began = connection_of(scope), time.monotonic()
         sending = asyncio.create_task(self._send_all(send, connection))
         leaving = asyncio.create_task(_disconnected(receive))
         refused = asyncio.Event()
@@ -135,6 +136,8 @@ class EventStreamResponse(Response):
         try:
             with self._access.held(scope, scope[PRINCIPAL], scope[TARGET].needs, refuse):
                 await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
+                if not refused.is_set():
+                    self._recent.ended(time.monotonic() - began, whole=sending.done())
         finally:
             sending.cancel()
             leaving.cancel()
@@ -260,7 +263,7 @@ async def stream_message(
     message_id, seen = await resume_point(services, principal, message_id, last_event_id, after)
     if seen is None:
         return Response(status_code=204)
-    return EventStreamResponse(tail_of(services, principal.tenant, message_id, seen), services.access)
+    return EventStreamResponse(tail_of(services, principal.tenant, message_id, seen), services)
 
 
 async def stream_of_request(request: Request) -> Response:

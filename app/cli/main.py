@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import __version__
 from ..config import Settings
 from ..main import run
-from . import audit, database, keys, processes
+from . import audit, database, doctor, keys, processes
 
 COMMANDS = {command.name: command for command in (*processes.COMMANDS, *database.COMMANDS)}
 
@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=explanation, description=f"{explanation[0].upper()}{explanation[1:]}.")
     keys.add_parsers(commands)
     audit.add_parser(commands)
+    doctor.add_parser(commands)
     return arguments
 
 
@@ -35,6 +36,11 @@ def main() -> None:
     arguments = parser().parse_args()
     if not sys.flags.safe_path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: AGENTS may name modules of this folder
+    if "program" in arguments:
+        arguments.output = sys.stdout
+        with redirect_stdout(sys.stderr):
+            code = arguments.program(arguments)
+        sys.exit(code)
     if "command_of" in arguments:
         arguments.output = sys.stdout
         with redirect_stdout(sys.stderr):  # only results are on standard output, no log lines

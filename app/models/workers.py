@@ -57,7 +57,10 @@ class Throughput(NamedTuple):
 
 
 class Worker(BaseModel):
-    """A process that claims messages, as of its last heartbeat. `agents` is None if it does not report them."""
+    """A process that claims messages, as of its last heartbeat. `agents` is None if it does not report them.
+
+    `clock_ahead_ms` is by how much the clock of its host was ahead of the store's time; negative if it was behind.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -67,4 +70,5 @@ class Worker(BaseModel):
     slots: int
     started_at: Moment
     last_beat: Moment
+    clock_ahead_ms: int = 0
     agents: tuple[ServedAgent, ...] | None = None

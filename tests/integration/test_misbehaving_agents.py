@@ -138,6 +138,10 @@ class Tried:
         """The message now."""
         return dict((await self.client.get(f"/messages/{message_id}/status")).json())
 
+    async def findings(self) -> set[str]:
+        """The codes of what the doctor finds."""
+        return {each["code"] for each in (await self.client.get("/doctor")).json()["findings"]}
+
     async def in_state(self, message_id: str, *states: str) -> dict[str, Any]:
         """The message once it is in one of these states."""
 
@@ -242,6 +246,7 @@ async def test_hanging_threads_are_replaced_up_to_a_bound(tried: Tried) -> None:
     await until(refused, "the server is not ready")
     worker = (await tried.client.get("/health")).json()["checks"]["worker"]
     assert worker == {"ok": False, "detail": f"runs or threads of ended messages that do not stop: {ABANDONED}"}
+    assert "hung_threads" in await tried.findings()
     waiting = await tried.submit("hello", "synchronous")
     await tried.is_told(waiting, "synchronous", f"{ABANDONED} runs or threads of ended messages do not stop")
     await until(lambda: "claims no more messages" in tried.server.output, "the log says why nothing is claimed")
@@ -277,6 +282,7 @@ async def test_a_blocked_event_loop_blocks_neither_http_nor_limits_nor_cancels(t
     health = (await tried.client.get("/health")).json()["checks"]["worker"]["detail"]
     assert health.startswith("agent 'function' blocks the event loop of all agents for ")
     assert "misbehaving.py" not in health
+    assert "loop_blocked" in await tried.findings()
     tried.control.release("block")
     assert (await tried.ended(waiting))["result"] == "fine"
     await until(lambda: "The event loop of the agents runs again" in tried.server.output, "the log tells the end")

@@ -47,6 +47,7 @@ SUBMITS |= {"POST /tokens", "POST /tokens/revoke"}
 READS_BY_POST = {"POST /tickets", "POST /store/items/search", "POST /store/namespaces"}
 ADMINISTERS = {"POST /queue/pause", "POST /queue/resume", "GET /workers"}
 ADMINISTERS |= {
+    "GET /doctor",
     "GET /audit",
     "POST /keys",
     "GET /keys",

@@ -318,6 +318,8 @@ async def test_a_damaged_memory_is_told_and_messages_wait(tmp_path: Path) -> Non
             part.write_bytes(b"damaged while it is used, " * 1000)
         message = (await submit(server, thread_id="t")).json()["message_id"]
         await is_not_ready(server, "is damaged")
+        findings = (await wire.request(server.url, "GET", "/doctor")).json()["findings"]
+        assert "memory_unusable" in {each["code"] for each in findings}
         for part in files_of(tmp_path):
             part.unlink()
         await server.ready()

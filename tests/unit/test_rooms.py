@@ -27,6 +27,7 @@ ROOMS = {
     "statistics": ports.StatisticsStore,
     "usage": ports.UsageStore,
     "audit": ports.AuditStore,
+    "diagnosis": ports.DiagnosisStore,
     "signals": ports.Notifier,
 }
 ENGINES = {"sqlite": SqliteStore, "postgres": PostgresStore, "redis": RedisStore}

@@ -35,6 +35,7 @@ FINGERPRINTS = {
     23: "29b00b917bf67135",
     24: "892e84512d8b7aa7",
     25: "78fa3a3497b058e7",
+    26: "bcb0adc25cdbb039",
 }
 """Fingerprints of what the stores keep, by schema version. A version that was on `main` stays as it is."""
 

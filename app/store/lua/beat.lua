@@ -1,7 +1,7 @@
 -- Record a heartbeat of a worker and extend the leases that it names. A lease that ran out is not revived.
 -- KEYS[1] key prefix
 -- ARGV[1] time, ARGV[2] worker, ARGV[3] host, ARGV[4] process id, ARGV[5] slots, ARGV[6] lease in milliseconds,
--- ARGV[7] its agents as JSON or '', ARGV[8...] id and fence of each lease
+-- ARGV[7] its agents as JSON or '', ARGV[8] lead of its clock in milliseconds, ARGV[9...] id and fence of each lease
 -- Returns for each lease that the worker still holds: message id, fence, and whether the message was cancelled.
 -- include: keys
 -- include: queue
@@ -13,10 +13,10 @@ redis.call('ZADD', WORKERS, now, ARGV[2])
 redis.call('HSETNX', worker, 'started_at', now)
 redis.call('HSETNX', worker, 'host', ARGV[3])
 redis.call('HSETNX', worker, 'pid', ARGV[4])
-redis.call('HSET', worker, 'slots', ARGV[5])
+redis.call('HSET', worker, 'slots', ARGV[5], 'clock_ahead_ms', ARGV[8])
 if redis.call('HGET', worker, 'agents') ~= ARGV[7] then redis.call('HSET', worker, 'agents', ARGV[7]) end
 local held = {}
-for i = 8, #ARGV, 2 do
+for i = 9, #ARGV, 2 do
     local id, fence = ARGV[i], ARGV[i + 1]
     local f = redis.call('HMGET', message_key(id), 'number', 'state', 'fence', 'worker', 'cancel_requested')
     if f[2] == 'processing' and f[3] == fence and f[4] == ARGV[2] then

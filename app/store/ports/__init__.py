@@ -20,6 +20,7 @@ from .access import AccessStore
 from .attempts import AttemptStore
 from .audit import AuditStore
 from .control import ControlStore
+from .diagnosis import DiagnosisStore
 from .events import EventLog
 from .items import ItemStore
 from .queries import QueryStore
@@ -42,6 +43,7 @@ __all__ = [
     "AttemptStore",
     "AuditStore",
     "ControlStore",
+    "DiagnosisStore",
     "EventLog",
     "ItemStore",
     "LeaseRenewer",
@@ -75,6 +77,7 @@ class Store(
     StatisticsStore,
     UsageStore,
     AuditStore,
+    DiagnosisStore,
     Notifier,
     Protocol,
 ):

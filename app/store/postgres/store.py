@@ -27,6 +27,7 @@ from .access import AccessWrites
 from .attempts import ClaimWrites, FinishWrites, PostgresAttempts
 from .connection import connection_parameters
 from .control import ControlWrites
+from .diagnosis import PostgresDiagnosis
 from .events import EventWrites, PostgresEvents
 from .items import ItemWrites
 from .migrations import prepare_database
@@ -56,8 +57,8 @@ VOLATILE = Capabilities(
 
 class PostgresStore(
     PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    PostgresWorkers, SqlItems, SqlAccess, SqlTokens, SqlAudit, PostgresStatistics, SqlUsage, LocalSignals,
-    Store,
+    PostgresWorkers, SqlItems, SqlAccess, SqlTokens, SqlAudit, PostgresStatistics, SqlUsage, PostgresDiagnosis,
+    LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one PostgreSQL database. Raises ConfigurationError for a URL that cannot be read."""
 

@@ -31,6 +31,7 @@ class PostgresLeaseRenewer(LeaseRenewer):
                 pid=worker.pid,
                 slots=worker.slots,
                 agents=agents_text(worker),
+                clock_ahead_ms=worker.clock_ahead_ms,
                 now=self._clock.now(),
                 ids=[lease.message_id for lease in leases],
                 fences=[lease.fence for lease in leases],

@@ -209,7 +209,7 @@ async def inspect(link: Link, *, allow_volatile: bool) -> Capabilities:
     be used.
     """
     try:
-        facts = _facts(await link.ask("INFO"))
+        facts = facts_of(await link.ask("INFO"))
     except NoPermissionError as error:
         if not allow_volatile:
             raise ConfigurationError(
@@ -240,7 +240,8 @@ async def check_access(url: str) -> None:
         await link.disconnect()
 
 
-def _facts(info: str) -> dict[str, str]:
+def facts_of(info: str) -> dict[str, str]:
+    """Return what INFO says, by name."""
     lines = (line.partition(":") for line in info.splitlines() if not line.startswith("#"))
     return {name: value for name, colon, value in lines if colon}
 

@@ -154,9 +154,10 @@ def workers(reply: Sequence[Any]) -> list[Worker]:
             slots=int(slots),
             started_at=to_datetime(int(start)),
             last_beat=to_datetime(int(beat)),
+            clock_ahead_ms=int(ahead),
             agents=agents_of(agents),
         )
-        for name, host, pid, slots, start, beat, agents in reply
+        for name, host, pid, slots, start, beat, ahead, agents in reply
     ]
     return sorted(found, key=lambda worker: (worker.started_at, worker.id))
 

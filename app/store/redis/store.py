@@ -18,6 +18,7 @@ from .audit import RedisAudit
 from .command_pipeline import CommandPipeline, WritePipeline
 from .connection import Link, inspect, mapped_errors, refusal
 from .control import RedisControl
+from .diagnosis import RedisDiagnosis
 from .events import RedisEvents
 from .items import RedisItems
 from .queries import RedisQueries
@@ -48,6 +49,7 @@ class RedisStore(
     RedisStatistics,
     RedisUsage,
     RedisAudit,
+    RedisDiagnosis,
     LocalSignals,
     Store,
 ):

@@ -76,7 +76,7 @@ class RedisLeaseRenewer(LeaseRenewer):
     def beat(self, worker: Worker, leases: Collection[Lease], *, lease_seconds: float) -> Beat:
         named = [part for lease in leases for part in (lease.message_id, lease.fence)]
         lease_ms = int(lease_seconds * 1000)
-        shown = (worker.id, worker.host, worker.pid, worker.slots, lease_ms, agents_text(worker))
+        shown = (worker.id, worker.host, worker.pid, worker.slots, lease_ms, agents_text(worker), worker.clock_ahead_ms)
         held = self._run("beat", self._now(), *shown, *named)
         return Beat(
             {message_id: fence for message_id, fence, _ in held},

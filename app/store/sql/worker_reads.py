@@ -33,7 +33,8 @@ class WorkerReads(QueryRunner):
                 slots=slots,
                 started_at=to_datetime(start),
                 last_beat=to_datetime(beat),
+                clock_ahead_ms=ahead,
                 agents=agents_of(agents),
             )
-            for name, host, pid, slots, start, beat, agents in self.each("list_workers")
+            for name, host, pid, slots, start, beat, ahead, agents in self.each("list_workers")
         ]

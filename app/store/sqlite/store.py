@@ -32,6 +32,7 @@ from .attempts import AttemptWrites, SqliteAttempts
 from .changes import Writing
 from .connection import Reader
 from .control import ControlWrites
+from .diagnosis import SqliteDiagnosis
 from .events import EventWrites, SqliteEvents
 from .items import ItemWrites
 from .queries import SqliteReads
@@ -49,8 +50,8 @@ VOLATILE = Capabilities("memory", durable=False, promise="no message survives th
 
 class SqliteStore(
     SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqlAudit, SqliteStatistics, SqlUsage, LocalSignals,
-    Store,
+    SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqlAudit, SqliteStatistics, SqlUsage, SqliteDiagnosis,
+    LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one SQLite file; with `path` None, over a temporary file."""
 

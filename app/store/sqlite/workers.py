@@ -29,7 +29,7 @@ class WorkerWrites(Changes):
         now = self._now()
         self.execute(
             "beat_worker", id=worker.id, host=worker.host, pid=worker.pid, slots=worker.slots,
-            agents=agents_text(worker), now=now,
+            agents=agents_text(worker), clock_ahead_ms=worker.clock_ahead_ms, now=now,
         )  # fmt: skip
         until = now + int(lease_seconds * 1000)
         named = json.dumps({lease.message_id: lease.fence for lease in leases})

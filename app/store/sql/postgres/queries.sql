@@ -978,10 +978,11 @@ JOIN messages ON messages.id = lease.id AND messages.fence = lease.fence AND mes
 -- message does not end, the next heartbeat extends the lease.
 WITH moment AS MATERIALIZED (SELECT %(now)s::bigint AS now),
 shown AS (
-    INSERT INTO workers (id, host, pid, slots, agents, started_at, last_beat)
-    SELECT %(id)s, %(host)s, %(pid)s, %(slots)s, %(agents)s, now, now FROM moment
+    INSERT INTO workers (id, host, pid, slots, agents, started_at, last_beat, clock_ahead_ms)
+    SELECT %(id)s, %(host)s, %(pid)s, %(slots)s, %(agents)s, now, now, %(clock_ahead_ms)s FROM moment
     ON CONFLICT (id) DO UPDATE SET
-        slots = excluded.slots, agents = excluded.agents, last_beat = excluded.last_beat
+        slots = excluded.slots, agents = excluded.agents, last_beat = excluded.last_beat,
+        clock_ahead_ms = excluded.clock_ahead_ms
 ), held AS MATERIALIZED (
     SELECT messages.number, moment.now {leased}
     ORDER BY messages.number FOR NO KEY UPDATE OF messages SKIP LOCKED
@@ -1060,7 +1061,7 @@ UPDATE messages SET agent_version = %(after)s FROM picked WHERE messages.number 
 RETURNING messages.number, messages.id
 
 -- name: list_workers
-SELECT id, host, pid, slots, started_at, last_beat, agents FROM workers ORDER BY started_at, id
+SELECT id, host, pid, slots, started_at, last_beat, clock_ahead_ms, agents FROM workers ORDER BY started_at, id
 
 -- name: lock_folding
 SELECT pg_try_advisory_xact_lock(hashtextextended('agent_queue.fold', 0))
@@ -1584,3 +1585,45 @@ WITH old AS (
     RETURNING 1
 )
 SELECT count(*) FROM old
+
+-- name: sampled_columns
+id, tenant, thread_id, agent, state, readiness, attempt, crashes, worker_id, coalesce(completed_at, created_at),
+    coalesce(error_code, (
+        SELECT error_code FROM attempts WHERE attempts.message = messages.number ORDER BY fence DESC LIMIT 1
+    ))
+
+-- name: sample_waiting
+SELECT {sampled_columns} FROM messages WHERE state = 'queued' AND rank IS NOT NULL ORDER BY rank, number LIMIT %(limit)s
+
+-- name: sample_delayed
+SELECT {sampled_columns} FROM messages WHERE readiness = 'delayed' ORDER BY run_at, number LIMIT %(limit)s
+
+-- name: sample_processing
+SELECT {sampled_columns} FROM messages WHERE state = 'processing' ORDER BY coalesce(lease_until, 0), number LIMIT %(limit)s
+
+-- name: sample_ended
+SELECT {sampled_columns} FROM messages WHERE completed_at IS NOT NULL ORDER BY completed_at DESC, number DESC LIMIT %(limit)s
+
+-- name: count_connections
+SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+    current_setting('max_connections')::bigint
+
+-- name: data_directory
+-- No row for a role that may not know it, or if the server is not on this host.
+SELECT setting FROM pg_settings WHERE name = 'data_directory'
+    AND (inet_server_addr() IS NULL OR inet_server_addr() << '127.0.0.0/8' OR inet_server_addr() = '::1')
+
+-- name: list_slots
+-- Replication slots, with the bytes of WAL that the server keeps for each.
+SELECT slot_name, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint FROM pg_replication_slots
+WHERE restart_lsn IS NOT NULL ORDER BY 2 DESC LIMIT 5
+
+-- name: failing_archive
+SELECT last_failed_wal FROM pg_stat_archiver
+WHERE last_failed_time > coalesce(last_archived_time, '-infinity') AND current_setting('archive_mode') <> 'off'
+
+-- name: oldest_transaction
+-- Transactions of other roles have no times for a role that may not see them.
+SELECT pid, extract(epoch FROM clock_timestamp() - xact_start)::float8 FROM pg_stat_activity
+WHERE xact_start IS NOT NULL AND datname = current_database() AND pid <> pg_backend_pid()
+ORDER BY xact_start LIMIT 1

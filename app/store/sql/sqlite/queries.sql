@@ -659,9 +659,10 @@ WHERE messages.id = named.key AND messages.fence = named.value AND state = 'proc
 RETURNING messages.id, messages.fence, cancel_requested
 
 -- name: beat_worker
-INSERT INTO workers (id, host, pid, slots, agents, started_at, last_beat)
-VALUES (:id, :host, :pid, :slots, :agents, :now, :now)
-ON CONFLICT (id) DO UPDATE SET slots = excluded.slots, agents = excluded.agents, last_beat = excluded.last_beat
+INSERT INTO workers (id, host, pid, slots, agents, started_at, last_beat, clock_ahead_ms)
+VALUES (:id, :host, :pid, :slots, :agents, :now, :now, :clock_ahead_ms)
+ON CONFLICT (id) DO UPDATE SET slots = excluded.slots, agents = excluded.agents, last_beat = excluded.last_beat,
+    clock_ahead_ms = excluded.clock_ahead_ms
 
 -- name: remove_worker
 DELETE FROM workers WHERE id = :id
@@ -721,7 +722,7 @@ UPDATE messages SET agent_version = :after WHERE number IN (
 RETURNING number, id, {last_of_log}
 
 -- name: list_workers
-SELECT id, host, pid, slots, started_at, last_beat, agents FROM workers ORDER BY started_at, id
+SELECT id, host, pid, slots, started_at, last_beat, clock_ahead_ms, agents FROM workers ORDER BY started_at, id
 
 -- name: last_event
 SELECT coalesce(max(id), 0) FROM events WHERE message = :message
@@ -1129,3 +1130,21 @@ GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6 LIMIT :limit
 DELETE FROM hourly_usage WHERE (tenant, hour, key, subject, agent, model) IN (
     SELECT tenant, hour, key, subject, agent, model FROM hourly_usage WHERE hour < :before ORDER BY hour LIMIT :limit
 )
+
+-- name: sampled_columns
+id, tenant, thread_id, agent, state, readiness, attempt, crashes, worker_id, coalesce(completed_at, created_at),
+    coalesce(error_code, (
+        SELECT error_code FROM attempts WHERE attempts.message = messages.number ORDER BY rowid DESC LIMIT 1
+    ))
+
+-- name: sample_waiting
+SELECT {sampled_columns} FROM messages WHERE rank IS NOT NULL ORDER BY rank, number LIMIT :limit
+
+-- name: sample_delayed
+SELECT {sampled_columns} FROM messages WHERE readiness = 'delayed' ORDER BY run_at LIMIT :limit
+
+-- name: sample_processing
+SELECT {sampled_columns} FROM messages WHERE state = 'processing' ORDER BY lease_until LIMIT :limit
+
+-- name: sample_ended
+SELECT {sampled_columns} FROM messages WHERE completed_at IS NOT NULL ORDER BY completed_at DESC LIMIT :limit

@@ -332,7 +332,8 @@ CREATE TABLE workers (
     slots BIGINT NOT NULL,
     agents TEXT NOT NULL,                  -- a JSON array; empty if the worker does not name them
     started_at BIGINT NOT NULL,
-    last_beat BIGINT NOT NULL
+    last_beat BIGINT NOT NULL,
+    clock_ahead_ms BIGINT NOT NULL         -- the clock of its host minus the store's time
 );
 
 CREATE TABLE agents (                      -- what workers tell of their agents

@@ -309,7 +309,8 @@ CREATE TABLE workers (
     slots INTEGER NOT NULL,
     agents TEXT NOT NULL,                  -- a JSON array; empty if the worker does not name them
     started_at INTEGER NOT NULL,
-    last_beat INTEGER NOT NULL
+    last_beat INTEGER NOT NULL,
+    clock_ahead_ms INTEGER NOT NULL        -- the clock of its host minus the store's time
 ) WITHOUT ROWID;
 
 CREATE TABLE agents (                      -- what workers tell of their agents

@@ -1,0 +1,78 @@
+"""What the checks are given. `app.doctor` reads it from the store, the process and the settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from ...config import Settings
+from ...models.diagnosis import EngineReading, SampledMessage
+from ...models.keys import ApiKey
+from ...models.statistics import QueueFigures
+from ...models.workers import Throughput, Worker
+
+SAMPLE_SIZE = 500
+"""Maximum number of messages of each kind that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """What only a server process knows of itself. Texts are empty if there is nothing to tell; none has secrets.
+
+    `abandoned` counts runs and threads of ended messages that do not stop.
+    `cut_streams` has the seconds after which readers of streams left lately before the end, `whole_streams` counts
+    streams that ended lately with their message.
+    """
+
+    beating: bool
+    abandoned: int
+    blocked: str
+    memory_problem: str
+    cut_streams: Sequence[float]
+    whole_streams: int
+
+
+class Sources(Protocol):
+    """The readings of one examination. Each is read at most once, whoever asks.
+
+    Methods that read the store raise StoreError. `tenant` is the tenant whose ids may be shown; None shows all.
+    `process` is None where no server is examined from inside.
+    """
+
+    settings: Settings
+    tenant: str | None
+    process: ProcessState | None
+
+    def now(self) -> datetime:
+        """Return the store's time."""
+
+    def wall_clock(self) -> datetime:
+        """Return the time of this host."""
+
+    @property
+    def durable(self) -> bool:
+        """Return whether stored messages survive the end of the processes."""
+
+    async def ping(self) -> None:
+        """Check that the store answers and takes writes."""
+
+    async def figures(self) -> QueueFigures:
+        """Return the figures of the queue."""
+
+    async def throughput(self) -> Throughput:
+        """Return slots, running messages, and whether the queue is paused."""
+
+    async def workers(self) -> Sequence[Worker]:
+        """Return the live workers."""
+
+    async def sample(self) -> Sequence[SampledMessage]:
+        """Return up to SAMPLE_SIZE messages of each kind, see `DiagnosisStore.sample_messages`."""
+
+    async def engine(self) -> Sequence[EngineReading]:
+        """Return what the engine has used up."""
+
+    async def keys(self) -> Sequence[ApiKey]:
+        """Return the API keys whose ids may be shown."""
+
+    async def any_key(self) -> bool:
+        """Return whether there is an API key that is not revoked."""
