@@ -264,7 +264,7 @@ class FencedSqliteSaver(FencedSaver):
 
         def written() -> None:
             mark = self._mark_of(config)
-            self.conn.execute("BEGIN IMMEDIATE")
+            self._file.begin()
             if mark:
                 self._hold(config, mark)
             then = write()
@@ -280,7 +280,7 @@ class FencedSqliteSaver(FencedSaver):
         """
         self.conn.execute(SOON)
         try:
-            self.conn.execute("BEGIN IMMEDIATE")
+            self._file.begin()
             if not self._first_row(QUERIES["take_fence"], mark):
                 raise lease_lost(config, mark)
             self.conn.commit()

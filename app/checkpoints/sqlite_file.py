@@ -13,6 +13,7 @@ from typing import TypeVar
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from ..errors import MemoryDamaged, StoreUnavailable
+from ..store.sqlite.write_turns import BUSY_TIMEOUT_MILLISECONDS, WriteTurns
 from .serializer import Serializer
 from .sqlite_lists import QUERIES, set_up_lists
 
@@ -20,7 +21,13 @@ T = TypeVar("T")
 
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-BUSY_TIMEOUT_SECONDS = 5
+BUSY_TIMEOUT_SECONDS = BUSY_TIMEOUT_MILLISECONDS / 1000
+PATIENCE_MILLISECONDS = 20
+"""How long a writer waits for the write lock before it asks for its turn. Each run waits for its own transactions."""
+
+RETRY_SECONDS = 0.0005
+"""Pause between two tries of a writer for its turn, and in its turn for the write lock."""
+
 CHECK_SHARE = 10
 """The wait before a damaged file is checked again, as a multiple of the last check's duration."""
 
@@ -74,6 +81,9 @@ class MemoryFile:
         self._thread = thread
         self._serde = serde
         self._statements: Statements | None = None
+        self._turns: WriteTurns | None = None
+        if path is not None:
+            self._turns = WriteTurns(path, patience_milliseconds=PATIENCE_MILLISECONDS, retry_seconds=RETRY_SECONDS)
         self._is_set_up = False
         self._damage: MemoryDamaged | None = None
         self._check_at = 0.0
@@ -87,6 +97,28 @@ class MemoryFile:
     async def close(self) -> None:
         """Close the file."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+
+    def begin(self) -> None:
+        """Begin a transaction that writes, in turn with other processes. Use it only on the thread."""
+        if self._turns is None:
+            self.statements.conn.execute("BEGIN IMMEDIATE")
+        elif not self._turns.begin(self._begin_within):
+            error = sqlite3.OperationalError("another process writes for too long")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+
+    def _begin_within(self, milliseconds: int) -> bool:
+        connection = self.statements.conn
+        connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if primary_code(error) not in IN_USE:
+                raise
+            return False
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}")
+        return True
 
     async def call(self, work: Callable[[], T]) -> T:
         """Run `work` on the thread and return its result. Roll back whatever it leaves uncommitted.
@@ -125,6 +157,8 @@ class MemoryFile:
             with mapped_errors():
                 if self._statements is None:
                     self._statements = Statements(connect(self._path), serde=self._serde)
+                if self._turns is not None:
+                    self._turns.open()
                 if (
                     self._damage is not None
                     and (found := self._statements.conn.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok"
@@ -146,6 +180,8 @@ class MemoryFile:
     def _disconnect(self) -> None:
         if self._statements is not None:
             self._statements.conn.close()
+        if self._turns is not None:
+            self._turns.close()
         self._statements, self._is_set_up = None, False
 
     def _set_up(self, statements: Statements) -> None:

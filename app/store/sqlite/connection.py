@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,8 @@ def _refuse_foreign(connection: apsw.Connection) -> None:
 def transaction(connection: apsw.Connection, how: str | WriteTurns) -> Iterator[None]:
     """Begin a transaction in the mode `how`, or as a writer that takes turns. At the end, commit or roll back."""
     if isinstance(how, WriteTurns):
-        how.begin(connection)
+        if not how.begin(partial(_begin_within, connection)):
+            raise apsw.BusyError("another process writes for too long")
     else:
         connection.execute(f"BEGIN {how}")
     try:
@@ -134,6 +136,18 @@ def transaction(connection: apsw.Connection, how: str | WriteTurns) -> Iterator[
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _begin_within(connection: apsw.Connection, milliseconds: int) -> bool:
+    """Begin a transaction that writes. Return False if another one is still under way after `milliseconds`."""
+    connection.set_busy_timeout(milliseconds)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except apsw.BusyError:
+        return False
+    finally:
+        connection.set_busy_timeout(BUSY_TIMEOUT_MILLISECONDS)
+    return True
 
 
 class Connected(BatchRunner):

@@ -10,11 +10,9 @@ costs a pause.
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import apsw
 
 SUFFIX = "-turn"
 """The end of the name of the file whose lock is the turn. The file stays empty."""
@@ -23,6 +21,12 @@ TURN_TIMEOUT_SECONDS = 0.5
 """How long a writer waits for its turn. Then it goes on without: the process that has the turn may be stopped."""
 
 BUSY_TIMEOUT_MILLISECONDS = 5_000
+
+BeginWithin = Callable[[int], bool]
+"""Tries for some milliseconds to begin a transaction that writes. Returns False if another one is still under way.
+
+The queue's file and the agents' memory are opened with different libraries.
+"""
 
 
 class WriteTurns:
@@ -48,30 +52,20 @@ class WriteTurns:
             os.close(self._file)
             self._file = None
 
-    def begin(self, connection: apsw.Connection) -> None:
-        """Begin a transaction that writes. Raises apsw.BusyError after BUSY_TIMEOUT_MILLISECONDS."""
-        if self._patience_milliseconds and self._begin_soon(connection):
-            return
+    def begin(self, begin_within: BeginWithin) -> bool:
+        """Begin a transaction that writes. Return False if there was no way to for BUSY_TIMEOUT_MILLISECONDS."""
+        if self._patience_milliseconds:
+            with self._turn():
+                pass  # those who have the turn go first
+            if begin_within(self._patience_milliseconds):
+                return True
         with self._turn():
-            connection.set_busy_handler(self._try_again)
-            connection.execute("BEGIN IMMEDIATE")
-
-    def _begin_soon(self, connection: apsw.Connection) -> bool:
-        """Begin after those who have the turn, unless the lock is taken for longer than the patience."""
-        with self._turn():
-            pass
-        connection.set_busy_timeout(self._patience_milliseconds)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except apsw.BusyError:
-            return False
-        finally:
-            connection.set_busy_timeout(BUSY_TIMEOUT_MILLISECONDS)
+            deadline = time.monotonic() + BUSY_TIMEOUT_MILLISECONDS / 1000
+            while not begin_within(0):
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(self._retry_seconds)
         return True
-
-    def _try_again(self, count: int) -> bool:
-        time.sleep(self._retry_seconds)
-        return count < BUSY_TIMEOUT_MILLISECONDS / 1000 / self._retry_seconds
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
