@@ -53,9 +53,16 @@ def settings(url: str, port: int, **values: str) -> dict[str, str]:
 
 @contextmanager
 def process(
-    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None, pinned: bool = True
+    *arguments: str,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    pinned: bool = True,
+    own_session: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `python …`, on the first core if `pinned`, and end it on exit."""
+    """Run `python …`, on the first core if `pinned`, and end it on exit.
+
+    Linux divides busy cores among sessions. A process with its own session gets a share of its own, as a service does.
+    """
     root = str(Path(__file__).parent.parent)
     child = subprocess.Popen(
         [sys.executable, *arguments],
@@ -63,6 +70,7 @@ def process(
         env={**os.environ, "PYTHONPATH": root, **(environment or {})},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=own_session,
     )
     try:
         if pinned:

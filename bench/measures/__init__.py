@@ -15,6 +15,7 @@ from bench.measures.streams import idle, streams
 from bench.measures.submit import submit
 from bench.measures.tokens import tokens
 from bench.measures.users import users
+from bench.measures.workers import workers
 from bench.report import Row
 
 Measure = Callable[[Sequence[str]], Iterator[Row]]
@@ -35,5 +36,6 @@ MEASURES: dict[str, Measure] = {
     "idle": idle,
     "jobs": jobs,
     "users": users,
+    "workers": workers,
     "start": start,
 }
