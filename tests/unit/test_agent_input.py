@@ -1,7 +1,7 @@
 """Checks of an input and a context against an agent's description, and how graphs are described."""
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -118,23 +118,32 @@ def described(state: Any, **given: Any) -> AgentDescription:
     return describe_graph(graph_of(state, **given), "mine")
 
 
+Describe = Callable[[], AgentDescription]
+
+
+def of(state: Any, **given: Any) -> Describe:
+    """Return what describes a graph with this state, for tables of cases: to collect tests describes none."""
+    return lambda: described(state, **given)
+
+
 ONE = {"role": "user", "content": "Hi"}
 
-FITTING: dict[str, tuple[AgentDescription, dict[str, Any]]] = {
-    "some keys of a state": (described(Question), {"question": "Why?"}),
-    "an input of its own": (described(Question, input_schema=Asked), {"question": "Why?"}),
-    "a checked state": (described(Form), {"name": "Ann", "at": "2026-01-01T00:00:00Z"}),
-    "messages in each form": (described(MessagesState), {"messages": ["Hi", ["user", "Hi"], ONE, {**ONE, "id": "x"}]}),
-    "one message": (described(MessagesState), {"messages": ONE}),
-    "blocks": (described(Plain), {"messages": [{"type": "human", "content": [{"type": "text", "text": "Hi"}]}]}),
-    "the fields of a state with aliases": (described(Aliased), {"user_name": "Ann", "owner": {"fullName": "Ann B"}}),
-    "anything": (AgentDescription(name="mine", input_schema=ANY_OBJECT, output_schema={}), {"a": [1]}),
+FITTING: dict[str, tuple[Describe, dict[str, Any]]] = {
+    "some keys of a state": (of(Question), {"question": "Why?"}),
+    "an input of its own": (of(Question, input_schema=Asked), {"question": "Why?"}),
+    "a checked state": (of(Form), {"name": "Ann", "at": "2026-01-01T00:00:00Z"}),
+    "messages in each form": (of(MessagesState), {"messages": ["Hi", ["user", "Hi"], ONE, {**ONE, "id": "x"}]}),
+    "one message": (of(MessagesState), {"messages": ONE}),
+    "blocks": (of(Plain), {"messages": [{"type": "human", "content": [{"type": "text", "text": "Hi"}]}]}),
+    "the fields of a state with aliases": (of(Aliased), {"user_name": "Ann", "owner": {"fullName": "Ann B"}}),
+    "anything": (lambda: AgentDescription(name="mine", input_schema=ANY_OBJECT, output_schema={}), {"a": [1]}),
 }
 
 
 @pytest.mark.parametrize("case", FITTING)
 def test_an_input_that_fits_is_taken(case: str) -> None:
-    check_input(*FITTING[case])
+    describe, given = FITTING[case]
+    check_input(describe(), given)
 
 
 def test_a_value_set_by_langgraph_is_neither_input_nor_output() -> None:
@@ -144,41 +153,41 @@ def test_a_value_set_by_langgraph_is_neither_input_nor_output() -> None:
     assert described(CountedForm).input_schema["required"] == ["question"]
 
 
-REFUSED: dict[str, tuple[AgentDescription, dict[str, Any], str]] = {
-    "wrong type": (described(Question), {"question": 3}, 'input.question: 3 is not of type "string".'),
-    "wrong item": (described(Question), {"documents": ["a", 1]}, 'input.documents.1: 1 is not of type "string".'),
-    "missing": (described(Question, input_schema=Asked), {}, "input.question: is missing."),
-    "unknown": (described(Question), {"x": 1}, "input.x: is unknown; known: `question`, `documents`."),
+REFUSED: dict[str, tuple[Describe, dict[str, Any], str]] = {
+    "wrong type": (of(Question), {"question": 3}, 'input.question: 3 is not of type "string".'),
+    "wrong item": (of(Question), {"documents": ["a", 1]}, 'input.documents.1: 1 is not of type "string".'),
+    "missing": (of(Question, input_schema=Asked), {}, "input.question: is missing."),
+    "unknown": (of(Question), {"x": 1}, "input.x: is unknown; known: `question`, `documents`."),
     "set by LangGraph": (
-        described(Counted),
+        of(Counted),
         {"remaining_steps": 9},
         "input.remaining_steps: is unknown; known: `question`.",
     ),
-    "too short": (described(Form), {"name": "A"}, 'input.name: "A" is shorter than 2 characters.'),
+    "too short": (of(Form), {"name": "A"}, 'input.name: "A" is shorter than 2 characters.'),
     "no role": (
-        described(MessagesState),
+        of(MessagesState),
         {"messages": [ONE, {"content": "Hi"}]},
         "input.messages.1: expected a text, a pair of role and content, or an object with both.",
     ),
     "unknown role": (
-        described(MessagesState),
+        of(MessagesState),
         {"messages": [ONE, {"role": "alien", "content": "Hi"}]},
         'input.messages.1.role: "alien" is not one of "human", "user" or 7 other candidates.',
     ),
-    "missing in the kind that is meant": (described(Owned), {"pet": {"kind": "dog"}}, "input.pet.bark: is missing."),
+    "missing in the kind that is meant": (of(Owned), {"pet": {"kind": "dog"}}, "input.pet.bark: is missing."),
     "wrong in the kind that is meant": (
-        described(Owned),
+        of(Owned),
         {"pet": {"kind": "dog", "bark": 1}},
         'input.pet.bark: 1 is not of type "string".',
     ),
     "no kind": (
-        described(Owned),
+        of(Owned),
         {"pet": {"kind": "cow"}},
         'input.pet: {"kind":"cow"} is not valid under any of the schemas listed in the \'oneOf\' keyword.',
     ),
-    "alias": (described(Aliased), {"userName": "Ann"}, "input.userName: is unknown; known: `user_name`, `owner`."),
+    "alias": (of(Aliased), {"userName": "Ann"}, "input.userName: is unknown; known: `user_name`, `owner`."),
     "no content": (
-        described(Plain),
+        of(Plain),
         {"messages": [{"role": "user", "content": 3}]},
         "input.messages.0.content: 3 is not valid under any of the schemas listed in the 'anyOf' keyword.",
     ),
@@ -187,7 +196,8 @@ REFUSED: dict[str, tuple[AgentDescription, dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_does_not_fit_is_refused_with_its_field(case: str) -> None:
-    description, given, told = REFUSED[case]
+    describe, given, told = REFUSED[case]
+    description = describe()
     with pytest.raises(InvalidInput) as error:
         check_input(description, given)
     assert (str(error.value), error.value.field, error.value.code) == (told, told.split(":")[0], "invalid_input")
@@ -376,25 +386,26 @@ class Long(TypedDict):
 
 
 FINE, WRONG = {"a": 1}, {"a": "x"}
-LARGE: dict[str, tuple[AgentDescription, dict[str, Any], str]] = {
-    "all wrong": (described(Long), {"items": [WRONG] * 5_000}, "input.items.0.a"),
-    "the last wrong": (described(Long), {"items": [*[FINE] * 5_000, WRONG]}, "input.items.5000.a"),
-    "one in the middle": (described(Long), {"items": [*[FINE] * 99, WRONG, *[FINE] * 5_000]}, "input.items.99.a"),
-    "wrong names": (described(Long), {"named": {f"k{n}": WRONG for n in range(5_000)}}, "input.named.k0.a"),
+LARGE: dict[str, tuple[Describe, dict[str, Any], str]] = {
+    "all wrong": (of(Long), {"items": [WRONG] * 5_000}, "input.items.0.a"),
+    "the last wrong": (of(Long), {"items": [*[FINE] * 5_000, WRONG]}, "input.items.5000.a"),
+    "one in the middle": (of(Long), {"items": [*[FINE] * 99, WRONG, *[FINE] * 5_000]}, "input.items.99.a"),
+    "wrong names": (of(Long), {"named": {f"k{n}": WRONG for n in range(5_000)}}, "input.named.k0.a"),
     "the last name": (
-        described(Long),
+        of(Long),
         {"named": {**{f"k{n}": FINE for n in range(5_000)}, "last": WRONG}},
         "input.named.last.a",
     ),
-    "two lists": (described(Long), {"items": [*[FINE] * 50, WRONG], "named": {"k": WRONG}}, "input.named.k.a"),
-    "messages": (described(MessagesState), {"messages": [*[ONE] * 5_000, {"role": "user"}]}, "input.messages.5000"),
-    "roles": (described(MessagesState), {"messages": [{**ONE, "role": "x"}] * 5_000}, "input.messages.0.role"),
+    "two lists": (of(Long), {"items": [*[FINE] * 50, WRONG], "named": {"k": WRONG}}, "input.named.k.a"),
+    "messages": (of(MessagesState), {"messages": [*[ONE] * 5_000, {"role": "user"}]}, "input.messages.5000"),
+    "roles": (of(MessagesState), {"messages": [{**ONE, "role": "x"}] * 5_000}, "input.messages.0.role"),
 }
 
 
 @pytest.mark.parametrize("case", LARGE)
 def test_few_errors_are_made_for_a_large_input(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    description, given, field = LARGE[case]
+    describe, given, field = LARGE[case]
+    description = describe()
     lengths: list[int] = []
     place_of = FirstFault.place_of
 

@@ -21,7 +21,7 @@ from app.observability.logging import logging_config
 from app.policy import retry
 from app.policy.wait_estimate import WaitingCode
 from app.store import terminal_states as endings
-from tests.documents import ARCHITECTURE, REFERENCE, generated, openapi, rows_of_layers
+from tests.documents import ARCHITECTURE, GENERATORS, REFERENCE, openapi, rows_of_layers
 from tests.pages import (
     DOCS,
     FENCE,
@@ -151,9 +151,9 @@ def test_the_table_of_endpoints_is_the_api(tmp_path: Path) -> None:
     assert set(rows_of_requests(section(README, "API"))) <= served
 
 
-@pytest.mark.parametrize("path", sorted(generated()), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(GENERATORS), ids=lambda path: path.name)
 def test_the_generated_documents_are_up_to_date(path: Path) -> None:
-    assert path.read_text("utf-8") == generated()[path], "run `make docs`"
+    assert path.read_text("utf-8") == GENERATORS[path](), "run `make docs`"
 
 
 def test_every_event_is_described() -> None:
@@ -260,9 +260,9 @@ def test_the_table_of_reasons_has_every_reason() -> None:
 SHOWN_CODE = re.compile(r"\"(?:error_)?code\\?\":\s*\\?\"([\w-]+)")
 
 
-@pytest.mark.parametrize("path", [*PAGES, *generated()], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*PAGES, *GENERATORS], ids=lambda path: path.name)
 def test_every_code_in_an_example_exists(path: Path) -> None:
-    shown = set(SHOWN_CODE.findall(generated().get(path) or text_of(path)))
+    shown = set(SHOWN_CODE.findall(GENERATORS[path]() if path in GENERATORS else text_of(path)))
 
     assert shown <= codes() | set(WaitingCode)
 
