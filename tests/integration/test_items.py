@@ -165,6 +165,7 @@ REFUSED: list[tuple[str, str, dict[str, Any], str, str]] = [
         for name in ("limit", "offset")
         for each in ("1", True)
     ),
+    *(("POST", "items/search", {"refresh_ttl": each}, "validation_error", "refresh_ttl") for each in (0, 0.0, "no")),
     ("PUT", "items", {"index": ["text"]}, "validation_error", "index"),
     ("PUT", "items", {"colour": 1}, "validation_error", "colour"),
     ("DELETE", "items", {"namespace": ["a.b"]}, "invalid_item", "namespace"),

@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 from ...models.items import Item
 from ...models.types import JsonObject, Moment, Text
@@ -16,7 +16,7 @@ NAMESPACE: list[Any] = ["users", "u-17"]
 Labels = Annotated[list[Text], Field(fail_fast=True, description="The labels of a namespace, the outermost first.")]
 Offset = Annotated[int, Field(strict=True, ge=0, le=1_000_000_000)]
 RefreshTtl = Annotated[
-    bool | None,
+    StrictBool | None,
     Field(description="Whether the time to live begins again. Null means `refresh_on_read` of the langgraph.json."),
 ]
 
