@@ -3,8 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
-"""Upper bounds of the buckets for waits and runs: 5 ms to an hour."""
+from ..policy.histograms import SECONDS
 
 SHORT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Upper bounds of the buckets for calls of the store and heartbeats."""

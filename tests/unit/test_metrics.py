@@ -7,9 +7,10 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from app.models.usage import ModelUsage, Tokens
-from app.observability.metric_definitions import OF_PROCESSES, OF_QUEUE, SECONDS, MetricKind
+from app.observability.metric_definitions import OF_PROCESSES, OF_QUEUE, MetricKind
 from app.observability.metrics import MOST_NAMES, MOST_TIMES, Joined, Metrics, Names, Series, exposition_of
 from app.observability.recorder import Recorder
+from app.policy.histograms import SECONDS
 
 
 def text_of(metrics: Metrics) -> str:
