@@ -89,6 +89,7 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 25
     priority_aging_seconds: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)] = 0
     retention_days: Seconds = 30
+    stats_retention_days: Seconds = 90
     event_retention_hours: Seconds = 24
     usage_retention_days: Seconds = 400
     prices: Path | None = None

@@ -10,13 +10,16 @@ from .errors import AgentQueueError
 from .models.memory import AgentMemory
 from .observability.outages import Outage
 from .store.dropped_memories import forget_dropped
-from .store.ports import ItemStore, UpkeepStore, UsageStore
+from .store.ports import ItemStore, StatisticsStore, UpkeepStore, UsageStore
 
 logger = logging.getLogger(__name__)
 
 PROMOTE_SECONDS = 1.0
 VERSIONS_SECONDS = 2.0
 FORGET_SECONDS = 2.0
+FOLD_SECONDS = 2.0
+RECORDS_SECONDS = 900.0
+"""How long the records of changes of state are kept."""
 PRUNE_SECONDS = 60.0
 PRUNE_BATCH = 500
 LEAST_DESCRIBED_SECONDS = 86_400.0
@@ -25,12 +28,12 @@ NO_CONVERSATION = ""
 """A memory key that no conversation has."""
 
 
-class DutyStore(UpkeepStore, ItemStore, UsageStore, Protocol):
+class DutyStore(UpkeepStore, ItemStore, StatisticsStore, UsageStore, Protocol):
     """The ports of the duties."""
 
 
 class Maintenance:
-    """Runs the duties rescue, promote, versions, forget and prune, each in its own loop. No error ends a loop."""
+    """Runs the duties rescue, promote, versions, forget, fold and prune, each in its own loop. No error ends a loop."""
 
     def __init__(
         self, store: DutyStore, memory: Callable[[], AgentMemory | None], settings: Settings, *, outage: Outage
@@ -48,6 +51,7 @@ class Maintenance:
             ("promote", PROMOTE_SECONDS, self.promote),
             ("versions", VERSIONS_SECONDS, self.move_versions),
             ("forget", FORGET_SECONDS, self.forget),
+            ("fold", FOLD_SECONDS, self.fold),
             ("prune", PRUNE_SECONDS, self.prune),
         ]
         self._tasks = [asyncio.create_task(self._repeat(*duty), name=duty[0]) for duty in duties]
@@ -84,8 +88,12 @@ class Maintenance:
         if (memory := self._memory()) is not None:
             await forget_dropped(self._store, memory)
 
+    async def fold(self) -> None:
+        """Add recorded changes of state to the figures of minutes, hours and days."""
+        await self._store.fold_figures(records_seconds=RECORDS_SECONDS)
+
     async def prune(self) -> None:
-        """Delete old request keys, items, descriptions, usage, logs and messages, and the memory that only they needed.
+        """Delete old keys, items, descriptions, figures, usage, logs, messages, and the memory that only they needed.
 
         Only a process with the agents' memory open deletes logs and messages, since it also deletes their memory. While
         the memory is unavailable, no process deletes any.
@@ -93,6 +101,7 @@ class Maintenance:
         await self._store.prune_keys()
         kept = max(LEAST_DESCRIBED_SECONDS, self._settings.retention_days * 86400)
         await self._store.prune_agents(older_than_seconds=kept)
+        await self._store.prune_figures(older_than_seconds=self._settings.stats_retention_days * 86400)
         while await self._store.prune_items(limit=PRUNE_BATCH) == PRUNE_BATCH:
             pass
         while await self._store.prune_usage(

@@ -1,7 +1,12 @@
-"""Figures about the whole queue, of all tenants."""
+"""Figures about the queue: those of all tenants at one moment, and those of a tenant over time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import NamedTuple
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+STEPS = (MINUTE, HOUR, DAY)
+"""Lengths of the periods for which figures are kept, in seconds."""
 
 
 class QueueFigures(NamedTuple):
@@ -19,3 +24,156 @@ class QueueFigures(NamedTuple):
     processing: int
     interrupted: int
     failed: int
+
+
+class Metric(StrEnum):
+    """What is kept for each period, agent and priority.
+
+    STARTED counts first attempts. LOST counts attempts whose worker was lost. The last three are histograms: their
+    labels are numbers of buckets, and `sum` for the sum in milliseconds. The labels of FAILED are error codes. Other
+    figures have the empty label. ENDED is not kept: it stands for completed, failed and cancelled messages together.
+    """
+
+    ACCEPTED = "accepted"
+    STARTED = "started"
+    ENDED = "ended"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    RESUMED = "resumed"
+    REQUEUED = "requeued"
+    RETRIED = "retried"
+    RELEASED = "released"
+    LOST = "lost"
+    WAIT = "wait"
+    FIRST_TOKEN = "first_token"  # noqa: S105  no password
+    RUN = "run"
+
+
+STORED = tuple(metric for metric in Metric if metric is not Metric.ENDED)
+ENDS = (Metric.COMPLETED, Metric.FAILED, Metric.CANCELLED)
+HISTOGRAMS = frozenset({Metric.WAIT, Metric.FIRST_TOKEN, Metric.RUN})
+SUM = "sum"
+"""The label of a histogram's sum in milliseconds."""
+
+
+class Grouping(StrEnum):
+    """By what figures are told apart."""
+
+    AGENT = "agent"
+    PRIORITY = "priority"
+    TENANT = "tenant"
+
+
+class FigureKey(NamedTuple):
+    """What a stored figure is about. `start` is the begin of its period, in milliseconds."""
+
+    tenant: str
+    metric: str
+    start: int
+    agent: str
+    priority: str
+    label: str
+
+
+class FigureQuery(NamedTuple):
+    """The figures to read, of some metrics and of the periods from `since` to before `until`.
+
+    Both times are begins of periods, in milliseconds.
+    `step` is one of STEPS. `agent` leaves out the figures of other agents. With `by_start`, each period has its own
+    figures; otherwise they are added up. `by` tells figures of different groups apart.
+    """
+
+    metrics: tuple[Metric, ...]
+    step: int
+    since: int
+    until: int
+    agent: str | None = None
+    by_start: bool = False
+    by: Grouping | None = None
+
+
+class Figure(NamedTuple):
+    """A sum of stored figures. `start` is 0 and `group` is empty if the query did not tell them apart."""
+
+    start: int
+    group: str
+    metric: str
+    label: str
+    value: int
+
+
+class Counted(NamedTuple):
+    """A number of equal transitions of one minute, with the fields that count for the figures.
+
+    `start` is the begin of the minute. Times are in milliseconds, None where there is none.
+    """
+
+    start: int
+    tenant: str
+    type: str
+    agent: str
+    priority: str
+    wait_ms: int | None
+    first_token_ms: int | None
+    run_ms: int | None
+    error_code: str | None
+    number: int
+
+
+class Times(NamedTuple):
+    """How often something happened, and how long it took, in seconds: None where nothing was measured.
+
+    Percentiles are estimates.
+    """
+
+    number: int
+    mean: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class Overview(NamedTuple):
+    """The figures of a tenant from `since` to `until`, which are begins of periods of `step` seconds.
+
+    `counts` has the counts by metric, `errors` the failed messages by error code, the most frequent first.
+    """
+
+    since: int
+    until: int
+    step: int
+    counts: Mapping[Metric, int]
+    errors: Mapping[str, int]
+    wait: Times
+    first_token: Times
+    run: Times
+
+
+class SeriesGrouping(StrEnum):
+    """By what a series is divided. STATE divides only Metric.ENDED, and CODE only Metric.FAILED."""
+
+    AGENT = "agent"
+    PRIORITY = "priority"
+    STATE = "state"
+    CODE = "code"
+    TENANT = "tenant"
+
+
+class SeriesQuery(NamedTuple):
+    """A series to read, of points that are `step` seconds apart. Times are in milliseconds."""
+
+    metrics: tuple[Metric, ...]
+    step: int
+    since: int
+    until: int
+    agent: str | None = None
+    by: SeriesGrouping | None = None
+
+
+class Series(NamedTuple):
+    """The points of one group, one for each step. A point of a count has only `Times.number`."""
+
+    group: str | None
+    points: Sequence[tuple[int, Times]]

@@ -32,3 +32,9 @@ DRAFT_SECONDS = 600
 
 MAX_CRASHES = 3
 """Number of lost leases after which a message fails: it may be the message that kills its workers."""
+
+RECORDS_KEPT = 100_000
+"""Number of records of changes that are kept at most, once they are in the stored figures."""
+
+MINUTES_KEPT_SECONDS = 48 * 3600
+"""How long figures of single minutes are kept."""

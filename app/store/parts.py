@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol
 from ..errors import AgentQueueError
 from ..models.audit import NewAudit
 from ..models.messages import IfBusy, Message, MessageState, NewMessage
+from ..models.statistics import DAY, HOUR, MINUTE
+from .limits import MINUTES_KEPT_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -183,3 +185,8 @@ async def prune(
         if count < size and not more:
             break
     return done, dropped
+
+
+def kept_seconds(of_hours: float) -> Sequence[tuple[int, float]]:
+    """Return how long figures are kept, by the length of their periods. `of_hours` is that of hours and days."""
+    return (MINUTE, MINUTES_KEPT_SECONDS), (HOUR, of_hours), (DAY, of_hours)

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from app.errors import LeaseLost, NotCancellable, NotFailed, NotInterrupted, Not
 from app.models.attempts import Beat, FailedAttempt, Interrupted, Lease, Outcome, Released, Retry
 from app.models.events import EventPage, EventType
 from app.models.messages import IfBusy, Message, MessageState, Priority, QueueSummary, Readiness, Thread
+from app.models.statistics import DAY, HISTOGRAMS, STORED, FigureQuery, Metric
 from tests.clock import ManualClock
 from tests.contract.backends import BACKENDS, StoreFactory
 from tests.contract.builders import (
@@ -76,6 +78,14 @@ ENDINGS = [DONE, FAILED, FAILED, CANCELLED]
 PUT_BACKS = [RELEASED, DELAYED, RETRIED, RETRIED_AT_ONCE]
 CHOICES = st.integers(0, 30)
 ENOUGH_QUEUED = 12
+FIGURES = {
+    Metric.COMPLETED: EventType.DONE,
+    Metric.FAILED: EventType.ERROR,
+    Metric.CANCELLED: EventType.CANCELLED,
+    Metric.INTERRUPTED: EventType.INTERRUPTED,
+    Metric.RESUMED: EventType.RESUMED,
+}
+"""What each event counts as."""
 
 SHORT, LONG = (
     settings(
@@ -100,6 +110,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.model = QueueModel()
         self.leases: list[Lease] = []
+        self.purged: list[ModelMessage] = []
         self.steps = 0
         self.runner = asyncio.Runner()
         self.loop = self.runner.get_loop()
@@ -111,6 +122,7 @@ class StoreMachine(RuleBasedStateMachine):
         try:
             if sys.exc_info()[0] is None:
                 self.run(self._compare_all())
+                self.run(self._compare_figures())
         finally:
             self.run(self.store.close())
             self.runner.close()
@@ -294,6 +306,7 @@ class StoreMachine(RuleBasedStateMachine):
         if message.thread is not None and len(self.model.of_thread(message.thread)) == 1:
             return
         if self.model.purge([message.id]):
+            self.purged.append(message)
             keys = self.run(self.store.purge(TENANT, [message.id]))
             assert keys == ([] if message.thread else [Message.memory_key_of(TENANT, None, message.id)])
         else:
@@ -340,6 +353,10 @@ class StoreMachine(RuleBasedStateMachine):
         assert [(event.id, event.type) for event in part.events] == wanted
         assert part.last == len(message.events)
 
+    @rule(seconds=st.sampled_from([0, 3600]))
+    def fold(self, seconds: float) -> None:
+        self.run(self.store.fold_figures(records_seconds=seconds))
+
     # What must hold after every step
 
     @invariant()
@@ -373,6 +390,24 @@ class StoreMachine(RuleBasedStateMachine):
             compare_attempts(expected, attempts[expected.id])
         self.compare_messages(known, messages, summary)
         self.compare_threads(threads)
+
+    async def _compare_figures(self) -> None:
+        """Compare the figures with the events of all messages that ever were."""
+        first = self.clock.now() - self.clock.now() % (DAY * 1000) - DAY * 1000
+        query = FigureQuery(STORED, DAY, first, first + 3 * DAY * 1000)
+        counts: Counter[str] = Counter()
+        for figure in await self.store.read_figures(TENANT, query):
+            if figure.metric not in HISTOGRAMS:
+                counts[figure.metric] += figure.value
+            if (figure.metric, figure.label) == (Metric.FAILED, "worker_lost"):
+                counts["lost and failed"] += figure.value
+        messages = [*self.model.messages.values(), *self.purged]
+        events = Counter(event for message in messages for event in message.events)
+        assert counts[Metric.ACCEPTED] == len(messages)
+        retries = counts[Metric.RETRIED] + counts[Metric.RELEASED] + counts[Metric.REQUEUED] + counts[Metric.LOST]
+        assert retries - counts["lost and failed"] == events[EventType.RETRY]
+        for metric, event in FIGURES.items():
+            assert counts[metric] == events[event], metric
 
     def compare_messages(self, known: list[ModelMessage], messages: list[Message], summary: QueueSummary) -> None:
         for expected, message in zip(known, messages, strict=True):

@@ -251,7 +251,7 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
         "see_versions": write_timeless("see_versions", 0, "chat", "v1", 1, 2),
         "move_versions": write_timeless("move_versions", "chat", "v1", "v2", 100, "version {}"),
         "expire_interrupts": write("expire_interrupts", 100, "", "", "", ""),
-        "append": write_timeless("append", lease.message_id, lease.fence, "chunk {}"),
+        "append": write("append", lease.message_id, lease.fence, "chunk {}"),
         "append_with_usage": write("append_with_usage", lease.message_id, lease.fence, used, "usage {}"),
         "put_back": write("put_back", retried.message_id, retried.fence, "", 1_000, "", "It broke.", "agent_error"),
         "finish": write("finish", lease.message_id, lease.fence, "", "completed", "", "", 50, ""),

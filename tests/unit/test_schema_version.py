@@ -36,6 +36,7 @@ FINGERPRINTS = {
     24: "892e84512d8b7aa7",
     25: "78fa3a3497b058e7",
     26: "bcb0adc25cdbb039",
+    27: "6917d27a5af8f8c7",
 }
 """Fingerprints of what the stores keep, by schema version. A version that was on `main` stays as it is."""
 

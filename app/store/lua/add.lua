@@ -211,6 +211,8 @@ local function store(ARGV, i, number, now, rolled_back)
         'priority', ARGV[i + 5], 'base_rank', rank, 'state', 'queued', 'created_at', now, 'readiness', message.readiness,
         unpack(more))
     redis.call('SET', content_key(id), ARGV[i + 4])
+    message.priority = ARGV[i + 5]
+    record('accepted', message, now)
     if rarer.aliases then keep_aliases(message.tenant, id, rarer.aliases, 0) end
     if alone then wait_in_batch(message, rank) end -- last, since the server may refuse to store for lack of memory
     return {id, tonumber(number), message.thread_number, now, message.readiness, run_at, false, rolled_back,

@@ -37,7 +37,8 @@ local function take(message, version, own, worker, lease, template, now, microse
     local attempt = redis.call('HINCRBY', key, 'attempt', 1)
     local fence = above(message.fence, microseconds)
     redis.call('HDEL', key, 'readiness')
-    redis.call('HSETNX', key, 'started_at', began)
+    local is_first, wait = redis.call('HSETNX', key, 'started_at', began) == 1, nil
+    if is_first then wait = began - math.max(tonumber(redis.call('HGET', key, 'created_at')), message.run_at) end
     local begun = message.dropped + redis.call('RPUSH', log_key(message.id), fill(template, {A = attempt}))
     redis.call('HSET', key, 'state', 'processing', 'fence', fence, 'worker', worker, 'begun', begun)
     if own ~= version then redis.call('HSET', key, 'agent_version', own) end
@@ -45,6 +46,7 @@ local function take(message, version, own, worker, lease, template, now, microse
     redis.call('ZADD', of_tenant('processing', message.tenant), began, message.member)
     if message.thread then redis.call('HSET', thread_key(message.tenant, message.thread), 'head', message.id) end
     recount(message, 'queued', 'processing', began)
+    record('processing', message, began, wait)
     return {message.id, fence}
 end
 

@@ -22,7 +22,8 @@ end
 
 local function run(ARGV)
     if recalled then return recalled end
-    local tenant, thread, oldest = ARGV[2], ARGV[3], time(ARGV[1]) - tonumber(ARGV[4])
+    local tenant, thread, now = ARGV[2], ARGV[3], time(ARGV[1])
+    local oldest = now - tonumber(ARGV[4])
     local counts = redis.call('HMGET', thread_key(tenant, thread), 'last_number', 'processing')
     if not counts[1] then return false end
     if tonumber(counts[2] or 0) > 0 then return 'running' end
@@ -32,10 +33,13 @@ local function run(ARGV)
     local waiting, ended, failed, unfinished, ended_by_state = {}, {}, {}, {}, {}
     for _, id in ipairs(ids) do
         local f = redis.call('HMGET', message_key(id), 'number', 'state', 'readiness', 'agent', 'fingerprint', 'aliases',
-            'created_at')
+            'created_at', 'priority')
         local message = {id = id, tenant = tenant, member = member_of(f[1], id), state = f[2], readiness = f[3],
-            agent = f[4], fingerprint = f[5]}
-        if message.state == 'queued' or message.state == 'interrupted' then unfinished[#unfinished + 1] = id end
+            agent = f[4], fingerprint = f[5], thread = thread, priority = f[8]}
+        if message.state == 'queued' or message.state == 'interrupted' then
+            unfinished[#unfinished + 1] = id
+            record('cancelled', message, now)
+        end
         if message.state == 'interrupted' then
             leave_interrupted(message)
         elseif message.state == 'queued' and message.readiness == 'blocked' then

@@ -28,6 +28,7 @@ local function run(ARGV)
     local event = fill(ARGV[6], {A = message.attempt, T = rfc3339(expires_at)})
     local event_id = message.dropped + redis.call('RPUSH', log_key(message.id), event)
     recount(message, 'processing', 'interrupted', now)
+    record('interrupted', message, now)
     if wants_delivery(message, 'interrupted') then
         local id = message.id .. '.' .. message.number .. '.' .. string.format('%.0f', event_id)
         deliver(message, 'interrupted', now, event, id)

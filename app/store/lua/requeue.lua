@@ -86,7 +86,7 @@ local function revive(tenant, messages, now, template)
 end
 
 -- Add the messages to the sets of waiting messages. Call this after `join`, which sets ranks.
-local function wait_all(tenant, messages)
+local function wait_all(tenant, messages, now)
     local waiting, ready, numbers = {}, {}, {}
     for i, message in ipairs(messages) do
         waiting[2 * i - 1], waiting[2 * i] = message.rank, message.member
@@ -101,7 +101,8 @@ local function wait_all(tenant, messages)
             'base_rank', message.base_rank, 'attempt', 0, 'fence', message.fence, 'dropped', message.dropped,
             'thread_number', message.thread_number)
         redis.call('HDEL', message_key(message.id), 'started_at', 'completed_at', 'error', 'error_code', 'fingerprint',
-            'crashes', 'run_at', 'begun', 'agent_version')
+            'crashes', 'run_at', 'begun', 'agent_version', 'first_chunk_at')
+        record('requeued', message, now)
     end
     by_thousands(waiting, 'ZADD', WAITING)
     by_thousands(waiting, 'ZADD', of_tenant('waiting', tenant))
@@ -135,7 +136,7 @@ local function run(ARGV)
         join(thread)
         active[2 * i - 1], active[2 * i] = now, thread.name
     end
-    wait_all(ARGV[2], messages)
+    wait_all(ARGV[2], messages, now)
     by_thousands(active, 'ZADD', of_tenant('threads', ARGV[2]), 'GT')
     redis.call('SET', prefix .. 'number', number)
 

@@ -32,7 +32,7 @@ local function run(ARGV)
             fail(message, now, event, error, ARGV[7], ARGV[10])
             promote_next(message, now)
         else
-            put_back(message, fence, now, now, fill(ARGV[5], {A = message.attempt, T = rfc3339(now), D = message.begun}))
+            put_back('lost', message, fence, now, now, fill(ARGV[5], {A = message.attempt, T = rfc3339(now), D = message.begun}))
         end
     end
 

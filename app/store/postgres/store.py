@@ -17,6 +17,7 @@ from ..sql.group_commit import GroupCommitThread
 from ..sql.items import SqlItems
 from ..sql.named_sql import load_queries
 from ..sql.queries import SqlQueries
+from ..sql.statistics import SqlStatistics
 from ..sql.threads import SqlThreads
 from ..sql.tokens import SqlTokens
 from ..sql.upkeep import SqlUpkeep
@@ -35,7 +36,7 @@ from .queries import PostgresReads
 from .runners import CONNECT, OneByOne, Reading, Runner, Together
 from .session import Session
 from .signals import Hints
-from .statistics import PostgresStatistics
+from .statistics import FigureWrites
 from .threads import ThreadWrites
 from .tokens import TokenWrites
 from .upkeep import UpkeepWrites
@@ -57,12 +58,13 @@ VOLATILE = Capabilities(
 
 class PostgresStore(
     PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    PostgresWorkers, SqlItems, SqlAccess, SqlTokens, SqlAudit, PostgresStatistics, SqlUsage, PostgresDiagnosis,
+    PostgresWorkers, SqlItems, SqlAccess, SqlTokens, SqlAudit, SqlStatistics, SqlUsage, PostgresDiagnosis,
     LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one PostgreSQL database. Raises ConfigurationError for a URL that cannot be read."""
 
     _reads: PostgresReads
+    _figures: FigureWrites
 
     def __init__(
         self,
@@ -96,6 +98,7 @@ class PostgresStore(
         session = self._session()
         self._upkeep = UpkeepWrites(session, self._clock)
         self._usage_changes = UsageWrites(session, self._clock)
+        self._figures = FigureWrites(session, self._clock)
         # Requeue and purge of many messages take long. Cancels and answers do not wait for them.
         self._dead_letters = ControlWrites(session, self._clock, ranks)
         self._thread_changes = ThreadWrites(session, self._clock)
@@ -148,6 +151,7 @@ class PostgresStore(
                 await thread.open()
             await self._hints.open()
             await self._read_clock()
+            await self._upkeep_thread.run(self._figures.adopt_records)
         except BaseException:
             await self.close()
             raise

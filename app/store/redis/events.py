@@ -31,7 +31,7 @@ class RedisEvents(RedisRooms, EventLog):
                 "append_with_usage", self._now(), *held, json.dumps(usage), *stored, topics=topics
             )
         else:
-            last = await self._writes.run("append", *held, *stored, topics=topics)
+            last = await self._writes.run("append", self._now(), *held, *stored, topics=topics)
         if last is None:
             raise LeaseLost(lease.message_id, lease.fence)
         return last

@@ -1,19 +1,31 @@
-"""Reads figures about the whole queue."""
+"""Adds recorded changes of state to the figures."""
 
 from typing_extensions import override
 
-from ...models.statistics import QueueFigures
-from ...policy.rank import RankPolicy
-from ..ports import StatisticsStore
-from ..sql.rooms import SqlRooms
-from ..sql.statistics import read_figures
+from ...policy.statistics import stored_figures
+from ..limits import RECORDS_KEPT
+from ..sql.statistics import FigureChanges
+from .changes import Changes
 
 
-class SqliteStatistics(SqlRooms, StatisticsStore):
-    """Implements `StatisticsStore` on SQLite."""
-
-    _ranks: RankPolicy
+class FigureWrites(Changes, FigureChanges):
+    """Implements `FigureChanges`, inside a transaction."""
 
     @override
-    async def queue_figures(self) -> QueueFigures:
-        return await self._list_thread.run(lambda: read_figures(self._lists, self._ranks, self._clock.now()))
+    def fold_figures(self, limit: int) -> int:
+        ((last, count),) = self.rows("last_unfolded", limit=limit)
+        if count:
+            added = stored_figures(self.rows("count_unfolded", last=last))
+            self.execute_each(
+                "add_figure", [{**key._asdict(), "step": step, "value": value} for step, key, value in added]
+            )
+            self.execute("move_figures_head", number=last)
+        return int(count)
+
+    @override
+    def prune_records(self, age_ms: int, limit: int) -> int:
+        return len(self.rows("prune_transitions", before=self._now() - age_ms, kept=RECORDS_KEPT, limit=limit))
+
+    @override
+    def prune_figures(self, step: int, age_ms: int) -> None:
+        self.execute("prune_figures", step=step, before=self._now() - age_ms)

@@ -21,6 +21,7 @@ from ..sql.group_commit import GroupCommitThread
 from ..sql.items import SqlItems
 from ..sql.named_sql import load_queries
 from ..sql.queries import SqlQueries
+from ..sql.statistics import SqlStatistics
 from ..sql.threads import SqlThreads
 from ..sql.tokens import SqlTokens
 from ..sql.upkeep import SqlUpkeep
@@ -37,7 +38,7 @@ from .events import EventWrites, SqliteEvents
 from .items import ItemWrites
 from .queries import SqliteReads
 from .signals import HintingWriter, Hints
-from .statistics import SqliteStatistics
+from .statistics import FigureWrites
 from .threads import ThreadWrites
 from .tokens import TokenWrites
 from .upkeep import UpkeepWrites
@@ -50,7 +51,7 @@ VOLATILE = Capabilities("memory", durable=False, promise="no message survives th
 
 class SqliteStore(
     SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqlAudit, SqliteStatistics, SqlUsage, SqliteDiagnosis,
+    SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqlAudit, SqlStatistics, SqlUsage, SqliteDiagnosis,
     LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one SQLite file; with `path` None, over a temporary file."""
@@ -81,6 +82,7 @@ class SqliteStore(
         self._attempts = AttemptWrites(self._writing)
         self._events = self._usage_changes = EventWrites(self._writing)
         self._upkeep = UpkeepWrites(self._writing)
+        self._figures = FigureWrites(self._writing)
         self._webhooks = WebhookWrites(self._writing)
         self._items = ItemWrites(self._writing)
         self._access_changes = AccessWrites(self._writing)

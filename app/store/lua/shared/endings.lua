@@ -31,6 +31,13 @@ local function finish(message, state, now, event)
     redis.call('ZADD', LOGGED, now, message.member)
     redis.call('HINCRBY', of_tenant('tallies', message.tenant), state, 1)
     recount(message, message.state, state, now)
+    local first_token, run
+    if state == 'completed' then
+        local first_chunk_at = redis.call('HGET', key, 'first_chunk_at')
+        first_token = first_chunk_at and first_chunk_at - message.started_at
+        run = now - message.started_at
+    end
+    record(state, message, now, nil, first_token, run, message.error_code)
     if wants_delivery(message, state) then deliver(message, state, now, event, message.id .. '.' .. message.number) end
 end
 
@@ -43,6 +50,7 @@ end
 
 local function fail(message, now, event, error, code, fingerprint)
     redis.call('HSET', message_key(message.id), 'error', error, 'error_code', code, 'fingerprint', fingerprint)
+    message.error_code = code
     finish(message, 'failed', now, event)
     add_dead_letter(message.tenant, message.id, message.number, fingerprint, now)
 end

@@ -14,6 +14,10 @@ local DROPPED_MEMORIES = prefix .. 'dropped_memories'
 local HIDDEN, DRAFTS = prefix .. 'hidden', prefix .. 'drafts'
 local USAGE_HOURS = prefix .. 'usage_hours' -- hours of all tenants that have usage (`scope(tenant, hour)`), by hour
 local DEAD_LETTERS = prefix .. 'dead_letters' -- count of failed messages of all tenants
+local TRANSITIONS = prefix .. 'transitions' -- stream of changes of state: an entry for each script, see `record`
+local changes = {} -- those of the present script
+local FIGURES_HEAD = prefix .. 'figures_head' -- the id of the last change that is in the figures
+local FIGURES_TENANTS = prefix .. 'figures_tenants' -- set of the tenants that have figures
 local PAUSED, THROUGHPUT, CLOCK = prefix .. 'paused', prefix .. 'throughput', prefix .. 'clock'
 
 local function message_key(id) return prefix .. 'message:' .. id end
@@ -68,6 +72,14 @@ local function thread_messages_key(tenant, thread) return prefix .. 'thread_mess
 local function memory_of_thread(tenant, thread) return 'thread:' .. scope(tenant, thread) end
 local function memory_of_message(tenant, id) return 'message:' .. scope(tenant, id) end
 local function kind_key(tenant, fingerprint) return prefix .. 'kind:' .. scope(tenant, fingerprint) end
+-- The figures of a tenant's period: values by JSON array of agent, priority and label.
+local function figures_key(step, metric, start, tenant)
+    return prefix .. 'figures:' .. step .. ':' .. metric .. ':' .. start .. ':' .. tenant
+end
+
+-- The keys of the figures of periods with this length, by their start.
+local function figures_of(step) return prefix .. 'figures_by_start:' .. step end
+
 local function alias_key(tenant, alias) return prefix .. 'alias:' .. scope(tenant, alias) end
 local function item_name(tenant, member) return scope(tenant, member) end
 local function item_key(name) return prefix .. 'item:' .. name end

@@ -1,3 +1,9 @@
+-- Record a change of a message's state. `wait`, `first_token` and `run` are in milliseconds, nil where there is none.
+local function record(kind, message, now, wait, first_token, run, code)
+    changes[#changes + 1] = {now, message.tenant, kind, message.agent, message.priority, wait or -1, first_token or -1,
+        run or -1, code or '', message.id, message.thread or ''}
+end
+
 -- Return the fields of a message that changes of state need, nil if there is none.
 local function load(id)
     local f = redis.call('HMGET', message_key(id), 'number', 'tenant', 'thread_id', 'agent', 'base_rank', 'state',
@@ -140,11 +146,12 @@ local function rejoin(message, now, run_at, event)
     recount(message, message.state, 'queued', now)
 end
 
--- End the attempt and queue the message for another one.
-local function put_back(message, fence, now, run_at, event)
+-- End the attempt and queue the message for another one. `kind` is that of the change (`record`).
+local function put_back(kind, message, fence, now, run_at, event)
     leave_worker(message)
     redis.call('HSET', message_key(message.id), 'state', 'queued', 'fence', fence, 'since', now, 'run_at',
         run_at > now and run_at or 0)
     redis.call('HDEL', message_key(message.id), 'worker')
     rejoin(message, now, run_at, event)
+    record(kind, message, now)
 end

@@ -1627,3 +1627,103 @@ WHERE last_failed_time > coalesce(last_archived_time, '-infinity') AND current_s
 SELECT pid, extract(epoch FROM clock_timestamp() - xact_start)::float8 FROM pg_stat_activity
 WHERE xact_start IS NOT NULL AND datname = current_database() AND pid <> pg_backend_pid()
 ORDER BY xact_start LIMIT 1
+
+-- name: counted
+-- The fields of `app.models.statistics.Counted`. The many that have no times are counted here.
+at / 60000 * 60000, tenant, type, agent, priority, wait_ms, first_token_ms, run_ms, error_code, count(*)
+
+-- name: counted_together
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+
+-- name: any_unfolded
+SELECT EXISTS (
+    SELECT FROM transitions
+    WHERE (transaction, number) > (SELECT transaction, number FROM figures_head) AND transaction < {oldest_running}
+)
+
+-- name: oldest_running
+-- All transactions with lower numbers have ended. What they wrote is visible, unless they were rolled back.
+pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+
+-- name: lock_figures
+SELECT transaction, number FROM figures_head FOR UPDATE SKIP LOCKED
+
+-- name: await_figures
+SELECT FROM figures_head FOR UPDATE
+
+-- name: any_of_other_server
+-- Whether there are transitions of transactions that this server has not begun.
+SELECT greatest((SELECT max(transaction) FROM transitions), (SELECT transaction FROM figures_head))
+    >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+
+-- name: drop_folded
+DELETE FROM transitions WHERE (transaction, number) <= (SELECT transaction, number FROM figures_head)
+
+-- name: restart_transitions
+UPDATE transitions SET transaction = 0 WHERE transaction > 0
+
+-- name: last_unfolded
+-- The last transition to add, and how many there are up to it.
+WITH part AS (
+    SELECT transaction, number FROM transitions
+    WHERE (transaction, number) > (%(transaction)s::bigint, %(number)s::bigint) AND transaction < {oldest_running}
+    ORDER BY transaction, number LIMIT %(limit)s
+)
+SELECT transaction, number, (SELECT count(*) FROM part) FROM part ORDER BY transaction DESC, number DESC LIMIT 1
+
+-- name: count_unfolded
+SELECT {counted} FROM transitions
+WHERE (transaction, number) > (%(transaction)s::bigint, %(number)s::bigint)
+    AND (transaction, number) <= (%(last_transaction)s::bigint, %(last_number)s::bigint)
+{counted_together}
+
+-- name: find_unfolded
+SELECT {counted} FROM transitions
+WHERE (transaction, number) > (SELECT transaction, number FROM figures_head)
+    AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+{counted_together}
+
+-- name: add_figures
+INSERT INTO figures AS figure (step, tenant, metric, start, agent, priority, label, value)
+SELECT * FROM unnest(
+    %(steps)s::bigint[], %(tenants)s::text[], %(metrics)s::text[], %(starts)s::bigint[], %(agents)s::text[],
+    %(priorities)s::text[], %(labels)s::text[], %(values)s::bigint[]
+)
+ON CONFLICT (tenant, step, metric, start, agent, priority, label) DO UPDATE SET value = figure.value + excluded.value
+
+-- name: move_figures_head
+UPDATE figures_head SET transaction = %(transaction)s, number = %(number)s
+
+-- name: prune_transitions
+WITH oldest AS (
+    SELECT transaction, number, at FROM transitions
+    WHERE (transaction, number) <= (SELECT transaction, number FROM figures_head)
+    ORDER BY transaction, number LIMIT %(limit)s
+), deleted AS (
+    DELETE FROM transitions USING oldest
+    WHERE transitions.transaction = oldest.transaction AND transitions.number = oldest.number
+        AND (oldest.at < %(before)s OR oldest.number <= (
+            SELECT number FROM transitions ORDER BY transaction DESC, number DESC LIMIT 1
+        ) - %(kept)s)
+    RETURNING 1
+)
+SELECT count(*) FROM deleted
+
+-- name: sum_figures
+-- Each tenant's figures are found by the primary key.
+SELECT CASE WHEN %(by_start)s THEN start ELSE 0 END,
+    CASE %(by)s::text WHEN 'agent' THEN agent WHEN 'priority' THEN priority WHEN 'tenant' THEN figures.tenant ELSE '' END,
+    metric, label, sum(value)::bigint
+FROM {figures_of}
+WHERE step = %(step)s AND metric = ANY (ARRAY(SELECT json_array_elements_text(%(metrics)s::json))) AND start >= %(since)s AND start < %(until)s
+    AND (%(agent)s::text IS NULL OR agent = %(agent)s)
+GROUP BY 1, 2, 3, 4
+
+-- name: figures_of
+(
+    SELECT DISTINCT tenant AS name FROM tallies WHERE %(tenant)s::text IS NULL
+    UNION SELECT %(tenant)s::text WHERE %(tenant)s::text IS NOT NULL
+) AS chosen JOIN figures ON figures.tenant = chosen.name
+
+-- name: prune_figures
+DELETE FROM figures WHERE step = %(step)s AND start < %(before)s

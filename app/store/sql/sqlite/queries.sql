@@ -1148,3 +1148,60 @@ SELECT {sampled_columns} FROM messages WHERE state = 'processing' ORDER BY lease
 
 -- name: sample_ended
 SELECT {sampled_columns} FROM messages WHERE completed_at IS NOT NULL ORDER BY completed_at DESC LIMIT :limit
+
+-- name: counted
+-- The fields of `app.models.statistics.Counted`. The many that have no times are counted here.
+at / 60000 * 60000 AS start, tenant, type, agent, priority, wait_ms, first_token_ms, run_ms, error_code, count(*)
+
+-- name: counted_together
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+
+-- name: last_unfolded
+-- The last transition to add, and how many there are up to it.
+SELECT max(number), count(*) FROM (
+    SELECT number FROM transitions WHERE number > (SELECT folded FROM figures_head) ORDER BY number LIMIT :limit
+)
+
+-- name: count_unfolded
+SELECT {counted} FROM transitions WHERE number > (SELECT folded FROM figures_head) AND number <= :last {counted_together}
+
+-- name: find_unfolded
+SELECT {counted} FROM transitions
+WHERE number > (SELECT folded FROM figures_head) AND (:tenant IS NULL OR tenant = :tenant) {counted_together}
+
+-- name: any_unfolded
+SELECT EXISTS (SELECT 1 FROM transitions WHERE number > (SELECT folded FROM figures_head))
+
+-- name: add_figure
+INSERT INTO figures (tenant, step, metric, start, agent, priority, label, value)
+VALUES (:tenant, :step, :metric, :start, :agent, :priority, :label, :value)
+ON CONFLICT (tenant, step, metric, start, agent, priority, label) DO UPDATE SET value = value + excluded.value
+
+-- name: move_figures_head
+UPDATE figures_head SET folded = :number
+
+-- name: prune_transitions
+-- The newest row stays, so that its number is not given again.
+DELETE FROM transitions WHERE number IN (
+    SELECT number FROM (SELECT number, at FROM transitions ORDER BY number LIMIT :limit)
+    WHERE number <= (SELECT folded FROM figures_head) AND number < (SELECT max(number) FROM transitions)
+        AND (at < :before OR number <= (SELECT max(number) FROM transitions) - :kept)
+)
+RETURNING 1
+
+-- name: sum_figures
+-- Each tenant's figures are found by the primary key.
+SELECT CASE WHEN :by_start THEN start ELSE 0 END,
+    CASE :by WHEN 'agent' THEN agent WHEN 'priority' THEN priority WHEN 'tenant' THEN figures.tenant ELSE '' END,
+    metric, label, sum(value)
+FROM {figures_of}
+WHERE step = :step AND metric IN (SELECT value FROM json_each(:metrics)) AND start >= :since AND start < :until
+    AND (:agent IS NULL OR agent = :agent)
+GROUP BY 1, 2, 3, 4
+
+-- name: figures_of
+(SELECT DISTINCT tenant AS name FROM tallies WHERE :tenant IS NULL UNION SELECT :tenant WHERE :tenant IS NOT NULL) AS chosen
+CROSS JOIN figures ON figures.tenant = chosen.name
+
+-- name: prune_figures
+DELETE FROM figures WHERE step = :step AND start < :before

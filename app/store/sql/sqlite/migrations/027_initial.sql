@@ -295,6 +295,39 @@ CREATE TABLE levels (                      -- waiting messages by level of rank,
     waiting INTEGER NOT NULL
 );
 
+CREATE TABLE transitions (                 -- changes of state, in the order of their commits; old ones are deleted
+    number INTEGER PRIMARY KEY,            -- never reused, since the newest row stays
+    at INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    type TEXT NOT NULL,                    -- `app.models.transitions`
+    message_id TEXT NOT NULL,
+    thread_id TEXT,
+    agent TEXT NOT NULL,
+    priority TEXT NOT NULL,
+    wait_ms INTEGER,                       -- only of the first attempt: from the submit, or from run_at
+    first_token_ms INTEGER,                -- only of completed messages: from the first attempt to the first piece of text
+    run_ms INTEGER,                        -- only of completed messages: from the first attempt
+    error_code TEXT
+);
+
+CREATE TABLE figures (                     -- sums over transitions
+    tenant TEXT NOT NULL,
+    step INTEGER NOT NULL,                 -- length of the period: 60, 3600 or 86400 seconds
+    metric TEXT NOT NULL,                  -- `app.models.statistics.Metric`
+    start INTEGER NOT NULL,                -- of the period
+    agent TEXT NOT NULL,
+    priority TEXT NOT NULL,
+    label TEXT NOT NULL,
+    value INTEGER NOT NULL,
+    PRIMARY KEY (tenant, step, metric, start, agent, priority, label)
+) WITHOUT ROWID;
+
+CREATE INDEX figures_by_age ON figures (step, start);
+
+CREATE TABLE figures_head (folded INTEGER NOT NULL);  -- the number of the last transition that is in `figures`
+
+INSERT INTO figures_head (folded) VALUES (0);
+
 CREATE TABLE queue (                       -- one row
     id TEXT PRIMARY KEY,                   -- identifies the queue in the agents' memory
     paused INTEGER NOT NULL DEFAULT 0
@@ -352,6 +385,8 @@ CREATE TRIGGER messages_added AFTER INSERT ON messages BEGIN
     INSERT INTO tallies (tenant, state, messages) VALUES (NEW.tenant, NEW.state, 1)
     ON CONFLICT (state, tenant) DO UPDATE SET messages = messages + 1;
     UPDATE threads SET queued = queued + 1 WHERE tenant = NEW.tenant AND thread_id = NEW.thread_id;
+    INSERT INTO transitions (at, tenant, type, message_id, thread_id, agent, priority)
+    VALUES (NEW.created_at, NEW.tenant, 'accepted', NEW.id, NEW.thread_id, NEW.agent, NEW.priority);
 END;
 
 CREATE TRIGGER messages_reranked AFTER UPDATE OF rank ON messages
@@ -374,6 +409,26 @@ CREATE TRIGGER messages_moved AFTER UPDATE OF state ON messages WHEN OLD.state <
         interrupted = interrupted + (NEW.state = 'interrupted') - (OLD.state = 'interrupted'),
         last_activity = max(last_activity, NEW.changed_at)
     WHERE tenant = NEW.tenant AND thread_id = NEW.thread_id;
+    INSERT INTO transitions (
+        at, tenant, type, message_id, thread_id, agent, priority, wait_ms, first_token_ms, run_ms, error_code
+    ) VALUES (
+        NEW.changed_at, NEW.tenant,
+        CASE
+            WHEN NEW.state <> 'queued' THEN NEW.state
+            WHEN OLD.state = 'failed' THEN 'requeued'
+            WHEN OLD.state = 'interrupted' THEN 'resumed'
+            WHEN NEW.crashes > OLD.crashes THEN 'lost'
+            WHEN NEW.attempt < OLD.attempt THEN 'released'
+            ELSE 'retry'
+        END,
+        NEW.id, NEW.thread_id, NEW.agent, NEW.priority,
+        CASE WHEN OLD.started_at IS NULL THEN NEW.started_at - max(NEW.created_at, NEW.run_at) END,
+        CASE WHEN NEW.state = 'completed' THEN (
+            SELECT created_at FROM events WHERE message = NEW.number AND type = 'chunk' ORDER BY id LIMIT 1
+        ) - NEW.started_at END,
+        CASE WHEN NEW.state = 'completed' THEN NEW.completed_at - NEW.started_at END,
+        CASE WHEN NEW.state = 'failed' THEN NEW.error_code END
+    );
 END;
 
 CREATE TRIGGER messages_deleted AFTER DELETE ON messages BEGIN
