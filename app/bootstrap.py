@@ -40,6 +40,7 @@ from .observability.recorder import Recorder
 from .prices.file import read_prices
 from .queue_manager import QueueManager
 from .services import Services
+from .statistics_manager import StatisticsManager
 from .store.factory import make_store
 from .store.measured import measured
 from .store.ports import Store
@@ -172,13 +173,8 @@ class Runtime:
             queue=queue,
             deliveries=DeliveryManager(self._store),
             items=ItemManager(self._store, ttl=settings.project.item_ttl, max_value_bytes=settings.max_body_bytes),
-            threads=ThreadManager(
-                self._store,
-                registry,
-                Conversations(self.agent_loop, registry, self._agents.load),
-                self._agents.open_memory,
-                queue,
-            ),
+            statistics=StatisticsManager(self._store, retention_days=settings.stats_retention_days),
+            threads=self._thread_manager(queue),
             streams=self.streams,
             log=self._store,
             store=self._store,
@@ -193,6 +189,11 @@ class Runtime:
             doctor=self._make_doctor(recent_streams),
             recent_streams=recent_streams,
         )
+
+    def _thread_manager(self, queue: QueueManager) -> ThreadManager:
+        registry, load = self._agents.registry, self._agents.load
+        conversations = Conversations(self.agent_loop, registry, load)
+        return ThreadManager(self._store, registry, conversations, self._agents.open_memory, queue)
 
     def _recheck(self) -> None:
         """Verify all credentials again."""

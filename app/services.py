@@ -17,6 +17,7 @@ from .observability.outages import Outage
 from .observability.recent_streams import RecentStreams
 from .observability.recorder import Recorder
 from .queue_manager import QueueManager
+from .statistics_manager import StatisticsManager
 from .store.ports import EventLog, Store
 from .thread_manager import ThreadManager
 
@@ -55,6 +56,7 @@ class Services:
     deliveries: DeliveryManager
     threads: ThreadManager
     items: ItemManager
+    statistics: StatisticsManager
     streams: Streams
     log: EventLog
     store: Store

@@ -28,6 +28,7 @@ from . import (
     reference,
     root,
     routes,
+    statistics,
     streaming,
     thread_states,
     threads,
@@ -106,6 +107,7 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
         health.router,
         metrics.router,
         doctor.router,
+        statistics.router,
     ):
         app.router.routes.extend(router.routes)  # include_router would match each request twice
     app.router.routes.extend([*websocket.routes, *description.routes, *reference.pages(root.NAME)])
