@@ -45,6 +45,7 @@ from .store.factory import make_store
 from .store.measured import measured
 from .store.ports import Store
 from .thread_manager import ThreadManager
+from .usage_manager import UsageManager
 from .webhooks.outbound_http import certificate_checks, fetch
 from .webhooks.sender import WebhookSender
 from .worker import QueueWorker
@@ -145,8 +146,7 @@ class Runtime:
         self.settings = settings
         self._draining: asyncio.Task[None] | None = None
         self._store = store or make_store(settings)
-        metrics = _metrics_of(settings)
-        self._recorder = metrics or Recorder()
+        self._recorder = (metrics := _metrics_of(settings)) or Recorder()
         if metrics is not None:
             self._store = measured(self._store, metrics)
         outage = Outage("The database can be used again")
@@ -162,7 +162,7 @@ class Runtime:
         queue = self._make_queue(descriptions)
         tokens = Tokens(self._store, allow_anonymous=settings.allow_anonymous)
         jwts = _jwt_verifier(settings, self._recheck)
-        keys = KeyVerifier(self._store, [tokens, *([] if jwts is None else [jwts])])
+        keys = KeyVerifier(self._store, [tokens, *filter(None, [jwts])])
         access = Access(keys, tokens, allow_anonymous=settings.allow_anonymous, needs_credentials=jwts is not None)
         self._access_watch = AccessWatch(self._store, keys, access, outage)
         recent_streams = RecentStreams()
@@ -172,6 +172,7 @@ class Runtime:
             tokens=tokens,
             queue=queue,
             deliveries=DeliveryManager(self._store),
+            usage=UsageManager(self._store),
             items=ItemManager(self._store, ttl=settings.project.item_ttl, max_value_bytes=settings.max_body_bytes),
             statistics=StatisticsManager(self._store, retention_days=settings.stats_retention_days),
             threads=self._thread_manager(queue),

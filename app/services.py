@@ -20,6 +20,7 @@ from .queue_manager import QueueManager
 from .statistics_manager import StatisticsManager
 from .store.ports import EventLog, Store
 from .thread_manager import ThreadManager
+from .usage_manager import UsageManager
 
 
 class WorkerStatus(Protocol):
@@ -57,6 +58,7 @@ class Services:
     threads: ThreadManager
     items: ItemManager
     statistics: StatisticsManager
+    usage: UsageManager
     streams: Streams
     log: EventLog
     store: Store

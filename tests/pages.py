@@ -209,7 +209,7 @@ def _of_program(words: list[str], folder: Path) -> list[str]:  # noqa: C901, PLR
             except SystemExit:
                 return [" ".join(words)]
             return []
-        case ["agentq", "audit" | "doctor" as name, *options]:
+        case ["agentq", "audit" | "doctor" | "usage" as name, *options]:
             try:
                 parser().parse_args([name, *options])
             except SystemExit:

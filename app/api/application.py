@@ -33,6 +33,7 @@ from . import (
     thread_states,
     threads,
     tokens,
+    usage,
     websocket,
 )
 from .cors import AllowedOrigins, let_page_read
@@ -104,6 +105,7 @@ def make_application(services: Services, lifespan: Lifespan) -> Application:
         tokens.router,
         keys.router,
         audit.router,
+        usage.router,
         health.router,
         metrics.router,
         doctor.router,

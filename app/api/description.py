@@ -27,6 +27,7 @@ from .schemas import (
     selections,
     submissions,
     threads,
+    usage,
 )
 from .schemas.events import StreamEvent
 from .schemas.items import ItemDelete, ItemPut, ItemQuery, NamespaceQuery
@@ -52,6 +53,7 @@ SCHEMAS = (
     selections,
     submissions,
     threads,
+    usage,
 )
 """Modules whose models have examples."""
 

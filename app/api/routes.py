@@ -104,7 +104,8 @@ async def submit_message(request: Request) -> Response:
         headers["Preference-Applied"] = f"wait={seconds}"
         ended = await _ended_message(request, message, seconds)
         if ended is not None and (ended.state in TERMINAL or ended.state is MessageState.INTERRUPTED):
-            return JsonReply(MessageStatus.of(ended).model_dump_json(), 200, headers)
+            used = await services.usage.of_message(ended)
+            return JsonReply(MessageStatus.of(ended, usage=used).model_dump_json(), 200, headers)
         message = ended or message
     (wait_estimate,) = await services.queue.wait_estimates([message], keyed=key is not None)
     return JsonReply(MessageAccepted.json_of(message, wait_estimate), 202, headers)
@@ -201,12 +202,13 @@ async def list_messages(
 )
 @needs(AccessScope.READ)
 async def get_message(message_id: MessageIdDep, services: ServicesDep, principal: PrincipalDep) -> Response:
-    """Return the status of a message, its failed attempts, and the options of its submit."""
+    """Return the status of a message, its usage, its failed attempts, and the options of its submit."""
     message = await services.queue.get(principal, message_id)
     attempts = await services.queue.list_attempts([message])
     aliases = await services.queue.list_aliases(message)
     wait_estimate = await services.queue.wait_estimate(message)
-    reply = MessageDetails.with_attempts(message, wait_estimate, attempts[message.id], aliases)
+    used = await services.usage.of_message(message)
+    reply = MessageDetails.with_attempts(message, wait_estimate, attempts[message.id], aliases, used)
     return JsonReply(reply.model_dump_json())
 
 
@@ -225,7 +227,8 @@ async def get_message_status(message_id: MessageIdDep, services: ServicesDep, pr
 
 async def _status(services: Services, message: Message) -> Response:
     wait_estimate = await services.queue.wait_estimate(message)
-    return JsonReply(MessageStatus.of(message, wait_estimate).model_dump_json())
+    used = await services.usage.of_message(message)
+    return JsonReply(MessageStatus.of(message, wait_estimate, used).model_dump_json())
 
 
 @router.patch(

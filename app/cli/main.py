@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import __version__
 from ..config import Settings
 from ..main import run
-from . import audit, database, doctor, keys, processes
+from . import audit, database, doctor, keys, processes, usage
 
 COMMANDS = {command.name: command for command in (*processes.COMMANDS, *database.COMMANDS)}
 
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     keys.add_parsers(commands)
     audit.add_parser(commands)
     doctor.add_parser(commands)
+    usage.add_parser(commands)
     return arguments
 
 

@@ -29,6 +29,18 @@ ACCEPTED_EXAMPLE: dict[str, Any] = {
 }
 
 
+USED: dict[str, Any] = {
+    "calls": 2,
+    "input_tokens": 1300,
+    "cached_tokens": 1024,
+    "output_tokens": 240,
+    "reasoning_tokens": 0,
+    "total_tokens": 1540,
+    "cost": "0.00437",
+    "cost_complete": True,
+}
+"""An example of tokens and their cost."""
+
 STATUS_EXAMPLE: dict[str, Any] = {
     "message_id": MESSAGE_ID,
     "state": "completed",
@@ -54,6 +66,7 @@ STATUS_EXAMPLE: dict[str, Any] = {
     "interrupts": [],
     "interrupt_expires_at": None,
     "metadata": {"user": "u-17"},
+    "usage": {**USED, "models": [{"model": "gpt-4o", **USED}]},
 }
 
 

@@ -1,6 +1,7 @@
 """Replies about messages."""
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -11,9 +12,11 @@ from ...models.deliveries import ENDS, WebhookEvent
 from ...models.inputs import ShownEvent
 from ...models.messages import Message, MessageState, Priority
 from ...models.types import Moment
+from ...models.usage import ModelUsage
 from ...policy.wait_estimate import NOTHING, WaitEstimate, WaitingReason
 from ...text import rfc3339
 from .examples import ACCEPTED_EXAMPLE, MESSAGE_ID, STATUS_EXAMPLE, THREAD_ID, example
+from .usage import UsageView
 
 QUEUE_POSITION = (
     "How many queued messages are claimed before this message: exact up to 10,000, an estimate above. Null while the "
@@ -161,14 +164,19 @@ class MessageStatus(BaseModel):
     interrupts: list[Question] = []
     interrupt_expires_at: Moment | None = None
     metadata: MetadataView = {}
+    usage: UsageView | None = Field(
+        None, description="What the model calls of all attempts used. Null before the first one, and in lists."
+    )
 
     @classmethod
-    def of(cls, message: Message, wait_estimate: WaitEstimate = NOTHING) -> "MessageStatus":
+    def of(
+        cls, message: Message, wait_estimate: WaitEstimate = NOTHING, usage: Sequence[ModelUsage] = ()
+    ) -> "MessageStatus":
         """Return the reply for a message."""
-        return cls.model_construct(**status_fields(message, wait_estimate))
+        return cls.model_construct(**status_fields(message, wait_estimate, usage))
 
 
-def status_fields(message: Message, wait_estimate: WaitEstimate) -> dict[str, Any]:
+def status_fields(message: Message, wait_estimate: WaitEstimate, usage: Sequence[ModelUsage]) -> dict[str, Any]:
     """Return the fields of `MessageStatus` for a message."""
     asks = message.state is MessageState.INTERRUPTED and message.interrupt is not None
     same = (
@@ -185,6 +193,7 @@ def status_fields(message: Message, wait_estimate: WaitEstimate) -> dict[str, An
         "waiting_reason": wait_estimate.reason,
         "interrupts": [Question(**each) for each in json.loads(message.interrupt or "[]")] if asks else [],
         "interrupt_expires_at": message.interrupt_expires_at if asks else None,
+        "usage": UsageView.of(usage),
     }
 
 
@@ -234,12 +243,17 @@ class MessageDetails(MessageStatus):
 
     @classmethod
     def with_attempts(
-        cls, message: Message, wait_estimate: WaitEstimate, attempts: list[FailedAttempt], aliases: list[str]
+        cls,
+        message: Message,
+        wait_estimate: WaitEstimate,
+        attempts: list[FailedAttempt],
+        aliases: list[str],
+        usage: Sequence[ModelUsage],
     ) -> "MessageDetails":
-        """Return the reply for a message, with its failed attempts and its further ids."""
+        """Return the reply for a message, with its failed attempts, its further ids and its usage."""
         given = message.options.run
         return cls.model_construct(
-            **status_fields(message, wait_estimate),
+            **status_fields(message, wait_estimate, usage),
             attempts=attempts,
             crashes=message.crashes,
             max_attempts=message.options.max_attempts,
