@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote
@@ -17,6 +18,8 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from .access.jwts import JwtRules, JwtVerifier, ProviderKeys
 from .access.rule import Access
+from .access.sessions import SessionLimits, Sessions
+from .access.sign_in import SignIn
 from .access.tokens import Tokens
 from .access.verification import KeyVerifier
 from .access.watch import AccessWatch
@@ -139,6 +142,21 @@ def _agent_loop(settings: Settings) -> AgentLoop:
     )
 
 
+def _make_access(
+    settings: Settings, store: Store, recheck: Callable[[], None]
+) -> tuple[Tokens, Sessions, KeyVerifier, Access]:
+    """Return the parts that decide who may use the server. `recheck` is called when the provider's keys change."""
+    tokens = Tokens(store, allow_anonymous=settings.allow_anonymous)
+    limits = SessionLimits(timedelta(minutes=settings.session_idle_minutes), timedelta(hours=settings.session_hours))
+    sessions = Sessions(store, tokens, limits)
+    jwts = _jwt_verifier(settings, recheck)
+    keys = KeyVerifier(store, [tokens, sessions, *([] if jwts is None else [jwts])])
+    access = Access(
+        keys, tokens, sessions, allow_anonymous=settings.allow_anonymous, needs_credentials=jwts is not None
+    )
+    return tokens, sessions, keys, access
+
+
 class Runtime:
     """All parts of one process. `running` opens and closes them."""
 
@@ -160,16 +178,15 @@ class Runtime:
         self.streams = Streams(self._store, outage)
         self.metrics = self._report(metrics)
         queue = self._make_queue(descriptions)
-        tokens = Tokens(self._store, allow_anonymous=settings.allow_anonymous)
-        jwts = _jwt_verifier(settings, self._recheck)
-        keys = KeyVerifier(self._store, [tokens, *filter(None, [jwts])])
-        access = Access(keys, tokens, allow_anonymous=settings.allow_anonymous, needs_credentials=jwts is not None)
+        tokens, sessions, keys, access = _make_access(settings, self._store, self._recheck)
         self._access_watch = AccessWatch(self._store, keys, access, outage)
         recent_streams = RecentStreams()
         self.services = Services(
             settings=settings,
             access=access,
             tokens=tokens,
+            sessions=sessions,
+            sign_in=SignIn(keys, sessions),
             queue=queue,
             deliveries=DeliveryManager(self._store),
             usage=UsageManager(self._store),

@@ -110,6 +110,8 @@ class Settings(BaseSettings):
     jwt_tenant_claim: str | None = None
     jwt_subject_claim: str = "sub"
     jwt_scopes_claim: str = "scope"
+    session_idle_minutes: Annotated[float, Field(ge=1, le=1_440, allow_inf_nan=False)] = 30
+    session_hours: Annotated[float, Field(ge=0.1, le=24, allow_inf_nan=False)] = 8
     allow_volatile: bool = False
     metrics: bool = True
     metrics_host: str = "127.0.0.1"
@@ -393,8 +395,7 @@ def _explain(error: dict[str, object]) -> str:
         return message
     name = str(location[0]).upper()
     given = os.environ.get(name, error["input"])
+    shown = place_of(str(given)) if name.endswith("_URL") and "@" in str(given) else repr(given)
     if "KEY" in name or "SECRET" in name:
         shown = "a value that is not shown"
-    else:
-        shown = place_of(str(given)) if name.endswith("_URL") and "@" in str(given) else repr(given)
     return f"{name}: {message[0].lower()}{message[1:]}, got {shown}"

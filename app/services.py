@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .access.rule import Access
+from .access.sessions import Sessions
+from .access.sign_in import SignIn
 from .access.tokens import Tokens
 from .agents.descriptions import AgentDescriptions
 from .agents.registry import AgentRegistry
@@ -53,6 +55,8 @@ class Services:
     settings: Settings
     access: Access
     tokens: Tokens
+    sessions: Sessions
+    sign_in: SignIn
     queue: QueueManager
     deliveries: DeliveryManager
     threads: ThreadManager

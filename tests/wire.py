@@ -166,10 +166,11 @@ async def stream(
     after: object = None,
     last_event_id: object = None,
     key: object = None,
+    cookie: object = None,
 ) -> AsyncIterator[RawStream]:
-    """GET /messages/{id}/stream with this API key, open until the block is left. Its status has arrived."""
+    """GET /messages/{id}/stream with this API key or cookie, open until the block is left. Its status has arrived."""
     target = f"/messages/{message_id}/stream" + ("" if after is None else f"?after={after}")
-    given = {"Last-Event-ID": last_event_id, "X-API-Key": key}
+    given = {"Last-Event-ID": last_event_id, "X-API-Key": key, "Cookie": cookie}
     headers = {name: str(value) for name, value in given.items() if value is not None}
     reader, writer = await _connect(url)
     try:

@@ -1,5 +1,6 @@
 """The callers of requests."""
 
+import hashlib
 from datetime import datetime
 from typing import NamedTuple
 
@@ -9,14 +10,35 @@ from ..models.visibility import ThreadNarrowing, Visibility
 from .scopes import AccessScope
 
 
+class Session(NamedTuple):
+    """A session in a browser. `id` is secret. It ends at `until` unless it is used before, and at `last` at the latest.
+
+    `revision` is the one at which its user signed in.
+    """
+
+    id: str
+    until: datetime
+    last: datetime
+    revision: int
+
+    @property
+    def ended_name(self) -> str:
+        """Return the name under which the store notes the end of the session. It does not tell the id.
+
+        No subject has a line break.
+        """
+        return f"\nsession\n{hashlib.sha256(self.id.encode()).hexdigest()}"
+
+
 class Principal(NamedTuple):
     """The caller of a request: the tenant whose data they may use, and the scopes that they have.
 
     `key_id` is the API key that they presented or that made their token; None without one. `key_mark` tells which of
     its secrets it was. `subject` is the end user for whom they act. `threads` and `agents` narrow what they may use;
     None allows all. `expires_at` is None for callers without an end. `webhook` is what their API key adds to the
-    messages that they submit. `rate_per_minute` is carried for a later limit. `by_token` tells whether they presented a
-    token and no API key; `issuer` is who issued it if this server did not.
+    messages that they submit. `session` is the session of their browser. `rate_per_minute` is carried for a later
+    limit. `by_token` tells whether they presented a token and no API key; `issuer` is who issued it if this server did
+    not.
     """
 
     tenant: str
@@ -31,6 +53,14 @@ class Principal(NamedTuple):
     rate_per_minute: int | None = None
     by_token: bool = False
     issuer: str | None = None
+    session: Session | None = None
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """Return when the caller is no longer admitted: the end of their rights or of their session. None: never."""
+        if self.session is None:
+            return self.expires_at
+        return self.session.until if self.expires_at is None else min(self.expires_at, self.session.until)
 
     @property
     def visibility(self) -> Visibility:

@@ -12,12 +12,13 @@ from typing import NamedTuple
 from starlette.types import Scope
 
 from ..errors import Forbidden, Unauthorized
-from ..errors.access import InvalidKey, InvalidToken
+from ..errors.access import InvalidKey, InvalidToken, SessionRefused, SessionsNotHere
 from ..text import escaped
 from .hosts import is_loopback, parse_host
 from .principals import ANONYMOUS, Principal
 from .scopes import AccessScope
-from .signing import TICKET_PREFIX, TOKEN_PREFIX
+from .sessions import Sessions, check_page, cookie_in, drop_cookie, is_secure, set_cookie
+from .signing import SESSION_PREFIX, TICKET_PREFIX, TOKEN_PREFIX
 from .tokens import Tokens
 from .verification import KeyVerifier
 
@@ -104,12 +105,17 @@ KEY_NEEDED = (
 TICKET_IN_HEADER = (
     "A ticket belongs in the URL: `?ticket=` of a stream or of `/ws`. Send a token or an API key in headers."
 )
+SESSION_IN_HEADER = "A session belongs in the cookie that POST /session sets. Send a token or an API key in headers."
+SESSION_NEEDS_HTTPS = (
+    "A session needs https, or a request made directly from the server's own host. Behind a proxy with https, name the "
+    "proxy in TRUSTED_PROXIES. Without https, send an API key with each request."
+)
 TWO_KEYS = "The request has two different credentials. Send one, in `Authorization` or in `X-API-Key`."
 FORWARDED_BY_PROXY = "agent_queue.forwarded_by_proxy"
 """A key in the ASGI scope of requests that a proxy in TRUSTED_PROXIES sent. `client` is then the proxy's client."""
 
 CREDENTIAL_HEADERS = frozenset((b"authorization", b"x-api-key"))
-OWN_PREFIXES = (b"aq_", TOKEN_PREFIX.encode(), TICKET_PREFIX.encode())
+OWN_PREFIXES = (b"aq_", TOKEN_PREFIX.encode(), TICKET_PREFIX.encode(), SESSION_PREFIX.encode())
 REDEEMED = "agent_queue.ticket"
 """A key in the ASGI scope of requests that came with a ticket: its text, after it was used up."""
 
@@ -126,6 +132,7 @@ class Access:
         self,
         keys: KeyVerifier,
         tokens: Tokens,
+        sessions: Sessions,
         *,
         allow_anonymous: bool,
         needs_credentials: bool = False,
@@ -133,6 +140,7 @@ class Access:
     ) -> None:
         self._keys = keys
         self._tokens = tokens
+        self._sessions = sessions
         self._needs_credentials = needs_credentials
         self._allow_anonymous = allow_anonymous
         self._anonymous = anonymous
@@ -140,24 +148,48 @@ class Access:
         self.has_unchecked = False
         """Whether `check_held` has to be called: keys have changed since a held request was authorized."""
 
-    def authorize(self, connection: Scope, scope: AccessScope) -> Principal | None:
+    def authorize(self, connection: Scope, scope: AccessScope | None) -> Principal | None:
         """Return the principal of a request that needs this scope; None if `look_up` has to find the principal.
 
-        `connection` is the ASGI scope of the request. Raises Unauthorized if the caller may not use the server,
-        Forbidden if they do not have the scope.
+        `connection` is the ASGI scope of the request. With `scope` None, callers with any scopes are admitted. Raises
+        Unauthorized if the caller may not use the server, Forbidden if they do not have the scope or if a page of
+        another origin sends their session.
         """
         given = self._credential_in(connection)
         if given is None:
             return _allowed(self._anonymous_principal(connection), scope)
         principal = self._keys.find(given)
-        return None if principal is None else _allowed(principal, scope)
+        return None if principal is None else _allowed_here(connection, principal, scope)
 
-    async def look_up(self, connection: Scope, scope: AccessScope) -> Principal:
+    async def look_up(self, connection: Scope, scope: AccessScope | None) -> Principal:
         """Return the principal as `authorize` does, after a query if it is needed. Raises StoreError too."""
         given = self._credential_in(connection)
         if given is None:
             return _allowed(self._anonymous_principal(connection), scope)
-        return _allowed(self._keys.find(given) or await self._keys.verify(given), scope)
+        try:
+            principal = self._keys.find(given) or await self._keys.verify(given)
+        except SessionRefused as error:
+            error.cookie = drop_cookie(connection)
+            raise
+        return _allowed_here(connection, principal, scope)
+
+    async def renewed_cookie(self, connection: Scope, principal: Principal) -> str | None:
+        """Return the header `Set-Cookie` that lets a session's idle time begin again; None if it is not due."""
+        if REDEEMED in connection or (text := await self._sessions.renew(principal)) is None:
+            return None
+        return self.session_cookie(connection, principal, text)
+
+    def session_cookie(self, connection: Scope, principal: Principal, text: str) -> str:
+        """Return the header `Set-Cookie` of a session."""
+        assert principal.session is not None, "only sessions have cookies"
+        return set_cookie(
+            connection, text, max(1, int((principal.session.last - self._sessions.now()).total_seconds()))
+        )
+
+    def check_sessions_possible(self, connection: Scope) -> None:
+        """Raise SessionsNotHere unless a connection is encrypted or from this host, so that nobody reads its cookie."""
+        if not is_secure(connection) and _why_not_direct(connection) is not None:
+            raise SessionsNotHere(SESSION_NEEDS_HTTPS)
 
     @contextmanager
     def held(
@@ -180,10 +212,15 @@ class Access:
         finally:
             del self._held[entry]
 
+    def recheck(self) -> None:
+        """Look every credential up again, since a change in this process must take effect before its reply."""
+        self._keys.forget()
+        self.has_unchecked = True
+
     def end_expired(self, now: datetime) -> None:
         """End the streams, sockets and held replies whose principals have expired."""
         for held in list(self._held.values()):
-            if held.principal.expires_at is not None and held.principal.expires_at <= now:
+            if (end := held.principal.ends_at) is not None and end <= now:
                 held.end()
 
     async def check_held(self) -> None:
@@ -204,7 +241,7 @@ class Access:
 
     def _anonymous_principal(self, connection: Scope) -> Principal:
         if not self._allow_anonymous:
-            if self._takes_credentials:
+            if self.takes_credentials:
                 raise Unauthorized(KEY_NEEDED)
             _check_origin(connection)
         return self._anonymous
@@ -218,13 +255,15 @@ class Access:
         connection[REDEEMED] = ticket
 
     @property
-    def _takes_credentials(self) -> bool:
+    def takes_credentials(self) -> bool:
+        """Return whether there are API keys or an identity provider."""
         return self._keys.has_keys or self._needs_credentials
 
     def _credential_in(self, connection: Scope) -> str | None:
-        """Return the API key, the token or the redeemed ticket of a request, None if it has none. Raises InvalidKey.
+        """Return the API key, token, redeemed ticket or session of a request, None if it has none. Raises InvalidKey.
 
-        While there are no keys, other credentials are ignored: clients of other services send some by default.
+        While there are no keys, other credentials are ignored: clients of other services send some by default. A
+        browser sends its cookie with every request, so a credential in a header comes first.
         """
         redeemed: str | None = connection.get(REDEEMED)
         if redeemed is not None:
@@ -234,14 +273,24 @@ class Access:
             for name, value in connection["headers"]
             if name in CREDENTIAL_HEADERS
         }
-        if not given or (not self._takes_credentials and not any(value.startswith(OWN_PREFIXES) for value in given)):
-            return None
+        if not given or (not self.takes_credentials and not any(value.startswith(OWN_PREFIXES) for value in given)):
+            return self._session_in(connection)
         if len(given) > 1:
             raise InvalidKey(TWO_KEYS)
         text = given.pop().decode("latin-1")
         if text.startswith(TICKET_PREFIX):
             raise InvalidToken(TICKET_IN_HEADER)
+        if text.startswith(SESSION_PREFIX):
+            raise InvalidToken(SESSION_IN_HEADER)
         return text
+
+    def _session_in(self, connection: Scope) -> str | None:
+        """Return the session in the cookie of a request, None if there is none that counts on this connection."""
+        if not self.takes_credentials or not any(name == b"cookie" for name, _ in connection["headers"]):
+            return None
+        if not is_secure(connection) and _why_not_direct(connection) is not None:
+            return None
+        return cookie_in(connection)
 
 
 class Held(NamedTuple):
@@ -249,12 +298,18 @@ class Held(NamedTuple):
 
     connection: Scope
     principal: Principal
-    scope: AccessScope
+    scope: AccessScope | None
     end: Callable[[], object]
 
 
-def _allowed(principal: Principal, scope: AccessScope) -> Principal:
-    if scope not in principal.scopes:
+def _allowed_here(connection: Scope, principal: Principal, scope: AccessScope | None) -> Principal:
+    if principal.session is not None and REDEEMED not in connection:
+        check_page(connection, principal.session)
+    return _allowed(principal, scope)
+
+
+def _allowed(principal: Principal, scope: AccessScope | None) -> Principal:
+    if scope is not None and scope not in principal.scopes:
         raise Forbidden(f"This request needs the scope `{scope}`, which the caller does not have.")
     return principal
 
@@ -266,7 +321,13 @@ def _is_proxy_header(header: bytes) -> bool:
 
 
 def _check_origin(connection: Scope) -> None:
-    """Raise Unauthorized unless a program on this host sent the request directly.
+    """Raise Unauthorized unless a program on this host sent the request directly."""
+    if (why := _why_not_direct(connection)) is not None:
+        raise Unauthorized(f"{RULE} {why} {REMEDY}")
+
+
+def _why_not_direct(connection: Scope) -> str | None:
+    """Return why a request is not taken for one that a program on this host sent directly; None if it is.
 
     A loopback peer is not sufficient proof. A proxy on this host forwards requests of other hosts. A web page can make
     a browser on this host send requests to a name that resolves to 127.0.0.1; `Host` then has that name. Proxies are
@@ -274,22 +335,19 @@ def _check_origin(connection: Scope) -> None:
     looks like a program on this host.
     """
     if FORWARDED_BY_PROXY in connection:
-        raise _refused("This request is from a proxy that TRUSTED_PROXIES names.")
+        return "This request is from a proxy that TRUSTED_PROXIES names."
     peer = connection.get("client")
     if peer is None or not is_loopback(peer[0]):
-        raise _refused("This request is from another host.")
+        return "This request is from another host."
     if connection.get("http_version") == "1.0":
-        raise _refused("This request uses HTTP/1.0, as proxies do. From this host, use HTTP/1.1.")
+        return "This request uses HTTP/1.0, as proxies do. From this host, use HTTP/1.1."
     host = None
     for name, value in connection["headers"]:
         if _is_proxy_header(name):
             shown = escaped(name.decode("latin-1")[:MAX_SHOWN_HEADER])
-            raise _refused(f"This request has the header `{shown}`, which proxies add.")
+            return f"This request has the header `{shown}`, which proxies add."
         if name == b"host":
             host = parse_host(value)
     if host is None or not is_loopback(host.name):
-        raise _refused("This request names another host in `Host`. From this host, use the name localhost.")
-
-
-def _refused(why: str) -> Unauthorized:
-    return Unauthorized(f"{RULE} {why} {REMEDY}")
+        return "This request names another host in `Host`. From this host, use the name localhost."
+    return None

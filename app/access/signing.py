@@ -1,4 +1,4 @@
-"""Signs and verifies tokens and tickets: JSON Web Tokens (HS256) with a secret that all processes share.
+"""Signs and verifies tokens, tickets and sessions: JSON Web Tokens (HS256) with a secret that all processes share.
 
 HS256 is enough, since only this queue makes and reads them. PyJWT is imported at the first use: it takes 50 ms.
 """
@@ -13,8 +13,8 @@ from ..models.tokens import SigningSecret
 from ..store.ports import AccessStore, TokenStore
 
 ALGORITHM = "HS256"
-TOKEN_PREFIX, TICKET_PREFIX = "aqt_", "aqk_"
-"""The beginnings of tokens and tickets, by which scanners and our own log recognise them."""
+TOKEN_PREFIX, TICKET_PREFIX, SESSION_PREFIX = "aqt_", "aqk_", "aqs_"
+"""The beginnings of tokens, tickets and sessions, by which scanners and our own log recognise them."""
 
 MAX_LENGTH = 16_384
 """Maximum characters of a token. Those of a token with all that may be in it are fewer."""
@@ -40,7 +40,7 @@ class SigningStore(AccessStore, TokenStore, Protocol):
 
 
 class Signer:
-    """Signs the claims of tokens or of tickets, as `what` says, and verifies them. No ticket is taken for a token."""
+    """Signs the claims of tokens, tickets or sessions, as `what` says, and verifies them. None is taken for another."""
 
     def __init__(self, store: SigningStore, what: str, prefix: str) -> None:
         self._store = store

@@ -30,6 +30,7 @@ ENDED = (
     "/tokens."
 )
 ONLY_KEYS = "Tokens are made and ended with an API key that has the scope `submit`, and not with a token."
+NOT_BY_SESSION = "Tokens are made with an API key in a header, and not with a session: they would outlive it."
 
 
 class TokenWish(NamedTuple):
@@ -72,6 +73,8 @@ class Tokens:
     async def issue(self, by: Principal, wish: TokenWish) -> IssuedToken:
         """Return a new token with a part of the maker's rights. Raises RightsExceeded, InvalidRequest."""
         _require_key(by)
+        if by.session is not None:
+            raise RightsExceeded(NOT_BY_SESSION)
         scopes = _allowed_scopes(by, wish.scopes)
         now = self._store.now()
         end = now + timedelta(seconds=min(wish.seconds, MAX_TOKEN_SECONDS))
@@ -86,7 +89,7 @@ class Tokens:
             rate_per_minute=wish.rate_per_minute,
         )
         state = await self._store.access_state()
-        text = await self._tokens.sign({**_claims_of(principal), "rev": state.revision, "exp": end.timestamp()})
+        text = await self._tokens.sign({**claims_of(principal), "rev": state.revision, "exp": end.timestamp()})
         return IssuedToken(text, end, scopes)
 
     async def end(self, by: Principal, subject: str | None, actor: Actor | None = None) -> None:
@@ -100,12 +103,14 @@ class Tokens:
         """Return a ticket that opens one stream or WebSocket as this caller; with `message_id` only its stream."""
         now = self._store.now()
         end = now + timedelta(seconds=TICKET_LIFE_SECONDS)
-        if by.expires_at is not None:
-            end = min(end, by.expires_at)
+        if by.ends_at is not None:
+            end = min(end, by.ends_at)
         state = await self._store.access_state()
-        claims = {**_claims_of(by), "rev": state.revision, "exp": end.timestamp(), "jti": secrets.token_urlsafe(12)}
-        if by.expires_at is not None:
-            claims["end"] = by.expires_at.timestamp()
+        claims = {**claims_of(by), "rev": state.revision, "exp": end.timestamp(), "jti": secrets.token_urlsafe(12)}
+        if by.ends_at is not None:
+            claims["end"] = by.ends_at.timestamp()
+        if by.session is not None:
+            claims["sid"] = by.session.ended_name
         if message_id is not None:
             claims["msg"] = message_id
         return IssuedToken(await self._tickets.sign(claims), end)
@@ -137,9 +142,17 @@ class Tokens:
         expires_at = None if end is None else datetime.fromtimestamp(end, UTC)
         if expires_at is not None and expires_at <= self._store.now():
             raise ExpiredToken(self._tokens.expired)
-        principal = _principal_of(claims, expires_at)
-        if await self._store.tokens_ended(principal.tenant, principal.subject) > claims["rev"]:
-            raise RevokedToken(ENDED)
+        return await self.admitted(principal_of(claims, expires_at), claims["rev"], claims.get("sid"))
+
+    async def admitted(self, principal: Principal, revision: int, session: str | None = None) -> Principal:
+        """Return the principal of a token or a session with the end of their API key, and with its webhook.
+
+        `revision` is that of the mint. `session` is the name of the session that they belong to, as it is noted when
+        it is ended. Raises RevokedToken if one of the tokens, the session or the key was ended.
+        """
+        for name in {principal.subject, session or principal.subject}:
+            if await self._store.tokens_ended(principal.tenant, name) > revision:
+                raise RevokedToken(ENDED)
         if principal.key_id is None:
             anonymous = principal.issuer is None and not self._allow_anonymous
             if anonymous and (await self._store.access_state()).has_keys:
@@ -152,8 +165,8 @@ class Tokens:
         ends = [end for end in (key.expires_at, _end_of_secret(key, principal.key_mark)) if end is not None]
         if any(end <= now for end in ends):
             raise RevokedToken(ENDED)
-        if expires_at is not None:
-            ends.append(expires_at)
+        if principal.expires_at is not None:
+            ends.append(principal.expires_at)
         return principal._replace(expires_at=min(ends, default=None), webhook=webhook_of(key))
 
 
@@ -182,7 +195,7 @@ def _allowed_scopes(by: Principal, wanted: Iterable[AccessScope] | None) -> tupl
     return tuple(scope for scope in TOKEN_SCOPES if scope in chosen)
 
 
-def _claims_of(principal: Principal) -> dict[str, Any]:
+def claims_of(principal: Principal) -> dict[str, Any]:
     """Return what a token says of its principal. What is not narrowed is left out."""
     claims: dict[str, Any] = {
         "tnt": principal.tenant,
@@ -201,7 +214,8 @@ def _claims_of(principal: Principal) -> dict[str, Any]:
     return claims | {name: value for name, value in optional.items() if value is not None}
 
 
-def _principal_of(claims: dict[str, Any], expires_at: datetime | None) -> Principal:
+def principal_of(claims: dict[str, Any], expires_at: datetime | None) -> Principal:
+    """Return the principal that a token's claims describe."""
     agents, threads = claims.get("agt"), claims.get("thr")
     return Principal(
         claims["tnt"],

@@ -71,7 +71,7 @@ class KeyVerifier:
         """Return the principal of a key that was verified before and has not expired, without a query."""
         digest = _digest(text)
         principal = self._verified.get(digest)
-        if principal is None or (principal.expires_at is not None and principal.expires_at <= self._store.now()):
+        if principal is None or ((end := principal.ends_at) is not None and end <= self._store.now()):
             return None
         self._verified.move_to_end(digest)
         if principal.key_id is not None:

@@ -60,8 +60,7 @@ class AccessWatch:
 
     def recheck(self) -> None:
         """Verify all credentials again, since those of the identity provider may have lost their keys."""
-        self._keys.forget()
-        self._access.has_unchecked = True
+        self._access.recheck()
 
     async def _watch(self) -> None:
         with self._store.subscribe(ACCESS) as hints:

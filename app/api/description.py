@@ -34,6 +34,7 @@ from .schemas.items import ItemDelete, ItemPut, ItemQuery, NamespaceQuery
 from .schemas.keys import KeyCreate, KeyRotate
 from .schemas.problems import Problem
 from .schemas.selections import DeadLetterSelection, UnfinishedSelection
+from .schemas.sessions import SessionCreate
 from .schemas.submissions import MessageAnswer, MessageBatch, MessageChange, MessageCreate, MessageRegenerate
 from .schemas.thread_states import StateUpdate
 from .schemas.threads import ThreadFork, ThreadPatch
@@ -77,6 +78,7 @@ UNDECLARED_BODIES = (
     TokenCreate,
     TokensRevoke,
     TicketCreate,
+    SessionCreate,
 )
 """Bodies that endpoints read without declaring them to FastAPI."""
 

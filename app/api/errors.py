@@ -27,7 +27,7 @@ from ..errors import (
     StoreUnavailable,
     Unauthorized,
 )
-from ..errors.access import KeysUnavailable
+from ..errors.access import KeysUnavailable, SessionRefused, TooManyAttempts
 from ..errors.threads import Gone
 from ..models.messages import MessageState
 from .field_errors import field_error
@@ -112,6 +112,7 @@ STATUS_BY_ERROR |= {
     Forbidden: 403,
     ServerStopping: 503,
     KeysUnavailable: 503,
+    TooManyAttempts: 429,
 }
 
 
@@ -159,6 +160,10 @@ def _problem_of(error: AgentQueueError) -> Response:
     headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
     if status == 401:
         headers = {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, SessionRefused) and error.cookie is not None:
+        headers = {"WWW-Authenticate": "Bearer", "Set-Cookie": error.cookie}
+    if isinstance(error, TooManyAttempts):
+        headers = {"Retry-After": str(error.retry_after)}
     errors = []
     if isinstance(error, InvalidRequest) and error.field is not None:
         errors = [ProblemError(field=error.field, detail=str(error).removeprefix(f"{error.field}: "))]

@@ -119,7 +119,7 @@ async def get_key(key_id: KeyIdDep, keys: KeyManagerDep) -> Response:
     dependencies=SHOWN_ONCE,
 )
 @needs(AccessScope.ADMIN)
-async def rotate_key(request: Request, key_id: KeyIdDep, keys: KeyManagerDep) -> Response:
+async def rotate_key(request: Request, key_id: KeyIdDep, services: ServicesDep, keys: KeyManagerDep) -> Response:
     """Give a key a new secret. The reply has its text, which cannot be shown again.
 
     The present secret stays good for `grace_seconds`, a day by default; an earlier one ends at once. The caller gets
@@ -127,6 +127,7 @@ async def rotate_key(request: Request, key_id: KeyIdDep, keys: KeyManagerDep) ->
     """
     body = await body_of(request, KeyRotate)
     issued = await keys.rotate(None, key_id, timedelta(seconds=body.grace_seconds))
+    services.access.recheck()
     return JsonReply(KeyIssued.issued(issued).model_dump_json())
 
 
@@ -138,10 +139,12 @@ async def rotate_key(request: Request, key_id: KeyIdDep, keys: KeyManagerDep) ->
     responses=problems(404, 503, 504),
 )
 @needs(AccessScope.ADMIN)
-async def revoke_key(key_id: KeyIdDep, keys: KeyManagerDep) -> Response:
+async def revoke_key(key_id: KeyIdDep, services: ServicesDep, keys: KeyManagerDep) -> Response:
     """Revoke a key for good. A second request changes nothing and gets the same reply.
 
     Every process refuses the key within seconds, and ends its streams and WebSockets. When the last key is revoked, the
     server answers programs on its own host without a key again.
     """
-    return JsonReply(KeyView.of(await keys.revoke(None, key_id)).model_dump_json())
+    revoked = await keys.revoke(None, key_id)
+    services.access.recheck()
+    return JsonReply(KeyView.of(revoked).model_dump_json())

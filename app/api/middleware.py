@@ -8,8 +8,9 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..access.principals import Principal
 from ..access.rule import Access
 from ..access.scopes import AccessScope
 from ..errors import InvalidRequest
@@ -97,7 +98,7 @@ def routed(scope: Scope) -> Scope:
 
 
 class Authorization:
-    """Identifies the caller and refuses callers who may not use the target. No other code authorizes."""
+    """Identifies the caller and refuses callers who may not use the target, by `Access`, which alone decides."""
 
     def __init__(self, app: ASGIApp, *, access: Access) -> None:
         self._app = app
@@ -120,6 +121,8 @@ class Authorization:
             if principal is None:
                 return self._look_up(scope, receive, send, needed)
             scope[PRINCIPAL] = principal
+            if principal.session is not None:
+                return self._renew(scope, receive, send, principal)
         return self._app(scope, receive, send)
 
     async def _redeem(self, scope: Scope, receive: Receive, send: Send, needed: AccessScope, ticket: str) -> None:
@@ -128,8 +131,26 @@ class Authorization:
         await self._look_up(scope, receive, send, needed)
 
     async def _look_up(self, scope: Scope, receive: Receive, send: Send, needed: AccessScope) -> None:
-        scope[PRINCIPAL] = await self._access.look_up(scope, needed)
+        scope[PRINCIPAL] = principal = await self._access.look_up(scope, needed)
+        await self._renew(scope, receive, send, principal)
+
+    async def _renew(self, scope: Scope, receive: Receive, send: Send, principal: Principal) -> None:
+        """Go on. If the caller has a session that was used for long, have the response renew its cookie."""
+        if principal.session is not None and scope["type"] == "http":
+            cookie = await self._access.renewed_cookie(scope, principal)
+            send = send if cookie is None else _with_cookie(send, cookie)
         await self._app(scope, receive, send)
+
+
+def _with_cookie(send: Send, cookie: str) -> Send:
+    """Return a `send` that adds a cookie to the response."""
+
+    async def send_with_cookie(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], (b"set-cookie", cookie.encode())]}
+        await send(message)
+
+    return send_with_cookie
 
 
 def ticket_in(scope: Scope) -> str | None:

@@ -48,6 +48,7 @@ async def revoke_tokens(request: Request, services: ServicesDep, principal: Prin
     """
     body = await body_of(request, TokensRevoke)
     await services.tokens.end(principal, body.revoked_subject(), by)
+    services.access.recheck()
     return JsonReply(TokensRevoked(subject=body.subject).model_dump_json())
 
 

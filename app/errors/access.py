@@ -68,6 +68,48 @@ class UsedTicket(Unauthorized):
     code = "used_ticket"
 
 
+class SessionRefused(Unauthorized):
+    """The caller presents a session that is not admitted. `cookie` is the header that has the browser forget it."""
+
+    cookie: str | None = None
+
+
+class InvalidSession(SessionRefused):
+    """The presented cookie is not a session of this server."""
+
+    code = "invalid_session"
+
+
+class SessionEnded(SessionRefused):
+    """The caller presents a session that has ended: by its time, by signing out, or with its key."""
+
+    code = "session_ended"
+
+
+class CsrfFailed(Forbidden):
+    """A request with a session comes from a page of another origin, or lacks the session's token."""
+
+    code = "csrf_failed"
+
+
+class SessionsNotHere(Forbidden):
+    """The connection is neither encrypted nor from the server's own host, so no session is begun on it."""
+
+    code = "https_required"
+
+
+class TooManyAttempts(AgentQueueError):
+    """Too many attempts to sign in have failed."""
+
+    code = "too_many_attempts"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(
+            f"Too many attempts to sign in have failed from this address. Try again in {retry_after} seconds."
+        )
+        self.retry_after = retry_after
+
+
 class InvalidKey(Unauthorized):
     """The presented text is not an API key of this server."""
 

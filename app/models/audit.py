@@ -14,6 +14,7 @@ class AuditAction(StrEnum):
     ROTATE_KEY = "key.rotate"
     REVOKE_KEY = "key.revoke"
     END_TOKENS = "tokens.end"
+    END_SESSION = "session.end"
     PAUSE_QUEUE = "queue.pause"
     RESUME_QUEUE = "queue.resume"
     CANCEL_MESSAGE = "message.cancel"

@@ -56,6 +56,7 @@ ADMINISTERS |= {
     "POST /keys/{key_id}/revoke",
 }
 OPEN_TO_ALL = {"GET /", "GET /openapi.json", "GET /docs", "GET /docs/oauth2-redirect", "GET /redoc"}
+OPEN_TO_ALL |= {"POST /session", "GET /session", "DELETE /session"}  # the last two need a caller with any scope
 OPEN_TO_ALL |= {"GET /health", "GET /health/live", "GET /health/ready", "GET /static-offline-docs"}
 
 FRAMES: dict[str, dict[str, Any]] = {
