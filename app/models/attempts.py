@@ -1,6 +1,7 @@
 """Attempts at messages: claims, leases, heartbeats and outcomes."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from pydantic import BaseModel
@@ -39,6 +40,14 @@ class Claim(NamedTuple):
 
     lease: Lease
     message: Message
+
+    @property
+    def waiting_since(self) -> datetime | None:
+        """Return since when the message could be claimed; None unless this is its first attempt."""
+        message = self.message
+        if self.lease.attempt != 1 or message.crashes or message.resume_value is not None:
+            return None
+        return message.created_at if message.run_at is None else max(message.created_at, message.run_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -65,6 +66,16 @@ class Delivery(DeliveryRecord):
     """A delivery with its data: the data of the stored event, as JSON."""
 
     data: str
+
+
+class SenderDetails(NamedTuple):
+    """The fields of a message that only the sender of its webhooks reads.
+
+    `secret` signs the deliveries; None means the server's secret. `trace` is the text of a `Trace`, or None.
+    """
+
+    secret: str | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ class NewMessage(NamedTuple):
     thread. `aliases` are further ids of the message. `rollback` has the ids of messages whose steps the agent forgets
     first. `last_number` is the thread number of the newest message that the caller knows of; None accepts any. Both
     need an `if_busy` other than ENQUEUE. `subject` is the end user for whom the message is; None means the subject of
-    its thread. `key_id` is the API key of the caller.
+    its thread. `key_id` is the API key of the caller. `trace` is the text of a `Trace`.
     """
 
     content: str
@@ -119,6 +119,7 @@ class NewMessage(NamedTuple):
     webhook_key: str | None = None
     subject: str | None = None
     key_id: str | None = None
+    trace: str | None = None
     id: str = ""
     tenant: str = DEFAULT_TENANT
 
@@ -151,6 +152,8 @@ class Message(NamedTuple):
 
     `subject` is the end user to whom the message belongs, None if it belongs to none. It never changes. `key_id` is the
     API key that its submit presented, or that made the submit's token; None without one.
+
+    `trace` is the text of a `Trace`; None if the message is in no trace.
     """
 
     number: int
@@ -188,6 +191,7 @@ class Message(NamedTuple):
     webhook_key: str | None = None
     subject: str | None = None
     key_id: str | None = None
+    trace: str | None = None
     queue_position: int | None = None
 
     @property
@@ -241,11 +245,13 @@ class Thread(BaseModel):
 class Accepted(NamedTuple):
     """The messages that a request stored, in the order of the request.
 
-    `replayed` is True if an earlier request with the same request key stored them.
+    `replayed` is True if an earlier request with the same request key stored them. `traceparent` names the span of the
+    request; None if the request is in no trace.
     """
 
     messages: list[Message]
     replayed: bool
+    traceparent: str | None = None
 
 
 class DeadLetterGroup(BaseModel):

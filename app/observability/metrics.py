@@ -187,10 +187,9 @@ class Metrics(Recorder):
     @override
     def claimed(self, claim: Claim) -> None:
         message = claim.message
-        is_first = claim.lease.attempt == 1 and message.crashes == 0 and message.resume_value is None
-        if is_first and message.started_at is not None:
-            begin = message.created_at if message.run_at is None else max(message.created_at, message.run_at)
-            waited = max(0.0, (message.started_at - begin).total_seconds())
+        since = claim.waiting_since
+        if since is not None and message.started_at is not None:
+            waited = max(0.0, (message.started_at - since).total_seconds())
             self._wait.observe(waited, message.agent, message.priority)
 
     @override

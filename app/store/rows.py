@@ -245,6 +245,7 @@ def accepted(new: NewMessage, receipt: Receipt) -> Message:
         metadata=dict(new.metadata) if new.metadata else NO_METADATA,
         subject=receipt.subject,
         key_id=new.key_id,
+        trace=new.trace,
         queue_position=receipt.position,
     )
 

@@ -11,12 +11,13 @@ import hmac
 import json
 import logging
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from ..config import Settings, signing_keys
 from ..errors import AgentQueueError, InvalidRequest
 from ..models.deliveries import Delivery, DeliveryAttempt
+from ..models.traces import Trace
 from ..observability.outages import Outage
 from ..store.ports import WebhookStore
 from ..text import rfc3339
@@ -118,9 +119,10 @@ class WebhookSender:
     async def _send(self, delivery: Delivery, checks: ssl.SSLContext) -> None:
         """Try to send one delivery and record the try."""
         try:
-            secret = await self._store.signing_secret(delivery.message_id)
+            secret, trace = await self._store.sender_details(delivery.message_id)
+            headers = {} if trace is None else trace_headers(Trace.of(trace))
             keys = self._keys if secret is None else signing_keys(secret)
-            attempt = await self._attempt(delivery, keys, checks)
+            attempt = await self._attempt(delivery, keys, headers, checks)
             next_in = self._seconds_to_next_try(delivery, attempt)
             if not await self._store.settle_delivery(delivery, attempt, next_in=next_in):
                 logger.warning("Webhook try not recorded, another process has claimed the delivery: id=%s", delivery.id)
@@ -146,13 +148,15 @@ class WebhookSender:
                 "no more tries" if next_in is None else f"next in {next_in:g} s",
             )
 
-    async def _attempt(self, delivery: Delivery, keys: Sequence[bytes], checks: ssl.SSLContext) -> DeliveryAttempt:
+    async def _attempt(
+        self, delivery: Delivery, keys: Sequence[bytes], headers: Mapping[str, str], checks: ssl.SSLContext
+    ) -> DeliveryAttempt:
         """Try to send one delivery. Return the result, with an error text for the tenant."""
         at = datetime.now(UTC)
         status = None
         try:
             async with asyncio.timeout(TRY_SECONDS):
-                status = await self._call(delivery, at, keys, checks)
+                status = await self._call(delivery, at, keys, headers, checks)
             error = None if 200 <= status < 300 else f"The receiver answered {status}."
         except TimeoutError:
             error = f"No answer within {TRY_SECONDS:g} s."
@@ -164,10 +168,18 @@ class WebhookSender:
             error = "The server that sends the webhook had an unexpected error; its log has the details."
         return DeliveryAttempt(at=at, status=status, error=error)
 
-    async def _call(self, delivery: Delivery, at: datetime, keys: Sequence[bytes], checks: ssl.SSLContext) -> int:
+    async def _call(
+        self,
+        delivery: Delivery,
+        at: datetime,
+        keys: Sequence[bytes],
+        trace: Mapping[str, str],
+        checks: ssl.SSLContext,
+    ) -> int:
         """POST the delivery and return the status of the answer. Raises InvalidRequest, CallFailed."""
         body = body_of(delivery)
         headers = {
+            **trace,
             "Content-Type": CONTENT_TYPE,
             "User-Agent": USER_AGENT,
             **signed(delivery.id, at, body, keys),
@@ -181,6 +193,12 @@ class WebhookSender:
         if attempt.error is None or attempt.status == GONE or delivery.tries > len(RETRY_SECONDS):
             return None
         return RETRY_SECONDS[delivery.tries - 1]
+
+
+def trace_headers(trace: Trace) -> dict[str, str]:
+    """Return the headers that name the trace of a message."""
+    parent, state = trace.context
+    return {"traceparent": parent, **({"tracestate": state} if state else {})}
 
 
 def body_of(delivery: Delivery) -> bytes:

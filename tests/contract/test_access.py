@@ -130,7 +130,7 @@ async def test_the_secret_of_the_key_signs_webhooks_of_its_messages(store: Store
     others = [await add(store, webhook_url=url), await add(store, webhook_url=url, webhook_key="b"), await add(store)]
     assert (await store.get(TENANT, signed.id)).webhook_key == signed.webhook_key == KEY.id
     await store.revoke_key(None, KEY.id)
-    assert await store.signing_secret(signed.id) == "whsec_secret", "what was accepted is reported as before"
+    assert (await store.sender_details(signed.id)).secret == "whsec_secret", "what was accepted is reported as before"
     for message in others:
-        assert await store.signing_secret(message.id) is None
-    assert await store.signing_secret("missing") is None
+        assert (await store.sender_details(message.id)).secret is None
+    assert (await store.sender_details("missing")).secret is None

@@ -219,7 +219,7 @@ async def costs(admin: redis.Redis, folder: Path, depth: int) -> dict[str, list[
     assert delivery.next_at is not None
     taken_until = round(delivery.next_at.timestamp() * 1000)
     request = (TENANT, "a key", "a request", 10**6, "", "", "", "")
-    fields = ("chat", "Hello", "normal", 10**15, "Hello", "", "", "", "enqueue", "https://a.example", "", "", "")
+    fields = ("chat", "Hello", "normal", 10**15, "Hello", "", "", "", "enqueue", "https://a.example", "", "", "", "")
     used = '[["m", [1, 2, 3, 0, 0, 0, 0]]]'
     ranks = ("high", 0, "normal", 10**15, "low", 2 * 10**15)
     return {

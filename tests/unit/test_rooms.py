@@ -24,6 +24,7 @@ ROOMS = {
     "items": ports.ItemStore,
     "access": ports.AccessStore,
     "tokens": ports.TokenStore,
+    "traces": ports.TraceStore,
     "statistics": ports.StatisticsStore,
     "usage": ports.UsageStore,
     "audit": ports.AuditStore,

@@ -437,7 +437,7 @@ def cancel_the_last(thread: Grown) -> None:
 
 
 def cancel_what_lifts(thread: Grown) -> None:
-    [urgent], _ = thread.seeded.operations.add([new(thread="t", priority=Priority.HIGH)], AcceptRules(ALL), None, {})
+    [urgent], *_ = thread.seeded.operations.add([new(thread="t", priority=Priority.HIGH)], AcceptRules(ALL), None, {})
     thread.seeded.operations.cancel(TENANT, urgent.id, running=False)
 
 

@@ -8,7 +8,7 @@
 -- tenant, thread or '', agent, content, priority, rank at time 0, preview, options or '', `run_at` or '', delay in
 -- milliseconds or '', `if_busy`, webhook URL or '', webhook events as JSON or '', an object of its rarer fields as JSON or ''
 -- (`metadata` as stored, for the thread `name` and `patch`, see `app.store.metadata`, `aliases`, `rollback`, `last_number`,
--- `webhook_key` and `subject`), id of the API key or ''
+-- `webhook_key` and `subject`), id of the API key or '', trace or ''
 -- Returns whether an earlier request was replayed, the receipts (`app.store.rows.Receipt`), whether a message is ready,
 -- ids of cancelled messages, ids of running messages marked as cancelled, threads left to settle. Returns 'reused' for a
 -- key of another request, 'gone' if a message of the earlier request was deleted, 'full' or 'full of tenant', 'foreign', 'busy',
@@ -25,7 +25,7 @@
 -- include: aliases
 -- include: once
 
-local FIRST, WIDTH, NOTHING = 11, 16, {}
+local FIRST, WIDTH, NOTHING = 11, 17, {}
 
 -- State of the previous operation: the number of the newest message, and the count of queued messages. The count is nil
 -- after an operation that failed or cancelled messages.
@@ -187,7 +187,7 @@ local function store(ARGV, i, number, now, rolled_back)
     if thread and rarer ~= NOTHING then describe(message.tenant, thread, rarer.name, rarer.patch) end
     local more = NOTHING
     if thread or ARGV[i + 8] ~= '' or run_at ~= 0 or #rolled_back > 0 or ARGV[i + 12] ~= '' or rarer ~= NOTHING or subject
-        or ARGV[i + 15] ~= '' then
+        or ARGV[i + 15] ~= '' or ARGV[i + 16] ~= '' then
         more = {}
         local function keep(name, value)
             more[#more + 1] = name
@@ -206,6 +206,7 @@ local function store(ARGV, i, number, now, rolled_back)
         if rarer.metadata then keep('metadata', rarer.metadata) end
         if subject then keep('subject', subject) end
         if ARGV[i + 15] ~= '' then keep('key_id', ARGV[i + 15]) end
+        if ARGV[i + 16] ~= '' then keep('trace', ARGV[i + 16]) end
     end
     redis.call('HSET', message_key(id), 'number', number, 'tenant', message.tenant, 'agent', message.agent,
         'priority', ARGV[i + 5], 'base_rank', rank, 'state', 'queued', 'created_at', now, 'readiness', message.readiness,

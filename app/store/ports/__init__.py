@@ -28,6 +28,7 @@ from .signals import ACCESS, CANCELS, MOVED, READY, Notifier, message_topic
 from .statistics import StatisticsStore
 from .threads import ThreadStore
 from .tokens import TokenStore
+from .traces import TraceStore
 from .upkeep import UpkeepStore
 from .usage import UsageStore
 from .webhooks import WebhookStore
@@ -53,6 +54,7 @@ __all__ = [
     "Store",
     "ThreadStore",
     "TokenStore",
+    "TraceStore",
     "UpkeepStore",
     "UsageStore",
     "WebhookStore",
@@ -74,6 +76,7 @@ class Store(
     ItemStore,
     AccessStore,
     TokenStore,
+    TraceStore,
     StatisticsStore,
     UsageStore,
     AuditStore,

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from ...models.audit import NewAudit
-from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord
+from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord, SenderDetails
 from ...models.messages import Page
 
 
@@ -21,8 +21,8 @@ class WebhookStore(Protocol):
         A claimed delivery is due again when its lease ends, even if the process that claimed it has died.
         """
 
-    async def signing_secret(self, message_id: str) -> str | None:
-        """Return the secret that signs the deliveries of a message: of its `webhook_key`. None if it has none."""
+    async def sender_details(self, message_id: str) -> SenderDetails:
+        """Return the secret that signs the deliveries of a message, of its `webhook_key`, and the message's trace."""
 
     async def settle_delivery(self, claimed: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:
         """Record a try of a claimed delivery. Return False, and write nothing, if `claimed` is not the newest claim.

@@ -163,6 +163,7 @@ class Placing(Changes):
                 metadata=[metadata_text(each.new.metadata) for each in placed],
                 subjects=[each.subject for each in placed],
                 key_ids=[each.new.key_id for each in placed],
+                traces=[each.new.trace for each in placed],
                 now=now,
             )
         )

@@ -20,6 +20,7 @@ from ..sql.queries import SqlQueries
 from ..sql.statistics import SqlStatistics
 from ..sql.threads import SqlThreads
 from ..sql.tokens import SqlTokens
+from ..sql.traces import SqlTraces
 from ..sql.upkeep import SqlUpkeep
 from ..sql.usage import SqlUsage
 from ..sql.webhooks import SqlWebhooks
@@ -39,6 +40,7 @@ from .signals import Hints
 from .statistics import FigureWrites
 from .threads import ThreadWrites
 from .tokens import TokenWrites
+from .traces import TraceWrites
 from .upkeep import UpkeepWrites
 from .usage import UsageWrites
 from .watchdog import Watchdog
@@ -58,7 +60,7 @@ VOLATILE = Capabilities(
 
 class PostgresStore(
     PostgresAccept, SqlControl, PostgresAttempts, PostgresEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    PostgresWorkers, SqlItems, SqlAccess, SqlTokens, SqlAudit, SqlStatistics, SqlUsage, PostgresDiagnosis,
+    PostgresWorkers, SqlItems, SqlAccess, SqlTokens, SqlTraces, SqlAudit, SqlStatistics, SqlUsage, PostgresDiagnosis,
     LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one PostgreSQL database. Raises ConfigurationError for a URL that cannot be read."""
@@ -117,6 +119,7 @@ class PostgresStore(
         self._control = ControlWrites(self._session(), self._clock, ranks)
         self._access_changes = AccessWrites(self._control.session, self._clock)
         self._token_changes = TokenWrites(self._control.session, self._clock)
+        self._traces = TraceWrites(self._control.session, self._clock)
         self._control_thread = self._access_thread = self._thread("control", OneByOne(self._control.session, publish))
         self._webhooks = WebhookWrites(self._session(), self._clock)
         self._items = ItemWrites(self._webhooks.session, self._clock)

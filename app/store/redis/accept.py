@@ -117,6 +117,7 @@ class RedisAccept(RedisRooms, AcceptStore):
             events_text(new) or "",
             _rarer_fields(new),
             new.key_id or "",
+            new.trace or "",
         )
 
 

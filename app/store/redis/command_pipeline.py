@@ -36,7 +36,7 @@ MAX_CALL = 64
 """Maximum number of operations in one call. A longer call saves nothing and delays others."""
 MAX_CALL_BYTES = 256 * 1024
 """Maximum bytes of arguments in one call. A single operation may have more."""
-MAX_CALL_ARGUMENTS = 1_664
+MAX_CALL_ARGUMENTS = 1_800
 """Maximum number of arguments in one call: enough for MAX_CALL messages added one by one."""
 
 CONNECT_AGAIN_SECONDS = 0.05

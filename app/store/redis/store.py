@@ -27,6 +27,7 @@ from .signals import Listener
 from .statistics import RedisStatistics
 from .threads import RedisThreads
 from .tokens import RedisTokens
+from .traces import RedisTraces
 from .upkeep import RedisUpkeep
 from .usage import RedisUsage
 from .webhooks import RedisWebhooks
@@ -46,6 +47,7 @@ class RedisStore(
     RedisItems,
     RedisAccess,
     RedisTokens,
+    RedisTraces,
     RedisStatistics,
     RedisUsage,
     RedisAudit,

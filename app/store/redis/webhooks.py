@@ -4,7 +4,15 @@ from typing_extensions import override
 
 from ...errors import DeliveryNotFound
 from ...models.audit import NewAudit
-from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord, DeliveryState, WebhookEvent
+from ...models.deliveries import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryFilter,
+    DeliveryRecord,
+    DeliveryState,
+    SenderDetails,
+    WebhookEvent,
+)
 from ...models.messages import Page
 from ..ports import WebhookStore
 from . import replies
@@ -20,9 +28,8 @@ class RedisWebhooks(RedisRooms, WebhookStore):
         return list(map(replies.delivery, reply))
 
     @override
-    async def signing_secret(self, message_id: str) -> str | None:
-        secret: str | None = await self._reads.run("signing_secret", message_id)
-        return secret
+    async def sender_details(self, message_id: str) -> SenderDetails:
+        return SenderDetails(*await self._reads.run("sender_details", message_id))
 
     @override
     async def settle_delivery(self, claimed: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:

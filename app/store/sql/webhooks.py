@@ -5,7 +5,14 @@ from typing import Any, Protocol
 from typing_extensions import override
 
 from ...models.audit import NewAudit
-from ...models.deliveries import Delivery, DeliveryAttempt, DeliveryFilter, DeliveryRecord, DeliveryState
+from ...models.deliveries import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryFilter,
+    DeliveryRecord,
+    DeliveryState,
+    SenderDetails,
+)
 from ...models.messages import Page
 from ..ports import WebhookStore
 from .audit import RecordedChanges
@@ -56,8 +63,12 @@ class SqlWebhooks(SqlRooms, WebhookStore):
         return await self._webhook_thread.run(lambda: self._webhooks.claim_deliveries(limit, lease_ms))
 
     @override
-    async def signing_secret(self, message_id: str) -> str | None:
-        return await self._read_thread.run(lambda: self._reads.value("signing_secret", message_id=message_id))
+    async def sender_details(self, message_id: str) -> SenderDetails:
+        def read() -> SenderDetails:
+            found = self._reads.rows("sender_details", message_id=message_id)
+            return SenderDetails(*found[0]) if found else SenderDetails()
+
+        return await self._read_thread.run(read)
 
     @override
     async def settle_delivery(self, claimed: Delivery, attempt: DeliveryAttempt, *, next_in: float | None) -> bool:

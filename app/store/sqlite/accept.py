@@ -95,6 +95,7 @@ class AcceptWrites(Keyed):
             metadata=metadata_text(new.metadata),
             subject=subject,
             key_id=new.key_id,
+            trace=new.trace,
             now=now,
         ).get
         if busy:

@@ -24,6 +24,7 @@ from ..sql.queries import SqlQueries
 from ..sql.statistics import SqlStatistics
 from ..sql.threads import SqlThreads
 from ..sql.tokens import SqlTokens
+from ..sql.traces import SqlTraces
 from ..sql.upkeep import SqlUpkeep
 from ..sql.usage import SqlUsage
 from ..sql.webhooks import SqlWebhooks
@@ -41,6 +42,7 @@ from .signals import HintingWriter, Hints
 from .statistics import FigureWrites
 from .threads import ThreadWrites
 from .tokens import TokenWrites
+from .traces import TraceWrites
 from .upkeep import UpkeepWrites
 from .webhooks import WebhookWrites
 from .workers import SqliteWorkers
@@ -51,7 +53,7 @@ VOLATILE = Capabilities("memory", durable=False, promise="no message survives th
 
 class SqliteStore(
     SqliteAccept, SqlControl, SqliteAttempts, SqliteEvents, SqlQueries, SqlThreads, SqlUpkeep, SqlWebhooks,
-    SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqlAudit, SqlStatistics, SqlUsage, SqliteDiagnosis,
+    SqliteWorkers, SqlItems, SqlAccess, SqlTokens, SqlTraces, SqlAudit, SqlStatistics, SqlUsage, SqliteDiagnosis,
     LocalSignals, Store,
 ):  # fmt: skip
     """All ports over one SQLite file; with `path` None, over a temporary file."""
@@ -87,6 +89,7 @@ class SqliteStore(
         self._items = ItemWrites(self._writing)
         self._access_changes = AccessWrites(self._writing)
         self._token_changes = TokenWrites(self._writing)
+        self._traces = TraceWrites(self._writing)
         self._settling = Settling(lambda place: self._write_thread.run(lambda: self._control.settle(place)))
 
     @property

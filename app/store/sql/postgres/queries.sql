@@ -100,19 +100,19 @@ jsonb_strip_nulls(coalesce(thread.metadata, '{}')::jsonb || excluded.metadata::j
 -- name: add_messages
 INSERT INTO messages (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness, run_at, options,
-    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, created_at, changed_at
+    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, trace, created_at, changed_at
 )
 SELECT id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, 'queued', readiness, run_at, options,
-    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, %(now)s, %(now)s
+    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, trace, %(now)s, %(now)s
 FROM unnest(
     %(ids)s::text[], %(tenants)s::text[], %(threads)s::text[], %(thread_numbers)s::bigint[], %(agents)s::text[],
     %(contents)s::text[], %(priorities)s::text[], %(base_ranks)s::bigint[], %(ranks)s::bigint[], %(places)s::text[],
     %(run_ats)s::bigint[], %(options)s::text[], %(rollbacks)s::text[], %(webhook_urls)s::text[],
     %(webhook_keys)s::text[], %(webhook_events)s::text[], %(metadata)s::text[], %(subjects)s::text[],
-    %(key_ids)s::text[]
+    %(key_ids)s::text[], %(traces)s::text[]
 ) WITH ORDINALITY AS given (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, readiness, run_at, options, rollback,
-    webhook_url, webhook_key, webhook_events, metadata, subject, key_id, ordinal
+    webhook_url, webhook_key, webhook_events, metadata, subject, key_id, trace, ordinal
 )
 ORDER BY ordinal
 RETURNING id, number
@@ -784,7 +784,7 @@ RETURNING {claimed_columns}, rank, changed_at
 messages.number, id, tenant, thread_id, thread_number, agent, content, priority, state, created_at, started_at,
 completed_at, result, error, error_code, attempt, fence, options, readiness, run_at, crashes, cancel_requested, fingerprint,
 interrupt, interrupt_expires_at, resume_value, rollback, webhook_url, output, webhook_events, metadata, agent_version,
-webhook_key, subject, key_id
+webhook_key, subject, key_id, trace
 
 -- name: locked_columns
 messages.number, messages.id, messages.tenant, messages.thread_id, messages.thread_number, messages.state,
@@ -1216,9 +1216,13 @@ UPDATE deliveries SET tries = tries + 1, next_at = %(until)s
 FROM due WHERE deliveries.id = due.id
 RETURNING {delivery_columns}, due.next_at
 
--- name: signing_secret
-SELECT api_keys.webhook_secret FROM messages JOIN api_keys ON api_keys.id = messages.webhook_key
+-- name: sender_details
+SELECT api_keys.webhook_secret, messages.trace
+FROM messages LEFT JOIN api_keys ON api_keys.id = messages.webhook_key
 WHERE messages.id = %(message_id)s
+
+-- name: keep_trace
+UPDATE messages SET trace = %(trace)s WHERE id = %(id)s AND fence = %(fence)s
 
 -- name: settle_delivery
 UPDATE deliveries SET

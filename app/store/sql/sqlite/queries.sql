@@ -33,11 +33,11 @@ RETURNING last_number, queued + processing + interrupted > 0, subject
 -- name: add_message
 INSERT INTO messages (
     id, tenant, thread_id, thread_number, agent, content, priority, base_rank, rank, state, readiness, run_at, options,
-    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, created_at, changed_at
+    rollback, webhook_url, webhook_key, webhook_events, metadata, subject, key_id, trace, created_at, changed_at
 ) VALUES (
     :id, :tenant, :thread_id, :thread_number, :agent, :content, :priority, :base_rank,
     CASE WHEN :readiness <> 'delayed' THEN :base_rank END, 'queued', :readiness, :run_at, :options,
-    :rollback, :webhook_url, :webhook_key, :webhook_events, :metadata, :subject, :key_id, :now, :now
+    :rollback, :webhook_url, :webhook_key, :webhook_events, :metadata, :subject, :key_id, :trace, :now, :now
 )
 RETURNING number
 
@@ -822,9 +822,13 @@ SELECT id FROM deliveries WHERE state = 'pending' AND next_at <= :now ORDER BY n
 UPDATE deliveries SET tries = tries + 1, next_at = :until WHERE id = :id
 RETURNING {delivery_columns}
 
--- name: signing_secret
-SELECT api_keys.webhook_secret FROM messages JOIN api_keys ON api_keys.id = messages.webhook_key
+-- name: sender_details
+SELECT api_keys.webhook_secret, messages.trace
+FROM messages LEFT JOIN api_keys ON api_keys.id = messages.webhook_key
 WHERE messages.id = :message_id
+
+-- name: keep_trace
+UPDATE messages SET trace = :trace WHERE id = :id AND fence = :fence
 
 -- name: settle_delivery
 UPDATE deliveries SET

@@ -66,6 +66,7 @@ CREATE TABLE messages (
     metadata TEXT,                         -- canonical JSON, see `app.store.metadata`; NULL for none
     subject TEXT COLLATE "C",              -- the end user to whom it belongs; NULL for none; never changes
     key_id TEXT,                           -- the API key that its submit presented; NULL for none
+    trace TEXT,                            -- the text of a `Trace`, see `app.models.traces`; NULL for none
     agent_version TEXT COLLATE "C" NOT NULL DEFAULT '', -- the version of the agent that may claim it; '' for any
     error TEXT,
     interrupt TEXT,                        -- the questions to a human: a JSON array

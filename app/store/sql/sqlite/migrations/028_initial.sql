@@ -66,6 +66,7 @@ CREATE TABLE messages (
     metadata TEXT,                         -- canonical JSON, see `app.store.metadata`; NULL for none
     subject TEXT,                          -- the end user to whom it belongs; NULL for none; never changes
     key_id TEXT,                           -- the API key that its submit presented; NULL for none
+    trace TEXT,                            -- the text of a `Trace`, see `app.models.traces`; NULL for none
     agent_version TEXT NOT NULL DEFAULT '', -- the version of the agent that may claim it; '' for any
     -- Long texts come last, so that the columns before them are read without them.
     error TEXT,
